@@ -1,0 +1,52 @@
+"""The errors of this project. Each carries data, and `str()` of each is one sentence for the operator.
+
+BotError
+├── SettingsError        every mistake in the settings at once
+├── StoreError           the database cannot be read or written just now
+│   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
+├── ModelError           the model's server did not give a whole reply
+└── DiscordError         Discord refuses this bot: its token, its intents
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.turns import Problem
+
+
+class BotError(Exception):
+    """Something that has one sentence saying what to do about it."""
+
+
+class SettingsError(BotError):
+    """Settings that cannot work; `problems` holds one sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(["Some settings need another value:", *(f"  - {problem}" for problem in problems)]))
+
+
+class StoreError(BotError):
+    """The database cannot be read or written just now; what was committed before is safe."""
+
+
+class StoreUnusable(StoreError):
+    """The database will not work until somebody changes something."""
+
+
+class ModelError(BotError):
+    """The model's server did not give a whole reply.
+
+    `detail` is for the log and the operator, never for a conversation. `retry_after` is seconds, where the server said.
+    """
+
+    def __init__(self, problem: Problem, detail: str, retry_after: float | None = None) -> None:
+        self.problem = problem
+        self.detail = detail
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
+class DiscordError(BotError):
+    """Discord refuses this bot, and will until somebody changes its token or its settings."""

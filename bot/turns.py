@@ -1,0 +1,248 @@
+"""The values that pass between the modules, and the seams they pass through. No IO and no behaviour of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Literal, Protocol
+
+
+class State(StrEnum):
+    """Where a turn stands. The last four are final until somebody asks for another attempt."""
+
+    PENDING = "pending"
+    STREAMING = "streaming"
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Cause(Enum):
+    """What ended an attempt from outside; of several the first one counts."""
+
+    PERSON = "person"
+    RESET = "reset"
+    PROMPT_DELETED = "prompt deleted"
+    REPLY_DELETED = "reply deleted"
+    SHUTDOWN = "shutdown"
+    LIMIT = "limit"
+
+
+class Problem(StrEnum):
+    """Why a reply is not what it should be; stored as a turn's error, told in the words of `bot.phrases`."""
+
+    UNREACHABLE = "unreachable"
+    """Refused connection, 5xx, a stalled or cut stream."""
+    BUSY = "busy"
+    """Rate limited by the model's server (429 that waiting cures)."""
+    SETUP = "setup"
+    """Key, quota, model name or a refused request: the operator's to mend."""
+    DECLINED = "declined"
+    """The provider's content filter."""
+    LENGTH = "length"
+    """The reply ran into the limit on its tokens: all of it that came is good."""
+    EMPTY = "empty"
+    """The model ended without a word."""
+    TOO_LONG = "too long"
+    """The server cannot take a context of this size, not even the prompt alone."""
+    STORAGE = "storage"
+    """The database could not be written."""
+    INTERNAL = "internal"
+    """A defect of ours, with its trace in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What somebody said, ready to be committed.
+
+    `position` orders a conversation: Discord's snowflake of the message, or nanoseconds since the epoch in a terminal.
+    `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
+    `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
+    conversation begins with the turn behind it.
+    """
+
+    conversation: str
+    position: int
+    text: str
+    author_id: int | None = None
+    author_name: str | None = None
+    guild_id: int | None = None
+    origin_message_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a turn's reply. Every write names it, so that a superseded or forgotten one changes nothing."""
+
+    turn_id: int
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One prompt and its reply, as stored. Times are seconds since the epoch."""
+
+    id: int
+    conversation: str
+    position: int
+    prompt: str
+    reply: str
+    state: State
+    attempt: int
+    author_id: int | None
+    author_name: str | None
+    error: Problem | None
+    created_at: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether the reply is all that the model meant to say."""
+        return self.state is State.COMPLETE and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the context, as the model is sent it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A delta of the reply. Never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """The model reasoned for a moment. It proves life and is never shown as the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request, as the server counted them."""
+
+    prompt_tokens: int
+    reply_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The model said that it is done. `problem` is None, LENGTH or DECLINED."""
+
+    problem: Problem | None = None
+
+
+Event = Text | Thinking | Usage | End
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, and with which text.
+
+    `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them.
+    """
+
+    state: State
+    text: str = ""
+    problem: Problem | None = None
+    cause: Cause | None = None
+    by: str | None = None
+    usage: Usage | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One platform message that shows a part of a reply.
+
+    `start` is the offset in the reply's source text where the part begins. `message_id` is None from the moment before the
+    message is posted until the platform has answered.
+    """
+
+    part: int
+    start: int
+    nonce: str
+    message_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a model's server has taught us about its tokens."""
+
+    bytes_per_token: float | None = None
+    """UTF-8 bytes of context for each prompt token it counted."""
+    context_tokens: int | None = None
+    """The largest context, in our estimate of tokens, that fitted after it had refused a larger one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a reset deleted: turns with a reply (`exchanges`) and the ids of all turns that are gone."""
+
+    exchanges: int
+    turn_ids: frozenset[int]
+
+
+class ChatModel(Protocol):
+    """A model that answers. Errors, on entering or while iterating, are `bot.errors.ModelError`."""
+
+    def stream(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """One request. Leaving the context, also by cancellation, ends it on the server's side too."""
+        ...
+
+
+class ReplySink(Protocol):
+    """Where a reply becomes visible."""
+
+    def update(self, text: str) -> None:
+        """Take the whole text so far. Never waits."""
+        ...
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Return once a person can see how it ended, or nobody can be shown it any more."""
+        ...
+
+
+class Store(Protocol):
+    """The memory of all conversations. Errors are `bot.errors.StoreError`."""
+
+    async def begin(self, prompt: Prompt) -> Attempt | None:
+        """Commit a prompt as a pending turn. None: this position of this conversation is taken, the event came twice."""
+        ...
+
+    async def start(self, attempt: Attempt) -> Turn | None:
+        """Mark the turn as streaming and read it. None: forgotten or superseded."""
+        ...
+
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[Turn]:
+        """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
+
+        `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on.
+        """
+        ...
+
+    async def save(self, progress: Mapping[Attempt, str]) -> set[Attempt]:
+        """Write the text of running attempts in one transaction; the answer names those still alive."""
+        ...
+
+    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Commit an ending. False: forgotten or superseded, and nothing was written."""
+        ...
+
+    async def forget(self, conversation: str) -> Forgotten:
+        """Delete a conversation's turns for good."""
+        ...
+
+    async def learned(self, model: str) -> Learned:
+        """What is known of a model's tokens."""
+        ...
+
+    async def learn(self, model: str, learned: Learned) -> None:
+        """Remember it for the next start."""
+        ...
