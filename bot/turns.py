@@ -161,8 +161,8 @@ class Outcome:
 class Sent:
     """One platform message that shows a part of a reply.
 
-    `start` is the offset in the reply's source text where the part begins. `message_id` is None from the moment before the
-    message is posted until the platform has answered.
+    `start` is the offset in the reply's source text where the part begins. `message_id` is None from the moment
+    before the message is posted until the platform has answered.
     """
 
     part: int
@@ -213,7 +213,7 @@ class Store(Protocol):
     """The memory of all conversations. Errors are `bot.errors.StoreError`."""
 
     async def begin(self, prompt: Prompt) -> Attempt | None:
-        """Commit a prompt as a pending turn. None: this position of this conversation is taken, the event came twice."""
+        """Commit a prompt as a pending turn. None: the position is taken, so the event came twice."""
         ...
 
     async def start(self, attempt: Attempt) -> Turn | None:
