@@ -200,6 +200,10 @@ class ChatModel(Protocol):
 class ReplySink(Protocol):
     """Where a reply becomes visible."""
 
+    def start(self) -> None:
+        """Its turn has come: the model is being asked."""
+        ...
+
     def update(self, text: str) -> None:
         """Take the whole text so far. Never waits."""
         ...

@@ -1,0 +1,320 @@
+"""The life of one turn: saved, queued, answered from the store's context, closed. Knows no platform."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from typing import Self
+
+from bot import context
+from bot.errors import ModelError, StoreError
+from bot.turns import (
+    Attempt,
+    Cause,
+    ChatModel,
+    End,
+    Forgotten,
+    Learned,
+    Message,
+    Outcome,
+    Problem,
+    Prompt,
+    ReplySink,
+    State,
+    Store,
+    Text,
+    Turn,
+    Usage,
+)
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 1.0
+"""Seconds between two savings of what has streamed in: the most that a kill can cost."""
+HALVINGS = 3
+"""How often a context that the server finds too long is halved before the turn fails."""
+PAGE = 32
+"""Turns read from the store at a time."""
+
+
+class Running:
+    """One attempt under way, from its commit until a person can see its end."""
+
+    def __init__(self, prompt: Prompt, attempt: Attempt) -> None:
+        self.prompt = prompt
+        self.attempt = attempt
+        self.text = ""
+        """What has come of the reply so far."""
+        self.cause: Cause | None = None
+        self.by: str | None = None
+        self._reading: asyncio.Task[Outcome] | None = None
+        self._stopped = asyncio.Event()
+
+    def stop(self, cause: Cause, by: str | None = None) -> None:
+        """End it, for the person named. The first cause counts; only reading the model is cancelled."""
+        if self.cause is None:
+            self.cause, self.by = cause, by
+            self._stopped.set()
+            if self._reading is not None:
+                self._reading.cancel()
+
+    async def wait_for(self, event: asyncio.Event) -> None:
+        """Wait for the event or for a cause, whichever comes first."""
+        waiting = [asyncio.create_task(each.wait()) for each in (event, self._stopped)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    @property
+    def reading(self) -> bool:
+        """Whether the model is being read for it just now."""
+        return self._reading is not None
+
+    async def read(self, reading: asyncio.Task[Outcome]) -> Outcome:
+        """The task's outcome, or that of the cause which ended it."""
+        self._reading = reading
+        if self.cause is not None:
+            reading.cancel()
+        try:
+            await asyncio.wait([reading])
+        finally:
+            reading.cancel()
+            self._reading = None
+        return self.ended() if reading.cancelled() else reading.result()
+
+    def ended(self) -> Outcome:
+        """The outcome of the cause that came."""
+        state = State.INTERRUPTED if self.cause is Cause.SHUTDOWN else State.STOPPED
+        return Outcome(state, self.text, cause=self.cause, by=self.by)
+
+
+class Conversations:
+    """All conversations of one process, over one store and one model.
+
+    `model_key` names the model in what is learned of its tokens. `today` gives the date that the model is told.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: ChatModel,
+        *,
+        model_key: str,
+        system_prompt: str,
+        context_tokens: int,
+        today: Callable[[], date] = date.today,
+    ) -> None:
+        self._store = store
+        self._model = model
+        self._model_key = model_key
+        self._system_prompt = system_prompt
+        self._context_tokens = context_tokens
+        self._today = today
+        self._running: dict[Attempt, Running] = {}
+        self._saved: dict[Attempt, str] = {}
+        self._queues: dict[tuple[str, int | None], asyncio.Event] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._saver: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._saver = asyncio.create_task(self._save_regularly())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close(grace=0)
+        if self._saver is not None:
+            self._saver.cancel()
+            await asyncio.wait([self._saver])
+
+    async def close(self, grace: float) -> None:
+        """Let running replies go on for `grace` seconds, then interrupt what is left and wait until that is seen."""
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            for running in self._running.values():
+                running.stop(Cause.SHUTDOWN)
+            await self._idle.wait()
+
+    @property
+    def running(self) -> Sequence[Running]:
+        """The attempts under way or waiting, oldest first."""
+        return tuple(self._running.values())
+
+    async def answer(self, prompt: Prompt, open_sink: Callable[[Running], ReplySink]) -> Outcome | None:
+        """A prompt's whole life; returns when its end can be seen. None: it had been taken before.
+
+        Prompts of one person in one conversation are answered in the order of these calls, those of different people
+        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved.
+        """
+        with self._queue(prompt) as (before, _):
+            attempt = await self._store.begin(prompt)
+            if attempt is None:
+                return None
+            with self._register(Running(prompt, attempt)) as running:
+                sink = open_sink(running)
+                if before is not None:
+                    await running.wait_for(before)
+                outcome = await self._attempt(running, sink)
+                await sink.finish(outcome)
+                return outcome
+
+    async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
+        """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
+        forgotten = await self._store.forget(conversation)
+        for running in self.running:
+            if running.attempt.turn_id in forgotten.turn_ids:
+                running.stop(Cause.RESET, by)
+        return forgotten
+
+    @contextmanager
+    def _queue(self, prompt: Prompt) -> Iterator[tuple[asyncio.Event | None, asyncio.Event]]:
+        """A place behind the same person's prompt before this one; entering it does not wait."""
+        key = (prompt.conversation, prompt.author_id)
+        before, done = self._queues.get(key), asyncio.Event()
+        self._queues[key] = done
+        try:
+            yield before, done
+        finally:
+            done.set()
+            if self._queues.get(key) is done:
+                del self._queues[key]
+
+    @contextmanager
+    def _register(self, running: Running) -> Iterator[Running]:
+        self._running[running.attempt] = running
+        self._idle.clear()
+        try:
+            yield running
+        finally:
+            del self._running[running.attempt]
+            self._saved.pop(running.attempt, None)
+            if not self._running:
+                self._idle.set()
+
+    async def _attempt(self, running: Running, sink: ReplySink) -> Outcome:
+        began = time.monotonic()
+        try:
+            outcome = await self._outcome(running, sink)
+        except Exception:
+            log.exception("turn %d: a defect ended it", running.attempt.turn_id)
+            outcome = Outcome(State.FAILED, running.text, Problem.INTERNAL)
+        try:
+            if not await self._store.close(running.attempt, outcome):
+                outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.RESET)
+        except StoreError as error:
+            log.error("turn %d: its end could not be saved: %s", running.attempt.turn_id, error)
+            outcome = replace(outcome, state=State.FAILED, problem=Problem.STORAGE)
+        log.info(
+            "turn %d in %s: %s, %d characters in %.1f s, tokens %s",
+            running.attempt.turn_id,
+            running.prompt.conversation,
+            " ".join(filter(None, (outcome.state, outcome.problem, outcome.cause and outcome.cause.value))),
+            len(outcome.text),
+            time.monotonic() - began,
+            f"{outcome.usage.prompt_tokens} + {outcome.usage.reply_tokens}" if outcome.usage else "not reported",
+        )
+        return outcome
+
+    async def _outcome(self, running: Running, sink: ReplySink) -> Outcome:
+        if running.cause is not None:
+            return running.ended()
+        try:
+            turn = await self._store.start(running.attempt)
+            if turn is None:
+                running.stop(Cause.RESET)
+                return running.ended()
+            sink.start()
+            return await self._ask(turn, running, sink)
+        except StoreError as error:
+            log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
+            return Outcome(State.FAILED, running.text, Problem.STORAGE)
+
+    async def _ask(self, turn: Turn, running: Running, sink: ReplySink) -> Outcome:
+        """Ask the model, with less and less context as long as the server finds it too long."""
+        learned = await self._store.learned(self._model_key)
+        budget = min(self._context_tokens, learned.context_tokens or self._context_tokens)
+        halvings = 0
+        fitting = await self._context(turn, budget, learned)
+        while True:
+            messages = fitting.messages()
+            outcome = await running.read(asyncio.create_task(self._read(running, sink, messages)))
+            if outcome.problem is not Problem.TOO_LONG or halvings == HALVINGS:
+                break
+            budget = min(budget, fitting.tokens) // 2
+            halvings += 1
+            fitting = await self._context(turn, budget, learned)
+            if len(fitting.messages()) == len(messages):
+                return outcome
+        now = learned if outcome.usage is None else context.learn(learned, messages, outcome.usage)
+        if halvings and outcome.problem is not Problem.TOO_LONG:
+            now = replace(now, context_tokens=budget)
+        if now != learned:
+            await self._store.learn(self._model_key, now)
+        return outcome
+
+    async def _context(self, turn: Turn, budget: int, learned: Learned) -> context.Context:
+        # What a neighbour's reply has got to is part of the context, so the store has to know it.
+        await self._save(turn.conversation)
+        fitting = context.Context(self._system_prompt, turn, today=self._today(), budget=budget, learned=learned)
+        before: int | None = None
+        while page := await self._store.earlier(turn.id, before, PAGE):
+            if not all(map(fitting.add, page)):
+                break
+            before = page[-1].position
+        return fitting
+
+    async def _read(self, running: Running, sink: ReplySink, messages: Sequence[Message]) -> Outcome:
+        usage: Usage | None = None
+        problem: Problem | None = None
+        try:
+            async with self._model.stream(messages) as events:
+                async for event in events:
+                    if isinstance(event, Text):
+                        running.text += event.text
+                        sink.update(running.text)
+                    elif isinstance(event, Usage):
+                        usage = event
+                    elif isinstance(event, End):
+                        problem = event.problem
+        except ModelError as error:
+            log.warning("turn %d: %s", running.attempt.turn_id, error.detail)
+            return Outcome(State.FAILED, running.text, error.problem, retry_after=error.retry_after)
+        if not running.text.strip() and problem is None:
+            return Outcome(State.FAILED, "", Problem.EMPTY, usage=usage)
+        state = State.FAILED if problem is Problem.DECLINED else State.COMPLETE
+        return Outcome(state, running.text, problem, usage=usage)
+
+    async def _save_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_EVERY)
+            try:
+                await self._save()
+            except StoreError as error:
+                log.warning("replies under way could not be saved, trying again: %s", error)
+
+    async def _save(self, conversation: str | None = None) -> None:
+        progress = {
+            attempt: running.text
+            for attempt, running in self._running.items()
+            if running.reading
+            and running.text != self._saved.get(attempt, "")
+            and conversation in (None, running.prompt.conversation)
+        }
+        if not progress:
+            return
+        alive = await self._store.save(progress)
+        for attempt, text in progress.items():
+            running = self._running.get(attempt)
+            if running is not None and running.reading:
+                self._saved[attempt] = text
+                if attempt not in alive:
+                    running.stop(Cause.RESET)

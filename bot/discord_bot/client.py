@@ -1,0 +1,188 @@
+"""The Discord client: events become prompts for the conversation core, answers of the REST API become pace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Coroutine, Sequence
+from types import SimpleNamespace
+
+import aiohttp
+import discord
+
+from bot import phrases
+from bot.conversation import Conversations, Running
+from bot.discord_bot import commands, prompts
+from bot.discord_bot.messages import ReplyMessages, platform_errors
+from bot.discord_bot.prompts import Address
+from bot.discord_bot.reply import DiscordReply
+from bot.errors import StoreError
+from bot.live_reply import Gone, LiveReply, Shown, Unavailable
+from bot.scheduler import Scheduler, scheduled
+from bot.store import SQLiteStore
+from bot.turns import Attempt, Outcome, State, Turn
+
+log = logging.getLogger(__name__)
+
+INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+"""The least that works; none of them is privileged."""
+UNREADABLE_AGAIN_AFTER = 24 * 3600.0
+"""Seconds before the same person is told again that a message could not be read."""
+
+_MESSAGES_ROUTE = re.compile(r"/channels/(\d+)/messages(?:/\d+)?$")
+_EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
+"""Interactions and their follow-ups do not count towards the bot's requests a second."""
+
+
+class ParleyClient(discord.Client):
+    """One bot on Discord. `interrupted` are the turns that an earlier process left unfinished: people are told."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        store: SQLiteStore,
+        scheduler: Scheduler,
+        interrupted: Sequence[Turn] = (),
+    ) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(self._count_request)
+        trace.on_request_end.append(self._observe_answer)
+        super().__init__(
+            intents=INTENTS,
+            allowed_mentions=discord.AllowedMentions.none(),
+            http_trace=trace,
+            # Nothing is kept that the store does not keep: memory must not grow with what is said.
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+        )
+        self._conversations = conversations
+        self._store = store
+        self._scheduler = scheduler
+        self._interrupted = list(interrupted)
+        self._accepting = True
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._told_unreadable: dict[int, float] = {}
+        self.tree = commands.tree(self, conversations)
+
+    async def setup_hook(self) -> None:
+        """Register the commands, once before the gateway is connected."""
+        await commands.sync(self.tree)
+
+    async def on_ready(self) -> None:
+        """Tell what a restart broke off; this event comes again with every new session, the news only once."""
+        interrupted, self._interrupted = self._interrupted, []
+        for turn in interrupted:
+            self.spawn(self._show_interrupted(turn))
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Answer what is meant for the bot."""
+        if self.user is None or not self._accepting:
+            return
+        match prompts.address(message, self.user):
+            case Address.YES:
+                self.spawn(self._answer(message, self.user))
+            case Address.UNREADABLE:
+                self.spawn(self._tell_unreadable(message, self.user))
+            case Address.NO:
+                pass
+
+    async def drain(self, grace: float) -> None:
+        """Take no more prompts, end what runs within `grace` seconds, and wait until that is seen."""
+        self._accepting = False
+        await self._conversations.close(grace)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something in the background. A defect in it is logged."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task failed by a defect", exc_info=error)
+
+    async def _answer(self, message: discord.Message, me: discord.ClientUser) -> None:
+        reading = prompts.read(message, me)
+        if reading.prompt is None:
+            name = me.display_name if message.guild is None else message.guild.me.display_name
+            await self._tell(message, phrases.QUOTE_WITHHELD if reading.quote_withheld else phrases.hint(name))
+            return
+        notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
+        channel = self._channel(message.channel.id, reading.prompt.guild_id)
+
+        def open_sink(running: Running) -> DiscordReply:
+            live = self._live_reply(channel, message.id, running.attempt, notices)
+            return DiscordReply(live, channel.get_partial_message(message.id), me, self._scheduler, self.spawn)
+
+        try:
+            if message.guild is None and await self._store.count(reading.prompt.conversation) == 0:
+                notices.append(phrases.FIRST_IN_DM)
+            await self._conversations.answer(reading.prompt, open_sink)
+        except StoreError as error:
+            log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
+            await self._tell(message, phrases.CANNOT_SAVE)
+
+    async def _show_interrupted(self, turn: Turn) -> None:
+        channel_id = int(turn.conversation.removeprefix("discord:"))
+        sent = await self._store.sent(turn.id)
+        live = self._live_reply(
+            self._channel(channel_id, None),
+            turn.position,
+            Attempt(turn.id, turn.attempt),
+            [],
+            [Shown(each.message_id, each.start, None) for each in sent if each.message_id is not None],
+        )
+        await live.finish(Outcome(State.INTERRUPTED, turn.reply))
+
+    def _live_reply(
+        self,
+        channel: discord.PartialMessageable,
+        prompt_id: int,
+        attempt: Attempt,
+        notices: Sequence[str],
+        shown: Sequence[Shown] = (),
+    ) -> LiveReply:
+        def note(outcome: Outcome) -> str | None:
+            lines = [*notices, phrases.note(outcome)] if outcome.text else [phrases.note(outcome)]
+            return "\n".join(filter(None, lines)) or None
+
+        messages = ReplyMessages(channel, prompt_id, attempt, self._store)
+        return LiveReply(channel.id, messages, self._scheduler, note=note, shown=shown)
+
+    def _channel(self, channel_id: int, guild_id: int | None) -> discord.PartialMessageable:
+        return self.get_partial_messageable(channel_id, guild_id=guild_id)
+
+    async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
+        now = time.monotonic()
+        self._told_unreadable = {
+            person: at for person, at in self._told_unreadable.items() if now - at < UNREADABLE_AGAIN_AFTER
+        }
+        if message.author.id not in self._told_unreadable:
+            self._told_unreadable[message.author.id] = now
+            name = me.display_name if message.guild is None else message.guild.me.display_name
+            await self._tell(message, phrases.unreadable(name))
+
+    async def _tell(self, message: discord.Message, sentence: str) -> None:
+        try:
+            with platform_errors():
+                await message.reply(sentence, mention_author=False)
+        except (Gone, Unavailable) as error:
+            log.info("channel %d could not be told: %s", message.channel.id, error)
+
+    async def _count_request(
+        self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        if not scheduled.get() and not _EXEMPT_ROUTE.search(params.url.path):
+            self._scheduler.spend()
+
+    async def _observe_answer(
+        self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        if params.method != "GET" and (route := _MESSAGES_ROUTE.search(params.url.path)) is not None:
+            self._scheduler.observe(int(route[1]), params.method, params.response.status, params.response.headers)

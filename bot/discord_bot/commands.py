@@ -1,0 +1,66 @@
+"""The slash commands, and how Discord is told of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot import phrases
+from bot.conversation import Conversations
+from bot.discord_bot.prompts import conversation_key
+from bot.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+
+def tree(client: discord.Client, conversations: Conversations) -> app_commands.CommandTree[discord.Client]:
+    """All commands of the bot."""
+    commands = app_commands.CommandTree(
+        client,
+        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+    )
+
+    @commands.command(description="Forget this conversation: everything said with me in this channel, thread or DM.")
+    async def reset(interaction: discord.Interaction) -> None:
+        name = interaction.user.display_name
+        try:
+            forgotten = await conversations.forget(conversation_key(interaction.channel_id or 0), name)
+        except StoreError as error:
+            log.error("channel %s could not be forgotten: %s", interaction.channel_id, error)
+            await interaction.response.send_message(phrases.NOT_RESET, ephemeral=True)
+            return
+        sentence = phrases.was_reset(discord.utils.escape_markdown(name), forgotten.exchanges)
+        await interaction.response.send_message(sentence, silent=True)
+
+    return commands
+
+
+async def sync(commands: app_commands.CommandTree[discord.Client]) -> None:
+    """Register the commands with Discord where it does not have them as they are: registering is limited per day."""
+    known = [_registered(command) for command in await commands.fetch_commands()]
+    ours = [_essence(command.to_dict(commands)) for command in commands.get_commands()]
+    if sorted(known, key=str) != sorted(ours, key=str):
+        await commands.sync()
+        log.info("registered %d commands with Discord", len(ours))
+
+
+def _registered(command: app_commands.AppCommand) -> Any:
+    # discord.py 2.7 leaves these two out of the dictionary.
+    permissions = command.default_member_permissions
+    payload = {"nsfw": command.nsfw, "default_member_permissions": permissions and permissions.value}
+    return _essence({**command.to_dict(), **payload})
+
+
+def _essence(payload: Any) -> Any:
+    """What a command's description says, without ids and without defaults that one side spells out."""
+    if isinstance(payload, dict):
+        ids = ("id", "application_id", "version", "guild_id", "dm_permission", "default_permission")
+        kept = {key: _essence(value) for key, value in payload.items() if key not in ids}
+        return {key: value for key, value in sorted(kept.items()) if value not in (None, False, [], {})}
+    if isinstance(payload, list):
+        return [_essence(value) for value in payload]
+    return payload

@@ -1,0 +1,86 @@
+"""A reply's manners on Discord around its messages: the hourglass while it waits, typing until there is text."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+
+import discord
+
+from bot.discord_bot.messages import platform_errors
+from bot.live_reply import Gone, LiveReply, Unavailable
+from bot.scheduler import Scheduler
+from bot.turns import Outcome
+
+log = logging.getLogger(__name__)
+
+WAITING = "⏳"
+WAITS_UNNOTICED = 3.0
+"""Seconds that a prompt may wait for its turn before it gets its hourglass."""
+TYPING_EVERY = 8.0
+"""Seconds between two calls; Discord shows typing for 10."""
+
+
+class DiscordReply:
+    """A `bot.turns.ReplySink` around a live reply; courtesies never hold the reply up and never fail it.
+
+    `spawn` runs a task in the background and keeps it alive.
+    """
+
+    def __init__(
+        self,
+        live: LiveReply,
+        prompt: discord.PartialMessage,
+        me: discord.abc.Snowflake,
+        scheduler: Scheduler,
+        spawn: Callable[[Coroutine[None, None, None]], object],
+    ) -> None:
+        self._live = live
+        self._prompt = prompt
+        self._me = me
+        self._scheduler = scheduler
+        self._started = asyncio.Event()
+        spawn(self._be_polite())
+
+    def start(self) -> None:
+        """The model is being asked."""
+        self._started.set()
+
+    def update(self, text: str) -> None:
+        """Take the whole text so far."""
+        self._live.update(text)
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Return once the end can be seen, or nothing can be shown any more."""
+        self._started.set()
+        await self._live.finish(outcome)
+
+    async def _be_polite(self) -> None:
+        if not await _within(WAITS_UNNOTICED, self._started) and self._scheduler.has_room():
+            added = await self._courtesy(self._prompt.add_reaction(WAITING))
+            await self._started.wait()
+            if added:
+                await self._courtesy(self._prompt.remove_reaction(WAITING, self._me))
+        await self._started.wait()
+        while not self._live.visible.is_set():
+            if self._scheduler.has_room():
+                await self._courtesy(self._prompt.channel.typing())
+            await _within(TYPING_EVERY, self._live.visible)
+
+    async def _courtesy(self, call: Awaitable[None]) -> bool:
+        try:
+            with platform_errors():
+                await call
+        except (Gone, Unavailable) as error:
+            log.debug("a courtesy in channel %d was not possible: %s", self._prompt.channel.id, error)
+            return False
+        return True
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,68 @@
+"""Runs the bot on Discord until it is told to end, or Discord will not have it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+import discord
+
+from bot.conversation import Conversations
+from bot.discord_bot.client import ParleyClient
+from bot.errors import DiscordError
+from bot.scheduler import Scheduler
+from bot.store import SQLiteStore
+
+log = logging.getLogger(__name__)
+
+_AUTHENTICATION_FAILED = 4004
+
+
+async def run(
+    token: str, store: SQLiteStore, conversations: Conversations, *, stop: asyncio.Event, grace: float
+) -> None:
+    """Serve until `stop` is set, then end what is running within `grace` seconds.
+
+    Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
+    """
+    interrupted = await store.interrupt("discord:", prefix=True)
+    async with Scheduler() as scheduler, ParleyClient(conversations, store, scheduler, interrupted) as client:
+        serving = asyncio.create_task(client.start(token))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            with discord_errors():
+                await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    serving.result()
+            log.info("stopping: replies under way have %g s", grace)
+            await client.drain(grace)
+        finally:
+            stopping.cancel()
+            await client.close()
+            await asyncio.wait([serving])
+
+
+@contextmanager
+def discord_errors() -> Iterator[None]:
+    """Turn Discord's refusals into the sentence that says what to do."""
+    refused = "Discord refused DISCORD_TOKEN. Copy the bot's token anew (Developer Portal, Bot, Reset Token)."
+    try:
+        yield
+    except discord.LoginFailure:
+        raise DiscordError(refused) from None
+    except discord.PrivilegedIntentsRequired:
+        raise DiscordError(
+            "Discord refused the bot's intents, though none of them is privileged. "
+            "Update discord.py, and see in the Developer Portal whether the application is restricted."
+        ) from None
+    except discord.ConnectionClosed as error:
+        if error.code == _AUTHENTICATION_FAILED:
+            raise DiscordError(refused) from None
+        raise DiscordError(f"Discord closed the connection for good (code {error.code}). Start again later.") from None
+    except discord.HTTPException as error:
+        raise DiscordError(f"Discord answered {error.status} at the start. Try again in a few minutes.") from None
+    except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:
+        raise DiscordError(f"Discord cannot be reached ({error}). Check the network of this machine.") from None

@@ -1,0 +1,228 @@
+r"""LaTeX formulas as Unicode text, where all of a formula can be said in it.
+
+Converted: Greek letters, operators, relations, arrows, sets and logic, big operators with their bounds, `^` and `_`
+(super- and subscript characters where Unicode has all of them, else `^(…)` and `_(…)`), `\frac`, `\sqrt`, `\binom`,
+`\mathbb`, accents over one letter, function names, `\pmod`, `\text` and the other font commands, sizes
+(`\left`, `\big`, …), spacing. Not converted: environments (`\begin`), alignment (`&`, `\\`) and every command not
+listed here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LETTERS: Final = {
+    **dict(
+        zip(
+            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+            "omega".split(),
+            "αβγδεζηθικλμνξπρστυφχψω",
+            strict=True,
+        )
+    ),
+    **dict(
+        zip("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split(), "ΓΔΘΛΞΠΣΥΦΨΩ", strict=True),
+    ),
+    "varepsilon": "ε", "vartheta": "ϑ", "varphi": "φ", "varrho": "ϱ", "varsigma": "ς", "omicron": "ο",
+    "infty": "∞", "partial": "∂", "nabla": "∇", "hbar": "ℏ", "ell": "ℓ", "Re": "ℜ", "Im": "ℑ", "aleph": "ℵ",
+    "emptyset": "∅", "varnothing": "∅", "forall": "∀", "exists": "∃", "nexists": "∄", "neg": "¬", "lnot": "¬",
+    "top": "⊤", "bot": "⊥", "angle": "∠", "degree": "°", "circ": "∘", "prime": "′", "dagger": "†", "star": "⋆",
+    "bullet": "•", "ldots": "…", "dots": "…", "dotsc": "…", "dotsb": "⋯", "cdots": "⋯", "vdots": "⋮", "ddots": "⋱",
+    "sum": "∑", "prod": "∏", "coprod": "∐", "int": "∫", "iint": "∬", "iiint": "∭", "oint": "∮", "bigcup": "⋃",
+    "bigcap": "⋂", "langle": "⟨", "rangle": "⟩", "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "vert": "|",
+    "lvert": "|", "rvert": "|", "Vert": "‖", "lVert": "‖", "rVert": "‖", "lbrace": "{", "rbrace": "}", "backslash": "\\",
+    "therefore": "∴", "because": "∵", "square": "□", "checkmark": "✓", "triangle": "△", "imath": "ı", "jmath": "ȷ",
+    "{": "{", "}": "}", "%": "%", "$": "$", "#": "#", "&": "&", "_": "_", "|": "‖",
+}  # fmt: skip
+"""Commands that stand for a character and want no space around it."""
+
+_RELATIONS: Final = {
+    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "mp": "∓", "ast": "∗", "oplus": "⊕", "otimes": "⊗", "ominus": "⊖",
+    "odot": "⊙", "setminus": "∖", "cup": "∪", "cap": "∩", "sqcup": "⊔", "land": "∧", "wedge": "∧", "lor": "∨", "vee": "∨",
+    "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "ll": "≪", "gg": "≫", "lt": "<", "gt": ">",
+    "approx": "≈", "equiv": "≡", "sim": "∼", "simeq": "≃", "cong": "≅", "propto": "∝", "prec": "≺", "succ": "≻",
+    "in": "∈", "notin": "∉", "ni": "∋", "subset": "⊂", "subseteq": "⊆", "subsetneq": "⊊", "supset": "⊃", "supseteq": "⊇",
+    "perp": "⊥", "parallel": "∥", "mid": "∣", "nmid": "∤", "vdash": "⊢", "models": "⊨", "colon": ":", "coloneqq": "≔",
+    "to": "→", "rightarrow": "→", "longrightarrow": "⟶", "leftarrow": "←", "gets": "←", "longleftarrow": "⟵",
+    "leftrightarrow": "↔", "Rightarrow": "⇒", "implies": "⟹", "Longrightarrow": "⟹", "Leftarrow": "⇐", "impliedby": "⟸",
+    "Leftrightarrow": "⇔", "iff": "⟺", "mapsto": "↦", "longmapsto": "⟼", "hookrightarrow": "↪", "uparrow": "↑",
+    "downarrow": "↓", "updownarrow": "↕", "rightleftharpoons": "⇌", "nearrow": "↗", "searrow": "↘", "bmod": "mod",
+}  # fmt: skip
+"""Commands for a binary operator, relation or arrow: a space goes on either side."""
+
+_FUNCTIONS: Final = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf arg det "
+    "dim ker deg gcd lcm hom Pr argmax argmin".split()
+)
+_FONTS: Final = frozenset(
+    "text textbf textit textrm texttt textsf mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm operatorname "
+    "boxed mbox hbox mathcal mathscr displaystyle textstyle".split()
+)
+_SIZES: Final = frozenset("left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr".split())
+_NOTHING: Final = frozenset("displaystyle textstyle limits nolimits nonumber ! ".split())
+_SPACES: Final = {",": " ", ";": " ", ":": " ", " ": " ", "quad": "  ", "qquad": "   ", "thinspace": " "}
+_ACCENTS: Final = {
+    "hat": "\u0302", "widehat": "\u0302", "bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "vec": "\u20d7",
+    "dot": "\u0307", "ddot": "\u0308", "underline": "\u0332", "check": "\u030c",
+}  # fmt: skip
+_DOUBLE_STRUCK: Final = dict(zip("RNZQCPHEFKDAITS1", "ℝℕℤℚℂℙℍ𝔼𝔽𝕂𝔻𝔸𝕀𝕋𝕊𝟙", strict=True))
+_ROOTS: Final = {"": "√", "2": "√", "3": "∛", "4": "∜"}
+_NEGATED: Final = {"=": "≠", "∈": "∉", "⊂": "⊄", "⊆": "⊈", "≡": "≢", "∃": "∄", "∣": "∤", "∼": "≁", "≈": "≉"}
+_SUPERSCRIPT: Final = str.maketrans(
+    "0123456789+−=()abcdefghijklmnoprstuvwxyzABDEGHIJKLMNOPRTUVWαβγδθφχ′∘∗",
+    "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂᵅᵝᵞᵟᶿᵠᵡ′°*",
+)
+_SUBSCRIPT: Final = str.maketrans("0123456789+−=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ")
+
+_TOKEN: Final = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_&~]|\s+|'+|.", re.DOTALL)
+_SIMPLE: Final = re.compile(r"[\w∞∂′.]*[\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]?\w+")
+_DEEPEST: Final = 20
+
+
+class _NoUnicode(Exception):
+    """Something in the formula has no form in plain text."""
+
+
+def to_unicode(formula: str) -> str | None:
+    """Return the formula as one line of text, or None where any of it would be lost."""
+    try:
+        text = _Parser(_TOKEN.findall(formula)).sequence()
+    except _NoUnicode:
+        return None
+    return re.sub(r" {2,}", " ", text).strip() or None
+
+
+class _Parser:
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self._depth = 0
+
+    def sequence(self, until: str | None = None) -> str:
+        """Convert up to the token `until`, which is consumed."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _NoUnicode
+        out = ""
+        while self._at < len(self._tokens):
+            token = self._next()
+            if token == until:
+                self._depth -= 1
+                return out
+            out = self._append(out, token)
+        if until is not None:
+            raise _NoUnicode
+        self._depth -= 1
+        return out
+
+    def _next(self) -> str:
+        if self._at == len(self._tokens):
+            raise _NoUnicode
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+
+    def _argument(self) -> str:
+        token = self._next()
+        while token.isspace():
+            token = self._next()
+        return self._append("", token).strip()
+
+    def _append(self, out: str, token: str) -> str:
+        if token == "^":
+            return out.rstrip() + _script(self._argument(), _SUPERSCRIPT, "^")
+        if token == "_":
+            return out.rstrip() + _script(self._argument(), _SUBSCRIPT, "_")
+        if token == "{":
+            return out + self.sequence("}")
+        if token in {"}", "&", "\\\\", "`"}:
+            raise _NoUnicode
+        if token.startswith("\\"):
+            return self._command(out, token[1:])
+        if token.isspace() or token == "~":
+            return out + " "
+        if token.startswith("'"):
+            return out + "′" * len(token)
+        if token in "=<>":
+            return f"{out.rstrip()} {token} "
+        return out + {"-": "−", "*": "∗"}.get(token, token)
+
+    def _command(self, out: str, name: str) -> str:
+        name = name.removesuffix("*")
+        if name in _LETTERS:
+            return out + _LETTERS[name]
+        if name in _RELATIONS:
+            return f"{out.rstrip()} {_RELATIONS[name]} "
+        if name in _FUNCTIONS:
+            return (out + " " if out and out[-1].isalnum() else out) + name + (" " if self._peek().isalnum() else "")
+        if name in _NOTHING:
+            return out
+        if name in _SPACES:
+            return out + _SPACES[name]
+        if name in _SIZES:
+            if self._peek() == ".":
+                self._next()
+            return out
+        if name in {"frac", "dfrac", "tfrac", "cfrac"}:
+            fraction = f"{_group(self._argument())}/{_group(self._argument())}"
+            return out + (f"({fraction})" if self._peek() not in _AFTER_FRACTION or out[-1:].isalnum() else fraction)
+        if name == "sqrt":
+            degree = ""
+            if self._peek() == "[":
+                self._next()
+                degree = self.sequence("]").strip()
+            root = _ROOTS.get(degree) or _script(degree, _SUPERSCRIPT, "") + "√"
+            return out + root + _group(self._argument())
+        if name in {"binom", "dbinom", "tbinom"}:
+            return out + f"C({self._argument()}, {self._argument()})"
+        if name == "mathbb":
+            letters = self._argument()
+            if not letters or any(letter not in _DOUBLE_STRUCK for letter in letters):
+                raise _NoUnicode
+            return out + "".join(_DOUBLE_STRUCK[letter] for letter in letters)
+        if name in _FONTS:
+            return out + (self._text() if name.startswith(("text", "mbox", "hbox")) else self._argument())
+        if name in _ACCENTS:
+            letter = self._argument()
+            if len(letter) != 1:
+                raise _NoUnicode
+            return out + letter + _ACCENTS[name]
+        if name == "pmod":
+            return f"{out.rstrip()} (mod {self._argument()})"
+        if name == "not":
+            relation = self._argument()
+            if relation not in _NEGATED:
+                raise _NoUnicode
+            return f"{out.rstrip()} {_NEGATED[relation]} "
+        raise _NoUnicode
+
+    def _text(self) -> str:
+        """The argument of a text command, word for word."""
+        if self._next() != "{":
+            raise _NoUnicode
+        words = ""
+        while (token := self._next()) != "}":
+            if token == "{" or (token.startswith("\\") and token[1:] not in {"%", "$", "#", "&", "_", " "}):
+                raise _NoUnicode
+            words += token.removeprefix("\\")
+        return words
+
+
+_AFTER_FRACTION: Final = frozenset(
+    ["", " ", "}", "]", ")", ",", ".", ";", "=", "+", "-", "\\,", "\\right", "\\quad", "<", ">"]
+)
+
+
+def _script(text: str, alphabet: dict[int, int], mark: str) -> str:
+    compact = re.sub(r"\s+", "", text)
+    if compact and all(ord(character) in alphabet for character in compact):
+        return compact.translate(alphabet)
+    return mark + (compact if len(compact) == 1 else f"({text.strip()})")
+
+
+def _group(text: str) -> str:
+    text = text.strip()
+    return text if _SIMPLE.fullmatch(text) else f"({text})"

@@ -1,0 +1,116 @@
+"""Tables, which Discord does not have: aligned text for a fence or, where that is too wide, a list of the rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from wcwidth import wcswidth
+
+from bot.markdown.inline import inline
+
+WIDEST: Final = 60
+"""Columns of monospaced text that a Discord window of ordinary size shows without wrapping."""
+
+_DELIMITERS: Final = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_PIPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
+_CODE: Final = re.compile(r"(`+)(.+?)(?<!`)\1(?!`)")
+_STYLE: Final = re.compile(r"\*\*|~~|\|\||__(?=\w)|(?<=\w)__|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
+_UNESCAPE: Final = re.compile(r"\\([^\w\s])")
+_LIVE: Final = re.compile(r"\]\([^()\s]+\)|https?://|<(?:[@#]|a?:\w+:|t:)")
+_BREAK: Final = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as written; `right` and `centre` are the columns so aligned."""
+
+    header: Sequence[str]
+    right: frozenset[int]
+    centre: frozenset[int]
+
+
+def is_delimiter_row(line: str) -> bool:
+    """Whether a line can be the second one of a table."""
+    return "|" in line and "-" in line and _DELIMITERS.fullmatch(line) is not None
+
+
+def cells(line: str) -> list[str]:
+    """Split a row at its pipes, except escaped ones."""
+    parts = _PIPE.sub("\\1\0", line.strip()).split("\0")
+    if parts and not parts[0].strip():
+        parts = parts[1:]
+    if len(parts) > 1 and not parts[-1].strip():
+        parts = parts[:-1]
+    return [_BREAK.sub(" ", part.strip().replace("\\|", "|")) for part in parts]
+
+
+def table(header: str, delimiters: str) -> Table | None:
+    """The table that two lines begin, or None if they do not."""
+    names, marks = cells(header), cells(delimiters)
+    if len(names) != len(marks):
+        return None
+    aligned = [(mark.startswith(":"), mark.endswith(":")) for mark in marks]
+    right = frozenset(column for column, (starts, ends) in enumerate(aligned) if ends and not starts)
+    return Table(names, right, frozenset(column for column, (starts, ends) in enumerate(aligned) if ends and starts))
+
+
+def as_text(table: Table, rows: Sequence[Sequence[str]]) -> str | None:
+    """The table in columns, without the fence around it, or None if it is too wide or must stay clickable."""
+    lines = [table.header, *rows]
+    if any(_LIVE.search(cell) for line in lines for cell in line):
+        return None
+    plain = [[_plain(cell) for cell in line] for line in lines]
+    columns = max(len(line) for line in plain)
+    widths = [max(3, *(_width(line[column]) for line in plain if column < len(line))) for column in range(columns)]
+    if sum(widths) + 2 * (columns - 1) > WIDEST:
+        return None
+    plain.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "  ".join(
+            _pad(cell, widths[at], at in table.right, at in table.centre) for at, cell in enumerate(line)
+        ).rstrip()
+        for line in plain
+    )
+
+
+def as_list(table: Table, rows: Sequence[Sequence[str]]) -> str:
+    """The rows as list items, with the other cells of each below its first."""
+    items = []
+    for row in rows or [table.header]:
+        names = table.header if rows else ()
+        lead, *rest = [inline(cell) for cell in row] or [""]
+        title = lead.replace("**", "").strip() or "…"
+        first = f"**{title}**" if "`" not in title[:1] else title
+        items.append(f"- {_named(names, 0)}{first}")
+        items += [f"  - {_named(names, column)}{cell}" for column, cell in enumerate(rest, 1) if cell]
+    return "\n".join(items)
+
+
+def _named(names: Sequence[str], column: int) -> str:
+    name = inline(names[column]).replace("**", "") if column < len(names) else ""
+    return f"{name}: " if name else ""
+
+
+def _plain(cell: str) -> str:
+    """A cell without its marks, since a fence shows them as they are."""
+    out, at = [], 0
+    text = inline(cell)
+    for code in _CODE.finditer(text):
+        out += [_UNESCAPE.sub(r"\1", _STYLE.sub("", text[at : code.start()])), code[2].strip()]
+        at = code.end()
+    out.append(_UNESCAPE.sub(r"\1", _STYLE.sub("", text[at:])))
+    return " ".join("".join(out).replace("```", "").split())
+
+
+def _width(text: str) -> int:
+    width = wcswidth(text)
+    return width if width >= 0 else len(text)
+
+
+def _pad(cell: str, width: int, right: bool, centre: bool) -> str:
+    space = width - _width(cell)
+    before = space if right else space // 2 if centre else 0
+    return " " * before + cell + " " * (space - before)

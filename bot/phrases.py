@@ -1,0 +1,67 @@
+"""Every sentence for people in a conversation. Short, friendly, without blame; each says what to do next.
+
+`-#` is Discord's small text. Technical detail has no place here: it goes to the log.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bot.turns import Cause, Outcome, Problem, State
+
+FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
+UNREADABLE = "-# I can't read that one. Mention @{bot} itself, or leave the reply's ping on."
+QUOTE_WITHHELD = "-# I couldn't see the quoted message."
+CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
+NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
+
+_SMALL = "-# "
+_PROBLEMS = {
+    Problem.UNREACHABLE: "My model isn't answering right now. Your question is saved.",
+    Problem.SETUP: "I have a set-up problem; it's nothing you did.",
+    Problem.DECLINED: "The model's provider declined this one. Rewording may help.",
+    Problem.LENGTH: "Cut at the length limit.",
+    Problem.EMPTY: "The model had nothing to say. Try rewording.",
+    Problem.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
+    Problem.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
+    Problem.INTERNAL: "Something went wrong on my side. Please try again.",
+}
+
+
+def hint(bot: str) -> str:
+    """The answer to a mention with nothing else."""
+    return f'Hi! Put your question in the same message: "@{bot} why is the night sky dark?"'
+
+
+def unreadable(bot: str) -> str:
+    """The answer to a message whose content the platform withholds."""
+    return UNREADABLE.format(bot=bot)
+
+
+def note(outcome: Outcome) -> str | None:
+    """What stands under a reply that ended this way. None: it is all there, and needs no word."""
+    sentence = _sentence(outcome)
+    return None if sentence is None else _SMALL + sentence
+
+
+def _sentence(outcome: Outcome) -> str | None:
+    match outcome.cause:
+        case Cause.RESET if not outcome.text:
+            who = f"{outcome.by} cleared" if outcome.by else "Somebody cleared"
+            return f"{who} my memory here before I got to this. Please ask again."
+        case Cause.PERSON | Cause.RESET:
+            return f"Stopped by {outcome.by}." if outcome.by else "Stopped."
+        case Cause.SHUTDOWN:
+            return "I was restarted and couldn't finish."
+    if outcome.state is State.INTERRUPTED:
+        return "I was restarted and couldn't finish."
+    if outcome.problem is Problem.BUSY:
+        wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
+        return f"My model is busy. Try again{wait}."
+    return None if outcome.problem is None else _PROBLEMS[outcome.problem]
+
+
+def was_reset(name: str, exchanges: int) -> str:
+    """The public word on a reset."""
+    count = "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"
+    return f"{name} cleared my memory here: {count}. The messages above stay."

@@ -1,0 +1,117 @@
+"""What the bot can ask about itself, its application, its commands and its servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.standin import payloads
+from bot.standin.commands import CommandBook
+from bot.standin.entities import Guild, Intent, Json, Permission, User
+from bot.standin.errors import missing_access, unknown
+from bot.standin.gateway import Gateway
+from bot.standin.rest import Endpoint, Incoming
+from bot.standin.world import World
+
+_APPLICATION = "/applications/{application_id}"
+_SESSION_STARTS = 1000
+
+_LIMITED_FLAGS = {
+    Intent.GUILD_PRESENCES: 1 << 13,
+    Intent.GUILD_MEMBERS: 1 << 15,
+    Intent.MESSAGE_CONTENT: 1 << 19,
+}
+"""The application's flags that say a privileged intent is switched on, for a bot in fewer than 100 servers."""
+
+
+class AccountRoutes:
+    def __init__(
+        self,
+        world: World,
+        gateway: Gateway,
+        commands: CommandBook,
+        *,
+        owner: User,
+        privileged: Intent,
+        gateway_url: Callable[[], str],
+        shards: int,
+    ) -> None:
+        self._world = world
+        self._gateway = gateway
+        self._commands = commands
+        self._owner = owner
+        self._flags = sum(bit for intent, bit in _LIMITED_FLAGS.items() if intent in privileged)
+        self._gateway_url = gateway_url
+        self._shards = shards
+
+    def endpoints(self) -> list[Endpoint]:
+        global_commands = _APPLICATION + "/commands"
+        guild_commands = _APPLICATION + "/guilds/{guild_id}/commands"
+        return [
+            Endpoint("GET", "/users/@me", lambda call: payloads.own_user(self._world.bot)),
+            Endpoint("GET", "/users/@me/guilds", self._guilds),
+            Endpoint("GET", "/users/{user_id}", lambda call: payloads.user(self._user(call))),
+            Endpoint("GET", "/oauth2/applications/@me", self._application),
+            Endpoint("GET", "/applications/@me", self._application),
+            Endpoint("GET", "/gateway", lambda call: {"url": self._gateway_url()}),
+            Endpoint("GET", "/gateway/bot", self._gateway_bot),
+            Endpoint("GET", global_commands, lambda call: self._commands.registered(None)),
+            Endpoint("PUT", global_commands, lambda call: self._commands.replace(None, call.body)),
+            Endpoint("POST", global_commands, lambda call: self._commands.add(None, call.body)),
+            Endpoint("GET", guild_commands, lambda call: self._commands.registered(self._guild(call).id)),
+            Endpoint("PUT", guild_commands, lambda call: self._commands.replace(self._guild(call).id, call.body)),
+            Endpoint("POST", guild_commands, lambda call: self._commands.add(self._guild(call).id, call.body)),
+            Endpoint("GET", "/guilds/{guild_id}", lambda call: payloads.guild(self._guild(call))),
+            Endpoint("GET", "/guilds/{guild_id}/channels", self._channels),
+            Endpoint("GET", "/guilds/{guild_id}/members/{user_id}", self._member),
+        ]
+
+    def _guild(self, call: Incoming) -> Guild:
+        guild = self._world.guilds.get(call.id("guild_id"))
+        if guild is None or self._world.bot.id not in guild.members:
+            raise missing_access()
+        return guild
+
+    def _user(self, call: Incoming) -> User:
+        user = self._world.users.get(call.id("user_id"))
+        if user is None:
+            raise unknown("User")
+        return user
+
+    def _member(self, call: Incoming) -> Json:
+        member = self._guild(call).members.get(self._user(call).id)
+        if member is None:
+            raise unknown("Member")
+        return payloads.member(member)
+
+    def _channels(self, call: Incoming) -> list[Json]:
+        guild = self._guild(call)
+        return [payloads.channel(c) for c in self._world.channels.values() if c.guild is guild and not c.is_thread]
+
+    def _guilds(self, call: Incoming) -> list[Json]:
+        return [
+            {
+                "id": str(guild.id),
+                "name": guild.name,
+                "icon": None,
+                "banner": None,
+                "owner": False,
+                "permissions": str(int(Permission.member())),
+                "features": [],
+            }
+            for guild in self._world.guilds.values()
+        ]
+
+    def _application(self, call: Incoming) -> Json:
+        return payloads.application(self._world.bot, self._owner, flags=self._flags)
+
+    def _gateway_bot(self, call: Incoming) -> Json:
+        return {
+            "url": self._gateway_url(),
+            "shards": self._shards,
+            "session_start_limit": {
+                "total": _SESSION_STARTS,
+                "remaining": max(_SESSION_STARTS - self._gateway.identifies, 0),
+                "reset_after": 14_400_000,
+                "max_concurrency": 1,
+            },
+        }

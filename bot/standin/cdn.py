@@ -1,0 +1,44 @@
+"""The files of the stand-in: attachments, and one picture for every avatar."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from urllib.parse import quote
+
+from aiohttp import web
+
+from bot.standin.entities import Attachment, Channel
+
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+class Cdn:
+    """Stores attachments under the ids of Discord's own URLs and hands them out."""
+
+    def __init__(self, base: Callable[[], str], take_id: Callable[[], int]) -> None:
+        self._base = base
+        self._take_id = take_id
+        self._files: dict[str, Attachment] = {}
+        self.downloads: list[Attachment] = []
+        """Every attachment fetched, in order."""
+
+    def store(self, attachment: Attachment, channel: Channel) -> Attachment:
+        """Give the attachment its id and its URL."""
+        attachment.id = self._take_id()
+        path = f"attachments/{channel.id}/{attachment.id}/{attachment.filename}"
+        attachment.url = f"{self._base()}/{quote(path)}"
+        self._files[path] = attachment
+        return attachment
+
+    async def handle(self, request: web.Request) -> web.Response:
+        path = request.match_info["path"]
+        if attachment := self._files.get(path):
+            self.downloads.append(attachment)
+            kind = attachment.content_type or "application/octet-stream"
+            return web.Response(body=attachment.data, headers={"Content-Type": kind})
+        if path.startswith("attachments/"):
+            return web.Response(status=404, text="This content is no longer available.")
+        return web.Response(body=_PIXEL, content_type="image/png")

@@ -1,0 +1,341 @@
+"""What exists on Discord: people, servers, channels and messages, as plain data without rules or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+DISCORD_EPOCH_MS = 1_420_070_400_000
+"""A snowflake's upper 42 bits are milliseconds since this moment."""
+
+
+class Permission(IntFlag):
+    """The permissions that the stand-in looks at, with Discord's bits."""
+
+    NONE = 0
+    ADMINISTRATOR = 1 << 3
+    MANAGE_CHANNELS = 1 << 4
+    MANAGE_GUILD = 1 << 5
+    ADD_REACTIONS = 1 << 6
+    VIEW_CHANNEL = 1 << 10
+    SEND_MESSAGES = 1 << 11
+    MANAGE_MESSAGES = 1 << 13
+    EMBED_LINKS = 1 << 14
+    ATTACH_FILES = 1 << 15
+    READ_MESSAGE_HISTORY = 1 << 16
+    MENTION_EVERYONE = 1 << 17
+    USE_APPLICATION_COMMANDS = 1 << 31
+    MANAGE_THREADS = 1 << 34
+    CREATE_PUBLIC_THREADS = 1 << 35
+    CREATE_PRIVATE_THREADS = 1 << 36
+    SEND_MESSAGES_IN_THREADS = 1 << 38
+
+    @classmethod
+    def everything(cls) -> Permission:
+        """All of them, as the owner of a server or an administrator has."""
+        return cls((1 << 53) - 1)
+
+    @classmethod
+    def member(cls) -> Permission:
+        """What @everyone may do in a new server."""
+        return (
+            cls.ADD_REACTIONS
+            | cls.VIEW_CHANNEL
+            | cls.SEND_MESSAGES
+            | cls.EMBED_LINKS
+            | cls.ATTACH_FILES
+            | cls.READ_MESSAGE_HISTORY
+            | cls.USE_APPLICATION_COMMANDS
+            | cls.CREATE_PUBLIC_THREADS
+            | cls.CREATE_PRIVATE_THREADS
+            | cls.SEND_MESSAGES_IN_THREADS
+        )
+
+
+class Intent(IntFlag):
+    """The gateway intents that the stand-in's events ask for."""
+
+    NONE = 0
+    GUILDS = 1 << 0
+    GUILD_MEMBERS = 1 << 1
+    GUILD_PRESENCES = 1 << 8
+    GUILD_MESSAGES = 1 << 9
+    GUILD_MESSAGE_REACTIONS = 1 << 10
+    GUILD_MESSAGE_TYPING = 1 << 11
+    DIRECT_MESSAGES = 1 << 12
+    DIRECT_MESSAGE_REACTIONS = 1 << 13
+    DIRECT_MESSAGE_TYPING = 1 << 14
+    MESSAGE_CONTENT = 1 << 15
+
+
+PRIVILEGED = Intent.GUILD_MEMBERS | Intent.GUILD_PRESENCES | Intent.MESSAGE_CONTENT
+
+
+class MessageFlag(IntFlag):
+    """The message flags that change what a person sees."""
+
+    NONE = 0
+    SUPPRESS_EMBEDS = 1 << 2
+    HAS_THREAD = 1 << 5
+    EPHEMERAL = 1 << 6
+    LOADING = 1 << 7
+    SUPPRESS_NOTIFICATIONS = 1 << 12
+    COMPONENTS_V2 = 1 << 15
+
+
+class MessageType(IntEnum):
+    """Everything but DEFAULT, REPLY and the two commands is a system message."""
+
+    DEFAULT = 0
+    PINNED = 6
+    JOIN = 7
+    THREAD_CREATED = 18
+    REPLY = 19
+    SLASH_COMMAND = 20
+    THREAD_STARTER = 21
+    CONTEXT_MENU = 23
+
+
+class ChannelType(IntEnum):
+    """The kinds of channel that hold messages here."""
+
+    TEXT = 0
+    DM = 1
+    NEWS = 5
+    PUBLIC_THREAD = 11
+    PRIVATE_THREAD = 12
+
+
+@dataclass(eq=False)
+class User:
+    """A person, a bot, or the face of a webhook."""
+
+    id: int
+    name: str
+    display_name: str | None = None
+    bot: bool = False
+    closed_dms: bool = False
+    """Whether bots are refused with "Cannot send messages to this user"."""
+
+    @property
+    def mention(self) -> str:
+        return f"<@{self.id}>"
+
+    def __repr__(self) -> str:
+        return f"<User {self.name} {self.id}>"
+
+
+@dataclass(eq=False)
+class Role:
+    id: int
+    name: str
+    permissions: Permission = Permission.NONE
+    position: int = 1
+    mentionable: bool = False
+    managed_by: int | None = None
+    """The bot whose managed role this is."""
+
+    @property
+    def mention(self) -> str:
+        return f"<@&{self.id}>"
+
+
+@dataclass(eq=False)
+class Member:
+    user: User
+    nick: str | None = None
+    roles: list[Role] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Emoji:
+    id: int
+    name: str
+    animated: bool = False
+
+    def __str__(self) -> str:
+        return f"<{'a' if self.animated else ''}:{self.name}:{self.id}>"
+
+
+@dataclass(eq=False)
+class Guild:
+    id: int
+    name: str
+    owner: User
+    roles: dict[int, Role] = field(default_factory=dict)
+    members: dict[int, Member] = field(default_factory=dict)
+    emojis: dict[int, Emoji] = field(default_factory=dict)
+
+    @property
+    def everyone(self) -> Role:
+        return self.roles[self.id]
+
+
+@dataclass(slots=True)
+class Overwrite:
+    """What one role or member is allowed or denied in one channel."""
+
+    kind: Literal["role", "member"]
+    allow: Permission = Permission.NONE
+    deny: Permission = Permission.NONE
+
+
+@dataclass(slots=True)
+class Typing:
+    """One user typing in one channel; `times` are on the stand-in's clock, newest last. Each shows for 10 s."""
+
+    user: User
+    times: list[float]
+
+
+@dataclass(eq=False)
+class Channel:
+    """A text channel, a thread (`parent` is set) or a DM (`guild` is None)."""
+
+    id: int
+    name: str
+    guild: Guild | None
+    type: ChannelType = ChannelType.TEXT
+    topic: str | None = None
+    parent: Channel | None = None
+    owner: User | None = None
+    """Who opened the thread."""
+    recipient: User | None = None
+    overwrites: dict[int, Overwrite] = field(default_factory=dict)
+    messages: dict[int, Message] = field(default_factory=dict)
+    typing: dict[int, Typing] = field(default_factory=dict)
+    members: set[int] = field(default_factory=set)
+    """Of a thread: who has joined it."""
+    last_message_id: int | None = None
+    archived: bool = False
+    locked: bool = False
+    created_at: float = 0.0
+
+    @property
+    def mention(self) -> str:
+        return f"<#{self.id}>"
+
+    @property
+    def is_thread(self) -> bool:
+        return self.parent is not None
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.name} {self.id}>"
+
+
+@dataclass(eq=False)
+class Attachment:
+    """A file on a message. `size` may claim more bytes than `data` holds, to try limits without the memory."""
+
+    filename: str
+    data: bytes
+    content_type: str | None = None
+    size: int = -1
+    description: str | None = None
+    id: int = 0
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            self.size = len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a message showed from `at` on (seconds on the stand-in's clock) until the next one."""
+
+    at: float
+    content: str
+
+
+@dataclass(eq=False)
+class Message:
+    """A message as a person sees it."""
+
+    id: int
+    channel: Channel
+    author: User
+    content: str
+    created_at: float
+    """Seconds since the epoch."""
+    type: int = MessageType.DEFAULT
+    flags: MessageFlag = MessageFlag.NONE
+    edited_at: float | None = None
+    nonce: str | int | None = None
+    reply_to: Message | None = None
+    embeds: list[Json] = field(default_factory=list)
+    components: list[Json] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    reactions: dict[str, list[User]] = field(default_factory=dict)
+    """Who reacted, by the emoji as REST spells it: the character itself, or `name:id`."""
+    mentions: list[User] = field(default_factory=list)
+    mention_roles: list[Role] = field(default_factory=list)
+    mention_everyone: bool = False
+    pinged: set[User] = field(default_factory=set)
+    """Everyone it has marked as mentioned, when it was sent or by an edit since; a silent message included."""
+    shown: list[Shown] = field(default_factory=list)
+    """Every content it has had, oldest first."""
+    webhook_id: int | None = None
+    interaction: Json | None = None
+    """`interaction_metadata`, where an interaction made it."""
+    thread: Channel | None = None
+    deleted: bool = False
+
+    @property
+    def silent(self) -> bool:
+        return MessageFlag.SUPPRESS_NOTIFICATIONS in self.flags
+
+    @property
+    def embeds_suppressed(self) -> bool:
+        return MessageFlag.SUPPRESS_EMBEDS in self.flags
+
+    @property
+    def ephemeral(self) -> bool:
+        return MessageFlag.EPHEMERAL in self.flags
+
+    @property
+    def loading(self) -> bool:
+        """A deferred answer that shows "... is thinking"."""
+        return MessageFlag.LOADING in self.flags
+
+    @property
+    def edited(self) -> bool:
+        return self.edited_at is not None
+
+    @property
+    def buttons(self) -> list[Json]:
+        """Its buttons in order, as Discord's component objects."""
+        return [part for part in walk_components(self.components) if part["type"] == 2]
+
+    def __repr__(self) -> str:
+        return f"<Message {self.id} by {self.author.name}: {self.content!r}>"
+
+
+def walk_components(components: Iterable[Json]) -> Iterable[Json]:
+    """Every component of a message, however deeply nested."""
+    for component in components:
+        yield component
+        yield from walk_components(component.get("components", ()))
+        if accessory := component.get("accessory"):
+            yield accessory
+
+
+class Snowflakes:
+    """Ids that grow with time and are never given twice."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def take(self, at: float) -> int:
+        """The next id for something made at `at`, in seconds since the epoch."""
+        self._last = max(self._last + 1, snowflake_at(at))
+        return self._last
+
+
+def snowflake_at(at: float) -> int:
+    """The smallest id of that moment, in seconds since the epoch."""
+    return (int(at * 1000) - DISCORD_EPOCH_MS) << 22

@@ -1,0 +1,176 @@
+"""Trouble on demand: which request or event goes wrong, how, and how often.
+
+discord.faults.add(ServerError(502), method="PATCH", times=2)
+discord.faults.add(Twice(), event="MESSAGE_CREATE")
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.standin.errors import ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a fault is matched against. `route` is a template such as `/channels/{channel_id}/messages`."""
+
+    method: str
+    route: str
+    channel_id: int | None
+    body: object
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimited:
+    """429. Without `via` it looks like Cloudflare's ban, which discord.py raises at once."""
+
+    retry_after: float = 0.1
+    scope: Literal["user", "global", "shared"] = "user"
+    via: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """A gateway's error page. With `applied` the request takes effect first, and only its answer is lost."""
+
+    status: int = 500
+    applied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionReset:
+    """The connection is reset in the middle of the request, before or after it takes effect."""
+
+    applied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """The answer takes `seconds` longer; the request takes effect before or after that time."""
+
+    seconds: float
+    applied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Discord's refusal of an otherwise good request."""
+
+    status: int
+    code: int
+    message: str
+
+    def error(self) -> ApiError:
+        return ApiError(self.status, self.code, self.message)
+
+
+FORBIDDEN = Refused(403, 50013, "Missing Permissions")
+AUTOMOD = Refused(400, 200000, "Message was blocked by automatic moderation")
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The message or the channel that the request is about is deleted just before it arrives."""
+
+    what: Literal["message", "channel"]
+
+
+RestAction = RateLimited | ServerError | ConnectionReset | Slow | Refused | Vanished
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """The event is dispatched a second time, with a sequence number of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The event is dispatched after `seconds`; others overtake it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The event never arrives."""
+
+
+EventAction = Twice | Late | Lost
+
+
+@dataclass
+class Fault:
+    """One entry; `left` counts down, `hits` up."""
+
+    action: RestAction | EventAction
+    matches: Callable[[Call | str], bool]
+    left: float
+    hits: int = 0
+
+    def take(self) -> None:
+        self.left -= 1
+        self.hits += 1
+
+
+class Faults:
+    """The faults that are waiting to happen, in the order they were added; the first that matches is used."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def add(
+        self,
+        action: RestAction | EventAction,
+        *,
+        event: str | None = None,
+        method: str | None = None,
+        route: str | None = None,
+        channel_id: int | None = None,
+        when: Callable[[Call], bool] | None = None,
+        times: float = 1,
+    ) -> Fault:
+        """Arm a fault for the next `times` (math.inf: all) matching requests, or gateway events named `event`."""
+
+        def matches(what: Call | str) -> bool:
+            if isinstance(what, str):
+                return what == event
+            return (
+                event is None
+                and method in (None, what.method)
+                and route in (None, what.route)
+                and channel_id in (None, what.channel_id)
+                and (when is None or when(what))
+            )
+
+        if (event is not None) != isinstance(action, EventAction):
+            raise ValueError(f"{action} needs {'a request' if event else 'an event='}")
+        fault = Fault(action, matches, times)
+        self._waiting.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        self._waiting.clear()
+
+    def for_request(self, call: Call) -> RestAction | None:
+        action = self._take(call)
+        return None if isinstance(action, EventAction) else action
+
+    def for_event(self, name: str) -> EventAction | None:
+        action = self._take(name)
+        return action if isinstance(action, EventAction) else None
+
+    def _take(self, what: Call | str) -> RestAction | EventAction | None:
+        for fault in self._waiting:
+            if fault.matches(what):
+                fault.take()
+                if fault.left <= 0:
+                    self._waiting.remove(fault)
+                return fault.action
+        return None
+
+
+ALWAYS = math.inf

@@ -1,0 +1,376 @@
+"""Discord's gateway: websocket connections, the sessions that outlive them, and the events they carry.
+
+https://discord.com/developers/docs/events/gateway
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from bot.standin import payloads
+from bot.standin.entities import PRIVILEGED, Intent, Json
+from bot.standin.faults import Faults, Late, Lost, Twice
+from bot.standin.world import Event, World
+
+_REPLAYED = 5_000
+"""How many events a session keeps for RESUME."""
+
+_ALL_INTENTS = (1 << 26) - 1
+
+
+class Op(IntEnum):
+    DISPATCH = 0
+    HEARTBEAT = 1
+    IDENTIFY = 2
+    PRESENCE = 3
+    RESUME = 6
+    RECONNECT = 7
+    REQUEST_MEMBERS = 8
+    INVALID_SESSION = 9
+    HELLO = 10
+    HEARTBEAT_ACK = 11
+
+
+class Close(IntEnum):
+    """Close codes: the client gives up on the first four, and resumes after the rest."""
+
+    AUTHENTICATION_FAILED = 4004
+    INVALID_SHARD = 4010
+    INVALID_INTENTS = 4013
+    DISALLOWED_INTENTS = 4014
+    UNKNOWN_ERROR = 4000
+    DECODE_ERROR = 4002
+    NOT_AUTHENTICATED = 4003
+    ALREADY_AUTHENTICATED = 4005
+
+
+@dataclass(eq=False)
+class Session:
+    """What IDENTIFY starts. It goes on collecting events while its connection is lost."""
+
+    id: str
+    intents: Intent
+    shard: tuple[int, int]
+    sequence: int = 0
+    replay: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_REPLAYED))
+    connection: Connection | None = None
+
+    def wants(self, event: Event) -> bool:
+        """By its intents and its shard."""
+        return self.owns(event.guild_id) and (event.intent is None or event.intent in self.intents)
+
+    def owns(self, guild_id: int | None) -> bool:
+        """A server belongs to one shard, everything else to the first."""
+        shard = (guild_id >> 22) % self.shard[1] if guild_id else 0
+        return shard == self.shard[0]
+
+    def dispatch(self, name: str, data: str) -> None:
+        """`data` is JSON already, so that several sessions share the work."""
+        self.sequence += 1
+        text = f'{{"op":0,"t":"{name}","s":{self.sequence},"d":{data}}}'
+        self.replay.append((self.sequence, text))
+        if self.connection is not None:
+            self.connection.send_text(text)
+
+
+class Connection:
+    """One websocket. Everything sent goes through a queue, in order; a fresh one has no session yet."""
+
+    def __init__(self, socket: web.WebSocketResponse, *, compress: bool) -> None:
+        self.socket = socket
+        self.session: Session | None = None
+        self.last_heartbeat: float | None = None
+        self.ended = asyncio.Event()
+        self._out: asyncio.Queue[str | tuple[int, str] | None] = asyncio.Queue()
+        self._deflate = zlib.compressobj() if compress else None
+
+    def send(self, op: Op, data: Any) -> None:
+        self.send_text(json.dumps({"op": op, "d": data, "s": None, "t": None}))
+
+    def send_text(self, text: str) -> None:
+        self._out.put_nowait(text)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """After what is queued."""
+        self._out.put_nowait((code, reason))
+
+    def abort(self) -> None:
+        """Cut the connection without a close frame, as a broken network does."""
+        self._out.put_nowait(None)
+
+    async def write(self, request: web.Request) -> None:
+        """Send what is queued until the connection is closed from this side or cut."""
+        while True:
+            item = await self._out.get()
+            try:
+                if item is None:
+                    if request.transport is not None:
+                        request.transport.abort()
+                    return
+                if isinstance(item, tuple):
+                    await self.socket.close(code=item[0], message=item[1].encode())
+                    return
+                if self._deflate is None:
+                    await self.socket.send_str(item)
+                else:
+                    packed = self._deflate.compress(item.encode()) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+                    await self.socket.send_bytes(packed)
+            except ConnectionError:
+                return
+
+
+class Gateway:
+    """All sessions of the bot, and ways to disturb them."""
+
+    def __init__(
+        self,
+        world: World,
+        faults: Faults,
+        *,
+        token: str,
+        allowed: Intent,
+        resume_url: Callable[[], str],
+        heartbeat_interval: float,
+        compress: bool,
+    ) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.identifies = 0
+        self.resumes = 0
+        self.heartbeats_late: deque[float] = deque(maxlen=10_000)
+        """Of each heartbeat after a connection's first: seconds that it came after its interval (below 0: early)."""
+        self._world = world
+        self._faults = faults
+        self._token = token
+        self._allowed = allowed
+        self._resume_url = resume_url
+        self._heartbeat_interval = heartbeat_interval
+        self._compress = compress
+        self._connections: set[Connection] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+        world.on_event.append(self.dispatch)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session has a connection now."""
+        return any(session.connection is not None for session in self.sessions.values())
+
+    # Events out
+
+    def dispatch(self, event: Event) -> None:
+        """Give an event to every session that asked for its kind, faults permitting."""
+        if not self.sessions:
+            return
+        action = self._faults.for_event(event.name)
+        if isinstance(action, Lost):
+            return
+        if isinstance(action, Late):
+            asyncio.get_running_loop().call_later(action.seconds, self._deliver, event)
+            return
+        self._deliver(event)
+        if isinstance(action, Twice):
+            self._deliver(event)
+
+    def _deliver(self, event: Event) -> None:
+        texts: dict[bool, str] = {}
+        for session in self.sessions.values():
+            if session.wants(event):
+                content = Intent.MESSAGE_CONTENT in session.intents
+                if content not in texts:
+                    texts[content] = json.dumps(event.build(content))
+                session.dispatch(event.name, texts[content])
+
+    # Disturbances
+
+    async def drop(self, code: int | None = None) -> None:
+        """Cut every connection: without a word, or with a close code. Sessions stay and can be resumed."""
+        await self._end(lambda connection: connection.abort() if code is None else connection.close(code))
+
+    async def reconnect(self) -> None:
+        """Op 7: ask the client to reconnect and resume. Returns when it has left."""
+        await self._end(lambda connection: connection.send(Op.RECONNECT, None))
+
+    async def invalidate(self, *, resumable: bool = False) -> None:
+        """Op 9: the session is over, or must at least be resumed. Returns when the client has left."""
+        if not resumable:
+            self.forget_sessions()
+        await self._end(lambda connection: connection.send(Op.INVALID_SESSION, resumable))
+
+    async def _end(self, how: Callable[[Connection], None]) -> None:
+        connections = tuple(self._connections)
+        for connection in connections:
+            self._detach(connection)
+            how(connection)
+        for connection in connections:
+            await connection.ended.wait()
+
+    @contextlib.asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """Cut all connections and say nothing to new ones until the block ends. Events are kept for RESUME."""
+        self._open.clear()
+        await self.drop()
+        try:
+            yield
+        finally:
+            self._open.set()
+
+    def forget_sessions(self) -> None:
+        """So that the next RESUME is refused, as after a long outage."""
+        for connection in self._connections:
+            self._detach(connection)
+        self.sessions.clear()
+
+    def close(self) -> None:
+        """Cut every connection for good."""
+        self._open.set()
+        for connection in tuple(self._connections):
+            self._detach(connection)
+            connection.abort()
+
+    # Connections in
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """One client's connection, from the upgrade to its end."""
+        # A client that is cut off does not answer the closing handshake, so it is not waited for.
+        socket = web.WebSocketResponse(compress=False, timeout=0.2)
+        await socket.prepare(request)
+        connection = Connection(socket, compress=self._compress and request.query.get("compress") == "zlib-stream")
+        self._connections.add(connection)
+        writer = asyncio.create_task(connection.write(request))
+        try:
+            await self._open.wait()
+            connection.send(Op.HELLO, {"heartbeat_interval": int(self._heartbeat_interval * 1000), "_trace": []})
+            async for message in socket:
+                if message.type is not WSMsgType.TEXT:
+                    connection.close(Close.DECODE_ERROR, "Error while decoding payload.")
+                    break
+                self._receive(connection, json.loads(message.data))
+        finally:
+            session = connection.session
+            self._detach(connection)
+            self._connections.discard(connection)
+            connection.ended.set()
+            if session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
+                self.sessions.pop(session.id, None)
+            if socket.closed:
+                writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+        return socket
+
+    def _detach(self, connection: Connection) -> None:
+        if connection.session is not None:
+            connection.session.connection = None
+            connection.session = None
+            self._world.changed()
+
+    def _receive(self, connection: Connection, payload: Json) -> None:
+        op: int = payload["op"]
+        data: Any = payload.get("d")
+        if op == Op.HEARTBEAT:
+            self._heartbeat(connection)
+        elif op == Op.IDENTIFY:
+            self._identify(connection, data)
+        elif op == Op.RESUME:
+            self._resume(connection, data)
+        elif connection.session is None:
+            connection.close(Close.NOT_AUTHENTICATED, "Not authenticated.")
+        elif op == Op.REQUEST_MEMBERS:
+            self._give_members(connection.session, data)
+
+    def _heartbeat(self, connection: Connection) -> None:
+        now = self._world.clock()
+        if connection.last_heartbeat is not None:
+            self.heartbeats_late.append(now - connection.last_heartbeat - self._heartbeat_interval)
+        connection.last_heartbeat = now
+        connection.send(Op.HEARTBEAT_ACK, None)
+
+    def _identify(self, connection: Connection, data: Json) -> None:
+        intents = data["intents"]
+        shard = tuple(data.get("shard", (0, 1)))
+        if connection.session is not None:
+            return connection.close(Close.ALREADY_AUTHENTICATED, "Already authenticated.")
+        if data["token"] != self._token:
+            return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
+        if not 0 <= shard[0] < shard[1]:
+            return connection.close(Close.INVALID_SHARD, "Invalid shard.")
+        if intents & ~_ALL_INTENTS:
+            return connection.close(Close.INVALID_INTENTS, "Invalid intent(s).")
+        if intents & PRIVILEGED & ~self._allowed:
+            return connection.close(Close.DISALLOWED_INTENTS, "Disallowed intent(s).")
+        self.identifies += 1
+        session = Session(secrets.token_hex(16), Intent(intents), (shard[0], shard[1]))
+        self.sessions[session.id] = session
+        self._attach(connection, session)
+        self._greet(session)
+        return None
+
+    def _greet(self, session: Session) -> None:
+        world = self._world
+        guilds = [guild for guild in world.guilds.values() if session.owns(guild.id)]
+        ready = {
+            "v": 10,
+            "user": payloads.own_user(world.bot),
+            "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
+            "session_id": session.id,
+            "resume_gateway_url": self._resume_url(),
+            "shard": list(session.shard),
+            "application": {"id": str(world.bot.id), "flags": 0},
+            "private_channels": [],
+        }
+        session.dispatch("READY", json.dumps(ready))
+        if Intent.GUILDS in session.intents:
+            for guild in guilds:
+                session.dispatch("GUILD_CREATE", json.dumps(world.guild_create(guild)))
+        world.changed()
+
+    def _resume(self, connection: Connection, data: Json) -> None:
+        session = self.sessions.get(data["session_id"])
+        if data["token"] != self._token:
+            return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
+        oldest = session.replay[0][0] if session and session.replay else 0
+        if session is None or not oldest - 1 <= data["seq"] <= session.sequence:
+            return connection.send(Op.INVALID_SESSION, False)
+        self.resumes += 1
+        for number, text in session.replay:
+            if number > data["seq"]:
+                connection.send_text(text)
+        self._attach(connection, session)
+        session.dispatch("RESUMED", "{}")
+        self._world.changed()
+        return None
+
+    def _attach(self, connection: Connection, session: Session) -> None:
+        if session.connection is not None:
+            session.connection.session = None
+        connection.session = session
+        session.connection = connection
+
+    def _give_members(self, session: Session, data: Json) -> None:
+        guild = self._world.guilds[int(data["guild_id"])]
+        asked = data.get("user_ids")
+        wanted = (
+            [int(each) for each in ([asked] if isinstance(asked, str) else asked)] if asked else list(guild.members)
+        )
+        prefix = (data.get("query") or "").lower()
+        found = [guild.members[id_] for id_ in wanted if id_ in guild.members]
+        chunk = {
+            "guild_id": str(guild.id),
+            "members": [payloads.member(each) for each in found if each.user.name.lower().startswith(prefix)],
+            "not_found": [str(id_) for id_ in wanted if id_ not in guild.members],
+            "chunk_index": 0,
+            "chunk_count": 1,
+            "nonce": data.get("nonce"),
+        }
+        session.dispatch("GUILD_MEMBERS_CHUNK", json.dumps(chunk))

@@ -1,0 +1,232 @@
+"""What a person starts with a command, a button or a form, and what they get to see of the answer.
+
+https://discord.com/developers/docs/interactions/receiving-and-responding
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from bot.standin import payloads
+from bot.standin.entities import Channel, Json, Message, Permission, User
+from bot.standin.errors import unknown
+from bot.standin.world import Event, World
+
+DEADLINE = 3.0
+"""Seconds in which an interaction must be answered; after that the person sees "did not respond"."""
+
+_TOKEN_LIFE = 15 * 60.0
+
+
+class Kind(IntEnum):
+    COMMAND = 2
+    COMPONENT = 3
+    AUTOCOMPLETE = 4
+    MODAL_SUBMIT = 5
+
+
+class Callback(IntEnum):
+    MESSAGE = 4
+    DEFERRED_MESSAGE = 5
+    DEFERRED_UPDATE = 6
+    UPDATE = 7
+    AUTOCOMPLETE = 8
+    MODAL = 9
+
+
+Wait = Callable[[Callable[[], object], float], Awaitable[None]]
+
+
+@dataclass(eq=False)
+class Interaction:
+    """One interaction, from the side of the person who started it."""
+
+    id: int
+    token: str
+    kind: Kind
+    user: User
+    channel: Channel
+    data: Json
+    started: float
+    source: Message | None
+    """The message whose button was pressed."""
+    _wait: Wait
+    callback: Callback | None = None
+    """How the bot answered first; None while it has not."""
+    response: Message | None = None
+    """The answer, or the message that an update changed."""
+    followups: list[Message] = field(default_factory=list)
+    modal: Json | None = None
+    choices: list[Json] | None = None
+    """What an autocomplete offered."""
+
+    @property
+    def deferred(self) -> bool:
+        return self.callback in (Callback.DEFERRED_MESSAGE, Callback.DEFERRED_UPDATE)
+
+    @property
+    def ephemeral(self) -> bool:
+        """Whether nobody else sees the answer."""
+        return self.response is not None and self.response.ephemeral
+
+    @property
+    def content(self) -> str | None:
+        """What the answer says now; None while there is none."""
+        return None if self.response is None or self.response.loading else self.response.content
+
+    async def acknowledged(self, timeout: float = DEADLINE) -> Interaction:
+        """Wait for the first answer of any sort."""
+        await self._wait(lambda: self.callback is not None, timeout)
+        return self
+
+    async def answered(self, timeout: float = DEADLINE) -> Message:
+        """Wait until the person can read an answer, and return it."""
+        await self._wait(lambda: self.content is not None, timeout)
+        if self.response is None:
+            raise AssertionError("an answer came and went")
+        return self.response
+
+
+class Interactions:
+    """Starts interactions and finds them again by their tokens."""
+
+    def __init__(self, world: World, wait: Wait) -> None:
+        self._world = world
+        self._wait = wait
+        self._by_token: dict[str, Interaction] = {}
+
+    def start(
+        self, kind: Kind, user: User, channel: Channel, data: Json, *, source: Message | None = None
+    ) -> Interaction:
+        """Tell the bot. `data` is the part that differs by kind."""
+        world = self._world
+        interaction = Interaction(
+            world.take_id(), secrets.token_hex(32), kind, user, channel, data, world.clock(), source, self._wait
+        )
+        self._forget_old()
+        self._by_token[interaction.token] = interaction
+        body = self._payload(interaction)
+        guild_id = channel.guild.id if channel.guild else None
+        event = Event("INTERACTION_CREATE", lambda _: body, None, guild_id, channel.id)
+        for listener in tuple(world.on_event):
+            listener(event)
+        world.changed()
+        return interaction
+
+    def to_answer(self, interaction_id: int, token: str) -> Interaction:
+        """For the first answer: in time, and with the right token."""
+        interaction = self._by_token.get(token)
+        if interaction is None or interaction.id != interaction_id:
+            raise unknown("Interaction")
+        if interaction.callback is None and self._world.clock() - interaction.started > DEADLINE:
+            raise unknown("Interaction")
+        return interaction
+
+    def to_follow_up(self, token: str) -> Interaction:
+        """For everything after the first answer, for fifteen minutes."""
+        interaction = self._by_token.get(token)
+        if interaction is None or self._world.clock() - interaction.started > _TOKEN_LIFE:
+            raise unknown("Webhook")
+        return interaction
+
+    def metadata(self, interaction: Interaction) -> Json:
+        """`interaction_metadata` of the messages that come of it."""
+        body: Json = {
+            "id": str(interaction.id),
+            "type": int(interaction.kind),
+            "user": payloads.user(interaction.user),
+            "authorizing_integration_owners": self._owners(interaction),
+        }
+        if interaction.source is not None:
+            body["interacted_message_id"] = str(interaction.source.id)
+        return body
+
+    def _forget_old(self) -> None:
+        oldest = self._world.clock() - _TOKEN_LIFE
+        while self._by_token and next(iter(self._by_token.values())).started < oldest:
+            del self._by_token[next(iter(self._by_token))]
+
+    def _owners(self, interaction: Interaction) -> dict[str, str]:
+        """Which installation allowed it; "0" is the one in a server, and there is none behind a DM."""
+        guild = interaction.channel.guild
+        return {"0": str(guild.id) if guild else "0"}
+
+    def _payload(self, interaction: Interaction) -> Json:
+        world, channel, user = self._world, interaction.channel, interaction.user
+        guild = channel.guild
+        permissions = world.permissions(user, channel)
+        body: Json = {
+            "id": str(interaction.id),
+            "application_id": str(world.bot.id),
+            "type": int(interaction.kind),
+            "token": interaction.token,
+            "version": 1,
+            "data": interaction.data,
+            "channel_id": str(channel.id),
+            "channel": payloads.channel(channel) | {"permissions": str(int(permissions))},
+            "app_permissions": str(int(world.permissions(world.bot, channel))),
+            "locale": "en-US",
+            "entitlements": [],
+            "entitlement_sku_ids": [],
+            "authorizing_integration_owners": self._owners(interaction),
+            "context": 0 if guild else 1,
+            "attachment_size_limit": 10 * 1024 * 1024,
+        }
+        if guild is None:
+            body["user"] = payloads.user(user)
+        else:
+            body["member"] = payloads.interaction_member(guild.members[user.id], permissions)
+            body["guild_id"] = str(guild.id)
+            body["guild"] = {"id": str(guild.id), "locale": "en-US", "features": []}
+            body["guild_locale"] = "en-US"
+        if interaction.source is not None:
+            body["message"] = payloads.message(interaction.source, world.viewer(content=True))
+        return body
+
+
+def visible_commands(command: Json, channel: Channel, permissions: Permission) -> bool:
+    """Whether a person with those permissions finds the command in that channel."""
+    contexts = command["contexts"]
+    context = 0 if channel.guild else 1
+    if contexts is not None and context not in contexts:
+        return False
+    if channel.guild is None:
+        return bool(command["dm_permission"])
+    needed = command["default_member_permissions"]
+    return needed is None or Permission(int(needed)) in permissions
+
+
+def option_values(command: Json, path: list[str], values: dict[str, Any]) -> list[Json]:
+    """A slash command's options as the client sends them; `path` leads to a subcommand."""
+    options = command.get("options") or []
+    if path:
+        chosen = next(each for each in options if each["name"] == path[0])
+        inner = option_values(chosen, path[1:], values)
+        return [{"name": chosen["name"], "type": chosen["type"], "options": inner}]
+    known = {each["name"]: each for each in options}
+    if missing := [each["name"] for each in options if each.get("required") and each["name"] not in values]:
+        raise LookupError(f"/{command['name']} needs {missing}")
+    if strange := values.keys() - known.keys():
+        raise LookupError(f"/{command['name']} has no option {sorted(strange)}")
+    return [
+        {"name": name, "type": known[name]["type"], "value": str(value.id) if hasattr(value, "id") else value}
+        for name, value in values.items()
+    ]
+
+
+def resolved(values: dict[str, Any], channel: Channel) -> Json:
+    """The people among a command's options, in full."""
+    body: Json = {}
+    for value in values.values():
+        if isinstance(value, User):
+            body.setdefault("users", {})[str(value.id)] = payloads.user(value)
+            if channel.guild and (member := channel.guild.members.get(value.id)):
+                shown = payloads.member(member, with_user=False) | {"permissions": "0"}
+                body.setdefault("members", {})[str(value.id)] = shown
+        elif isinstance(value, Channel):
+            body.setdefault("channels", {})[str(value.id)] = payloads.channel(value) | {"permissions": "0"}
+    return body

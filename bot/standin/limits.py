@@ -1,0 +1,146 @@
+"""Discord's rate limits as arithmetic over a clock that is passed in: buckets, and what the headers say about them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Kind = Literal["leaky", "fixed"]
+Key = tuple[str, str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`tokens` requests, and then one every `period` seconds on average.
+
+    `leaky`: a used token comes back `period` seconds after the one before it. `fixed`: all of them come back together,
+    `tokens * period` seconds after the first was used.
+    """
+
+    tokens: int = 5
+    period: float = 1.0
+    kind: Kind = "leaky"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One request's standing. Seconds: `reset_after` until the bucket is full, `retry_after` until a token is there."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_after: float
+    retry_after: float
+
+
+class Bucket(Protocol):
+    def take(self, now: float) -> Verdict: ...
+
+
+class Leaky:
+    """A token comes back every `period` seconds for as long as some are missing."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._full_at = -math.inf
+
+    def take(self, now: float) -> Verdict:
+        tokens, period = self.limit.tokens, self.limit.period
+        missing = max(self._full_at - now, 0.0) / period
+        # Floating point must not withhold a token that is due at this very moment.
+        allowed = missing <= tokens - 1 + 1e-9
+        if allowed:
+            missing += 1
+            self._full_at = now + missing * period
+        remaining = max(int(tokens - missing + 1e-9), 0)
+        retry_after = 0.0 if allowed else (missing - (tokens - 1)) * period
+        return Verdict(allowed, tokens, remaining, missing * period, retry_after)
+
+
+class Fixed:
+    """A window opens with its first request and gives all tokens back when it ends."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._ends = -math.inf
+        self._used = 0
+
+    def take(self, now: float) -> Verdict:
+        tokens = self.limit.tokens
+        if now >= self._ends:
+            self._ends = now + tokens * self.limit.period
+            self._used = 0
+        allowed = self._used < tokens
+        self._used += allowed
+        left = self._ends - now
+        return Verdict(allowed, tokens, tokens - self._used, left, 0.0 if allowed else left)
+
+
+def bucket(limit: Limit) -> Bucket:
+    return Leaky(limit) if limit.kind == "leaky" else Fixed(limit)
+
+
+MESSAGES = "/channels/{channel_id}/messages"
+MESSAGE = MESSAGES + "/{message_id}"
+
+# What library authors have reported; the documentation publishes no numbers.
+_REPORTED = {
+    ("GET", MESSAGES): Limit(5, 0.2),
+    ("POST", "/channels/{channel_id}/typing"): Limit(5, 1.0, "fixed"),
+    ("PUT", MESSAGE + "/reactions/{emoji}/@me"): Limit(1, 0.25),
+    ("DELETE", MESSAGE + "/reactions/{emoji}/@me"): Limit(1, 0.25),
+    ("PATCH", "/channels/{channel_id}"): Limit(2, 300.0, "fixed"),
+}
+_OTHERWISE = Limit(20, 0.05)
+_WEBHOOK = Limit(5, 0.4, "fixed")
+_UNLIMITED = {"/users/@me", "/gateway", "/gateway/bot", "/oauth2/applications/@me", "/applications/@me"}
+
+
+@dataclass
+class Limits:
+    """All buckets of one bot. The fields may be changed at any time; buckets of a changed limit start afresh."""
+
+    messages: Limit = field(default_factory=Limit)
+    """Sending and editing in one channel: one bucket hash, but a counter for each of the two."""
+    everything: Limit | None = Limit(50, 1 / 50, "fixed")
+    """Over all routes, interactions and webhooks excepted."""
+    old_edits: Limit | None = Limit(3, 2.0, "fixed")
+    """Edits of one channel's messages that are over an hour old."""
+    others: dict[tuple[str, str], Limit] = field(default_factory=_REPORTED.copy)
+    """By method and route."""
+    _buckets: dict[Key, tuple[Limit, Bucket]] = field(default_factory=dict)
+
+    def rule(self, method: str, route: str) -> tuple[str, Limit] | None:
+        """The bucket hash and the limit of a route; None for routes that carry no headers."""
+        if route in _UNLIMITED or route.startswith("/interactions/"):
+            return None
+        if (method, route) in (("POST", MESSAGES), ("PATCH", MESSAGE)):
+            return _hash(MESSAGES), self.messages
+        if route.startswith("/webhooks/"):
+            return _hash("/webhooks"), self.others.get((method, route), _WEBHOOK)
+        return _hash(method + route), self.others.get((method, route), _OTHERWISE)
+
+    def take(self, now: float, counter: str, hashed: str, major: object, limit: Limit) -> Verdict:
+        """Use a token of the bucket named by the three together, if it has one."""
+        key = (counter, hashed, major)
+        known = self._buckets.get(key)
+        if known is None or known[0] != limit:
+            known = self._buckets[key] = (limit, bucket(limit))
+        return known[1].take(now)
+
+
+def _hash(name: str) -> str:
+    return hashlib.blake2s(name.encode(), digest_size=16).hexdigest()
+
+
+def headers(verdict: Verdict, hashed: str, now: float) -> dict[str, str]:
+    """`now` is seconds since the epoch. Discord gives milliseconds, rounded up."""
+    return {
+        "X-RateLimit-Limit": str(verdict.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": f"{math.ceil(round((now + verdict.reset_after) * 1000, 2)) / 1000:.3f}",
+        "X-RateLimit-Reset-After": f"{math.ceil(round(verdict.reset_after * 1000, 2)) / 1000:.3f}",
+        "X-RateLimit-Bucket": hashed,
+    }

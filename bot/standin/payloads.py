@@ -1,0 +1,371 @@
+"""The stand-in's entities as Discord's JSON, and what of a message is kept from a bot without Message Content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.standin.entities import (
+    Attachment,
+    Channel,
+    ChannelType,
+    Emoji,
+    Guild,
+    Json,
+    Member,
+    Message,
+    Permission,
+    Role,
+    User,
+)
+
+JOINED = "2021-06-01T12:00:00+00:00"
+"""When everybody joined everything: nothing here depends on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The bot, as the reader of a message."""
+
+    bot: User
+    reads_everything: bool
+    """Whether it has the Message Content intent."""
+    role_mention_suffices: bool = False
+    """Whether a mention of the bot's managed role gives it the content; Discord does not document that."""
+
+    def sees(self, message: Message) -> bool:
+        """Whether the content comes along: own messages, DMs and mentions need no intent."""
+        return (
+            self.reads_everything
+            or message.author is self.bot
+            or message.channel.guild is None
+            or self.bot in message.mentions
+            or (self.role_mention_suffices and any(r.managed_by == self.bot.id for r in message.mention_roles))
+        )
+
+
+def moment(at: float) -> str:
+    """ISO 8601 of seconds since the epoch."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def user(who: User) -> Json:
+    return {
+        "id": str(who.id),
+        "username": who.name,
+        "discriminator": "0",
+        "global_name": who.display_name,
+        "avatar": None,
+        "bot": who.bot,
+        "public_flags": 0,
+        "flags": 0,
+        "primary_guild": None,
+    }
+
+
+def own_user(who: User) -> Json:
+    """The bot's own account, with what only its owner sees."""
+    return user(who) | {"mfa_enabled": True, "locale": "en-US", "verified": True, "email": None}
+
+
+def member(who: Member, *, with_user: bool = True) -> Json:
+    body: Json = {
+        "nick": who.nick,
+        "avatar": None,
+        "banner": None,
+        "roles": [str(role.id) for role in who.roles],
+        "joined_at": JOINED,
+        "premium_since": None,
+        "communication_disabled_until": None,
+        "pending": False,
+        "mute": False,
+        "deaf": False,
+        "flags": 0,
+    }
+    if with_user:
+        body["user"] = user(who.user)
+    return body
+
+
+def role(it: Role) -> Json:
+    body: Json = {
+        "id": str(it.id),
+        "name": it.name,
+        "permissions": str(int(it.permissions)),
+        "position": it.position,
+        "color": 0,
+        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+        "hoist": False,
+        "managed": it.managed_by is not None,
+        "mentionable": it.mentionable,
+        "icon": None,
+        "unicode_emoji": None,
+        "flags": 0,
+    }
+    if it.managed_by is not None:
+        body["tags"] = {"bot_id": str(it.managed_by)}
+    return body
+
+
+def emoji(it: Emoji) -> Json:
+    return {
+        "id": str(it.id),
+        "name": it.name,
+        "animated": it.animated,
+        "roles": [],
+        "require_colons": True,
+        "managed": False,
+        "available": True,
+    }
+
+
+def partial_emoji(key: str) -> Json:
+    """From the form that REST paths use: the character itself, or `name:id`."""
+    name, _, id_ = key.partition(":")
+    return {"id": id_ or None, "name": name}
+
+
+def channel(it: Channel) -> Json:
+    """A text channel, a thread or a DM."""
+    last = str(it.last_message_id) if it.last_message_id else None
+    if it.guild is None:
+        recipients = [user(it.recipient)] if it.recipient else []
+        return {
+            "id": str(it.id),
+            "type": ChannelType.DM.value,
+            "flags": 0,
+            "last_message_id": last,
+            "recipients": recipients,
+        }
+    common: Json = {
+        "id": str(it.id),
+        "type": it.type.value,
+        "flags": 0,
+        "guild_id": str(it.guild.id),
+        "name": it.name,
+        "last_message_id": last,
+        "rate_limit_per_user": 0,
+        "parent_id": str(it.parent.id) if it.parent else None,
+    }
+    if it.parent is not None:
+        return common | _thread_fields(it)
+    return common | {
+        "position": 0,
+        "topic": it.topic,
+        "nsfw": False,
+        "permission_overwrites": [
+            {
+                "id": str(id_),
+                "type": 0 if overwrite.kind == "role" else 1,
+                "allow": str(int(overwrite.allow)),
+                "deny": str(int(overwrite.deny)),
+            }
+            for id_, overwrite in it.overwrites.items()
+        ],
+    }
+
+
+def _thread_fields(it: Channel) -> Json:
+    return {
+        "owner_id": str(it.owner.id if it.owner else 0),
+        "thread_metadata": {
+            "archived": it.archived,
+            "archive_timestamp": moment(it.created_at),
+            "auto_archive_duration": 1440,
+            "locked": it.locked,
+            "create_timestamp": moment(it.created_at),
+        },
+        "message_count": len(it.messages),
+        "total_message_sent": len(it.messages),
+        "member_count": len(it.members),
+    }
+
+
+def thread_member(thread: Channel, who: User) -> Json:
+    return {"id": str(thread.id), "user_id": str(who.id), "join_timestamp": moment(thread.created_at), "flags": 0}
+
+
+def guild(it: Guild) -> Json:
+    """As REST gives it."""
+    return {
+        "id": str(it.id),
+        "name": it.name,
+        "icon": None,
+        "description": None,
+        "home_header": None,
+        "splash": None,
+        "discovery_splash": None,
+        "features": [],
+        "banner": None,
+        "owner_id": str(it.owner.id),
+        "application_id": None,
+        "region": "us-west",
+        "afk_channel_id": None,
+        "afk_timeout": 300,
+        "system_channel_id": None,
+        "system_channel_flags": 0,
+        "widget_enabled": False,
+        "widget_channel_id": None,
+        "verification_level": 0,
+        "roles": [role(each) for each in it.roles.values()],
+        "default_message_notifications": 0,
+        "mfa_level": 0,
+        "explicit_content_filter": 0,
+        "max_presences": None,
+        "max_members": 500_000,
+        "max_stage_video_channel_users": 50,
+        "max_video_channel_users": 25,
+        "vanity_url_code": None,
+        "premium_tier": 0,
+        "premium_subscription_count": 0,
+        "preferred_locale": "en-US",
+        "rules_channel_id": None,
+        "safety_alerts_channel_id": None,
+        "public_updates_channel_id": None,
+        "premium_progress_bar_enabled": False,
+        "nsfw": False,
+        "nsfw_level": 0,
+        "emojis": [emoji(each) for each in it.emojis.values()],
+        "stickers": [],
+        "incidents_data": None,
+    }
+
+
+def guild_create(it: Guild, channels: Iterable[Channel], bot: User) -> Json:
+    """As the gateway gives it: with its channels and threads, but of the members only the bot."""
+    channels = list(channels)
+    return guild(it) | {
+        "joined_at": JOINED,
+        "large": False,
+        "unavailable": False,
+        "member_count": len(it.members),
+        "members": [member(it.members[bot.id])],
+        "channels": [channel(each) for each in channels if not each.is_thread],
+        "threads": [channel(each) for each in channels if each.is_thread and not each.archived],
+        "voice_states": [],
+        "presences": [],
+        "stage_instances": [],
+        "guild_scheduled_events": [],
+        "soundboard_sounds": [],
+    }
+
+
+def attachment(it: Attachment) -> Json:
+    body: Json = {"id": str(it.id), "filename": it.filename, "size": it.size, "url": it.url, "proxy_url": it.url}
+    if it.content_type is not None:
+        body["content_type"] = it.content_type
+    if it.description is not None:
+        body["description"] = it.description
+    return body
+
+
+def message(it: Message, viewer: Viewer) -> Json:
+    """As REST gives it to the bot, with the message that it replies to."""
+    body = _message(it, viewer)
+    if it.type in (19, 21, 23):
+        quoted = it.reply_to
+        body["referenced_message"] = _message(quoted, viewer) if quoted and not quoted.deleted else None
+    return body
+
+
+def message_event(it: Message, viewer: Viewer) -> Json:
+    """As the gateway gives it: in a server with the author's membership, and that of everyone mentioned."""
+    body = message(it, viewer)
+    home = it.channel.guild
+    if home is None:
+        return body
+    body["guild_id"] = str(home.id)
+    if it.webhook_id is None and (author := home.members.get(it.author.id)):
+        body["member"] = member(author, with_user=False)
+    for mentioned in body["mentions"]:
+        if known := home.members.get(int(mentioned["id"])):
+            mentioned["member"] = member(known, with_user=False)
+    return body
+
+
+def _message(it: Message, viewer: Viewer) -> Json:
+    visible = viewer.sees(it)
+    body: Json = {
+        "id": str(it.id),
+        "channel_id": str(it.channel.id),
+        "type": int(it.type),
+        "author": user(it.author),
+        "content": it.content if visible else "",
+        "timestamp": moment(it.created_at),
+        "edited_timestamp": None if it.edited_at is None else moment(it.edited_at),
+        "tts": False,
+        "mention_everyone": it.mention_everyone,
+        "mentions": [user(each) for each in it.mentions],
+        "mention_roles": [str(each.id) for each in it.mention_roles],
+        "attachments": [attachment(each) for each in it.attachments] if visible else [],
+        "embeds": it.embeds if visible and not it.embeds_suppressed else [],
+        "components": it.components if visible else [],
+        "pinned": False,
+        "flags": int(it.flags),
+    }
+    if it.nonce is not None and it.author is viewer.bot:
+        body["nonce"] = it.nonce
+    if it.author is viewer.bot:
+        body["application_id"] = str(viewer.bot.id)
+    if it.webhook_id is not None:
+        body["webhook_id"] = str(it.webhook_id)
+    if it.interaction is not None:
+        body["interaction_metadata"] = it.interaction
+    if it.reactions:
+        body["reactions"] = [_reaction(key, users, viewer.bot) for key, users in it.reactions.items()]
+    if it.reply_to is not None:
+        body["message_reference"] = _reference(it.reply_to)
+    if it.thread is not None:
+        body["thread"] = channel(it.thread)
+    return body
+
+
+def _reference(quoted: Message) -> Json:
+    body: Json = {"type": 0, "channel_id": str(quoted.channel.id), "message_id": str(quoted.id)}
+    if quoted.channel.guild is not None:
+        body["guild_id"] = str(quoted.channel.guild.id)
+    return body
+
+
+def _reaction(key: str, users: list[User], bot: User) -> Json:
+    return {
+        "emoji": partial_emoji(key),
+        "count": len(users),
+        "count_details": {"burst": 0, "normal": len(users)},
+        "burst_colors": [],
+        "me_burst": False,
+        "me": bot in users,
+    }
+
+
+def application(bot: User, owner: User, *, flags: int) -> Json:
+    """The bot's application, as its owner sees it. `flags` tell which privileged intents are switched on."""
+    return {
+        "id": str(bot.id),
+        "name": bot.display_name or bot.name,
+        "icon": None,
+        "description": "",
+        "type": None,
+        "bot": user(bot),
+        "bot_public": True,
+        "bot_require_code_grant": False,
+        "verify_key": "0" * 64,
+        "flags": flags,
+        "flags_new": str(flags),
+        "redirect_uris": [],
+        "interactions_endpoint_url": None,
+        "role_connections_verification_url": None,
+        "owner": user(owner),
+        "approximate_guild_count": 1,
+        "approximate_user_install_count": 0,
+        "approximate_user_authorization_count": 0,
+        "explicit_content_filter": 0,
+        "team": None,
+        "eligible_oauth2_scopes": [],
+    }
+
+
+def interaction_member(who: Member, permissions: Permission) -> Json:
+    """The person behind an interaction, with their permissions in its channel."""
+    return member(who) | {"permissions": str(int(permissions))}

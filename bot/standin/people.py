@@ -1,0 +1,203 @@
+"""Acting as the people on Discord: talking, replying, reacting, using commands, pressing buttons."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from bot.standin import mentions, payloads
+from bot.standin.cdn import Cdn
+from bot.standin.commands import MESSAGE, SLASH, USER, CommandBook
+from bot.standin.entities import (
+    Attachment,
+    Channel,
+    Json,
+    Message,
+    MessageFlag,
+    MessageType,
+    Permission,
+    User,
+    walk_components,
+)
+from bot.standin.interactions import Interaction, Interactions, Kind, option_values, resolved, visible_commands
+from bot.standin.world import World
+
+_T = TypeVar("_T")
+
+
+class People:
+    """What anybody but the bot does. Each returns when the bot's gateway has been given the event."""
+
+    world: World
+    commands: CommandBook
+    _cdn: Cdn
+    _interactions: Interactions
+
+    # Talking
+
+    async def say(
+        self,
+        channel: Channel,
+        author: User,
+        content: str,
+        *,
+        reply_to: Message | None = None,
+        ping: bool = True,
+        attachments: Iterable[Attachment] = (),
+        silent: bool = False,
+        webhook: bool = False,
+        type: int | None = None,  # noqa: A002  Discord's name of the field
+    ) -> Message:
+        """Send a message. `ping` is the switch beside a reply; `webhook` makes the author a webhook's face; `type`
+        makes it a system message. Mentions are written as Discord sends them: `user.mention`, `role.mention`.
+        """
+        if Permission.SEND_MESSAGES not in self.world.permissions(author, channel) and not webhook:
+            raise PermissionError(f"{author.name} cannot write in {channel.name}")
+        message = self.world.post(
+            channel,
+            author,
+            content,
+            mentions=self._mentions(channel, author, content, reply_to, ping=ping),
+            type=type if type is not None else MessageType.REPLY if reply_to else MessageType.DEFAULT,
+            flags=MessageFlag.SUPPRESS_NOTIFICATIONS if silent else MessageFlag.NONE,
+            reply_to=reply_to,
+            attachments=[self._cdn.store(each, channel) for each in attachments],
+            webhook_id=author.id if webhook else None,
+        )
+        return await _delivered(message)
+
+    async def edit(self, message: Message, content: str) -> Message:
+        """As its author. A reply's ping is not changed by an edit."""
+        pinged = message.reply_to is not None and message.reply_to.author in message.mentions
+        found = self._mentions(message.channel, message.author, content, message.reply_to, ping=pinged)
+        self.world.edit(message, content=content, mentions=found)
+        return await _delivered(message)
+
+    async def delete(self, message: Message) -> None:
+        self.world.delete(message)
+        await _delivered(None)
+
+    async def bulk_delete(self, messages: Iterable[Message]) -> None:
+        """As a moderator or a moderation bot does."""
+        self.world.delete(*messages)
+        await _delivered(None)
+
+    async def unfurl(self, message: Message, *embeds: Json) -> None:
+        """A link preview appears: an update without an edit. Where previews are suppressed, nothing happens."""
+        if not message.embeds_suppressed:
+            self.world.edit(message, embeds=[*message.embeds, *embeds], stamped=False)
+        await _delivered(None)
+
+    async def react(self, message: Message, user: User, emoji: str) -> None:
+        """`emoji` is the character itself, or `name:id`."""
+        self.world.react(message, user, emoji)
+        await _delivered(None)
+
+    async def unreact(self, message: Message, user: User, emoji: str) -> None:
+        self.world.unreact(message, user, emoji)
+        await _delivered(None)
+
+    async def type_in(self, channel: Channel, user: User) -> None:
+        self.world.type(channel, user)
+        await _delivered(None)
+
+    async def open_thread(
+        self, channel: Channel, name: str, by: User, *, message: Message | None = None, private: bool = False
+    ) -> Channel:
+        """On a message, or free."""
+        thread = self.world.open_thread(channel, name, by, message=message, private=private)
+        return await _delivered(thread)
+
+    # Commands and components
+
+    async def slash(self, user: User, channel: Channel, command: str, **options: Any) -> Interaction:
+        """Use `/command`, with a subcommand after a space. Users and channels may be given as options."""
+        name, *path = command.split(" ")
+        found = self._command(name, SLASH, user, channel)
+        data: Json = {
+            "id": found["id"],
+            "name": name,
+            "type": SLASH,
+            "options": option_values(found, path, options),
+            "resolved": resolved(options, channel),
+        }
+        return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
+
+    async def context_menu(self, user: User, command: str, target: Message | User, channel: Channel) -> Interaction:
+        """Use a message's or a person's context menu. The target message's content comes along, without any intent."""
+        kind = MESSAGE if isinstance(target, Message) else USER
+        found = self._command(command, kind, user, channel)
+        data: Json = {"id": found["id"], "name": command, "type": kind, "target_id": str(target.id)}
+        if isinstance(target, Message):
+            shown = payloads.message(target, self.world.viewer(content=True))
+            data["resolved"] = {"messages": {str(target.id): shown}}
+        else:
+            data["resolved"] = resolved({"target": target}, channel)
+        return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
+
+    async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
+        """Press a button; LookupError if the message shows no such button, or it is greyed out."""
+        return await self._use(user, message, custom_id, {})
+
+    async def choose(self, user: User, message: Message, custom_id: str, *values: str) -> Interaction:
+        """Choose from a select menu."""
+        return await self._use(user, message, custom_id, {"values": list(values)})
+
+    async def submit(self, form: Interaction, **fields: str) -> Interaction:
+        """Fill in and send the form that answered `form`; `fields` are text inputs by custom id."""
+        if form.modal is None:
+            raise LookupError("no form is open")
+        data = {"custom_id": form.modal["custom_id"], "components": _filled(form.modal["components"], fields)}
+        started = self._interactions.start(Kind.MODAL_SUBMIT, form.user, form.channel, data, source=form.source)
+        return await _delivered(started)
+
+    async def _use(self, user: User, message: Message, custom_id: str, more: Json) -> Interaction:
+        for component in walk_components(message.components):
+            if component.get("custom_id") == custom_id and not component.get("disabled"):
+                break
+        else:
+            raise LookupError(f"nothing to press: {custom_id!r} on {message!r} with {message.buttons}")
+        data = {"custom_id": custom_id, "component_type": component["type"], "id": component["id"], **more}
+        started = self._interactions.start(Kind.COMPONENT, user, message.channel, data, source=message)
+        return await _delivered(started)
+
+    def _command(self, name: str, kind: int, user: User, channel: Channel) -> Json:
+        found = self.commands.find(name, kind, channel.guild.id if channel.guild else None)
+        if found is None or not visible_commands(found, channel, self.world.permissions(user, channel)):
+            raise LookupError(f"{user.name} finds no command {name!r} in {channel.name}")
+        return found
+
+    def _mentions(
+        self, channel: Channel, author: User, content: str, reply_to: Message | None, *, ping: bool
+    ) -> mentions.Mentions:
+        return mentions.find(
+            content,
+            channel,
+            known=self.world.users,
+            allowed=None,
+            permissions=self.world.permissions(author, channel),
+            replied=reply_to.author if reply_to and ping else None,
+        )
+
+
+def _filled(components: list[Json], fields: dict[str, str]) -> list[Json]:
+    """A form's components as the client sends them back. Text inputs stand in rows or in labels."""
+    filled: list[Json] = []
+    for number, component in enumerate(components, start=1):
+        sent: Json = {"type": component["type"], "id": component.get("id", number)}
+        if "components" in component:
+            sent["components"] = _filled(component["components"], fields)
+        if "component" in component:
+            sent["component"] = _filled([component["component"]], fields)[0]
+        if custom_id := component.get("custom_id"):
+            sent["custom_id"] = custom_id
+            sent["value"] = fields.get(custom_id, component.get("value") or "")
+        filled.append(sent)
+    return filled
+
+
+async def _delivered(result: _T) -> _T:
+    """Let the gateway's writers have their turn first."""
+    await asyncio.sleep(0)
+    return result

@@ -1,0 +1,316 @@
+"""The way of every REST request: time on the wire, limits, faults, the handler, and the record of it all.
+
+What a route does is written in the modules named `*_routes`; they register an `Endpoint` for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import socket as sockets
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+
+from bot.standin import faults as trouble
+from bot.standin.entities import Attachment, Json, Message
+from bot.standin.errors import ApiError, unauthorized
+from bot.standin.faults import Call, Faults, RestAction
+from bot.standin.limits import MESSAGE, Limits, Verdict, headers
+from bot.standin.openapi import OpenApi
+from bot.standin.world import World
+
+PREFIX = "/api/v10"
+_OLD = 3600.0
+"""Seconds after which a message's edits are limited more strictly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as the handlers see it."""
+
+    ids: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+    files: list[Attachment]
+
+    def id(self, name: str) -> int:
+        """A snowflake from the path; what is none belongs to nothing."""
+        text = self.ids[name]
+        return int(text) if text.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`handle` returns the JSON to answer; None is an answer without a body (204)."""
+
+    method: str
+    route: str
+    handle: Callable[[Incoming], Any]
+    status: int = 200
+    by_token: bool = False
+    """Whether a token in the path takes the place of the bot's: webhooks and interactions."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One REST call, as the record keeps it. Times are seconds on the stand-in's clock."""
+
+    method: str
+    route: str
+    path: str
+    started: float
+    body: Any = None
+    applied: float | None = None
+    """When it took effect; None if it never did."""
+    answered: float | None = None
+    status: int = 0
+    code: int | None = None
+    """Discord's error code."""
+    bucket: str | None = None
+    remaining: int | None = None
+    fault: RestAction | None = None
+    files: list[str] = field(default_factory=list)
+
+
+class Answer(Exception):
+    """Ends a request with this response, without asking its handler."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+
+class Rest:
+    """Serves endpoints. `rtt()` is a request's time on the wire in seconds, half of it before it takes effect."""
+
+    def __init__(
+        self,
+        world: World,
+        limits: Limits,
+        faults: Faults,
+        *,
+        token: str,
+        rtt: Callable[[], float],
+        openapi: OpenApi | None,
+        keep: int | None,
+    ) -> None:
+        self.requests: deque[Exchange] = deque(maxlen=keep)
+        self.unknown_routes: list[str] = []
+        self.refused_by_limit = 0
+        """Answers of 429."""
+        self._world = world
+        self._limits = limits
+        self._faults = faults
+        self._authorization = f"Bot {token}"
+        self._rtt = rtt
+        self._openapi = openapi
+
+    def register(self, app: web.Application, endpoints: list[Endpoint]) -> None:
+        for endpoint in endpoints:
+            app.router.add_route(endpoint.method, PREFIX + endpoint.route, self._handler(endpoint))
+        app.router.add_route("*", "/api/{path:.*}", self._unknown)
+
+    def _handler(self, endpoint: Endpoint) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._serve(endpoint, request)
+
+        return handle
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        self.unknown_routes.append(f"{request.method} {request.path}")
+        return _json(404, {"message": "404: Not Found", "code": 0}, {})
+
+    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+        clock = self._world.clock
+        exchange = Exchange(endpoint.method, endpoint.route, request.path, clock())
+        self.requests.append(exchange)
+        rtt = self._rtt()
+        if rtt:
+            await asyncio.sleep(rtt / 2)
+        status, body, head = await self._answer(endpoint, request, exchange)
+        if rtt:
+            await asyncio.sleep(rtt / 2)
+        exchange.answered = clock()
+        exchange.status = status
+        self.refused_by_limit += status == 429
+        if isinstance(body, dict) and status >= 400:
+            exchange.code = body.get("code")
+        return _json(status, body, head)
+
+    async def _answer(
+        self, endpoint: Endpoint, request: web.Request, exchange: Exchange
+    ) -> tuple[int, Any, dict[str, str]]:
+        head: dict[str, str] = {}
+        status: int
+        body: Any
+        try:
+            incoming = await _read(request)
+            exchange.body = incoming.body
+            exchange.files = [file.filename for file in incoming.files]
+            if not endpoint.by_token and request.headers.get("Authorization") != self._authorization:
+                raise unauthorized()
+            self._limit(endpoint, incoming, exchange, head)
+            channel = incoming.id("channel_id") if "channel_id" in incoming.ids else None
+            exchange.fault = self._faults.for_request(Call(endpoint.method, endpoint.route, channel, incoming.body))
+            status, body = await self._apply(endpoint, request, incoming, exchange)
+        except ApiError as error:
+            status, body = error.status, error.body()
+        except Answer as answer:
+            status, body = answer.status, answer.body
+            head.update(answer.headers)
+        if self._openapi is not None and exchange.fault is None:
+            self._openapi.check(endpoint.method, endpoint.route, exchange.body, status, body)
+        return status, body, head
+
+    async def _apply(
+        self, endpoint: Endpoint, request: web.Request, incoming: Incoming, exchange: Exchange
+    ) -> tuple[int, Any]:
+        """Let the handler do its work, with the fault that was picked for this request, if any."""
+        fault = exchange.fault
+        if isinstance(fault, trouble.Slow) and not fault.applied:
+            await asyncio.sleep(fault.seconds)
+        if fault is not None:
+            self._spoil(fault, request, incoming)
+        body = endpoint.handle(incoming)
+        exchange.applied = self._world.clock()
+        if isinstance(fault, trouble.Slow) and fault.applied:
+            await asyncio.sleep(fault.seconds)
+        if isinstance(fault, trouble.ServerError):
+            raise _server_error(fault.status)
+        if isinstance(fault, trouble.ConnectionReset):
+            _reset(request)
+        return (204 if body is None else endpoint.status), body
+
+    def _spoil(self, fault: RestAction, request: web.Request, incoming: Incoming) -> None:
+        """What a fault does before the handler; most of them keep it from running."""
+        match fault:
+            case trouble.RateLimited(retry_after, scope, via):
+                raise _too_many(retry_after, scope, via=via)
+            case trouble.ServerError(status, applied=False):
+                raise _server_error(status)
+            case trouble.Refused():
+                raise fault.error()
+            case trouble.ConnectionReset(applied=False):
+                _reset(request)
+                raise Answer(500, None, {})
+            case trouble.Vanished(what):
+                channel = self._world.channels.get(incoming.id("channel_id"))
+                if channel is not None and what == "channel":
+                    self._world.delete_channel(channel)
+                elif channel is not None and (message := self._message(incoming)):
+                    self._world.delete(message)
+
+    def _limit(self, endpoint: Endpoint, incoming: Incoming, exchange: Exchange, head: dict[str, str]) -> None:
+        """Use up a token of every bucket that applies, or refuse with 429."""
+        limits, now = self._limits, self._world.clock()
+        if limits.everything is not None and not endpoint.by_token:
+            verdict = limits.take(now, "", "everything", None, limits.everything)
+            if not verdict.allowed:
+                raise _too_many(verdict.retry_after, "global")
+        rule = limits.rule(endpoint.method, endpoint.route)
+        if rule is None:
+            return
+        hashed, limit = rule
+        major = incoming.ids.get("channel_id") or incoming.ids.get("guild_id") or incoming.ids.get("webhook_token")
+        verdict = limits.take(now, endpoint.method, hashed, major, limit)
+        exchange.bucket, exchange.remaining = hashed, verdict.remaining
+        head.update(headers(verdict, hashed, self._world.wall()))
+        if not verdict.allowed:
+            raise _too_many(verdict.retry_after, "user")
+        if (endpoint.method, endpoint.route) == ("PATCH", MESSAGE):
+            self._limit_old_edits(incoming, now)
+
+    def _limit_old_edits(self, incoming: Incoming, now: float) -> None:
+        message = self._message(incoming)
+        limit = self._limits.old_edits
+        if limit is None or message is None or self._world.wall() - message.created_at < _OLD:
+            return
+        verdict: Verdict = self._limits.take(now, "PATCH", "old", message.channel.id, limit)
+        if not verdict.allowed:
+            raise _too_many(
+                verdict.retry_after,
+                "user",
+                code=30046,
+                message="Maximum number of edits to messages older than 1 hour reached. Try again later.",
+            )
+
+    def _message(self, incoming: Incoming) -> Message | None:
+        channel = self._world.channels.get(incoming.id("channel_id"))
+        if channel is None or "message_id" not in incoming.ids:
+            return None
+        return channel.messages.get(incoming.id("message_id"))
+
+
+async def _read(request: web.Request) -> Incoming:
+    """The body: JSON, or a form with JSON in `payload_json` beside the files."""
+    body: Any = None
+    files: list[Attachment] = []
+    if request.content_type == "multipart/form-data":
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                continue
+            data = bytes(await part.read())
+            if part.name == "payload_json":
+                body = json.loads(data)
+            else:
+                files.append(Attachment(part.filename or "unknown", data))
+        for file, described in zip(files, (body or {}).get("attachments") or [], strict=False):
+            file.description = described.get("description")
+    elif request.can_read_body:
+        raw = await request.read()
+        try:
+            body = json.loads(raw) if raw else None
+        except ValueError:
+            raise ApiError(400, 50109, "The request body contains invalid JSON.") from None
+    return Incoming(request.match_info, request.query, body, files)
+
+
+def _json(status: int, body: Any, head: Mapping[str, str]) -> web.Response:
+    """discord.py reads a body as JSON only if the content type is exactly `application/json`."""
+    if body is None:
+        return web.Response(status=status, headers=head)
+    if isinstance(body, str):
+        return web.Response(status=status, text=body, content_type="text/html", headers=head)
+    text = json.dumps(body).encode()
+    return web.Response(status=status, body=text, headers={**head, "Content-Type": "application/json"})
+
+
+def _too_many(
+    retry_after: float,
+    scope: str,
+    *,
+    via: bool = True,
+    code: int | None = None,
+    message: str = "You are being rate limited.",
+) -> Answer:
+    # Milliseconds, rounded up: a client that waits exactly that long must not come too early.
+    wait = math.ceil(retry_after * 1000) / 1000
+    body: Json = {"message": message, "retry_after": wait, "global": scope == "global", "code": code or 0}
+    head = {"Retry-After": str(math.ceil(wait)), "X-RateLimit-Scope": scope}
+    if scope == "global":
+        head["X-RateLimit-Global"] = "true"
+    if via:
+        head["Via"] = "1.1 google"
+    return Answer(429, body, head)
+
+
+def _server_error(status: int) -> Answer:
+    return Answer(status, f"<html><head><title>{status} Server Error</title></head></html>", {})
+
+
+def _reset(request: web.Request) -> None:
+    """Make the client see ECONNRESET instead of an orderly end."""
+    transport = request.transport
+    if transport is None:
+        return
+    raw = transport.get_extra_info("socket")
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

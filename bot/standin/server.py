@@ -1,0 +1,306 @@
+"""The stand-in as a whole: a Discord of one bot on 127.0.0.1, to be used as a context manager.
+
+async with DiscordStandin() as discord:
+    ...                                       # point a client at discord.url and discord.gateway_url
+    await discord.say(discord.general, discord.ada, f"{discord.bot.mention} hello")
+    await discord.wait_for(lambda: discord.bot_messages(discord.general))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+from bot.standin.account_routes import AccountRoutes
+from bot.standin.cdn import Cdn
+from bot.standin.channel_routes import ChannelRoutes
+from bot.standin.commands import CommandBook
+from bot.standin.composer import Composer
+from bot.standin.entities import Channel, Emoji, Guild, Intent, Member, Message, Permission, Role, User
+from bot.standin.faults import Faults
+from bot.standin.gateway import Gateway
+from bot.standin.interaction_routes import InteractionRoutes
+from bot.standin.interactions import Interactions
+from bot.standin.limits import Kind, Limit, Limits
+from bot.standin.openapi import OpenApi
+from bot.standin.people import People
+from bot.standin.rest import PREFIX, Exchange, Rest
+from bot.standin.transcript import transcript
+from bot.standin.world import World
+
+Rtt = float | tuple[float, float] | Callable[[], float]
+
+
+class DiscordStandin(People):
+    """One server "Harbour" with #general and #random; Ada owns the application, Max moderates, Bo and Cleo talk.
+
+    `rtt`: seconds of every REST call, or a range to draw them from, or a function. `bucket`, `limit` and `period`
+    shape the buckets for sending and editing (see `Limit`). `privileged` are the intents that are switched on in the
+    developer portal. `keep_requests` bounds the record of REST calls; None keeps all. `openapi` is the path of
+    Discord's OpenAPI description; None leaves the bodies unchecked.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        rtt: Rtt = 0.0,
+        bucket: Kind = "leaky",
+        limit: int = 5,
+        period: float = 1.0,
+        token: str = "standin.token",  # noqa: S107  opens nothing
+        privileged: Intent = Intent.NONE,
+        role_mention_gives_content: bool = False,
+        heartbeat_interval: float = 41.25,
+        compress: bool = False,
+        shards: int = 1,
+        keep_requests: int | None = 10_000,
+        openapi: str | None = None,
+        wall: Callable[[], float] | None = None,
+        port: int = 0,
+    ) -> None:
+        self.token = token
+        self.random = random.Random(seed)
+        self.faults = Faults()
+        self.limits = Limits(messages=Limit(limit, period, bucket))
+        self.world = World(time.monotonic, wall or time.time, role_mention_suffices=role_mention_gives_content)
+        self._port = port
+        self._settle()
+        self._openapi = OpenApi(Path(openapi)) if openapi else None
+        self._cdn = Cdn(lambda: self.cdn_url, self.world.take_id)
+        self.commands = CommandBook(self.bot.id, self.world.take_id)
+        self._interactions = Interactions(self.world, self.wait_for)
+        self.gateway = Gateway(
+            self.world,
+            self.faults,
+            token=token,
+            allowed=privileged,
+            resume_url=lambda: self.gateway_url,
+            heartbeat_interval=heartbeat_interval,
+            compress=compress,
+        )
+        self._rest = Rest(
+            self.world,
+            self.limits,
+            self.faults,
+            token=token,
+            rtt=self._sampler(rtt),
+            openapi=self._openapi,
+            keep=keep_requests,
+        )
+        composer = Composer(self.world, self._cdn)
+        self._endpoints = [
+            *AccountRoutes(
+                self.world,
+                self.gateway,
+                self.commands,
+                owner=self.ada,
+                privileged=privileged,
+                gateway_url=lambda: self.gateway_url,
+                shards=shards,
+            ).endpoints(),
+            *ChannelRoutes(self.world, composer, lambda: Intent.MESSAGE_CONTENT in privileged).endpoints(),
+            *InteractionRoutes(self.world, composer, self._interactions).endpoints(),
+        ]
+        self._runner: web.AppRunner | None = None
+        self._waiting: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
+        self.world.on_change.append(self._wake)
+
+    def _settle(self) -> None:
+        world = self.world
+        self.bot = world.bot
+        self.ada = world.add_user("ada", "Ada")
+        self.max = world.add_user("max", "Max")
+        self.bo = world.add_user("bo", "Bo")
+        self.cleo = world.add_user("cleo", "Cleo")
+        self.guild = world.add_guild("Harbour", self.ada)
+        self.moderators = world.add_role(
+            self.guild, "Moderators", Permission.MANAGE_GUILD | Permission.MANAGE_MESSAGES, mentionable=True
+        )
+        world.add_member(self.guild, self.max, roles=[self.moderators])
+        world.add_member(self.guild, self.bo)
+        world.add_member(self.guild, self.cleo)
+        self.general = world.add_channel(self.guild, "general")
+        self.random_channel = world.add_channel(self.guild, "random")
+
+    # Starting and stopping
+
+    async def __aenter__(self) -> DiscordStandin:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_get("/gateway", self.gateway.handle)
+        app.router.add_get("/gateway/", self.gateway.handle)
+        app.router.add_get("/cdn/{path:.*}", self._cdn.handle)
+        self._rest.register(app, self._endpoints)
+        # An answer that a fault delays must not delay the end.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.gateway.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """For `discord.http.Route.BASE`."""
+        return f"http://127.0.0.1:{self._port}{PREFIX}"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"ws://127.0.0.1:{self._port}/gateway"
+
+    @property
+    def cdn_url(self) -> str:
+        """For `discord.asset.Asset.BASE`."""
+        return f"http://127.0.0.1:{self._port}/cdn"
+
+    def _sampler(self, rtt: Rtt) -> Callable[[], float]:
+        if isinstance(rtt, tuple):
+            low, high = rtt
+            return lambda: self.random.uniform(low, high)
+        if isinstance(rtt, int | float):
+            constant = float(rtt)
+            return lambda: constant
+        return rtt
+
+    # Building
+
+    def add_guild(self, name: str, owner: User | None = None) -> Guild:
+        """A server the bot has just joined."""
+        return self.world.add_guild(name, owner or self.ada)
+
+    def add_channel(self, name: str, guild: Guild | None = None, *, topic: str | None = None) -> Channel:
+        return self.world.add_channel(guild or self.guild, name, topic=topic)
+
+    def add_user(
+        self,
+        name: str,
+        display_name: str | None = None,
+        *,
+        bot: bool = False,
+        guild: Guild | None = None,
+        nick: str | None = None,
+    ) -> User:
+        """A member of the server."""
+        user = self.world.add_user(name, display_name, bot=bot)
+        self.world.add_member(guild or self.guild, user, nick=nick)
+        return user
+
+    def add_role(
+        self,
+        name: str,
+        permissions: Permission = Permission.NONE,
+        *,
+        mentionable: bool = False,
+        guild: Guild | None = None,
+    ) -> Role:
+        return self.world.add_role(guild or self.guild, name, permissions, mentionable=mentionable)
+
+    def add_emoji(self, name: str, *, animated: bool = False, guild: Guild | None = None) -> Emoji:
+        return self.world.add_emoji(guild or self.guild, name, animated=animated)
+
+    def open_dm(self, user: User) -> Channel:
+        return self.world.open_dm(user)
+
+    def member(self, user: User, guild: Guild | None = None) -> Member:
+        return (guild or self.guild).members[user.id]
+
+    def allow(self, channel: Channel, permissions: Permission, who: User | Role | None = None) -> None:
+        """In one channel, for the bot unless somebody else is named; replaces what was set for them there."""
+        self.world.set_permissions(channel, who or self.bot, allow=permissions)
+
+    def deny(self, channel: Channel, permissions: Permission, who: User | Role | None = None) -> None:
+        """The opposite of `allow`."""
+        self.world.set_permissions(channel, who or self.bot, deny=permissions)
+
+    # Seeing
+
+    @property
+    def managed_role(self) -> Role:
+        """The bot's own role in the server, which completion in the client likes to offer instead of the bot."""
+        return next(role for role in self.guild.roles.values() if role.managed_by == self.bot.id)
+
+    @property
+    def requests(self) -> deque[Exchange]:
+        """Every REST call, in order of arrival."""
+        return self._rest.requests
+
+    @property
+    def too_many(self) -> int:
+        """How many calls were answered with 429."""
+        return self._rest.refused_by_limit
+
+    @property
+    def unknown_routes(self) -> list[str]:
+        """Calls that the stand-in does not know: a gap in it, so a test fails on any."""
+        return self._rest.unknown_routes
+
+    @property
+    def violations(self) -> list[str]:
+        """Bodies that do not fit Discord's OpenAPI description."""
+        return self._openapi.violations if self._openapi else []
+
+    @property
+    def downloads(self) -> list[Any]:
+        """Attachments fetched from the stand-in's CDN."""
+        return self._cdn.downloads
+
+    def messages(self, channel: Channel) -> list[Message]:
+        """What stands in the channel, oldest first."""
+        return list(channel.messages.values())
+
+    def bot_messages(self, channel: Channel) -> list[Message]:
+        """What the bot has written there."""
+        return [message for message in channel.messages.values() if message.author is self.bot]
+
+    def calls(self, method: str, route: str) -> list[Exchange]:
+        """The recorded REST calls of one route, given as its template."""
+        return [each for each in self.requests if (each.method, each.route) == (method, route)]
+
+    async def wait_for(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
+        """Return as soon as `condition()` is true; it is asked after every change of the world.
+
+        On a timeout (seconds) AssertionError shows what the channels hold.
+        """
+        if condition():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (condition, future)
+        self._waiting.append(entry)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            shown = transcript(self.world.channels.values(), self.requests)
+            raise AssertionError(f"not within {timeout} s. The channels show:\n{shown}") from None
+        finally:
+            self._waiting.remove(entry)
+
+    async def ready(self, timeout: float = 5.0) -> None:
+        """Wait until a client is connected and has been sent READY."""
+        await self.wait_for(lambda: self.gateway.connected, timeout)
+
+    def _wake(self) -> None:
+        for condition, future in self._waiting:
+            if future.done():
+                continue
+            try:
+                met = condition()
+            except Exception as error:  # noqa: BLE001  it belongs to whoever wrote the condition
+                future.set_exception(error)
+            else:
+                if met:
+                    future.set_result(None)

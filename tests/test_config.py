@@ -1,0 +1,268 @@
+"""What a person who sets the bot up reads for each mistake, and what the settings are when there is none."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, help_text
+from bot.errors import SettingsError
+
+# Shaped like a bot's token, put together so that no scanner takes it for a real one.
+TOKEN = ".".join(["MTk4NjIyNDgzNDcxOTI1MjQ4", "Cl2FMQ", "ZnCjm1XVW7vRze4b7Cq4se7kKWs"])
+TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications."
+LEVELS = "choose DEBUG, INFO, WARNING, ERROR or CRITICAL."
+NO_MODEL = (
+    "OPENAI_API_KEY: not set, nor is OPENAI_BASE_URL; set the key of your provider, the URL of a server of your own,"
+    " such as http://localhost:11434/v1, or both."
+)
+TOO_LONG_A_REPLY = (
+    "9000 is more than CONTEXT_TOKENS (8000), so the model could not be reminded of its own reply;"
+    " lower the one or raise the other."
+)
+ILLEGIBLE = "has a space, a quotation mark or another character that"
+
+
+def problems(environ: Mapping[str, str], env_file: Path | None = None) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ, env_file)
+    return list(caught.value.problems)
+
+
+def load(**environ: str) -> Settings:
+    return Settings.load(environ, env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("DISCORD_TOKEN", "198622483471925248", f"this is an id, not the token; {TAB}"),
+        ("DISCORD_TOKEN", "0f" * 32, f"this looks like the application's public key; {TAB}"),
+        ("DISCORD_TOKEN", "s3cr3t" * 5 + "-_", f"this looks like the application's client secret; {TAB}"),
+        ("DISCORD_TOKEN", "your-token-here", "still the placeholder of an example; put the bot's token in its place."),
+        ("DISCORD_TOKEN", "<token>", "still the placeholder of an example; put the bot's token in its place."),
+        ("DISCORD_TOKEN", f'"{TOKEN}"', f"{ILLEGIBLE} the bot's token never has; copy it again."),
+        ("DISCORD_TOKEN", TOKEN[:9] + "\n" + TOKEN[9:], f"{ILLEGIBLE} the bot's token never has; copy it again."),
+        ("OPENAI_API_KEY", "sk-…", "still the placeholder of an example; put the provider's key in its place."),
+        ("OPENAI_API_KEY", "sk-kéy", f"{ILLEGIBLE} the provider's key never has; copy it again."),
+        (
+            "OPENAI_BASE_URL",
+            "localhost:11434/v1",
+            '"localhost:11434/v1" lacks its scheme; did you mean http://localhost:11434/v1?',
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "192.168.1.20:8080/v1",
+            '"192.168.1.20:8080/v1" lacks its scheme; did you mean http://192.168.1.20:8080/v1?',
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "api.example.com/v1",
+            '"api.example.com/v1" lacks its scheme; did you mean https://api.example.com/v1?',
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "ftp://example.com",
+            '"ftp://example.com" is not an http or https URL; write one such as http://localhost:11434/v1.',
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "http://localhost:port/v1",
+            '"http://localhost:port/v1" is not an http or https URL; write one such as http://localhost:11434/v1.',
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "http:///v1",
+            '"http:///v1" is not an http or https URL; write one such as http://localhost:11434/v1.',
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "https://api.example.com/v1/chat/completions/",
+            "ends with the path that is added to it; did you mean https://api.example.com/v1?",
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "https://me:hunter2@example.com/v1",
+            "holds a name or a password; leave it out and put the key into OPENAI_API_KEY.",
+        ),
+        (
+            "OPENAI_BASE_URL",
+            "https://example.com/v1?key=hunter2",
+            "has a '?' or a '#'; leave out everything from there on.",
+        ),
+        ("SYSTEM_PROMPT_FILE", "/no/such.txt", 'there is no file "/no/such.txt"; name one that exists.'),
+        (
+            "DATABASE_PATH",
+            ":memory:",
+            "a bot that forgets everything at its end is not supported; name a file such as data/parley.db.",
+        ),
+        (
+            "DATABASE_PATH",
+            "sqlite:///parley.db",
+            '"sqlite:///parley.db" is a URL; name a file such as data/parley.db.',
+        ),
+        ("LOG_LEVEL", "loud", f'"loud" is no level; {LEVELS}'),
+        (
+            "CONTEXT_TOKENS",
+            "8,000",
+            '"8,000" will not do; write a whole number from 100 to 2000000, in digits only.',
+        ),
+        ("REPLY_TOKENS", "0", '"0" will not do; write a whole number from 1 to 500000, in digits only.'),
+        ("MESSAGES_PER_REPLY", "5.5", '"5.5" will not do; write a whole number from 1 to 100, in digits only.'),
+        (
+            "CONNECT_TIMEOUT",
+            "nan",
+            '"nan" will not do; write seconds as a number above 0 and up to 300, such as 2.5.',
+        ),
+        (
+            "FIRST_DELTA_TIMEOUT",
+            "2m",
+            '"2m" will not do; write seconds as a number above 0 and up to 3600, such as 2.5.',
+        ),
+        (
+            "SILENCE_TIMEOUT",
+            "-60",
+            '"-60" will not do; write seconds as a number above 0 and up to 3600, such as 2.5.',
+        ),
+        (
+            "SHUTDOWN_GRACE",
+            "0",
+            '"0" will not do; write seconds as a number above 0 and up to 300, such as 2.5.',
+        ),
+        (
+            "REPLY_TOKENS",
+            "9000",
+            TOO_LONG_A_REPLY,
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_what_would_be_right(name: str, value: str, problem: str) -> None:
+    assert problems({name: value}) == [f"{name}: {problem}"]
+
+
+def test_all_mistakes_come_at_once_together_with_what_is_missing(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("OPENAI_MODLE=gpt\nthis is no setting\nLOG_LEVEL=loud\nHOMEPAGE=https://example.com\n")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({"CONNECT_TIMEOUT": "soon"}, env_file, needs=(DISCORD, MODEL))
+    assert str(caught.value).splitlines()[1:] == [
+        f"  - {env_file}: line 2 cannot be read; write NAME=value.",
+        "  - OPENAI_MODLE: unknown; did you mean OPENAI_MODEL?",
+        f'  - LOG_LEVEL: "loud" is no level; {LEVELS}',
+        '  - CONNECT_TIMEOUT: "soon" will not do; write seconds as a number above 0 and up to 300, such as 2.5.',
+        f"  - DISCORD_TOKEN: not set; {TAB}",
+        f"  - {NO_MODEL}",
+    ]
+
+
+@pytest.mark.parametrize("model", [{"OPENAI_API_KEY": "sk-1"}, {"OPENAI_BASE_URL": "http://localhost:11434/v1/"}])
+def test_a_token_and_either_a_key_or_a_url_are_enough_for_the_bot(model: dict[str, str]) -> None:
+    settings = Settings.load({"DISCORD_TOKEN": f"Bot {TOKEN}\n", **model}, None, needs=(DISCORD, MODEL))
+    assert settings.discord_token == Secret(TOKEN)
+    assert settings.model_configured
+    assert settings.openai_base_url in (None, "http://localhost:11434/v1")
+
+
+def test_nothing_set_is_enough_for_a_conversation_with_the_demo_model(tmp_path: Path) -> None:
+    settings = Settings.load({}, tmp_path / "absent")
+    assert not settings.model_configured
+    assert settings.system_prompt == DEFAULT_SYSTEM_PROMPT
+    assert (settings.database_path, settings.reply_tokens, settings.silence_timeout) == (
+        Path("data/parley.db"),
+        4000,
+        60.0,
+    )
+
+
+def test_the_environment_wins_over_the_file_and_empty_is_not_set(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_bytes(
+        "\ufeffOPENAI_API_KEY='sk-$HOME'  # kept as it is\r\n"
+        "export OPENAI_MODEL=file\r\n"
+        "LOG_LEVEL=debug\r\n"
+        "CONTEXT_TOKENS=\r\n".encode()
+    )
+    settings = Settings.load({"OPENAI_MODEL": "environment", "LOG_LEVEL": " "}, env_file)
+    assert settings.openai_api_key == Secret("sk-$HOME")
+    assert settings.openai_model == "environment"
+    assert settings.log_level == "DEBUG"
+    assert settings.context_tokens == 8000
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("discord_token", "DISCORD_TOKEN"),
+        ("DISCORD_BOT_TOKEN", "DISCORD_TOKEN"),
+        ("OPENAI_KEY", "OPENAI_API_KEY"),
+        ("OPENAI_API_BASE", "OPENAI_BASE_URL"),
+        ("REPLY_TOKEN", "REPLY_TOKENS"),
+    ],
+)
+def test_a_misspelt_name_is_a_mistake_in_the_file_alone(tmp_path: Path, written: str, meant: str) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f"{written}=x\n")
+    assert problems({}, env_file) == [f"{written}: unknown; did you mean {meant}?"]
+    assert Settings.load({written: "x"}, None) == load()
+
+
+def test_an_unusable_file_is_one_sentence(tmp_path: Path) -> None:
+    utf_16 = tmp_path / "utf-16"
+    utf_16.write_text("LOG_LEVEL=INFO", encoding="utf-16")  # what `>` writes in Windows PowerShell
+    assert problems({}, utf_16) == [f"{utf_16}: is not UTF-8; save it as UTF-8 text."]
+    assert problems({}, tmp_path) == [
+        f"{tmp_path}: cannot be read (Is a directory); make it a file that this user may read."
+    ]
+
+
+def test_the_system_prompt_comes_from_one_place(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text("\ufeff Tu es un pirate.\n", encoding="utf-8")
+    assert load(SYSTEM_PROMPT_FILE=str(file)).system_prompt == "Tu es un pirate."
+    assert load(SYSTEM_PROMPT="Be a pirate.").system_prompt == "Be a pirate."
+    both = {"SYSTEM_PROMPT": "Be a pirate.", "SYSTEM_PROMPT_FILE": str(file)}
+    assert problems(both) == ["SYSTEM_PROMPT_FILE: SYSTEM_PROMPT is set as well; keep one of the two."]
+    file.write_bytes(b"\xe9")
+    wrong = {"SYSTEM_PROMPT_FILE": str(file)}
+    assert problems(wrong) == [f'SYSTEM_PROMPT_FILE: "{file}" is not UTF-8; save it as UTF-8 text.']
+    file.write_text(" \n")
+    assert problems(wrong) == [
+        f'SYSTEM_PROMPT_FILE: "{file}" is empty; write the prompt into it, or leave the setting out.'
+    ]
+
+
+def test_a_directory_is_no_database(tmp_path: Path) -> None:
+    assert problems({"DATABASE_PATH": str(tmp_path)}) == [
+        f'DATABASE_PATH: "{tmp_path}" is a directory; name a file in it such as {tmp_path / "parley.db"}.'
+    ]
+
+
+def test_secrets_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    settings = load(DISCORD_TOKEN=TOKEN, OPENAI_API_KEY="sk-hunter2")
+    logging.getLogger("test").warning("%s %r", settings, settings.openai_api_key)
+    shown = f"{settings} {settings!r} {settings.discord_token} {settings.openai_api_key} {caplog.text}"
+    assert "hunter2" not in shown
+    assert TOKEN not in shown
+    for name, value in [
+        ("DISCORD_TOKEN", "hunter2 with a space"),
+        ("DISCORD_TOKEN", "hunter2" + "x" * 25),
+        ("OPENAI_API_KEY", "your-hunter2"),
+        ("OPENAI_BASE_URL", "me:hunter2@example.com"),
+        ("OPENAI_BASE_URL", "http://[hunter2@example.com"),
+        ("OPENAI_BASE_URL", "https://example.com/?hunter2"),
+    ]:
+        with pytest.raises(SettingsError) as caught:
+            load(**{name: value})
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_help_shows_every_setting_with_its_default() -> None:
+    lines = help_text().splitlines()
+    for name, setting in SETTINGS.items():
+        assert (f"  {name}={setting.default}" if setting.default else f"  {name}") in lines
+        assert setting.help in " ".join(help_text().split())
+    assert max(map(len, lines)) <= 80

@@ -1,0 +1,151 @@
+"""What README, `.env.example`, the image's files and the lock say is what the code does."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import discord
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from bot.config import SETTINGS, Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+IGNORED = [".git", *(line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines())]
+OUTSIDE = {"discord": "discord_bot", "openai": "llm", "httpx2": "llm", "aiosqlite": "store", "dotenv": "config"}
+"""Who alone may import what reaches out of the process."""
+
+
+def section(title: str) -> str:
+    """The README's text under a heading, up to the next heading."""
+    return re.split(r"^#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def kept(names: list[str]) -> list[str]:
+    return [name for name in names if not any(fnmatch(name, pattern) for pattern in IGNORED)]
+
+
+def files() -> Iterator[Path]:
+    """The repository's files: all but what git ignores."""
+    for directory, below, names in os.walk(ROOT):
+        below[:] = kept(below)
+        yield from (Path(directory, name) for name in kept(names))
+
+
+def modules() -> dict[str, int]:
+    """The modules and packages directly under `bot`, with their line in the README's map."""
+    names = re.findall(r"^bot/(\w+)(?:\.py|/) ", section("Map"), re.MULTILINE)
+    return {name: line for line, name in enumerate(names)}
+
+
+def test_the_settings_table_is_the_one_in_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*)`)? ?\| (.*) \|$", section("Settings"), re.MULTILINE)
+    assert rows == [(name, setting.default, setting.help) for name, setting in SETTINGS.items()]
+
+
+def test_the_example_file_has_every_setting_with_its_default_and_its_help() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    rows = re.findall(r"^# (.*)\n#?(\w+)=(.*)$", example, re.MULTILINE)
+    assert rows == [(setting.help, name, setting.default) for name, setting in SETTINGS.items()]
+    assert len(re.findall(r"^#?\w+=", example, re.MULTILINE)) == len(rows)
+
+
+def test_a_copy_of_the_example_file_changes_nothing_commented_out_or_not(tmp_path: Path) -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    copy = tmp_path / ".env"
+    for text in (example, re.sub(r"^#(\w+=)", r"\1", example, flags=re.MULTILINE)):
+        copy.write_text(text, encoding="utf-8")
+        assert Settings.load({}, copy) == Settings.load({}, None)
+
+
+def test_links_lead_to_files_and_headings_that_exist() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", h).replace(" ", "-").lower() for h in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        path, _, anchor = target.partition("#")
+        if "://" not in target:
+            assert (ROOT / path).exists(), target
+            assert not anchor or anchor in headings, target
+
+
+def test_the_invite_link_asks_for_the_permissions_in_the_table() -> None:
+    rows = re.findall(r"^\| ([A-Z][\w ]+) \| (\d+) \|", section("Set up the Discord application"), re.MULTILINE)
+    for name, value in rows:
+        flag = name.lower().replace(" ", "_").replace("view_channels", "view_channel")
+        assert discord.Permissions(**{flag: True}).value == int(value), name
+    assert re.findall(r"&permissions=(\d+)", README) == [str(sum(int(value) for _, value in rows))]
+
+
+def test_the_map_has_every_module() -> None:
+    assert set(modules()) == {
+        path.stem
+        for path in (ROOT / "bot").iterdir()
+        if path.stem != "__init__" and (path.suffix == ".py" or (path / "__init__.py").exists())
+    }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bot").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_stands_further_down_in_the_map(path: Path) -> None:
+    lines = modules()
+    owner = path.relative_to(ROOT / "bot").parts[0].removesuffix(".py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they lead"
+            imported = [f"bot.{name.name}" for name in node.names] if node.module == "bot" else [node.module or ""]
+        elif isinstance(node, ast.Import):
+            imported = [name.name for name in node.names]
+        else:
+            continue
+        for top, _, rest in (name.partition(".") for name in imported):
+            assert OUTSIDE.get(top, owner) == owner, f"{top} belongs to bot.{OUTSIDE[top]}"
+            if top == "bot" and (target := rest.split(".")[0]) != owner:
+                assert lines.get(target, -1) > lines[owner], f"bot.{target} does not stand below bot.{owner}"
+
+
+def test_the_image_is_given_what_it_copies_and_nothing_else() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {
+        source
+        for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE)
+        for source in sources.split()
+    }
+    assert all((ROOT / source).exists() for source in copied)
+    patterns = [
+        line
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert patterns[0] == "*"  # so .env, data/ and .git/ stay out, whatever else comes to lie here
+    assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == copied
+
+
+def test_the_lock_pins_every_dependency_with_hashes() -> None:
+    pins = {
+        name: (version, hashes)
+        for name, version, hashes in re.findall(
+            r"^([\w.-]+)==(\S+)[^\\\n]*((?:\\\n +--hash=sha256:\w{64} ?)*)", LOCK, re.MULTILINE
+        )
+    }
+    assert all(hashes for _, hashes in pins.values())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for dependency in map(Requirement, project["dependencies"]):
+        version, _ = pins[canonicalize_name(dependency.name)]
+        assert version in dependency.specifier, dependency
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    hosts = [host.encode() for host in ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + ".com")]
+    assert "://" not in LOCK
+    for path in files():
+        content = path.read_bytes()
+        assert not any(host in content for host in hosts), path
