@@ -43,7 +43,7 @@ async def _measure(title: str, deltas: int, streams: int, tokens_per_second: flo
         cpu, wall = time.process_time(), time.perf_counter()
         read = sum(await asyncio.gather(*(_read(model) for _ in range(streams))))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    print(f"{title:<42} {read:>7} deltas  {wall:>5.1f} s  {cpu / read * 1e6:>5.1f} µs of CPU a delta")  # noqa: T201 - its output
+    print(f"{title:<42} {read:>7} deltas  {wall:>5.1f} s  {cpu / read * 1e6:>5.1f} µs of CPU a delta")
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def _server(deltas: int, tokens_per_second: float | None) -> AsyncIterator
 async def _serve(deltas: int, tokens_per_second: float) -> None:
     reply = Reply([" token"] * deltas, tokens_per_second=tokens_per_second or None, jitter=0.5)
     async with ModelStandin(default=reply) as server:
-        print(server.base_url, flush=True)  # noqa: T201 - tells the parent where
+        print(server.base_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 

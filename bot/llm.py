@@ -1,6 +1,6 @@
 """The model client: a streamed chat completion from any server that speaks OpenAI's protocol, as events.
 
-`OpenAIModel` asks, waits, retries and closes; `_Decoder` turns the bytes of an answer into events; the functions at the
+`OpenAIModel` asks, waits, retries and closes; `Decoder` turns the bytes of an answer into events; the functions at the
 end turn a refusal into a `ModelError`. The SDK's typed chunks cost over 100 µs of CPU each, so only what is needed of
 each line is decoded here.
 """
@@ -102,7 +102,7 @@ class OpenAIModel:
         return cls(
             model=settings.openai_model,
             reply_tokens=settings.reply_tokens,
-            api_key=settings.openai_api_key and settings.openai_api_key.reveal(),
+            api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
             base_url=settings.openai_base_url,
             connect_timeout=settings.connect_timeout,
             first_delta_timeout=settings.first_delta_timeout,
@@ -176,7 +176,7 @@ class OpenAIModel:
     async def _attempt(self, messages: Sequence[Message]) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._first_delta_timeout
-        decoder = _Decoder()
+        decoder = Decoder()
         begun = False
         try:
             async with AsyncExitStack() as stack:
@@ -208,13 +208,13 @@ class OpenAIModel:
                         yield event
                     # A reader that took its time does not shorten the server's.
                     if progress:
-                        watch.deadline = clock() + self._silence_timeout
+                        watch.reschedule(clock() + self._silence_timeout)
                     if decoder.finished:
                         linger = _LINGER_DONE if decoder.done else _LINGER_FINISHED
-                        watch.expire_by(clock() + linger)
+                        watch.reschedule(min(watch.deadline, clock() + linger))
                 for event in decoder.close():
                     yield event
-        except _Refused as refused:
+        except Refused as refused:
             raise self._refusal(None, refused.body) from None
         except openai.APIStatusError as error:
             raise self._status_error(error) from None
@@ -370,15 +370,13 @@ class _Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
 
-    def expire_by(self, deadline: float) -> None:
-        """Bring the deadline forward."""
-        if deadline < self.deadline:
-            self.deadline = deadline
-            self.__exit__()
-            self._timer = None
+    def reschedule(self, deadline: float) -> None:
+        """Move the deadline of the reads to come."""
+        self.deadline = deadline
+        if self._timer is not None and deadline < self._timer.when():
+            self._disarm()
 
     async def next(self, chunks: AsyncIterator[bytes]) -> bytes:
         """The next chunk, or nothing at the end. `TimeoutError` when the deadline passes first."""
@@ -395,6 +393,11 @@ class _Watch:
             raise
         finally:
             self._reader = None
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _check(self) -> None:
         self._timer = None
@@ -438,7 +441,7 @@ class _Dialect:
         return ", ".join(self.parameters(0)) or "none of the optional ones"
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """An error where a reply should be; within this module only."""
 
     def __init__(self, body: object) -> None:
@@ -446,10 +449,10 @@ class _Refused(Exception):
         self.body = body
 
 
-class _Decoder:
+class Decoder:
     """The bytes of one answer into events.
 
-    Raises `_Refused` where they hold an error, and `ConnectionError` where the reply is not whole.
+    Raises `Refused` where they hold an error, and `ConnectionError` where the reply is not whole.
     """
 
     def __init__(self) -> None:
@@ -514,14 +517,14 @@ class _Decoder:
             return ()
         chunk = _json(data)
         if self._in_error:
-            raise _Refused(chunk)
+            raise Refused(chunk)
         return self._chunk(chunk, "delta")
 
     def _chunk(self, chunk: Any, key: str) -> Sequence[Event]:
         if not isinstance(chunk, dict):
             return ()
         if not self._finish and (chunk.get("error") or chunk.get("object") == "error"):
-            raise _Refused(chunk.get("error") or chunk)
+            raise Refused(chunk.get("error") or chunk)
         if usage := chunk.get("usage"):
             self._count(usage)
         choices = chunk.get("choices")

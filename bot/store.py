@@ -437,8 +437,7 @@ async def _connect(
         stack.enter_context(_sole_use(file))
     writer = await _connection(stack, str(file))
     await _recognise(writer, file)
-    [[mode]] = await writer.execute_fetchall("PRAGMA journal_mode = WAL")
-    if mode != "wal":
+    if not await _switch_to_wal(writer):
         raise StoreUnusable(
             f"The database {file} is on a file system that SQLite cannot share: set DATABASE_PATH to a local disk."
         )
@@ -479,8 +478,9 @@ def _create(file: Path) -> None:
 
 async def _recognise(connection: aiosqlite.Connection, file: Path) -> None:
     """Raise StoreUnusable, with the file untouched, where it is another program's or a newer version's."""
-    [[application]] = await connection.execute_fetchall("PRAGMA application_id")
+    # In this order: another opener may make the tables, and with them set the id, between the two.
     [[tables]] = await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+    [[application]] = await connection.execute_fetchall("PRAGMA application_id")
     if application != _APPLICATION_ID and (application or tables):
         raise StoreUnusable(f"The database {file} {_FOREIGN}")
     if await _version(connection) > len(_migrations()):
@@ -488,6 +488,20 @@ async def _recognise(connection: aiosqlite.Connection, file: Path) -> None:
             f"The database {file} was written by a newer version of this bot: "
             "install that version again, or set DATABASE_PATH to another file."
         )
+
+
+async def _switch_to_wal(connection: aiosqlite.Connection) -> bool:
+    """Whether the file system allows it. Unlike other statements this one does not itself wait for another opener's."""
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            [[mode]] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return bool(mode == "wal")
 
 
 async def _version(connection: aiosqlite.Connection) -> int:

@@ -111,15 +111,18 @@ async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
     assert await store.close(first, Outcome(State.FAILED, "half", Problem.UNREACHABLE))
     assert not await store.close(first, Outcome(State.COMPLETE, "again")), "an attempt ends once"
     assert await store.start(first) is None
+    assert await store.save({first: "late"}) == set()
 
     second = await store.reopen(first.turn_id, State.FAILED)
     assert second == Attempt(first.turn_id, 2)
     assert await store.reopen(first.turn_id, State.FAILED) is None, "pressed twice"
     assert not await store.close(first, Outcome(State.COMPLETE, "late"))
+    assert await store.start(first) is None
     assert not await store.posting(first, 0, 0, "late")
     turn = await store.start(second)
     assert turn
     assert (turn.reply, turn.state, turn.error) == ("half", State.STREAMING, None)
+    assert await store.save({first: "late", Attempt(99): "of nobody"}) == set()
     assert await store.save({first: "late", second: "whole", Attempt(99): "of nobody"}) == {second}
     assert await store.save({}) == set()
     assert said(await store.history(HERE, 9)) == [(1, "whole")]
@@ -151,24 +154,21 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     assert kept.turn_id not in gone
 
 
-async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path) -> None:
-    """Two conversations grow side by side, so that pages are split and cells move under both."""
-    draw = random.Random(1)
-    running: dict[Attempt, str] = {}
-    words = {"discord:mine": "SECRET", "discord:theirs": "public"}
-    word_of: dict[Attempt, str] = {}
-    for position in range(150):
-        conversation, word = draw.choice(list(words.items()))
-        attempt = await begin(store, position, word * draw.choice([1, 5, 50, 600]), conversation)
+@pytest.mark.parametrize("seed", [1, 3, 4, 5])
+async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: int) -> None:
+    """Two conversations grow side by side in the same pages; `secure_delete` alone leaves copies under these seeds."""
+    draw = random.Random(seed)
+    words: dict[Attempt, str] = {}
+    for position in range(60):
+        conversation, word = draw.choice([("discord:mine", "SECRET"), ("discord:theirs", "public")])
+        attempt = await begin(store, position, word * draw.randrange(1, 100), conversation)
         await store.start(attempt)
-        word_of[attempt] = word
-        running[attempt] = ""
-        for _ in range(2):
-            running = {one: text + word_of[one] * draw.choice([1, 3, 10, 80]) for one, text in running.items()}
-            await store.save(running)
-        if len(running) > 6:
-            attempt = draw.choice(list(running))
-            await store.close(attempt, Outcome(State.COMPLETE, running.pop(attempt)))
+        words[attempt] = word
+    replies = dict.fromkeys(words, "")
+    for _ in range(10):
+        growing = draw.sample(list(words), 20)
+        replies |= {attempt: replies[attempt] + words[attempt] * draw.randrange(1, 100) for attempt in growing}
+        await store.save({attempt: replies[attempt] for attempt in growing})
 
     await store.forget("discord:mine")
     found = {name: content.count(b"SECRET") for name, content in files(path).items()}
@@ -351,27 +351,34 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
 
 async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore) -> None:
     draw = random.Random(3)
+    fate = {position: draw.randrange(8) for position in draw.sample(range(1, 51), 20)}
+    loop = asyncio.get_running_loop()
     committed: dict[int, list[str]] = {}
     closed: set[int] = set()
 
+    def reach(position: int, step: int) -> None:
+        if fate.get(position) == step:
+            loop.call_later(draw.uniform(0, 0.002), tasks[position].cancel)
+
     async def talk(position: int) -> None:
+        reach(position, 0)
         attempt = await begin(store, position)
         committed[attempt.turn_id] = [""]
+        reach(position, 1)
         await store.start(attempt)
         for length in range(1, 6):
             committed[attempt.turn_id].append(f"{position} " * length)
+            reach(position, length + 1)
             assert await store.save({attempt: f"{position} " * length}) == {attempt}
         if position % 10 == 0:
-            await begin(store, 1000 + position, conversation=f"discord:{position}")
+            await begin(store, position, conversation=f"discord:{position}")
             assert len((await store.forget(f"discord:{position}")).turn_ids) == 1
+        reach(position, 7)
         assert await store.close(attempt, Outcome(State.COMPLETE, f"{position} " * 5))
         closed.add(attempt.turn_id)
 
-    tasks = [asyncio.create_task(talk(position)) for position in range(1, 51)]
-    loop = asyncio.get_running_loop()
-    for task in draw.sample(tasks, 20):
-        loop.call_later(draw.uniform(0, 0.15), task.cancel)
-    results = await asyncio.gather(*tasks, return_exceptions=True)
+    tasks = {position: asyncio.create_task(talk(position)) for position in range(1, 51)}
+    results = await asyncio.gather(*tasks.values(), return_exceptions=True)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
 
     unfinished = {turn.id: turn for turn in await store.interrupt(HERE)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -15,6 +16,9 @@ from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
 
+ANSWER_WITHIN = 1.5
+"""Seconds until an answer is put off; Discord allows 3, the way there and back included."""
+
 
 def tree(client: discord.Client, conversations: Conversations) -> app_commands.CommandTree[discord.Client]:
     """All commands of the bot."""
@@ -27,22 +31,33 @@ def tree(client: discord.Client, conversations: Conversations) -> app_commands.C
     @commands.command(description="Forget this conversation: everything said with me in this channel, thread or DM.")
     async def reset(interaction: discord.Interaction) -> None:
         name = interaction.user.display_name
+        forgetting = asyncio.create_task(conversations.forget(conversation_key(interaction.channel_id or 0), name))
+        done, _ = await asyncio.wait([forgetting], timeout=ANSWER_WITHIN)
+        if not done:
+            # Wiping a large database takes its time, and Discord gives up on an answer after 3 s.
+            await interaction.response.defer(thinking=True)
         try:
-            forgotten = await conversations.forget(conversation_key(interaction.channel_id or 0), name)
+            forgotten = await forgetting
         except StoreError as error:
             log.error("channel %s could not be forgotten: %s", interaction.channel_id, error)
-            await interaction.response.send_message(phrases.NOT_RESET, ephemeral=True)
-            return
-        sentence = phrases.was_reset(discord.utils.escape_markdown(name), forgotten.exchanges)
-        await interaction.response.send_message(sentence, silent=True)
+            await _answer(interaction, phrases.NOT_RESET)
+        else:
+            await _answer(interaction, phrases.was_reset(discord.utils.escape_markdown(name), forgotten.exchanges))
 
     return commands
+
+
+async def _answer(interaction: discord.Interaction, sentence: str) -> None:
+    if interaction.response.is_done():
+        await interaction.edit_original_response(content=sentence)
+    else:
+        await interaction.response.send_message(sentence, silent=True)
 
 
 async def sync(commands: app_commands.CommandTree[discord.Client]) -> None:
     """Register the commands with Discord where it does not have them as they are: registering is limited per day."""
     known = [_registered(command) for command in await commands.fetch_commands()]
-    ours = [_essence(command.to_dict(commands)) for command in commands.get_commands()]
+    ours = [_wanted(command.to_dict(commands)) for command in commands.get_commands()]
     if sorted(known, key=str) != sorted(ours, key=str):
         await commands.sync()
         log.info("registered %d commands with Discord", len(ours))
@@ -53,6 +68,12 @@ def _registered(command: app_commands.AppCommand) -> Any:
     permissions = command.default_member_permissions
     payload = {"nsfw": command.nsfw, "default_member_permissions": permissions and permissions.value}
     return _essence({**command.to_dict(), **payload})
+
+
+def _wanted(payload: dict[str, Any]) -> Any:
+    # discord.py 2.7 reads these two lists of numbers shifted by one, so that a 0 cannot be told from nothing.
+    shifted = {key: [n - 1 for n in payload.get(key) or () if n > 0] for key in ("contexts", "integration_types")}
+    return _essence({**payload, **shifted})
 
 
 def _essence(payload: Any) -> Any:

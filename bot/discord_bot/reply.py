@@ -21,6 +21,9 @@ WAITS_UNNOTICED = 3.0
 TYPING_EVERY = 8.0
 """Seconds between two calls; Discord shows typing for 10."""
 
+_NO_ROOM = 0.2
+"""Seconds until a courtesy is tried again that would have been in the way."""
+
 
 class DiscordReply:
     """A `bot.turns.ReplySink` around a live reply; courtesies never hold the reply up and never fail it.
@@ -57,25 +60,35 @@ class DiscordReply:
         await self._live.finish(outcome)
 
     async def _be_polite(self) -> None:
-        if not await _within(WAITS_UNNOTICED, self._started) and self._scheduler.has_room():
-            added = await self._courtesy(self._prompt.add_reaction(WAITING))
+        if not await _within(WAITS_UNNOTICED, self._started):
+            if await self._courtesy(lambda: self._prompt.add_reaction(WAITING), self._started):
+                await self._started.wait()
+                await _possible(self._prompt.remove_reaction(WAITING, self._me))
             await self._started.wait()
-            if added:
-                await self._courtesy(self._prompt.remove_reaction(WAITING, self._me))
-        await self._started.wait()
         while not self._live.visible.is_set():
-            if self._scheduler.has_room():
-                await self._courtesy(self._prompt.channel.typing())
+            await self._courtesy(self._type, self._live.visible)
             await _within(TYPING_EVERY, self._live.visible)
 
-    async def _courtesy(self, call: Awaitable[None]) -> bool:
-        try:
-            with platform_errors():
-                await call
-        except (Gone, Unavailable) as error:
-            log.debug("a courtesy in channel %d was not possible: %s", self._prompt.channel.id, error)
-            return False
-        return True
+    async def _type(self) -> None:
+        await self._prompt.channel.typing()
+
+    async def _courtesy(self, call: Callable[[], Awaitable[None]], needless: asyncio.Event) -> bool:
+        """Make the call once it is in nobody's way, unless it is needless by then. True: it was made."""
+        while not needless.is_set():
+            if self._scheduler.has_room():
+                return await _possible(call())
+            await _within(_NO_ROOM, needless)
+        return False
+
+
+async def _possible(call: Awaitable[None]) -> bool:
+    try:
+        with platform_errors():
+            await call
+    except (Gone, Unavailable) as error:
+        log.debug("a courtesy was not possible: %s", error)
+        return False
+    return True
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

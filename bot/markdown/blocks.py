@@ -51,21 +51,24 @@ class Rendered:
     atoms: list[tuple[int, int]]
 
 
-_BLANK: Final = re.compile(r"[ \t\r]*$")
 _QUOTE: Final = re.compile(r" {0,3}>(?:[ \t]?>)*[ \t]?")
-_QUOTE_REST: Final = re.compile(r">>> ")
+_QUOTE_REST: Final = ">>> "
 _FENCE: Final = re.compile(
-    rf"((?:[ \t]*(?:[-*+]|\d{{1,9}}[.)])[ \t]+)*[ \t]*)(`{{3,{LONGEST_TICKS}}}(?=[^`\n]*$)|~{{3,{LONGEST_TICKS}}}(?!~))(.*)$"
+    r"((?:[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+){0,4}[ \t]*)"
+    rf"(`{{3,{LONGEST_TICKS}}}(?=[^`\n]*$)|~{{3,{LONGEST_TICKS}}}(?!~))(.*)$"
 )
 _RULE: Final = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t\r]*$")
 _UNDERLINE: Final = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t\r]*$")
 _HEADING: Final = re.compile(r" {0,3}(#{1,6}|-#)[ \t]+(?=\S)")
 _ITEM: Final = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+")
-_DISPLAY: Final = re.compile(r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*([.,;]?)[ \t\r]*(?:\n|\Z)", re.DOTALL)
+_DISPLAY: Final = re.compile(
+    r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*([.,;]?)[ \t\r]*(?:\n|\Z)", re.DOTALL
+)
 _HALF_DISPLAY: Final = re.compile(r"[ \t]*(?:\\\[|\$\$)")
 _HALF_LINE: Final = re.compile(r"[ \t]*(?:#{1,6}|-#|[-*_+=~` ]*|\d{1,9}[.)]?|>+|\||`{3,}[^`]*|~{3,}.*)[ \t]*$")
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
-_MARKER: Final = re.compile(r"[#>*+\-=_~`\\$|\d\s]")
+_MARKERS: Final = frozenset("#>*+-=_~`\\$0123456789 \t\r")
+_LONGEST_RULE: Final = 100
 _LONGEST_LINE_CARRIED: Final = 64
 _TITLE: Final = 80
 
@@ -131,39 +134,43 @@ class _Blocks:
 
     def _offer(self, at: int, rank: Rank | None = None) -> None:
         if at > self._shift and not self._keep:
-            self._breaks.append((at - self._shift, (Rank.PARAGRAPH if self._gap else Rank.LINE) if rank is None else rank))
+            self._breaks.append(
+                (at - self._shift, (Rank.PARAGRAPH if self._gap else Rank.LINE) if rank is None else rank)
+            )
 
     def _block(self) -> None:
         source, start = self._source, self._at
-        if not self._rest and (whole := _QUOTE_REST.match(source, start)):
+        if not self._rest and source.startswith(_QUOTE_REST, start):
             self._rest = True
             self._offer(start)
             self._keep = True
-            self._inline.write(whole[0])
-            start = self._at = whole.end()
+            self._inline.write(_QUOTE_REST)
+            start = self._at = start + len(_QUOTE_REST)
         end = self._line_end(start)
-        if _BLANK.match(source, start, end):
+        line = source[start:end]
+        if not line or line.isspace():
             self._inline.end_paragraph()
             self._inline.write(source[start : end + 1])
             self._at = end + 1
             self._gap = True
             return
-        quote = _QUOTE.match(source, start, end)
+        quote = _QUOTE.match(source, start, end) if ">" in line[:4] else None
         body = quote.end() if quote else start
         if self._is_last(end) and _HALF_LINE.match(source, body, end) and self._hold(start):
             return
         mark = source[start:body]
-        if fence := _FENCE.match(source, body, end):
-            self._fence(fence, mark, start, end)
-        elif not self._leaf(mark, start, body, end):
-            self._paragraph(mark, start, body, end)
+        if _is_marked(line[body - start :]):
+            if fence := _FENCE.match(source, body, end):
+                self._fence(fence, mark, start, end)
+                return
+            if self._leaf(mark, start, body, end):
+                return
+        self._paragraph(mark, start, body, end)
 
     def _leaf(self, mark: str, start: int, body: int, end: int) -> bool:
         """Write the block that begins here if it is a rule, a table, a display formula or a heading."""
         source = self._source
-        if not _MARKER.match(source, body) and "|" not in source[body:end]:
-            return False
-        if _RULE.match(source, body, end):
+        if end - body < _LONGEST_RULE and _RULE.match(source, body, end):
             self._offer(start)
             self._inline.end_paragraph()
             if not self._gap:
@@ -180,7 +187,7 @@ class _Blocks:
         return False
 
     def _skip_blank(self, at: int) -> None:
-        while at < len(self._source) and _BLANK.match(self._source, at, end := self._line_end(at)):
+        while at < len(self._source) and not self._source[at : (end := self._line_end(at))].strip():
             at = end + 1
         self._at = at
         self._gap = True
@@ -243,17 +250,18 @@ class _Blocks:
         source, end = self._source, self._line_end(at)
         if self._is_last(end) and _HALF_LINE.match(source, at, end):
             return False
-        if not _MARKER.match(source, at) and "|" not in source[at:end]:
-            return True
+        line = source[at:end]
+        if not _is_marked(line):
+            return line != ""
         return not (
-            _BLANK.match(source, at, end)
+            line.isspace()
             or _QUOTE.match(source, at, end)
             or _ITEM.match(source, at, end)
             or _FENCE.match(source, at, end)
-            or _RULE.match(source, at, end)
+            or (end - at < _LONGEST_RULE and _RULE.match(source, at, end))
             or _HEADING.match(source, at, end)
             or _HALF_DISPLAY.match(source, at, end)
-            or "|" in source[at:end]
+            or "|" in line
         )
 
     def _title(self, start: int, end: int) -> bool:
@@ -278,7 +286,7 @@ class _Blocks:
             return
         inline.end_paragraph()
         self._offer(start)
-        close, at = self._fence_lines(_closing(ticks[0], len(ticks)), mark, content)
+        close, at = self._fence_lines(ticks, mark, content)
         code = source[content:at]
         if close is None and self._growing:
             code = re.sub(rf"(?:^|\n)[ \t>]*{re.escape(ticks[0])}+\Z", "", code)
@@ -302,22 +310,26 @@ class _Blocks:
             inline.atoms.append((max(at - 1, 0), close))
             inline.write(opening + code + (source[at:close] if ticks[0] == "`" else indent + shown))
         else:
-            code = code.rstrip() if code.strip() else ""
-            closing = ("\n" if code else "") + indent + shown
-            inline.write(opening + code)
+            code = code.rstrip()
+            closing = f"\n{indent}{shown}"
+            inline.write(opening + code if code else opening.rstrip("\n"))
             if ended:
                 inline.write(closing)
         if ended:
             inline.write("\n")
             return
         self._tail = closing
-        word = info.strip()[:_LONGEST_LINE_CARRIED].rstrip() if lead.strip(" \t") or start >= self._shift else info.rstrip()
+        word = (
+            info.strip()[:_LONGEST_LINE_CARRIED].rstrip()
+            if lead.strip(" \t") or start >= self._shift
+            else info.rstrip()
+        )
         self._lines = f"{indent}{ticks}{word}\n" + (mark if source[-1:] != "\n" else "")
 
-    def _fence_lines(self, closing: re.Pattern[str], mark: str, at: int) -> tuple[int | None, int]:
+    def _fence_lines(self, ticks: str, mark: str, at: int) -> tuple[int | None, int]:
         """Find the line that closes a fence: where it ends (None: it is open) and where the content does."""
-        source, blank = self._source, False
-        fresh = True
+        source, blank, fresh = self._source, False, True
+        closing = _closing(ticks[0], len(ticks))
         while at < len(source):
             end = self._line_end(at)
             body = at
@@ -326,9 +338,9 @@ class _Blocks:
                 if quote is None:
                     return None, at
                 body = quote.end()
-            if closing.match(source, body, end):
+            if ticks in source[body:end] and closing.match(source, body, end):
                 return end, at
-            if _BLANK.match(source, body, end):
+            if not source[body:end].strip():
                 blank = True
             else:
                 if not fresh and at > self._shift:
@@ -368,7 +380,8 @@ class _Blocks:
 
     def _rows(self, mark: str, at: int) -> tuple[list[list[str]], int]:
         """The rows from there on, and where they end. A row that is being written waits until it is whole."""
-        source, rows = self._source, []
+        source = self._source
+        rows: list[list[str]] = []
         while at < len(source):
             end = self._line_end(at)
             line = source[at:end]
@@ -407,6 +420,11 @@ class _Blocks:
         inline.atoms.append((start, formula.end()))
         self._at = formula.end()
         return True
+
+
+def _is_marked(line: str) -> bool:
+    """Whether a line may be anything but a paragraph's."""
+    return line[:1] in _MARKERS or "|" in line
 
 
 def _quote(mark: str) -> str:

@@ -11,7 +11,7 @@ from wcwidth import grapheme_boundary_before
 
 from bot.markdown.blocks import Carry, End, Rank, Rendered, render
 
-_SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…:;][\"'”’)\]*_~|]*\s+|[。！？；][」』）”\"*_~|]*)(?=\S)")
+_SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s+|[。！？；][」』）”\"*_~|]*)(?=\S)")
 _WORD: Final = re.compile(r"\s+(?=\S)|[，、：](?=\S)")
 _FILLS: Final = (1 / 2, 1 / 4)
 """How much of what would fit a part holds at least, as long as there is a place for it."""
@@ -36,15 +36,19 @@ def fits(text: str, carry: Carry, limit: int, *, empty: bool = False) -> bool:
 
 
 def _longest(text: str, carry: Carry, limit: int) -> int:
-    """About how much of the text fits: rendering is not quite monotonic, and a table can turn into a list."""
-    low, high = 1, min(len(text), 4 * limit)
-    guess = min(limit - 8, high)
+    """About how much of the text fits: rendering is not quite monotonic, as a table can turn into a list."""
+    low, high = 1, len(text)
+    guess, spare = min(limit, high), 0
     while low < high:
-        if fits(text[:guess], carry, limit, empty=True):
+        spare = limit - len(render(text[:guess], carry, End.CUT, limit).content)
+        if spare == 0:
+            return guess
+        if spare > 0:
             low = guess
         else:
             high = guess - 1
-        guess = (low + high + 1) // 2
+        near = guess + spare
+        guess = near if low < near <= high and abs(spare) < (high - low) // 2 else (low + high + 1) // 2
     return low
 
 

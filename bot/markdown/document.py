@@ -38,7 +38,7 @@ class Document:
         self._last: Part | None = None
         self._start = 0
         self._carry = Carry()
-        self._look = limit // 2
+        self._look = limit * 3 // 4
         """How much of the open part there must be before it is looked at for a cut."""
 
     @property
@@ -63,7 +63,7 @@ class Document:
         if rendered.content:
             self._closed.append(Part(self._start, rendered.content))
         self._start, self._carry = cut, rendered.carry
-        self._look = self._limit // 2
+        self._look = self._limit * 3 // 4
 
     def _cut(self, text: str, final: bool) -> int | None:
         """The end of the open part, as soon as it is certain."""
@@ -89,7 +89,7 @@ class Document:
         rendered = render(window, self._carry, end, self._limit)
         room = self._limit - len(rendered.content)
         if room >= 0 and len(window) < _LONGEST * self._limit:
-            self._look += max(_STEP, room // 2)
+            self._look += max(_STEP, room * 3 // 4)
             return None
         if not window:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from bot.markdown.latex import to_unicode
@@ -12,7 +13,7 @@ from bot.markdown.latex import to_unicode
 HOLD: Final = 300
 """Characters for which a half-written construct is held back before it is shown as it stands."""
 
-_SPECIAL: Final = re.compile(r"[\\`*_~|\[<$]|!\[|https?://")
+_SPECIAL: Final = re.compile(r"[\\`*_~|\[<$]|!\[|(?<!\S)!\Z|https?://")
 _TOKEN: Final = re.compile(
     r"<(?:@[!&]?\d+|#\d+|a?:\w+:\d+|t:-?\d+(?::\w)?|/[^<>\n:]+:\d+|id:\w+(?::\d+)?|https?://[^\s<>]+)>", re.ASCII
 )
@@ -21,12 +22,13 @@ _TAG: Final = re.compile(
     r"<(/?)(b|strong|i|em|u|ins|s|del|strike|code|kbd|br|sub|sup|mark|small|span)(?:\s[^<>\n]*|\s*/)?>", re.IGNORECASE
 )
 _SCRIPTED: Final = re.compile(r"<(su[bp])>([^<>\n]*)</\1>", re.IGNORECASE)
-_LABEL: Final = r"\[((?:[^\[\]\n\\]|\\.|\[[^\[\]\n]*\])*)\]"
+_HALF_SCRIPTED: Final = re.compile(r"<su[bp]>[^<>\n]*(?:<[^<>\n]*)?$", re.IGNORECASE)
+_LABEL: Final = r"\[((?:[^\[\]\n\\]|\\.|\[[^\[\]\n]{0,300}\]){0,1000})\]"
 _TARGET: Final = r"\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]+[\"'][^\n]*?[\"'])?\)"
 _LINK: Final = re.compile(rf"{_LABEL}{_TARGET}")
 _IMAGE: Final = re.compile(rf"!{_LABEL}{_TARGET}")
 _LINKED_IMAGE: Final = re.compile(rf"\[!{_LABEL}{_TARGET}\]{_TARGET}")
-_HALF_LINK: Final = re.compile(r"!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]?)*(?:\](?:\([^\n)]*)?)?$")
+_HALF_LINK: Final = re.compile(r"!$|!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]?)*(?:\](?:\([^\n)]*)?)?$")
 _HALF_LINKED_IMAGE: Final = re.compile(r"\[(?:!(?:\[[^\[\]\n]*(?:\](?:\([^\n()]*(?:\)(?:\](?:\([^\n)]*)?)?)?)?)?)?)?$")
 _URL: Final = re.compile(r"https?://[^\s<>*|~`\"\]，。、；：！？）」』】]+")
 _URL_TAIL: Final = ".,;:!?)_'"
@@ -41,7 +43,7 @@ _MARK_OF_TAG: Final = {
     **dict.fromkeys(("b", "strong"), "**"), **dict.fromkeys(("i", "em"), "*"), **dict.fromkeys(("u", "ins"), "__"),
     **dict.fromkeys(("s", "del", "strike"), "~~"), **dict.fromkeys(("code", "kbd"), "`"),
 }  # fmt: skip
-_RUNS: Final = {
+_RUNS: Final[dict[str, dict[int, tuple[str, ...]]]] = {
     "*": {1: ("*",), 2: ("**",), 3: ("**", "*")},
     "_": {1: ("_",), 2: ("__",), 3: ("__", "_")},
     "~": {2: ("~~",)},
@@ -161,9 +163,11 @@ class Inline:
         self.write(self._source[at:end] if text is None else text)
         return end
 
-    def _hold(self, at: int) -> bool:
-        """Whether what begins at `at` and is not whole may still become so; if it may, nothing more is shown."""
-        self.held = self._growing and self._end == len(self._source) and self._end - at <= HOLD
+    def _hold(self, at: int, *halves: re.Pattern[str]) -> bool:
+        """Whether what begins at `at` may still become whole; if so, nothing more is shown. `halves` say what may."""
+        source, end = self._source, self._end
+        if self._growing and end == len(source) and end - at <= HOLD:
+            self.held = not halves or any(half.match(source, at, end) for half in halves)
         return self.held
 
     def _run_end(self, at: int) -> int:
@@ -215,7 +219,7 @@ class Inline:
             return self._literal(at, after)
         before = source[at - 1] if at > self._start else " "
         behind = source[after] if after < self._end else " "
-        closes = not before.isspace() and not (character == "_" and behind.isalnum())
+        closes = length > 1 or not (before.isspace() or (character == "_" and behind.isalnum()))
         if closes and any(self._close(mark) for mark in reversed(marks)):
             self.atoms.append((at - 1, after))
             return self._literal(at, after) if not self._bold else self._atom(at, after, character * length)
@@ -240,14 +244,12 @@ class Inline:
             return self._atom(at, link.end(), f"[{link[1] or 'image'}]({link[3]})")
         if link := _LINK.match(source, at, end):
             return self._atom(at, link.end())
-        half = _HALF_LINK.match(source, at, end) or _HALF_LINKED_IMAGE.match(source, at, end)
-        return at if half and self._hold(at) else self._literal(at, at + 1)
+        return at if self._hold(at, _HALF_LINK, _HALF_LINKED_IMAGE) else self._literal(at, at + 1)
 
     def _image(self, at: int) -> int:
         if image := _IMAGE.match(self._source, at, self._end):
             return self._atom(at, image.end(), f"[{image[1].strip() or 'image'}]({image[2]})")
-        half = _HALF_LINK.match(self._source, at, self._end)
-        return at if half and self._hold(at) else self._literal(at, at + 2)
+        return at if self._hold(at, _HALF_LINK) else self._literal(at, at + 1)
 
     def _angle(self, at: int) -> int:
         source, end = self._source, self._end
@@ -256,10 +258,11 @@ class Inline:
         if script := _SCRIPTED.match(source, at, end):
             text = to_unicode(("_" if script[1].lower() == "sub" else "^") + f"{{{script[2]}}}")
             return self._atom(at, script.end(), script[2] if text is None or text[0] in "_^" else text)
+        if self._hold(at, _HALF_SCRIPTED):
+            return at
         if tag := _TAG.match(source, at, end):
             return self._tag(at, tag.end(), closing=bool(tag[1]), name=tag[2].lower())
-        half = _HALF_TOKEN.match(source, at, end)
-        return at if half and self._hold(at) else self._literal(at, at + 1)
+        return at if self._hold(at, _HALF_TOKEN) else self._literal(at, at + 1)
 
     def _tag(self, at: int, after: int, *, closing: bool, name: str) -> int:
         self.atoms.append((at, after))
@@ -275,9 +278,7 @@ class Inline:
                 self.write(mark)
                 self._open.pop()
         elif mark is not None and mark not in self.marks and self._source[after : after + 1].strip():
-            close_at = self._source.find(f"</{name}>", after, self._end)
-            if close_at > after:
-                self._push(mark)
+            self._push(mark)
         return after
 
     def _escape(self, at: int) -> int:
@@ -296,8 +297,7 @@ class Inline:
             return self._formula(at, math.end(), math[1])
         if (math := _INLINE_MATH.match(source, at, end)) and _looks_like_math(math[1]):
             return self._formula(at, math.end(), math[1])
-        half = _HALF_MATH.match(source, at, end)
-        return at if half and self._hold(at) else self._literal(at, self._run_end(at))
+        return at if self._hold(at, _HALF_MATH) else self._literal(at, self._run_end(at))
 
     def _formula(self, at: int, after: int, formula: str) -> int:
         text = to_unicode(formula)
@@ -336,6 +336,7 @@ def as_code(formula: str) -> str:
     return f"``{formula} ``" if "`" in formula else f"`{formula}`" if formula else ""
 
 
+@lru_cache(maxsize=1024)
 def inline(text: str) -> str:
     """One finished line on its own, such as a cell of a table."""
     writer = Inline(text)

@@ -10,57 +10,59 @@ listed here.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
-_LETTERS: Final = {
-    **dict(
-        zip(
-            "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-            "omega".split(),
-            "αβγδεζηθικλμνξπρστυφχψω",
-            strict=True,
-        )
-    ),
-    **dict(
-        zip("Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split(), "ΓΔΘΛΞΠΣΥΦΨΩ", strict=True),
-    ),
-    "varepsilon": "ε", "vartheta": "ϑ", "varphi": "φ", "varrho": "ϱ", "varsigma": "ς", "omicron": "ο",
-    "infty": "∞", "partial": "∂", "nabla": "∇", "hbar": "ℏ", "ell": "ℓ", "Re": "ℜ", "Im": "ℑ", "aleph": "ℵ",
-    "emptyset": "∅", "varnothing": "∅", "forall": "∀", "exists": "∃", "nexists": "∄", "neg": "¬", "lnot": "¬",
-    "top": "⊤", "bot": "⊥", "angle": "∠", "degree": "°", "circ": "∘", "prime": "′", "dagger": "†", "star": "⋆",
-    "bullet": "•", "ldots": "…", "dots": "…", "dotsc": "…", "dotsb": "⋯", "cdots": "⋯", "vdots": "⋮", "ddots": "⋱",
-    "sum": "∑", "prod": "∏", "coprod": "∐", "int": "∫", "iint": "∬", "iiint": "∭", "oint": "∮", "bigcup": "⋃",
-    "bigcap": "⋂", "langle": "⟨", "rangle": "⟩", "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "vert": "|",
-    "lvert": "|", "rvert": "|", "Vert": "‖", "lVert": "‖", "rVert": "‖", "lbrace": "{", "rbrace": "}", "backslash": "\\",
-    "therefore": "∴", "because": "∵", "square": "□", "checkmark": "✓", "triangle": "△", "imath": "ı", "jmath": "ȷ",
-    "{": "{", "}": "}", "%": "%", "$": "$", "#": "#", "&": "&", "_": "_", "|": "‖",
-}  # fmt: skip
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _pairs(text: str) -> dict[str, str]:
+    words = text.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+_LETTERS: Final = _pairs(
+    r"""
+    alpha α beta β gamma γ delta δ epsilon ε zeta ζ eta η theta θ iota ι kappa κ lambda λ mu μ nu ν xi ξ pi π rho ρ
+    sigma σ tau τ upsilon υ phi φ chi χ psi ψ omega ω Gamma Γ Delta Δ Theta Θ Lambda Λ Xi Ξ Pi Π Sigma Σ Upsilon Υ Phi Φ
+    Psi Ψ Omega Ω varepsilon ε vartheta ϑ varphi φ varrho ϱ varsigma ς omicron ο infty ∞ partial ∂ nabla ∇ hbar ℏ ell ℓ
+    Re ℜ Im ℑ aleph ℵ emptyset ∅ varnothing ∅ forall ∀ exists ∃ nexists ∄ neg ¬ lnot ¬ top ⊤ bot ⊥ angle ∠ degree °
+    circ ∘ prime ′ dagger † star ⋆ bullet • ldots … dots … dotsc … dotsb ⋯ cdots ⋯ vdots ⋮ ddots ⋱ sum ∑ prod ∏ coprod ∐
+    int ∫ iint ∬ iiint ∭ oint ∮ bigcup ⋃ bigcap ⋂ langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ vert | lvert |
+    rvert | Vert ‖ lVert ‖ rVert ‖ lbrace { rbrace } backslash \ therefore ∴ because ∵ square □ checkmark ✓ triangle △
+    imath ı jmath ȷ { { } } % % $ $ # # & & _ _ | ‖
+    """
+)
 """Commands that stand for a character and want no space around it."""
 
-_RELATIONS: Final = {
-    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "mp": "∓", "ast": "∗", "oplus": "⊕", "otimes": "⊗", "ominus": "⊖",
-    "odot": "⊙", "setminus": "∖", "cup": "∪", "cap": "∩", "sqcup": "⊔", "land": "∧", "wedge": "∧", "lor": "∨", "vee": "∨",
-    "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "ll": "≪", "gg": "≫", "lt": "<", "gt": ">",
-    "approx": "≈", "equiv": "≡", "sim": "∼", "simeq": "≃", "cong": "≅", "propto": "∝", "prec": "≺", "succ": "≻",
-    "in": "∈", "notin": "∉", "ni": "∋", "subset": "⊂", "subseteq": "⊆", "subsetneq": "⊊", "supset": "⊃", "supseteq": "⊇",
-    "perp": "⊥", "parallel": "∥", "mid": "∣", "nmid": "∤", "vdash": "⊢", "models": "⊨", "colon": ":", "coloneqq": "≔",
-    "to": "→", "rightarrow": "→", "longrightarrow": "⟶", "leftarrow": "←", "gets": "←", "longleftarrow": "⟵",
-    "leftrightarrow": "↔", "Rightarrow": "⇒", "implies": "⟹", "Longrightarrow": "⟹", "Leftarrow": "⇐", "impliedby": "⟸",
-    "Leftrightarrow": "⇔", "iff": "⟺", "mapsto": "↦", "longmapsto": "⟼", "hookrightarrow": "↪", "uparrow": "↑",
-    "downarrow": "↓", "updownarrow": "↕", "rightleftharpoons": "⇌", "nearrow": "↗", "searrow": "↘", "bmod": "mod",
-}  # fmt: skip
+_RELATIONS: Final = _pairs(
+    """
+    times × cdot · div ÷ pm ± mp ∓ ast ∗ oplus ⊕ otimes ⊗ ominus ⊖ odot ⊙ setminus ∖ cup ∪ cap ∩ sqcup ⊔ land ∧ wedge ∧
+    lor ∨ vee ∨ leq ≤ le ≤ geq ≥ ge ≥ neq ≠ ne ≠ ll ≪ gg ≫ lt < gt > approx ≈ equiv ≡ sim ∼ simeq ≃ cong ≅ propto ∝
+    prec ≺ succ ≻ in ∈ notin ∉ ni ∋ subset ⊂ subseteq ⊆ subsetneq ⊊ supset ⊃ supseteq ⊇ perp ⊥ parallel ∥ mid ∣ nmid ∤
+    vdash ⊢ models ⊨ colon : coloneqq ≔ to → rightarrow → longrightarrow ⟶ leftarrow ← gets ← longleftarrow ⟵
+    leftrightarrow ↔ Rightarrow ⇒ implies ⟹ Longrightarrow ⟹ Leftarrow ⇐ impliedby ⟸ Leftrightarrow ⇔ iff ⟺ mapsto ↦
+    longmapsto ⟼ hookrightarrow ↪ uparrow ↑ downarrow ↓ updownarrow ↕ rightleftharpoons ⇌ nearrow ↗ searrow ↘ bmod mod
+    """
+)
 """Commands for a binary operator, relation or arrow: a space goes on either side."""
 
-_FUNCTIONS: Final = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf arg det "
-    "dim ker deg gcd lcm hom Pr argmax argmin".split()
+_FUNCTIONS: Final = _words(
+    """
+    sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf arg det
+    dim ker deg gcd lcm hom Pr argmax argmin
+    """
 )
-_FONTS: Final = frozenset(
-    "text textbf textit textrm texttt textsf mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm operatorname "
-    "boxed mbox hbox mathcal mathscr displaystyle textstyle".split()
+_FONTS: Final = _words(
+    """
+    text textbf textit textrm texttt textsf mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm operatorname
+    boxed mbox hbox mathcal mathscr
+    """
 )
-_SIZES: Final = frozenset("left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr".split())
-_NOTHING: Final = frozenset("displaystyle textstyle limits nolimits nonumber ! ".split())
+_SIZES: Final = _words("left right middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr")
+_NOTHING: Final = _words("displaystyle textstyle limits nolimits nonumber !")
 _SPACES: Final = {",": " ", ";": " ", ":": " ", " ": " ", "quad": "  ", "qquad": "   ", "thinspace": " "}
 _ACCENTS: Final = {
     "hat": "\u0302", "widehat": "\u0302", "bar": "\u0304", "overline": "\u0304", "tilde": "\u0303", "vec": "\u20d7",
@@ -75,8 +77,9 @@ _SUPERSCRIPT: Final = str.maketrans(
 )
 _SUBSCRIPT: Final = str.maketrans("0123456789+−=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ")
 
-_TOKEN: Final = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_&~]|\s+|'+|.", re.DOTALL)
+_PIECE: Final = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_&~]|\s+|'+|.", re.DOTALL)
 _SIMPLE: Final = re.compile(r"[\w∞∂′.]*[\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]?\w+")
+_SINGLE: Final = re.compile(r"[\d.]+|[^\W\d][⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉′\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]\w")
 _DEEPEST: Final = 20
 
 
@@ -84,71 +87,72 @@ class _NoUnicode(Exception):
     """Something in the formula has no form in plain text."""
 
 
+@lru_cache(maxsize=512)
 def to_unicode(formula: str) -> str | None:
     """Return the formula as one line of text, or None where any of it would be lost."""
     try:
-        text = _Parser(_TOKEN.findall(formula)).sequence()
+        text = _Parser(_PIECE.findall(formula)).sequence()
     except _NoUnicode:
         return None
     return re.sub(r" {2,}", " ", text).strip() or None
 
 
 class _Parser:
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
+    def __init__(self, pieces: list[str]) -> None:
+        self._pieces = pieces
         self._at = 0
         self._depth = 0
 
     def sequence(self, until: str | None = None) -> str:
-        """Convert up to the token `until`, which is consumed."""
+        """Convert up to `until`, which is consumed."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _NoUnicode
         out = ""
-        while self._at < len(self._tokens):
-            token = self._next()
-            if token == until:
+        while self._at < len(self._pieces):
+            piece = self._next()
+            if piece == until:
                 self._depth -= 1
                 return out
-            out = self._append(out, token)
+            out = self._append(out, piece)
         if until is not None:
             raise _NoUnicode
         self._depth -= 1
         return out
 
     def _next(self) -> str:
-        if self._at == len(self._tokens):
+        if self._at == len(self._pieces):
             raise _NoUnicode
         self._at += 1
-        return self._tokens[self._at - 1]
+        return self._pieces[self._at - 1]
 
     def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+        return self._pieces[self._at] if self._at < len(self._pieces) else ""
 
     def _argument(self) -> str:
-        token = self._next()
-        while token.isspace():
-            token = self._next()
-        return self._append("", token).strip()
+        piece = self._next()
+        while piece.isspace():
+            piece = self._next()
+        return self._append("", piece).strip()
 
-    def _append(self, out: str, token: str) -> str:
-        if token == "^":
+    def _append(self, out: str, piece: str) -> str:
+        if piece == "^":
             return out.rstrip() + _script(self._argument(), _SUPERSCRIPT, "^")
-        if token == "_":
+        if piece == "_":
             return out.rstrip() + _script(self._argument(), _SUBSCRIPT, "_")
-        if token == "{":
+        if piece == "{":
             return out + self.sequence("}")
-        if token in {"}", "&", "\\\\", "`"}:
+        if piece in {"}", "&", "\\\\", "`"}:
             raise _NoUnicode
-        if token.startswith("\\"):
-            return self._command(out, token[1:])
-        if token.isspace() or token == "~":
+        if piece.startswith("\\"):
+            return self._command(out, piece[1:])
+        if piece.isspace() or piece == "~":
             return out + " "
-        if token.startswith("'"):
-            return out + "′" * len(token)
-        if token in "=<>":
-            return f"{out.rstrip()} {token} "
-        return out + {"-": "−", "*": "∗"}.get(token, token)
+        if piece.startswith("'"):
+            return out + "′" * len(piece)
+        if piece in "=<>":
+            return f"{out.rstrip()} {piece} "
+        return out + {"-": "−", "*": "∗"}.get(piece, piece)
 
     def _command(self, out: str, name: str) -> str:
         name = name.removesuffix("*")
@@ -167,8 +171,9 @@ class _Parser:
                 self._next()
             return out
         if name in {"frac", "dfrac", "tfrac", "cfrac"}:
-            fraction = f"{_group(self._argument())}/{_group(self._argument())}"
-            return out + (f"({fraction})" if self._peek() not in _AFTER_FRACTION or out[-1:].isalnum() else fraction)
+            fraction = f"{_group(self._argument())}/{_group(self._argument(), _SINGLE)}"
+            alone = not out[-1:].isalnum() and (self._peek().isspace() or self._peek() in _AFTER_FRACTION)
+            return out + (fraction if alone else f"({fraction})")
         if name == "sqrt":
             degree = ""
             if self._peek() == "[":
@@ -204,15 +209,15 @@ class _Parser:
         if self._next() != "{":
             raise _NoUnicode
         words = ""
-        while (token := self._next()) != "}":
-            if token == "{" or (token.startswith("\\") and token[1:] not in {"%", "$", "#", "&", "_", " "}):
+        while (piece := self._next()) != "}":
+            if piece == "{" or (piece.startswith("\\") and piece[1:] not in {"%", "$", "#", "&", "_", " "}):
                 raise _NoUnicode
-            words += token.removeprefix("\\")
+            words += piece.removeprefix("\\")
         return words
 
 
 _AFTER_FRACTION: Final = frozenset(
-    ["", " ", "}", "]", ")", ",", ".", ";", "=", "+", "-", "\\,", "\\right", "\\quad", "<", ">"]
+    ["", "}", "]", ")", ",", ".", ";", "=", "+", "-", "\\,", "\\right", "\\quad", "<", ">"]
 )
 
 
@@ -223,6 +228,6 @@ def _script(text: str, alphabet: dict[int, int], mark: str) -> str:
     return mark + (compact if len(compact) == 1 else f"({text.strip()})")
 
 
-def _group(text: str) -> str:
+def _group(text: str, simple: re.Pattern[str] = _SIMPLE) -> str:
     text = text.strip()
-    return text if _SIMPLE.fullmatch(text) else f"({text})"
+    return text if simple.fullmatch(text) else f"({text})"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from wcwidth import wcswidth
@@ -59,21 +60,25 @@ def table(header: str, delimiters: str) -> Table | None:
 
 def as_text(table: Table, rows: Sequence[Sequence[str]]) -> str | None:
     """The table in columns, without the fence around it, or None if it is too wide or must stay clickable."""
-    lines = [table.header, *rows]
-    if any(_LIVE.search(cell) for line in lines for cell in line):
+    lines = []
+    widths: list[int] = []
+    for row in (table.header, *rows):
+        line = [_plain(cell) for cell in row]
+        widths += [3] * (len(line) - len(widths))
+        for column, (_, width) in enumerate(line):
+            widths[column] = max(widths[column], width)
+        lines.append(line)
+    if sum(widths) + 2 * (len(widths) - 1) > WIDEST:
         return None
-    plain = [[_plain(cell) for cell in line] for line in lines]
-    columns = max(len(line) for line in plain)
-    widths = [max(3, *(_width(line[column]) for line in plain if column < len(line))) for column in range(columns)]
-    if sum(widths) + 2 * (columns - 1) > WIDEST:
-        return None
-    plain.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join(
-            _pad(cell, widths[at], at in table.right, at in table.centre) for at, cell in enumerate(line)
-        ).rstrip()
-        for line in plain
-    )
+    lines.insert(1, [("-" * width, width) for width in widths])
+    return "\n".join("  ".join(_padded(table, widths, line)).rstrip() for line in lines)
+
+
+def _padded(table: Table, widths: Sequence[int], line: Sequence[tuple[str, int]]) -> Iterator[str]:
+    for column, (cell, width) in enumerate(line):
+        space = widths[column] - width
+        before = space if column in table.right else space // 2 if column in table.centre else 0
+        yield " " * before + cell + " " * (space - before)
 
 
 def as_list(table: Table, rows: Sequence[Sequence[str]]) -> str:
@@ -94,23 +99,20 @@ def _named(names: Sequence[str], column: int) -> str:
     return f"{name}: " if name else ""
 
 
-def _plain(cell: str) -> str:
-    """A cell without its marks, since a fence shows them as they are."""
-    out, at = [], 0
+@lru_cache(maxsize=1024)
+def _plain(cell: str) -> tuple[str, int]:
+    """A cell without its marks, since a fence shows them as they are, and the columns it takes."""
     text = inline(cell)
+    if _LIVE.search(text):
+        return text, WIDEST + 1
+    out, at = [], 0
     for code in _CODE.finditer(text):
-        out += [_UNESCAPE.sub(r"\1", _STYLE.sub("", text[at : code.start()])), code[2].strip()]
+        out += [_unmarked(text[at : code.start()]), code[2].strip()]
         at = code.end()
-    out.append(_UNESCAPE.sub(r"\1", _STYLE.sub("", text[at:])))
-    return " ".join("".join(out).replace("```", "").split())
+    out.append(_unmarked(text[at:]))
+    plain = " ".join("".join(out).replace("```", "").split())
+    return plain, len(plain) if plain.isascii() else max(wcswidth(plain), 0) or len(plain)
 
 
-def _width(text: str) -> int:
-    width = wcswidth(text)
-    return width if width >= 0 else len(text)
-
-
-def _pad(cell: str, width: int, right: bool, centre: bool) -> str:
-    space = width - _width(cell)
-    before = space if right else space // 2 if centre else 0
-    return " " * before + cell + " " * (space - before)
+def _unmarked(text: str) -> str:
+    return _UNESCAPE.sub(r"\1", _STYLE.sub("", text))

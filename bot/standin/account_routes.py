@@ -15,13 +15,6 @@ from bot.standin.world import World
 _APPLICATION = "/applications/{application_id}"
 _SESSION_STARTS = 1000
 
-_LIMITED_FLAGS = {
-    Intent.GUILD_PRESENCES: 1 << 13,
-    Intent.GUILD_MEMBERS: 1 << 15,
-    Intent.MESSAGE_CONTENT: 1 << 19,
-}
-"""The application's flags that say a privileged intent is switched on, for a bot in fewer than 100 servers."""
-
 
 class AccountRoutes:
     def __init__(
@@ -39,7 +32,7 @@ class AccountRoutes:
         self._gateway = gateway
         self._commands = commands
         self._owner = owner
-        self._flags = sum(bit for intent, bit in _LIMITED_FLAGS.items() if intent in privileged)
+        self._flags = payloads.application_flags(privileged)
         self._gateway_url = gateway_url
         self._shards = shards
 

@@ -193,9 +193,8 @@ class ChannelRoutes:
     # Reactions
 
     def _react(self, call: Incoming) -> None:
-        message, emoji = self._message(call), call.ids["emoji"]
+        message, emoji = self._message(call), rules.reaction_key(call.ids["emoji"])
         self._composer.require(message.channel, Permission.READ_MESSAGE_HISTORY)
-        rules.check_reaction(emoji)
         if emoji not in message.reactions:
             self._composer.require(message.channel, Permission.ADD_REACTIONS)
             if len(message.reactions) >= 20:
@@ -205,7 +204,7 @@ class ChannelRoutes:
         self._world.react(message, self._world.bot, emoji)
 
     def _unreact(self, call: Incoming) -> None:
-        self._world.unreact(self._message(call), self._world.bot, call.ids["emoji"])
+        self._world.unreact(self._message(call), self._world.bot, rules.reaction_key(call.ids["emoji"]))
 
     def _unreact_user(self, call: Incoming) -> None:
         message = self._message(call)
@@ -213,10 +212,11 @@ class ChannelRoutes:
         user = self._world.users.get(call.id("user_id"))
         if user is None:
             raise unknown("User")
-        self._world.unreact(message, user, call.ids["emoji"])
+        self._world.unreact(message, user, rules.reaction_key(call.ids["emoji"]))
 
     def _reactors(self, call: Incoming) -> list[Json]:
-        return [payloads.user(each) for each in self._message(call).reactions.get(call.ids["emoji"], [])]
+        reactors = self._message(call).reactions.get(rules.reaction_key(call.ids["emoji"]), [])
+        return [payloads.user(each) for each in reactors]
 
     # Threads
 

@@ -19,9 +19,10 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from bot.standin import payloads
+from bot.standin.directory import Event
 from bot.standin.entities import PRIVILEGED, Intent, Json
 from bot.standin.faults import Faults, Late, Lost, Twice
-from bot.standin.world import Event, World
+from bot.standin.world import World
 
 _REPLAYED = 5_000
 """How many events a session keeps for RESUME."""
@@ -257,12 +258,12 @@ class Gateway:
                     break
                 self._receive(connection, json.loads(message.data))
         finally:
-            session = connection.session
+            # A client that says goodbye ends its session; any other end leaves it to be resumed.
+            if connection.session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
+                del self.sessions[connection.session.id]
             self._detach(connection)
             self._connections.discard(connection)
             connection.ended.set()
-            if session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
-                self.sessions.pop(session.id, None)
             if socket.closed:
                 writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -293,6 +294,7 @@ class Gateway:
         now = self._world.clock()
         if connection.last_heartbeat is not None:
             self.heartbeats_late.append(now - connection.last_heartbeat - self._heartbeat_interval)
+            self._world.changed()
         connection.last_heartbeat = now
         connection.send(Op.HEARTBEAT_ACK, None)
 
@@ -310,11 +312,16 @@ class Gateway:
         if intents & PRIVILEGED & ~self._allowed:
             return connection.close(Close.DISALLOWED_INTENTS, "Disallowed intent(s).")
         self.identifies += 1
+        self._expire_sessions()
         session = Session(secrets.token_hex(16), Intent(intents), (shard[0], shard[1]))
         self.sessions[session.id] = session
         self._attach(connection, session)
         self._greet(session)
         return None
+
+    def _expire_sessions(self) -> None:
+        """Discord lets an abandoned session go after minutes; here it goes when its bot starts anew."""
+        self.sessions = {id_: session for id_, session in self.sessions.items() if session.connection is not None}
 
     def _greet(self, session: Session) -> None:
         world = self._world
@@ -326,7 +333,7 @@ class Gateway:
             "session_id": session.id,
             "resume_gateway_url": self._resume_url(),
             "shard": list(session.shard),
-            "application": {"id": str(world.bot.id), "flags": 0},
+            "application": {"id": str(world.bot.id), "flags": payloads.application_flags(self._allowed)},
             "private_channels": [],
         }
         session.dispatch("READY", json.dumps(ready))

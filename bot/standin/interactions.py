@@ -12,9 +12,10 @@ from enum import IntEnum
 from typing import Any
 
 from bot.standin import payloads
+from bot.standin.directory import Event
 from bot.standin.entities import Channel, Json, Message, Permission, User
 from bot.standin.errors import unknown
-from bot.standin.world import Event, World
+from bot.standin.world import World
 
 DEADLINE = 3.0
 """Seconds in which an interaction must be answered; after that the person sees "did not respond"."""
@@ -84,7 +85,7 @@ class Interaction:
         return self
 
     async def answered(self, timeout: float = DEADLINE) -> Message:
-        """Wait until the person can read an answer, and return it."""
+        """Wait until the person can read an answer, and return it. After a deferred update that is the old message."""
         await self._wait(lambda: self.content is not None, timeout)
         if self.response is None:
             raise AssertionError("an answer came and went")

@@ -172,9 +172,11 @@ REFUSALS: Mapping[str, Refusal] = {
 class Request:
     """One request as it arrived, and what became of it."""
 
-    def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str], peer: object) -> None:
         self.body = body
         self.headers = headers
+        self.peer = peer
+        """The address and port it came from: the same for one connection."""
         self.left = False
         """Whether the client left before the response was whole."""
         self._over = asyncio.Event()
@@ -261,7 +263,7 @@ class ModelStandin:
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
 
     async def _completions(self, http: web.Request) -> web.StreamResponse:
-        request = Request(await http.json(), dict(http.headers))
+        request = Request(await http.json(), dict(http.headers), http.get_extra_info("peername"))
         self.requests.append(request)
         async with self._arrived:
             self._arrived.notify_all()

@@ -12,6 +12,7 @@ from bot.standin.entities import (
     ChannelType,
     Emoji,
     Guild,
+    Intent,
     Json,
     Member,
     Message,
@@ -238,7 +239,6 @@ def guild_create(it: Guild, channels: Iterable[Channel], bot: User) -> Json:
     return guild(it) | {
         "joined_at": JOINED,
         "large": False,
-        "unavailable": False,
         "member_count": len(it.members),
         "members": [member(it.members[bot.id])],
         "channels": [channel(each) for each in channels if not each.is_thread],
@@ -339,8 +339,20 @@ def _reaction(key: str, users: list[User], bot: User) -> Json:
     }
 
 
+_SWITCHED_ON = {
+    Intent.GUILD_PRESENCES: 1 << 13,
+    Intent.GUILD_MEMBERS: 1 << 15,
+    Intent.MESSAGE_CONTENT: 1 << 19,
+}
+
+
+def application_flags(privileged: Intent) -> int:
+    """They say which privileged intents are switched on; these are the flags of a bot in fewer than 100 servers."""
+    return sum(bit for intent, bit in _SWITCHED_ON.items() if intent in privileged)
+
+
 def application(bot: User, owner: User, *, flags: int) -> Json:
-    """The bot's application, as its owner sees it. `flags` tell which privileged intents are switched on."""
+    """The bot's application, as its owner sees it."""
     return {
         "id": str(bot.id),
         "name": bot.display_name or bot.name,

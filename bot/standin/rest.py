@@ -10,6 +10,7 @@ import json
 import math
 import socket as sockets
 import struct
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,8 +41,8 @@ class Incoming:
     files: list[Attachment]
 
     def id(self, name: str) -> int:
-        """A snowflake from the path; what is none belongs to nothing."""
-        text = self.ids[name]
+        """A snowflake from the path; 0, which nothing has, if there is none."""
+        text = self.ids.get(name, "")
         return int(text) if text.isdigit() else 0
 
 
@@ -104,6 +105,8 @@ class Rest:
     ) -> None:
         self.requests: deque[Exchange] = deque(maxlen=keep)
         self.unknown_routes: list[str] = []
+        self.crashes: list[str] = []
+        """Traces of handlers that failed: a gap in the stand-in."""
         self.refused_by_limit = 0
         """Answers of 429."""
         self._world = world
@@ -143,6 +146,7 @@ class Rest:
         self.refused_by_limit += status == 429
         if isinstance(body, dict) and status >= 400:
             exchange.code = body.get("code")
+        self._world.changed()
         return _json(status, body, head)
 
     async def _answer(
@@ -158,7 +162,7 @@ class Rest:
             if not endpoint.by_token and request.headers.get("Authorization") != self._authorization:
                 raise unauthorized()
             self._limit(endpoint, incoming, exchange, head)
-            channel = incoming.id("channel_id") if "channel_id" in incoming.ids else None
+            channel = incoming.id("channel_id") or None
             exchange.fault = self._faults.for_request(Call(endpoint.method, endpoint.route, channel, incoming.body))
             status, body = await self._apply(endpoint, request, incoming, exchange)
         except ApiError as error:
@@ -166,6 +170,9 @@ class Rest:
         except Answer as answer:
             status, body = answer.status, answer.body
             head.update(answer.headers)
+        except Exception:  # noqa: BLE001  whatever it is, it must show up in the test and not only as a 500
+            self.crashes.append(f"{endpoint.method} {request.path} {exchange.body}\n{traceback.format_exc()}")
+            status, body = 500, {"message": "500: Internal Server Error", "code": 0}
         if self._openapi is not None and exchange.fault is None:
             self._openapi.check(endpoint.method, endpoint.route, exchange.body, status, body)
         return status, body, head

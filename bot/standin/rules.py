@@ -5,6 +5,7 @@ Limits: https://discord.com/developers/docs/resources/message and .../components
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from bot.standin.entities import Attachment, Json, MessageFlag, walk_components
@@ -21,6 +22,7 @@ EDITABLE = MessageFlag.SUPPRESS_EMBEDS | MessageFlag.COMPONENTS_V2
 _EMBED_LIMITS = {"title": 256, "description": 4096, "footer.text": 2048, "author.name": 256}
 _V1_ROW_PARTS = {2, 3, 5, 6, 7, 8}
 _V2_TOP_LEVEL = {1, 9, 10, 12, 13, 14, 17}
+_CUSTOM_EMOJI = re.compile(r"(?:a?:)?(\w{2,32}):(\d+)")
 
 Problems = dict[str, tuple[str, str]]
 
@@ -57,13 +59,13 @@ def check_not_empty(*parts: object) -> None:
         raise empty_message()
 
 
-def check_reaction(emoji: str) -> None:
-    """A custom emoji is `name:id`; anything plain is taken to be one of Unicode's unless it is ASCII."""
-    name, colon, id_ = emoji.partition(":")
-    if colon and name and id_.isdigit():
-        return
+def reaction_key(emoji: str) -> str:
+    """The one form of an emoji from a path: `name:id`, or the plain character. ASCII alone is no emoji."""
+    if custom := _CUSTOM_EMOJI.fullmatch(emoji):
+        return f"{custom[1]}:{custom[2]}"
     if not emoji or emoji.isascii():
         raise ApiError(400, 10014, "Unknown Emoji")
+    return emoji
 
 
 def numbered(components: list[Json]) -> list[Json]:

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from aiohttp import web
 
@@ -24,7 +23,19 @@ from bot.standin.cdn import Cdn
 from bot.standin.channel_routes import ChannelRoutes
 from bot.standin.commands import CommandBook
 from bot.standin.composer import Composer
-from bot.standin.entities import Channel, Emoji, Guild, Intent, Member, Message, Permission, Role, User
+from bot.standin.entities import (
+    Attachment,
+    Channel,
+    Emoji,
+    Guild,
+    Intent,
+    Member,
+    Message,
+    Permission,
+    Role,
+    Typing,
+    User,
+)
 from bot.standin.faults import Faults
 from bot.standin.gateway import Gateway
 from bot.standin.interaction_routes import InteractionRoutes
@@ -35,6 +46,8 @@ from bot.standin.people import People
 from bot.standin.rest import PREFIX, Exchange, Rest
 from bot.standin.transcript import transcript
 from bot.standin.world import World
+
+TYPING_SECONDS = 10.0
 
 Rtt = float | tuple[float, float] | Callable[[], float]
 
@@ -249,12 +262,17 @@ class DiscordStandin(People):
         return self._rest.unknown_routes
 
     @property
+    def crashes(self) -> list[str]:
+        """Traces of failures inside the stand-in."""
+        return self._rest.crashes
+
+    @property
     def violations(self) -> list[str]:
         """Bodies that do not fit Discord's OpenAPI description."""
         return self._openapi.violations if self._openapi else []
 
     @property
-    def downloads(self) -> list[Any]:
+    def downloads(self) -> list[Attachment]:
         """Attachments fetched from the stand-in's CDN."""
         return self._cdn.downloads
 
@@ -265,6 +283,11 @@ class DiscordStandin(People):
     def bot_messages(self, channel: Channel) -> list[Message]:
         """What the bot has written there."""
         return [message for message in channel.messages.values() if message.author is self.bot]
+
+    def typing(self, channel: Channel) -> list[Typing]:
+        """Who is shown as typing there now: for ten seconds after each call, or until their message."""
+        oldest = self.world.clock() - TYPING_SECONDS
+        return [typing for typing in channel.typing.values() if typing.times[-1] > oldest]
 
     def calls(self, method: str, route: str) -> list[Exchange]:
         """The recorded REST calls of one route, given as its template."""

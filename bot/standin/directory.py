@@ -1,0 +1,212 @@
+"""Who and what exists in the stand-in, who may do what where, and how a change is told.
+
+Every change is told twice: to the gateway as an event, and to whoever waits for anything to be different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bot.standin import payloads
+from bot.standin.entities import (
+    Channel,
+    ChannelType,
+    Emoji,
+    Guild,
+    Intent,
+    Json,
+    Member,
+    Overwrite,
+    Permission,
+    Role,
+    Snowflakes,
+    User,
+)
+from bot.standin.payloads import Viewer
+
+_FOUNDED = 1_600_000_000.0
+"""Seconds since the epoch; users, servers and channels are that old, so that their ids are the same in every run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One gateway event. `build` gives its data for a reader with (True) or without (False) message content."""
+
+    name: str
+    build: Callable[[bool], Json]
+    intent: Intent | None = None
+    guild_id: int | None = None
+    channel_id: int | None = None
+
+
+class Directory:
+    """Users, servers, channels. Times: `clock` is monotonic seconds, `wall` seconds since the epoch."""
+
+    def __init__(self, clock: Callable[[], float], wall: Callable[[], float], *, role_mention_suffices: bool) -> None:
+        self.clock = clock
+        self.wall = wall
+        self.users: dict[int, User] = {}
+        self.guilds: dict[int, Guild] = {}
+        self.channels: dict[int, Channel] = {}
+        self.on_event: list[Callable[[Event], None]] = []
+        self.on_change: list[Callable[[], None]] = []
+        self._role_mention_suffices = role_mention_suffices
+        self._static_ids = Snowflakes()
+        self._ids = Snowflakes()
+        self.bot = self.add_user("parley", "Parley", bot=True)
+
+    # What exists
+
+    def take_id(self) -> int:
+        """The id of something that comes into being now."""
+        return self._ids.take(self.wall())
+
+    def add_user(self, name: str, display_name: str | None = None, *, bot: bool = False) -> User:
+        user = User(self._static_id(), name, display_name, bot)
+        self.users[user.id] = user
+        return user
+
+    def add_guild(self, name: str, owner: User) -> Guild:
+        """A server with @everyone, its owner and the bot with its managed role."""
+        guild = Guild(self._static_id(), name, owner)
+        guild.roles[guild.id] = Role(guild.id, "@everyone", Permission.member(), position=0)
+        self.guilds[guild.id] = guild
+        self.add_member(guild, owner)
+        managed = Role(self._static_id(), self.bot.display_name or self.bot.name, managed_by=self.bot.id)
+        guild.roles[managed.id] = managed
+        self.add_member(guild, self.bot, roles=[managed])
+        self.tell("GUILD_CREATE", lambda _: self.guild_create(guild), Intent.GUILDS, guild)
+        return guild
+
+    def add_member(self, guild: Guild, user: User, *, nick: str | None = None, roles: Iterable[Role] = ()) -> Member:
+        member = guild.members[user.id] = Member(user, nick, list(roles))
+        return member
+
+    def add_role(
+        self,
+        guild: Guild,
+        name: str,
+        permissions: Permission = Permission.NONE,
+        *,
+        mentionable: bool = False,
+    ) -> Role:
+        role = Role(self._static_id(), name, permissions, len(guild.roles), mentionable)
+        guild.roles[role.id] = role
+        self.tell(
+            "GUILD_ROLE_CREATE",
+            lambda _: {"guild_id": str(guild.id), "role": payloads.role(role)},
+            Intent.GUILDS,
+            guild,
+        )
+        return role
+
+    def add_emoji(self, guild: Guild, name: str, *, animated: bool = False) -> Emoji:
+        emoji = Emoji(self._static_id(), name, animated)
+        guild.emojis[emoji.id] = emoji
+        return emoji
+
+    def add_channel(self, guild: Guild, name: str, *, topic: str | None = None) -> Channel:
+        channel = Channel(self._static_id(), name, guild, topic=topic)
+        self.channels[channel.id] = channel
+        self.tell_channel("CHANNEL_CREATE", channel)
+        return channel
+
+    def open_dm(self, user: User) -> Channel:
+        """The one DM channel between a person and the bot."""
+        for channel in self.channels.values():
+            if channel.recipient is user:
+                return channel
+        channel = Channel(self._static_id(), user.name, None, ChannelType.DM, recipient=user)
+        self.channels[channel.id] = channel
+        return channel
+
+    def permissions(self, user: User, channel: Channel) -> Permission:
+        """https://discord.com/developers/docs/topics/permissions#permission-overwrites"""
+        guild = channel.guild
+        if guild is None:
+            return Permission.member()
+        member = guild.members.get(user.id)
+        if member is None:
+            return Permission.NONE
+        if guild.owner is user:
+            return Permission.everything()
+        allowed = guild.everyone.permissions
+        for role in member.roles:
+            allowed |= role.permissions
+        if Permission.ADMINISTRATOR in allowed:
+            return Permission.everything()
+        overwrites = (channel.parent or channel).overwrites
+        if overwrites:
+            allowed = _overwritten(allowed, [overwrites.get(guild.id)])
+            allowed = _overwritten(allowed, [overwrites.get(role.id) for role in member.roles])
+            allowed = _overwritten(allowed, [overwrites.get(user.id)])
+        return allowed if Permission.VIEW_CHANNEL in allowed else Permission.NONE
+
+    def set_permissions(
+        self,
+        channel: Channel,
+        who: User | Role,
+        *,
+        allow: Permission = Permission.NONE,
+        deny: Permission = Permission.NONE,
+    ) -> None:
+        """Replace the channel's overwrite for a person, the bot or a role."""
+        channel.overwrites[who.id] = Overwrite("role" if isinstance(who, Role) else "member", allow, deny)
+        self.tell_channel("CHANNEL_UPDATE", channel)
+
+    def viewer(self, *, content: bool) -> Viewer:
+        return Viewer(self.bot, content, self._role_mention_suffices)
+
+    def guild_create(self, guild: Guild) -> Json:
+        visible = [c for c in self.channels.values() if c.guild is guild and self.bot_sees(c)]
+        return payloads.guild_create(guild, visible, self.bot)
+
+    def bot_sees(self, channel: Channel) -> bool:
+        if channel.type is ChannelType.PRIVATE_THREAD and self.bot.id not in channel.members:
+            return False
+        return Permission.VIEW_CHANNEL in self.permissions(self.bot, channel)
+
+    # Telling
+
+    def changed(self) -> None:
+        """Something a person can see is different."""
+        for listener in tuple(self.on_change):
+            listener()
+
+    def _static_id(self) -> int:
+        return self._static_ids.take(_FOUNDED + len(self.users) + len(self.channels))
+
+    def tell(
+        self,
+        name: str,
+        build: Callable[[bool], Json],
+        intent: Intent,
+        guild: Guild | None = None,
+        channel: Channel | None = None,
+    ) -> None:
+        event = Event(name, build, intent, guild.id if guild else None, channel.id if channel else None)
+        for listener in tuple(self.on_event):
+            listener(event)
+        self.changed()
+
+    def tell_in(
+        self, channel: Channel, name: str, build: Callable[[bool], Json], intents: tuple[Intent, Intent]
+    ) -> None:
+        """Tell those who can see the channel; `intents` are for a server and for a DM."""
+        if self.bot_sees(channel):
+            self.tell(name, build, intents[channel.guild is None], channel.guild, channel)
+        else:
+            self.changed()
+
+    def tell_channel(self, name: str, channel: Channel, **more: bool) -> None:
+        self.tell_in(channel, name, lambda _: payloads.channel(channel) | more, (Intent.GUILDS, Intent.GUILDS))
+
+
+def _overwritten(allowed: Permission, overwrites: Iterable[Overwrite | None]) -> Permission:
+    allow = deny = Permission.NONE
+    for overwrite in overwrites:
+        if overwrite is not None:
+            allow |= overwrite.allow
+            deny |= overwrite.deny
+    return (allowed & ~deny) | allow

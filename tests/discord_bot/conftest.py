@@ -1,0 +1,110 @@
+"""The whole bot in this process: the unmodified discord.py and openai clients, against the stand-ins, over sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.conversation import Conversations
+from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.run import run
+from bot.llm import OpenAIModel
+from bot.standin.entities import Channel, Message
+from bot.standin.model import ModelStandin, Request
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+
+
+@dataclass
+class World:
+    """What a test has in hand: Discord, the model's server, and the bot between them."""
+
+    discord: DiscordStandin
+    model: ModelStandin
+    store: SQLiteStore
+    conversations: Conversations
+
+    async def reply(self, channel: Channel, containing: str = "", count: int = 1) -> Message:
+        """The newest of the bot's messages in a channel, once there are `count` and it reads like this."""
+
+        def there() -> bool:
+            messages = self.discord.bot_messages(channel)
+            return len(messages) >= count and containing in messages[-1].content
+
+        await self.discord.wait_for(there)
+        return self.discord.bot_messages(channel)[-1]
+
+    async def asked(self, number: int) -> Request:
+        """The model server's request of that number, from 0, once it has come."""
+        async with asyncio.timeout(5):
+            return await self.model.request(number)
+
+    async def idle(self) -> None:
+        """Wait until no reply is under way."""
+        async with asyncio.timeout(10):
+            while self.conversations.running:
+                await asyncio.sleep(0.005)
+
+    async def turns(self, channel: Channel) -> list[tuple[str, str, str]]:
+        """Prompt, reply and state of what is remembered of a channel, oldest first."""
+        kept = await self.store.history(f"discord:{channel.id}", 100)
+        return [(turn.prompt, turn.reply, turn.state.value) for turn in reversed(kept)]
+
+
+Start = Callable[[], AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+async def discord(request: pytest.FixtureRequest) -> AsyncIterator[DiscordStandin]:
+    """Discord, as `@pytest.mark.standin(...)` wants it."""
+    marker = request.node.get_closest_marker("standin")
+    async with DiscordStandin(**marker.kwargs if marker else {}) as standin:
+        with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
+            yield standin
+        assert standin.unknown_routes == []
+        assert standin.violations == []
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelStandin]:
+    async with ModelStandin() as standin:
+        yield standin
+
+
+@pytest.fixture
+def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start:
+    """Start the bot, on the same database every time."""
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[World]:
+        stop = asyncio.Event()
+        async with (
+            SQLiteStore.open(tmp_path / "parley.db", exclusive=True) as store,
+            OpenAIModel(
+                model="demo",
+                reply_tokens=4000,
+                base_url=model.base_url,
+                first_delta_timeout=2,
+                silence_timeout=1,
+                retry_within=0.5,
+            ) as client,
+            Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
+        ):
+            serving = asyncio.create_task(run(discord.token, store, core, stop=stop, grace=0.2))
+            await discord.ready()
+            yield World(discord, model, store, core)
+            stop.set()
+            await serving
+
+    return started
+
+
+@pytest.fixture
+async def world(start: Start) -> AsyncIterator[World]:
+    async with start() as world:
+        yield world

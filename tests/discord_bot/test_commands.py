@@ -1,0 +1,77 @@
+"""The slash commands, as people use them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.standin.model import Reply
+from tests.discord_bot.conftest import Start, World
+
+
+async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    for channel in (discord.general, discord.random_channel):
+        await discord.say(channel, discord.bo, f"{bot} my name is Bo")
+        await world.reply(channel)
+        await world.idle()
+    used = await discord.slash(discord.cleo, discord.general, "reset")
+    answer = await used.answered()
+    assert answer.content == "Cleo cleared my memory here: 1 exchange. The messages above stay."
+    assert answer.silent
+    assert not used.ephemeral
+    assert await world.turns(discord.general) == []
+    assert len(await world.turns(discord.random_channel)) == 1
+    await discord.say(discord.general, discord.bo, f"{bot} what is my name?")
+    request = await world.asked(2)
+    assert len(request.messages) == 2, "nothing of before is sent"
+    await world.idle()
+
+
+async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    world.model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
+    await discord.say(discord.general, discord.bo, f"{bot} first")
+    await discord.say(discord.general, discord.bo, f"{bot} second")
+    running = await world.reply(discord.general, "a reply")
+    used = await discord.slash(discord.cleo, discord.general, "reset")
+    await used.answered()
+    await discord.wait_for(lambda: "-# Stopped by Cleo." in running.content)
+    await world.idle()
+    assert running.content.startswith("a reply that goes on")
+    waiting = discord.bot_messages(discord.general)[-1]
+    assert waiting.content == "-# Cleo cleared my memory here before I got to this. Please ask again."
+    assert await world.turns(discord.general) == []
+    assert await world.store.count(f"discord:{discord.general.id}") == 0
+    async with asyncio.timeout(5):
+        await world.model.requests[0].over()
+    assert world.model.requests[0].left, "the model's server is told to stop"
+
+
+async def test_reset_works_in_a_dm(world: World) -> None:
+    discord = world.discord
+    direct = discord.open_dm(discord.bo)
+    await discord.say(direct, discord.bo, "hello")
+    await world.reply(direct)
+    await world.idle()
+    used = await discord.slash(discord.bo, direct, "reset")
+    assert "1 exchange" in (await used.answered()).content
+    assert await world.turns(direct) == []
+
+
+async def test_commands_are_registered_only_when_they_changed(start: Start) -> None:
+    async with start() as world:
+        assert world.discord.commands.puts == 1
+    async with start() as world:
+        assert world.discord.commands.puts == 1
+
+
+@pytest.mark.parametrize("name", ["**Bo** `x`", "@everyone"])
+async def test_a_display_name_cannot_decorate_the_public_word(world: World, name: str) -> None:
+    discord = world.discord
+    person = discord.add_user("someone", name)
+    used = await discord.slash(person, discord.general, "reset")
+    answer = await used.answered()
+    assert answer.pinged == set()
+    assert "**Bo**" not in answer.content

@@ -1,0 +1,188 @@
+"""A page of nasty replies, looked at message by message."""
+
+from __future__ import annotations
+
+import re
+
+from wcwidth import iter_graphemes
+
+from bot.markdown import Document
+
+
+def messages(text: str, limit: int = 300, *, piece: int = 37) -> list[str]:
+    """The parts of a reply that came in pieces."""
+    document = Document(limit)
+    for end in range(0, len(text), piece):
+        document.update(text[:end])
+    document.update(text, final=True)
+    assert all(len(part.content) <= limit for part in document.parts)
+    return [part.content for part in document.parts]
+
+
+def test_a_fence_within_a_fence_is_reopened_as_the_outer_one() -> None:
+    inner = "```py\nx = 1\n```\n\nbetween\n\n"
+    first, second = messages("Here:\n\n````markdown\n# Doc\n\n" + inner * 14 + "````\n\nafter")
+    assert first.startswith("Here:\n\n````markdown\n# Doc\n\n```py\nx = 1\n```\n\nbetween\n")
+    assert first.endswith("\n````")
+    assert second.startswith("````markdown\n")
+    assert second.endswith("between\n\n````\n\nafter")
+    assert first.count("````") == second.count("````") == 2
+
+
+def test_three_hundred_lines_of_code_are_cut_between_functions() -> None:
+    functions = [f"def f{at}():\n    x = {at}\n    return x\n" for at in range(75)]
+    parts = messages("Sure:\n\n```python\n" + "\n".join(functions) + "```\n\nThat is all.", 2000)
+    assert len(parts) == 2
+    assert parts[0].startswith("Sure:\n\n```python\ndef f0():\n    x = 0\n    return x\n\ndef f1():")
+    assert re.search(r"    x = \d+\n    return x\n```$", parts[0])
+    assert re.match(r"```python\ndef f\d+\(\):\n    x = ", parts[1])
+    assert parts[1].endswith("    return x\n```\n\nThat is all.")
+    assert re.findall(r"def f(\d+)", "".join(parts)) == [str(at) for at in range(75)]
+
+
+def test_indented_code_keeps_its_indentation_across_a_cut() -> None:
+    first, second = messages(
+        "1. First:\n   ```bash\n" + "   if true; then\n     echo hello\n   fi\n" * 9 + "   ```\n2. Then"
+    )
+    assert first.endswith("\n   ```")
+    assert re.match(r" {3}```bash\n {3,5}\w", second)
+    assert second.endswith("   fi\n   ```\n2. Then")
+
+
+def test_a_table_goes_on_with_its_header() -> None:
+    rows = "".join(f"| person number {at} | {at * at} |\n" for at in range(20))
+    parts = messages("Look:\n\n| Name | Amount |\n|:--|--:|\n" + rows + "\nDone.")
+    assert len(parts) == 3
+    assert parts[0].startswith(
+        "Look:\n\n```\nName             Amount\n---------------  ------\nperson number 0       0\n"
+    )
+    assert all(re.search(r"^```\nName +Amount\n-+  -+\nperson number \d+ +\d+\n", part, re.MULTILINE) for part in parts)
+    assert parts[2].endswith("person number 19     361\n```\n\nDone.")
+    assert re.findall(r"number (\d+)", "".join(parts)) == [str(at) for at in range(20)]
+
+
+def test_twelve_columns_become_a_list_cut_between_rows() -> None:
+    header = "| " + " | ".join(f"Col {at}" for at in range(12)) + " |\n|" + "---|" * 12 + "\n"
+    rows = "".join("| " + " | ".join(f"val {row}.{at}" for at in range(12)) + " |\n" for row in range(6))
+    parts = messages(header + rows + "\nDone.", 600)
+    assert [re.findall(r"^- Col 0: \*\*val (\d)\.0\*\*$", part, re.MULTILINE) for part in parts] == [
+        ["0", "1"],
+        ["2", "3"],
+        ["4", "5"],
+    ]
+    assert all(part.startswith("- Col 0") for part in parts)
+    assert "\n  - Col 11: val 5.11\n\nDone." in parts[2]
+
+
+def test_nine_thousand_characters_without_a_space_fill_the_messages() -> None:
+    line = "abcdefghi " * 2 + "abcdefghij" * 898
+    parts = messages(line, 2000)
+    assert [len(part) for part in parts] == [2000, 2000, 2000, 2000, len(line) - 8000]
+    assert "".join(parts) == line
+
+
+def test_families_and_flags_stay_together() -> None:
+    family, flag = "👨‍👩‍👧‍👦", "🇩🇪"
+    parts = messages((family + flag) * 60)
+    assert all(set(iter_graphemes(part)) == {family, flag} for part in parts)
+    assert "".join(parts) == (family + flag) * 60
+
+
+def test_a_cluster_longer_than_a_message_is_the_only_one_cut() -> None:
+    parts = messages("x " + "a" + "\u0301" * 5000 + " y", 2000, piece=500)
+    assert parts[0] == "x"
+    assert parts[1].startswith("a\u0301")
+    assert "".join(parts).replace("x", "x ") == "x " + "a" + "\u0301" * 5000 + " y"
+
+
+def test_text_without_spaces_is_cut_after_its_sentences() -> None:
+    text = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。" * 20
+    parts = messages(text)
+    assert all(part.endswith("。") and len(part) > 250 for part in parts[:-1])
+    assert "".join(parts) == text
+
+
+def test_a_link_across_the_cut_goes_to_the_next_message() -> None:
+    link = "[the whole long title of the page](https://example.com/a/very/long/path/that/goes/on)"
+    first, second = messages("word " * 50 + f"see {link} and so on")
+    assert first.endswith("word see")
+    assert second == f"{link} and so on"
+
+
+def test_a_quote_with_a_list_and_a_fence_goes_on_as_one() -> None:
+    code = "> x = compute(1)\n" * 25
+    first, second = messages(
+        f"> Quoted\n> - one\n>   - nested\n>\n> ```py\n{code}> ```\n> after the code\n\nnot quoted"
+    )
+    assert first.startswith("> Quoted\n> - one\n>   - nested\n>\n> ```py\n> x")
+    assert first.endswith("> x = compute(1)\n> ```")
+    assert second.startswith("> ```py\n> x = compute(1)\n")
+    assert second.endswith("> ```\n> after the code\n\nnot quoted")
+
+
+def test_a_long_line_of_a_quote_stays_quoted() -> None:
+    parts = messages("> " + "some words here. " * 40)
+    assert len(parts) == 3
+    assert all(part.startswith("> some words here.") and part.endswith("here.") for part in parts)
+    parts = messages(">>> " + "some words here. " * 20 + "\n\n" + "- more words\n" * 20)
+    assert all(part.startswith(">>> ") for part in parts)
+
+
+def test_emphasis_and_spoilers_close_and_open_at_the_cut() -> None:
+    first, second = messages("**bold and *italic words " + "go on and on " * 35 + "end* here** done")
+    assert first.endswith("***")
+    assert second.startswith("***")
+    assert second.endswith("end* here** done")
+    parts = messages("It was ||" + "the butler did it at night\n\n" * 20 + "so there|| really")
+    assert all(part.count("||") == 2 for part in parts)
+    assert parts[1].startswith("||the butler")
+    items = messages("||" + "- the butler did it at night\n" * 20 + "so there|| really")
+    assert all(part.count("||") == 2 for part in items)
+    assert items[1].startswith("- ||the butler")
+
+
+def test_inline_code_is_cut_only_if_it_is_too_long() -> None:
+    first, second = messages("word " * 50 + "`" + "code " * 20 + "x` end")
+    assert first.endswith("word")
+    assert second == "`" + "code " * 20 + "x` end"
+    parts = messages("Run `" + "cmd --flag " * 60 + "x` now")
+    assert len(parts) > 2
+    assert all(part.count("`") == 2 for part in parts)
+
+
+def test_numbered_lists_keep_their_numbers() -> None:
+    text = "\n".join(f"{at}. Item number {at} with **bold** text, enough of it" for at in range(1, 15))
+    parts = messages(text)
+    assert "\n".join(parts) == text
+    assert all(re.match(r"\d+\. Item", part) for part in parts)
+
+
+def test_a_heading_goes_with_what_it_stands_over() -> None:
+    first, second = messages("Intro " * 42 + "\n\n## A heading\n\n" + "Text below it. " * 10)
+    assert first.endswith("Intro")
+    assert second.startswith("## A heading\n\nText below it.")
+
+
+def test_a_paragraph_is_not_worth_half_a_message() -> None:
+    first, second = messages("Short.\n\n" + "A longer line follows it.\n" * 14)
+    assert len(first) > 250
+    assert second.startswith("A longer line")
+    whole, *_ = messages("First paragraph. " * 12 + "\n\n" + "Second paragraph. " * 12)
+    assert whole == ("First paragraph. " * 12).strip()
+
+
+def test_nothing_but_backticks() -> None:
+    for count in (1, 2, 3, 4, 16, 17, 9000):
+        assert "".join(messages("`" * count, 2000, piece=500)).replace("\n", "").startswith("`" * count)
+
+
+def test_nothing_but_space_is_no_message() -> None:
+    assert messages(" \n\t\n" * 3000, 2000, piece=999) == []
+    assert messages("x" + "\n" * 5000 + "y", 2000, piece=999) == ["x", "y"]
+
+
+def test_a_line_of_code_longer_than_a_message_is_cut_between_words() -> None:
+    parts = messages("```json\n" + '{"key": "value"} ' * 60 + "\n```")
+    assert len(parts) > 3
+    words = [word for part in parts for word in part.removeprefix("```json\n").removesuffix("\n```").split()]
+    assert words == ['{"key":', '"value"}'] * 60
