@@ -81,14 +81,20 @@ async def _chat(options: argparse.Namespace) -> int:
     from bot.terminal import chat
 
     settings = Settings.load(os.environ)
-    _log_to_stderr("ERROR")
     path = MEMORY if options.temporary else settings.database_path
     async with (
         SQLiteStore.open(path, exclusive=False) as store,
         _model(settings) as model,
         _conversations(settings, store, model) as conversations,
     ):
-        return await chat(store, conversations, options.conversation, _model_name(settings))
+        return await chat(
+            store,
+            conversations,
+            options.conversation,
+            _model_name(settings),
+            temporary=options.temporary,
+            environ=os.environ,
+        )
 
 
 async def _check(_: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ _OPENAI = "https://api.openai.com/v1"
 _UNUSED_KEY = "unused"
 """The SDK insists on a key; what is sent is decided in `OpenAIModel._authorize`."""
 _HEADERS_SENT = frozenset(
-    {"host", "accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent"}
+    {"host", "accept", "connection", "content-length", "content-type", "user-agent"}
     # The SDK reads from this one that we want the response itself.
     | {"x-stainless-raw-response"}
 )
@@ -46,6 +46,7 @@ _LINGER_DONE = 0.1
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
 """What a failing connection raises; aiohttp's own errors are those that the SDK's transport does not translate."""
 
+_decode = json.JSONDecoder().decode
 _log = logging.getLogger(__name__)
 
 
@@ -191,7 +192,7 @@ class OpenAIModel:
                     for event in decoder.whole(whole):
                         yield event
                     return
-                chunks = await stack.enter_async_context(aclosing(response.aiter_bytes()))
+                chunks = await stack.enter_async_context(aclosing(_body(response)))
                 watch = stack.enter_context(_Watch(deadline))
                 while True:
                     try:
@@ -252,6 +253,8 @@ class OpenAIModel:
         """Send our key or none, and nothing that the SDK found in the environment or tells about this machine."""
         for name in [name for name in request.headers if name not in _HEADERS_SENT]:
             del request.headers[name]
+        # A server that compresses holds deltas back.
+        request.headers["Accept-Encoding"] = "identity"
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
 
@@ -385,7 +388,9 @@ class _Watch:
         if self._timer is None:
             self._timer = self._loop.call_at(self.deadline, self._check)
         try:
-            return await anext(chunks, b"")
+            return await anext(chunks)
+        except StopAsyncIteration:
+            return b""
         except asyncio.CancelledError:
             # As in `asyncio.timeout`: somebody else's cancellation goes before ours.
             if self._expired and reader is not None and reader.uncancel() <= cancelling:
@@ -473,7 +478,8 @@ class Decoder:
         """Take the next bytes of a stream of server-sent events, wherever they are divided."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            yield from self._line(line)
+            if line or self._in_error:
+                yield from self._line(line)
 
     def whole(self, body: bytes) -> Iterator[Event]:
         """Take the JSON of an answer that was not streamed."""
@@ -638,6 +644,10 @@ _RATE = re.compile(r"rate.?limit|too many requests|resource_exhausted")
 _OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|permission|badrequest")
 
 
+def _body(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    return response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
+
+
 def _problem(status: int | None, said: str) -> Problem:
     """Which problem a refusal is; the words, in lower case, count for more than the status."""
     if status in (401, 402, 404) or _QUOTA.search(said) or _BAD_KEY.search(said):
@@ -689,7 +699,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8", "replace"))
+        return _decode(data.decode("utf-8", "replace"))
     except ValueError:
         raise ConnectionError("a part of it was not JSON") from None
 

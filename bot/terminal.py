@@ -52,6 +52,11 @@ _WAITING = "Waiting for the model. Ctrl-C stops it."
 _ONCE_MORE = "Ctrl-C once more leaves."
 _CUT_OFF = "I was interrupted there. Ask again if you still need it."
 
+_SMALL = "-# "
+"""Discord's mark for small text, which a note begins with."""
+
+_log = logging.getLogger(__name__)
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARKER = re.compile(r"[-*+•>]|\d{1,3}[.)]")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
@@ -74,22 +79,22 @@ async def chat(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     answers, errors = _Output(sys.stdout, environ), _Output(sys.stderr, environ)
+    at_keyboard = sys.stdin.isatty()
+    talk = answers if at_keyboard and answers.terminal else errors
     with _Problems(errors) as problems, _Interrupts() as interrupts:
-        key = f"terminal:{name}"
-        if not sys.stdin.isatty():
-            session = _Session(store, conversations, key, answers, errors, problems, interrupts)
+        session = _Session(store, conversations, f"terminal:{name}", answers, talk, problems, interrupts)
+        if not at_keyboard:
             return await _take_lines(session, interrupts)
-        talk = answers if answers.terminal else errors
-        session = _Session(store, conversations, key, answers, talk, problems, interrupts)
         keyboard = _Keyboard(talk, interrupts, edits=answers.terminal, escapes=answers.escapes)
         title = "A temporary conversation" if temporary else f"Conversation “{plain(name)}”"
-        await _converse(session, keyboard, interrupts, title, model)
+        with _without_carets():
+            await _converse(session, keyboard, talk, f"{title} with {model or 'the demo'}", demo=model is None)
         return 0
 
 
 async def _take_lines(session: _Session, interrupts: _Interrupts) -> int:
     """Answer each line of standard input."""
-    await session.open()
+    await session.resume()
     while not session.over:
         with interrupts.reading():
             line = sys.stdin.readline()
@@ -101,10 +106,32 @@ async def _take_lines(session: _Session, interrupts: _Interrupts) -> int:
     return int(session.failed)
 
 
-async def _converse(
-    session: _Session, keyboard: _Keyboard, interrupts: _Interrupts, title: str, model: str | None
-) -> None:
-    """Talk with a person at a terminal, beginning with where they were."""
+async def _converse(session: _Session, keyboard: _Keyboard, talk: _Output, title: str, *, demo: bool) -> None:
+    """Talk with a person, beginning with where they were."""
+    exchanges, last = await session.resume()
+    remembered = f", {_count(exchanges)} remembered" if exchanges else ""
+    talk.say(f"{title}{remembered}. /help shows what you can do.")
+    if demo:
+        talk.say(_DEMO)
+    if last is not None:
+        shown = [f"> {last.prompt}", last.reply] if last.reply else [f"> {last.prompt}"]
+        talk.say("\n".join(["", *(_shortened(line, talk.columns) for line in shown)]))
+        if last.state is State.INTERRUPTED:
+            talk.say(_CUT_OFF)
+    talk.write("\n")
+    for prompt in await session.prompts(_RECALLED):
+        keyboard.remember(prompt)
+    while not session.over and (text := keyboard.ask()) is not None:
+        if not text.strip():
+            continue
+        await session.take(text.strip())
+        if session.over:
+            break
+        talk.write("\n")
+        if session.empty:
+            keyboard.forget()
+
+
 def plain(text: str) -> str:
     """The text without the characters that a terminal obeys instead of showing, but for newline and tab."""
     return _CONTROL.sub("", text)
@@ -136,7 +163,7 @@ class Wrapper:
     def feed(self, delta: str) -> str:
         """What can be shown once this piece has come."""
         *tokens, self._word = re.findall(r"\n|[ \t]+|[^ \t\n]+", self._word + delta) or [""]
-        out = "".join(map(self._token, tokens))
+        out = "".join(map(self._take, tokens))
         if self._word[:1] in ("", " ", "\t", "\n"):
             # A gap may still grow, but holds nothing back by itself.
             return out
@@ -154,18 +181,18 @@ class Wrapper:
     def finish(self) -> str:
         """What was held back."""
         word, self._word = self._word, ""
-        return self._token(word)
+        return self._take(word)
 
-    def _token(self, token: str) -> str:
-        if token == "\n":
+    def _take(self, piece: str) -> str:
+        if piece == "\n":
             self._newlines += 1
             self._gap, self._glued, self._leading, self._indent = "", False, True, 0
             self._verbatim = bool(self._fence)
             return ""
-        if token[:1] in ("", " ", "\t"):
-            self._gap, self._glued = token, False
+        if piece[:1] in ("", " ", "\t"):
+            self._gap, self._glued = piece, False
             return ""
-        return "".join(map(self._put, _pieces(list(iter_graphemes(token)))))
+        return "".join(map(self._put, _pieces(list(iter_graphemes(piece)))))
 
     def _put(self, piece: str) -> str:
         out = "\n" * self._newlines if self._begun else ""
@@ -373,7 +400,7 @@ class _Reply:
         if self._last and self._last != "\n":
             self._answers.write("\n")
         if note := phrases.note(outcome):
-            self._say(note.removeprefix("-# "))
+            self._say(note.removeprefix(_SMALL))
 
     def _show(self, text: str) -> None:
         if not text:
@@ -407,6 +434,7 @@ class _Keyboard:
         self._talk = talk
         self._interrupts = interrupts
         self._edits = edits
+        self._left = False
         self._readline = _readline() if edits else None
         if self._readline and escapes:
             # Python turns it off. With it a paste of several lines waits to be edited and is sent as one.
@@ -425,13 +453,14 @@ class _Keyboard:
     def ask(self) -> str | None:
         """What the person says next, maybe in several lines. None: they leave."""
         lines: list[str] = []
-        while True:
+        while not self._left:
             typed_ahead = not lines and _more_within(0)
             try:
                 lines.append(self._line("… " if lines else "> "))
             except EOFError:
                 self._talk.write("\n")
-                return None
+                self._left = True
+                break
             except KeyboardInterrupt:
                 self._talk.write("\n")
                 if not lines and not (self._readline and self._readline.get_line_buffer()):
@@ -444,7 +473,9 @@ class _Keyboard:
             if lines[-1].endswith("\\"):
                 lines[-1] = lines[-1][:-1]
             elif typed_ahead or not _more_within(_PASTED):
-                return "\n".join(lines)
+                break
+        self._interrupts.count = 0
+        return "\n".join(lines) if lines else None
 
     def _line(self, prompt: str) -> str:
         if not self._edits:
@@ -455,7 +486,7 @@ class _Keyboard:
 
 
 class _Session:
-    """One conversation with one person."""
+    """One conversation: takes what is typed, and tells what becomes of it."""
 
     def __init__(
         self,
@@ -463,7 +494,7 @@ class _Session:
         conversations: Conversations,
         key: str,
         answers: _Output,
-        errors: _Output,
+        talk: _Output,
         problems: _Problems,
         interrupts: _Interrupts,
     ) -> None:
@@ -471,9 +502,133 @@ class _Session:
         self._conversations = conversations
         self._key = key
         self._answers = answers
+        self._talk = talk
         self._problems = problems
         self._interrupts = interrupts
         self._position = 0
-        self._failed = False
-        self.talk = errors
-        """Where everything goes that is no answer."""
+        self.over = False
+        self.failed = False
+        """Whether something that was asked was not done."""
+        self.empty = False
+        """Whether the last thing done was to forget everything."""
+
+    async def resume(self) -> tuple[int, Turn | None]:
+        """How many exchanges are remembered, and the last turn, which an earlier process may have left unfinished."""
+        turns = await self._store.interrupt(self._key) + await self._store.history(self._key, 1)
+        last = max(turns, key=lambda turn: turn.position, default=None)
+        self._position = last.position if last else 0
+        return await self._store.count(self._key), last
+
+    async def prompts(self, limit: int) -> list[str]:
+        """The prompts that were answered, oldest first."""
+        return [turn.prompt for turn in reversed(await self._store.history(self._key, limit))]
+
+    async def take(self, text: str) -> None:
+        """Do what a line asks for."""
+        self.empty = False
+        match text.lower():
+            case "":
+                pass
+            case "/reset":
+                await self._reset()
+            case "/help":
+                self._talk.say(_HELP)
+            case "/quit" | "/exit":
+                self.over = True
+            case command if command.startswith("//"):
+                await self._answer(text[1:])
+            case command if command.startswith("/"):
+                self.failed = True
+                word = plain(text.split()[0])
+                self._talk.say(
+                    f"I don't know {word}. /help shows what I do; //… sends a text that begins with a slash."
+                )
+            case _:
+                await self._answer(text)
+        self._problems.tell()
+
+    async def _reset(self) -> None:
+        try:
+            forgotten = await self._conversations.forget(self._key)
+        except StoreError as error:
+            self._fail(phrases.NOT_RESET, error)
+            return
+        self.empty = True
+        self._talk.say(
+            f"I've forgotten this conversation: {_count(forgotten.exchanges)}."
+            if forgotten.exchanges
+            else "There was nothing to forget."
+        )
+
+    async def _answer(self, text: str) -> None:
+        def show(running: Running) -> ReplySink:
+            self._interrupts.stopping(running)
+            return _Reply(running, self._answers, self._talk.say)
+
+        outcome: Outcome | None = None
+        try:
+            while outcome is None:
+                # A clock may be coarse or set back, and another process talk here too: a turn comes after all others.
+                self._position = max(time.time_ns(), self._position + 1)
+                outcome = await self._conversations.answer(Prompt(self._key, self._position, text), show)
+        except StoreError as error:
+            self._fail(phrases.CANNOT_SAVE, error)
+            return
+        if outcome.state is State.FAILED:
+            self.failed = True
+        unwritable = self._answers.error
+        if unwritable is not None and not self._answers.reader_left:
+            self._fail("I can't write my answers.", unwritable)
+        self.over = unwritable is not None or self._interrupts.count > 1
+
+    def _fail(self, note: str, error: Exception) -> None:
+        self.failed = True
+        self._talk.say(note.removeprefix(_SMALL))
+        _log.warning("%s", error)
+
+
+def _count(exchanges: int) -> str:
+    return "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"
+
+
+def _shortened(text: str, columns: int) -> str:
+    """The text in one line."""
+    line = " ".join(plain(text).split())
+    return line if wcswidth(line) <= columns else clip(line, 0, columns - 1).rstrip() + "…"
+
+
+def _more_within(seconds: float) -> bool:
+    """Whether the keyboard has sent something that nobody has read, or does within this time."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        time.sleep(seconds)
+        return msvcrt.kbhit()
+    return bool(select.select([sys.stdin], [], [], seconds)[0])
+
+
+def _readline() -> ModuleType | None:
+    # Not at the top: merely importing it writes an escape sequence to some terminals.
+    try:
+        import readline
+    except ImportError:  # on Windows, where the console edits lines
+        return None
+    return readline
+
+
+@contextmanager
+def _without_carets() -> Iterator[None]:
+    """Keep the terminal from writing ^C into the reply that it stops."""
+    if sys.platform == "win32":
+        yield  # it writes none
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    without = termios.tcgetattr(sys.stdin)
+    without[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, without)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

@@ -46,6 +46,8 @@ class Rendered:
     """
 
     content: str
+    settled: tuple[int, str]
+    """An offset after which rendering can start afresh, and what comes of the text before it, whatever is after it."""
     carry: Carry
     breaks: list[tuple[int, Rank]]
     atoms: list[tuple[int, int]]
@@ -73,9 +75,12 @@ _LONGEST_LINE_CARRIED: Final = 64
 _TITLE: Final = 80
 
 
-def render(text: str, carry: Carry, end: End, limit: int) -> Rendered:
-    """Render a stretch that follows on `carry`. `limit` only bounds what is worth keeping whole or repeating."""
-    return _Blocks(carry, text, end, limit).render()
+def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "") -> Rendered:
+    """Render a stretch that follows on `carry`, or on the settled content `before` it, which is put in front.
+
+    `limit` only bounds what is worth keeping whole or repeating.
+    """
+    return _Blocks(carry, text, end, limit).render(before)
 
 
 @cache
@@ -103,21 +108,25 @@ class _Blocks:
         """What closes the block that is open at the end."""
         self._lines = ""
         """What reopens it."""
+        self._settled = (0, 0)
+        """An offset in the source with nothing open before it, and the pieces of output up to there."""
 
-    def render(self) -> Rendered:
+    def render(self, before: str) -> Rendered:
         source = self._source
         while self._at < len(source) and not self._inline.held:
             self._block()
         inline = self._inline
+        offset, pieces = self._settled
+        settled = _LEADING.sub("", before + "".join(inline.out[:pieces]), count=1)
         inline.drop_empty_marks()
-        content = "".join(inline.out).rstrip()
+        content = (before + "".join(inline.out)).rstrip()
         marks = inline.marks
         content += self._tail + "".join(reversed(inline.due if self._end is End.FINAL else marks))
         content = _LEADING.sub("", content, count=1).rstrip()
         carry = Carry((">>> " if self._rest else "") + self._lines, marks)
         shift = self._shift
         atoms = [(start - shift, end - shift) for start, end in inline.atoms if end > shift]
-        return Rendered(content, carry, self._breaks, atoms)
+        return Rendered(content, (offset, settled), carry, self._breaks, atoms)
 
     def _line_end(self, at: int) -> int:
         end = self._source.find("\n", at)
@@ -153,6 +162,8 @@ class _Blocks:
             self._inline.write(source[start : end + 1])
             self._at = end + 1
             self._gap = True
+            if end < len(source) and not (self._keep or self._rest or self._inline.marks):
+                self._settled = (self._at - self._shift, len(self._inline.out))
             return
         quote = _QUOTE.match(source, start, end) if ">" in line[:4] else None
         body = quote.end() if quote else start

@@ -40,6 +40,8 @@ class Document:
         self._carry = Carry()
         self._look = limit * 3 // 4
         """How much of the open part there must be before it is looked at for a cut."""
+        self._settled = (0, "")
+        """How much of the open part's source needs no more rendering, and what became of it."""
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -50,13 +52,23 @@ class Document:
         """Take the whole text so far, which begins with the text of the call before."""
         while (cut := self._cut(text, final)) is not None:
             self._close(text, cut)
-        rest = text[self._start :]
-        rendered = render(rest, self._carry, End.FINAL if final else End.GROWING, self._limit)
-        content = rendered.content
+        content = self._rendered(text, len(text), End.FINAL if final else End.GROWING)
         if len(content) > self._limit:
-            cut = choose(rest, self._carry, rendered, self._limit)
-            content = render(rest[:cut], self._carry, End.CUT, self._limit).content
+            cut = self._choose(text, len(text), End.GROWING)
+            content = render(text[self._start : cut], self._carry, End.CUT, self._limit).content
         self._last = Part(self._start, content) if content else None
+
+    def _rendered(self, text: str, seen: int, end: End) -> str:
+        """The open part as far as it is seen; only what can still change is rendered again."""
+        offset, before = self._settled
+        carry = Carry() if offset else self._carry
+        rendered = render(text[self._start + offset : seen], carry, end, self._limit, before=before)
+        self._settled = (offset + rendered.settled[0], rendered.settled[1])
+        return rendered.content
+
+    def _choose(self, text: str, seen: int, end: End) -> int:
+        window = text[self._start : seen]
+        return self._start + choose(window, self._carry, render(window, self._carry, end, self._limit), self._limit)
 
     def _close(self, text: str, cut: int) -> None:
         rendered = render(text[self._start : cut], self._carry, End.CUT, self._limit)
@@ -64,6 +76,7 @@ class Document:
             self._closed.append(Part(self._start, rendered.content))
         self._start, self._carry = cut, rendered.carry
         self._look = self._limit * 3 // 4
+        self._settled = (0, "")
 
     def _cut(self, text: str, final: bool) -> int | None:
         """The end of the open part, as soon as it is certain."""
@@ -78,19 +91,14 @@ class Document:
         cut = self._recorded[0]
         if cut > len(text):
             return None
-        whole = render(text[self._start : cut], self._carry, End.CUT, self._limit)
-        if len(whole.content) > self._limit:
-            return self._start + choose(text[self._start : cut], self._carry, whole, self._limit)
+        if len(render(text[self._start : cut], self._carry, End.CUT, self._limit).content) > self._limit:
+            return self._choose(text, cut, End.CUT)
         return self._recorded.popleft()
 
     def _over(self, text: str, seen: int, end: End) -> int | None:
         """Where to cut if what is seen is too long for one part; else set when to look again."""
-        window = text[self._start : seen]
-        rendered = render(window, self._carry, end, self._limit)
-        room = self._limit - len(rendered.content)
-        if room >= 0 and len(window) < _LONGEST * self._limit:
+        room = self._limit - len(self._rendered(text, seen, end))
+        if room >= 0 and seen - self._start < _LONGEST * self._limit:
             self._look += max(_STEP, room * 3 // 4)
             return None
-        if not window:
-            return None
-        return self._start + choose(window, self._carry, rendered, self._limit)
+        return self._choose(text, seen, end)

@@ -117,6 +117,10 @@ def test_parts_fit_and_do_not_depend_on_when_text_came(text: str, limit: int, ch
     want = whole(text, limit)
     states = in_chunks(text, limit, chunks)
     assert states[-1] == want
+    for chunk, state in zip(sorted({int(chunk * len(text)) for chunk in chunks} | {len(text)}), states, strict=False):
+        afresh = Document(limit)
+        afresh.update(text[:chunk])
+        assert state == list(afresh.parts)
     for state in states:
         assert all(0 < len(part.content) <= limit and part.content.strip() for part in state)
         assert all(one.start < other.start for one, other in pairwise(state))

@@ -1,0 +1,159 @@
+"""The bot as a process of its own: its start, its end, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.standin.model import ModelStandin, Reply
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+
+RUN = """
+import sys
+from bot.cli import main
+from bot.discord_bot.endpoint import connect_to
+with connect_to(*sys.argv[1:]):
+    sys.exit(main([]))
+"""
+Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture
+def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Launch:
+    """Start `python -m bot` against the stand-ins; settings may be given by name."""
+
+    @asynccontextmanager
+    async def launched(**settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path.cwd()),
+            "DISCORD_TOKEN": discord.token,
+            "OPENAI_BASE_URL": model.base_url,
+            "DATABASE_PATH": str(tmp_path / "parley.db"),
+            "SHUTDOWN_GRACE": "0.3",
+            **settings,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
+            env=environment,
+            cwd=tmp_path,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    return launched
+
+
+async def test_a_kill_in_mid_reply_loses_a_second_at_most(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
+) -> None:
+    bot = f"<@{discord.bot.id}>"
+    model.script.extend([Reply("Kept."), Reply("word " * 2000, tokens_per_second=100)])
+    async with launch() as process:
+        await discord.ready()
+        await discord.say(discord.general, discord.bo, f"{bot} remember this")
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
+        await discord.say(discord.general, discord.bo, f"{bot} write a lot")
+        await discord.say(discord.general, discord.bo, f"{bot} and this waits")
+        async with asyncio.timeout(5):
+            await model.request(1)
+        await discord.wait_for(lambda: discord.bot_messages(discord.general)[-1].content.count("word") > 120)
+        process.kill()
+        await process.wait()
+    broken = discord.bot_messages(discord.general)[-1]
+    seen = broken.content.count("word")
+
+    model.default = Reply("Hello again.")
+    async with launch():
+        await discord.wait_for(lambda: "-# I was restarted" in broken.content)
+        assert broken.content.endswith("\n-# I was restarted and couldn't finish.")
+        assert broken.content.count("word") > seen - 110, "at most a second of it is lost"
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 3)
+        waiting = discord.bot_messages(discord.general)[-1]
+        assert waiting.content == "-# I was restarted and couldn't finish."
+        assert waiting.reply_to is not None
+        assert "and this waits" in waiting.reply_to.content
+        await discord.say(discord.general, discord.bo, f"{bot} still there?")
+        await discord.wait_for(lambda: discord.bot_messages(discord.general)[-1].content == "Hello again.")
+    sent = [message["content"] for message in model.requests[-1].messages]
+    assert sent[2] == "Kept."
+    assert sent[4].endswith("[This reply was cut off here.]")
+    async with SQLiteStore.open(tmp_path / "parley.db", exclusive=True) as store:
+        states = [turn.state.value for turn in reversed(await store.history(f"discord:{discord.general.id}", 10))]
+    assert states == ["complete", "interrupted", "complete"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_within_its_grace(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, number: signal.Signals
+) -> None:
+    model.script.append(Reply("word " * 2000, tokens_per_second=100))
+    async with launch() as process:
+        await discord.ready()
+        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
+        process.send_signal(number)
+        async with asyncio.timeout(2.3):
+            assert await process.wait() == 0
+    message = discord.bot_messages(discord.general)[-1]
+    assert message.content.startswith("word word")
+    assert message.content.endswith("\n-# I was restarted and couldn't finish.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "sentence"),
+    [
+        ({"DISCORD_TOKEN": "wrong.wrong.wrong"}, 1, "Discord refused DISCORD_TOKEN."),
+        ({"DISCORD_TOKEN": "", "LOG_LEVEL": "loud"}, 2, "DISCORD_TOKEN: not set"),
+        ({"DATABASE_PATH": "/dev/null/parley.db"}, 1, "/dev/null"),
+    ],
+)
+async def test_what_cannot_work_is_one_sentence(
+    launch: Launch, settings: dict[str, str], code: int, sentence: str
+) -> None:
+    async with launch(**settings) as process:
+        assert process.stderr is not None
+        said = (await process.stderr.read()).decode()
+        assert await process.wait() == code
+    assert sentence in said
+    assert "Traceback" not in said
+    assert "wrong.wrong" not in said
+
+
+async def test_a_second_bot_on_the_same_database_says_so(discord: DiscordStandin, launch: Launch) -> None:
+    async with launch():
+        await discord.ready()
+        async with launch() as second:
+            assert second.stderr is not None
+            said = (await second.stderr.read()).decode()
+            assert await second.wait() == 1
+    assert "already in use" in said
+
+
+async def test_secrets_stay_out_of_the_log(discord: DiscordStandin, model: ModelStandin, launch: Launch) -> None:
+    async with launch(LOG_LEVEL="DEBUG", OPENAI_API_KEY="sk-very-secret") as process:
+        await discord.ready()
+        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
+        process.terminate()
+        assert process.stderr is not None
+        said = (await process.stderr.read()).decode()
+    assert "turn 1 in discord:" in said
+    assert "very-secret" not in said
+    assert discord.token not in said
+    assert "hello" not in said, "nor is what people say"
