@@ -82,7 +82,7 @@ async def _main(seconds: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="length of the trickling replies")
+    parser.add_argument("--seconds", type=float, default=10, help="length of the trickling replies")
     parser.add_argument("--serve", nargs=2, type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:

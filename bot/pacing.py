@@ -14,10 +14,9 @@ from typing import Self
 
 SHORTEST_GAP = 0.25
 """Seconds between two edits in a channel at the fastest: more often, people see flicker, not progress."""
-PER_SECOND = 47
-"""Requests a second for the whole bot, under Discord's 50: round trips vary, and what leaves evenly may arrive in a
-bunch."""
-BURST = 6
+PER_SECOND = 46
+"""Requests a second for the whole bot: with a burst, still under Discord's 50 in any one second."""
+BURST = 3
 """How many of these may go at one moment after a pause."""
 _LAST_SHARE = 0.5
 """How long before a fixed window's end its last token may be taken, in shares of a token."""

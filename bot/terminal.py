@@ -44,10 +44,7 @@ _HELP = """\
 //text   say "/text"
 \\        at a line's end goes on below
 Ctrl-C   stop an answer; twice, leave"""
-_DEMO = (
-    "This is the built-in offline demo. To talk to a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env. "
-    "Until then, help shows what the demo can do."
-)
+_REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
 _WAITING = "Waiting for the model. Ctrl-C stops it."
 _ONCE_MORE = "Ctrl-C once more leaves."
 _CUT_OFF = "I was interrupted there. Ask again if you still need it."
@@ -75,29 +72,33 @@ async def chat(
 
     `model` is None for the demo. `environ` is asked for TERM and NO_COLOR.
     """
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+    # Each of them is None where the process was started without it.
+    stdin, stdout, stderr = (stream or io.StringIO() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    for stream in (stdin, stdout, stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    answers, errors = _Output(sys.stdout, environ), _Output(sys.stderr, environ)
-    at_keyboard = sys.stdin.isatty()
+    answers, errors = _Output(stdout, environ), _Output(stderr, environ)
+    at_keyboard = stdin.isatty()
     talk = answers if at_keyboard and answers.terminal else errors
     with _Problems(errors) as problems, _Interrupts() as interrupts:
         session = _Session(store, conversations, f"terminal:{name}", answers, talk, problems, interrupts)
         if not at_keyboard:
-            return await _take_lines(session, interrupts)
+            return await _take_lines(stdin, session, interrupts)
         keyboard = _Keyboard(talk, interrupts, edits=answers.terminal, escapes=answers.escapes)
         title = "A temporary conversation" if temporary else f"Conversation “{plain(name)}”"
         with _without_carets():
-            await _converse(session, keyboard, talk, f"{title} with {model or 'the demo'}", demo=model is None)
+            await _converse(
+                session, keyboard, talk, f"{title} with {model or 'the built-in offline demo'}", demo=model is None
+            )
         return 0
 
 
-async def _take_lines(session: _Session, interrupts: _Interrupts) -> int:
-    """Answer each line of standard input."""
+async def _take_lines(stdin: TextIO, session: _Session, interrupts: _Interrupts) -> int:
+    """Answer line by line; the answer is the exit code."""
     await session.resume()
     while not session.over:
         with interrupts.reading():
-            line = sys.stdin.readline()
+            line = stdin.readline()
         if not line:
             break
         await session.take(line.strip())
@@ -112,10 +113,11 @@ async def _converse(session: _Session, keyboard: _Keyboard, talk: _Output, title
     remembered = f", {_count(exchanges)} remembered" if exchanges else ""
     talk.say(f"{title}{remembered}. /help shows what you can do.")
     if demo:
-        talk.say(_DEMO)
+        talk.say(_REAL_MODEL)
     if last is not None:
+        talk.write("\n")
         shown = [f"> {last.prompt}", last.reply] if last.reply else [f"> {last.prompt}"]
-        talk.say("\n".join(["", *(_shortened(line, talk.columns) for line in shown)]))
+        talk.say("\n".join(_shortened(line, talk.columns) for line in shown))
         if last.state is State.INTERRUPTED:
             talk.say(_CUT_OFF)
     talk.write("\n")
@@ -399,7 +401,8 @@ class _Reply:
         self._stop_waiting()
         if self._last and self._last != "\n":
             self._answers.write("\n")
-        if note := phrases.note(outcome):
+        note = phrases.note(outcome)
+        if note and self._answers.error is None:
             self._say(note.removeprefix(_SMALL))
 
     def _show(self, text: str) -> None:
@@ -436,8 +439,9 @@ class _Keyboard:
         self._edits = edits
         self._left = False
         self._readline = _readline() if edits else None
-        if self._readline and escapes:
-            # Python turns it off. With it a paste of several lines waits to be edited and is sent as one.
+        # GNU readline, which Python keeps from it, takes a paste of several lines as one, to be edited and sent.
+        self._takes_pastes = self._readline is not None and escapes and "GNU" in (self._readline.__doc__ or "")
+        if self._readline and self._takes_pastes:
             self._readline.parse_and_bind("set enable-bracketed-paste on")
 
     def remember(self, prompt: str) -> None:
@@ -454,7 +458,6 @@ class _Keyboard:
         """What the person says next, maybe in several lines. None: they leave."""
         lines: list[str] = []
         while not self._left:
-            typed_ahead = not lines and _more_within(0)
             try:
                 lines.append(self._line("… " if lines else "> "))
             except EOFError:
@@ -472,7 +475,7 @@ class _Keyboard:
                 continue
             if lines[-1].endswith("\\"):
                 lines[-1] = lines[-1][:-1]
-            elif typed_ahead or not _more_within(_PASTED):
+            elif self._takes_pastes or not _more_waits():
                 break
         self._interrupts.count = 0
         return "\n".join(lines) if lines else None
@@ -597,14 +600,14 @@ def _shortened(text: str, columns: int) -> str:
     return line if wcswidth(line) <= columns else clip(line, 0, columns - 1).rstrip() + "…"
 
 
-def _more_within(seconds: float) -> bool:
-    """Whether the keyboard has sent something that nobody has read, or does within this time."""
+def _more_waits() -> bool:
+    """Whether the next line is there already, as when several are pasted."""
     if sys.platform == "win32":
         import msvcrt
 
-        time.sleep(seconds)
+        time.sleep(_PASTED)
         return msvcrt.kbhit()
-    return bool(select.select([sys.stdin], [], [], seconds)[0])
+    return bool(select.select([sys.stdin], [], [], _PASTED)[0])
 
 
 def _readline() -> ModuleType | None:

@@ -328,7 +328,7 @@ async def test_waiting_has_limits(server: ModelStandin, ping: float | None) -> N
         error = await failure(model)
         assert error.problem is Problem.UNREACHABLE
         assert "raise FIRST_DELTA_TIMEOUT" in error.detail
-    async with client(server.base_url, silence_timeout=0.1) as model:
+    async with client(server.base_url, silence_timeout=0.1) as model, asyncio.timeout(2):
         error = await failure(model)
         assert error.problem is Problem.UNREACHABLE
         assert "raise SILENCE_TIMEOUT" in error.detail

@@ -68,6 +68,7 @@ _DISPLAY: Final = re.compile(
 )
 _HALF_DISPLAY: Final = re.compile(r"[ \t]*(?:\\\[|\$\$)")
 _HALF_LINE: Final = re.compile(r"[ \t]*(?:#{1,6}|-#|[-*_+=~` ]*|\d{1,9}[.)]?|>+|\||`{3,}[^`]*|~{3,}.*)[ \t]*$")
+_BLANK_LINES: Final = re.compile(r"(?:[ \t\r]*\n)+")
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
 _MARKERS: Final = frozenset("#>*+-=_~`\\$0123456789 \t\r")
 _LONGEST_RULE: Final = 100
@@ -159,10 +160,11 @@ class _Blocks:
         line = source[start:end]
         if not line or line.isspace():
             self._inline.end_paragraph()
-            self._inline.write(source[start : end + 1])
-            self._at = end + 1
+            blank = _BLANK_LINES.match(source, start)
+            self._at = blank.end() if blank else end + 1
+            self._inline.write(source[start : self._at])
             self._gap = True
-            if end < len(source) and not (self._keep or self._rest or self._inline.marks):
+            if blank and not (self._keep or self._rest or self._inline.marks):
                 self._settled = (self._at - self._shift, len(self._inline.out))
             return
         quote = _QUOTE.match(source, start, end) if ">" in line[:4] else None
@@ -210,7 +212,7 @@ class _Blocks:
         inline.atoms.append((start, body + 1))
         bold = len(hashes) > 3
         inline.write(mark if bold else f"{mark}{hashes} ")
-        inline.reopen(paragraph=False)
+        inline.reopen(paragraph=start < self._shift)
         first = len(inline.out)
         if bold:
             inline.open("**")

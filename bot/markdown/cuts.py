@@ -11,8 +11,8 @@ from wcwidth import grapheme_boundary_before
 
 from bot.markdown.blocks import Carry, End, Rank, Rendered, render
 
-_SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s+|[。！？；][」』）”\"*_~|]*)(?=\S)")
-_WORD: Final = re.compile(r"\s+(?=\S)|[，、：](?=\S)")
+_SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s++|[。！？；][」』）”\"*_~|]*)(?=\S)")
+_WORD: Final = re.compile(r"(?<!\s)\s++(?=\S)|[，、：](?=\S)")
 _FILLS: Final = (1 / 2, 1 / 4)
 """How much of what would fit a part holds at least, as long as there is a place for it."""
 

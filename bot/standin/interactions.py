@@ -55,6 +55,8 @@ class Interaction:
     started: float
     source: Message | None
     """The message whose button was pressed."""
+    trigger: Interaction | None
+    """Of a sent form: what it was opened by."""
     _wait: Wait
     callback: Callback | None = None
     """How the bot answered first; None while it has not."""
@@ -101,12 +103,28 @@ class Interactions:
         self._by_token: dict[str, Interaction] = {}
 
     def start(
-        self, kind: Kind, user: User, channel: Channel, data: Json, *, source: Message | None = None
+        self,
+        kind: Kind,
+        user: User,
+        channel: Channel,
+        data: Json,
+        *,
+        source: Message | None = None,
+        trigger: Interaction | None = None,
     ) -> Interaction:
         """Tell the bot. `data` is the part that differs by kind."""
         world = self._world
         interaction = Interaction(
-            world.take_id(), secrets.token_hex(32), kind, user, channel, data, world.clock(), source, self._wait
+            world.take_id(),
+            secrets.token_hex(32),
+            kind,
+            user,
+            channel,
+            data,
+            world.clock(),
+            source,
+            trigger,
+            self._wait,
         )
         self._forget_old()
         self._by_token[interaction.token] = interaction
@@ -142,7 +160,9 @@ class Interactions:
             "user": payloads.user(interaction.user),
             "authorizing_integration_owners": self._owners(interaction),
         }
-        if interaction.source is not None:
+        if interaction.trigger is not None:
+            body["triggering_interaction_metadata"] = self.metadata(interaction.trigger)
+        elif interaction.source is not None:
             body["interacted_message_id"] = str(interaction.source.id)
         return body
 

@@ -18,6 +18,12 @@ from bot.standin.entities import Json
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator  # type: ignore[import-untyped]  # it ships no types
 
+_NAMED_ERROR = {
+    "type": "object",
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["code", "message"],
+}
+
 _Validate = Callable[["Side", tuple[str, ...]], "Validator"]
 
 
@@ -86,8 +92,9 @@ def _load(description: Path) -> tuple[dict[str, tuple[str, Json]], _Validate]:
     from referencing.jsonschema import DRAFT202012
 
     text = description.read_bytes()
-    document = json.loads(text)
-    lenient = json.loads(text)
+    document, lenient = json.loads(text), json.loads(text)
+    # The codes inside `errors` are names: https://discord.com/developers/docs/reference#error-messages
+    document["components"]["schemas"]["InnerErrors"]["properties"]["_errors"]["items"] = _NAMED_ERROR
     lenient["components"]["schemas"]["SnowflakeType"]["type"] = ["string", "integer"]
     registry: Registry[Any] = Registry().with_resources(
         (side, DRAFT202012.create_resource(content))
@@ -103,10 +110,10 @@ def _load(description: Path) -> tuple[dict[str, tuple[str, Json]], _Validate]:
 
 
 def _deepest(error: Any) -> Any:
-    """Of the alternatives of a `oneOf`, the one that got furthest tells most."""
-    from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # it ships no types
-
-    return best_match([error])
+    """Of a `oneOf`'s alternatives, the complaint that got furthest into the body tells most."""
+    if not error.context:
+        return error
+    return max(map(_deepest, error.context), key=lambda each: len(each.absolute_path))
 
 
 def _anonymous(path: str) -> str:

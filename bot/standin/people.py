@@ -149,7 +149,9 @@ class People:
         if form.modal is None:
             raise LookupError("no form is open")
         data = {"custom_id": form.modal["custom_id"], "components": _filled(form.modal["components"], fields)}
-        started = self._interactions.start(Kind.MODAL_SUBMIT, form.user, form.channel, data, source=form.source)
+        started = self._interactions.start(
+            Kind.MODAL_SUBMIT, form.user, form.channel, data, source=form.source, trigger=form
+        )
         return await _delivered(started)
 
     async def _use(self, user: User, message: Message, custom_id: str, more: Json) -> Interaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -31,7 +32,7 @@ async def test_a_reply_grows_and_ends_whole(world: World) -> None:
     assert message.content == text
     shown = [state.content for state in message.shown]
     assert len(shown) >= 3, "it appeared with its beginning and grew"
-    for earlier, later in zip(shown, shown[1:], strict=False):
+    for earlier, later in pairwise(shown):
         assert later.startswith(earlier)
     assert discord.too_many == 0
 
@@ -124,7 +125,10 @@ async def test_a_mention_with_nothing_else_gets_the_hint(world: World) -> None:
     discord = world.discord
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}>  ")
     message = await world.reply(discord.general)
-    assert message.content == f'Hi! Put your question in the same message: "@{discord.bot.display_name} why is the night sky dark?"'
+    assert (
+        message.content
+        == f'Hi! Put your question in the same message: "@{discord.bot.display_name} why is the night sky dark?"'
+    )
     assert message.pinged == set()
     assert world.model.requests == []
 
@@ -228,9 +232,7 @@ async def test_nine_thousand_characters_in_one_piece_arrive_whole(world: World) 
 
 async def test_people_are_answered_side_by_side_and_each_in_order(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
-    world.model.script.extend(
-        [Reply("one for Bo", tokens_per_second=10), Reply("one for Cleo"), Reply("two for Bo")]
-    )
+    world.model.script.extend([Reply("one for Bo", tokens_per_second=10), Reply("one for Cleo"), Reply("two for Bo")])
     await discord.say(discord.general, discord.bo, f"{bot} first")
     await world.asked(0)
     await world.reply(discord.general, "one")
@@ -238,7 +240,9 @@ async def test_people_are_answered_side_by_side_and_each_in_order(world: World) 
     await discord.say(discord.general, discord.cleo, f"{bot} mine")
     await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 3)
     await world.idle()
-    answers = {message.reply_to.content: message for message in discord.bot_messages(discord.general) if message.reply_to}
+    answers = {
+        message.reply_to.content: message for message in discord.bot_messages(discord.general) if message.reply_to
+    }
     assert answers[f"{bot} mine"].content == "one for Cleo"
     assert answers[f"{bot} mine"].created_at < answers[f"{bot} second"].created_at
     neighbour = str(world.model.requests[1].messages)

@@ -160,7 +160,9 @@ async def test_a_full_disk(world: World) -> None:
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")
-    await world.reply(discord.general, "-# I can't save right now, so I'd forget this. Please try again later.", count=3)
+    await world.reply(
+        discord.general, "-# I can't save right now, so I'd forget this. Please try again later.", count=3
+    )
     await world.idle()
     await database.execute("PRAGMA max_page_count = 1000000")
     await assert_the_next_prompt_works(world)

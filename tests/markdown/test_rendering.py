@@ -58,7 +58,10 @@ def test_what_discord_can_show_stays_as_it_is(text: str) -> None:
 
 
 def test_a_table_becomes_aligned_text() -> None:
-    table = "| Name | Right | Mid |\n|:-----|------:|:---:|\n| **Ann** | 1 | `a\\|b` |\n| 太郎 | 22.5 | 👨‍👩‍👧‍👦 |\n| Zoë | $x^2$ | |\n\nend"
+    table = (
+        "| Name | Right | Mid |\n|:-----|------:|:---:|\n| **Ann** | 1 | `a\\|b` |\n"
+        "| 太郎 | 22.5 | 👨‍👩‍👧‍👦 |\n| Zoë | $x^2$ | |\n\nend"
+    )
     assert shown(table) == (
         "```\nName  Right  Mid\n----  -----  ---\nAnn       1  a|b\n太郎   22.5  👨‍👩‍👧‍👦\nZoë      x²\n```\n\nend"
     )

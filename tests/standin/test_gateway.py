@@ -70,7 +70,7 @@ async def test_a_wrong_token_is_refused_at_login_and_by_the_gateway(standin: Dis
             await client.login(standin.token)
             client.http.token = "wrong"
             with pytest.raises(discord.ConnectionClosed) as closed:
-                await client.connect()
+                await asyncio.wait_for(client.connect(), 3)
             assert closed.value.code == 4004
 
 
@@ -79,7 +79,7 @@ async def test_a_privileged_intent_that_is_switched_off_is_refused(standin: Disc
         async with discord.Client(intents=WITH_CONTENT) as client:
             await client.login(standin.token)
             with pytest.raises(discord.PrivilegedIntentsRequired):
-                await client.connect()
+                await asyncio.wait_for(client.connect(), 3)
 
 
 @pytest.mark.parametrize("how", ["cut", "closed", "reconnect", "resumable"])

@@ -1,0 +1,84 @@
+"""What the model is sent."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.context import Context, learn, speaker, tokens
+from bot.turns import Learned, Message, Problem, State, Turn, Usage
+
+SUNDAY = date(2026, 11, 22)
+
+
+def turn(prompt: str, reply: str = "", state: State = State.COMPLETE, error: Problem | None = None) -> Turn:
+    return Turn(1, "discord:1", 1, prompt, reply, state, 1, None, None, error, 0)
+
+
+def context(prompt: str, budget: int = 1000) -> Context:
+    return Context("Be brief.", turn(prompt), today=SUNDAY, budget=budget, learned=Learned())
+
+
+def test_turns_stand_oldest_first_and_roles_alternate() -> None:
+    built = context("newest")
+    for n in (3, 2, 1):
+        assert built.add(turn(f"prompt {n}", f"reply {n}"))
+    assert [(message.role, message.content) for message in built.messages()] == [
+        ("system", "Be brief.\n\nToday is Sunday, 22 November 2026."),
+        ("user", "prompt 1"),
+        ("assistant", "reply 1"),
+        ("user", "prompt 2"),
+        ("assistant", "reply 2"),
+        ("user", "prompt 3"),
+        ("assistant", "reply 3"),
+        ("user", "newest"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [(State.STREAMING, None), (State.STOPPED, None), (State.INTERRUPTED, None), (State.COMPLETE, Problem.LENGTH)],
+)
+def test_an_unfinished_reply_says_so(state: State, error: Problem | None) -> None:
+    built = context("and?")
+    built.add(turn("tell me", "It was", state, error))
+    assert built.messages()[2].content == "It was\n\n[This reply was cut off here.]"
+
+
+@given(st.lists(st.text(min_size=1), max_size=8), st.integers(10, 200))
+def test_only_whole_turns_within_the_budget_and_always_the_prompt(replies: list[str], budget: int) -> None:
+    built = context("the prompt", budget)
+    taken = 0
+    for reply in replies:
+        if not built.add(turn("p", reply)):
+            break
+        taken += 1
+    messages = built.messages()
+    assert len(messages) == 2 + 2 * taken
+    assert messages[-1].content == "the prompt"
+    assert taken == 0 or built.tokens <= budget
+
+
+@given(st.text(), st.sampled_from(["ada", "b.o_1"]))
+def test_a_display_name_stays_on_its_line_and_in_its_brackets(name: str, username: str) -> None:
+    line = speaker(name, username)
+    assert len(line.splitlines()) == 1
+    assert line.endswith(f"@{username})" if " " in line else f"@{username}")
+    shown = line.removesuffix(f"(@{username})").removesuffix(f"@{username}")
+    assert not set(shown) & set("[]()@:")
+    assert len(line) <= 32 + len(username) + 4
+
+
+def test_the_estimate_follows_what_the_server_counts() -> None:
+    messages = [Message("user", "x" * 4000)]
+    learned = Learned()
+    for _ in range(20):
+        learned = learn(learned, messages, Usage(2004, 1))
+    assert learned.bytes_per_token == pytest.approx(2.0, abs=0.1)
+    assert tokens("x" * 200, learned.bytes_per_token or 0) == pytest.approx(104, abs=6)
+    assert learn(Learned(), messages, Usage(0, 0)) == Learned(), "a server that counts nothing teaches nothing"
+    for counted in (1, 10**9):
+        assert 1 <= (learn(Learned(), messages, Usage(counted + 4, 1)).bytes_per_token or 0) <= 8

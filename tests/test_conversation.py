@@ -1,0 +1,297 @@
+"""The life of turns on a real store, with a model that does as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from bot.conversation import Conversations, Running
+from bot.errors import ModelError, StoreError
+from bot.store import MEMORY, SQLiteStore
+from bot.turns import Cause, End, Event, Message, Outcome, Problem, Prompt, State, Text, Usage
+
+HERE = "discord:1"
+
+
+class Model:
+    """Answers each request with the next of `replies`: deltas, an error, or something awaited in between."""
+
+    def __init__(self) -> None:
+        self.replies: list[list[str | Exception | asyncio.Event | Usage]] = []
+        self.asked: list[list[Message]] = []
+        self.left_early = 0
+
+    @asynccontextmanager
+    async def stream(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[Event]]:
+        self.asked.append(list(messages))
+        yield self._events(self.replies.pop(0) if self.replies else ["Yes."])
+
+    async def _events(self, reply: Sequence[str | Exception | asyncio.Event | Usage]) -> AsyncIterator[Event]:
+        try:
+            for each in reply:
+                if isinstance(each, Exception):
+                    raise each
+                if isinstance(each, asyncio.Event):
+                    await each.wait()
+                else:
+                    yield Text(each) if isinstance(each, str) else each
+            yield End()
+        except asyncio.CancelledError:
+            self.left_early += 1
+            raise
+
+
+class Sink:
+    """Somebody who looks at a reply."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.texts: list[str] = []
+        self.outcome: Outcome | None = None
+        self.started = asyncio.Event()
+
+    def start(self) -> None:
+        self.started.set()
+
+    def update(self, text: str) -> None:
+        self.texts.append(text)
+
+    async def finish(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    async def said(self) -> None:
+        """Wait for the first text."""
+        while not self.texts:
+            await asyncio.sleep(0.001)
+
+
+class Talk:
+    """Prompts from people to one set of conversations."""
+
+    def __init__(self, core: Conversations, model: Model, store: SQLiteStore) -> None:
+        self.core = core
+        self.model = model
+        self.store = store
+        self.sinks: list[Sink] = []
+        self._position = 0
+
+    def say(self, text: str, by: int = 1, where: str = HERE) -> asyncio.Task[Outcome | None]:
+        self._position += 1
+        prompt = Prompt(where, self._position, text, author_id=by)
+        return asyncio.create_task(self.core.answer(prompt, self._open))
+
+    async def sink(self, number: int) -> Sink:
+        while len(self.sinks) <= number:
+            await asyncio.sleep(0.001)
+        return self.sinks[number]
+
+    def sent(self, number: int) -> list[str]:
+        return [message.content for message in self.model.asked[number][1:]]
+
+    def _open(self, running: Running) -> Sink:
+        self.sinks.append(Sink(running))
+        return self.sinks[-1]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+        yield store
+
+
+@pytest.fixture
+async def talk(store: SQLiteStore) -> AsyncIterator[Talk]:
+    model = Model()
+    async with conversations(store, model) as core:
+        async with asyncio.timeout(10):
+            yield Talk(core, model, store)
+
+
+def conversations(store: SQLiteStore, model: Model, context_tokens: int = 8000) -> Conversations:
+    return Conversations(
+        store,
+        model,
+        model_key="m",
+        system_prompt="Be brief.",
+        context_tokens=context_tokens,
+        today=lambda: date(2026, 11, 22),
+    )
+
+
+async def test_what_was_said_is_sent_and_kept(talk: Talk) -> None:
+    talk.model.replies = [["Hel", "lo."], ["Again."]]
+    await talk.say("Hi")
+    await talk.say("Once more")
+    assert talk.model.asked[0][0].content == "Be brief.\n\nToday is Sunday, 22 November 2026."
+    assert talk.sent(1) == ["Hi", "Hello.", "Once more"]
+    assert (await talk.sink(0)).texts == ["Hel", "Hello."]
+    kept = await talk.store.history(HERE, 10)
+    assert [(turn.reply, turn.state) for turn in kept] == [
+        ("Again.", State.COMPLETE),
+        ("Hello.", State.COMPLETE),
+    ]
+
+
+async def test_one_persons_prompts_run_in_order_and_other_peoples_beside_them(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [["first, ", go, "done"], ["for another"], ["second"]]
+    first = talk.say("1")
+    await (await talk.sink(0)).said()
+    second, other = talk.say("2"), talk.say("3", by=2)
+    assert await other == Outcome(State.COMPLETE, "for another")
+    assert not (await talk.sink(1)).started.is_set()
+    assert talk.sent(1) == ["1", "first, \n\n[This reply was cut off here.]", "3"], (
+        "a neighbour's reply as far as it got"
+    )
+    go.set()
+    await first
+    await second
+    assert talk.sent(2) == ["1", "first, done", "2"], "and only what came before it"
+
+
+async def test_the_first_cause_ends_a_reply_and_keeps_its_part(talk: Talk) -> None:
+    talk.model.replies = [["A part", asyncio.Event()]]
+    answering = talk.say("1")
+    sink = await talk.sink(0)
+    await sink.said()
+    sink.running.stop(Cause.PERSON, "Bo")
+    sink.running.stop(Cause.SHUTDOWN)
+    assert await answering == Outcome(State.STOPPED, "A part", cause=Cause.PERSON, by="Bo")
+    assert talk.model.left_early == 1
+    await talk.say("2")
+    assert talk.sent(1) == ["1", "A part\n\n[This reply was cut off here.]", "2"]
+
+
+async def test_a_waiting_prompt_can_be_ended_before_its_turn(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [[go, "late"]]
+    first, second = talk.say("1"), talk.say("2")
+    (await talk.sink(1)).running.stop(Cause.PERSON)
+    ended = await second
+    assert ended is not None
+    assert ended.state is State.STOPPED
+    go.set()
+    await first
+    assert len(talk.model.asked) == 1
+
+
+async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [["secret"], ["running", go]]
+    await talk.say("0")
+    running, waiting, elsewhere = talk.say("1"), talk.say("2"), talk.say("3", where="discord:2")
+    await (await talk.sink(1)).said()
+    await talk.sink(3)
+    forgotten = await talk.core.forget(HERE, "Cleo")
+    assert forgotten.exchanges >= 1
+    for ended in (await running, await waiting):
+        assert ended is not None
+        assert (ended.cause, ended.by) == (Cause.RESET, "Cleo")
+    assert (await elsewhere) == Outcome(State.COMPLETE, "Yes.")
+    assert await talk.store.history(HERE, 10) == []
+    await talk.say("4")
+    assert talk.sent(-1) == ["4"]
+
+
+async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:
+    talk.model.replies = [
+        [ModelError(Problem.BUSY, "429", retry_after=7)],
+        ["half", ModelError(Problem.UNREACHABLE, "cut")],
+        [],
+        [RuntimeError("a defect")],
+    ]
+    outcomes = [await talk.say(str(n)) for n in range(4)]
+    assert outcomes == [
+        Outcome(State.FAILED, "", Problem.BUSY, retry_after=7),
+        Outcome(State.FAILED, "half", Problem.UNREACHABLE),
+        Outcome(State.FAILED, "", Problem.EMPTY),
+        Outcome(State.FAILED, "", Problem.INTERNAL),
+    ]
+    await talk.say("next")
+    assert talk.sent(-1) == ["1", "half\n\n[This reply was cut off here.]", "next"]
+
+
+async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembered(talk: Talk) -> None:
+    for n in range(20):
+        talk.model.replies = [["r" * 100]]
+        await talk.say(f"{n} " + "p" * 100)
+    asked = len(talk.model.asked)
+    too_long = [ModelError(Problem.TOO_LONG, "too long")]
+    talk.model.replies = [list(too_long), list(too_long), ["It fits."]]
+    assert (await talk.say("long?")) == Outcome(State.COMPLETE, "It fits.")
+    sizes = [len(messages) for messages in talk.model.asked[asked:]]
+    assert sizes[0] == 42
+    assert sizes[0] > sizes[1] > sizes[2] > 2
+    assert (await talk.store.learned("m")).context_tokens is not None
+    await talk.say("and now?")
+    assert len(talk.model.asked[-1]) <= sizes[2] + 2
+    talk.model.replies = [list(too_long)] * 4
+    refused = await talk.say("never")
+    assert refused is not None
+    assert refused.problem is Problem.TOO_LONG
+    assert len(talk.model.asked) == asked + 3 + 1 + 4
+
+
+async def test_the_estimate_of_tokens_learns_from_the_server(talk: Talk) -> None:
+    talk.model.replies = [["ok", Usage(prompt_tokens=4000, reply_tokens=1)]]
+    await talk.say("x" * 8000)
+    learned = await talk.store.learned("m")
+    assert learned.bytes_per_token is not None
+    assert learned.bytes_per_token < 3, "it counted two bytes a token"
+
+
+async def test_progress_is_saved_every_second_for_all_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.conversation.SAVE_EVERY", 0.02)
+    async with conversations(talk.store, talk.model) as core:
+        saving = Talk(core, talk.model, talk.store)
+        go = asyncio.Event()
+        talk.model.replies = [["so far", go, " and on"]]
+        answering = saving.say("1")
+        async with asyncio.timeout(2):
+            while [turn.reply for turn in await talk.store.history(HERE, 1)] != ["so far"]:
+                await asyncio.sleep(0.005)
+        go.set()
+        await answering
+    assert [turn.reply for turn in await talk.store.history(HERE, 1)] == ["so far and on"]
+
+
+async def test_closing_lets_replies_end_within_its_grace(store: SQLiteStore) -> None:
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        go = asyncio.Event()
+        model.replies = [[go, "just made it"], ["never ", asyncio.Event()]]
+        quick, slow = talk.say("1"), talk.say("2", by=2)
+        for n in range(2):
+            await (await talk.sink(n)).started.wait()
+        asyncio.get_running_loop().call_later(0.02, go.set)
+        await core.close(grace=0.2)
+        assert await quick == Outcome(State.COMPLETE, "just made it")
+        ended = await slow
+        assert ended is not None
+        assert (ended.state, ended.text) == (State.INTERRUPTED, "never ")
+
+
+async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
+    await talk.store._writer.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreError):
+        await talk.say("lost?")
+    await talk.store._writer.execute("PRAGMA query_only = OFF")
+    assert talk.model.asked == []
+    assert await talk.say("saved") == Outcome(State.COMPLETE, "Yes.")
+
+
+async def test_memory_does_not_grow_with_conversations() -> None:
+    model = Model()
+    async with SQLiteStore.open(MEMORY, exclusive=False) as store, conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        held: Callable[[], int] = lambda: sum(len(each) for each in vars(core).values() if hasattr(each, "__len__"))  # noqa: E731
+        before = held()
+        for n in range(50):
+            await talk.say("hi", by=n, where=f"discord:{n}")
+        assert held() == before

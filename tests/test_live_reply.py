@@ -1,0 +1,257 @@
+"""Live replies through the scheduler, in virtual time, on a platform that keeps Discord's rules and sometimes fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bot.live_reply import Delete, Edit, Gone, LiveReply, Post, Shown, Unavailable, next_action
+from bot.scheduler import Scheduler
+from bot.turns import Cause, Outcome, Problem, State
+from tests.test_pacing import Bucket
+from tests.virtual_time import run
+
+
+class Platform:
+    """A channel in which calls take time, count in buckets and may fail as told; remembers what it showed when."""
+
+    def __init__(self, scheduler: Scheduler, rtt: float = 0.08) -> None:
+        self.messages: dict[int, str] = {}
+        self.shown: list[tuple[float, int, str]] = []
+        self.failures: list[Exception] = []
+        self.overlapping = 0
+        self._in_flight = 0
+        self._scheduler = scheduler
+        self._rtt = rtt
+        self.buckets = {method: Bucket(False, 5, 1.0) for method in ("POST", "PATCH", "DELETE")}
+
+    @property
+    def refused(self) -> int:
+        return sum(bucket.refused for bucket in self.buckets.values())
+
+    async def post(self, part: int, start: int, content: str) -> int:
+        await self._call("POST")
+        self._show(len(self.messages), content)
+        return len(self.messages) - 1
+
+    async def edit(self, message_id: int, content: str) -> None:
+        await self._call("PATCH")
+        self._show(message_id, content)
+
+    async def delete(self, message_id: int) -> None:
+        await self._call("DELETE")
+        del self.messages[message_id]
+
+    def _show(self, message_id: int, content: str) -> None:
+        self.messages[message_id] = content
+        self.shown.append((asyncio.get_running_loop().time(), message_id, content))
+
+    async def _call(self, method: str) -> None:
+        self._in_flight += 1
+        self.overlapping = max(self.overlapping, self._in_flight)
+        await asyncio.sleep(self._rtt)
+        self._in_flight -= 1
+        if self.failures:
+            raise self.failures.pop(0)
+        seen = self.buckets[method].call(asyncio.get_running_loop().time())
+        assert seen is not None, "over the limit"
+        headers = {
+            "X-RateLimit-Limit": str(seen.limit),
+            "X-RateLimit-Remaining": str(seen.remaining),
+            "X-RateLimit-Reset": str(seen.reset),
+            "X-RateLimit-Reset-After": str(seen.reset_after),
+        }
+        self._scheduler.observe(1, method, 200, headers)
+
+
+def scene(play: Callable[[Scheduler, Platform], Coroutine[Any, Any, None]]) -> Platform:
+    async def main() -> Platform:
+        async with Scheduler() as scheduler:
+            platform = Platform(scheduler)
+            await play(scheduler, platform)
+            return platform
+
+    return run(main())
+
+
+def live(scheduler: Scheduler, platform: Platform, shown: tuple[Shown, ...] = ()) -> LiveReply:
+    def note(outcome: Outcome) -> str | None:
+        return f"-# {outcome.problem}" if outcome.problem else None
+
+    return LiveReply(1, platform, scheduler, note=note, shown=shown)
+
+
+async def stream(reply: LiveReply, seconds: float, per_second: int = 60, name: str = "w") -> str:
+    text = ""
+    for n in range(int(seconds * per_second)):
+        text += f"{name}{n} "
+        reply.update(text)
+        await asyncio.sleep(1 / per_second)
+    await reply.finish(Outcome(State.COMPLETE, text))
+    return text
+
+
+def test_the_first_text_is_shown_at_once_and_the_end_is_whole() -> None:
+    times: list[float] = []
+    whole: list[str] = []
+
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        times.append(asyncio.get_running_loop().time())
+        whole.append(await stream(live(scheduler, platform), 3))
+        times.append(asyncio.get_running_loop().time())
+
+    platform = scene(play)
+    assert platform.shown[0][0] - times[0] <= 0.09
+    assert platform.messages == {0: whole[0].strip()}
+    assert times[1] - times[0] <= 3 + 0.25, "the end is seen soon after the last word"
+    assert platform.overlapping == 1
+
+
+def test_only_what_changed_is_sent() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        for _ in range(50):
+            reply.update("the same")
+            await asyncio.sleep(0.1)
+        await reply.finish(Outcome(State.COMPLETE, "the same"))
+
+    assert [content for _, _, content in scene(play).shown] == ["the same"]
+
+
+def test_three_replies_in_one_channel_share_its_pace() -> None:
+    ends: list[float] = []
+
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        async def one(name: str) -> None:
+            text = await stream(live(scheduler, platform), 20, 15, name)
+            ends.append(asyncio.get_running_loop().time() - began)
+            assert text.strip() in platform.messages.values()
+
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(one(name) for name in "abc"))
+
+    platform = scene(play)
+    assert platform.refused == 0
+    assert platform.overlapping == 1, "one call in flight in a channel"
+    assert max(ends) <= 20 + 0.7
+    last = {number: max(at for at, message, _ in platform.shown if message == number) for number in platform.messages}
+    for number in platform.messages:
+        times = [at for at, message, _ in platform.shown if message == number and at < last[number]]
+        assert max(b - a for a, b in pairwise(times)) < 4.0, "nobody starves"
+
+
+def test_a_platform_that_fails_for_a_while_gets_the_latest_text_once() -> None:
+    whole: list[str] = []
+
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.failures = [Unavailable("down")] * 5
+        whole.append(await stream(live(scheduler, platform), 2))
+
+    platform = scene(play)
+    assert platform.messages == {0: whole[0].strip()}
+
+
+@pytest.mark.parametrize("failure", [Gone("gone"), RuntimeError("a defect")])
+def test_a_reply_that_cannot_be_shown_any_more_ends(failure: Exception) -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        reply.update("begun")
+        await asyncio.sleep(1)
+        platform.failures = [failure]
+        async with asyncio.timeout(5):
+            await stream(reply, 2)
+        await stream(live(scheduler, platform), 1)
+
+    platform = scene(play)
+    assert platform.messages[0] == "begun"
+    assert platform.messages[1].endswith("w59"), "the next reply in the channel is shown"
+
+
+def test_a_platform_that_stays_away_is_given_up_after_a_while() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.failures = [Unavailable("down")] * 1000
+        began = asyncio.get_running_loop().time()
+        await stream(live(scheduler, platform), 1)
+        assert 60 < asyncio.get_running_loop().time() - began < 180
+
+    assert scene(play).messages == {}
+
+
+def test_a_note_stands_under_the_text_in_the_same_message() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        for text in ("", "Some text", "x" * 1990, "word " * 380):
+            reply = live(scheduler, platform)
+            reply.update(text)
+            await reply.finish(Outcome(State.FAILED, text, Problem.UNREACHABLE))
+
+    messages = list(scene(play).messages.values())
+    assert messages[:2] == ["-# unreachable", "Some text\n-# unreachable"]
+    assert all(len(message) <= 2000 for message in messages)
+    assert sum(message.endswith("-# unreachable") for message in messages) == 4
+
+
+def test_after_a_restart_what_is_shown_already_is_edited_not_posted_again() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.messages = {0: "half a"}
+        reply = live(scheduler, platform, (Shown(0, 0, None),))
+        await reply.finish(Outcome(State.INTERRUPTED, "half a reply", Problem.UNREACHABLE))
+
+    assert scene(play).messages == {0: "half a reply\n-# unreachable"}
+
+
+def test_a_reply_to_a_deleted_prompt_goes_with_it() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        reply.update("begun")
+        await asyncio.sleep(1)
+        await reply.finish(Outcome(State.STOPPED, "begun", cause=Cause.PROMPT_DELETED))
+
+    assert scene(play).messages == {}
+
+
+def test_a_hundred_replies_share_the_bots_budget() -> None:
+    async def main() -> None:
+        async with Scheduler() as scheduler:
+            platforms = [Platform(scheduler) for _ in range(100)]
+            for number, platform in enumerate(platforms):
+                platform._scheduler = _Channel(scheduler, number)  # type: ignore[assignment]
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+
+            async def one(number: int) -> float:
+                reply = LiveReply(number, platforms[number], scheduler, note=lambda _: None)
+                await stream(reply, 8, 10)
+                return loop.time() - began
+
+            ends = await asyncio.gather(*map(one, range(100)))
+            calls = sorted(at - began for platform in platforms for at, _, _ in platform.shown)
+            assert max(sum(1 for each in calls if at <= each < at + 1) for at in calls) <= 50
+            assert max(platform.shown[0][0] for platform in platforms) - began <= 2.5
+            assert max(ends) <= 8 + 2.6
+            assert len(calls) > 8 * 40, "and the budget is used"
+
+    run(main())
+
+
+class _Channel:
+    """Lets the platform's answers be learned from under another channel's number."""
+
+    def __init__(self, scheduler: Scheduler, number: int) -> None:
+        self._scheduler = scheduler
+        self._number = number
+
+    def observe(self, _: int, method: str, status: int, headers: dict[str, str]) -> None:
+        self._scheduler.observe(self._number, method, status, headers)
+
+
+def test_the_next_action_is_one_step_towards_what_is_wanted() -> None:
+    a, b = Shown(1, 0, "a"), Shown(2, 5, "b")
+    assert next_action([(0, "a")], []) == Post(0, 0, "a")
+    assert next_action([(0, "a"), (5, "b")], [a]) == Post(1, 5, "b")
+    assert next_action([(0, "A"), (5, "b")], [a]) == Edit(0, "A"), "what comes first is put right first"
+    assert next_action([(0, "a")], [a, b]) == Delete()
+    assert next_action([(0, "a"), (5, "b")], [a, b]) is None
