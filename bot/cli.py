@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 from bot import config
@@ -26,8 +26,9 @@ from bot.turns import ChatModel
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
     options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], Coroutine[None, None, int]] = options.command
     try:
-        return asyncio.run(options.command(options))
+        return asyncio.run(command(options))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2

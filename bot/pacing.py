@@ -162,11 +162,9 @@ class ChannelPacer:
     """The pace of one channel: its messages' buckets and what refusals have taught."""
 
     def __init__(self, like: ChannelPacer | None = None) -> None:
-        self.posts, self.edits, self.deletes = (
-            (Bucket(), Bucket(), Bucket())
-            if like is None
-            else (like.posts.fresh(), like.edits.fresh(), like.deletes.fresh())
-        )
+        self.posts: Bucket = Bucket() if like is None else like.posts.fresh()
+        self.edits: Bucket = Bucket() if like is None else like.edits.fresh()
+        self.deletes: Bucket = Bucket() if like is None else like.deletes.fresh()
         self._wider = 1.0
 
     def idle(self, now: float) -> bool:

@@ -8,7 +8,8 @@ go and knows nothing of what the calls are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -123,9 +124,19 @@ class Scheduler:
         """A request goes that was not scheduled here but counts for the whole bot."""
         self._budget.spend(asyncio.get_running_loop().time())
 
-    def has_room(self) -> bool:
-        """Whether something that could as well not happen may go now."""
-        return self._budget.has_room(asyncio.get_running_loop().time())
+    @contextmanager
+    def courtesy(self) -> Iterator[bool]:
+        """Room for one request that could as well not happen; False while others are in a hurry."""
+        now = asyncio.get_running_loop().time()
+        if not self._budget.has_room(now):
+            yield False
+            return
+        self._budget.spend(now)
+        before = scheduled.set(True)
+        try:
+            yield True
+        finally:
+            scheduled.reset(before)
 
     def _channel(self, channel_id: int) -> _Channel:
         channel = self._channels.get(channel_id)

@@ -169,15 +169,15 @@ class Wrapper:
         if self._word[:1] in ("", " ", "\t", "\n"):
             # A gap may still grow, but holds nothing back by itself.
             return out
-        # What is last may still grow: into another grapheme, which may then break differently.
-        graphemes = list(iter_graphemes(self._word))
-        *pieces, self._word = _pieces(graphemes[:-1])
-        self._word += graphemes[-1]
+        # What is last may still grow into another grapheme, on whose either side a line may then end or not.
+        *complete, last = iter_graphemes(self._word)
+        *pieces, held = _pieces(complete)
         out += "".join(map(self._put, pieces))
-        if wcswidth(self._word) > self._width and len(graphemes) > 1:
-            out += self._put(self._word.removesuffix(graphemes[-1]))
-            self._word = graphemes[-1]
+        if wcswidth(held) > self._width and len(graphemes := list(iter_graphemes(held))) > 1:
+            out += self._put("".join(graphemes[:-1]))
+            held = graphemes[-1]
             self._glued = True
+        self._word = held + last
         return out
 
     def finish(self) -> str:
@@ -289,10 +289,18 @@ class _Output:
 
     def say(self, text: str) -> None:
         """Write lines of ours: wrapped and dim, to tell them from the conversation."""
-        if self.terminal:
-            wrapper = Wrapper(self.columns)
-            text = wrapper.feed(text) + wrapper.finish()
+        text = self._wrapped(text)
         self.write(f"\x1b[2m{text}\x1b[0m\n" if self._dims else f"{text}\n")
+
+    def report(self, problem: str) -> None:
+        """Write what the operator should know: in one line, as in a log, unless it is a terminal that breaks it."""
+        self.write(self._wrapped(" ".join(plain(problem).split())) + "\n")
+
+    def _wrapped(self, text: str) -> str:
+        if not self.terminal:
+            return text
+        wrapper = Wrapper(self.columns)
+        return wrapper.feed(text) + wrapper.finish()
 
     @property
     def reader_left(self) -> bool:
@@ -321,10 +329,10 @@ class _Problems(logging.Handler):
         self._kept.append(re.sub(r"^turn \d+: ", "", record.getMessage()))
 
     def tell(self) -> None:
-        """Show what was kept, each in one line."""
+        """Show what was kept."""
         kept, self._kept = self._kept, []
         for problem in kept:
-            self._errors.write(" ".join(plain(problem).split()) + "\n")
+            self._errors.report(problem)
 
 
 class _Interrupts:

@@ -181,6 +181,14 @@ async def test_a_connection_cut_behind_the_end_is_no_problem(server: ModelStandi
         assert await ask(model) == HI
 
 
+async def test_the_usage_is_waited_for_and_the_end_of_the_response_hardly(server: ModelStandin) -> None:
+    server.script.append(Raw([say("Hi") + STOP, NO_CHOICES + DONE], pause=0.1))
+    server.script.append(Raw([say("Hi") + DONE, b": never"], pause=60))
+    async with client(server.base_url) as model, asyncio.timeout(2):
+        assert await ask(model) == [Text("Hi"), Usage(7, 2), End()]
+        assert await ask(model) == HI
+
+
 async def test_an_answer_that_is_not_streamed(server: ModelStandin) -> None:
     message = {"role": "assistant", "content": "<think>hm</think>Hi"}
     body = json.dumps({"choices": [{"message": message, "finish_reason": "length"}], **USAGE}, indent=1).encode()

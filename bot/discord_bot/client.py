@@ -61,21 +61,17 @@ class ParleyClient(discord.Client):
         self._conversations = conversations
         self._store = store
         self._scheduler = scheduler
-        self._interrupted = list(interrupted)
+        self._interrupted = interrupted
         self._accepting = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._told_unreadable: dict[int, float] = {}
         self.tree = commands.tree(self, conversations)
 
     async def setup_hook(self) -> None:
-        """Register the commands, once before the gateway is connected."""
-        await commands.sync(self.tree)
-
-    async def on_ready(self) -> None:
-        """Tell what a restart broke off; this event comes again with every new session, the news only once."""
-        interrupted, self._interrupted = self._interrupted, []
-        for turn in interrupted:
+        """Tell what a restart broke off and register the commands: neither has to wait for the gateway."""
+        for turn in self._interrupted:
             self.spawn(self._show_interrupted(turn))
+        await commands.sync(self.tree)
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer what is meant for the bot."""

@@ -75,8 +75,9 @@ class DiscordReply:
     async def _courtesy(self, call: Callable[[], Awaitable[None]], needless: asyncio.Event) -> bool:
         """Make the call once it is in nobody's way, unless it is needless by then. True: it was made."""
         while not needless.is_set():
-            if self._scheduler.has_room():
-                return await _possible(call())
+            with self._scheduler.courtesy() as has_room:
+                if has_room:
+                    return await _possible(call())
             await _within(_NO_ROOM, needless)
         return False
 

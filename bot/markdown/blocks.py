@@ -5,11 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from functools import cache
 from typing import Final
 
-from bot.markdown.inline import HOLD, LONGEST_TICKS, Inline, as_code, escape
+from bot.markdown.inline import HOLD, Inline, as_code, escape
 from bot.markdown.latex import to_unicode
+from bot.markdown.lines import (
+    BLANK_LINES,
+    DISPLAY,
+    FENCE,
+    HALF_DISPLAY,
+    HALF_LINE,
+    HEADING,
+    ITEM,
+    QUOTE,
+    QUOTE_REST,
+    UNDERLINE,
+    closing_fence,
+    is_marked,
+    is_rule,
+    is_text,
+)
 from bot.markdown.tables import Table, as_list, as_text, cells, is_delimiter_row, table
 
 
@@ -53,26 +68,8 @@ class Rendered:
     atoms: list[tuple[int, int]]
 
 
-_QUOTE: Final = re.compile(r" {0,3}>(?:[ \t]?>)*[ \t]?")
-_QUOTE_REST: Final = ">>> "
-_FENCE: Final = re.compile(
-    r"((?:[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+){0,4}[ \t]*)"
-    rf"(`{{3,{LONGEST_TICKS}}}(?=[^`\n]*$)|~{{3,{LONGEST_TICKS}}}(?!~))(.*)$"
-)
-_RULE: Final = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t\r]*$")
-_UNDERLINE: Final = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t\r]*$")
-_HEADING: Final = re.compile(r" {0,3}(#{1,6}|-#)[ \t]+(?=\S)")
-_ITEM: Final = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+")
-_DISPLAY: Final = re.compile(
-    r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*([.,;]?)[ \t\r]*(?:\n|\Z)", re.DOTALL
-)
-_HALF_DISPLAY: Final = re.compile(r"[ \t]*(?:\\\[|\$\$)")
-_HALF_LINE: Final = re.compile(r"[ \t]*(?:#{1,6}|-#|[-*_+=~` ]*|\d{1,9}[.)]?|>+|\||`{3,}[^`]*|~{3,}.*)[ \t]*$")
-_BLANK_LINES: Final = re.compile(r"(?:[ \t\r]*\n)+")
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
-_MARKERS: Final = frozenset("#>*+-=_~`\\$0123456789 \t\r")
-_LONGEST_RULE: Final = 100
-_LONGEST_LINE_CARRIED: Final = 64
+_LONGEST_LANGUAGE: Final = 64
 _TITLE: Final = 80
 
 
@@ -82,11 +79,6 @@ def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "") -
     `limit` only bounds what is worth keeping whole or repeating.
     """
     return _Blocks(carry, text, end, limit).render(before)
-
-
-@cache
-def _closing(marker: str, length: int) -> re.Pattern[str]:
-    return re.compile(rf"[ \t]*{re.escape(marker)}{{{length},}}[ \t\r]*$")
 
 
 class _Blocks:
@@ -143,37 +135,37 @@ class _Blocks:
         return self._inline.held
 
     def _offer(self, at: int, rank: Rank | None = None) -> None:
+        """Take the start of a line as a place for a cut."""
         if at > self._shift and not self._keep:
-            self._breaks.append(
-                (at - self._shift, (Rank.PARAGRAPH if self._gap else Rank.LINE) if rank is None else rank)
-            )
+            rank = (Rank.PARAGRAPH if self._gap else Rank.LINE) if rank is None else rank
+            self._breaks.append((at - self._shift, rank))
 
     def _block(self) -> None:
         source, start = self._source, self._at
-        if not self._rest and source.startswith(_QUOTE_REST, start):
+        if not self._rest and source.startswith(QUOTE_REST, start):
             self._rest = True
             self._offer(start)
             self._keep = True
-            self._inline.write(_QUOTE_REST)
-            start = self._at = start + len(_QUOTE_REST)
+            self._inline.write(QUOTE_REST)
+            start = self._at = start + len(QUOTE_REST)
         end = self._line_end(start)
         line = source[start:end]
         if not line or line.isspace():
             self._inline.end_paragraph()
-            blank = _BLANK_LINES.match(source, start)
+            blank = BLANK_LINES.match(source, start)
             self._at = blank.end() if blank else end + 1
             self._inline.write(source[start : self._at])
             self._gap = True
             if blank and not (self._keep or self._rest or self._inline.marks):
                 self._settled = (self._at - self._shift, len(self._inline.out))
             return
-        quote = _QUOTE.match(source, start, end) if ">" in line[:4] else None
+        quote = QUOTE.match(source, start, end) if ">" in line[:4] else None
         body = quote.end() if quote else start
-        if self._is_last(end) and _HALF_LINE.match(source, body, end) and self._hold(start):
+        if self._is_last(end) and HALF_LINE.match(source, body, end) and self._hold(start):
             return
         mark = source[start:body]
-        if _is_marked(line[body - start :]):
-            if fence := _FENCE.match(source, body, end):
+        if is_marked(line[body - start :]):
+            if fence := FENCE.match(source, body, end):
                 self._fence(fence, mark, start, end)
                 return
             if self._leaf(mark, start, body, end):
@@ -183,7 +175,7 @@ class _Blocks:
     def _leaf(self, mark: str, start: int, body: int, end: int) -> bool:
         """Write the block that begins here if it is a rule, a table, a display formula or a heading."""
         source = self._source
-        if end - body < _LONGEST_RULE and _RULE.match(source, body, end):
+        if is_rule(source, body, end):
             self._offer(start)
             self._inline.end_paragraph()
             if not self._gap:
@@ -192,9 +184,9 @@ class _Blocks:
             return True
         if "|" in source[body:end] and self._table(mark, start, body, end):
             return True
-        if _HALF_DISPLAY.match(source, body, end) and self._display(mark, start, body):
+        if HALF_DISPLAY.match(source, body, end) and self._display(mark, start, body):
             return True
-        if heading := _HEADING.match(source, body, end):
+        if heading := HEADING.match(source, body, end):
             self._heading(mark, start, heading.end(), end, heading[1])
             return True
         return False
@@ -221,8 +213,7 @@ class _Blocks:
             self._lines = "" if bold else f"{mark}{hashes} "
         elif bold and len(inline.out) > first + 1:
             inline.close("**")
-        inline_ended = end < len(self._source)
-        if inline_ended:
+        if end < len(self._source):
             inline.end_paragraph()
             inline.write("\n")
         self._at = end + 1
@@ -230,7 +221,7 @@ class _Blocks:
 
     def _paragraph(self, mark: str, start: int, body: int, end: int) -> None:
         source, inline = self._source, self._inline
-        item = _ITEM.match(source, body, end)
+        item = ITEM.match(source, body, end)
         if item and start >= self._shift:
             inline.end_paragraph()
         if not item and not mark and self._title(start, end):
@@ -242,7 +233,7 @@ class _Blocks:
             inline.atoms.append((start, text + 1))
             inline.write(source[start:text])
         inline.reopen(paragraph=not item)
-        while not mark and end + 1 < len(source) and self._continues(end + 1):
+        while not mark and end + 1 < len(source) and self._goes_on(end + 1):
             self._offer(end + 1)
             end = self._line_end(end + 1)
         inline.newline = "\n" + mark
@@ -251,37 +242,24 @@ class _Blocks:
             return
         if end < len(source):
             inline.newline = "\n"
-            if end + 1 < len(source) and not (mark and _QUOTE.match(source, end + 1)):
+            if end + 1 < len(source) and not (mark and QUOTE.match(source, end + 1)):
                 inline.end_paragraph()
             inline.write("\n")
         elif mark:
             self._lines = _quote(mark)
         self._at = end + 1
 
-    def _continues(self, at: int) -> bool:
+    def _goes_on(self, at: int) -> bool:
         """Whether the line there belongs to the paragraph above it."""
-        source, end = self._source, self._line_end(at)
-        if self._is_last(end) and _HALF_LINE.match(source, at, end):
-            return False
-        line = source[at:end]
-        if not _is_marked(line):
-            return line != ""
-        return not (
-            line.isspace()
-            or _QUOTE.match(source, at, end)
-            or _ITEM.match(source, at, end)
-            or _FENCE.match(source, at, end)
-            or (end - at < _LONGEST_RULE and _RULE.match(source, at, end))
-            or _HEADING.match(source, at, end)
-            or _HALF_DISPLAY.match(source, at, end)
-            or "|" in line
-        )
+        end = self._line_end(at)
+        half = self._is_last(end) and HALF_LINE.match(self._source, at, end)
+        return not half and is_text(self._source, at, end)
 
     def _title(self, start: int, end: int) -> bool:
         """Write a line with a rule drawn under it as the heading it is, if it does not read like a sentence."""
         source = self._source
         below = self._line_end(end + 1)
-        if end >= len(source) or not _UNDERLINE.match(source, end + 1, below) or self._is_last(below):
+        if end >= len(source) or not UNDERLINE.match(source, end + 1, below) or self._is_last(below):
             return False
         line = source[start:end].rstrip()
         if not self._gap or len(line) > _TITLE or line.endswith((".", ":", "!", "?", ",", ";", "|")):
@@ -299,6 +277,7 @@ class _Blocks:
             return
         inline.end_paragraph()
         self._offer(start)
+        self._keep, self._gap = False, True
         close, at = self._fence_lines(ticks, mark, content)
         code = source[content:at]
         if close is None and self._growing:
@@ -306,7 +285,6 @@ class _Blocks:
             if not code.strip(" \t\r\n>") and self._hold(start):
                 return
         inline.reopen(paragraph=False)
-        self._keep, self._gap = False, True
         self._at = at if close is None else close + 1
         if start < self._shift and not code.strip() and (close is not None or self._end is not End.FINAL):
             return
@@ -332,22 +310,18 @@ class _Blocks:
             inline.write("\n")
             return
         self._tail = closing
-        word = (
-            info.strip()[:_LONGEST_LINE_CARRIED].rstrip()
-            if lead.strip(" \t") or start >= self._shift
-            else info.rstrip()
-        )
-        self._lines = f"{indent}{ticks}{word}\n" + (mark if source[-1:] != "\n" else "")
+        language = info.strip()[:_LONGEST_LANGUAGE].rstrip()
+        self._lines = f"{indent}{ticks}{language}\n" + (mark if source[-1:] != "\n" else "")
 
     def _fence_lines(self, ticks: str, mark: str, at: int) -> tuple[int | None, int]:
         """Find the line that closes a fence: where it ends (None: it is open) and where the content does."""
         source, blank, fresh = self._source, False, True
-        closing = _closing(ticks[0], len(ticks))
+        closing = closing_fence(ticks)
         while at < len(source):
             end = self._line_end(at)
             body = at
             if mark:
-                quote = _QUOTE.match(source, at, end)
+                quote = QUOTE.match(source, at, end)
                 if quote is None:
                     return None, at
                 body = quote.end()
@@ -356,8 +330,8 @@ class _Blocks:
             if not source[body:end].strip():
                 blank = True
             else:
-                if not fresh and at > self._shift:
-                    self._breaks.append((at - self._shift, Rank.PARAGRAPH if blank else Rank.LINE))
+                if not fresh:
+                    self._offer(at, Rank.PARAGRAPH if blank else Rank.LINE)
                 fresh = blank = False
             at = end + 1
         return None, len(source)
@@ -398,7 +372,7 @@ class _Blocks:
         while at < len(source):
             end = self._line_end(at)
             line = source[at:end]
-            if not line.startswith(mark) or "|" not in line[len(mark) :] or (not mark and _QUOTE.match(line)):
+            if not line.startswith(mark) or "|" not in line[len(mark) :] or (not mark and QUOTE.match(line)):
                 break
             if self._is_last(end) and self._hold(at):
                 return rows, len(source)
@@ -412,7 +386,7 @@ class _Blocks:
 
     def _display(self, mark: str, start: int, body: int) -> bool:
         source, inline = self._source, self._inline
-        formula = _DISPLAY.match(source, body)
+        formula = DISPLAY.match(source, body)
         if formula is None or "\n\n" in formula[0].rstrip("\n"):
             return self._hold(start)
         inline.end_paragraph()
@@ -433,11 +407,6 @@ class _Blocks:
         inline.atoms.append((start, formula.end()))
         self._at = formula.end()
         return True
-
-
-def _is_marked(line: str) -> bool:
-    """Whether a line may be anything but a paragraph's."""
-    return line[:1] in _MARKERS or "|" in line
 
 
 def _quote(mark: str) -> str:

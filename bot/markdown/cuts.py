@@ -20,7 +20,8 @@ _FILLS: Final = (1 / 2, 1 / 4)
 def choose(text: str, carry: Carry, rendered: Rendered, limit: int) -> int:
     """Return the offset at which to cut a text whose `rendered` form is over the limit."""
     longest = _longest(text, carry, limit)
-    atoms = sorted(atom for atom in rendered.atoms if atom[1] - atom[0] <= limit // 2)
+    # What takes more than half a message is cut, if it must be, behind its first half: see Inline's `long`.
+    atoms = sorted((start, min(end, start + limit // 2 + 1)) for start, end in rendered.atoms)
     for cut in _candidates(text, rendered, atoms, longest):
         if fits(text[:cut], carry, limit):
             return cut

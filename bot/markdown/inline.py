@@ -77,6 +77,7 @@ class Inline:
         self._source = source
         self._growing = growing
         self._long = long
+        """Inline code that is still open after so many characters is taken up again after a cut."""
         self._pending = carried
         self._open: list[_Mark] = []
         self._bold = False
@@ -183,6 +184,12 @@ class Inline:
             self.write(self._source[at : self._end])
             return self._end
         self._open.pop()
+        return self._code(at, at, close)
+
+    def _code(self, at: int, content: int, close: re.Match[str]) -> int:
+        """Write inline code. However long it is, its last character stays with the mark that closes it."""
+        last = content + len(self._source[content : close.start()].rstrip()) - 1
+        self.atoms.append((max(last, at), close.end()))
         return self._atom(at, close.end())
 
     def _backticks(self, at: int) -> int:
@@ -192,7 +199,7 @@ class Inline:
             return self._literal(at, after)
         close = re.compile(rf"(?<!`){ticks}(?!`)").search(self._source, after, self._end)
         if close is not None:
-            return self._atom(at, close.end())
+            return self._code(at, after, close)
         last = self._end == len(self._source)
         if last and after == self._end and self._hold(at):
             return at

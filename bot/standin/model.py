@@ -72,10 +72,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A response byte for byte; each piece is written by itself. `cut` aborts the connection behind the last."""
+    """A response byte for byte, with `pause` seconds behind each piece. `cut` aborts the connection behind the last."""
 
     pieces: Sequence[bytes]
     content_type: str = "text/event-stream"
+    pause: float = 0.0
     cut: bool = False
 
 
@@ -179,6 +180,8 @@ class Request:
         """The address and port it came from: the same for one connection."""
         self.left = False
         """Whether the client left before the response was whole."""
+        self.sent_at: list[float] = []
+        """When each delta was sent, in the event loop's time."""
         self._over = asyncio.Event()
 
     @property
@@ -307,8 +310,7 @@ class ModelStandin:
         await response.prepare(http)
         for piece in step.pieces:
             await response.write(piece)
-            # Gives each piece a packet of its own, most of the time.
-            await asyncio.sleep(0)
+            await asyncio.sleep(step.pause)
         if step.cut:
             raise _abort(http)
         return response
@@ -343,6 +345,7 @@ class ModelStandin:
             if (pause := due - clock()) > 0:
                 await asyncio.sleep(pause)
             await send(f'{{"{field_name}":{json.dumps(delta)}}}')
+            request.sent_at.append(clock())
             sent += 1
             if reply.tokens_per_second:
                 due += (1 + reply.jitter * self._random.uniform(-1, 1)) / reply.tokens_per_second

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.standin.faults import FORBIDDEN, ConnectionReset, RateLimited, ServerError, Slow, Vanished
+from bot.standin.faults import FORBIDDEN, ConnectionReset, RateLimited, RestAction, ServerError, Slow, Vanished
 from bot.standin.model import REFUSALS, Reply
 from tests.discord_bot.conftest import World
 
@@ -111,7 +111,7 @@ async def test_a_model_server_that_is_not_there(world: World) -> None:
     ],
     ids=str,
 )
-async def test_a_discord_that_fails_for_a_moment(world: World, method: str, fault: object) -> None:
+async def test_a_discord_that_fails_for_a_moment(world: World, method: str, fault: RestAction) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     discord.faults.add(fault, method=method, channel_id=discord.general.id)
     world.model.script.append(Reply(WORDS, tokens_per_second=40))
@@ -123,7 +123,7 @@ async def test_a_discord_that_fails_for_a_moment(world: World, method: str, faul
 
 
 @pytest.mark.parametrize("fault", [FORBIDDEN, Vanished("message")], ids=str)
-async def test_a_reply_that_can_be_shown_no_more_is_on_record(world: World, fault: object) -> None:
+async def test_a_reply_that_can_be_shown_no_more_is_on_record(world: World, fault: RestAction) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     discord.faults.add(fault, method="PATCH", channel_id=discord.general.id, times=1)
     world.model.script.append(Reply(WORDS, tokens_per_second=40))

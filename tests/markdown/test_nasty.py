@@ -141,6 +141,26 @@ def test_emphasis_and_spoilers_close_and_open_at_the_cut() -> None:
     assert items[1].startswith("- ||the butler")
 
 
+def test_emphasis_that_never_ends_is_closed_where_the_paragraph_is() -> None:
+    first, second = messages("Look: **bold words " + "go on and on " * 35 + "end\n\nfin")
+    assert first.endswith("**")
+    assert second.startswith("**")
+    assert second.endswith("end**\n\nfin")
+
+
+def test_emphasis_does_not_reach_into_the_next_list() -> None:
+    first, second = messages("so **never closed " + "go on and on " * 20 + "\n" + "- item one of the list\n" * 6)
+    assert first.endswith("on**")
+    assert second.startswith("- item")
+    assert "**" not in second
+
+
+def test_a_spoiler_ends_where_discord_ends_it() -> None:
+    parts = messages("It was ||" + "the butler and friends " * 30 + "|| really")
+    assert all(part.count("||") == 2 for part in parts)
+    assert parts[-1].endswith("friends || really")
+
+
 def test_inline_code_is_cut_only_if_it_is_too_long() -> None:
     first, second = messages("word " * 50 + "`" + "code " * 20 + "x` end")
     assert first.endswith("word")

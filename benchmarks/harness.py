@@ -1,0 +1,69 @@
+"""The bot as a process of its own between the two stand-ins, and what it uses of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.standin.model import ModelStandin
+from bot.standin.server import DiscordStandin
+
+RUN = """
+import sys
+from bot.cli import main
+from bot.discord_bot.endpoint import connect_to
+with connect_to(*sys.argv[1:]):
+    sys.exit(main([]))
+"""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A process's CPU in seconds, and its memory now and at its peak in MB; zeros where the system does not tell."""
+
+    cpu: float = 0.0
+    memory: float = 0.0
+    peak: float = 0.0
+
+    @classmethod
+    def of(cls, pid: int) -> Usage:
+        proc = Path(f"/proc/{pid}")
+        if not proc.exists():
+            return cls()
+        fields = (proc / "stat").read_text().rsplit(")", 1)[1].split()
+        status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line)
+        ticks = int(fields[11]) + int(fields[12])
+        memory, peak = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+        return cls(ticks / os.sysconf("SC_CLK_TCK"), memory, peak)
+
+
+@asynccontextmanager
+async def bot(discord: DiscordStandin, model: ModelStandin) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The bot, in its own process, between the two stand-ins."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(Path.cwd()),
+                "DISCORD_TOKEN": discord.token,
+                "OPENAI_BASE_URL": model.base_url,
+                "DATABASE_PATH": str(Path(folder) / "parley.db"),
+                "LOG_LEVEL": "WARNING",
+                "REPLY_TOKENS": "100000",
+                "CONTEXT_TOKENS": "200000",
+                "MESSAGES_PER_REPLY": "100",
+                "SHUTDOWN_GRACE": "1",
+            },
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            await process.wait()
