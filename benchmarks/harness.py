@@ -44,8 +44,10 @@ class Usage:
 
 
 @asynccontextmanager
-async def bot(discord: DiscordStandin, model: ModelStandin) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The bot, in its own process, between the two stand-ins."""
+async def bot(
+    discord: DiscordStandin, model: ModelStandin, **settings: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The bot, in its own process, between the two stand-ins; settings may be given by name."""
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
@@ -55,11 +57,9 @@ async def bot(discord: DiscordStandin, model: ModelStandin) -> AsyncIterator[asy
                 "DISCORD_TOKEN": discord.token,
                 "OPENAI_BASE_URL": model.base_url,
                 "DATABASE_PATH": str(Path(folder) / "parley.db"),
-                "LOG_LEVEL": "WARNING",
-                "REPLY_TOKENS": "100000",
-                "CONTEXT_TOKENS": "200000",
-                "MESSAGES_PER_REPLY": "100",
+                "LOG_LEVEL": "ERROR",
                 "SHUTDOWN_GRACE": "1",
+                **settings,
             },
         )
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 
 from benchmarks.harness import Usage, bot
 from bot.standin.entities import Channel
@@ -68,6 +69,11 @@ async def turns() -> None:
         print(f"{(len(discord.requests) - requests) / TURNS:.1f} requests and", end=" ")
         print(f"{(after.cpu - before.cpu) / TURNS * 1000:.0f} ms of CPU a turn,", end=" ")
         print(f"{max(len(request.messages) for request in model.requests)} messages of context at the most")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median and worst, in seconds."""
+    return f"{statistics.median(values):.2f} s (worst of {len(values)}: {max(values):.2f} s)"
 
 
 async def ask(discord: DiscordStandin, channel: Channel, question: str) -> None:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.streaming [--seeds N] [SCENARIO ...]
 
-Staleness is, for each character, the time from its leaving the model's server to the end of the call that showed it.
-`bound` is what no schedule can beat that keeps within the limits: all edits known in advance, evenly spaced, every token
-used. CPU and memory are those of the bot's process alone.
+Staleness is, for each word, the time from its leaving the model's server to the end of the call that showed it.
+`bound` is what no schedule can beat that keeps within the limits: all edits known in advance, evenly spaced, every
+token used. CPU and memory are those of the bot's process alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import statistics
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.harness import Usage, bot
 from bot.standin.entities import Channel
@@ -34,7 +35,7 @@ class Scenario:
 
     name: str
     seconds: float
-    bucket: str = "leaky"
+    bucket: Literal["leaky", "fixed"] = "leaky"
     replies: int = 1
     channels: int | None = None
     """None: as many as seeds are asked for, ten at a time."""
@@ -55,6 +56,8 @@ class Scenario:
         return sum(self.rtt) / 2 + squares / (2 * self.seconds)
 
 
+SETTINGS = {"REPLY_TOKENS": "100000", "CONTEXT_TOKENS": "100000", "MESSAGES_PER_REPLY": "100"}
+KINDS: tuple[Literal["leaky", "fixed"], ...] = ("leaky", "fixed")
 SCENARIOS = [
     *(Scenario(f"{bucket}, {seconds} s", seconds, bucket) for bucket in ("leaky", "fixed") for seconds in (8, 20, 60)),
     Scenario("three at once, 20 s", 20, replies=3, channels=3),
@@ -107,7 +110,7 @@ async def measure(scenario: Scenario, seeds: int) -> None:
         keep_requests=None,
         openapi=None,
     )
-    async with discord_server as discord, model_server as model, bot(discord, model) as process:
+    async with discord_server as discord, model_server as model, bot(discord, model, **SETTINGS) as process:
         places = [discord.add_channel(f"bench-{number}") for number in range(channels)]
         await discord.ready()
         await asyncio.sleep(1)

@@ -79,7 +79,7 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
     seen = broken.content.count("word")
 
     model.default = Reply("Hello again.")
-    async with launch():
+    async with launch() as process:
         await discord.wait_for(lambda: "-# I was restarted" in broken.content)
         assert broken.content.endswith("\n-# I was restarted and couldn't finish.")
         assert broken.content.count("word") > seen - 110, "at most a second of it is lost"
@@ -90,6 +90,8 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
         assert "and this waits" in waiting.reply_to.content
         await discord.say(discord.general, discord.bo, f"{bot} still there?")
         await discord.wait_for(lambda: discord.bot_messages(discord.general)[-1].content == "Hello again.")
+        process.terminate()
+        await process.wait()
     sent = [message["content"] for message in model.requests[-1].messages]
     assert sent[2] == "Kept."
     assert sent[4].endswith("[This reply was cut off here.]")
