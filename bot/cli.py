@@ -74,7 +74,14 @@ async def _run(_: argparse.Namespace) -> int:
         _conversations(settings, store, model) as conversations,
     ):
         token = settings.discord_token.reveal()
-        await run(token, store, conversations, stop=stop, grace=settings.shutdown_grace)
+        await run(
+            token,
+            store,
+            conversations,
+            stop=stop,
+            grace=settings.shutdown_grace,
+            messages_per_reply=settings.messages_per_reply,
+        )
     return 0
 
 

@@ -14,6 +14,7 @@ side."""
 TOKENS_PER_MESSAGE = 4
 """What chat templates add to every message for its role and its borders."""
 UNFINISHED = "[This reply was cut off here.]"
+GO_ON = "[Go on exactly where you stopped. Repeat nothing, and say nothing about having stopped.]"
 
 _SPEAKERS = (
     "Several people talk here. The first line of each of their messages, in square brackets, is written by the "
@@ -42,16 +43,20 @@ def tokens(text: str, bytes_per_token: float) -> int:
 class Context:
     """The messages of one request, collected from the newest turn to the oldest.
 
-    The system prompt and the prompt to be answered are always part of it, whatever the budget.
+    The system prompt and the prompt to be answered are always part of it, whatever the budget; so is what has been said
+    in answer to it already (`begun`), if the model is to go on from there.
     """
 
-    def __init__(self, system_prompt: str, turn: Turn, *, today: date, budget: int, learned: Learned) -> None:
+    def __init__(
+        self, system_prompt: str, turn: Turn, *, begun: str = "", today: date, budget: int, learned: Learned
+    ) -> None:
         self._bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
         system = [system_prompt, f"Today is {today:%A}, {today.day} {today:%B %Y}."]
         if turn.author_name is not None:
             system.append(_SPEAKERS)
         self._system = Message("system", "\n\n".join(system))
-        self._newest_first = [_prompt(turn)]
+        going_on = [Message("user", GO_ON), Message("assistant", begun)] if begun else []
+        self._newest_first = [*going_on, _prompt(turn)]
         self._budget = budget
         self.tokens = sum(tokens(m.content, self._bytes_per_token) for m in (self._system, *self._newest_first))
         """The estimated size of all of it."""

@@ -43,12 +43,17 @@ PAGE = 32
 
 
 class Running:
-    """One attempt under way, from its commit until a person can see its end."""
+    """One attempt under way, from its commit until a person can see its end.
 
-    def __init__(self, prompt: Prompt, attempt: Attempt) -> None:
+    `begun` is the text that it goes on from; `kept`, what an earlier one said, which stays if this one says nothing.
+    """
+
+    def __init__(self, prompt: Prompt, attempt: Attempt, *, begun: str = "", kept: str = "") -> None:
         self.prompt = prompt
         self.attempt = attempt
-        self.text = ""
+        self.begun = begun
+        self.kept = kept
+        self.text = begun
         """What has come of the reply so far."""
         self.cause: Cause | None = None
         self.by: str | None = None
@@ -92,7 +97,8 @@ class Running:
     def ended(self) -> Outcome:
         """The outcome of the cause that came."""
         state = State.INTERRUPTED if self.cause is Cause.SHUTDOWN else State.STOPPED
-        return Outcome(state, self.text, cause=self.cause, by=self.by)
+        deleted = self.cause in (Cause.PROMPT_DELETED, Cause.REPLY_DELETED)
+        return Outcome(state, "" if deleted else self.text or self.kept, cause=self.cause, by=self.by)
 
 
 class Conversations:
@@ -159,13 +165,33 @@ class Conversations:
             attempt = await self._store.begin(prompt)
             if attempt is None:
                 return None
-            with self._register(Running(prompt, attempt)) as running:
-                sink = open_sink(running)
-                if before is not None:
-                    await running.wait_for(before)
-                outcome = await self._attempt(running, sink)
-                await sink.finish(outcome)
-                return outcome
+            return await self._live(Running(prompt, attempt), before, open_sink)
+
+    async def again(
+        self, turn: Turn, open_sink: Callable[[Running], ReplySink], *, go_on: bool = False
+    ) -> Outcome | None:
+        """Another attempt at an ended turn, from the beginning or from where its reply stopped.
+
+        None: somebody was faster, and nothing happens. Raises StoreError, with nothing changed.
+        """
+        prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name)
+        with self._queue(prompt) as (before, _):
+            attempt = await self._store.reopen(turn.id, turn.state)
+            if attempt is None:
+                return None
+            text = {"begun": turn.reply} if go_on else {"kept": turn.reply}
+            return await self._live(Running(prompt, attempt, **text), before, open_sink)
+
+    async def _live(
+        self, running: Running, before: asyncio.Event | None, open_sink: Callable[[Running], ReplySink]
+    ) -> Outcome:
+        with self._register(running):
+            sink = open_sink(running)
+            if before is not None:
+                await running.wait_for(before)
+            outcome = await self._attempt(running, sink)
+            await sink.finish(outcome)
+            return outcome
 
     async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
@@ -207,6 +233,8 @@ class Conversations:
         except Exception:
             log.exception("turn %d: a defect ended it", running.attempt.turn_id)
             outcome = Outcome(State.FAILED, running.text, Problem.INTERNAL)
+        if not outcome.text and outcome.state is State.FAILED:
+            outcome = replace(outcome, text=running.kept)
         try:
             if not await self._store.close(running.attempt, outcome):
                 outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.RESET)
@@ -243,7 +271,7 @@ class Conversations:
         learned = await self._store.learned(self._model_key)
         budget = min(self._context_tokens, learned.context_tokens or self._context_tokens)
         halvings = 0
-        fitting = await self._context(turn, budget, learned)
+        fitting = await self._context(turn, running, budget, learned)
         while True:
             messages = fitting.messages()
             outcome = await running.read(asyncio.create_task(self._read(running, sink, messages)))
@@ -251,7 +279,7 @@ class Conversations:
                 break
             budget = min(budget, fitting.tokens) // 2
             halvings += 1
-            fitting = await self._context(turn, budget, learned)
+            fitting = await self._context(turn, running, budget, learned)
             if len(fitting.messages()) == len(messages):
                 return outcome
         now = learned if outcome.usage is None else context.learn(learned, messages, outcome.usage)
@@ -261,10 +289,12 @@ class Conversations:
             await self._store.learn(self._model_key, now)
         return outcome
 
-    async def _context(self, turn: Turn, budget: int, learned: Learned) -> context.Context:
+    async def _context(self, turn: Turn, running: Running, budget: int, learned: Learned) -> context.Context:
         # What a neighbour's reply has got to is part of the context, so the store has to know it.
         await self._save(turn.conversation)
-        fitting = context.Context(self._system_prompt, turn, today=self._today(), budget=budget, learned=learned)
+        fitting = context.Context(
+            self._system_prompt, turn, begun=running.begun, today=self._today(), budget=budget, learned=learned
+        )
         before: int | None = None
         while page := await self._store.earlier(turn.id, before, PAGE):
             if not all(map(fitting.add, page)):

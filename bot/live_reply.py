@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Protocol
 
+from bot import phrases
 from bot.markdown import Document
 from bot.scheduler import Scheduler, Urgency
-from bot.turns import Cause, Outcome
+from bot.turns import Cause, Outcome, Problem, State
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ MESSAGE_LIMIT = 2000
 """Characters in one Discord message, counted in code points."""
 NOTE_LIMIT = 200
 """Characters kept free in every message, so that a note about the end always fits under the text."""
+STOP_AFTER = 4.0
+"""Seconds of streaming after which a reply is long enough for a button that stops it."""
 PATIENCE = 120.0
 """Seconds for which a failing platform is tried before a reply is given up as not showable."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
@@ -35,28 +39,56 @@ class Unavailable(Exception):
     """The platform failed just now; the same call may work later."""
 
 
+class Button(StrEnum):
+    """What a person can press under a reply."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+    RETRY = "retry"
+
+
+_AFTER: dict[Problem | None, Button] = {
+    Problem.LENGTH: Button.CONTINUE,
+    Problem.UNREACHABLE: Button.RETRY,
+    Problem.BUSY: Button.RETRY,
+    Problem.EMPTY: Button.RETRY,
+    Problem.INTERNAL: Button.RETRY,
+}
+
+
+def button_after(outcome: Outcome) -> Button | None:
+    """What can be done about an end; None: nothing has to."""
+    return Button.RETRY if outcome.state is State.INTERRUPTED else _AFTER.get(outcome.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A message as it should be. `start` is where in the reply's source its text begins; `file`, a text to attach."""
+
+    start: int
+    content: str
+    button: Button | None = None
+    file: str | None = None
+
+
 class Messages(Protocol):
     """The messages of one reply on the platform. Errors are Gone and Unavailable."""
 
-    async def post(self, part: int, start: int, content: str) -> int:
-        """Make a new message; `start` is where in the reply's source its text begins. Returns its id.
-
-        Trying again after Unavailable must not show it twice.
-        """
+    async def post(self, part: int, wanted: Wanted) -> int:
+        """Make a new message and return its id. Trying again after Unavailable must not show it twice."""
         ...
 
-    async def edit(self, message_id: int, content: str) -> None: ...
+    async def edit(self, part: int, message_id: int, wanted: Wanted) -> None: ...
 
     async def delete(self, message_id: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A message as people see it. `content` is None where it is not known: after a restart."""
+    """A message as people see it. `wanted` is None where that is not known: after a restart."""
 
     message_id: int
-    start: int
-    content: str | None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +96,50 @@ class Post:
     """A further message is wanted."""
 
     part: int
-    start: int
-    content: str
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A message should read otherwise."""
+    """A message should be otherwise."""
 
     part: int
-    content: str
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The last message is not wanted any more."""
+    """A message is not wanted any more."""
+
+    message_id: int
 
 
 Action = Post | Edit | Delete
 _METHODS: dict[type[Action], str] = {Post: "POST", Edit: "PATCH", Delete: "DELETE"}
 
 
-def next_action(wanted: Sequence[tuple[int, str]], shown: Sequence[Shown]) -> Action | None:
-    """The next step from what is shown towards what is wanted (start and content of each part): earlier parts first."""
-    for part, (start, content) in enumerate(wanted):
+def next_action(wanted: Sequence[Wanted], shown: Sequence[Shown], *, ended: bool = True) -> Action | None:
+    """The next step from what is shown towards what is wanted: earlier parts first.
+
+    Until the end a button that could join the last message waits for an edit that goes out anyway.
+    """
+    for part, want in enumerate(wanted):
         if part >= len(shown):
-            return Post(part, start, content)
-        if shown[part].content != content:
-            return Edit(part, content)
-    return Delete() if len(shown) > len(wanted) else None
+            return Post(part, want)
+        have = shown[part].wanted
+        if have is None or (have.content, have.file) != (want.content, want.file):
+            return Edit(part, want)
+        if have.button is not want.button and (ended or part < len(wanted) - 1):
+            return Edit(part, want)
+    return Delete(shown[-1].message_id) if len(shown) > len(wanted) else None
 
 
 class LiveReply:
     """One reply's appearance in one channel; a `bot.scheduler.Caller`.
 
-    `note` gives the small print for an outcome. `shown` is what an earlier process has posted already.
+    `note` gives the small print for an outcome. `shown` is what an earlier process or attempt has posted, `cuts` where
+    in the source text its parts began, the first one left out. The first `skip` characters of the text stand elsewhere
+    already. `discard` are messages that go once there is a new one. Over `most` messages the whole reply is a file.
     """
 
     def __init__(
@@ -109,32 +150,46 @@ class LiveReply:
         *,
         note: Callable[[Outcome], str | None],
         shown: Sequence[Shown] = (),
+        cuts: Sequence[int] = (),
+        skip: int = 0,
+        discard: Sequence[int] = (),
+        most: int | None = None,
     ) -> None:
         self._channel_id = channel_id
         self._messages = messages
         self._scheduler = scheduler
         self._note = note
         self._shown = list(shown)
-        self._document = Document(MESSAGE_LIMIT - NOTE_LIMIT, cuts=[each.start for each in shown[1:]])
+        self._document = Document(MESSAGE_LIMIT - NOTE_LIMIT, cuts=cuts)
+        self._skip = skip
+        self._discard = list(discard)
+        self._most = most
         self._text = ""
         self._outcome: Outcome | None = None
         self._stale = False
         self._rendered: str | None = None
         self._rendered_end: Outcome | None = None
-        self._wanted: list[tuple[int, str]] = []
+        self._wanted: list[Wanted] = []
         self._action: Action | None = None
         self._method = "PATCH" if shown else "POST"
         self._failing_since: float | None = None
         self._wait = _FIRST_WAIT
         self._time = asyncio.get_running_loop().time
+        self._streaming_since: float | None = None
         self._done = asyncio.Event()
         self.visible = asyncio.Event()
-        """Set once there is a message, or there will be none."""
+        """Set once there is something of this attempt to see, or there will be nothing."""
         self.waiting_since = self._time()
         self.not_before = float("-inf")
-        if shown:
-            self.visible.set()
         scheduler.add(channel_id, self)
+
+    def shows(self, message_id: int) -> bool:
+        """Whether this is one of its messages."""
+        return any(shown.message_id == message_id for shown in self._shown)
+
+    def vanish(self) -> None:
+        """Its messages were deleted by somebody: nothing is to be shown any more."""
+        self._end()
 
     def update(self, text: str) -> None:
         """Take the whole text so far."""
@@ -164,7 +219,7 @@ class LiveReply:
     def prepare(self) -> str | None:
         """Render the latest text and settle the next step."""
         self._render()
-        self._action = next_action(self._wanted, self._shown)
+        self._action = self._next()
         if self._action is None:
             self._settle()
             return None
@@ -174,18 +229,7 @@ class LiveReply:
     async def call(self) -> None:
         """Take the step that was prepared."""
         try:
-            match self._action:
-                case Post(part, start, content):
-                    message_id = await self._messages.post(part, start, content)
-                    self._shown.append(Shown(message_id, start, content))
-                    self.visible.set()
-                case Edit(part, content):
-                    shown = self._shown[part]
-                    await self._messages.edit(shown.message_id, content)
-                    self._shown[part] = Shown(shown.message_id, shown.start, content)
-                case Delete():
-                    await self._messages.delete(self._shown[-1].message_id)
-                    self._shown.pop()
+            await self._take(self._action)
         except Gone as error:
             log.info("a reply in channel %d can no longer be shown: %s", self._channel_id, error)
             self._end()
@@ -199,7 +243,7 @@ class LiveReply:
             return
         self._failing_since, self._wait = None, _FIRST_WAIT
         self.waiting_since = self._time()
-        following = next_action(self._wanted, self._shown)
+        following = self._next()
         if following is not None:
             self._method = _METHODS[type(following)]
         elif self._rendered is self._text and self._rendered_end is self._outcome:
@@ -207,18 +251,56 @@ class LiveReply:
         else:
             self._method = "PATCH"
 
+    async def _take(self, action: Action | None) -> None:
+        match action:
+            case Post(part, wanted):
+                message_id = await self._messages.post(part, wanted)
+                self._shown.append(Shown(message_id, wanted))
+            case Edit(part, wanted):
+                message_id = self._shown[part].message_id
+                await self._messages.edit(part, message_id, wanted)
+                self._shown[part] = Shown(message_id, wanted)
+            case Delete(message_id):
+                # Off the list first: the platform's word that it is gone must not look like somebody else's doing.
+                self._shown = [shown for shown in self._shown if shown.message_id != message_id]
+                self._discard = [discarded for discarded in self._discard if discarded != message_id]
+                await self._messages.delete(message_id)
+        if self._streaming_since is None:
+            self._streaming_since = self._time()
+            self.visible.set()
+
+    def _next(self) -> Action | None:
+        action = next_action(self._wanted, self._shown, ended=self._outcome is not None)
+        if action is None and self._discard and (self._wanted or self._outcome is not None):
+            return Delete(self._discard[-1])
+        return action
+
     def _render(self) -> None:
         self._rendered, self._rendered_end = self._text, self._outcome
         outcome = self._outcome
         if outcome is not None and outcome.cause is Cause.PROMPT_DELETED:
             self._wanted = []
             return
-        self._document.update(self._text, final=outcome is not None)
-        self._wanted = [(part.start, part.content) for part in self._document.parts]
-        note = None if outcome is None else self._note(outcome)
-        if note is not None:
-            start, content = self._wanted.pop() if self._wanted else (0, "")
-            self._wanted.append((start, f"{content}\n{note}".lstrip("\n")))
+        self._document.update(self._text[self._skip :], final=outcome is not None)
+        parts = self._document.parts
+        wanted = [Wanted(self._skip + part.start, part.content) for part in parts[: self._most]]
+        cut_off = len(parts) > len(wanted)
+        if outcome is None:
+            if wanted and self._streaming_since is not None and self._time() - self._streaming_since >= STOP_AFTER:
+                wanted[-1] = replace(wanted[-1], button=Button.STOP)
+            notes = [phrases.REST_AS_FILE] if cut_off else []
+        else:
+            if cut_off:
+                wanted[-1] = replace(wanted[-1], file=self._text)
+            note = self._note(outcome)
+            notes = [*([phrases.AS_FILE] if cut_off else []), *([note] if note else [])]
+            if notes and not wanted:
+                wanted.append(Wanted(self._skip, ""))
+            if wanted:
+                wanted[-1] = replace(wanted[-1], button=button_after(outcome))
+        if notes:
+            wanted[-1] = replace(wanted[-1], content="\n".join([wanted[-1].content, *notes]).lstrip("\n"))
+        self._wanted = wanted
 
     def _settle(self) -> None:
         """What is shown is what is wanted, for now or, after an end, for good."""

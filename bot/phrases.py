@@ -61,6 +61,22 @@ def _sentence(outcome: Outcome) -> str | None:
     return None if outcome.problem is None else _PROBLEMS[outcome.problem]
 
 
+REST_AS_FILE = "-# The rest is coming as a file."
+AS_FILE = "-# The whole reply is in the file."
+NOTHING_TO_STOP = "None of my replies to you is under way here."
+NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
+
+
+def stopped(count: int) -> str:
+    """The answer to whoever stopped replies."""
+    return "Stopped." if count == 1 else f"Stopped {count} replies."
+
+
+def not_theirs(name: str) -> str:
+    """The answer to a press on a button of somebody else's."""
+    return f"Only {name} and moderators can do that."
+
+
 def was_reset(name: str, exchanges: int) -> str:
     """The public word on a reset."""
     count = "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"

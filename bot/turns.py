@@ -239,6 +239,10 @@ class Store(Protocol):
         """Commit an ending. False: forgotten or superseded, and nothing was written."""
         ...
 
+    async def reopen(self, turn_id: int, expected: State) -> Attempt | None:
+        """Begin another attempt at an ended turn. None: its state is another by now."""
+        ...
+
     async def forget(self, conversation: str) -> Forgotten:
         """Delete a conversation's turns for good."""
         ...

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
 
-from bot.live_reply import Delete, Edit, Gone, LiveReply, Post, Shown, Unavailable, next_action
+from bot import phrases
+from bot.live_reply import (
+    Button,
+    Delete,
+    Edit,
+    Gone,
+    LiveReply,
+    Post,
+    Shown,
+    Unavailable,
+    Wanted,
+    next_action,
+)
 from bot.scheduler import Scheduler
 from bot.turns import Cause, Outcome, Problem, State
 from tests.test_pacing import Bucket
@@ -21,6 +33,9 @@ class Platform:
 
     def __init__(self, scheduler: Scheduler, rtt: float = 0.08) -> None:
         self.messages: dict[int, str] = {}
+        self.buttons: dict[int, Button | None] = {}
+        self.files: dict[int, str | None] = {}
+        self._ids = count()
         self.shown: list[tuple[float, int, str]] = []
         self.failures: list[Exception] = []
         self.overlapping = 0
@@ -33,22 +48,25 @@ class Platform:
     def refused(self) -> int:
         return sum(bucket.refused for bucket in self.buckets.values())
 
-    async def post(self, part: int, start: int, content: str) -> int:
+    async def post(self, part: int, wanted: Wanted) -> int:
         await self._call("POST")
-        self._show(len(self.messages), content)
-        return len(self.messages) - 1
+        message_id = next(self._ids)
+        self._show(message_id, wanted)
+        return message_id
 
-    async def edit(self, message_id: int, content: str) -> None:
+    async def edit(self, part: int, message_id: int, wanted: Wanted) -> None:
         await self._call("PATCH")
-        self._show(message_id, content)
+        self._show(message_id, wanted)
 
     async def delete(self, message_id: int) -> None:
         await self._call("DELETE")
         del self.messages[message_id]
 
-    def _show(self, message_id: int, content: str) -> None:
-        self.messages[message_id] = content
-        self.shown.append((asyncio.get_running_loop().time(), message_id, content))
+    def _show(self, message_id: int, wanted: Wanted) -> None:
+        self.messages[message_id] = wanted.content
+        self.buttons[message_id] = wanted.button
+        self.files[message_id] = wanted.file
+        self.shown.append((asyncio.get_running_loop().time(), message_id, wanted.content))
 
     async def _call(self, method: str) -> None:
         self._in_flight += 1
@@ -78,11 +96,11 @@ def scene(play: Callable[[Scheduler, Platform], Coroutine[Any, Any, None]]) -> P
     return run(main())
 
 
-def live(scheduler: Scheduler, platform: Platform, shown: tuple[Shown, ...] = ()) -> LiveReply:
+def live(scheduler: Scheduler, platform: Platform, **options: Any) -> LiveReply:
     def note(outcome: Outcome) -> str | None:
         return f"-# {outcome.problem}" if outcome.problem else None
 
-    return LiveReply(1, platform, scheduler, note=note, shown=shown)
+    return LiveReply(1, platform, scheduler, note=note, **options)
 
 
 async def stream(reply: LiveReply, seconds: float, per_second: int = 60, name: str = "w") -> str:
@@ -197,7 +215,7 @@ def test_a_note_stands_under_the_text_in_the_same_message() -> None:
 def test_after_a_restart_what_is_shown_already_is_edited_not_posted_again() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         platform.messages = {0: "half a"}
-        reply = live(scheduler, platform, (Shown(0, 0, None),))
+        reply = live(scheduler, platform, shown=[Shown(0)])
         await reply.finish(Outcome(State.INTERRUPTED, "half a reply", Problem.UNREACHABLE))
 
     assert scene(play).messages == {0: "half a reply\n-# unreachable"}
@@ -248,10 +266,100 @@ class _Channel:
         self._scheduler.observe(self._number, method, status, headers)
 
 
+def test_the_stop_button_joins_a_long_reply_on_an_edit_and_goes_with_its_end() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        streaming = asyncio.create_task(stream(reply, 20, 40))
+        await asyncio.sleep(3)
+        assert platform.buttons == {0: None}
+        await asyncio.sleep(3)
+        assert platform.buttons == {0: Button.STOP}
+        await asyncio.sleep(10)
+        newest = len(platform.messages) - 1
+        assert newest > 0
+        assert platform.buttons == {number: Button.STOP if number == newest else None for number in platform.messages}
+        await streaming
+
+    platform = scene(play)
+    assert set(platform.buttons.values()) == {None}
+    for (_, _, before), (_, _, after) in pairwise(platform.shown):
+        assert before != after, "no edit for the button alone"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "button"),
+    [
+        (Outcome(State.COMPLETE, "x"), None),
+        (Outcome(State.COMPLETE, "x", Problem.LENGTH), Button.CONTINUE),
+        (Outcome(State.FAILED, "x", Problem.UNREACHABLE), Button.RETRY),
+        (Outcome(State.FAILED, "", Problem.EMPTY), Button.RETRY),
+        (Outcome(State.FAILED, "", Problem.SETUP), None),
+        (Outcome(State.INTERRUPTED, "x", cause=Cause.SHUTDOWN), Button.RETRY),
+        (Outcome(State.STOPPED, "x", cause=Cause.PERSON), None),
+    ],
+)
+def test_an_end_offers_what_can_be_done_about_it(outcome: Outcome, button: Button | None) -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = LiveReply(1, platform, scheduler, note=phrases.note)
+        reply.update("x")
+        await reply.finish(outcome)
+
+    assert list(scene(play).buttons.values()) == [button]
+
+
+def test_a_reply_that_would_flood_a_channel_comes_as_a_file() -> None:
+    whole: list[str] = []
+
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        whole.append(await stream(live(scheduler, platform, most=2), 20))
+
+    platform = scene(play)
+    assert len(platform.messages) == 2
+    assert platform.files == {0: None, 1: whole[0]}
+    assert platform.messages[1].endswith("\n-# The whole reply is in the file.")
+    assert any(content.endswith("-# The rest is coming as a file.") for _, _, content in platform.shown)
+
+
+def test_a_reply_goes_on_below_what_stands_already() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform, skip=len("The beginning, "))
+        reply.update("The beginning, the mid")
+        await reply.finish(Outcome(State.COMPLETE, "The beginning, the middle."))
+
+    assert scene(play).messages == {0: "the middle."}
+
+
+def test_a_new_try_below_takes_the_old_messages_away_once_it_is_there() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.messages = {98: "old one", 99: "old two"}
+        reply = live(scheduler, platform, discard=[98, 99])
+        reply.update("  ")
+        await asyncio.sleep(5)
+        assert platform.messages == {98: "old one", 99: "old two"}
+        reply.update("new")
+        await reply.finish(Outcome(State.COMPLETE, "new"))
+
+    assert scene(play).messages == {0: "new"}
+
+
+def test_deleted_by_somebody_it_is_shown_no_more() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        reply.update("begun")
+        await asyncio.sleep(1)
+        assert reply.shows(0)
+        platform.messages.clear()
+        reply.vanish()
+        await stream(reply, 2)
+
+    assert scene(play).messages == {}
+
+
 def test_the_next_action_is_one_step_towards_what_is_wanted() -> None:
-    a, b = Shown(1, 0, "a"), Shown(2, 5, "b")
-    assert next_action([(0, "a")], []) == Post(0, 0, "a")
-    assert next_action([(0, "a"), (5, "b")], [a]) == Post(1, 5, "b")
-    assert next_action([(0, "A"), (5, "b")], [a]) == Edit(0, "A"), "what comes first is put right first"
-    assert next_action([(0, "a")], [a, b]) == Delete()
-    assert next_action([(0, "a"), (5, "b")], [a, b]) is None
+    a, b, other = Wanted(0, "a"), Wanted(5, "b"), Wanted(0, "A")
+    assert next_action([a], []) == Post(0, a)
+    assert next_action([a, b], [Shown(1, a)]) == Post(1, b)
+    assert next_action([other, b], [Shown(1, a)]) == Edit(0, other), "what comes first is put right first"
+    assert next_action([a], [Shown(1)]) == Edit(0, a), "what is not known is put right"
+    assert next_action([a], [Shown(1, a), Shown(2, b)]) == Delete(2)
+    assert next_action([a, b], [Shown(1, a), Shown(2, b)]) is None

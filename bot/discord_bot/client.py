@@ -13,16 +13,16 @@ import aiohttp
 import discord
 
 from bot import phrases
-from bot.conversation import Conversations, Running
-from bot.discord_bot import commands, prompts
-from bot.discord_bot.messages import ReplyMessages, platform_errors
+from bot.conversation import Conversations
+from bot.discord_bot import buttons, commands, prompts
+from bot.discord_bot.messages import platform_errors
 from bot.discord_bot.prompts import Address
-from bot.discord_bot.reply import DiscordReply
+from bot.discord_bot.replies import Replies
 from bot.errors import StoreError
-from bot.live_reply import Gone, LiveReply, Shown, Unavailable
+from bot.live_reply import Gone, Unavailable
 from bot.scheduler import Scheduler, scheduled
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Outcome, State, Turn
+from bot.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,11 @@ _EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
 
 
 class ParleyClient(discord.Client):
-    """One bot on Discord. `interrupted` are the turns that an earlier process left unfinished: people are told."""
+    """One bot on Discord.
+
+    `interrupted` are the turns that an earlier process left unfinished: people are told. In a server's channels a reply
+    over `messages_per_reply` messages comes as a file.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,8 @@ class ParleyClient(discord.Client):
         store: SQLiteStore,
         scheduler: Scheduler,
         interrupted: Sequence[Turn] = (),
+        *,
+        messages_per_reply: int | None = None,
     ) -> None:
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._count_request)
@@ -59,18 +65,19 @@ class ParleyClient(discord.Client):
             chunk_guilds_at_startup=False,
         )
         self._conversations = conversations
-        self._store = store
         self._scheduler = scheduler
         self._interrupted = interrupted
         self._accepting = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._told_unreadable: dict[int, float] = {}
-        self.tree = commands.tree(self, conversations)
+        self._replies = Replies(self, conversations, store, scheduler, self.spawn, messages_per_reply)
+        self.tree = commands.tree(self, conversations, self._replies)
+        buttons.listen(self, self._replies.pressed)
 
     async def setup_hook(self) -> None:
         """Tell what a restart broke off and register the commands: neither has to wait for the gateway."""
         for turn in self._interrupted:
-            self.spawn(self._show_interrupted(turn))
+            self.spawn(self._replies.interrupted(turn))
         await commands.sync(self.tree)
 
     async def on_message(self, message: discord.Message) -> None:
@@ -84,6 +91,14 @@ class ParleyClient(discord.Client):
                 self.spawn(self._tell_unreadable(message, self.user))
             case Address.NO:
                 pass
+
+    async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        """A prompt or a part of a reply may be gone."""
+        self._replies.deleted(event.channel_id, {event.message_id})
+
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        """The same for many at once."""
+        self._replies.deleted(event.channel_id, event.message_ids)
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end what runs within `grace` seconds, and wait until that is seen."""
@@ -109,50 +124,12 @@ class ParleyClient(discord.Client):
             name = me.display_name if message.guild is None else message.guild.me.display_name
             await self._tell(message, phrases.QUOTE_WITHHELD if reading.quote_withheld else phrases.hint(name))
             return
-        notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
-        channel = self._channel(message.channel.id, reading.prompt.guild_id)
-
-        def open_sink(running: Running) -> DiscordReply:
-            live = self._live_reply(channel, message.id, running.attempt, notices)
-            return DiscordReply(live, channel.get_partial_message(message.id), me, self._scheduler, self.spawn)
-
         try:
-            if message.guild is None and await self._store.count(reading.prompt.conversation) == 0:
-                notices.append(phrases.FIRST_IN_DM)
-            await self._conversations.answer(reading.prompt, open_sink)
+            notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
+            await self._replies.answer(message.channel, reading.prompt, notices)
         except StoreError as error:
             log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
             await self._tell(message, phrases.CANNOT_SAVE)
-
-    async def _show_interrupted(self, turn: Turn) -> None:
-        channel_id = int(turn.conversation.removeprefix("discord:"))
-        sent = await self._store.sent(turn.id)
-        live = self._live_reply(
-            self._channel(channel_id, None),
-            turn.position,
-            Attempt(turn.id, turn.attempt),
-            [],
-            [Shown(each.message_id, each.start, None) for each in sent if each.message_id is not None],
-        )
-        await live.finish(Outcome(State.INTERRUPTED, turn.reply))
-
-    def _live_reply(
-        self,
-        channel: discord.PartialMessageable,
-        prompt_id: int,
-        attempt: Attempt,
-        notices: Sequence[str],
-        shown: Sequence[Shown] = (),
-    ) -> LiveReply:
-        def note(outcome: Outcome) -> str | None:
-            lines = [*notices, phrases.note(outcome)] if outcome.text else [phrases.note(outcome)]
-            return "\n".join(filter(None, lines)) or None
-
-        messages = ReplyMessages(channel, prompt_id, attempt, self._store)
-        return LiveReply(channel.id, messages, self._scheduler, note=note, shown=shown)
-
-    def _channel(self, channel_id: int, guild_id: int | None) -> discord.PartialMessageable:
-        return self.get_partial_messageable(channel_id, guild_id=guild_id)
 
     async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
         now = time.monotonic()

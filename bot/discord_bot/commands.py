@@ -12,6 +12,7 @@ from discord import app_commands
 from bot import phrases
 from bot.conversation import Conversations
 from bot.discord_bot.prompts import conversation_key
+from bot.discord_bot.replies import Replies
 from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,9 @@ ANSWER_WITHIN = 1.5
 """Seconds until an answer is put off; Discord allows 3, the way there and back included."""
 
 
-def tree(client: discord.Client, conversations: Conversations) -> app_commands.CommandTree[discord.Client]:
+def tree(
+    client: discord.Client, conversations: Conversations, replies: Replies
+) -> app_commands.CommandTree[discord.Client]:
     """All commands of the bot."""
     commands = app_commands.CommandTree(
         client,
@@ -43,6 +46,12 @@ def tree(client: discord.Client, conversations: Conversations) -> app_commands.C
             await _answer(interaction, phrases.NOT_RESET)
         else:
             await _answer(interaction, phrases.was_reset(discord.utils.escape_markdown(name), forgotten.exchanges))
+
+    @commands.command(description="Stop my replies to you here; moderators stop all of them.")
+    async def stop(interaction: discord.Interaction) -> None:
+        count = replies.stop(interaction)
+        sentence = phrases.stopped(count) if count else phrases.NOTHING_TO_STOP
+        await interaction.response.send_message(sentence, ephemeral=True)
 
     return commands
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import aiohttp
 import discord
 
+from bot.discord_bot import buttons
 from bot.errors import StoreError
-from bot.live_reply import Gone, Unavailable
+from bot.live_reply import Gone, Unavailable, Wanted
 from bot.store import SQLiteStore
 from bot.turns import Attempt
 
 log = logging.getLogger(__name__)
 
+PINGS_AFTER = 15.0
+"""Seconds after which a person has turned to something else and wants to be told of the answer."""
 _NO_HISTORY = 160002
 """Discord's code for a reply without the right to read the channel's history."""
 
@@ -23,31 +29,45 @@ _NO_HISTORY = 160002
 class ReplyMessages:
     """The messages of one attempt; a `bot.live_reply.Messages`.
 
-    The first one replies to the prompt where that is possible; further ones are silent. Each is on record before it is
-    posted, with the nonce by which Discord drops a second copy.
+    The first one replies to the prompt where that is possible, and pings the asker only after a long wait; further ones
+    are silent. Each is on record before it is posted, with the nonce by which Discord drops a second copy. `first_part`
+    is how many parts of the reply other messages show already.
     """
 
     def __init__(
-        self, channel: discord.PartialMessageable, prompt_id: int, attempt: Attempt, store: SQLiteStore
+        self,
+        channel: discord.PartialMessageable,
+        prompt_id: int,
+        attempt: Attempt,
+        store: SQLiteStore,
+        first_part: int = 0,
     ) -> None:
         self._channel = channel
         self._prompt_id = prompt_id
         self._attempt = attempt
         self._store = store
+        self._first_part = first_part
+        self._asked_at = time.monotonic()
 
-    async def post(self, part: int, start: int, content: str) -> int:
+    async def post(self, part: int, wanted: Wanted) -> int:
         """Post a part; see `bot.live_reply.Messages`."""
-        nonce = _nonce(self._prompt_id, self._attempt.number, part)
-        await self._record(self._store.posting(self._attempt, part, start, nonce))
+        number = self._first_part + part
+        nonce = _nonce(self._prompt_id, self._attempt.number, number)
+        await self._record(self._store.posting(self._attempt, number, wanted.start, nonce))
         with platform_errors():
-            message = await self._send(part, content, nonce)
-        await self._record(self._store.posted(self._attempt, part, message.id))
+            message = await self._send(part, wanted, nonce)
+        await self._record(self._store.posted(self._attempt, number, message.id))
         return message.id
 
-    async def edit(self, message_id: int, content: str) -> None:
+    async def edit(self, part: int, message_id: int, wanted: Wanted) -> None:
         """Edit by id: editing a message object of discord.py 2.7 would bring link previews back."""
+        message = self._channel.get_partial_message(message_id)
+        view = buttons.view(wanted.button)
         with platform_errors():
-            await self._channel.get_partial_message(message_id).edit(content=content)
+            if wanted.file is None:
+                await message.edit(content=wanted.content, view=view)
+            else:
+                await message.edit(content=wanted.content, view=view, attachments=[_file(wanted.file)])
 
     async def delete(self, message_id: int) -> None:
         """Delete a message; that it is gone already is as good."""
@@ -57,23 +77,28 @@ class ReplyMessages:
             except discord.NotFound:
                 log.debug("message %d was gone already", message_id)
 
-    async def _send(self, part: int, content: str, nonce: str) -> discord.Message:
+    async def _send(self, part: int, wanted: Wanted, nonce: str) -> discord.Message:
+        # discord.py tells an option that is left out from one that is None.
+        options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
+        if (view := buttons.view(wanted.button)) is not None:
+            options["view"] = view
+        if wanted.file is not None:
+            options["file"] = _file(wanted.file)
         if part > 0:
-            return await self._channel.send(content, nonce=nonce, silent=True, suppress_embeds=True)
+            return await self._channel.send(wanted.content, silent=True, **options)
         try:
             return await self._channel.send(
-                content,
-                nonce=nonce,
-                suppress_embeds=True,
-                mention_author=False,
+                wanted.content,
+                mention_author=time.monotonic() - self._asked_at > PINGS_AFTER,
                 reference=discord.MessageReference(
                     message_id=self._prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
                 ),
+                **options,
             )
         except discord.HTTPException as error:
             if error.code != _NO_HISTORY:
                 raise
-            return await self._channel.send(content, nonce=nonce, suppress_embeds=True)
+            return await self._channel.send(wanted.content, **options)
 
     async def _record(self, writing: Awaitable[object]) -> None:
         """People come first: a reply is shown even when the database cannot take note of its message."""
@@ -94,6 +119,10 @@ def platform_errors() -> Iterator[None]:
         if error.status == 429:
             raise Unavailable(str(error)) from error
         raise Gone(str(error)) from error
+
+
+def _file(text: str) -> discord.File:
+    return discord.File(io.BytesIO(text.encode(errors="replace")), filename="reply.md")
 
 
 def _nonce(prompt_id: int, attempt: int, part: int) -> str:

@@ -16,6 +16,7 @@ _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
     r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
 )
+_KEY = "discord:"
 _OWN_QUOTE = 500
 """Characters quoted of one of the bot's own messages: enough to tell which one; the whole is in its memory."""
 _WITHHELD = "[They are replying to a message that Discord does not let you see.]"
@@ -40,7 +41,12 @@ class Reading:
 
 def conversation_key(channel_id: int) -> str:
     """The key under which a channel's, thread's or DM's conversation is stored."""
-    return f"discord:{channel_id}"
+    return f"{_KEY}{channel_id}"
+
+
+def channel_id(conversation: str) -> int:
+    """The channel, thread or DM of a conversation's key."""
+    return int(conversation.removeprefix(_KEY))
 
 
 def address(message: discord.Message, me: discord.ClientUser) -> Address:

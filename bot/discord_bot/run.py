@@ -22,14 +22,23 @@ _AUTHENTICATION_FAILED = 4004
 
 
 async def run(
-    token: str, store: SQLiteStore, conversations: Conversations, *, stop: asyncio.Event, grace: float
+    token: str,
+    store: SQLiteStore,
+    conversations: Conversations,
+    *,
+    stop: asyncio.Event,
+    grace: float,
+    messages_per_reply: int | None = None,
 ) -> None:
     """Serve until `stop` is set, then end what is running within `grace` seconds.
 
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
     interrupted = await store.interrupt("discord:", prefix=True)
-    async with Scheduler() as scheduler, ParleyClient(conversations, store, scheduler, interrupted) as client:
+    async with (
+        Scheduler() as scheduler,
+        ParleyClient(conversations, store, scheduler, interrupted, messages_per_reply=messages_per_reply) as client,
+    ):
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
         try:

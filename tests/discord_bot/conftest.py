@@ -56,6 +56,7 @@ class World:
         return [(turn.prompt, turn.reply, turn.state.value) for turn in reversed(kept)]
 
 
+MESSAGES_PER_REPLY = 5
 Start = Callable[[], AbstractAsyncContextManager[World]]
 
 
@@ -95,7 +96,9 @@ def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start
             ) as client,
             Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
         ):
-            serving = asyncio.create_task(run(discord.token, store, core, stop=stop, grace=0.2))
+            serving = asyncio.create_task(
+                run(discord.token, store, core, stop=stop, grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
+            )
             await discord.ready()
             yield World(discord, model, store, core)
             stop.set()

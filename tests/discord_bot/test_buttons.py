@@ -1,0 +1,246 @@
+"""Stop, Continue and Retry, by button and by command, before and after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot.standin.entities import Message
+from bot.standin.model import REFUSALS, Reply
+from tests.discord_bot.conftest import Start, World
+
+LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
+BROKEN = "-# My model isn't answering right now. Your question is saved."
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.live_reply.STOP_AFTER", 0.2)
+
+
+def button(message: Message) -> list[str]:
+    return [each["label"] for each in message.buttons]
+
+
+def press_id(message: Message) -> str:
+    [only] = message.buttons
+    return str(only["custom_id"])
+
+
+async def has_button(world: World, message: Message, label: str) -> None:
+    await world.discord.wait_for(lambda: button(message) == [label])
+
+
+async def ask(world: World, text: str = "go on") -> None:
+    await world.discord.say(world.discord.general, world.discord.bo, f"<@{world.discord.bot.id}> {text}")
+
+
+async def over(world: World) -> None:
+    """Wait until the model's server has seen the end of its latest request."""
+    async with asyncio.timeout(5):
+        await world.model.requests[-1].over()
+
+
+async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
+    discord = world.discord
+    for person in (discord.bo, discord.max):
+        world.model.script.append(LONG)
+        await ask(world)
+        count = len(discord.bot_messages(discord.general)) + 1
+        message = await world.reply(discord.general, "word", count=count)
+        await world.reply(discord.general, "word1", count=count)
+        await has_button(world, message, "Stop")
+        refused = await discord.press(discord.cleo, message, press_id(message))
+        await refused.answered()
+        assert refused.ephemeral
+        assert refused.content == "Only Bo and moderators can do that."
+        await discord.press(person, message, press_id(message))
+        await discord.wait_for(
+            lambda message=message: message.content.endswith("-# Stopped by " + person.display_name + ".")
+        )
+        await world.idle()
+        assert message.content.startswith("word0 word1")
+        assert button(message) == []
+        await over(world)
+        assert world.model.requests[-1].left, "no more tokens are billed"
+        [*_, (_, reply, state)] = await world.turns(discord.general)
+        assert state == "stopped"
+        assert reply.startswith("word0 word1")
+
+
+async def test_slash_stop_stops_ones_own_replies_and_a_moderators_all(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    world.model.default = LONG
+    await discord.say(discord.general, discord.bo, f"{bot} one")
+    await discord.say(discord.general, discord.cleo, f"{bot} two")
+    await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 2)
+    nothing = await discord.slash(discord.ada, discord.random_channel, "stop")
+    assert (await nothing.answered()).content == "None of my replies to you is under way here."
+    own = await discord.slash(discord.cleo, discord.general, "stop")
+    assert (await own.answered()).content == "Stopped."
+    assert own.ephemeral
+    await discord.wait_for(lambda: "-# Stopped by Cleo." in discord.bot_messages(discord.general)[1].content)
+    assert "Stopped" not in discord.bot_messages(discord.general)[0].content
+    await (await discord.slash(discord.max, discord.general, "stop")).answered()
+    await discord.wait_for(lambda: "-# Stopped by Max." in discord.bot_messages(discord.general)[0].content)
+    await world.idle()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_retry_answers_in_place_once_however_often_it_is_pressed(start: Start, restart: bool) -> None:
+    async with start() as world:
+        discord = world.discord
+        world.model.script.append(Reply("A half", cut_after=2))
+        await ask(world, "tell me")
+        message = await world.reply(discord.general, BROKEN)
+        assert button(message) == ["Retry"]
+        await world.idle()
+        if not restart:
+            await retried(world, message)
+    if restart:
+        async with start() as world:
+            await retried(world, message)
+
+
+async def retried(world: World, message: Message) -> None:
+    discord = world.discord
+    asked = len(world.model.requests)
+    world.model.default = Reply("The whole answer.", first_token_after=0.2)
+    custom_id = press_id(message)
+    await discord.press(discord.bo, message, custom_id)
+    await discord.press(discord.bo, message, custom_id)
+    await discord.wait_for(lambda: message.content == "The whole answer.")
+    await world.idle()
+    assert discord.bot_messages(discord.general) == [message]
+    assert button(message) == []
+    assert len(world.model.requests) == asked + 1
+    assert await world.turns(discord.general) == [("tell me", "The whole answer.", "complete")]
+
+
+async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("A half of it", error_after=2))
+    await ask(world)
+    message = await world.reply(discord.general, BROKEN)
+    await world.idle()
+    world.model.default = REFUSALS["rate limit"]
+    await discord.press(discord.bo, message, press_id(message))
+    await discord.wait_for(lambda: "-# My model is busy." in message.content)
+    assert message.content.startswith("A half")
+    assert button(message) == ["Retry"]
+    await world.idle()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_continue_goes_on_where_it_was_cut(start: Start, restart: bool) -> None:
+    async with start() as world:
+        discord = world.discord
+        world.model.script.append(Reply("One, two,", finish="length"))
+        await ask(world, "count")
+        message = await world.reply(discord.general, "-# Cut at the length limit.")
+        assert button(message) == ["Continue"]
+        await world.idle()
+        if not restart:
+            await continued(world, message)
+    if restart:
+        async with start() as world:
+            await continued(world, message)
+
+
+async def continued(world: World, message: Message) -> None:
+    discord = world.discord
+    world.model.default = Reply(" three.")
+    await discord.press(discord.bo, message, press_id(message))
+    await discord.wait_for(lambda: message.content == "One, two, three.")
+    await world.idle()
+    assert discord.bot_messages(discord.general) == [message]
+    assert button(message) == []
+    roles = [part["role"] for part in world.model.requests[-1].messages]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert world.model.requests[-1].messages[2]["content"] == "One, two,"
+    assert await world.turns(discord.general) == [("count", "One, two, three.", "complete")]
+
+
+@pytest.mark.parametrize("what", ["Continue", "Retry"])
+async def test_messages_over_an_hour_old_are_gone_on_below(
+    world: World, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discord = world.discord
+    # As if everything up to now were old already.
+    monkeypatch.setattr("bot.discord_bot.replies.OLD", timedelta(hours=-1))
+    world.model.script.append(Reply("One, two,", finish="length") if what == "Continue" else Reply("One,", cut_after=1))
+    await ask(world, "count")
+    old = await world.reply(discord.general, "-# ")
+    await world.idle()
+    world.model.default = Reply(" three, four." if what == "Continue" else "One, two, three, four.")
+    await discord.press(discord.bo, old, press_id(old))
+    new = await world.reply(discord.general, "four.", count=1 if what == "Retry" else 2)
+    await world.idle()
+    shown = [message.content for message in discord.bot_messages(discord.general)]
+    if what == "Continue":
+        assert shown == ["One, two,\n-# Cut at the length limit.", "three, four."]
+    else:
+        assert shown == ["One, two, three, four."]
+    assert new is not old
+    assert button(old) == button(new) == []
+    assert [turn[1] for turn in await world.turns(discord.general)] == ["One, two, three, four."]
+
+
+async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    world.model.default = LONG
+    said = await discord.say(discord.general, discord.bo, f"{bot} oh, wait")
+    await world.reply(discord.general, "word")
+    await discord.delete(said)
+    await discord.wait_for(lambda: discord.bot_messages(discord.general) == [])
+    await world.idle()
+    await over(world)
+    assert world.model.requests[0].left
+    assert await world.turns(discord.general) == []
+
+
+async def test_a_deleted_reply_stops_and_is_not_shown_again(world: World) -> None:
+    discord = world.discord
+    world.model.default = LONG
+    await ask(world)
+    message = await world.reply(discord.general, "word")
+    await discord.wait_for(lambda: len(message.shown) > 1)
+    await discord.delete(message)
+    await world.idle()
+    assert discord.bot_messages(discord.general) == []
+    await over(world)
+    assert world.model.requests[0].left
+    assert await world.turns(discord.general) == [], "nor is it part of what is remembered"
+
+
+async def test_a_flood_comes_as_a_file_in_a_channel_but_not_in_a_thread(start: Start) -> None:
+    text = "".join(f"word{n} " for n in range(1800))
+    async with start() as world:
+        discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+        world.model.default = Reply([text])
+        thread = await discord.open_thread(discord.general, "side", discord.bo)
+        discord.limits.messages = type(discord.limits.messages)(5, 0.05)
+        for place in (discord.general, thread):
+            await discord.say(place, discord.bo, f"{bot} everything")
+            await discord.wait_for(lambda: world.conversations.running != ())
+            await world.idle()
+        assert len(discord.bot_messages(discord.general)) == 5
+        last = discord.bot_messages(discord.general)[-1]
+        assert [(file.filename, file.data.decode()) for file in last.attachments] == [("reply.md", text)]
+        assert last.content.endswith("-# The whole reply is in the file.")
+        assert len(discord.bot_messages(thread)) > 5
+        assert all(message.attachments == [] for message in discord.bot_messages(thread))
+
+
+async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord = world.discord
+    monkeypatch.setattr("bot.discord_bot.messages.PINGS_AFTER", 0.2)
+    world.model.script.extend([Reply("At once."), Reply("At last.", first_token_after=0.3)])
+    await ask(world)
+    assert (await world.reply(discord.general, "At once.")).pinged == set()
+    await world.idle()
+    await ask(world)
+    assert (await world.reply(discord.general, "At last.")).pinged == {discord.bo}
+    await world.idle()
