@@ -57,9 +57,7 @@ async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
         assert refused.ephemeral
         assert refused.content == "Only Bo and moderators can do that."
         await discord.press(person, message, press_id(message))
-        await discord.wait_for(
-            lambda message=message: message.content.endswith("-# Stopped by " + person.display_name + ".")
-        )
+        await world.reply(discord.general, f"\n-# Stopped by {person.display_name}.", count=count)
         await world.idle()
         assert message.content.startswith("word0 word1")
         assert button(message) == []
