@@ -27,12 +27,15 @@ _NAME_LENGTH = 32
 def speaker(display_name: str, username: str) -> str:
     """A name for the first line of a message, which can neither end that line nor pass for another person's.
 
-    The user name is unique on the platform and cannot hold anything but letters, digits, dots and underscores; the
-    display name is anything its owner likes.
+    The user name is unique on the platform; the display name is anything its owner likes.
     """
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in display_name if c not in "[]()@:")
-    shown = " ".join(shown.split())[:_NAME_LENGTH].strip()
-    return f"{shown} (@{username})" if shown else f"@{username}"
+    shown, unique = _clean(display_name)[:_NAME_LENGTH].strip(), _clean(username)
+    return f"{shown} (@{unique})" if shown else f"@{unique}"
+
+
+def _clean(name: str) -> str:
+    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in name if c not in "[]()@:")
+    return " ".join(shown.split())
 
 
 def tokens(text: str, bytes_per_token: float) -> int:

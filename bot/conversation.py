@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from bot.turns import (
     Text,
     Turn,
     Usage,
+    is_blank,
 )
 
 log = logging.getLogger(__name__)
@@ -92,13 +94,43 @@ class Running:
         finally:
             reading.cancel()
             self._reading = None
-        return self.ended() if reading.cancelled() else reading.result()
+        if not reading.cancelled():
+            return reading.result()
+        if self.cause is None:
+            return Outcome(State.FAILED, self.text, Problem.UNREACHABLE)
+        return self.ended()
 
     def ended(self) -> Outcome:
         """The outcome of the cause that came."""
         state = State.INTERRUPTED if self.cause is Cause.SHUTDOWN else State.STOPPED
         deleted = self.cause in (Cause.PROMPT_DELETED, Cause.REPLY_DELETED)
         return Outcome(state, "" if deleted else self.text or self.kept, cause=self.cause, by=self.by)
+
+
+class _Queue:
+    """One person's prompts in one conversation, first come, first served, however early a later one leaves."""
+
+    def __init__(self) -> None:
+        self._turns: deque[asyncio.Event] = deque()
+        self._left: set[asyncio.Event] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def join(self) -> asyncio.Event:
+        """A place at the end; the event is set when its turn has come."""
+        turn = asyncio.Event()
+        self._turns.append(turn)
+        self._turns[0].set()
+        return turn
+
+    def leave(self, turn: asyncio.Event) -> None:
+        """Give the place up, served or not."""
+        self._left.add(turn)
+        while self._turns and self._turns[0] in self._left:
+            self._left.remove(self._turns.popleft())
+        if self._turns:
+            self._turns[0].set()
 
 
 class Conversations:
@@ -125,7 +157,9 @@ class Conversations:
         self._today = today
         self._running: dict[Attempt, Running] = {}
         self._saved: dict[Attempt, str] = {}
-        self._queues: dict[tuple[str, int | None], asyncio.Event] = {}
+        self._queues: defaultdict[tuple[str, int | None], _Queue] = defaultdict(_Queue)
+        self._closing = False
+        self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._saver: asyncio.Task[None] | None = None
@@ -135,20 +169,29 @@ class Conversations:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.close(grace=0)
+        await self.close()
+        await self._idle.wait()
         if self._saver is not None:
             self._saver.cancel()
             await asyncio.wait([self._saver])
 
-    async def close(self, grace: float) -> None:
-        """Let running replies go on for `grace` seconds, then interrupt what is left and wait until that is seen."""
+    async def close(self, grace: float = 0.0, endings: float = 0.0) -> None:
+        """Let running replies go on for `grace` seconds, then interrupt what is left, and what may still come.
+
+        Waits up to `endings` seconds more until that can be seen.
+        """
+        await self._idle_within(grace)
+        self._closing = True
+        for running in self._running.values():
+            running.stop(Cause.SHUTDOWN)
+        await self._idle_within(endings)
+
+    async def _idle_within(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(grace):
+            async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            for running in self._running.values():
-                running.stop(Cause.SHUTDOWN)
-            await self._idle.wait()
+            return
 
     @property
     def running(self) -> Sequence[Running]:
@@ -161,11 +204,11 @@ class Conversations:
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
         side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved.
         """
-        with self._queue(prompt) as (before, _):
+        with self._queue(prompt) as turn_has_come:
             attempt = await self._store.begin(prompt)
             if attempt is None:
                 return None
-            return await self._live(Running(prompt, attempt), before, open_sink)
+            return await self._live(Running(prompt, attempt), turn_has_come, open_sink)
 
     async def again(
         self, turn: Turn, open_sink: Callable[[Running], ReplySink], *, go_on: bool = False
@@ -175,26 +218,39 @@ class Conversations:
         None: somebody was faster, and nothing happens. Raises StoreError, with nothing changed.
         """
         prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name)
-        with self._queue(prompt) as (before, _):
+        with self._queue(prompt) as turn_has_come:
             attempt = await self._store.reopen(turn.id, turn.state)
             if attempt is None:
                 return None
             text = {"begun": turn.reply} if go_on else {"kept": turn.reply}
-            return await self._live(Running(prompt, attempt, **text), before, open_sink)
+            return await self._live(Running(prompt, attempt, **text), turn_has_come, open_sink)
 
     async def _live(
-        self, running: Running, before: asyncio.Event | None, open_sink: Callable[[Running], ReplySink]
+        self, running: Running, turn_has_come: asyncio.Event, open_sink: Callable[[Running], ReplySink]
     ) -> Outcome:
-        with self._register(running):
+        self._running[running.attempt] = running
+        if self._closing:
+            running.stop(Cause.SHUTDOWN)
+        try:
             sink = open_sink(running)
-            if before is not None:
-                await running.wait_for(before)
+            await running.wait_for(turn_has_come)
             outcome = await self._attempt(running, sink)
-            await sink.finish(outcome)
+            if await sink.finish(outcome):
+                await self._told(running.attempt)
             return outcome
+        finally:
+            del self._running[running.attempt]
+            self._saved.pop(running.attempt, None)
+
+    async def _told(self, attempt: Attempt) -> None:
+        try:
+            await self._store.told(attempt)
+        except StoreError as error:
+            log.warning("turn %d: the next start will show its end once more: %s", attempt.turn_id, error)
 
     async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
+        await self._save(conversation)
         forgotten = await self._store.forget(conversation)
         for running in self.running:
             if running.attempt.turn_id in forgotten.turn_ids:
@@ -202,28 +258,21 @@ class Conversations:
         return forgotten
 
     @contextmanager
-    def _queue(self, prompt: Prompt) -> Iterator[tuple[asyncio.Event | None, asyncio.Event]]:
-        """A place behind the same person's prompt before this one; entering it does not wait."""
+    def _queue(self, prompt: Prompt) -> Iterator[asyncio.Event]:
+        """A place behind the same person's prompts before this one; entering it does not wait."""
         key = (prompt.conversation, prompt.author_id)
-        before, done = self._queues.get(key), asyncio.Event()
-        self._queues[key] = done
-        try:
-            yield before, done
-        finally:
-            done.set()
-            if self._queues.get(key) is done:
-                del self._queues[key]
-
-    @contextmanager
-    def _register(self, running: Running) -> Iterator[Running]:
-        self._running[running.attempt] = running
+        queue = self._queues[key]
+        turn = queue.join()
+        self._busy += 1
         self._idle.clear()
         try:
-            yield running
+            yield turn
         finally:
-            del self._running[running.attempt]
-            self._saved.pop(running.attempt, None)
-            if not self._running:
+            queue.leave(turn)
+            if not queue:
+                self._queues.pop(key, None)
+            self._busy -= 1
+            if self._busy == 0:
                 self._idle.set()
 
     async def _attempt(self, running: Running, sink: ReplySink) -> Outcome:
@@ -283,10 +332,13 @@ class Conversations:
             if len(fitting.messages()) == len(messages):
                 return outcome
         now = learned if outcome.usage is None else context.learn(learned, messages, outcome.usage)
-        if halvings and outcome.problem is not Problem.TOO_LONG:
+        if halvings and (outcome.usage is not None or outcome.text):
             now = replace(now, context_tokens=budget)
-        if now != learned:
-            await self._store.learn(self._model_key, now)
+        try:
+            if now != learned:
+                await self._store.learn(self._model_key, now)
+        except StoreError as error:
+            log.warning("what was learned of the model's tokens is not kept: %s", error)
         return outcome
 
     async def _context(self, turn: Turn, running: Running, budget: int, learned: Learned) -> context.Context:
@@ -318,7 +370,7 @@ class Conversations:
         except ModelError as error:
             log.warning("turn %d: %s", running.attempt.turn_id, error.detail)
             return Outcome(State.FAILED, running.text, error.problem, retry_after=error.retry_after)
-        if not running.text.strip() and problem is None:
+        if is_blank(running.text) and problem is None:
             return Outcome(State.FAILED, "", Problem.EMPTY, usage=usage)
         state = State.FAILED if problem is Problem.DECLINED else State.COMPLETE
         return Outcome(state, running.text, problem, usage=usage)

@@ -20,6 +20,8 @@ from bot.pacing import Budget, ChannelPacer, Seen
 scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
 """Whether the request being made was let through here, and so is in the budget already."""
 
+LAST_CALLS = 1.0
+"""Seconds for calls in flight when the scheduler is left. discord.py may sleep in one for much longer."""
 _IDLE_CHANNELS = 1000
 """Channels whose limits are remembered before those that are idle are forgotten."""
 
@@ -33,7 +35,7 @@ class Urgency(IntEnum):
 
 
 class Caller(Protocol):
-    """Something that has calls to make in a channel, one at a time."""
+    """Something that has calls to make in a channel, one at a time. None of this raises."""
 
     @property
     def wants(self) -> str | None:
@@ -58,7 +60,11 @@ class Caller(Protocol):
         ...
 
     async def call(self) -> None:
-        """Make the call that was prepared. Never raises."""
+        """Make the call that was prepared."""
+        ...
+
+    def abandon(self) -> None:
+        """No more calls will be made."""
         ...
 
 
@@ -70,7 +76,7 @@ class _Channel:
 
 
 class Scheduler:
-    """Runs while it is entered as a context; on leaving, calls in flight are awaited."""
+    """Runs while it is entered as a context; on leaving, calls in flight are awaited, and callers abandoned."""
 
     def __init__(self, budget: Budget | None = None) -> None:
         self._budget = budget or Budget()
@@ -90,7 +96,13 @@ class Scheduler:
             self._loop.cancel()
             await asyncio.wait([self._loop])
         if self._calls:
-            await asyncio.wait(self._calls)
+            _, late = await asyncio.wait(self._calls, timeout=LAST_CALLS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for channel in self._channels.values():
+            for caller in tuple(channel.callers):
+                caller.abandon()
 
     def add(self, channel_id: int, caller: Caller) -> None:
         """Take a caller in; it is asked for its wants from now on."""
@@ -190,6 +202,8 @@ class Scheduler:
             channel = self._channels[channel_id]
             method = caller.prepare()
             if method is None:
+                # Somebody else in the channel may have more to do.
+                self._wake.set()
                 continue
             if (at := self._at(channel, caller, method, now)) > now:
                 later.append(at)
@@ -211,7 +225,8 @@ class Scheduler:
         elif caller.urgency is Urgency.END:
             at = pacer.final_at(now)
         else:
-            at = pacer.edit_at(now, len(channel.callers))
+            streams = sum(each.urgency is not Urgency.FIRST for each in channel.callers)
+            at = pacer.edit_at(now, streams)
         return max(at, caller.not_before)
 
     async def _call(self, channel: _Channel, caller: Caller) -> None:

@@ -44,6 +44,11 @@ _EMPTY_LOG = f"""
 The wait is for readers, and shorter than others' waits for us, since the write lock is held meanwhile.
 """
 
+_UNTOLD = """
+    WHERE told = 0 AND conversation_id IN (
+        SELECT id FROM conversations WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
+    )
+    """
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _UNWRITABLE = (
@@ -234,7 +239,7 @@ class SQLiteStore:
             """
             UPDATE turns
             SET attempt = attempt + 1, state = 'pending', error = NULL, prompt_tokens = NULL, reply_tokens = NULL,
-                ended_at = NULL
+                ended_at = NULL, told = 0
             WHERE id = :turn AND state = :expected
             RETURNING attempt
             """,
@@ -243,23 +248,25 @@ class SQLiteStore:
         )
         return Attempt(turn_id, rows[0]["attempt"]) if rows else None
 
-    async def interrupt(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
-        """Mark as interrupted what an earlier process left unfinished in one conversation, or, with `prefix`, in all
-        whose key begins so. The answer is those turns, oldest first.
-        """
-        rows = await self._write(
-            """
-            UPDATE turns SET state = 'interrupted', ended_at = :now
-            WHERE state IN ('pending', 'streaming') AND conversation_id IN (
-                SELECT id FROM conversations
-                WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
-            )
-            RETURNING *, (SELECT key FROM conversations WHERE conversations.id = conversation_id) AS conversation
-            """,
-            key=conversation,
-            prefix=prefix,
-            now=self._now(),
+    async def told(self, attempt: Attempt) -> None:
+        """Commit that a person has seen how the attempt ended."""
+        await self._write(
+            "UPDATE turns SET told = 1 WHERE id = :turn AND attempt = :attempt",
+            turn=attempt.turn_id,
+            attempt=attempt.number,
         )
+
+    async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
+        """The turns whose end nobody has seen, of one conversation or, with `prefix`, of all whose key begins so, oldest
+        first. Only while nothing of them is running: what an earlier process left unfinished is marked as interrupted.
+        """
+        where = {"key": conversation, "prefix": prefix}
+        interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
+        read = "SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation FROM turns"
+        async with self._writing:
+            unfinished = "AND state IN ('pending', 'streaming')"
+            await self._run(self._writer, f"{interrupt} {_UNTOLD} {unfinished}", {**where, "now": self._now()})
+            rows = await self._run(self._writer, f"{read} {_UNTOLD}", where)
         return sorted(map(_turn, rows), key=lambda turn: turn.position)
 
     async def forget(self, conversation: str) -> Forgotten:
@@ -315,8 +322,8 @@ class SQLiteStore:
         return int(rows[0]["exchanges"])
 
     async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
-        """Commit that a message is about to be posted, in place of the part's former one. False: do not post it, the
-        attempt was forgotten or superseded.
+        """Commit that a message is about to be posted, in place of the part's former one. False: the attempt was
+        forgotten or superseded, so there is nothing to keep a record of.
         """
         rows = await self._write(
             """

@@ -403,7 +403,7 @@ class _Reply:
         delta, self._taken = plain(text[self._taken :]), len(text)
         self._show(self._wrapper.feed(delta) if self._wrapper else delta)
 
-    async def finish(self, outcome: Outcome) -> None:
+    async def finish(self, outcome: Outcome) -> bool:
         self.update(outcome.text)
         self._show(self._wrapper.finish() if self._wrapper else "")
         self._stop_waiting()
@@ -412,6 +412,7 @@ class _Reply:
         note = phrases.note(outcome)
         if note and self._answers.error is None:
             self._say(note.removeprefix(_SMALL))
+        return True
 
     def _show(self, text: str) -> None:
         if not text:
@@ -525,7 +526,10 @@ class _Session:
 
     async def resume(self) -> tuple[int, Turn | None]:
         """How many exchanges are remembered, and the last turn, which an earlier process may have left unfinished."""
-        turns = await self._store.interrupt(self._key) + await self._store.history(self._key, 1)
+        unfinished = await self._store.untold(self._key)
+        for turn in unfinished:
+            await self._store.told(Attempt(turn.id, turn.attempt))
+        turns = unfinished + await self._store.history(self._key, 1)
         last = max(turns, key=lambda turn: turn.position, default=None)
         self._position = last.position if last else 0
         return await self._store.count(self._key), last

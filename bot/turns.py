@@ -1,12 +1,17 @@
-"""The values that pass between the modules, and the seams they pass through. No IO and no behaviour of its own."""
+"""The values that pass between the modules, and the seams they pass through. No IO."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Literal, Protocol
+
+
+_SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
+"""Unicode categories of control, format, unassigned and separating characters."""
 
 
 class State(StrEnum):
@@ -189,6 +194,11 @@ class Forgotten:
     turn_ids: frozenset[int]
 
 
+def is_blank(text: str) -> bool:
+    """Whether a person would see nothing: white space, and characters that have no shape."""
+    return all(character.isspace() or unicodedata.category(character) in _SHAPELESS for character in text)
+
+
 class ChatModel(Protocol):
     """A model that answers. Errors, on entering or while iterating, are `bot.errors.ModelError`."""
 
@@ -208,8 +218,11 @@ class ReplySink(Protocol):
         """Take the whole text so far. Never waits."""
         ...
 
-    async def finish(self, outcome: Outcome) -> None:
-        """Return once a person can see how it ended, or nobody can be shown it any more."""
+    async def finish(self, outcome: Outcome) -> bool:
+        """Return once a person can see how it ended, or nobody ever will.
+
+        False: it cannot be shown now, but another process may still do it.
+        """
         ...
 
 
@@ -221,7 +234,7 @@ class Store(Protocol):
         ...
 
     async def start(self, attempt: Attempt) -> Turn | None:
-        """Mark the turn as streaming and read it. None: forgotten or superseded."""
+        """Mark the turn as streaming and read it. None: forgotten, superseded or already ended."""
         ...
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[Turn]:
@@ -236,7 +249,11 @@ class Store(Protocol):
         ...
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending. False: forgotten or superseded, and nothing was written."""
+        """Commit an ending. False: forgotten, superseded or already ended, and nothing was written."""
+        ...
+
+    async def told(self, attempt: Attempt) -> None:
+        """Commit that a person has seen how the attempt ended."""
         ...
 
     async def reopen(self, turn_id: int, expected: State) -> Attempt | None:

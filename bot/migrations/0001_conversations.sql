@@ -24,13 +24,15 @@ CREATE TABLE turns (
     reply_tokens INTEGER,
     created_at INTEGER NOT NULL,
     ended_at INTEGER,
+    -- Whether a person has seen how the latest attempt ended.
+    told INTEGER NOT NULL DEFAULT 0,
     UNIQUE (conversation_id, position)
 ) STRICT;
 
 -- Context is read through this one, so that turns without text cost nothing however many there are.
 CREATE INDEX turns_with_text ON turns (conversation_id, position) WHERE reply <> '';
 
-CREATE INDEX turns_unfinished ON turns (conversation_id) WHERE state IN ('pending', 'streaming');
+CREATE INDEX turns_untold ON turns (conversation_id) WHERE told = 0;
 
 CREATE TABLE messages (
     turn_id INTEGER NOT NULL REFERENCES turns ON DELETE CASCADE,
