@@ -2,95 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot import config
-from bot.config import Settings
+from bot.config import Secret, Settings
 from bot.errors import BotError, ModelError, SettingsError
 from bot.llm import OpenAIModel
 from bot.store import SQLiteStore
 from bot.turns import Problem
 
-_LISTED_MODELS = 12
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Files that Docker and Podman put into every container."""
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LISTED_MODELS = 12
+
+Say = Callable[[str], None]
 
 
-async def check(environ: Mapping[str, str], say: Callable[[str], None] = print) -> bool:
-    """Check settings, database, model and Discord, whatever of it there is. True: all is well."""
-    try:
-        settings = Settings.load(environ, needs=(config.DISCORD, config.MODEL))
-    except SettingsError as error:
-        for problem in error.problems:
-            say(f"Settings: {problem}")
-        # What is missing must not hide what can be tried: only settings that are wrong end it here.
-        try:
-            settings = Settings.load(environ)
-        except SettingsError:
-            return False
-        well = False
-    else:
-        say("Settings: ok.")
-        well = True
-    well &= await _point(say, "Database", _database(settings))
+async def check(
+    environ: Mapping[str, str],
+    say: Say = print,
+    *,
+    env_file: Path = Path(".env"),
+    container_marks: Sequence[Path] = _CONTAINER_MARKS,
+    patience: float = 3.0,
+) -> bool:
+    """Check settings, database, model and Discord, whatever of it there is. True: all is well.
+
+    After `patience` seconds without an answer it says that it is still waiting.
+    """
+    settings, well = _settings(say, environ, env_file)
+    if settings is None:
+        say("Not ready yet: correct these settings first, then check the rest.")
+        return False
+    well &= await _point(say, "Database", _database(settings.database_path), patience)
     if settings.model_configured:
-        well &= await _point(say, "Model", _model(settings))
+        well &= await _point(say, "Model", _model(settings, container_marks), patience)
     if settings.discord_token is not None:
-        well &= await _point(say, "Discord", _discord(settings.discord_token))
+        well &= await _point(say, "Discord", _discord(settings.discord_token), patience)
     say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
     return well
 
 
-async def _point(say: Callable[[str], None], name: str, work: Awaitable[str]) -> bool:
+def _settings(say: Say, environ: Mapping[str, str], env_file: Path) -> tuple[Settings | None, bool]:
+    """The settings, None where one is wrong, and whether they are all that the bot needs."""
+    try:
+        settings = Settings.load(environ, env_file, needs=(config.DISCORD, config.MODEL))
+    except SettingsError as error:
+        for problem in error.problems:
+            say(f"Settings: {problem}")
+    else:
+        say("Settings: ok.")
+        return settings, True
+    if not env_file.exists():
+        say(f"Settings: there is no file {env_file.absolute()}; .env.example shows what to write into it.")
+    # What is missing must not hide what can be tried.
+    try:
+        return Settings.load(environ, env_file), False
+    except SettingsError:
+        return None, False
+
+
+async def _point(say: Say, name: str, work: Awaitable[str], patience: float) -> bool:
+    notice = asyncio.get_running_loop().call_later(patience, say, f"{name}: still waiting for an answer.")
     try:
         say(f"{name}: ok. {await work}")
     except BotError as error:
         say(f"{name}: {error}")
         return False
+    finally:
+        notice.cancel()
     return True
 
 
-async def _database(settings: Settings) -> str:
-    path = settings.database_path
+async def _database(path: Path) -> str:
     async with SQLiteStore.open(path, exclusive=False):
-        return f"Conversations are kept in {path}."
+        return f"Conversations are kept in {await asyncio.to_thread(path.resolve)}."
 
 
-async def _model(settings: Settings) -> str:
+async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
     async with OpenAIModel.of(settings) as model:
         try:
             await model.probe()
         except ModelError as error:
-            hint = await _model_hint(error, model, settings)
-            raise BotError(f"{error.detail} {hint}".strip()) from None
+            if error.problem is Problem.UNREACHABLE:
+                hint = _container_hint(settings.openai_base_url or "", container_marks)
+            else:
+                hint = await _models_hint(settings.openai_model, model)
+            stop = "" if error.detail.endswith((".", "!", "?", "…")) else "."
+            raise BotError(f"{error.detail}{stop} {hint}" if hint else error.detail) from None
     return f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'} answers."
 
 
-async def _model_hint(error: ModelError, model: OpenAIModel, settings: Settings) -> str:
-    if error.problem is Problem.UNREACHABLE:
-        host = urlsplit(settings.openai_base_url or "").hostname
-        if host in ("localhost", "127.0.0.1", "::1") and any(map(Path.exists, _CONTAINER_MARKS)):
-            return (
-                f"In a container, {host} is the container itself: for a server on this machine put "
-                "host.docker.internal in OPENAI_BASE_URL."
-            )
+def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
+    url = urlsplit(base_url)
+    if url.hostname not in _LOOPBACK or not any(mark.exists() for mark in container_marks):
         return ""
+    port = f":{url.port}" if url.port else ""
+    outside = url._replace(netloc=f"host.docker.internal{port}").geturl()
+    return (
+        f"In a container, {url.hostname} is the container itself; a server outside it, on this computer, is {outside}."
+    )
+
+
+async def _models_hint(name: str, model: OpenAIModel) -> str:
+    """The models there are, the likeliest first, where the one that was asked for is not among them."""
     try:
         offered = await model.models()
     except ModelError:
         return ""
-    if not offered or settings.openai_model in offered:
+    if not offered or name in offered:
         return ""
-    near = get_close_matches(settings.openai_model, offered, n=_LISTED_MODELS, cutoff=0.3)
-    listed = [*near, *(name for name in offered if name not in near)][:_LISTED_MODELS]
-    return f"Models there: {', '.join(listed)}{', …' if len(offered) > len(listed) else ''}."
+    near = get_close_matches(name, offered, n=_LISTED_MODELS, cutoff=0.3)
+    listed = [*near, *(other for other in offered if other not in near)][:_LISTED_MODELS]
+    return f"{'Some of the' if len(listed) < len(offered) else 'The'} models there: {', '.join(listed)}."
 
 
-async def _discord(token: config.Secret) -> str:
+async def _discord(token: Secret) -> str:
     from bot.discord_bot.check import account
 
     found = await account(token.reveal())
-    servers = "no server yet" if found.servers == 0 else f"{found.servers} server{'s' if found.servers > 1 else ''}"
-    return f"The token is that of {found.bot}, owned by {found.owner}, in {servers}. Invite it: {found.invite}"
+    match found.servers:
+        case 0:
+            servers = "no server yet"
+        case 1:
+            servers = "1 server"
+        case many:
+            servers = f"{many} servers"
+    return f"{found.bot}, owned by {found.owner}, is in {servers}. Invite link: {found.invite}"

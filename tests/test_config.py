@@ -49,6 +49,10 @@ def load(**environ: str) -> Settings:
         ("DISCORD_TOKEN", TOKEN[:9] + "\n" + TOKEN[9:], f"{ILLEGIBLE} the bot's token never has; copy it again."),
         ("OPENAI_API_KEY", "sk-…", "still the placeholder of an example; put the provider's key in its place."),
         ("OPENAI_API_KEY", "sk-kéy", f"{ILLEGIBLE} the provider's key never has; copy it again."),
+        ("OPENAI_API_KEY", "sk-1\r\nX-Own: 2", f"{ILLEGIBLE} the provider's key never has; copy it again."),
+        ("OPENAI_API_KEY", "sk-1\t2", f"{ILLEGIBLE} the provider's key never has; copy it again."),
+        ("OPENAI_API_KEY", "sk-1\x002", f"{ILLEGIBLE} the provider's key never has; copy it again."),
+        ("OPENAI_API_KEY", "sk-1\x7f2", f"{ILLEGIBLE} the provider's key never has; copy it again."),
         (
             "OPENAI_BASE_URL",
             "localhost:11434/v1",

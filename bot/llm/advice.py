@@ -1,0 +1,131 @@
+"""What went wrong with the model's server, as errors that name the setting to change and never show the key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import httpx2
+import openai
+
+from bot.errors import ModelError
+from bot.llm.refusals import bad_key, message_of, no_credit, problem_of, retry_after, status_of
+from bot.turns import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Advisor:
+    """Knows what was asked of which server. Timeouts are seconds."""
+
+    model: str
+    base_url: str
+    key: str | None = field(repr=False)
+    connect_timeout: float
+    first_delta_timeout: float
+    silence_timeout: float
+
+    def of_status(self, error: openai.APIStatusError) -> ModelError:
+        """The server refused in a status."""
+        if error.status_code in (301, 302, 303, 307, 308):
+            target = self._clean(error.response.headers.get("Location", "another address"))
+            return ModelError(
+                Problem.SETUP,
+                f"OPENAI_BASE_URL {self.base_url} redirects to {target}. Correct it in .env and restart.",
+            )
+        body = error.response.text
+        try:
+            body = json.loads(body)
+        except ValueError:
+            if "<html" in body.lower():
+                body = ""
+        return self._of_words(body, error.status_code, retry_after(error.response.headers))
+
+    def of_event(self, body: object) -> ModelError:
+        """The server refused within a stream."""
+        return self._of_words(body, status_of(body), None)
+
+    def _of_words(self, body: object, status: int | None, wait: float | None) -> ModelError:
+        said = json.dumps(body, ensure_ascii=False).lower()
+        problem = problem_of(status, said)
+        sentence = self._advice(problem, status, said)
+        message = self._clean(message_of(body))
+        return ModelError(problem, f"{sentence} It said: {message}" if message else sentence, wait)
+
+    def _advice(self, problem: Problem, status: int | None, said: str) -> str:
+        number = f" ({status})" if status else ""
+        key = "OPENAI_API_KEY"
+        if problem is Problem.TOO_LONG:
+            return (
+                f"The context is too long for {self.model}{number}. If this lasts, lower CONTEXT_TOKENS or"
+                " REPLY_TOKENS in .env and restart."
+            )
+        if problem is Problem.DECLINED:
+            return f"The provider's content filter declined the request{number}; no setting helps."
+        if problem is Problem.BUSY:
+            return f"The model server limits its rate{number}. If this lasts, raise the limit of the account of {key}."
+        if problem is Problem.UNREACHABLE:
+            return f"The model server at {self.base_url} failed{number}. Look at its log or its status page."
+        if no_credit(status, said):
+            return (
+                f"The account of {key} has no credit left{number}. Top it up, or replace the key in .env and restart."
+            )
+        if bad_key(status, said):
+            if self.key:
+                return f"The model server refused {key}{number}. Replace it in .env and restart."
+            return f"The model server wants a key{number}. Set {key} in .env and restart."
+        if status == 403:
+            return f"The model server does not let {key} use {self.model}{number}. Change either in .env and restart."
+        if "model" in said:
+            return f"The model server refused OPENAI_MODEL {self.model}{number}. Correct it in .env and restart."
+        if status == 404:
+            return (
+                f"The model server has nothing at OPENAI_BASE_URL {self.base_url}{number}. Correct it in .env (most"
+                " end in /v1) and restart."
+            )
+        return f"The model server refused the request{number}. Check OPENAI_MODEL and OPENAI_BASE_URL in .env."
+
+    def of_web_page(self) -> ModelError:
+        """The server answered with a page for people."""
+        return ModelError(
+            Problem.SETUP,
+            f"OPENAI_BASE_URL {self.base_url} is a web page and no model server. Correct it in .env (most end in /v1)"
+            " and restart.",
+        )
+
+    def of_connection(self, error: BaseException, begun: bool) -> ModelError:
+        """There is no connection, or it broke or fell silent; `begun` says whether something of the reply had come."""
+        chain = [error]
+        while (cause := chain[-1].__cause__) is not None:
+            chain.append(cause)
+        reason = self._clean(str(chain[min(1, len(chain) - 1)]))
+        if isinstance(error, openai.APIConnectionError):
+            if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
+                return ModelError(
+                    Problem.SETUP, f"OPENAI_BASE_URL {self.base_url} is no address. Correct it in .env and restart."
+                )
+            if any(isinstance(link, TimeoutError) for link in chain):
+                reason = f"no connection within CONNECT_TIMEOUT, {self.connect_timeout:g} s"
+            detail = (
+                f"The model server at {self.base_url} cannot be reached. Start it, or correct OPENAI_BASE_URL in .env"
+                f" and restart. The reason: {reason}"
+            )
+        elif not isinstance(error, TimeoutError):
+            detail = f"The model server cut its reply off. Look at its log or its status page. The reason: {reason}"
+        elif begun:
+            detail = (
+                f"The model server fell silent in the middle of a reply for {self.silence_timeout:g} s. Look at its"
+                " log; if it only needs longer, raise SILENCE_TIMEOUT in .env and restart."
+            )
+        else:
+            detail = (
+                f"The model server sent nothing of a reply within {self.first_delta_timeout:g} s. Look at its log; if"
+                " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
+            )
+        return ModelError(Problem.UNREACHABLE, detail)
+
+    def _clean(self, text: str) -> str:
+        """One line of limited length without the key, which servers like to repeat."""
+        if self.key:
+            text = text.replace(self.key, "***")
+        text = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
+        return text if len(text) <= 300 else text[:299] + "…"

@@ -1,0 +1,269 @@
+"""The model client: asks for streamed chat completions, waits, retries and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import httpx2
+import openai
+
+from bot.config import Settings
+from bot.errors import ModelError
+from bot.llm.advice import Advisor
+from bot.llm.decoder import Decoder, Refused
+from bot.llm.dialect import Dialect
+from bot.llm.refusals import problem_of
+from bot.llm.watch import Watch
+from bot.turns import Event, Message, Problem
+
+_OPENAI = "https://api.openai.com/v1"
+_UNUSED_KEY = "unused"
+"""The SDK insists on a key; what is sent is decided in `OpenAIModel._authorize`."""
+_HEADERS_SENT = frozenset(
+    {"host", "accept", "connection", "content-length", "content-type", "user-agent"}
+    # The SDK reads from this one that we want the response itself.
+    | {"x-stainless-raw-response"}
+)
+_PAUSES = (0.5, 1.5)
+"""Seconds before the first and the second retry, where the server names none."""
+_LINGER_FINISHED = 2.0
+"""Seconds for the usage to follow a finish reason."""
+_LINGER_DONE = 0.1
+"""Seconds for the response to end after `[DONE]`, so that its connection can be used again."""
+_BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
+"""What a failing connection raises; aiohttp's own errors are those that the SDK's transport does not translate."""
+
+_log = logging.getLogger(__name__)
+
+
+class OpenAIModel:
+    """A `ChatModel` on an OpenAI-compatible server. An async context manager that owns its connections.
+
+    `base_url` None is OpenAI's own. Without an `api_key` none is sent. Timeouts are seconds: `first_delta_timeout` runs
+    from a request to its first text or thought, `silence_timeout` from one of them to the next. A failed request is
+    repeated while nothing has come of the reply, up to twice, and begun at most `retry_within` seconds after the first.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        reply_tokens: int,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        connect_timeout: float = 10.0,
+        first_delta_timeout: float = 120.0,
+        silence_timeout: float = 60.0,
+        retry_within: float = 20.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._model = model
+        self._reply_tokens = reply_tokens
+        self._key = api_key
+        self._first_delta_timeout = first_delta_timeout
+        self._silence_timeout = silence_timeout
+        self._retry_within = retry_within
+        self._jitter = jitter
+        self._dialect = Dialect()
+        base_url = base_url or _OPENAI
+        self._advisor = Advisor(
+            model=model,
+            base_url=base_url,
+            key=api_key,
+            connect_timeout=connect_timeout,
+            first_delta_timeout=first_delta_timeout,
+            silence_timeout=silence_timeout,
+        )
+        # Comment lines would keep a read timeout from firing, and a timer per read costs CPU: no read timeout here.
+        timeout = httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout)
+        self._client = openai.AsyncOpenAI(
+            api_key=_UNUSED_KEY,
+            base_url=base_url,
+            timeout=timeout,
+            # The SDK would repeat requests that an exhausted quota refused.
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(
+                timeout=timeout,
+                # The hook would carry the key to wherever a redirect points.
+                follow_redirects=False,
+                event_hooks={"request": [self._authorize]},
+            ),
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The model that the settings name."""
+        return cls(
+            model=settings.openai_model,
+            reply_tokens=settings.reply_tokens,
+            api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
+            base_url=settings.openai_base_url,
+            connect_timeout=settings.connect_timeout,
+            first_delta_timeout=settings.first_delta_timeout,
+            silence_timeout=settings.silence_timeout,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    @asynccontextmanager
+    async def stream(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[Event]]:
+        """One reply. `Usage`, where the server counts, comes before `End`, and `End` is last."""
+        async with aclosing(self._with_retries(messages)) as events:
+            yield events
+
+    async def probe(self) -> None:
+        """Ask for a reply as every turn does, and leave it at its first event."""
+        async with self.stream([Message("user", "Say ok.")]) as events:
+            await anext(events)
+
+    async def models(self) -> list[str]:
+        """The ids of the models that the server lists; none where it keeps no list."""
+        try:
+            async with (
+                asyncio.timeout(self._first_delta_timeout),
+                self._client.models.with_streaming_response.list() as response,
+            ):
+                body = json.loads(await response.read())
+        except openai.APIStatusError as error:
+            if error.status_code in (404, 405, 501):
+                return []
+            raise self._advisor.of_status(error) from None
+        except (openai.APIConnectionError, *_BROKEN) as error:
+            raise self._advisor.of_connection(error, begun=False) from None
+        except ValueError:
+            return []  # a page instead of a list
+        match body:
+            case {"data": [*entries]}:
+                names = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+                return [name for name in names if isinstance(name, str)]
+        return []
+
+    async def _with_retries(self, messages: Sequence[Message]) -> AsyncGenerator[Event]:
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + self._retry_within
+        for pause in (*_PAUSES, None):
+            begun = False
+            try:
+                async with aclosing(self._attempt(messages)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except ModelError as error:
+                if begun or pause is None or error.problem not in (Problem.UNREACHABLE, Problem.BUSY):
+                    raise
+                wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
+                if clock() + wait > give_up:
+                    raise
+                _log.info("%s Trying again in %.1f s.", error.detail, wait)
+            await asyncio.sleep(wait)
+
+    async def _attempt(self, messages: Sequence[Message]) -> AsyncGenerator[Event]:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._first_delta_timeout
+        decoder = Decoder()
+        begun = False
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout_at(deadline):
+                    response = await stack.enter_async_context(self._open(messages))
+                    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                    if kind == "text/html":
+                        raise self._advisor.of_web_page()
+                    # Not streamed although that was asked for.
+                    whole = await response.aread() if kind == "application/json" else None
+                if whole is not None:
+                    for event in decoder.whole(whole):
+                        yield event
+                    return
+                chunks = await stack.enter_async_context(aclosing(_body(response)))
+                watch = stack.enter_context(Watch(deadline))
+                while True:
+                    try:
+                        chunk = await watch.next(chunks)
+                    except _BROKEN:
+                        if not decoder.finished:
+                            raise
+                        break
+                    if not chunk:
+                        break
+                    progress = False
+                    for event in decoder.feed(chunk):
+                        begun = progress = True
+                        yield event
+                    # A reader that took its time does not shorten the server's.
+                    if progress:
+                        watch.reschedule(clock() + self._silence_timeout)
+                    if decoder.finished:
+                        linger = _LINGER_DONE if decoder.done else _LINGER_FINISHED
+                        watch.reschedule(min(watch.deadline, clock() + linger))
+                for event in decoder.close():
+                    yield event
+        except Refused as refused:
+            raise self._advisor.of_event(refused.body) from None
+        except openai.APIStatusError as error:
+            raise self._advisor.of_status(error) from None
+        except (openai.APIConnectionError, *_BROKEN) as error:
+            raise self._advisor.of_connection(error, begun) from None
+
+    @asynccontextmanager
+    async def _open(self, messages: Sequence[Message]) -> AsyncIterator[httpx2.Response]:
+        """A response of status 200, asked for with as many of our optional parameters as the server takes."""
+        dialect = self._dialect
+        async with AsyncExitStack() as stack:
+            while True:
+                try:
+                    response = await stack.enter_async_context(
+                        self._client.chat.completions.with_streaming_response.create(
+                            model=self._model,
+                            messages=[_as_sent(message) for message in messages],
+                            stream=True,
+                            extra_body=dialect.parameters(self._reply_tokens),
+                        )
+                    )
+                    break
+                except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                    said = error.response.text.lower()
+                    simpler = dialect.without(said) if problem_of(error.status_code, said) is Problem.SETUP else None
+                    if simpler is None:
+                        raise
+                    dialect = simpler
+            if dialect != self._dialect:
+                _log.info("The model server takes fewer parameters; from now on it is sent %s.", dialect)
+                self._dialect = dialect
+            yield response.http_response
+
+    async def _authorize(self, request: httpx2.Request) -> None:
+        """Send our key or none, and nothing that the SDK found in the environment or tells about this machine."""
+        for name in [name for name in request.headers if name not in _HEADERS_SENT]:
+            del request.headers[name]
+        # A server that compresses holds deltas back.
+        request.headers["Accept-Encoding"] = "identity"
+        if self._key:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+
+
+def _body(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    return response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
+
+
+def _as_sent(message: Message) -> Any:
+    return {"role": message.role, "content": message.content}

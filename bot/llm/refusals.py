@@ -1,0 +1,83 @@
+"""What a server says when it refuses: which problem it is, its sentence, its status, and how long to wait."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from bot.turns import Problem
+
+# The words of OpenAI, Azure, OpenRouter, Anthropic, Gemini, DeepSeek, Qwen, Groq, Mistral, vLLM, llama.cpp, LM Studio.
+_QUOTA = re.compile(r"insufficient_quota|insufficient.(credits|balance)|billing_|credit balance|payment_required")
+_BAD_KEY = re.compile(r"invalid_api_key|authentication_error|api.key not valid|api_key_invalid")
+_TOO_LONG = re.compile(
+    r"context.(length|size|window)|(prompt|input|request) (is )?too (long|large)"
+    r"|too many tokens|token count.{0,40}exceeds|tokens.{0,40}must be <="
+)
+_DECLINED = re.compile(
+    r"content.(filter|policy|management)|responsibleai|moderation|flagged|content exists risk|data_inspection_failed"
+)
+_RATE = re.compile(r"rate.?limit|too many requests|resource_exhausted")
+_OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|permission|badrequest")
+
+
+def problem_of(status: int | None, said: str) -> Problem:
+    """Which problem a refusal is; the words, in lower case, count for more than the status."""
+    if status == 404 or no_credit(status, said) or bad_key(status, said):
+        return Problem.SETUP
+    if status == 413 or _TOO_LONG.search(said):
+        return Problem.TOO_LONG
+    if status in (None, 400, 403, 422, 451) and _DECLINED.search(said):
+        return Problem.DECLINED
+    if status == 429 or (status is None and _RATE.search(said)):
+        return Problem.BUSY
+    if status is None:
+        return Problem.SETUP if _OURS_TO_MEND.search(said) else Problem.UNREACHABLE
+    # 408 and 409 are timeouts: of the request, and of a lock.
+    return Problem.UNREACHABLE if status >= 500 or status in (408, 409) else Problem.SETUP
+
+
+def no_credit(status: int | None, said: str) -> bool:
+    """Whether the account has nothing left to pay with; `said` in lower case."""
+    return status == 402 or _QUOTA.search(said) is not None
+
+
+def bad_key(status: int | None, said: str) -> bool:
+    """Whether the key is missing or wrong; `said` in lower case."""
+    return status == 401 or _BAD_KEY.search(said) is not None
+
+
+def message_of(body: object) -> str:
+    """The sentence in what a server said, whose shape every server chooses for itself."""
+    match body:
+        case str():
+            return body
+        case {"error": inner} | {"message": inner} | {"detail": inner} | [inner] if inner:
+            return message_of(inner)
+    return json.dumps(body, ensure_ascii=False) if body else ""
+
+
+def status_of(body: object) -> int | None:
+    """The HTTP status that an error within a stream carries, if it does."""
+    match body:
+        case {"code": int(code) | str(code)} if str(code).isdecimal() and 400 <= int(code) < 600:
+            return int(code)
+    return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from a number or a date."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after", "")
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,71 @@
+"""Asking a real server on this machine, with the real client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bot.errors import ModelError
+from bot.llm import OpenAIModel
+from bot.standin.model import ModelStandin, Reply
+from bot.turns import Event, Message, Problem, Text
+
+KEY = "sk-very-secret-0123456789"
+HELLO = [Message("user", "Hello!")]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ModelStandin]:
+    async with ModelStandin(default=Reply("Hi there.")) as standin:
+        yield standin
+
+
+@asynccontextmanager
+async def client(
+    base_url: str,
+    *,
+    api_key: str | None = KEY,
+    first_delta_timeout: float = 5.0,
+    silence_timeout: float = 5.0,
+    retry_within: float = 0.0,
+) -> AsyncIterator[OpenAIModel]:
+    async with OpenAIModel(
+        model="gpt-x",
+        reply_tokens=100,
+        api_key=api_key,
+        base_url=base_url,
+        connect_timeout=2.0,
+        first_delta_timeout=first_delta_timeout,
+        silence_timeout=silence_timeout,
+        retry_within=retry_within,
+        jitter=lambda: 0.0,
+    ) as model:
+        yield model
+
+
+async def ask(model: OpenAIModel) -> list[Event | Problem]:
+    """The events of one reply, and the problem that ended it, if one did."""
+    events: list[Event | Problem] = []
+    try:
+        async with model.stream(HELLO) as stream:
+            async for event in stream:
+                events.append(event)  # noqa: PERF401 - a comprehension would lose them when the stream fails
+    except ModelError as error:
+        events.append(error.problem)
+    return events
+
+
+async def failure(model: OpenAIModel) -> ModelError:
+    try:
+        async with model.stream(HELLO) as stream:
+            async for _ in stream:
+                pass
+    except ModelError as error:
+        return error
+    pytest.fail("The reply came whole.")
+
+
+def text(events: Sequence[object]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))

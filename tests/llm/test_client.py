@@ -1,0 +1,119 @@
+"""Retries, leaving, connections, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from bot.errors import ModelError
+from bot.llm import OpenAIModel
+from bot.standin.model import REFUSALS, ModelStandin, Raw, Refusal, Reply
+from bot.turns import End, Problem, Text
+from tests.llm.conftest import HELLO, ask, client, failure, text
+from tests.llm.wire import STOP, say
+
+
+async def test_a_request_is_repeated_until_something_came(server: ModelStandin) -> None:
+    soon = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "0.1"})
+    server.script += [soon, Refusal(503, "", {"retry-after-ms": "50"})]
+    clock = asyncio.get_running_loop().time
+    async with client(server.base_url, retry_within=2.0) as model:
+        begun = clock()
+        assert text(await ask(model)) == "Hi there."
+        assert 0.15 <= clock() - begun < 0.5
+        server.script += [Reply("Hi", error_after=0)]
+        assert text(await ask(model)) == "Hi there."
+        server.script += [Reply("One two", cut_after=1)]
+        assert await ask(model) == [Text("One"), Problem.UNREACHABLE]
+    assert len(server.requests) == 6
+
+
+async def test_some_refusals_are_not_worth_a_second_try(server: ModelStandin) -> None:
+    later = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "30"})
+    server.script += [REFUSALS["quota"], later, later]
+    async with client(server.base_url, retry_within=2.0) as model:
+        assert (await failure(model)).problem is Problem.SETUP
+        error = await failure(model)
+        assert (error.problem, error.retry_after) == (Problem.BUSY, 30.0)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("stream_cut", [True, False])
+async def test_a_connection_cut_behind_the_end_is_no_problem(server: ModelStandin, stream_cut: bool) -> None:
+    server.script.append(Raw([say("Hi") + STOP], cut=stream_cut))
+    async with client(server.base_url) as model:
+        assert await ask(model) == [Text("Hi"), End()]
+
+
+async def test_leaving_early_ends_the_reply_on_the_server() -> None:
+    talking = Reply("word " * 1000, tokens_per_second=100)
+    async with (
+        ModelStandin([talking, talking, Reply("word", first_token_after=60)]) as server,
+        client(server.base_url) as model,
+    ):
+        async with model.stream(HELLO) as events:
+            await anext(events)
+        await server.requests[0].over()
+
+        begun = asyncio.Event()
+
+        async def read() -> None:
+            async with model.stream(HELLO) as events:
+                async for _ in events:
+                    begun.set()
+
+        for number in (1, 2):
+            reading = asyncio.create_task(read())
+            request = await server.request(number)
+            await begun.wait()  # The third reply never begins: it is left while nothing has come.
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await request.over()
+        assert [request.left for request in server.requests] == [True, True, True]
+    gc.collect()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_nothing_is_taken_from_the_environment(server: ModelStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_WEBHOOK_SECRET"):
+        monkeypatch.setenv(name, "from-the-environment")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Own: from-the-environment\nAuthorization: from-the-environment")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/from-the-environment")
+    async with client(server.base_url, api_key=None) as model:
+        assert text(await ask(model)) == "Hi there."
+    assert "from-the-environment" not in str(server.requests[0].headers)
+    assert "Authorization" not in server.requests[0].headers
+
+    # A proxy, on the other hand, is the environment's to name.
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    async with OpenAIModel(model="x", reply_tokens=1, retry_within=0) as model:
+        assert "https://api.openai.com/v1 cannot be reached" in (await failure(model)).detail
+    assert len(server.requests) == 1
+
+
+async def test_the_connection_is_used_again(server: ModelStandin) -> None:
+    async with client(server.base_url) as model:
+        for _ in range(3):
+            await ask(model)
+    assert len({request.peer for request in server.requests}) == 1
+
+
+async def test_models_and_probe(server: ModelStandin) -> None:
+    server.models = ("small", "large")
+    async with client(server.base_url) as model:
+        assert await model.models() == ["small", "large"]
+        server.models = None
+        assert await model.models() == []
+        await model.probe()
+        server.script.append(REFUSALS["unknown model"])
+        with pytest.raises(ModelError, match="OPENAI_MODEL"):
+            await model.probe()
+        await server.stop_listening()
+    async with client(server.base_url) as model:
+        with pytest.raises(ModelError, match="OPENAI_BASE_URL"):
+            await model.models()

@@ -1,0 +1,163 @@
+"""What servers send, and the events that it is."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.llm.decoder import Decoder, Refused
+from bot.standin.model import ModelStandin, Raw
+from bot.turns import End, Problem, Text, Thinking, Usage
+from tests.llm.conftest import ask, client, text
+from tests.llm.wire import DONE, NO_CHOICES, STOP, USAGE, data, say
+
+HI = [Text("Hi"), End()]
+CUT = [Text("Hi"), Problem.UNREACHABLE]
+EMPTY_DELTAS = data({"role": "assistant", "content": ""}) + data({"content": None}) + data(None) + data({})
+ERROR_LATER = {"error": {"message": "boom", "code": 502}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        pytest.param(EMPTY_DELTAS + say("Hi") + STOP + DONE, HI, id="role-only and empty deltas"),
+        pytest.param(
+            say("Hi") + STOP + NO_CHOICES + DONE, [Text("Hi"), Usage(7, 2), End()], id="usage without choices"
+        ),
+        pytest.param(say("Hi", "stop", **USAGE) + DONE, [Text("Hi"), Usage(7, 2), End()], id="all in the last chunk"),
+        pytest.param(say("Hi", usage=None, error=None) + STOP + DONE, HI, id="null fields"),
+        pytest.param(b'data: {"choices": null}\n\n' + say("Hi") + STOP + DONE, HI, id="null choices"),
+        pytest.param(say("Hi") + DONE, HI, id="no finish reason"),
+        pytest.param(say("Hi") + STOP, HI, id="no [DONE]"),
+        pytest.param(say("Hi") + b"data: [DONE]", HI, id="no line end"),
+        pytest.param(say("Hi") + DONE + say("!"), HI, id="nothing counts after [DONE]"),
+        pytest.param(b": ping\n\n" + say("Hi") + b": ping\n\nid: 4\nretry: 9\n\n" + DONE, HI, id="comments and fields"),
+        pytest.param((say("Hi") + STOP + DONE).replace(b"data: ", b"data:"), HI, id="no space behind data:"),
+        pytest.param((say("Hi") + STOP + DONE).replace(b"\n", b"\r\n"), HI, id="CRLF"),
+        pytest.param(say("Hi").replace(b"data: ", b"event: message\ndata: ") + DONE, HI, id="named events"),
+        pytest.param(say([{"type": "text", "text": "Hi"}]) + DONE, HI, id="content in parts"),
+        pytest.param(
+            say([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]) + say("Hi") + DONE,
+            [Thinking(), *HI],
+            id="thinking in parts",
+        ),
+        pytest.param(data({"refusal": "I won't."}) + STOP + DONE, [Text("I won't."), End()], id="refusal"),
+        pytest.param(data({"reasoning_content": "hm"}) + say("Hi") + DONE, [Thinking(), *HI], id="reasoning_content"),
+        pytest.param(data({"reasoning": "hm"}) + say("Hi") + DONE, [Thinking(), *HI], id="reasoning"),
+        pytest.param(say("<think>hm</think>\n\nHi") + DONE, [Thinking(), *HI], id="think block"),
+        pytest.param(
+            b"".join(say(piece) for piece in ["\n", "<th", "ink>h", "m</", "think", ">", "\n", "\n Hi", "<think>"])
+            + DONE,
+            [Thinking()] * 4 + [Text("Hi"), Text("<think>"), End()],
+            id="think block in pieces",
+        ),
+        pytest.param(say("<think>hm, so") + STOP + DONE, [Thinking(), End()], id="think block that never ends"),
+        pytest.param(say("<th") + say("anks>") + DONE, [Text("<thanks>"), End()], id="no think block"),
+        pytest.param(say("<th") + DONE, [Text("<th"), End()], id="no think block at the end"),
+        pytest.param(
+            say("Hi ") + say("\ud83d") + say("\ude00") + DONE, [Text("Hi "), Text("😀"), End()], id="half emoji"
+        ),
+        pytest.param(say("\ude00\ud83d") + DONE, [Text("\N{REPLACEMENT CHARACTER}"), End()], id="lone halves"),
+        pytest.param(
+            say("Hi").replace(b"Hi", b"H\xff") + DONE, [Text("H\N{REPLACEMENT CHARACTER}"), End()], id="bad UTF-8"
+        ),
+        pytest.param(say("Hi") + data({}, "length") + DONE, [Text("Hi"), End(Problem.LENGTH)], id="length"),
+        pytest.param(say("Hi", "content_filter") + DONE, [Text("Hi"), End(Problem.DECLINED)], id="content filter"),
+        pytest.param(data({"tool_calls": []}, "tool_calls") + DONE, [End()], id="tool calls"),
+        pytest.param(STOP + DONE, [End()], id="empty reply"),
+        pytest.param(say("Hi"), CUT, id="closed without an end"),
+        pytest.param(say("Hi") + b'data: {"choi', CUT, id="closed within a line"),
+        pytest.param(say("Hi") + data({}, "error"), CUT, id="given up"),
+        pytest.param(say("Hi") + b"data: " + json.dumps(ERROR_LATER).encode() + b"\n\n" + DONE, CUT, id="error event"),
+        pytest.param(say("Hi") + b'event: error\ndata: {"message": "boom"}\n\n' + DONE, CUT, id="event: error"),
+        pytest.param(say("Hi") + b'error: {"code": 500, "message": "boom"}\n\n', CUT, id="error line"),
+        pytest.param(
+            b'data: {"error": {"message": "Rate limit", "type": "rate_limit_exceeded"}}\n\n',
+            [Problem.BUSY],
+            id="busy event",
+        ),
+        pytest.param(b'data: {"error": {"code": "429", "message": "slow"}}\n\n', [Problem.BUSY], id="code as a string"),
+        pytest.param(
+            b'data: {"error": {"message": "x", "code": "insufficient_quota"}}\n\n', [Problem.SETUP], id="quota event"
+        ),
+        pytest.param(
+            b'data: {"error": {"message": "x", "code": "context_length_exceeded"}}\n\n',
+            [Problem.TOO_LONG],
+            id="long event",
+        ),
+        pytest.param(say("Hi", "stop") + b'data: {"error": {"message": "late"}}\n\n', HI, id="error behind the end"),
+    ],
+)
+async def test_what_servers_send(server: ModelStandin, wire: bytes, expected: list[object]) -> None:
+    server.script.append(Raw([wire]))
+    async with client(server.base_url) as model:
+        assert await ask(model) == expected
+        assert text(await ask(model)) == "Hi there."
+
+
+async def test_an_answer_that_is_not_streamed(server: ModelStandin) -> None:
+    message = {"role": "assistant", "content": "<think>hm</think>Hi"}
+    body = json.dumps({"choices": [{"message": message, "finish_reason": "length"}], **USAGE}, indent=1).encode()
+    server.script.append(Raw([body], "application/json; charset=utf-8"))
+    server.script.append(
+        Raw([b'{"error": {"code": 400, "message": "maximum context length is 9"}}'], "application/json")
+    )
+    async with client(server.base_url) as model:
+        assert await ask(model) == [Thinking(), Text("Hi"), Usage(7, 2), End(Problem.LENGTH)]
+        assert await ask(model) == [Problem.TOO_LONG]
+
+
+WIRE = (
+    b": ping\r\n\r\n" + say("<think>é</think>") + say("Grüße, 世界 😀\n", **USAGE).replace(b"\n", b"\r\n") + STOP + DONE
+)
+WIRE = WIRE.replace(b"\\u4e16", "世".encode()).replace(b"\\u00fc", "ü".encode())
+
+
+@given(st.lists(st.integers(0, len(WIRE))))
+def test_the_same_events_wherever_the_bytes_are_divided(cuts: list[int]) -> None:
+    decoder = Decoder()
+    bounds = [0, *sorted(cuts), len(WIRE)]
+    events = [event for start, end in pairwise(bounds) for event in decoder.feed(WIRE[start:end])] + list(
+        decoder.close()
+    )
+    assert events == [Thinking(), Text("Grüße, 世界 😀\n"), Usage(7, 2), End()]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["choices", "delta", "content", "error", "usage", "finish_reason", "refusal", "text", "type"]
+            ),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_no_json_is_a_defect_of_ours(value: object) -> None:
+    for wire in (
+        value,
+        {"choices": [value]},
+        {"choices": [{"delta": value}]},
+        {"choices": [{"delta": {"content": value}}]},
+    ):
+        decoder = Decoder()
+        try:
+            events = [
+                *decoder.feed(b"data: " + json.dumps(wire).encode() + b"\n\n"),
+                *decoder.feed(DONE),
+                *decoder.close(),
+            ]
+        except (Refused, ConnectionError):
+            continue
+        assert isinstance(events[-1], End)
+        text(events).encode()
