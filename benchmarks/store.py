@@ -31,8 +31,8 @@ async def fill(path: Path, turns: int) -> None:
         filler.execute(
             """
             WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-            INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at)
-            SELECT 1, n, 'Why?', ?, 'complete', 0 FROM numbers
+            INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, told)
+            SELECT 1, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
             """,
             (turns, REPLY),
         )

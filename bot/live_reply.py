@@ -16,7 +16,7 @@ from typing import Protocol
 from bot import phrases
 from bot.markdown import Document
 from bot.scheduler import Scheduler, Urgency
-from bot.turns import Cause, Outcome, Problem, State
+from bot.turns import Cause, Outcome, Problem, State, is_blank
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,14 @@ class Gone(Exception):
 
 class Unavailable(Exception):
     """The platform failed just now; the same call may work later."""
+
+
+class Refused(Exception):
+    """The platform will not show this content."""
+
+
+class Frozen(Exception):
+    """The messages there are can no longer be edited, but new ones can be posted."""
 
 
 class Button(StrEnum):
@@ -72,10 +80,14 @@ class Wanted:
 
 
 class Messages(Protocol):
-    """The messages of one reply on the platform. Errors are Gone and Unavailable."""
+    """The messages of one reply on the platform. Errors are Gone, Unavailable, Refused and Frozen."""
 
-    async def post(self, part: int, wanted: Wanted) -> int:
-        """Make a new message and return its id. Trying again after Unavailable must not show it twice."""
+    async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
+        """Make a new message. Returns its id, and whether it shows what was wanted.
+
+        Trying again after Unavailable must not show it twice: it gives the message that the first try made, which may
+        show an older text.
+        """
         ...
 
     async def edit(self, part: int, message_id: int, wanted: Wanted) -> None: ...
@@ -176,6 +188,8 @@ class LiveReply:
         self._wait = _FIRST_WAIT
         self._time = asyncio.get_running_loop().time
         self._streaming_since: float | None = None
+        self._instead: list[Wanted] | None = None
+        self._unseen = False
         self._done = asyncio.Event()
         self.visible = asyncio.Event()
         """Set once there is something of this attempt to see, or there will be nothing."""
@@ -191,18 +205,24 @@ class LiveReply:
         """Its messages were deleted by somebody: nothing is to be shown any more."""
         self._end()
 
+    def abandon(self) -> None:
+        """Nothing more can be shown in this process."""
+        self._unseen = True
+        self._end()
+
     def update(self, text: str) -> None:
         """Take the whole text so far."""
         self._text = text
         self._mark_stale()
 
-    async def finish(self, outcome: Outcome) -> None:
-        """Return once the end can be seen, or nothing can be shown any more."""
+    async def finish(self, outcome: Outcome) -> bool:
+        """Return once the end can be seen, or never will be. False: not now, but another process may still show it."""
         self._outcome = outcome
         self._text = outcome.text
         self.not_before = float("-inf")
         self._mark_stale()
         await self._done.wait()
+        return not self._unseen
 
     @property
     def wants(self) -> str | None:
@@ -237,6 +257,17 @@ class LiveReply:
         except Unavailable as error:
             self._try_later(error)
             return
+        except Refused as error:
+            log.warning("channel %d: a text was refused: %s", self._channel_id, error)
+            if self._instead is not None:
+                self._end()
+                return
+            self._instead = self._without_refused()
+            self._render()
+        except Frozen as error:
+            log.info("channel %d: a reply goes on in new messages: %s", self._channel_id, error)
+            self._discard += [shown.message_id for shown in self._shown]
+            self._shown = []
         except Exception:
             log.exception("showing a reply in channel %d failed by a defect", self._channel_id)
             self._end()
@@ -254,8 +285,8 @@ class LiveReply:
     async def _take(self, action: Action | None) -> None:
         match action:
             case Post(part, wanted):
-                message_id = await self._messages.post(part, wanted)
-                self._shown.append(Shown(message_id, wanted))
+                message_id, as_wanted = await self._messages.post(part, wanted)
+                self._shown.append(Shown(message_id, wanted if as_wanted else None))
             case Edit(part, wanted):
                 message_id = self._shown[part].message_id
                 await self._messages.edit(part, message_id, wanted)
@@ -270,19 +301,30 @@ class LiveReply:
             self.visible.set()
 
     def _next(self) -> Action | None:
+        if self._outcome is None and not self._wanted:
+            # What is shown stays until there is something better.
+            return None
         action = next_action(self._wanted, self._shown, ended=self._outcome is not None)
-        if action is None and self._discard and (self._wanted or self._outcome is not None):
-            return Delete(self._discard[-1])
-        return action
+        return Delete(self._discard[-1]) if action is None and self._discard else action
 
     def _render(self) -> None:
         self._rendered, self._rendered_end = self._text, self._outcome
+        try:
+            self._wanted = self._frame()
+        except Exception:
+            log.exception("a reply in channel %d is shown as it was written, for a defect", self._channel_id)
+            text, step = self._text[self._skip :], MESSAGE_LIMIT - NOTE_LIMIT
+            self._wanted = [Wanted(self._skip + at, text[at : at + step]) for at in range(0, len(text), step)]
+
+    def _frame(self) -> list[Wanted]:
+        """The messages that are wanted by now."""
         outcome = self._outcome
-        if outcome is not None and outcome.cause is Cause.PROMPT_DELETED:
-            self._wanted = []
-            return
+        if outcome is not None and outcome.cause in (Cause.PROMPT_DELETED, Cause.REPLY_DELETED):
+            return []
+        if self._instead is not None:
+            return self._instead
         self._document.update(self._text[self._skip :], final=outcome is not None)
-        parts = self._document.parts
+        parts = [part for part in self._document.parts if not is_blank(part.content)]
         wanted = [Wanted(self._skip + part.start, part.content) for part in parts[: self._most]]
         cut_off = len(parts) > len(wanted)
         if outcome is None:
@@ -290,17 +332,27 @@ class LiveReply:
                 wanted[-1] = replace(wanted[-1], button=Button.STOP)
             notes = [phrases.REST_AS_FILE] if cut_off else []
         else:
+            note = self._note(outcome)
+            if not wanted and not self._skip:
+                # Never silent: what looks like nothing has to be said to be nothing.
+                note = note or phrases.note(Outcome(State.FAILED, problem=Problem.EMPTY))
+                wanted = [Wanted(0, "")]
             if cut_off:
                 wanted[-1] = replace(wanted[-1], file=self._text)
-            note = self._note(outcome)
             notes = [*([phrases.AS_FILE] if cut_off else []), *([note] if note else [])]
             if notes and not wanted:
-                wanted.append(Wanted(self._skip, ""))
+                wanted = [Wanted(self._skip, "")]
             if wanted:
                 wanted[-1] = replace(wanted[-1], button=button_after(outcome))
         if notes:
             wanted[-1] = replace(wanted[-1], content="\n".join([wanted[-1].content, *notes]).lstrip("\n"))
-        self._wanted = wanted
+        return wanted
+
+    def _without_refused(self) -> list[Wanted]:
+        """What was shown before the platform refused to show more, and the word on that."""
+        kept = [shown.wanted for shown in self._shown if shown.wanted is not None]
+        *before, last = kept or [Wanted(self._skip, "")]
+        return [*before, replace(last, content=f"{last.content}\n{phrases.REFUSED}".lstrip("\n"), button=None)]
 
     def _settle(self) -> None:
         """What is shown is what is wanted, for now or, after an end, for good."""
@@ -320,7 +372,7 @@ class LiveReply:
             self._failing_since = now
         if now - self._failing_since > PATIENCE:
             log.warning("a reply in channel %d could not be shown: %s", self._channel_id, error)
-            self._end()
+            self.abandon()
             return
         log.info("channel %d: trying again in %.1f s: %s", self._channel_id, self._wait, error)
         self.not_before = now + self._wait

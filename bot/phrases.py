@@ -10,10 +10,16 @@ import math
 from bot.turns import Cause, Outcome, Problem, State
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
-UNREADABLE = "-# I can't read that one. Mention @{bot} itself, or leave the reply's ping on."
 QUOTE_WITHHELD = "-# I couldn't see the quoted message."
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
 NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
+REFUSED = "-# Discord won't show my answer here. Rewording may help."
+RESTARTING = "-# I'm restarting. Please ask again in a minute."
+WENT_WRONG = "-# Something went wrong on my side. Please try again."
+REST_AS_FILE = "-# The rest is coming as a file."
+AS_FILE = "-# The whole reply is in the file."
+NOTHING_TO_STOP = "None of my replies to you is under way here."
+NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
 _SMALL = "-# "
 _PROBLEMS = {
@@ -24,7 +30,7 @@ _PROBLEMS = {
     Problem.EMPTY: "The model had nothing to say. Try rewording.",
     Problem.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
     Problem.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
-    Problem.INTERNAL: "Something went wrong on my side. Please try again.",
+    Problem.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
 }
 
 
@@ -35,7 +41,7 @@ def hint(bot: str) -> str:
 
 def unreadable(bot: str) -> str:
     """The answer to a message whose content the platform withholds."""
-    return UNREADABLE.format(bot=bot)
+    return f"-# I can't read that one. Mention @{bot} itself, or leave the reply's ping on."
 
 
 def note(outcome: Outcome) -> str | None:
@@ -59,12 +65,6 @@ def _sentence(outcome: Outcome) -> str | None:
         wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
         return f"My model is busy. Try again{wait}."
     return None if outcome.problem is None else _PROBLEMS[outcome.problem]
-
-
-REST_AS_FILE = "-# The rest is coming as a file."
-AS_FILE = "-# The whole reply is in the file."
-NOTHING_TO_STOP = "None of my replies to you is under way here."
-NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
 
 def stopped(count: int) -> str:

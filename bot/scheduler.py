@@ -91,12 +91,12 @@ class Scheduler:
         self._loop = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *_exception: object) -> None:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.wait([self._loop])
         if self._calls:
-            _, late = await asyncio.wait(self._calls, timeout=LAST_CALLS)
+            _done, late = await asyncio.wait(self._calls, timeout=LAST_CALLS)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

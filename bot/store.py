@@ -257,10 +257,10 @@ class SQLiteStore:
         )
 
     async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
-        """The turns whose end nobody has seen, of one conversation or, with `prefix`, of all whose key begins so, oldest
-        first. Only while nothing of them is running: what an earlier process left unfinished is marked as interrupted.
+        """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
+        begins so. Only while none of them is running: what an earlier process left unfinished is marked as interrupted.
         """
-        where = {"key": conversation, "prefix": prefix}
+        where: dict[str, str | int | float | None] = {"key": conversation, "prefix": prefix}
         interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
         read = "SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation FROM turns"
         async with self._writing:

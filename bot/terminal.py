@@ -26,7 +26,7 @@ from bot import phrases
 from bot.conversation import Conversations, Running
 from bot.errors import StoreError
 from bot.store import SQLiteStore
-from bot.turns import Cause, Outcome, Prompt, ReplySink, State, Turn
+from bot.turns import Attempt, Cause, Outcome, Prompt, ReplySink, State, Turn
 
 WIDEST = 100
 """Columns after which lines of prose become hard to read, however wide the terminal is."""

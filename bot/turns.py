@@ -10,10 +10,6 @@ from enum import Enum, StrEnum
 from typing import Literal, Protocol
 
 
-_SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
-"""Unicode categories of control, format, unassigned and separating characters."""
-
-
 class State(StrEnum):
     """Where a turn stands. The last four are final until somebody asks for another attempt."""
 
@@ -192,6 +188,10 @@ class Forgotten:
 
     exchanges: int
     turn_ids: frozenset[int]
+
+
+_SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
+"""Unicode categories of control, format, unassigned and separating characters."""
 
 
 def is_blank(text: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.context import GO_ON
 from bot.conversation import Conversations, Running
 from bot.errors import ModelError, StoreError
 from bot.store import MEMORY, SQLiteStore
@@ -53,6 +54,7 @@ class Sink:
         self.running = running
         self.texts: list[str] = []
         self.outcome: Outcome | None = None
+        self.visible = True
         self.started = asyncio.Event()
 
     def start(self) -> None:
@@ -61,8 +63,9 @@ class Sink:
     def update(self, text: str) -> None:
         self.texts.append(text)
 
-    async def finish(self, outcome: Outcome) -> None:
+    async def finish(self, outcome: Outcome) -> bool:
         self.outcome = outcome
+        return self.visible
 
     async def said(self) -> None:
         """Wait for the first text."""
@@ -154,6 +157,23 @@ async def test_one_persons_prompts_run_in_order_and_other_peoples_beside_them(ta
     assert talk.sent(2) == ["1", "first, done", "2"], "and only what came before it"
 
 
+async def test_whoever_leaves_the_queue_early_lets_nobody_past(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [["first", go], ["fourth"]]
+    first = talk.say("1")
+    await (await talk.sink(0)).said()
+    talk._position -= 1
+    assert await talk.say("1") is None, "the same event twice"
+    third, fourth = talk.say("3"), talk.say("4")
+    (await talk.sink(1)).running.stop(Cause.PERSON)
+    await third
+    assert not (await talk.sink(2)).started.is_set()
+    go.set()
+    await first
+    await fourth
+    assert talk.sent(1) == ["1", "first", "4"]
+
+
 async def test_the_first_cause_ends_a_reply_and_keeps_its_part(talk: Talk) -> None:
     talk.model.replies = [["A part", asyncio.Event()]]
     answering = talk.say("1")
@@ -237,6 +257,14 @@ async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembere
     assert len(talk.model.asked) == asked + 3 + 1 + 4
 
 
+async def test_a_context_that_was_not_answered_is_not_known_to_fit(talk: Talk) -> None:
+    for n in range(20):
+        await talk.say(f"{n} " + "p" * 100)
+    talk.model.replies = [[ModelError(Problem.TOO_LONG, "")], [ModelError(Problem.UNREACHABLE, "")]]
+    await talk.say("long?")
+    assert (await talk.store.learned("m")).context_tokens is None
+
+
 async def test_the_estimate_of_tokens_learns_from_the_server(talk: Talk) -> None:
     talk.model.replies = [["ok", Usage(prompt_tokens=4000, reply_tokens=1)]]
     await talk.say("x" * 8000)
@@ -277,6 +305,34 @@ async def test_closing_lets_replies_end_within_its_grace(store: SQLiteStore) -> 
         assert (ended.state, ended.text) == (State.INTERRUPTED, "never ")
 
 
+async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: SQLiteStore) -> None:
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        async with store._writing:
+            late = talk.say("1")
+            await asyncio.sleep(0.01)
+            await core.close()
+        ended = await late
+        assert ended is not None
+        assert ended.state is State.INTERRUPTED
+    assert model.asked == []
+
+
+async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(talk: Talk) -> None:
+    await talk.say("1")
+    assert await talk.store.untold(HERE) == []
+    sinks: list[Sink] = []
+
+    def open_sink(running: Running) -> Sink:
+        sinks.append(Sink(running))
+        sinks[-1].visible = False
+        return sinks[-1]
+
+    await talk.core.answer(Prompt(HERE, 99, "2"), open_sink)
+    assert [turn.prompt for turn in await talk.store.untold(HERE)] == ["2"]
+
+
 async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
     await talk.store._writer.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreError):
@@ -284,6 +340,18 @@ async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None
     await talk.store._writer.execute("PRAGMA query_only = OFF")
     assert talk.model.asked == []
     assert await talk.say("saved") == Outcome(State.COMPLETE, "Yes.")
+
+
+async def test_another_attempt_replaces_the_reply_or_goes_on_from_it_once(talk: Talk) -> None:
+    talk.model.replies = [["half", ModelError(Problem.UNREACHABLE, "cut")], ["whole"], [" and more"]]
+    await talk.say("1")
+    for go_on, text in ((False, "whole"), (True, "whole and more")):
+        [turn] = await talk.store.history(HERE, 9)
+        tries = [talk.core.again(turn, talk._open, go_on=go_on) for _ in range(3)]
+        outcomes = [outcome for outcome in await asyncio.gather(*tries) if outcome]
+        assert outcomes == [Outcome(State.COMPLETE, text)]
+    assert talk.sent(2) == ["1", "whole", GO_ON]
+    assert [(turn.reply, turn.attempt) for turn in await talk.store.history(HERE, 9)] == [("whole and more", 3)]
 
 
 async def test_memory_does_not_grow_with_conversations() -> None:

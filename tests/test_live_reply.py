@@ -14,9 +14,11 @@ from bot.live_reply import (
     Button,
     Delete,
     Edit,
+    Frozen,
     Gone,
     LiveReply,
     Post,
+    Refused,
     Shown,
     Unavailable,
     Wanted,
@@ -48,11 +50,11 @@ class Platform:
     def refused(self) -> int:
         return sum(bucket.refused for bucket in self.buckets.values())
 
-    async def post(self, part: int, wanted: Wanted) -> int:
+    async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
         await self._call("POST")
         message_id = next(self._ids)
         self._show(message_id, wanted)
-        return message_id
+        return message_id, True
 
     async def edit(self, part: int, message_id: int, wanted: Wanted) -> None:
         await self._call("PATCH")
@@ -353,6 +355,82 @@ def test_deleted_by_somebody_it_is_shown_no_more() -> None:
         await stream(reply, 2)
 
     assert scene(play).messages == {}
+
+
+def test_two_that_end_at_once_are_both_seen() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        replies = [live(scheduler, platform) for _ in range(2)]
+        for reply in replies:
+            reply.update("begun")
+        await asyncio.sleep(10)
+        texts = ["begun", "begun and ended"]
+        ends = [reply.finish(Outcome(State.COMPLETE, text)) for reply, text in zip(replies, texts, strict=True)]
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*ends) == [True, True]
+
+    assert sorted(scene(play).messages.values()) == ["begun", "begun and ended"]
+
+
+def test_a_defect_in_the_rendering_shows_the_text_as_it_is_and_stops_nobody_else() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        broken, other = live(scheduler, platform), live(scheduler, platform)
+        broken._document = None  # type: ignore[assignment]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(reply.finish(Outcome(State.COMPLETE, "**as** it is")) for reply in (broken, other)))
+
+    assert list(scene(play).messages.values()) == ["**as** it is", "**as** it is"]
+
+
+def test_when_the_scheduler_is_left_nobody_waits_for_it() -> None:
+    async def main() -> None:
+        async with Scheduler() as scheduler:
+            reply = live(scheduler, Platform(scheduler))
+        assert await reply.finish(Outcome(State.COMPLETE, "unseen")) is False
+
+    run(main())
+
+
+@pytest.mark.parametrize("text", ["---", "** **", "\u200b", "\n\n"])
+def test_a_reply_that_looks_like_nothing_is_said_to_be_nothing(text: str) -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        await live(scheduler, platform).finish(Outcome(State.COMPLETE, text))
+
+    assert list(scene(play).messages.values()) == ["-# The model had nothing to say. Try rewording."]
+
+
+def test_a_refused_text_leaves_what_was_shown_and_a_word() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        for begun in ("", "shown"):
+            reply = live(scheduler, platform)
+            reply.update(begun)
+            await asyncio.sleep(5)
+            platform.failures = [Refused("by a rule")]
+            await reply.finish(Outcome(State.COMPLETE, "shown and refused"))
+
+    assert list(scene(play).messages.values()) == [phrases.REFUSED, f"shown\n{phrases.REFUSED}"]
+
+
+def test_where_nothing_can_be_edited_any_more_new_messages_take_over() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        reply.update("begun")
+        await asyncio.sleep(5)
+        platform.failures = [Frozen("archived")]
+        await reply.finish(Outcome(State.COMPLETE, "begun and ended"))
+
+    assert scene(play).messages == {1: "begun and ended"}
+
+
+def test_a_message_of_an_earlier_try_is_brought_up_to_date() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        async def post(part: int, wanted: Wanted) -> tuple[int, bool]:
+            platform.messages[7] = "beg"
+            return 7, False
+
+        platform.post = post  # type: ignore[method-assign]
+        await live(scheduler, platform).finish(Outcome(State.COMPLETE, "begun and ended"))
+
+    assert scene(play).messages == {7: "begun and ended"}
 
 
 def test_the_next_action_is_one_step_towards_what_is_wanted() -> None:

@@ -258,21 +258,26 @@ async def test_messages_are_recorded_before_and_after_they_are_posted(store: SQL
     assert await store.sent(attempt.turn_id) == [Sent(0, 0, "anew", None)]
 
 
-async def test_a_start_interrupts_what_is_its_own_to_interrupt(store: SQLiteStore) -> None:
-    await answer(store, 1, "done")
+async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore) -> None:
+    await store.told(await answer(store, 1, "done and told"))
+    untold = await answer(store, 5, "done")
     pending = await begin(store, 3)
     streaming = await begin(store, 2, conversation="discord:2")
     await store.start(streaming)
     await store.save({streaming: "so far"})
     named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
 
-    assert [turn.conversation for turn in await store.interrupt("terminal:a%")] == ["terminal:a%"]
-    interrupted = await store.interrupt("discord:", prefix=True)
-    assert [(turn.id, turn.reply, turn.state) for turn in interrupted] == [
-        (streaming.turn_id, "so far", State.INTERRUPTED),
-        (pending.turn_id, "", State.INTERRUPTED),
-    ]
-    assert await store.interrupt("discord:", prefix=True) == []
+    assert [turn.conversation for turn in await store.untold("terminal:a%")] == ["terminal:a%"]
+    for _ in range(2):
+        found = await store.untold("discord:", prefix=True)
+        assert [(turn.id, turn.reply, turn.state) for turn in found] == [
+            (streaming.turn_id, "so far", State.INTERRUPTED),
+            (pending.turn_id, "", State.INTERRUPTED),
+            (untold.turn_id, "done", State.COMPLETE),
+        ]
+    for attempt in (streaming, pending, untold):
+        await store.told(attempt)
+    assert await store.untold("discord:", prefix=True) == []
     assert [bool(await store.start(attempt)) for attempt in named] == [False, True, True]
     assert await store.reopen(pending.turn_id, State.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
@@ -334,7 +339,8 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             acknowledged[what].add(int(turn_id))
 
     async with SQLiteStore.open(path, exclusive=True) as store:
-        interrupted = {turn.id for turn in await store.interrupt("discord:", prefix=True)}
+        untold = await store.untold("discord:", prefix=True)
+    interrupted = {turn.id for turn in untold if turn.state is State.INTERRUPTED}
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
     stored = {row[0]: row[1:] for row in rows(path, "SELECT id, state, reply FROM turns")}
     assert acknowledged["begun"] <= stored.keys()
@@ -381,7 +387,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
     results = await asyncio.gather(*tasks.values(), return_exceptions=True)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
 
-    unfinished = {turn.id: turn for turn in await store.interrupt(HERE)}
+    unfinished = {turn.id: turn for turn in await store.untold(HERE) if turn.state is State.INTERRUPTED}
     stored = {turn.id: turn for turn in await store.history(HERE, 99)} | unfinished
     assert closed
     assert unfinished
@@ -404,7 +410,7 @@ async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: SQLit
         named.update((await store.forget(HERE)).turn_ids)
 
     await asyncio.gather(*(reset() if number % 4 == 3 else talk(number) for number in range(41)))
-    kept = {turn.id for turn in await store.interrupt(HERE)}
+    kept = {turn.id for turn in await store.untold(HERE)}
     assert kept
     assert named
     assert (kept | named, kept & named) == (begun, set())
@@ -422,8 +428,8 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             filler.execute(
                 """
                 WITH RECURSIVE numbers (n) AS (SELECT 11 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at)
-                SELECT 1, n, 'p', ?, 'failed', 0 FROM numbers
+                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, told)
+                SELECT 1, n, 'p', ?, 'failed', 0, 1 FROM numbers
                 """,
                 (turns, text),
             )
@@ -444,7 +450,7 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             await store.save({this: "s"})
             await store.close(this, Outcome(State.COMPLETE, "s"))
             await store.history(HERE, 1)
-            await store.interrupt(HERE)
+            await store.untold(HERE)
         return taken
 
     assert await steps(100_000) <= await steps(100) * 1.05
@@ -660,7 +666,7 @@ async def test_the_first_schema_is_brought_up_to_date(path: Path, filled: bool) 
         first.executescript("PRAGMA application_id = 0x5061726C; PRAGMA user_version = 1")
     async with SQLiteStore.open(path, exclusive=True) as store:
         assert said(await store.history(HERE, 9)) == ([(1, "Because.")] if filled else [])
-        assert [turn.position for turn in await store.interrupt(HERE)] == ([2] if filled else [])
+        assert [turn.position for turn in await store.untold(HERE)] == ([1, 2] if filled else [])
         this = await begin(store, 3)
         assert said(await store.earlier(this.turn_id, None, 9)) == ([(1, "Because.")] if filled else [])
     assert rows(path, "PRAGMA user_version") == [(len(store_module._migrations()),)]

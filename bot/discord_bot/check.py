@@ -32,7 +32,6 @@ class Account:
 async def account(token: str) -> Account:
     """Log in without the gateway and look around. Raises DiscordError."""
     # discord.py would warn of missing libraries for voice, and of intents without guilds; neither is of use here.
-    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         with discord_errors():
             await client.login(token)

@@ -15,11 +15,9 @@ import discord
 from bot import phrases
 from bot.conversation import Conversations
 from bot.discord_bot import buttons, commands, prompts
-from bot.discord_bot.messages import platform_errors
 from bot.discord_bot.prompts import Address
 from bot.discord_bot.replies import Replies
 from bot.errors import StoreError
-from bot.live_reply import Gone, Unavailable
 from bot.scheduler import Scheduler, scheduled
 from bot.store import SQLiteStore
 from bot.turns import Turn
@@ -31,6 +29,9 @@ INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 UNREADABLE_AGAIN_AFTER = 24 * 3600.0
 """Seconds before the same person is told again that a message could not be read."""
 
+ENDINGS = 1.5
+"""Seconds at the end for showing people that their replies were interrupted."""
+
 _MESSAGES_ROUTE = re.compile(r"/channels/(\d+)/messages(?:/\d+)?$")
 _EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
 """Interactions and their follow-ups do not count towards the bot's requests a second."""
@@ -39,7 +40,7 @@ _EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
 class ParleyClient(discord.Client):
     """One bot on Discord.
 
-    `interrupted` are the turns that an earlier process left unfinished: people are told. In a server's channels a reply
+    `untold` are the turns whose end an earlier process did not show: people are told. In a server's channels a reply
     over `messages_per_reply` messages comes as a file.
     """
 
@@ -48,7 +49,7 @@ class ParleyClient(discord.Client):
         conversations: Conversations,
         store: SQLiteStore,
         scheduler: Scheduler,
-        interrupted: Sequence[Turn] = (),
+        untold: Sequence[Turn] = (),
         *,
         messages_per_reply: int | None = None,
     ) -> None:
@@ -66,7 +67,7 @@ class ParleyClient(discord.Client):
         )
         self._conversations = conversations
         self._scheduler = scheduler
-        self._interrupted = interrupted
+        self._untold = untold
         self._accepting = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._told_unreadable: dict[int, float] = {}
@@ -76,13 +77,13 @@ class ParleyClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """Tell what a restart broke off and register the commands: neither has to wait for the gateway."""
-        for turn in self._interrupted:
-            self.spawn(self._replies.interrupted(turn))
-        await commands.sync(self.tree)
+        for turn in self._untold:
+            self.spawn(self._replies.end(turn))
+        self.spawn(commands.keep_in_step(self.tree))
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer what is meant for the bot."""
-        if self.user is None or not self._accepting:
+        if self.user is None:
             return
         match prompts.address(message, self.user):
             case Address.YES:
@@ -101,11 +102,9 @@ class ParleyClient(discord.Client):
         self._replies.deleted(event.channel_id, event.message_ids)
 
     async def drain(self, grace: float) -> None:
-        """Take no more prompts, end what runs within `grace` seconds, and wait until that is seen."""
+        """Take no more prompts, end what runs within `grace` seconds, and wait a moment until that is seen."""
         self._accepting = False
-        await self._conversations.close(grace)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
+        await self._conversations.close(grace, ENDINGS)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something in the background. A defect in it is logged."""
@@ -119,17 +118,22 @@ class ParleyClient(discord.Client):
             log.error("a task failed by a defect", exc_info=error)
 
     async def _answer(self, message: discord.Message, me: discord.ClientUser) -> None:
-        reading = prompts.read(message, me)
-        if reading.prompt is None:
-            name = me.display_name if message.guild is None else message.guild.me.display_name
-            await self._tell(message, phrases.QUOTE_WITHHELD if reading.quote_withheld else phrases.hint(name))
+        if not self._accepting:
+            await self._replies.tell(message, phrases.RESTARTING)
             return
         try:
+            reading = prompts.read(message, me)
             notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
-            await self._replies.answer(message.channel, reading.prompt, notices)
+            if reading.prompt is not None:
+                await self._replies.answer(message.channel, reading.prompt, notices)
+            else:
+                await self._replies.tell(message, notices[0] if notices else phrases.hint(_name(message, me)))
         except StoreError as error:
             log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
-            await self._tell(message, phrases.CANNOT_SAVE)
+            await self._replies.tell(message, phrases.CANNOT_SAVE)
+        except Exception:
+            log.exception("message %d could not be answered for a defect", message.id)
+            await self._replies.tell(message, phrases.WENT_WRONG)
 
     async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
         now = time.monotonic()
@@ -138,15 +142,7 @@ class ParleyClient(discord.Client):
         }
         if message.author.id not in self._told_unreadable:
             self._told_unreadable[message.author.id] = now
-            name = me.display_name if message.guild is None else message.guild.me.display_name
-            await self._tell(message, phrases.unreadable(name))
-
-    async def _tell(self, message: discord.Message, sentence: str) -> None:
-        try:
-            with platform_errors():
-                await message.reply(sentence, mention_author=False)
-        except (Gone, Unavailable) as error:
-            log.info("channel %d could not be told: %s", message.channel.id, error)
+            await self._replies.tell(message, phrases.unreadable(_name(message, me)))
 
     async def _count_request(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestStartParams
@@ -159,3 +155,9 @@ class ParleyClient(discord.Client):
     ) -> None:
         if params.method != "GET" and (route := _MESSAGES_ROUTE.search(params.url.path)) is not None:
             self._scheduler.observe(int(route[1]), params.method, params.response.status, params.response.headers)
+
+
+def _name(message: discord.Message, me: discord.ClientUser) -> str:
+    """What the bot is called where the message was written."""
+    member = None if message.guild is None else message.guild.get_member(me.id)
+    return (member or me).display_name

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
 from bot import phrases
 from bot.conversation import Conversations
 from bot.discord_bot.prompts import conversation_key
-from bot.discord_bot.replies import Replies
+from bot.discord_bot.replies import Replies, shown_name
 from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
 
+_FAILED = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 ANSWER_WITHIN = 1.5
 """Seconds until an answer is put off; Discord allows 3, the way there and back included."""
 
@@ -33,19 +37,25 @@ def tree(
 
     @commands.command(description="Forget this conversation: everything said with me in this channel, thread or DM.")
     async def reset(interaction: discord.Interaction) -> None:
-        name = interaction.user.display_name
+        name = shown_name(interaction.user)
         forgetting = asyncio.create_task(conversations.forget(conversation_key(interaction.channel_id or 0), name))
-        done, _ = await asyncio.wait([forgetting], timeout=ANSWER_WITHIN)
-        if not done:
+        await asyncio.wait([forgetting], timeout=ANSWER_WITHIN)
+        if not forgetting.done():
             # Wiping a large database takes its time, and Discord gives up on an answer after 3 s.
-            await interaction.response.defer(thinking=True)
+            with suppress(*_FAILED):
+                await interaction.response.defer(thinking=True)
         try:
-            forgotten = await forgetting
+            sentence = phrases.was_reset(name, (await forgetting).exchanges)
         except StoreError as error:
             log.error("channel %s could not be forgotten: %s", interaction.channel_id, error)
-            await _answer(interaction, phrases.NOT_RESET)
-        else:
-            await _answer(interaction, phrases.was_reset(discord.utils.escape_markdown(name), forgotten.exchanges))
+            sentence = phrases.NOT_RESET
+        try:
+            await _answer(interaction, sentence)
+        except _FAILED as error:
+            log.warning("/reset in channel %s could not be answered: %s", interaction.channel_id, error)
+            channel = client.get_partial_messageable(interaction.channel_id or 0)
+            with suppress(*_FAILED):
+                await channel.send(sentence, silent=True, suppress_embeds=True)
 
     @commands.command(description="Stop my replies to you here; moderators stop all of them.")
     async def stop(interaction: discord.Interaction) -> None:
@@ -60,7 +70,22 @@ async def _answer(interaction: discord.Interaction, sentence: str) -> None:
     if interaction.response.is_done():
         await interaction.edit_original_response(content=sentence)
     else:
-        await interaction.response.send_message(sentence, silent=True)
+        await interaction.response.send_message(sentence, silent=True, suppress_embeds=True)
+
+
+async def keep_in_step(commands: app_commands.CommandTree[discord.Client]) -> None:
+    """Register the commands where Discord has others; try for as long as Discord cannot be asked."""
+    for wait in chain((5.0, 30.0), repeat(300.0)):
+        try:
+            await sync(commands)
+        except (discord.DiscordServerError, discord.RateLimited, *_FAILED[1:]) as error:
+            log.warning("the commands could not be registered, trying again in %g s: %s", wait, error)
+            await asyncio.sleep(wait)
+        except discord.DiscordException as error:
+            log.error("Discord refused the commands: %s", error)
+            return
+        else:
+            return
 
 
 async def sync(commands: app_commands.CommandTree[discord.Client]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ import discord
 
 from bot.discord_bot import buttons
 from bot.errors import StoreError
-from bot.live_reply import Gone, Unavailable, Wanted
+from bot.live_reply import Frozen, Gone, Refused, Unavailable, Wanted
 from bot.store import SQLiteStore
 from bot.turns import Attempt
 
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 PINGS_AFTER = 15.0
 """Seconds after which a person has turned to something else and wants to be told of the answer."""
+_NONCE_LENGTH = 25
+"""What Discord takes."""
+_ARCHIVED = 50083
+"""Discord's code for an edit in an archived thread; a new message opens it again."""
 _NO_HISTORY = 160002
 """Discord's code for a reply without the right to read the channel's history."""
 
@@ -31,33 +36,45 @@ class ReplyMessages:
 
     The first one replies to the prompt where that is possible, and pings the asker only after a long wait; further ones
     are silent. Each is on record before it is posted, with the nonce by which Discord drops a second copy. `first_part`
-    is how many parts of the reply other messages show already.
+    is how many parts of the reply other messages show already, `posted` how many of its own an earlier process has
+    posted. Without an attempt nothing is kept on record. `quotes`: whether it may reply, as far as that is known.
     """
 
     def __init__(
         self,
         channel: discord.PartialMessageable,
         prompt_id: int,
-        attempt: Attempt,
+        attempt: Attempt | None,
         store: SQLiteStore,
+        *,
         first_part: int = 0,
+        posted: int = 0,
+        quotes: bool = True,
     ) -> None:
         self._channel = channel
         self._prompt_id = prompt_id
         self._attempt = attempt
         self._store = store
         self._first_part = first_part
+        self._quotes = quotes
         self._asked_at = time.monotonic()
+        self._posts = Counter(range(posted))
 
-    async def post(self, part: int, wanted: Wanted) -> int:
+    async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
         """Post a part; see `bot.live_reply.Messages`."""
         number = self._first_part + part
-        nonce = _nonce(self._prompt_id, self._attempt.number, number)
-        await self._record(self._store.posting(self._attempt, number, wanted.start, nonce))
+        attempt = 0 if self._attempt is None else self._attempt.number
+        # The same for every try at a post, and different for all else, also where a part has to be posted anew.
+        nonce = f"{self._prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
+        if self._attempt is not None:
+            await self._record(self._store.posting(self._attempt, number, wanted.start, nonce))
         with platform_errors():
             message = await self._send(part, wanted, nonce)
-        await self._record(self._store.posted(self._attempt, number, message.id))
-        return message.id
+        self._posts[number] += 1
+        if self._attempt is not None:
+            await self._record(self._store.posted(self._attempt, number, message.id))
+        # Discord trims, and gives the message of an earlier try where that had got through.
+        return message.id, message.content == wanted.content.strip()
 
     async def edit(self, part: int, message_id: int, wanted: Wanted) -> None:
         """Edit by id: editing a message object of discord.py 2.7 would bring link previews back."""
@@ -76,6 +93,7 @@ class ReplyMessages:
                 await self._channel.get_partial_message(message_id).delete()
             except discord.NotFound:
                 log.debug("message %d was gone already", message_id)
+        await self._record(self._store.removed(message_id))
 
     async def _send(self, part: int, wanted: Wanted, nonce: str) -> discord.Message:
         # discord.py tells an option that is left out from one that is None.
@@ -86,6 +104,8 @@ class ReplyMessages:
             options["file"] = _file(wanted.file)
         if part > 0:
             return await self._channel.send(wanted.content, silent=True, **options)
+        if not self._quotes:
+            return await self._channel.send(wanted.content, **options)
         try:
             return await self._channel.send(
                 wanted.content,
@@ -98,6 +118,7 @@ class ReplyMessages:
         except discord.HTTPException as error:
             if error.code != _NO_HISTORY:
                 raise
+            self._quotes = False
             return await self._channel.send(wanted.content, **options)
 
     async def _record(self, writing: Awaitable[object]) -> None:
@@ -105,12 +126,12 @@ class ReplyMessages:
         try:
             await writing
         except StoreError as error:
-            log.warning("turn %d: a message of its reply is not on record: %s", self._attempt.turn_id, error)
+            log.warning("a message in channel %d is not on record: %s", self._channel.id, error)
 
 
 @contextmanager
 def platform_errors() -> Iterator[None]:
-    """Tell what is over from what may work later."""
+    """Tell what is over from what may work later, and from what works otherwise."""
     try:
         yield
     except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -118,13 +139,15 @@ def platform_errors() -> Iterator[None]:
     except discord.HTTPException as error:
         if error.status == 429:
             raise Unavailable(str(error)) from error
+        if error.code == _ARCHIVED:
+            raise Frozen(str(error)) from error
+        if error.status == 400:
+            raise Refused(str(error)) from error
         raise Gone(str(error)) from error
+    except RuntimeError as error:
+        # aiohttp's word for a session that was closed: the bot is ending.
+        raise Unavailable(str(error)) from error
 
 
 def _file(text: str) -> discord.File:
     return discord.File(io.BytesIO(text.encode(errors="replace")), filename="reply.md")
-
-
-def _nonce(prompt_id: int, attempt: int, part: int) -> str:
-    """The same for every try at posting one part, and different for all else; at most 25 characters."""
-    return f"{prompt_id:x}.{attempt:x}.{part:x}"[-25:]

@@ -49,14 +49,19 @@ def channel_id(conversation: str) -> int:
     return int(conversation.removeprefix(_KEY))
 
 
+def is_private(message: discord.Message) -> bool:
+    """Whether it came in a DM. A server that discord.py does not know yet is none either, but no DM."""
+    return isinstance(message.channel, discord.DMChannel)
+
+
 def address(message: discord.Message, me: discord.ClientUser) -> Address:
     """Whether the message is for the bot: any DM, a mention, a reply to it, or its role where that can be read."""
     by_person = not message.author.bot and message.webhook_id is None
     if not by_person or message.type not in (discord.MessageType.default, discord.MessageType.reply):
         return Address.NO
-    if message.guild is None or any(user.id == me.id for user in message.mentions):
+    if is_private(message) or any(user.id == me.id for user in message.mentions):
         return Address.YES
-    role = message.guild.self_role
+    role = None if message.guild is None else message.guild.self_role
     through_role = role is not None and role in message.role_mentions
     quoted = _quoted(message)
     if not through_role and (quoted is None or quoted.author.id != me.id):
@@ -73,16 +78,15 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     lines = [line for line in (said, *_attached(message)) if line]
     if not lines and (quote is None or withheld):
         return Reading(None, withheld)
-    in_thread = isinstance(message.channel, discord.Thread)
     prompt = Prompt(
         conversation=conversation_key(message.channel.id),
         position=message.id,
         text="\n".join([quote, "", *lines] if quote else lines).strip(),
         author_id=message.author.id,
-        author_name=None if message.guild is None else speaker(message.author.display_name, message.author.name),
+        author_name=None if is_private(message) else speaker(message.author.display_name, message.author.name),
         guild_id=None if message.guild is None else message.guild.id,
-        # A thread opened on a message has that message's id.
-        origin_message_id=message.channel.id if in_thread else None,
+        # A thread opened on a message has that message's id, and no other channel has a message's.
+        origin_message_id=message.channel.id,
     )
     return Reading(prompt, withheld)
 

@@ -55,7 +55,7 @@ class Replies:
         Raises StoreError, with nothing accepted, when it cannot be saved.
         """
         notices = list(notices)
-        if prompt.guild_id is None and await self._store.count(prompt.conversation) == 0:
+        if isinstance(place, discord.DMChannel) and not await self._store.history(prompt.conversation, 1):
             notices.append(phrases.FIRST_IN_DM)
 
         def open_sink(running: Running) -> DiscordReply:
@@ -84,20 +84,28 @@ class Replies:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True)
 
-    async def interrupted(self, turn: Turn) -> None:
-        """Show what is left of a reply that an earlier process did not end."""
+    async def tell(self, message: discord.Message, sentence: str) -> None:
+        """Say something to a person that is no turn of the conversation."""
+        channel = self._client.get_partial_messageable(message.channel.id)
+        messages = ReplyMessages(channel, message.id, None, self._store, quotes=_reads_history(message.channel))
+        live = LiveReply(channel.id, messages, self._scheduler, note=lambda _: sentence)
+        await live.finish(Outcome(State.COMPLETE))
+
+    async def end(self, turn: Turn) -> None:
+        """Show the end of a turn that an earlier process left before anybody could see it."""
         sent = await self._sent(turn)
+        attempt = Attempt(turn.id, turn.attempt)
         channel = self._client.get_partial_messageable(channel_id(turn.conversation))
-        messages = ReplyMessages(channel, turn.position, Attempt(turn.id, turn.attempt), self._store)
         live = LiveReply(
             channel.id,
-            messages,
+            ReplyMessages(channel, turn.position, attempt, self._store, posted=len(sent)),
             self._scheduler,
             note=phrases.note,
             shown=[Shown(message_id) for message_id, _ in sent],
             cuts=[start for _, start in sent[1:]],
         )
-        await live.finish(Outcome(State.INTERRUPTED, turn.reply))
+        if await live.finish(Outcome(turn.state, turn.reply, turn.error)):
+            await self._store.told(attempt)
 
     async def pressed(self, interaction: discord.Interaction, button: Button) -> None:
         """Do what a button says, for the asker and for moderators, once."""
@@ -110,7 +118,7 @@ class Replies:
             await interaction.response.defer()
             for running in self._conversations.running:
                 if running.attempt.turn_id == turn.id:
-                    running.stop(Cause.PERSON, interaction.user.display_name)
+                    running.stop(Cause.PERSON, shown_name(interaction.user))
         else:
             # The button goes at once; this call counts towards no limit.
             await interaction.response.edit_message(view=None)
@@ -125,7 +133,7 @@ class Replies:
             and (each.prompt.author_id == interaction.user.id or _moderates(interaction))
         ]
         for each in running:
-            each.stop(Cause.PERSON, interaction.user.display_name)
+            each.stop(Cause.PERSON, shown_name(interaction.user))
         return len(running)
 
     def deleted(self, in_channel: int, message_ids: Set[int]) -> None:
@@ -158,7 +166,14 @@ class Replies:
 
         live = LiveReply(
             channel.id,
-            ReplyMessages(channel, prompt.position, running.attempt, self._store, first_part),
+            ReplyMessages(
+                channel,
+                prompt.position,
+                running.attempt,
+                self._store,
+                first_part=first_part,
+                quotes=_reads_history(place),
+            ),
             self._scheduler,
             note=note,
             # Long replies flood a channel; a thread or a DM is the place for them.
@@ -173,6 +188,19 @@ class Replies:
         """Id and start of each message of a reply that is known to be there."""
         sent: list[Sent] = await self._store.sent(turn.id)
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
+
+
+def _reads_history(place: object) -> bool:
+    """Whether the bot may reply to messages there; where discord.py does not know, it is worth a try."""
+    if not isinstance(place, discord.abc.GuildChannel | discord.Thread):
+        return True
+    me: discord.Member | None = place.guild.me
+    return me is None or place.permissions_for(me).read_message_history
+
+
+def shown_name(user: discord.User | discord.Member) -> str:
+    """A display name as text that means nothing but itself."""
+    return discord.utils.escape_markdown(user.display_name)
 
 
 def _moderates(interaction: discord.Interaction) -> bool:

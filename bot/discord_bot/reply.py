@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 import discord
 
 from bot.discord_bot.messages import platform_errors
-from bot.live_reply import Gone, LiveReply, Unavailable
+from bot.live_reply import Frozen, Gone, LiveReply, Refused, Unavailable
 from bot.scheduler import Scheduler
 from bot.turns import Outcome
 
@@ -54,17 +54,17 @@ class DiscordReply:
         """Take the whole text so far."""
         self._live.update(text)
 
-    async def finish(self, outcome: Outcome) -> None:
-        """Return once the end can be seen, or nothing can be shown any more."""
+    async def finish(self, outcome: Outcome) -> bool:
+        """Return once the end can be seen, or never will be. False: not now, but another process may still show it."""
         self._started.set()
-        await self._live.finish(outcome)
+        return await self._live.finish(outcome)
 
     async def _be_polite(self) -> None:
         if not await _within(WAITS_UNNOTICED, self._started):
-            if await self._courtesy(lambda: self._prompt.add_reaction(WAITING), self._started):
-                await self._started.wait()
-                await _possible(self._prompt.remove_reaction(WAITING, self._me))
+            await self._courtesy(lambda: self._prompt.add_reaction(WAITING), self._started)
             await self._started.wait()
+            # Also where adding it seemed to fail: what is left would say for good that the prompt is waiting.
+            await self._take_away()
         while not self._live.visible.is_set():
             await self._courtesy(self._type, self._live.visible)
             await _within(TYPING_EVERY, self._live.visible)
@@ -72,24 +72,30 @@ class DiscordReply:
     async def _type(self) -> None:
         await self._prompt.channel.typing()
 
-    async def _courtesy(self, call: Callable[[], Awaitable[None]], needless: asyncio.Event) -> bool:
-        """Make the call once it is in nobody's way, unless it is needless by then. True: it was made."""
+    async def _take_away(self) -> None:
+        for wait in (0.5, 5.0, 25.0):
+            try:
+                with platform_errors():
+                    await self._prompt.remove_reaction(WAITING, self._me)
+            except Unavailable:
+                await asyncio.sleep(wait)
+            except (Gone, Refused, Frozen):
+                return
+            else:
+                return
+
+    async def _courtesy(self, call: Callable[[], Awaitable[None]], needless: asyncio.Event) -> None:
+        """Make the call once it is in nobody's way, unless it is needless by then."""
         while not needless.is_set():
             with self._scheduler.courtesy() as has_room:
                 if has_room:
-                    return await _possible(call())
+                    try:
+                        with platform_errors():
+                            await call()
+                    except (Gone, Unavailable, Refused, Frozen) as error:
+                        log.debug("a courtesy was not possible: %s", error)
+                    return
             await _within(_NO_ROOM, needless)
-        return False
-
-
-async def _possible(call: Awaitable[None]) -> bool:
-    try:
-        with platform_errors():
-            await call
-    except (Gone, Unavailable) as error:
-        log.debug("a courtesy was not possible: %s", error)
-        return False
-    return True
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

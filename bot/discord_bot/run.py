@@ -34,10 +34,10 @@ async def run(
 
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
-    interrupted = await store.interrupt("discord:", prefix=True)
+    untold = await store.untold("discord:", prefix=True)
     async with (
         Scheduler() as scheduler,
-        ParleyClient(conversations, store, scheduler, interrupted, messages_per_reply=messages_per_reply) as client,
+        ParleyClient(conversations, store, scheduler, untold, messages_per_reply=messages_per_reply) as client,
     ):
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
@@ -51,7 +51,9 @@ async def run(
         finally:
             stopping.cancel()
             await client.close()
-            await asyncio.wait([serving])
+            # discord.py sleeps through a close while it waits to connect again.
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
 
 @contextmanager

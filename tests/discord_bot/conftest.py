@@ -28,6 +28,7 @@ class World:
     model: ModelStandin
     store: SQLiteStore
     conversations: Conversations
+    stop: asyncio.Event
 
     async def reply(self, channel: Channel, containing: str = "", count: int = 1) -> Message:
         """The newest of the bot's messages in a channel, once there are `count` and it reads like this."""
@@ -77,34 +78,34 @@ async def model() -> AsyncIterator[ModelStandin]:
         yield standin
 
 
+@asynccontextmanager
+async def serving(
+    discord: DiscordStandin, model: ModelStandin, database: Path, stop: asyncio.Event
+) -> AsyncIterator[World]:
+    """The bot on a database, until the end of the block or `stop`."""
+    async with (
+        SQLiteStore.open(database, exclusive=True) as store,
+        OpenAIModel(
+            model="demo",
+            reply_tokens=4000,
+            base_url=model.base_url,
+            first_delta_timeout=2,
+            silence_timeout=1,
+            retry_within=0.5,
+        ) as client,
+        Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(run(discord.token, store, core, stop=stop, grace=0.2, messages_per_reply=MESSAGES_PER_REPLY))
+        await discord.ready()
+        yield World(discord, model, store, core, stop)
+        stop.set()
+
+
 @pytest.fixture
 def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start:
     """Start the bot, on the same database every time."""
-
-    @asynccontextmanager
-    async def started() -> AsyncIterator[World]:
-        stop = asyncio.Event()
-        async with (
-            SQLiteStore.open(tmp_path / "parley.db", exclusive=True) as store,
-            OpenAIModel(
-                model="demo",
-                reply_tokens=4000,
-                base_url=model.base_url,
-                first_delta_timeout=2,
-                silence_timeout=1,
-                retry_within=0.5,
-            ) as client,
-            Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
-        ):
-            serving = asyncio.create_task(
-                run(discord.token, store, core, stop=stop, grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
-            )
-            await discord.ready()
-            yield World(discord, model, store, core)
-            stop.set()
-            await serving
-
-    return started
+    return lambda: serving(discord, model, tmp_path / "parley.db", asyncio.Event())
 
 
 @pytest.fixture

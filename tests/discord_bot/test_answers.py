@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from bot.standin.entities import Attachment, Permission
-from bot.standin.faults import Slow, Twice
+from bot.standin.faults import Lost, Slow, Twice
 from bot.standin.model import Reply
 from tests.discord_bot.conftest import World
 
@@ -195,6 +195,7 @@ async def test_where_replying_is_not_possible_a_plain_message_comes(world: World
     said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
     if why == "the prompt is gone":
         await world.asked(0)
+        discord.faults.add(Lost(), event="MESSAGE_DELETE")
         await discord.delete(said)
     message = await world.reply(discord.general, "Here you are.")
     assert message.reply_to is None
@@ -271,6 +272,8 @@ async def test_a_thread_on_an_answer_knows_what_it_was_opened_on(world: World) -
     await discord.say(discord.general, discord.bo, f"{bot} and the next city?")
     await world.reply(discord.general, "Lyon")
     await world.idle()
+    # Whether the bot has heard of the thread before the first message in it or not.
+    discord.faults.add(Lost(), event="THREAD_CREATE")
     thread = await discord.open_thread(discord.general, "About Paris", discord.bo, message=answer)
     await discord.say(thread, discord.bo, f"{bot} where is it?")
     await world.reply(thread, "Seine")

@@ -36,7 +36,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     await discord.say(discord.general, discord.bo, f"{bot} second")
     running = await world.reply(discord.general, "a reply")
     used = await discord.slash(discord.cleo, discord.general, "reset")
-    await used.answered()
+    assert "1 exchange." in (await used.answered()).content, "what is being written counts"
     await discord.wait_for(lambda: "-# Stopped by Cleo." in running.content)
     await world.idle()
     assert running.content.startswith("a reply that goes on")
