@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
-from discord import VoiceClient
 
 from bot.check import check
 from bot.cli import main
@@ -28,10 +27,7 @@ Look = Callable[..., Awaitable[tuple[bool, list[str]]]]
 
 
 @pytest.fixture
-async def discord(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordStandin]:
-    # discord.py warns once in a process.
-    monkeypatch.setattr(VoiceClient, "warn_nacl", True)
-    monkeypatch.setattr(VoiceClient, "warn_dave", True)
+async def discord() -> AsyncIterator[DiscordStandin]:
     async with DiscordStandin() as standin:
         with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
             yield standin
