@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import Any
 
+import jiter
+
 from bot.turns import End, Event, Problem, Text, Thinking, Usage
 
 _ENDINGS = {"length": Problem.LENGTH, "max_tokens": Problem.LENGTH, "content_filter": Problem.DECLINED}
 _GIVEN_UP = {"error", "insufficient_system_resource"}
 """Finish reasons of a reply that its server could not finish: OpenRouter's and DeepSeek's."""
-
-_decode = json.JSONDecoder().decode
 
 
 class Refused(Exception):
@@ -197,6 +197,10 @@ class _Thoughts:
 
 def _json(data: bytes) -> Any:
     try:
-        return _decode(data.decode("utf-8", "replace"))
+        return jiter.from_json(data)
+    except ValueError:
+        pass  # it takes neither halves of surrogate pairs nor invalid UTF-8, and servers do send these
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
     except ValueError:
         raise ConnectionError("a part of it was not JSON") from None
