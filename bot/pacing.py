@@ -18,6 +18,12 @@ PER_SECOND = 46
 """Requests a second for the whole bot: with a burst, still under Discord's 50 in any one second."""
 BURST = 3
 """How many of these may go at one moment after a pause."""
+_SPARE_LASTS = 4.0
+"""Seconds in which the tokens to spare of a leaky bucket are used, the sooner the more: nobody knows how long a reply
+will be, and most are short."""
+_WINDOW_LASTS = 8.0
+"""Seconds in which a longer window is taken to be used up, for the same reason: never quite, as what is left is spread
+anew after each call."""
 _LAST_SHARE = 0.5
 """How long before a fixed window's end its last token may be taken, in shares of a token."""
 _ROUNDING = 0.005
@@ -142,15 +148,14 @@ class Bucket:
         left = self.tokens(self.last)
         if self.fixed is False:
             keep = max(0, min(streams + 1, self.limit - 2))
-            span = max(1, self.limit - 1 - keep)
             if left < keep:
                 gap = self.period * (1 + keep - left)
             else:
-                gap = self.period * (1 - 0.4 * min(1.0, (left - keep) / span))
+                gap = self.period * _SPARE_LASTS / (_SPARE_LASTS + (left - keep) * self.period)
         elif self.fixed:
             # The last token goes shortly before the window ends: until then an end can be shown at once.
             until = self._resets_at - self.last
-            gap = (until - _LAST_SHARE * self.period) / left if left else until
+            gap = min(_WINDOW_LASTS, until - _LAST_SHARE * self.period) / left if left else until
         else:
             # The longer of what the two kinds would ask for, within a second: while tokens are left, that is safe for
             # both, and the next answer tells.
