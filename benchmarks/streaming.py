@@ -1,6 +1,6 @@
 """How closely people follow a reply: the whole bot, as a process of its own, against the stand-ins.
 
-    python -m benchmarks.streaming [--seeds N] [SCENARIO ...]
+    python -m benchmarks.streaming [--seeds N] [--drawn N] [SCENARIO ...]
 
 Staleness is, for each word, the time from its leaving the model's server to the end of the call that showed it.
 `bound` is what no schedule can beat that keeps within the limits: all edits known in advance, evenly spaced, every
@@ -65,6 +65,15 @@ SCENARIOS = [
 ]
 
 
+def drawn(seed: int) -> Scenario:
+    """A Discord with other limits and another way to it."""
+    draw = random.Random(seed)
+    bucket, limit, period = draw.choice(KINDS), draw.randint(3, 10), round(draw.uniform(0.3, 2.0), 1)
+    rtt, seconds = round(draw.uniform(0.03, 0.4), 2), draw.choice([8, 20])
+    name = f"drawn {seed}: {bucket}, {seconds} s, {limit} of {period} s, {rtt * 1000:.0f} ms"
+    return Scenario(name, seconds, bucket, rtt=(rtt, rtt), limit=limit, period=period)
+
+
 @dataclass
 class Measured:
     """One reply's figures, in seconds."""
@@ -78,9 +87,10 @@ class Measured:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="replies per scenario (20)")
+    parser.add_argument("--drawn", type=int, default=0, metavar="N", help="so many Discords with other limits instead")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="only those whose name begins like this")
     options = parser.parse_args()
-    chosen = [
+    chosen = [drawn(seed) for seed in range(options.drawn)] or [
         each
         for each in SCENARIOS
         if not options.scenarios or any(each.name.startswith(name) for name in options.scenarios)

@@ -22,6 +22,16 @@ from bot.errors import BotError, SettingsError
 from bot.store import MEMORY, SQLiteStore
 from bot.turns import ChatModel
 
+_LIBRARIES = {
+    "discord": logging.INFO,
+    "asyncio": logging.INFO,
+    "aiosqlite": logging.INFO,
+    "openai": logging.WARNING,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+}
+"""The least level of their logs that is shown: below it stand frames and requests, with what people wrote in them."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
@@ -153,6 +163,5 @@ def _model_name(settings: Settings) -> str | None:
 
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
-    # Frames, requests and their headers are for debugging discord.py and openai, and may hold what people wrote.
-    for name in ("discord", "openai", "httpx2", "httpcore2", "aiosqlite", "asyncio", "aiohttp"):
-        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLevelName(level)))
+    for name, least in _LIBRARIES.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
