@@ -21,6 +21,20 @@ AS_FILE = "-# The whole reply is in the file."
 NOTHING_TO_STOP = "None of my replies to you is under way here."
 NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
+# In a terminal.
+REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
+HELP = """\
+/reset   forget this conversation
+/help    show this
+/quit    leave, as Ctrl-D does
+//text   say "/text"
+\\        at a line's end goes on below
+Ctrl-C   stop an answer; twice, leave"""
+WAITING = "Waiting for the model. Ctrl-C stops it."
+ONCE_MORE = "Ctrl-C once more leaves."
+CUT_OFF = "I was interrupted there. Ask again if you still need it."
+CANNOT_WRITE = "I can't write my answers."
+
 _SMALL = "-# "
 _PROBLEMS = {
     Problem.UNREACHABLE: "My model isn't answering right now. Your question is saved.",
@@ -32,6 +46,11 @@ _PROBLEMS = {
     Problem.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
     Problem.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
 }
+
+
+def full_size(sentence: str) -> str:
+    """The sentence without Discord's mark for small text."""
+    return sentence.removeprefix(_SMALL)
 
 
 def hint(bot: str) -> str:
@@ -79,5 +98,28 @@ def not_theirs(name: str) -> str:
 
 def was_reset(name: str, exchanges: int) -> str:
     """The public word on a reset."""
-    count = "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"
-    return f"{name} cleared my memory here: {count}. The messages above stay."
+    return f"{name} cleared my memory here: {_count(exchanges)}. The messages above stay."
+
+
+# In a terminal.
+
+
+def opening(name: str | None, model: str | None, exchanges: int) -> str:
+    """The first line of a chat. `name` is None for a temporary conversation, `model` for the demo."""
+    title = "A temporary conversation" if name is None else f"Conversation “{name}”"
+    remembered = f", {_count(exchanges)} remembered" if exchanges else ""
+    return f"{title} with {model or 'the built-in offline demo'}{remembered}. /help shows what you can do."
+
+
+def forgotten(exchanges: int) -> str:
+    """The answer to a reset."""
+    return f"I've forgotten this conversation: {_count(exchanges)}." if exchanges else "There was nothing to forget."
+
+
+def unknown_command(word: str) -> str:
+    """The answer to a slash with a word that is no command."""
+    return f"I don't know {word}. /help shows what I do; //… sends a text that begins with a slash."
+
+
+def _count(exchanges: int) -> str:
+    return "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"

@@ -309,7 +309,7 @@ async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: SQ
     model = Model()
     async with conversations(store, model) as core:
         talk = Talk(core, model, store)
-        async with store._writing:
+        async with store._database.writing():
             late = talk.say("1")
             await asyncio.sleep(0.01)
             await core.close()
@@ -334,10 +334,10 @@ async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(t
 
 
 async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
-    await talk.store._writer.execute("PRAGMA query_only = ON")
+    await talk.store._database.write("PRAGMA query_only = ON")
     with pytest.raises(StoreError):
         await talk.say("lost?")
-    await talk.store._writer.execute("PRAGMA query_only = OFF")
+    await talk.store._database.write("PRAGMA query_only = OFF")
     assert talk.model.asked == []
     assert await talk.say("saved") == Outcome(State.COMPLETE, "Yes.")
 

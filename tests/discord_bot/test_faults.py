@@ -161,9 +161,9 @@ async def test_a_gateway_that_goes_in_mid_reply(world: World, how: str) -> None:
 
 async def test_a_full_disk(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
-    database = world.store._writer
-    [[pages]] = await database.execute_fetchall("PRAGMA page_count")
-    await database.execute(f"PRAGMA max_page_count = {pages}")
+    database = world.store._database
+    [[pages]] = await database.write("PRAGMA page_count")
+    await database.write(f"PRAGMA max_page_count = {pages}")
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")
@@ -171,7 +171,7 @@ async def test_a_full_disk(world: World) -> None:
         discord.general, "-# I can't save right now, so I'd forget this. Please try again later.", count=3
     )
     await world.idle()
-    await database.execute("PRAGMA max_page_count = 1000000")
+    await database.write("PRAGMA max_page_count = 1000000")
     await assert_the_next_prompt_works(world)
 
 

@@ -1,0 +1,6 @@
+"""All conversations, in one SQLite file; the one place that imports aiosqlite."""
+
+from bot.store.database import MEMORY
+from bot.store.store import SQLiteStore
+
+__all__ = ["MEMORY", "SQLiteStore"]

@@ -1,0 +1,45 @@
+"""What SQLite and the operating system say of the file, as one sentence on what to do."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+FOREIGN = "is not a file of this bot's: set DATABASE_PATH to another file."
+
+_UNWRITABLE = (
+    "cannot be written: give this user the right to, also in its folder, or set DATABASE_PATH to another file."
+)
+_FULL = "found its disk full: free some space, then try again."
+_NO_FOLDER = "has a file where its folder should be: set DATABASE_PATH to another file."
+_OS_ADVICE = {
+    errno.EACCES: _UNWRITABLE,
+    errno.EPERM: _UNWRITABLE,
+    errno.EROFS: _UNWRITABLE,
+    errno.ENOSPC: _FULL,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EISDIR: "is a directory: set DATABASE_PATH to a file in it.",
+}
+_SQLITE_ADVICE = {
+    sqlite3.SQLITE_READONLY: _UNWRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
+    sqlite3.SQLITE_PERM: _UNWRITABLE,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_NOTADB: FOREIGN,
+    sqlite3.SQLITE_CORRUPT: "is damaged: put a backup in its place, or move it away to start afresh.",
+    sqlite3.SQLITE_BUSY: "is held by another program: close that one, then try again.",
+}
+
+
+def result_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error that only the Python module knows."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def advice(error: OSError | sqlite3.Error, file: Path | None) -> str:
+    """One sentence that says what to do."""
+    known = _OS_ADVICE.get(error.errno or 0) if isinstance(error, OSError) else _SQLITE_ADVICE.get(result_code(error))
+    name = f"The database {file}" if file else "The database in memory"
+    return f"{name} {known or f'failed ({error}): see to its disk, then try again.'}"

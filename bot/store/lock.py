@@ -1,0 +1,59 @@
+"""The lock that keeps a second bot from the same file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bot.errors import StoreUnusable
+
+
+@contextmanager
+def sole_use(file: Path) -> Iterator[None]:
+    """Hold a lock on the file beside the database, which stays: removing it would let two processes lock two files.
+
+    Raises `StoreUnusable` where another has it.
+    """
+    descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not _lock(descriptor):
+            holder = os.read(descriptor, 20).decode(errors="replace").strip()
+            raise StoreUnusable(
+                f"The database {file} is already in use by {f'process {holder}' if holder else 'another process'}: "
+                "stop that one, or set DATABASE_PATH to another file."
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> bool:
+        """Whether the lock is ours now. Closing the descriptor, or the end of the process, gives it back."""
+        # Windows refuses to read locked bytes, so the lock is on one far behind the process id.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        """Whether the lock is ours now. Closing the descriptor, or the end of the process, gives it back."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

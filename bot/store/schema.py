@@ -1,0 +1,68 @@
+"""Whose file it is, and the schema it has: recognised, then brought up to date by `bot/migrations/*.sql`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import aiosqlite
+
+from bot.errors import StoreUnusable
+from bot.store.advice import FOREIGN
+
+_APPLICATION_ID = 0x5061726C
+"""Marks the file as ours ("Parl"), for `file` and for the next opening."""
+
+
+async def recognise(connection: aiosqlite.Connection, file: Path) -> None:
+    """Raise StoreUnusable, with the file untouched, where it is another program's or a newer version's."""
+    # In this order: another opener may make the tables, and with them set the id, between the two.
+    [[tables]] = await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+    [[application]] = await connection.execute_fetchall("PRAGMA application_id")
+    if application != _APPLICATION_ID and (application or tables):
+        raise StoreUnusable(f"The database {file} {FOREIGN}")
+    if await _version(connection) > len(migrations()):
+        raise StoreUnusable(
+            f"The database {file} was written by a newer version of this bot: "
+            "install that version again, or set DATABASE_PATH to another file."
+        )
+
+
+async def _version(connection: aiosqlite.Connection) -> int:
+    [[version]] = await connection.execute_fetchall("PRAGMA user_version")
+    return int(version)
+
+
+def migrations() -> list[str]:
+    """The scripts that make each version of the schema from the one before it."""
+    folder = resources.files("bot") / "migrations"
+    scripts = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".sql")), key=lambda entry: entry.name)
+    return [script.read_text(encoding="utf-8") for script in scripts]
+
+
+async def migrate(connection: aiosqlite.Connection) -> None:
+    """Run the migrations that are missing, each with its version in one transaction. Closing undoes a half-done one."""
+    for version, script in enumerate(migrations(), start=1):
+        # The lock comes before the look: two processes may open a new database at once.
+        await connection.execute("BEGIN IMMEDIATE")
+        if await _version(connection) < version:
+            for statement in _statements(script):
+                await connection.execute(statement)
+            await connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            await connection.execute(f"PRAGMA user_version = {version}")
+        await connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, none of which ends before its line does.
+
+    `executescript` would commit first.
+    """
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,326 @@
+"""What conversations keep: their turns, the messages that show them, and what was learned of models."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from bot.store.database import Database, Value
+from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Sent, State, Turn
+
+_UNTOLD = """
+    WHERE told = 0 AND conversation_id IN (
+        SELECT id FROM conversations WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
+    )
+    """
+
+
+class SQLiteStore:
+    """Implements `bot.turns.Store`. `clock` gives seconds since the epoch."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: str | Path, *, exclusive: bool, clock: Callable[[], float] = time.time
+    ) -> AsyncIterator[Self]:
+        """The store in the database at `path`, as `Database.open` opens it. Raises `StoreUnusable`."""
+        async with Database.open(path, exclusive=exclusive) as database:
+            yield cls(database, clock)
+
+    async def begin(self, prompt: Prompt) -> Attempt | None:
+        """Commit a prompt as a pending turn. None: the position is taken, so the event came twice."""
+        async with self._database.writing() as run:
+            await run(
+                """
+                INSERT INTO conversations (key, guild_id, origin_turn_id)
+                VALUES (:key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin))
+                ON CONFLICT (key) DO NOTHING
+                """,
+                {"key": prompt.conversation, "guild": prompt.guild_id, "origin": prompt.origin_message_id},
+            )
+            rows = await run(
+                """
+                INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, created_at)
+                SELECT id, :position, :author_id, :author_name, :prompt, :now FROM conversations WHERE key = :key
+                ON CONFLICT (conversation_id, position) DO NOTHING
+                RETURNING id
+                """,
+                {
+                    "key": prompt.conversation,
+                    "position": prompt.position,
+                    "author_id": prompt.author_id,
+                    "author_name": prompt.author_name,
+                    "prompt": prompt.text,
+                    "now": self._now(),
+                },
+            )
+        return Attempt(rows[0]["id"]) if rows else None
+
+    async def start(self, attempt: Attempt) -> Turn | None:
+        """Mark the turn as streaming and read it. None: forgotten, superseded or already ended."""
+        rows = await self._database.write(
+            """
+            UPDATE turns SET state = 'streaming'
+            WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
+            RETURNING *, (SELECT key FROM conversations WHERE conversations.id = conversation_id) AS conversation
+            """,
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+        )
+        return _turn(rows[0]) if rows else None
+
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[Turn]:
+        """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
+
+        `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on:
+        the prompt behind a message is older than everything in the thread on it, so its position comes last by itself.
+        """
+        rows = await self._database.read(
+            """
+            WITH this AS (
+                SELECT conversation_id, min(position, coalesce(:before, position)) AS below
+                FROM turns WHERE id = :turn
+            ), listed AS (
+                SELECT * FROM (
+                    SELECT * FROM turns INDEXED BY turns_with_text
+                    WHERE conversation_id = (SELECT conversation_id FROM this)
+                      AND position < (SELECT below FROM this) AND reply <> ''
+                    ORDER BY position DESC LIMIT :limit
+                )
+                UNION ALL
+                SELECT turns.* FROM this
+                JOIN conversations ON conversations.id = this.conversation_id
+                JOIN turns ON turns.id = conversations.origin_turn_id
+                WHERE turns.position < this.below AND turns.reply <> ''
+            )
+            SELECT listed.*, conversations.key AS conversation
+            FROM listed JOIN conversations ON conversations.id = listed.conversation_id
+            ORDER BY position DESC LIMIT :limit
+            """,
+            turn=turn_id,
+            before=before,
+            limit=limit,
+        )
+        return [_turn(row) for row in rows]
+
+    async def save(self, progress: Mapping[Attempt, str]) -> set[Attempt]:
+        """Write the text of running attempts in one transaction; the answer names those still alive."""
+        if not progress:
+            return set()
+        values: list[Value] = []
+        for attempt, text in progress.items():
+            values += attempt.turn_id, attempt.number, text
+        placeholders = ", ".join(["(?, ?, ?)"] * len(progress))
+        sql = f"""
+            WITH progress (turn_id, number, text) AS (VALUES {placeholders})
+            UPDATE turns SET reply = progress.text FROM progress
+            WHERE turns.id = progress.turn_id AND turns.attempt = progress.number AND turns.state = 'streaming'
+            RETURNING id, attempt
+            """  # noqa: S608 - only the number of placeholders varies
+        async with self._database.writing() as run:
+            rows = await run(sql, values)
+        return {Attempt(row["id"], row["attempt"]) for row in rows}
+
+    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Commit an ending. False: forgotten, superseded or already ended, and nothing was written."""
+        rows = await self._database.write(
+            """
+            UPDATE turns
+            SET reply = :reply, state = :state, error = :error, prompt_tokens = :prompt_tokens,
+                reply_tokens = :reply_tokens, ended_at = :now
+            WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
+            RETURNING id
+            """,
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+            reply=outcome.text,
+            state=outcome.state,
+            error=outcome.problem,
+            prompt_tokens=outcome.usage.prompt_tokens if outcome.usage else None,
+            reply_tokens=outcome.usage.reply_tokens if outcome.usage else None,
+            now=self._now(),
+        )
+        return bool(rows)
+
+    async def reopen(self, turn_id: int, expected: State) -> Attempt | None:
+        """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another."""
+        rows = await self._database.write(
+            """
+            UPDATE turns
+            SET attempt = attempt + 1, state = 'pending', error = NULL, prompt_tokens = NULL, reply_tokens = NULL,
+                ended_at = NULL, told = 0
+            WHERE id = :turn AND state = :expected
+            RETURNING attempt
+            """,
+            turn=turn_id,
+            expected=expected,
+        )
+        return Attempt(turn_id, rows[0]["attempt"]) if rows else None
+
+    async def told(self, attempt: Attempt) -> None:
+        """Commit that a person has seen how the attempt ended."""
+        await self._database.write(
+            "UPDATE turns SET told = 1 WHERE id = :turn AND attempt = :attempt",
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+        )
+
+    async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
+        """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
+        begins so. Only while none of them is running: what an earlier process left unfinished is marked as interrupted.
+        """
+        where: dict[str, Value] = {"key": conversation, "prefix": prefix}
+        interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
+        read = "SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation FROM turns"
+        async with self._database.writing() as run:
+            unfinished = "AND state IN ('pending', 'streaming')"
+            await run(f"{interrupt} {_UNTOLD} {unfinished}", {**where, "now": self._now()})
+            rows = await run(f"{read} {_UNTOLD}", where)
+        return sorted(map(_turn, rows), key=lambda turn: turn.position)
+
+    async def forget(self, conversation: str) -> Forgotten:
+        """Delete a conversation's turns for good, from the file's bytes as well."""
+        async with self._database.writing() as run:
+            rows = await run(
+                """
+                SELECT turns.id, reply <> '' AS answered
+                FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
+                """,
+                {"key": conversation},
+            )
+            # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one
+            # without an origin: all of it in one statement.
+            await run(
+                """
+                REPLACE INTO conversations (id, key, guild_id)
+                SELECT id, key, guild_id FROM conversations WHERE key = :key
+                """,
+                {"key": conversation},
+            )
+            if rows:
+                await self._database.rewrite()
+            await self._database.empty_log()
+        return Forgotten(exchanges=sum(row["answered"] for row in rows), turn_ids=frozenset(row["id"] for row in rows))
+
+    async def history(self, conversation: str, limit: int) -> list[Turn]:
+        """Up to `limit` turns with text in their reply, newest first."""
+        rows = await self._database.read(
+            """
+            SELECT turns.*, :key AS conversation FROM turns INDEXED BY turns_with_text
+            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND reply <> ''
+            ORDER BY position DESC LIMIT :limit
+            """,
+            key=conversation,
+            limit=limit,
+        )
+        return [_turn(row) for row in rows]
+
+    async def count(self, conversation: str) -> int:
+        """How many turns of a conversation have text in their reply."""
+        rows = await self._database.read(
+            """
+            SELECT count(*) AS exchanges FROM turns INDEXED BY turns_with_text
+            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND reply <> ''
+            """,
+            key=conversation,
+        )
+        return int(rows[0]["exchanges"])
+
+    async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
+        """Commit that a message is about to be posted, in place of the part's former one. False: the attempt was
+        forgotten or superseded, so there is nothing to keep a record of.
+        """
+        rows = await self._database.write(
+            """
+            INSERT INTO messages (turn_id, part, start, nonce)
+            SELECT id, :part, :start, :nonce FROM turns WHERE id = :turn AND attempt = :attempt
+            ON CONFLICT (turn_id, part)
+            DO UPDATE SET start = excluded.start, nonce = excluded.nonce, message_id = NULL
+            RETURNING part
+            """,
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+            part=part,
+            start=start,
+            nonce=nonce,
+        )
+        return bool(rows)
+
+    async def posted(self, attempt: Attempt, part: int, message_id: int) -> None:
+        """Commit the platform's id of a message. Writes nothing for a forgotten or superseded attempt."""
+        await self._database.write(
+            """
+            UPDATE messages SET message_id = :message
+            WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND part = :part
+            """,
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+            part=part,
+            message=message_id,
+        )
+
+    async def removed(self, message_id: int) -> None:
+        """Commit that a message is gone from the platform."""
+        await self._database.write("DELETE FROM messages WHERE message_id = :message", message=message_id)
+
+    async def sent(self, turn_id: int) -> list[Sent]:
+        """The messages that show a turn's reply, in the order of their parts."""
+        rows = await self._database.read(
+            "SELECT part, start, nonce, message_id FROM messages WHERE turn_id = :turn ORDER BY part", turn=turn_id
+        )
+        return [Sent(*row) for row in rows]
+
+    async def turn_of_message(self, message_id: int) -> Turn | None:
+        """The turn whose reply a message shows."""
+        rows = await self._database.read(
+            """
+            SELECT turns.*, key AS conversation FROM messages
+            JOIN turns ON turns.id = turn_id JOIN conversations ON conversations.id = conversation_id
+            WHERE message_id = :message
+            """,
+            message=message_id,
+        )
+        return _turn(rows[0]) if rows else None
+
+    async def learned(self, model: str) -> Learned:
+        """What is known of a model's tokens."""
+        rows = await self._database.read(
+            "SELECT bytes_per_token, context_tokens FROM learned WHERE model = :model", model=model
+        )
+        return Learned(*rows[0]) if rows else Learned()
+
+    async def learn(self, model: str, learned: Learned) -> None:
+        """Remember it for the next start."""
+        await self._database.write(
+            "REPLACE INTO learned (model, bytes_per_token, context_tokens) VALUES (:model, :bytes, :context)",
+            model=model,
+            bytes=learned.bytes_per_token,
+            context=learned.context_tokens,
+        )
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _turn(row: sqlite3.Row) -> Turn:
+    return Turn(
+        id=row["id"],
+        conversation=row["conversation"],
+        position=row["position"],
+        prompt=row["prompt"],
+        reply=row["reply"],
+        state=State(row["state"]),
+        attempt=row["attempt"],
+        author_id=row["author_id"],
+        author_name=row["author_name"],
+        error=None if row["error"] is None else Problem(row["error"]),
+        created_at=row["created_at"],
+    )

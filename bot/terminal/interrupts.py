@@ -1,0 +1,79 @@
+"""Ctrl-C, whatever is going on when it is pressed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Self
+
+from bot.conversation import Running
+from bot.turns import Cause
+
+
+class Interrupts:
+    """Ctrl-C: an exception while a line is read; at any other time it stops the reply under way, and is counted.
+
+    Not through asyncio's own handling, which would cancel the whole chat, nor `add_signal_handler`, which Windows does
+    not have.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loop = asyncio.get_running_loop()
+        self._running: Running | None = None
+        self._reading = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._signalled)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A line is read here."""
+        self._reading = True
+        try:
+            yield
+        finally:
+            self._reading = False
+
+    def stopping(self, running: Running) -> None:
+        """Let it stop this reply, at once if it has come already."""
+        self._running = running
+        if self.count:
+            running.stop(Cause.PERSON)
+
+    def _signalled(self, _: int, __: FrameType | None) -> None:
+        if self._reading:
+            self._reading = False
+            raise KeyboardInterrupt
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self.count += 1
+        if self._running is not None:
+            self._running.stop(Cause.PERSON)
+
+
+@contextmanager
+def without_carets() -> Iterator[None]:
+    """Keep the terminal from writing ^C into the reply that it stops."""
+    if sys.platform == "win32":
+        yield  # it writes none
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    without = termios.tcgetattr(sys.stdin)
+    without[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, without)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)

@@ -1,0 +1,116 @@
+"""One conversation: a line becomes a turn or a command, and what becomes of it is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from bot import phrases
+from bot.conversation import Conversations, Running
+from bot.errors import StoreError
+from bot.store import SQLiteStore
+from bot.terminal.interrupts import Interrupts
+from bot.terminal.output import Output, Problems
+from bot.terminal.reply import Reply
+from bot.terminal.text import plain
+from bot.turns import Attempt, Outcome, Prompt, ReplySink, State, Turn
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """One conversation: takes what is typed, and tells what becomes of it."""
+
+    def __init__(
+        self,
+        store: SQLiteStore,
+        conversations: Conversations,
+        key: str,
+        answers: Output,
+        talk: Output,
+        problems: Problems,
+        interrupts: Interrupts,
+    ) -> None:
+        self._store = store
+        self._conversations = conversations
+        self._key = key
+        self._answers = answers
+        self._talk = talk
+        self._problems = problems
+        self._interrupts = interrupts
+        self._position = 0
+        self.over = False
+        self.failed = False
+        """Whether something that was asked was not done."""
+        self.empty = False
+        """Whether the last thing done was to forget everything."""
+
+    async def resume(self) -> tuple[int, Turn | None]:
+        """How many exchanges are remembered, and the last turn, which an earlier process may have left unfinished."""
+        unfinished = await self._store.untold(self._key)
+        for turn in unfinished:
+            await self._store.told(Attempt(turn.id, turn.attempt))
+        turns = unfinished + await self._store.history(self._key, 1)
+        last = max(turns, key=lambda turn: turn.position, default=None)
+        self._position = last.position if last else 0
+        return await self._store.count(self._key), last
+
+    async def prompts(self, limit: int) -> list[str]:
+        """The prompts that were answered, oldest first."""
+        return [turn.prompt for turn in reversed(await self._store.history(self._key, limit))]
+
+    async def take(self, text: str) -> None:
+        """Do what a line asks for."""
+        self.empty = False
+        match text.lower():
+            case "":
+                pass
+            case "/reset":
+                await self._reset()
+            case "/help":
+                self._talk.say(phrases.HELP)
+            case "/quit" | "/exit":
+                self.over = True
+            case command if command.startswith("//"):
+                await self._answer(text[1:])
+            case command if command.startswith("/"):
+                self.failed = True
+                self._talk.say(phrases.unknown_command(plain(text.split()[0])))
+            case _:
+                await self._answer(text)
+        self._problems.tell()
+
+    async def _reset(self) -> None:
+        try:
+            forgotten = await self._conversations.forget(self._key)
+        except StoreError as error:
+            self._fail(phrases.NOT_RESET, error)
+            return
+        self.empty = True
+        self._talk.say(phrases.forgotten(forgotten.exchanges))
+
+    async def _answer(self, text: str) -> None:
+        def show(running: Running) -> ReplySink:
+            self._interrupts.stopping(running)
+            return Reply(running, self._answers, self._talk.say)
+
+        outcome: Outcome | None = None
+        try:
+            while outcome is None:
+                # A clock may be coarse or set back, and another process talk here too: a turn comes after all others.
+                self._position = max(time.time_ns(), self._position + 1)
+                outcome = await self._conversations.answer(Prompt(self._key, self._position, text), show)
+        except StoreError as error:
+            self._fail(phrases.CANNOT_SAVE, error)
+            return
+        if outcome.state is State.FAILED:
+            self.failed = True
+        unwritable = self._answers.error
+        if unwritable is not None and not self._answers.reader_left:
+            self._fail(phrases.CANNOT_WRITE, unwritable)
+        self.over = unwritable is not None or self._interrupts.count > 1
+
+    def _fail(self, note: str, error: Exception) -> None:
+        self.failed = True
+        self._talk.say(phrases.full_size(note))
+        _log.warning("%s", error)

@@ -1,0 +1,25 @@
+"""Text made fit for a terminal: without what it obeys, in one line, cut to its width. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from wcwidth import clip, wcswidth
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """The text without the characters that a terminal obeys instead of showing, but for newline and tab."""
+    return _CONTROL.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """The plain text with a space for whatever white space there is."""
+    return " ".join(plain(text).split())
+
+
+def shortened(text: str, columns: int) -> str:
+    """The beginning of the text, in one line of at most so many columns."""
+    line = one_line(text)
+    return line if wcswidth(line) <= columns else clip(line, 0, columns - 1).rstrip() + "…"

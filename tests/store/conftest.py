@@ -1,0 +1,27 @@
+"""A store in a new file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.store import SQLiteStore
+from bot.store.database import Database
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "chat.db"
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[Database]:
+    async with Database.open(path, exclusive=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(database: Database) -> SQLiteStore:
+    return SQLiteStore(database, clock=lambda: 1000.9)

@@ -1,0 +1,127 @@
+"""What is kept when processes are killed and tasks are cancelled, and when much happens at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+from bot.store import SQLiteStore
+from bot.turns import Outcome, State
+from tests.store.steps import HERE, begin, child, rows
+
+CRASHING = """
+import asyncio, itertools, sys
+from bot.store import SQLiteStore
+from bot.turns import Outcome, Prompt, State
+
+async def talk(store, conversation, positions):
+    for position in positions:
+        attempt = await store.begin(Prompt(conversation, position, "Why?"))
+        print("begun", attempt.turn_id, flush=True)
+        await store.start(attempt)
+        text = f"reply {attempt.turn_id} " * 200
+        for length in range(0, len(text), 500):
+            await store.save({attempt: text[:length]})
+        await store.close(attempt, Outcome(State.COMPLETE, text))
+        print("closed", attempt.turn_id, flush=True)
+
+async def main(path, conversation):
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        positions = itertools.count(1)
+        await asyncio.gather(*(talk(store, conversation, positions) for _ in range(5)))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path) -> None:
+    draw = random.Random(7)
+    acknowledged: dict[str, set[int]] = {"begun": set(), "closed": set()}
+    for conversation in range(3):
+        process = await child(CRASHING, path, f"discord:{conversation}")
+        assert process.stdout
+        for _ in range(draw.randrange(1, 60)):
+            what, turn_id = (await process.stdout.readline()).decode().split()
+            acknowledged[what].add(int(turn_id))
+        process.kill()
+        for line in (await process.communicate())[0].decode().splitlines():
+            what, turn_id = line.split()
+            acknowledged[what].add(int(turn_id))
+
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        untold = await store.untold("discord:", prefix=True)
+    interrupted = {turn.id for turn in untold if turn.state is State.INTERRUPTED}
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    stored = {row[0]: row[1:] for row in rows(path, "SELECT id, state, reply FROM turns")}
+    assert acknowledged["begun"] <= stored.keys()
+    assert acknowledged["closed"] <= stored.keys() - interrupted
+    assert acknowledged["closed"]
+    for turn_id, (state, reply) in stored.items():
+        whole = f"reply {turn_id} " * 200
+        if turn_id in interrupted:
+            assert state == State.INTERRUPTED
+            assert whole.startswith(reply)
+        else:
+            assert (state, reply) == (State.COMPLETE, whole)
+
+
+async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore) -> None:
+    draw = random.Random(3)
+    fate = {position: draw.randrange(8) for position in draw.sample(range(1, 51), 20)}
+    loop = asyncio.get_running_loop()
+    committed: dict[int, list[str]] = {}
+    closed: set[int] = set()
+
+    def reach(position: int, step: int) -> None:
+        if fate.get(position) == step:
+            loop.call_later(draw.uniform(0, 0.002), tasks[position].cancel)
+
+    async def talk(position: int) -> None:
+        reach(position, 0)
+        attempt = await begin(store, position)
+        committed[attempt.turn_id] = [""]
+        reach(position, 1)
+        await store.start(attempt)
+        for length in range(1, 6):
+            committed[attempt.turn_id].append(f"{position} " * length)
+            reach(position, length + 1)
+            assert await store.save({attempt: f"{position} " * length}) == {attempt}
+        if position % 10 == 0:
+            await begin(store, position, conversation=f"discord:{position}")
+            assert len((await store.forget(f"discord:{position}")).turn_ids) == 1
+        reach(position, 7)
+        assert await store.close(attempt, Outcome(State.COMPLETE, f"{position} " * 5))
+        closed.add(attempt.turn_id)
+
+    tasks = {position: asyncio.create_task(talk(position)) for position in range(1, 51)}
+    results = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
+
+    unfinished = {turn.id: turn for turn in await store.untold(HERE) if turn.state is State.INTERRUPTED}
+    stored = {turn.id: turn for turn in await store.history(HERE, 99)} | unfinished
+    assert closed
+    assert unfinished
+    assert closed <= stored.keys() - unfinished.keys()
+    assert committed.keys() <= stored.keys()
+    for turn_id, turn in stored.items():
+        replies = committed.get(turn_id, [""])
+        # A save that was cancelled may have been committed or not, but nothing before it is undone.
+        assert turn.reply in replies[-2:]
+
+
+async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: SQLiteStore) -> None:
+    begun: set[int] = set()
+    named: set[int] = set()
+
+    async def talk(position: int) -> None:
+        begun.add((await begin(store, position)).turn_id)
+
+    async def reset() -> None:
+        named.update((await store.forget(HERE)).turn_ids)
+
+    await asyncio.gather(*(reset() if number % 4 == 3 else talk(number) for number in range(41)))
+    kept = {turn.id for turn in await store.untold(HERE)}
+    assert kept
+    assert named
+    assert (kept | named, kept & named) == (begun, set())

@@ -1,0 +1,49 @@
+"""One bot to a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StoreUnusable
+from bot.store import SQLiteStore
+from tests.store.steps import answer, child
+
+
+async def test_one_running_bot_and_any_number_of_chats(path: Path) -> None:
+    holder = await child(
+        """
+import asyncio, sys
+from bot.store import SQLiteStore
+
+async def main(path):
+    async with SQLiteStore.open(path, exclusive=True):
+        print("open", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+""",
+        path,
+    )
+    assert holder.stdout
+    await holder.stdout.readline()
+    names = [path]
+    if sys.platform != "win32":
+        names.append(path.with_name("link.db"))
+        names[-1].symlink_to(path)
+    for name in names:
+        with pytest.raises(StoreUnusable, match=f"already in use by process {holder.pid}"):
+            async with SQLiteStore.open(name, exclusive=True):
+                pass
+    async with SQLiteStore.open(path, exclusive=False) as chat:
+        await answer(chat, 1, "beside it", conversation="terminal:main")
+    holder.kill()
+    await holder.communicate()
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        assert await store.count("terminal:main") == 1
+        with pytest.raises(StoreUnusable, match=f"process {os.getpid()}"):
+            async with SQLiteStore.open(path, exclusive=True):
+                pass

@@ -1,0 +1,280 @@
+"""What the store remembers of conversations, and what it forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bot.store import MEMORY, SQLiteStore
+from bot.store.database import Database
+from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Sent, State, Turn, Usage
+from tests.store.steps import HERE, answer, begin, files, rows, said
+
+
+async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
+    async with SQLiteStore.open(path, exclusive=True, clock=lambda: 1000.9) as store:
+        prompt = Prompt(HERE, 5, "Why?", author_id=2**63 - 1, author_name="Ada", guild_id=3)
+        attempt = await store.begin(prompt)
+        assert attempt
+        assert await store.begin(prompt) is None
+        streaming = await store.start(attempt)
+        assert streaming == Turn(
+            attempt.turn_id, HERE, 5, "Why?", "", State.STREAMING, 1, 2**63 - 1, "Ada", None, created_at=1000
+        )
+        assert await store.save({attempt: "Bec"}) == {attempt}
+        assert await store.close(attempt, Outcome(State.COMPLETE, "Because.", Problem.LENGTH, usage=Usage(7, 2)))
+        await store.learn("m", Learned(3.5, None))
+        await store.learn("m", Learned(4.5, 9000))
+
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        [turn] = await store.history(HERE, 10)
+        assert (turn.reply, turn.state, turn.error) == ("Because.", State.COMPLETE, Problem.LENGTH)
+        assert await store.count(HERE) == 1
+        assert await store.learned("m") == Learned(4.5, 9000)
+        assert await store.learned("other") == Learned()
+    assert rows(path, "SELECT prompt_tokens, reply_tokens, ended_at, guild_id FROM turns, conversations") == [
+        (7, 2, 1000, 3)
+    ]
+
+
+async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteStore) -> None:
+    attempt = await begin(store, 1, "a\0b\ud83d", conversation="terminal:\udcff")
+    await store.start(attempt)
+    await store.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
+    [turn] = await store.history("terminal:\udcff", 1)
+    assert (turn.prompt, turn.reply) == ("a\0b\ufffd", "\0 \ufffd 🦜 'quoted' \r\n")
+
+
+async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
+    first = await begin(store, 1)
+    await store.start(first)
+    assert await store.reopen(first.turn_id, State.FAILED) is None, "it is still streaming"
+    assert await store.close(first, Outcome(State.FAILED, "half", Problem.UNREACHABLE))
+    assert not await store.close(first, Outcome(State.COMPLETE, "again")), "an attempt ends once"
+    assert await store.start(first) is None
+    assert await store.save({first: "late"}) == set()
+
+    second = await store.reopen(first.turn_id, State.FAILED)
+    assert second == Attempt(first.turn_id, 2)
+    assert await store.reopen(first.turn_id, State.FAILED) is None, "pressed twice"
+    assert not await store.close(first, Outcome(State.COMPLETE, "late"))
+    assert await store.start(first) is None
+    assert not await store.posting(first, 0, 0, "late")
+    turn = await store.start(second)
+    assert turn
+    assert (turn.reply, turn.state, turn.error) == ("half", State.STREAMING, None)
+    assert await store.save({first: "late", Attempt(99): "of nobody"}) == set()
+    assert await store.save({first: "late", second: "whole", Attempt(99): "of nobody"}) == {second}
+    assert await store.save({}) == set()
+    assert said(await store.history(HERE, 9)) == [(1, "whole")]
+
+
+async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> None:
+    kept = await answer(store, 1, "kept", conversation="discord:10")
+    done = await answer(store, 1, "done")
+    failed = await begin(store, 2)
+    await store.close(failed, Outcome(State.FAILED, problem=Problem.SETUP))
+    running = await begin(store, 3)
+    await store.start(running)
+    await store.posting(running, 0, 0, "n")
+
+    gone = frozenset(attempt.turn_id for attempt in (done, failed, running))
+    assert await store.forget(HERE) == Forgotten(exchanges=1, turn_ids=gone)
+    assert await store.save({running: "late"}) == set()
+    assert not await store.close(running, Outcome(State.COMPLETE, "late"))
+    assert not await store.posting(running, 1, 9, "n")
+    await store.posted(running, 0, 77)
+    assert await store.turn_of_message(77) is None
+    assert await store.earlier(running.turn_id, None, 9) == []
+    assert await store.count(HERE) == 0
+    assert await store.forget(HERE) == Forgotten(0, frozenset())
+    assert await store.forget("discord:nobody") == Forgotten(0, frozenset())
+
+    assert (await begin(store, 1)).turn_id > max(gone), "ids are not used again"
+    assert said(await store.history("discord:10", 9)) == [(1, "kept")]
+    assert kept.turn_id not in gone
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4, 5])
+async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: int) -> None:
+    """Two conversations grow side by side in the same pages; `secure_delete` alone leaves copies under these seeds."""
+    draw = random.Random(seed)
+    words: dict[Attempt, str] = {}
+    for position in range(60):
+        conversation, word = draw.choice([("discord:mine", "SECRET"), ("discord:theirs", "public")])
+        attempt = await begin(store, position, word * draw.randrange(1, 100), conversation)
+        await store.start(attempt)
+        words[attempt] = word
+    replies = dict.fromkeys(words, "")
+    for _ in range(10):
+        growing = draw.sample(list(words), 20)
+        replies |= {attempt: replies[attempt] + words[attempt] * draw.randrange(1, 100) for attempt in growing}
+        await store.save({attempt: replies[attempt] for attempt in growing})
+
+    await store.forget("discord:mine")
+    found = {name: content.count(b"SECRET") for name, content in files(path).items()}
+    assert found == {"chat.db": 0, "chat.db-wal": 0, "chat.db-shm": 0, "chat.db.lock": 0}
+    assert b"public" in files(path)["chat.db"]
+
+
+async def test_forgetting_does_not_hang_on_a_reader(store: SQLiteStore, path: Path) -> None:
+    await answer(store, 1, "SECRET")
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM turns").fetchall()
+        assert (await asyncio.wait_for(store.forget(HERE), 4)).exchanges == 1
+    await store.forget(HERE)
+    assert not any(b"SECRET" in content for content in files(path).values())
+
+
+async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -> None:
+    for position in (10, 30, 20, 40):
+        await answer(store, position, f"r{position}")
+    failed = await begin(store, 35)
+    await store.close(failed, Outcome(State.FAILED, problem=Problem.BUSY))
+    await answer(store, 15, "elsewhere", conversation="discord:2")
+    neighbour = await begin(store, 45)
+    await store.start(neighbour)
+    await store.save({neighbour: "so far"})
+    this = await begin(store, 50)
+    await answer(store, 60, "later")
+
+    assert said(await store.earlier(this.turn_id, None, 3)) == [(45, "so far"), (40, "r40"), (30, "r30")]
+    assert said(await store.earlier(this.turn_id, 30, 3)) == [(20, "r20"), (10, "r10")]
+    assert said(await store.earlier(this.turn_id, 99, 1)) == [(45, "so far")]
+    assert await store.earlier(this.turn_id, 10, 3) == []
+
+
+async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: SQLiteStore) -> None:
+    origin = await answer(store, 10, "the opening")
+    await store.posting(origin, 0, 0, "n")
+    await store.posted(origin, 0, 11)
+
+    async def in_thread(position: int) -> Attempt:
+        attempt = await store.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
+        assert attempt
+        await store.start(attempt)
+        assert await store.close(attempt, Outcome(State.COMPLETE, f"r{position}"))
+        return attempt
+
+    await in_thread(20)
+    last = await in_thread(30)
+    assert said(await store.earlier(last.turn_id, None, 9)) == [(20, "r20"), (10, "the opening")]
+    assert said(await store.earlier(last.turn_id, None, 1)) == [(20, "r20")]
+    assert said(await store.earlier(last.turn_id, 20, 9)) == [(10, "the opening")]
+    assert await store.earlier(last.turn_id, 10, 9) == []
+
+    await store.forget("discord:11")
+    again = await in_thread(40)
+    assert await store.earlier(again.turn_id, None, 9) == [], "a reset forgets where the thread came from"
+    assert said(await store.history(HERE, 9)) == [(10, "the opening")]
+
+
+async def test_a_thread_outlives_the_turn_it_was_opened_on(store: SQLiteStore) -> None:
+    origin = await answer(store, 10, "the opening")
+    await store.posting(origin, 0, 0, "n")
+    await store.posted(origin, 0, 11)
+    thread = await store.begin(Prompt("discord:11", 20, "And?", origin_message_id=11))
+    assert thread
+    await store.forget(HERE)
+    assert await store.earlier(thread.turn_id, None, 9) == []
+    assert await store.start(thread)
+
+
+async def test_messages_are_recorded_before_and_after_they_are_posted(store: SQLiteStore) -> None:
+    attempt = await answer(store, 1, "a long reply")
+    assert await store.posting(attempt, 1, 6, "b")
+    assert await store.posting(attempt, 0, 0, "a")
+    await store.posted(attempt, 0, 100)
+    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "a", 100), Sent(1, 6, "b", None)]
+    turn = await store.turn_of_message(100)
+    assert turn
+    assert turn.reply == "a long reply"
+
+    assert await store.posting(attempt, 0, 0, "anew")
+    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "anew", None), Sent(1, 6, "b", None)]
+    assert await store.turn_of_message(100) is None
+    await store.posted(attempt, 1, 101)
+    await store.removed(101)
+    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "anew", None)]
+
+
+async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore) -> None:
+    await store.told(await answer(store, 1, "done and told"))
+    untold = await answer(store, 5, "done")
+    pending = await begin(store, 3)
+    streaming = await begin(store, 2, conversation="discord:2")
+    await store.start(streaming)
+    await store.save({streaming: "so far"})
+    named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
+
+    assert [turn.conversation for turn in await store.untold("terminal:a%")] == ["terminal:a%"]
+    for _ in range(2):
+        found = await store.untold("discord:", prefix=True)
+        assert [(turn.id, turn.reply, turn.state) for turn in found] == [
+            (streaming.turn_id, "so far", State.INTERRUPTED),
+            (pending.turn_id, "", State.INTERRUPTED),
+            (untold.turn_id, "done", State.COMPLETE),
+        ]
+    for attempt in (streaming, pending, untold):
+        await store.told(attempt)
+    assert await store.untold("discord:", prefix=True) == []
+    assert [bool(await store.start(attempt)) for attempt in named] == [False, True, True]
+    assert await store.reopen(pending.turn_id, State.INTERRUPTED) == Attempt(pending.turn_id, 2)
+
+
+async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with SQLiteStore.open(MEMORY, exclusive=True) as store, SQLiteStore.open(MEMORY, exclusive=True) as other:
+        this = await begin(store, 2)
+        await answer(store, 1, "here")
+        assert said(await store.earlier(this.turn_id, None, 9)) == [(1, "here")]
+        assert await other.count(HERE) == 0
+        assert (await store.forget(HERE)).exchanges == 1
+    assert files(tmp_path / MEMORY) == {}
+
+
+@pytest.mark.parametrize("text", ["r", ""], ids=["answered", "mostly failed"])
+async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, text: str) -> None:
+    async def steps(turns: int) -> int:
+        """How many instructions SQLite's machine runs for one turn's context and its writes."""
+        path = tmp_path / f"{turns}.db"
+        async with SQLiteStore.open(path, exclusive=True) as store:
+            for position in range(1, 11):
+                await answer(store, position, f"r{position}")
+        with closing(sqlite3.connect(path)) as filler, filler:
+            filler.execute(
+                """
+                WITH RECURSIVE numbers (n) AS (SELECT 11 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, told)
+                SELECT 1, n, 'p', ?, 'failed', 0, 1 FROM numbers
+                """,
+                (turns, text),
+            )
+        taken = 0
+
+        def count() -> None:
+            nonlocal taken
+            taken += 1
+
+        async with Database.open(path, exclusive=True) as database:
+            store = SQLiteStore(database)
+            for connection in (database._writer, database._reader):
+                await connection.set_progress_handler(count, 1)
+            this = await begin(store, turns + 1)
+            await store.start(this)
+            page = await store.earlier(this.turn_id, None, 10)
+            assert len(await store.earlier(this.turn_id, page[-1].position, 10)) == (10 if text else 0)
+            assert len(page) == 10
+            await store.save({this: "s"})
+            await store.close(this, Outcome(State.COMPLETE, "s"))
+            await store.history(HERE, 1)
+            await store.untold(HERE)
+        return taken
+
+    assert await steps(100_000) <= await steps(100) * 1.05

@@ -1,0 +1,36 @@
+"""Which stream a chat takes prompts from, and which ones it writes to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bot.standin.model import ModelStandin, Reply
+from tests.terminal.processes import Terminal, needs_pty, pipe, stored
+
+
+@needs_pty
+async def test_a_person_whose_answers_go_to_a_file_is_asked_on_standard_error(
+    environ: dict[str, str], model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script.append(Reply("Into the file. " * 9))
+    file = os.open(tmp_path / "answers", os.O_CREAT | os.O_WRONLY)
+    async with Terminal.open(environ, stdout=file) as terminal:
+        os.close(file)
+        await terminal.until("\n> ")
+        assert await terminal.ask("Where?") == "Where?\n\n> "
+        terminal.type("\x04")
+        await terminal.left()
+    assert (tmp_path / "answers").read_text() == "Into the file. " * 9 + "\n"
+
+
+async def test_in_a_pipe_every_line_is_a_prompt_and_only_answers_go_to_standard_output(
+    environ: dict[str, str], model: ModelStandin
+) -> None:
+    model.script += [Reply("First.\nSecond line.\n"), Reply("Red \x1b[31malert\x07\x9b2J"), Reply("After.")]
+    out, err, code = await pipe(environ, b"one\n\n  \n//two \xff\\\n/reset\nthree")
+    assert out == "First.\nSecond line.\nRed [31malert2J\nAfter.\n"
+    assert err == "I've forgotten this conversation: 2 exchanges.\n"
+    assert code == 0
+    assert [request.messages[-1]["content"] for request in model.requests] == ["one", "/two \ufffd\\", "three"]
+    assert stored(environ) == [("three", "After.", "complete")]

@@ -1,0 +1,101 @@
+"""A conversation over several chats, and what is told when it fails."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from bot.demo import NOTE
+from bot.standin.model import REFUSALS, ModelStandin, Reply
+from tests.terminal.processes import Terminal, needs_pty, pipe, stored
+
+KEY = "sk-abcdefghijklmnop"
+OFFLINE = """\
+ with the built-in offline demo{}. /help shows what you can do.
+For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.
+"""
+WRAPPED_NOTE = NOTE.replace("OPENAI_BASE_URL in", "OPENAI_BASE_URL\nin")
+
+
+@needs_pty
+async def test_a_conversation_is_gone_on_with_after_a_restart_until_it_is_reset(environ: dict[str, str]) -> None:
+    async with Terminal.open(environ, columns=100) as terminal:
+        assert await terminal.until("\n> ") == f"Conversation “default”{OFFLINE.format('')}\n> "
+        assert await terminal.ask("hi") == f"hi\nHello! Say “help” to see what I can do.\n\n{NOTE}\n\n> "
+        assert await terminal.ask("") == "\n> "
+        terminal.type("/quit\n")
+        assert await terminal.left() == ("/quit\n", 0)
+
+    async with Terminal.open(environ) as terminal:
+        assert await terminal.until("…\n\n> ") == (
+            "Conversation “default” with the built-in offline demo, 1 exchange remembered.\n"
+            "/help shows what you can do.\n"
+            "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.\n"
+            "\n"
+            "> hi\n"
+            "Hello! Say “help” to see what I can do. (I'm the offline demo. For a real model…\n"
+            "\n> "
+        )
+        terminal.type("\x1b[A")  # the arrow up
+        assert await terminal.until("hi") == "hi"
+        terminal.type("\x15")  # Ctrl-U
+        await terminal.until("\b\b  \b\b")
+        assert await terminal.ask("what did I say first?") == (
+            f"what did I say first?\nThe first thing you said: “hi”\n\n{WRAPPED_NOTE}\n\n> "
+        )
+        assert await terminal.ask("/help") == (
+            "/help\n"
+            "/reset   forget this conversation\n"
+            "/help    show this\n"
+            "/quit    leave, as Ctrl-D does\n"
+            '//text   say "/text"\n'
+            "\\        at a line's end goes on below\n"
+            "Ctrl-C   stop an answer; twice, leave\n"
+            "\n> "
+        )
+        assert await terminal.ask("/rest now") == (
+            "/rest now\nI don't know /rest. /help shows what I do; //… sends a text that begins with a\nslash.\n\n> "
+        )
+        assert await terminal.ask("/reset") == "/reset\nI've forgotten this conversation: 2 exchanges.\n\n> "
+        assert await terminal.ask("/reset") == "/reset\nThere was nothing to forget.\n\n> "
+        assert stored(environ) == []
+        terminal.type("\x04")
+        assert await terminal.left() == ("\n", 0)
+
+
+@needs_pty
+async def test_a_killed_chat_is_told_of_at_the_next_start(environ: dict[str, str]) -> None:
+    async with Terminal.open(environ) as terminal:
+        await terminal.until("\n> ")
+        terminal.type("long\n")
+        await terminal.until("conversations")
+        terminal.process.kill()
+    async with Terminal.open(environ) as terminal:
+        opening = await terminal.until("it.\n\n> ")
+        assert re.search(r"\n> long\n(.+\n)?I was interrupted there\. Ask again if you still need it\.\n\n> $", opening)
+        assert [state for *_, state in stored(environ)] == ["interrupted"]
+
+
+async def test_a_temporary_conversation_leaves_nothing_behind(environ: dict[str, str], tmp_path: Path) -> None:
+    out, err, code = await pipe(environ, b"hi\n/foo\n", "--temporary")
+    assert out == f"Hello! Say “help” to see what I can do.\n\n{NOTE}\n"
+    assert err.startswith("I don't know /foo. ")
+    assert code == 1
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_refused_key_is_told_with_what_to_do_and_never_shown(
+    environ: dict[str, str], model: ModelStandin
+) -> None:
+    environ["OPENAI_API_KEY"] = KEY
+    model.script += [REFUSALS["bad key"], Reply("Half of", cut_after=2), Reply("Here.")]
+    out, err, code = await pipe(environ, b"one\ntwo\nthree\n")
+    refused, advice, cut, reason = err.splitlines()
+    assert out == "Half of\nHere.\n"
+    assert refused == "I have a set-up problem; it's nothing you did."
+    assert advice.startswith("The model server refused OPENAI_API_KEY (401). Replace it in .env and restart.")
+    assert cut == "My model isn't answering right now. Your question is saved."
+    assert reason.startswith("The model server cut its reply off.")
+    assert KEY not in err
+    assert code == 1
