@@ -103,13 +103,20 @@ class Replies:
             note=phrases.note,
             shown=[Shown(message_id) for message_id, _ in sent],
             cuts=[start for _, start in sent[1:]],
+            # What kind of channel it is, Discord has not said yet; what more there is may come as a file anywhere.
+            most=None if self._most is None else max(self._most, len(sent)),
         )
         if await live.finish(Outcome(turn.state, turn.reply, turn.error)):
             await self._store.told(attempt)
 
     async def pressed(self, interaction: discord.Interaction, button: Button) -> None:
         """Do what a button says, for the asker and for moderators, once."""
-        turn = None if interaction.message is None else await self._store.turn_of_message(interaction.message.id)
+        try:
+            turn = None if interaction.message is None else await self._store.turn_of_message(interaction.message.id)
+        except StoreError as error:
+            log.error("a press on %s could not be looked up: %s", button.value, error)
+            await interaction.response.send_message(phrases.CANNOT_SAVE, ephemeral=True)
+            return
         if turn is None:
             await interaction.response.send_message(phrases.NOT_REMEMBERED, ephemeral=True)
         elif interaction.user.id != turn.author_id and not _moderates(interaction):
