@@ -154,7 +154,8 @@ class Bucket:
                 gap = self.period * _SPARE_LASTS / (_SPARE_LASTS + (left - keep) * self.period)
         elif self.fixed:
             # The last token goes shortly before the window ends: until then an end can be shown at once.
-            until = self._resets_at - self.last
+            unused = self.last == float("-inf")
+            until = self.limit * self.period if unused else self._resets_at - self.last
             gap = min(_WINDOW_LASTS, until - _LAST_SHARE * self.period) / left if left else until
         else:
             # The longer of what the two kinds would ask for, within a second: while tokens are left, that is safe for

@@ -54,9 +54,17 @@ class Shown:
     calls: list[float] = field(default_factory=list)
 
 
-def stream(*, fixed: bool, seconds: float, limit: int = 5, period: float = 1.0, rtt: float = 0.08) -> Shown:
+def stream(
+    *,
+    fixed: bool,
+    seconds: float,
+    limit: int = 5,
+    period: float = 1.0,
+    rtt: float = 0.08,
+    like: ChannelPacer | None = None,
+) -> Shown:
     """One reply whose text grows evenly for so long, shown as the pacer says and slept on as discord.py does."""
-    pacer, posts, edits = ChannelPacer(), Bucket(fixed, limit, period), Bucket(fixed, limit, period)
+    pacer, posts, edits = ChannelPacer(like), Bucket(fixed, limit, period), Bucket(fixed, limit, period)
     begin = now = 100.0
     end = begin + seconds
     shown: list[tuple[float, float]] = []
@@ -135,6 +143,23 @@ def test_other_limits_are_learned_and_kept() -> None:
     ratios.sort()
     assert ratios[int(0.97 * len(ratios))][0] <= 1.4, ratios[-9:]
     assert ratios[-1][0] <= 1.6, ratios[-1]
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_new_channel_begins_with_what_another_has_taught(fixed: bool) -> None:
+    known = ChannelPacer()
+    for bucket in (known.posts, known.edits):
+        server, now = Bucket(fixed, 5, 1.0), 100.0
+        for _ in range(3):
+            bucket.spend(now)
+            seen = server.call(now)
+            assert seen is not None
+            bucket.observe(seen, now)
+            now += 0.5
+    assert known.edits.fixed is fixed
+    knowing, unknowing = (stream(fixed=fixed, seconds=8.5, like=like) for like in (known, None))
+    assert knowing.staleness <= unknowing.staleness * 1.01
+    assert knowing.refused == 0
 
 
 def test_a_bucket_that_changes_is_followed() -> None:
