@@ -219,7 +219,7 @@ class Conversations:
         """
         prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name)
         with self._queue(prompt) as turn_has_come:
-            attempt = await self._store.reopen(turn.id, turn.state)
+            attempt = await self._store.reopen(Attempt(turn.id, turn.attempt), turn.state)
             if attempt is None:
                 return None
             text = {"begun": turn.reply} if go_on else {"kept": turn.reply}
@@ -285,7 +285,9 @@ class Conversations:
         if not outcome.text and outcome.state is State.FAILED:
             outcome = replace(outcome, text=running.kept)
         try:
-            if not await self._store.close(running.attempt, outcome):
+            if outcome.cause is Cause.PROMPT_DELETED:
+                await self._store.forget_turn(running.attempt.turn_id)
+            elif not await self._store.close(running.attempt, outcome):
                 outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.RESET)
         except StoreError as error:
             log.error("turn %d: its end could not be saved: %s", running.attempt.turn_id, error)

@@ -32,7 +32,11 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 
 
 class Gone(Exception):
-    """The message, the channel or the right to write there is gone: nothing more can be shown."""
+    """Nothing more can be shown: the message or the channel was deleted, or the right to write there is gone."""
+
+    def __init__(self, reason: str, *, deleted: bool = False) -> None:
+        self.deleted = deleted
+        super().__init__(reason)
 
 
 class Unavailable(Exception):
@@ -152,6 +156,7 @@ class LiveReply:
     `note` gives the small print for an outcome. `shown` is what an earlier process or attempt has posted, `cuts` where
     in the source text its parts began, the first one left out. The first `skip` characters of the text stand elsewhere
     already. `discard` are messages that go once there is a new one. Over `most` messages the whole reply is a file.
+    With `anew`, what is shown stays until there is text, and then goes but for the first message.
     """
 
     def __init__(
@@ -166,6 +171,7 @@ class LiveReply:
         skip: int = 0,
         discard: Sequence[int] = (),
         most: int | None = None,
+        anew: bool = False,
     ) -> None:
         self._channel_id = channel_id
         self._messages = messages
@@ -176,6 +182,8 @@ class LiveReply:
         self._skip = skip
         self._discard = list(discard)
         self._most = most
+        self._anew = anew
+        self._cut_off = False
         self._text = ""
         self._outcome: Outcome | None = None
         self._stale = False
@@ -190,7 +198,10 @@ class LiveReply:
         self._streaming_since: float | None = None
         self._instead: list[Wanted] | None = None
         self._unseen = False
-        self._done = asyncio.Event()
+        self.deleted = False
+        """Whether its messages were found deleted."""
+        self.done = asyncio.Event()
+        """Set once nothing more will be shown."""
         self.visible = asyncio.Event()
         """Set once there is something of this attempt to see, or there will be nothing."""
         self.waiting_since = self._time()
@@ -212,6 +223,11 @@ class LiveReply:
 
     def update(self, text: str) -> None:
         """Take the whole text so far."""
+        if self._anew and not is_blank(text):
+            # Old text under new would read as one reply.
+            self._anew = False
+            self._discard += [shown.message_id for shown in self._shown[1:]]
+            del self._shown[1:]
         self._text = text
         self._mark_stale()
 
@@ -221,13 +237,13 @@ class LiveReply:
         self._text = outcome.text
         self.not_before = float("-inf")
         self._mark_stale()
-        await self._done.wait()
+        await self.done.wait()
         return not self._unseen
 
     @property
     def wants(self) -> str | None:
         """The method of the next call, as far as it can be told without rendering."""
-        return self._method if self._stale and not self._done.is_set() else None
+        return self._method if self._stale and not self.done.is_set() else None
 
     @property
     def urgency(self) -> Urgency:
@@ -252,6 +268,7 @@ class LiveReply:
             await self._take(self._action)
         except Gone as error:
             log.info("a reply in channel %d can no longer be shown: %s", self._channel_id, error)
+            self.deleted = error.deleted
             self._end()
             return
         except Unavailable as error:
@@ -304,7 +321,11 @@ class LiveReply:
         if self._outcome is None and not self._wanted:
             # What is shown stays until there is something better.
             return None
-        action = next_action(self._wanted, self._shown, ended=self._outcome is not None)
+        if self._discard and self._shown and self._streaming_since is not None:
+            # Before anything is edited, or a text that keeps growing would never let it go.
+            return Delete(self._discard[-1])
+        # Once all but a file is there, no edit goes out that the button could wait for.
+        action = next_action(self._wanted, self._shown, ended=self._outcome is not None or self._cut_off)
         return Delete(self._discard[-1]) if action is None and self._discard else action
 
     def _render(self) -> None:
@@ -326,7 +347,7 @@ class LiveReply:
         self._document.update(self._text[self._skip :], final=outcome is not None)
         parts = [part for part in self._document.parts if not is_blank(part.content)]
         wanted = [Wanted(self._skip + part.start, part.content) for part in parts[: self._most]]
-        cut_off = len(parts) > len(wanted)
+        self._cut_off = cut_off = len(parts) > len(wanted)
         if outcome is None:
             if wanted and self._streaming_since is not None and self._time() - self._streaming_since >= STOP_AFTER:
                 wanted[-1] = replace(wanted[-1], button=Button.STOP)
@@ -361,8 +382,8 @@ class LiveReply:
             self._end()
 
     def _end(self) -> None:
-        if not self._done.is_set():
-            self._done.set()
+        if not self.done.is_set():
+            self.done.set()
             self.visible.set()
             self._scheduler.remove(self._channel_id, self)
 

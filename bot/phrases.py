@@ -19,6 +19,7 @@ WENT_WRONG = "-# Something went wrong on my side. Please try again."
 REST_AS_FILE = "-# The rest is coming as a file."
 AS_FILE = "-# The whole reply is in the file."
 NOTHING_TO_STOP = "None of my replies to you is under way here."
+ONE_MOMENT = "One moment, then press again."
 NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
 # In a terminal.

@@ -256,8 +256,12 @@ class Store(Protocol):
         """Commit that a person has seen how the attempt ended."""
         ...
 
-    async def reopen(self, turn_id: int, expected: State) -> Attempt | None:
-        """Begin another attempt at an ended turn. None: its state is another by now."""
+    async def reopen(self, ended: Attempt, expected: State) -> Attempt | None:
+        """Begin another attempt after the latest one, if that ended like this; else None."""
+        ...
+
+    async def forget_turn(self, turn_id: int) -> None:
+        """Delete one turn for good."""
         ...
 
     async def forget(self, conversation: str) -> Forgotten:

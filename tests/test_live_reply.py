@@ -322,6 +322,21 @@ def test_a_reply_that_would_flood_a_channel_comes_as_a_file() -> None:
     assert any(content.endswith("-# The rest is coming as a file.") for _, _, content in platform.shown)
 
 
+def test_a_flood_that_only_waits_for_its_file_can_still_be_stopped() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform, most=2)
+        reply.update("word " * 2000)
+        await asyncio.sleep(3)
+        assert platform.buttons == {0: None, 1: None}
+        await asyncio.sleep(2)
+        reply.update("word " * 2001)
+        await asyncio.sleep(2)
+        assert platform.buttons == {0: None, 1: Button.STOP}
+        await reply.finish(Outcome(State.COMPLETE, "word " * 2001))
+
+    assert scene(play).buttons == {0: None, 1: None}
+
+
 def test_a_reply_goes_on_below_what_stands_already() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform, skip=len("The beginning, "))

@@ -6,7 +6,7 @@ import io
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,7 +37,8 @@ class ReplyMessages:
     The first one replies to the prompt where that is possible, and pings the asker only after a long wait; further ones
     are silent. Each is on record before it is posted, with the nonce by which Discord drops a second copy. `first_part`
     is how many parts of the reply other messages show already, `posted` how many of its own an earlier process has
-    posted. Without an attempt nothing is kept on record. `quotes`: whether it may reply, as far as that is known.
+    posted. Without an attempt nothing is kept on record. `quotes`: whether it may reply, as far as that is known;
+    `deleted`, the messages that people have deleted lately.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ReplyMessages:
         first_part: int = 0,
         posted: int = 0,
         quotes: bool = True,
+        deleted: Container[int] = (),
     ) -> None:
         self._channel = channel
         self._prompt_id = prompt_id
@@ -57,6 +59,7 @@ class ReplyMessages:
         self._store = store
         self._first_part = first_part
         self._quotes = quotes
+        self._deleted = deleted
         self._asked_at = time.monotonic()
         self._posts = Counter(range(posted))
 
@@ -73,6 +76,8 @@ class ReplyMessages:
         self._posts[number] += 1
         if self._attempt is not None:
             await self._record(self._store.posted(self._attempt, number, message.id))
+        if message.id in self._deleted:
+            raise Gone("deleted before Discord had answered", deleted=True)
         # Discord trims, and gives the message of an earlier try where that had got through.
         return message.id, message.content == wanted.content.strip()
 
@@ -81,10 +86,9 @@ class ReplyMessages:
         message = self._channel.get_partial_message(message_id)
         view = buttons.view(wanted.button)
         with platform_errors():
-            if wanted.file is None:
-                await message.edit(content=wanted.content, view=view)
-            else:
-                await message.edit(content=wanted.content, view=view, attachments=[_file(wanted.file)])
+            # Also where there is none: an earlier attempt may have left one.
+            files = [] if wanted.file is None else [_file(wanted.file)]
+            await message.edit(content=wanted.content, view=view, attachments=files)
 
     async def delete(self, message_id: int) -> None:
         """Delete a message; that it is gone already is as good."""
@@ -143,7 +147,7 @@ def platform_errors() -> Iterator[None]:
             raise Frozen(str(error)) from error
         if error.status == 400:
             raise Refused(str(error)) from error
-        raise Gone(str(error)) from error
+        raise Gone(str(error), deleted=error.status == 404) from error
     except RuntimeError as error:
         # aiohttp's word for a session that was closed: the bot is ending.
         raise Unavailable(str(error)) from error

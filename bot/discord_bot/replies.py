@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence, Set
 from datetime import timedelta
 from typing import Any
@@ -14,9 +15,9 @@ from bot import phrases
 from bot.conversation import Conversations, Running
 from bot.discord_bot.messages import ReplyMessages
 from bot.discord_bot.prompts import channel_id, conversation_key
-from bot.discord_bot.reply import DiscordReply
+from bot.discord_bot.reply import DiscordReply, take_hourglass_away
 from bot.errors import StoreError
-from bot.live_reply import Button, LiveReply, Shown
+from bot.live_reply import Button, LiveReply, Shown, button_after
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
 from bot.turns import Attempt, Cause, Outcome, Prompt, Sent, State, Turn
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 
 OLD = timedelta(minutes=55)
 """Messages over an hour old may be edited but three times in six seconds: too slow for a reply that grows."""
+
+_NEW = timedelta(seconds=10)
+_DELETED_LATELY = 1000
+"""Deleted messages that are remembered: an event may be handled before what it is about is known here."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -48,6 +53,7 @@ class Replies:
         self._spawn = spawn
         self._most = most
         self._live: WeakKeyDictionary[Running, LiveReply] = WeakKeyDictionary()
+        self._deleted: deque[int] = deque(maxlen=_DELETED_LATELY)
 
     async def answer(self, place: object, prompt: Prompt, notices: Sequence[str]) -> None:
         """Answer a prompt from a channel (`place`), with these notices under the answer.
@@ -72,8 +78,10 @@ class Replies:
         cuts = [start for _, start in sent[1:]]
 
         def open_sink(running: Running) -> DiscordReply:
+            if not old and not go_on:
+                return self._open(running, interaction.channel, shown=list(map(Shown, ids)), anew=True)
             if not old:
-                return self._open(running, interaction.channel, shown=list(map(Shown, ids)), cuts=cuts if go_on else [])
+                return self._open(running, interaction.channel, shown=list(map(Shown, ids)), cuts=cuts)
             if go_on:
                 return self._open(running, interaction.channel, first_part=len(sent), skip=len(turn.reply))
             return self._open(running, interaction.channel, discard=ids)
@@ -106,6 +114,7 @@ class Replies:
             # What kind of channel it is, Discord has not said yet; what more there is may come as a file anywhere.
             most=None if self._most is None else max(self._most, len(sent)),
         )
+        self._spawn(take_hourglass_away(channel.get_partial_message(turn.position), self._me()))
         if await live.finish(Outcome(turn.state, turn.reply, turn.error)):
             await self._store.told(attempt)
 
@@ -118,7 +127,7 @@ class Replies:
             await interaction.response.send_message(phrases.CANNOT_SAVE, ephemeral=True)
             return
         if turn is None:
-            await interaction.response.send_message(phrases.NOT_REMEMBERED, ephemeral=True)
+            await interaction.response.send_message(_not_on_record(interaction), ephemeral=True)
         elif interaction.user.id != turn.author_id and not _moderates(interaction):
             await interaction.response.send_message(phrases.not_theirs(_asker(turn)), ephemeral=True)
         elif button is Button.STOP:
@@ -126,6 +135,9 @@ class Replies:
             for running in self._conversations.running:
                 if running.attempt.turn_id == turn.id:
                     running.stop(Cause.PERSON, shown_name(interaction.user))
+        elif button_after(Outcome(turn.state, turn.reply, turn.error)) is not button:
+            # Somebody was faster: this is being done, or is done already.
+            await interaction.response.defer()
         else:
             # The button goes at once; this call counts towards no limit.
             await interaction.response.edit_message(view=None)
@@ -145,6 +157,7 @@ class Replies:
 
     def deleted(self, in_channel: int, message_ids: Set[int]) -> None:
         """End the replies whose prompt or message somebody has deleted."""
+        self._deleted.extend(message_ids)
         for running in self._conversations.running:
             if running.prompt.conversation != conversation_key(in_channel):
                 continue
@@ -180,6 +193,7 @@ class Replies:
                 self._store,
                 first_part=first_part,
                 quotes=_reads_history(place),
+                deleted=self._deleted,
             ),
             self._scheduler,
             note=note,
@@ -188,8 +202,15 @@ class Replies:
             **options,
         )
         self._live[running] = live
-        me = discord.Object(self._client.user.id if self._client.user else 0)
-        return DiscordReply(live, channel.get_partial_message(prompt.position), me, self._scheduler, self._spawn)
+        self._spawn(_stop_when_deleted(running, live))
+        if prompt.position in self._deleted:
+            running.stop(Cause.PROMPT_DELETED)
+        return DiscordReply(
+            live, channel.get_partial_message(prompt.position), self._me(), self._scheduler, self._spawn
+        )
+
+    def _me(self) -> discord.Object:
+        return discord.Object(self._client.user.id if self._client.user else 0)
 
     async def _sent(self, turn: Turn) -> list[tuple[int, int]]:
         """Id and start of each message of a reply that is known to be there."""
@@ -203,6 +224,20 @@ def _reads_history(place: object) -> bool:
         return True
     me: discord.Member | None = place.guild.me
     return me is None or place.permissions_for(me).read_message_history
+
+
+def _not_on_record(interaction: discord.Interaction) -> str:
+    """What to say of a message whose turn is not found: it may be too new for that."""
+    message = interaction.message
+    is_new = message is not None and discord.utils.utcnow() - message.created_at < _NEW
+    return phrases.ONE_MOMENT if is_new else phrases.NOT_REMEMBERED
+
+
+async def _stop_when_deleted(running: Running, live: LiveReply) -> None:
+    """What nobody will see need not be written: its tokens would be billed."""
+    await live.done.wait()
+    if live.deleted:
+        running.stop(Cause.REPLY_DELETED)
 
 
 def shown_name(user: discord.User | discord.Member) -> str:

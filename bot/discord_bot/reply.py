@@ -64,25 +64,13 @@ class DiscordReply:
             await self._courtesy(lambda: self._prompt.add_reaction(WAITING), self._started)
             await self._started.wait()
             # Also where adding it seemed to fail: what is left would say for good that the prompt is waiting.
-            await self._take_away()
+            await take_hourglass_away(self._prompt, self._me)
         while not self._live.visible.is_set():
             await self._courtesy(self._type, self._live.visible)
             await _within(TYPING_EVERY, self._live.visible)
 
     async def _type(self) -> None:
         await self._prompt.channel.typing()
-
-    async def _take_away(self) -> None:
-        for wait in (0.5, 5.0, 25.0):
-            try:
-                with platform_errors():
-                    await self._prompt.remove_reaction(WAITING, self._me)
-            except Unavailable:
-                await asyncio.sleep(wait)
-            except (Gone, Refused, Frozen):
-                return
-            else:
-                return
 
     async def _courtesy(self, call: Callable[[], Awaitable[None]], needless: asyncio.Event) -> None:
         """Make the call once it is in nobody's way, unless it is needless by then."""
@@ -96,6 +84,20 @@ class DiscordReply:
                         log.debug("a courtesy was not possible: %s", error)
                     return
             await _within(_NO_ROOM, needless)
+
+
+async def take_hourglass_away(prompt: discord.PartialMessage, me: discord.abc.Snowflake) -> None:
+    """Remove it, if it is there, and try for a while."""
+    for wait in (0.5, 5.0, 25.0):
+        try:
+            with platform_errors():
+                await prompt.remove_reaction(WAITING, me)
+        except Unavailable:
+            await asyncio.sleep(wait)
+        except (Gone, Refused, Frozen):
+            return
+        else:
+            return
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

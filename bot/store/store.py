@@ -150,20 +150,21 @@ class SQLiteStore:
         )
         return bool(rows)
 
-    async def reopen(self, turn_id: int, expected: State) -> Attempt | None:
+    async def reopen(self, ended: Attempt, expected: State) -> Attempt | None:
         """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another."""
         rows = await self._database.write(
             """
             UPDATE turns
             SET attempt = attempt + 1, state = 'pending', error = NULL, prompt_tokens = NULL, reply_tokens = NULL,
                 ended_at = NULL, told = 0
-            WHERE id = :turn AND state = :expected
+            WHERE id = :turn AND attempt = :attempt AND state = :expected
             RETURNING attempt
             """,
-            turn=turn_id,
+            turn=ended.turn_id,
+            attempt=ended.number,
             expected=expected,
         )
-        return Attempt(turn_id, rows[0]["attempt"]) if rows else None
+        return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
 
     async def told(self, attempt: Attempt) -> None:
         """Commit that a person has seen how the attempt ended."""
@@ -209,6 +210,13 @@ class SQLiteStore:
                 await self._database.rewrite()
             await self._database.empty_log()
         return Forgotten(exchanges=sum(row["answered"] for row in rows), turn_ids=frozenset(row["id"] for row in rows))
+
+    async def forget_turn(self, turn_id: int) -> None:
+        """Delete one turn for good, from the file's bytes as well."""
+        async with self._database.writing() as run:
+            if await run("DELETE FROM turns WHERE id = :turn RETURNING id", {"turn": turn_id}):
+                await self._database.rewrite()
+            await self._database.empty_log()
 
     async def history(self, conversation: str, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first."""

@@ -8,9 +8,11 @@ from datetime import timedelta
 import pytest
 
 from bot.standin.entities import Message
+from bot.standin.faults import Late, Slow
 from bot.standin.model import REFUSALS, Reply
 from tests.discord_bot.conftest import Start, World
 
+CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
 BROKEN = "-# My model isn't answering right now. Your question is saved."
 
@@ -107,9 +109,14 @@ async def retried(world: World, message: Message) -> None:
     asked = len(world.model.requests)
     world.model.default = Reply("The whole answer.", first_token_after=0.2)
     custom_id = press_id(message)
+    # One press comes at the same time, one while it is being written, and one when it is there.
+    for late in (0.1, 0.5):
+        discord.faults.add(Late(late), event="INTERACTION_CREATE")
+        await discord.press(discord.max, message, custom_id)
     await discord.press(discord.bo, message, custom_id)
     await discord.press(discord.bo, message, custom_id)
     await discord.wait_for(lambda: message.content == "The whole answer.")
+    await discord.wait_for(lambda: len(discord.calls("POST", CALLBACK)) == 4)
     await world.idle()
     assert discord.bot_messages(discord.general) == [message]
     assert button(message) == []
@@ -186,6 +193,63 @@ async def test_messages_over_an_hour_old_are_gone_on_below(
     assert [turn[1] for turn in await world.turns(discord.general)] == ["One, two, three, four."]
 
 
+async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(world: World) -> None:
+    discord = world.discord
+    long = "".join(f"old{n} " for n in range(1800))
+    world.model.script.append(Reply([long, "x"], cut_after=1))
+    await ask(world)
+    await world.reply(discord.general, BROKEN, count=5)
+    await world.idle()
+    first, *_, last = discord.bot_messages(discord.general)
+    assert [file.filename for file in last.attachments] == ["reply.md"]
+    world.model.default = Reply([f"new{n} " for n in range(60)], tokens_per_second=60)
+    await discord.press(discord.bo, last, press_id(last))
+    await discord.wait_for(lambda: first.content.startswith("new0"))
+    await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
+    assert not first.content.endswith("new59"), "while it is being written"
+    await world.reply(discord.general, "new59")
+    await world.idle()
+    assert first.attachments == []
+
+
+async def test_a_prompt_deleted_before_the_bot_had_it_is_not_answered(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    world.model.default = LONG
+    async with world.store._database.writing():
+        said = await discord.say(discord.general, discord.bo, f"{bot} oh, wait")
+        await discord.delete(said)
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)
+    await world.idle()
+    assert discord.bot_messages(discord.general) == []
+
+
+async def test_a_reply_deleted_before_its_id_was_known_is_stopped(world: World) -> None:
+    discord = world.discord
+    discord.faults.add(Slow(0.3, applied=True), method="POST", route="/channels/{channel_id}/messages")
+    world.model.default = LONG
+    await ask(world)
+    message = await world.reply(discord.general, "word")
+    await discord.delete(message)
+    await world.idle()
+    await over(world)
+    assert world.model.requests[0].left
+    assert discord.bot_messages(discord.general) == []
+    assert await world.turns(discord.general) == []
+
+
+async def test_a_thread_deleted_in_mid_reply_stops_it(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    world.model.default = LONG
+    await discord.say(thread, discord.bo, f"{bot} go on")
+    await world.reply(thread, "word")
+    discord.world.delete_channel(thread)
+    await world.idle()
+    await over(world)
+    assert world.model.requests[0].left
+
+
 async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     world.model.default = LONG
@@ -196,6 +260,7 @@ async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
     await world.idle()
     await over(world)
     assert world.model.requests[0].left
+    assert await world.store.untold("discord:", prefix=True) == [], "and what was asked is forgotten"
     assert await world.turns(discord.general) == []
 
 

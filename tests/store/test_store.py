@@ -53,15 +53,15 @@ async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteSt
 async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
     first = await begin(store, 1)
     await store.start(first)
-    assert await store.reopen(first.turn_id, State.FAILED) is None, "it is still streaming"
+    assert await store.reopen(first, State.FAILED) is None, "it is still streaming"
     assert await store.close(first, Outcome(State.FAILED, "half", Problem.UNREACHABLE))
     assert not await store.close(first, Outcome(State.COMPLETE, "again")), "an attempt ends once"
     assert await store.start(first) is None
     assert await store.save({first: "late"}) == set()
 
-    second = await store.reopen(first.turn_id, State.FAILED)
+    second = await store.reopen(first, State.FAILED)
     assert second == Attempt(first.turn_id, 2)
-    assert await store.reopen(first.turn_id, State.FAILED) is None, "pressed twice"
+    assert await store.reopen(first, State.FAILED) is None, "pressed twice"
     assert not await store.close(first, Outcome(State.COMPLETE, "late"))
     assert await store.start(first) is None
     assert not await store.posting(first, 0, 0, "late")
@@ -225,7 +225,7 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore)
         await store.told(attempt)
     assert await store.untold("discord:", prefix=True) == []
     assert [bool(await store.start(attempt)) for attempt in named] == [False, True, True]
-    assert await store.reopen(pending.turn_id, State.INTERRUPTED) == Attempt(pending.turn_id, 2)
+    assert await store.reopen(pending, State.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
 
 async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
