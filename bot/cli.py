@@ -53,11 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bot",
         description="A chatbot for Discord that remembers. Without a command it runs the bot.",
-        epilog=config.help_text(),
+        epilog=f"settings, from the environment or from .env:\n{config.help_text()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=_run)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="[COMMAND]")
     run = commands.add_parser("run", help="run the bot on Discord (the default)")
     run.set_defaults(command=_run)
     chat = commands.add_parser("chat", help="chat here in the terminal")

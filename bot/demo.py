@@ -74,8 +74,9 @@ def _answer(prompt: str, earlier: Sequence[str], system: str) -> str:
         return "Hello! Say “help” to see what I can do."
     if re.search(r"\b(thanks|thank you)\b", asked):
         return "You're welcome!"
-    said = f"You said: “{prompt}”" if prompt else "You said nothing."
-    return f"{said} I remember {_count(len(earlier))} before it. Say “help” to see what I can do."
+    said = f"You said: “{prompt}”." if prompt else "You said nothing."
+    before = f"I remember {_count(len(earlier))} before it." if earlier else "It is the first thing you have said."
+    return f"{said} {before} Say “help” to see what I can do."
 
 
 def _name(text: str) -> str | None:

@@ -41,7 +41,7 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
         (["What day is it?"], "Nobody told me. I have no clock of my own."),
         (
             ["One.", "Two."],
-            "You said: “Two.” I remember 1 message of yours before it. Say “help” to see what I can do.",
+            "You said: “Two.”. I remember 1 message of yours before it. Say “help” to see what I can do.",
         ),
     ],
 )

@@ -46,7 +46,9 @@ class Wrapper:
         *complete, last = iter_graphemes(self._word)
         *pieces, held = _pieces(complete)
         out += "".join(map(self._put, pieces))
-        if wcswidth(held) > self._width and len(graphemes := list(iter_graphemes(held))) > 1:
+        # Whether marks open a code block is told by all of their word.
+        overlong = wcswidth(held) > self._width and not held.startswith(("```", "~~~"))
+        if overlong and len(graphemes := list(iter_graphemes(held))) > 1:
             out += self._put("".join(graphemes[:-1]))
             held = graphemes[-1]
             self._glued = True
