@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.markdown import Document, Part
@@ -111,7 +111,6 @@ def code_lines(text: str) -> list[str]:
     return lines
 
 
-@settings(max_examples=60, deadline=None)
 @given(GARBAGE, LIMITS, CHUNKS)
 def test_parts_fit_and_do_not_depend_on_when_text_came(text: str, limit: int, chunks: list[float]) -> None:
     want = whole(text, limit)
@@ -126,7 +125,6 @@ def test_parts_fit_and_do_not_depend_on_when_text_came(text: str, limit: int, ch
         assert all(one.start < other.start for one, other in pairwise(state))
 
 
-@settings(max_examples=60, deadline=None)
 @given(GARBAGE, LIMITS, CHUNKS)
 def test_a_cut_that_was_shown_never_moves(text: str, limit: int, chunks: list[float]) -> None:
     for before, after in pairwise(in_chunks(text, limit, chunks)):
@@ -135,14 +133,12 @@ def test_a_cut_that_was_shown_never_moves(text: str, limit: int, chunks: list[fl
             assert after[len(before) - 1].start == before[-1].start
 
 
-@settings(max_examples=40, deadline=None)
 @given(GARBAGE, LIMITS)
 def test_recorded_cuts_give_the_same_parts_again(text: str, limit: int) -> None:
     parts = whole(text, limit)
     assert whole(text, limit, [part.start for part in parts]) == parts
 
 
-@settings(max_examples=30, deadline=None)
 @given(REPLIES, LIMITS, st.lists(st.integers(0, 5000), max_size=4))
 def test_recorded_cuts_are_kept_wherever_they_are(text: str, limit: int, cuts: list[int]) -> None:
     parts = whole(text, limit, cuts)
@@ -152,13 +148,11 @@ def test_recorded_cuts_are_kept_wherever_they_are(text: str, limit: int, cuts: l
         assert within <= {part.start for part in parts}
 
 
-@settings(max_examples=60, deadline=None)
 @given(PLAIN, LIMITS)
 def test_plain_text_comes_back_as_it_was(text: str, limit: int) -> None:
     assert squeezed("".join(part.content for part in whole(text, limit))) == squeezed(text)
 
 
-@settings(max_examples=60, deadline=None)
 @given(REPLIES, LIMITS)
 def test_a_reply_comes_back_with_its_code_and_balanced(text: str, limit: int) -> None:
     parts = [part.content for part in whole(text, limit)]
@@ -171,7 +165,6 @@ def test_a_reply_comes_back_with_its_code_and_balanced(text: str, limit: int) ->
         assert all(prose.count(mark) % 2 == 0 for mark in ("**", "*", "__", "~~", "||")), part
 
 
-@settings(max_examples=40, deadline=None)
 @given(GARBAGE, st.lists(st.booleans(), min_size=40, max_size=40))
 def test_no_word_is_lost_in_another_form(text: str, named: list[bool]) -> None:
     pieces = re.split(r"(?<=[\s)>|*])", text)
@@ -182,7 +175,6 @@ def test_no_word_is_lost_in_another_form(text: str, named: list[bool]) -> None:
     assert all(word in shown for word in re.findall(r"KEEP\d+IT", marked))
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.lists(SENTENCES, min_size=1, max_size=12).map("\n\n".join), st.integers(1, 40))
 def test_shown_text_stays_while_more_comes(text: str, step: int) -> None:
     document, before = Document(300), ""
