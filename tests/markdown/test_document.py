@@ -171,7 +171,8 @@ def test_no_word_is_lost_in_another_form(text: str, named: list[bool]) -> None:
     marked = "".join(
         piece + (f"KEEP{at}IT" if name else "") for at, (piece, name) in enumerate(zip(pieces, named, strict=False))
     )
-    shown = "\n".join(part.content for part in whole(marked, 2000))
+    # A line without a space may be cut within a word, with marks on either side of the cut.
+    shown = re.sub(r"\W", "", "".join(part.content for part in whole(marked, 2000)))
     assert all(word in shown for word in re.findall(r"KEEP\d+IT", marked))
 
 
