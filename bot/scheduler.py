@@ -178,6 +178,8 @@ class Scheduler:
 
     def _start_what_is_due(self, now: float) -> float | None:
         """Start the most urgent calls that may go. Returns when to look again without being woken."""
+        if (at := self._budget.at(now)) > now:
+            return at
         due: list[tuple[Urgency, float, int, Caller]] = []
         later: list[float] = []
         for channel_id in self._active:

@@ -170,10 +170,13 @@ class Rest:
         except Answer as answer:
             status, body = answer.status, answer.body
             head.update(answer.headers)
+        except ConnectionResetError:
+            # The client left in the middle of its request, as one that is killed does: there is nobody to answer.
+            status, body = 499, None
         except Exception:  # noqa: BLE001  whatever it is, it must show up in the test and not only as a 500
             self.crashes.append(f"{endpoint.method} {request.path} {exchange.body}\n{traceback.format_exc()}")
             status, body = 500, {"message": "500: Internal Server Error", "code": 0}
-        if self._openapi is not None and exchange.fault is None:
+        if self._openapi is not None and exchange.fault is None and status != 499:
             self._openapi.check(endpoint.method, endpoint.route, exchange.body, status, body)
         return status, body, head
 
