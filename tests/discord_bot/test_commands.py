@@ -34,7 +34,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     world.model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
     await discord.say(discord.general, discord.bo, f"{bot} first")
     await discord.say(discord.general, discord.bo, f"{bot} second")
-    running = await world.reply(discord.general, "a reply")
+    running = await world.reply(discord.general, "a reply that goes on")
     used = await discord.slash(discord.cleo, discord.general, "reset")
     assert "1 exchange." in (await used.answered()).content, "what is being written counts"
     await discord.wait_for(lambda: "-# Stopped by Cleo." in running.content)
