@@ -29,7 +29,6 @@ class Cause(Enum):
     PROMPT_DELETED = "prompt deleted"
     REPLY_DELETED = "reply deleted"
     SHUTDOWN = "shutdown"
-    LIMIT = "limit"
 
 
 class Problem(StrEnum):
