@@ -11,8 +11,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from bot import config
 from bot.config import Settings
@@ -64,6 +65,17 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--conversation", metavar="NAME", default="default", help="which conversation to go on with")
     chat.add_argument("--temporary", action="store_true", help="keep this conversation in memory only")
     chat.set_defaults(command=_chat)
+    trying = commands.add_parser("playground", help="try the whole bot in a browser, without an account")
+    trying.add_argument("--port", type=_port, metavar="N", default=8765, help="where the page is (default: 8765)")
+    trying.add_argument(
+        "--database",
+        type=Path,
+        metavar="FILE",
+        default=Path("data/playground.db"),
+        help="the file that remembers (default: data/playground.db)",
+    )
+    trying.add_argument("--no-open", action="store_true", help="open no browser")
+    trying.set_defaults(command=_playground)
     checking = commands.add_parser("check", help="go through the set-up and say what to do")
     checking.set_defaults(command=_check)
     return parser
@@ -115,6 +127,28 @@ async def _chat(options: argparse.Namespace) -> int:
         )
 
 
+async def _playground(options: argparse.Namespace) -> int:
+    from bot.playground import playground
+
+    settings = Settings.load(os.environ)
+    _log_of_playground(settings.log_level)
+    stop = asyncio.Event()
+    _on_first_signal(stop.set)
+    database: Path = options.database
+    async with SQLiteStore.open(database, exclusive=True) as store:
+        await playground(
+            settings,
+            store,
+            lambda model: _conversations(settings, store, model),
+            port=options.port,
+            database=database,
+            open_browser=not options.no_open and sys.stdout.isatty() and _has_screen(os.environ),
+            stop=stop,
+            say=lambda text: print(text, flush=True),
+        )
+    return 0
+
+
 async def _check(_: argparse.Namespace) -> int:
     from bot.check import check
 
@@ -159,6 +193,28 @@ def _conversations(settings: Settings, store: SQLiteStore, model: ChatModel) -> 
 
 def _model_name(settings: Settings) -> str | None:
     return settings.openai_model if settings.model_configured else None
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 2**16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number up to 65535; 0 is any free one")
+
+
+def _has_screen(environ: Mapping[str, str]) -> bool:
+    """Whether a browser can open a window here."""
+    if "SSH_CONNECTION" in environ:
+        return False
+    return sys.platform in ("win32", "darwin") or not environ.keys().isdisjoint({"DISPLAY", "WAYLAND_DISPLAY"})
+
+
+def _log_of_playground(level: str) -> None:
+    """Quiet unless LOG_LEVEL asks for more: what goes wrong is mostly wanted, and the page shows it."""
+    quiet = level == config.SETTINGS["LOG_LEVEL"].default and not os.environ.get("LOG_LEVEL", "").strip()
+    _log_to_stderr("WARNING" if quiet else level)
+    if quiet:
+        # It logs the trace of every connection that is lost.
+        logging.getLogger("discord").setLevel(logging.CRITICAL)
 
 
 def _log_to_stderr(level: str) -> None:

@@ -94,8 +94,9 @@ _HELP = """I can't think, but I can show you how this chat works:
 - **what did I say first?** or **what did I just say?**
 - **how many messages do you remember?**
 - **repeat** and any text
-- **list**, **table**, **code**, **emoji**, **cjk**
-- **long code** for eighty lines, **long** for an essay"""
+- **list**, **table**, **code**, **math**, **emoji**, **cjk**
+- **long code** for eighty lines, **long** for an essay
+- **/reset**, and I have forgotten all of it"""
 
 _CODE = """```python
 def greet(name: str) -> str:
@@ -117,6 +118,12 @@ _TABLE = """| Planet | Moons | Year in days |
 | Venus | 0 | 225 |
 | Earth | 1 | 365 |
 | Mars | 2 | 687 |"""
+
+_MATH = r"""The first $n$ numbers together:
+
+$$\sum_{k=1}^{n} k = \frac{n(n+1)}{2}$$
+
+And for every $\alpha \in \mathbb{R}$: $\sin^2 \alpha + \cos^2 \alpha = 1$."""
 
 _EMOJI = (
     "A family 👨‍👩‍👧‍👦, a flag 🇳🇴, a wave 👋🏽, a rainbow flag 🏳️‍🌈 and a heart ❤️: each is one character to the eye."
@@ -156,6 +163,7 @@ _PIECES = {
     "long code": _long_code(),
     "list": _LIST,
     "table": _TABLE,
+    "math": _MATH,
     "emoji": _EMOJI,
     "cjk": _CJK,
     "long": _long(),

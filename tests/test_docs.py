@@ -25,7 +25,7 @@ OUTSIDE = {
     "discord": {"discord_bot"},
     "openai": {"llm"},
     "httpx2": {"llm"},
-    "aiohttp": {"discord_bot", "llm", "standin"},
+    "aiohttp": {"discord_bot", "llm", "playground", "standin"},
     "aiosqlite": {"store"},
     "dotenv": {"config"},
 }

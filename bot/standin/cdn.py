@@ -18,10 +18,12 @@ _PIXEL = base64.b64decode(
 class Cdn:
     """Stores attachments under the ids of Discord's own URLs and hands them out."""
 
-    def __init__(self, base: Callable[[], str], take_id: Callable[[], int]) -> None:
+    def __init__(self, base: Callable[[], str], take_id: Callable[[], int], *, keep_bytes: int | None) -> None:
         self._base = base
         self._take_id = take_id
+        self._keep_bytes = keep_bytes
         self._files: dict[str, Attachment] = {}
+        self._held = 0
         self.downloads: list[Attachment] = []
         """Every attachment fetched, in order."""
 
@@ -31,7 +33,19 @@ class Cdn:
         path = f"attachments/{channel.id}/{attachment.id}/{attachment.filename}"
         attachment.url = f"{self._base()}/{quote(path)}"
         self._files[path] = attachment
+        self._held += len(attachment.data)
+        self._let_old_ones_go()
         return attachment
+
+    def find(self, attachment_id: int) -> Attachment | None:
+        """The attachment of that id, if it is still kept."""
+        return next((each for each in self._files.values() if each.id == attachment_id), None)
+
+    def _let_old_ones_go(self) -> None:
+        while self._keep_bytes is not None and self._held > self._keep_bytes:
+            oldest = self._files.pop(next(iter(self._files)))
+            self._held -= len(oldest.data)
+            oldest.data = b""
 
     async def handle(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]

@@ -56,6 +56,18 @@ class Close(IntEnum):
     ALREADY_AUTHENTICATED = 4005
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One thing said on a connection, or its end. `to_bot` is its direction, `data` what it carries."""
+
+    to_bot: bool
+    name: str
+    sequence: int | None = None
+    data: Any = None
+    replayed: bool = False
+    """Whether it was said before, and is repeated after RESUME."""
+
+
 @dataclass(eq=False)
 class Session:
     """What IDENTIFY starts. It goes on collecting events while its connection is lost."""
@@ -64,7 +76,8 @@ class Session:
     intents: Intent
     shard: tuple[int, int]
     sequence: int = 0
-    replay: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_REPLAYED))
+    replay: deque[tuple[int, str, str]] = field(default_factory=lambda: deque(maxlen=_REPLAYED))
+    """Sequence number, name and text of the latest events."""
     connection: Connection | None = None
 
     def wants(self, event: Event) -> bool:
@@ -76,13 +89,15 @@ class Session:
         shard = (guild_id >> 22) % self.shard[1] if guild_id else 0
         return shard == self.shard[0]
 
-    def dispatch(self, name: str, data: str) -> None:
-        """`data` is JSON already, so that several sessions share the work."""
+    def dispatch(self, name: str, data: str) -> bool:
+        """Whether it was sent at once. `data` is JSON already, so that several sessions share the work."""
         self.sequence += 1
         text = f'{{"op":0,"t":"{name}","s":{self.sequence},"d":{data}}}'
-        self.replay.append((self.sequence, text))
-        if self.connection is not None:
-            self.connection.send_text(text)
+        self.replay.append((self.sequence, name, text))
+        if self.connection is None:
+            return False
+        self.connection.send_text(text)
+        return True
 
 
 class Connection:
@@ -150,6 +165,8 @@ class Gateway:
         self.resumes = 0
         self.heartbeats_late: deque[float] = deque(maxlen=10_000)
         """Of each heartbeat after a connection's first: seconds that it came after its interval (below 0: early)."""
+        self.on_frame: list[Callable[[Frame], None]] = []
+        """Called with everything that is said on any connection."""
         self._world = world
         self._faults = faults
         self._token = token
@@ -184,13 +201,26 @@ class Gateway:
             self._deliver(event)
 
     def _deliver(self, event: Event) -> None:
-        texts: dict[bool, str] = {}
+        bodies: dict[bool, tuple[Json, str]] = {}
         for session in self.sessions.values():
             if session.wants(event):
                 content = Intent.MESSAGE_CONTENT in session.intents
-                if content not in texts:
-                    texts[content] = json.dumps(event.build(content))
-                session.dispatch(event.name, texts[content])
+                if content not in bodies:
+                    body = event.build(content)
+                    bodies[content] = body, json.dumps(body)
+                self._dispatch(session, event.name, *bodies[content])
+
+    def _dispatch(self, session: Session, name: str, body: Json, text: str | None = None) -> None:
+        if session.dispatch(name, json.dumps(body) if text is None else text):
+            self._tell(Frame(True, name, session.sequence, body))
+
+    def _send(self, connection: Connection, op: Op, data: Any) -> None:
+        connection.send(op, data)
+        self._tell(Frame(True, op.name, data=data))
+
+    def _tell(self, frame: Frame) -> None:
+        for listener in tuple(self.on_frame):
+            listener(frame)
 
     # Disturbances
 
@@ -200,13 +230,13 @@ class Gateway:
 
     async def reconnect(self) -> None:
         """Op 7: ask the client to reconnect and resume. Returns when it has left."""
-        await self._end(lambda connection: connection.send(Op.RECONNECT, None))
+        await self._end(lambda connection: self._send(connection, Op.RECONNECT, None))
 
     async def invalidate(self, *, resumable: bool = False) -> None:
         """Op 9: the session is over, or must at least be resumed. Returns when the client has left."""
         if not resumable:
             self.forget_sessions()
-        await self._end(lambda connection: connection.send(Op.INVALID_SESSION, resumable))
+        await self._end(lambda connection: self._send(connection, Op.INVALID_SESSION, resumable))
 
     async def _end(self, how: Callable[[Connection], None]) -> None:
         connections = tuple(self._connections)
@@ -251,7 +281,8 @@ class Gateway:
         writer = asyncio.create_task(connection.write(request))
         try:
             await self._open.wait()
-            connection.send(Op.HELLO, {"heartbeat_interval": int(self._heartbeat_interval * 1000), "_trace": []})
+            hello = {"heartbeat_interval": int(self._heartbeat_interval * 1000), "_trace": []}
+            self._send(connection, Op.HELLO, hello)
             async for message in socket:
                 if message.type is not WSMsgType.TEXT:
                     connection.close(Close.DECODE_ERROR, "Error while decoding payload.")
@@ -264,6 +295,7 @@ class Gateway:
             self._detach(connection)
             self._connections.discard(connection)
             connection.ended.set()
+            self._tell(Frame(False, "CLOSED", data=socket.close_code))
             if socket.closed:
                 writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -279,6 +311,7 @@ class Gateway:
     def _receive(self, connection: Connection, payload: Json) -> None:
         op: int = payload["op"]
         data: Any = payload.get("d")
+        self._tell(Frame(False, Op(op).name if op in set(Op) else f"OP {op}", data=data))
         if op == Op.HEARTBEAT:
             self._heartbeat(connection)
         elif op == Op.IDENTIFY:
@@ -296,14 +329,14 @@ class Gateway:
             self.heartbeats_late.append(now - connection.last_heartbeat - self._heartbeat_interval)
             self._world.changed()
         connection.last_heartbeat = now
-        connection.send(Op.HEARTBEAT_ACK, None)
+        self._send(connection, Op.HEARTBEAT_ACK, None)
 
     def _identify(self, connection: Connection, data: Json) -> None:
         intents = data["intents"]
         shard = tuple(data.get("shard", (0, 1)))
         if connection.session is not None:
             return connection.close(Close.ALREADY_AUTHENTICATED, "Already authenticated.")
-        if data["token"] != self._token:
+        if not self._knows(data["token"]):
             return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
         if not 0 <= shard[0] < shard[1]:
             return connection.close(Close.INVALID_SHARD, "Invalid shard.")
@@ -318,6 +351,9 @@ class Gateway:
         self._attach(connection, session)
         self._greet(session)
         return None
+
+    def _knows(self, token: str) -> bool:
+        return secrets.compare_digest(token.encode(), self._token.encode())
 
     def _expire_sessions(self) -> None:
         """Discord lets an abandoned session go after minutes; here it goes when its bot starts anew."""
@@ -336,25 +372,26 @@ class Gateway:
             "application": {"id": str(world.bot.id), "flags": payloads.application_flags(self._allowed)},
             "private_channels": [],
         }
-        session.dispatch("READY", json.dumps(ready))
+        self._dispatch(session, "READY", ready)
         if Intent.GUILDS in session.intents:
             for guild in guilds:
-                session.dispatch("GUILD_CREATE", json.dumps(world.guild_create(guild)))
+                self._dispatch(session, "GUILD_CREATE", world.guild_create(guild))
         world.changed()
 
     def _resume(self, connection: Connection, data: Json) -> None:
         session = self.sessions.get(data["session_id"])
-        if data["token"] != self._token:
+        if not self._knows(data["token"]):
             return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
         oldest = session.replay[0][0] if session and session.replay else 0
         if session is None or not oldest - 1 <= data["seq"] <= session.sequence:
-            return connection.send(Op.INVALID_SESSION, False)
+            return self._send(connection, Op.INVALID_SESSION, False)
         self.resumes += 1
-        for number, text in session.replay:
+        for number, name, text in session.replay:
             if number > data["seq"]:
                 connection.send_text(text)
+                self._tell(Frame(True, name, number, replayed=True))
         self._attach(connection, session)
-        session.dispatch("RESUMED", "{}")
+        self._dispatch(session, "RESUMED", {})
         self._world.changed()
         return None
 
@@ -380,4 +417,4 @@ class Gateway:
             "chunk_count": 1,
             "nonce": data.get("nonce"),
         }
-        session.dispatch("GUILD_MEMBERS_CHUNK", json.dumps(chunk))
+        self._dispatch(session, "GUILD_MEMBERS_CHUNK", chunk)

@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.standin import payloads
 from bot.standin.directory import Event
-from bot.standin.entities import Channel, Json, Message, Permission, User
+from bot.standin.entities import Channel, Json, Message, Permission, Role, User
 from bot.standin.errors import unknown
 from bot.standin.world import World
 
@@ -240,7 +240,7 @@ def option_values(command: Json, path: list[str], values: dict[str, Any]) -> lis
 
 
 def resolved(values: dict[str, Any], channel: Channel) -> Json:
-    """The people among a command's options, in full."""
+    """The people, channels and roles among a command's options, in full."""
     body: Json = {}
     for value in values.values():
         if isinstance(value, User):
@@ -250,4 +250,6 @@ def resolved(values: dict[str, Any], channel: Channel) -> Json:
                 body.setdefault("members", {})[str(value.id)] = shown
         elif isinstance(value, Channel):
             body.setdefault("channels", {})[str(value.id)] = payloads.channel(value) | {"permissions": "0"}
+        elif isinstance(value, Role):
+            body.setdefault("roles", {})[str(value.id)] = payloads.role(value)
     return body

@@ -96,6 +96,7 @@ _REPORTED = {
 }
 _OTHERWISE = Limit(20, 0.05)
 _WEBHOOK = Limit(5, 0.4, "fixed")
+_BUCKETS_KEPT = 10_000
 _UNLIMITED = {"/users/@me", "/gateway", "/gateway/bot", "/oauth2/applications/@me", "/applications/@me"}
 
 
@@ -129,6 +130,9 @@ class Limits:
         known = self._buckets.get(key)
         if known is None or known[0] != limit:
             known = self._buckets[key] = (limit, bucket(limit))
+            if len(self._buckets) > _BUCKETS_KEPT:
+                # Every interaction brings a bucket of its own.
+                del self._buckets[next(iter(self._buckets))]
         return known[1].take(now)
 
 

@@ -26,6 +26,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from bot.demo import demo_reply, tokens
+from bot.standin.guard import no_browsers
 from bot.turns import Message
 
 Say = str | Sequence[str] | Callable[[Sequence[Message]], str]
@@ -201,7 +202,8 @@ class Request:
 class ModelStandin:
     """The server. It listens on a port of the system's choice from `async with` to its end.
 
-    `script`, `default`, `models`, `refused_parameters` and `context_tokens` may be changed at any time.
+    `script`, `default`, `models`, `refused_parameters` and `context_tokens` may be changed at any time. `keep_requests`
+    bounds the record of requests; None keeps all.
     """
 
     def __init__(
@@ -213,6 +215,7 @@ class ModelStandin:
         refused_parameters: Iterable[str] = (),
         context_tokens: int | None = None,
         seed: int = 0,
+        keep_requests: int | None = None,
     ) -> None:
         self.script = deque(script)
         self.default = default or Reply(demo_reply)
@@ -221,10 +224,11 @@ class ModelStandin:
         self.refused_parameters = set(refused_parameters)
         self.context_tokens = context_tokens
         self.requests: list[Request] = []
+        self._keep_requests = keep_requests
         self._random = random.Random(seed)
         self._port = 0
         self._arrived = asyncio.Condition()
-        app = web.Application(client_max_size=64 * 2**20)
+        app = web.Application(client_max_size=64 * 2**20, middlewares=[no_browsers])
         app.router.add_post("/v1/chat/completions", self._completions)
         app.router.add_get("/v1/models", self._models)
         # Cancellation tells at once that a client has left, also while nothing is being written.
@@ -268,6 +272,8 @@ class ModelStandin:
     async def _completions(self, http: web.Request) -> web.StreamResponse:
         request = Request(await http.json(), dict(http.headers), http.get_extra_info("peername"))
         self.requests.append(request)
+        if self._keep_requests is not None:
+            del self.requests[: -self._keep_requests]
         async with self._arrived:
             self._arrived.notify_all()
         left = True

@@ -111,7 +111,7 @@ class People:
 
     # Commands and components
 
-    async def slash(self, user: User, channel: Channel, command: str, **options: Any) -> Interaction:
+    async def slash(self, user: User, channel: Channel, command: str, /, **options: Any) -> Interaction:
         """Use `/command`, with a subcommand after a space. Users and channels may be given as options."""
         name, *path = command.split(" ")
         found = self._command(name, SLASH, user, channel)
@@ -144,7 +144,7 @@ class People:
         """Choose from a select menu."""
         return await self._use(user, message, custom_id, {"values": list(values)})
 
-    async def submit(self, form: Interaction, **fields: str) -> Interaction:
+    async def submit(self, form: Interaction, /, **fields: str) -> Interaction:
         """Fill in and send the form that answered `form`; `fields` are text inputs by custom id."""
         if form.modal is None:
             raise LookupError("no form is open")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import secrets
 import socket as sockets
 import struct
 import traceback
@@ -62,6 +63,8 @@ class Endpoint:
 class Exchange:
     """One REST call, as the record keeps it. Times are seconds on the stand-in's clock."""
 
+    number: int
+    """Counted from 0."""
     method: str
     route: str
     path: str
@@ -74,7 +77,10 @@ class Exchange:
     code: int | None = None
     """Discord's error code."""
     bucket: str | None = None
+    limit: int | None = None
     remaining: int | None = None
+    reset_after: float | None = None
+    """Seconds until the bucket is full again."""
     fault: RestAction | None = None
     files: list[str] = field(default_factory=list)
 
@@ -109,6 +115,9 @@ class Rest:
         """Traces of handlers that failed: a gap in the stand-in."""
         self.refused_by_limit = 0
         """Answers of 429."""
+        self.on_exchange: list[Callable[[Exchange], None]] = []
+        """Called with each call when it has been read, and when it is answered."""
+        self._count = 0
         self._world = world
         self._limits = limits
         self._faults = faults
@@ -133,7 +142,8 @@ class Rest:
 
     async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
         clock = self._world.clock
-        exchange = Exchange(endpoint.method, endpoint.route, request.path, clock())
+        exchange = Exchange(self._count, endpoint.method, endpoint.route, request.path, clock())
+        self._count += 1
         self.requests.append(exchange)
         rtt = self._rtt()
         if rtt:
@@ -146,8 +156,13 @@ class Rest:
         self.refused_by_limit += status == 429
         if isinstance(body, dict) and status >= 400:
             exchange.code = body.get("code")
+        self._tell(exchange)
         self._world.changed()
         return _json(status, body, head)
+
+    def _tell(self, exchange: Exchange) -> None:
+        for listener in tuple(self.on_exchange):
+            listener(exchange)
 
     async def _answer(
         self, endpoint: Endpoint, request: web.Request, exchange: Exchange
@@ -159,7 +174,8 @@ class Rest:
             incoming = await _read(request)
             exchange.body = incoming.body
             exchange.files = [file.filename for file in incoming.files]
-            if not endpoint.by_token and request.headers.get("Authorization") != self._authorization:
+            self._tell(exchange)
+            if not endpoint.by_token and not self._authorized(request):
                 raise unauthorized()
             self._limit(endpoint, incoming, exchange, head)
             channel = incoming.id("channel_id") or None
@@ -218,6 +234,10 @@ class Rest:
                 elif channel is not None and (message := self._message(incoming)):
                     self._world.delete(message)
 
+    def _authorized(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return secrets.compare_digest(given.encode(), self._authorization.encode())
+
     def _limit(self, endpoint: Endpoint, incoming: Incoming, exchange: Exchange, head: dict[str, str]) -> None:
         """Use up a token of every bucket that applies, or refuse with 429."""
         limits, now = self._limits, self._world.clock()
@@ -231,7 +251,8 @@ class Rest:
         hashed, limit = rule
         major = incoming.ids.get("channel_id") or incoming.ids.get("guild_id") or incoming.ids.get("webhook_token")
         verdict = limits.take(now, endpoint.method, hashed, major, limit)
-        exchange.bucket, exchange.remaining = hashed, verdict.remaining
+        exchange.bucket, exchange.limit = hashed, verdict.limit
+        exchange.remaining, exchange.reset_after = verdict.remaining, verdict.reset_after
         head.update(headers(verdict, hashed, self._world.wall()))
         if not verdict.allowed:
             raise _too_many(verdict.retry_after, "user")

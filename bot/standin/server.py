@@ -38,6 +38,7 @@ from bot.standin.entities import (
 )
 from bot.standin.faults import Faults
 from bot.standin.gateway import Gateway
+from bot.standin.guard import no_browsers
 from bot.standin.interaction_routes import InteractionRoutes
 from bot.standin.interactions import Interactions
 from bot.standin.limits import Kind, Limit, Limits
@@ -45,7 +46,7 @@ from bot.standin.openapi import OpenApi
 from bot.standin.people import People
 from bot.standin.rest import PREFIX, Exchange, Rest
 from bot.standin.transcript import transcript
-from bot.standin.world import World
+from bot.standin.world import KEEP_ALL, Keep, World
 
 TYPING_SECONDS = 10.0
 
@@ -57,8 +58,8 @@ class DiscordStandin(People):
 
     `rtt`: seconds of every REST call, or a range to draw them from, or a function. `bucket`, `limit` and `period`
     shape the buckets for sending and editing (see `Limit`). `privileged` are the intents that are switched on in the
-    developer portal. `keep_requests` bounds the record of REST calls; None keeps all. `openapi` is the path of
-    Discord's OpenAPI description; None leaves the bodies unchecked.
+    developer portal. `keep_requests` bounds the record of REST calls; None keeps all. `keep` bounds the rest. `openapi`
+    is the path of Discord's OpenAPI description; None leaves the bodies unchecked.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class DiscordStandin(People):
         compress: bool = False,
         shards: int = 1,
         keep_requests: int | None = 10_000,
+        keep: Keep = KEEP_ALL,
         openapi: str | None = None,
         wall: Callable[[], float] | None = None,
         port: int = 0,
@@ -84,11 +86,13 @@ class DiscordStandin(People):
         self.random = random.Random(seed)
         self.faults = Faults()
         self.limits = Limits(messages=Limit(limit, period, bucket))
-        self.world = World(time.monotonic, wall or time.time, role_mention_suffices=role_mention_gives_content)
+        self.world = World(
+            time.monotonic, wall or time.time, role_mention_suffices=role_mention_gives_content, keep=keep
+        )
         self._port = port
         self._settle()
         self._openapi = OpenApi(Path(openapi)) if openapi else None
-        self._cdn = Cdn(lambda: self.cdn_url, self.world.take_id)
+        self._cdn = Cdn(lambda: self.cdn_url, self.world.take_id, keep_bytes=keep.file_bytes)
         self.commands = CommandBook(self.bot.id, self.world.take_id)
         self._interactions = Interactions(self.world, self.wait_for)
         self.gateway = Gateway(
@@ -147,7 +151,7 @@ class DiscordStandin(People):
     # Starting and stopping
 
     async def __aenter__(self) -> DiscordStandin:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[no_browsers])
         app.router.add_get("/gateway", self.gateway.handle)
         app.router.add_get("/gateway/", self.gateway.handle)
         app.router.add_get("/cdn/{path:.*}", self._cdn.handle)
@@ -275,6 +279,15 @@ class DiscordStandin(People):
     def downloads(self) -> list[Attachment]:
         """Attachments fetched from the stand-in's CDN."""
         return self._cdn.downloads
+
+    @property
+    def on_exchange(self) -> list[Callable[[Exchange], None]]:
+        """Called with each REST call when it has been read, and when it is answered."""
+        return self._rest.on_exchange
+
+    def attachment(self, attachment_id: int) -> Attachment | None:
+        """The file of that id, if it is still kept."""
+        return self._cdn.find(attachment_id)
 
     def messages(self, channel: Channel) -> list[Message]:
         """What stands in the channel, oldest first."""

@@ -5,7 +5,8 @@ Whether the bot may do it is checked before, by `composer` and the routes; how i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from bot.standin import payloads
 from bot.standin.directory import Directory
@@ -30,8 +31,31 @@ _MESSAGES = (Intent.GUILD_MESSAGES, Intent.DIRECT_MESSAGES)
 """Which intent an event needs in a server, and which in a DM."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much a stand-in remembers; None is everything, which is for tests that end."""
+
+    messages: int | None = None
+    """Messages of one channel; the oldest fall out of it without an event."""
+    shown: int | None = None
+    """Of a message: the contents that it has had."""
+    file_bytes: int | None = None
+    """Of all attachments together; the oldest are emptied."""
+
+
+KEEP_ALL = Keep()
+
+
 class World(Directory):
     """The directory with everything that goes on in it."""
+
+    def __init__(
+        self, clock: Callable[[], float], wall: Callable[[], float], *, role_mention_suffices: bool, keep: Keep
+    ) -> None:
+        super().__init__(clock, wall, role_mention_suffices=role_mention_suffices)
+        self.on_message: list[Callable[[Message], None]] = []
+        """Called with each message that is new, different or gone, ephemeral ones included."""
+        self._keep = keep
 
     # Messages
 
@@ -78,9 +102,11 @@ class World(Directory):
             channel.messages[message.id] = message
             channel.last_message_id = message.id
             channel.typing.pop(author.id, None)
+            self._let_old_ones_go(channel)
             self._tell_message("MESSAGE_CREATE", message)
         else:
             self.changed()
+        self._noticed(message)
         return message
 
     def edit(
@@ -99,6 +125,8 @@ class World(Directory):
         if content is not None:
             message.content = content
             message.shown.append(Shown(self.clock(), content))
+            if self._keep.shown is not None:
+                del message.shown[: -self._keep.shown]
         if mentions is not None:
             self._mention(message, mentions)
         if flags is not None:
@@ -115,6 +143,7 @@ class World(Directory):
             self.changed()
         else:
             self._tell_message("MESSAGE_UPDATE", message)
+        self._noticed(message)
 
     def delete(self, *messages: Message) -> None:
         """One MESSAGE_DELETE, or one MESSAGE_DELETE_BULK for several of the same channel."""
@@ -130,12 +159,15 @@ class World(Directory):
             self.tell_in(channel, "MESSAGE_DELETE", lambda _: {"id": ids[0], **place}, _MESSAGES)
         else:
             self.tell_in(channel, "MESSAGE_DELETE_BULK", lambda _: {"ids": ids, **place}, _MESSAGES)
+        for message in messages:
+            self._noticed(message)
 
     def react(self, message: Message, user: User, emoji: str) -> None:
         users = message.reactions.setdefault(emoji, [])
         if user not in users:
             users.append(user)
             self._tell_reaction("MESSAGE_REACTION_ADD", message, user, emoji)
+            self._noticed(message)
 
     def unreact(self, message: Message, user: User, emoji: str) -> None:
         users = message.reactions.get(emoji, [])
@@ -144,6 +176,7 @@ class World(Directory):
             if not users:
                 del message.reactions[emoji]
             self._tell_reaction("MESSAGE_REACTION_REMOVE", message, user, emoji)
+            self._noticed(message)
 
     def type(self, channel: Channel, user: User) -> None:
         """Show "is typing" for ten seconds, or until the user's next message."""
@@ -220,6 +253,18 @@ class World(Directory):
         self.tell("GUILD_CREATE", lambda _: self.guild_create(guild) | available, Intent.GUILDS, guild)
 
     # Telling
+
+    def _noticed(self, message: Message) -> None:
+        for listener in tuple(self.on_message):
+            listener(message)
+
+    def _let_old_ones_go(self, channel: Channel) -> None:
+        if self._keep.messages is None:
+            return
+        while len(channel.messages) > self._keep.messages:
+            oldest = channel.messages.pop(next(iter(channel.messages)))
+            oldest.deleted = True
+            self._noticed(oldest)
 
     def _mention(self, message: Message, mentions: Mentions) -> None:
         message.mentions = mentions.users

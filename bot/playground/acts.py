@@ -1,0 +1,299 @@
+"""What people do on the page, done in the stand-in under Discord's rules."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from bot import phrases
+from bot.playground import access, forms
+from bot.playground.asking import Ask, Declined, snowflake
+from bot.playground.stage import Stage
+from bot.standin.entities import Channel, Json, Message, MessageType, Permission, User
+from bot.standin.errors import ApiError
+from bot.standin.interactions import Interaction
+from bot.standin.rules import MAX_CONTENT, MAX_FILES, reaction_key
+
+_MAX_REACTIONS = 20
+_MAX_CHANNELS = 200
+_MAX_NAME = 100
+_FORMS = 10
+_LONGEST_EMOJI = 40
+_OWN = {MessageType.DEFAULT, MessageType.REPLY}
+
+
+class Tab(Protocol):
+    """Who asks, and where the answers go that come later."""
+
+    user: User
+    channel: Channel | None
+    forms: dict[int, Interaction]
+
+    def speak_as(self, user: User) -> None: ...
+    def look_at(self, channel: Channel) -> None: ...
+    def post(self, frame: Json) -> None: ...
+
+
+class Acts:
+    """`do` is the one way in."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._discord = stage.discord
+        self._world = stage.discord.world
+        acts = (
+            *(self.as_, self.open, self.older, self.say, self.edit, self.delete, self.react, self.unreact, self.typing),
+            *(self.thread, self.archive, self.slash, self.menu, self.press, self.choose, self.submit, self.cancel),
+            *(self.dismiss, self.fault),
+        )
+        self._acts: dict[str, Callable[[Tab, Ask], Awaitable[Json | None]]] = {
+            act.__name__.rstrip("_"): act for act in acts
+        }
+
+    async def do(self, tab: Tab, ask: Ask) -> Json | None:
+        """What is to be told with the answer. Declined, with a sentence, where it is not done."""
+        act = self._acts.get(ask.do)
+        if act is None:
+            raise Declined(phrases.MALFORMED)
+        try:
+            return await act(tab, ask)
+        except ApiError as error:
+            raise Declined(f"{error.message.rstrip('.')}.") from None
+        except LookupError:
+            raise Declined(phrases.NOT_THERE) from None
+
+    # Finding
+
+    def _channel(self, tab: Tab, channel_id: int) -> Channel:
+        channel = self._world.channels.get(channel_id)
+        if channel is None or not access.sees(self._world, tab.user, channel):
+            raise Declined(phrases.NO_SUCH_CHANNEL)
+        return channel
+
+    def _message(self, tab: Tab, message_id: int) -> Message:
+        """Any that this person sees, their private ones included."""
+        if private := self._stage.private.find(tab.user, message_id):
+            return private
+        for channel in self._stage.view.visible(tab.user):
+            if message := channel.messages.get(message_id):
+                return message
+        raise Declined(phrases.MESSAGE_GONE)
+
+    def _shared(self, tab: Tab, message_id: int) -> Message:
+        """One that everybody in its channel sees."""
+        message = self._message(tab, message_id)
+        if message.ephemeral:
+            raise Declined(phrases.ONLY_DISMISSED)
+        return message
+
+    def _require(self, tab: Tab, channel: Channel, permission: Permission, sentence: str) -> None:
+        if not access.may(self._world, tab.user, channel, permission):
+            raise Declined(sentence)
+
+    # Looking
+
+    async def as_(self, tab: Tab, ask: Ask) -> None:
+        member = self._discord.guild.members.get(ask.id("user"))
+        if member is None or member.user.bot:
+            raise Declined(phrases.NO_SUCH_PERSON)
+        tab.speak_as(member.user)
+
+    async def open(self, tab: Tab, ask: Ask) -> None:
+        tab.look_at(self._channel(tab, ask.id("channel")))
+
+    async def older(self, tab: Tab, ask: Ask) -> Json:
+        channel = self._channel(tab, ask.id("channel"))
+        messages, more = self._stage.view.page(tab.user, channel, ask.id("before"))
+        return {"messages": messages, "more": more}
+
+    # Talking
+
+    async def say(self, tab: Tab, ask: Ask) -> None:
+        channel = self._channel(tab, ask.id("channel"))
+        files, content = ask.texts("files"), ask.text("content").strip()
+        self._check_writing(tab, channel, content, empty=bool(files))
+        if len(files) > MAX_FILES:
+            raise Declined(phrases.too_many_files(MAX_FILES))
+        if files:
+            self._require(tab, channel, Permission.ATTACH_FILES, phrases.MAY_NOT_WRITE)
+        reply_to = self._reply_target(tab, channel, ask.id_or_none("reply_to"))
+        try:
+            attachments = self._stage.uploads.take(files)
+        except KeyError:
+            raise Declined(phrases.FILE_GONE) from None
+        await self._discord.say(
+            channel, tab.user, content, reply_to=reply_to, ping=ask.flag("ping"), attachments=attachments
+        )
+
+    async def edit(self, tab: Tab, ask: Ask) -> None:
+        message = self._shared(tab, ask.id("message"))
+        if message.author is not tab.user or message.type not in _OWN:
+            raise Declined(phrases.NOT_YOURS_TO_EDIT)
+        content = ask.text("content").strip()
+        self._check_writing(tab, message.channel, content, empty=bool(message.attachments))
+        self._check_open(message.channel)
+        await self._discord.edit(message, content)
+
+    async def delete(self, tab: Tab, ask: Ask) -> None:
+        message = self._shared(tab, ask.id("message"))
+        if message.author is not tab.user and not access.may_delete_others(self._world, tab.user, message.channel):
+            raise Declined(phrases.NOT_YOURS_TO_DELETE)
+        self._check_open(message.channel)
+        await self._discord.delete(message)
+
+    async def react(self, tab: Tab, ask: Ask) -> None:
+        message, emoji = self._shared(tab, ask.id("message")), _emoji(ask.text("emoji"))
+        if emoji not in message.reactions:
+            self._require(tab, message.channel, Permission.ADD_REACTIONS, phrases.MAY_NOT_WRITE)
+            if len(message.reactions) >= _MAX_REACTIONS:
+                raise Declined(phrases.too_many_reactions(_MAX_REACTIONS))
+        self._check_open(message.channel)
+        await self._discord.react(message, tab.user, emoji)
+
+    async def unreact(self, tab: Tab, ask: Ask) -> None:
+        await self._discord.unreact(self._shared(tab, ask.id("message")), tab.user, ask.text("emoji"))
+
+    async def typing(self, tab: Tab, ask: Ask) -> None:
+        channel = self._channel(tab, ask.id("channel"))
+        if access.may_write(self._world, tab.user, channel):
+            await self._discord.type_in(channel, tab.user)
+
+    def _check_writing(self, tab: Tab, channel: Channel, content: str, *, empty: bool) -> None:
+        if not access.may_write(self._world, tab.user, channel):
+            raise Declined(phrases.MAY_NOT_WRITE)
+        # Discord counts code points, as `len` does.
+        if len(content) > MAX_CONTENT:
+            raise Declined(phrases.too_long(len(content), MAX_CONTENT))
+        if not content and not empty:
+            raise Declined(phrases.EMPTY_MESSAGE)
+
+    def _check_open(self, channel: Channel) -> None:
+        if channel.archived:
+            raise Declined(phrases.ARCHIVED)
+
+    def _reply_target(self, tab: Tab, channel: Channel, message_id: int | None) -> Message | None:
+        if message_id is None:
+            return None
+        message = self._shared(tab, message_id)
+        if message.channel is not channel or message.type not in {*_OWN, *_ANSWERS}:
+            raise Declined(phrases.NO_REPLY_TO_THAT)
+        return message
+
+    # Threads
+
+    async def thread(self, tab: Tab, ask: Ask) -> Json:
+        channel, name = self._channel(tab, ask.id("channel")), " ".join(ask.text("name").split())
+        message_id = ask.id_or_none("message")
+        message = None if message_id is None else self._shared(tab, message_id)
+        if channel.guild is None or channel.is_thread:
+            raise Declined(phrases.NO_THREADS_HERE)
+        self._require(tab, channel, Permission.CREATE_PUBLIC_THREADS, phrases.MAY_NOT_WRITE)
+        if not 1 <= len(name) <= _MAX_NAME:
+            raise Declined(phrases.NAME_THE_THREAD)
+        if message is not None and (message.channel is not channel or message.thread is not None):
+            raise Declined(phrases.HAS_A_THREAD)
+        if len(self._world.channels) >= _MAX_CHANNELS:
+            raise Declined(phrases.ENOUGH_THREADS)
+        opened = await self._discord.open_thread(channel, name, tab.user, message=message)
+        return {"channel": str(opened.id)}
+
+    async def archive(self, tab: Tab, ask: Ask) -> None:
+        channel, archived = self._channel(tab, ask.id("channel")), ask.flag("archived")
+        if not channel.is_thread:
+            raise Declined(phrases.NO_THREADS_HERE)
+        if channel.owner is not tab.user or channel.locked:
+            self._require(tab, channel, Permission.MANAGE_THREADS, phrases.NOT_YOUR_THREAD)
+        self._world.update_thread(channel, archived=archived)
+
+    # Commands, buttons, forms
+
+    async def slash(self, tab: Tab, ask: Ask) -> None:
+        channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
+        given = {name: text for name, text in ask.table("options").items() if text != ""}
+        listed = {
+            each["name"]: each for each in self._stage.view.commands(tab.user, channel) if each["kind"] == "slash"
+        }
+        if command not in listed:
+            raise Declined(phrases.no_such_command(command))
+        values: dict[str, Any] = forms.options(listed[command]["options"], given, self._resolve)
+        self._follow(tab, await self._discord.slash(tab.user, channel, command, **values), command)
+
+    async def menu(self, tab: Tab, ask: Ask) -> None:
+        channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
+        message_id, user_id = ask.id_or_none("message"), ask.id_or_none("user")
+        target: Message | User | None
+        target = self._shared(tab, message_id) if message_id else self._world.users.get(user_id or 0)
+        if target is None:
+            raise Declined(phrases.NO_SUCH_PERSON)
+        self._follow(tab, await self._discord.context_menu(tab.user, command, target, channel), command)
+
+    async def press(self, tab: Tab, ask: Ask) -> None:
+        message = self._message(tab, ask.id("message"))
+        self._follow(tab, await self._discord.press(tab.user, message, ask.text("custom_id")))
+
+    async def choose(self, tab: Tab, ask: Ask) -> None:
+        message = self._message(tab, ask.id("message"))
+        chosen = forms.chosen(message, ask.text("custom_id"), ask.texts("values"))
+        self._follow(tab, await self._discord.choose(tab.user, message, ask.text("custom_id"), *chosen))
+
+    async def submit(self, tab: Tab, ask: Ask) -> None:
+        form_id = ask.id("form")
+        form = tab.forms.get(form_id)
+        if form is None or form.user is not tab.user:
+            raise Declined(phrases.NOT_THERE)
+        fields = forms.filled(form, ask.table("fields"))
+        del tab.forms[form_id]
+        self._follow(tab, await self._discord.submit(form, **fields))
+
+    async def cancel(self, tab: Tab, ask: Ask) -> None:
+        tab.forms.pop(ask.id("form"), None)
+
+    async def dismiss(self, tab: Tab, ask: Ask) -> None:
+        private = self._stage.private.find(tab.user, ask.id("message"))
+        if private is not None:
+            self._world.delete(private)
+
+    def _follow(self, tab: Tab, started: Interaction, command: str | None = None) -> None:
+        def show_form(answered: Interaction) -> None:
+            tab.forms[answered.id] = answered
+            if len(tab.forms) > _FORMS:
+                del tab.forms[next(iter(tab.forms))]
+            tab.post(forms.shown(answered))
+
+        self._stage.private.follow(started, command, show_form)
+
+    def _resolve(self, kind: str, text: str) -> object:
+        """Somebody or something that an option names by its id."""
+        found: object
+        match kind:
+            case "user":
+                found = self._world.users.get(snowflake(text))
+            case "channel":
+                found = self._world.channels.get(snowflake(text))
+            case _:
+                found = self._discord.guild.roles.get(snowflake(text))
+        if found is None:
+            raise Declined(phrases.NOT_THERE)
+        return found
+
+    # Switches
+
+    async def fault(self, tab: Tab, ask: Ask) -> None:
+        channel_id = ask.id_or_none("channel")
+        channel = None if channel_id is None else self._channel(tab, channel_id)
+        try:
+            self._stage.switches.turn(ask.text("name"), ask.flag("on"), channel)
+        except LookupError:
+            raise Declined(phrases.NOTHING_TO_SWITCH) from None
+
+
+_ANSWERS = {MessageType.SLASH_COMMAND, MessageType.CONTEXT_MENU}
+
+
+def _emoji(text: str) -> str:
+    """As reactions are keyed. Discord knows every emoji by name; here letters, spaces and controls are none."""
+    kinds = {unicodedata.category(each) for each in text}
+    if len(text) > _LONGEST_EMOJI or any(kind[0] in "LZ" or kind in ("Cc", "Cn", "Co") for kind in kinds):
+        raise Declined(phrases.NOT_AN_EMOJI)
+    return reaction_key(text)

@@ -1,0 +1,82 @@
+"""What a tab asks for, read with suspicion: everything a page sends is checked here for its shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from bot import phrases
+
+_T = TypeVar("_T")
+
+
+class Declined(Exception):
+    """Something that is not done, with the sentence that says why."""
+
+
+class Malformed(Exception):
+    """A frame that no page of ours sends."""
+
+
+class Ask:
+    """One request. The getters raise Declined where a value is missing or is of another kind."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._body = body
+        number = body.get("n")
+        self.number = number if isinstance(number, int) else None
+        self.do = self.text("do")
+
+    @classmethod
+    def parse(cls, frame: str) -> Ask:
+        try:
+            body = _mended(json.loads(frame))
+        except (ValueError, RecursionError):
+            raise Malformed from None
+        if not isinstance(body, dict) or not isinstance(body.get("do"), str):
+            raise Malformed
+        return cls(body)
+
+    def text(self, name: str) -> str:
+        return _expect(self._body.get(name), str)
+
+    def flag(self, name: str) -> bool:
+        return _expect(self._body.get(name), bool)
+
+    def id(self, name: str) -> int:
+        return snowflake(self.text(name))
+
+    def id_or_none(self, name: str) -> int | None:
+        return None if self._body.get(name) is None else self.id(name)
+
+    def texts(self, name: str) -> list[str]:
+        return [_expect(each, str) for each in _expect(self._body.get(name), list)]
+
+    def table(self, name: str) -> dict[str, str]:
+        found = _expect(self._body.get(name), dict)
+        return {key: _expect(value, str) for key, value in found.items()}
+
+
+def snowflake(text: str) -> int:
+    """An id from its digits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise Declined(phrases.MALFORMED)
+    return int(text)
+
+
+def _expect(value: object, kind: type[_T]) -> _T:
+    if not isinstance(value, kind):
+        raise Declined(phrases.MALFORMED)
+    return value
+
+
+def _mended(value: Any) -> Any:
+    """JSON can spell half a character, which neither UTF-8 nor the database can."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_mended(each) for each in value]
+        case dict():
+            return {_mended(key): _mended(each) for key, each in value.items()}
+    return value

@@ -1,0 +1,107 @@
+"""Options of commands, select menus and forms: as the page shows them, and what it may send back for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot import phrases
+from bot.playground.asking import Declined
+from bot.standin.entities import Json, Message, walk_components
+from bot.standin.interactions import Interaction
+
+_TEXT_INPUT = 4
+_STRING_SELECT = 3
+_PARAGRAPH = 2
+_LONGEST = 4_000
+
+
+def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, str], object]) -> dict[str, object]:
+    """The values of a command's options by their types; `resolve(kind, id)` finds who or what an id names."""
+    known = {option["name"]: option for option in listed}
+    if missing := [name for name, option in known.items() if option["required"] and name not in given]:
+        raise Declined(phrases.option_missing(missing[0]))
+    if given.keys() - known.keys():
+        raise Declined(phrases.MALFORMED)
+    return {name: _value(known[name], text, resolve) for name, text in given.items()}
+
+
+def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> object:
+    least, most = option["min"], option["max"]
+    value: object
+    match option["type"]:
+        case "integer" | "number" as kind:
+            try:
+                number = int(text) if kind == "integer" else float(text)
+            except ValueError:
+                raise Declined(phrases.option_wrong(option["name"])) from None
+            # Written so that no comparison with "not a number" passes.
+            fits = abs(number) <= 2**53 and (least is None or number >= least) and (most is None or number <= most)
+            value = number
+        case "boolean":
+            fits, value = text in ("true", "false"), text == "true"
+        case "string":
+            fits = (least or 0) <= len(text) <= (most or 6_000)
+            value = text
+        case kind:
+            fits, value = True, resolve(kind, text)
+    if not fits or (option["choices"] and value not in [choice["value"] for choice in option["choices"]]):
+        raise Declined(phrases.option_wrong(option["name"]))
+    return value
+
+
+def chosen(message: Message, custom_id: str, values: list[str]) -> list[str]:
+    """What a person may choose in that menu."""
+    for part in walk_components(message.components):
+        if part.get("custom_id") == custom_id and part["type"] == _STRING_SELECT:
+            offered = {option["value"] for option in part["options"]}
+            least, most = part.get("min_values", 1), part.get("max_values", 1)
+            if set(values) <= offered and least <= len(set(values)) == len(values) <= most:
+                return values
+    raise Declined(phrases.NOT_THERE)
+
+
+def shown(form: Interaction) -> Json:
+    """The frame that opens a form on the page."""
+    modal = form.modal or {}
+    return {
+        "t": "modal",
+        "form": str(form.id),
+        "title": modal.get("title") or "",
+        "inputs": [
+            {
+                "id": part["custom_id"],
+                "label": label,
+                "long": part.get("style") == _PARAGRAPH,
+                "value": part.get("value") or "",
+                "placeholder": part.get("placeholder") or "",
+                "required": part.get("required", True),
+                "min": part.get("min_length", 0),
+                "max": part.get("max_length", _LONGEST),
+            }
+            for label, part in _inputs(form)
+        ],
+    }
+
+
+def filled(form: Interaction, fields: dict[str, str]) -> dict[str, str]:
+    """The fields that the form has, if each is as it asks."""
+    kept = {}
+    for label, part in _inputs(form):
+        text = fields.get(part["custom_id"], part.get("value") or "")
+        least, most = part.get("min_length", 0), part.get("max_length", _LONGEST)
+        if part.get("required", True):
+            least = max(least, 1)
+        if len(text) > most or (len(text) < least and (text or part.get("required", True))):
+            raise Declined(phrases.option_wrong(label))
+        kept[part["custom_id"]] = text
+    return kept
+
+
+def _inputs(form: Interaction) -> list[tuple[str, Json]]:
+    """Text inputs with their labels, whether these are their own or that of the component around them."""
+    return [
+        (part.get("label") or outer.get("label") or "", part)
+        for outer in (form.modal or {}).get("components") or ()
+        for part in (outer.get("component"), *(outer.get("components") or ()))
+        if part is not None and part.get("type") == _TEXT_INPUT
+    ]

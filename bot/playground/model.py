@@ -1,0 +1,86 @@
+"""The playground's model: the configured server or the offline demo, and trouble with it at the turn of a switch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from bot.config import Settings
+from bot.demo import demo_reply
+from bot.llm import OpenAIModel
+from bot.standin.model import REFUSALS, ModelStandin, Reply, Step
+from bot.turns import ChatModel, Event, Message
+
+_DEMO = Reply(demo_reply, tokens_per_second=30.0, jitter=0.6, first_token_after=0.5)
+_BREAKS_AFTER = 12
+"""Deltas of a reply that stalls or is cut."""
+_SILENCE = 8.0
+"""Seconds until a stalled demo is given up: nobody wants to watch for the minute that a real model is given."""
+
+FAULTS: Mapping[str, Step] = {
+    "model_fails": REFUSALS["server error"],
+    "model_stalls": replace(_DEMO, stall_after=_BREAKS_AFTER, ping_every=5.0),
+    "model_cuts": replace(_DEMO, cut_after=_BREAKS_AFTER),
+    "model_refuses_key": REFUSALS["bad key"],
+    "model_busy": replace(REFUSALS["rate limit"], headers={"Retry-After": "20"}),
+}
+"""What each switch makes of the stand-in's answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The model in words. `name` and `host` are None for the offline demo."""
+
+    name: str | None = None
+    host: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Described:
+        if not settings.model_configured:
+            return cls()
+        url = urlsplit(settings.openai_base_url or "https://api.openai.com")
+        return cls(settings.openai_model, url.netloc)
+
+
+def demo_server() -> ModelStandin:
+    """The server behind the demo, and behind every fault."""
+    return ModelStandin(default=_DEMO, keep_requests=10)
+
+
+def demo_client(server: ModelStandin) -> OpenAIModel:
+    """The real client on it, so that every fault is one on the wire."""
+    return OpenAIModel(
+        model="demo",
+        reply_tokens=4_000,
+        base_url=server.base_url,
+        first_delta_timeout=_SILENCE,
+        silence_timeout=_SILENCE,
+        retry_within=3.0,
+    )
+
+
+class SwitchedModel:
+    """A `ChatModel`: the configured one, if any, else the demo; while a fault is on always the demo's server."""
+
+    def __init__(self, server: ModelStandin, demo: ChatModel, configured: ChatModel | None) -> None:
+        self._server = server
+        self._demo = demo
+        self._configured = configured
+        self._fault: str | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Which of `FAULTS` is on."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, name: str | None) -> None:
+        self._fault = name
+        self._server.default = _DEMO if name is None else FAULTS[name]
+
+    def stream(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """One request."""
+        model = self._configured if self._configured is not None and self._fault is None else self._demo
+        return model.stream(messages)

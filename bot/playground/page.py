@@ -1,0 +1,142 @@
+"""The HTTP side: who may come in, the page's files, uploads, attachments and the websocket."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from aiohttp.helpers import content_disposition_header
+
+from bot import phrases
+from bot.playground.stage import Stage
+from bot.playground.tabs import Tabs
+from bot.playground.uploads import MAX_BYTES
+from bot.playground.view import SAFE_IMAGES
+from bot.standin.guard import own_hosts
+
+_STATIC = Path(__file__).with_name("static")
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_PORTS_TRIED = 20
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Page:
+    """Serves the page on 127.0.0.1 for as long as its block lasts."""
+
+    def __init__(self, stage: Stage, port: int) -> None:
+        self.port = port
+        """The one it listens on, once it does; not the wanted one where that is taken."""
+        self._secret = secrets.token_urlsafe(16)
+        self._stage = stage
+        self._tabs = Tabs(stage)
+        app = web.Application(client_max_size=MAX_BYTES, middlewares=[self._guard])
+        app.on_response_prepare.append(_add_headers)
+        home = f"/{self._secret}"
+        app.router.add_get(home, self._home)
+        app.router.add_get(f"{home}/", self._index)
+        app.router.add_get(f"{home}/static/{{name}}", self._static)
+        app.router.add_get(f"{home}/ws", self._tabs.handle)
+        app.router.add_post(f"{home}/files", self._upload)
+        app.router.add_get(f"{home}/attachments/{{id}}/{{name}}", self._attachment)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
+
+    @property
+    def url(self) -> str:
+        """The only address that lets anybody in."""
+        return f"http://127.0.0.1:{self.port}/{self._secret}/"
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        wanted = self.port
+        for port in (*range(wanted, min(wanted + _PORTS_TRIED, 2**16)), 0):
+            try:
+                await web.TCPSite(self._runner, "127.0.0.1", port).start()
+                break
+            except OSError:
+                if port == 0:
+                    raise
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._tabs.end()
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        hosts = own_hosts(request)
+        origin = request.headers.get("Origin")
+        if request.headers.get("Host") not in hosts or origin not in (None, *(f"http://{host}" for host in hosts)):
+            return web.Response(status=403, text=phrases.FOREIGN_PAGE)
+        given = request.path.lstrip("/").split("/")[0]
+        if not secrets.compare_digest(given.encode(errors="replace"), self._secret.encode()):
+            return web.Response(status=404, text=phrases.WRONG_ADDRESS)
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return web.Response(status=404, text=phrases.NOT_THERE)
+        except web.HTTPRequestEntityTooLarge:
+            return web.Response(status=413, text=phrases.FILE_TOO_LARGE)
+
+    async def _home(self, _: web.Request) -> web.StreamResponse:
+        raise web.HTTPPermanentRedirect(f"/{self._secret}/")
+
+    async def _index(self, _: web.Request) -> web.StreamResponse:
+        return _file(_STATIC / "index.html")
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        found = {path.name: path for path in _STATIC.iterdir() if path.suffix in _TYPES}.get(name)
+        if found is None:
+            raise web.HTTPNotFound
+        return _file(found)
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        data = await request.read()
+        name = request.query.get("name", "")
+        return web.json_response({"file": self._stage.uploads.add(name, request.content_type, data)})
+
+    async def _attachment(self, request: web.Request) -> web.StreamResponse:
+        number = request.match_info["id"]
+        found = self._stage.discord.attachment(int(number)) if number.isascii() and number.isdigit() else None
+        if found is None or found.filename != request.match_info["name"]:
+            raise web.HTTPNotFound
+        inline = found.content_type in SAFE_IMAGES
+        disposition = content_disposition_header("inline" if inline else "attachment", filename=found.filename)
+        headers = {
+            "Content-Type": found.content_type if inline and found.content_type else "application/octet-stream",
+            "Content-Disposition": disposition,
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        }
+        return web.Response(body=found.data, headers=headers)
+
+
+def _file(path: Path) -> web.FileResponse:
+    return web.FileResponse(path, headers={"Content-Type": _TYPES[path.suffix]})
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)

@@ -1,0 +1,430 @@
+"""A message's Markdown as the HTML of what Discord shows: its grammar as rules of markdown-it's inline parser.
+
+Discord has no blocks: a heading, a list or a quote is a span that begins where a line does, a fence one that begins
+anywhere. So all of it is inline here too, each construct a rule; the rules are tried in order, and the first that
+matches takes its text out of the running, as in the simple-markdown parser of Discord's clients. What no rule takes is
+text. A newline behind a block belongs to it; every other one is a `<br>`, and runs of spaces are left for the style
+sheet to keep (`white-space: break-spaces`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from io import StringIO
+from time import thread_time
+from typing import Final, Protocol
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Text
+
+LONGEST: Final = 4000
+"""Characters of a message that are rendered: the most that Discord lets anybody send."""
+
+_HEADING: Final = re.compile(r" *(#{1,3}) (?!#) *(?=\S)([^\n]+)\n?")
+_SUBTEXT: Final = re.compile(r" *-# (?!-#) *(?=\S)([^\n]+)\n?")
+_QUOTE: Final = re.compile(r" *>>> (.+)|((?: *> [^\n]*(?:\n|\Z))+)", re.DOTALL)
+_QUOTE_MARK: Final = re.compile(r"^ *> ", re.MULTILINE)
+_ITEM: Final = re.compile(r"( *)(?:[*-]|([0-9]{1,9})\.) +(?=\S)")
+_MARK: Final = re.compile(r" *(?:#{1,3}|-#|>>>|>) +(?=\S)")
+
+_STRONG: Final = re.compile(r"\*\*((?:\\.|[^\\])+?)\*\*(?!\*)", re.DOTALL)
+_EMPHASIS: Final = re.compile(
+    r"\*(?=\S)((?:\*\*|\\.|\s+(?:\\.|[^\s*\\]|\*\*)|[^\s*\\])+?)\*(?!\*)"
+    r"|_((?:__|\\.|[^\\_])+?)_(?![A-Za-z0-9_])",
+    re.DOTALL,
+)
+_UNDERLINE: Final = re.compile(r"__((?:\\.|[^\\])+?)__(?!_)", re.DOTALL)
+_STRIKE: Final = re.compile(r"~~(.+?)~~", re.DOTALL)
+_SPOILER: Final = re.compile(r"\|\|(.+?)\|\|", re.DOTALL)
+_SPANS: Final[Mapping[str, Sequence[tuple[re.Pattern[str], str, Mapping[str, str]]]]] = {
+    "*": [(_EMPHASIS, "em", {}), (_STRONG, "strong", {})],
+    "_": [(_EMPHASIS, "em", {}), (_UNDERLINE, "u", {})],
+    "~": [(_STRIKE, "s", {})],
+    "|": [(_SPOILER, "span", {"class": "spoiler"})],
+}
+
+_LANGUAGE: Final = re.compile(r"([A-Za-z0-9_+\-.#]+)\n(?=.)", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(_\(ツ\)_/¯|[^0-9A-Za-z\s])")
+"""And the arm of a shrug, which Discord's clients leave on."""
+_URL: Final = re.compile(r"(?<![A-Za-z0-9_])https?://[^\s<)][^\s<]*(?<![.,:;\"'\]])")
+_LINK: Final = re.compile(
+    r"\[((?:[^\[\]\\]|\\.|\[[^\[\]]*\])++)\]"
+    r"\(\s*(?:<(https?://[^\s<>]+)>|(https?://[^\s<>()]++(?:\([^\s<>()]*\)[^\s<>()]*+)*+))"
+    r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\s*\)",
+    re.DOTALL,
+)
+_LOOKS_LIKE_A_URL: Final = re.compile(r"https?://\S")
+"""What is not masked by a link. So no link is ever within another, either."""
+_TOKEN: Final = re.compile(
+    r"<(?:@!?(?P<user>[0-9]{1,20})|@&(?P<role>[0-9]{1,20})|\#(?P<channel>[0-9]{1,20})"
+    r"|/(?P<command>[-'\w]{1,32}(?:\ [-'\w]{1,32}){0,2}:[0-9]{1,20})|a?:(?P<emoji>[A-Za-z0-9_]{2,32}:[0-9]{1,20})"
+    r"|t:(?P<time>-?[0-9]{1,17})(?::(?P<style>[tTdDfFRsS]))?|(?P<url>https?://[^\s<>]+))>",
+    re.VERBOSE,
+)
+_EVERYBODY: Final = re.compile(r"@(everyone|here)")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_PICTOGRAPH: Final = (
+    r"(?:[\U0001F000-\U0001FAFF]|[⌚⌛⏩-⏬⏰⏳◽◾☔☕♈-♓♿⚓⚡⚪⚫⚽⚾⛄⛅⛎⛔⛪⛲⛳⛵⛺⛽✅✊✋✨❌❎❓-❕❗➕-➗➰➿⬛⬜⭐⭕]"
+    r"|[\u00A9-\u3299]\uFE0F|[0-9#*]\uFE0F?\u20E3)[\uFE0F\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*"
+)
+_FLAG: Final = r"[\U0001F1E6-\U0001F1FF]{2}"
+_JUMBO: Final = re.compile(
+    rf"\s*(?:(?:{_FLAG}|{_PICTOGRAPH}(?:\u200D{_PICTOGRAPH})*|<a?:[A-Za-z0-9_]{{2,32}}:[0-9]{{1,20}}>)\s*){{1,27}}+"
+)
+"""Up to 27 emoji and nothing else."""
+
+_LANGUAGES: Final = {
+    "asm", "awk", "bash", "bat", "batch", "c", "c#", "c++", "clj", "clojure", "cmake", "console", "cpp", "cs",
+    "csharp", "css", "dart", "diff", "docker", "dockerfile", "elixir", "elm", "erl", "erlang", "ex", "f#", "fish",
+    "fortran", "fsharp", "glsl", "go", "golang", "graphql", "groovy", "haskell", "hcl", "hs", "html", "http", "ini",
+    "java", "javascript", "jinja", "jl", "js", "json", "json5", "jsx", "julia", "kotlin", "latex", "less", "lisp",
+    "lua", "make", "makefile", "markdown", "md", "mysql", "nasm", "nginx", "nix", "objc", "objective-c", "perl",
+    "php", "pl", "postgresql", "powershell", "prolog", "properties", "proto", "protobuf", "ps1", "py", "py3",
+    "pycon", "pytb", "python", "python3", "r", "rb", "rs", "ruby", "rust", "sass", "scala", "scheme", "scss", "sh",
+    "shell", "sql", "swift", "terraform", "tex", "tf", "toml", "ts", "tsx", "typescript", "vbnet", "verilog",
+    "vhdl", "vim", "vue", "xml", "yaml", "yml", "zig", "zsh",
+}  # fmt: skip
+"""What is highlighted: lexers of Pygments that take no long time over a single token, as some of the others do."""
+_OTHER_NAMES: Final = {"cc": "cpp", "h": "c", "jsonc": "json", "kt": "kotlin", "patch": "diff", "svelte": "vue"}
+_SLOW: Final = re.compile(r".{2001}|\s{100}", re.DOTALL)
+"""Code that is left plain: more of it than a bot can send, or many blanks, whose square some lexers take time by."""
+_LEXING: Final = 0.02
+"""Seconds of processor time for the code of a message, what is left being plain; one full of Python takes a tenth."""
+_LEXING_A_TOKEN: Final = 0.002
+"""The most that one token is charged: behind a long one, a lexer has loaded another for the language within its own."""
+_FORMATTER: Final = HtmlFormatter[str](nowrap=True)
+_NEWLINE: Final = "\n"
+
+
+class Names(Protocol):
+    """What the ids in a message are called now; None for those that nobody knows."""
+
+    def user(self, snowflake: int, /) -> str | None: ...
+    def role(self, snowflake: int, /) -> str | None: ...
+    def channel(self, snowflake: int, /) -> str | None: ...
+
+
+def render(content: str, names: Names) -> str:
+    """The HTML of a message. All that is not of this module's own making is escaped in it."""
+    content = content[:LONGEST]
+    html: str = _MESSAGE.renderInline(content, {"names": names})
+    return f'<span class="jumbo">{html}</span>' if _JUMBO.fullmatch(content) else html
+
+
+def render_line(content: str, names: Names) -> str:
+    """The HTML of a message on one line, as a reply quotes it: marks of blocks dropped, code of fences as text."""
+    html: str = _QUOTED_LINE.renderInline(content[:LONGEST], {"names": names})
+    return html
+
+
+# Rules: is what stands at `state.pos` this construct? If so, they push its tokens and move `state.pos` behind it. Their
+# second argument, which asks for the answer only, is never true: the rules that look ahead are not in use here.
+
+
+def _block(state: StateInline, _: bool) -> bool:
+    if not _starts_line(state):
+        return False
+    return _heading(state) or _quote(state) or _list(state)
+
+
+def _heading(state: StateInline) -> bool:
+    if match := _HEADING.match(state.src, state.pos, state.posMax):
+        _span(state, f"h{len(match[1])}", {}, match.span(2))
+    elif match := _SUBTEXT.match(state.src, state.pos, state.posMax):
+        _span(state, "div", {"class": "subtext"}, match.span(1))
+    else:
+        return False
+    state.pos = match.end()
+    return True
+
+
+def _quote(state: StateInline) -> bool:
+    match = None if state.env.get("quoted") else _QUOTE.match(state.src, state.pos, state.posMax)
+    if match is None:
+        return False
+    state.push("quote_open", "blockquote", 1)
+    _nested(state, match[1] or _QUOTE_MARK.sub("", match[2]).removesuffix("\n"), {**state.env, "quoted": True})
+    state.push("quote_close", "blockquote", -1)
+    state.pos = match.end()
+    return True
+
+
+def _list(state: StateInline) -> bool:
+    item = _ITEM.match(state.src, state.pos, state.posMax)
+    if item is None:
+        return False
+    tag = "ol" if item[2] else "ul"
+    state.push("list_open", tag, 1).attrs = {"start": int(item[2])} if item[2] else {}
+    while item:
+        end = _end_of_item(state, item)
+        text = state.src[item.end() : end].removesuffix("\n")
+        state.push("item_open", "li", 1)
+        _nested(state, re.sub(rf"^ {{1,{item.end() - item.start()}}}", "", text, flags=re.MULTILINE), state.env)
+        state.push("item_close", "li", -1)
+        state.pos = end
+        item = _ITEM.match(state.src, end, state.posMax) if _starts_line(state) else None
+    state.push("list_close", tag, -1)
+    return True
+
+
+def _end_of_item(state: StateInline, item: re.Match[str]) -> int:
+    """An item goes on for as long as lines are indented further than its mark, and to the end of a fence in it."""
+    at = item.end()
+    further = re.compile(rf" {{{len(item[1]) + 1},}}\S")
+    while at == item.end() or further.match(state.src, at, state.posMax):
+        start, at = at, _end_of_line(state, at)
+        if state.src.count("```", start, at) % 2 and (close := state.src.find("```", at, state.posMax)) >= 0:
+            at = _end_of_line(state, close)
+    return at
+
+
+def _end_of_line(state: StateInline, at: int) -> int:
+    return state.src.find("\n", at, state.posMax) + 1 or state.posMax
+
+
+def _mark(state: StateInline, _: bool) -> bool:
+    match = _MARK.match(state.src, state.pos, state.posMax) if _starts_line(state) else None
+    if match:
+        state.pos = match.end()
+    return match is not None
+
+
+def _newline(state: StateInline, _: bool) -> bool:
+    if state.src[state.pos] != "\n":
+        return False
+    state.push("break", "br", 0)
+    state.pos += 1
+    return True
+
+
+def _escape(state: StateInline, _: bool) -> bool:
+    match = _ESCAPE.match(state.src, state.pos, state.posMax)
+    if match is None:
+        return False
+    state.append_pending(match[1] if len(match[1]) == 1 else match[0])
+    state.pos = match.end()
+    return True
+
+
+def _fence(state: StateInline, _: bool) -> bool:
+    if not state.src.startswith("```", state.pos):
+        return False
+    start = state.pos + 3
+    language = _LANGUAGE.match(state.src, start, state.posMax)
+    return (language is not None and _code(state, language.end(), language[1])) or _code(state, start, "")
+
+
+def _code(state: StateInline, start: int, language: str) -> bool:
+    while start < state.posMax and state.src[start] == "\n":
+        start += 1
+    end = state.src.find("```", start + 1, state.posMax)
+    if end < 0:
+        return False
+    token = state.push("fence", "code", 0)
+    token.content, token.info = state.src[start:end].rstrip("\n"), language.lower()
+    state.pos = end + 3
+    if state.src.startswith("\n", state.pos, state.posMax):
+        state.pos += 1
+    return True
+
+
+def _styled(state: StateInline, _: bool) -> bool:
+    spans = _SPANS.get(state.src[state.pos])
+    if spans is None:
+        return False
+    end = 0
+    for pattern, tag, attributes in spans:
+        match = pattern.match(state.src, state.pos, state.posMax)
+        if match and match.end() > end:
+            end, inside, element = match.end(), match.span(match.lastindex or 0), (tag, attributes)
+    if not end:
+        return False
+    _span(state, *element, inside)
+    state.pos = end
+    return True
+
+
+def _link(state: StateInline, _: bool) -> bool:
+    if state.src[state.pos] != "[":
+        return False
+    match = _LINK.match(state.src, state.pos, state.posMax)
+    if match is None or _LOOKS_LIKE_A_URL.search(match[1]) or not match[1].strip():
+        return False
+    _span(state, "a", _anchor(match[2] or match[3]), match.span(1))
+    state.pos = match.end()
+    return True
+
+
+def _url(state: StateInline, _: bool) -> bool:
+    if not state.src.startswith("://", state.pos):
+        return False
+    scheme = next((scheme for scheme in ("https", "http") if state.pending.endswith(scheme)), None)
+    match = scheme and _URL.match(state.src, state.pos - len(scheme), state.posMax)
+    if not scheme or not match:
+        return False
+    url = match[0]
+    unopened = url.count(")") - url.count("(")
+    if unopened > 0:
+        url = url[: max(len(url) - unopened, len(url.rstrip(")")))]
+    state.pending = state.pending.removesuffix(scheme)
+    _element(state, "a", _anchor(url), url)
+    state.pos = match.start() + len(url)
+    return True
+
+
+def _everybody(state: StateInline, _: bool) -> bool:
+    match = _EVERYBODY.match(state.src, state.pos, state.posMax)
+    if match is None:
+        return False
+    _element(state, "span", {"class": "mention", "data-id": match[1]}, match[0])
+    state.pos = match.end()
+    return True
+
+
+def _token(state: StateInline, _: bool) -> bool:
+    match = _TOKEN.match(state.src, state.pos, state.posMax) if state.src[state.pos] == "<" else None
+    if match is None:
+        return False
+    names: Names = state.env["names"]
+    kind = match.lastgroup or ""
+    value: str = match[kind]
+    match kind:
+        case "user":
+            _mention(state, kind, value, f"@{names.user(int(value)) or 'unknown-user'}")
+        case "role":
+            _mention(state, kind, value, f"@{names.role(int(value)) or 'unknown-role'}")
+        case "channel":
+            _mention(state, kind, value, f"#{names.channel(int(value)) or 'unknown'}")
+        case "command":
+            name, _colon, snowflake = value.partition(":")
+            _mention(state, kind, snowflake, f"/{name}")
+        case "emoji":
+            name, _colon, snowflake = value.partition(":")
+            _element(state, "span", {"class": "emoji", "data-id": snowflake}, f":{name}:")
+        case "url":
+            _element(state, "a", _anchor(value), value)
+        case _:
+            try:
+                moment = _EPOCH + timedelta(seconds=int(match["time"]))
+            except OverflowError:
+                return False
+            attributes = {"datetime": moment.isoformat(), "data-style": match["style"] or "f"}
+            _element(state, "time", attributes, f"{moment:%Y-%m-%d %H:%M} UTC")
+    state.pos = match.end()
+    return True
+
+
+def _starts_line(state: StateInline) -> bool:
+    return state.pos == 0 or state.src[state.pos - 1] == "\n"
+
+
+def _span(state: StateInline, tag: str, attributes: Mapping[str, str], inside: tuple[int, int]) -> None:
+    """Tokens of an element around a range of the source."""
+    state.push(f"{tag}_open", tag, 1).attrs = dict(attributes)
+    end = state.posMax
+    state.pos, state.posMax = inside
+    state.md.inline.tokenize(state)
+    state.posMax = end
+    state.push(f"{tag}_close", tag, -1)
+
+
+def _nested(state: StateInline, text: str, env: EnvType) -> None:
+    """Tokens of a text that is not in the source as it stands, its lines' indentation or marks being taken off."""
+    inner = StateInline(text, state.md, env, [])
+    inner.level = state.level
+    state.md.inline.tokenize(inner)
+    state.tokens += inner.tokens
+
+
+def _element(state: StateInline, tag: str, attributes: Mapping[str, str], text: str) -> None:
+    state.push(f"{tag}_open", tag, 1).attrs = dict(attributes)
+    state.push("text", "", 0).content = text
+    state.push(f"{tag}_close", tag, -1)
+
+
+def _mention(state: StateInline, kind: str, snowflake: str, text: str) -> None:
+    _element(state, "span", {"class": f"mention {kind}", "data-id": snowflake}, text)
+
+
+def _anchor(url: str) -> dict[str, str]:
+    return {"href": url, "rel": "noopener noreferrer nofollow", "target": "_blank"}
+
+
+def _fence_html(_: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    code, language = tokens[at].content, _OTHER_NAMES.get(tokens[at].info, tokens[at].info)
+    if language not in _LANGUAGES or _SLOW.search(code):
+        return f'<pre><code class="hl">{escapeHtml(code)}</code></pre>'
+    lexed, left, before = [], env.get("lexing", _LEXING), thread_time()
+    for start, kind, text in _lexer(language).get_tokens_unprocessed(code):
+        lexed.append((kind, text))
+        now = thread_time()
+        left -= min(now - before, _LEXING_A_TOKEN)
+        before = now
+        if left < 0:
+            lexed.append((Text, code[start + len(text) :]))
+            break
+    env["lexing"] = left
+    html = StringIO()
+    _FORMATTER.format(lexed, html)
+    return f'<pre><code class="hl lang-{language}">{html.getvalue().removesuffix(_NEWLINE)}</code></pre>'
+
+
+@cache
+def _lexer(language: str) -> Lexer:
+    return get_lexer_by_name(language)
+
+
+def _fence_text(_: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+    return escapeHtml(tokens[at].content.replace("\n", " ")) + " "
+
+
+def _fixed(html: str) -> Callable[[RendererHTML, Sequence[Token], int, OptionsDict, EnvType], str]:
+    return lambda renderer, tokens, at, options, env: html
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("zero")
+    discord = {
+        "linkify": _url, "newline": _newline, "escape": _escape, "emphasis": _styled, "link": _link, "autolink": _token,
+    }  # fmt: skip
+    for name, rule in discord.items():
+        parser.inline.ruler.at(name, rule)
+    parser.inline.ruler.before("backticks", "fence", _fence)
+    parser.inline.ruler.push("everybody", _everybody)
+    parser.inline.add_terminator_char("|")
+    parser.inline.ruler2.enableOnly([])  # they pair the delimiters of CommonMark's emphasis
+    return parser.enable([*discord, "backticks"])
+
+
+def _message_parser() -> MarkdownIt:
+    parser = _parser()
+    parser.inline.ruler.before("text", "block", _block)
+    parser.add_render_rule("fence", _fence_html)
+    return parser
+
+
+def _line_parser() -> MarkdownIt:
+    parser = _parser()
+    parser.inline.ruler.before("text", "mark", _mark)
+    parser.add_render_rule("fence", _fence_text)
+    parser.add_render_rule("break", _fixed(" "))
+    # The line as a whole is what can be pressed, so that nothing in it can.
+    parser.add_render_rule("a_open", _fixed('<span class="link">'))
+    parser.add_render_rule("a_close", _fixed("</span>"))
+    return parser
+
+
+_MESSAGE: Final = _message_parser()
+_QUOTED_LINE: Final = _line_parser()

@@ -1,0 +1,117 @@
+"""Puts the playground together: the stand-ins, the real bot on them, and the page; starts it and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from bot import phrases
+from bot.config import Settings
+from bot.conversation import Conversations
+from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.run import run
+from bot.llm import OpenAIModel
+from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
+from bot.playground.page import Page
+from bot.playground.private import Private
+from bot.playground.runner import Runner
+from bot.playground.stage import Stage, settle
+from bot.playground.switches import Switches
+from bot.playground.uploads import Uploads
+from bot.playground.view import View
+from bot.playground.wire import Wire
+from bot.standin.server import DiscordStandin
+from bot.standin.world import Keep
+from bot.store import SQLiteStore
+from bot.turns import ChatModel
+
+_KEEP = Keep(messages=2_000, shown=1, file_bytes=256 * 2**20)
+_REQUESTS_KEPT = 300
+_LAST_WORDS = 1.0
+"""Seconds at the end for the bot to say what it could not finish."""
+
+
+async def playground(
+    settings: Settings,
+    store: SQLiteStore,
+    conversations: Callable[[ChatModel], Conversations],
+    *,
+    port: int,
+    database: Path,
+    open_browser: bool,
+    stop: asyncio.Event,
+    say: Callable[[str], None],
+) -> None:
+    """Run it until `stop` is set, on `port` or the next free one (0: any). Raises what keeps the bot from starting."""
+    async with AsyncExitStack() as stack:
+        discord = DiscordStandin(
+            token=secrets.token_urlsafe(32),
+            rtt=lambda: switches.round_trip(),
+            keep_requests=_REQUESTS_KEPT,
+            keep=_KEEP,
+        )
+        settle(discord)
+        model_server = await stack.enter_async_context(demo_server())
+        demo = await stack.enter_async_context(demo_client(model_server))
+        configured = None
+        if settings.model_configured:
+            configured = await stack.enter_async_context(OpenAIModel.of(settings))
+        model = SwitchedModel(model_server, demo, configured)
+
+        async def serve(until: asyncio.Event) -> None:
+            async with conversations(model) as core:
+                await run(
+                    discord.token,
+                    store,
+                    core,
+                    stop=until,
+                    grace=0.0,
+                    messages_per_reply=settings.messages_per_reply,
+                )
+
+        runner = Runner(serve, lambda: discord.gateway.connected, discord.world.changed)
+        discord.world.on_change.append(runner.notice)
+        switches = Switches(discord, model, runner)
+        private = Private(discord)
+        stack.push_async_callback(private.close)
+        stage = Stage(
+            discord, runner, switches, private, Uploads(), View(discord, private), Wire(discord), Described.of(settings)
+        )
+        await stack.enter_async_context(discord)
+        stack.enter_context(connect_to(discord.url, discord.gateway_url, discord.cdn_url))
+        page = await stack.enter_async_context(Page(stage, port))
+        stack.push_async_callback(switches.close)
+        stack.push_async_callback(runner.close, _LAST_WORDS)
+        await runner.start()
+        say(
+            phrases.welcome(
+                page.url,
+                database=str(database),
+                model=stage.model.name,
+                host=stage.model.host,
+                taken_port=port if port and page.port != port else None,
+                bot=discord.bot.display_name or discord.bot.name,
+            )
+        )
+        if open_browser:
+            # In a thread that nothing waits for: some browsers keep whoever starts them until they are closed.
+            threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
+        await _first(stop, runner.failure)
+
+
+async def _first(stop: asyncio.Event, failure: asyncio.Future[BaseException]) -> None:
+    """Return at the stop; raise the failure."""
+    stopping = asyncio.create_task(stop.wait())
+    both: list[asyncio.Future[Any]] = [stopping, failure]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if failure.done():
+        raise failure.result()

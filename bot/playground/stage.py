@@ -1,0 +1,41 @@
+"""Everything that the tabs share: the world, how it is seen, what only one person sees, files, wire and switches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot import phrases
+from bot.playground.model import Described
+from bot.playground.private import Private
+from bot.playground.runner import Runner
+from bot.playground.switches import Switches
+from bot.playground.uploads import Uploads
+from bot.playground.view import View
+from bot.playground.wire import Wire
+from bot.standin.entities import Channel, Json
+from bot.standin.server import DiscordStandin
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    discord: DiscordStandin
+    runner: Runner
+    switches: Switches
+    private: Private
+    uploads: Uploads
+    view: View
+    wire: Wire
+    model: Described
+
+    def hello(self, channel: Channel | None) -> Json:
+        """The first frame of a tab."""
+        model = {"demo": self.model.name is None, "name": self.model.name, "host": self.model.host}
+        return {"t": "hello", **self.view.start(model), "switches": self.switches.shown(channel)}
+
+
+def settle(discord: DiscordStandin) -> None:
+    """The same channels in the same order at every start, so that each is the conversation it was."""
+    for user in (discord.ada, discord.max, discord.bo, discord.cleo):
+        discord.open_dm(user)
+    discord.general.topic = phrases.topic_to_ask(discord.bot.display_name or discord.bot.name)
+    discord.random_channel.topic = phrases.TOPIC_OF_ITS_OWN

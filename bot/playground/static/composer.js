@@ -1,0 +1,310 @@
+// The composer: text, reply, files, commands; and what is kept of it for each channel.
+
+import { ask, canEdit, isMine } from "./acts.js";
+import { Completion, suggestionsFor } from "./completion.js";
+import { byId, h, iconButton, tab } from "./dom.js";
+import { codePoints } from "./format.js";
+import { noNewLine, timeline, toPresent, viewOf } from "./log.js";
+import { toDiscord } from "./names.js";
+import { SlashForm } from "./slash.js";
+import { on, place, state } from "./state.js";
+import { sayWhy, toast } from "./toast.js";
+import { Uploads } from "./uploads.js";
+
+const TYPING_EVERY_MS = 8000;
+const COUNTER_FROM = 200;
+
+const form = byId("composer");
+const input = byId("input");
+const counter = byId("counter");
+const replyBar = byId("reply-bar");
+const send = byId("send");
+const main = document.querySelector(".main");
+
+const completion = new Completion();
+const slash = new SlashForm(completion, (refocus) => {
+  input.hidden = false;
+  byId("attach").hidden = false;
+  setText("");
+  if (refocus) input.focus();
+});
+const uploads = new Uploads(refresh);
+const drafts = new Map(Object.entries(tab.get("drafts", {})));
+let replyTo = null;
+let ping = true;
+let typedAt = 0;
+let sending = false;
+let editLast = () => {};
+
+/** `edit(message)` begins to edit a message in its place. */
+export function setUpComposer({ edit }) {
+  editLast = edit;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (slash.isOpen) slash.run();
+    else submit();
+  });
+  input.addEventListener("input", onInput);
+  input.addEventListener("keydown", onKey);
+  input.addEventListener("blur", () => completion.hide());
+  input.addEventListener("click", suggest);
+  input.addEventListener("paste", (event) => takeFiles(event, event.clipboardData));
+  byId("attach").addEventListener("click", () => byId("file-input").click());
+  byId("file-input").addEventListener("change", (event) => {
+    uploads.add(event.target.files);
+    event.target.value = "";
+    input.focus();
+  });
+  acceptDrops();
+  on("places", refresh);
+  on("channel", () => {
+    slash.close({ refocus: false });
+    cancelReply();
+    setText(drafts.get(state.channel) ?? "");
+    refresh();
+  });
+}
+
+export function focusComposer() {
+  if (!input.disabled && !input.hidden) input.focus();
+}
+
+/** Put a text into the composer for the person to send or change. */
+export function fillComposer(text) {
+  slash.close({ refocus: false });
+  setText(text);
+  onInput();
+  completion.hide();
+  input.focus();
+}
+
+export function addMention(label) {
+  input.focus();
+  insert(0, `${input.selectionStart && !/\s$/.test(input.value.slice(0, input.selectionStart)) ? " " : ""}${label} `);
+}
+
+export function startReply(message) {
+  cancelReply();
+  replyTo = message;
+  ping = !isMine(message);
+  viewOf(message.id)?.element.classList.add("replying");
+  drawReply();
+  focusComposer();
+}
+
+function cancelReply() {
+  if (replyTo) viewOf(replyTo.id)?.element.classList.remove("replying");
+  replyTo = null;
+  replyBar.hidden = true;
+}
+
+function drawReply() {
+  const setPing = () => {
+    ping = !ping;
+    drawReply();
+    replyBar.querySelector(".ping-switch").focus();
+  };
+  replyBar.replaceChildren(
+    h(
+      "span",
+      { class: "to" },
+      "Replying to ",
+      h("span", { class: "name", hue: replyTo.author.hue }, replyTo.author.name),
+    ),
+    ...(isMine(replyTo)
+      ? []
+      : [
+          h(
+            "button",
+            {
+              type: "button",
+              class: "ping-switch",
+              role: "switch",
+              "aria-checked": `${ping}`,
+              "aria-label": `Ping ${replyTo.author.name}`,
+              title: `Ping ${replyTo.author.name}`,
+              on: { click: setPing },
+            },
+            ping ? "@ ON" : "@ OFF",
+          ),
+        ]),
+    iconButton("close", "Do not reply", { on: { click: () => (cancelReply(), input.focus()) } }),
+  );
+  replyBar.hidden = false;
+}
+
+// Sending
+
+async function submit() {
+  if (sending || input.disabled) return;
+  const text = input.value;
+  const content = toDiscord(text).trim();
+  if (!content && !uploads.count) return;
+  if (codePoints(content) > state.limits.content)
+    return toast(`That is longer than Discord's ${state.limits.content.toLocaleString("en")} characters.`);
+  if (uploads.busy) return toast("Your files are still being uploaded.", "info");
+  sending = true;
+  const channel = state.channel;
+  const files = uploads.take();
+  const reply = replyTo;
+  const pings = reply !== null && ping && !isMine(reply);
+  setText("");
+  drafts.delete(channel);
+  cancelReply();
+  completion.hide();
+  keepDrafts();
+  toPresent();
+  noNewLine();
+  typedAt = 0;
+  try {
+    await ask("say", {
+      channel,
+      content,
+      reply_to: reply?.id ?? null,
+      ping: pings,
+      files: files.map((file) => file.id),
+    });
+  } catch (error) {
+    sayWhy(error);
+    if (state.channel === channel && !input.value) {
+      setText(text);
+      uploads.putBack(files);
+      if (reply) startReply(reply);
+    } else drafts.set(channel, text);
+  } finally {
+    sending = false;
+  }
+}
+
+function setText(text) {
+  input.value = text;
+  grow();
+  count();
+}
+
+function onInput() {
+  grow();
+  count();
+  if (input.value) drafts.set(state.channel, input.value);
+  else drafts.delete(state.channel);
+  keepDrafts();
+  suggest();
+  const now = Date.now();
+  if (input.value.trim() && !input.value.startsWith("/") && now - typedAt > TYPING_EVERY_MS) {
+    typedAt = now;
+    ask("typing", { channel: state.channel }).catch(() => {}); // nobody misses a typing sign
+  }
+}
+
+function keepDrafts() {
+  tab.set("drafts", Object.fromEntries(drafts));
+}
+
+function grow() {
+  input.style.height = "auto";
+  input.style.height = `${input.scrollHeight}px`;
+}
+
+function count() {
+  const left =
+    state.limits.content -
+    (input.value.length > state.limits.content - COUNTER_FROM * 2 ? codePoints(toDiscord(input.value).trim()) : 0);
+  counter.hidden = left > COUNTER_FROM;
+  counter.textContent = `${left}`;
+  counter.setAttribute("aria-label", `${left} characters left`);
+  counter.classList.toggle("over", left < 0);
+  send.disabled = input.disabled || left < 0 || (!input.value.trim() && !uploads.count && !slash.isOpen);
+}
+
+// Completion
+
+function suggest() {
+  if (input.selectionStart !== input.selectionEnd) return completion.hide();
+  const found = suggestionsFor(input.value.slice(0, input.selectionStart), insert, (command) => {
+    input.hidden = true;
+    byId("attach").hidden = true;
+    setText("");
+    drafts.delete(state.channel);
+    slash.open(command);
+    send.disabled = false;
+  });
+  if (found) completion.show(input, found.title, found.items);
+  else completion.hide();
+}
+
+/** Replace the last `length` characters before the caret. */
+function insert(length, text) {
+  const { selectionStart: at } = input;
+  // A space that is there already is not doubled.
+  const end = text.endsWith(" ") && input.value[at] === " " ? at + 1 : at;
+  input.setRangeText(text, at - length, end, "end");
+  onInput();
+}
+
+function onKey(event) {
+  if (event.isComposing || event.keyCode === 229) return; // an input method takes this Enter for itself
+  if (completion.onKey(event)) return;
+  if (event.key === "Enter" && !event.shiftKey) {
+    event.preventDefault();
+    submit();
+  } else if (event.key === "Escape" && replyTo) {
+    cancelReply();
+  } else if (event.key === "ArrowUp" && !input.value && !event.altKey && !event.shiftKey) {
+    const last = timeline.list.findLast(canEdit);
+    if (!last) return;
+    event.preventDefault();
+    editLast(last);
+  }
+}
+
+// Files
+
+function takeFiles(event, data) {
+  if (!data?.files.length || input.disabled) return;
+  event.preventDefault();
+  uploads.add(data.files);
+}
+
+function acceptDrops() {
+  const drop = byId("drop");
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  main.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    drop.hidden = input.disabled;
+  });
+  main.addEventListener("dragleave", (event) => {
+    if (!main.contains(event.relatedTarget)) drop.hidden = true;
+  });
+  main.addEventListener("drop", (event) => {
+    drop.hidden = true;
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    takeFiles(event, event.dataTransfer);
+    input.focus();
+  });
+}
+
+function refresh() {
+  const here = place();
+  const writable = Boolean(here?.writable);
+  input.disabled = !writable;
+  byId("attach").disabled = !writable;
+  form.classList.toggle("closed", Boolean(here) && !writable);
+  const name = here
+    ? here.kind === "dm"
+      ? `@${here.name}`
+      : here.kind === "text"
+        ? `#${here.name}`
+        : `“${here.name}”`
+    : "";
+  input.placeholder = !here
+    ? ""
+    : writable
+      ? `Message ${name}`
+      : here.locked
+        ? "This thread is locked."
+        : "You cannot write here.";
+  input.setAttribute("aria-label", input.placeholder);
+  count();
+}

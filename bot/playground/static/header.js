@@ -1,0 +1,93 @@
+// The bar above the messages: where one is, its buttons, the theme, the banner, who is typing.
+
+import { startThread, tell } from "./acts.js";
+import { avatar, browser, byId, dots, h, icon } from "./dom.js";
+import { listed } from "./format.js";
+import { on, place, state } from "./state.js";
+
+const TYPING_LASTS_MS = 10_500;
+let typingEnds = 0;
+
+export function setUpHeader({ openChannel }) {
+  byId("theme-button").addEventListener("click", switchTheme);
+  byId("thread-button").addEventListener("click", () => {
+    const here = place();
+    if (here?.kind === "text") startThread(null, openChannel);
+    else if (here) tell("archive", { channel: here.id, archived: !here.archived });
+  });
+  on("places", draw);
+  on("channel", () => {
+    draw();
+    showTyping([]);
+  });
+  on("bot", drawBanner);
+  on("connection", drawBanner);
+  on("people", drawServer);
+}
+
+function draw() {
+  const here = place();
+  if (!here) return;
+  byId("bar-icon").replaceChildren(
+    here.kind === "dm" ? avatar(state.bot, "small") : icon(here.kind === "thread" ? "thread" : "hash"),
+  );
+  byId("bar-name").textContent = here.name;
+  const parent = here.kind === "thread" ? place(here.parent) : null;
+  byId("bar-topic").textContent =
+    here.topic || (parent ? `Thread in #${parent.name}${here.archived ? ", archived" : ""}` : "");
+  byId("bar-topic").title = here.topic ?? "";
+  const button = byId("thread-button");
+  const label =
+    here.kind === "text" ? "Start a thread" : here.archived ? "Bring the thread back" : "Archive the thread";
+  button.hidden = here.kind === "dm" || (here.kind === "thread" && here.locked);
+  button.setAttribute("aria-label", label);
+  button.title = label;
+  button.replaceChildren(icon(here.kind === "text" ? "thread" : "archive"));
+}
+
+function drawServer() {
+  byId("server-name").textContent = state.guild.name;
+  byId("server-model").textContent = state.model.demo
+    ? "Offline demo model"
+    : [state.model.name, state.model.host].filter(Boolean).join(" at ");
+  byId("server-model").title = byId("server-model").textContent;
+}
+
+function switchTheme() {
+  const root = document.documentElement;
+  const isDark =
+    getComputedStyle(root).colorScheme === "dark" ||
+    (root.dataset.theme === undefined && matchMedia("(prefers-color-scheme: dark)").matches);
+  root.dataset.theme = isDark ? "light" : "dark";
+  browser.set("theme", root.dataset.theme);
+}
+
+const BOT_AWAY = {
+  starting: (name) => `${name} is starting…`,
+  reconnecting: (name) => `${name} lost its connection to Discord and is coming back…`,
+  stopped: (name) => `${name} is not running.`,
+};
+
+function drawBanner() {
+  const banner = byId("banner");
+  const text =
+    state.connection === "ended"
+      ? "The playground has ended. Start it again and open the new address."
+      : state.connection === "lost"
+        ? "The playground does not answer. Trying again… If you ended it, start it again and open the new address."
+        : state.connection === "open" && BOT_AWAY[state.botState]?.(state.bot.name);
+  banner.classList.toggle("bad", state.connection === "ended");
+  banner.hidden = !text;
+  if (text && banner.textContent !== text) banner.textContent = text;
+}
+
+/** Who is typing, besides oneself. Forgotten by itself should the word that it ended be lost. */
+export function showTyping(names) {
+  clearTimeout(typingEnds);
+  const line = byId("typing");
+  if (!names.length) return line.replaceChildren();
+  const who = names.length > 3 ? "Several people are typing…" : null;
+  const text = who ? [who] : [h("b", {}, listed.format(names)), names.length === 1 ? " is typing…" : " are typing…"];
+  line.replaceChildren(dots(), h("span", {}, ...text));
+  typingEnds = setTimeout(() => line.replaceChildren(), TYPING_LASTS_MS);
+}

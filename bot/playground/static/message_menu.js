@@ -1,0 +1,201 @@
+// What can be done with a message: by pointer, by the menu, by keys. One listener each for the whole log.
+
+import {
+  canDelete,
+  canEdit,
+  canReply,
+  canThread,
+  commandsOf,
+  copy,
+  pickEmoji,
+  remove,
+  runContextCommand,
+  startThread,
+  tell,
+  toggleReaction,
+} from "./acts.js";
+import { byId, h, icon, iconButton } from "./dom.js";
+import { focusMessage, jumpTo, neighbour, timeline } from "./log.js";
+import { isMenuOpenFor, openMenu } from "./menu.js";
+import { toast } from "./toast.js";
+
+const log = byId("log");
+let go = () => {};
+let reply = () => {};
+let edit = () => {};
+let person = () => {};
+
+/** `go(channel)` opens a channel, `reply(message)` and `edit(message)` begin those, `person(id, at)` opens a person's menu. */
+export function setUpMessageMenu(wired) {
+  ({ go, reply, edit, person } = wired);
+  log.addEventListener("click", onClick);
+  log.addEventListener("change", onChange);
+  log.addEventListener("contextmenu", onContextMenu);
+  log.addEventListener("keydown", onKey);
+  log.addEventListener("pointerover", (event) => showTools(event.target.closest(".msg")));
+  // A finger leaves as soon as it is lifted; what it touched keeps its toolbar.
+  log.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && showTools(null));
+  log.addEventListener("focusin", (event) => showTools(event.target.closest(".msg")));
+}
+
+const messageOf = (element) => timeline.byId.get(element?.closest(".msg")?.dataset.id);
+
+// The toolbar: a single one, which goes to the message under the pointer.
+
+const tools = h(
+  "div",
+  { class: "tools", role: "toolbar", "aria-label": "Message", "aria-live": "off" },
+  iconButton("smile", "Add a reaction", { data: { do: "pick-emoji" }, tabindex: "-1" }),
+  iconButton("reply", "Reply", { data: { do: "reply" }, tabindex: "-1" }),
+  iconButton("edit", "Edit", { data: { do: "edit" }, tabindex: "-1" }),
+  iconButton("thread", "Start a thread", { data: { do: "thread" }, tabindex: "-1" }),
+  iconButton("dots", "More", { data: { do: "more" }, "aria-haspopup": "menu", tabindex: "-1" }),
+);
+
+function showTools(element) {
+  const message = messageOf(element);
+  if (!message || message.ephemeral || element.querySelector(".editor")) return tools.remove();
+  if (tools.parentElement === element) return;
+  const allowed = { reply: canReply(message), edit: canEdit(message), thread: canThread(message) };
+  for (const button of tools.children) button.hidden = allowed[button.dataset.do] === false;
+  element.append(tools);
+}
+
+function items(message) {
+  const list = [
+    { label: "Add a reaction", icon: "smile", hint: "+", run: () => pickEmoji(message, elementOf(message)) },
+  ];
+  if (canReply(message)) list.push({ label: "Reply", icon: "reply", hint: "R", run: () => reply(message) });
+  if (canEdit(message)) list.push({ label: "Edit", icon: "edit", hint: "E", run: () => edit(message) });
+  if (canThread(message)) list.push({ label: "Start a thread", icon: "thread", run: () => startThread(message, go) });
+  if (message.raw) list.push({ label: "Copy text", icon: "copy", hint: "C", run: () => copy(message.raw) });
+  const apps = commandsOf("message");
+  if (apps.length) {
+    list.push("line", { title: "Apps" });
+    list.push(
+      ...apps.map((command) => ({
+        label: command.name,
+        icon: "app",
+        run: () => runContextCommand(command, { message: message.id }),
+      })),
+    );
+  }
+  if (canDelete(message))
+    list.push("line", {
+      label: "Delete",
+      icon: "trash",
+      danger: true,
+      hint: "Del",
+      run: (event) => remove(message, { atOnce: event.shiftKey }),
+    });
+  if (message.ephemeral)
+    return [
+      { label: "Dismiss message", icon: "close", run: () => tell("dismiss", { message: message.id }) },
+      ...list.slice(1),
+    ];
+  return list;
+}
+
+const elementOf = (message) => byId(`m-${message.id}`);
+
+function openFor(message, at) {
+  openMenu(at, items(message), { label: "Message" });
+}
+
+const DO = {
+  "pick-emoji": (message, target) => pickEmoji(message, target),
+  reply: (message) => reply(message),
+  edit: (message) => edit(message),
+  thread: (message) => startThread(message, go),
+  more: (message, target) => isMenuOpenFor(target) || openFor(message, target),
+  react: (message, target) => toggleReaction(message, target.dataset.emoji),
+  dismiss: (message) => tell("dismiss", { message: message.id }),
+  go: (_, target) => go(target.dataset.channel ?? target.dataset.id),
+  person: (message, target) => person(target.dataset.id ?? message.author.id, target),
+  jump: (_, target) => jumpTo(target.dataset.to) || toast("That message is further up than what is loaded.", "info"),
+  spoiler: (_, target) => openSpoiler(target),
+  copy: (_, target) => copyCode(target),
+  press: (message, target) => press(message, target),
+};
+
+function onClick(event) {
+  const target = event.target.closest("[data-do]");
+  const message = messageOf(target);
+  if (message && log.contains(target)) DO[target.dataset.do]?.(message, target);
+}
+
+async function press(message, button) {
+  if (button.getAttribute("aria-busy")) return;
+  button.setAttribute("aria-busy", "true");
+  await tell("press", { message: message.id, custom_id: button.dataset.customId });
+  button.removeAttribute("aria-busy");
+}
+
+async function onChange(event) {
+  const select = event.target.closest("select.pick");
+  const message = messageOf(select);
+  if (!message) return;
+  await tell("choose", {
+    message: message.id,
+    custom_id: select.dataset.customId,
+    values: [select.selectedOptions[0].dataset.value],
+  });
+}
+
+function openSpoiler(spoiler) {
+  if (spoiler.classList.contains("open")) return;
+  spoiler.classList.add("open");
+  for (const name of ["role", "aria-label", "tabindex"]) spoiler.removeAttribute(name);
+}
+
+async function copyCode(button) {
+  const done = await copy(button.parentElement.querySelector("code").textContent, "Code copied");
+  if (!done) return;
+  button.replaceChildren(icon("check"));
+  button.classList.add("done");
+  setTimeout(() => {
+    button.replaceChildren(icon("copy"));
+    button.classList.remove("done");
+  }, 1500);
+}
+
+function onContextMenu(event) {
+  const message = messageOf(event.target);
+  // A selection and links keep the browser's own menu.
+  if (!message || event.target.closest("a, textarea, img") || (!getSelection().isCollapsed && event.button === 2))
+    return;
+  event.preventDefault();
+  const element = event.target.closest(".msg");
+  focusMessage(element, { preventScroll: true });
+  openFor(message, event.clientX || event.clientY ? { x: event.clientX, y: event.clientY } : element);
+}
+
+const MOVES = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity };
+
+function onKey(event) {
+  const element = event.target.closest(".msg");
+  const message = messageOf(element);
+  if (!message) return;
+  if (event.target !== element) {
+    if ((event.key === "Enter" || event.key === " ") && event.target.matches('[role="button"], [role="link"]')) {
+      event.preventDefault();
+      event.target.click();
+    } else if (event.key === "Escape" && !event.target.closest(".editor")) focusMessage(element);
+    return;
+  }
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  const keys = {
+    Enter: () => openFor(message, element),
+    ContextMenu: () => openFor(message, element),
+    r: () => canReply(message) && reply(message),
+    e: () => canEdit(message) && edit(message),
+    c: () => message.raw && copy(message.raw),
+    "+": () => pickEmoji(message, element),
+    Delete: () => canDelete(message) && remove(message, { atOnce: event.shiftKey }),
+    Escape: () => byId("input").focus(),
+  };
+  if (event.key in MOVES) focusMessage(neighbour(element, MOVES[event.key]), undefined);
+  else if (keys[event.key]) keys[event.key]();
+  else return;
+  event.preventDefault();
+}

@@ -1,0 +1,138 @@
+"""The switches of the drawer: what each does to the stand-ins and to the bot, and how it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from bot.playground.model import FAULTS, SwitchedModel
+from bot.playground.runner import Runner
+from bot.standin.entities import Channel, Json, Permission
+from bot.standin.faults import RateLimited, ServerError
+from bot.standin.server import DiscordStandin
+
+SLOW_SECONDS = 2.0
+_NEXT_CALLS = 2
+_WAIT = 2.0
+"""Seconds that a 429 tells the bot to wait."""
+_RTT = (0.03, 0.08)
+"""Seconds of a REST call when nothing is slow, about what Discord takes."""
+_WRITING = Permission.SEND_MESSAGES | Permission.SEND_MESSAGES_IN_THREADS
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """As the page shows it. An action happens once; a toggle stays on."""
+
+    name: str
+    label: str
+    hint: str
+    group: Literal["Gateway", "REST", "Model", "Bot"]
+    kind: Literal["toggle", "action"]
+
+
+SWITCHES = {
+    switch.name: switch
+    for switch in (
+        Switch("gateway_drop", "Drop the connection", "Cut without a word; the bot resumes.", "Gateway", "action"),
+        Switch("gateway_reconnect", "Ask to reconnect", "Discord's op 7, as at its deploys.", "Gateway", "action"),
+        Switch("gateway_invalidate", "Invalidate the session", "Op 9: no RESUME, a new IDENTIFY.", "Gateway", "action"),
+        Switch("rest_slow", "Slow", f"Every call takes {SLOW_SECONDS:g} s.", "REST", "toggle"),
+        Switch("rest_429", "429", f"The next {_NEXT_CALLS} calls are refused for {_WAIT:g} s.", "REST", "action"),
+        Switch("rest_502", "502", f"The next {_NEXT_CALLS} calls fail with 502 Bad Gateway.", "REST", "action"),
+        Switch("rest_forbid", "Forbid sending here", "The bot may not write in this channel.", "REST", "toggle"),
+        Switch("rest_delete", "Delete the newest reply here", "Try it while it streams.", "REST", "action"),
+        Switch("model_fails", "Fail", "Every request is answered with 500.", "Model", "toggle"),
+        Switch("model_stalls", "Stall", "Falls silent after some words, connection open.", "Model", "toggle"),
+        Switch("model_cuts", "Cut", "The connection breaks after some words.", "Model", "toggle"),
+        Switch("model_refuses_key", "Refuse the key", "401, as with a wrong OPENAI_API_KEY.", "Model", "toggle"),
+        Switch("model_busy", "Busy", "429: try again in 20 s.", "Model", "toggle"),
+        Switch("bot_away", "Stopped", "Write while it is away, then start it again.", "Bot", "toggle"),
+        Switch("bot_restart", "Restart", "A clean end and a new start; Discord stays.", "Bot", "action"),
+    )
+}
+
+
+class Switches:
+    """Turns them. What takes its time goes on in the background."""
+
+    def __init__(self, discord: DiscordStandin, model: SwitchedModel, runner: Runner) -> None:
+        self._discord = discord
+        self._model = model
+        self._runner = runner
+        self._slow = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def round_trip(self) -> float:
+        """Seconds of the next REST call."""
+        return SLOW_SECONDS if self._slow else self._discord.random.uniform(*_RTT)
+
+    def shown(self, channel: Channel | None) -> list[Json]:
+        """All switches, for whoever looks at that channel."""
+        return [asdict(switch) | {"on": self._is_on(name, channel)} for name, switch in SWITCHES.items()]
+
+    def turn(self, name: str, on: bool, channel: Channel | None) -> None:
+        """LookupError: there is no such switch, or nothing here that it could act on."""
+        discord, gateway = self._discord, self._discord.gateway
+        match name:
+            case "gateway_drop":
+                self._spawn(gateway.drop())
+            case "gateway_reconnect":
+                self._spawn(gateway.reconnect())
+            case "gateway_invalidate":
+                self._spawn(gateway.invalidate())
+            case "rest_slow":
+                self._slow = on
+            case "rest_429":
+                discord.faults.add(RateLimited(_WAIT), times=_NEXT_CALLS)
+            case "rest_502":
+                discord.faults.add(ServerError(502), times=_NEXT_CALLS)
+            case "rest_forbid" if channel is not None:
+                self._forbid(channel, on)
+            case "rest_delete" if channel is not None and (replies := discord.bot_messages(channel)):
+                discord.world.delete(replies[-1])
+            case "bot_away":
+                self._spawn(self._runner.stop() if on else self._runner.start())
+            case "bot_restart":
+                self._spawn(self._runner.restart())
+            case _ if name in FAULTS:
+                if on or self._model.fault == name:
+                    self._model.fault = name if on else None
+            case _:
+                raise LookupError(name)
+        discord.world.changed()
+
+    async def close(self) -> None:
+        """Wait for what is still going on."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _is_on(self, name: str, channel: Channel | None) -> bool:
+        match name:
+            case "rest_slow":
+                return self._slow
+            case "rest_forbid":
+                return channel is not None and self._forbidden(channel)
+            case "bot_away":
+                return not self._runner.running
+        return self._model.fault == name
+
+    def _forbid(self, channel: Channel, on: bool) -> None:
+        place = channel.parent or channel
+        if place.recipient is not None:
+            place.recipient.closed_dms = on
+        else:
+            self._discord.deny(place, _WRITING if on else Permission.NONE)
+
+    def _forbidden(self, channel: Channel) -> bool:
+        place = channel.parent or channel
+        if place.recipient is not None:
+            return place.recipient.closed_dms
+        overwrite = place.overwrites.get(self._discord.bot.id)
+        return overwrite is not None and _WRITING in overwrite.deny
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

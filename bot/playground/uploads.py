@@ -1,0 +1,65 @@
+"""Files that a tab has sent ahead, until the message that they belong to is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from dataclasses import dataclass
+
+from bot.standin.entities import Attachment
+
+MAX_BYTES = 25 * 2**20
+"""Of one file."""
+_KEPT_FOR = 600.0
+"""Seconds."""
+_KEPT_BYTES = 128 * 2**20
+_KEPT_FILES = 100
+
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff/\\:*?"<>|]')
+_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    attachment: Attachment
+    at: float
+
+
+class Uploads:
+    """Bounded in number, bytes and time; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, _Upload] = {}
+
+    def add(self, name: str, content_type: str, data: bytes) -> str:
+        """Keep a file; its id."""
+        kind = content_type if _TYPE.fullmatch(content_type) else None
+        file_id = secrets.token_urlsafe(12)
+        now = asyncio.get_running_loop().time()
+        self._files[file_id] = _Upload(Attachment(safe_name(name), data, kind), now)
+        self._let_old_ones_go(now)
+        return file_id
+
+    def take(self, file_ids: list[str]) -> list[Attachment]:
+        """Hand files out, once. KeyError, with nothing taken, if one is gone."""
+        found = [self._files[file_id].attachment for file_id in file_ids]
+        for file_id in file_ids:
+            self._files.pop(file_id, None)
+        return found
+
+    def _let_old_ones_go(self, now: float) -> None:
+        held = sum(len(each.attachment.data) for each in self._files.values())
+        while self._files:
+            oldest = next(iter(self._files))
+            upload = self._files[oldest]
+            if held <= _KEPT_BYTES and len(self._files) <= _KEPT_FILES and now - upload.at <= _KEPT_FOR:
+                break
+            held -= len(upload.attachment.data)
+            del self._files[oldest]
+
+
+def safe_name(name: str) -> str:
+    """A file name without directories, controls or marks that turn text around."""
+    name = _UNSAFE.sub("_", re.split(r"[/\\]", name)[-1]).strip(" .")
+    return name[-100:] or "file"

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.playground.conftest import Home
+
+Launch = Callable[..., AbstractAsyncContextManager["Process"]]
+
+
+@dataclass
+class Process:
+    process: asyncio.subprocess.Process
+    home: Home
+    start: str
+
+    async def end(self, number: signal.Signals = signal.SIGINT) -> str:
+        """Its last words, having ended well and long before replies would have to."""
+        self.process.send_signal(number)
+        async with asyncio.timeout(5):
+            assert await self.process.wait() == 0
+        assert self.process.stderr is not None
+        return (await self.process.stderr.read()).decode()
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), "DISCORD_TOKEN": "not.to.be.used"}
+
+
+def command(*options: str) -> tuple[str, ...]:
+    return sys.executable, "-m", "bot", "playground", "--no-open", *options
+
+
+@pytest.fixture
+def launch(environ: dict[str, str], tmp_path: Path) -> Launch:
+    """Start the playground as a process of its own; it remembers in the same file each time."""
+
+    @asynccontextmanager
+    async def launched(port: int = 0) -> AsyncIterator[Process]:
+        process = await asyncio.create_subprocess_exec(
+            *command("--port", str(port)),
+            env=environ,
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            async with aiohttp.ClientSession() as client, asyncio.timeout(30):
+                start = (await process.stdout.readuntil(b"helps with it.\n")).decode()
+                yield Process(process, Home(next(w for w in start.split() if w.startswith("http")), client), start)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    return launched
+
+
+async def ask(home: Home, question: str, answer: str) -> None:
+    tab = await home.tab()
+    await tab.say(f"<@{tab.id_of('Parley')}> {question}")
+    reply = await tab.reply("(I'm the offline demo.")
+    assert answer in reply["raw"]
+    await tab.close()
+
+
+async def test_it_remembers_after_a_restart(launch: Launch, tmp_path: Path) -> None:
+    question = "what did I say first?"
+    async with launch() as first:
+        assert "offline demo" in first.start
+        assert "data/playground.db" in first.start
+        await ask(first.home, question, "Nothing yet.")
+        assert await first.end() == ""
+    async with launch() as second:
+        await ask(second.home, question, f"The first thing you said: “{question}”")
+        assert await second.end(signal.SIGTERM) == ""
+    assert (tmp_path / "data" / "playground.db").exists()
+
+
+async def test_it_ends_at_once_in_the_middle_of_a_reply_and_tells_the_page(launch: Launch) -> None:
+    async with launch() as running:
+        tab = await running.home.tab()
+        await tab.do("fault", name="rest_slow", on=True, channel=None)
+        await tab.say(f"<@{tab.id_of('Parley')}> long")
+        await tab.reply("# On")
+        assert await running.end() == ""
+        await tab.until(lambda: "closed" in tab.latest)
+        assert "ended" in tab.latest
+        await tab.close()
+    async with launch() as again:
+        await ask(again.home, "what did I say first?", "The first thing you said: “long”")
+        await again.end()
+
+
+async def test_a_taken_port_is_left_to_its_owner(launch: Launch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        async with launch(port) as running:
+            assert f"(port {port} is in use)" in running.start
+            assert f":{port}/" not in running.home.url
+            await (await running.home.tab()).close()
+            await running.end()
+
+
+async def test_a_second_one_on_the_same_memory_says_so(launch: Launch, environ: dict[str, str], tmp_path: Path) -> None:
+    async with launch() as running:
+        second = await asyncio.create_subprocess_exec(
+            *command("--port", "0"), env=environ, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await second.communicate()
+        assert (second.returncode, b"already in use" in said) == (1, True)
+        await running.end()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+
+from bot.standin.model import ModelStandin, Reply
+from tests.playground.conftest import Home, Json, Tab
+
+
+async def ask(tab: Tab, text: str) -> None:
+    await tab.say(f"<@{tab.id_of('Parley')}> {text}")
+
+
+def _refused_message(entry: Json) -> bool:
+    return entry.get("code") == 50013 and str(entry["path"]).endswith("/messages")
+
+
+async def test_where_the_bot_may_not_write_it_stays_silent_until_it_may(home: Home) -> None:
+    tab = await home.tab()
+    await tab.do("fault", name="rest_forbid", on=True, channel=tab.channel)
+    await tab.until(lambda: tab.switch("rest_forbid")["on"])
+    await ask(tab, "repeat unheard")
+    await tab.until(lambda: any(_refused_message(each) for each in tab.wire.values()))
+    await tab.do("open", channel=tab.place("random"))
+    await tab.until(lambda: not tab.switch("rest_forbid")["on"])
+    await tab.do("open", channel=tab.place("general"))
+    await tab.do("fault", name="rest_forbid", on=False, channel=tab.channel)
+    await ask(tab, "repeat heard")
+    await tab.reply("heard")
+    assert "unheard" not in str([each for each in tab.messages.values() if each["author"]["bot"]])
+
+
+async def test_a_fault_of_the_model_is_shown_and_its_switches_exclude_each_other(
+    home: Home, model: ModelStandin
+) -> None:
+    tab = await home.tab()
+    await tab.do("fault", name="model_stalls", on=True, channel=None)
+    await tab.do("fault", name="model_busy", on=True, channel=None)
+    await tab.until(lambda: tab.switch("model_busy")["on"] and not tab.switch("model_stalls")["on"])
+    await ask(tab, "hello")
+    failed = await tab.reply("-# My model is busy. Try again in 20 s.")
+    assert model.requests == [], "the configured model is not troubled with it"
+    await tab.do("fault", name="model_busy", on=False, channel=None)
+    await tab.do("press", message=failed["id"], custom_id=failed["rows"][0][0]["custom_id"])
+    await tab.reply("Hello!")
+    assert len(model.requests) == 1
+
+
+async def test_a_cut_reply_keeps_what_came(home: Home) -> None:
+    tab = await home.tab()
+    await tab.do("fault", name="model_cuts", on=True, channel=None)
+    await ask(tab, "long")
+    reply = await tab.reply("-# My model isn't answering right now.")
+    assert reply["raw"].startswith("# On conversations")
+
+
+async def test_the_bot_survives_a_gateway_that_drops_and_calls_that_fail(home: Home, model: ModelStandin) -> None:
+    model.script.append(Reply("word " * 60 + "end.", tokens_per_second=60))
+    tab = await home.tab()
+    await ask(tab, "write")
+    await tab.reply("word")
+    for name in ("gateway_drop", "rest_429"):
+        await tab.do("fault", name=name, on=True, channel=None)
+    await tab.reply("end.")
+    await tab.until(lambda: {"RESUME", "RESUMED"} <= {each.get("name") for each in tab.wire.values()})
+    assert 429 in {each.get("status") for each in tab.wire.values()}
+    await ask(tab, "repeat after that")
+    await tab.reply("after that")
+
+
+async def test_the_bot_starts_again_and_remembers(home: Home) -> None:
+    tab = await home.tab()
+    await ask(tab, "I like tea.")
+    await tab.reply("offline demo")
+    await tab.do("fault", name="bot_restart", on=True, channel=None)
+    await tab.until(lambda: tab.latest["bot"]["state"] != "online")
+    await tab.until(lambda: tab.latest["bot"]["state"] == "online")
+    await ask(tab, "what did I say first?")
+    await tab.reply("I like tea.")
+
+
+async def test_the_newest_reply_can_be_deleted(home: Home, model: ModelStandin) -> None:
+    model.script.append(Reply("word " * 500, tokens_per_second=60))
+    tab = await home.tab()
+    await ask(tab, "write")
+    reply = await tab.reply("word")
+    await tab.do("fault", name="rest_delete", on=True, channel=tab.channel)
+    await tab.until(lambda: reply["id"] not in tab.messages)
+    async with asyncio.timeout(5):
+        await model.requests[0].over()
+    assert model.requests[0].left
+
+
+async def test_no_token_is_on_the_wire_of_the_page(home: Home) -> None:
+    tab = await home.tab()
+    await tab.until(lambda: tab.latest["commands"]["list"])
+    await tab.do("slash", channel=tab.channel, command="stop", options={})
+    await tab.until(lambda: any("/callback" in entry.get("path", "") for entry in tab.wire.values()))
+    identify = next(entry for entry in tab.wire.values() if entry.get("name") == "IDENTIFY")
+    assert identify["text"] == "intents: guilds, guild_messages, direct_messages"
+    assert all(len(piece) < 30 for entry in tab.wire.values() for piece in entry.get("path", "").split("/"))
