@@ -41,13 +41,17 @@ def tokens(text: str) -> list[str]:
 def demo_reply(messages: Sequence[Message]) -> str:
     """What the demo says to the last message, from what it is sent and nothing else."""
     system = next((message.content for message in messages if message.role == "system"), "")
-    *earlier, prompt = [_without_speaker(message.content) for message in messages if message.role == "user"] or [""]
+    *earlier, prompt = [_said(message.content) for message in messages if message.role == "user"] or [""]
     return f"{_answer(prompt.strip(), earlier, system)}\n\n{NOTE}"
 
 
-def _without_speaker(content: str) -> str:
-    """A server's messages begin with a line naming who speaks, such as `[Anna (@anna)]`."""
-    return re.sub(r"\A\[[^\n\]]+\][ \t]*\n", "", content)
+_QUOTE = r"\[(?:In reply|They are replying) to [^\n]+\]\n(?:>[^\n]*\n)*\n?"
+_SPEAKER = rf"(?!{_QUOTE})\[[^\n\]]+\][ \t]*\n"
+
+
+def _said(content: str) -> str:
+    """On Discord a line names who speaks, as in `[Anna (@anna)]`, and a reply comes with what it quotes."""
+    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_QUOTE})?", "", content)
 
 
 def _answer(prompt: str, earlier: Sequence[str], system: str) -> str:

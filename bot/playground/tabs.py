@@ -251,12 +251,13 @@ class Tabs:
             await asyncio.wait(serving, timeout=0.3)
 
     def _notice(self, message: Message) -> None:
+        shown_in = [each for each in message.channel.messages.values() if each.reply_to is message]
         parent = message.channel.parent
-        starter = None if parent is None else parent.messages.get(message.channel.id)
+        if parent is not None and (starter := parent.messages.get(message.channel.id)):
+            shown_in.append(starter)
         for tab in self._open:
-            tab.notice(message)
-            if starter is not None:
-                tab.notice(starter)
+            for each in (message, *shown_in):
+                tab.notice(each)
 
     def _note(self, entry: Json) -> None:
         for tab in self._open:

@@ -173,7 +173,7 @@ class View:
                 {"emoji": emoji, "html": _emoji(emoji), "users": [str(user.id) for user in users]}
                 for emoji, users in it.reactions.items()
             ],
-            "thread": thread and {"id": str(thread.id), "name": thread.name, "count": len(thread.messages)},
+            "thread": thread and {"id": str(thread.id), "name": thread.name, "count": _count(thread)},
             "editable": kind in ("default", "reply") and not it.ephemeral,
             "deletable_by_moderator": not it.ephemeral,
         }
@@ -230,6 +230,11 @@ def _system(it: Message) -> str:
         case MessageType.JOIN:
             return "joined"
     return escape(it.content)
+
+
+def _count(thread: Channel) -> int:
+    """As Discord counts them: without the message that the thread was opened on."""
+    return sum(message.type is not MessageType.THREAD_STARTER for message in thread.messages.values())
 
 
 def _emoji(key: str) -> str:

@@ -142,6 +142,8 @@ async function begin() {
     await ask("open", { channel: before });
   } catch (error) {
     sayWhy(error);
+  } finally {
+    if (document.activeElement === document.body && !isNarrow()) focusComposer();
   }
 }
 

@@ -60,7 +60,8 @@ export class Follow {
     const up = scrollTop < this.#lastTop - 1;
     this.#lastTop = scrollTop;
     // Only a move up ends the following: what grew since the last frame leaves something below as well.
-    if (below < (up ? 4 : NEAR)) this.on = this.#isEnd();
+    // Who follows goes on: what came since the last frame is in the list, and not yet in the content.
+    if (below < (up ? 4 : NEAR)) this.on ||= this.#isEnd();
     else if (up) this.on = false;
     this.#onScroll({ up, above: scrollTop, below });
   }

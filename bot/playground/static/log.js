@@ -148,8 +148,8 @@ function arrange() {
   }
   for (const key of dividers.keys()) if (!marks.has(key)) dividers.delete(key);
   if (focused && !focused.isConnected) scroller.focus({ preventScroll: true });
-  if (!log.querySelector(':scope > .msg[tabindex="0"]'))
-    log.querySelector(":scope > .msg:last-of-type")?.setAttribute("tabindex", "0");
+  // Who comes with Tab comes to the newest; who is among the messages stays where they are.
+  if (!focused?.isConnected) makeReachable(log.querySelector(":scope > .msg:last-of-type"));
 }
 
 function divider(key, text) {
@@ -261,9 +261,13 @@ export function jumpTo(id) {
 
 export function focusMessage(element, options) {
   if (!element) return;
-  for (const other of log.querySelectorAll(':scope > .msg[tabindex="0"]')) other.tabIndex = -1;
-  element.tabIndex = 0;
+  makeReachable(element);
   element.focus(options);
+}
+
+function makeReachable(element) {
+  for (const other of log.querySelectorAll(':scope > .msg[tabindex="0"]')) other.tabIndex = -1;
+  if (element) element.tabIndex = 0;
 }
 
 export function neighbour(element, step) {
