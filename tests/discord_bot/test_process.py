@@ -113,7 +113,8 @@ async def test_a_signal_ends_it_within_its_grace(
         await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
         process.send_signal(number)
-        async with asyncio.timeout(2.3):
+        # Far less than the grace that is not given; on a busy machine the interpreter's own end takes its time.
+        async with asyncio.timeout(5):
             assert await process.wait() == 0
     message = discord.bot_messages(discord.general)[-1]
     assert message.content.startswith("word word")

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import (
     Browser,
-    BrowserContext,
     ConsoleMessage,
     Dialog,
     Locator,
@@ -76,6 +74,38 @@ class Tab:
         await expect(self.button(re.compile(f"^You speak as {person}"))).to_be_visible()
 
 
+class Window:
+    """Notes what no page of ours does: an error in the console, a dialog, a request to anybody else."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.address = ""
+        self._wrong: list[str] = []
+        page.set_default_timeout(_PATIENCE_MS)
+        page.on("websocket", lambda socket: self._asked(socket.url.replace("ws", "http", 1)))
+        page.context.on("request", lambda request: self._asked(request.url))
+        page.context.on("console", self._logged)
+        page.context.on("weberror", lambda error: self._wrong.append(str(error.error)))
+        page.context.on("dialog", self._refuse)
+
+    def end(self) -> list[str]:
+        """All that was noted since the last end."""
+        wrong, self._wrong = self._wrong, []
+        return wrong
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.address, "data:")):
+            self._wrong.append(f"request to {url}")
+
+    def _logged(self, line: ConsoleMessage) -> None:
+        if line.type in ("error", "warning"):
+            self._wrong.append(line.text)
+
+    async def _refuse(self, dialog: Dialog) -> None:
+        self._wrong.append(f"dialog: {dialog.message}")
+        await dialog.dismiss()
+
+
 Visit = Callable[..., Awaitable[Tab]]
 
 
@@ -112,46 +142,31 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
         stop.set()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def free() -> list[Window]:
+    """Windows that no test is using. Every playground is an origin of its own, so that nothing in them outlasts a test."""
+    return []
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Browser, address: str) -> AsyncIterator[Visit]:
+async def visit(browser: Browser, free: list[Window], address: str) -> AsyncIterator[Visit]:
     """Open the page, speaking as somebody, in a window of its own: a tab behind another one draws nothing."""
-    wrong: list[str] = []
+    used: list[Window] = []
 
     async def opened(person: str = "Ada", *, width: int = 1280, height: int = 800) -> Tab:
-        window = await windows.enter_async_context(
-            await browser.new_context(viewport={"width": width, "height": height})
-        )
-        watch(window, address, wrong)
-        tab = Tab(await window.new_page())
+        window = free.pop() if free else Window(await browser.new_page())
+        used.append(window)
+        await window.page.set_viewport_size({"width": width, "height": height})
+        window.address = address
+        tab = Tab(window.page)
         await tab.page.goto(address)
         await expect(tab.composer).to_be_editable()
         if person != "Ada":
             await tab.speak_as(person)
         return tab
 
-    async with AsyncExitStack() as windows:
-        yield opened
-    assert wrong == []
-
-
-def watch(window: BrowserContext, address: str, wrong: list[str]) -> None:
-    """Note what no page of ours does."""
-
-    def asked(url: str) -> None:
-        if not url.startswith((address, address.replace("http", "ws", 1), "data:")):
-            wrong.append(f"request to {url}")
-
-    def logged(line: ConsoleMessage) -> None:
-        if line.type in ("error", "warning"):
-            wrong.append(line.text)
-
-    async def refuse(dialog: Dialog) -> None:
-        wrong.append(f"dialog: {dialog.message}")
-        await dialog.dismiss()
-
-    window.set_default_timeout(_PATIENCE_MS)
-    window.on("request", lambda request: asked(request.url))
-    window.on("page", lambda page: page.on("websocket", lambda socket: asked(socket.url)))
-    window.on("console", logged)
-    window.on("weberror", lambda error: wrong.append(str(error.error)))
-    window.on("dialog", refuse)
+    yield opened
+    for window in used:
+        await window.page.goto("about:blank")
+    free += used
+    assert [each for window in used for each in window.end()] == []
