@@ -49,13 +49,13 @@ class Tab:
     def button(self, name: str | re.Pattern[str]) -> Locator:
         return self.page.get_by_role("button", name=name, exact=isinstance(name, str))
 
-    async def say(self, text: str) -> Locator:
-        """Write and send; the message as it then stands in the log."""
-        before = await self.messages.count()
+    async def say(self, text: str, shown: str | None = None) -> Locator:
+        """Write and send; the message as it then stands in the log, where it reads as `shown`."""
         await self.composer.fill(text)
         await self.composer.press("Enter")
-        await expect(self.messages.nth(before)).to_be_visible()
-        return self.messages.nth(before)
+        newest = self.message(shown or text)
+        await expect(newest).to_be_visible()
+        return self.page.locator(f"#{await newest.get_attribute('id')}")
 
     async def menu(self, message: Locator, item: str) -> None:
         """Choose from the menu of a message."""
@@ -144,7 +144,7 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def free() -> list[Window]:
-    """Windows that no test is using. Every playground is an origin of its own, so that nothing in them outlasts a test."""
+    """Windows that no test is using. Nothing in them outlasts a test: every playground is an origin of its own."""
     return []
 
 
@@ -154,7 +154,7 @@ async def visit(browser: Browser, free: list[Window], address: str) -> AsyncIter
     used: list[Window] = []
 
     async def opened(person: str = "Ada", *, width: int = 1280, height: int = 800) -> Tab:
-        window = free.pop() if free else Window(await browser.new_page())
+        window = free.pop() if free else Window(await (await browser.new_context()).new_page())
         used.append(window)
         await window.page.set_viewport_size({"width": width, "height": height})
         window.address = address

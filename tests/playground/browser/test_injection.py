@@ -37,7 +37,7 @@ LITERAL = (TAG, SCRIPT, f"<svg/onload={RUN}>", f"[a](javascript:{RUN})", f"[b](d
 async def test_nothing_that_people_write_runs(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await bo.button("What Discord sees").click()
-    written = await ada.say(MARKDOWN)
+    written = await ada.say(MARKDOWN, TAG)
     for literal in LITERAL:
         await expect(written).to_contain_text(literal)
     await ada.say(f"@Parley repeat {TAG}{SCRIPT}")

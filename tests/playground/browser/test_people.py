@@ -23,7 +23,7 @@ async def test_what_one_writes_and_changes_the_others_see(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await ada.composer.press_sequentially("teh")
     await expect(bo.page.get_by_text("Ada is typing…")).to_be_visible()
-    message = await ada.say("teh *tea*")
+    message = await ada.say("teh *tea*", "teh tea")
     seen = bo.message("teh tea")
     await expect(seen).to_contain_text("Ada")
     await expect(seen.locator("em")).to_have_text("tea")
@@ -47,7 +47,7 @@ async def test_what_one_writes_and_changes_the_others_see(visit: Visit) -> None:
 
 async def test_a_reply_quotes_and_pings_or_not(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
-    await ada.say("who has the **key**?")
+    await ada.say("who has the **key**?", "who has the key?")
     question = bo.messages.first
     for text, quoted, pings in (("I have", "@Ada", True), ("or not", "Ada", False)):
         await question.hover()
@@ -142,7 +142,7 @@ async def test_on_a_phone(visit: Visit) -> None:
     await ada.button("Channels").click()
     await ada.channels.get_by_role("button", name="random", exact=True).click()
     await expect(ada.channels).not_to_be_in_viewport()
-    message = await ada.say("x" * 200 + " ```\n" + "y" * 200 + "\n```")
+    message = await ada.say("x" * 200 + " ```\n" + "y" * 200 + "\n```", "x" * 200)
     await expect(message).to_be_in_viewport()
     await ada.button("What Discord sees").click()
     switch = ada.page.get_by_role("switch", name="Forbid sending here")

@@ -92,20 +92,18 @@ async def test_a_button_stops_an_answer(visit: Visit) -> None:
 
 
 async def test_an_ephemeral_answer_is_one_persons_until_it_is_dismissed(visit: Visit) -> None:
-    ada, again = await visit(), await visit()
+    ada, other = await visit(), await visit("Bo")
     await ada.composer.fill("/stop")
     await ada.composer.press("Enter")
     await ada.page.keyboard.press("Enter")
-    sentence = "None of my replies to you is under way here."
-    for tab in (ada, again):
-        await expect(tab.message(sentence)).to_contain_text("Only you can see this")
-    await again.speak_as("Bo")
-    await expect(again.messages).to_have_count(0)
-    await again.say("a quiet place")
-    await again.speak_as("Ada")
-    await expect(again.messages).to_have_count(2)
-    await again.button("Dismiss message").click()
-    for tab in (ada, again):
+    await expect(ada.message("None of my replies to you is under way here.")).to_contain_text("Only you can see this")
+    await ada.say("a quiet place")
+    await expect(other.message("a quiet place")).to_be_visible()
+    await expect(other.messages).to_have_count(1)
+    await other.speak_as("Ada")
+    await expect(other.messages).to_have_count(2)
+    await other.button("Dismiss message").click()
+    for tab in (ada, other):
         await expect(tab.messages).to_have_count(1)
         await expect(tab.message("a quiet place")).to_be_visible()
 
