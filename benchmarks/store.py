@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import statistics
@@ -23,8 +24,8 @@ REPLY = "A sentence of an answer, of the usual length. " * 20
 async def fill(path: Path, turns: int) -> None:
     """A conversation of `turns` answered turns, and one of a single turn to forget."""
     async with SQLiteStore.open(path, exclusive=True) as store:
-        for conversation in (HERE, "discord:2"):
-            attempt = await store.begin(Prompt(conversation, 1, "Why?"))
+        for conversation, position in ((HERE, 1), ("discord:2", 2**40)):
+            attempt = await store.begin(Prompt(conversation, position, "Why?"))
             if attempt:
                 await store.close(attempt, Outcome(State.COMPLETE, REPLY))
     with closing(sqlite3.connect(path)) as filler, filler:
@@ -68,6 +69,12 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
         result["save 100 replies"] = await median_ms(lambda: store.save(dict.fromkeys(running, REPLY)))
         unclosed = iter(running)
         result["close"] = await median_ms(lambda: store.close(next(unclosed), Outcome(State.COMPLETE, REPLY)))
+        began = itertools.count(2 * turns + 200)
+
+        async def begin_many() -> None:
+            await asyncio.gather(*(store.begin(Prompt(HERE, next(began), "Why?")) for _ in range(100)))
+
+        result["begin 100 at once"] = await median_ms(begin_many, times=10)
         result["forget 1 turn"] = await median_ms(lambda: store.forget("discord:2"), times=1)
     return result
 

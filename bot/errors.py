@@ -4,6 +4,7 @@ BotError
 ├── SettingsError        every mistake in the settings at once
 ├── StoreError           the database cannot be read or written just now
 │   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
+├── Overloaded           there are too many prompts waiting for another one
 ├── ModelError           the model's server did not give a whole reply
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.turns import Problem
+from bot.turns import Limit, Problem
 
 
 class BotError(Exception):
@@ -35,15 +36,26 @@ class StoreUnusable(StoreError):
     """The database will not work until somebody changes something."""
 
 
+class Overloaded(BotError):
+    """A prompt was not taken on, as a queue is full. `repeated`: those it concerns have been told of it lately."""
+
+    def __init__(self, limit: Limit, *, repeated: bool) -> None:
+        self.limit = limit
+        self.repeated = repeated
+        super().__init__(f"A queue is full: that of the {limit.value}.")
+
+
 class ModelError(BotError):
     """The model's server did not give a whole reply.
 
-    `detail` is for the log and the operator, never for a conversation. `retry_after` is seconds, where the server said.
+    `detail` is for the log and the operator, never for a conversation. `said` are the server's own words, which may
+    repeat a message, so that they are logged only where messages may be. `retry_after` is seconds, where it said.
     """
 
-    def __init__(self, problem: Problem, detail: str, retry_after: float | None = None) -> None:
+    def __init__(self, problem: Problem, detail: str, retry_after: float | None = None, *, said: str = "") -> None:
         self.problem = problem
         self.detail = detail
+        self.said = said
         self.retry_after = retry_after
         super().__init__(detail)
 

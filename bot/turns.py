@@ -54,6 +54,16 @@ class Problem(StrEnum):
     """A defect of ours, with its trace in the log."""
 
 
+class Limit(Enum):
+    """Which queue is too long for another prompt."""
+
+    PERSON = "person"
+    """What one person has waiting in a conversation."""
+    CONVERSATION = "conversation"
+    BOT = "bot"
+    """What waits in all conversations together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What somebody said, ready to be committed.
@@ -83,7 +93,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One prompt and its reply, as stored. Times are seconds since the epoch."""
+    """One prompt and its reply, as stored. Times are seconds since the epoch.
+
+    `tries` counts the attempts since a person last asked for one: 1, and one more for each recovery.
+    """
 
     id: int
     conversation: str
@@ -96,6 +109,7 @@ class Turn:
     author_name: str | None
     error: Problem | None
     created_at: int
+    tries: int = 1
 
     @property
     def finished(self) -> bool:
@@ -224,12 +238,22 @@ class ReplySink(Protocol):
         """
         ...
 
+    @property
+    def messages(self) -> int:
+        """How many messages show it."""
+        ...
+
+    @property
+    def unshown(self) -> str | None:
+        """Why the platform would not show all of it. None: it has shown it, or somebody wants it away."""
+        ...
+
 
 class Store(Protocol):
     """The memory of all conversations. Errors are `bot.errors.StoreError`."""
 
     async def begin(self, prompt: Prompt) -> Attempt | None:
-        """Commit a prompt as a pending turn. None: the position is taken, so the event came twice."""
+        """Commit a prompt as a pending turn. None: the position is taken or handled, so the event came twice."""
         ...
 
     async def start(self, attempt: Attempt) -> Turn | None:
@@ -251,12 +275,15 @@ class Store(Protocol):
         """Commit an ending. False: forgotten, superseded or already ended, and nothing was written."""
         ...
 
-    async def told(self, attempt: Attempt) -> None:
-        """Commit that a person has seen how the attempt ended."""
+    async def told(self, attempt: Attempt, unshown: str | None = None) -> None:
+        """Commit that a person has seen how the attempt ended, or why nobody can."""
         ...
 
-    async def reopen(self, ended: Attempt, expected: State) -> Attempt | None:
-        """Begin another attempt after the latest one, if that ended like this; else None."""
+    async def reopen(self, ended: Attempt, expected: State, *, recovery: bool = False) -> Attempt | None:
+        """Begin another attempt after the latest one, if that ended like this; else None.
+
+        `recovery`: nobody asked for it, so it counts as one more try.
+        """
         ...
 
     async def forget_turn(self, turn_id: int) -> None:

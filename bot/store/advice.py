@@ -11,6 +11,7 @@ FOREIGN = "is not a file of this bot's: set DATABASE_PATH to another file."
 _UNWRITABLE = (
     "cannot be written: give this user the right to, also in its folder, or set DATABASE_PATH to another file."
 )
+_ELSEWHERE = "cannot be written: give this user the right to, or choose another folder."
 _FULL = "found its disk full: free some space, then try again."
 _NO_FOLDER = "has a file where its folder should be: set DATABASE_PATH to another file."
 _OS_ADVICE = {
@@ -38,8 +39,28 @@ def result_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is no whole database."""
+    return result_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def advice(error: OSError | sqlite3.Error, file: Path | None) -> str:
     """One sentence that says what to do."""
     known = _OS_ADVICE.get(error.errno or 0) if isinstance(error, OSError) else _SQLITE_ADVICE.get(result_code(error))
     name = f"The database {file}" if file else "The database in memory"
-    return f"{name} {known or f'failed ({error}): see to its disk, then try again.'}"
+    return f"{name} {known or _failed(error)}"
+
+
+def advice_on_backup(error: OSError | sqlite3.Error, to: Path) -> str:
+    """The same for a copy that could not be written."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        known = f"has no folder to lie in: make {to.parent} first."
+    elif isinstance(error, OSError):
+        known = _FULL if error.errno == errno.ENOSPC else _ELSEWHERE
+    else:
+        known = _FULL if result_code(error) == sqlite3.SQLITE_FULL else _failed(error)
+    return f"The backup {to} {known}"
+
+
+def _failed(error: OSError | sqlite3.Error) -> str:
+    return f"failed ({error}): see to its disk, then try again."

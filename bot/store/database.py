@@ -1,7 +1,9 @@
-"""The database file: opened, made ready, and asked one statement at a time.
+"""The database file: opened, made ready, asked and written.
 
-Every write is a single statement and so a transaction of its own: a caller that is cancelled leaves it whole or undone,
-and no other task's rollback can reach it. Reading has its own connection, and never waits for a commit.
+A write is a statement that is committed when the call returns, and whole or undone for a caller that is cancelled.
+What is asked for while the disk is busy with a commit shares the next one, so that a slow disk keeps no queue of them;
+where that fails, each is tried by itself, and only those fail that have to. Reading has its own connection, and never
+waits for a commit.
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
 
 import aiosqlite
 
 from bot.errors import StoreError, StoreUnusable
-from bot.store.advice import advice, result_code
+from bot.store.advice import advice, is_damage, result_code
 from bot.store.lock import sole_use
 from bot.store.schema import migrate, recognise
 
@@ -33,12 +35,11 @@ _OLDEST_SQLITE = (3, 37)
 """STRICT tables."""
 _BUSY_S = 5.0
 """How long a write waits for another process's write."""
-_EMPTY_LOG = f"""
-    PRAGMA busy_timeout = 250;
-    PRAGMA wal_checkpoint(TRUNCATE);
-    PRAGMA busy_timeout = {round(_BUSY_S * 1000)};
-    """
-"""The wait is for readers, and shorter than others' waits for us, since the write lock is held meanwhile."""
+_READERS_S = 0.25
+"""How long emptying the log waits for readers: less than others wait for us, as the write lock is held meanwhile."""
+
+_BEGIN_TO_WRITE = "DELETE FROM turns WHERE false"
+"""Takes the lock that writing takes, and writes nothing."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -46,7 +47,24 @@ _log = logging.getLogger(__name__)
 
 Value: TypeAlias = str | int | float | None
 Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
-Run: TypeAlias = Callable[[str, Values], Awaitable[list[sqlite3.Row]]]
+Statement: TypeAlias = tuple[str, Values]
+Rows: TypeAlias = list[sqlite3.Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What one caller waits for."""
+
+    statements: Sequence[Statement]
+    done: asyncio.Future[list[Rows]]
+
+    def succeed(self, answer: list[Rows]) -> None:
+        if not self.done.done():
+            self.done.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 class Database:
@@ -57,6 +75,13 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._write_lock = asyncio.Lock()
+        self._waiting: list[_Write] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._wipes: set[asyncio.Task[None]] = set()
+        self._next_wipe: asyncio.Task[None] | None = None
+        """The one that has not begun, and so will see what is deleted until then."""
+        self._rewrite = False
+        """Whether that one is to write the file anew."""
 
     @classmethod
     @asynccontextmanager
@@ -76,36 +101,102 @@ class Database:
             try:
                 yield database
             finally:
-                await database.empty_log()
+                await database.settle()
 
-    async def read(self, sql: str, **values: Value) -> list[sqlite3.Row]:
+    async def read(self, sql: str, **values: Value) -> Rows:
         """The rows of a query. Raises `StoreError`, as the others do."""
         return await self._run(self._reader, sql, values)
 
-    async def write(self, sql: str, **values: Value) -> list[sqlite3.Row]:
+    async def write(self, sql: str, **values: Value) -> Rows:
         """Run and commit one statement; the answer is the rows it returns."""
-        async with self.writing() as run:
-            return await run(sql, values)
+        [rows] = await self.write_in_turn((sql, values))
+        return rows
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[Run]:
-        """What runs a statement, for several that no other write may come between; each commits by itself."""
-        async with self._write_lock:
-            yield partial(self._run, self._writer)
+    async def write_in_turn(self, *statements: Statement) -> list[Rows]:
+        """The same for several that no other write may come between. A kill may: each may be committed by itself."""
+        write = _Write(statements, asyncio.get_running_loop().create_future())
+        self._waiting.append(write)
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_waiting())
+        return await write.done
 
-    async def rewrite(self) -> None:
-        """Write the whole file anew. Costs about 7 ms for each megabyte.
+    async def ping(self) -> None:
+        """Return if the file can be read, and if a write could begin that another program's does not hold up.
 
-        secure_delete wipes the deleted rows, but not the copies that rows leave behind in a page when its neighbours
-        grow and it is laid out anew.
+        Raises StoreError. Nothing is written.
         """
-        await self._housekeep("VACUUM")
+        await self._run(self._writer, _BEGIN_TO_WRITE)
+        await self._run(self._reader, "PRAGMA schema_version")
 
-    async def empty_log(self) -> None:
-        """Move the write-ahead log, which holds what was deleted, into the database and cut it to nothing."""
-        await self._housekeep(_EMPTY_LOG)
+    async def wipe(self, *, rewrite: bool = True) -> None:
+        """Take what was deleted before this call out of the file's bytes. Calls at the same time share the work.
 
-    async def _run(self, connection: aiosqlite.Connection, sql: str, values: Values) -> list[sqlite3.Row]:
+        `rewrite` False cuts only the log.
+        """
+        if self._next_wipe is None:
+            self._next_wipe = asyncio.create_task(self._wipe())
+            self._wipes.add(self._next_wipe)
+            self._next_wipe.add_done_callback(self._wipes.discard)
+        self._rewrite |= rewrite
+        await asyncio.shield(self._next_wipe)
+
+    async def _wipe(self) -> None:
+        async with self._write_lock:
+            self._next_wipe, rewrite, self._rewrite = None, self._rewrite, False
+            if rewrite:
+                # secure_delete wipes the deleted rows, but not the copies that rows leave behind in a page when its
+                # neighbours grow and it is laid out anew. Costs about 7 ms for each megabyte.
+                await self._housekeep("VACUUM")
+            # It holds what was deleted too.
+            await self._empty_log()
+
+    async def settle(self) -> None:
+        """Finish what is being written and wiped, and leave no log."""
+        while tasks := self._wipes | ({self._committing} if self._committing else set()):
+            await asyncio.wait(tasks)
+        await self._empty_log()
+
+    async def _commit_waiting(self) -> None:
+        try:
+            while self._waiting:
+                async with self._write_lock:
+                    writes = [write for write in self._waiting if not write.done.cancelled()]
+                    self._waiting.clear()
+                    if len(writes) < 2 or not await self._commit_together(writes):
+                        for write in writes:
+                            await self._commit_alone(write)
+        finally:
+            self._committing = None
+
+    async def _commit_together(self, writes: Sequence[_Write]) -> bool:
+        """Make one transaction of several writes. False: something failed, and none was made."""
+        try:
+            await self._run(self._writer, "BEGIN IMMEDIATE")
+        except StoreError as error:
+            # Another program holds the lock, and this has been the wait for it.
+            for write in writes:
+                write.fail(error)
+            return True
+        try:
+            answers = [[await self._run(self._writer, *each) for each in write.statements] for write in writes]
+            await self._run(self._writer, "COMMIT")
+        except BaseException as error:
+            with suppress(StoreError):  # SQLite has done it itself, after the graver errors
+                await self._run(self._writer, "ROLLBACK")
+            if isinstance(error, Exception):
+                return False
+            raise
+        for write, answer in zip(writes, answers, strict=True):
+            write.succeed(answer)
+        return True
+
+    async def _commit_alone(self, write: _Write) -> None:
+        try:
+            write.succeed([await self._run(self._writer, *each) for each in write.statements])
+        except Exception as error:  # noqa: BLE001 - a defect too is the caller's, not of those who wait behind
+            write.fail(error)
+
+    async def _run(self, connection: aiosqlite.Connection, sql: str, values: Values = ()) -> Rows:
         """One statement to its end, in one step of the connection's thread."""
         bound = (
             {name: _storable(value) for name, value in values.items()}
@@ -115,8 +206,15 @@ class Database:
         try:
             return list(await connection.execute_fetchall(sql, bound))
         except sqlite3.Error as error:
-            damaged = result_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-            raise (StoreUnusable if damaged else StoreError)(advice(error, self._file)) from error
+            raise (StoreUnusable if is_damage(error) else StoreError)(advice(error, self._file)) from error
+        except ValueError as error:
+            # aiosqlite's word for a connection that was closed: the bot is ending.
+            raise StoreError("The database is closed.") from error
+
+    async def _empty_log(self) -> None:
+        await self._housekeep(f"{_wait_up_to(_READERS_S)}; PRAGMA wal_checkpoint(TRUNCATE)")
+        # By itself, or a failure of the other would leave it undone.
+        await self._housekeep(_wait_up_to(_BUSY_S))
 
     async def _housekeep(self, script: str) -> None:
         """Work on the file that changes no content. What hinders it is left to the next time."""
@@ -146,6 +244,7 @@ async def _connect(
         stack.enter_context(sole_use(file))
     writer = await _connection(stack, str(file))
     await recognise(writer, file)
+    _hide(file)
     if not await _switch_to_wal(writer):
         raise StoreUnusable(
             f"The database {file} is on a file system that SQLite cannot share: set DATABASE_PATH to a local disk."
@@ -153,7 +252,7 @@ async def _connect(
     await migrate(writer)
     await writer.executescript("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;")
     # SQLite opens a file that may only be read without a word; this fails then, and writes nothing otherwise.
-    await writer.execute("DELETE FROM turns WHERE false")
+    await writer.execute(_BEGIN_TO_WRITE)
     reader = await _connection(stack, str(file))
     await reader.execute("PRAGMA query_only = ON")
     return writer, reader
@@ -164,6 +263,10 @@ async def _connection(stack: AsyncExitStack, path: str) -> aiosqlite.Connection:
     connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_S))
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _wait_up_to(seconds: float) -> str:
+    return f"PRAGMA busy_timeout = {round(seconds * 1000)}"
 
 
 def _real(path: str | Path) -> Path:
@@ -183,6 +286,14 @@ def _create(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return
+
+
+def _hide(file: Path) -> None:
+    """Take the rights of others from a database made otherwise, and from what lies beside it, if that is ours to do."""
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        with suppress(OSError):
+            each = file.with_name(file.name + suffix)
+            each.chmod(each.stat().st_mode & 0o700)
 
 
 async def _switch_to_wal(connection: aiosqlite.Connection) -> bool:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
 from bot.store.database import Database, Value
-from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Sent, State, Turn
+from bot.store.retention import Retention
+from bot.turns import Attempt, Learned, Outcome, Problem, Prompt, Sent, State, Turn
 
+_OPEN = """
+    INSERT INTO conversations (key, guild_id, origin_turn_id, used_at)
+    VALUES (:key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :now)
+    ON CONFLICT (key) DO NOTHING
+    """
+_BEGIN = """
+    INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, created_at)
+    SELECT id, :position, :author_id, :author_name, :prompt, :now FROM conversations
+    WHERE key = :key AND NOT (key GLOB 'discord:*' AND :position IN (SELECT prompt_id FROM handled))
+    ON CONFLICT (conversation_id, position) DO NOTHING
+    RETURNING id
+    """
 _UNTOLD = """
     WHERE told = 0 AND conversation_id IN (
         SELECT id FROM conversations WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
@@ -19,12 +33,8 @@ _UNTOLD = """
     """
 
 
-class SQLiteStore:
+class SQLiteStore(Retention):
     """Implements `bot.turns.Store`. `clock` gives seconds since the epoch."""
-
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
 
     @classmethod
     @asynccontextmanager
@@ -36,33 +46,74 @@ class SQLiteStore:
             yield cls(database, clock)
 
     async def begin(self, prompt: Prompt) -> Attempt | None:
-        """Commit a prompt as a pending turn. None: the position is taken, so the event came twice."""
-        async with self._database.writing() as run:
-            await run(
-                """
-                INSERT INTO conversations (key, guild_id, origin_turn_id)
-                VALUES (:key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin))
-                ON CONFLICT (key) DO NOTHING
-                """,
-                {"key": prompt.conversation, "guild": prompt.guild_id, "origin": prompt.origin_message_id},
-            )
-            rows = await run(
-                """
-                INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, created_at)
-                SELECT id, :position, :author_id, :author_name, :prompt, :now FROM conversations WHERE key = :key
-                ON CONFLICT (conversation_id, position) DO NOTHING
-                RETURNING id
-                """,
-                {
-                    "key": prompt.conversation,
-                    "position": prompt.position,
-                    "author_id": prompt.author_id,
-                    "author_name": prompt.author_name,
-                    "prompt": prompt.text,
-                    "now": self._now(),
-                },
-            )
+        """Commit a prompt as a pending turn. None: the position is taken or handled, so the event came twice."""
+        now = self._now()
+        conversation: dict[str, Value] = {
+            "key": prompt.conversation,
+            "guild": prompt.guild_id,
+            "origin": prompt.origin_message_id,
+            "now": now,
+        }
+        turn: dict[str, Value] = {
+            "key": prompt.conversation,
+            "position": prompt.position,
+            "author_id": prompt.author_id,
+            "author_name": prompt.author_name,
+            "prompt": prompt.text,
+            "now": now,
+        }
+        _, rows = await self._database.write_in_turn((_OPEN, conversation), (_BEGIN, turn))
         return Attempt(rows[0]["id"]) if rows else None
+
+    async def handle(self, prompt_id: int) -> bool:
+        """Commit that a prompt on Discord gets no turn: it is refused, or answered with a hint. False: it has one, or
+        this was said before.
+        """
+        rows = await self._database.write(
+            "INSERT INTO handled (prompt_id, at) VALUES (:prompt, :now) ON CONFLICT DO NOTHING RETURNING prompt_id",
+            prompt=prompt_id,
+            now=self._now(),
+        )
+        return bool(rows)
+
+    async def handled(self, prompt_ids: Collection[int]) -> set[int]:
+        """Which of these prompts on Discord, if younger than two days, had a turn or were handled without one."""
+        rows = await self._database.read(
+            "SELECT prompt_id FROM handled WHERE prompt_id IN (SELECT value FROM json_each(:prompts))",
+            prompts=json.dumps(list(prompt_ids)),
+        )
+        return {row["prompt_id"] for row in rows}
+
+    async def mark(self, channel_id: int, message_id: int) -> None:
+        """Commit that a message on Discord may have the bot's hourglass from now on."""
+        await self._database.write(
+            "INSERT OR IGNORE INTO marked (message_id, channel_id) VALUES (:message, :channel)",
+            message=message_id,
+            channel=channel_id,
+        )
+
+    async def unmark(self, message_id: int) -> None:
+        """Commit that it has none any more."""
+        await self._database.write("DELETE FROM marked WHERE message_id = :message", message=message_id)
+
+    async def marked(self) -> list[tuple[int, int]]:
+        """Channel and id of the messages that may have one."""
+        rows = await self._database.read("SELECT channel_id, message_id FROM marked ORDER BY message_id")
+        return [(row["channel_id"], row["message_id"]) for row in rows]
+
+    async def correct(self, conversation: str, position: int, text: str) -> bool:
+        """Commit the new text of an edited prompt, for the attempts to come. False: there is no such turn."""
+        rows = await self._database.write(
+            """
+            UPDATE turns SET prompt = :text
+            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND position = :position
+            RETURNING id
+            """,
+            key=conversation,
+            position=position,
+            text=text,
+        )
+        return bool(rows)
 
     async def start(self, attempt: Attempt) -> Turn | None:
         """Mark the turn as streaming and read it. None: forgotten, superseded or already ended."""
@@ -125,8 +176,7 @@ class SQLiteStore:
             WHERE turns.id = progress.turn_id AND turns.attempt = progress.number AND turns.state = 'streaming'
             RETURNING id, attempt
             """  # noqa: S608 - only the number of placeholders varies
-        async with self._database.writing() as run:
-            rows = await run(sql, values)
+        [rows] = await self._database.write_in_turn((sql, values))
         return {Attempt(row["id"], row["attempt"]) for row in rows}
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
@@ -150,28 +200,53 @@ class SQLiteStore:
         )
         return bool(rows)
 
-    async def reopen(self, ended: Attempt, expected: State) -> Attempt | None:
-        """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another."""
+    async def reopen(self, ended: Attempt, expected: State, *, recovery: bool = False) -> Attempt | None:
+        """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another.
+
+        `recovery`: nobody asked for it, so it counts as one more try.
+        """
+        if not recovery:
+            # First, so that whatever fails leaves the turn as it was.
+            await self._database.write(
+                """
+                UPDATE conversations SET used_at = :now WHERE id = (SELECT conversation_id FROM turns WHERE id = :turn)
+                """,
+                now=self._now(),
+                turn=ended.turn_id,
+            )
         rows = await self._database.write(
             """
             UPDATE turns
-            SET attempt = attempt + 1, state = 'pending', error = NULL, prompt_tokens = NULL, reply_tokens = NULL,
-                ended_at = NULL, told = 0
+            SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
+                error = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, told = 0,
+                unshown = NULL
             WHERE id = :turn AND attempt = :attempt AND state = :expected
             RETURNING attempt
             """,
             turn=ended.turn_id,
             attempt=ended.number,
             expected=expected,
+            recovery=recovery,
         )
         return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
 
-    async def told(self, attempt: Attempt) -> None:
-        """Commit that a person has seen how the attempt ended."""
-        await self._database.write(
-            "UPDATE turns SET told = 1 WHERE id = :turn AND attempt = :attempt",
-            turn=attempt.turn_id,
-            attempt=attempt.number,
+    async def told(self, attempt: Attempt, unshown: str | None = None) -> None:
+        """Commit that a person has seen how the attempt ended, or why nobody can, and so that no message of it is still
+        on its way.
+        """
+        this: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
+        await self._database.write_in_turn(
+            (
+                """
+                DELETE FROM messages
+                WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND message_id IS NULL
+                """,
+                this,
+            ),
+            (
+                "UPDATE turns SET told = 1, unshown = :unshown WHERE id = :turn AND attempt = :attempt",
+                {**this, "unshown": unshown},
+            ),
         )
 
     async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
@@ -181,42 +256,11 @@ class SQLiteStore:
         where: dict[str, Value] = {"key": conversation, "prefix": prefix}
         interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
         read = "SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation FROM turns"
-        async with self._database.writing() as run:
-            unfinished = "AND state IN ('pending', 'streaming')"
-            await run(f"{interrupt} {_UNTOLD} {unfinished}", {**where, "now": self._now()})
-            rows = await run(f"{read} {_UNTOLD}", where)
+        _, rows = await self._database.write_in_turn(
+            (f"{interrupt} {_UNTOLD} AND state IN ('pending', 'streaming')", {**where, "now": self._now()}),
+            (f"{read} {_UNTOLD}", where),
+        )
         return sorted(map(_turn, rows), key=lambda turn: turn.position)
-
-    async def forget(self, conversation: str) -> Forgotten:
-        """Delete a conversation's turns for good, from the file's bytes as well."""
-        async with self._database.writing() as run:
-            rows = await run(
-                """
-                SELECT turns.id, reply <> '' AS answered
-                FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
-                """,
-                {"key": conversation},
-            )
-            # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one
-            # without an origin: all of it in one statement.
-            await run(
-                """
-                REPLACE INTO conversations (id, key, guild_id)
-                SELECT id, key, guild_id FROM conversations WHERE key = :key
-                """,
-                {"key": conversation},
-            )
-            if rows:
-                await self._database.rewrite()
-            await self._database.empty_log()
-        return Forgotten(exchanges=sum(row["answered"] for row in rows), turn_ids=frozenset(row["id"] for row in rows))
-
-    async def forget_turn(self, turn_id: int) -> None:
-        """Delete one turn for good, from the file's bytes as well."""
-        async with self._database.writing() as run:
-            if await run("DELETE FROM turns WHERE id = :turn RETURNING id", {"turn": turn_id}):
-                await self._database.rewrite()
-            await self._database.empty_log()
 
     async def history(self, conversation: str, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first."""
@@ -241,6 +285,18 @@ class SQLiteStore:
             key=conversation,
         )
         return int(rows[0]["exchanges"])
+
+    async def direct_conversations(self, since: int) -> list[str]:
+        """The keys of at most 100 conversations in DMs used since that time, the latest used first."""
+        rows = await self._database.read(
+            """
+            SELECT key FROM conversations INDEXED BY conversations_by_use
+            WHERE used_at >= :since AND guild_id IS NULL AND key GLOB 'discord:*'
+            ORDER BY used_at DESC LIMIT 100
+            """,
+            since=since,
+        )
+        return [row["key"] for row in rows]
 
     async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
         """Commit that a message is about to be posted, in place of the part's former one. False: the attempt was
@@ -314,8 +370,9 @@ class SQLiteStore:
             context=learned.context_tokens,
         )
 
-    def _now(self) -> int:
-        return int(self._clock())
+    async def ping(self) -> None:
+        """Return if the database answers. Raises StoreError."""
+        await self._database.ping()
 
 
 def _turn(row: sqlite3.Row) -> Turn:
@@ -331,4 +388,5 @@ def _turn(row: sqlite3.Row) -> Turn:
         author_name=row["author_name"],
         error=None if row["error"] is None else Problem(row["error"]),
         created_at=row["created_at"],
+        tries=row["tries"],
     )

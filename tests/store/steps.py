@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import sys
 import threading
@@ -53,9 +54,15 @@ def said(turns: list[Turn]) -> list[tuple[int, str]]:
     return [(turn.position, turn.reply) for turn in turns]
 
 
-async def child(script: str, *arguments: object) -> asyncio.subprocess.Process:
+async def child(script: str, *arguments: object, **environ: object) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, *map(str, arguments), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        script,
+        *map(str, arguments),
+        cwd=ROOT,
+        env=os.environ | {name: str(value) for name, value in environ.items()},
+        stdout=asyncio.subprocess.PIPE,
     )
 
 

@@ -26,9 +26,9 @@ async def talk(store, conversation, positions):
         await store.close(attempt, Outcome(State.COMPLETE, text))
         print("closed", attempt.turn_id, flush=True)
 
-async def main(path, conversation):
+async def main(path, conversation, first):
     async with SQLiteStore.open(path, exclusive=True) as store:
-        positions = itertools.count(1)
+        positions = itertools.count(int(first))
         await asyncio.gather(*(talk(store, conversation, positions) for _ in range(5)))
 
 asyncio.run(main(*sys.argv[1:]))
@@ -39,7 +39,7 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
     draw = random.Random(7)
     acknowledged: dict[str, set[int]] = {"begun": set(), "closed": set()}
     for conversation in range(3):
-        process = await child(CRASHING, path, f"discord:{conversation}")
+        process = await child(CRASHING, path, f"discord:{conversation}", conversation * 1_000_000)
         assert process.stdout
         for _ in range(draw.randrange(1, 60)):
             what, turn_id = (await process.stdout.readline()).decode().split()
@@ -88,7 +88,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
             reach(position, length + 1)
             assert await store.save({attempt: f"{position} " * length}) == {attempt}
         if position % 10 == 0:
-            await begin(store, position, conversation=f"discord:{position}")
+            await begin(store, 1000 + position, conversation=f"discord:{position}")
             assert len((await store.forget(f"discord:{position}")).turn_ids) == 1
         reach(position, 7)
         assert await store.close(attempt, Outcome(State.COMPLETE, f"{position} " * 5))

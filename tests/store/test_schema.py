@@ -45,7 +45,8 @@ async def test_the_first_schema_is_brought_up_to_date(path: Path, filled: bool) 
                 """
                 INSERT INTO conversations (id, key) VALUES (1, 'discord:1');
                 INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at)
-                VALUES (1, 1, 'Why?', 'Because.', 'complete', 1), (1, 2, 'And?', '', 'streaming', 2);
+                VALUES (1, 1, 'Why?', 'Because.', 'complete', strftime('%s', 'now') + 0),
+                       (1, 2, 'And?', '', 'streaming', 2);
                 INSERT INTO messages (turn_id, part, start, nonce, message_id) VALUES (1, 0, 0, 'n', 5);
                 """
             )
@@ -53,6 +54,8 @@ async def test_the_first_schema_is_brought_up_to_date(path: Path, filled: bool) 
     async with SQLiteStore.open(path, exclusive=True) as store:
         assert said(await store.history(HERE, 9)) == ([(1, "Because.")] if filled else [])
         assert [turn.position for turn in await store.untold(HERE)] == ([1, 2] if filled else [])
+        assert await store.handled([1, 2, 3]) == ({1, 2} if filled else set())
+        await store.prune(unused_days=90)
         this = await begin(store, 3)
         assert said(await store.earlier(this.turn_id, None, 9)) == ([(1, "Because.")] if filled else [])
     assert rows(path, "PRAGMA user_version") == [(len(schema.migrations()),)]

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
 
 
 async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> None:
-    kept = await answer(store, 1, "kept", conversation="discord:10")
+    kept = await answer(store, 9, "kept", conversation="discord:10")
     done = await answer(store, 1, "done")
     failed = await begin(store, 2)
     await store.close(failed, Outcome(State.FAILED, problem=Problem.SETUP))
@@ -95,8 +96,8 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     assert await store.forget(HERE) == Forgotten(0, frozenset())
     assert await store.forget("discord:nobody") == Forgotten(0, frozenset())
 
-    assert (await begin(store, 1)).turn_id > max(gone), "ids are not used again"
-    assert said(await store.history("discord:10", 9)) == [(1, "kept")]
+    assert (await begin(store, 4)).turn_id > max(gone), "ids are not used again"
+    assert said(await store.history("discord:10", 9)) == [(9, "kept")]
     assert kept.turn_id not in gone
 
 
@@ -204,6 +205,17 @@ async def test_messages_are_recorded_before_and_after_they_are_posted(store: SQL
     assert await store.sent(attempt.turn_id) == [Sent(0, 0, "anew", None)]
 
 
+async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: SQLiteStore) -> None:
+    attempt = await answer(store, 1, "a reply that was longer before")
+    for part in (0, 1):
+        await store.posting(attempt, part, 0, "n")
+    await store.posted(attempt, 0, 100)
+    await store.told(replace(attempt, number=2))
+    assert len(await store.sent(attempt.turn_id)) == 2, "of another attempt"
+    await store.told(attempt)
+    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "n", 100)]
+
+
 async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore) -> None:
     await store.told(await answer(store, 1, "done and told"))
     untold = await answer(store, 5, "done")
@@ -275,6 +287,12 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             await store.close(this, Outcome(State.COMPLETE, "s"))
             await store.history(HERE, 1)
             await store.untold(HERE)
+            await store.handle(turns + 2)
+            await store.handled(range(turns, turns + 100))
+            await store.correct(HERE, turns + 1, "p")
+            await store.direct_conversations(0)
+            await store.joined([])
+            await store.ping()
         return taken
 
     assert await steps(100_000) <= await steps(100) * 1.05

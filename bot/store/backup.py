@@ -1,0 +1,72 @@
+"""A copy of the database, made on a connection of its own while a bot may be running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+import aiosqlite
+
+from bot.errors import StoreError, StoreUnusable
+from bot.store.advice import advice, advice_on_backup, is_damage
+from bot.store.schema import recognise
+
+
+async def backup(database: Path, to: Path) -> None:
+    """Copy the database to a new file, readable to its owner alone: as it is at one moment, without what is forgotten.
+
+    The file is whole as soon as it has its name. Raises `StoreError`, with nothing left behind.
+    """
+    try:
+        file, part = _prepare(database, to)
+        try:
+            await _copy(file, part, to)
+            await asyncio.to_thread(_name, part, to)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(advice_on_backup(error, to)) from error
+
+
+def _prepare(database: Path, to: Path) -> tuple[Path, Path]:
+    """The file itself, and an empty one beside the copy-to-be, readable to its owner alone."""
+    file = Path(os.path.realpath(database))
+    if not file.exists():
+        raise StoreUnusable(f"The database {file} does not exist: set DATABASE_PATH to the one to copy.")
+    if os.path.lexists(to):
+        raise StoreError(f"The backup {to} is there already: choose another name, or move it away.")
+    descriptor, part = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
+    os.close(descriptor)
+    return file, Path(part)
+
+
+async def _copy(file: Path, part: Path, to: Path) -> None:
+    try:
+        async with aiosqlite.connect(file, isolation_level=None) as connection:
+            await recognise(connection, file)
+            try:
+                # Unlike the backup interface, it does not begin again whenever somebody writes.
+                await connection.execute_fetchall("VACUUM INTO ?", [str(part)])
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    raise
+                raise StoreError(advice_on_backup(error, to)) from error
+    except sqlite3.Error as error:
+        raise StoreError(advice(error, file)) from error
+
+
+def _name(part: Path, to: Path) -> None:
+    """Give the file its name, once its bytes are on the disk."""
+    with part.open("rb+") as written:
+        os.fsync(written.fileno())
+    part.rename(to)
+    if sys.platform != "win32":  # where a folder cannot be opened
+        folder = os.open(to.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

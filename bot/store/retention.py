@@ -1,0 +1,131 @@
+"""What is forgotten for good: on somebody's word, with what was deleted on Discord, and after a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection
+
+from bot.store.database import Database
+from bot.turns import Forgotten
+
+_DAY = 24 * 3600
+_HANDLED_DAYS = 2
+"""No event is asked about that is older."""
+_AT_ONCE = 10
+"""Conversations that go in one statement, so that other writes come between."""
+
+
+class Retention:
+    """The part of the store that deletes. Whatever goes is gone from the file's bytes when a call returns.
+
+    `clock` gives seconds since the epoch.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def forget(self, conversation: str) -> Forgotten:
+        """Delete a conversation's turns for good."""
+        # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
+        # an origin: all of it in one statement.
+        rows, _ = await self._database.write_in_turn(
+            (
+                """
+                SELECT turns.id, reply <> '' AS answered
+                FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
+                """,
+                {"key": conversation},
+            ),
+            (
+                """
+                REPLACE INTO conversations (id, key, guild_id, used_at, left_at)
+                SELECT id, key, guild_id, used_at, left_at FROM conversations WHERE key = :key
+                """,
+                {"key": conversation},
+            ),
+        )
+        await self._database.wipe(rewrite=bool(rows))
+        return Forgotten(exchanges=sum(row["answered"] for row in rows), turn_ids=frozenset(row["id"] for row in rows))
+
+    async def forget_turn(self, turn_id: int) -> None:
+        """Delete one turn for good."""
+        await self._delete("id = :turn", turn=turn_id)
+
+    async def forget_prompts(self, conversation: str, positions: Collection[int]) -> set[int]:
+        """Delete the turns of these prompts for good; the answer is the turns' ids."""
+        return await self._delete(
+            """
+            conversation_id = (SELECT id FROM conversations WHERE key = :key)
+            AND position IN (SELECT value FROM json_each(:positions))
+            """,
+            key=conversation,
+            positions=json.dumps(list(positions)),
+        )
+
+    async def forget_replies(self, message_ids: Collection[int]) -> set[int]:
+        """Delete the turns whose replies these messages show for good; the answer is the turns' ids."""
+        return await self._delete(
+            """
+            id IN (
+                SELECT turn_id FROM messages WHERE message_id IN (SELECT value FROM json_each(:messages))
+            )
+            """,
+            messages=json.dumps(list(message_ids)),
+        )
+
+    async def left(self, guild_id: int) -> None:
+        """Commit that the bot is no longer in a server. `prune` deletes its conversations after some days."""
+        await self._database.write(
+            "UPDATE conversations SET left_at = :now WHERE guild_id = :guild AND left_at IS NULL",
+            guild=guild_id,
+            now=self._now(),
+        )
+
+    async def joined(self, guild_ids: Collection[int]) -> None:
+        """Commit which servers the bot is in: all of them. Of others it has been thrown out, or these are gone."""
+        await self._database.write(
+            """
+            UPDATE conversations SET left_at = CASE WHEN left_at IS NULL THEN :now END
+            WHERE guild_id IS NOT NULL
+              AND (guild_id IN (SELECT value FROM json_each(:guilds))) = (left_at IS NOT NULL)
+            """,
+            guilds=json.dumps(list(guild_ids)),
+            now=self._now(),
+        )
+
+    async def prune(self, unused_days: int, left_days: int = 7) -> int:
+        """Delete Discord's conversations that nobody used for so many days (0: however long), or whose server was left
+        so many days ago, and old marks on prompts. Returns how many conversations went.
+        """
+        now = self._now()
+        pruned = 0
+        while rows := await self._database.write(
+            """
+            DELETE FROM conversations WHERE id IN (
+                SELECT id FROM conversations INDEXED BY conversations_by_use
+                WHERE used_at < :unused_since AND key GLOB 'discord:*'
+                UNION SELECT id FROM conversations WHERE left_at < :left_since
+                LIMIT :most
+            ) RETURNING id
+            """,
+            unused_since=now - unused_days * _DAY if unused_days else 0,
+            left_since=now - left_days * _DAY,
+            most=_AT_ONCE,
+        ):
+            pruned += len(rows)
+        await self._database.write("DELETE FROM handled WHERE at < :since", since=now - _HANDLED_DAYS * _DAY)
+        if pruned:
+            await self._database.wipe()
+        return pruned
+
+    async def _delete(self, where: str, **values: str | int) -> set[int]:
+        """Delete the turns `where` holds for, which is SQL of ours."""
+        rows = await self._database.write(f"DELETE FROM turns WHERE {where} RETURNING id", **values)  # noqa: S608 - as said
+        if rows:
+            await self._database.wipe()
+        return {row["id"] for row in rows}
+
+    def _now(self) -> int:
+        return int(self._clock())

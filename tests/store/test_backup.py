@@ -1,0 +1,100 @@
+"""A copy made while a bot is at work, and put in its place."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StoreError
+from bot.store import SQLiteStore, backup
+from bot.turns import Outcome, State
+from tests.store.steps import HERE, answer, begin, files, posix_only, rows, said, write
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups" / "monday.db"
+
+
+async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(
+    store: SQLiteStore, path: Path, copy: Path
+) -> None:
+    await answer(store, 1, "before " * 1000)
+    gone = await answer(store, 2, "SECRET")
+    await store.forget_turn(gone.turn_id)
+    streaming = await begin(store, 3)
+    await store.start(streaming)
+
+    async def stream() -> None:
+        for length in range(1, 1000):
+            await store.save({streaming: "word " * length})
+
+    going_on = asyncio.create_task(stream())
+    await asyncio.sleep(0.05)
+    await backup(path, copy)
+    assert not going_on.done(), "nobody waits for it"
+    going_on.cancel()
+    assert set(files(copy)) == {"monday.db"}
+    assert b"SECRET" not in copy.read_bytes()
+
+    async with SQLiteStore.open(copy, exclusive=True) as restored:
+        _, turn = await restored.untold(HERE)
+        assert (turn.position, turn.state) == (3, State.INTERRUPTED)
+        assert turn.reply
+        assert set(turn.reply.split()) == {"word"}
+        assert said(await restored.history(HERE, 9))[1:] == [(1, "before " * 1000)]
+        assert (await begin(restored, 4)).turn_id > gone.turn_id
+    assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
+    assert await store.close(streaming, Outcome(State.COMPLETE, "the original is as it was"))
+
+
+@posix_only
+async def test_a_copy_is_the_owners_alone(store: SQLiteStore, path: Path, copy: Path) -> None:
+    await answer(store, 1, "private")
+    await backup(path, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_copy_that_cannot_be_made_says_why_and_leaves_nothing(
+    store: SQLiteStore, path: Path, copy: Path
+) -> None:
+    await answer(store, 1, "done")
+    write(copy, b"of last week")
+    before = files(copy)
+
+    async def refusal(database: Path, to: Path) -> str:
+        with pytest.raises(StoreError) as caught:
+            await backup(database, to)
+        assert files(copy) == before
+        return str(caught.value)
+
+    assert "is there already: choose another name" in await refusal(path, copy)
+    assert "has no folder to lie in: make" in await refusal(path, copy.parent / "no" / "copy.db")
+    assert "has no folder to lie in: make" in await refusal(path, copy / "copy.db")
+    assert "does not exist: set DATABASE_PATH" in await refusal(path.with_name("none.db"), copy.parent / "new.db")
+    assert not path.with_name("none.db").exists()
+    rows(path.with_name("diary.db"), "CREATE TABLE diary (entry)")
+    assert "not a file of this bot's" in await refusal(path.with_name("diary.db"), copy.parent / "new.db")
+    torn = path.with_name("torn.db")
+    await backup(path, torn)
+    write(torn, torn.read_bytes()[:10_000])
+    assert "torn.db is damaged" in await refusal(torn, copy.parent / "new.db")
+
+
+@posix_only
+async def test_a_copy_that_does_not_fit_leaves_nothing(store: SQLiteStore, path: Path, copy: Path) -> None:
+    import resource
+
+    await answer(store, 1, "x" * 100_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(StoreError, match=r"The backup .*monday\.db failed .*: see to its disk"):
+            await backup(path, copy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(copy) == {}
+    await backup(path, copy)

@@ -1,0 +1,279 @@
+"""What a disk can do: be full, slow, read-only, in use by another program, or give back less than was written."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StoreError, StoreUnusable
+from bot.store import SQLiteStore, schema
+from bot.store import database as database_module
+from bot.store.database import Database
+from bot.turns import Outcome, State
+from tests.store.steps import HERE, answer, begin, child, files, posix_only, refusal, said, write
+
+
+async def test_a_damaged_database_says_so(path: Path) -> None:
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        for position in range(50):
+            await answer(store, position, "r" * 1000)
+    whole = files(path)["chat.db"]
+    write(path, whole[:8192] + b"\xa5" * (len(whole) - 8192))
+    with pytest.raises(StoreUnusable, match="damaged"):
+        async with SQLiteStore.open(path, exclusive=True) as store:
+            await store.history(HERE, 99)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of somebody without root's rights, who the test then is."""
+    schema.migrations()  # or what Python imports for it could not be read any more
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.geteuid() == 0
+        if root:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        yield Path(folder)
+        os.chmod(folder, 0o700)
+        if root:
+            os.seteuid(0)
+
+
+@posix_only
+async def test_a_database_that_may_only_be_read(unprivileged: Path) -> None:
+    path = unprivileged / "chat.db"
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        await answer(store, 1, "before")
+    for target, mode in (path, 0o400), (path, 0o000), (unprivileged, 0o500), (unprivileged, 0o000):
+        os.chmod(target, mode)
+        assert "cannot be written" in await refusal(path)
+        os.chmod(target, 0o700)
+    os.chmod(unprivileged, 0o500)
+    assert "cannot be written" in await refusal(unprivileged / "new.db")
+    assert "cannot be written" in await refusal(unprivileged / "new" / "chat.db")
+
+
+async def test_a_full_disk_loses_nothing_and_is_got_over(database: Database, store: SQLiteStore) -> None:
+    attempt = await begin(store, 1)
+    await store.start(attempt)
+    await store.save({attempt: "before"})
+    [[pages]] = await database.write("PRAGMA page_count")
+    await database.write(f"PRAGMA max_page_count = {pages}")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"chat\.db found its disk full: free some space, then try again\."):
+            await store.save({attempt: "x" * 100_000})
+    with pytest.raises(StoreError):
+        await begin(store, 2, "x" * 100_000)
+    assert said(await store.history(HERE, 9)) == [(1, "before")]
+    assert await store.close(attempt, Outcome(State.STOPPED, "short")), "what fits is still written"
+
+    await database.write("PRAGMA max_page_count = 1000000")
+    await answer(store, 2, "x" * 100_000)
+    assert await store.count(HERE) == 2
+
+
+@posix_only
+async def test_a_failing_write_is_undone_and_said(store: SQLiteStore, path: Path) -> None:
+    """A limit on the size of files is a real error of the operating system, on whatever SQLite writes next."""
+    import resource
+
+    attempt = await begin(store, 1)
+    await store.start(attempt)
+    await store.save({attempt: "before"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("chat.db-wal").stat().st_size + 5000, hard))
+    try:
+        with pytest.raises(StoreError, match="see to its disk"):
+            await store.save({attempt: "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert said(await store.history(HERE, 9)) == [(1, "before")]
+    assert await store.save({attempt: "x" * 100_000}) == {attempt}
+
+
+async def test_of_writes_that_wait_together_only_that_fails_which_does_not_fit(
+    database: Database, store: SQLiteStore
+) -> None:
+    attempts = [await begin(store, position) for position in range(1, 9)]
+    for attempt in attempts:
+        await store.start(attempt)
+    [[pages]] = await database.write("PRAGMA page_count")
+    await database.write(f"PRAGMA max_page_count = {pages + 2}")
+    results = await asyncio.gather(
+        *(store.save({attempt: "x" * (100_000 if number == 4 else 10)}) for number, attempt in enumerate(attempts)),
+        return_exceptions=True,
+    )
+    assert [number for number, result in enumerate(results) if isinstance(result, StoreError)] == [4]
+    assert await store.count(HERE) == 7
+
+
+async def test_a_value_that_cannot_be_stored_fails_alone(store: SQLiteStore) -> None:
+    results = await asyncio.gather(*map(store.handle, (1, 2**70, 2)), return_exceptions=True)
+    assert [type(result) for result in results] == [bool, OverflowError, bool]
+    assert await store.handled([1, 2]) == {1, 2}
+
+
+async def test_a_database_that_another_program_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "_BUSY_S", 0.3)
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        await answer(store, 1, "before")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            results = await asyncio.gather(*(begin(store, number) for number in range(2, 12)), return_exceptions=True)
+            assert time.monotonic() - began < 1.5, "they wait together, not one after the other"
+            assert {str(result) for result in results} == {
+                f"The database {path} is held by another program: close that one, then try again."
+            }
+            with pytest.raises(StoreError, match="held by another program"):
+                await store.ping()
+            assert said(await store.history(HERE, 9)) == [(1, "before")]
+            other.execute("ROLLBACK")
+        await store.ping()
+        await answer(store, 2, "after")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        assert "held by another program" in await refusal(path)
+
+
+async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database: Database, store: SQLiteStore) -> None:
+    ended = await answer(store, 1, "before")
+    broken = "BEFORE UPDATE ON conversations BEGIN SELECT RAISE(ABORT, 'broken'); END"
+    await database.write(f"CREATE TRIGGER broken {broken}")
+    with pytest.raises(StoreError, match="broken"):
+        await store.reopen(ended, State.COMPLETE)
+    await database.write("DROP TRIGGER broken")
+    assert await store.reopen(ended, State.COMPLETE) == replace(ended, number=2)
+
+
+@posix_only
+async def test_a_log_that_cannot_be_emptied_leaves_the_patience_with_other_programs(
+    database: Database, store: SQLiteStore, path: Path
+) -> None:
+    import resource
+
+    await answer(store, 1, "x" * 100_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        await database.wipe(rewrite=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(begin(store, 2))
+        await asyncio.sleep(0.5)
+        other.execute("ROLLBACK")
+        await waiting
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+async def test_a_write_after_the_end_is_refused(path: Path, writes: int) -> None:
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        pass
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*map(store.handle, range(writes)), return_exceptions=True)
+    assert [str(result) for result in results] == ["The database is closed."] * writes
+    assert all(isinstance(result, StoreError) for result in results)
+
+
+@pytest.mark.parametrize("left", [0.1, 0.5, 0.99])
+async def test_a_file_cut_short_says_so(path: Path, left: float) -> None:
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        for position in range(50):
+            await answer(store, position, "r" * 1000)
+    whole = path.read_bytes()
+    write(path, whole[: int(len(whole) * left)])
+    with pytest.raises(StoreUnusable, match="is damaged: put a backup in its place"):
+        async with SQLiteStore.open(path, exclusive=True) as store:
+            await store.history(HERE, 99)
+
+
+async def test_a_log_cut_short_costs_only_what_came_last(path: Path) -> None:
+    process = await child(
+        """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bot.store import SQLiteStore
+from tests.store.steps import answer
+
+async def main(path):
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        for position in range(20):
+            await answer(store, position, f"r{position} " * 200)
+        os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+
+asyncio.run(main(Path(sys.argv[1])))
+""",
+        path,
+    )
+    await process.communicate()
+    log = path.with_name("chat.db-wal")
+    write(log, log.read_bytes()[: log.stat().st_size * 3 // 4])
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        kept = said(await store.history(HERE, 99))
+        assert 5 < len(kept) < 20
+        assert kept == [(position, f"r{position} " * 200) for position in reversed(range(len(kept)))]
+        await answer(store, 20, "goes on")
+
+
+SLOW = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+int fsync(int file) { usleep(200000); return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file); }
+int fdatasync(int file) { usleep(200000); return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file); }
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs LD_PRELOAD and a C compiler")
+async def test_a_disk_that_takes_its_time_makes_nobody_queue(path: Path, tmp_path: Path) -> None:
+    """Fifty turns with their messages, at once, on 200 ms for each fsync: at one commit after the other, a minute."""
+    source, slow = tmp_path / "slow.c", tmp_path / "slow.so"
+    source.write_text(SLOW)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, source, "-ldl"], check=True)  # noqa: S603, S607 - our own
+    process = await child(
+        """
+import asyncio, sys, time
+from bot.store import SQLiteStore
+from tests.store.steps import answer, begin
+
+async def turn(store, position):
+    attempt = await answer(store, position, "done", conversation=f"discord:{position}")
+    await store.posting(attempt, 0, 0, "n")
+    await store.posted(attempt, 0, position)
+
+async def main(path):
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        await answer(store, 1, "before")
+        began = time.monotonic()
+        turns = asyncio.gather(*(turn(store, position) for position in range(2, 52)))
+        await asyncio.sleep(0.01)
+        before = time.monotonic()
+        assert await store.count("discord:1") == 1
+        print(time.monotonic() - before)
+        await turns
+        print(time.monotonic() - began)
+
+asyncio.run(main(sys.argv[1]))
+""",
+        path,
+        LD_PRELOAD=slow,
+    )
+    output, _ = await process.communicate()
+    reading, writing = map(float, output.split())
+    assert reading < 0.1
+    assert 0.9 < writing < 3
