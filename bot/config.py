@@ -31,6 +31,7 @@ fenced code blocks with their language where they help, and headings or tables o
 _BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_LOG_FORMATS = ("text", "json")
 _OTHER_NAMES = {"OPENAI_API_BASE": "OPENAI_BASE_URL", "BOT_TOKEN": "DISCORD_TOKEN", "TOKEN": "DISCORD_TOKEN"}
 """Names that other bots and older clients use, too far from ours to be found by likeness."""
 
@@ -159,6 +160,18 @@ def _log_level(value: str) -> str:
     return value.upper()
 
 
+def _log_format(value: str) -> str:
+    if value.lower() not in _LOG_FORMATS:
+        raise _Mistake(f"{_quoted(value)} is no format; choose {' or '.join(_LOG_FORMATS)}")
+    return value.lower()
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise _Mistake(f"{_quoted(value)} will not do; write true or false")
+    return value.lower() == "true"
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if re.fullmatch(r"[+-]?[0-9]{1,12}", value) and low <= int(value) <= high:
@@ -208,6 +221,12 @@ class Settings:
         Path, Setting("data/parley.db", "The file that keeps the conversations. Made if missing.", _database_path)
     ]
     log_level: Annotated[str, Setting("INFO", "How much is logged: DEBUG, INFO, WARNING, ERROR, CRITICAL.", _log_level)]
+    log_format: Annotated[
+        str, Setting("text", "How a line of the log is written: text, or json for one object a line.", _log_format)
+    ]
+    log_messages: Annotated[
+        bool, Setting("false", "Whether the log may hold what people and the model write: true or false.", _flag)
+    ]
     context_tokens: Annotated[
         int, Setting("8000", "How much of a conversation the model is reminded of, in tokens.", _whole(100, 2_000_000))
     ]
@@ -225,6 +244,33 @@ class Settings:
     ]
     shutdown_grace: Annotated[
         float, Setting("8", "Seconds that running replies get to end in when the bot is stopped.", _seconds(300))
+    ]
+    replies_at_once: Annotated[
+        int, Setting("100", "How many replies may be under way at the same time.", _whole(1, 10_000))
+    ]
+    queue_per_person: Annotated[
+        int, Setting("5", "How many questions of one person may wait in one conversation.", _whole(1, 1000))
+    ]
+    queue_per_conversation: Annotated[
+        int, Setting("25", "How many questions may wait in one conversation.", _whole(1, 10_000))
+    ]
+    queue_in_all: Annotated[
+        int, Setting("500", "How many questions may wait in all conversations.", _whole(1, 100_000))
+    ]
+    recover_within: Annotated[
+        float,
+        Setting(
+            "900",
+            "Seconds after which a question that came while the bot was away is no longer answered.",
+            _seconds(86_400),
+        ),
+    ]
+    catch_up_per_channel: Annotated[
+        int,
+        Setting("3", "How many questions that came while the bot was away are answered in a channel.", _whole(0, 100)),
+    ]
+    retention_days: Annotated[
+        int, Setting("90", "Days until a conversation that nobody uses is deleted. 0: never.", _whole(0, 36_500))
     ]
 
     @property

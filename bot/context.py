@@ -47,7 +47,7 @@ class Context:
     """The messages of one request, collected from the newest turn to the oldest.
 
     The system prompt and the prompt to be answered are always part of it, whatever the budget; so is what has been said
-    in answer to it already (`begun`), if the model is to go on from there.
+    in answer to it already (`begun`), if the model is to go on from there: of that, the end that fits half the budget.
     """
 
     def __init__(
@@ -58,7 +58,9 @@ class Context:
         if turn.author_name is not None:
             system.append(_SPEAKERS)
         self._system = Message("system", "\n\n".join(system))
-        going_on = [Message("user", GO_ON), Message("assistant", begun)] if begun else []
+        # The whole of it may be more than the model can read; where it stopped, its end tells.
+        end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self._bytes_per_token)) :].decode(errors="ignore")
+        going_on = [Message("user", GO_ON), Message("assistant", end)] if begun else []
         self._newest_first = [*going_on, _prompt(turn)]
         self._budget = budget
         self.tokens = sum(tokens(m.content, self._bytes_per_token) for m in (self._system, *self._newest_first))

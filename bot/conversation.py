@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Self
 
 from bot import context
 from bot.errors import ModelError, StoreError
+from bot.logs import quoting
+from bot.queues import Limits, Queues
+from bot.running import Running
 from bot.turns import (
     Attempt,
     Cause,
@@ -21,6 +22,7 @@ from bot.turns import (
     End,
     Forgotten,
     Learned,
+    Limit,
     Message,
     Outcome,
     Problem,
@@ -29,6 +31,7 @@ from bot.turns import (
     State,
     Store,
     Text,
+    Thinking,
     Turn,
     Usage,
     is_blank,
@@ -42,101 +45,16 @@ HALVINGS = 3
 """How often a context that the server finds too long is halved before the turn fails."""
 PAGE = 32
 """Turns read from the store at a time."""
-
-
-class Running:
-    """One attempt under way, from its commit until a person can see its end.
-
-    `begun` is the text that it goes on from; `kept`, what an earlier one said, which stays if this one says nothing.
-    """
-
-    def __init__(self, prompt: Prompt, attempt: Attempt, *, begun: str = "", kept: str = "") -> None:
-        self.prompt = prompt
-        self.attempt = attempt
-        self.begun = begun
-        self.kept = kept
-        self.text = begun
-        """What has come of the reply so far."""
-        self.cause: Cause | None = None
-        self.by: str | None = None
-        self._reading: asyncio.Task[Outcome] | None = None
-        self._stopped = asyncio.Event()
-
-    def stop(self, cause: Cause, by: str | None = None) -> None:
-        """End it, for the person named. The first cause counts; only reading the model is cancelled."""
-        if self.cause is None:
-            self.cause, self.by = cause, by
-            self._stopped.set()
-            if self._reading is not None:
-                self._reading.cancel()
-
-    async def wait_for(self, event: asyncio.Event) -> None:
-        """Wait for the event or for a cause, whichever comes first."""
-        waiting = [asyncio.create_task(each.wait()) for each in (event, self._stopped)]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-
-    @property
-    def reading(self) -> bool:
-        """Whether the model is being read for it just now."""
-        return self._reading is not None
-
-    async def read(self, reading: asyncio.Task[Outcome]) -> Outcome:
-        """The task's outcome, or that of the cause which ended it."""
-        self._reading = reading
-        if self.cause is not None:
-            reading.cancel()
-        try:
-            await asyncio.wait([reading])
-        finally:
-            reading.cancel()
-            self._reading = None
-        if not reading.cancelled():
-            return reading.result()
-        if self.cause is None:
-            return Outcome(State.FAILED, self.text, Problem.UNREACHABLE)
-        return self.ended()
-
-    def ended(self) -> Outcome:
-        """The outcome of the cause that came."""
-        state = State.INTERRUPTED if self.cause is Cause.SHUTDOWN else State.STOPPED
-        deleted = self.cause in (Cause.PROMPT_DELETED, Cause.REPLY_DELETED)
-        return Outcome(state, "" if deleted else self.text or self.kept, cause=self.cause, by=self.by)
-
-
-class _Queue:
-    """One person's prompts in one conversation, first come, first served, however early a later one leaves."""
-
-    def __init__(self) -> None:
-        self._turns: deque[asyncio.Event] = deque()
-        self._left: set[asyncio.Event] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._turns)
-
-    def join(self) -> asyncio.Event:
-        """A place at the end; the event is set when its turn has come."""
-        turn = asyncio.Event()
-        self._turns.append(turn)
-        self._turns[0].set()
-        return turn
-
-    def leave(self, turn: asyncio.Event) -> None:
-        """Give the place up, served or not."""
-        self._left.add(turn)
-        while self._turns and self._turns[0] in self._left:
-            self._left.remove(self._turns.popleft())
-        if self._turns:
-            self._turns[0].set()
+CHARACTERS_PER_TOKEN = 32
+"""More than any text has: a reply that is over its tokens by this measure comes from a server that does not keep to
+them, and might never end. A thought counts as one character."""
 
 
 class Conversations:
     """All conversations of one process, over one store and one model.
 
-    `model_key` names the model in what is learned of its tokens. `today` gives the date that the model is told.
+    `model_key` names the model in what is learned of its tokens. A reply of more than `reply_tokens`, by a generous
+    measure, is cut off. `today` gives the date that the model is told.
     """
 
     def __init__(
@@ -147,6 +65,8 @@ class Conversations:
         model_key: str,
         system_prompt: str,
         context_tokens: int,
+        reply_tokens: int = 4000,
+        limits: Limits = Limits(),  # noqa: B008 -- it is frozen
         today: Callable[[], date] = date.today,
     ) -> None:
         self._store = store
@@ -154,15 +74,15 @@ class Conversations:
         self._model_key = model_key
         self._system_prompt = system_prompt
         self._context_tokens = context_tokens
+        self._reply_characters = reply_tokens * CHARACTERS_PER_TOKEN
         self._today = today
         self._running: dict[Attempt, Running] = {}
         self._saved: dict[Attempt, str] = {}
-        self._queues: defaultdict[tuple[str, int | None], _Queue] = defaultdict(_Queue)
+        self._queues = Queues(limits)
         self._closing = False
-        self._busy = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._saver: asyncio.Task[None] | None = None
+        self.answered_at: float | None = None
+        """When the model last came to the end of a reply, on the monotonic clock."""
 
     async def __aenter__(self) -> Self:
         self._saver = asyncio.create_task(self._save_regularly())
@@ -170,7 +90,7 @@ class Conversations:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-        await self._idle.wait()
+        await self._queues.empty.wait()
         if self._saver is not None:
             self._saver.cancel()
             await asyncio.wait([self._saver])
@@ -189,7 +109,7 @@ class Conversations:
     async def _idle_within(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._idle.wait()
+                await self._queues.empty.wait()
         except TimeoutError:
             return
 
@@ -202,24 +122,31 @@ class Conversations:
         """A prompt's whole life; returns when its end can be seen. None: it had been taken before.
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
-        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved.
+        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, and Overloaded when too
+        many are waiting.
         """
-        with self._queue(prompt) as turn_has_come:
+        with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
             attempt = await self._store.begin(prompt)
             if attempt is None:
                 return None
             return await self._live(Running(prompt, attempt), turn_has_come, open_sink)
 
-    async def again(
-        self, turn: Turn, open_sink: Callable[[Running], ReplySink], *, go_on: bool = False
-    ) -> Outcome | None:
-        """Another attempt at an ended turn, from the beginning or from where its reply stopped.
+    def full(self, turn: Turn) -> Limit | None:
+        """The limit that another attempt at the turn is over just now; None: there is room."""
+        return self._queues.full(turn.conversation, turn.author_id)
 
-        None: somebody was faster, and nothing happens. Raises StoreError, with nothing changed.
+    async def again(
+        self, turn: Turn, open_sink: Callable[[Running], ReplySink], *, go_on: bool = False, recovery: bool = False
+    ) -> Outcome | None:
+        """Another attempt at an ended turn, from the beginning or from where its reply stopped, whatever is waiting.
+
+        None: somebody was faster, and nothing happens. `recovery`: nobody asked for it. Raises StoreError, with nothing
+        changed.
         """
         prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name)
-        with self._queue(prompt) as turn_has_come:
-            attempt = await self._store.reopen(Attempt(turn.id, turn.attempt), turn.state)
+        with self._queues.place(turn.conversation, turn.author_id, accepted=True) as turn_has_come:
+            ended = Attempt(turn.id, turn.attempt)
+            attempt = await self._store.reopen(ended, turn.state, recovery=recovery)
             if attempt is None:
                 return None
             text = {"begun": turn.reply} if go_on else {"kept": turn.reply}
@@ -235,16 +162,25 @@ class Conversations:
             sink = open_sink(running)
             await running.wait_for(turn_has_come)
             outcome = await self._attempt(running, sink)
-            if await sink.finish(outcome):
-                await self._told(running.attempt)
+            seen = await sink.finish(outcome)
+            log.info(running.line(outcome, sink.messages))
+            if seen:
+                await self._was_seen(running.attempt, outcome, sink.unshown)
             return outcome
         finally:
             del self._running[running.attempt]
             self._saved.pop(running.attempt, None)
 
-    async def _told(self, attempt: Attempt) -> None:
+    async def _was_seen(self, attempt: Attempt, outcome: Outcome, unshown: str | None) -> None:
         try:
-            await self._store.told(attempt)
+            if outcome.cause is Cause.PROMPT_DELETED:
+                # Not before nothing of it is shown any more: only by its turn a start after a kill would find it.
+                await self._store.forget_turn(attempt.turn_id)
+                return
+            if outcome.problem is Problem.STORAGE:
+                # What could not be written a moment ago may be by now; else the next start takes it up.
+                await self._store.close(attempt, outcome)
+            await self._store.told(attempt, unshown)
         except StoreError as error:
             log.warning("turn %d: the next start will show its end once more: %s", attempt.turn_id, error)
 
@@ -257,26 +193,7 @@ class Conversations:
                 running.stop(Cause.RESET, by)
         return forgotten
 
-    @contextmanager
-    def _queue(self, prompt: Prompt) -> Iterator[asyncio.Event]:
-        """A place behind the same person's prompts before this one; entering it does not wait."""
-        key = (prompt.conversation, prompt.author_id)
-        queue = self._queues[key]
-        turn = queue.join()
-        self._busy += 1
-        self._idle.clear()
-        try:
-            yield turn
-        finally:
-            queue.leave(turn)
-            if not queue:
-                self._queues.pop(key, None)
-            self._busy -= 1
-            if self._busy == 0:
-                self._idle.set()
-
     async def _attempt(self, running: Running, sink: ReplySink) -> Outcome:
-        began = time.monotonic()
         try:
             outcome = await self._outcome(running, sink)
         except Exception:
@@ -285,22 +202,11 @@ class Conversations:
         if not outcome.text and outcome.state is State.FAILED:
             outcome = replace(outcome, text=running.kept)
         try:
-            if outcome.cause is Cause.PROMPT_DELETED:
-                await self._store.forget_turn(running.attempt.turn_id)
-            elif not await self._store.close(running.attempt, outcome):
+            if not await self._store.close(running.attempt, outcome):
                 outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.RESET)
         except StoreError as error:
             log.error("turn %d: its end could not be saved: %s", running.attempt.turn_id, error)
             outcome = replace(outcome, state=State.FAILED, problem=Problem.STORAGE)
-        log.info(
-            "turn %d in %s: %s, %d characters in %.1f s, tokens %s",
-            running.attempt.turn_id,
-            running.prompt.conversation,
-            " ".join(filter(None, (outcome.state, outcome.problem, outcome.cause and outcome.cause.value))),
-            len(outcome.text),
-            time.monotonic() - began,
-            f"{outcome.usage.prompt_tokens} + {outcome.usage.reply_tokens}" if outcome.usage else "not reported",
-        )
         return outcome
 
     async def _outcome(self, running: Running, sink: ReplySink) -> Outcome:
@@ -331,7 +237,7 @@ class Conversations:
             budget = min(budget, fitting.tokens) // 2
             halvings += 1
             fitting = await self._context(turn, running, budget, learned)
-            if len(fitting.messages()) == len(messages):
+            if fitting.messages() == messages:
                 return outcome
         now = learned if outcome.usage is None else context.learn(learned, messages, outcome.usage)
         if halvings and (outcome.usage is not None or outcome.text):
@@ -359,21 +265,31 @@ class Conversations:
     async def _read(self, running: Running, sink: ReplySink, messages: Sequence[Message]) -> Outcome:
         usage: Usage | None = None
         problem: Problem | None = None
+        left = self._reply_characters
+        running.asked()
         try:
             async with self._model.stream(messages) as events:
                 async for event in events:
                     if isinstance(event, Text):
-                        running.text += event.text
+                        running.add(event.text[:left])
+                        left -= len(event.text)
                         sink.update(running.text)
+                    elif isinstance(event, Thinking):
+                        left -= 1
                     elif isinstance(event, Usage):
                         usage = event
                     elif isinstance(event, End):
                         problem = event.problem
+                    if left <= 0 and problem is None:
+                        log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
+                        problem = Problem.LENGTH
+                        break
         except ModelError as error:
-            log.warning("turn %d: %s", running.attempt.turn_id, error.detail)
+            log.warning("turn %d: %s", running.attempt.turn_id, error.detail, extra=quoting(server=error.said))
             return Outcome(State.FAILED, running.text, error.problem, retry_after=error.retry_after)
         if is_blank(running.text) and problem is None:
             return Outcome(State.FAILED, "", Problem.EMPTY, usage=usage)
+        self.answered_at = time.monotonic()
         state = State.FAILED if problem is Problem.DECLINED else State.COMPLETE
         return Outcome(state, running.text, problem, usage=usage)
 

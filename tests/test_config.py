@@ -110,6 +110,11 @@ def load(**environ: str) -> Settings:
             '"sqlite:///parley.db" is a URL; name a file such as data/parley.db.',
         ),
         ("LOG_LEVEL", "loud", f'"loud" is no level; {LEVELS}'),
+        ("LOG_FORMAT", "xml", '"xml" is no format; choose text or json.'),
+        ("LOG_MESSAGES", "maybe", '"maybe" will not do; write true or false.'),
+        ("QUEUE_PER_PERSON", "0", '"0" will not do; write a whole number from 1 to 1000, in digits only.'),
+        ("REPLIES_AT_ONCE", "0", '"0" will not do; write a whole number from 1 to 10000, in digits only.'),
+        ("RETENTION_DAYS", "-1", '"-1" will not do; write a whole number from 0 to 36500, in digits only.'),
         (
             "CONTEXT_TOKENS",
             "8,000",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.context import Context, learn, speaker, tokens
+from bot.context import GO_ON, Context, learn, speaker, tokens
 from bot.turns import Learned, Message, Problem, State, Turn, Usage
 
 SUNDAY = date(2026, 11, 22)
@@ -60,6 +60,18 @@ def test_only_whole_turns_within_the_budget_and_always_the_prompt(replies: list[
     assert len(messages) == 2 + 2 * taken
     assert messages[-1].content == "the prompt"
     assert taken == 0 or built.tokens <= budget
+
+
+@pytest.mark.parametrize("character", ["x", "字"])
+def test_a_long_reply_goes_on_from_as_much_of_its_end_as_half_the_budget_holds(character: str) -> None:
+    begun = character * 100_000 + " and so it"
+    built = Context("Be brief.", turn("go on"), begun=begun, today=SUNDAY, budget=1000, learned=Learned())
+    user, told, end = built.messages()[1:]
+    assert (user.content, told.role) == ("go on", "assistant")
+    assert begun.endswith(told.content)
+    assert 450 < tokens(told.content, 3.5) < 510
+    assert end.content == GO_ON
+    assert built.tokens < 1000
 
 
 @given(st.text(), st.sampled_from(["ada", "b.o_1"]))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
-from bot.conversation import Running
+from bot.running import Running
 from bot.turns import Cause
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from bot import phrases
-from bot.conversation import Running
+from bot.running import Running
 from bot.terminal.output import Output
 from bot.terminal.text import plain
 from bot.terminal.wrapping import Wrapper
@@ -47,6 +47,14 @@ class Reply:
         if note and self._answers.error is None:
             self._say(phrases.full_size(note))
         return True
+
+    @property
+    def messages(self) -> int:
+        return 1
+
+    @property
+    def unshown(self) -> None:
+        return None
 
     def _show(self, text: str) -> None:
         if not text:

@@ -6,8 +6,9 @@ import logging
 import time
 
 from bot import phrases
-from bot.conversation import Conversations, Running
+from bot.conversation import Conversations
 from bot.errors import StoreError
+from bot.running import Running
 from bot.store import SQLiteStore
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems

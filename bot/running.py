@@ -1,0 +1,106 @@
+"""One attempt at a reply, while it is under way: what has come of it, and what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bot.logs import TurnEnded
+from bot.turns import Attempt, Cause, Outcome, Problem, Prompt, State
+
+
+class Running:
+    """One attempt under way, from its commit until a person can see its end.
+
+    `begun` is the text that it goes on from; `kept`, what an earlier one said, which stays if this one says nothing.
+    """
+
+    def __init__(self, prompt: Prompt, attempt: Attempt, *, begun: str = "", kept: str = "") -> None:
+        self.prompt = prompt
+        self.attempt = attempt
+        self.begun = begun
+        self.kept = kept
+        self.text = begun
+        """What has come of the reply so far."""
+        self.cause: Cause | None = None
+        self.by: str | None = None
+        self._reading: asyncio.Task[Outcome] | None = None
+        self._stopped = asyncio.Event()
+        self._clock = asyncio.get_running_loop().time
+        self._accepted_at = self._clock()
+        self._asked_at: float | None = None
+        self._first_text_at: float | None = None
+
+    def stop(self, cause: Cause, by: str | None = None) -> None:
+        """End it, for the person named. The first cause counts; only reading the model is cancelled."""
+        if self.cause is None:
+            self.cause, self.by = cause, by
+            self._stopped.set()
+            if self._reading is not None:
+                self._reading.cancel()
+
+    def asked(self) -> None:
+        """The model is being asked, for the first time or with less context."""
+        if self._asked_at is None:
+            self._asked_at = self._clock()
+
+    def add(self, text: str) -> None:
+        """The model has said more."""
+        self.text += text
+        if self._first_text_at is None:
+            self._first_text_at = self._clock()
+
+    def line(self, outcome: Outcome, messages: int) -> TurnEnded:
+        """What the log says of it, now that a person can see its end."""
+        asked, first = self._asked_at, self._first_text_at
+        return TurnEnded(
+            conversation=self.prompt.conversation,
+            prompt_id=self.prompt.position,
+            turn=self.attempt.turn_id,
+            attempt=self.attempt.number,
+            state=outcome.state,
+            problem=outcome.problem,
+            cause=outcome.cause,
+            waited=None if asked is None else asked - self._accepted_at,
+            first_text=None if asked is None or first is None else first - asked,
+            total=self._clock() - self._accepted_at,
+            usage=outcome.usage,
+            messages=messages,
+            prompt=self.prompt.text,
+            reply=outcome.text,
+        )
+
+    async def wait_for(self, event: asyncio.Event) -> None:
+        """Wait for the event or for a cause, whichever comes first."""
+        waiting = [asyncio.create_task(each.wait()) for each in (event, self._stopped)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    @property
+    def reading(self) -> bool:
+        """Whether the model is being read for it just now."""
+        return self._reading is not None
+
+    async def read(self, reading: asyncio.Task[Outcome]) -> Outcome:
+        """The task's outcome, or that of the cause which ended it."""
+        self._reading = reading
+        if self.cause is not None:
+            reading.cancel()
+        try:
+            await asyncio.wait([reading])
+        finally:
+            reading.cancel()
+            self._reading = None
+        if not reading.cancelled():
+            return reading.result()
+        if self.cause is None:
+            return Outcome(State.FAILED, self.text, Problem.UNREACHABLE)
+        return self.ended()
+
+    def ended(self) -> Outcome:
+        """The outcome of the cause that came."""
+        state = State.INTERRUPTED if self.cause is Cause.SHUTDOWN else State.STOPPED
+        deleted = self.cause in (Cause.PROMPT_DELETED, Cause.REPLY_DELETED)
+        return Outcome(state, "" if deleted else self.text or self.kept, cause=self.cause, by=self.by)
