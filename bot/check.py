@@ -93,8 +93,10 @@ async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
                 hint = _container_hint(settings.openai_base_url or "", container_marks)
             else:
                 hint = await _models_hint(settings.openai_model, model)
-            stop = "" if error.detail.endswith((".", "!", "?", "…")) else "."
-            raise BotError(f"{error.detail}{stop} {hint}" if hint else error.detail) from None
+            # Nothing of anybody's was sent, so that the server's own words can be shown.
+            detail = f"{error.detail} It said: {error.said}" if error.said else error.detail
+            stop = "" if detail.endswith((".", "!", "?", "…")) else "."
+            raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
     return f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'} answers."
 
 

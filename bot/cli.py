@@ -15,23 +15,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bot import config
-from bot.config import Settings
+from bot import config, health, logs
+from bot.config import Secret, Settings
 from bot.conversation import Conversations
 from bot.demo import DemoModel
 from bot.errors import BotError, SettingsError
-from bot.store import MEMORY, SQLiteStore
+from bot.queues import Limits
+from bot.store import MEMORY, SQLiteStore, backup
 from bot.turns import ChatModel
 
-_LIBRARIES = {
-    "discord": logging.INFO,
-    "asyncio": logging.INFO,
-    "aiosqlite": logging.INFO,
-    "openai": logging.WARNING,
-    "httpx2": logging.WARNING,
-    "httpcore2": logging.WARNING,
-}
-"""The least level of their logs that is shown: below it stand frames and requests, with what people wrote in them."""
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,16 +71,30 @@ def _parser() -> argparse.ArgumentParser:
     trying.set_defaults(command=_playground)
     checking = commands.add_parser("check", help="go through the set-up and say what to do")
     checking.set_defaults(command=_check)
+    asking = commands.add_parser("health", help="ask the running bot whether it is well")
+    asking.set_defaults(command=_health)
+    copying = commands.add_parser("backup", help="copy the database, also while the bot runs")
+    copying.add_argument("file", metavar="FILE", type=Path, help="the copy, which must not be there yet")
+    copying.set_defaults(command=_backup)
     return parser
 
 
 async def _run(_: argparse.Namespace) -> int:
-    from bot.discord_bot.run import run
-
     settings = Settings.load(os.environ, needs=(config.DISCORD, config.MODEL))
     if settings.discord_token is None:
         raise SettingsError([config.DISCORD.missing])
-    _log_to_stderr(settings.log_level)
+    _log(settings.log_level, settings)
+    try:
+        await _serve(settings, settings.discord_token)
+    except BotError as error:
+        log.critical("%s", error)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, token: Secret) -> None:
+    from bot.discord_bot.run import run
+
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     async with (
@@ -95,16 +102,18 @@ async def _run(_: argparse.Namespace) -> int:
         _model(settings) as model,
         _conversations(settings, store, model) as conversations,
     ):
-        token = settings.discord_token.reveal()
         await run(
-            token,
+            token.reveal(),
             store,
             conversations,
             stop=stop,
             grace=settings.shutdown_grace,
             messages_per_reply=settings.messages_per_reply,
+            recover_within=settings.recover_within,
+            catch_up_per_channel=settings.catch_up_per_channel,
+            retention_days=settings.retention_days,
+            database=settings.database_path,
         )
-    return 0
 
 
 async def _chat(options: argparse.Namespace) -> int:
@@ -131,7 +140,7 @@ async def _playground(options: argparse.Namespace) -> int:
     from bot.playground import playground
 
     settings = Settings.load(os.environ)
-    _log_of_playground(settings.log_level)
+    _log_of_playground(settings)
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     database: Path = options.database
@@ -153,6 +162,18 @@ async def _check(_: argparse.Namespace) -> int:
     from bot.check import check
 
     return 0 if await check(os.environ) else 1
+
+
+async def _health(_: argparse.Namespace) -> int:
+    answer = await health.ask(Settings.load(os.environ).database_path)
+    print(answer.report)
+    return 0 if answer.well else 1
+
+
+async def _backup(options: argparse.Namespace) -> int:
+    await backup(Settings.load(os.environ).database_path, options.file)
+    print(f"The conversations are copied to {options.file}.")
+    return 0
 
 
 def _on_first_signal(stop: Callable[[], None]) -> None:
@@ -188,6 +209,13 @@ def _conversations(settings: Settings, store: SQLiteStore, model: ChatModel) -> 
         model_key=f"{settings.openai_base_url or ''} {settings.openai_model}".strip(),
         system_prompt=settings.system_prompt,
         context_tokens=settings.context_tokens,
+        reply_tokens=settings.reply_tokens,
+        limits=Limits(
+            replies_at_once=settings.replies_at_once,
+            queue_per_person=settings.queue_per_person,
+            queue_per_conversation=settings.queue_per_conversation,
+            queue_in_all=settings.queue_in_all,
+        ),
     )
 
 
@@ -208,16 +236,16 @@ def _has_screen(environ: Mapping[str, str]) -> bool:
     return sys.platform in ("win32", "darwin") or not environ.keys().isdisjoint({"DISPLAY", "WAYLAND_DISPLAY"})
 
 
-def _log_of_playground(level: str) -> None:
+def _log_of_playground(settings: Settings) -> None:
     """Quiet unless LOG_LEVEL asks for more: what goes wrong is mostly wanted, and the page shows it."""
+    level = settings.log_level
     quiet = level == config.SETTINGS["LOG_LEVEL"].default and not os.environ.get("LOG_LEVEL", "").strip()
-    _log_to_stderr("WARNING" if quiet else level)
+    _log("WARNING" if quiet else level, settings)
     if quiet:
         # It logs the trace of every connection that is lost.
         logging.getLogger("discord").setLevel(logging.CRITICAL)
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr)
-    for name, least in _LIBRARIES.items():
-        logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
+def _log(level: str, settings: Settings) -> None:
+    secrets = [secret.reveal() for secret in (settings.discord_token, settings.openai_api_key) if secret]
+    logs.to_stderr(level, form=settings.log_format, messages=settings.log_messages, secrets=secrets)

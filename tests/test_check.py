@@ -131,6 +131,7 @@ async def test_a_wrong_key(look: Look, model: ModelStandin, database_ok: str, di
     model.script.append(REFUSALS["bad key"])
     refused = (
         "Model: The model server refused OPENAI_API_KEY (401). Replace it in .env and restart."
+        " Its error: invalid_request_error, invalid_api_key."
         " It said: Incorrect API key provided: ***. You can find your API key at …"
     )
     assert await look() == (
@@ -150,7 +151,7 @@ async def test_an_unknown_model(look: Look, model: ModelStandin, database_ok: st
     model.models = ("mistral", "llama3.2:3b")
     refused = (
         "Model: The model server refused OPENAI_MODEL lama3.2 (404). Correct it in .env and restart."
-        ' It said: model "lama3.2" not found, try pulling it first.'
+        ' Its error: api_error. It said: model "lama3.2" not found, try pulling it first.'
     )
     assert await look(OPENAI_MODEL="lama3.2") == (
         False,

@@ -9,7 +9,7 @@ import httpx2
 import openai
 
 from bot.errors import ModelError
-from bot.llm.refusals import bad_key, message_of, no_credit, problem_of, retry_after, status_of
+from bot.llm.refusals import bad_key, message_of, names_in, no_credit, problem_of, retry_after, status_of
 from bot.turns import Problem
 
 
@@ -48,8 +48,9 @@ class Advisor:
         said = json.dumps(body, ensure_ascii=False).lower()
         problem = problem_of(status, said)
         sentence = self._advice(problem, status, said)
-        message = self._clean(message_of(body))
-        return ModelError(problem, f"{sentence} It said: {message}" if message else sentence, wait)
+        if names := names_in(body):
+            sentence = f"{sentence} Its error: {self._clean(', '.join(names))}."
+        return ModelError(problem, sentence, wait, said=self._clean(message_of(body)))
 
     def _advice(self, problem: Problem, status: int | None, said: str) -> str:
         number = f" ({status})" if status else ""
@@ -82,7 +83,10 @@ class Advisor:
                 f"The model server has nothing at OPENAI_BASE_URL {self.base_url}{number}. Correct it in .env (most"
                 " end in /v1) and restart."
             )
-        return f"The model server refused the request{number}. Check OPENAI_MODEL and OPENAI_BASE_URL in .env."
+        return (
+            f"The model server refused the request{number}. Check OPENAI_MODEL and OPENAI_BASE_URL in .env;"
+            " `python -m bot check` shows what it says."
+        )
 
     def of_web_page(self) -> ModelError:
         """The server answered with a page for people."""
@@ -97,7 +101,10 @@ class Advisor:
         chain = [error]
         while (cause := chain[-1].__cause__) is not None:
             chain.append(cause)
-        reason = self._clean(str(chain[min(1, len(chain) - 1)]))
+        cause = chain[min(1, len(chain) - 1)]
+        said = self._clean(str(cause))
+        # What came and could not be read may be quoted there.
+        reason = said if isinstance(cause, OSError | httpx2.ConnectError) else type(cause).__name__
         if isinstance(error, openai.APIConnectionError):
             if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
                 return ModelError(
@@ -121,7 +128,7 @@ class Advisor:
                 f"The model server sent nothing of a reply within {self.first_delta_timeout:g} s. Look at its log; if"
                 " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
             )
-        return ModelError(Problem.UNREACHABLE, detail)
+        return ModelError(Problem.UNREACHABLE, detail, said=said)
 
     def _clean(self, text: str) -> str:
         """One line of limited length without the key, which servers like to repeat."""

@@ -24,6 +24,9 @@ _RATE = re.compile(r"rate.?limit|too many requests|resource_exhausted")
 _OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|permission|badrequest")
 
 
+_NAME = re.compile(r"[\w.\-\[\]]{1,60}", re.ASCII)
+
+
 def problem_of(status: int | None, said: str) -> Problem:
     """Which problem a refusal is; the words, in lower case, count for more than the status."""
     if status == 404 or no_credit(status, said) or bad_key(status, said):
@@ -58,6 +61,17 @@ def message_of(body: object) -> str:
         case {"error": inner} | {"message": inner} | {"detail": inner} | [inner] if inner:
             return message_of(inner)
     return json.dumps(body, ensure_ascii=False) if body else ""
+
+
+def names_in(body: object) -> list[str]:
+    """The names that a server gives its error and what it is about, which no message can be taken for."""
+    match body:
+        case {"error": dict(inner)}:
+            return names_in(inner)
+        case dict():
+            given = (body.get(key) for key in ("type", "code", "param"))
+            return [name for name in given if isinstance(name, str) and _NAME.fullmatch(name)]
+    return []
 
 
 def status_of(body: object) -> int | None:

@@ -120,7 +120,8 @@ class Page:
 
     async def _attachment(self, request: web.Request) -> web.StreamResponse:
         number = request.match_info["id"]
-        found = self._stage.discord.attachment(int(number)) if number.isascii() and number.isdigit() else None
+        is_id = number.isascii() and number.isdigit() and len(number) <= 20
+        found = self._stage.discord.attachment(int(number)) if is_id else None
         if found is None or found.filename != request.match_info["name"]:
             raise web.HTTPNotFound
         inline = found.content_type in SAFE_IMAGES

@@ -73,6 +73,9 @@ async def playground(
                     stop=until,
                     grace=0.0,
                     messages_per_reply=settings.messages_per_reply,
+                    recover_within=settings.recover_within,
+                    catch_up_per_channel=settings.catch_up_per_channel,
+                    retention_days=settings.retention_days,
                 )
 
         runner = Runner(serve, lambda: discord.gateway.connected, discord.world.changed)

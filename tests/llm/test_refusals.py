@@ -51,12 +51,12 @@ async def test_every_refusal_says_what_to_change_and_never_the_key(
     async with client(server.base_url) as model:
         error = await failure(model)
         assert error.problem is problem
-        assert words in error.detail
-        assert len(error.detail) < 600
-        assert "\n" not in error.detail
+        assert words in f"{error.detail} {error.said}"
+        assert len(error.detail) < 400
+        assert "\n" not in error.detail + error.said
         logging.getLogger("test").error("It failed.", exc_info=error)
         parts = repr([vars(model)["_client"], vars(model)["_advisor"]])
-        for shown in (error.detail, repr(error), repr(model), parts, caplog.text):
+        for shown in (error.detail, error.said, repr(error), repr(model), parts, caplog.text):
             assert KEY not in shown
         assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
 
@@ -87,3 +87,41 @@ async def test_a_server_that_wants_a_key(server: ModelStandin) -> None:
     server.script.append(REFUSALS["bad key"])
     async with client(server.base_url, api_key=None) as model:
         assert "Set OPENAI_API_KEY" in (await failure(model)).detail
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (REFUSALS["bad key"], "Replace it in .env and restart. Its error: invalid_request_error, invalid_api_key."),
+        (Refusal(400, {"error": {"message": "hello?", "type": "bad_value", "param": "hello? Yes."}}), "bad_value."),
+        (Refusal(422, {"detail": [{"msg": "No string.", "input": "hello?"}]}), "shows what it says."),
+        (Refusal(500, "hello?"), "failed (500)."),
+    ],
+)
+async def test_what_a_server_repeats_of_a_message_is_not_told(
+    server: ModelStandin, step: Step, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.script += [step] * 3
+    async with client(server.base_url, retry_within=3.0) as model:
+        error = await failure(model)
+    assert words in error.detail
+    assert "hello?" not in error.detail + str(error) + caplog.text
+
+
+async def test_what_cannot_be_read_of_a_reply_is_not_told() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\nhello?\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with listening, client(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1") as model:
+        error = await failure(model)
+    assert error.problem is Problem.UNREACHABLE
+    assert "The reason: " in error.detail
+    assert "hello?" in error.said
+    assert "hello?" not in error.detail

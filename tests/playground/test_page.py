@@ -60,6 +60,12 @@ async def test_every_answer_is_locked_down(home: Home) -> None:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
 
 
+async def test_an_attachment_of_no_number_there_is_is_not_there(home: Home) -> None:
+    for number in ("9" * 20, "9" * 5000, "\u0663", "-1"):
+        async with home.client.get(f"{home.url}attachments/{number}/a.png") as answer:
+            assert answer.status == 404
+
+
 async def test_files_beside_the_page_stay_where_they_are(home: Home) -> None:
     address = urlsplit(home.url)
     for name in ("..%2frun.py", "..%2f..%2fcli.py", "%2e%2e/run.py", "....//run.py", "%2fetc%2fpasswd", "../run.py"):
