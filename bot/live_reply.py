@@ -8,12 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from bot import phrases
+from bot.frame import (
+    METHODS,
+    Action,
+    Button,
+    Delete,
+    Edit,
+    Frozen,
+    Gone,
+    Messages,
+    Post,
+    Refused,
+    Shown,
+    Unavailable,
+    Wanted,
+    button_after,
+    next_action,
+)
 from bot.markdown import Document
 from bot.scheduler import Scheduler, Urgency
 from bot.turns import Cause, Outcome, Problem, State, is_blank
@@ -31,132 +46,14 @@ PATIENCE = 120.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 
 
-class Gone(Exception):
-    """Nothing more can be shown: the message or the channel was deleted, or the right to write there is gone."""
-
-    def __init__(self, reason: str, *, deleted: bool = False) -> None:
-        self.deleted = deleted
-        super().__init__(reason)
-
-
-class Unavailable(Exception):
-    """The platform failed just now; the same call may work later."""
-
-
-class Refused(Exception):
-    """The platform will not show this content."""
-
-
-class Frozen(Exception):
-    """The messages there are can no longer be edited, but new ones can be posted."""
-
-
-class Button(StrEnum):
-    """What a person can press under a reply."""
-
-    STOP = "stop"
-    CONTINUE = "continue"
-    RETRY = "retry"
-
-
-_AFTER: dict[Problem | None, Button] = {
-    Problem.LENGTH: Button.CONTINUE,
-    Problem.UNREACHABLE: Button.RETRY,
-    Problem.BUSY: Button.RETRY,
-    Problem.EMPTY: Button.RETRY,
-    Problem.INTERNAL: Button.RETRY,
-}
-
-
-def button_after(outcome: Outcome) -> Button | None:
-    """What can be done about an end; None: nothing has to."""
-    return Button.RETRY if outcome.state is State.INTERRUPTED else _AFTER.get(outcome.problem)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A message as it should be. `start` is where in the reply's source its text begins; `file`, a text to attach."""
-
-    start: int
-    content: str
-    button: Button | None = None
-    file: str | None = None
-
-
-class Messages(Protocol):
-    """The messages of one reply on the platform. Errors are Gone, Unavailable, Refused and Frozen."""
-
-    async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
-        """Make a new message. Returns its id, and whether it shows what was wanted.
-
-        Trying again after Unavailable must not show it twice: it gives the message that the first try made, which may
-        show an older text.
-        """
-        ...
-
-    async def edit(self, part: int, message_id: int, wanted: Wanted) -> None: ...
-
-    async def delete(self, message_id: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A message as people see it. `wanted` is None where that is not known: after a restart."""
-
-    message_id: int
-    wanted: Wanted | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """A further message is wanted."""
-
-    part: int
-    wanted: Wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A message should be otherwise."""
-
-    part: int
-    wanted: Wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """A message is not wanted any more."""
-
-    message_id: int
-
-
-Action = Post | Edit | Delete
-_METHODS: dict[type[Action], str] = {Post: "POST", Edit: "PATCH", Delete: "DELETE"}
-
-
-def next_action(wanted: Sequence[Wanted], shown: Sequence[Shown], *, ended: bool = True) -> Action | None:
-    """The next step from what is shown towards what is wanted: earlier parts first.
-
-    Until the end a button that could join the last message waits for an edit that goes out anyway.
-    """
-    for part, want in enumerate(wanted):
-        if part >= len(shown):
-            return Post(part, want)
-        have = shown[part].wanted
-        if have is None or (have.content, have.file) != (want.content, want.file):
-            return Edit(part, want)
-        if have.button is not want.button and (ended or part < len(wanted) - 1):
-            return Edit(part, want)
-    return Delete(shown[-1].message_id) if len(shown) > len(wanted) else None
-
-
 class LiveReply:
     """One reply's appearance in one channel; a `bot.scheduler.Caller`.
 
     `note` gives the small print for an outcome. `shown` is what an earlier process or attempt has posted, `cuts` where
     in the source text its parts began, the first one left out. The first `skip` characters of the text stand elsewhere
     already. `discard` are messages that go once there is a new one. Over `most` messages the whole reply is a file.
-    With `anew`, what is shown stays until there is text, and then goes but for the first message.
+    With `anew`, what is shown stays until there is text, and then goes but for the first message. Until then `word`, if
+    given, stands under what is `kept` of an earlier text.
     """
 
     def __init__(
@@ -172,6 +69,8 @@ class LiveReply:
         discard: Sequence[int] = (),
         most: int | None = None,
         anew: bool = False,
+        kept: str = "",
+        word: str | None = None,
     ) -> None:
         self._channel_id = channel_id
         self._messages = messages
@@ -183,6 +82,8 @@ class LiveReply:
         self._discard = list(discard)
         self._most = most
         self._anew = anew
+        self._kept = kept
+        self._word = word
         self._cut_off = False
         self._text = ""
         self._outcome: Outcome | None = None
@@ -198,23 +99,40 @@ class LiveReply:
         self._streaming_since: float | None = None
         self._instead: list[Wanted] | None = None
         self._unseen = False
+        self._vanished = False
         self.deleted = False
-        """Whether its messages were found deleted."""
+        """Whether a message of it was found deleted."""
+        self.unshown: str | None = None
+        """Why the platform would not show all of it."""
         self.done = asyncio.Event()
         """Set once nothing more will be shown."""
         self.visible = asyncio.Event()
         """Set once there is something of this attempt to see, or there will be nothing."""
         self.waiting_since = self._time()
         self.not_before = float("-inf")
+        if word is not None:
+            self._stale = True
+            self._trust_all_but_the_last()
         scheduler.add(channel_id, self)
+
+    @property
+    def messages(self) -> int:
+        """How many messages show it."""
+        return len(self._shown)
 
     def shows(self, message_id: int) -> bool:
         """Whether this is one of its messages."""
         return any(shown.message_id == message_id for shown in self._shown)
 
-    def vanish(self) -> None:
-        """Its messages were deleted by somebody: nothing is to be shown any more."""
-        self._end()
+    def vanish(self, gone: Collection[int] = ()) -> None:
+        """Somebody deleted these of its messages: nothing is to be shown any more, so the others go too."""
+        self._vanished = True
+        self._wanted = []
+        self._discard += [shown.message_id for shown in self._shown if shown.message_id not in gone]
+        self._shown = []
+        self._method = "DELETE"
+        self.visible.set()
+        self._mark_stale()
 
     def abandon(self) -> None:
         """Nothing more can be shown in this process."""
@@ -226,6 +144,11 @@ class LiveReply:
         if self._anew and not is_blank(text):
             # Old text under new would read as one reply.
             self._anew = False
+            if self._word is not None:
+                self._word = None
+                self._document = Document(MESSAGE_LIMIT - NOTE_LIMIT)
+            # The new text comes before the old one's messages go.
+            self._streaming_since = None
             self._discard += [shown.message_id for shown in self._shown[1:]]
             del self._shown[1:]
         self._text = text
@@ -259,7 +182,7 @@ class LiveReply:
         if self._action is None:
             self._settle()
             return None
-        self._method = _METHODS[type(self._action)]
+        self._method = METHODS[type(self._action)]
         return self._method
 
     async def call(self) -> None:
@@ -267,21 +190,37 @@ class LiveReply:
         try:
             await self._take(self._action)
         except Gone as error:
+            if error.deleted and self._drop_what_an_earlier_process_deleted():
+                return
             log.info("a reply in channel %d can no longer be shown: %s", self._channel_id, error)
-            self.deleted = error.deleted
-            self._end()
-            return
+            if error.deleted:
+                self.deleted = True
+                self.vanish()
+                return
+            self.unshown = str(error)
+            if self._instead is not None or not isinstance(self._action, Post) or not self._shown:
+                self._end()
+                return
+            # What stands there already can still be edited, as a rule.
+            self._instead = self._without_the_rest(phrases.NO_MORE_HERE)
+            self._render()
         except Unavailable as error:
             self._try_later(error)
             return
         except Refused as error:
             log.warning("channel %d: a text was refused: %s", self._channel_id, error)
+            self.unshown = str(error)
             if self._instead is not None:
                 self._end()
                 return
-            self._instead = self._without_refused()
+            self._instead = self._without_the_rest(phrases.REFUSED)
             self._render()
         except Frozen as error:
+            if isinstance(self._action, Post):
+                log.info("a reply in channel %d can no longer be shown: %s", self._channel_id, error)
+                self.unshown = str(error)
+                self._end()
+                return
             log.info("channel %d: a reply goes on in new messages: %s", self._channel_id, error)
             self._discard += [shown.message_id for shown in self._shown]
             self._shown = []
@@ -293,21 +232,33 @@ class LiveReply:
         self.waiting_since = self._time()
         following = self._next()
         if following is not None:
-            self._method = _METHODS[type(following)]
+            self._method = METHODS[type(following)]
         elif self._rendered is self._text and self._rendered_end is self._outcome:
             self._settle()
         else:
             self._method = "PATCH"
+
+    def _drop_what_an_earlier_process_deleted(self) -> bool:
+        """Whether the message that is gone may be one that the bot had taken away itself before it was killed."""
+        action = self._action
+        if not isinstance(action, Edit) or action.part == 0:
+            return False
+        if any(shown.wanted is not None for shown in self._shown[action.part : action.part + 1]):
+            return False
+        del self._shown[action.part : action.part + 1]
+        return True
 
     async def _take(self, action: Action | None) -> None:
         match action:
             case Post(part, wanted):
                 message_id, as_wanted = await self._messages.post(part, wanted)
                 self._shown.append(Shown(message_id, wanted if as_wanted else None))
-            case Edit(part, wanted):
+            case Edit(part, wanted) if part < len(self._shown):
                 message_id = self._shown[part].message_id
                 await self._messages.edit(part, message_id, wanted)
-                self._shown[part] = Shown(message_id, wanted)
+                # What was shown may have been given up since: before the call began, and while it was under way.
+                edited = Shown(message_id, wanted)
+                self._shown = [edited if shown.message_id == message_id else shown for shown in self._shown]
             case Delete(message_id):
                 # Off the list first: the platform's word that it is gone must not look like somebody else's doing.
                 self._shown = [shown for shown in self._shown if shown.message_id != message_id]
@@ -318,7 +269,7 @@ class LiveReply:
             self.visible.set()
 
     def _next(self) -> Action | None:
-        if self._outcome is None and not self._wanted:
+        if self._outcome is None and not self._wanted and not self._vanished:
             # What is shown stays until there is something better.
             return None
         if self._discard and self._shown and self._streaming_since is not None:
@@ -340,11 +291,13 @@ class LiveReply:
     def _frame(self) -> list[Wanted]:
         """The messages that are wanted by now."""
         outcome = self._outcome
-        if outcome is not None and outcome.cause in (Cause.PROMPT_DELETED, Cause.REPLY_DELETED):
+        if self._vanished or (outcome is not None and outcome.cause is Cause.PROMPT_DELETED):
             return []
         if self._instead is not None:
             return self._instead
-        self._document.update(self._text[self._skip :], final=outcome is not None)
+        waiting = outcome is None and self._word is not None
+        text = self._kept if waiting else self._text
+        self._document.update(text[self._skip :], final=waiting or outcome is not None)
         parts = [part for part in self._document.parts if not is_blank(part.content)]
         wanted = [Wanted(self._skip + part.start, part.content) for part in parts[: self._most]]
         self._cut_off = cut_off = len(parts) > len(wanted)
@@ -352,6 +305,8 @@ class LiveReply:
             if wanted and self._streaming_since is not None and self._time() - self._streaming_since >= STOP_AFTER:
                 wanted[-1] = replace(wanted[-1], button=Button.STOP)
             notes = [phrases.REST_AS_FILE] if cut_off else []
+            if waiting and self._word is not None:
+                wanted, notes = wanted or [Wanted(0, "")], [self._word]
         else:
             note = self._note(outcome)
             if not wanted and not self._skip:
@@ -369,16 +324,24 @@ class LiveReply:
             wanted[-1] = replace(wanted[-1], content="\n".join([wanted[-1].content, *notes]).lstrip("\n"))
         return wanted
 
-    def _without_refused(self) -> list[Wanted]:
-        """What was shown before the platform refused to show more, and the word on that."""
+    def _trust_all_but_the_last(self) -> None:
+        """Take the earlier messages of a reply that was broken off for what they should be: none was left unfinished
+        for the next, and it is the last that has the word.
+        """
+        self._render()
+        for number, wanted in enumerate(self._wanted[: len(self._shown)][:-1]):
+            self._shown[number] = Shown(self._shown[number].message_id, wanted)
+
+    def _without_the_rest(self, word: str) -> list[Wanted]:
+        """What was shown before the platform would take no more, and the word on that."""
         kept = [shown.wanted for shown in self._shown if shown.wanted is not None]
         *before, last = kept or [Wanted(self._skip, "")]
-        return [*before, replace(last, content=f"{last.content}\n{phrases.REFUSED}".lstrip("\n"), button=None)]
+        return [*before, replace(last, content=f"{last.content}\n{word}".lstrip("\n"), button=None)]
 
     def _settle(self) -> None:
         """What is shown is what is wanted, for now or, after an end, for good."""
         self._stale = False
-        if self._outcome is not None:
+        if self._outcome is not None or self._vanished:
             self._end()
 
     def _end(self) -> None:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 
-from bot.turns import Cause, Outcome, Problem, State
+from bot.turns import Cause, Limit, Outcome, Problem, State
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
 QUOTE_WITHHELD = "-# I couldn't see the quoted message."
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
 NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
 REFUSED = "-# Discord won't show my answer here. Rewording may help."
+NO_MORE_HERE = "-# I may not write any more here, so the rest is missing. Please ask again elsewhere."
 RESTARTING = "-# I'm restarting. Please ask again in a minute."
+TRYING_AGAIN = "-# I was restarted. Trying again…"
 WENT_WRONG = "-# Something went wrong on my side. Please try again."
 REST_AS_FILE = "-# The rest is coming as a file."
 AS_FILE = "-# The whole reply is in the file."
 NOTHING_TO_STOP = "None of my replies to you is under way here."
 ONE_MOMENT = "One moment, then press again."
+PRESS_LATER = "I have too much to do just now. Please press again in a minute."
 NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
 # In a terminal.
@@ -76,10 +79,21 @@ _PROBLEMS = {
     Problem.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
 }
 
+_FULL = {
+    Limit.PERSON: "I'm still busy with your earlier questions here.",
+    Limit.CONVERSATION: "Many questions are waiting here already.",
+    Limit.BOT: "I have more questions than I can answer just now.",
+}
+
 
 def full_size(sentence: str) -> str:
     """The sentence without Discord's mark for small text."""
     return sentence.removeprefix(_SMALL)
+
+
+def full(limit: Limit) -> str:
+    """The answer to a prompt that is one too many. Those after it only get a mark."""
+    return f"{_SMALL}{_FULL[limit]} Please ask this again later, and whatever I mark with 🕒."
 
 
 def hint(bot: str) -> str:
@@ -109,6 +123,8 @@ def _sentence(outcome: Outcome) -> str | None:
             return "I was restarted and couldn't finish."
     if outcome.state is State.INTERRUPTED:
         return "I was restarted and couldn't finish."
+    if outcome.state is State.STOPPED:
+        return "Stopped."
     if outcome.problem is Problem.BUSY:
         wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
         return f"My model is busy. Try again{wait}."

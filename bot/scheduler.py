@@ -8,8 +8,8 @@ go and knows nothing of what the calls are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -20,8 +20,10 @@ from bot.pacing import Budget, ChannelPacer, Seen
 scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
 """Whether the request being made was let through here, and so is in the budget already."""
 
-LAST_CALLS = 1.0
+LAST_CALLS = 0.2
 """Seconds for calls in flight when the scheduler is left. discord.py may sleep in one for much longer."""
+_UNHURRIED, _NO_ROOM = 5.0, 0.1
+"""Seconds that a request waits at most while others are in a hurry, and until it looks again."""
 _IDLE_CHANNELS = 1000
 """Channels whose limits are remembered before those that are idle are forgotten."""
 
@@ -84,6 +86,7 @@ class Scheduler:
         self._active: set[int] = set()
         self._wake = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
+        self._courtesies: set[tuple[str, int]] = set()
         self._latest: ChannelPacer | None = None
         self._loop: asyncio.Task[None] | None = None
 
@@ -137,16 +140,39 @@ class Scheduler:
         self._budget.spend(asyncio.get_running_loop().time())
 
     @contextmanager
-    def courtesy(self) -> Iterator[bool]:
-        """Room for one request that could as well not happen; False while others are in a hurry."""
+    def courtesy(self, what: str, channel_id: int) -> Iterator[bool]:
+        """Room for one request that could as well not happen; False while others are in a hurry.
+
+        There is one of each sort at a time in a channel: they have limits of their own, in which discord.py lets them
+        pile up.
+        """
         now = asyncio.get_running_loop().time()
-        if not self._budget.has_room(now):
+        if (what, channel_id) in self._courtesies or not self._budget.has_room(now):
             yield False
             return
         self._budget.spend(now)
+        self._courtesies.add((what, channel_id))
         before = scheduled.set(True)
         try:
             yield True
+        finally:
+            scheduled.reset(before)
+            self._courtesies.remove((what, channel_id))
+
+    @asynccontextmanager
+    async def unhurried(self) -> AsyncIterator[None]:
+        """Room for one request that has to happen: once nobody is in a hurry, or after some seconds all the same."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _UNHURRIED
+        while True:
+            now = loop.time()
+            if self._budget.has_room(now) or now >= latest:
+                break
+            await asyncio.sleep(_NO_ROOM)
+        self._budget.spend(now)
+        before = scheduled.set(True)
+        try:
+            yield
         finally:
             scheduled.reset(before)
 

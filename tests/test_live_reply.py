@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from bot import phrases
-from bot.live_reply import (
+from bot.frame import (
     Button,
     Delete,
     Edit,
     Frozen,
     Gone,
-    LiveReply,
     Post,
     Refused,
     Shown,
@@ -24,6 +23,7 @@ from bot.live_reply import (
     Wanted,
     next_action,
 )
+from bot.live_reply import LiveReply
 from bot.scheduler import Scheduler
 from bot.turns import Cause, Outcome, Problem, State
 from tests.test_pacing import Bucket
@@ -359,17 +359,89 @@ def test_a_new_try_below_takes_the_old_messages_away_once_it_is_there() -> None:
     assert scene(play).messages == {0: "new"}
 
 
-def test_deleted_by_somebody_it_is_shown_no_more() -> None:
+def test_what_was_broken_off_says_so_until_there_is_new_text() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.messages = {98: "old one", 99: "old two, and"}
+        reply = live(
+            scheduler,
+            platform,
+            shown=[Shown(98), Shown(99)],
+            cuts=[8],
+            anew=True,
+            kept="old one old two",
+            word="-# wait",
+        )
+        await asyncio.sleep(5)
+        assert platform.messages == {98: "old one", 99: "old two\n-# wait"}
+        reply.update("new")
+        await asyncio.sleep(5)
+        assert platform.messages == {98: "new"}
+        await reply.finish(Outcome(State.COMPLETE, "new and whole"))
+
+    platform = scene(play)
+    assert platform.messages == {98: "new and whole"}
+    assert [message for _, message, _ in platform.shown] == [99, 98, 98], "only what has to change is edited"
+
+
+def test_what_was_broken_off_stays_when_nothing_new_comes() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.messages = {98: "old one", 99: "old two"}
+        reply = live(
+            scheduler,
+            platform,
+            shown=[Shown(98), Shown(99)],
+            cuts=[8],
+            anew=True,
+            kept="old one old two",
+            word="-# wait",
+        )
+        await asyncio.sleep(1)
+        await reply.finish(Outcome(State.FAILED, "old one old two", Problem.UNREACHABLE))
+
+    assert scene(play).messages == {98: "old one", 99: "old two\n-# unreachable"}
+
+
+def test_a_later_message_that_an_earlier_process_had_deleted_is_made_anew() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        async def edit(part: int, message_id: int, wanted: Wanted) -> None:
+            if message_id not in platform.messages:
+                raise Gone("unknown", deleted=True)
+            platform.messages[message_id] = wanted.content
+
+        platform.edit = edit  # type: ignore[method-assign]
+        platform.messages = {98: "one"}
+        reply = live(scheduler, platform, shown=[Shown(98), Shown(99)], cuts=[4])
+        assert await reply.finish(Outcome(State.COMPLETE, "one two"))
+        assert not reply.deleted
+
+    assert scene(play).messages == {98: "one", 0: "two"}
+
+
+@pytest.mark.parametrize("after", [0.5, 1.04], ids=["between two calls", "while one is under way"])
+def test_deleted_by_somebody_it_is_shown_no_more(after: float) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
-        reply.update("begun")
+        reply.update("long " * 400)
         await asyncio.sleep(1)
         assert reply.shows(0)
-        platform.messages.clear()
-        reply.vanish()
+        reply.update("long " * 401)
+        await asyncio.sleep(after - 0.5)
+        del platform.messages[0]
+        reply.vanish({0})
         await stream(reply, 2)
 
-    assert scene(play).messages == {}
+    assert scene(play).messages == {}, "and nothing is left of the rest"
+
+
+def test_new_text_that_comes_while_the_word_is_put_under_the_old_takes_its_place() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.messages = {98: "one", 99: "two"}
+        shown = [Shown(98), Shown(99)]
+        reply = live(scheduler, platform, shown=shown, cuts=[4], anew=True, kept="one two", word="-# wait")
+        await asyncio.sleep(0.04)
+        await stream(reply, 1)
+
+    assert scene(play).messages == {98: "".join(f"w{n} " for n in range(60)).strip()}
 
 
 def test_two_that_end_at_once_are_both_seen() -> None:
@@ -434,6 +506,18 @@ def test_where_nothing_can_be_edited_any_more_new_messages_take_over() -> None:
         await reply.finish(Outcome(State.COMPLETE, "begun and ended"))
 
     assert scene(play).messages == {1: "begun and ended"}
+
+
+def test_where_nothing_can_be_posted_either_it_ends() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        reply.update("begun")
+        await asyncio.sleep(5)
+        platform.failures = [Frozen("archived"), Frozen("locked")]
+        async with asyncio.timeout(5):
+            await reply.finish(Outcome(State.COMPLETE, "begun and ended"))
+
+    assert scene(play).messages == {0: "begun"}
 
 
 def test_a_message_of_an_earlier_try_is_brought_up_to_date() -> None:

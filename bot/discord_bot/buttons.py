@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import discord
 
-from bot.live_reply import Button
+from bot.frame import Button
 
 _LABELS = {Button.STOP: "Stop", Button.CONTINUE: "Continue", Button.RETRY: "Retry"}
 _TEMPLATE = re.compile(r"reply:(?P<button>stop|continue|retry)")

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import discord
@@ -15,9 +16,15 @@ import discord
 from bot import phrases
 from bot.conversation import Conversations
 from bot.discord_bot import buttons, commands, prompts
+from bot.discord_bot.asides import Asides
+from bot.discord_bot.catch_up import CatchUp
+from bot.discord_bot.changes import Changes
+from bot.discord_bot.history import History
+from bot.discord_bot.marks import Marks
 from bot.discord_bot.prompts import Address
+from bot.discord_bot.recovery import Recovery
 from bot.discord_bot.replies import Replies
-from bot.errors import StoreError
+from bot.errors import Overloaded, StoreError
 from bot.scheduler import Scheduler, scheduled
 from bot.store import SQLiteStore
 from bot.turns import Turn
@@ -29,7 +36,9 @@ INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 UNREADABLE_AGAIN_AFTER = 24 * 3600.0
 """Seconds before the same person is told again that a message could not be read."""
 
-ENDINGS = 1.5
+IDENTIFY_EVERY = 5.0
+"""Seconds from one IDENTIFY to the next that Discord asks for."""
+ENDINGS = 1.3
 """Seconds at the end for showing people that their replies were interrupted."""
 
 _MESSAGES_ROUTE = re.compile(r"/channels/(\d+)/messages(?:/\d+)?$")
@@ -40,7 +49,9 @@ _EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
 class ParleyClient(discord.Client):
     """One bot on Discord.
 
-    `untold` are the turns whose end an earlier process did not show: people are told. In a server's channels a reply
+    `untold` are the turns whose end an earlier process did not show. What is older than `recover_within` seconds is no
+    longer answered, nor more than the newest `catch_up_per_channel` prompts that came to a channel while the bot was
+    away. Conversations that nobody used for `retention_days` are deleted (0: never). In a server's channels a reply
     over `messages_per_reply` messages comes as a file.
     """
 
@@ -51,6 +62,9 @@ class ParleyClient(discord.Client):
         scheduler: Scheduler,
         untold: Sequence[Turn] = (),
         *,
+        recover_within: float = 900.0,
+        catch_up_per_channel: int = 3,
+        retention_days: int = 90,
         messages_per_reply: int | None = None,
     ) -> None:
         trace = aiohttp.TraceConfig()
@@ -69,17 +83,73 @@ class ParleyClient(discord.Client):
         self._scheduler = scheduler
         self._untold = untold
         self._accepting = True
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._away_since: float | None = time.monotonic()
+        self._identified_at = float("-inf")
+        self._retention_days = retention_days
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._searches: set[asyncio.Task[object]] = set()
+        self._changing: set[asyncio.Task[object]] = set()
+        self._answering: set[int] = set()
         self._told_unreadable: dict[int, float] = {}
-        self._replies = Replies(self, conversations, store, scheduler, self.spawn, messages_per_reply)
+        self._marks = marks = Marks(self, store, scheduler, self.spawn)
+        self._asides = Asides(self, store, scheduler, marks)
+        self._replies = Replies(self, conversations, store, scheduler, marks, self.spawn, messages_per_reply)
+        self._changes = Changes(conversations, store, self._replies)
+        history = History(self, scheduler)
+        self._recovery = Recovery(self, conversations, store, self._replies, history, self.spawn, within=recover_within)
+        self._catch_up = CatchUp(
+            self, store, history, marks, self._take_up, within=recover_within, per_channel=catch_up_per_channel
+        )
         self.tree = commands.tree(self, conversations, self._replies)
         buttons.listen(self, self._replies.pressed)
 
     async def setup_hook(self) -> None:
-        """Tell what a restart broke off and register the commands: neither has to wait for the gateway."""
-        for turn in self._untold:
-            self.spawn(self._replies.end(turn))
-        self.spawn(commands.keep_in_step(self.tree))
+        """Take up what a restart broke off and register the commands: neither has to wait for the gateway."""
+        self._recovery.recover(self._untold, self._search)
+        self._search(self._marks.take_away_leftovers())
+        self._search(self._changes.prune_daily(self._retention_days))
+        self._search(commands.keep_in_step(self.tree))
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Wait for what is left of the time between two sessions: until then the bot hears nothing."""
+        await asyncio.sleep(self._identified_at + IDENTIFY_EVERY - time.monotonic())
+        self._identified_at = time.monotonic()
+
+    async def on_guild_unavailable(self, guild: discord.Guild) -> None:
+        """An outage hides a server. Nothing of it is forgotten."""
+        self._catch_up.lost(guild)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """The end of an outage."""
+        self._search(self._catch_up.back(guild))
+
+    async def on_guild_join(self, _: discord.Guild) -> None:
+        """The bot was added to a server, perhaps once more."""
+        self._change(self._changes.joined({guild.id for guild in self.guilds}))
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """The bot was removed from a server."""
+        self._change(self._changes.left(guild.id))
+
+    async def on_connect(self) -> None:
+        """There is a new session; what came since the last one is unknown."""
+        self._away_since = None
+        # Not in on_ready, which discord.py calls seconds later, and also on a client that is closed by then.
+        self._change(self._changes.joined({guild.id for guild in self.guilds}))
+        self._search(self._catch_up.everywhere())
+
+    async def on_resumed(self) -> None:
+        """The session goes on."""
+        self._away_since = None
+
+    async def on_disconnect(self) -> None:
+        """The connection is lost, or an attempt at one has failed."""
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+
+    def away_for(self) -> float | None:
+        """Seconds without a live session; None while there is one. Discord's silence ends one after a minute."""
+        return None if self._away_since is None else time.monotonic() - self._away_since
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer what is meant for the bot."""
@@ -87,53 +157,103 @@ class ParleyClient(discord.Client):
             return
         match prompts.address(message, self.user):
             case Address.YES:
+                self._catch_up.heard(message.id)
                 self.spawn(self._answer(message, self.user))
             case Address.UNREADABLE:
                 self.spawn(self._tell_unreadable(message, self.user))
             case Address.NO:
                 pass
 
+    async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
+        """A prompt may read otherwise now, or have become one."""
+        message, me = event.message, self.user
+        if me is not None and prompts.address(message, me) is Address.YES:
+            self.spawn(self._changes.edited(message, me, lambda added: self._answer(added, me)))
+
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
         """A prompt or a part of a reply may be gone."""
-        self._replies.deleted(event.channel_id, {event.message_id})
+        self._change(self._changes.deleted(event.channel_id, {event.message_id}))
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
         """The same for many at once."""
-        self._replies.deleted(event.channel_id, event.message_ids)
+        self._change(self._changes.deleted(event.channel_id, event.message_ids))
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """A channel is gone with all that was said in it."""
+        self._change(self._changes.channel_deleted(channel.id))
+
+    async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
+        """The same for a thread."""
+        self._change(self._changes.channel_deleted(event.thread_id))
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end what runs within `grace` seconds, and wait a moment until that is seen."""
         self._accepting = False
-        await self._conversations.close(grace, ENDINGS)
+        _cancel(self._searches)
+        await asyncio.gather(self._conversations.close(grace, ENDINGS), self._finish_changes())
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    async def _finish_changes(self) -> None:
+        if self._changing:
+            await asyncio.wait(self._changing, timeout=ENDINGS)
+
+    async def close(self) -> None:
+        """Leave Discord."""
+        _cancel(self._searches | self._changing)
+        await super().close()
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something in the background. A defect in it is logged."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        self._start(work, self._tasks)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task failed by a defect", exc_info=error)
+    def _search(self, work: Coroutine[Any, Any, object]) -> None:
+        """The same for what may be broken off at any time, since the next start does it anew."""
+        self._start(work, self._searches)
 
-    async def _answer(self, message: discord.Message, me: discord.ClientUser) -> None:
-        if not self._accepting:
-            await self._replies.tell(message, phrases.RESTARTING)
-            return
+    def _change(self, work: Coroutine[Any, Any, object]) -> None:
+        """The same for what is waited for at the end."""
+        self._start(work, self._changing)
+
+    def _start(self, work: Coroutine[Any, Any, object], among: set[asyncio.Task[object]]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(work)
+        among.add(task)
+
+        def ended(_: object) -> None:
+            among.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("a task failed by a defect", exc_info=error)
+
+        task.add_done_callback(ended)
+
+    def _take_up(self, message: discord.Message) -> None:
+        """Answer a prompt that came while the bot was away; when it is about to end, the next start finds it."""
+        if self._accepting and self.user is not None:
+            self.spawn(self._answer(message, self.user))
+
+    async def _answer(self, message: discord.Message, me: discord.ClientUser) -> bool:
+        """Answer a message that is meant for the bot. False: it was taken before."""
+        if message.id in self._answering:
+            return False
+        self._answering.add(message.id)
         try:
+            if not self._accepting:
+                await self._asides.answer(message, phrases.RESTARTING)
+                return True
             reading = prompts.read(message, me)
             notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
             if reading.prompt is not None:
-                await self._replies.answer(message.channel, reading.prompt, notices)
-            else:
-                await self._replies.tell(message, notices[0] if notices else phrases.hint(_name(message, me)))
+                return await self._replies.answer(message.channel, reading.prompt, notices)
+            await self._asides.answer(message, notices[0] if notices else phrases.hint(_name(message, me)))
+        except Overloaded as refusal:
+            await self._asides.refuse(message, refusal)
         except StoreError as error:
             log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
-            await self._replies.tell(message, phrases.CANNOT_SAVE)
+            await self._asides.tell(message, phrases.CANNOT_SAVE)
         except Exception:
             log.exception("message %d could not be answered for a defect", message.id)
-            await self._replies.tell(message, phrases.WENT_WRONG)
+            await self._asides.tell(message, phrases.WENT_WRONG)
+        finally:
+            self._answering.discard(message.id)
+        return True
 
     async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
         now = time.monotonic()
@@ -142,7 +262,7 @@ class ParleyClient(discord.Client):
         }
         if message.author.id not in self._told_unreadable:
             self._told_unreadable[message.author.id] = now
-            await self._replies.tell(message, phrases.unreadable(_name(message, me)))
+            await self._asides.tell(message, phrases.unreadable(_name(message, me)))
 
     async def _count_request(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestStartParams
@@ -155,6 +275,11 @@ class ParleyClient(discord.Client):
     ) -> None:
         if params.method != "GET" and (route := _MESSAGES_ROUTE.search(params.url.path)) is not None:
             self._scheduler.observe(int(route[1]), params.method, params.response.status, params.response.headers)
+
+
+def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
+    for task in tuple(tasks):
+        task.cancel()
 
 
 def _name(message: discord.Message, me: discord.ClientUser) -> str:

@@ -61,7 +61,10 @@ def tree(
     async def stop(interaction: discord.Interaction) -> None:
         count = replies.stop(interaction)
         sentence = phrases.stopped(count) if count else phrases.NOTHING_TO_STOP
-        await interaction.response.send_message(sentence, ephemeral=True)
+        try:
+            await interaction.response.send_message(sentence, ephemeral=True)
+        except _FAILED as error:
+            log.warning("/stop in channel %s could not be answered: %s", interaction.channel_id, error)
 
     return commands
 

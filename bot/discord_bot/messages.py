@@ -6,7 +6,7 @@ import io
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Container, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,9 @@ import aiohttp
 import discord
 
 from bot.discord_bot import buttons
+from bot.discord_bot.deletions import Deletions
 from bot.errors import StoreError
-from bot.live_reply import Frozen, Gone, Refused, Unavailable, Wanted
+from bot.frame import Frozen, Gone, Refused, Unavailable, Wanted
 from bot.store import SQLiteStore
 from bot.turns import Attempt
 
@@ -25,6 +26,8 @@ PINGS_AFTER = 15.0
 """Seconds after which a person has turned to something else and wants to be told of the answer."""
 _NONCE_LENGTH = 25
 """What Discord takes."""
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE = 10003, 10008
+"""Discord's codes for what was deleted."""
 _ARCHIVED = 50083
 """Discord's code for an edit in an archived thread; a new message opens it again."""
 _NO_HISTORY = 160002
@@ -37,8 +40,8 @@ class ReplyMessages:
     The first one replies to the prompt where that is possible, and pings the asker only after a long wait; further ones
     are silent. Each is on record before it is posted, with the nonce by which Discord drops a second copy. `first_part`
     is how many parts of the reply other messages show already, `posted` how many of its own an earlier process has
-    posted. Without an attempt nothing is kept on record. `quotes`: whether it may reply, as far as that is known;
-    `deleted`, the messages that people have deleted lately.
+    posted, `lost` the nonces of the parts of which that is not known. Without an attempt nothing is kept on record.
+    `quotes`: whether it may reply, as far as that is known; `waited`: the seconds since the prompt was written.
     """
 
     def __init__(
@@ -50,17 +53,20 @@ class ReplyMessages:
         *,
         first_part: int = 0,
         posted: int = 0,
+        lost: Mapping[int, str] | None = None,
         quotes: bool = True,
-        deleted: Container[int] = (),
+        waited: float = 0.0,
+        deletions: Deletions | None = None,
     ) -> None:
         self._channel = channel
         self._prompt_id = prompt_id
         self._attempt = attempt
         self._store = store
         self._first_part = first_part
+        self._deletions = deletions or Deletions()
+        self._lost = dict(lost or {})
         self._quotes = quotes
-        self._deleted = deleted
-        self._asked_at = time.monotonic()
+        self._asked_at = time.monotonic() - waited
         self._posts = Counter(range(posted))
 
     async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
@@ -68,15 +74,17 @@ class ReplyMessages:
         number = self._first_part + part
         attempt = 0 if self._attempt is None else self._attempt.number
         # The same for every try at a post, and different for all else, also where a part has to be posted anew.
-        nonce = f"{self._prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
+        new = f"{self._prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
+        nonce = self._lost.get(number, new)
         if self._attempt is not None:
             await self._record(self._store.posting(self._attempt, number, wanted.start, nonce))
         with platform_errors():
             message = await self._send(part, wanted, nonce)
         self._posts[number] += 1
+        self._lost.pop(number, None)
         if self._attempt is not None:
             await self._record(self._store.posted(self._attempt, number, message.id))
-        if message.id in self._deleted:
+        if message.id in self._deletions:
             raise Gone("deleted before Discord had answered", deleted=True)
         # Discord trims, and gives the message of an earlier try where that had got through.
         return message.id, message.content == wanted.content.strip()
@@ -92,6 +100,7 @@ class ReplyMessages:
 
     async def delete(self, message_id: int) -> None:
         """Delete a message; that it is gone already is as good."""
+        self._deletions.by_the_bot(message_id)
         with platform_errors():
             try:
                 await self._channel.get_partial_message(message_id).delete()
@@ -147,10 +156,20 @@ def platform_errors() -> Iterator[None]:
             raise Frozen(str(error)) from error
         if error.status == 400:
             raise Refused(str(error)) from error
-        raise Gone(str(error), deleted=error.status == 404) from error
+        raise Gone(str(error), deleted=error.code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)) from error
     except RuntimeError as error:
         # aiohttp's word for a session that was closed: the bot is ending.
         raise Unavailable(str(error)) from error
+
+
+def reads_history(place: object) -> bool:
+    """Whether the bot may reply to messages there; where discord.py does not know, it is worth a try."""
+    if not isinstance(place, discord.abc.GuildChannel | discord.Thread):
+        return True
+    me: discord.Member | None = place.guild.me
+    if me is None or (isinstance(place, discord.Thread) and place.parent is None):
+        return True
+    return place.permissions_for(me).read_message_history
 
 
 def _file(text: str) -> discord.File:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence, Set
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import discord
 
 from bot import phrases
-from bot.conversation import Conversations, Running
-from bot.discord_bot.messages import ReplyMessages
+from bot.conversation import Conversations
+from bot.discord_bot.deletions import Deletions
+from bot.discord_bot.marks import Marks
+from bot.discord_bot.messages import ReplyMessages, platform_errors, reads_history
 from bot.discord_bot.prompts import channel_id, conversation_key
-from bot.discord_bot.reply import DiscordReply, take_hourglass_away
+from bot.discord_bot.reply import DiscordReply
 from bot.errors import StoreError
-from bot.live_reply import Button, LiveReply, Shown, button_after
+from bot.frame import Button, Frozen, Gone, Refused, Shown, Unavailable, button_after
+from bot.live_reply import LiveReply
+from bot.running import Running
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Cause, Outcome, Prompt, Sent, State, Turn
+from bot.turns import Attempt, Cause, Outcome, Prompt, Sent, Turn
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +32,25 @@ OLD = timedelta(minutes=55)
 """Messages over an hour old may be edited but three times in six seconds: too slow for a reply that grows."""
 
 _NEW = timedelta(seconds=10)
-_DELETED_LATELY = 1000
-"""Deleted messages that are remembered: an event may be handled before what it is about is known here."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an earlier process left of a reply on Discord."""
+
+    shown: Sequence[tuple[int, int]] = ()
+    """Id and start of each message, in the order of their parts."""
+    lost: Mapping[int, str] = field(default_factory=dict)
+    """The nonces of parts that it may have posted without living to see the answer, but that are not to be found."""
+    surplus: Sequence[int] = ()
+    """Messages behind such a part, which have to go."""
+
+    @property
+    def begun_at(self) -> datetime | None:
+        """When there was something to see first."""
+        return discord.utils.snowflake_time(self.shown[0][0]) if self.shown else None
 
 
 class Replies:
@@ -43,6 +62,7 @@ class Replies:
         conversations: Conversations,
         store: SQLiteStore,
         scheduler: Scheduler,
+        marks: Marks,
         spawn: Spawn,
         most: int | None,
     ) -> None:
@@ -50,24 +70,25 @@ class Replies:
         self._conversations = conversations
         self._store = store
         self._scheduler = scheduler
+        self._marks = marks
         self._spawn = spawn
         self._most = most
         self._live: WeakKeyDictionary[Running, LiveReply] = WeakKeyDictionary()
-        self._deleted: deque[int] = deque(maxlen=_DELETED_LATELY)
+        self._deletions = Deletions()
 
-    async def answer(self, place: object, prompt: Prompt, notices: Sequence[str]) -> None:
-        """Answer a prompt from a channel (`place`), with these notices under the answer.
+    async def answer(self, place: object, prompt: Prompt, notices: Sequence[str]) -> bool:
+        """Answer a prompt from a channel (`place`), with these notices under the answer. False: it was taken before.
 
-        Raises StoreError, with nothing accepted, when it cannot be saved.
+        Raises StoreError, with nothing accepted, when it cannot be saved, and Overloaded.
         """
         notices = list(notices)
         if isinstance(place, discord.DMChannel) and not await self._store.history(prompt.conversation, 1):
             notices.append(phrases.FIRST_IN_DM)
 
         def open_sink(running: Running) -> DiscordReply:
-            return self._open(running, place, notices=notices)
+            return self._open(running, place, notices=notices, waited=age(prompt.position))
 
-        await self._conversations.answer(prompt, open_sink)
+        return await self._conversations.answer(prompt, open_sink) is not None
 
     async def again(self, interaction: discord.Interaction, turn: Turn, *, go_on: bool) -> None:
         """Another attempt at a reply, in its own messages, or below them where Discord is slow to edit these."""
@@ -92,31 +113,58 @@ class Replies:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True)
 
-    async def tell(self, message: discord.Message, sentence: str) -> None:
-        """Say something to a person that is no turn of the conversation."""
-        channel = self._client.get_partial_messageable(message.channel.id)
-        messages = ReplyMessages(channel, message.id, None, self._store, quotes=_reads_history(message.channel))
-        live = LiveReply(channel.id, messages, self._scheduler, note=lambda _: sentence)
-        await live.finish(Outcome(State.COMPLETE))
+    async def recover(self, turn: Turn, left: Left) -> bool:
+        """Another attempt at what an earlier process broke off, in its messages, which say so. False: it is gone.
 
-    async def end(self, turn: Turn) -> None:
-        """Show the end of a turn that an earlier process left before anybody could see it."""
-        sent = await self._sent(turn)
-        attempt = Attempt(turn.id, turn.attempt)
+        Raises StoreError, with nothing changed.
+        """
+
+        def open_sink(running: Running) -> DiscordReply:
+            return self._open(
+                running,
+                self._client.get_channel(channel_id(turn.conversation)),
+                waited=age(turn.position),
+                lost=left.lost,
+                shown=[Shown(message_id) for message_id, _ in left.shown],
+                cuts=[start for _, start in left.shown[1:]],
+                discard=left.surplus,
+                anew=True,
+                kept=turn.reply,
+                # A word that is no answer is no reason for a new message.
+                word=phrases.TRYING_AGAIN if left.shown else None,
+            )
+
+        return await self._conversations.again(turn, open_sink, recovery=True) is not None
+
+    async def end(self, turn: Turn, left: Left, outcome: Outcome) -> bool:
+        """Show the end of a turn that an earlier process left before anybody could see it.
+
+        False: it cannot be shown now, but another process may still do it.
+        """
         channel = self._client.get_partial_messageable(channel_id(turn.conversation))
         live = LiveReply(
             channel.id,
-            ReplyMessages(channel, turn.position, attempt, self._store, posted=len(sent)),
+            ReplyMessages(
+                channel,
+                turn.position,
+                Attempt(turn.id, turn.attempt),
+                self._store,
+                posted=len(left.shown),
+                lost=left.lost,
+                waited=age(turn.position),
+                deletions=self._deletions,
+            ),
             self._scheduler,
             note=phrases.note,
-            shown=[Shown(message_id) for message_id, _ in sent],
-            cuts=[start for _, start in sent[1:]],
-            # What kind of channel it is, Discord has not said yet; what more there is may come as a file anywhere.
-            most=None if self._most is None else max(self._most, len(sent)),
+            shown=[Shown(message_id) for message_id, _ in left.shown],
+            cuts=[start for _, start in left.shown[1:]],
+            discard=left.surplus,
+            most=self._most_in(None, len(left.shown)),
         )
-        self._spawn(take_hourglass_away(channel.get_partial_message(turn.position), self._me()))
-        if await live.finish(Outcome(turn.state, turn.reply, turn.error)):
-            await self._store.told(attempt)
+        seen = await live.finish(outcome)
+        if live.deleted:
+            await self._forget(turn.id)
+        return seen
 
     async def pressed(self, interaction: discord.Interaction, button: Button) -> None:
         """Do what a button says, for the asker and for moderators, once."""
@@ -124,23 +172,25 @@ class Replies:
             turn = None if interaction.message is None else await self._store.turn_of_message(interaction.message.id)
         except StoreError as error:
             log.error("a press on %s could not be looked up: %s", button.value, error)
-            await interaction.response.send_message(phrases.CANNOT_SAVE, ephemeral=True)
+            await _acknowledge(interaction.response.send_message(phrases.CANNOT_SAVE, ephemeral=True))
             return
         if turn is None:
-            await interaction.response.send_message(_not_on_record(interaction), ephemeral=True)
+            await _acknowledge(interaction.response.send_message(_not_on_record(interaction), ephemeral=True))
         elif interaction.user.id != turn.author_id and not _moderates(interaction):
-            await interaction.response.send_message(phrases.not_theirs(_asker(turn)), ephemeral=True)
+            await _acknowledge(interaction.response.send_message(phrases.not_theirs(_asker(turn)), ephemeral=True))
         elif button is Button.STOP:
-            await interaction.response.defer()
             for running in self._conversations.running:
                 if running.attempt.turn_id == turn.id:
                     running.stop(Cause.PERSON, shown_name(interaction.user))
+            await _acknowledge(interaction.response.defer())
         elif button_after(Outcome(turn.state, turn.reply, turn.error)) is not button:
             # Somebody was faster: this is being done, or is done already.
-            await interaction.response.defer()
+            await _acknowledge(interaction.response.defer())
+        elif self._conversations.full(turn) is not None:
+            await _acknowledge(interaction.response.send_message(phrases.PRESS_LATER, ephemeral=True))
         else:
             # The button goes at once; this call counts towards no limit.
-            await interaction.response.edit_message(view=None)
+            await _acknowledge(interaction.response.edit_message(view=None))
             self._spawn(self.again(interaction, turn, go_on=button is Button.CONTINUE))
 
     def stop(self, interaction: discord.Interaction) -> int:
@@ -155,18 +205,28 @@ class Replies:
             each.stop(Cause.PERSON, shown_name(interaction.user))
         return len(running)
 
-    def deleted(self, in_channel: int, message_ids: Set[int]) -> None:
-        """End the replies whose prompt or message somebody has deleted."""
-        self._deleted.extend(message_ids)
+    def deleted(self, in_channel: int, message_ids: Collection[int]) -> set[int]:
+        """End the replies whose prompt or message somebody has deleted. Returns those that the bot did not delete."""
+        theirs = self._deletions.by_people(message_ids)
         for running in self._conversations.running:
             if running.prompt.conversation != conversation_key(in_channel):
                 continue
             live = self._live.get(running)
-            if running.prompt.position in message_ids:
+            if running.prompt.position in theirs:
                 running.stop(Cause.PROMPT_DELETED)
-            elif live is not None and any(map(live.shows, message_ids)):
-                live.vanish()
+            elif live is not None and any(map(live.shows, theirs)):
+                live.vanish(theirs)
                 running.stop(Cause.REPLY_DELETED)
+        return theirs
+
+    async def withdrawn(self, prompt_ids: Collection[int]) -> None:
+        """Wait until nothing is shown any more of the replies under way to these prompts, or nothing more can go."""
+        for live in [live for running, live in self._live.items() if running.prompt.position in prompt_ids]:
+            await live.done.wait()
+
+    def was_deleted(self, message_id: int) -> bool:
+        """Whether somebody deleted the message lately."""
+        return message_id in self._deletions
 
     def _open(
         self,
@@ -175,6 +235,9 @@ class Replies:
         *,
         notices: Sequence[str] = (),
         first_part: int = 0,
+        waited: float = 0.0,
+        lost: Mapping[int, str] | None = None,
+        shown: Sequence[Shown] = (),
         **options: Any,
     ) -> DiscordReply:
         prompt = running.prompt
@@ -192,25 +255,47 @@ class Replies:
                 running.attempt,
                 self._store,
                 first_part=first_part,
-                quotes=_reads_history(place),
-                deleted=self._deleted,
+                quotes=reads_history(place),
+                lost=lost,
+                waited=waited,
+                deletions=self._deletions,
             ),
             self._scheduler,
             note=note,
-            # Long replies flood a channel; a thread or a DM is the place for them.
-            most=self._most if isinstance(place, discord.abc.GuildChannel) else None,
+            shown=shown,
+            most=self._most_in(place, len(shown)),
             **options,
         )
         self._live[running] = live
-        self._spawn(_stop_when_deleted(running, live))
-        if prompt.position in self._deleted:
+        self._spawn(self._forget_when_deleted(running, live))
+        if prompt.position in self._deletions:
             running.stop(Cause.PROMPT_DELETED)
         return DiscordReply(
-            live, channel.get_partial_message(prompt.position), self._me(), self._scheduler, self._spawn
+            live, channel.get_partial_message(prompt.position), self._marks, self._scheduler, self._spawn
         )
 
-    def _me(self) -> discord.Object:
-        return discord.Object(self._client.user.id if self._client.user else 0)
+    def _most_in(self, place: object, shown: int) -> int | None:
+        """How many messages a reply may have: long ones flood a channel; a thread or a DM is the place for them.
+
+        What Discord has not told about yet (None) counts as a channel, but for what is shown there already.
+        """
+        if self._most is None or not (place is None or isinstance(place, discord.abc.GuildChannel)):
+            return None
+        return max(self._most, shown) if place is None else self._most
+
+    async def _forget_when_deleted(self, running: Running, live: LiveReply) -> None:
+        """What nobody will see need not be written, as its tokens would be billed, and is not remembered."""
+        await live.done.wait()
+        if live.deleted:
+            running.stop(Cause.REPLY_DELETED)
+            await self._forget(running.attempt.turn_id)
+
+    async def _forget(self, turn_id: int) -> None:
+        """A reply that somebody has taken away is no part of what is remembered."""
+        try:
+            await self._store.forget_turn(turn_id)
+        except StoreError as error:
+            log.error("turn %d could not be forgotten: %s", turn_id, error)
 
     async def _sent(self, turn: Turn) -> list[tuple[int, int]]:
         """Id and start of each message of a reply that is known to be there."""
@@ -218,12 +303,13 @@ class Replies:
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
 
 
-def _reads_history(place: object) -> bool:
-    """Whether the bot may reply to messages there; where discord.py does not know, it is worth a try."""
-    if not isinstance(place, discord.abc.GuildChannel | discord.Thread):
-        return True
-    me: discord.Member | None = place.guild.me
-    return me is None or place.permissions_for(me).read_message_history
+async def _acknowledge(answer: Awaitable[object]) -> None:
+    """Answer a press. What was pressed is done whether or not Discord takes the answer."""
+    try:
+        with platform_errors():
+            await answer
+    except (Gone, Unavailable, Refused, Frozen) as error:
+        log.warning("a press could not be answered: %s", error)
 
 
 def _not_on_record(interaction: discord.Interaction) -> str:
@@ -233,16 +319,14 @@ def _not_on_record(interaction: discord.Interaction) -> str:
     return phrases.ONE_MOMENT if is_new else phrases.NOT_REMEMBERED
 
 
-async def _stop_when_deleted(running: Running, live: LiveReply) -> None:
-    """What nobody will see need not be written: its tokens would be billed."""
-    await live.done.wait()
-    if live.deleted:
-        running.stop(Cause.REPLY_DELETED)
+def age(message_id: int) -> float:
+    """Seconds since a message was written, as far as Discord's clock and this machine's agree."""
+    return max(0.0, (discord.utils.utcnow() - discord.utils.snowflake_time(message_id)).total_seconds())
 
 
 def shown_name(user: discord.User | discord.Member) -> str:
     """A display name as text that means nothing but itself."""
-    return discord.utils.escape_markdown(user.display_name)
+    return discord.utils.escape_markdown(" ".join(user.display_name.split()))
 
 
 def _moderates(interaction: discord.Interaction) -> bool:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 
 import discord
 
+from bot.discord_bot.marks import NO_ROOM, WAITING, Marks
 from bot.discord_bot.messages import platform_errors
-from bot.live_reply import Frozen, Gone, LiveReply, Refused, Unavailable
+from bot.frame import Frozen, Gone, Refused, Unavailable
+from bot.live_reply import LiveReply
 from bot.scheduler import Scheduler
 from bot.turns import Outcome
 
 log = logging.getLogger(__name__)
 
-WAITING = "⏳"
 WAITS_UNNOTICED = 3.0
 """Seconds that a prompt may wait for its turn before it gets its hourglass."""
 TYPING_EVERY = 8.0
 """Seconds between two calls; Discord shows typing for 10."""
-
-_NO_ROOM = 0.2
-"""Seconds until a courtesy is tried again that would have been in the way."""
 
 
 class DiscordReply:
@@ -35,13 +33,13 @@ class DiscordReply:
         self,
         live: LiveReply,
         prompt: discord.PartialMessage,
-        me: discord.abc.Snowflake,
+        marks: Marks,
         scheduler: Scheduler,
         spawn: Callable[[Coroutine[None, None, None]], object],
     ) -> None:
         self._live = live
         self._prompt = prompt
-        self._me = me
+        self._marks = marks
         self._scheduler = scheduler
         self._started = asyncio.Event()
         spawn(self._be_polite())
@@ -59,45 +57,37 @@ class DiscordReply:
         self._started.set()
         return await self._live.finish(outcome)
 
+    @property
+    def messages(self) -> int:
+        """How many messages show it."""
+        return self._live.messages
+
+    @property
+    def unshown(self) -> str | None:
+        """Why Discord would not show all of it."""
+        return self._live.unshown
+
     async def _be_polite(self) -> None:
         if not await _within(WAITS_UNNOTICED, self._started):
-            await self._courtesy(lambda: self._prompt.add_reaction(WAITING), self._started)
+            self._marks.put(self._prompt.channel.id, self._prompt.id, WAITING)
             await self._started.wait()
-            # Also where adding it seemed to fail: what is left would say for good that the prompt is waiting.
-            await take_hourglass_away(self._prompt, self._me)
+            self._marks.take_away(self._prompt.channel.id, self._prompt.id, WAITING)
         while not self._live.visible.is_set():
-            await self._courtesy(self._type, self._live.visible)
+            await self._type()
             await _within(TYPING_EVERY, self._live.visible)
 
     async def _type(self) -> None:
-        await self._prompt.channel.typing()
-
-    async def _courtesy(self, call: Callable[[], Awaitable[None]], needless: asyncio.Event) -> None:
-        """Make the call once it is in nobody's way, unless it is needless by then."""
-        while not needless.is_set():
-            with self._scheduler.courtesy() as has_room:
+        """Show typing once that is in nobody's way, unless it is needless by then."""
+        while not self._live.visible.is_set():
+            with self._scheduler.courtesy("typing", self._prompt.channel.id) as has_room:
                 if has_room:
                     try:
                         with platform_errors():
-                            await call()
+                            await self._prompt.channel.typing()
                     except (Gone, Unavailable, Refused, Frozen) as error:
-                        log.debug("a courtesy was not possible: %s", error)
+                        log.debug("typing could not be shown: %s", error)
                     return
-            await _within(_NO_ROOM, needless)
-
-
-async def take_hourglass_away(prompt: discord.PartialMessage, me: discord.abc.Snowflake) -> None:
-    """Remove it, if it is there, and try for a while."""
-    for wait in (0.5, 5.0, 25.0):
-        try:
-            with platform_errors():
-                await prompt.remove_reaction(WAITING, me)
-        except Unavailable:
-            await asyncio.sleep(wait)
-        except (Gone, Refused, Frozen):
-            return
-        else:
-            return
+            await _within(NO_ROOM, self._live.visible)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 
 import aiohttp
 import discord
@@ -13,6 +14,7 @@ import discord
 from bot.conversation import Conversations
 from bot.discord_bot.client import ParleyClient
 from bot.errors import DiscordError
+from bot.health import Vitals, answering
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
 
@@ -29,16 +31,34 @@ async def run(
     stop: asyncio.Event,
     grace: float,
     messages_per_reply: int | None = None,
+    recover_within: float = 900.0,
+    catch_up_per_channel: int = 3,
+    retention_days: int = 90,
+    database: Path | None = None,
 ) -> None:
     """Serve until `stop` is set, then end what is running within `grace` seconds.
 
+    Beside the file `database` it can be asked for its health.
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
     untold = await store.untold("discord:", prefix=True)
     async with (
         Scheduler() as scheduler,
-        ParleyClient(conversations, store, scheduler, untold, messages_per_reply=messages_per_reply) as client,
+        ParleyClient(
+            conversations,
+            store,
+            scheduler,
+            untold,
+            recover_within=recover_within,
+            catch_up_per_channel=catch_up_per_channel,
+            retention_days=retention_days,
+            messages_per_reply=messages_per_reply,
+        ) as client,
+        AsyncExitStack() as stack,
     ):
+        if database is not None:
+            vitals = Vitals(client.away_for, store.ping, lambda: conversations.answered_at)
+            await stack.enter_async_context(answering(database, vitals))
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
         try:

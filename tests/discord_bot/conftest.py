@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -45,9 +47,9 @@ class World:
         async with asyncio.timeout(5):
             return await self.model.request(number)
 
-    async def idle(self) -> None:
+    async def idle(self, within: float = 10) -> None:
         """Wait until no reply is under way."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(within):
             while self.conversations.running:
                 await asyncio.sleep(0.005)
 
@@ -57,8 +59,17 @@ class World:
         return [(turn.prompt, turn.reply, turn.state.value) for turn in reversed(kept)]
 
 
+RUN = """
+import sys
+from bot.cli import main
+from bot.discord_bot.endpoint import connect_to
+with connect_to(*sys.argv[1:]):
+    sys.exit(main([]))
+"""
+
 MESSAGES_PER_REPLY = 5
 Start = Callable[[], AbstractAsyncContextManager[World]]
+Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
 
 @pytest.fixture
@@ -80,23 +91,33 @@ async def model() -> AsyncIterator[ModelStandin]:
 
 @asynccontextmanager
 async def serving(
-    discord: DiscordStandin, model: ModelStandin, database: Path, stop: asyncio.Event
+    discord: DiscordStandin, model: ModelStandin, database: Path, stop: asyncio.Event, *, patience: float = 1.0
 ) -> AsyncIterator[World]:
-    """The bot on a database, until the end of the block or `stop`."""
+    """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
     async with (
         SQLiteStore.open(database, exclusive=True) as store,
         OpenAIModel(
             model="demo",
             reply_tokens=4000,
             base_url=model.base_url,
-            first_delta_timeout=2,
-            silence_timeout=1,
-            retry_within=0.5,
+            first_delta_timeout=2 * patience,
+            silence_timeout=patience,
+            retry_within=0.5 * patience,
         ) as client,
         Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(run(discord.token, store, core, stop=stop, grace=0.2, messages_per_reply=MESSAGES_PER_REPLY))
+        tasks.create_task(
+            run(
+                discord.token,
+                store,
+                core,
+                stop=stop,
+                grace=0.2,
+                messages_per_reply=MESSAGES_PER_REPLY,
+                database=database,
+            )
+        )
         await discord.ready()
         yield World(discord, model, store, core, stop)
         stop.set()
@@ -112,3 +133,34 @@ def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start
 async def world(start: Start) -> AsyncIterator[World]:
     async with start() as world:
         yield world
+
+
+@pytest.fixture
+def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Launch:
+    """Start `python -m bot` against the stand-ins; settings may be given by name."""
+
+    @asynccontextmanager
+    async def launched(**settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path.cwd()),
+            "DISCORD_TOKEN": discord.token,
+            "OPENAI_BASE_URL": model.base_url,
+            "DATABASE_PATH": str(tmp_path / "parley.db"),
+            "SHUTDOWN_GRACE": "0.3",
+            **settings,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
+            env=environment,
+            cwd=tmp_path,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    return launched

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import pairwise
 
 import pytest
 
 from bot.standin.entities import Attachment, Permission
-from bot.standin.faults import Lost, Slow, Twice
+from bot.standin.faults import Lost, Slow
 from bot.standin.model import Reply
 from tests.discord_bot.conftest import World
 
@@ -280,16 +279,3 @@ async def test_a_thread_on_an_answer_knows_what_it_was_opened_on(world: World) -
     sent = [message["content"] for message in world.model.requests[2].messages[1:]]
     assert sent == ["[Bo (@bo)]\ncapital of France?", "Paris", "[Bo (@bo)]\nwhere is it?"]
     await world.idle()
-
-
-async def test_the_same_event_twice_is_answered_once(world: World) -> None:
-
-    discord = world.discord
-    discord.faults.add(Twice(), event="MESSAGE_CREATE")
-    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> once")
-    await world.reply(discord.general)
-    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> then")
-    await world.reply(discord.general, count=2)
-    await asyncio.sleep(0)
-    await world.idle()
-    assert [request.messages[-1]["content"].splitlines()[-1] for request in world.model.requests] == ["once", "then"]

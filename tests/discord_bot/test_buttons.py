@@ -215,7 +215,7 @@ async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(wo
 async def test_a_prompt_deleted_before_the_bot_had_it_is_not_answered(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     world.model.default = LONG
-    async with world.store._database.writing():
+    async with world.store._database._write_lock:
         said = await discord.say(discord.general, discord.bo, f"{bot} oh, wait")
         await discord.delete(said)
         await asyncio.sleep(0.1)
@@ -299,8 +299,8 @@ async def test_a_flood_comes_as_a_file_in_a_channel_but_not_in_a_thread(start: S
 
 async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
-    monkeypatch.setattr("bot.discord_bot.messages.PINGS_AFTER", 0.2)
-    world.model.script.extend([Reply("At once."), Reply("At last.", first_token_after=0.3)])
+    monkeypatch.setattr("bot.discord_bot.messages.PINGS_AFTER", 1.0)
+    world.model.script.extend([Reply("At once."), Reply("At last.", first_token_after=1.1)])
     await ask(world)
     assert (await world.reply(discord.general, "At once.")).pinged == set()
     await world.idle()

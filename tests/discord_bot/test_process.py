@@ -3,60 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import math
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from bot.discord_bot.client import ENDINGS
+from bot.scheduler import LAST_CALLS
+from bot.standin.faults import RateLimited
 from bot.standin.model import ModelStandin, Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
-
-RUN = """
-import sys
-from bot.cli import main
-from bot.discord_bot.endpoint import connect_to
-with connect_to(*sys.argv[1:]):
-    sys.exit(main([]))
-"""
-Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
+from tests.discord_bot.conftest import Launch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-
-
-@pytest.fixture
-def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Launch:
-    """Start `python -m bot` against the stand-ins; settings may be given by name."""
-
-    @asynccontextmanager
-    async def launched(**settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path.cwd()),
-            "DISCORD_TOKEN": discord.token,
-            "OPENAI_BASE_URL": model.base_url,
-            "DATABASE_PATH": str(tmp_path / "parley.db"),
-            "SHUTDOWN_GRACE": "0.3",
-            **settings,
-        }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
-            env=environment,
-            cwd=tmp_path,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
-
-    return launched
 
 
 async def test_a_kill_in_mid_reply_loses_a_second_at_most(
@@ -80,27 +42,21 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
     broken = discord.bot_messages(discord.general)[-1]
     seen = broken.content.count("word")
 
-    model.default = Reply("Hello again.")
+    model.script.extend([Reply("All of it.", first_token_after=0.3), Reply("Not forgotten.")])
     async with launch() as process:
         await discord.wait_for(lambda: "-# I was restarted" in broken.content)
-        assert broken.content.endswith("\n-# I was restarted and couldn't finish.")
+        assert broken.content.endswith("\n-# I was restarted. Trying again…")
         assert broken.content.count("word") > seen - 110, "at most a second of it is lost"
-        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 3)
-        waiting = discord.bot_messages(discord.general)[-1]
-        assert waiting.content == "-# I was restarted and couldn't finish."
-        assert waiting.reply_to is not None
-        assert waiting.reply_to is waits
+        await discord.wait_for(lambda: broken.content == "All of it.")
+        await discord.wait_for(lambda: discord.bot_messages(discord.general)[-1].content == "Not forgotten.")
+        assert discord.bot_messages(discord.general)[-1].reply_to is waits
+        assert len(discord.bot_messages(discord.general)) == 3
         await discord.wait_for(lambda: not waits.reactions.get("⏳"))
-        await discord.say(discord.general, discord.bo, f"{bot} still there?")
-        await discord.wait_for(lambda: discord.bot_messages(discord.general)[-1].content == "Hello again.")
         process.terminate()
         await process.wait()
-    sent = [message["content"] for message in model.requests[-1].messages]
-    assert sent[2] == "Kept."
-    assert sent[4].endswith("[This reply was cut off here.]")
     async with SQLiteStore.open(tmp_path / "parley.db", exclusive=True) as store:
-        states = [turn.state.value for turn in reversed(await store.history(f"discord:{discord.general.id}", 10))]
-    assert states == ["complete", "interrupted", "complete"]
+        turns = [(turn.reply, turn.state.value) for turn in await store.history(f"discord:{discord.general.id}", 10)]
+    assert turns == [("Not forgotten.", "complete"), ("All of it.", "complete"), ("Kept.", "complete")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -119,6 +75,22 @@ async def test_a_signal_ends_it_within_its_grace(
     message = discord.bot_messages(discord.general)[-1]
     assert message.content.startswith("word word")
     assert message.content.endswith("\n-# I was restarted and couldn't finish.")
+
+
+async def test_a_call_that_waits_for_discords_limits_does_not_keep_it(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch
+) -> None:
+    model.script.append(Reply("word " * 2000, tokens_per_second=100))
+    async with launch() as process:
+        await discord.ready()
+        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
+        limited = discord.faults.add(RateLimited(30), method="PATCH", times=math.inf)
+        await discord.wait_for(lambda: limited.hits)
+        process.send_signal(signal.SIGTERM)
+        # The two waits below, and the interpreter's own end on a busy machine.
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+    assert ENDINGS + LAST_CALLS <= 1.5, "of the two seconds behind the grace"
 
 
 @pytest.mark.parametrize(

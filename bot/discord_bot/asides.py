@@ -1,0 +1,92 @@
+"""What people are told beside the answers: hints, troubles, and that there is too much to do.
+
+Nobody can keep answers from being shown by making the bot say such things: in each channel they are few.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import discord
+
+from bot import phrases
+from bot.discord_bot.marks import PASSED_OVER, Marks
+from bot.discord_bot.messages import ReplyMessages, reads_history
+from bot.errors import Overloaded, StoreError
+from bot.live_reply import LiveReply
+from bot.pacing import Budget
+from bot.scheduler import Scheduler
+from bot.store import SQLiteStore
+from bot.turns import Outcome, State
+
+log = logging.getLogger(__name__)
+
+EVERY = 5.0
+"""Seconds for one sentence in a channel: Discord lets about five messages pass in them."""
+AT_ONCE = 5
+"""Sentences that a channel may have at once after a pause."""
+_CHANNELS = 1000
+"""Channels that are remembered to have had sentences lately."""
+
+
+class Asides:
+    """All sentences of one client that are no turns."""
+
+    def __init__(
+        self,
+        client: discord.Client,
+        store: SQLiteStore,
+        scheduler: Scheduler,
+        marks: Marks,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._scheduler = scheduler
+        self._marks = marks
+        self._budgets: dict[int, Budget] = {}
+
+    async def answer(self, message: discord.Message, sentence: str | None) -> None:
+        """Say something in answer to a prompt, or mark it (None); once, however often its event comes.
+
+        It is on record after it was said: a kill in between is found out by what stands in the channel.
+        """
+        try:
+            if await self._store.handled([message.id]):
+                return
+        except StoreError as error:
+            log.warning("whether prompt %d was answered before is not known: %s", message.id, error)
+        if sentence is None:
+            self._marks.put(message.channel.id, message.id, PASSED_OVER)
+        elif not await self.tell(message, sentence):
+            return
+        try:
+            await self._store.handle(message.id)
+        except StoreError as error:
+            log.warning("that prompt %d was answered is not on record: %s", message.id, error)
+
+    async def tell(self, message: discord.Message, sentence: str) -> bool:
+        """Say something to a person; where there was much of that lately, a mark has to do. False: it was not seen."""
+        if not self._spend(message.channel.id):
+            self._marks.put(message.channel.id, message.id, PASSED_OVER)
+            return True
+        channel = self._client.get_partial_messageable(message.channel.id)
+        messages = ReplyMessages(channel, message.id, None, self._store, quotes=reads_history(message.channel))
+        live = LiveReply(channel.id, messages, self._scheduler, note=lambda _: sentence)
+        return await live.finish(Outcome(State.COMPLETE))
+
+    async def refuse(self, message: discord.Message, refusal: Overloaded) -> None:
+        """Tell a person that the bot has too much to do for a prompt, or mark it where that was told lately."""
+        if not refusal.repeated:
+            log.warning("channel %d: too much is waiting for the %s", message.channel.id, refusal.limit.value)
+        await self.answer(message, None if refusal.repeated else phrases.full(refusal.limit))
+
+    def _spend(self, channel_id: int) -> bool:
+        now = asyncio.get_running_loop().time()
+        if len(self._budgets) >= _CHANNELS:
+            self._budgets = {key: budget for key, budget in self._budgets.items() if not budget.has_room(now)}
+        budget = self._budgets.setdefault(channel_id, Budget(1 / EVERY, AT_ONCE))
+        if budget.at(now) > now:
+            return False
+        budget.spend(now)
+        return True

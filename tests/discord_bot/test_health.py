@@ -1,0 +1,98 @@
+"""The health of a bot that runs: asked from outside, as the image asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.errors import BotError
+from bot.health import ask
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Launch, World
+
+ROOT = Path(__file__).parents[2]
+HEALTHY = "Discord: connected.\nDatabase: answers.\nModel: no reply since the start.\n"
+
+
+async def image_check(database: Path) -> tuple[int, str, str]:
+    """Exit code, output and error output of the command in the image's HEALTHCHECK."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    [command] = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    python, *arguments = json.loads(command)
+    assert python == "python"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_PATH": str(database)},
+        cwd=database.parent,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def until(well: bool, database: Path) -> str:
+    async with asyncio.timeout(5):
+        while (answer := await ask(database)).well is not well:
+            await asyncio.sleep(0.005)
+    return answer.report
+
+
+async def test_health_follows_the_gateway(
+    discord: DiscordStandin, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
+    database = tmp_path / "parley.db"
+    await until(True, database)
+    async with discord.gateway.outage():
+        assert "Discord: no connection to the gateway for 0 s.\nDatabase: answers." in await until(False, database)
+    await until(True, database)
+    assert discord.gateway.resumes == 1
+
+    await discord.gateway.invalidate()
+    await until(False, database)
+    await until(True, database)
+
+
+async def test_a_reply_of_the_model_is_reported(discord: DiscordStandin, world: World, tmp_path: Path) -> None:
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
+    await world.reply(discord.general)
+    await world.idle()
+    assert re.search(r"\nModel: the last reply ended [0-5] s ago\.$", await until(True, tmp_path / "parley.db"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+async def test_the_image_sees_the_bot_run_hang_and_end(discord: DiscordStandin, launch: Launch, tmp_path: Path) -> None:
+    database = tmp_path / "parley.db"
+    async with launch() as process:
+        await discord.ready()
+        await until(True, database)
+        assert await image_check(database) == (0, HEALTHY, "")
+
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(BotError, match="its event loop does not turn"):
+            await ask(database, patience=0.2)
+        process.send_signal(signal.SIGCONT)
+        assert (await ask(database)).well
+
+        process.kill()
+        await process.wait()
+    code, out, error = await image_check(database)
+    assert (code, out) == (1, "")
+    assert error == f"No bot answers on the database {database}: start it with `python -m bot`.\n"
+
+    async with launch() as process:
+        await discord.ready()
+        await until(True, database)
+        process.terminate()
+        await process.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parley.db", "parley.db.lock"]

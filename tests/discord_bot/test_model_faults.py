@@ -1,0 +1,293 @@
+"""Whatever the model's server does, and whenever: what the person sees, which button, and that nothing is left over."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, cycle, repeat
+from pathlib import Path
+
+import pytest
+from discord import Message as ReceivedMessage
+
+from bot.discord_bot.marks import Marks
+from bot.discord_bot.messages import ReplyMessages
+from bot.live_reply import LiveReply
+from bot.pacing import Budget
+from bot.queues import Queues
+from bot.running import Running
+from bot.scheduler import Scheduler
+from bot.standin.entities import Channel, Message
+from bot.standin.limits import Limit
+from bot.standin.model import REFUSALS, Drop, ModelStandin, Raw, Refusal, Reply, Step
+from bot.standin.server import DiscordStandin
+from bot.standin.world import Keep
+from bot.turns import Prompt
+from tests.discord_bot.conftest import World, serving
+from tests.llm.wire import DONE, STOP, data, say
+
+BROKEN = "-# My model isn't answering right now. Your question is saved."
+BUSY = "-# My model is busy. Try again in a moment."
+BUSY_FOR = "-# My model is busy. Try again in 7 s."
+SETUP = "-# I have a set-up problem; it's nothing you did."
+DECLINED = "-# The model's provider declined this one. Rewording may help."
+CUT = "-# Cut at the length limit."
+EMPTY = "-# The model had nothing to say. Try rewording."
+TOO_LONG = "-# That's more than my model can read at once. A shorter message may work."
+RETRY, CONTINUE = "Retry", "Continue"
+
+WORDS = ["one ", "two ", "three ", "four ", "five ", "six."]
+SLOWLY = Reply(WORDS, tokens_per_second=40)
+BLANK = " \n\u200b\u2060"
+HALF, ALL = "one two three", "one two three four five six."
+Ending = tuple[str, str | None, str | None]
+"""The text that is kept, the sentence under it, and the button under that."""
+WHOLE: Ending = (ALL, None, None)
+
+
+PHASES = [("before the first token", 0, ""), ("in mid-stream", 3, HALF), ("at the end", 6, ALL)]
+
+
+def in_every_phase(fault: str, broken: Callable[[int], Step]) -> list[tuple[str, Step, Ending]]:
+    """The fault of a server that goes wrong after so many of its deltas."""
+    return [(f"{fault}, {phase}", broken(after), (text, BROKEN, RETRY)) for phase, after, text in PHASES]
+
+
+def pieces(after: int, *behind: bytes) -> Raw:
+    return Raw([*map(say, WORDS[:after]), *behind], pause=0.02)
+
+
+REFUSED: dict[str, tuple[str, str | None]] = {
+    "bad key": (SETUP, None),
+    "forbidden": (SETUP, None),
+    "unknown model": (SETUP, None),
+    "unknown model (Ollama)": (SETUP, None),
+    "unknown address": (SETUP, None),
+    "quota": (SETUP, None),
+    "no credit (OpenRouter)": (SETUP, None),
+    "rate limit": (BUSY, RETRY),
+    "context too long": (TOO_LONG, None),
+    "context too long (llama.cpp)": (TOO_LONG, None),
+    "context too long (vLLM)": (TOO_LONG, None),
+    "context too long (LM Studio)": (TOO_LONG, None),
+    "context too long (a proxy)": (TOO_LONG, None),
+    "content filter": (DECLINED, None),
+    "bad request (FastAPI)": (SETUP, None),
+    "server error": (BROKEN, RETRY),
+    "bad gateway": (BROKEN, RETRY),
+    "overloaded": (BROKEN, RETRY),
+}
+FAULTS: list[tuple[str, Step, Ending]] = [
+    *((name, refusal, ("", *REFUSED[name])) for name, refusal in REFUSALS.items()),
+    (
+        "rate limit, with Retry-After",
+        replace(REFUSALS["rate limit"], headers={"Retry-After": "7"}),
+        ("", BUSY_FOR, RETRY),
+    ),
+    (
+        "overloaded, with Retry-After",
+        replace(REFUSALS["overloaded"], headers={"Retry-After": "7"}),
+        ("", BROKEN, RETRY),
+    ),
+    ("an empty refusal", Refusal(418, ""), ("", SETUP, None)),
+    ("dropped", Drop(), ("", BROKEN, RETRY)),
+    *in_every_phase("cut", lambda after: replace(SLOWLY, cut_after=after)),
+    *in_every_phase("stall", lambda after: replace(SLOWLY, stall_after=after)),
+    ("stall with pings, in mid-stream", replace(SLOWLY, stall_after=3, ping_every=0.1), (HALF, BROKEN, RETRY)),
+    *in_every_phase("error event", lambda after: replace(SLOWLY, error_after=after)),
+    *in_every_phase("half a chunk", lambda after: pieces(after, b'data: {"choi\n\n', say("more"), STOP, DONE)),
+    *in_every_phase("given up", lambda after: pieces(after, data({}, "error"), DONE)),
+    ("a web page", Raw([b"<html>Welcome</html>"], "text/html"), ("", SETUP, None)),
+    ("nothing", Raw([]), ("", BROKEN, RETRY)),
+    ("noise", Raw([b"\x00\xff\n\n" * 100]), ("", BROKEN, RETRY)),
+    ("neither end nor [DONE]", replace(SLOWLY, finish=None, done=False), (ALL, BROKEN, RETRY)),
+    ("no [DONE]", replace(SLOWLY, done=False), WHOLE),
+    ("no finish reason", replace(SLOWLY, finish=None), WHOLE),
+    ("no usage", replace(SLOWLY, usage=False), WHOLE),
+    ("cut behind the end", Raw([*map(say, WORDS), STOP], cut=True), WHOLE),
+    (
+        "not streamed",
+        Raw([b'{"choices": [{"message": {"content": "one two"}}]}'], "application/json"),
+        ("one two", None, None),
+    ),
+    ("length", replace(SLOWLY, finish="length"), (ALL, CUT, CONTINUE)),
+    ("length, without a word", Reply("", finish="length"), ("", CUT, CONTINUE)),
+    ("length, in its thoughts", Reply("", reasoning="so long", finish="length"), ("", CUT, CONTINUE)),
+    ("content filter, at the end", replace(SLOWLY, finish="content_filter"), (ALL, DECLINED, None)),
+    ("content filter, without a word", Reply("", finish="content_filter"), ("", DECLINED, None)),
+    ("empty", Reply(""), ("", EMPTY, RETRY)),
+    ("blank", Reply(BLANK), ("", EMPTY, RETRY)),
+    ("reasoning only", Reply("", reasoning="hm, let me see"), ("", EMPTY, RETRY)),
+    ("cut in its thoughts", Reply("", reasoning="hm, let me see", cut_after=2), ("", BROKEN, RETRY)),
+    ("stalled in its thoughts", Reply("", reasoning="hm, let me see", stall_after=2), ("", BROKEN, RETRY)),
+]
+
+
+@pytest.fixture
+async def hasty(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> AsyncIterator[World]:
+    """The bot with little patience for its model."""
+    discord.limits.messages = Limit(5, 0.1)
+    async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), patience=1.0) as world:
+        yield world
+
+
+@pytest.mark.parametrize(("step", "ending"), [pytest.param(*rest, id=name) for name, *rest in FAULTS])
+async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, caplog: pytest.LogCaptureFixture) -> None:
+    world, discord, bot = hasty, hasty.discord, hasty.discord.bot.mention
+    text, sentence, button = ending
+    world.model.default = step
+    prompt = await discord.say(discord.general, discord.bo, f"{bot} tell me")
+    message = await world.reply(discord.general, sentence or text)
+    await world.idle()
+    assert message.content == "\n".join(filter(None, [text, sentence]))
+    assert labels(message) == [button] * (button is not None)
+    turn = await world.store.turn_of_message(message.id)
+    assert turn is not None
+    assert (turn.reply.strip(BLANK), turn.finished) == (text, sentence is None), "on record as it is seen"
+    assert prompt.reactions == {}
+    assert discord.typing(discord.general) == []
+    if sentence in (BROKEN, BUSY, SETUP):
+        assert any(record.levelname == "WARNING" for record in caplog.records), "the operator is told"
+
+    world.model.default = Reply("Here I am.")
+    if button is not None:
+        await discord.press(discord.bo, message, message.buttons[0]["custom_id"])
+        begun = text if button == CONTINUE else ""
+        await discord.wait_for(lambda: message.content == f"{begun}Here I am.")
+        await world.idle()
+        assert labels(message) == []
+    await discord.say(discord.general, discord.cleo, f"{bot} are you there?")
+    await world.reply(discord.general, "Here I am.", count=2)
+    await world.idle()
+    assert len(discord.bot_messages(discord.general)) == 2
+
+
+async def test_a_model_server_that_is_not_there(hasty: World) -> None:
+    discord = hasty.discord
+    await hasty.model.stop_listening()
+    await discord.say(discord.general, discord.bo, f"{discord.bot.mention} tell me")
+    message = await hasty.reply(discord.general, BROKEN)
+    await hasty.idle()
+    await hasty.model.listen()
+    hasty.model.default = Reply("Here I am.")
+    await discord.press(discord.bo, message, message.buttons[0]["custom_id"])
+    await discord.wait_for(lambda: message.content == "Here I am.")
+    await hasty.idle()
+
+
+TURNS, ROOMS = 1000, 40
+PER_TURN = 4
+"""Blocks of memory that a turn may leave: an object with an attribute or two. A reply that is kept has hundreds."""
+
+
+@pytest.fixture
+def without_limits(discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Discord that takes all at once, and forgets it: what grows is the bot's."""
+    monkeypatch.setattr("bot.scheduler.Budget", lambda: Budget(1000, 100))
+    monkeypatch.setattr("bot.standin.server.TYPING_SECONDS", 0.5)
+    monkeypatch.setattr("bot.standin.gateway._REPLAYED", 20)
+    monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0.5)
+    discord.limits.everything = None
+    discord.limits.messages = Limit(50, 0.01)
+    discord.limits.others["POST", "/channels/{channel_id}/typing"] = Limit(50, 0.01)
+
+
+REPLIES = (Prompt, Running, LiveReply, ReplyMessages, ReceivedMessage)
+
+
+def of_the_bot() -> list[object]:
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, (Scheduler, Queues, Marks, *REPLIES))]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What there is while nobody asks anything."""
+
+    tasks: Counter[str]
+    """By what they do; the stand-ins have one more for each connection."""
+    held: list[object]
+    """Of a reply; by any queue, by the scheduler, by the marks."""
+    sockets: int
+    blocks: int
+    """Of memory, as Python gives it out."""
+
+    @classmethod
+    def now(cls, earlier: list[object]) -> Left:
+        """`earlier` is what tests before this one have left, and is not counted."""
+        ids = set(map(id, earlier))
+        there = [each for each in of_the_bot() if id(each) not in ids]
+        [scheduler] = [each for each in there if isinstance(each, Scheduler)]
+        [queues] = [each for each in there if isinstance(each, Queues)]
+        [marks] = [each for each in there if isinstance(each, Marks)]
+        held = [each for each in there if isinstance(each, REPLIES)]
+        waiting = [queues._lines, scheduler._active, scheduler._calls, scheduler._courtesies, marks._working]
+        names = Counter(str(task.get_coro()).split()[2] for task in asyncio.all_tasks())
+        del names["RequestHandler.start"]
+        files = (os.path.realpath(file.path) for file in os.scandir("/proc/self/fd"))
+        sockets = sum("socket:" in file for file in files)
+        return cls(names, [*held, *filter(None, waiting)], sockets, sys.getallocatedblocks())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the sockets in /proc")
+@pytest.mark.standin(keep=Keep(messages=4, shown=1), keep_requests=20)
+@pytest.mark.usefixtures("without_limits")
+async def test_a_thousand_turns_of_which_every_other_fails_leave_nothing(
+    discord: DiscordStandin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    earlier = of_the_bot()
+    steps = [step for _, step, _ in FAULTS]
+    random.Random(1).shuffle(steps)
+    rooms = [discord.add_channel(f"room{n}") for n in range(ROOMS)]
+    said = Counter[str]()
+
+    async def talk(room: Channel, turns: int) -> None:
+        for n in range(turns):
+            prompt = await discord.say(room, discord.bo, f"{discord.bot.mention} {n}?")
+            await discord.wait_for(partial(answers, prompt), 20)
+            said.update(message.content for message in answers(prompt))
+
+    async with (
+        ModelStandin(keep_requests=10) as model,
+        serving(discord, model, tmp_path / "parley.db", asyncio.Event(), patience=0.3) as world,
+    ):
+
+        async def after(turns: int) -> Left:
+            pairs = zip(cycle(steps), repeat(Reply("Good."), turns), strict=False)
+            # A step may be asked for more than once a turn.
+            model.script.extend(chain.from_iterable(pairs))
+            async with asyncio.TaskGroup() as talks:
+                for room in rooms:
+                    talks.create_task(talk(room, turns // ROOMS))
+            await world.idle()
+            async with asyncio.timeout(5):
+                while any(map(discord.typing, rooms)):
+                    await asyncio.sleep(0.05)
+            return Left.now(earlier)
+
+        before, then = await after(4 * ROOMS), await after(TURNS)
+    assert TURNS / 4 < said["Good."] < said.total() - TURNS / 4
+    assert then.tasks <= before.tasks
+    assert then.held == before.held == []
+    assert then.sockets <= before.sockets + 2 * ROOMS, (
+        "both ends of the connections that are kept open for another call"
+    )
+    assert then.blocks - before.blocks < TURNS * PER_TURN
+    assert caplog.messages == []
+
+
+def answers(prompt: Message) -> list[Message]:
+    return [message for message in prompt.channel.messages.values() if message.reply_to is prompt]
+
+
+def labels(message: Message) -> list[str]:
+    return [button["label"] for button in message.buttons]

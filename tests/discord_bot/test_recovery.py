@@ -1,0 +1,495 @@
+"""What a kill leaves behind: one reply to each prompt, whenever it came, however often."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from bot.standin.entities import Channel, Message, MessageFlag, MessageType, Permission
+from bot.standin.faults import Call, ServerError, Slow
+from bot.standin.mentions import NOBODY
+from bot.standin.model import ModelStandin, Reply
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+from bot.turns import Attempt, Outcome, Prompt, State
+from tests.discord_bot.conftest import Launch, Start
+
+POSTS = "/channels/{channel_id}/messages"
+PATIENCE = 20.0
+"""Seconds for a process to start on a machine that is busy."""
+COULD_NOT = "-# I was restarted and couldn't finish."
+Phase = Callable[[DiscordStandin, ModelStandin, Path], Awaitable[None]]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
+GOES_ON = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
+TWO_PARTS = Reply(["long " * 390, "more ", *["and more "] * 400], tokens_per_second=60)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "parley.db"
+
+
+def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
+    return [message.content for message in discord.bot_messages(channel or discord.general)]
+
+
+def ask(discord: DiscordStandin, text: str = "tell me", channel: Channel | None = None) -> Awaitable[Message]:
+    return discord.say(channel or discord.general, discord.bo, f"<@{discord.bot.id}> {text}")
+
+
+async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
+    """Reply and state of each turn, as another process reads them."""
+    async with SQLiteStore.open(file, exclusive=False) as store:
+        return [(turn.reply, turn.state.value) for turn in await store.history(f"discord:{channel.id}", 10)]
+
+
+def second_part(call: Call) -> bool:
+    return isinstance(call.body, dict) and MessageFlag.SUPPRESS_NOTIFICATIONS in MessageFlag(call.body["flags"])
+
+
+async def before_the_post(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
+    model.script.append(Reply("never", first_token_after=60))
+    await ask(discord)
+    await model.request(0)
+
+
+async def the_post_failed(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
+    model.script.append(GOES_ON)
+    fault = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf)
+    await ask(discord)
+    await discord.wait_for(lambda: fault.hits)
+
+
+async def the_answer_to_the_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
+    model.script.append(GOES_ON)
+    discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS)
+    await ask(discord)
+    await discord.wait_for(lambda: shown(discord))
+
+
+async def the_answer_to_the_second_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
+    model.script.append(TWO_PARTS)
+    discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS, when=second_part)
+    await ask(discord)
+    await discord.wait_for(lambda: len(shown(discord)) == 2)
+
+
+async def in_mid_stream(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
+    model.script.append(GOES_ON)
+    await ask(discord)
+    await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
+
+
+async def after_the_unseen_end(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
+    model.script.append(Reply(["The ", "whole ", "answer."], tokens_per_second=10))
+    discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
+    await ask(discord)
+    async with asyncio.timeout(5):
+        while await states(file, discord.general) != [("The whole answer.", "complete")]:
+            await asyncio.sleep(0.02)
+
+
+LOST = [the_answer_to_the_post_was_lost, the_answer_to_the_second_post_was_lost]
+PHASES = [
+    *((phase, 2, "forgotten") for phase in (before_the_post, the_post_failed, in_mid_stream, *LOST)),
+    *((phase, 2, "kept") for phase in LOST),
+    (the_answer_to_the_post_was_lost, 2, "kept, but nothing can be looked up"),
+    (after_the_unseen_end, 1, "kept"),
+]
+
+
+@posix
+@pytest.mark.parametrize(("phase", "asked", "nonces"), PHASES, ids=[f"{p.__name__}, nonces {n}" for p, _, n in PHASES])
+async def test_after_a_kill_there_is_one_reply_that_is_whole(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    launch: Launch,
+    start: Start,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    phase: Phase,
+    asked: int,
+    nonces: str,
+) -> None:
+    if "nothing" in nonces:
+        discord.deny(discord.general, Permission.READ_MESSAGE_HISTORY)
+    async with launch() as process:
+        await discord.ready(PATIENCE)
+        await phase(discord, model, file)
+        process.kill()
+        await process.wait()
+    discord.faults.clear()
+    if nonces == "forgotten":
+        monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0)
+    model.default = Reply("The whole answer.")
+    for restart in (1, 2):
+        async with start() as world:
+            await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
+            # What is done once more is done by the time that somebody else is answered.
+            await ask(discord, f"still there? {restart}", discord.random_channel)
+            await world.reply(discord.random_channel, "The whole answer.", count=restart)
+            await world.idle()
+    [reply] = discord.bot_messages(discord.general)
+    assert reply.content == "The whole answer."
+    assert reply.reply_to is (None if "nothing" in nonces else discord.messages(discord.general)[0])
+    assert reply.buttons == []
+    assert len(model.requests) == asked + 2
+    assert await states(file, discord.general) == [("The whole answer.", "complete")]
+
+
+@posix
+async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
+) -> None:
+    async def killed(*, asking: bool) -> None:
+        asked = len(model.requests)
+        async with launch() as process:
+            await discord.ready(PATIENCE)
+            if asking:
+                await ask(discord)
+            await discord.wait_for(lambda: len(model.requests) > asked, PATIENCE)
+            await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
+            process.kill()
+            await process.wait()
+
+    model.default = GOES_ON
+    await killed(asking=True)
+    await killed(asking=False)
+    [reply] = discord.bot_messages(discord.general)
+    model.default = Reply("At last.")
+    async with start() as world:
+        await discord.wait_for(lambda: reply.content.endswith(COULD_NOT))
+        await world.idle()
+        assert len(model.requests) == 2
+        [retry] = reply.buttons
+        await discord.press(discord.bo, reply, retry["custom_id"])
+        await discord.wait_for(lambda: shown(discord) == ["At last."])
+        await world.idle()
+
+
+class Leftover:
+    """A turn as a kill leaves it, with its messages."""
+
+    def __init__(self, said: Message, messages: list[Message], attempt: Attempt) -> None:
+        self.said = said
+        self.messages = messages
+        self.attempt = attempt
+
+
+async def leave(
+    discord: DiscordStandin,
+    file: Path,
+    *parts: str,
+    text: str = "tell me",
+    channel: Channel | None = None,
+    end: State | None = None,
+) -> Leftover:
+    """A prompt, and as much of a reply as there is to see; it had ended (`end`), or was broken off."""
+    channel = channel or discord.general
+    said = await ask(discord, text, channel)
+    key = f"discord:{channel.id}"
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        attempt = await store.begin(Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id))
+        assert attempt is not None
+        await store.start(attempt)
+        await store.save({attempt: "".join(parts)})
+        messages = []
+        for part, content in enumerate(parts):
+            await store.posting(attempt, part, sum(map(len, parts[:part])), f"nonce{part}")
+            message = discord.world.post(
+                channel,
+                discord.bot,
+                content.strip(),
+                mentions=NOBODY,
+                type=MessageType.DEFAULT if part else MessageType.REPLY,
+                flags=MessageFlag.SUPPRESS_NOTIFICATIONS if part else MessageFlag.NONE,
+                reply_to=None if part else said,
+            )
+            await store.posted(attempt, part, message.id)
+            messages.append(message)
+        if end is not None:
+            await store.close(attempt, Outcome(end, "".join(parts)))
+    return Leftover(said, messages, attempt)
+
+
+async def test_a_reply_of_several_messages_is_tried_again_in_its_first(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "first " * 200, "second " * 100)
+    model.default = Reply("Short this time.", first_token_after=0.3)
+    async with start() as world:
+        await discord.wait_for(lambda: left.messages[1].content.endswith("second\n-# I was restarted. Trying again…"))
+        assert left.messages[0].content == ("first " * 200).strip()
+        await discord.wait_for(lambda: shown(discord) == ["Short this time."])
+        await world.idle()
+    assert discord.bot_messages(discord.general) == left.messages[:1]
+
+
+async def test_a_try_that_brings_nothing_takes_nothing_away(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file, "Half of it")
+    model.default = Reply("x", cut_after=0)
+    async with start() as world:
+        sentence = "-# My model isn't answering right now. Your question is saved."
+        await discord.wait_for(lambda: shown(discord) == [f"Half of it\n{sentence}"])
+        await world.idle()
+    assert [button["label"] for button in discord.bot_messages(discord.general)[0].buttons] == ["Retry"]
+
+
+async def test_prompts_that_wait_are_answered_in_their_order(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = [await leave(discord, file, text=text) for text in ("one", "two", "three")]
+    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
+    async with start() as world:
+        await world.reply(discord.general, "To three.", count=3)
+        await world.idle()
+    replies = discord.bot_messages(discord.general)
+    assert [reply.content for reply in replies] == ["To one.", "To two.", "To three."]
+    assert [reply.reply_to for reply in replies] == [each.said for each in left]
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 60)
+async def test_who_has_waited_long_is_pinged(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file)
+    async with start() as world:
+        reply = await world.reply(discord.general)
+        assert reply.pinged == {discord.bo}
+        await world.idle()
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 1000)
+async def test_what_came_too_long_ago_is_only_said_to_be_lost(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file)
+    async with start() as world:
+        reply = await world.reply(discord.general, COULD_NOT)
+        await world.idle()
+    assert reply.reply_to is left.said
+    assert [button["label"] for button in reply.buttons] == ["Retry"]
+    assert model.requests == []
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 3600)
+async def test_a_message_that_can_hardly_be_edited_any_more_is_not_tried_again(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file, "Half of it")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == [f"Half of it\n{COULD_NOT}"])
+        await world.idle()
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "end", "stays"),
+    [
+        ((), None, []),
+        (("Half", " of it"), None, []),
+        (("All of it",), State.COMPLETE, ["All of it"]),
+        ((), State.COMPLETE, []),
+    ],
+)
+async def test_a_prompt_deleted_meanwhile_is_not_answered_and_forgotten(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Path,
+    parts: tuple[str, ...],
+    end: State | None,
+    stays: list[str],
+) -> None:
+    left = await leave(discord, file, *parts, end=end)
+    discord.world.delete(left.said)
+    async with start() as world:
+        async with asyncio.timeout(5):
+            while await world.store.correct(f"discord:{discord.general.id}", left.said.id, "tell me"):
+                await asyncio.sleep(0.02)
+        assert shown(discord) == stays
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("end", [None, State.COMPLETE])
+async def test_a_reply_deleted_meanwhile_does_not_come_back(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, end: State | None
+) -> None:
+    left = await leave(discord, file, "Half of it", end=end)
+    discord.world.delete(*left.messages)
+    async with start() as world:
+        async with asyncio.timeout(5):
+            while await world.store.correct(f"discord:{discord.general.id}", left.said.id, "tell me"):
+                await asyncio.sleep(0.02)
+        await world.idle()
+        assert shown(discord) == []
+
+
+async def test_a_message_that_the_bot_had_taken_away_itself_is_no_deleted_reply(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "first " * 200, "second " * 100, end=State.COMPLETE)
+    discord.world.delete(left.messages[1])
+    async with start() as world:
+        await discord.wait_for(lambda: len(shown(discord)) == 2)
+        await world.idle()
+    assert shown(discord) == [("first " * 200).strip(), ("second " * 100).strip()]
+
+
+async def test_a_channel_deleted_meanwhile_is_forgotten(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    discord.world.delete_channel(discord.general)
+    async with start() as world:
+        async with asyncio.timeout(5):
+            while await world.store.correct(f"discord:{discord.general.id}", left.said.id, "tell me"):
+                await asyncio.sleep(0.02)
+    assert model.requests == []
+
+
+async def test_a_thread_archived_meanwhile_has_one_whole_reply(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    await leave(discord, file, "Half of it", channel=thread)
+    discord.world.update_thread(thread, archived=True)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord, thread) == ["The whole answer."])
+        await world.idle()
+
+
+@pytest.mark.parametrize("how", ["forgotten", "deleted"])
+async def test_what_is_forgotten_while_it_is_looked_up_does_not_look_as_if_it_went_on(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    slow = discord.faults.add(Slow(0.5, applied=True), method="GET", route=POSTS + "/{message_id}")
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        if how == "deleted":
+            await discord.delete(left.said)
+            await discord.wait_for(lambda: shown(discord) == [])
+        else:
+            await discord.wait_for(lambda: discord.commands.puts)
+            await (await discord.slash(discord.bo, discord.general, "reset")).answered()
+            await discord.wait_for(lambda: left.messages[0].content == "Half of it\n-# Stopped.")
+        await world.idle()
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("how", ["locked", "hidden"])
+async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    left = await leave(discord, file, "Half of it", channel=thread)
+    if how == "locked":
+        discord.world.update_thread(thread, archived=True, locked=True)
+    else:
+        discord.deny(discord.general, Permission.VIEW_CHANNEL)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        async with asyncio.timeout(5):
+            while await states(file, thread) != [("The whole answer.", "complete")]:
+                await asyncio.sleep(0.02)
+        await world.idle()
+        assert await world.store.untold("discord:", prefix=True) == []
+    assert left.messages[0].content == "Half of it"
+
+
+async def test_a_channel_full_of_other_replies_does_not_lend_its_messages(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    """A post without an answer is looked for among the bot's messages; those of other turns are none of it."""
+    left = await leave(discord, file, "first " * 200, text="one")
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        await store.posting(left.attempt, 1, 1200, "nonce1")
+    other = await leave(discord, file, "other " * 200, "rest " * 100, text="two", end=State.COMPLETE)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: left.messages[0].content == "The whole answer.")
+        await world.idle()
+    assert shown(discord) == ["The whole answer.", ("other " * 200).strip(), ("rest " * 100).strip()]
+    assert not other.messages[1].deleted
+
+
+@posix
+async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, file: Path
+) -> None:
+    model.script.append(GOES_ON)
+    async with launch() as process:
+        await discord.ready(PATIENCE)
+        said = await ask(discord)
+        await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
+        fault = discord.faults.add(ServerError(503), method="DELETE", times=math.inf)
+        await discord.delete(said)
+        await discord.wait_for(lambda: fault.hits)
+        assert await states(file, discord.general) == [], "what it had said is no part of the conversation"
+        process.kill()
+        await process.wait()
+    discord.faults.clear()
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == [])
+        async with asyncio.timeout(5):
+            while await world.store.correct(f"discord:{discord.general.id}", said.id, "tell me"):
+                await asyncio.sleep(0.02)
+    assert len(model.requests) == 1
+
+
+async def test_what_was_stopped_unseen_says_so(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file, "Half of it", end=State.STOPPED)
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == ["Half of it\n-# Stopped."])
+        await world.idle()
+    assert model.requests == []
+
+
+@posix
+async def test_who_was_refused_without_seeing_it_is_not_forgotten(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
+) -> None:
+    model.default = Reply("never", first_token_after=60)
+    async with launch(QUEUE_PER_PERSON="1") as process:
+        await discord.ready(PATIENCE)
+        fault = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf)
+        prompts = [await ask(discord, text) for text in ("one", "two", "one too many")]
+        await discord.wait_for(lambda: fault.hits)
+        process.kill()
+        await process.wait()
+    discord.faults.clear()
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await world.reply(discord.general, count=3)
+        await world.idle()
+    assert {message.reply_to for message in discord.bot_messages(discord.general)} == set(prompts)
+
+
+async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
+    discord: DiscordStandin, start: Start
+) -> None:
+    async with start() as world:
+        said = await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
+        await world.idle()
+        await world.store.forget(f"discord:{discord.general.id}")
+        # As a kill leaves it between the two.
+        await world.store.mark(discord.general.id, said.id)
+        discord.world.react(said, discord.bot, "⏳")
+    async with start() as world:
+        await discord.wait_for(lambda: not said.reactions)
+        async with asyncio.timeout(5):
+            while await world.store.marked():
+                await asyncio.sleep(0.02)
