@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
@@ -45,7 +46,7 @@ class Usage:
 
 @asynccontextmanager
 async def bot(
-    discord: DiscordStandin, model: ModelStandin, **settings: str
+    discord: DiscordStandin, model: ModelStandin, log: IO[bytes] | None = None, /, **settings: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The bot, in its own process, between the two stand-ins; settings may be given by name."""
     with tempfile.TemporaryDirectory() as folder:
@@ -61,9 +62,11 @@ async def bot(
                 "SHUTDOWN_GRACE": "1",
                 **settings,
             },
+            stderr=log,
         )
         try:
             yield process
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()

@@ -1,0 +1,409 @@
+"""Ten minutes of a hard life: people, kills, faults of Discord and of the model, and then an audit.
+
+    python -m benchmarks.soak --minutes 10 --seed 1
+
+Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
+row in the database that says the same; the exit code is 1 if one has not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.harness import bot
+from bot.standin.entities import Channel, Message, User
+from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
+from bot.standin.model import REFUSALS, Drop, ModelStandin, Reply, Step
+from bot.standin.server import DiscordStandin
+
+AWAY = (0.0, 6.0)
+LIFE = (4.0, 40.0)
+QUIET_WITHIN = 240.0
+"""Seconds that the last life gets to end everything in, without faults."""
+SETTINGS = {
+    "SILENCE_TIMEOUT": "3",
+    "FIRST_DELTA_TIMEOUT": "6",
+    "CATCH_UP_PER_CHANNEL": "100",
+    "QUEUE_PER_PERSON": "1000",
+    "QUEUE_PER_CONVERSATION": "1000",
+    "QUEUE_IN_ALL": "5000",
+}
+
+
+@dataclass
+class Asked:
+    """One prompt, and what people did to it afterwards, which explains what became of it."""
+
+    message: Message
+    alive: bool
+    """Whether the bot was up when it was said."""
+    forgotten: bool = False
+    """A reset, or the deletion of the prompt or of its reply, may have taken it out of the database."""
+    excused: bool = False
+    """It may be without an answer: it or its answer was deleted, or a kill came just after a reset had removed it."""
+
+
+@dataclass
+class Ledger:
+    """What happened, and what was found wrong with it."""
+
+    asked: list[Asked] = field(default_factory=list)
+    did: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+class Soak:
+    """One run over one pair of stand-ins and one database."""
+
+    def __init__(self, seed: int, discord: DiscordStandin, model: ModelStandin, folder: Path) -> None:
+        self.random = random.Random(seed)
+        self.discord = discord
+        self.model = model
+        self.folder = folder
+        self.ledger = Ledger()
+        self.alive = False
+        self.places: list[Channel] = [discord.general, discord.general, discord.random_channel]
+        self.direct: dict[int, User] = {}
+        self.removed: list[Asked] = []
+        """What a reset took out of the queue, and is still to be told of."""
+
+    # The lives of the bot
+
+    async def run(self, minutes: float) -> None:
+        """Live, be killed and start again for that long, then come to rest and be audited."""
+        discord = self.discord
+        self.places.append(await discord.open_thread(discord.general, "aside", discord.bo))
+        for person in (discord.cleo, discord.bo):
+            channel = discord.open_dm(person)
+            self.places.append(channel)
+            self.direct[channel.id] = person
+        async with self._life():
+            # Only then it knows the direct messages that it has to look through after a restart.
+            for channel, person in ((c, self.direct[c.id]) for c in self.places if c.id in self.direct):
+                await self._ask(channel, person, Reply("glad to meet you"))
+            await self._until(lambda: all(map(self._answered, self.ledger.asked)), 30)
+            if not any(map(self._answered, self.ledger.asked)):
+                raise SystemExit(f"The bot does not answer at all:\n{(self.folder / 'bot.log').read_text()}")
+        ends = time.monotonic() + minutes * 60
+        people = asyncio.create_task(self._people())
+        troubles = asyncio.create_task(self._troubles())
+        while time.monotonic() < ends:
+            async with self._life() as process:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), self.random.uniform(*LIFE))
+            await asyncio.sleep(self.random.uniform(*AWAY))
+        for task in (people, troubles):
+            task.cancel()
+        await asyncio.gather(people, troubles, return_exceptions=True)
+        discord.faults.clear()
+        self.model.script.clear()
+        self.model.default = Reply("all is quiet", tokens_per_second=100)
+        async with self._life(gently=True):
+            await self._until(self._quiet, QUIET_WITHIN)
+        self._audit()
+
+    @asynccontextmanager
+    async def _life(self, *, gently: bool = False) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The bot as a process, from its start to a kill -9."""
+        with (self.folder / "bot.log").open("ab") as log:
+            path = str(self.folder / "parley.db")
+            async with bot(self.discord, self.model, log, DATABASE_PATH=path, LOG_LEVEL="INFO", **SETTINGS) as process:
+                # Some are killed before they are even connected.
+                patience = self.random.choice([0.3, 10, 10, 10]) if self.ledger.asked else 10
+                connected = False
+                with suppress(AssertionError):
+                    await self.discord.ready(patience)
+                    connected = True
+                self.alive = True
+                yield process
+                self.alive = False
+                if process.returncode == 1 and not connected:
+                    self.ledger.did["refused by Discord at the start"] += 1
+                elif process.returncode is not None:
+                    self.ledger.wrong.append(f"the bot left by itself with {process.returncode}")
+                elif not gently:
+                    process.kill()
+                    self.ledger.did["kill -9"] += 1
+                    self._excuse_the_killed()
+
+    def _excuse_the_killed(self) -> None:
+        """What a reset has removed nobody knows of after a kill, if there was no time to tell."""
+        for asked in self.removed:
+            if not self._heads(asked):
+                asked.excused = True
+                self.ledger.did["killed before telling of a reset"] += 1
+        self.removed.clear()
+
+    # What people do
+
+    async def _people(self) -> None:
+        pick = self.random
+        while True:
+            await asyncio.sleep(pick.expovariate(1.2))
+            deed = pick.choices(
+                [self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop],
+                [60, 14, 5, 3, 2, 1, 3],
+            )[0]
+            with suppress(LookupError, PermissionError):
+                await deed()
+
+    async def _speak(self) -> None:
+        channel = self.random.choice(self.places)
+        discord = self.discord
+        person = self.direct.get(channel.id) or self.random.choice([discord.ada, discord.max, discord.bo, discord.cleo])
+        await self._ask(channel, person, self._step())
+
+    async def _ask(self, channel: Channel, person: User, step: Step) -> None:
+        self.model.script.append(step)
+        text = f"{self.discord.bot.mention} question {len(self.ledger.asked)}"
+        message = await self.discord.say(channel, person, text)
+        self.ledger.asked.append(Asked(message, self.alive))
+        self.ledger.did["prompts"] += 1
+
+    async def _press(self) -> None:
+        shown = [message for place in self.places for message in self.discord.bot_messages(place) if message.buttons]
+        message = self.random.choice(shown)
+        person = self.direct.get(message.channel.id) or self.discord.max
+        button = message.buttons[0]
+        await self.discord.press(person, message, button["custom_id"])
+        self.ledger.did[f"pressed {button['label']}"] += 1
+
+    async def _edit(self) -> None:
+        asked = self.random.choice(self.ledger.asked[-20:])
+        if not asked.message.deleted:
+            await self.discord.edit(asked.message, f"{asked.message.content}, edited")
+            self.ledger.did["edited prompts"] += 1
+
+    async def _delete(self) -> None:
+        asked = self.random.choice(self.ledger.asked[-20:])
+        if not asked.message.deleted:
+            asked.forgotten = asked.excused = True
+            await self.discord.delete(asked.message)
+            self.ledger.did["deleted prompts"] += 1
+
+    async def _delete_reply(self) -> None:
+        asked = self.random.choice(self.ledger.asked[-20:])
+        if heads := self._heads(asked):
+            asked.forgotten = asked.excused = True
+            await self.discord.delete(heads[0])
+            self.ledger.did["deleted replies"] += 1
+
+    async def _reset(self) -> None:
+        channel = self.random.choice(self.places)
+        person = self.direct.get(channel.id) or self.discord.max
+        await self.discord.slash(person, channel, "reset")
+        for asked in self.ledger.asked:
+            if asked.message.channel is channel:
+                asked.forgotten = True
+                if not self._answered(asked):
+                    self.removed.append(asked)
+        self.ledger.did["/reset"] += 1
+
+    async def _stop(self) -> None:
+        channel = self.random.choice(self.places)
+        person = self.direct.get(channel.id) or self.discord.max
+        await self.discord.slash(person, channel, "stop")
+        self.ledger.did["/stop"] += 1
+
+    # What goes wrong
+
+    def _step(self) -> Step:
+        """What the model does with one request: mostly well."""
+        pick = self.random
+        words = [f"w{number} " for number in range(pick.choice([1, 6, 40, 200, 900, 3000]))]
+        pace = pick.choice([60.0, 200.0, 1000.0])
+        where = pick.randrange(len(words) + 1)
+        steps: list[Step] = [
+            Reply(words, tokens_per_second=pace, first_token_after=pick.choice([0, 0, 0.3, 1.5])),
+            Reply(words, tokens_per_second=pace, finish="length"),
+            Reply(words, tokens_per_second=pace, cut_after=where),
+            Reply(words, tokens_per_second=pace, error_after=where),
+            Reply(words, tokens_per_second=pace, stall_after=where, ping_every=1.0),
+            Reply(""),
+            Drop(),
+            REFUSALS[pick.choice(["server error", "rate limit", "bad key", "content filter", "quota"])],
+        ]
+        return pick.choices(steps, [70, 6, 6, 4, 3, 2, 3, 6])[0]
+
+    async def _troubles(self) -> None:
+        pick = self.random
+        faults, gateway = self.discord.faults, self.discord.gateway
+        while True:
+            await asyncio.sleep(pick.expovariate(1 / 2.5))
+            kind = pick.choices(["rest", "event", "drop", "reconnect", "invalid"], [70, 10, 8, 6, 6])[0]
+            if kind == "rest":
+                actions: list[RestAction] = [
+                    RateLimited(pick.uniform(0.2, 3)),
+                    RateLimited(pick.uniform(0.2, 3), "global"),
+                    RateLimited(0.5, via=False),
+                    ServerError(pick.choice([500, 502, 503])),
+                    ServerError(pick.choice([500, 502, 503]), applied=True),
+                    ConnectionReset(applied=pick.random() < 0.5),
+                    Slow(pick.uniform(1, 10), applied=pick.random() < 0.5),
+                ]
+                action = pick.choice(actions)
+                faults.add(action, method=pick.choice(["POST", "PATCH", "DELETE", "GET"]), times=pick.choice([1, 1, 3]))
+                self.ledger.did[type(action).__name__] += 1
+                continue
+            self.ledger.did[kind] += 1
+            if kind == "event":
+                faults.add(Twice(), event="MESSAGE_CREATE")
+            elif kind == "drop":
+                await gateway.drop(pick.choice([None, 1001, 4000]))
+            elif kind == "reconnect":
+                await gateway.reconnect()
+            else:
+                await gateway.invalidate()
+
+    # The audit
+
+    def _heads(self, asked: Asked) -> list[Message]:
+        """The messages that begin an answer to the prompt."""
+        shown = self.discord.bot_messages(asked.message.channel)
+        return [message for message in shown if message.reply_to is asked.message]
+
+    def _answered(self, asked: Asked) -> bool:
+        heads = self._heads(asked)
+        return bool(heads) and not any(button.get("label") == "Stop" for each in heads for button in each.buttons)
+
+    def _rows(self, sql: str) -> list[sqlite3.Row]:
+        with closing(sqlite3.connect(f"file:{self.folder / 'parley.db'}?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            return database.execute(sql).fetchall()
+
+    def _quiet(self) -> bool:
+        """Everything has ended, and everybody has been told."""
+        open_ones = self._rows("SELECT count(*) AS n FROM turns WHERE told = 0 OR state IN ('pending', 'streaming')")
+        return not open_ones[0]["n"] and all(asked.excused or self._answered(asked) for asked in self.ledger.asked)
+
+    async def _until(self, met: Callable[[], bool], seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends and not met():  # noqa: ASYNC110  the database tells nobody when it changes
+            await asyncio.sleep(0.25)
+        # What is still on its way, such as the last edits and reactions.
+        await asyncio.sleep(3)
+
+    def _audit(self) -> None:
+        wrong = self.ledger.wrong
+        turns = {row["position"]: row for row in self._rows("SELECT * FROM turns")}
+        sent: dict[int, list[int | None]] = {}
+        for row in self._rows("SELECT * FROM messages ORDER BY turn_id, part"):
+            sent.setdefault(row["turn_id"], []).append(row["message_id"])
+        for asked in self.ledger.asked:
+            wrong += self._faults_of(asked, turns.pop(asked.message.id, None), sent)
+        wrong += [f"turn {row['id']} answers no prompt" for row in turns.values()]
+        wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
+        wrong += self.discord.violations
+
+    def _faults_of(self, asked: Asked, row: sqlite3.Row | None, sent: dict[int, list[int | None]]) -> list[str]:
+        """What is wrong with one prompt."""
+        prompt = asked.message
+        name = f"{prompt.content!r} in #{prompt.channel.name} ({prompt.id}, {'up' if asked.alive else 'away'})"
+        heads = self._heads(asked)
+        found = []
+        if prompt.reactions.get("⏳") and not prompt.deleted:
+            found.append("an hourglass was left")
+        if any(button.get("label") == "Stop" for head in heads for button in head.buttons):
+            found.append("Stop was left under it")
+        if len(heads) > 1:
+            found.append(f"answered {len(heads)} times: {[head.content[:60] for head in heads]}")
+        if not asked.excused and not heads:
+            found.append("no answer")
+        if row is None and not asked.forgotten:
+            found.append("no row")
+        if row is not None and not asked.excused:
+            found += self._disagreements(row, heads, sent.get(row["id"], []))
+        return [f"{name}: {fault}" for fault in found]
+
+    def _disagreements(self, row: sqlite3.Row, heads: list[Message], ids: list[int | None]) -> list[str]:
+        """Where what is shown is not what the row says."""
+        if row["state"] in ("pending", "streaming") or not row["told"]:
+            return [f"state {row['state']}, told {row['told']}"]
+        if not heads:
+            return []
+        channel = heads[0].channel
+        shown = [channel.messages.get(each or 0) for each in ids]
+        if None in shown or heads[0] is not shown[0]:
+            return [f"its messages on record {ids} are not those shown, from {heads[0].id}"]
+        messages = [message for message in shown if message is not None]
+        text = "\n".join(message.content for message in messages)
+        if files := [attachment for message in messages for attachment in message.attachments]:
+            said = files[-1].data.decode().split()
+        else:
+            said = [word for word in text.split("\n-# ")[0].split() if not text.startswith("-# ")]
+        found = []
+        if said != row["reply"].split():
+            found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['error']})")
+        note = _NOTES.get(row["state"]) or _NOTES.get(row["error"] or "")
+        if note and note not in text:
+            found.append(f"is {row['state']} ({row['error']}) and says {text[-80:]!r}")
+        if row["state"] == "complete" and row["error"] is None and "\n-# I was" in text:
+            found.append(f"is complete and says {text[-80:]!r}")
+        return found
+
+
+_NOTES = {
+    "stopped": "-# Stopped",
+    "interrupted": "-# I was restarted and couldn't finish.",
+    "length": "-# Cut at the length limit.",
+    "unreachable": "-# My model isn't answering right now.",
+    "busy": "-# My model is busy.",
+    "setup": "-# I have a set-up problem",
+    "declined": "-# The model's provider declined",
+    "empty": "-# The model had nothing to say.",
+}
+"""What people are told, by a turn's state or else its error."""
+
+
+async def soak(minutes: float, seed: int, keep: Path | None) -> int:
+    """Run it, print the ledger, and return the exit code."""
+    print(f"seed {seed}, {minutes:g} minutes", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        async with DiscordStandin(seed=seed, rtt=(0.02, 0.15), keep_requests=1000) as discord, ModelStandin() as model:
+            run = Soak(seed, discord, model, folder)
+            await run.run(minutes)
+            ledger = run.ledger
+            states = Counter(
+                f"{row['state']}{' (' + row['error'] + ')' if row['error'] else ''}"
+                for row in run._rows("SELECT state, error FROM turns")
+            )
+            forgotten = sum(asked.forgotten for asked in ledger.asked)
+            print(f"did:    {', '.join(f'{name} {count}' for name, count in sorted(ledger.did.items()))}")
+            print(f"turns:  {', '.join(f'{name} {count}' for name, count in sorted(states.items()))}")
+            print(
+                f"ledger: {len(ledger.asked)} prompts, {sum(not asked.alive for asked in ledger.asked)} of them while "
+                f"the bot was away, {forgotten} deleted or in a conversation that was reset; "
+                f"{discord.too_many} answers of 429; {time.monotonic() - began:.0f} s"
+            )
+    for fault in ledger.wrong:
+        print(f"WRONG   {fault}")
+    print("exceptions: 0" if not ledger.wrong else f"exceptions: {len(ledger.wrong)}")
+    return 1 if ledger.wrong else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=None, help="drawn and printed if not given")
+    parser.add_argument("--keep", type=Path, help="leave the database and the bot's log in this folder")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
+    return asyncio.run(soak(options.minutes, seed, options.keep))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
