@@ -75,7 +75,7 @@ async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
 ) -> None:
     discord = world.discord
     if late:
-        monkeypatch.setattr("bot.discord_bot.changes.ADDED_WITHIN", timedelta(seconds=-1))
+        monkeypatch.setattr("bot.discord_bot.changes.ADDED_WITHIN", timedelta(days=-1))
     said = await discord.say(discord.general, discord.bo, "hello?")
     await edit(world, said, "hello?")
     await edit(world, said, "hello again?")
