@@ -140,7 +140,7 @@ class Soak:
     def _excuse_the_killed(self) -> None:
         """What a reset has removed nobody knows of after a kill, if there was no time to tell."""
         for asked in self.removed:
-            if not self._heads(asked):
+            if not self._answered(asked):
                 asked.excused = True
                 self.ledger.did["killed before telling of a reset"] += 1
         self.removed.clear()
@@ -314,7 +314,7 @@ class Soak:
         found = []
         if prompt.reactions.get("⏳") and not prompt.deleted:
             found.append("an hourglass was left")
-        if any(button.get("label") == "Stop" for head in heads for button in head.buttons):
+        if not asked.excused and any(button.get("label") == "Stop" for head in heads for button in head.buttons):
             found.append("Stop was left under it")
         if len(heads) > 1:
             found.append(f"answered {len(heads)} times: {[head.content[:60] for head in heads]}")

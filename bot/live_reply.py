@@ -80,6 +80,8 @@ class LiveReply:
         self._document = Document(MESSAGE_LIMIT - NOTE_LIMIT, cuts=cuts)
         self._skip = skip
         self._discard = list(discard)
+        self._undeleted: list[int] = []
+        """What could not be deleted at the first try: people wait for the text, so it is tried again at the end."""
         self._most = most
         self._anew = anew
         self._kept = kept
@@ -263,7 +265,12 @@ class LiveReply:
                 # Off the list first: the platform's word that it is gone must not look like somebody else's doing.
                 self._shown = [shown for shown in self._shown if shown.message_id != message_id]
                 self._discard = [discarded for discarded in self._discard if discarded != message_id]
-                await self._messages.delete(message_id)
+                self._undeleted = [undeleted for undeleted in self._undeleted if undeleted != message_id]
+                try:
+                    await self._messages.delete(message_id)
+                except Unavailable:
+                    self._undeleted.append(message_id)
+                    raise
         if self._streaming_since is None:
             self._streaming_since = self._time()
             self.visible.set()
@@ -277,7 +284,10 @@ class LiveReply:
             return Delete(self._discard[-1])
         # Once all but a file is there, no edit goes out that the button could wait for.
         action = next_action(self._wanted, self._shown, ended=self._outcome is not None or self._cut_off)
-        return Delete(self._discard[-1]) if action is None and self._discard else action
+        if action is not None:
+            return action
+        leftovers = self._discard or (self._undeleted if self._outcome is not None or self._vanished else [])
+        return Delete(leftovers[-1]) if leftovers else None
 
     def _render(self) -> None:
         self._rendered, self._rendered_end = self._text, self._outcome

@@ -433,6 +433,30 @@ def test_deleted_by_somebody_it_is_shown_no_more(after: float) -> None:
     assert scene(play).messages == {}, "and nothing is left of the rest"
 
 
+def test_a_message_that_could_not_be_deleted_holds_nothing_up_and_goes_at_the_end() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.messages = {98: "old one", 99: "old two"}
+        tries: list[int] = []
+        gone = platform.delete
+
+        async def delete(message_id: int) -> None:
+            tries.append(message_id)
+            if len(tries) == 1:
+                raise Unavailable("down")
+            await gone(message_id)
+
+        platform.delete = delete  # type: ignore[method-assign]
+        reply = live(scheduler, platform, shown=[Shown(98), Shown(99)], anew=True)
+        reply.update("new")
+        await asyncio.sleep(3)
+        reply.update("new and newer")
+        await asyncio.sleep(3)
+        assert platform.messages == {98: "new and newer", 99: "old two"}
+        assert await reply.finish(Outcome(State.COMPLETE, "new and whole"))
+
+    assert scene(play).messages == {98: "new and whole"}
+
+
 def test_new_text_that_comes_while_the_word_is_put_under_the_old_takes_its_place() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         platform.messages = {98: "one", 99: "two"}
