@@ -200,6 +200,8 @@ class Soak:
             self.ledger.did["deleted replies"] += 1
 
     async def _reset(self) -> None:
+        if not self.alive:
+            return
         channel = self.random.choice(self.places)
         person = self.direct.get(channel.id) or self.discord.max
         await self.discord.slash(person, channel, "reset")
