@@ -93,6 +93,7 @@ async def _run(_: argparse.Namespace) -> int:
 
 
 async def _serve(settings: Settings, token: Secret) -> None:
+    from bot.discord_bot.options import Options
     from bot.discord_bot.run import run
 
     stop = asyncio.Event()
@@ -102,18 +103,8 @@ async def _serve(settings: Settings, token: Secret) -> None:
         _model(settings) as model,
         _conversations(settings, store, model) as conversations,
     ):
-        await run(
-            token.reveal(),
-            store,
-            conversations,
-            stop=stop,
-            grace=settings.shutdown_grace,
-            messages_per_reply=settings.messages_per_reply,
-            recover_within=settings.recover_within,
-            catch_up_per_channel=settings.catch_up_per_channel,
-            retention_days=settings.retention_days,
-            database=settings.database_path,
-        )
+        options = Options.of(settings, grace=settings.shutdown_grace, database=settings.database_path)
+        await run(token.reveal(), store, conversations, options, stop=stop)
 
 
 async def _chat(options: argparse.Namespace) -> int:

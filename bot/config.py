@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv.parser import parse_stream
@@ -29,6 +29,7 @@ When you do not know something, say so instead of guessing. Write plain paragrap
 fenced code blocks with their language where they help, and headings or tables only when they are asked for."""
 
 _BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
+_OPENAI_HOST = "api.openai.com"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("text", "json")
@@ -51,6 +52,14 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in the operator's currency."""
+
+    prompt: float
+    reply: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +199,60 @@ def _seconds(high: int) -> Callable[[str], float]:
     return parse
 
 
+def _ids(whose: str) -> Callable[[str], frozenset[int]]:
+    def parse(value: str) -> frozenset[int]:
+        ids = [each.strip() for each in value.split(",") if each.strip()]
+        for each in ids:
+            if not re.fullmatch(r"[0-9]{15,20}", each):
+                raise _Mistake(
+                    f"{_quoted(each)} is no id; write {whose}, 17 to 20 digits each, with commas between them (Discord"
+                    " copies ids with a right click once Developer Mode is on: User Settings, Advanced)"
+                )
+        return frozenset(map(int, ids))
+
+    return parse
+
+
+def _servers(value: str) -> Literal["owner", "any"] | frozenset[int]:
+    if value.lower() == "owner":
+        return "owner"
+    if value.lower() == "any":
+        return "any"
+    if not re.search(r"[0-9]", value):
+        raise _Mistake(f"{_quoted(value)} will not do; write owner, any, or the ids of servers")
+    return _ids("the ids of servers")(value)
+
+
+def _direct_messages(value: str) -> Literal["members", "everyone", "off"]:
+    for choice in ("members", "everyone", "off"):
+        if value.lower() == choice:
+            return choice
+    raise _Mistake(f"{_quoted(value)} will not do; write members, everyone or off")
+
+
+def _models(value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for each in value.split(",") if (name := each.strip())))
+
+
+def _prices(value: str) -> Mapping[str, Price]:
+    prices = {}
+    for each in filter(None, map(str.strip, value.split(","))):
+        found = re.fullmatch(r"(.+?)\s*=\s*([0-9]{1,6}(?:\.[0-9]+)?)\s*/\s*([0-9]{1,6}(?:\.[0-9]+)?)", each)
+        if found is None:
+            raise _Mistake(
+                f"{_quoted(each)} is no price; write the model and what a million tokens of its context and of its"
+                " replies cost, such as gpt-4.1-mini=0.40/1.60, with commas between models"
+            )
+        prices[found[1]] = Price(float(found[2]), float(found[3]))
+    return prices
+
+
 def _quoted(value: str) -> str:
     return f'"{value if len(value) <= 200 else value[:200] + "…"}"'
+
+
+_TOKENS = _whole(1, 999_999_999_999)
+_PEOPLE, _ROLES = "the ids of people", "the ids of roles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +272,18 @@ class Settings:
         Setting("", "Where the model is served, up to and with /v1. Not set: OpenAI's own API.", _base_url),
     ]
     openai_model: Annotated[str, Setting("gpt-4.1-mini", "The model's name, as its server spells it.", str)]
+    models: Annotated[
+        tuple[str, ...] | None,
+        Setting("", "More models of that server that /model offers, with commas between them. Not set: none.", _models),
+    ]
+    prices: Annotated[
+        Mapping[str, Price] | None,
+        Setting(
+            "",
+            "What a million tokens of a model cost, context/reply, for the usage reports: gpt-4.1-mini=0.40/1.60, …",
+            _prices,
+        ),
+    ]
     system_prompt: Annotated[
         str, Setting("", "What the model is told before everything else. Not set: a prompt made for chatting.", str)
     ]
@@ -272,6 +345,62 @@ class Settings:
     retention_days: Annotated[
         int, Setting("90", "Days until a conversation that nobody uses is deleted. 0: never.", _whole(0, 36_500))
     ]
+
+    servers: Annotated[
+        Literal["owner", "any"] | frozenset[int],
+        Setting(
+            "owner",
+            "Which servers are served: owner (those that the application's owner is in), any, or ids with commas"
+            " between them.",
+            _servers,
+        ),
+    ]
+    direct_messages: Annotated[
+        Literal["members", "everyone", "off"],
+        Setting(
+            "members",
+            "Whose direct messages are answered: members (of a served server), everyone, off.",
+            _direct_messages,
+        ),
+    ]
+    allowed_people: Annotated[
+        frozenset[int] | None,
+        Setting(
+            "", "The ids of the people who may use the bot. With ALLOWED_ROLES not set either: all.", _ids(_PEOPLE)
+        ),
+    ]
+    allowed_roles: Annotated[
+        frozenset[int] | None, Setting("", "The ids of roles whose members may use the bot as well.", _ids(_ROLES))
+    ]
+    blocked_people: Annotated[
+        frozenset[int] | None, Setting("", "The ids of people who may not use the bot anywhere.", _ids(_PEOPLE))
+    ]
+    blocked_roles: Annotated[
+        frozenset[int] | None, Setting("", "The ids of roles whose members may not use the bot.", _ids(_ROLES))
+    ]
+    prompts_per_hour: Annotated[
+        int, Setting("20", "How many questions one person may ask in an hour.", _whole(1, 100_000))
+    ]
+    tokens_per_person: Annotated[
+        int, Setting("200000", "How many tokens the questions of one person may cost in a day (UTC).", _TOKENS)
+    ]
+    tokens_per_server: Annotated[
+        int, Setting("1000000", "How many tokens the questions in one server may cost in a day.", _TOKENS)
+    ]
+    tokens_in_all: Annotated[
+        int, Setting("2000000", "How many tokens all questions together may cost in a day.", _TOKENS)
+    ]
+
+    @property
+    def offered_models(self) -> tuple[str, ...]:
+        """The models that may be chosen; the first is the one that answers where nobody has."""
+        return tuple(dict.fromkeys((self.openai_model, *(self.models or ()))))
+
+    @property
+    def provider(self) -> str:
+        """Where the messages go, in one word: OpenAI, or the host of another server."""
+        host = _OPENAI_HOST if self.openai_base_url is None else urlsplit(self.openai_base_url).hostname or ""
+        return "OpenAI" if host == _OPENAI_HOST else host
 
     @property
     def model_configured(self) -> bool:

@@ -52,6 +52,8 @@ class Problem(StrEnum):
     """The database could not be written."""
     INTERNAL = "internal"
     """A defect of ours, with its trace in the log."""
+    USED_UP = "used up"
+    """There are no tokens left for it today."""
 
 
 class Limit(Enum):
@@ -64,6 +66,56 @@ class Limit(Enum):
     """What waits in all conversations together."""
 
 
+class Allowance(StrEnum):
+    """What may be used only so much."""
+
+    PROMPTS = "prompts"
+    """One person's prompts in an hour."""
+    PERSON = "person"
+    """One person's tokens in a day; days are those of UTC."""
+    SERVER = "server"
+    """The tokens of all people in a server together."""
+    BOT = "bot"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """How much may be used of each `Allowance`."""
+
+    prompts_per_hour: int = 20
+    tokens_per_person: int = 200_000
+    tokens_per_server: int = 1_000_000
+    tokens_in_all: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """Nothing is left of an allowance of `most`, until a time in seconds since the epoch."""
+
+    allowance: Allowance
+    most: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the bot is to behave in a conversation. None: as everywhere.
+
+    `persona` stands in place of the system prompt; `model` is a name, which may not be offered any more.
+    """
+
+    persona: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The beginning of a prompt that is somebody else's: whose, and how many characters of it."""
+
+    author_id: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What somebody said, ready to be committed.
@@ -71,7 +123,7 @@ class Prompt:
     `position` orders a conversation: Discord's snowflake of the message, or nanoseconds since the epoch in a terminal.
     `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
-    conversation begins with the turn behind it.
+    conversation begins with the turn behind it. `parent` is the key of the channel that a thread belongs to.
     """
 
     conversation: str
@@ -81,6 +133,8 @@ class Prompt:
     author_name: str | None = None
     guild_id: int | None = None
     origin_message_id: int | None = None
+    parent: str | None = None
+    quote: Quote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +213,8 @@ Event = Text | Thinking | Usage | End
 class Outcome:
     """How an attempt ended, and with which text.
 
-    `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them.
+    `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them. `usage` is
+    estimated where it did not count. `detail` is for the log and the operator, never for a conversation.
     """
 
     state: State
@@ -169,6 +224,8 @@ class Outcome:
     by: str | None = None
     usage: Usage | None = None
     retry_after: float | None = None
+    used_up: UsedUp | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,11 @@ from bot.discord_bot import buttons, commands, prompts
 from bot.discord_bot.asides import Asides
 from bot.discord_bot.catch_up import CatchUp
 from bot.discord_bot.changes import Changes
+from bot.discord_bot.commands.sync import keep_in_step
+from bot.discord_bot.commands.tools import Tools
 from bot.discord_bot.history import History
 from bot.discord_bot.marks import Marks
+from bot.discord_bot.options import Options
 from bot.discord_bot.prompts import Address
 from bot.discord_bot.recovery import Recovery
 from bot.discord_bot.replies import Replies
@@ -49,10 +52,7 @@ _EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
 class ParleyClient(discord.Client):
     """One bot on Discord.
 
-    `untold` are the turns whose end an earlier process did not show. What is older than `recover_within` seconds is no
-    longer answered, nor more than the newest `catch_up_per_channel` prompts that came to a channel while the bot was
-    away. Conversations that nobody used for `retention_days` are deleted (0: never). In a server's channels a reply
-    over `messages_per_reply` messages comes as a file.
+    `untold` are the turns whose end an earlier process did not show.
     """
 
     def __init__(
@@ -60,12 +60,8 @@ class ParleyClient(discord.Client):
         conversations: Conversations,
         store: SQLiteStore,
         scheduler: Scheduler,
+        options: Options,
         untold: Sequence[Turn] = (),
-        *,
-        recover_within: float = 900.0,
-        catch_up_per_channel: int = 3,
-        retention_days: int = 90,
-        messages_per_reply: int | None = None,
     ) -> None:
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._count_request)
@@ -85,7 +81,7 @@ class ParleyClient(discord.Client):
         self._accepting = True
         self._away_since: float | None = time.monotonic()
         self._identified_at = float("-inf")
-        self._retention_days = retention_days
+        self._options = options
         self._tasks: set[asyncio.Task[object]] = set()
         self._searches: set[asyncio.Task[object]] = set()
         self._changing: set[asyncio.Task[object]] = set()
@@ -93,22 +89,23 @@ class ParleyClient(discord.Client):
         self._told_unreadable: dict[int, float] = {}
         self._marks = marks = Marks(self, store, scheduler, self.spawn)
         self._asides = Asides(self, store, scheduler, marks)
-        self._replies = Replies(self, conversations, store, scheduler, marks, self.spawn, messages_per_reply)
+        self._replies = Replies(self, conversations, store, scheduler, marks, self.spawn, options.messages_per_reply)
         self._changes = Changes(conversations, store, self._replies)
         history = History(self, scheduler)
-        self._recovery = Recovery(self, conversations, store, self._replies, history, self.spawn, within=recover_within)
+        within = options.recover_within
+        self._recovery = Recovery(self, conversations, store, self._replies, history, self.spawn, within=within)
         self._catch_up = CatchUp(
-            self, store, history, marks, self._take_up, within=recover_within, per_channel=catch_up_per_channel
+            self, store, history, marks, self._take_up, within=within, per_channel=options.catch_up_per_channel
         )
-        self.tree = commands.tree(self, conversations, self._replies)
+        self.tree = commands.tree(Tools(self, conversations, store, self._replies, options))
         buttons.listen(self, self._replies.pressed)
 
     async def setup_hook(self) -> None:
         """Take up what a restart broke off and register the commands: neither has to wait for the gateway."""
         self._recovery.recover(self._untold, self._search)
         self._search(self._marks.take_away_leftovers())
-        self._search(self._changes.prune_daily(self._retention_days))
-        self._search(commands.keep_in_step(self.tree))
+        self._search(self._changes.prune_daily(self._options.retention_days))
+        self._search(keep_in_step(self.tree))
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for what is left of the time between two sessions: until then the bot hears nothing."""

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 
 import aiohttp
 import discord
 
 from bot.conversation import Conversations
 from bot.discord_bot.client import ParleyClient
+from bot.discord_bot.options import Options
 from bot.errors import DiscordError
 from bot.health import Vitals, answering
 from bot.scheduler import Scheduler
@@ -24,41 +24,21 @@ _AUTHENTICATION_FAILED = 4004
 
 
 async def run(
-    token: str,
-    store: SQLiteStore,
-    conversations: Conversations,
-    *,
-    stop: asyncio.Event,
-    grace: float,
-    messages_per_reply: int | None = None,
-    recover_within: float = 900.0,
-    catch_up_per_channel: int = 3,
-    retention_days: int = 90,
-    database: Path | None = None,
+    token: str, store: SQLiteStore, conversations: Conversations, options: Options, *, stop: asyncio.Event
 ) -> None:
-    """Serve until `stop` is set, then end what is running within `grace` seconds.
+    """Serve until `stop` is set, then end what is running within `options.grace` seconds.
 
-    Beside the file `database` it can be asked for its health.
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
     untold = await store.untold("discord:", prefix=True)
     async with (
         Scheduler() as scheduler,
-        ParleyClient(
-            conversations,
-            store,
-            scheduler,
-            untold,
-            recover_within=recover_within,
-            catch_up_per_channel=catch_up_per_channel,
-            retention_days=retention_days,
-            messages_per_reply=messages_per_reply,
-        ) as client,
+        ParleyClient(conversations, store, scheduler, options, untold) as client,
         AsyncExitStack() as stack,
     ):
-        if database is not None:
+        if options.database is not None:
             vitals = Vitals(client.away_for, store.ping, lambda: conversations.answered_at)
-            await stack.enter_async_context(answering(database, vitals))
+            await stack.enter_async_context(answering(options.database, vitals))
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -66,8 +46,8 @@ async def run(
                 await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
                     serving.result()
-            log.info("stopping: replies under way have %g s", grace)
-            await client.drain(grace)
+            log.info("stopping: replies under way have %g s", options.grace)
+            await client.drain(options.grace)
         finally:
             stopping.cancel()
             await client.close()

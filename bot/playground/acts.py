@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from bot import phrases
+from bot.phrases import playground as phrases
 from bot.playground import access, forms
 from bot.playground.asking import Ask, Declined, snowflake
 from bot.playground.stage import Stage

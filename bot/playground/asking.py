@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from bot import phrases
+from bot.phrases import playground as phrases
 
 _T = TypeVar("_T")
 

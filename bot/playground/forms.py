@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot import phrases
+from bot.phrases import playground as phrases
 from bot.playground.asking import Declined
 from bot.standin.entities import Json, Message, walk_components
 from bot.standin.interactions import Interaction

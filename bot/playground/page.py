@@ -11,7 +11,7 @@ from typing import Self
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
-from bot import phrases
+from bot.phrases import playground as phrases
 from bot.playground.stage import Stage
 from bot.playground.tabs import Tabs
 from bot.playground.uploads import MAX_BYTES

@@ -11,12 +11,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from bot import phrases
 from bot.config import Settings
 from bot.conversation import Conversations
 from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
 from bot.llm import OpenAIModel
+from bot.phrases import playground as phrases
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page
 from bot.playground.private import Private
@@ -66,17 +67,7 @@ async def playground(
 
         async def serve(until: asyncio.Event) -> None:
             async with conversations(model) as core:
-                await run(
-                    discord.token,
-                    store,
-                    core,
-                    stop=until,
-                    grace=0.0,
-                    messages_per_reply=settings.messages_per_reply,
-                    recover_within=settings.recover_within,
-                    catch_up_per_channel=settings.catch_up_per_channel,
-                    retention_days=settings.retention_days,
-                )
+                await run(discord.token, store, core, Options.of(settings, grace=0.0), stop=until)
 
         runner = Runner(serve, lambda: discord.gateway.connected, discord.world.changed)
         discord.world.on_change.append(runner.notice)

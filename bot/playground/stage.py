@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot import phrases
+from bot.phrases import playground as phrases
 from bot.playground.model import Described
 from bot.playground.private import Private
 from bot.playground.runner import Runner

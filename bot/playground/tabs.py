@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from aiohttp import WSMsgType, web
 
-from bot import phrases
+from bot.phrases import playground as phrases
 from bot.playground import access
 from bot.playground.acts import Acts
 from bot.playground.asking import Ask, Declined, Malformed

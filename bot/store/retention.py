@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from bot.store.database import Database
+from bot.store.part import Part
 from bot.turns import Forgotten
 
 _DAY = 24 * 3600
@@ -16,15 +15,8 @@ _AT_ONCE = 10
 """Conversations that go in one statement, so that other writes come between."""
 
 
-class Retention:
-    """The part of the store that deletes. Whatever goes is gone from the file's bytes when a call returns.
-
-    `clock` gives seconds since the epoch.
-    """
-
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
+class Retention(Part):
+    """The part of the store that deletes. Whatever goes is gone from the file's bytes when a call returns."""
 
     async def forget(self, conversation: str) -> Forgotten:
         """Delete a conversation's turns for good."""
@@ -126,6 +118,3 @@ class Retention:
         if rows:
             await self._database.wipe()
         return {row["id"] for row in rows}
-
-    def _now(self) -> int:
-        return int(self._clock())

@@ -7,7 +7,7 @@ import sys
 import time
 from types import ModuleType
 
-from bot import phrases
+from bot.phrases import terminal as phrases
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output
 from bot.terminal.text import plain

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from bot import phrases
+from bot.phrases import terminal as words
 from bot.running import Running
 from bot.terminal.output import Output
 from bot.terminal.text import plain
@@ -66,7 +67,7 @@ class Reply:
             self._running.stop(Cause.PERSON)
 
     def _wait(self) -> None:
-        self._hint = phrases.WAITING[: self._answers.columns - 1]
+        self._hint = words.WAITING[: self._answers.columns - 1]
         self._answers.write(self._hint)
 
     def _stop_waiting(self) -> None:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from bot import phrases
 from bot.conversation import Conversations
+from bot.phrases import terminal as phrases
 from bot.store import SQLiteStore
 from bot.terminal.interrupts import Interrupts, without_carets
 from bot.terminal.keyboard import Keyboard

@@ -8,6 +8,7 @@ import time
 from bot import phrases
 from bot.conversation import Conversations
 from bot.errors import StoreError
+from bot.phrases import terminal as words
 from bot.running import Running
 from bot.store import SQLiteStore
 from bot.terminal.interrupts import Interrupts
@@ -69,14 +70,14 @@ class Session:
             case "/reset":
                 await self._reset()
             case "/help":
-                self._talk.say(phrases.HELP)
+                self._talk.say(words.HELP)
             case "/quit" | "/exit":
                 self.over = True
             case command if command.startswith("//"):
                 await self._answer(text[1:])
             case command if command.startswith("/"):
                 self.failed = True
-                self._talk.say(phrases.unknown_command(plain(text.split()[0])))
+                self._talk.say(words.unknown_command(plain(text.split()[0])))
             case _:
                 await self._answer(text)
         self._problems.tell()
@@ -88,7 +89,7 @@ class Session:
             self._fail(phrases.NOT_RESET, error)
             return
         self.empty = True
-        self._talk.say(phrases.forgotten(forgotten.exchanges))
+        self._talk.say(words.forgotten(forgotten.exchanges))
 
     async def _answer(self, text: str) -> None:
         def show(running: Running) -> ReplySink:
@@ -108,7 +109,7 @@ class Session:
             self.failed = True
         unwritable = self._answers.error
         if unwritable is not None and not self._answers.reader_left:
-            self._fail(phrases.CANNOT_WRITE, unwritable)
+            self._fail(words.CANNOT_WRITE, unwritable)
         self.over = unwritable is not None or self._interrupts.count > 1
 
     def _fail(self, note: str, error: Exception) -> None:

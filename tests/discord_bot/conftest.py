@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from bot.conversation import Conversations
 from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
 from bot.llm import OpenAIModel
 from bot.standin.entities import Channel, Message
@@ -68,6 +69,7 @@ with connect_to(*sys.argv[1:]):
 """
 
 MESSAGES_PER_REPLY = 5
+OPTIONS = Options(grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
 Start = Callable[[], AbstractAsyncContextManager[World]]
 Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
@@ -91,9 +93,16 @@ async def model() -> AsyncIterator[ModelStandin]:
 
 @asynccontextmanager
 async def serving(
-    discord: DiscordStandin, model: ModelStandin, database: Path, stop: asyncio.Event, *, patience: float = 1.0
+    discord: DiscordStandin,
+    model: ModelStandin,
+    database: Path,
+    stop: asyncio.Event,
+    *,
+    patience: float = 1.0,
+    options: Options = OPTIONS,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
+    options = replace(options, database=database)
     async with (
         SQLiteStore.open(database, exclusive=True) as store,
         OpenAIModel(
@@ -107,17 +116,7 @@ async def serving(
         Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(
-            run(
-                discord.token,
-                store,
-                core,
-                stop=stop,
-                grace=0.2,
-                messages_per_reply=MESSAGES_PER_REPLY,
-                database=database,
-            )
-        )
+        tasks.create_task(run(discord.token, store, core, options, stop=stop))
         await discord.ready()
         yield World(discord, model, store, core, stop)
         stop.set()

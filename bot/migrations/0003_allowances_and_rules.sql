@@ -1,0 +1,118 @@
+-- The ledger: one row for each attempt that asked a model. Until it has ended, its tokens are those it may use at the most;
+-- from then on those it did use.
+CREATE TABLE charges (
+    id INTEGER PRIMARY KEY,
+    -- No reference: what is forgotten has been paid for all the same.
+    turn_id INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    -- NULL: in nobody's name any more.
+    person_id INTEGER,
+    guild_id INTEGER,
+    model TEXT NOT NULL,
+    -- Days since the epoch, UTC.
+    day INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    reply_tokens INTEGER NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (turn_id, attempt)
+) STRICT;
+
+CREATE INDEX charges_open ON charges (id) WHERE settled = 0;
+
+CREATE INDEX charges_by_person ON charges (person_id, day) WHERE person_id IS NOT NULL;
+
+CREATE INDEX charges_by_day ON charges (day, guild_id);
+
+-- The sums of the ledger for each day: of each person, each server, and of all together (id 0).
+CREATE TABLE spent (
+    day INTEGER NOT NULL,
+    scope TEXT NOT NULL CHECK (scope IN ('person', 'server', 'bot')),
+    id INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    PRIMARY KEY (day, scope, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER charges_made AFTER INSERT ON charges BEGIN
+    INSERT INTO spent (day, scope, id, tokens)
+    SELECT NEW.day, json_extract(value, '$[0]'), json_extract(value, '$[1]'), NEW.prompt_tokens + NEW.reply_tokens
+    FROM json_each(json_array(
+        json_array('person', NEW.person_id), json_array('server', NEW.guild_id), json_array('bot', 0)
+    ))
+    WHERE json_extract(value, '$[1]') IS NOT NULL
+    ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens;
+END;
+
+CREATE TRIGGER charges_changed AFTER UPDATE OF prompt_tokens, reply_tokens ON charges BEGIN
+    UPDATE spent
+    SET tokens = tokens + (NEW.prompt_tokens + NEW.reply_tokens) - (OLD.prompt_tokens + OLD.reply_tokens)
+    WHERE day = NEW.day
+      AND (scope, id) IN (VALUES ('person', NEW.person_id), ('server', NEW.guild_id), ('bot', 0));
+END;
+
+-- When each person began a turn, for the last hour. Not with the turns: what was asked counts although it was forgotten.
+CREATE TABLE asked (
+    id INTEGER PRIMARY KEY,
+    person_id INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX asked_by_person ON asked (person_id, at);
+
+CREATE TRIGGER turns_counted AFTER INSERT ON turns WHEN NEW.author_id IS NOT NULL BEGIN
+    DELETE FROM asked WHERE person_id = NEW.author_id AND at <= NEW.created_at - 3600;
+    INSERT INTO asked (person_id, at) VALUES (NEW.author_id, NEW.created_at);
+END;
+
+-- What is not to be said again before a time: to a person, or (0) at all.
+CREATE TABLE told (
+    key TEXT NOT NULL,
+    person_id INTEGER NOT NULL DEFAULT 0,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (key, person_id)
+) STRICT, WITHOUT ROWID;
+
+-- What moderators decided. A server without a row has decided nothing.
+CREATE TABLE servers (
+    guild_id INTEGER PRIMARY KEY,
+    paused INTEGER NOT NULL DEFAULT 0,
+    -- When it was first found to be none that is served, and was told so.
+    refused_at INTEGER,
+    -- When the bot was last found to be no longer in it.
+    left_at INTEGER
+) STRICT;
+
+CREATE TABLE channel_rules (
+    channel_id INTEGER PRIMARY KEY,
+    guild_id INTEGER NOT NULL,
+    allowed INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX channel_rules_by_server ON channel_rules (guild_id);
+
+CREATE TABLE blocked (
+    guild_id INTEGER NOT NULL,
+    person_id INTEGER NOT NULL,
+    -- NULL: for good.
+    until INTEGER,
+    PRIMARY KEY (guild_id, person_id)
+) STRICT, WITHOUT ROWID;
+
+-- Not with the conversations: a reset keeps it, and so does the pruning of what nobody uses.
+CREATE TABLE behaviours (
+    conversation TEXT PRIMARY KEY,
+    guild_id INTEGER,
+    persona TEXT,
+    model TEXT
+) STRICT, WITHOUT ROWID;
+
+-- The key of the channel that a thread belongs to, whose behaviour it has while it has none of its own.
+ALTER TABLE conversations ADD COLUMN parent TEXT;
+
+-- Whom the beginning of the prompt quotes, and how many characters of it.
+ALTER TABLE turns ADD COLUMN quoted_id INTEGER;
+
+ALTER TABLE turns ADD COLUMN quote_length INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX turns_by_author ON turns (author_id) WHERE author_id IS NOT NULL;
+
+CREATE INDEX turns_by_quoted ON turns (quoted_id) WHERE quoted_id IS NOT NULL;

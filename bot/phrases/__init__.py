@@ -1,0 +1,111 @@
+"""Every sentence for people in a conversation. Short, friendly, without blame; each says what to do next.
+
+`-#` is Discord's small text. Technical detail has no place here: it goes to the log.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bot.turns import Cause, Limit, Outcome, Problem, State
+
+FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
+QUOTE_WITHHELD = "-# I couldn't see the quoted message."
+CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
+NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
+REFUSED = "-# Discord won't show my answer here. Rewording may help."
+NO_MORE_HERE = "-# I may not write any more here, so the rest is missing. Please ask again elsewhere."
+RESTARTING = "-# I'm restarting. Please ask again in a minute."
+TRYING_AGAIN = "-# I was restarted. Trying again…"
+WENT_WRONG = "-# Something went wrong on my side. Please try again."
+REST_AS_FILE = "-# The rest is coming as a file."
+AS_FILE = "-# The whole reply is in the file."
+NOTHING_TO_STOP = "None of my replies to you is under way here."
+ONE_MOMENT = "One moment, then press again."
+PRESS_LATER = "I have too much to do just now. Please press again in a minute."
+NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
+
+
+_SMALL = "-# "
+_PROBLEMS = {
+    Problem.UNREACHABLE: "My model isn't answering right now. Your question is saved.",
+    Problem.SETUP: "I have a set-up problem; it's nothing you did.",
+    Problem.DECLINED: "The model's provider declined this one. Rewording may help.",
+    Problem.LENGTH: "Cut at the length limit.",
+    Problem.EMPTY: "The model had nothing to say. Try rewording.",
+    Problem.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
+    Problem.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
+    Problem.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
+    Problem.USED_UP: "That is all I can do for today. Please ask again tomorrow.",
+}
+
+_FULL = {
+    Limit.PERSON: "I'm still busy with your earlier questions here.",
+    Limit.CONVERSATION: "Many questions are waiting here already.",
+    Limit.BOT: "I have more questions than I can answer just now.",
+}
+
+
+def full_size(sentence: str) -> str:
+    """The sentence without Discord's mark for small text."""
+    return sentence.removeprefix(_SMALL)
+
+
+def full(limit: Limit) -> str:
+    """The answer to a prompt that is one too many. Those after it only get a mark."""
+    return f"{_SMALL}{_FULL[limit]} Please ask this again later, and whatever I mark with 🕒."
+
+
+def hint(bot: str) -> str:
+    """The answer to a mention with nothing else."""
+    return f'Hi! Put your question in the same message: "@{bot} why is the night sky dark?"'
+
+
+def unreadable(bot: str) -> str:
+    """The answer to a message whose content the platform withholds."""
+    return f"-# I can't read that one. Mention @{bot} itself, or leave the reply's ping on."
+
+
+def note(outcome: Outcome) -> str | None:
+    """What stands under a reply that ended this way. None: it is all there, and needs no word."""
+    sentence = _sentence(outcome)
+    return None if sentence is None else _SMALL + sentence
+
+
+def _sentence(outcome: Outcome) -> str | None:
+    match outcome.cause:
+        case Cause.RESET if not outcome.text:
+            who = f"{outcome.by} cleared" if outcome.by else "Somebody cleared"
+            return f"{who} my memory here before I got to this. Please ask again."
+        case Cause.PERSON | Cause.RESET:
+            return f"Stopped by {outcome.by}." if outcome.by else "Stopped."
+        case Cause.SHUTDOWN:
+            return "I was restarted and couldn't finish."
+    if outcome.state is State.INTERRUPTED:
+        return "I was restarted and couldn't finish."
+    if outcome.state is State.STOPPED:
+        return "Stopped."
+    if outcome.problem is Problem.BUSY:
+        wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
+        return f"My model is busy. Try again{wait}."
+    return None if outcome.problem is None else _PROBLEMS[outcome.problem]
+
+
+def stopped(count: int) -> str:
+    """The answer to whoever stopped replies."""
+    return "Stopped." if count == 1 else f"Stopped {count} replies."
+
+
+def not_theirs(name: str) -> str:
+    """The answer to a press on a button of somebody else's."""
+    return f"Only {name} and moderators can do that."
+
+
+def was_reset(name: str, exchanges: int) -> str:
+    """The public word on a reset."""
+    return f"{name} cleared my memory here: {count(exchanges)}. The messages above stay."
+
+
+def count(exchanges: int) -> str:
+    """How many exchanges."""
+    return "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"
