@@ -20,8 +20,10 @@ class DemoModel:
         self._pause = pause
 
     @asynccontextmanager
-    async def stream(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[Event]]:
-        """The demo's reply at the pace of a quick model."""
+    async def stream(
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        """The demo's reply at the pace of a quick model, whole whatever is asked for."""
 
         async def events() -> AsyncGenerator[Event]:
             for token in tokens(demo_reply(messages)):

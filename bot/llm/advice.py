@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+import aiohttp
 import httpx2
 import openai
 
@@ -12,20 +13,28 @@ from bot.errors import ModelError
 from bot.llm.refusals import bad_key, message_of, names_in, no_credit, problem_of, retry_after, status_of
 from bot.turns import Problem
 
+_NEVER_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+"""aiohttp's own, as the SDK's transport makes one timeout of these and of a connection that was lost later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advisor:
-    """Knows what was asked of which server. Timeouts are seconds."""
+    """Knows which server was asked. Timeouts are seconds."""
 
-    model: str
     base_url: str
     key: str | None = field(repr=False)
     connect_timeout: float
     first_delta_timeout: float
     silence_timeout: float
 
-    def of_status(self, error: openai.APIStatusError) -> ModelError:
-        """The server refused in a status."""
+    def of_status(self, error: openai.APIStatusError, model: str) -> ModelError:
+        """The server refused, in a status, what was asked of a model."""
         if error.status_code in (301, 302, 303, 307, 308):
             target = self._clean(error.response.headers.get("Location", "another address"))
             return ModelError(
@@ -38,26 +47,26 @@ class Advisor:
         except ValueError:
             if "<html" in body.lower():
                 body = ""
-        return self._of_words(body, error.status_code, retry_after(error.response.headers))
+        return self._of_words(body, error.status_code, retry_after(error.response.headers), model)
 
-    def of_event(self, body: object) -> ModelError:
+    def of_event(self, body: object, model: str) -> ModelError:
         """The server refused within a stream."""
-        return self._of_words(body, status_of(body), None)
+        return self._of_words(body, status_of(body), None, model)
 
-    def _of_words(self, body: object, status: int | None, wait: float | None) -> ModelError:
+    def _of_words(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
         said = json.dumps(body, ensure_ascii=False).lower()
         problem = problem_of(status, said)
-        sentence = self._advice(problem, status, said)
+        sentence = self._advice(problem, status, said, model)
         if names := names_in(body):
             sentence = f"{sentence} Its error: {self._clean(', '.join(names))}."
         return ModelError(problem, sentence, wait, said=self._clean(message_of(body)))
 
-    def _advice(self, problem: Problem, status: int | None, said: str) -> str:
+    def _advice(self, problem: Problem, status: int | None, said: str, model: str) -> str:
         number = f" ({status})" if status else ""
         key = "OPENAI_API_KEY"
         if problem is Problem.TOO_LONG:
             return (
-                f"The context is too long for {self.model}{number}. If this lasts, lower CONTEXT_TOKENS or"
+                f"The context is too long for {model}{number}. If this lasts, lower CONTEXT_TOKENS or"
                 " REPLY_TOKENS in .env and restart."
             )
         if problem is Problem.DECLINED:
@@ -75,9 +84,12 @@ class Advisor:
                 return f"The model server refused {key}{number}. Replace it in .env and restart."
             return f"The model server wants a key{number}. Set {key} in .env and restart."
         if status == 403:
-            return f"The model server does not let {key} use {self.model}{number}. Change either in .env and restart."
+            return f"The model server does not let {key} use {model}{number}. Change either in .env and restart."
         if "model" in said:
-            return f"The model server refused OPENAI_MODEL {self.model}{number}. Correct it in .env and restart."
+            return (
+                f"The model server refused the model {model}{number}. Correct OPENAI_MODEL or MODELS in .env and"
+                " restart."
+            )
         if status == 404:
             return (
                 f"The model server has nothing at OPENAI_BASE_URL {self.base_url}{number}. Correct it in .env (most"
@@ -128,7 +140,8 @@ class Advisor:
                 f"The model server sent nothing of a reply within {self.first_delta_timeout:g} s. Look at its log; if"
                 " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
             )
-        return ModelError(Problem.UNREACHABLE, detail, said=said)
+        accepted = not any(isinstance(link, _NEVER_CONNECTED) for link in chain)
+        return ModelError(Problem.UNREACHABLE, detail, said=said, accepted=accepted)
 
     def _clean(self, text: str) -> str:
         """One line of limited length without the key, which servers like to repeat."""

@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,6 +45,13 @@ _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    model: str
+    reply_tokens: int
+    messages: Sequence[Message]
+
+
 class OpenAIModel:
     """A `ChatModel` on an OpenAI-compatible server. An async context manager that owns its connections.
 
@@ -55,8 +63,6 @@ class OpenAIModel:
     def __init__(
         self,
         *,
-        model: str,
-        reply_tokens: int,
         api_key: str | None = None,
         base_url: str | None = None,
         connect_timeout: float = 10.0,
@@ -65,17 +71,14 @@ class OpenAIModel:
         retry_within: float = 20.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._model = model
-        self._reply_tokens = reply_tokens
         self._key = api_key
         self._first_delta_timeout = first_delta_timeout
         self._silence_timeout = silence_timeout
         self._retry_within = retry_within
         self._jitter = jitter
-        self._dialect = Dialect()
+        self._dialects: dict[str, Dialect] = {}
         base_url = base_url or _OPENAI
         self._advisor = Advisor(
-            model=model,
             base_url=base_url,
             key=api_key,
             connect_timeout=connect_timeout,
@@ -100,10 +103,8 @@ class OpenAIModel:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The model that the settings name."""
+        """The models of the server that the settings name."""
         return cls(
-            model=settings.openai_model,
-            reply_tokens=settings.reply_tokens,
             api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
             base_url=settings.openai_base_url,
             connect_timeout=settings.connect_timeout,
@@ -124,14 +125,16 @@ class OpenAIModel:
         await self._client.close()
 
     @asynccontextmanager
-    async def stream(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[Event]]:
+    async def stream(
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+    ) -> AsyncIterator[AsyncIterator[Event]]:
         """One reply. `Usage`, where the server counts, comes before `End`, and `End` is last."""
-        async with aclosing(self._with_retries(messages)) as events:
+        async with aclosing(self._with_retries(_Request(model, reply_tokens, messages))) as events:
             yield events
 
-    async def probe(self) -> None:
+    async def probe(self, model: str, reply_tokens: int) -> None:
         """Ask for a reply as every turn does, and leave it at its first event."""
-        async with self.stream([Message("user", "Say ok.")]) as events:
+        async with self.stream([Message("user", "Say ok.")], model=model, reply_tokens=reply_tokens) as events:
             await anext(events)
 
     async def models(self) -> list[str]:
@@ -145,7 +148,7 @@ class OpenAIModel:
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return []
-            raise self._advisor.of_status(error) from None
+            raise self._advisor.of_status(error, "its list of models") from None
         except (openai.APIConnectionError, *_BROKEN) as error:
             raise self._advisor.of_connection(error, begun=False) from None
         except ValueError:
@@ -156,18 +159,20 @@ class OpenAIModel:
                 return [name for name in names if isinstance(name, str)]
         return []
 
-    async def _with_retries(self, messages: Sequence[Message]) -> AsyncGenerator[Event]:
+    async def _with_retries(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._retry_within
+        accepted = False
         for pause in (*_PAUSES, None):
             begun = False
             try:
-                async with aclosing(self._attempt(messages)) as events:
+                async with aclosing(self._attempt(request)) as events:
                     async for event in events:
                         begun = True
                         yield event
                 return
             except ModelError as error:
+                error.accepted = accepted = accepted or error.accepted
                 if begun or pause is None or error.problem not in (Problem.UNREACHABLE, Problem.BUSY):
                     raise
                 wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
@@ -176,7 +181,7 @@ class OpenAIModel:
                 _log.info("%s Trying again in %.1f s.", error.detail, wait)
             await asyncio.sleep(wait)
 
-    async def _attempt(self, messages: Sequence[Message]) -> AsyncGenerator[Event]:
+    async def _attempt(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._first_delta_timeout
         decoder = Decoder()
@@ -184,7 +189,7 @@ class OpenAIModel:
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadline):
-                    response = await stack.enter_async_context(self._open(messages))
+                    response = await stack.enter_async_context(self._open(request))
                     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                     if kind == "text/html":
                         raise self._advisor.of_web_page()
@@ -218,27 +223,27 @@ class OpenAIModel:
                 for event in decoder.close():
                     yield event
         except Refused as refused:
-            raise self._advisor.of_event(refused.body) from None
+            raise self._advisor.of_event(refused.body, request.model) from None
         except openai.APIStatusError as error:
-            raise self._advisor.of_status(error) from None
+            raise self._advisor.of_status(error, request.model) from None
         except (openai.APIConnectionError, *_BROKEN) as error:
             raise self._advisor.of_connection(error, begun) from None
 
     @asynccontextmanager
-    async def _open(self, messages: Sequence[Message]) -> AsyncIterator[httpx2.Response]:
+    async def _open(self, request: _Request) -> AsyncIterator[httpx2.Response]:
         """A response of status 200, asked for with as many of our optional parameters as the server takes."""
-        dialect = self._dialect
-        sent = [_as_sent(message) for message in messages]
+        dialect = known = self._dialects.get(request.model, Dialect())
+        sent = [_as_sent(message) for message in request.messages]
         async with AsyncExitStack() as stack:
             while True:
                 try:
                     response = await stack.enter_async_context(
                         self._client.chat.completions.with_streaming_response.create(
-                            model=self._model,
+                            model=request.model,
                             # In `messages` the SDK would look at each one's type: 0.2 ms a message.
                             messages=[],
                             stream=True,
-                            extra_body={"messages": sent, **dialect.parameters(self._reply_tokens)},
+                            extra_body={"messages": sent, **dialect.parameters(request.reply_tokens)},
                         )
                     )
                     break
@@ -248,9 +253,9 @@ class OpenAIModel:
                     if simpler is None:
                         raise
                     dialect = simpler
-            if dialect != self._dialect:
-                _log.info("The model server takes fewer parameters; from now on it is sent %s.", dialect)
-                self._dialect = dialect
+            if dialect != known:
+                _log.info("%s takes fewer parameters; from now on it is sent %s.", request.model, dialect)
+                self._dialects[request.model] = dialect
             yield response.http_response
 
     async def _authorize(self, request: httpx2.Request) -> None:

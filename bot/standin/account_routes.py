@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.standin import payloads
 from bot.standin.commands import CommandBook
-from bot.standin.entities import Guild, Intent, Json, Permission, User
+from bot.standin.entities import Guild, Intent, Json, Permission, Team, User
 from bot.standin.errors import missing_access, unknown
 from bot.standin.gateway import Gateway
 from bot.standin.rest import Endpoint, Incoming
@@ -17,13 +17,15 @@ _SESSION_STARTS = 1000
 
 
 class AccountRoutes:
+    """`owner` is whose the application is; another one shows from the next request on."""
+
     def __init__(
         self,
         world: World,
         gateway: Gateway,
         commands: CommandBook,
         *,
-        owner: User,
+        owner: User | Team,
         privileged: Intent,
         gateway_url: Callable[[], str],
         shards: int,
@@ -31,7 +33,7 @@ class AccountRoutes:
         self._world = world
         self._gateway = gateway
         self._commands = commands
-        self._owner = owner
+        self.owner = owner
         self._flags = payloads.application_flags(privileged)
         self._gateway_url = gateway_url
         self._shards = shards
@@ -42,6 +44,7 @@ class AccountRoutes:
         return [
             Endpoint("GET", "/users/@me", lambda call: payloads.own_user(self._world.bot)),
             Endpoint("GET", "/users/@me/guilds", self._guilds),
+            Endpoint("DELETE", "/users/@me/guilds/{guild_id}", self._leave),
             Endpoint("GET", "/users/{user_id}", lambda call: payloads.user(self._user(call))),
             Endpoint("GET", "/oauth2/applications/@me", self._application),
             Endpoint("GET", "/applications/@me", self._application),
@@ -94,8 +97,14 @@ class AccountRoutes:
             for guild in self._world.guilds.values()
         ]
 
+    def _leave(self, call: Incoming) -> None:
+        guild = self._world.guilds.get(call.id("guild_id"))
+        if guild is None:
+            raise unknown("Guild")
+        self._world.remove_guild(guild)
+
     def _application(self, call: Incoming) -> Json:
-        return payloads.application(self._world.bot, self._owner, flags=self._flags)
+        return payloads.application(self._world.bot, self.owner, flags=self._flags)
 
     def _gateway_bot(self, call: Incoming) -> Json:
         return {

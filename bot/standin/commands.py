@@ -1,23 +1,46 @@
-"""The application commands that a bot has registered, globally and per server, and what Discord accepts as one.
+"""The application commands that a bot has registered, who finds them where, and what Discord accepts as one.
 
 https://discord.com/developers/docs/interactions/application-commands
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
-from bot.standin.entities import Json
+from bot.standin.entities import Channel, Guild, Json, Permission, Role, User
 from bot.standin.errors import invalid_form
 
 SLASH, USER, MESSAGE = 1, 2, 3
 
+
+class OptionType(IntEnum):
+    SUBCOMMAND = 1
+    GROUP = 2
+    STRING = 3
+    INTEGER = 4
+    BOOLEAN = 5
+    USER = 6
+    CHANNEL = 7
+    ROLE = 8
+    MENTIONABLE = 9
+    NUMBER = 10
+    ATTACHMENT = 11
+
+
+SUBCOMMANDS = {OptionType.SUBCOMMAND, OptionType.GROUP}
+VALUE_TYPES: dict[int, type | tuple[type, ...]] = {
+    OptionType.STRING: str,
+    OptionType.INTEGER: int,
+    OptionType.NUMBER: (int, float),
+}
+"""The options that may have choices, fixed or completed, and of what type these are."""
+
+_IN_SERVER, _IN_DM = 0, 1
 _NAME = re.compile(r"[-_'\w]{1,32}")
 _MOST = {SLASH: 100, USER: 15, MESSAGE: 15}
-_SUBCOMMANDS = {1, 2}
 
 Problems = dict[str, tuple[str, str]]
 
@@ -30,6 +53,7 @@ class CommandBook:
         self._application_id = application_id
         self._take_id = take_id
         self._scopes: dict[int | None, dict[tuple[int, str], Json]] = {}
+        self._permits: dict[tuple[int, str], dict[int, bool]] = {}
 
     def registered(self, scope: int | None) -> list[Json]:
         return list(self._scopes.get(scope, {}).values())
@@ -54,12 +78,46 @@ class CommandBook:
         commands[key] = self._register(scope, command, commands.get(key))
         return commands[key]
 
-    def find(self, name: str, kind: int, guild_id: int | None) -> Json | None:
-        """What a person finds under that name; a server's own commands come first."""
-        for scope in (guild_id, None):
-            if command := self._scopes.get(scope, {}).get((kind, name)):
-                return command
-        return None
+    def permit(self, name: str, who: Role | User, allowed: bool, guild: Guild) -> Json:
+        """What a server's own settings say of a command; the command. They stand above what the bot has asked for."""
+        for scope in (guild.id, None):
+            for command in self.registered(scope):
+                if command["name"] == name:
+                    self._permits.setdefault((guild.id, command["id"]), {})[who.id] = allowed
+                    return command
+        raise LookupError(f"there is no command {name!r}")
+
+    def permits(self, command: Json, guild: Guild) -> dict[int, bool]:
+        """Of that server's settings: whether a role or a person, by id, may use the command."""
+        return self._permits.get((guild.id, command["id"]), {})
+
+    def visible(self, user: User, channel: Channel, permissions: Permission) -> list[Json]:
+        """What a person with those permissions finds in a channel; a server's own commands come first."""
+        guild = channel.guild
+        registered = [*(self.registered(guild.id) if guild else ()), *self.registered(None)]
+        return [each for each in registered if self._finds(user, channel, permissions, each)]
+
+    def _finds(self, user: User, channel: Channel, permissions: Permission, command: Json) -> bool:
+        guild, contexts = channel.guild, command["contexts"]
+        if guild is None:
+            return bool(command["dm_permission"] if contexts is None else _IN_DM in contexts)
+        if contexts is not None and _IN_SERVER not in contexts:
+            return False
+        if Permission.ADMINISTRATOR in permissions:
+            return True
+        if Permission.USE_APPLICATION_COMMANDS not in permissions:
+            return False
+        # Who is named counts before their roles, of which one that may is enough; @everyone counts last.
+        permits = self.permits(command, guild)
+        if user.id in permits:
+            return permits[user.id]
+        if said := [permits[role.id] for role in guild.members[user.id].roles if role.id in permits]:
+            return any(said)
+        if guild.id in permits:
+            return permits[guild.id]
+        needed = command["default_member_permissions"]
+        # "0" is for administrators alone.
+        return needed is None or (needed != "0" and Permission(int(needed)) in permissions)
 
     def _register(self, scope: int | None, command: Json, old: Json | None) -> Json:
         permissions = command.get("default_member_permissions")
@@ -97,7 +155,7 @@ def check(commands: list[Json]) -> None:
         if kind == SLASH:
             _check_named(command, f"{index}", problems)
             _check_options(command.get("options") or [], f"{index}", problems)
-            if len(json.dumps(command)) > 8000:
+            if _size(command) > 8000:
                 problems[f"{index}"] = ("APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
         elif not 1 <= len(command["name"]) <= 32:
             problems[f"{index}.name"] = _length(1, 32)
@@ -123,25 +181,71 @@ def _check_named(it: Json, path: str, problems: Problems) -> None:
         problems[f"{path}.description"] = _length(1, 100)
 
 
-def _check_options(options: list[Json], path: str, problems: Problems) -> None:
+def _check_options(options: list[Json], path: str, problems: Problems, depth: int = 0) -> None:
     if len(options) > 25:
         problems[f"{path}.options"] = _length(0, 25)
     if len({option["name"] for option in options}) < len(options):
         problems[f"{path}.options"] = ("APPLICATION_COMMAND_OPTIONS_NAME_DUPLICATE", "Option names must be unique")
+    if len({option["type"] in SUBCOMMANDS for option in options}) > 1:
+        problems[f"{path}.options"] = (
+            "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
+            "Sub-command and sub-command group option types are mutually exclusive to all other types",
+        )
     optional = False
     for index, option in enumerate(options):
         here = f"{path}.options.{index}"
         _check_named(option, here, problems)
-        if len(option.get("choices") or []) > 25:
-            problems[f"{here}.choices"] = _length(0, 25)
-        if option["type"] in _SUBCOMMANDS:
-            _check_options(option.get("options") or [], here, problems)
-        elif option.get("required") and optional:
+        if option["type"] in SUBCOMMANDS:
+            # Groups stand in commands, subcommands in commands and groups.
+            if depth > (option["type"] == OptionType.SUBCOMMAND):
+                problems[f"{here}.type"] = (
+                    "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
+                    "Sub-commands and sub-command groups cannot be nested here",
+                )
+            _check_options(
+                option.get("options") or [], here, problems, 2 if option["type"] == OptionType.SUBCOMMAND else 1
+            )
+            continue
+        _check_values(option, here, problems)
+        if option.get("required") and optional:
             problems[here] = (
                 "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
                 "Required options must be placed before non-required options",
             )
         optional = optional or not option.get("required")
+
+
+def _check_values(option: Json, path: str, problems: Problems) -> None:
+    """What an option takes: its range, its choices, and whether the bot completes it."""
+    choices, kind = option.get("choices") or [], option["type"]
+    if option.get("autocomplete") and (choices or kind not in VALUE_TYPES):
+        problems[f"{path}.autocomplete"] = (
+            "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
+            "Only options of text and numbers without choices can be completed",
+        )
+    if not 0 <= (option.get("min_length") or 0) <= (option.get("max_length") or 6000) <= 6000:
+        problems[f"{path}.max_length"] = _length(1, 6000)
+    check_choices(choices, kind, f"{path}.choices", problems)
+
+
+def check_choices(choices: list[Json], kind: int, path: str, problems: Problems) -> None:
+    """Up to 25 names with values of the option's type."""
+    if len(choices) > 25:
+        problems[path] = _length(0, 25)
+    for index, choice in enumerate(choices):
+        value = choice.get("value")
+        if not 1 <= len(choice.get("name") or "") <= 100:
+            problems[f"{path}.{index}.name"] = _length(1, 100)
+        if not isinstance(value, VALUE_TYPES.get(kind, ())):
+            problems[f"{path}.{index}.value"] = ("BASE_TYPE_BAD_TYPE", "The value is of another type than the option")
+        elif isinstance(value, str) and len(value) > 100:
+            problems[f"{path}.{index}.value"] = _length(0, 100)
+
+
+def _size(it: Json) -> int:
+    """The characters that Discord counts: names, descriptions and values, however deeply nested."""
+    own = sum(len(text) for key in ("name", "description", "value") if isinstance(text := it.get(key), str))
+    return own + sum(_size(each) for key in ("options", "choices") for each in it.get(key) or ())
 
 
 def _length(least: int, most: int) -> tuple[str, str]:

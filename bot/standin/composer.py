@@ -127,6 +127,8 @@ class Composer:
             embeds=embeds,
             components=components,
             attachments=attachments,
+            # What stood there before was no text of its own.
+            stamped=not message.loading,
         )
 
     def _require_history_to_reply(self, channel: Channel) -> None:

@@ -6,7 +6,7 @@ Every change is told twice: to the gateway as an event, and to whoever waits for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.standin import payloads
 from bot.standin.entities import (
@@ -106,8 +106,18 @@ class Directory:
         guild.emojis[emoji.id] = emoji
         return emoji
 
-    def add_channel(self, guild: Guild, name: str, *, topic: str | None = None) -> Channel:
-        channel = Channel(self._static_id(), name, guild, topic=topic)
+    def add_category(self, guild: Guild, name: str) -> Channel:
+        return self._add(Channel(self._static_id(), name, guild, ChannelType.CATEGORY))
+
+    def add_channel(
+        self, guild: Guild, name: str, *, topic: str | None = None, category: Channel | None = None
+    ) -> Channel:
+        """It starts with its category's overwrites, as a copy: what changes there later does not change it."""
+        overwrites = {id_: replace(each) for id_, each in category.overwrites.items()} if category else {}
+        channel = Channel(self._static_id(), name, guild, topic=topic, category=category, overwrites=overwrites)
+        return self._add(channel)
+
+    def _add(self, channel: Channel) -> Channel:
         self.channels[channel.id] = channel
         self.tell_channel("CHANNEL_CREATE", channel)
         return channel

@@ -101,10 +101,11 @@ class MessageType(IntEnum):
 
 
 class ChannelType(IntEnum):
-    """The kinds of channel that hold messages here."""
+    """The kinds of channel here. A category holds channels, the others messages."""
 
     TEXT = 0
     DM = 1
+    CATEGORY = 4
     NEWS = 5
     PUBLIC_THREAD = 11
     PRIVATE_THREAD = 12
@@ -169,10 +170,24 @@ class Guild:
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
     emojis: dict[int, Emoji] = field(default_factory=dict)
+    system_channel: Channel | None = None
+    """Where Discord itself says something, such as who has joined."""
 
     @property
     def everyone(self) -> Role:
         return self.roles[self.id]
+
+
+@dataclass(eq=False)
+class Team:
+    """Several people who own an application together."""
+
+    id: int
+    name: str
+    owner: User
+    members: list[User]
+    """Those who accepted the invitation, the owner included."""
+    invited: list[User] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -194,7 +209,7 @@ class Typing:
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel, a thread (`parent` is set) or a DM (`guild` is None)."""
+    """A text channel, a thread (`parent` is set), a category or a DM (`guild` is None)."""
 
     id: int
     name: str
@@ -202,6 +217,7 @@ class Channel:
     type: ChannelType = ChannelType.TEXT
     topic: str | None = None
     parent: Channel | None = None
+    category: Channel | None = None
     owner: User | None = None
     """Who opened the thread."""
     recipient: User | None = None

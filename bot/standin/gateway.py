@@ -1,4 +1,4 @@
-"""Discord's gateway: websocket connections, the sessions that outlive them, and the events they carry.
+"""Discord's gateway: what it says to those who connect, and the events that it carries to their sessions.
 
 https://discord.com/developers/docs/events/gateway
 """
@@ -9,11 +9,8 @@ import asyncio
 import contextlib
 import json
 import secrets
-import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -22,128 +19,10 @@ from bot.standin import payloads
 from bot.standin.directory import Event
 from bot.standin.entities import PRIVILEGED, Intent, Json
 from bot.standin.faults import Faults, Late, Lost, Twice
+from bot.standin.sessions import Close, Connection, Frame, Op, Session
 from bot.standin.world import World
 
-_REPLAYED = 5_000
-"""How many events a session keeps for RESUME."""
-
 _ALL_INTENTS = (1 << 26) - 1
-
-
-class Op(IntEnum):
-    DISPATCH = 0
-    HEARTBEAT = 1
-    IDENTIFY = 2
-    PRESENCE = 3
-    RESUME = 6
-    RECONNECT = 7
-    REQUEST_MEMBERS = 8
-    INVALID_SESSION = 9
-    HELLO = 10
-    HEARTBEAT_ACK = 11
-
-
-class Close(IntEnum):
-    """Close codes: the client gives up on the first four, and resumes after the rest."""
-
-    AUTHENTICATION_FAILED = 4004
-    INVALID_SHARD = 4010
-    INVALID_INTENTS = 4013
-    DISALLOWED_INTENTS = 4014
-    UNKNOWN_ERROR = 4000
-    DECODE_ERROR = 4002
-    NOT_AUTHENTICATED = 4003
-    ALREADY_AUTHENTICATED = 4005
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One thing said on a connection, or its end. `to_bot` is its direction, `data` what it carries."""
-
-    to_bot: bool
-    name: str
-    sequence: int | None = None
-    data: Any = None
-    replayed: bool = False
-    """Whether it was said before, and is repeated after RESUME."""
-
-
-@dataclass(eq=False)
-class Session:
-    """What IDENTIFY starts. It goes on collecting events while its connection is lost."""
-
-    id: str
-    intents: Intent
-    shard: tuple[int, int]
-    sequence: int = 0
-    replay: deque[tuple[int, str, str]] = field(default_factory=lambda: deque(maxlen=_REPLAYED))
-    """Sequence number, name and text of the latest events."""
-    connection: Connection | None = None
-
-    def wants(self, event: Event) -> bool:
-        """By its intents and its shard."""
-        return self.owns(event.guild_id) and (event.intent is None or event.intent in self.intents)
-
-    def owns(self, guild_id: int | None) -> bool:
-        """A server belongs to one shard, everything else to the first."""
-        shard = (guild_id >> 22) % self.shard[1] if guild_id else 0
-        return shard == self.shard[0]
-
-    def dispatch(self, name: str, data: str) -> bool:
-        """Whether it was sent at once. `data` is JSON already, so that several sessions share the work."""
-        self.sequence += 1
-        text = f'{{"op":0,"t":"{name}","s":{self.sequence},"d":{data}}}'
-        self.replay.append((self.sequence, name, text))
-        if self.connection is None:
-            return False
-        self.connection.send_text(text)
-        return True
-
-
-class Connection:
-    """One websocket. Everything sent goes through a queue, in order; a fresh one has no session yet."""
-
-    def __init__(self, socket: web.WebSocketResponse, *, compress: bool) -> None:
-        self.socket = socket
-        self.session: Session | None = None
-        self.last_heartbeat: float | None = None
-        self.ended = asyncio.Event()
-        self._out: asyncio.Queue[str | tuple[int, str] | None] = asyncio.Queue()
-        self._deflate = zlib.compressobj() if compress else None
-
-    def send(self, op: Op, data: Any) -> None:
-        self.send_text(json.dumps({"op": op, "d": data, "s": None, "t": None}))
-
-    def send_text(self, text: str) -> None:
-        self._out.put_nowait(text)
-
-    def close(self, code: int, reason: str = "") -> None:
-        """After what is queued."""
-        self._out.put_nowait((code, reason))
-
-    def abort(self) -> None:
-        """Cut the connection without a close frame, as a broken network does."""
-        self._out.put_nowait(None)
-
-    async def write(self, request: web.Request) -> None:
-        """Send what is queued until the connection is closed from this side or cut."""
-        while True:
-            item = await self._out.get()
-            try:
-                if item is None:
-                    if request.transport is not None:
-                        request.transport.abort()
-                    return
-                if isinstance(item, tuple):
-                    await self.socket.close(code=item[0], message=item[1].encode())
-                    return
-                if self._deflate is None:
-                    await self.socket.send_str(item)
-                else:
-                    packed = self._deflate.compress(item.encode()) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
-                    await self.socket.send_bytes(packed)
-            except ConnectionError:
-                return
 
 
 class Gateway:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.standin import payloads
+from bot.standin import answers, payloads
 from bot.standin.composer import Composer
 from bot.standin.entities import Json, Message, MessageFlag, MessageType
 from bot.standin.errors import ApiError, invalid_form, unknown
@@ -55,8 +55,10 @@ class InteractionRoutes:
             case Callback.DEFERRED_UPDATE:
                 interaction.response = interaction.source
             case Callback.AUTOCOMPLETE:
-                interaction.choices = data.get("choices", [])
+                answers.check_offer(data.get("choices"), interaction.focused["type"])
+                interaction.choices = data["choices"]
             case Callback.MODAL:
+                answers.check_form(data)
                 interaction.modal = data
         interaction.callback = kind
         self._world.changed()

@@ -9,11 +9,10 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
 
 from bot.standin import payloads
 from bot.standin.directory import Event
-from bot.standin.entities import Channel, Json, Message, Permission, Role, User
+from bot.standin.entities import Channel, Json, Message, User
 from bot.standin.errors import unknown
 from bot.standin.world import World
 
@@ -66,6 +65,14 @@ class Interaction:
     modal: Json | None = None
     choices: list[Json] | None = None
     """What an autocomplete offered."""
+
+    @property
+    def focused(self) -> Json:
+        """Of a command being typed: the option that asks for choices."""
+        options: list[Json] = self.data["options"]
+        while options and "options" in options[0]:
+            options = options[0]["options"]
+        return next(each for each in options if each.get("focused"))
 
     @property
     def deferred(self) -> bool:
@@ -207,49 +214,3 @@ class Interactions:
         if interaction.source is not None:
             body["message"] = payloads.message(interaction.source, world.viewer(content=True))
         return body
-
-
-def visible_commands(command: Json, channel: Channel, permissions: Permission) -> bool:
-    """Whether a person with those permissions finds the command in that channel."""
-    contexts = command["contexts"]
-    context = 0 if channel.guild else 1
-    if contexts is not None and context not in contexts:
-        return False
-    if channel.guild is None:
-        return bool(command["dm_permission"])
-    needed = command["default_member_permissions"]
-    return needed is None or Permission(int(needed)) in permissions
-
-
-def option_values(command: Json, path: list[str], values: dict[str, Any]) -> list[Json]:
-    """A slash command's options as the client sends them; `path` leads to a subcommand."""
-    options = command.get("options") or []
-    if path:
-        chosen = next(each for each in options if each["name"] == path[0])
-        inner = option_values(chosen, path[1:], values)
-        return [{"name": chosen["name"], "type": chosen["type"], "options": inner}]
-    known = {each["name"]: each for each in options}
-    if missing := [each["name"] for each in options if each.get("required") and each["name"] not in values]:
-        raise LookupError(f"/{command['name']} needs {missing}")
-    if strange := values.keys() - known.keys():
-        raise LookupError(f"/{command['name']} has no option {sorted(strange)}")
-    return [
-        {"name": name, "type": known[name]["type"], "value": str(value.id) if hasattr(value, "id") else value}
-        for name, value in values.items()
-    ]
-
-
-def resolved(values: dict[str, Any], channel: Channel) -> Json:
-    """The people, channels and roles among a command's options, in full."""
-    body: Json = {}
-    for value in values.values():
-        if isinstance(value, User):
-            body.setdefault("users", {})[str(value.id)] = payloads.user(value)
-            if channel.guild and (member := channel.guild.members.get(value.id)):
-                shown = payloads.member(member, with_user=False) | {"permissions": "0"}
-                body.setdefault("members", {})[str(value.id)] = shown
-        elif isinstance(value, Channel):
-            body.setdefault("channels", {})[str(value.id)] = payloads.channel(value) | {"permissions": "0"}
-        elif isinstance(value, Role):
-            body.setdefault("roles", {})[str(value.id)] = payloads.role(value)
-    return body

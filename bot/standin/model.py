@@ -10,7 +10,7 @@ Each request takes the next step of the script, or `default` when the script has
         assert server.requests[0].messages[-1]["content"] == "Hi!"
 
 Whatever a step says, the server first refuses what no server of its kind would take: parameters in `refused_parameters`
-and a context over `context_tokens`.
+and a context over `context_tokens`. A delta counts as one token: a reply ends at the length that the request allows.
 """
 
 from __future__ import annotations
@@ -19,156 +19,16 @@ import asyncio
 import json
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from aiohttp import web
 
 from bot.demo import demo_reply, tokens
 from bot.standin.guard import no_browsers
-from bot.turns import Message
-
-Say = str | Sequence[str] | Callable[[Sequence[Message]], str]
-"""A reply's text; or its deltas one by one; or what to answer to the messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply, and what goes wrong with it. `..._after` counts deltas that are sent before; times are seconds.
-
-    `jitter` stretches and shrinks each pause by up to that fraction, drawn from the server's seed.
-    """
-
-    say: Say
-    tokens_per_second: float | None = None
-    """None sends everything at once."""
-    first_token_after: float = 0.0
-    jitter: float = 0.0
-    reasoning: str = ""
-    """Sent before the reply, as `reasoning_content`."""
-    finish: str | None = "stop"
-    done: bool = True
-    """Whether `[DONE]` is sent."""
-    usage: bool = True
-    """Whether the tokens are counted where the request asks for it."""
-    stall_after: int | None = None
-    cut_after: int | None = None
-    error_after: int | None = None
-    error: Mapping[str, object] = field(
-        default_factory=lambda: {"message": "The server had an error", "type": "server_error", "code": None}
-    )
-    ping_every: float | None = None
-    """Seconds between comment lines while the reply stalls."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An error status with the body of a real server."""
-
-    status: int
-    body: object
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """A response byte for byte, with `pause` seconds behind each piece. `cut` aborts the connection behind the last."""
-
-    pieces: Sequence[bytes]
-    content_type: str = "text/event-stream"
-    pause: float = 0.0
-    cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The connection is closed without a response."""
-
-
-Step = Reply | Refusal | Raw | Drop
-
-
-def _openai_error(status: int, message: str, type_: str, code: str | None, param: str | None = None) -> Refusal:
-    return Refusal(status, {"error": {"message": message, "type": type_, "param": param, "code": code}})
-
-
-REFUSALS: Mapping[str, Refusal] = {
-    "bad key": _openai_error(
-        401,
-        "Incorrect API key provided: {key}. You can find your API key at …",
-        "invalid_request_error",
-        "invalid_api_key",
-    ),
-    "forbidden": _openai_error(
-        403, "Project `proj_1` does not have access to model `{model}`", "invalid_request_error", "model_not_found"
-    ),
-    "unknown model": _openai_error(
-        404,
-        "The model `{model}` does not exist or you do not have access to it.",
-        "invalid_request_error",
-        "model_not_found",
-    ),
-    "unknown model (Ollama)": _openai_error(404, 'model "{model}" not found, try pulling it first', "api_error", None),
-    "unknown address": Refusal(404, "404 page not found"),
-    "quota": _openai_error(
-        429, "You exceeded your current quota, please check your plan.", "insufficient_quota", "insufficient_quota"
-    ),
-    "no credit (OpenRouter)": Refusal(402, {"error": {"message": "Insufficient credits. Add more.", "code": 402}}),
-    "rate limit": _openai_error(429, "Rate limit reached for {model}.", "requests", "rate_limit_exceeded"),
-    "context too long": _openai_error(
-        400,
-        "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",
-        "invalid_request_error",
-        "context_length_exceeded",
-        "messages",
-    ),
-    "context too long (llama.cpp)": Refusal(
-        400,
-        {
-            "error": {
-                "code": 400,
-                "message": "the request exceeds the available context size, try increasing it",
-                "type": "exceed_context_size_error",
-                "n_prompt_tokens": 5000,
-                "n_ctx": 4096,
-            }
-        },
-    ),
-    "context too long (vLLM)": Refusal(
-        400,
-        {
-            "object": "error",
-            "message": "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens"
-            " (5000 in the messages, 4000 in the completion).",
-            "type": "BadRequestError",
-            "param": None,
-            "code": 400,
-        },
-    ),
-    "context too long (LM Studio)": Refusal(
-        400,
-        {
-            "error": "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded"
-            " with context length of only 4096 tokens."
-        },
-    ),
-    "context too long (a proxy)": Refusal(413, "<html><body>413 Request Entity Too Large</body></html>"),
-    "content filter": _openai_error(
-        400,
-        "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
-        "invalid_request_error",
-        "content_filter",
-        "prompt",
-    ),
-    "bad request (FastAPI)": Refusal(
-        422, {"detail": [{"loc": ["body", "messages", 0], "msg": "Input should be a string", "type": "string_type"}]}
-    ),
-    "server error": _openai_error(500, "The server had an error while processing your request.", "server_error", None),
-    "bad gateway": Refusal(502, "<html><head><title>502 Bad Gateway</title></head></html>"),
-    "overloaded": Refusal(503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}),
-}
-"""Refusals as real servers word them. `{key}` and `{model}` stand for what the request named, as servers repeat it."""
+from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step, openai_error
+from bot.turns import Message, Usage
 
 
 class Request:
@@ -190,6 +50,12 @@ class Request:
         """The context that was sent."""
         return list(self.body["messages"])
 
+    @property
+    def max_tokens(self) -> int | None:
+        """The length it allows the reply, under the newer name of it or the older."""
+        most: int | None = self.body.get("max_completion_tokens", self.body.get("max_tokens"))
+        return most
+
     async def over(self) -> None:
         """Return once the response is whole or the client has left."""
         await self._over.wait()
@@ -202,8 +68,8 @@ class Request:
 class ModelStandin:
     """The server. It listens on a port of the system's choice from `async with` to its end.
 
-    `script`, `default`, `models`, `refused_parameters` and `context_tokens` may be changed at any time. `keep_requests`
-    bounds the record of requests; None keeps all.
+    `script`, `default`, `models`, `refused_parameters`, `context_tokens` and `ignores_max_tokens` may be changed at any
+    time. `keep_requests` bounds the record of requests; None keeps all.
     """
 
     def __init__(
@@ -214,6 +80,7 @@ class ModelStandin:
         models: Sequence[str] | None = ("demo",),
         refused_parameters: Iterable[str] = (),
         context_tokens: int | None = None,
+        ignores_max_tokens: bool = False,
         seed: int = 0,
         keep_requests: int | None = None,
     ) -> None:
@@ -223,6 +90,7 @@ class ModelStandin:
         """What `/v1/models` lists; None for a server that has no such list."""
         self.refused_parameters = set(refused_parameters)
         self.context_tokens = context_tokens
+        self.ignores_max_tokens = ignores_max_tokens
         self.requests: list[Request] = []
         self._keep_requests = keep_requests
         self._random = random.Random(seed)
@@ -299,6 +167,8 @@ class ModelStandin:
             case Raw():
                 return await self._send_raw(step, http)
             case Reply():
+                if self.ignores_max_tokens:
+                    step = replace(step, ignores_max_tokens=True)
                 if request.body.get("stream"):
                     return await self._stream(step, http, request)
                 return web.json_response(_completion(step, request))
@@ -306,7 +176,7 @@ class ModelStandin:
     def _objection(self, request: Request) -> Refusal | None:
         for name in sorted(self.refused_parameters & request.body.keys()):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
-            return _openai_error(400, message, "invalid_request_error", "unsupported_parameter", name)
+            return openai_error(400, message, "invalid_request_error", "unsupported_parameter", name)
         if self.context_tokens is not None and _prompt_tokens(request) > self.context_tokens:
             return REFUSALS["context too long"]
         return None
@@ -345,7 +215,8 @@ class ModelStandin:
         due = clock() + reply.first_token_after
         await send('{"role":"assistant","content":""}')
         sent = 0
-        for field_name, delta in _deltas(reply, request):
+        deltas, finish = _said(reply, request)
+        for field_name, delta in deltas:
             if await goes_wrong(sent):
                 return response
             if (pause := due - clock()) > 0:
@@ -357,10 +228,10 @@ class ModelStandin:
                 due += (1 + reply.jitter * self._random.uniform(-1, 1)) / reply.tokens_per_second
         if await goes_wrong(sent):
             return response
-        if reply.finish:
-            await send("{}", reply.finish)
+        if finish:
+            await send("{}", finish)
         if reply.usage and (request.body.get("stream_options") or {}).get("include_usage"):
-            usage = json.dumps(_usage(request, sent))
+            usage = json.dumps(_usage(reply, request, sent))
             await response.write(f'data: {head}"choices":[],"usage":{usage}}}\n\n'.encode())
         if reply.done:
             await response.write(b"data: [DONE]\n\n")
@@ -386,19 +257,19 @@ def _refuse(refusal: Refusal, request: Request) -> web.Response:
 
 
 def _completion(reply: Reply, request: Request) -> dict[str, object]:
-    text = "".join(delta for name, delta in _deltas(reply, request) if name == "content")
-    message = {"role": "assistant", "content": text}
+    deltas, finish = _said(reply, request)
+    message = {"role": "assistant", "content": "".join(delta for name, delta in deltas if name == "content")}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "model": request.body.get("model"),
-        "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
-        "usage": _usage(request, len(tokens(text))),
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": _usage(reply, request, len(deltas)),
     }
 
 
-def _deltas(reply: Reply, request: Request) -> list[tuple[str, str]]:
-    """Which field of a delta, and its text, one for each delta."""
+def _said(reply: Reply, request: Request) -> tuple[list[tuple[str, str]], str | None]:
+    """Which field of a delta, and its text, one for each delta that the request allows; and the finish reason."""
     match reply.say:
         case str(text):
             said: Sequence[str] = tokens(text)
@@ -406,10 +277,14 @@ def _deltas(reply: Reply, request: Request) -> list[tuple[str, str]]:
             said = deltas
         case say:
             said = tokens(say([Message(m["role"], m["content"]) for m in request.body["messages"]]))
-    return [
+    whole = [
         *(("reasoning_content", token) for token in tokens(reply.reasoning)),
         *(("content", token) for token in said),
     ]
+    most = None if reply.ignores_max_tokens else request.max_tokens
+    if most is None or len(whole) <= most:
+        return whole, reply.finish
+    return whole[:most], reply.finish and "length"
 
 
 def _prompt_tokens(request: Request) -> int:
@@ -417,10 +292,10 @@ def _prompt_tokens(request: Request) -> int:
     return sum(4 + len(tokens(message["content"])) for message in request.messages)
 
 
-def _usage(request: Request, reply_tokens: int) -> dict[str, int]:
-    prompt_tokens = _prompt_tokens(request)
+def _usage(reply: Reply, request: Request, reply_tokens: int) -> dict[str, int]:
+    usage = reply.usage if isinstance(reply.usage, Usage) else Usage(_prompt_tokens(request), reply_tokens)
     return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": reply_tokens,
-        "total_tokens": prompt_tokens + reply_tokens,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.reply_tokens,
+        "total_tokens": usage.prompt_tokens + usage.reply_tokens,
     }

@@ -18,6 +18,7 @@ from bot.standin.entities import (
     Message,
     Permission,
     Role,
+    Team,
     User,
 )
 
@@ -128,7 +129,7 @@ def partial_emoji(key: str) -> Json:
 
 
 def channel(it: Channel) -> Json:
-    """A text channel, a thread or a DM."""
+    """A text channel, a thread, a category or a DM."""
     last = str(it.last_message_id) if it.last_message_id else None
     if it.guild is None:
         recipients = [user(it.recipient)] if it.recipient else []
@@ -139,6 +140,7 @@ def channel(it: Channel) -> Json:
             "last_message_id": last,
             "recipients": recipients,
         }
+    above = it.parent or it.category
     common: Json = {
         "id": str(it.id),
         "type": it.type.value,
@@ -147,7 +149,7 @@ def channel(it: Channel) -> Json:
         "name": it.name,
         "last_message_id": last,
         "rate_limit_per_user": 0,
-        "parent_id": str(it.parent.id) if it.parent else None,
+        "parent_id": str(above.id) if above else None,
     }
     if it.parent is not None:
         return common | _thread_fields(it)
@@ -204,7 +206,7 @@ def guild(it: Guild) -> Json:
         "region": "us-west",
         "afk_channel_id": None,
         "afk_timeout": 300,
-        "system_channel_id": None,
+        "system_channel_id": str(it.system_channel.id) if it.system_channel else None,
         "system_channel_flags": 0,
         "widget_enabled": False,
         "widget_channel_id": None,
@@ -351,8 +353,10 @@ def application_flags(privileged: Intent) -> int:
     return sum(bit for intent, bit in _SWITCHED_ON.items() if intent in privileged)
 
 
-def application(bot: User, owner: User, *, flags: int) -> Json:
+def application(bot: User, owner: User | Team, *, flags: int) -> Json:
     """The bot's application, as its owner sees it."""
+    # A team's application has an owner too, who is nobody.
+    one = User(owner.id, f"team{owner.id}") if isinstance(owner, Team) else owner
     return {
         "id": str(bot.id),
         "name": bot.display_name or bot.name,
@@ -368,13 +372,28 @@ def application(bot: User, owner: User, *, flags: int) -> Json:
         "redirect_uris": [],
         "interactions_endpoint_url": None,
         "role_connections_verification_url": None,
-        "owner": user(owner),
+        "owner": user(one),
         "approximate_guild_count": 1,
         "approximate_user_install_count": 0,
         "approximate_user_authorization_count": 0,
         "explicit_content_filter": 0,
-        "team": None,
+        "team": team(owner) if isinstance(owner, Team) else None,
         "eligible_oauth2_scopes": [],
+    }
+
+
+def team(it: Team) -> Json:
+    states = {2: it.members, 1: it.invited}
+    return {
+        "id": str(it.id),
+        "icon": None,
+        "name": it.name,
+        "owner_user_id": str(it.owner.id),
+        "members": [
+            {"user": user(who), "team_id": str(it.id), "membership_state": state, "role": "admin", "permissions": ["*"]}
+            for state, people in states.items()
+            for who in people
+        ],
     }
 
 

@@ -9,18 +9,22 @@ from typing import Any, TypeVar
 from bot.standin import mentions, payloads
 from bot.standin.cdn import Cdn
 from bot.standin.commands import MESSAGE, SLASH, USER, CommandBook
+from bot.standin.directory import Event
 from bot.standin.entities import (
     Attachment,
     Channel,
+    Guild,
     Json,
     Message,
     MessageFlag,
     MessageType,
     Permission,
+    Role,
     User,
     walk_components,
 )
-from bot.standin.interactions import Interaction, Interactions, Kind, option_values, resolved, visible_commands
+from bot.standin.filling import Options, filled, nested, within
+from bot.standin.interactions import Interaction, Interactions, Kind
 from bot.standin.world import World
 
 _T = TypeVar("_T")
@@ -30,6 +34,7 @@ class People:
     """What anybody but the bot does. Each returns when the bot's gateway has been given the event."""
 
     world: World
+    guild: Guild
     commands: CommandBook
     _cdn: Cdn
     _interactions: Interactions
@@ -112,17 +117,49 @@ class People:
     # Commands and components
 
     async def slash(self, user: User, channel: Channel, command: str, /, **options: Any) -> Interaction:
-        """Use `/command`, with a subcommand after a space. Users and channels may be given as options."""
+        """Use `/command`, with a subcommand after a space. People (also by id), channels and roles may be options.
+
+        What Discord's client does not let anybody send is a LookupError or a ValueError.
+        """
         name, *path = command.split(" ")
         found = self._command(name, SLASH, user, channel)
-        data: Json = {
-            "id": found["id"],
-            "name": name,
-            "type": SLASH,
-            "options": option_values(found, path, options),
-            "resolved": resolved(options, channel),
-        }
+        given, resolved = Options(self.world, user, channel).complete(within(found, path), options)
+        data = _slash(found, path, given) | {"resolved": resolved}
         return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
+
+    async def complete(
+        self, user: User, channel: Channel, command: str, /, *, focused: str, **options: Any
+    ) -> Interaction:
+        """Type into the option `focused` of `/command`; its value and the others so far are `options`. Once the bot
+        has answered (`acknowledged`), `choices` are what it offers.
+        """
+        name, *path = command.split(" ")
+        found = self._command(name, SLASH, user, channel)
+        given = Options(self.world, user, channel).partial(within(found, path), options, focused)
+        data = _slash(found, path, given)
+        return await _delivered(self._interactions.start(Kind.AUTOCOMPLETE, user, channel, data))
+
+    def visible_commands(self, user: User, channel: Channel) -> list[Json]:
+        """What somebody finds behind "/" and in menus."""
+        return self.commands.visible(user, channel, self.world.permissions(user, channel))
+
+    def permit(self, command: str, who: Role | User, allowed: bool, guild: Guild | None = None) -> None:
+        """In the server's own settings, where moderators give commands to roles and people, or take them away."""
+        guild = guild or self.guild
+        found = self.commands.permit(command, who, allowed, guild)
+        body: Json = {
+            "id": found["id"],
+            "application_id": found["application_id"],
+            "guild_id": str(guild.id),
+            "permissions": [
+                {"id": str(id_), "type": 1 if id_ in guild.roles else 2, "permission": permission}
+                for id_, permission in self.commands.permits(found, guild).items()
+            ],
+        }
+        event = Event("APPLICATION_COMMAND_PERMISSIONS_UPDATE", lambda _: body, None, guild.id)
+        for listener in tuple(self.world.on_event):
+            listener(event)
+        self.world.changed()
 
     async def context_menu(self, user: User, command: str, target: Message | User, channel: Channel) -> Interaction:
         """Use a message's or a person's context menu. The target message's content comes along, without any intent."""
@@ -133,7 +170,7 @@ class People:
             shown = payloads.message(target, self.world.viewer(content=True))
             data["resolved"] = {"messages": {str(target.id): shown}}
         else:
-            data["resolved"] = resolved({"target": target}, channel)
+            data["resolved"] = Options(self.world, user, channel).resolved([target])
         return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
 
     async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
@@ -145,10 +182,12 @@ class People:
         return await self._use(user, message, custom_id, {"values": list(values)})
 
     async def submit(self, form: Interaction, /, **fields: str) -> Interaction:
-        """Fill in and send the form that answered `form`; `fields` are text inputs by custom id."""
+        """Fill in and send the form that answered `form`; `fields` are text inputs by custom id, the others keep what
+        they came with. What Discord's client does not let anybody send is a LookupError or a ValueError.
+        """
         if form.modal is None:
             raise LookupError("no form is open")
-        data = {"custom_id": form.modal["custom_id"], "components": _filled(form.modal["components"], fields)}
+        data = {"custom_id": form.modal["custom_id"], "components": filled(form.modal, fields)}
         started = self._interactions.start(
             Kind.MODAL_SUBMIT, form.user, form.channel, data, source=form.source, trigger=form
         )
@@ -165,10 +204,10 @@ class People:
         return await _delivered(started)
 
     def _command(self, name: str, kind: int, user: User, channel: Channel) -> Json:
-        found = self.commands.find(name, kind, channel.guild.id if channel.guild else None)
-        if found is None or not visible_commands(found, channel, self.world.permissions(user, channel)):
-            raise LookupError(f"{user.name} finds no command {name!r} in {channel.name}")
-        return found
+        for command in self.visible_commands(user, channel):
+            if (command["name"], command["type"]) == (name, kind):
+                return command
+        raise LookupError(f"{user.name} finds no command {name!r} in {channel.name}")
 
     def _mentions(
         self, channel: Channel, author: User, content: str, reply_to: Message | None, *, ping: bool
@@ -183,20 +222,9 @@ class People:
         )
 
 
-def _filled(components: list[Json], fields: dict[str, str]) -> list[Json]:
-    """A form's components as the client sends them back. Text inputs stand in rows or in labels."""
-    filled: list[Json] = []
-    for number, component in enumerate(components, start=1):
-        sent: Json = {"type": component["type"], "id": component.get("id", number)}
-        if "components" in component:
-            sent["components"] = _filled(component["components"], fields)
-        if "component" in component:
-            sent["component"] = _filled([component["component"]], fields)[0]
-        if custom_id := component.get("custom_id"):
-            sent["custom_id"] = custom_id
-            sent["value"] = fields.get(custom_id, component.get("value") or "")
-        filled.append(sent)
-    return filled
+def _slash(command: Json, path: list[str], given: list[Json]) -> Json:
+    options = nested(command, path, given)
+    return {"id": command["id"], "name": command["name"], "type": SLASH, "options": options}
 
 
 async def _delivered(result: _T) -> _T:

@@ -25,6 +25,17 @@ _V2_TOP_LEVEL = {1, 9, 10, 12, 13, 14, 17}
 _CUSTOM_EMOJI = re.compile(r"(?:a?:)?(\w{2,32}):(\d+)")
 
 Problems = dict[str, tuple[str, str]]
+"""What is wrong: Discord's name of the problem and its sentence, by the dotted path in the body."""
+
+REQUIRED = ("BASE_TYPE_REQUIRED", "This field is required")
+
+
+def too_long(most: int) -> tuple[str, str]:
+    return "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length."
+
+
+def bad_length(least: int, most: int) -> tuple[str, str]:
+    return "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length."
 
 
 def check_message(body: Json, files: Iterable[Attachment], *, flags: MessageFlag, max_content: int) -> None:
@@ -33,10 +44,10 @@ def check_message(body: Json, files: Iterable[Attachment], *, flags: MessageFlag
     content = body.get("content") or ""
     # Discord counts code points, as `len` does.
     if len(content) > max_content:
-        problems["content"] = _too_long(max_content)
+        problems["content"] = too_long(max_content)
     nonce = body.get("nonce")
     if isinstance(nonce, str) and len(nonce) > 25:
-        problems["nonce"] = _too_long(25)
+        problems["nonce"] = too_long(25)
     _check_embeds(body.get("embeds") or [], problems)
     components = body.get("components") or []
     if MessageFlag.COMPONENTS_V2 in flags:
@@ -46,7 +57,7 @@ def check_message(body: Json, files: Iterable[Attachment], *, flags: MessageFlag
     _check_parts(components, problems)
     files = list(files)
     if len(files) > MAX_FILES:
-        problems["attachments"] = _too_long(MAX_FILES)
+        problems["attachments"] = too_long(MAX_FILES)
     if problems:
         raise invalid_form(problems)
     if any(file.size > MAX_FILE_BYTES for file in files):
@@ -75,20 +86,9 @@ def numbered(components: list[Json]) -> list[Json]:
     return components
 
 
-def _too_long(most: int) -> tuple[str, str]:
-    return "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length."
-
-
-def _bad_length(least: int, most: int) -> tuple[str, str]:
-    return "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length."
-
-
-_REQUIRED = ("BASE_TYPE_REQUIRED", "This field is required")
-
-
 def _check_embeds(embeds: list[Json], problems: Problems) -> None:
     if len(embeds) > 10:
-        problems["embeds"] = _too_long(10)
+        problems["embeds"] = too_long(10)
     total = 0
     for index, embed in enumerate(embeds):
         texts = {"title": embed.get("title"), "description": embed.get("description")}
@@ -97,29 +97,29 @@ def _check_embeds(embeds: list[Json], problems: Problems) -> None:
         for path, text in texts.items():
             total += len(text or "")
             if len(text or "") > _EMBED_LIMITS[path]:
-                problems[f"embeds.{index}.{path}"] = _too_long(_EMBED_LIMITS[path])
+                problems[f"embeds.{index}.{path}"] = too_long(_EMBED_LIMITS[path])
         fields = embed.get("fields") or []
         if len(fields) > 25:
-            problems[f"embeds.{index}.fields"] = _too_long(25)
+            problems[f"embeds.{index}.fields"] = too_long(25)
         for number, each in enumerate(fields):
             for key, most in (("name", 256), ("value", 1024)):
                 total += len(each.get(key) or "")
                 if not 1 <= len(each.get(key) or "") <= most:
-                    problems[f"embeds.{index}.fields.{number}.{key}"] = _bad_length(1, most)
+                    problems[f"embeds.{index}.fields.{number}.{key}"] = bad_length(1, most)
     if total > 6000:
         problems["embeds"] = ("MAX_EMBED_SIZE_EXCEEDED", "Embed size exceeds maximum size of 6000")
 
 
 def _check_rows(components: list[Json], problems: Problems) -> None:
     if len(components) > 5:
-        problems["components"] = _bad_length(1, 5)
+        problems["components"] = bad_length(1, 5)
     for index, row in enumerate(components):
         path = f"components.{index}"
         parts = row.get("components") or []
         if row.get("type") != 1:
             problems[f"{path}.type"] = ("UNION_TYPE_CHOICES", "Value of field must be one of (1,).")
         elif not 1 <= len(parts) <= 5 or (len(parts) > 1 and any(part["type"] != 2 for part in parts)):
-            problems[f"{path}.components"] = _bad_length(1, 5)
+            problems[f"{path}.components"] = bad_length(1, 5)
         elif any(part["type"] not in _V1_ROW_PARTS for part in parts):
             problems[f"{path}.components"] = ("UNION_TYPE_CHOICES", "Value of field must be a button or a select.")
 
@@ -136,7 +136,7 @@ def _check_v2(body: Json, components: list[Json], problems: Problems) -> None:
             problems[f"components.{index}.type"] = ("UNION_TYPE_CHOICES", f"Must be one of {sorted(_V2_TOP_LEVEL)}.")
     every = list(walk_components(components))
     if len(every) > 40:
-        problems["components"] = _too_long(40)
+        problems["components"] = too_long(40)
     if sum(len(each.get("content") or "") for each in every if each.get("type") == 10) > 4000:
         problems["components"] = ("COMPONENT_MAX_TOTAL_TEXT", "Total text must be 4000 or fewer in length.")
 
@@ -149,17 +149,17 @@ def _check_parts(components: list[Json], problems: Problems) -> None:
         custom_id = part.get("custom_id")
         if kind == 2 and part.get("style") == 5:
             if not part.get("url"):
-                problems[f"{path}.url"] = _REQUIRED
+                problems[f"{path}.url"] = REQUIRED
         elif kind in {2, 3, 5, 6, 7, 8} and part.get("style") != 6 and not custom_id:
-            problems[f"{path}.custom_id"] = _REQUIRED
+            problems[f"{path}.custom_id"] = REQUIRED
         if kind == 2 and len(part.get("label") or "") > 80:
-            problems[f"{path}.label"] = _too_long(80)
+            problems[f"{path}.label"] = too_long(80)
         if kind == 3 and not 1 <= len(part.get("options") or []) <= 25:
-            problems[f"{path}.options"] = _bad_length(1, 25)
+            problems[f"{path}.options"] = bad_length(1, 25)
         if custom_id is None:
             continue
         if not 1 <= len(custom_id) <= 100:
-            problems[f"{path}.custom_id"] = _bad_length(1, 100)
+            problems[f"{path}.custom_id"] = bad_length(1, 100)
         if custom_id in seen:
             problems[f"{path}.custom_id"] = (
                 "COMPONENT_CUSTOM_ID_DUPLICATED",

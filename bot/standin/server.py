@@ -12,7 +12,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +33,7 @@ from bot.standin.entities import (
     Message,
     Permission,
     Role,
+    Team,
     Typing,
     User,
 )
@@ -114,16 +115,17 @@ class DiscordStandin(People):
             keep=keep_requests,
         )
         composer = Composer(self.world, self._cdn)
+        self._account = AccountRoutes(
+            self.world,
+            self.gateway,
+            self.commands,
+            owner=self.ada,
+            privileged=privileged,
+            gateway_url=lambda: self.gateway_url,
+            shards=shards,
+        )
         self._endpoints = [
-            *AccountRoutes(
-                self.world,
-                self.gateway,
-                self.commands,
-                owner=self.ada,
-                privileged=privileged,
-                gateway_url=lambda: self.gateway_url,
-                shards=shards,
-            ).endpoints(),
+            *self._account.endpoints(),
             *ChannelRoutes(self.world, composer, lambda: Intent.MESSAGE_CONTENT in privileged).endpoints(),
             *InteractionRoutes(self.world, composer, self._interactions).endpoints(),
         ]
@@ -199,8 +201,13 @@ class DiscordStandin(People):
         """A server the bot has just joined."""
         return self.world.add_guild(name, owner or self.ada)
 
-    def add_channel(self, name: str, guild: Guild | None = None, *, topic: str | None = None) -> Channel:
-        return self.world.add_channel(guild or self.guild, name, topic=topic)
+    def add_category(self, name: str, guild: Guild | None = None) -> Channel:
+        return self.world.add_category(guild or self.guild, name)
+
+    def add_channel(
+        self, name: str, guild: Guild | None = None, *, topic: str | None = None, category: Channel | None = None
+    ) -> Channel:
+        return self.world.add_channel(guild or self.guild, name, topic=topic, category=category)
 
     def add_user(
         self,
@@ -231,6 +238,12 @@ class DiscordStandin(People):
 
     def open_dm(self, user: User) -> Channel:
         return self.world.open_dm(user)
+
+    def found_team(self, name: str, owner: User, *members: User, invited: Iterable[User] = ()) -> Team:
+        """Give the application to a team."""
+        team = Team(self.world.take_id(), name, owner, [owner, *members], list(invited))
+        self._account.owner = team
+        return team
 
     def member(self, user: User, guild: Guild | None = None) -> Member:
         return (guild or self.guild).members[user.id]

@@ -233,9 +233,13 @@ class World(Directory):
         self.tell_channel("THREAD_UPDATE" if channel.is_thread else "CHANNEL_UPDATE", channel)
 
     def delete_channel(self, channel: Channel) -> None:
-        """With its threads."""
-        for thread in [each for each in self.channels.values() if each.parent is channel]:
-            self.delete_channel(thread)
+        """With its threads; the channels of a category stay."""
+        for below in [each for each in self.channels.values() if channel in (each.parent, each.category)]:
+            if below.is_thread:
+                self.delete_channel(below)
+            else:
+                below.category = None
+                self.tell_channel("CHANNEL_UPDATE", below)
         self.tell_channel("THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE", channel)
         del self.channels[channel.id]
 

@@ -9,7 +9,8 @@ import pytest
 
 from bot.errors import ModelError
 from bot.llm import OpenAIModel
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.turns import Event, Message, Problem, Text
 
 KEY = "sk-very-secret-0123456789"
@@ -32,8 +33,6 @@ async def client(
     retry_within: float = 0.0,
 ) -> AsyncIterator[OpenAIModel]:
     async with OpenAIModel(
-        model="gpt-x",
-        reply_tokens=100,
         api_key=api_key,
         base_url=base_url,
         connect_timeout=2.0,
@@ -45,11 +44,11 @@ async def client(
         yield model
 
 
-async def ask(model: OpenAIModel) -> list[Event | Problem]:
+async def ask(model: OpenAIModel, name: str = "gpt-x") -> list[Event | Problem]:
     """The events of one reply, and the problem that ended it, if one did."""
     events: list[Event | Problem] = []
     try:
-        async with model.stream(HELLO) as stream:
+        async with model.stream(HELLO, model=name, reply_tokens=100) as stream:
             async for event in stream:
                 events.append(event)  # noqa: PERF401 - a comprehension would lose them when the stream fails
     except ModelError as error:
@@ -57,9 +56,9 @@ async def ask(model: OpenAIModel) -> list[Event | Problem]:
     return events
 
 
-async def failure(model: OpenAIModel) -> ModelError:
+async def failure(model: OpenAIModel, name: str = "gpt-x") -> ModelError:
     try:
-        async with model.stream(HELLO) as stream:
+        async with model.stream(HELLO, model=name, reply_tokens=100) as stream:
             async for _ in stream:
                 pass
     except ModelError as error:

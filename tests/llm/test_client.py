@@ -9,7 +9,8 @@ import pytest
 
 from bot.errors import ModelError
 from bot.llm import OpenAIModel
-from bot.standin.model import REFUSALS, ModelStandin, Raw, Refusal, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
 from bot.turns import End, Problem, Text
 from tests.llm.conftest import HELLO, ask, client, failure, text
 from tests.llm.wire import STOP, say
@@ -47,20 +48,55 @@ async def test_a_connection_cut_behind_the_end_is_no_problem(server: ModelStandi
         assert await ask(model) == [Text("Hi"), End()]
 
 
+@pytest.mark.parametrize(
+    ("steps", "accepted"),
+    [
+        ([REFUSALS["bad key"]], False),
+        ([REFUSALS["server error"]], False),
+        ([REFUSALS["rate limit"]], False),
+        ([Reply("Hi", error_after=0)], False),
+        ([Reply("Hi", stall_after=0)], True),
+        ([Reply("Hi", cut_after=0)], True),
+        ([Drop()], True),
+        ([Drop(), REFUSALS["bad key"]], True),
+    ],
+)
+async def test_whether_the_server_may_have_worked_on_it(
+    server: ModelStandin, steps: list[Step], accepted: bool
+) -> None:
+    server.script += steps
+    async with client(server.base_url, retry_within=len(steps) - 1.0, first_delta_timeout=0.5) as model:
+        assert (await failure(model)).accepted is accepted
+
+
+async def test_a_server_that_is_not_there_has_not(server: ModelStandin) -> None:
+    await server.stop_listening()
+    async with client(server.base_url) as model:
+        assert not (await failure(model)).accepted
+
+
+async def test_each_model_is_asked_for_its_own_length(server: ModelStandin) -> None:
+    async with client(server.base_url) as model:
+        for name, most in (("small", 7), ("large", 70)):
+            async with model.stream(HELLO, model=name, reply_tokens=most) as events:
+                assert [event async for event in events][-1] == End()
+    assert [(request.body["model"], request.max_tokens) for request in server.requests] == [("small", 7), ("large", 70)]
+
+
 async def test_leaving_early_ends_the_reply_on_the_server() -> None:
     talking = Reply("word " * 1000, tokens_per_second=100)
     async with (
         ModelStandin([talking, talking, Reply("word", first_token_after=60)]) as server,
         client(server.base_url) as model,
     ):
-        async with model.stream(HELLO) as events:
+        async with model.stream(HELLO, model="gpt-x", reply_tokens=100) as events:
             await anext(events)
         await server.requests[0].over()
 
         begun = asyncio.Event()
 
         async def read() -> None:
-            async with model.stream(HELLO) as events:
+            async with model.stream(HELLO, model="gpt-x", reply_tokens=100) as events:
                 async for _ in events:
                     begun.set()
 
@@ -91,7 +127,7 @@ async def test_nothing_is_taken_from_the_environment(server: ModelStandin, monke
     # A proxy, on the other hand, is the environment's to name.
     monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    async with OpenAIModel(model="x", reply_tokens=1, retry_within=0) as model:
+    async with OpenAIModel(retry_within=0) as model:
         assert "https://api.openai.com/v1 cannot be reached" in (await failure(model)).detail
     assert len(server.requests) == 1
 
@@ -109,10 +145,10 @@ async def test_models_and_probe(server: ModelStandin) -> None:
         assert await model.models() == ["small", "large"]
         server.models = None
         assert await model.models() == []
-        await model.probe()
+        await model.probe("gpt-x", 100)
         server.script.append(REFUSALS["unknown model"])
         with pytest.raises(ModelError, match="OPENAI_MODEL"):
-            await model.probe()
+            await model.probe("gpt-x", 100)
         await server.stop_listening()
     async with client(server.base_url) as model:
         with pytest.raises(ModelError, match="OPENAI_BASE_URL"):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.llm.decoder import Decoder, Refused
-from bot.standin.model import ModelStandin, Raw
+from bot.standin.model import ModelStandin
+from bot.standin.script import Raw
 from bot.turns import End, Problem, Text, Thinking, Usage
 from tests.llm.conftest import ask, client, text
 from tests.llm.wire import DONE, NO_CHOICES, STOP, USAGE, data, say

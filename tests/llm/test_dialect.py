@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.standin.model import ModelStandin, Refusal
+from bot.standin.model import ModelStandin
+from bot.standin.script import Refusal
 from tests.llm.conftest import ask, client, text
 
 
@@ -38,3 +39,14 @@ async def test_a_refused_parameter_without_a_name(server: ModelStandin, body: ob
     async with client(server.base_url) as model:
         assert text(await ask(model)) == "Hi there."
     assert "stream_options" not in server.requests[-1].body
+
+
+async def test_what_one_model_does_not_take_another_may(server: ModelStandin) -> None:
+    async with client(server.base_url) as model:
+        server.refused_parameters = {"max_tokens"}
+        await ask(model, "new")
+        server.refused_parameters = set()
+        await ask(model, "old")
+        await ask(model, "new")
+    limits = [request.body.keys() & {"max_tokens", "max_completion_tokens"} for request in server.requests]
+    assert limits == [{"max_tokens"}, {"max_completion_tokens"}, {"max_tokens"}, {"max_completion_tokens"}]

@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from bot.standin.model import REFUSALS, Drop, ModelStandin, Raw, Refusal, Step
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Step
 from bot.turns import Problem
 from tests.llm.conftest import KEY, ask, client, failure, text
 
@@ -17,8 +18,8 @@ from tests.llm.conftest import KEY, ask, client, failure, text
     [
         (REFUSALS["bad key"], Problem.SETUP, "OPENAI_API_KEY"),
         (REFUSALS["forbidden"], Problem.SETUP, "OPENAI_API_KEY use gpt-x (403)"),
-        (REFUSALS["unknown model"], Problem.SETUP, "OPENAI_MODEL gpt-x (404)"),
-        (REFUSALS["unknown model (Ollama)"], Problem.SETUP, "OPENAI_MODEL gpt-x (404)"),
+        (REFUSALS["unknown model"], Problem.SETUP, "the model gpt-x (404). Correct OPENAI_MODEL"),
+        (REFUSALS["unknown model (Ollama)"], Problem.SETUP, "the model gpt-x (404). Correct OPENAI_MODEL"),
         (REFUSALS["unknown address"], Problem.SETUP, "OPENAI_BASE_URL http://127.0.0.1"),
         (Raw([b"<html>Welcome</html>"], "text/html"), Problem.SETUP, "is a web page"),
         (

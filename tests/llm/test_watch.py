@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from bot.standin.model import ModelStandin, Raw, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Raw, Reply
 from bot.turns import End, Problem, Text, Usage
 from tests.llm.conftest import HELLO, ask, client, failure, text
 from tests.llm.wire import DONE, NO_CHOICES, STOP, say
@@ -35,7 +36,7 @@ async def test_a_slow_reply_and_a_slow_reader_are_not_silence(server: ModelStand
     server.script.append(Reply("One two three four five six", tokens_per_second=20, reasoning="hm hm hm"))
     async with client(server.base_url, first_delta_timeout=0.4, silence_timeout=0.2) as model:
         said = []
-        async with model.stream(HELLO) as events:
+        async with model.stream(HELLO, model="gpt-x", reply_tokens=100) as events:
             async for event in events:
                 if event == Text(" two"):
                     await asyncio.sleep(0.3)

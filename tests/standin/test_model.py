@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from openai import AsyncOpenAI, BadRequestError, DefaultAioHttpClient
 
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.turns import Usage
 
 
 def client(server: ModelStandin) -> AsyncOpenAI:
@@ -32,6 +34,51 @@ async def test_a_context_over_its_limit_is_refused() -> None:
         with pytest.raises(BadRequestError) as refused:
             await openai.chat.completions.create(model="demo", messages=[{"role": "user", "content": "word " * 20}])
         assert refused.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("say", "server_ignores", "deltas", "finish"),
+    [
+        (Reply(["a"] * 5), False, 3, "length"),
+        (Reply(["a"] * 5, reasoning="hm hm"), False, 1, "length"),
+        (Reply(["a"] * 3), False, 3, "stop"),
+        (Reply(["a"] * 5, ignores_max_tokens=True), False, 5, "stop"),
+        (Reply(["a"] * 5), True, 5, "stop"),
+    ],
+)
+@pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
+async def test_a_reply_ends_at_the_length_that_the_request_allows(
+    limit: str, say: Reply, server_ignores: bool, deltas: int, finish: str
+) -> None:
+    async with ModelStandin(default=say, ignores_max_tokens=server_ignores) as server, client(server) as openai:
+        stream = await openai.chat.completions.create(
+            model="demo", messages=[{"role": "user", "content": "Go."}], stream=True, extra_body={limit: 3}
+        )
+        choices = [chunk.choices[0] async for chunk in stream]
+        whole = await openai.chat.completions.create(
+            model="demo", messages=[{"role": "user", "content": "Go."}], extra_body={limit: 3}
+        )
+    assert (
+        sum(bool(choice.delta.content) for choice in choices) == len(whole.choices[0].message.content or "") == deltas
+    )
+    assert choices[-1].finish_reason == whole.choices[0].finish_reason == finish
+    assert whole.usage is not None
+    assert whole.usage.completion_tokens == deltas + len(say.reasoning.split())
+
+
+async def test_its_usage_is_counted_or_as_the_step_says() -> None:
+    steps = [Reply(["one ", "two"]), Reply("much", usage=Usage(700, 30)), Reply("untold", usage=False)]
+    told = []
+    async with ModelStandin(steps) as server, client(server) as openai:
+        for _ in steps:
+            stream = await openai.chat.completions.create(
+                model="demo",
+                messages=[{"role": "user", "content": "Go."}],
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            told.append([chunk.usage.completion_tokens async for chunk in stream if chunk.usage])
+    assert told == [[2], [30], []]
 
 
 async def test_its_pace_is_that_of_the_script() -> None:

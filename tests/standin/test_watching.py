@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bot.standin.entities import Attachment, Message
-from bot.standin.gateway import Frame
 from bot.standin.rest import Exchange
 from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Frame
 from bot.standin.world import Keep
 from tests.standin.conftest import Client, Connect, Open, text_channel
 
