@@ -3,116 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from itertools import count, pairwise
-from typing import Any
+from itertools import pairwise
 
 import pytest
 
 from bot import phrases
-from bot.frame import (
-    Button,
-    Delete,
-    Edit,
-    Frozen,
-    Gone,
-    Post,
-    Refused,
-    Shown,
-    Unavailable,
-    Wanted,
-    next_action,
-)
+from bot.frame import Button, Gone, Refused, Unavailable
 from bot.live_reply import LiveReply
 from bot.scheduler import Scheduler
 from bot.turns import Cause, Outcome, Problem, State
-from tests.test_pacing import Bucket
+from tests.live_platform import Platform, live, scene, stream
 from tests.virtual_time import run
-
-
-class Platform:
-    """A channel in which calls take time, count in buckets and may fail as told; remembers what it showed when."""
-
-    def __init__(self, scheduler: Scheduler, rtt: float = 0.08) -> None:
-        self.messages: dict[int, str] = {}
-        self.buttons: dict[int, Button | None] = {}
-        self.files: dict[int, str | None] = {}
-        self._ids = count()
-        self.shown: list[tuple[float, int, str]] = []
-        self.failures: list[Exception] = []
-        self.overlapping = 0
-        self._in_flight = 0
-        self._scheduler = scheduler
-        self._rtt = rtt
-        self.buckets = {method: Bucket(False, 5, 1.0) for method in ("POST", "PATCH", "DELETE")}
-
-    @property
-    def refused(self) -> int:
-        return sum(bucket.refused for bucket in self.buckets.values())
-
-    async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
-        await self._call("POST")
-        message_id = next(self._ids)
-        self._show(message_id, wanted)
-        return message_id, True
-
-    async def edit(self, part: int, message_id: int, wanted: Wanted) -> None:
-        await self._call("PATCH")
-        self._show(message_id, wanted)
-
-    async def delete(self, message_id: int) -> None:
-        await self._call("DELETE")
-        del self.messages[message_id]
-
-    def _show(self, message_id: int, wanted: Wanted) -> None:
-        self.messages[message_id] = wanted.content
-        self.buttons[message_id] = wanted.button
-        self.files[message_id] = wanted.file
-        self.shown.append((asyncio.get_running_loop().time(), message_id, wanted.content))
-
-    async def _call(self, method: str) -> None:
-        self._in_flight += 1
-        self.overlapping = max(self.overlapping, self._in_flight)
-        await asyncio.sleep(self._rtt)
-        self._in_flight -= 1
-        if self.failures:
-            raise self.failures.pop(0)
-        seen = self.buckets[method].call(asyncio.get_running_loop().time())
-        assert seen is not None, "over the limit"
-        headers = {
-            "X-RateLimit-Limit": str(seen.limit),
-            "X-RateLimit-Remaining": str(seen.remaining),
-            "X-RateLimit-Reset": str(seen.reset),
-            "X-RateLimit-Reset-After": str(seen.reset_after),
-        }
-        self._scheduler.observe(1, method, 200, headers)
-
-
-def scene(play: Callable[[Scheduler, Platform], Coroutine[Any, Any, None]]) -> Platform:
-    async def main() -> Platform:
-        async with Scheduler() as scheduler:
-            platform = Platform(scheduler)
-            await play(scheduler, platform)
-            return platform
-
-    return run(main())
-
-
-def live(scheduler: Scheduler, platform: Platform, **options: Any) -> LiveReply:
-    def note(outcome: Outcome) -> str | None:
-        return f"-# {outcome.problem}" if outcome.problem else None
-
-    return LiveReply(1, platform, scheduler, note=note, **options)
-
-
-async def stream(reply: LiveReply, seconds: float, per_second: int = 60, name: str = "w") -> str:
-    text = ""
-    for n in range(int(seconds * per_second)):
-        text += f"{name}{n} "
-        reply.update(text)
-        await asyncio.sleep(1 / per_second)
-    await reply.finish(Outcome(State.COMPLETE, text))
-    return text
 
 
 def test_the_first_text_is_shown_at_once_and_the_end_is_whole() -> None:
@@ -212,15 +113,6 @@ def test_a_note_stands_under_the_text_in_the_same_message() -> None:
     assert messages[:2] == ["-# unreachable", "Some text\n-# unreachable"]
     assert all(len(message) <= 2000 for message in messages)
     assert sum(message.endswith("-# unreachable") for message in messages) == 4
-
-
-def test_after_a_restart_what_is_shown_already_is_edited_not_posted_again() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.messages = {0: "half a"}
-        reply = live(scheduler, platform, shown=[Shown(0)])
-        await reply.finish(Outcome(State.INTERRUPTED, "half a reply", Problem.UNREACHABLE))
-
-    assert scene(play).messages == {0: "half a reply\n-# unreachable"}
 
 
 def test_a_reply_to_a_deleted_prompt_goes_with_it() -> None:
@@ -337,86 +229,6 @@ def test_a_flood_that_only_waits_for_its_file_can_still_be_stopped() -> None:
     assert scene(play).buttons == {0: None, 1: None}
 
 
-def test_a_reply_goes_on_below_what_stands_already() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        reply = live(scheduler, platform, skip=len("The beginning, "))
-        reply.update("The beginning, the mid")
-        await reply.finish(Outcome(State.COMPLETE, "The beginning, the middle."))
-
-    assert scene(play).messages == {0: "the middle."}
-
-
-def test_a_new_try_below_takes_the_old_messages_away_once_it_is_there() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.messages = {98: "old one", 99: "old two"}
-        reply = live(scheduler, platform, discard=[98, 99])
-        reply.update("  ")
-        await asyncio.sleep(5)
-        assert platform.messages == {98: "old one", 99: "old two"}
-        reply.update("new")
-        await reply.finish(Outcome(State.COMPLETE, "new"))
-
-    assert scene(play).messages == {0: "new"}
-
-
-def test_what_was_broken_off_says_so_until_there_is_new_text() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.messages = {98: "old one", 99: "old two, and"}
-        reply = live(
-            scheduler,
-            platform,
-            shown=[Shown(98), Shown(99)],
-            cuts=[8],
-            anew=True,
-            kept="old one old two",
-            word="-# wait",
-        )
-        await asyncio.sleep(5)
-        assert platform.messages == {98: "old one", 99: "old two\n-# wait"}
-        reply.update("new")
-        await asyncio.sleep(5)
-        assert platform.messages == {98: "new"}
-        await reply.finish(Outcome(State.COMPLETE, "new and whole"))
-
-    platform = scene(play)
-    assert platform.messages == {98: "new and whole"}
-    assert [message for _, message, _ in platform.shown] == [99, 98, 98], "only what has to change is edited"
-
-
-def test_what_was_broken_off_stays_when_nothing_new_comes() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.messages = {98: "old one", 99: "old two"}
-        reply = live(
-            scheduler,
-            platform,
-            shown=[Shown(98), Shown(99)],
-            cuts=[8],
-            anew=True,
-            kept="old one old two",
-            word="-# wait",
-        )
-        await asyncio.sleep(1)
-        await reply.finish(Outcome(State.FAILED, "old one old two", Problem.UNREACHABLE))
-
-    assert scene(play).messages == {98: "old one", 99: "old two\n-# unreachable"}
-
-
-def test_a_later_message_that_an_earlier_process_had_deleted_is_made_anew() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        async def edit(part: int, message_id: int, wanted: Wanted) -> None:
-            if message_id not in platform.messages:
-                raise Gone("unknown", deleted=True)
-            platform.messages[message_id] = wanted.content
-
-        platform.edit = edit  # type: ignore[method-assign]
-        platform.messages = {98: "one"}
-        reply = live(scheduler, platform, shown=[Shown(98), Shown(99)], cuts=[4])
-        assert await reply.finish(Outcome(State.COMPLETE, "one two"))
-        assert not reply.deleted
-
-    assert scene(play).messages == {98: "one", 0: "two"}
-
-
 @pytest.mark.parametrize("after", [0.5, 1.04], ids=["between two calls", "while one is under way"])
 def test_deleted_by_somebody_it_is_shown_no_more(after: float) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
@@ -431,41 +243,6 @@ def test_deleted_by_somebody_it_is_shown_no_more(after: float) -> None:
         await stream(reply, 2)
 
     assert scene(play).messages == {}, "and nothing is left of the rest"
-
-
-def test_a_message_that_could_not_be_deleted_holds_nothing_up_and_goes_at_the_end() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.messages = {98: "old one", 99: "old two"}
-        tries: list[int] = []
-        gone = platform.delete
-
-        async def delete(message_id: int) -> None:
-            tries.append(message_id)
-            if len(tries) == 1:
-                raise Unavailable("down")
-            await gone(message_id)
-
-        platform.delete = delete  # type: ignore[method-assign]
-        reply = live(scheduler, platform, shown=[Shown(98), Shown(99)], anew=True)
-        reply.update("new")
-        await asyncio.sleep(3)
-        reply.update("new and newer")
-        await asyncio.sleep(3)
-        assert platform.messages == {98: "new and newer", 99: "old two"}
-        assert await reply.finish(Outcome(State.COMPLETE, "new and whole"))
-
-    assert scene(play).messages == {98: "new and whole"}
-
-
-def test_new_text_that_comes_while_the_word_is_put_under_the_old_takes_its_place() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.messages = {98: "one", 99: "two"}
-        shown = [Shown(98), Shown(99)]
-        reply = live(scheduler, platform, shown=shown, cuts=[4], anew=True, kept="one two", word="-# wait")
-        await asyncio.sleep(0.04)
-        await stream(reply, 1)
-
-    assert scene(play).messages == {98: "".join(f"w{n} " for n in range(60)).strip()}
 
 
 def test_two_that_end_at_once_are_both_seen() -> None:
@@ -519,48 +296,3 @@ def test_a_refused_text_leaves_what_was_shown_and_a_word() -> None:
             await reply.finish(Outcome(State.COMPLETE, "shown and refused"))
 
     assert list(scene(play).messages.values()) == [phrases.REFUSED, f"shown\n{phrases.REFUSED}"]
-
-
-def test_where_nothing_can_be_edited_any_more_new_messages_take_over() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        reply = live(scheduler, platform)
-        reply.update("begun")
-        await asyncio.sleep(5)
-        platform.failures = [Frozen("archived")]
-        await reply.finish(Outcome(State.COMPLETE, "begun and ended"))
-
-    assert scene(play).messages == {1: "begun and ended"}
-
-
-def test_where_nothing_can_be_posted_either_it_ends() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        reply = live(scheduler, platform)
-        reply.update("begun")
-        await asyncio.sleep(5)
-        platform.failures = [Frozen("archived"), Frozen("locked")]
-        async with asyncio.timeout(5):
-            await reply.finish(Outcome(State.COMPLETE, "begun and ended"))
-
-    assert scene(play).messages == {0: "begun"}
-
-
-def test_a_message_of_an_earlier_try_is_brought_up_to_date() -> None:
-    async def play(scheduler: Scheduler, platform: Platform) -> None:
-        async def post(part: int, wanted: Wanted) -> tuple[int, bool]:
-            platform.messages[7] = "beg"
-            return 7, False
-
-        platform.post = post  # type: ignore[method-assign]
-        await live(scheduler, platform).finish(Outcome(State.COMPLETE, "begun and ended"))
-
-    assert scene(play).messages == {7: "begun and ended"}
-
-
-def test_the_next_action_is_one_step_towards_what_is_wanted() -> None:
-    a, b, other = Wanted(0, "a"), Wanted(5, "b"), Wanted(0, "A")
-    assert next_action([a], []) == Post(0, a)
-    assert next_action([a, b], [Shown(1, a)]) == Post(1, b)
-    assert next_action([other, b], [Shown(1, a)]) == Edit(0, other), "what comes first is put right first"
-    assert next_action([a], [Shown(1)]) == Edit(0, a), "what is not known is put right"
-    assert next_action([a], [Shown(1, a), Shown(2, b)]) == Delete(2)
-    assert next_action([a, b], [Shown(1, a), Shown(2, b)]) is None

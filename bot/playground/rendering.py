@@ -12,9 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from io import StringIO
-from time import thread_time
 from typing import Final, Protocol
 
 from markdown_it import MarkdownIt
@@ -23,10 +20,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from pygments.formatters import HtmlFormatter
-from pygments.lexer import Lexer
-from pygments.lexers import get_lexer_by_name
-from pygments.token import Text
+
+from bot.playground.highlighting import SECONDS, highlighted
 
 LONGEST: Final = 4000
 """Characters of a message that are rendered: the most that Discord lets anybody send."""
@@ -84,28 +79,6 @@ _JUMBO: Final = re.compile(
     rf"\s*(?:(?:{_FLAG}|{_PICTOGRAPH}(?:\u200D{_PICTOGRAPH})*|<a?:[A-Za-z0-9_]{{2,32}}:[0-9]{{1,20}}>)\s*){{1,27}}+"
 )
 """Up to 27 emoji and nothing else."""
-
-_LANGUAGES: Final = {
-    "asm", "awk", "bash", "bat", "batch", "c", "c#", "c++", "clj", "clojure", "cmake", "console", "cpp", "cs",
-    "csharp", "css", "dart", "diff", "docker", "dockerfile", "elixir", "elm", "erl", "erlang", "ex", "f#", "fish",
-    "fortran", "fsharp", "glsl", "go", "golang", "graphql", "groovy", "haskell", "hcl", "hs", "html", "http", "ini",
-    "java", "javascript", "jinja", "jl", "js", "json", "json5", "jsx", "julia", "kotlin", "latex", "less", "lisp",
-    "lua", "make", "makefile", "markdown", "md", "mysql", "nasm", "nginx", "nix", "objc", "objective-c", "perl",
-    "php", "pl", "postgresql", "powershell", "prolog", "properties", "proto", "protobuf", "ps1", "py", "py3",
-    "pycon", "pytb", "python", "python3", "r", "rb", "rs", "ruby", "rust", "sass", "scala", "scheme", "scss", "sh",
-    "shell", "sql", "swift", "terraform", "tex", "tf", "toml", "ts", "tsx", "typescript", "vbnet", "verilog",
-    "vhdl", "vim", "vue", "xml", "yaml", "yml", "zig", "zsh",
-}  # fmt: skip
-"""What is highlighted: lexers of Pygments that take no long time over a single token, as some of the others do."""
-_OTHER_NAMES: Final = {"cc": "cpp", "h": "c", "jsonc": "json", "kt": "kotlin", "patch": "diff", "svelte": "vue"}
-_SLOW: Final = re.compile(r".{2001}|\s{100}", re.DOTALL)
-"""Code that is left plain: more of it than a bot can send, or many blanks, whose square some lexers take time by."""
-_LEXING: Final = 0.02
-"""Seconds of processor time for the code of a message, what is left being plain; one full of Python takes a tenth."""
-_LEXING_A_TOKEN: Final = 0.002
-"""The most that one token is charged: behind a long one, a lexer has loaded another for the language within its own."""
-_FORMATTER: Final = HtmlFormatter[str](nowrap=True)
-_NEWLINE: Final = "\n"
 
 
 class Names(Protocol):
@@ -363,27 +336,8 @@ def _anchor(url: str) -> dict[str, str]:
 
 
 def _fence_html(_: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
-    code, language = tokens[at].content, _OTHER_NAMES.get(tokens[at].info, tokens[at].info)
-    if language not in _LANGUAGES or _SLOW.search(code):
-        return f'<pre><code class="hl">{escapeHtml(code)}</code></pre>'
-    lexed, left, before = [], env.get("lexing", _LEXING), thread_time()
-    for start, kind, text in _lexer(language).get_tokens_unprocessed(code):
-        lexed.append((kind, text))
-        now = thread_time()
-        left -= min(now - before, _LEXING_A_TOKEN)
-        before = now
-        if left < 0:
-            lexed.append((Text, code[start + len(text) :]))
-            break
-    env["lexing"] = left
-    html = StringIO()
-    _FORMATTER.format(lexed, html)
-    return f'<pre><code class="hl lang-{language}">{html.getvalue().removesuffix(_NEWLINE)}</code></pre>'
-
-
-@cache
-def _lexer(language: str) -> Lexer:
-    return get_lexer_by_name(language)
+    code, env["lexing"] = highlighted(tokens[at].content, tokens[at].info, env.get("lexing", SECONDS))
+    return f"<pre>{code}</pre>"
 
 
 def _fence_text(_: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:

@@ -1,0 +1,16 @@
+"""The settings. Nothing else in this project reads the environment."""
+
+from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Need, Settings, help_text
+from bot.config.values import Price, Secret
+
+__all__ = [
+    "DEFAULT_SYSTEM_PROMPT",
+    "DISCORD",
+    "MODEL",
+    "SETTINGS",
+    "Need",
+    "Price",
+    "Secret",
+    "Settings",
+    "help_text",
+]

@@ -1,0 +1,46 @@
+"""The `.env` file: what it sets, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+_OTHER_NAMES = {"OPENAI_API_BASE": "OPENAI_BASE_URL", "BOT_TOKEN": "DISCORD_TOKEN", "TOKEN": "DISCORD_TOKEN"}
+"""Names that other bots and older clients use, too far from ours to be found by likeness."""
+
+
+def read(env_file: Path | None, known: Collection[str]) -> tuple[Mapping[str, str | None], list[str]]:
+    """What a `.env` file sets, and what is wrong with it: also names like those `known`. That there is none is fine."""
+    if env_file is None:
+        return {}, []
+    try:
+        # Editors on Windows like to begin a file with a byte order mark.
+        text = env_file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{env_file}: cannot be read ({error.strerror}); make it a file that this user may read."]
+    except UnicodeDecodeError:
+        return {}, [f"{env_file}: is not UTF-8; save it as UTF-8 text."]
+    values: dict[str, str | None] = {}
+    problems = []
+    # `dotenv_values` would only log the lines it cannot read, and expand a "$" in a key.
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            problems.append(f"{env_file}: line {binding.original.line} cannot be read; write NAME=value.")
+        elif binding.key is not None:
+            values[binding.key] = binding.value
+    problems += [f"{name}: unknown; did you mean {like}?" for name in values if (like := _meant(name, known))]
+    return values, problems
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    """The setting that an unknown name is likely to mean."""
+    if name in known:
+        return None
+    upper = name.upper()
+    return _OTHER_NAMES.get(upper) or next(iter(get_close_matches(upper, known, n=1, cutoff=0.8)), None)

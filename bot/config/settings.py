@@ -1,0 +1,309 @@
+"""The one table of settings, read from a mapping and a `.env` file. All mistakes are reported together.
+
+The annotations of `Settings` are the table: names, defaults, help and parsers. The help text and the test of the
+documentation derive from it.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_type_hints
+from urllib.parse import urlsplit
+
+from bot.config import parsers
+from bot.config.env_file import read
+from bot.config.parsers import BOT_TAB, Mistake, quoted
+from bot.config.values import Price, Secret
+from bot.errors import SettingsError
+
+DEFAULT_SYSTEM_PROMPT = """\
+You are a friendly, knowledgeable partner in a chat. Answer in the language the person writes in. Be brief and \
+conversational: a few sentences are usually enough; go into detail when the question needs it or the person asks. \
+When you do not know something, say so instead of guessing. Write plain paragraphs; use short lists, bold text and \
+fenced code blocks with their language where they help, and headings or tables only when they are asked for."""
+_OPENAI_HOST = "api.openai.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` is text as one would write it, or empty where not setting it means None."""
+
+    default: str
+    help: str
+    parse: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a command cannot do without: one of these settings."""
+
+    any_of: tuple[str, ...]
+    missing: str
+
+
+DISCORD = Need(("DISCORD_TOKEN",), f"DISCORD_TOKEN: not set; {BOT_TAB}.")
+MODEL = Need(
+    ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "OPENAI_API_KEY: not set, nor is OPENAI_BASE_URL; set the key of your provider, the URL of a server of your own,"
+    " such as http://localhost:11434/v1, or both.",
+)
+
+_TOKENS = parsers.whole(1, 999_999_999_999)
+_PEOPLE, _ROLES = "the ids of people", "the ids of roles"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decides. Times are seconds. Every text is stripped and not empty."""
+
+    discord_token: Annotated[
+        Secret | None,
+        Setting(
+            "", "The bot's token, from the Bot tab of its application in Discord's developer portal.", parsers.token
+        ),
+    ]
+    openai_api_key: Annotated[
+        Secret | None,
+        Setting(
+            "",
+            "The key of the model's provider. A server of your own needs none.",
+            parsers.secret("the provider's key"),
+        ),
+    ]
+    openai_base_url: Annotated[
+        str | None,
+        Setting("", "Where the model is served, up to and with /v1. Not set: OpenAI's own API.", parsers.base_url),
+    ]
+    openai_model: Annotated[str, Setting("gpt-4.1-mini", "The model's name, as its server spells it.", str)]
+    models: Annotated[
+        tuple[str, ...] | None,
+        Setting(
+            "",
+            "More models of that server that /model offers, with commas between them. Not set: none.",
+            parsers.models,
+        ),
+    ]
+    prices: Annotated[
+        Mapping[str, Price] | None,
+        Setting(
+            "",
+            "What a million tokens of a model cost, context/reply, for the usage reports: gpt-4.1-mini=0.40/1.60, …",
+            parsers.prices,
+        ),
+    ]
+    system_prompt: Annotated[
+        str, Setting("", "What the model is told before everything else. Not set: a prompt made for chatting.", str)
+    ]
+    system_prompt_file: Annotated[
+        Path | None, Setting("", "A text file (UTF-8) to take the system prompt from instead.", parsers.path)
+    ]
+    database_path: Annotated[
+        Path,
+        Setting("data/parley.db", "The file that keeps the conversations. Made if missing.", parsers.database_path),
+    ]
+    log_level: Annotated[
+        str, Setting("INFO", "How much is logged: DEBUG, INFO, WARNING, ERROR, CRITICAL.", parsers.log_level)
+    ]
+    log_format: Annotated[
+        str,
+        Setting("text", "How a line of the log is written: text, or json for one object a line.", parsers.log_format),
+    ]
+    log_messages: Annotated[
+        bool, Setting("false", "Whether the log may hold what people and the model write: true or false.", parsers.flag)
+    ]
+    context_tokens: Annotated[
+        int,
+        Setting(
+            "8000", "How much of a conversation the model is reminded of, in tokens.", parsers.whole(100, 2_000_000)
+        ),
+    ]
+    reply_tokens: Annotated[int, Setting("4000", "How long a reply may grow, in tokens.", parsers.whole(1, 500_000))]
+    messages_per_reply: Annotated[
+        int,
+        Setting(
+            "5", "After this many messages a long reply in a server comes as an attached file.", parsers.whole(1, 100)
+        ),
+    ]
+    connect_timeout: Annotated[
+        float, Setting("10", "Seconds to wait for a connection to the model.", parsers.seconds(300))
+    ]
+    first_delta_timeout: Annotated[
+        float, Setting("120", "Seconds to wait for the first words, while a local model loads.", parsers.seconds(3600))
+    ]
+    silence_timeout: Annotated[
+        float,
+        Setting("60", "Seconds without a word in the middle of a reply until it is given up.", parsers.seconds(3600)),
+    ]
+    shutdown_grace: Annotated[
+        float, Setting("8", "Seconds that running replies get to end in when the bot is stopped.", parsers.seconds(300))
+    ]
+    replies_at_once: Annotated[
+        int, Setting("100", "How many replies may be under way at the same time.", parsers.whole(1, 10_000))
+    ]
+    queue_per_person: Annotated[
+        int, Setting("5", "How many questions of one person may wait in one conversation.", parsers.whole(1, 1000))
+    ]
+    queue_per_conversation: Annotated[
+        int, Setting("25", "How many questions may wait in one conversation.", parsers.whole(1, 10_000))
+    ]
+    queue_in_all: Annotated[
+        int, Setting("500", "How many questions may wait in all conversations.", parsers.whole(1, 100_000))
+    ]
+    recover_within: Annotated[
+        float,
+        Setting(
+            "900",
+            "Seconds after which a question that came while the bot was away is no longer answered.",
+            parsers.seconds(86_400),
+        ),
+    ]
+    catch_up_per_channel: Annotated[
+        int,
+        Setting(
+            "3", "How many questions that came while the bot was away are answered in a channel.", parsers.whole(0, 100)
+        ),
+    ]
+    retention_days: Annotated[
+        int, Setting("90", "Days until a conversation that nobody uses is deleted. 0: never.", parsers.whole(0, 36_500))
+    ]
+
+    servers: Annotated[
+        Literal["owner", "any"] | frozenset[int],
+        Setting(
+            "owner",
+            "Which servers are served: owner (those that the application's owner is in), any, or ids with commas"
+            " between them.",
+            parsers.servers,
+        ),
+    ]
+    direct_messages: Annotated[
+        Literal["members", "everyone", "off"],
+        Setting(
+            "members",
+            "Whose direct messages are answered: members (of a served server), everyone, off.",
+            parsers.direct_messages,
+        ),
+    ]
+    allowed_people: Annotated[
+        frozenset[int] | None,
+        Setting(
+            "",
+            "The ids of the people who may use the bot. With ALLOWED_ROLES not set either: all.",
+            parsers.ids(_PEOPLE),
+        ),
+    ]
+    allowed_roles: Annotated[
+        frozenset[int] | None,
+        Setting("", "The ids of roles whose members may use the bot as well.", parsers.ids(_ROLES)),
+    ]
+    blocked_people: Annotated[
+        frozenset[int] | None, Setting("", "The ids of people who may not use the bot anywhere.", parsers.ids(_PEOPLE))
+    ]
+    blocked_roles: Annotated[
+        frozenset[int] | None, Setting("", "The ids of roles whose members may not use the bot.", parsers.ids(_ROLES))
+    ]
+    prompts_per_hour: Annotated[
+        int, Setting("20", "How many questions one person may ask in an hour.", parsers.whole(1, 100_000))
+    ]
+    tokens_per_person: Annotated[
+        int, Setting("200000", "How many tokens the questions of one person may cost in a day (UTC).", _TOKENS)
+    ]
+    tokens_per_server: Annotated[
+        int, Setting("1000000", "How many tokens the questions in one server may cost in a day.", _TOKENS)
+    ]
+    tokens_in_all: Annotated[
+        int, Setting("2000000", "How many tokens all questions together may cost in a day.", _TOKENS)
+    ]
+
+    @property
+    def offered_models(self) -> tuple[str, ...]:
+        """The models that may be chosen; the first is the one that answers where nobody has."""
+        return tuple(dict.fromkeys((self.openai_model, *(self.models or ()))))
+
+    @property
+    def provider(self) -> str:
+        """Where the messages go, in one word: OpenAI, or the host of another server."""
+        host = _OPENAI_HOST if self.openai_base_url is None else urlsplit(self.openai_base_url).hostname or ""
+        return "OpenAI" if host == _OPENAI_HOST else host
+
+    @property
+    def model_configured(self) -> bool:
+        """Whether there is a model to talk to. If not, a terminal conversation is held with the demo model."""
+        return self.openai_api_key is not None or self.openai_base_url is not None
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], env_file: Path | None = Path(".env"), needs: Sequence[Need] = ()) -> Self:
+        """Read every setting from `environ`, else from `env_file`, else its default. Empty counts as not set.
+
+        Raises `SettingsError` with every mistake, among them the `needs` that are not met and names in the file that
+        look like misspelt settings.
+        """
+        in_file, problems = read(env_file, SETTINGS)
+        given = {
+            name: value
+            for name in SETTINGS
+            if (value := environ.get(name, "").strip() or (in_file.get(name) or "").strip())
+        }
+        values: dict[str, Any] = {}
+        for name, setting in SETTINGS.items():
+            text = given.get(name, setting.default)
+            try:
+                values[name.lower()] = setting.parse(text) if text else None
+            except Mistake as mistake:
+                problems.append(_sentence(name, mistake))
+        try:
+            values["system_prompt"] = _system_prompt(given.get("SYSTEM_PROMPT"), values.get("system_prompt_file"))
+        except Mistake as mistake:
+            problems.append(_sentence("SYSTEM_PROMPT_FILE", mistake))
+        reply, context = values.get("reply_tokens"), values.get("context_tokens")
+        if reply is not None and context is not None and reply > context:
+            problems.append(
+                f"REPLY_TOKENS: {reply} is more than CONTEXT_TOKENS ({context}), so the model could not be reminded of"
+                " its own reply; lower the one or raise the other."
+            )
+        problems.extend(need.missing for need in needs if not any(name in given for name in need.any_of))
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+
+SETTINGS: Mapping[str, Setting] = {
+    name.upper(): hint.__metadata__[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
+}
+"""The table of all settings, by name."""
+
+
+def help_text() -> str:
+    """All settings with their defaults, for `--help`."""
+    lines = []
+    for name, setting in SETTINGS.items():
+        lines.append(f"  {name}={setting.default}" if setting.default else f"  {name}")
+        lines.extend(textwrap.wrap(setting.help, 80, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)
+
+
+def _system_prompt(own: str | None, file: Path | None) -> str:
+    if file is None:
+        return own or DEFAULT_SYSTEM_PROMPT
+    if own is not None:
+        raise Mistake("SYSTEM_PROMPT is set as well; keep one of the two")
+    name = quoted(str(file))
+    try:
+        text = file.read_text(encoding="utf-8-sig").strip()
+    except FileNotFoundError:
+        raise Mistake(f"there is no file {name}; name one that exists") from None
+    except OSError as error:
+        raise Mistake(f"{name} cannot be read ({error.strerror}); name a readable text file") from None
+    except UnicodeDecodeError:
+        raise Mistake(f"{name} is not UTF-8; save it as UTF-8 text") from None
+    if not text:
+        raise Mistake(f"{name} is empty; write the prompt into it, or leave the setting out")
+    return text
+
+
+def _sentence(name: str, mistake: Mistake) -> str:
+    text = f"{name}: {mistake}"
+    return text if text.endswith("?") else f"{text}."
