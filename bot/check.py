@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot import config
+from bot.access import Access
 from bot.config import Secret, Settings
 from bot.errors import BotError, ModelError, SettingsError
 from bot.llm import OpenAIModel
@@ -43,7 +44,7 @@ async def check(
     if settings.model_configured:
         well &= await _point(say, "Model", _model(settings, container_marks), patience)
     if settings.discord_token is not None:
-        well &= await _point(say, "Discord", _discord(settings.discord_token), patience)
+        well &= await _point(say, "Discord", _discord(settings.discord_token, Access.of(settings)), patience)
     say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
     return well
 
@@ -86,18 +87,21 @@ async def _database(path: Path) -> str:
 
 async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
     async with OpenAIModel.of(settings) as model:
-        try:
-            await model.probe()
-        except ModelError as error:
-            if error.problem is Problem.UNREACHABLE:
-                hint = _container_hint(settings.openai_base_url or "", container_marks)
-            else:
-                hint = await _models_hint(settings.openai_model, model)
-            # Nothing of anybody's was sent, so that the server's own words can be shown.
-            detail = f"{error.detail} It said: {error.said}" if error.said else error.detail
-            stop = "" if detail.endswith((".", "!", "?", "…")) else "."
-            raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
-    return f"{settings.openai_model} at {settings.openai_base_url or 'OpenAI'} answers."
+        for name in settings.offered_models:
+            try:
+                await model.probe(name, settings.reply_tokens)
+            except ModelError as error:
+                if error.problem is Problem.UNREACHABLE:
+                    hint = _container_hint(settings.openai_base_url or "", container_marks)
+                else:
+                    hint = await _models_hint(name, model)
+                # Nothing of anybody's was sent, so that the server's own words can be shown.
+                detail = f"{error.detail} It said: {error.said}" if error.said else error.detail
+                stop = "" if detail.endswith((".", "!", "?", "…")) else "."
+                raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
+    *others, last = settings.offered_models
+    answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
+    return f"{answer} {settings.openai_base_url or 'OpenAI'} answer{'' if others else 's'}."
 
 
 def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
@@ -124,15 +128,27 @@ async def _models_hint(name: str, model: OpenAIModel) -> str:
     return f"{'Some of the' if len(listed) < len(offered) else 'The'} models there: {', '.join(listed)}."
 
 
-async def _discord(token: Secret) -> str:
+async def _discord(token: Secret, access: Access) -> str:
     from bot.discord_bot.check import account
 
-    found = await account(token.reveal())
-    match found.servers:
+    found = await account(token.reveal(), access)
+    owner = found.owner if found.team is None else f"the team {found.team}"
+    sentences = [f"{found.bot}, owned by {owner}, is in {_servers(found.servers, found.served)}."]
+    if found.served < found.servers:
+        sentences.append("It leaves those that SERVERS does not have served after a day.")
+    if found.team is not None:
+        whose = (
+            "Servers with any of the team's members are served, and" if access.servers == "owner" else "Of the team,"
+        )
+        sentences.append(f"{whose} its owner, {found.owner}, gets the bot's warnings.")
+    return f"{' '.join(sentences)} Invite link: {found.invite}"
+
+
+def _servers(count: int, served: int) -> str:
+    match count:
         case 0:
-            servers = "no server yet"
+            return "no server yet"
         case 1:
-            servers = "1 server"
+            return f"1 server and {'serves' if served else 'does not serve'} it"
         case many:
-            servers = f"{many} servers"
-    return f"{found.bot}, owned by {found.owner}, is in {servers}. Invite link: {found.invite}"
+            return f"{many} servers and serves {'all' if served == many else served or 'none'} of them"

@@ -9,20 +9,22 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bot import config, health, logs
+from bot import config, health, logs, reports
 from bot.config import Secret, Settings
 from bot.conversation import Conversations
 from bot.demo import DemoModel
-from bot.errors import BotError, SettingsError
+from bot.errors import BotError, SettingsError, StoreUnusable
 from bot.queues import Limits
 from bot.store import MEMORY, SQLiteStore, backup
-from bot.turns import ChatModel
+from bot.turns import Allowances, ChatModel
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read what is printed has seen enough; without this, Python would complain of it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     copying = commands.add_parser("backup", help="copy the database, also while the bot runs")
     copying.add_argument("file", metavar="FILE", type=Path, help="the copy, which must not be there yet")
     copying.set_defaults(command=_backup)
+    listing = commands.add_parser("conversations", help="list what is remembered: how much, where, and since when")
+    listing.set_defaults(command=_list_conversations)
+    usage = commands.add_parser("usage", help="report the tokens used, by day, server and person, with their cost")
+    usage.add_argument("--days", type=_days, metavar="N", default=30, help="how far back, 1 to 90 (default: 30)")
+    usage.set_defaults(command=_usage)
+    forgetting = commands.add_parser("forget", help="delete all that is on record of a person, also while the bot runs")
+    forgetting.add_argument("person", metavar="USER_ID", type=_user_id, help="the person's id on Discord")
+    forgetting.add_argument("--yes", action="store_true", help="do not ask first")
+    forgetting.set_defaults(command=_forget)
     return parser
 
 
@@ -101,7 +116,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
     async with (
         SQLiteStore.open(settings.database_path, exclusive=True) as store,
         _model(settings) as model,
-        _conversations(settings, store, model) as conversations,
+        _conversations(settings, store, model, _allowances(settings)) as conversations,
     ):
         options = Options.of(settings, grace=settings.shutdown_grace, database=settings.database_path)
         await run(token.reveal(), store, conversations, options, stop=stop)
@@ -128,9 +143,9 @@ async def _chat(options: argparse.Namespace) -> int:
 
 
 async def _playground(options: argparse.Namespace) -> int:
-    from bot.playground import playground
+    from bot.playground import or_demo, playground
 
-    settings = Settings.load(os.environ)
+    settings = or_demo(Settings.load(os.environ))
     _log_of_playground(settings)
     stop = asyncio.Event()
     _on_first_signal(stop.set)
@@ -139,7 +154,7 @@ async def _playground(options: argparse.Namespace) -> int:
         await playground(
             settings,
             store,
-            lambda model: _conversations(settings, store, model),
+            lambda model: _conversations(settings, store, model, _allowances(settings)),
             port=options.port,
             database=database,
             open_browser=not options.no_open and sys.stdout.isatty() and _has_screen(os.environ),
@@ -165,6 +180,70 @@ async def _backup(options: argparse.Namespace) -> int:
     await backup(Settings.load(os.environ).database_path, options.file)
     print(f"The conversations are copied to {options.file}.")
     return 0
+
+
+async def _list_conversations(_: argparse.Namespace) -> int:
+    conversations = exchanges = size = 0
+    async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
+        async for page in store.overview():
+            if not conversations:
+                print(reports.heads())
+            print(*reports.conversations(page), sep="\n")
+            conversations += len(page)
+            exchanges += sum(each.exchanges for each in page)
+            size += sum(each.size for each in page)
+    print(reports.total(conversations, exchanges, size))
+    return 0
+
+
+async def _usage(options: argparse.Namespace) -> int:
+    from bot.usage import DAY, Prices, report
+
+    settings = Settings.load(os.environ)
+    async with SQLiteStore.open(_existing(settings), exclusive=False) as store:
+        rows = await store.usage(int(time.time()) // DAY - options.days + 1)
+    print(report(rows, Prices(settings.prices or {})))
+    return 0
+
+
+async def _forget(options: argparse.Namespace) -> int:
+    person: int = options.person
+    async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
+        extent = await store.extent(person)
+        if extent.nothing:
+            print(reports.nothing_of(person))
+            return 0
+        print(reports.to_forget(person, extent))
+        if not options.yes:
+            if not sys.stdin.isatty():
+                print("Nobody is here to confirm it: add --yes to delete it.", file=sys.stderr)
+                return 2
+            if not _confirmed("Delete it for good? [y/N] "):
+                print("Nothing is deleted.")
+                return 1
+        forgotten = await store.forget_person(person)
+    print(reports.forgotten(person, len(forgotten.turn_ids), blocked=extent.blocked))
+    return 0
+
+
+def _existing(settings: Settings) -> Path:
+    """The database, for commands that have nothing to do with a new one."""
+    path = settings.database_path
+    if not path.exists():
+        raise StoreUnusable(f"The database {path} does not exist: set DATABASE_PATH to the one that the bot uses.")
+    return path
+
+
+def _confirmed(question: str) -> bool:
+    # asyncio leaves a first Ctrl-C to the event loop, which waits for the answer itself.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _on_first_signal(stop: Callable[[], None]) -> None:
@@ -193,11 +272,14 @@ async def _model(settings: Settings) -> AsyncIterator[ChatModel]:
         yield model
 
 
-def _conversations(settings: Settings, store: SQLiteStore, model: ChatModel) -> Conversations:
+def _conversations(
+    settings: Settings, store: SQLiteStore, model: ChatModel, allowances: Allowances | None = None
+) -> Conversations:
     return Conversations(
         store,
         model,
-        model_key=f"{settings.openai_base_url or ''} {settings.openai_model}".strip(),
+        models=settings.offered_models,
+        provider_key=settings.openai_base_url or "",
         system_prompt=settings.system_prompt,
         context_tokens=settings.context_tokens,
         reply_tokens=settings.reply_tokens,
@@ -207,6 +289,16 @@ def _conversations(settings: Settings, store: SQLiteStore, model: ChatModel) -> 
             queue_per_conversation=settings.queue_per_conversation,
             queue_in_all=settings.queue_in_all,
         ),
+        allowances=allowances,
+    )
+
+
+def _allowances(settings: Settings) -> Allowances:
+    return Allowances(
+        prompts_per_hour=settings.prompts_per_hour,
+        tokens_per_person=settings.tokens_per_person,
+        tokens_per_server=settings.tokens_per_server,
+        tokens_in_all=settings.tokens_in_all,
     )
 
 
@@ -218,6 +310,21 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 2**16:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no port; write a number up to 65535; 0 is any free one")
+
+
+def _days(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 90:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} will not do; write a number of days from 1 to 90")
+
+
+def _user_id(text: str) -> int:
+    if re.fullmatch(r"[0-9]{15,19}", text) and int(text) < 2**63:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no id; write the 17 to 19 digits that Discord copies with a right click on the person once"
+        " Developer Mode is on (User Settings, Advanced)"
+    )
 
 
 def _has_screen(environ: Mapping[str, str]) -> bool:

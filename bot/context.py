@@ -53,23 +53,24 @@ class Context:
     def __init__(
         self, system_prompt: str, turn: Turn, *, begun: str = "", today: date, budget: int, learned: Learned
     ) -> None:
-        self._bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
+        self.bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
+        """What all estimates for this request are made with."""
         system = [system_prompt, f"Today is {today:%A}, {today.day} {today:%B %Y}."]
         if turn.author_name is not None:
             system.append(_SPEAKERS)
         self._system = Message("system", "\n\n".join(system))
         # The whole of it may be more than the model can read; where it stopped, its end tells.
-        end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self._bytes_per_token)) :].decode(errors="ignore")
+        end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self.bytes_per_token)) :].decode(errors="ignore")
         going_on = [Message("user", GO_ON), Message("assistant", end)] if begun else []
         self._newest_first = [*going_on, _prompt(turn)]
         self._budget = budget
-        self.tokens = sum(tokens(m.content, self._bytes_per_token) for m in (self._system, *self._newest_first))
+        self.tokens = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
         """The estimated size of all of it."""
 
     def add(self, turn: Turn) -> bool:
         """Put an earlier turn before what there is. False: it does not fit whole, and neither would an older one."""
         pair = (_reply(turn), _prompt(turn))
-        size = sum(tokens(message.content, self._bytes_per_token) for message in pair)
+        size = sum(tokens(message.content, self.bytes_per_token) for message in pair)
         if self.tokens + size > self._budget:
             return False
         self.tokens += size

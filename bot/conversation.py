@@ -11,19 +11,20 @@ from datetime import date
 from typing import Self
 
 from bot import context
-from bot.errors import ModelError, StoreError
+from bot.errors import ModelError, OverAllowance, StoreError
 from bot.logs import quoting
 from bot.queues import Limits, Queues
 from bot.running import Running
 from bot.turns import (
+    Allowances,
     Attempt,
     Cause,
     ChatModel,
     End,
     Forgotten,
+    Grant,
     Learned,
     Limit,
-    Message,
     Outcome,
     Problem,
     Prompt,
@@ -34,6 +35,7 @@ from bot.turns import (
     Thinking,
     Turn,
     Usage,
+    UsedUp,
     is_blank,
 )
 
@@ -45,16 +47,19 @@ HALVINGS = 3
 """How often a context that the server finds too long is halved before the turn fails."""
 PAGE = 32
 """Turns read from the store at a time."""
+LEAST_REPLY_TOKENS = 100
+"""With less left for it a reply is not begun."""
 CHARACTERS_PER_TOKEN = 32
 """More than any text has: a reply that is over its tokens by this measure comes from a server that does not keep to
 them, and might never end. A thought counts as one character."""
 
 
 class Conversations:
-    """All conversations of one process, over one store and one model.
+    """All conversations of one process, over one store and the models of one server.
 
-    `model_key` names the model in what is learned of its tokens. A reply of more than `reply_tokens`, by a generous
-    measure, is cut off. `today` gives the date that the model is told.
+    The first of `models` answers where a conversation's behaviour names no other of them. `provider_key` tells their
+    server from others in what is learned of their tokens. A reply of more than `reply_tokens`, by a generous measure,
+    is cut off. Without `allowances` nothing is counted. `today` gives the date that the model is told.
     """
 
     def __init__(
@@ -62,22 +67,27 @@ class Conversations:
         store: Store,
         model: ChatModel,
         *,
-        model_key: str,
+        models: Sequence[str],
+        provider_key: str = "",
         system_prompt: str,
         context_tokens: int,
         reply_tokens: int = 4000,
         limits: Limits = Limits(),  # noqa: B008 -- it is frozen
+        allowances: Allowances | None = None,
         today: Callable[[], date] = date.today,
     ) -> None:
         self._store = store
         self._model = model
-        self._model_key = model_key
+        self.models = tuple(models)
+        self._provider_key = provider_key
         self._system_prompt = system_prompt
         self._context_tokens = context_tokens
-        self._reply_characters = reply_tokens * CHARACTERS_PER_TOKEN
+        self._reply_tokens = reply_tokens
+        self.allowances = allowances
         self._today = today
         self._running: dict[Attempt, Running] = {}
-        self._saved: dict[Attempt, str] = {}
+        self._saved: dict[Attempt, tuple[str, int]] = {}
+        """The text, and the tokens it cost."""
         self._queues = Queues(limits)
         self._closing = False
         self._saver: asyncio.Task[None] | None = None
@@ -122,13 +132,16 @@ class Conversations:
         """A prompt's whole life; returns when its end can be seen. None: it had been taken before.
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
-        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, and Overloaded when too
-        many are waiting.
+        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, Overloaded when too
+        many are waiting, and OverAllowance when the person has asked too much lately.
         """
+        most = self.allowances.prompts_per_hour if self.allowances else None
         with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
-            attempt = await self._store.begin(prompt)
+            attempt = await self._store.begin(prompt, most)
             if attempt is None:
                 return None
+            if isinstance(attempt, UsedUp):
+                raise OverAllowance(attempt)
             return await self._live(Running(prompt, attempt), turn_has_come, open_sink)
 
     def full(self, turn: Turn) -> Limit | None:
@@ -187,7 +200,21 @@ class Conversations:
     async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
         await self._save(conversation)
-        forgotten = await self._store.forget(conversation)
+        return self._end(await self._store.forget(conversation), by)
+
+    async def forget_person(self, person_id: int, by: str | None = None) -> Forgotten:
+        """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
+
+        A prompt that was accepted before this call is among them, however far it has got. What they used of the
+        allowances goes on to count. Raises StoreError.
+        """
+        await self._save()
+        if self.allowances is not None:
+            await self._store.carry_over(person_id)
+        return self._end(await self._store.forget_person(person_id), by)
+
+    def _end(self, forgotten: Forgotten, by: str | None) -> Forgotten:
+        """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""
         for running in self.running:
             if running.attempt.turn_id in forgotten.turn_ids:
                 running.stop(Cause.RESET, by)
@@ -201,6 +228,8 @@ class Conversations:
             outcome = Outcome(State.FAILED, running.text, Problem.INTERNAL)
         if not outcome.text and outcome.state is State.FAILED:
             outcome = replace(outcome, text=running.kept)
+        if outcome.usage is None:
+            outcome = replace(outcome, usage=running.used())
         try:
             if not await self._store.close(running.attempt, outcome):
                 outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.RESET)
@@ -225,35 +254,46 @@ class Conversations:
 
     async def _ask(self, turn: Turn, running: Running, sink: ReplySink) -> Outcome:
         """Ask the model, with less and less context as long as the server finds it too long."""
-        learned = await self._store.learned(self._model_key)
+        behaviour = await self._store.behaviour(turn.conversation)
+        model = behaviour.model if behaviour.model in self.models else self.models[0]
+        system_prompt = behaviour.persona or self._system_prompt
+        key = f"{self._provider_key} {model}".strip()
+        learned = await self._store.learned(key)
         budget = min(self._context_tokens, learned.context_tokens or self._context_tokens)
         halvings = 0
-        fitting = await self._context(turn, running, budget, learned)
+        fitting, grant = await self._afford(turn, running, model, system_prompt, budget, learned)
+        if grant is None:
+            running.stop(Cause.RESET)
+            return running.ended()
+        if isinstance(grant, UsedUp):
+            return Outcome(State.FAILED, running.text, Problem.USED_UP, used_up=grant)
         while True:
-            messages = fitting.messages()
-            outcome = await running.read(asyncio.create_task(self._read(running, sink, messages)))
+            outcome = await running.read(asyncio.create_task(self._read(running, sink, model, fitting, grant)))
             if outcome.problem is not Problem.TOO_LONG or halvings == HALVINGS:
                 break
+            messages = fitting.messages()
             budget = min(budget, fitting.tokens) // 2
             halvings += 1
-            fitting = await self._context(turn, running, budget, learned)
+            fitting = await self._context(turn, running, system_prompt, budget, learned)
             if fitting.messages() == messages:
                 return outcome
-        now = learned if outcome.usage is None else context.learn(learned, messages, outcome.usage)
+        now = learned if outcome.usage is None else context.learn(learned, fitting.messages(), outcome.usage)
         if halvings and (outcome.usage is not None or outcome.text):
             now = replace(now, context_tokens=budget)
         try:
             if now != learned:
-                await self._store.learn(self._model_key, now)
+                await self._store.learn(key, now)
         except StoreError as error:
             log.warning("what was learned of the model's tokens is not kept: %s", error)
         return outcome
 
-    async def _context(self, turn: Turn, running: Running, budget: int, learned: Learned) -> context.Context:
+    async def _context(
+        self, turn: Turn, running: Running, system_prompt: str, budget: int, learned: Learned
+    ) -> context.Context:
         # What a neighbour's reply has got to is part of the context, so the store has to know it.
         await self._save(turn.conversation)
         fitting = context.Context(
-            self._system_prompt, turn, begun=running.begun, today=self._today(), budget=budget, learned=learned
+            system_prompt, turn, begun=running.begun, today=self._today(), budget=budget, learned=learned
         )
         before: int | None = None
         while page := await self._store.earlier(turn.id, before, PAGE):
@@ -262,34 +302,72 @@ class Conversations:
             before = page[-1].position
         return fitting
 
-    async def _read(self, running: Running, sink: ReplySink, messages: Sequence[Message]) -> Outcome:
+    async def _afford(
+        self, turn: Turn, running: Running, model: str, system_prompt: str, budget: int, learned: Learned
+    ) -> tuple[context.Context, Grant | UsedUp | None]:
+        """The context and what was reserved for it: of a long one the latest part, where all of it costs too much.
+
+        One reservation covers all requests of the attempt: of those but the last the server does nothing.
+        """
+        fitting = await self._context(turn, running, system_prompt, budget, learned)
+        grant = await self._reserve(running.attempt, model, fitting.tokens)
+        for _ in range(HALVINGS):
+            if not isinstance(grant, UsedUp):
+                break
+            smaller = await self._context(turn, running, system_prompt, fitting.tokens // 2, learned)
+            if smaller.tokens == fitting.tokens:
+                break
+            fitting = smaller
+            grant = await self._reserve(running.attempt, model, fitting.tokens)
+        return fitting, grant
+
+    async def _reserve(self, attempt: Attempt, model: str, prompt_tokens: int) -> Grant | UsedUp | None:
+        if self.allowances is None:
+            return Grant(self._reply_tokens)
+        least = min(LEAST_REPLY_TOKENS, self._reply_tokens)
+        return await self._store.reserve(attempt, model, prompt_tokens, self._reply_tokens, least, self.allowances)
+
+    async def _read(
+        self, running: Running, sink: ReplySink, model: str, fitting: context.Context, grant: Grant
+    ) -> Outcome:
         usage: Usage | None = None
         problem: Problem | None = None
-        left = self._reply_characters
-        running.asked()
+        left = self._reply_tokens * CHARACTERS_PER_TOKEN
+        running.asked(fitting.tokens, fitting.bytes_per_token)
         try:
-            async with self._model.stream(messages) as events:
+            async with self._model.stream(fitting.messages(), model=model, reply_tokens=grant.reply_tokens) as events:
                 async for event in events:
                     if isinstance(event, Text):
                         running.add(event.text[:left])
                         left -= len(event.text)
                         sink.update(running.text)
                     elif isinstance(event, Thinking):
+                        running.thought()
                         left -= 1
                     elif isinstance(event, Usage):
                         usage = event
                     elif isinstance(event, End):
                         problem = event.problem
-                    if left <= 0 and problem is None:
+                        continue
+                    if grant.bound is not None and running.reply_tokens >= grant.reply_tokens:
+                        problem = Problem.LENGTH
+                        break
+                    if left <= 0:
                         log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
                         problem = Problem.LENGTH
                         break
         except ModelError as error:
             log.warning("turn %d: %s", running.attempt.turn_id, error.detail, extra=quoting(server=error.said))
-            return Outcome(State.FAILED, running.text, error.problem, retry_after=error.retry_after)
+            if not error.accepted:
+                running.refused()
+            return Outcome(
+                State.FAILED, running.text, error.problem, retry_after=error.retry_after, detail=error.detail
+            )
         if is_blank(running.text) and problem is None:
             return Outcome(State.FAILED, "", Problem.EMPTY, usage=usage)
         self.answered_at = time.monotonic()
+        if problem is Problem.LENGTH and grant.bound is not None:
+            return Outcome(State.COMPLETE, running.text, Problem.USED_UP, usage=usage, used_up=grant.bound)
         state = State.FAILED if problem is Problem.DECLINED else State.COMPLETE
         return Outcome(state, running.text, problem, usage=usage)
 
@@ -303,18 +381,21 @@ class Conversations:
 
     async def _save(self, conversation: str | None = None) -> None:
         progress = {
-            attempt: running.text
+            attempt: (running.text, running.reply_tokens)
             for attempt, running in self._running.items()
             if running.reading
-            and running.text != self._saved.get(attempt, "")
+            and (running.text, running.reply_tokens) != self._saved.get(attempt, ("", 0))
             and conversation in (None, running.prompt.conversation)
         }
         if not progress:
             return
-        alive = await self._store.save(progress)
-        for attempt, text in progress.items():
+        alive = await self._store.save(
+            {attempt: text for attempt, (text, _) in progress.items()},
+            {attempt: tokens for attempt, (_, tokens) in progress.items()} if self.allowances else {},
+        )
+        for attempt, saved in progress.items():
             running = self._running.get(attempt)
             if running is not None and running.reading:
-                self._saved[attempt] = text
+                self._saved[attempt] = saved
                 if attempt not in alive:
                     running.stop(Cause.RESET)

@@ -5,6 +5,7 @@ BotError
 ├── StoreError           the database cannot be read or written just now
 │   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
 ├── Overloaded           there are too many prompts waiting for another one
+├── OverAllowance        a person has asked as often as they may for now
 ├── ModelError           the model's server did not give a whole reply
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.turns import Limit, Problem
+from bot.turns import Limit, Problem, UsedUp
 
 
 class BotError(Exception):
@@ -45,18 +46,36 @@ class Overloaded(BotError):
         super().__init__(f"A queue is full: that of the {limit.value}.")
 
 
+class OverAllowance(BotError):
+    """A prompt was not taken on, as nothing is left of an allowance."""
+
+    def __init__(self, used_up: UsedUp) -> None:
+        self.used_up = used_up
+        super().__init__(f"Nothing is left of the allowance in {used_up.allowance.value}.")
+
+
 class ModelError(BotError):
     """The model's server did not give a whole reply.
 
     `detail` is for the log and the operator, never for a conversation. `said` are the server's own words, which may
     repeat a message, so that they are logged only where messages may be. `retry_after` is seconds, where it said.
+    `accepted`: the server may have worked on the request, and so may bill it, although nothing of a reply came.
     """
 
-    def __init__(self, problem: Problem, detail: str, retry_after: float | None = None, *, said: str = "") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        detail: str,
+        retry_after: float | None = None,
+        *,
+        said: str = "",
+        accepted: bool = False,
+    ) -> None:
         self.problem = problem
         self.detail = detail
         self.said = said
         self.retry_after = retry_after
+        self.accepted = accepted
         super().__init__(detail)
 
 

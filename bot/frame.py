@@ -49,7 +49,11 @@ _AFTER: dict[Problem | None, Button] = {
 
 def button_after(outcome: Outcome) -> Button | None:
     """What can be done about an end; None: nothing has to."""
-    return Button.RETRY if outcome.state is State.INTERRUPTED else _AFTER.get(outcome.problem)
+    if outcome.state is State.INTERRUPTED:
+        return Button.RETRY
+    if outcome.problem is Problem.USED_UP:
+        return Button.CONTINUE if outcome.text else Button.RETRY
+    return _AFTER.get(outcome.problem)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from bot.logs import TurnEnded
-from bot.turns import Attempt, Cause, Outcome, Problem, Prompt, State
+from bot.turns import Attempt, Cause, Outcome, Problem, Prompt, State, Usage
 
 
 class Running:
@@ -29,6 +30,10 @@ class Running:
         self._accepted_at = self._clock()
         self._asked_at: float | None = None
         self._first_text_at: float | None = None
+        self._prompt_tokens = 0
+        self._bytes_per_token = 1.0
+        self._bytes = 0
+        self._thoughts = 0
 
     def stop(self, cause: Cause, by: str | None = None) -> None:
         """End it, for the person named. The first cause counts; only reading the model is cancelled."""
@@ -38,16 +43,36 @@ class Running:
             if self._reading is not None:
                 self._reading.cancel()
 
-    def asked(self) -> None:
-        """The model is being asked, for the first time or with less context."""
+    def asked(self, prompt_tokens: int, bytes_per_token: float) -> None:
+        """The model is being asked, for the first time or with less context. Both are estimates."""
+        self._prompt_tokens, self._bytes_per_token = prompt_tokens, bytes_per_token
         if self._asked_at is None:
             self._asked_at = self._clock()
+
+    def refused(self) -> None:
+        """The model's server has not worked on it, unless something has come."""
+        if not self._bytes and not self._thoughts:
+            self._prompt_tokens = 0
+
+    def thought(self) -> None:
+        """The model has reasoned for a moment."""
+        self._thoughts += 1
 
     def add(self, text: str) -> None:
         """The model has said more."""
         self.text += text
+        self._bytes += len(text.encode(errors="replace"))
         if self._first_text_at is None:
             self._first_text_at = self._clock()
+
+    @property
+    def reply_tokens(self) -> int:
+        """What the model has said and thought so far, by estimate; without what was there before."""
+        return math.ceil(self._bytes / self._bytes_per_token) + self._thoughts
+
+    def used(self) -> Usage | None:
+        """What it has cost so far, by estimate. None: the model was not asked."""
+        return None if self._asked_at is None else Usage(self._prompt_tokens, self.reply_tokens)
 
     def line(self, outcome: Outcome, messages: int) -> TurnEnded:
         """What the log says of it, now that a person can see its end."""

@@ -98,6 +98,14 @@ class UsedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """How many tokens a reply may have. `bound` is the allowance that leaves no more; None: they are all it wants."""
+
+    reply_tokens: int
+    bound: UsedUp | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     """How the bot is to behave in a conversation. None: as everywhere.
 
@@ -110,9 +118,12 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The beginning of a prompt that is somebody else's: whose, and how many characters of it."""
+    """The beginning of a prompt that is somebody else's words.
 
-    author_id: int
+    `source_id` is whose, or, of one of the bot's replies, the id of its message; `length` is in characters.
+    """
+
+    source_id: int
     length: int
 
 
@@ -272,8 +283,13 @@ def is_blank(text: str) -> bool:
 class ChatModel(Protocol):
     """A model that answers. Errors, on entering or while iterating, are `bot.errors.ModelError`."""
 
-    def stream(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """One request. Leaving the context, also by cancellation, ends it on the server's side too."""
+    def stream(
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """One request to the model of that name, for a reply of at most so many tokens; not every server keeps to them.
+
+        Leaving the context, also by cancellation, ends it on the server's side too.
+        """
         ...
 
 
@@ -309,8 +325,11 @@ class ReplySink(Protocol):
 class Store(Protocol):
     """The memory of all conversations. Errors are `bot.errors.StoreError`."""
 
-    async def begin(self, prompt: Prompt) -> Attempt | None:
-        """Commit a prompt as a pending turn. None: the position is taken or handled, so the event came twice."""
+    async def begin(self, prompt: Prompt, prompts_per_hour: int | None = None) -> Attempt | UsedUp | None:
+        """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
+
+        None: the position is taken or handled, so the event came twice.
+        """
         ...
 
     async def start(self, attempt: Attempt) -> Turn | None:
@@ -324,12 +343,31 @@ class Store(Protocol):
         """
         ...
 
-    async def save(self, progress: Mapping[Attempt, str]) -> set[Attempt]:
-        """Write the text of running attempts in one transaction; the answer names those still alive."""
+    async def save(self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = ...) -> set[Attempt]:
+        """Write the text of running attempts in one transaction, and what has been used of their reservations.
+
+        The answer names those still alive. An empty text leaves what there was.
+        """
+        ...
+
+    async def behaviour(self, conversation: str) -> Behaviour:
+        """How the bot is to behave in a conversation."""
+        ...
+
+    async def reserve(
+        self, attempt: Attempt, model: str, prompt_tokens: int, reply_tokens: int, least: int, allowances: Allowances
+    ) -> Grant | UsedUp | None:
+        """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
+
+        An attempt has one reservation: asked for again, it is the same. None: the attempt was forgotten or superseded.
+        """
         ...
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending. False: forgotten, superseded or already ended, and nothing was written."""
+        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
+
+        False: it was forgotten, superseded or already ended.
+        """
         ...
 
     async def told(self, attempt: Attempt, unshown: str | None = None) -> None:
@@ -349,6 +387,14 @@ class Store(Protocol):
 
     async def forget(self, conversation: str) -> Forgotten:
         """Delete a conversation's turns for good."""
+        ...
+
+    async def carry_over(self, person_id: int) -> None:
+        """Keep in mind, and on no record, what a person has used of the allowances, who is about to be forgotten."""
+        ...
+
+    async def forget_person(self, person_id: int) -> Forgotten:
+        """Delete a person's turns in all conversations for good, and what else names that person."""
         ...
 
     async def learned(self, model: str) -> Learned:

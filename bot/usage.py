@@ -1,14 +1,73 @@
-"""What tokens cost, and reports on them. Pure."""
+"""What was used, what it cost, and the operator's report on it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from bot.config import Price
 from bot.turns import Usage
 
+DAY = 24 * 3600
+"""Seconds."""
+
 _MILLION = 1_000_000
+_WIDTH = 100
+_GAP = "  "
+_FIGURES = ("requests", "context", "replies", "tokens", "cost")
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was used of each allowance, charges under way included: tokens today (UTC), and prompts in the last hour.
+
+    `person` and `prompts` are of one person, `server` of one server; 0 where none was asked about.
+    """
+
+    person: int = 0
+    server: int = 0
+    bot: int = 0
+    prompts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one person used of one model in one server (None: in no server) on one day, in days since the epoch (UTC).
+
+    `person_id` None: somebody who was forgotten, or nobody in particular.
+    """
+
+    day: int
+    model: str
+    guild_id: int | None
+    person_id: int | None
+    requests: int
+    prompt_tokens: int
+    reply_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.reply_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The sum of some usage. `cost` is None where no price is known, and not all of it where not `all_priced`."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+    cost: float | None = None
+    all_priced: bool = True
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.reply_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +82,114 @@ class Prices:
         if price is None:
             return None
         return (usage.prompt_tokens * price.prompt + usage.reply_tokens * price.reply) / _MILLION
+
+    def total(self, rows: Iterable[UsageRow]) -> Total:
+        """What the rows come to."""
+        rows = tuple(rows)
+        costs = [self.cost(row.model, Usage(row.prompt_tokens, row.reply_tokens)) for row in rows]
+        known = [cost for cost in costs if cost is not None]
+        return Total(
+            requests=sum(row.requests for row in rows),
+            prompt_tokens=sum(row.prompt_tokens for row in rows),
+            reply_tokens=sum(row.reply_tokens for row in rows),
+            cost=sum(known) if known else None,
+            all_priced=len(known) == len(costs),
+        )
+
+
+def grouped(rows: Iterable[UsageRow], key: Callable[[UsageRow], _Key]) -> dict[_Key, list[UsageRow]]:
+    """The rows by what `key` says of them, those of the most tokens first."""
+    groups: dict[_Key, list[UsageRow]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return dict(sorted(groups.items(), key=lambda group: -sum(row.tokens for row in group[1])))
+
+
+def money(total: Total) -> str | None:
+    """The cost in the operator's currency, to the hundredth. None: no price is known.
+
+    A sign says where it is less than that, or more because some of it has no price.
+    """
+    if total.cost is None:
+        return None
+    if 0 < total.cost < 0.005:
+        return "<0.01" if total.all_priced else ">0.00"
+    return f"{'' if total.all_priced else '>'}{total.cost:,.2f}"
+
+
+def report(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10) -> str:
+    """The operator's report, by day and model, by server, and of who used most."""
+    if not rows:
+        return "Nothing was used in this time."
+    by_day = grouped(rows, lambda row: (row.day, row.model))
+    tables = [
+        _table(
+            ("day (UTC)", "model"),
+            [((_date(day), model), by_day[day, model]) for day, model in sorted(by_day)],
+            prices,
+            total=True,
+        ),
+        _table(
+            ("server",),
+            [
+                ((_name(guild, "none (direct messages, terminal)"),), each)
+                for guild, each in grouped(rows, lambda row: row.guild_id).items()
+            ],
+            prices,
+        ),
+        _table(
+            (f"person (the {people} who used most)",),
+            [
+                ((_name(person, "unknown or forgotten"),), each)
+                for person, each in grouped(rows, lambda row: row.person_id).items()
+            ][:people],
+            prices,
+        ),
+    ]
+    unpriced = sorted({row.model for row in rows} - prices.of_models.keys())
+    if unpriced:
+        tables.append(textwrap.fill(f"No price is set in PRICES for: {', '.join(unpriced)}.", _WIDTH))
+    return "\n\n".join(tables)
+
+
+def _table(
+    heads: tuple[str, ...],
+    entries: Sequence[tuple[tuple[str, ...], Sequence[UsageRow]]],
+    prices: Prices,
+    *,
+    total: bool = False,
+) -> str:
+    """Names to the left, figures to the right; `total` adds their sum. The last name gives way."""
+    lines = [(*names, *_figures(prices.total(rows))) for names, rows in entries]
+    if total:
+        everything = prices.total(row for _, rows in entries for row in rows)
+        lines.append(("total", *[""] * (len(heads) - 1), *_figures(everything)))
+    lines.insert(0, (*heads, *_FIGURES))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    last = len(heads) - 1
+    widths[last] = min(widths[last], widths[last] + _WIDTH - sum(widths) - len(_GAP) * (len(widths) - 1))
+    return "\n".join(
+        _GAP.join(
+            _end_of(cell, width).ljust(width) if index <= last else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _figures(total: Total) -> tuple[str, ...]:
+    counts = (total.requests, total.prompt_tokens, total.reply_tokens, total.tokens)
+    return (*(f"{count:,}" for count in counts), money(total) or "-")
+
+
+def _name(of: int | None, otherwise: str) -> str:
+    return otherwise if of is None else str(of)
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY, UTC).date().isoformat()
+
+
+def _end_of(name: str, width: int) -> str:
+    """What is left of a name; models of one maker begin alike."""
+    return name if len(name) <= width else "…" + name[len(name) - width + 1 :]

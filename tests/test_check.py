@@ -14,7 +14,8 @@ from bot.check import check
 from bot.cli import main
 from bot.config import DISCORD, MODEL, SETTINGS
 from bot.discord_bot.endpoint import connect_to
-from bot.standin.model import REFUSALS, ModelStandin
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 
@@ -90,7 +91,7 @@ def model_ok(model: ModelStandin) -> str:
 @pytest.fixture
 def discord_ok(discord: DiscordStandin) -> str:
     return (
-        f"Discord: ok. {discord.bot.name}, owned by ada, is in 1 server. Invite link:"
+        f"Discord: ok. {discord.bot.name}, owned by ada, is in 1 server and serves it. Invite link:"
         f" https://discord.com/oauth2/authorize?client_id={discord.bot.id}"
         "&scope=bot+applications.commands&permissions=274878008384"
     )
@@ -108,10 +109,36 @@ async def test_all_is_well_also_beside_a_running_bot(
 async def test_the_servers_are_counted(look: Look, discord: DiscordStandin) -> None:
     discord.add_guild("Lighthouse")
     _, lines = await look()
-    assert "owned by ada, is in 2 servers. Invite link: https://discord.com/" in lines[3]
+    assert "owned by ada, is in 2 servers and serves all of them. Invite link: https://discord.com/" in lines[3]
     discord.world.guilds.clear()
     _, lines = await look()
     assert "owned by ada, is in no server yet. Invite link: https://discord.com/" in lines[3]
+
+
+async def test_the_servers_that_are_not_served_are_counted(look: Look, discord: DiscordStandin) -> None:
+    eve = discord.world.add_user("eve", "Eve")
+    elsewhere = discord.add_guild("Elsewhere", eve)
+    well, lines = await look()
+    assert well
+    left = "It leaves those that SERVERS does not have served after a day."
+    assert f"is in 2 servers and serves 1 of them. {left} Invite link:" in lines[3]
+    assert "and serves all of them. Invite" in (await look(SERVERS="any"))[1][3]
+    assert "and serves 1 of them" in (await look(SERVERS=str(elsewhere.id)))[1][3]
+    assert f"and serves none of them. {left}" in (await look(SERVERS="123456789012345678"))[1][3]
+    discord.world.guilds.pop(discord.guild.id)
+    assert f"is in 1 server and does not serve it. {left}" in (await look())[1][3]
+
+
+async def test_a_team_as_the_owner(look: Look, discord: DiscordStandin) -> None:
+    eve, ivy = discord.world.add_user("eve", "Eve"), discord.world.add_user("ivy", "Ivy")
+    discord.add_guild("Invited", ivy)
+    discord.found_team("Crew", eve, discord.bo, invited=[ivy])
+    well, lines = await look()
+    assert well
+    team = "Servers with any of the team's members are served, and its owner, eve, gets the bot's warnings."
+    assert "owned by the team Crew, is in 2 servers and serves 1 of them." in lines[3], "who is invited owns nothing"
+    assert team in lines[3]
+    assert "Of the team, its owner, eve, gets the bot's warnings." in (await look(SERVERS="any"))[1][3]
 
 
 async def test_a_wrong_token(look: Look, database_ok: str, model_ok: str) -> None:
@@ -150,7 +177,7 @@ async def test_an_unknown_model(look: Look, model: ModelStandin, database_ok: st
     model.script.append(REFUSALS["unknown model (Ollama)"])
     model.models = ("mistral", "llama3.2:3b")
     refused = (
-        "Model: The model server refused OPENAI_MODEL lama3.2 (404). Correct it in .env and restart."
+        "Model: The model server refused the model lama3.2 (404). Correct OPENAI_MODEL or MODELS in .env and restart."
         ' Its error: api_error. It said: model "lama3.2" not found, try pulling it first.'
     )
     assert await look(OPENAI_MODEL="lama3.2") == (

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from bot.cli import main
 from bot.store import SQLiteStore
-from bot.turns import Outcome, Prompt, State
+from bot.store.database import Database
+from bot.turns import Allowances, Attempt, Outcome, Prompt, State, Usage
+
+BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
 
 
 @pytest.fixture
@@ -23,7 +32,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def remember(database: Path) -> None:
     async with SQLiteStore.open(database, exclusive=False) as store:
         attempt = await store.begin(Prompt("discord:1", 1, "my name is Bo"))
-        assert attempt is not None
+        assert isinstance(attempt, Attempt)
         await store.start(attempt)
         await store.close(attempt, Outcome(State.COMPLETE, "Hello Bo."))
 
@@ -61,3 +70,185 @@ def test_a_mistake_in_the_settings_is_told_apart(
     for command in (["health"], ["backup", "copy.db"]):
         assert main(command) == 2
         assert "LOG_FORMAT" in capsys.readouterr().err
+
+
+async def fill(database: Path) -> None:
+    """What Bo and Cleo asked in a channel, and Bo in a DM."""
+    async with SQLiteStore.open(database, exclusive=False) as store:
+        for position, person, conversation, guild in ((1, BO, 11, GUILD), (2, CLEO, 11, GUILD), (3, BO, 12, None)):
+            prompt = Prompt(f"discord:{conversation}", position, "Why?" * 5, person, "P (@p)", guild)
+            attempt = await store.begin(prompt)
+            assert isinstance(attempt, Attempt)
+            await store.start(attempt)
+            await store.reserve(attempt, "gpt-4.1-mini", 500, 500, 1, Allowances())
+            await store.close(attempt, Outcome(State.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
+
+
+async def people(database: Path) -> list[int | None]:
+    """Who asked what is on record."""
+    async with Database.open(database, exclusive=False) as opened:
+        rows = await opened.read("SELECT author_id FROM turns ORDER BY position")
+        return [row["author_id"] for row in rows]
+
+
+def started(*command: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+    """`python -m bot` with this command, in this folder."""
+    return subprocess.Popen(  # noqa: S603 -- the command is ours
+        [sys.executable, "-m", "bot", *command],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("command", [["conversations"], ["usage"], ["forget", str(BO), "--yes"]])
+def test_without_a_database_there_is_nothing_to_report_and_none_is_made(
+    database: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert main(command) == 1
+    assert capsys.readouterr() == (
+        "",
+        "The database parley.db does not exist: set DATABASE_PATH to the one that the bot uses.\n",
+    )
+    assert list(database.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["forget", "Bo"], "'Bo' is no id; write the 17 to 19 digits that Discord copies"),
+        (["forget", "<@777000111222333444>"], "is no id"),
+        (["forget", "9999999999999999999"], "is no id"),
+        (["forget", "-777000111222333444"], ""),
+        (["forget"], "USER_ID"),
+        (["usage", "--days", "0"], "'0' will not do; write a number of days from 1 to 90"),
+        (["usage", "--days", "91"], "'91' will not do"),
+        (["usage", "--days", "²"], "'²' will not do"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(
+    database: Path, capsys: pytest.CaptureFixture[str], command: list[str], sentence: str
+) -> None:
+    asyncio.run(fill(database))
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert asyncio.run(people(database)) == [BO, CLEO, BO]
+
+
+def test_a_person_is_forgotten_on_the_operators_word(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(fill(database))
+    asked = f"On record of {BO}: 2 exchanges in 2 conversations, what others quoted of it, and what they used.\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["forget", str(BO)]) == 2
+    assert capsys.readouterr() == (asked, "Nobody is here to confirm it: add --yes to delete it.\n")
+    assert asyncio.run(people(database)) == [BO, CLEO, BO]
+
+    assert main(["forget", str(BO), "--yes"]) == 0
+    assert capsys.readouterr() == (
+        asked + f"Forgotten: 2 exchanges of {BO}.\n" + "The messages on Discord stay, and so do backups and logs.\n",
+        "",
+    )
+    assert asyncio.run(people(database)) == [CLEO]
+    assert main(["forget", str(BO), "--yes"]) == 0
+    assert capsys.readouterr() == (f"Nothing is on record of {BO}.\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and Windows has no pseudo-terminals")
+@pytest.mark.parametrize(
+    ("typed", "code", "said", "left"),
+    [
+        ("n\n", 1, "Nothing is deleted.\n", [BO, CLEO, BO]),
+        ("\n", 1, "Nothing is deleted.\n", [BO, CLEO, BO]),
+        ("\x04", 1, "Nothing is deleted.\n", [BO, CLEO, BO]),
+        (None, 130, "", [BO, CLEO, BO]),
+        ("y\n", 0, f"Forgotten: 2 exchanges of {BO}.\n", [CLEO]),
+    ],
+)
+def test_a_person_at_a_terminal_is_asked_first(
+    database: Path, typed: str | None, code: int, said: str, left: list[int]
+) -> None:
+    import pty
+
+    asyncio.run(fill(database))
+    master, slave = pty.openpty()
+    with started("forget", str(BO), stdin=slave) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        os.close(slave)
+        shown = b""
+        while b"[y/N] " not in shown:
+            more = os.read(process.stdout.fileno(), 1000)
+            assert more, process.stderr.read()
+            shown += more
+        if typed is None:
+            # Python overlooks a signal between showing the question and waiting for the answer.
+            while ") S " not in Path(f"/proc/{process.pid}/stat").read_text():
+                time.sleep(0.001)
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(master, typed.encode())
+        rest = process.stdout.read().decode()
+        assert process.stderr.read() == b""
+        assert process.wait(10) == code
+    os.close(master)
+    assert said in rest
+    assert asyncio.run(people(database)) == left
+
+
+def test_conversations_are_listed_with_their_sums(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(fill(database))
+    assert main(["conversations"]) == 0
+    out, error = capsys.readouterr()
+    heads, *lines, total = out.splitlines()
+    assert heads.split()[:3] == ["conversation", "server", "exchanges"]
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    assert [line.split()[:6] for line in lines] == [
+        ["discord:12", "-", "1", "1", "70", day],
+        ["discord:11", str(GUILD), "2", "2", "140", day],
+    ]
+    assert total == "2 conversations, 3 exchanges, about 210 tokens"
+    assert error == ""
+
+
+async def fill_many(database: Path) -> None:
+    async with Database.open(database, exclusive=False) as opened:
+        await opened.write(
+            """
+            WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)
+            INSERT INTO conversations (key, guild_id, used_at) SELECT 'discord:' || n, 5, 1000 + n FROM numbers
+            """
+        )
+
+
+def test_many_conversations_are_listed_as_far_as_anybody_reads(database: Path) -> None:
+    asyncio.run(fill_many(database))
+    with started("conversations") as process:
+        out, error = process.communicate(timeout=20)
+        assert (out.count(b"\n"), error) == (10_002, b"")
+    with started("conversations") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"conversation ")
+        assert process.stdout.readline().startswith(b"discord:10000 ")
+        process.stdout.close()
+        assert process.stderr.read() == b"", "`| head` is no error"
+
+
+def test_the_usage_is_reported_with_its_prices(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(fill(database))
+    monkeypatch.setenv("PRICES", "gpt-4.1-mini=1.00/10.00")
+    assert main(["usage"]) == 0
+    out, error = capsys.readouterr()
+    assert error == ""
+    assert str(GUILD) in out
+    assert "300,000" in out
+    assert "1.38" in out, "0.18 million tokens at 1.00, 0.12 million at 10.00"
+    assert main(["usage", "--days", "1"]) == 0
+    assert capsys.readouterr().out == out

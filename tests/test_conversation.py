@@ -5,119 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from datetime import date
+from collections.abc import AsyncIterator, Callable
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
 from bot.context import GO_ON
-from bot.conversation import CHARACTERS_PER_TOKEN, Conversations
+from bot.conversation import CHARACTERS_PER_TOKEN
 from bot.errors import ModelError, Overloaded, StoreError
 from bot.queues import Limits
 from bot.running import Running
 from bot.store import MEMORY, SQLiteStore
-from bot.turns import Cause, End, Event, Limit, Message, Outcome, Problem, Prompt, State, Text, Thinking, Usage
-
-HERE = "discord:1"
-Step: TypeAlias = str | Exception | asyncio.Event | Thinking | Usage
-
-
-class Model:
-    """Answers each request with the next of `replies`: deltas, thoughts, an error, or something awaited in between."""
-
-    def __init__(self) -> None:
-        self.replies: list[Iterable[Step]] = []
-        self.asked: list[list[Message]] = []
-        self.left_early = 0
-
-    @asynccontextmanager
-    async def stream(self, messages: Sequence[Message]) -> AsyncIterator[AsyncIterator[Event]]:
-        self.asked.append(list(messages))
-        async with aclosing(self._events(self.replies.pop(0) if self.replies else ["Yes."])) as events:
-            yield events
-
-    async def _events(self, reply: Iterable[Step]) -> AsyncGenerator[Event, None]:
-        try:
-            for each in reply:
-                if isinstance(each, Exception):
-                    raise each
-                if isinstance(each, asyncio.Event):
-                    await each.wait()
-                else:
-                    yield Text(each) if isinstance(each, str) else each
-            yield End()
-        except (asyncio.CancelledError, GeneratorExit):
-            self.left_early += 1
-            raise
-
-
-class Sink:
-    """Somebody who looks at a reply."""
-
-    def __init__(self, running: Running) -> None:
-        self.running = running
-        self.texts: list[str] = []
-        self.outcome: Outcome | None = None
-        self.visible = True
-        self.started = asyncio.Event()
-        self.seen = asyncio.Event()
-        self.seen.set()
-
-    def start(self) -> None:
-        self.started.set()
-
-    def update(self, text: str) -> None:
-        self.texts.append(text)
-
-    async def finish(self, outcome: Outcome) -> bool:
-        self.outcome = outcome
-        await self.seen.wait()
-        return self.visible
-
-    @property
-    def messages(self) -> int:
-        return 1
-
-    @property
-    def unshown(self) -> None:
-        return None
-
-    async def said(self) -> None:
-        """Wait for the first text."""
-        while not self.texts:
-            await asyncio.sleep(0.001)
-
-
-class Talk:
-    """Prompts from people to one set of conversations."""
-
-    def __init__(self, core: Conversations, model: Model, store: SQLiteStore) -> None:
-        self.core = core
-        self.model = model
-        self.store = store
-        self.sinks: list[Sink] = []
-        self._position = 0
-
-    def say(self, text: str, by: int = 1, where: str = HERE) -> asyncio.Task[Outcome | None]:
-        self._position += 1
-        prompt = Prompt(where, self._position, text, author_id=by)
-        return asyncio.create_task(self.core.answer(prompt, self._open))
-
-    async def sink(self, number: int) -> Sink:
-        while len(self.sinks) <= number:
-            await asyncio.sleep(0.001)
-        return self.sinks[number]
-
-    def sent(self, number: int) -> list[str]:
-        return [message.content for message in self.model.asked[number][1:]]
-
-    def _open(self, running: Running) -> Sink:
-        self.sinks.append(Sink(running))
-        return self.sinks[-1]
+from bot.turns import Cause, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
+from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 
 
 @pytest.fixture
@@ -132,19 +33,6 @@ async def talk(store: SQLiteStore) -> AsyncIterator[Talk]:
     async with conversations(store, model) as core:
         async with asyncio.timeout(10):
             yield Talk(core, model, store)
-
-
-def conversations(store: SQLiteStore, model: Model, limits: Limits = Limits()) -> Conversations:  # noqa: B008 -- frozen
-    return Conversations(
-        store,
-        model,
-        model_key="m",
-        system_prompt="Be brief.",
-        context_tokens=8000,
-        reply_tokens=100,
-        limits=limits,
-        today=lambda: date(2026, 11, 22),
-    )
 
 
 async def test_what_was_said_is_sent_and_kept(talk: Talk) -> None:
@@ -369,7 +257,7 @@ async def test_another_attempt_replaces_the_reply_or_goes_on_from_it_once(talk: 
     await talk.say("1")
     for go_on, text in ((False, "whole"), (True, "whole and more")):
         [turn] = await talk.store.history(HERE, 9)
-        tries = [talk.core.again(turn, talk._open, go_on=go_on) for _ in range(3)]
+        tries = [talk.again(turn, go_on=go_on) for _ in range(3)]
         outcomes = [outcome for outcome in await asyncio.gather(*tries) if outcome]
         assert outcomes == [Outcome(State.COMPLETE, text)]
     assert talk.sent(2) == ["1", "whole", GO_ON]
@@ -385,7 +273,7 @@ async def test_a_reply_without_end_is_cut_off_and_can_go_on(talk: Talk, first: l
     assert len(cut.text) + 3000 * bool(first) == 100 * CHARACTERS_PER_TOKEN
     assert talk.model.left_early == 1, "and the server is told"
     [turn] = await talk.store.history(HERE, 1)
-    assert await talk.core.again(turn, talk._open, go_on=True) == Outcome(State.COMPLETE, turn.reply + "on.")
+    assert await talk.again(turn, go_on=True) == Outcome(State.COMPLETE, turn.reply + "on.")
 
 
 async def test_thoughts_without_end_are_cut_off_too(talk: Talk) -> None:
@@ -405,7 +293,7 @@ async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(stor
         with pytest.raises(Overloaded):
             await talk.say("3")
         assert core.full(failed) is Limit.PERSON
-        third = asyncio.create_task(core.again(failed, talk._open, recovery=True))
+        third = talk.again(failed, recovery=True)
         go.set()
         assert [each and each.text for each in (await first, await second, await third)] == ["one", "two", "three"]
         assert [(turn.prompt, turn.tries) for turn in await store.history(HERE, 9)] == [("2", 1), ("1", 1), ("0", 2)]

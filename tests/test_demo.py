@@ -77,7 +77,7 @@ async def test_it_streams_at_a_pace_and_ends() -> None:
         pauses.append(seconds)
 
     prompt = [Message("user", "long")]
-    async with DemoModel(pause).stream(prompt) as events:
+    async with DemoModel(pause).stream(prompt, model="demo", reply_tokens=100) as events:
         streamed = [event async for event in events]
     assert "".join(event.text for event in streamed if isinstance(event, Text)) == demo_reply(prompt)
     assert streamed[-1] == End()

@@ -13,6 +13,8 @@ CREATE TABLE charges (
     day INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL,
     reply_tokens INTEGER NOT NULL,
+    -- Of the reply, as it was last saved: what is paid for where the process ended under it.
+    reply_so_far INTEGER NOT NULL DEFAULT 0,
     settled INTEGER NOT NULL DEFAULT 0,
     UNIQUE (turn_id, attempt)
 ) STRICT;
@@ -21,7 +23,9 @@ CREATE INDEX charges_open ON charges (id) WHERE settled = 0;
 
 CREATE INDEX charges_by_person ON charges (person_id, day) WHERE person_id IS NOT NULL;
 
-CREATE INDEX charges_by_day ON charges (day, guild_id);
+CREATE INDEX charges_by_server ON charges (guild_id, day) WHERE guild_id IS NOT NULL;
+
+CREATE INDEX charges_by_day ON charges (day);
 
 -- The sums of the ledger for each day: of each person, each server, and of all together (id 0).
 CREATE TABLE spent (
@@ -34,19 +38,26 @@ CREATE TABLE spent (
 
 CREATE TRIGGER charges_made AFTER INSERT ON charges BEGIN
     INSERT INTO spent (day, scope, id, tokens)
-    SELECT NEW.day, json_extract(value, '$[0]'), json_extract(value, '$[1]'), NEW.prompt_tokens + NEW.reply_tokens
-    FROM json_each(json_array(
-        json_array('person', NEW.person_id), json_array('server', NEW.guild_id), json_array('bot', 0)
-    ))
-    WHERE json_extract(value, '$[1]') IS NOT NULL
+    SELECT NEW.day, scope, id, NEW.prompt_tokens + NEW.reply_tokens FROM (
+        SELECT 'person' AS scope, NEW.person_id AS id
+        UNION ALL SELECT 'server', NEW.guild_id
+        UNION ALL SELECT 'bot', 0
+    )
+    WHERE id IS NOT NULL
     ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens;
 END;
 
 CREATE TRIGGER charges_changed AFTER UPDATE OF prompt_tokens, reply_tokens ON charges BEGIN
+    -- Not in one statement, which would go through all of the day's sums.
     UPDATE spent
     SET tokens = tokens + (NEW.prompt_tokens + NEW.reply_tokens) - (OLD.prompt_tokens + OLD.reply_tokens)
-    WHERE day = NEW.day
-      AND (scope, id) IN (VALUES ('person', NEW.person_id), ('server', NEW.guild_id), ('bot', 0));
+    WHERE day = NEW.day AND scope = 'person' AND id = NEW.person_id;
+    UPDATE spent
+    SET tokens = tokens + (NEW.prompt_tokens + NEW.reply_tokens) - (OLD.prompt_tokens + OLD.reply_tokens)
+    WHERE day = NEW.day AND scope = 'server' AND id = NEW.guild_id;
+    UPDATE spent
+    SET tokens = tokens + (NEW.prompt_tokens + NEW.reply_tokens) - (OLD.prompt_tokens + OLD.reply_tokens)
+    WHERE day = NEW.day AND scope = 'bot' AND id = 0;
 END;
 
 -- When each person began a turn, for the last hour. Not with the turns: what was asked counts although it was forgotten.
@@ -101,6 +112,8 @@ CREATE TABLE blocked (
 CREATE TABLE behaviours (
     conversation TEXT PRIMARY KEY,
     guild_id INTEGER,
+    -- Whose DM it is.
+    person_id INTEGER,
     persona TEXT,
     model TEXT
 ) STRICT, WITHOUT ROWID;
@@ -114,5 +127,8 @@ ALTER TABLE turns ADD COLUMN quoted_id INTEGER;
 ALTER TABLE turns ADD COLUMN quote_length INTEGER NOT NULL DEFAULT 0;
 
 CREATE INDEX turns_by_author ON turns (author_id) WHERE author_id IS NOT NULL;
+
+-- Who spoke in a conversation, without reading what was said.
+CREATE INDEX turns_by_person ON turns (conversation_id, author_id);
 
 CREATE INDEX turns_by_quoted ON turns (quoted_id) WHERE quoted_id IS NOT NULL;

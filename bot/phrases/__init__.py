@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from bot.turns import Cause, Limit, Outcome, Problem, State
+from bot.turns import Allowance, Cause, Limit, Outcome, Problem, State, UsedUp
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
 QUOTE_WITHHELD = "-# I couldn't see the quoted message."
@@ -36,13 +36,19 @@ _PROBLEMS = {
     Problem.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
     Problem.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
     Problem.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
-    Problem.USED_UP: "That is all I can do for today. Please ask again tomorrow.",
+    Problem.USED_UP: "That's all I can do for today. Please ask again tomorrow.",
 }
 
 _FULL = {
     Limit.PERSON: "I'm still busy with your earlier questions here.",
     Limit.CONVERSATION: "Many questions are waiting here already.",
     Limit.BOT: "I have more questions than I can answer just now.",
+}
+
+_USED_UP = {
+    Allowance.PERSON: "That's all I can do for you today.",
+    Allowance.SERVER: "That's all I can do in this server today.",
+    Allowance.BOT: "That's all I can do today.",
 }
 
 
@@ -54,6 +60,15 @@ def full_size(sentence: str) -> str:
 def full(limit: Limit) -> str:
     """The answer to a prompt that is one too many. Those after it only get a mark."""
     return f"{_SMALL}{_FULL[limit]} Please ask this again later, and whatever I mark with 🕒."
+
+
+def used_up(what: UsedUp) -> str:
+    """The answer where nothing is left of an allowance."""
+    if what.allowance is Allowance.PROMPTS:
+        said = f"That's your {what.most} questions this hour." if what.most > 1 else "That's your question this hour."
+    else:
+        said = _USED_UP[what.allowance]
+    return f"{_SMALL}{said} Back <t:{what.until}:R>."
 
 
 def hint(bot: str) -> str:
@@ -88,6 +103,9 @@ def _sentence(outcome: Outcome) -> str | None:
     if outcome.problem is Problem.BUSY:
         wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
         return f"My model is busy. Try again{wait}."
+    if outcome.used_up is not None:
+        stopping = "I have to stop here. " if outcome.text else ""
+        return stopping + used_up(outcome.used_up).removeprefix(_SMALL)
     return None if outcome.problem is None else _PROBLEMS[outcome.problem]
 
 

@@ -1,9 +1,9 @@
 """The database file: opened, made ready, asked and written.
 
-A write is a statement that is committed when the call returns, and whole or undone for a caller that is cancelled.
-What is asked for while the disk is busy with a commit shares the next one, so that a slow disk keeps no queue of them;
-where that fails, each is tried by itself, and only those fail that have to. Reading has its own connection, and never
-waits for a commit.
+A write is one statement or several that are committed together when the call returns, and whole or undone whatever
+happens: an error, a kill, a caller that is cancelled. What is asked for while the disk is busy with a commit shares the
+next one, so that a slow disk keeps no queue of them; where that fails, each is tried by itself, and only those fail
+that have to. Reading has its own connection, and never waits for a commit.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Database:
         return rows
 
     async def write_in_turn(self, *statements: Statement) -> list[Rows]:
-        """The same for several that no other write may come between. A kill may: each may be committed by itself."""
+        """The same for several in one transaction: nothing comes between them, neither another write nor a kill."""
         write = _Write(statements, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
         if self._committing is None:
@@ -178,23 +178,35 @@ class Database:
                 write.fail(error)
             return True
         try:
-            answers = [[await self._run(self._writer, *each) for each in write.statements] for write in writes]
-            await self._run(self._writer, "COMMIT")
-        except BaseException as error:
-            with suppress(StoreError):  # SQLite has done it itself, after the graver errors
-                await self._run(self._writer, "ROLLBACK")
-            if isinstance(error, Exception):
-                return False
-            raise
+            answers = await self._commit(writes)
+        except Exception:  # noqa: BLE001 - each is tried again by itself, and then its caller is told
+            return False
         for write, answer in zip(writes, answers, strict=True):
             write.succeed(answer)
         return True
 
     async def _commit_alone(self, write: _Write) -> None:
         try:
-            write.succeed([await self._run(self._writer, *each) for each in write.statements])
+            if len(write.statements) == 1:
+                # It is a transaction by itself, in one step instead of three.
+                answer = [await self._run(self._writer, *write.statements[0])]
+            else:
+                await self._run(self._writer, "BEGIN IMMEDIATE")
+                [answer] = await self._commit([write])
+            write.succeed(answer)
         except Exception as error:  # noqa: BLE001 - a defect too is the caller's, not of those who wait behind
             write.fail(error)
+
+    async def _commit(self, writes: Sequence[_Write]) -> list[list[Rows]]:
+        """Run the writes in the transaction that has begun, and end it: with all of them, or with none."""
+        try:
+            answers = [[await self._run(self._writer, *each) for each in write.statements] for write in writes]
+            await self._run(self._writer, "COMMIT")
+        except BaseException:
+            with suppress(StoreError):  # SQLite has done it itself, after the graver errors
+                await self._run(self._writer, "ROLLBACK")
+            raise
+        return answers
 
     async def _run(self, connection: aiosqlite.Connection, sql: str, values: Values = ()) -> Rows:
         """One statement to its end, in one step of the connection's thread."""

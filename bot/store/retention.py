@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from bot.store.ledger import HOUR
 from bot.store.part import Part
 from bot.turns import Forgotten
 
 _DAY = 24 * 3600
 _HANDLED_DAYS = 2
 """No event is asked about that is older."""
+_SPENT_DAYS = 2
+"""Of these the first is over, and whatever was asked for in it has ended."""
+_CHARGES_DAYS = 90
 _AT_ONCE = 10
 """Conversations that go in one statement, so that other writes come between."""
+_CHARGES_AT_ONCE = 1000
+"""And so for these."""
 
 
 class Retention(Part):
@@ -32,8 +38,8 @@ class Retention(Part):
             ),
             (
                 """
-                REPLACE INTO conversations (id, key, guild_id, used_at, left_at)
-                SELECT id, key, guild_id, used_at, left_at FROM conversations WHERE key = :key
+                REPLACE INTO conversations (id, key, guild_id, parent, used_at, left_at)
+                SELECT id, key, guild_id, parent, used_at, left_at FROM conversations WHERE key = :key
                 """,
                 {"key": conversation},
             ),
@@ -89,7 +95,7 @@ class Retention(Part):
 
     async def prune(self, unused_days: int, left_days: int = 7) -> int:
         """Delete Discord's conversations that nobody used for so many days (0: however long), or whose server was left
-        so many days ago, and old marks on prompts. Returns how many conversations went.
+        so many days ago, old marks on prompts, and old counts. Returns how many conversations went.
         """
         now = self._now()
         pruned = 0
@@ -107,10 +113,25 @@ class Retention(Part):
             most=_AT_ONCE,
         ):
             pruned += len(rows)
-        await self._database.write("DELETE FROM handled WHERE at < :since", since=now - _HANDLED_DAYS * _DAY)
+        await self._forget_counts(now)
         if pruned:
             await self._database.wipe()
         return pruned
+
+    async def _forget_counts(self, now: int) -> None:
+        """Delete what counts towards no limit and no report any more."""
+        await self._database.write_in_turn(
+            ("DELETE FROM handled WHERE at < :since", {"since": now - _HANDLED_DAYS * _DAY}),
+            ("DELETE FROM asked WHERE at <= :since", {"since": now - HOUR}),
+            ("DELETE FROM told WHERE until <= :now", {"now": now}),
+            ("DELETE FROM spent WHERE day < :day", {"day": now // _DAY - _SPENT_DAYS}),
+        )
+        while await self._database.write(
+            "DELETE FROM charges WHERE id IN (SELECT id FROM charges WHERE day < :day LIMIT :most) RETURNING id",
+            day=now // _DAY - _CHARGES_DAYS,
+            most=_CHARGES_AT_ONCE,
+        ):
+            pass
 
     async def _delete(self, where: str, **values: str | int) -> set[int]:
         """Delete the turns `where` holds for, which is SQL of ours."""

@@ -8,22 +8,62 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
+from bot.store.behaviours import Behaviours
 from bot.store.database import Database, Value
+from bot.store.ledger import HOUR, SETTLE_LEFT_OVER, Ledger, settlement
+from bot.store.records import Records
 from bot.store.retention import Retention
-from bot.turns import Attempt, Learned, Outcome, Problem, Prompt, Sent, State, Turn
+from bot.store.rules import Rules
+from bot.turns import (
+    Allowance,
+    Attempt,
+    Learned,
+    Outcome,
+    Problem,
+    Prompt,
+    Quote,
+    Sent,
+    State,
+    Turn,
+    UsedUp,
+)
 
-_OPEN = """
-    INSERT INTO conversations (key, guild_id, origin_turn_id, used_at)
-    VALUES (:key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :now)
-    ON CONFLICT (key) DO NOTHING
+_NOTHING: Mapping[Attempt, int] = MappingProxyType({})
+
+_HANDLED = "SELECT 1 FROM handled WHERE prompt_id = :position AND :key GLOB 'discord:*'"
+# Of the prompts that fill the hour, the one that leaves it first.
+_AT_LIMIT = f"""
+    SELECT at FROM (
+        SELECT at FROM asked WHERE person_id = :author_id AND at > :now - {HOUR}
+        ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
+    ) WHERE :most IS NOT NULL
+    """  # noqa: S608 - SQL of ours
+# Whose words a quote is: of one of the bot's replies, the words of whoever asked for it.
+_QUOTED = """
+    coalesce((SELECT author_id FROM turns JOIN messages ON turn_id = turns.id WHERE message_id = :source), :source)
     """
-_BEGIN = """
-    INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, created_at)
-    SELECT id, :position, :author_id, :author_name, :prompt, :now FROM conversations
-    WHERE key = :key AND NOT (key GLOB 'discord:*' AND :position IN (SELECT prompt_id FROM handled))
+_OPEN = f"""
+    INSERT INTO conversations (key, guild_id, origin_turn_id, parent, used_at)
+    SELECT :key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :parent, :now
+    WHERE NOT EXISTS ({_AT_LIMIT})
+    ON CONFLICT (key) DO UPDATE SET parent = excluded.parent WHERE parent IS NOT coalesce(excluded.parent, parent)
+    """  # noqa: S608 - SQL of ours
+_BEGIN = f"""
+    INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, quoted_id, quote_length, created_at)
+    SELECT id, :position, :author_id, :author_name, :prompt, {_QUOTED}, :quote_length, :now FROM conversations
+    WHERE key = :key AND NOT EXISTS ({_HANDLED}) AND NOT EXISTS ({_AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
+    RETURNING id
+    """  # noqa: S608 - SQL of ours
+_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({_HANDLED})"
+_CLOSE = """
+    UPDATE turns
+    SET reply = :reply, state = :state, error = :error, prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens,
+        ended_at = :now
+    WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
     RETURNING id
     """
 _UNTOLD = """
@@ -33,7 +73,7 @@ _UNTOLD = """
     """
 
 
-class SQLiteStore(Retention):
+class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
     """Implements `bot.turns.Store`. `clock` gives seconds since the epoch."""
 
     @classmethod
@@ -45,25 +85,39 @@ class SQLiteStore(Retention):
         async with Database.open(path, exclusive=exclusive) as database:
             yield cls(database, clock)
 
-    async def begin(self, prompt: Prompt) -> Attempt | None:
-        """Commit a prompt as a pending turn. None: the position is taken or handled, so the event came twice."""
-        now = self._now()
-        conversation: dict[str, Value] = {
+    async def begin(self, prompt: Prompt, prompts_per_hour: int | None = None) -> Attempt | UsedUp | None:
+        """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
+
+        What was forgotten since counts too; another attempt does not. None: the position is taken or handled, so the
+        event came twice.
+        """
+        most = prompts_per_hour
+        if most is not None:
+            carried, until = self.carried_prompts(prompt.author_id)
+            if carried >= most:
+                known = await self.handled([prompt.position])
+                return None if known else UsedUp(Allowance.PROMPTS, most, until)
+            most -= carried
+        values: dict[str, Value] = {
             "key": prompt.conversation,
             "guild": prompt.guild_id,
             "origin": prompt.origin_message_id,
-            "now": now,
-        }
-        turn: dict[str, Value] = {
-            "key": prompt.conversation,
+            "parent": prompt.parent,
             "position": prompt.position,
             "author_id": prompt.author_id,
             "author_name": prompt.author_name,
             "prompt": prompt.text,
-            "now": now,
+            "source": prompt.quote.source_id if prompt.quote else None,
+            "quote_length": prompt.quote.length if prompt.quote else 0,
+            "most": most,
+            "now": self._now(),
         }
-        _, rows = await self._database.write_in_turn((_OPEN, conversation), (_BEGIN, turn))
-        return Attempt(rows[0]["id"]) if rows else None
+        at_limit, _, begun = await self._database.write_in_turn((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
+        if begun:
+            return Attempt(begun[0]["id"])
+        if at_limit and prompts_per_hour is not None:
+            return UsedUp(Allowance.PROMPTS, prompts_per_hour, until=at_limit[0]["at"] + HOUR)
+        return None
 
     async def handle(self, prompt_id: int) -> bool:
         """Commit that a prompt on Discord gets no turn: it is refused, or answered with a hint. False: it has one, or
@@ -101,17 +155,22 @@ class SQLiteStore(Retention):
         rows = await self._database.read("SELECT channel_id, message_id FROM marked ORDER BY message_id")
         return [(row["channel_id"], row["message_id"]) for row in rows]
 
-    async def correct(self, conversation: str, position: int, text: str) -> bool:
-        """Commit the new text of an edited prompt, for the attempts to come. False: there is no such turn."""
+    async def correct(self, conversation: str, position: int, text: str, quote: Quote | None = None) -> bool:
+        """Commit the new text of an edited prompt, and what of it is a quote, for the attempts to come.
+
+        False: there is no such turn.
+        """
         rows = await self._database.write(
-            """
-            UPDATE turns SET prompt = :text
+            f"""
+            UPDATE turns SET prompt = :text, quoted_id = {_QUOTED}, quote_length = :quote_length
             WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND position = :position
             RETURNING id
-            """,
+            """,  # noqa: S608 - SQL of ours
             key=conversation,
             position=position,
             text=text,
+            source=quote.source_id if quote else None,
+            quote_length=quote.length if quote else 0,
         )
         return bool(rows)
 
@@ -162,42 +221,51 @@ class SQLiteStore(Retention):
         )
         return [_turn(row) for row in rows]
 
-    async def save(self, progress: Mapping[Attempt, str]) -> set[Attempt]:
-        """Write the text of running attempts in one transaction; the answer names those still alive."""
+    async def save(
+        self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = _NOTHING
+    ) -> set[Attempt]:
+        """Write the text of running attempts in one transaction, and how many tokens of their reservations it cost.
+
+        The answer names those still alive. An empty text leaves what there was.
+        """
         if not progress:
             return set()
         values: list[Value] = []
         for attempt, text in progress.items():
-            values += attempt.turn_id, attempt.number, text
-        placeholders = ", ".join(["(?, ?, ?)"] * len(progress))
-        sql = f"""
-            WITH progress (turn_id, number, text) AS (VALUES {placeholders})
-            UPDATE turns SET reply = progress.text FROM progress
+            values += attempt.turn_id, attempt.number, text, reply_tokens.get(attempt, 0)
+        progress_rows = (
+            f"progress (turn_id, number, text, tokens) AS (VALUES {', '.join(['(?, ?, ?, ?)'] * len(progress))})"
+        )
+        save = f"""
+            WITH {progress_rows}
+            UPDATE turns SET reply = iif(progress.text = '', reply, progress.text) FROM progress
             WHERE turns.id = progress.turn_id AND turns.attempt = progress.number AND turns.state = 'streaming'
             RETURNING id, attempt
             """  # noqa: S608 - only the number of placeholders varies
-        [rows] = await self._database.write_in_turn((sql, values))
+        count = f"""
+            WITH {progress_rows}
+            UPDATE charges SET reply_so_far = progress.tokens FROM progress
+            WHERE charges.turn_id = progress.turn_id AND charges.attempt = progress.number AND settled = 0
+            """  # noqa: S608 - only the number of placeholders varies
+        rows, *_ = await self._database.write_in_turn((save, values), *([(count, values)] if reply_tokens else []))
         return {Attempt(row["id"], row["attempt"]) for row in rows}
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending. False: forgotten, superseded or already ended, and nothing was written."""
-        rows = await self._database.write(
-            """
-            UPDATE turns
-            SET reply = :reply, state = :state, error = :error, prompt_tokens = :prompt_tokens,
-                reply_tokens = :reply_tokens, ended_at = :now
-            WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
-            RETURNING id
-            """,
-            turn=attempt.turn_id,
-            attempt=attempt.number,
-            reply=outcome.text,
-            state=outcome.state,
-            error=outcome.problem,
-            prompt_tokens=outcome.usage.prompt_tokens if outcome.usage else None,
-            reply_tokens=outcome.usage.reply_tokens if outcome.usage else None,
-            now=self._now(),
-        )
+        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
+
+        False: it was forgotten, superseded or already ended.
+        """
+        end: dict[str, Value] = {
+            "turn": attempt.turn_id,
+            "attempt": attempt.number,
+            "reply": outcome.text,
+            "state": outcome.state,
+            "error": outcome.problem,
+            "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
+            "reply_tokens": outcome.usage.reply_tokens if outcome.usage else None,
+            "now": self._now(),
+        }
+        rows, _ = await self._database.write_in_turn((_CLOSE, end), settlement(attempt, outcome))
         return bool(rows)
 
     async def reopen(self, ended: Attempt, expected: State, *, recovery: bool = False) -> Attempt | None:
@@ -205,28 +273,32 @@ class SQLiteStore(Retention):
 
         `recovery`: nobody asked for it, so it counts as one more try.
         """
-        if not recovery:
-            # First, so that whatever fails leaves the turn as it was.
-            await self._database.write(
+        values: dict[str, Value] = {
+            "turn": ended.turn_id,
+            "attempt": ended.number,
+            "expected": expected,
+            "recovery": recovery,
+            "now": self._now(),
+        }
+        _, rows = await self._database.write_in_turn(
+            (
                 """
-                UPDATE conversations SET used_at = :now WHERE id = (SELECT conversation_id FROM turns WHERE id = :turn)
+                UPDATE conversations SET used_at = :now
+                WHERE id = (SELECT conversation_id FROM turns WHERE id = :turn) AND NOT :recovery
                 """,
-                now=self._now(),
-                turn=ended.turn_id,
-            )
-        rows = await self._database.write(
-            """
-            UPDATE turns
-            SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
-                error = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, told = 0,
-                unshown = NULL
-            WHERE id = :turn AND attempt = :attempt AND state = :expected
-            RETURNING attempt
-            """,
-            turn=ended.turn_id,
-            attempt=ended.number,
-            expected=expected,
-            recovery=recovery,
+                values,
+            ),
+            (
+                """
+                UPDATE turns
+                SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
+                    error = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, told = 0,
+                    unshown = NULL
+                WHERE id = :turn AND attempt = :attempt AND state = :expected
+                RETURNING attempt
+                """,
+                values,
+            ),
         )
         return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
 
@@ -251,14 +323,16 @@ class SQLiteStore(Retention):
 
     async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
         """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
-        begins so. Only while none of them is running: what an earlier process left unfinished is marked as interrupted.
+        begins so. Only while none of them is running: what an earlier process left unfinished is marked as interrupted,
+        and with `prefix` paid for.
         """
         where: dict[str, Value] = {"key": conversation, "prefix": prefix}
         interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
         read = "SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation FROM turns"
-        _, rows = await self._database.write_in_turn(
+        _, rows, *_ = await self._database.write_in_turn(
             (f"{interrupt} {_UNTOLD} AND state IN ('pending', 'streaming')", {**where, "now": self._now()}),
             (f"{read} {_UNTOLD}", where),
+            *([SETTLE_LEFT_OVER] if prefix else []),
         )
         return sorted(map(_turn, rows), key=lambda turn: turn.position)
 

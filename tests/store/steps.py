@@ -25,7 +25,7 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissio
 
 async def begin(store: SQLiteStore, position: int, text: str = "Why?", conversation: str = HERE) -> Attempt:
     attempt = await store.begin(Prompt(conversation, position, text))
-    assert attempt
+    assert isinstance(attempt, Attempt)
     return attempt
 
 

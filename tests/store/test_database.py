@@ -8,7 +8,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from bot.errors import StoreError
 from bot.store import SQLiteStore
+from bot.store.database import Database
 from tests.store.steps import HERE, answer, begin, posix_only, refusal, said, write
 
 
@@ -21,6 +25,30 @@ async def test_reading_does_not_wait_for_a_commit(store: SQLiteStore, path: Path
         assert not writing.done()
         other.execute("COMMIT")
     await writing
+
+
+@pytest.mark.parametrize("in_company", [False, True])
+async def test_several_statements_are_written_all_or_none(database: Database, in_company: bool) -> None:
+    insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
+    writes = [database.write_in_turn((insert, {"id": 1}), (insert, {"id": 2}), (insert, {"id": 1}))]
+    if in_company:
+        writes.append(database.write_in_turn((insert, {"id": 3}), (insert, {"id": 4})))
+    refused, *taken = await asyncio.gather(*writes, return_exceptions=True)
+    assert isinstance(refused, StoreError)
+    assert taken == [[[], []]] * in_company
+    kept = await database.read("SELECT prompt_id FROM handled")
+    assert [row["prompt_id"] for row in kept] == [3, 4] * in_company
+
+
+async def test_nobody_sees_half_of_a_write(database: Database, path: Path) -> None:
+    insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        writing = asyncio.create_task(database.write_in_turn(*((insert, {"id": n}) for n in range(200))))
+        seen = set()
+        while not writing.done():
+            seen.add(other.execute("SELECT count(*) FROM handled").fetchone()[0])
+            await asyncio.sleep(0)
+    assert seen <= {0, 200}
 
 
 @posix_only

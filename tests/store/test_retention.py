@@ -9,7 +9,7 @@ import pytest
 
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.turns import Attempt, Outcome, Prompt, State
+from bot.turns import Attempt, Outcome, Prompt, Quote, State
 from tests.store.steps import HERE, answer, begin, files, rows, said
 
 DAY = 24 * 3600
@@ -71,13 +71,17 @@ async def test_what_was_tried_by_itself_is_counted_until_a_person_asks(store: SQ
         assert turn.tries == tries
 
 
-async def test_an_edited_prompt_is_the_one_that_is_remembered(store: SQLiteStore) -> None:
+async def test_an_edited_prompt_is_the_one_that_is_remembered(store: SQLiteStore, path: Path) -> None:
     await answer(store, 1, "done")
-    assert await store.correct(HERE, 1, "Why not?")
+    assert await store.correct(HERE, 1, "Why not?", Quote(7, 3))
     assert not await store.correct(HERE, 2, "of nobody")
     assert not await store.correct("discord:2", 1, "elsewhere")
     [turn] = await store.history(HERE, 9)
     assert (turn.prompt, turn.reply) == ("Why not?", "done")
+    quoted = "SELECT quoted_id, quote_length FROM turns"
+    assert rows(path, quoted) == [(7, 3)]
+    await store.correct(HERE, 1, "Why?")
+    assert rows(path, quoted) == [(None, 0)]
 
 
 async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) -> None:

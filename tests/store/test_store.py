@@ -13,15 +13,15 @@ import pytest
 
 from bot.store import MEMORY, SQLiteStore
 from bot.store.database import Database
-from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Sent, State, Turn, Usage
+from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Quote, Sent, State, Turn, Usage
 from tests.store.steps import HERE, answer, begin, files, rows, said
 
 
 async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
     async with SQLiteStore.open(path, exclusive=True, clock=lambda: 1000.9) as store:
-        prompt = Prompt(HERE, 5, "Why?", author_id=2**63 - 1, author_name="Ada", guild_id=3)
+        prompt = Prompt(HERE, 5, "Why?", author_id=2**63 - 1, author_name="Ada", guild_id=3, quote=Quote(8, 2))
         attempt = await store.begin(prompt)
-        assert attempt
+        assert isinstance(attempt, Attempt)
         assert await store.begin(prompt) is None
         streaming = await store.start(attempt)
         assert streaming == Turn(
@@ -38,9 +38,8 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
         assert await store.count(HERE) == 1
         assert await store.learned("m") == Learned(4.5, 9000)
         assert await store.learned("other") == Learned()
-    assert rows(path, "SELECT prompt_tokens, reply_tokens, ended_at, guild_id FROM turns, conversations") == [
-        (7, 2, 1000, 3)
-    ]
+    kept = "SELECT prompt_tokens, reply_tokens, ended_at, guild_id, quoted_id, quote_length FROM turns, conversations"
+    assert rows(path, kept) == [(7, 2, 1000, 3, 8, 2)]
 
 
 async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteStore) -> None:
@@ -158,7 +157,7 @@ async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: SQLiteStore
 
     async def in_thread(position: int) -> Attempt:
         attempt = await store.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
-        assert attempt
+        assert isinstance(attempt, Attempt)
         await store.start(attempt)
         assert await store.close(attempt, Outcome(State.COMPLETE, f"r{position}"))
         return attempt
@@ -181,7 +180,7 @@ async def test_a_thread_outlives_the_turn_it_was_opened_on(store: SQLiteStore) -
     await store.posting(origin, 0, 0, "n")
     await store.posted(origin, 0, 11)
     thread = await store.begin(Prompt("discord:11", 20, "And?", origin_message_id=11))
-    assert thread
+    assert isinstance(thread, Attempt)
     await store.forget(HERE)
     assert await store.earlier(thread.turn_id, None, 9) == []
     assert await store.start(thread)

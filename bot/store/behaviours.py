@@ -1,0 +1,110 @@
+"""How the bot is to behave in a channel, a thread or a DM: what people decided there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.store.database import Value
+from bot.store.part import Part
+from bot.turns import Behaviour
+
+_DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What was decided for a conversation itself, and for the channel that its thread belongs to."""
+
+    own: Behaviour
+    inherited: Behaviour
+
+    @property
+    def in_force(self) -> Behaviour:
+        """Its own persona, else the channel's; and so the model."""
+        return Behaviour(
+            self.inherited.persona if self.own.persona is None else self.own.persona,
+            self.inherited.model if self.own.model is None else self.own.model,
+        )
+
+
+class Behaviours(Part):
+    """The part of the store that knows personas and models. A reset keeps them."""
+
+    async def behaviour(self, conversation: str, parent: str | None = None) -> Behaviour:
+        """What is in force in a conversation, as `behaviours` says."""
+        return (await self.behaviours(conversation, parent)).in_force
+
+    async def behaviours(self, conversation: str, parent: str | None = None) -> Layers:
+        """What was decided for a conversation and for its thread's channel.
+
+        `parent` is the channel's key; without it, the one that came with the thread's prompts.
+        """
+        rows = await self._database.read(
+            """
+            SELECT conversation = :key AS own, persona, model FROM behaviours WHERE conversation IN
+                (:key, coalesce(:parent, (SELECT parent FROM conversations WHERE key = :key)))
+            """,
+            key=conversation,
+            parent=parent,
+        )
+        found = {bool(row["own"]): Behaviour(row["persona"], row["model"]) for row in rows}
+        return Layers(found.get(True, Behaviour()), found.get(False, Behaviour()))
+
+    async def set_persona(
+        self, conversation: str, guild_id: int | None, persona: str | None, *, person_id: int | None = None
+    ) -> bool:
+        """Commit the persona of a conversation, None for none of its own. False: so it was already.
+
+        `person_id` is whose DM it is. A persona that is cleared is gone from the file's bytes when the call returns.
+        """
+        changed = await self._set("persona", conversation, guild_id, person_id, persona)
+        if changed and persona is None:
+            await self._database.wipe()
+        return changed
+
+    async def set_model(
+        self, conversation: str, guild_id: int | None, model: str | None, *, person_id: int | None = None
+    ) -> bool:
+        """Commit which model answers in a conversation, None for no choice of its own. False: so it was already."""
+        return await self._set("model", conversation, guild_id, person_id, model)
+
+    async def forget_behaviour(self, conversation: str) -> None:
+        """Delete what was decided for a conversation and for threads under it, for good: the channel is gone."""
+        await self._delete_behaviours(
+            "conversation = :key OR conversation IN (SELECT key FROM conversations WHERE parent = :key)",
+            key=conversation,
+        )
+
+    async def prune_behaviours(self, left_days: int = 7) -> None:
+        """Delete what was decided in servers that were left so many days ago, for good."""
+        await self._delete_behaviours(
+            "guild_id IN (SELECT guild_id FROM servers WHERE left_at < :since)", since=self._now() - left_days * _DAY
+        )
+
+    async def _delete_behaviours(self, where: str, **values: Value) -> None:
+        """Delete those that `where` holds for, which is SQL of ours."""
+        sql = f"DELETE FROM behaviours WHERE {where} RETURNING conversation"  # noqa: S608 - as said
+        if await self._database.write(sql, **values):
+            await self._database.wipe()
+
+    async def _set(
+        self,
+        side: Literal["persona", "model"],
+        conversation: str,
+        guild_id: int | None,
+        person_id: int | None,
+        text: str | None,
+    ) -> bool:
+        """Write one side; a row with nothing left in it goes. False: nothing was changed."""
+        values: dict[str, Value] = {"key": conversation, "guild": guild_id, "person": person_id, "text": text}
+        write = f"""
+            INSERT INTO behaviours (conversation, guild_id, person_id, {side})
+            SELECT :key, :guild, :person, :text
+            WHERE :text IS NOT NULL OR EXISTS (SELECT 1 FROM behaviours WHERE conversation = :key)
+            ON CONFLICT (conversation) DO UPDATE SET {side} = excluded.{side} WHERE {side} IS NOT excluded.{side}
+            RETURNING conversation
+            """  # noqa: S608 - one of two names of columns
+        empty = "DELETE FROM behaviours WHERE conversation = :key AND persona IS NULL AND model IS NULL"
+        changed, _ = await self._database.write_in_turn((write, values), (empty, values))
+        return bool(changed)

@@ -1,0 +1,211 @@
+"""What a server's moderators decided: where and by whom the bot may be used there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from bot.access import Block, ServerRules
+from bot.store.database import Value
+from bot.store.part import Part
+
+_DAY = 24 * 3600
+_IN_FORCE = "(until IS NULL OR until > :now)"
+
+
+class Rules(Part):
+    """The part of the store that says who may use the bot where. Ids are Discord's, times seconds since the epoch."""
+
+    async def server_rules(self, guild_id: int, person_id: int) -> ServerRules:
+        """What holds for one person in a server now; one query, as it stands in the way of every turn."""
+        [row] = await self._database.read(
+            f"""
+            SELECT
+                (SELECT paused FROM servers WHERE guild_id = :guild) AS paused,
+                (
+                    SELECT json_array(until) FROM blocked
+                    WHERE guild_id = :guild AND person_id = :person AND {_IN_FORCE}
+                ) AS block,
+                (SELECT json_group_object(channel_id, allowed) FROM channel_rules WHERE guild_id = :guild) AS channels
+            """,  # noqa: S608 - SQL of ours
+            guild=guild_id,
+            person=person_id,
+            now=self._now(),
+        )
+        return ServerRules(
+            paused=bool(row["paused"]),
+            block=None if row["block"] is None else Block(*json.loads(row["block"])),
+            channels={int(channel): bool(allowed) for channel, allowed in json.loads(row["channels"]).items()},
+        )
+
+    async def pause(self, guild_id: int) -> bool:
+        """Commit that the bot answers nobody in a server. False: that was so before."""
+        rows = await self._database.write(
+            """
+            INSERT INTO servers (guild_id, paused) VALUES (:guild, 1)
+            ON CONFLICT DO UPDATE SET paused = 1 WHERE NOT paused
+            RETURNING guild_id
+            """,
+            guild=guild_id,
+        )
+        return bool(rows)
+
+    async def resume(self, guild_id: int) -> bool:
+        """Commit that it does again. False: that was so before."""
+        return bool(
+            await self._database.write(
+                "UPDATE servers SET paused = 0 WHERE guild_id = :guild AND paused RETURNING guild_id", guild=guild_id
+            )
+        )
+
+    async def set_channel_rule(self, guild_id: int, channel_id: int, allowed: bool | None) -> None:
+        """Commit that the bot is or is not allowed in a channel, thread or category. None: that there is no rule."""
+        if allowed is None:
+            await self._database.write("DELETE FROM channel_rules WHERE channel_id = :channel", channel=channel_id)
+        else:
+            await self._database.write(
+                "REPLACE INTO channel_rules (channel_id, guild_id, allowed) VALUES (:channel, :guild, :allowed)",
+                channel=channel_id,
+                guild=guild_id,
+                allowed=allowed,
+            )
+
+    async def clear_channel_rules(self, guild_id: int) -> bool:
+        """Commit that the bot is allowed in all channels of a server. False: there was no rule."""
+        return bool(
+            await self._database.write(
+                "DELETE FROM channel_rules WHERE guild_id = :guild RETURNING channel_id", guild=guild_id
+            )
+        )
+
+    async def channel_gone(self, channel_id: int) -> None:
+        """Delete the rule of a channel that was deleted. The last that allows one stays: without it all would be."""
+        await self._database.write(
+            """
+            DELETE FROM channel_rules AS gone
+            WHERE channel_id = :channel AND NOT (
+                allowed AND NOT EXISTS (
+                    SELECT 1 FROM channel_rules
+                    WHERE guild_id = gone.guild_id AND channel_id <> gone.channel_id AND allowed
+                )
+            )
+            """,
+            channel=channel_id,
+        )
+
+    async def block(self, guild_id: int, person_id: int, until: int | None) -> None:
+        """Commit that a person may not use the bot in a server until then, or (None) at all."""
+        await self._database.write_in_turn(
+            ("DELETE FROM blocked WHERE until <= :now", {"now": self._now()}),
+            (
+                "REPLACE INTO blocked (guild_id, person_id, until) VALUES (:guild, :person, :until)",
+                {"guild": guild_id, "person": person_id, "until": until},
+            ),
+        )
+
+    async def unblock(self, guild_id: int, person_id: int) -> bool:
+        """Commit that they may. False: they might before."""
+        rows = await self._database.write(
+            "DELETE FROM blocked WHERE guild_id = :guild AND person_id = :person RETURNING until",
+            guild=guild_id,
+            person=person_id,
+        )
+        return any(row["until"] is None or row["until"] > self._now() for row in rows)
+
+    async def blocks(self, guild_id: int, most: int) -> list[tuple[int, Block]]:
+        """Up to so many of the people who are blocked in a server now."""
+        rows = await self._database.read(
+            f"""
+            SELECT person_id, until FROM blocked WHERE guild_id = :guild AND {_IN_FORCE}
+            ORDER BY until IS NULL, until LIMIT :most
+            """,  # noqa: S608 - SQL of ours
+            guild=guild_id,
+            now=self._now(),
+            most=most,
+        )
+        return [(row["person_id"], Block(row["until"])) for row in rows]
+
+    async def refused_at(self, guild_id: int) -> int | None:
+        """When a server was told that it is not served; None: it was not."""
+        rows = await self._database.read("SELECT refused_at FROM servers WHERE guild_id = :guild", guild=guild_id)
+        return rows[0]["refused_at"] if rows else None
+
+    async def refuse(self, guild_id: int) -> None:
+        """Commit that it was told so now."""
+        await self._database.write(
+            """
+            INSERT INTO servers (guild_id, refused_at) VALUES (:guild, :now)
+            ON CONFLICT DO UPDATE SET refused_at = excluded.refused_at
+            """,
+            guild=guild_id,
+            now=self._now(),
+        )
+
+    async def serve(self, guild_id: int) -> None:
+        """Commit that what it was told no longer holds."""
+        await self._database.write("UPDATE servers SET refused_at = NULL WHERE guild_id = :guild", guild=guild_id)
+
+    async def server_left(self, guild_id: int) -> None:
+        """Commit that the bot left a server. `prune_rules` deletes what was decided there some days later."""
+        await self._database.write(
+            """
+            INSERT INTO servers (guild_id, left_at) VALUES (:guild, :now)
+            ON CONFLICT DO UPDATE SET left_at = coalesce(left_at, excluded.left_at), refused_at = NULL
+            """,
+            guild=guild_id,
+            now=self._now(),
+        )
+
+    async def servers_joined(self, guild_ids: Collection[int]) -> None:
+        """Commit which servers the bot is in: all of them."""
+        values: dict[str, Value] = {"guilds": json.dumps(list(guild_ids)), "now": self._now()}
+        await self._database.write_in_turn(
+            (
+                """
+                UPDATE servers SET left_at = NULL
+                WHERE left_at IS NOT NULL AND guild_id IN (SELECT value FROM json_each(:guilds))
+                """,
+                values,
+            ),
+            (
+                """
+                INSERT INTO servers (guild_id, left_at)
+                SELECT guild_id, :now FROM (
+                    SELECT guild_id FROM servers WHERE left_at IS NULL
+                    UNION SELECT guild_id FROM channel_rules
+                    UNION SELECT guild_id FROM blocked
+                    UNION SELECT guild_id FROM behaviours WHERE guild_id IS NOT NULL
+                )
+                WHERE guild_id NOT IN (SELECT value FROM json_each(:guilds))
+                ON CONFLICT DO UPDATE SET left_at = coalesce(left_at, excluded.left_at)
+                """,
+                values,
+            ),
+        )
+
+    async def prune_rules(self, left_days: int = 7) -> None:
+        """Delete what moderators decided in servers that were left so many days ago."""
+        left: dict[str, Value] = {"since": self._now() - left_days * _DAY}
+        of_these = "guild_id IN (SELECT guild_id FROM servers WHERE left_at < :since)"
+        await self._database.write_in_turn(
+            (f"DELETE FROM channel_rules WHERE {of_these}", left),  # noqa: S608 - SQL of ours
+            (f"DELETE FROM blocked WHERE {of_these}", left),  # noqa: S608 - SQL of ours
+            # Last, as the others are found by it, a persona too.
+            ("DELETE FROM servers WHERE left_at < :since AND guild_id NOT IN (SELECT guild_id FROM behaviours)", left),
+        )
+
+    async def asked_in(self, person_id: int, most: int = 200) -> list[int]:
+        """The servers in which a person asked something, by their latest `most` turns, the latest first."""
+        rows = await self._database.read(
+            """
+            SELECT guild_id, max(id) AS latest FROM (
+                SELECT turns.id, guild_id FROM turns INDEXED BY turns_by_author
+                JOIN conversations ON conversations.id = conversation_id
+                WHERE author_id = :person ORDER BY turns.id DESC LIMIT :most
+            )
+            WHERE guild_id IS NOT NULL GROUP BY guild_id ORDER BY latest DESC
+            """,
+            person=person_id,
+            most=most,
+        )
+        return [row["guild_id"] for row in rows]

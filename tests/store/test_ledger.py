@@ -1,0 +1,275 @@
+"""What may be used and what was: counted once, whoever asks at the same time, whatever ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.store import SQLiteStore
+from bot.store.database import Database
+from bot.turns import Allowance, Allowances, Attempt, Grant, Outcome, Problem, Prompt, State, Usage, UsedUp
+from bot.usage import Spent, UsageRow
+from tests.store.steps import rows
+
+DAY = 24 * 3600
+NOON = 20_000 * DAY + DAY // 2
+MIDNIGHT = 20_001 * DAY
+PLENTY = Allowances(tokens_per_person=10**9, tokens_per_server=10**9, tokens_in_all=10**9)
+
+
+class Clock:
+    now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> SQLiteStore:
+    return SQLiteStore(database, clock)
+
+
+async def ask(
+    store: SQLiteStore, position: int, person: int = 1, where: str = "discord:1", guild: int | None = 9
+) -> Attempt:
+    attempt = await store.begin(Prompt(where, position, "Why?", person, "Bo", guild))
+    assert isinstance(attempt, Attempt)
+    await store.start(attempt)
+    return attempt
+
+
+async def reserve(
+    store: SQLiteStore, attempt: Attempt, allowances: Allowances = PLENTY, prompt: int = 100, reply: int = 400
+) -> Grant | UsedUp | None:
+    return await store.reserve(attempt, "m", prompt, reply, min(100, reply), allowances)
+
+
+async def close(store: SQLiteStore, attempt: Attempt, usage: Usage | None) -> bool:
+    return await store.close(attempt, Outcome(State.COMPLETE, "Because.", usage=usage))
+
+
+def assert_it_adds_up(path: Path) -> None:
+    """The sums are those of the ledger, for everybody, for each server and for each person."""
+    sums = "SELECT day, 'bot', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
+    for scope, column in (("person", "person_id"), ("server", "guild_id")):
+        sums += (
+            f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"  # noqa: S608
+            f" WHERE {column} IS NOT NULL GROUP BY day, {column}"
+        )
+    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM spent"))
+
+
+@pytest.mark.parametrize(
+    ("allowances", "people", "allowance"),
+    [
+        (replace(PLENTY, tokens_per_person=5000), 1, Allowance.PERSON),
+        (replace(PLENTY, tokens_per_server=5000), 50, Allowance.SERVER),
+        (replace(PLENTY, tokens_in_all=5000), 50, Allowance.BOT),
+    ],
+)
+async def test_of_fifty_at_once_ten_get_what_there_is_for_ten(
+    store: SQLiteStore, path: Path, allowances: Allowances, people: int, allowance: Allowance
+) -> None:
+    attempts = [await ask(store, n + 1, person=n % people, where=f"discord:{n}") for n in range(50)]
+    answers = await asyncio.gather(*(reserve(store, attempt, allowances) for attempt in attempts))
+    assert answers.count(Grant(400)) == 10
+    assert answers.count(UsedUp(allowance, 5000, until=MIDNIGHT)) == 40
+    assert (await store.spent_today()).bot == 5000
+    assert_it_adds_up(path)
+    await asyncio.gather(*(close(store, attempt, Usage(90, 10)) for attempt in attempts))
+    assert (await store.spent_today()).bot == 10 * 100, "and what was not used can be used again"
+    assert_it_adds_up(path)
+
+
+async def test_the_last_of_it_is_granted_and_what_is_too_little_is_not(store: SQLiteStore) -> None:
+    allowances = replace(PLENTY, tokens_per_person=1000, tokens_per_server=900)
+    bound = UsedUp(Allowance.SERVER, 900, until=MIDNIGHT)
+    first, second, third = [await ask(store, n) for n in (1, 2, 3)]
+    assert await reserve(store, first, allowances) == Grant(400)
+    assert await reserve(store, second, allowances) == Grant(300, bound)
+    assert await reserve(store, third, allowances) == bound
+    assert await reserve(store, second, allowances) == Grant(300, bound), "asked again, it is the same one"
+    await close(store, second, Usage(100, 101))
+    assert await reserve(store, third, allowances) == bound, "a token less than is worth a reply"
+    await close(store, first, Usage(100, 399))
+    assert await reserve(store, third, allowances) == Grant(100, bound)
+
+
+async def test_in_a_direct_message_no_server_pays_and_in_a_terminal_nobody(store: SQLiteStore) -> None:
+    allowances = Allowances(tokens_per_person=600, tokens_per_server=1, tokens_in_all=10_000)
+    assert await reserve(store, await ask(store, 1, where="discord:2", guild=None), allowances) == Grant(400)
+    nobody = await store.begin(Prompt("terminal:main", 1, "Why?"))
+    assert isinstance(nobody, Attempt)
+    assert await reserve(store, nobody, allowances, reply=1000) == Grant(1000)
+    assert await store.spent_today(person_id=1, guild_id=9) == Spent(person=500, server=0, bot=1600, prompts=1)
+
+
+async def test_what_was_used_is_on_the_ledger_once_and_truly(store: SQLiteStore, path: Path, clock: Clock) -> None:
+    attempt = await ask(store, 1)
+    for _ in range(2):
+        assert await reserve(store, attempt) == Grant(400)
+    assert (await store.spent_today()).bot == 500
+    clock.now = MIDNIGHT + 5
+    assert await close(store, attempt, Usage(120, 900)), "more than was reserved"
+    assert not await close(store, attempt, Usage(500, 500)), "but the end could not be written twice"
+    assert await store.untold("discord:", prefix=True), "nor settled by the next start"
+    again = await store.reopen(attempt, State.COMPLETE)
+    assert again
+    await reserve(store, again)
+    await close(store, again, None)
+    assert await store.usage(0, person_id=1) == [
+        UsageRow(20_000, "m", 9, 1, requests=1, prompt_tokens=120, reply_tokens=900),
+        UsageRow(20_001, "m", 9, 1, requests=1, prompt_tokens=0, reply_tokens=0),
+    ]
+    assert await store.usage(0, guild_id=8) == []
+    assert_it_adds_up(path)
+
+
+async def test_what_is_forgotten_is_paid_for_but_takes_nothing_more(store: SQLiteStore) -> None:
+    running, waiting = await ask(store, 1), await ask(store, 2)
+    await reserve(store, running)
+    await store.forget("discord:1")
+    assert await reserve(store, waiting) is None
+    assert not await close(store, running, Usage(100, 7))
+    assert await store.spent_today(1, 9) == Spent(107, 107, 107, 2)
+
+
+async def test_who_is_forgotten_while_being_answered_is_named_nowhere(store: SQLiteStore, path: Path) -> None:
+    running, waiting = await ask(store, 1, person=77), await ask(store, 2, person=77)
+    await reserve(store, running)
+    await store.forget_person(77)
+    assert await reserve(store, waiting) is None
+    await close(store, running, Usage(100, 7))
+    assert await store.spent_today(77, 9) == Spent(0, 107, 107, 0)
+    assert_it_adds_up(path)
+
+
+async def test_what_a_killed_process_left_is_settled_once(store: SQLiteStore, path: Path) -> None:
+    attempt = await ask(store, 1)
+    await reserve(store, attempt)
+    await store.save({attempt: "Becau"}, {attempt: 3})
+    await store.save({attempt: ""}, {attempt: 8})
+    for _ in range(2):
+        [turn] = await store.untold("discord:", prefix=True)
+        assert turn.reply == "Becau", "thoughts are no text"
+        assert (await store.spent_today()).bot == 100 + 8
+    assert not await close(store, attempt, Usage(500, 500))
+    again = await store.reopen(attempt, State.INTERRUPTED, recovery=True)
+    assert again
+    await reserve(store, again)
+    assert (await store.spent_today()).bot == 108 + 500, "the other attempt is another request"
+    await close(store, again, Usage(100, 50))
+    assert (await store.spent_today()).bot == 108 + 150
+    assert_it_adds_up(path)
+
+
+async def test_the_hour_slides(store: SQLiteStore, clock: Clock) -> None:
+    async def begin(position: int, person: int | None = 1, where: str = "discord:1") -> Attempt | UsedUp | None:
+        return await store.begin(Prompt(where, position, "Why?", person), 3)
+
+    began = clock.now
+    first = await begin(1)
+    assert isinstance(first, Attempt)
+    for position in (2, 3):
+        clock.now += 60
+        assert isinstance(await begin(position, where=f"discord:{position}"), Attempt)
+    used_up = UsedUp(Allowance.PROMPTS, 3, until=began + 3600)
+    assert await begin(4) == used_up
+    assert await begin(4, where="discord:new") == used_up
+    assert await begin(3) is None, "the event of one that was taken"
+    assert isinstance(await begin(5, person=2), Attempt)
+    assert isinstance(await begin(6, person=None, where="terminal:main"), Attempt)
+    await store.close(first, Outcome(State.FAILED, problem=Problem.BUSY))
+    assert await store.reopen(first, State.FAILED), "to try again is not to ask"
+    await store.forget("discord:1")
+    assert await begin(4) == used_up, "whatever was forgotten since"
+    clock.now = began + 3599
+    assert await begin(4) == used_up
+    clock.now = began + 3600
+    assert isinstance(await begin(4), Attempt)
+    assert await begin(7) == UsedUp(Allowance.PROMPTS, 3, until=began + 60 + 3600), "then one at a time"
+    assert (await store.spent_today(1)).prompts == 3
+
+
+async def test_being_forgotten_is_no_way_to_use_more(store: SQLiteStore, path: Path, clock: Clock) -> None:
+    attempt = await ask(store, 1, person=77)
+    await reserve(store, attempt)
+    await close(store, attempt, Usage(100, 50))
+    await store.begin(Prompt("discord:2", 2, "Why?", 77), 3)
+    for _ in range(2):
+        await store.carry_over(77)
+        await store.forget_person(77)
+        assert rows(path, "SELECT * FROM asked WHERE person_id = 77") == []
+        assert rows(path, "SELECT * FROM spent WHERE id = 77") == []
+        spent = await store.spent_today(77)
+        assert (spent.person, spent.prompts) == (150, 2)
+    assert isinstance(await store.begin(Prompt("discord:3", 3, "Why?", 77), 3), Attempt)
+    refused = UsedUp(Allowance.PROMPTS, 3, until=int(clock.now) + 3600)
+    assert await store.begin(Prompt("discord:3", 4, "Why?", 77), 3) == refused
+    assert await store.begin(Prompt("discord:3", 5, "Why?", 77), 2) == UsedUp(Allowance.PROMPTS, 2, refused.until)
+    assert await store.begin(Prompt("discord:3", 3, "Why?", 77), 2) is None, "the event of one that was taken"
+    clock.now += 24 * 3600
+    assert await store.spent_today(77) == Spent()
+    assert isinstance(await store.begin(Prompt("discord:3", 6, "Why?", 77), 1), Attempt)
+
+
+async def test_fifty_prompts_at_once_are_no_more_than_the_hour_allows(store: SQLiteStore) -> None:
+    prompts = [Prompt(f"discord:{n}", n, "Why?", 1) for n in range(1, 51)]
+    begun = await asyncio.gather(*(store.begin(prompt, 20) for prompt in prompts))
+    assert sum(isinstance(each, Attempt) for each in begun) == 20
+    assert sum(isinstance(each, UsedUp) for each in begun) == 30
+
+
+async def test_the_first_hour_of_a_refused_person_leaves_no_trace(store: SQLiteStore, path: Path) -> None:
+    for position in (1, 2):
+        await store.begin(Prompt(f"discord:{position}", position, "Why?", 1), 1)
+    assert rows(path, "SELECT key FROM conversations") == [("discord:1",)]
+    assert rows(path, "SELECT prompt_id FROM handled") == [(1,)]
+
+
+async def test_a_new_day_begins_at_midnight_in_utc(store: SQLiteStore, clock: Clock) -> None:
+    allowances = replace(PLENTY, tokens_per_person=500)
+    clock.now = MIDNIGHT - 1
+    assert await reserve(store, await ask(store, 1), allowances) == Grant(400)
+    assert isinstance(await reserve(store, await ask(store, 2), allowances), UsedUp)
+    clock.now = MIDNIGHT
+    assert await reserve(store, await ask(store, 3), allowances) == Grant(400)
+    assert [(row.day, row.requests) for row in await store.usage(20_000)] == [(20_000, 1), (20_001, 1)]
+
+
+async def test_what_is_said_once_is_not_said_again_before_its_time(store: SQLiteStore, clock: Clock) -> None:
+    answers = await asyncio.gather(*(store.tell_once("used up", NOON + 60, 1) for _ in range(5)))
+    assert sorted(answers) == [False] * 4 + [True]
+    assert await store.tell_once("used up", NOON + 60, 2)
+    assert await store.tell_once("used up", NOON + 60)
+    clock.now += 59
+    assert not await store.tell_once("used up", NOON + 7200, 1)
+    clock.now += 1
+    assert await store.tell_once("used up", NOON + 7200, 1)
+    assert not await store.tell_once("used up", NOON + 9999, 1)
+
+
+async def test_old_counts_go(store: SQLiteStore, path: Path, clock: Clock) -> None:
+    await reserve(store, await ask(store, 1))
+    await store.tell_once("used up", MIDNIGHT)
+
+    async def kept(after: int) -> list[int]:
+        clock.now = NOON + after
+        await store.prune(0)
+        tables = ("asked", "told", "spent", "charges")
+        return [rows(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables]  # noqa: S608 - as said
+
+    assert await kept(3599) == [1, 1, 3, 1]
+    assert await kept(3600) == [0, 1, 3, 1]
+    assert await kept(2 * DAY) == [0, 0, 3, 1]
+    assert await kept(3 * DAY) == [0, 0, 0, 1]
+    assert await kept(90 * DAY) == [0, 0, 0, 1]
+    assert await kept(91 * DAY) == [0, 0, 0, 0]

@@ -1,0 +1,233 @@
+"""What is on record of a person: told in full, and gone without a trace when it is forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.store import SQLiteStore
+from bot.store.database import Database
+from bot.store.records import Exchange, Extent
+from bot.turns import Allowances, Attempt, Outcome, Prompt, Quote, State, Usage
+from bot.usage import Spent
+from tests.store.steps import files, rows
+
+BO, CLEO, DEE = 777_000_111_222_333_444, 888_000_111_222_333_444, 999_000_111_222_333_444
+HERE, ELSEWHERE, DM = "discord:11", "discord:12", "discord:13"
+GUILD = 5
+
+
+@pytest.fixture
+def positions() -> Iterator[int]:
+    return iter(range(100, 10_000))
+
+
+async def ask(
+    store: SQLiteStore,
+    position: int,
+    person: int,
+    text: str,
+    reply: str = "",
+    *,
+    where: str = HERE,
+    guild: int | None = GUILD,
+    quote: Quote | None = None,
+    message: int | None = None,
+) -> Attempt:
+    """A person's prompt, charged with 10 tokens and answered with `reply`, if there is one, in that message."""
+    name = None if guild is None else {BO: "Bo (@bo_1)", CLEO: "Cleo (@cleo)"}.get(person, f"P{person} (@p)")
+    begun = await store.begin(Prompt(where, position, text, person, name, guild, quote=quote))
+    assert isinstance(begun, Attempt)
+    await store.start(begun)
+    await store.reserve(begun, "m", 5, 5, 1, Allowances())
+    if message is not None:
+        await store.posting(begun, 0, 0, "nonce")
+        await store.posted(begun, 0, message)
+    if reply:
+        assert await store.close(begun, Outcome(State.COMPLETE, reply, usage=Usage(6, 4)))
+    return begun
+
+
+def forms(person: int) -> dict[str, bytes]:
+    """How an id may be written into a database: as text, in records, and as the key of a table."""
+    # https://www.sqlite.org/fileformat2.html#varint
+    varint = bytes([*(person >> shift & 0x7F | 0x80 for shift in range(57, 7, -7)), person & 0xFF])
+    return {
+        "text": str(person).encode(),
+        "record": person.to_bytes(8, "big"),
+        "record of less": person.to_bytes(8, "big")[1:],
+        "varint": varint,
+        "little": person.to_bytes(8, "little"),
+    }
+
+
+def found(path: Path, wanted: dict[str, bytes]) -> set[str]:
+    return {what for what, needle in wanted.items() for content in files(path).values() if needle in content}
+
+
+async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
+    texts = ("SECRET-PROMPT", "SECRET-REPLY", "SECRET-DM", "SECRET-PERSONA", "Bo (@bo_1)", "SECRET-RUNNING")
+    wanted = {text: text.encode() for text in texts} | forms(BO)
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        for position in range(100, 160):
+            person = (BO, CLEO)[position % 2]
+            secret = "SECRET-" if person == BO else ""
+            await ask(store, position, person, f"{secret}PROMPT " * 30, f"{secret}REPLY " * 90, message=position + 5000)
+        await ask(store, 200, BO, "SECRET-PROMPT elsewhere", "SECRET-REPLY", where=ELSEWHERE, message=5200)
+        await ask(store, 201, BO, "SECRET-DM", "SECRET-REPLY", where=DM, guild=None)
+        await store.set_persona(DM, None, "SECRET-PERSONA", person_id=BO)
+        await store.set_persona("discord:77", None, "SECRET-PERSONA of a DM in which nothing was asked", person_id=BO)
+        await store.tell_once("blocked", 2**40, BO)
+        await store.block(GUILD, BO, 1)
+        theirs, answer = "[In reply to Bo (@bo_1):]\n> SECRET-PROMPT", "[In reply to you:]\n> SECRET-REPLY"
+        await ask(store, 300, CLEO, f"{theirs}\n\nIs that so?", "Yes.", quote=Quote(BO, len(theirs)))
+        # A quote of the bot's answer to Bo names the message.
+        await ask(store, 301, CLEO, f"{answer}\n\nReally?", "Yes.", quote=Quote(5200, len(answer)))
+        running = await ask(store, 302, BO, "SECRET-PROMPT too", where=ELSEWHERE)
+        await store.save({running: "SECRET-RUNNING"})
+        assert found(path, wanted) >= {*texts, "record"}
+
+        forgotten = await store.forget_person(BO)
+
+        assert len(forgotten.turn_ids) == 33
+        assert running.turn_id in forgotten.turn_ids
+        assert forgotten.exchanges == 33, "the one under way has text already"
+        assert found(path, wanted) == set(), "also while the database is open, its log included"
+        assert await store.save({running: "SECRET-RUNNING goes on"}) == set()
+        assert not await store.close(running, Outcome(State.COMPLETE, "SECRET-REPLY", usage=Usage(6, 4)))
+    assert found(path, wanted) == set()
+
+
+async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: SQLiteStore, path: Path) -> None:
+    await ask(store, 100, BO, "mine", "yours", message=5100)
+    await ask(store, 101, CLEO, "[In reply to Bo:]\n> mine\n\nIs that so?", "Yes.", quote=Quote(BO, 24))
+    await ask(store, 102, CLEO, "[In reply to Dee:]\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
+    await ask(store, 103, BO, "in a DM", "Hm.", where=DM, guild=None)
+    before = await store.spent_today(BO, GUILD)
+    assert before == Spent(person=20, server=30, bot=40, prompts=2)
+
+    await store.forget_person(BO)
+
+    assert [(turn.prompt, turn.reply) for turn in await store.history(HERE, 9)] == [
+        ("[In reply to Dee:]\n> hers\n\nAnd that?", "No."),
+        ("[They are replying to a message that was forgotten.]\n\nIs that so?", "Yes."),
+    ]
+    assert await store.spent_today(BO, GUILD) == Spent(person=0, server=30, bot=40, prompts=0)
+    assert await store.spent_today(CLEO) == Spent(person=20, bot=40, prompts=2)
+    assert [(row.guild_id, row.person_id, row.requests) for row in await store.usage(0)] == [
+        (None, None, 1),
+        (GUILD, None, 1),
+        (GUILD, CLEO, 2),
+    ]
+    assert rows(path, "SELECT key FROM conversations") == [(HERE,)], "a DM is its person's"
+
+
+async def test_nothing_is_forgotten_if_not_everything_can_be(
+    store: SQLiteStore, database: Database, path: Path
+) -> None:
+    await ask(store, 100, BO, "mine", "yours")
+    await database.write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'no'); END")
+    with pytest.raises(Exception, match="no"):
+        await store.forget_person(BO)
+    assert (await store.spent_today(BO)).person == 10
+    await database.write("DROP TRIGGER refusing")
+    await store.forget_person(BO)
+    assert (await store.extent(BO)).nothing
+
+
+async def test_the_extent_is_what_goes(store: SQLiteStore) -> None:
+    assert await store.extent(BO) == Extent(0, 0, traces=False, blocked=False)
+    await store.block(GUILD, BO, None)
+    assert await store.extent(BO) == Extent(0, 0, traces=False, blocked=True), "a block is not theirs to lift"
+    await store.block(GUILD, CLEO, 1001)
+    assert (await store.extent(CLEO)).blocked
+    await store.block(GUILD, CLEO, 1000)
+    assert not (await store.extent(CLEO)).blocked, "that is over"
+    await ask(store, 100, BO, "mine", "yours")
+    await ask(store, 101, BO, "mine, not answered yet", where=ELSEWHERE)
+    await ask(store, 102, CLEO, "other", "yours")
+    assert await store.extent(BO) == Extent(2, 2, traces=True, blocked=True)
+    await store.forget(HERE)
+    await store.forget(ELSEWHERE)
+    assert await store.extent(BO) == Extent(0, 0, traces=True, blocked=True), "what was used is on record still"
+    assert not (await store.extent(BO)).nothing
+    await store.forget_person(BO)
+    assert await store.extent(BO) == Extent(0, 0, traces=False, blocked=True)
+
+
+async def exported(store: SQLiteStore, person: int, guild: int | None = None) -> list[Exchange]:
+    return [exchange async for page in store.exchanges_of(person, guild) for exchange in page]
+
+
+async def test_a_persons_own_exchanges_are_listed_newest_first(store: SQLiteStore) -> None:
+    for position in range(100, 220):
+        await ask(store, position, (BO, CLEO)[position % 2], f"p{position}", "r", guild=GUILD)
+    await ask(store, 300, BO, "in another server", "r", where=ELSEWHERE, guild=6)
+    await ask(store, 301, BO, "in a DM", where=DM, guild=None)
+    every = await exported(store, BO)
+    assert every[0] == Exchange(DM, None, 1000, "in a DM", "", State.STREAMING, None, None)
+    assert every[1] == Exchange(ELSEWHERE, 6, 1000, "in another server", "r", State.COMPLETE, 6, 4)
+    assert [exchange.prompt for exchange in every[2:]] == [f"p{position}" for position in range(218, 99, -2)]
+    assert [exchange.prompt for exchange in await exported(store, BO, 6)] == ["in another server"]
+    assert len(await exported(store, BO, GUILD)) == 60
+    assert await exported(store, DEE) == []
+
+
+async def test_a_conversation_is_summed_up(store: SQLiteStore) -> None:
+    assert await store.summary(HERE) is None
+    for position in range(100, 130):
+        await ask(store, position, (BO, BO, CLEO)[position % 3], "ä" * 20, "r" * 60)
+    for person in range(11):
+        await ask(store, 200 + person, person + 1, "ä" * 20, "r" * 60)
+    await ask(store, 300, BO, "elsewhere", "r", where=ELSEWHERE)
+    summary = await store.summary(HERE)
+    assert summary is not None
+    assert (summary.exchanges, summary.since, summary.size) == (41, 1000, 4100)
+    assert summary.people[:2] == [("Bo (@bo_1)", 20), ("Cleo (@cleo)", 10)]
+    assert (len(summary.people), summary.people_in_all) == (10, 13)
+    await ask(store, 301, BO, "hello", "r", where=DM, guild=None)
+    private = await store.summary(DM)
+    assert private is not None
+    assert private.people == [(None, 1)]
+
+
+async def test_all_conversations_are_listed_the_latest_used_first(database: Database) -> None:
+    now = 1000.0
+    store = SQLiteStore(database, clock=lambda: now)
+    assert [page async for page in store.overview()] == []
+    for number in range(450):
+        now = 1000.0 + number // 3
+        await store.begin(Prompt(f"discord:{number}", 1000 + number, "Why?", BO, guild_id=GUILD))
+    now = 5000.0
+    await ask(store, 9000, CLEO, "Whyä", "B" * 95, where="discord:7")
+    await store.set_persona("discord:7", GUILD, "A pirate.")
+    await store.forget("discord:8")
+    listed = [each async for page in store.overview() for each in page]
+    assert [each.conversation for each in listed] == [
+        "discord:7",
+        *(f"discord:{n}" for n in range(449, -1, -1) if n != 7),
+    ]
+    first = listed[0]
+    assert (first.guild_id, first.exchanges, first.people, first.size) == (GUILD, 2, 2, 104)
+    assert (first.first_at, first.used_at, first.persona, first.model) == (1002, 5000, True, None)
+    emptied = next(each for each in listed if each.conversation == "discord:8")
+    assert (emptied.exchanges, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
+
+
+async def test_a_summary_of_a_long_conversation_is_quick(database: Database, store: SQLiteStore) -> None:
+    await ask(store, 100, BO, "Why?", "Because.")
+    await database.write(
+        """
+        WITH RECURSIVE numbers (n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100999)
+        INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, reply, state, created_at)
+        SELECT 1, n, n % 50, 'P', 'Why?', 'Because.', 'complete', n FROM numbers
+        """
+    )
+    began = time.perf_counter()
+    summary = await store.summary(HERE)
+    assert time.perf_counter() - began < 0.5, "a reply that is asked for meanwhile waits as long"
+    assert summary is not None
+    assert (summary.exchanges, summary.people_in_all) == (100_001, 51)

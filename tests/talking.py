@@ -1,0 +1,149 @@
+"""A model that does as a test says, and people who talk to it through the core on a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from datetime import date
+from typing import TypeAlias
+
+from bot.conversation import Conversations
+from bot.queues import Limits
+from bot.running import Running
+from bot.store import SQLiteStore
+from bot.turns import Allowances, End, Event, Message, Outcome, Prompt, Text, Thinking, Turn, Usage
+
+HERE = "discord:1"
+Step: TypeAlias = str | Exception | asyncio.Event | Thinking | Usage | End
+
+
+class Model:
+    """Answers each request with the next of `replies`: deltas, thoughts, an error, or something awaited in between."""
+
+    def __init__(self) -> None:
+        self.replies: list[Iterable[Step]] = []
+        self.asked: list[list[Message]] = []
+        self.asked_for: list[tuple[str, int]] = []
+        """Of which model each request was, and for how many tokens."""
+        self.left_early = 0
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        self.asked.append(list(messages))
+        self.asked_for.append((model, reply_tokens))
+        async with aclosing(self._events(self.replies.pop(0) if self.replies else ["Yes."])) as events:
+            yield events
+
+    async def _events(self, reply: Iterable[Step]) -> AsyncGenerator[Event, None]:
+        try:
+            for each in reply:
+                if isinstance(each, Exception):
+                    raise each
+                if isinstance(each, asyncio.Event):
+                    await each.wait()
+                else:
+                    yield Text(each) if isinstance(each, str) else each
+                if isinstance(each, End):
+                    return
+            yield End()
+        except (asyncio.CancelledError, GeneratorExit):
+            self.left_early += 1
+            raise
+
+
+class Sink:
+    """Somebody who looks at a reply."""
+
+    def __init__(self, running: Running) -> None:
+        self.running = running
+        self.texts: list[str] = []
+        self.outcome: Outcome | None = None
+        self.visible = True
+        self.started = asyncio.Event()
+        self.seen = asyncio.Event()
+        self.seen.set()
+
+    def start(self) -> None:
+        self.started.set()
+
+    def update(self, text: str) -> None:
+        self.texts.append(text)
+
+    async def finish(self, outcome: Outcome) -> bool:
+        self.outcome = outcome
+        await self.seen.wait()
+        return self.visible
+
+    @property
+    def messages(self) -> int:
+        return 1
+
+    @property
+    def unshown(self) -> None:
+        return None
+
+    async def said(self) -> None:
+        """Wait for the first text."""
+        while not self.texts:
+            await asyncio.sleep(0.001)
+
+
+class Talk:
+    """Prompts from people to one set of conversations."""
+
+    def __init__(self, core: Conversations, model: Model, store: SQLiteStore) -> None:
+        self.core = core
+        self.model = model
+        self.store = store
+        self.sinks: list[Sink] = []
+        self._position = 0
+
+    def say(self, text: str, by: int = 1, where: str = HERE, guild: int | None = None) -> asyncio.Task[Outcome | None]:
+        self._position += 1
+        prompt = Prompt(where, self._position, text, author_id=by, guild_id=guild)
+        return asyncio.create_task(self._told(self.core.answer(prompt, self._open)))
+
+    def again(self, turn: Turn, *, go_on: bool = False, recovery: bool = False) -> asyncio.Task[Outcome | None]:
+        return asyncio.create_task(self._told(self.core.again(turn, self._open, go_on=go_on, recovery=recovery)))
+
+    @staticmethod
+    async def _told(answering: Awaitable[Outcome | None]) -> Outcome | None:
+        """How it ended, as far as people are told."""
+        outcome = await answering
+        return outcome and replace(outcome, usage=None, detail="")
+
+    async def sink(self, number: int) -> Sink:
+        while len(self.sinks) <= number:
+            await asyncio.sleep(0.001)
+        return self.sinks[number]
+
+    def sent(self, number: int) -> list[str]:
+        return [message.content for message in self.model.asked[number][1:]]
+
+    def _open(self, running: Running) -> Sink:
+        self.sinks.append(Sink(running))
+        return self.sinks[-1]
+
+
+def conversations(
+    store: SQLiteStore,
+    model: Model,
+    limits: Limits = Limits(),  # noqa: B008 -- it is frozen
+    allowances: Allowances | None = None,
+    reply_tokens: int = 100,
+) -> Conversations:
+    return Conversations(
+        store,
+        model,
+        models=("m", "large"),
+        system_prompt="Be brief.",
+        context_tokens=8000,
+        reply_tokens=reply_tokens,
+        limits=limits,
+        allowances=allowances,
+        today=lambda: date(2026, 11, 22),
+    )

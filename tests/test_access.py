@@ -1,0 +1,130 @@
+"""Who may use the bot where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import access
+from bot.access import Access, Block, Denied, Person, ServerRules
+from bot.config import Settings
+
+BO = Person(1, frozenset({70, 71}))
+THREAD, CHANNEL, CATEGORY, OTHER = 103, 102, 101, 109
+PLACES = [THREAD, CHANNEL, CATEGORY]
+
+Rules = Mapping[int, bool]
+
+
+def test_the_settings_are_taken_over() -> None:
+    environ = {"SERVERS": "any", "DIRECT_MESSAGES": "off", "BLOCKED_ROLES": "123456789012345678"}
+    wanted = Access("any", "off", blocked_roles=frozenset({123456789012345678}))
+    assert Access.of(Settings.load(environ, None)) == wanted
+    assert Access.of(Settings.load({}, None)) == Access(), "the defaults are the same in both"
+
+
+@pytest.mark.parametrize(
+    ("options", "admitted"),
+    [
+        (Access(), True),
+        (Access(allowed_people=frozenset({1})), True),
+        (Access(allowed_people=frozenset({2})), False),
+        (Access(allowed_roles=frozenset({71})), True),
+        (Access(allowed_roles=frozenset({72})), False),
+        (Access(allowed_people=frozenset({2}), allowed_roles=frozenset({70})), True),
+        (Access(allowed_people=frozenset({1}), allowed_roles=frozenset({72})), True),
+        (Access(blocked_people=frozenset({1})), False),
+        (Access(blocked_roles=frozenset({70})), False),
+        (Access(allowed_people=frozenset({1}), blocked_roles=frozenset({70})), False),
+        (Access(allowed_roles=frozenset({70}), blocked_people=frozenset({1})), False),
+    ],
+)
+def test_people_and_roles_are_one_list_and_a_block_wins(options: Access, admitted: bool) -> None:
+    denied = None if admitted else Denied.PERSON
+    assert access.denied_in_server(options, ServerRules(), BO, PLACES, served=True) == denied
+    assert access.denied_directly(options, BO, shares_server=True) == denied
+
+
+def test_where_several_things_forbid_it_the_one_that_reveals_least_is_told() -> None:
+    options = Access(blocked_people=frozenset({1}))
+    rules = ServerRules(paused=True, block=Block(None), channels={CHANNEL: False})
+    assert access.denied_in_server(options, rules, BO, PLACES, served=False) is Denied.SERVER
+    assert access.denied_in_server(options, rules, BO, PLACES, served=True) is Denied.PERSON
+    assert access.denied_in_server(Access(), rules, BO, PLACES, served=True) is Denied.BLOCKED
+    rules = ServerRules(paused=True, channels={CHANNEL: False})
+    assert access.denied_in_server(Access(), rules, BO, PLACES, served=True) is Denied.PAUSED
+    rules = ServerRules(channels={CHANNEL: False})
+    assert access.denied_in_server(Access(), rules, BO, PLACES, served=True) is Denied.CHANNEL
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shares_server", "denied"),
+    [
+        ("off", True, Denied.DIRECT),
+        ("members", True, None),
+        ("members", False, Denied.STRANGER),
+        ("everyone", False, None),
+    ],
+)
+def test_direct_messages(wanted: str, shares_server: bool, denied: Denied | None) -> None:
+    options = Access(direct_messages=wanted)  # type: ignore[arg-type]  # pytest knows no literals
+    assert access.denied_directly(options, BO, shares_server=shares_server) is denied
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        ({}, True),
+        ({OTHER: False}, True),
+        ({OTHER: True}, False),
+        ({CATEGORY: False}, False),
+        ({CATEGORY: False, CHANNEL: True}, True),
+        ({CATEGORY: False, CHANNEL: True, THREAD: False}, False),
+        ({CATEGORY: True}, True),
+        ({CATEGORY: True, CHANNEL: False}, False),
+        ({CHANNEL: False, THREAD: True}, True),
+    ],
+)
+def test_the_most_specific_rule_counts(rules: Rules, allowed: bool) -> None:
+    assert access.channel_allowed(rules, PLACES) is allowed
+
+
+def changed(rules: Rules, place: int, rule: bool | None) -> Rules:
+    others = {each: allowed for each, allowed in rules.items() if each != place}
+    return others if rule is None else {**others, place: rule}
+
+
+some_rules = st.dictionaries(st.sampled_from([*PLACES, OTHER]), st.booleans())
+some_places = st.sampled_from([PLACES, PLACES[1:], PLACES[2:], [OTHER]])
+
+
+@given(some_rules, some_places)
+def test_what_moderators_allow_is_allowed(rules: Rules, places: Sequence[int]) -> None:
+    after = changed(rules, places[0], access.rule_to_allow(rules, places))
+    assert access.channel_allowed(after, places)
+
+
+@given(some_rules, some_places)
+def test_what_moderators_block_is_not_and_nothing_else_opens(rules: Rules, places: Sequence[int]) -> None:
+    if access.is_last_allowed(rules, places[0]):
+        return
+    after = changed(rules, places[0], access.rule_to_block(rules, places))
+    assert not access.channel_allowed(after, places)
+    for elsewhere in (PLACES, PLACES[1:], PLACES[2:], [OTHER], [110]):
+        if access.channel_allowed(after, elsewhere):
+            assert access.channel_allowed(rules, elsewhere)
+
+
+def test_to_allow_what_was_blocked_does_not_close_all_other_channels() -> None:
+    assert access.rule_to_allow({CHANNEL: False}, PLACES[1:]) is None
+    assert access.rule_to_allow({}, PLACES[1:]) is True, "but where nothing was said, it is to be the only one"
+    assert access.rule_to_allow({CATEGORY: False, CHANNEL: False}, PLACES[1:]) is True
+
+
+def test_the_last_channel_that_is_allowed_is_known() -> None:
+    assert access.is_last_allowed({CHANNEL: True, OTHER: False}, CHANNEL)
+    assert not access.is_last_allowed({CHANNEL: True, OTHER: True}, CHANNEL)
+    assert not access.is_last_allowed({CHANNEL: False}, CHANNEL)

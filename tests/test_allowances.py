@@ -1,0 +1,257 @@
+"""What a turn may cost and what it is charged, through the core on a real store, with a model that does as told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from bot import context
+from bot.errors import ModelError, OverAllowance
+from bot.store import SQLiteStore
+from bot.turns import (
+    Allowance,
+    Allowances,
+    Cause,
+    End,
+    Outcome,
+    Problem,
+    Prompt,
+    State,
+    Thinking,
+    Usage,
+)
+from tests.talking import HERE, Model, Step, Talk, conversations
+
+PLENTY = 10**9
+REPLY = 400
+PROMPT = sum(context.tokens(text, 3.5) for text in ("Be brief.\n\nToday is Sunday, 22 November 2026.", "Hi"))
+"""What the first prompt in a conversation is estimated at."""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+        yield store
+
+
+@asynccontextmanager
+async def talking(store: SQLiteStore, tokens: int = PLENTY, prompts: int = 1000) -> AsyncIterator[Talk]:
+    """People who may use so many tokens a day and ask so much an hour."""
+    model = Model()
+    allowances = Allowances(prompts, tokens_per_person=tokens, tokens_per_server=PLENTY, tokens_in_all=PLENTY)
+    async with conversations(store, model, allowances=allowances, reply_tokens=REPLY) as core, asyncio.timeout(10):
+        yield Talk(core, model, store)
+
+
+async def charged(store: SQLiteStore) -> int:
+    return (await store.spent_today(1)).person
+
+
+async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(store: SQLiteStore) -> None:
+    async with talking(store, PROMPT + 200) as talk:
+        talk.model.replies = [repeat("seven b")]
+        ended = await talk.say("Hi")
+        assert ended is not None
+        assert (ended.state, ended.problem, ended.text) == (State.COMPLETE, Problem.USED_UP, "seven b" * 100)
+        assert ended.used_up is not None
+        assert (ended.used_up.allowance, ended.used_up.most) == (Allowance.PERSON, PROMPT + 200)
+        assert 0 < ended.used_up.until - time.time() <= 24 * 3600
+        assert talk.model.asked_for == [("m", 200)]
+        assert talk.model.left_early == 1, "and the server is told"
+        assert await charged(store) == PROMPT + 200
+        refused = await talk.say("Hi", where="discord:2")
+        assert refused == Outcome(State.FAILED, "", Problem.USED_UP, used_up=ended.used_up)
+        [turn] = await store.history(HERE, 1)
+        refused = await talk.again(turn, go_on=True)
+        assert refused == Outcome(State.FAILED, turn.reply, Problem.USED_UP, used_up=ended.used_up)
+        assert len(talk.model.asked) == 1, "what is not paid for is not asked for"
+        assert await charged(store) == PROMPT + 200
+
+
+@pytest.mark.parametrize("thought", [Thinking(), "\n"])
+async def test_thoughts_use_it_up_too(store: SQLiteStore, thought: Step) -> None:
+    async with talking(store, PROMPT + 150) as talk:
+        talk.model.replies = [repeat(thought)]
+        ended = await talk.say("Hi")
+        assert ended is not None
+        assert (ended.problem, await charged(store)) == (Problem.USED_UP, PROMPT + 150)
+
+
+@pytest.mark.parametrize(("left", "problem"), [(200, Problem.USED_UP), (REPLY, Problem.LENGTH)])
+async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
+    store: SQLiteStore, left: int, problem: Problem
+) -> None:
+    async with talking(store, PROMPT + left) as talk:
+        talk.model.replies = [["Half", Usage(PROMPT, left), End(Problem.LENGTH)]]
+        ended = await talk.say("Hi")
+        assert ended is not None
+        assert ended.problem is problem
+
+
+async def test_a_whole_reply_is_whole_however_little_was_left(store: SQLiteStore) -> None:
+    async with talking(store, PROMPT + 100) as talk:
+        assert await talk.say("Hi") == Outcome(State.COMPLETE, "Yes.")
+
+
+TEN_TOKENS = "x" * 35
+
+
+@pytest.mark.parametrize(
+    ("reply", "costs"),
+    [
+        ([TEN_TOKENS, Usage(777, 55)], 777 + 55),
+        ([TEN_TOKENS], PROMPT + 10),
+        ([Thinking(), Thinking(), TEN_TOKENS], PROMPT + 12),
+        ([ModelError(Problem.SETUP, "401")], 0),
+        ([ModelError(Problem.UNREACHABLE, "timed out", accepted=True)], PROMPT),
+        ([TEN_TOKENS, ModelError(Problem.UNREACHABLE, "cut")], PROMPT + 10),
+        ([Thinking(), ModelError(Problem.UNREACHABLE, "an error in the stream")], PROMPT + 1),
+        ([TEN_TOKENS, RuntimeError("a defect")], PROMPT + 10),
+        ([], PROMPT),
+        ([End(Problem.DECLINED)], PROMPT),
+    ],
+)
+async def test_what_a_request_costs(store: SQLiteStore, reply: list[Step], costs: int) -> None:
+    async with talking(store) as talk:
+        talk.model.replies = [reply]
+        await talk.say("Hi")
+        assert await charged(store) == costs
+
+
+@pytest.mark.parametrize(("said", "costs"), [([], PROMPT), ([TEN_TOKENS], PROMPT + 10)])
+@pytest.mark.parametrize("cause", [Cause.PERSON, Cause.SHUTDOWN, Cause.RESET])
+async def test_what_is_stopped_has_cost_what_came(
+    store: SQLiteStore, said: list[Step], costs: int, cause: Cause
+) -> None:
+    async with talking(store) as talk:
+        talk.model.replies = [[*said, asyncio.Event()]]
+        answering = talk.say("Hi")
+        while not talk.model.asked or len((await talk.sink(0)).texts) < len(said):
+            await asyncio.sleep(0.001)
+        if cause is Cause.RESET:
+            await talk.core.forget(HERE)
+        (await talk.sink(0)).running.stop(cause)
+        await answering
+        assert await charged(store) == costs
+
+
+async def test_what_waits_for_its_turn_costs_nothing(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        go = asyncio.Event()
+        talk.model.replies = [[go, Usage(10, 1)]]
+        first, second = talk.say("Hi"), talk.say("Hi")
+        (await talk.sink(1)).running.stop(Cause.PERSON)
+        await second
+        go.set()
+        await first
+        assert await charged(store) == 11
+
+
+async def test_another_attempt_is_charged_for_itself_alone(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        talk.model.replies = [
+            [TEN_TOKENS, ModelError(Problem.UNREACHABLE, "cut")],
+            [TEN_TOKENS, Usage(30, 10)],
+            [Usage(40, 3)],
+        ]
+        await talk.say("Hi")
+        for after, go_on in ((PROMPT + 10 + 40, False), (PROMPT + 10 + 40 + 43, True)):
+            [turn] = await store.history(HERE, 1)
+            await asyncio.gather(*(talk.again(turn, go_on=go_on) for _ in range(3)))
+            assert await charged(store) == after
+
+
+async def test_a_context_that_is_too_long_is_paid_for_once(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        for n in range(4):
+            talk.model.replies = [["r" * 100, Usage(0, 0)]]
+            await talk.say(f"{n} " + "p" * 100)
+        too_long = ModelError(Problem.TOO_LONG, "too long")
+        talk.model.replies = [[too_long], [too_long], [TEN_TOKENS]]
+        await talk.say("Hi")
+        [*_, sent] = talk.model.asked
+        size = sum(context.tokens(message.content, 3.5) for message in sent)
+        assert await charged(store) == size + 10, "that which was answered"
+
+
+async def test_without_a_reservation_nothing_is_asked(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        await store._database.write("CREATE TRIGGER full BEFORE INSERT ON charges BEGIN SELECT RAISE(ABORT, 'no'); END")
+        assert await talk.say("Hi") == Outcome(State.FAILED, "", Problem.STORAGE)
+        await store._database.write("ALTER TABLE charges RENAME TO gone")
+        assert await talk.say("Hi") == Outcome(State.FAILED, "", Problem.STORAGE)
+        assert talk.model.asked == []
+
+
+async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: SQLiteStore) -> None:
+    async with talking(store, prompts=2) as talk:
+        talk.model.replies = [["Half", ModelError(Problem.UNREACHABLE, "cut")]]
+        await talk.say("Hi")
+        [failed] = await store.history(HERE, 1)
+        await talk.say("Hi")
+        with pytest.raises(OverAllowance) as refused:
+            await talk.say("Hi")
+        assert (refused.value.used_up.allowance, refused.value.used_up.most) == (Allowance.PROMPTS, 2)
+        assert await talk.again(failed) == Outcome(State.COMPLETE, "Yes.")
+    async with talking(store, prompts=2) as talk:
+        await talk.core.forget(HERE)
+        talk._position = 100
+        with pytest.raises(OverAllowance):
+            await talk.say("Hi")
+
+
+async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        for _ in range(6):
+            await talk.say("x" * 2000)
+    async with talking(store, tokens=2500) as talk:
+        talk._position = 100
+        assert await talk.say("And?", by=2) == Outcome(State.COMPLETE, "Yes.")
+        sent = talk.model.asked[-1]
+        assert 3 <= len(sent) < 13
+        assert sent[-1].content.endswith("And?")
+
+
+async def test_each_conversation_is_answered_as_was_chosen_for_it(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        await store.set_persona("discord:1", 9, "You are a pirate.")
+        await store.set_model("discord:1", 9, "large")
+        await store.set_model("discord:2", 9, "no longer offered")
+        for where in ("discord:1", "discord:2"):
+            talk.model.replies = [["x" * 800, Usage(500, 400)]]
+            await talk.say("y" * 8000, where=where)
+        thread = Prompt("discord:3", 99, "Hi", 1, parent="discord:1")
+        await talk.core.answer(thread, talk._open)
+        assert [model for model, _ in talk.model.asked_for] == ["large", "m", "large"]
+        systems = [sent[0].content.partition("\n")[0] for sent in talk.model.asked]
+        assert systems == ["You are a pirate.", "Be brief.", "You are a pirate."]
+        assert [row.model for row in await store.usage(0)] == ["large", "m"]
+        assert (await store.learned("m")).bytes_per_token == (await store.learned("large")).bytes_per_token
+        await talk.core.forget("discord:3")
+        await talk.core.answer(Prompt("discord:3", 100, "Hi", 1), talk._open)
+        assert talk.model.asked_for[-1][0] == "large", "and so it stays after a reset"
+
+
+async def test_who_wants_to_be_forgotten_is_while_being_answered(store: SQLiteStore) -> None:
+    async with talking(store) as talk:
+        talk.model.replies = [["running", asyncio.Event()], ["of another"]]
+        running, waiting = talk.say("Hi", by=7), talk.say("Hi", by=7)
+        await (await talk.sink(0)).said()
+        elsewhere = talk.say("Hi", by=8)
+        await elsewhere
+        begun = [talk.say("Hi", by=7, where=f"discord:{n}") for n in range(2, 7)]
+        await asyncio.sleep(0)
+        forgotten = await talk.core.forget_person(7, "Bo")
+        for each in (running, waiting, *begun):
+            ended = await each
+            assert ended is not None
+            assert ended.cause is Cause.RESET
+        assert len(forgotten.turn_ids) == 7
+        rows = await store._database.read("SELECT prompt, author_id FROM turns")
+        assert [tuple(row) for row in rows] == [("Hi", 8)]
