@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 import discord
 
 from bot import phrases
+from bot.access import Denied
 from bot.discord_bot.marks import PASSED_OVER, Marks
 from bot.discord_bot.messages import ReplyMessages, reads_history
+from bot.discord_bot.replies import age
 from bot.errors import Overloaded, StoreError
 from bot.live_reply import LiveReply
 from bot.pacing import Budget
+from bot.phrases import access as words
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
-from bot.turns import Outcome, State
+from bot.turns import Outcome, State, UsedUp
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,9 @@ EVERY = 5.0
 """Seconds for one sentence in a channel: Discord lets about five messages pass in them."""
 AT_ONCE = 5
 """Sentences that a channel may have at once after a pause."""
+TOLD_WITHIN = 120.0
+"""Seconds after a prompt until it is too late to say why it is not answered."""
+DAY = 24 * 3600
 _CHANNELS = 1000
 """Channels that are remembered to have had sentences lately."""
 
@@ -60,10 +67,7 @@ class Asides:
             self._marks.put(message.channel.id, message.id, PASSED_OVER)
         elif not await self.tell(message, sentence):
             return
-        try:
-            await self._store.handle(message.id)
-        except StoreError as error:
-            log.warning("that prompt %d was answered is not on record: %s", message.id, error)
+        await self._handle(message)
 
     async def tell(self, message: discord.Message, sentence: str) -> bool:
         """Say something to a person; where there was much of that lately, a mark has to do. False: it was not seen."""
@@ -80,6 +84,33 @@ class Asides:
         if not refusal.repeated:
             log.warning("channel %d: too much is waiting for the %s", message.channel.id, refusal.limit.value)
         await self.answer(message, None if refusal.repeated else phrases.full(refusal.limit))
+
+    async def put_off(self, message: discord.Message, used_up: UsedUp) -> None:
+        """Tell a person once that nothing is left of an allowance, and mark what they ask until there is again."""
+        first = await self._is_first(f"used up: {used_up.allowance}", used_up.until, message)
+        await self.answer(message, phrases.used_up(used_up) if first else None)
+
+    async def deny(self, message: discord.Message, denied: Denied) -> None:
+        """Tell a person once a day in a server why the bot is not to answer, if the prompt came just now."""
+        key = f"denied: {denied.value}, {message.guild.id if message.guild else 0}"
+        if age(message.id) < TOLD_WITHIN and await self._is_first(key, int(time.time() + DAY), message):
+            await self.answer(message, words.denied_aloud(denied))
+        else:
+            await self._handle(message)
+
+    async def _is_first(self, key: str, until: int, message: discord.Message) -> bool:
+        """Whether the author was not told of it yet that holds until then; where that is not known, they were."""
+        try:
+            return await self._store.tell_once(key, until, message.author.id)
+        except StoreError as error:
+            log.warning("whether %d was told of it before is not known: %s", message.author.id, error)
+            return False
+
+    async def _handle(self, message: discord.Message) -> None:
+        try:
+            await self._store.handle(message.id)
+        except StoreError as error:
+            log.warning("that prompt %d was answered is not on record: %s", message.id, error)
 
     def _spend(self, channel_id: int) -> bool:
         now = asyncio.get_running_loop().time()

@@ -43,13 +43,13 @@ class Changes:
             # Link previews come as updates too, but are no edits.
             return
         try:
-            if await self._store.correct(prompt.conversation, prompt.position, prompt.text):
+            if await self._store.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote):
                 return
             if message.edited_at - message.created_at > ADDED_WITHIN:
                 return
             if await self._store.handled([message.id]) or not await answer(message):
                 # The event of the message itself was on its way at the same time.
-                await self._store.correct(prompt.conversation, prompt.position, prompt.text)
+                await self._store.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote)
         except StoreError as error:
             log.error("the edit of prompt %d is not on record: %s", message.id, error)
 
@@ -63,16 +63,21 @@ class Changes:
             await _keep_trying(lambda: self._store.forget_prompts(conversation_key(channel_id), theirs))
 
     async def channel_deleted(self, channel_id: int) -> None:
-        """Forget the conversation of a channel or thread that is no more."""
-        await _keep_trying(lambda: self._conversations.forget(conversation_key(channel_id)))
+        """Forget the conversation of a channel or thread that is no more, and what was decided for it."""
+        key = conversation_key(channel_id)
+        await _keep_trying(lambda: self._conversations.forget(key))
+        await _keep_trying(lambda: self._store.forget_behaviour(key))
+        await _keep_trying(lambda: self._store.channel_gone(channel_id))
 
     async def left(self, guild_id: int) -> None:
         """The bot was removed from a server."""
         await _keep_trying(lambda: self._store.left(guild_id))
+        await _keep_trying(lambda: self._store.server_left(guild_id))
 
     async def joined(self, guild_ids: Collection[int]) -> None:
         """These are all servers that the bot is in, those included that are not available just now."""
         await _keep_trying(lambda: self._store.joined(guild_ids))
+        await _keep_trying(lambda: self._store.servers_joined(guild_ids))
 
     async def prune_daily(self, unused_days: int) -> None:
         """Delete for ever, day by day, what has not been used for so long, or belongs to servers left."""
@@ -80,6 +85,8 @@ class Changes:
             try:
                 if pruned := await self._store.prune(unused_days):
                     log.info("deleted %d conversations that were no longer used", pruned)
+                await self._store.prune_behaviours()
+                await self._store.prune_rules()
             except StoreError as error:
                 log.warning("what is no longer used is left to another day: %s", error)
             await asyncio.sleep(_DAY)

@@ -1,11 +1,15 @@
-"""What `check` asks Discord: whose token it is, where the bot is, and how to invite it."""
+"""What `check` asks Discord: whose token it is, where the bot is and serves, and how to invite it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import discord
 
+from bot.access import Access
+from bot.discord_bot.gate import owners
+from bot.discord_bot.members import Is, ask
 from bot.discord_bot.run import discord_errors
 
 PERMISSIONS = discord.Permissions(
@@ -21,15 +25,20 @@ PERMISSIONS = discord.Permissions(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The application behind a token. `owner` is a person's or a team's name."""
+    """The application behind a token.
+
+    `owner` is a person's name; where `team` names a team, its owner's. Of the `servers` it is in, so many are `served`.
+    """
 
     bot: str
     owner: str
+    team: str | None
     servers: int
+    served: int
     invite: str
 
 
-async def account(token: str) -> Account:
+async def account(token: str, access: Access) -> Account:
     """Log in without the gateway and look around. Raises DiscordError."""
     # discord.py would warn of missing libraries for voice, and of intents without guilds; neither is of use here.
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
@@ -37,11 +46,24 @@ async def account(token: str) -> Account:
             await client.login(token)
             application = await client.application_info()
             servers = [guild async for guild in client.fetch_guilds(limit=None, with_counts=False)]
+            team = application.team
             return Account(
                 bot=str(client.user),
-                owner=application.team.name if application.team is not None else str(application.owner),
+                owner=str(application.owner if team is None else team.owner),
+                team=None if team is None else team.name,
                 servers=len(servers),
+                served=sum([await _serves(access, guild, owners(application)) for guild in servers]),
                 invite=discord.utils.oauth_url(
                     application.id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
                 ),
             )
+
+
+async def _serves(access: Access, guild: discord.Guild, owners: Iterable[int]) -> bool:
+    """Whether the running bot would serve a server; see `Gate.served`."""
+    if access.servers != "owner":
+        return access.servers == "any" or guild.id in access.servers
+    for owner in owners:
+        if (await ask(guild, owner)).answer is not Is.NO_MEMBER:
+            return True
+    return False

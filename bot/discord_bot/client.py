@@ -21,13 +21,16 @@ from bot.discord_bot.catch_up import CatchUp
 from bot.discord_bot.changes import Changes
 from bot.discord_bot.commands.sync import keep_in_step
 from bot.discord_bot.commands.tools import Tools
+from bot.discord_bot.gate import Gate
 from bot.discord_bot.history import History
+from bot.discord_bot.invitations import Invitations
 from bot.discord_bot.marks import Marks
 from bot.discord_bot.options import Options
 from bot.discord_bot.prompts import Address
 from bot.discord_bot.recovery import Recovery
 from bot.discord_bot.replies import Replies
-from bot.errors import Overloaded, StoreError
+from bot.discord_bot.warnings import Warnings
+from bot.errors import OverAllowance, Overloaded, StoreError
 from bot.scheduler import Scheduler, scheduled
 from bot.store import SQLiteStore
 from bot.turns import Turn
@@ -85,11 +88,16 @@ class ParleyClient(discord.Client):
         self._tasks: set[asyncio.Task[object]] = set()
         self._searches: set[asyncio.Task[object]] = set()
         self._changing: set[asyncio.Task[object]] = set()
-        self._answering: set[int] = set()
+        self._answering: dict[int, discord.Message] = {}
         self._told_unreadable: dict[int, float] = {}
         self._marks = marks = Marks(self, store, scheduler, self.spawn)
         self._asides = Asides(self, store, scheduler, marks)
-        self._replies = Replies(self, conversations, store, scheduler, marks, self.spawn, options.messages_per_reply)
+        self._gate = gate = Gate(self, store, options.access)
+        self._invitations = Invitations(self, store, gate, owners_are=options.access.servers == "owner")
+        warnings = Warnings(self, store, conversations.allowances)
+        self._replies = Replies(
+            self, conversations, store, scheduler, marks, gate, warnings, self.spawn, options.messages_per_reply
+        )
         self._changes = Changes(conversations, store, self._replies)
         history = History(self, scheduler)
         within = options.recover_within
@@ -97,7 +105,7 @@ class ParleyClient(discord.Client):
         self._catch_up = CatchUp(
             self, store, history, marks, self._take_up, within=within, per_channel=options.catch_up_per_channel
         )
-        self.tree = commands.tree(Tools(self, conversations, store, self._replies, options))
+        self.tree = commands.tree(Tools(self, conversations, store, self._replies, gate, options))
         buttons.listen(self, self._replies.pressed)
 
     async def setup_hook(self) -> None:
@@ -106,6 +114,7 @@ class ParleyClient(discord.Client):
         self._search(self._marks.take_away_leftovers())
         self._search(self._changes.prune_daily(self._options.retention_days))
         self._search(keep_in_step(self.tree))
+        self._search(self._invitations.look_hourly())
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for what is left of the time between two sessions: until then the bot hears nothing."""
@@ -120,8 +129,9 @@ class ParleyClient(discord.Client):
         """The end of an outage."""
         self._search(self._catch_up.back(guild))
 
-    async def on_guild_join(self, _: discord.Guild) -> None:
+    async def on_guild_join(self, guild: discord.Guild) -> None:
         """The bot was added to a server, perhaps once more."""
+        self._change(self._invitations.look_at(guild))
         self._change(self._changes.joined({guild.id for guild in self.guilds}))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
@@ -133,6 +143,8 @@ class ParleyClient(discord.Client):
         self._away_since = None
         # Not in on_ready, which discord.py calls seconds later, and also on a client that is closed by then.
         self._change(self._changes.joined({guild.id for guild in self.guilds}))
+        # What was said has to get on record.
+        self._change(self._invitations.look())
         self._search(self._catch_up.everywhere())
 
     async def on_resumed(self) -> None:
@@ -228,20 +240,27 @@ class ParleyClient(discord.Client):
 
     async def _answer(self, message: discord.Message, me: discord.ClientUser) -> bool:
         """Answer a message that is meant for the bot. False: it was taken before."""
-        if message.id in self._answering:
+        if (known := self._answering.get(message.id)) is not None:
+            # An edit may come before the prompt was read, or the message itself after its edit.
+            self._answering[message.id] = max(known, message, key=lambda each: each.edited_at or each.created_at)
             return False
-        self._answering.add(message.id)
+        self._answering[message.id] = message
         try:
             if not self._accepting:
                 await self._asides.answer(message, phrases.RESTARTING)
                 return True
-            reading = prompts.read(message, me)
+            if (denied := await self._gate.denied(message)) is not None:
+                await self._asides.deny(message, denied)
+                return True
+            reading = prompts.read(self._answering[message.id], me)
             notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
             if reading.prompt is not None:
                 return await self._replies.answer(message.channel, reading.prompt, notices)
             await self._asides.answer(message, notices[0] if notices else phrases.hint(_name(message, me)))
         except Overloaded as refusal:
             await self._asides.refuse(message, refusal)
+        except OverAllowance as refusal:
+            await self._asides.put_off(message, refusal.used_up)
         except StoreError as error:
             log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
             await self._asides.tell(message, phrases.CANNOT_SAVE)
@@ -249,7 +268,7 @@ class ParleyClient(discord.Client):
             log.exception("message %d could not be answered for a defect", message.id)
             await self._asides.tell(message, phrases.WENT_WRONG)
         finally:
-            self._answering.discard(message.id)
+            del self._answering[message.id]
         return True
 
     async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
@@ -257,8 +276,17 @@ class ParleyClient(discord.Client):
         self._told_unreadable = {
             person: at for person, at in self._told_unreadable.items() if now - at < UNREADABLE_AGAIN_AFTER
         }
-        if message.author.id not in self._told_unreadable:
-            self._told_unreadable[message.author.id] = now
+        if message.author.id in self._told_unreadable:
+            return
+        self._told_unreadable[message.author.id] = now
+        try:
+            denied = await self._gate.denied(message)
+        except StoreError as error:
+            log.error("a message in channel %d is passed over: %s", message.channel.id, error)
+            return
+        if denied is not None:
+            await self._asides.deny(message, denied)
+        else:
             await self._asides.tell(message, phrases.unreadable(_name(message, me)))
 
     async def _count_request(

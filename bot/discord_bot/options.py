@@ -17,8 +17,9 @@ class Options:
 
     What is older than `recover_within` is no longer answered, nor more than the newest `catch_up_per_channel` prompts
     that came to a channel while the bot was away. Conversations that nobody used for `retention_days` are deleted (0:
-    never). In a server's channels a reply over `messages_per_reply` messages comes as a file. Beside the file
-    `database` it can be asked for its health. `provider` names in one word where the messages go.
+    never); of others the model is sent up to `context_tokens` at a time. In a server's channels a reply over
+    `messages_per_reply` messages comes as a file. Beside the file `database` it can be asked for its health. `provider`
+    names in one word where the messages go.
     """
 
     grace: float = 8.0
@@ -26,6 +27,7 @@ class Options:
     recover_within: float = 900.0
     catch_up_per_channel: int = 3
     retention_days: int = 90
+    context_tokens: int = 8000
     database: Path | None = None
     access: Access = field(default_factory=Access)
     prices: Prices = field(default_factory=Prices)
@@ -40,6 +42,7 @@ class Options:
             recover_within=settings.recover_within,
             catch_up_per_channel=settings.catch_up_per_channel,
             retention_days=settings.retention_days,
+            context_tokens=settings.context_tokens,
             database=database,
             access=Access.of(settings),
             prices=Prices(settings.prices or {}),

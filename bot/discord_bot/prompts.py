@@ -10,7 +10,7 @@ from enum import Enum, auto
 import discord
 
 from bot.context import speaker
-from bot.turns import Prompt
+from bot.turns import Prompt, Quote
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
@@ -78,15 +78,19 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     lines = [line for line in (said, *_attached(message)) if line]
     if not lines and (quote is None or withheld):
         return Reading(None, withheld)
+    text = "\n".join([quote, "", *lines] if quote else lines).strip()
+    quoted_id = None if withheld else _quoted_id(message, me)
     prompt = Prompt(
         conversation=conversation_key(message.channel.id),
         position=message.id,
-        text="\n".join([quote, "", *lines] if quote else lines).strip(),
+        text=text,
         author_id=message.author.id,
         author_name=None if is_private(message) else speaker(message.author.display_name, message.author.name),
         guild_id=None if message.guild is None else message.guild.id,
         # A thread opened on a message has that message's id, and no other channel has a message's.
         origin_message_id=message.channel.id,
+        parent=conversation_key(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
+        quote=None if quote is None or quoted_id is None else Quote(quoted_id, min(len(quote), len(text))),
     )
     return Reading(prompt, withheld)
 
@@ -96,6 +100,14 @@ def _quoted(message: discord.Message) -> discord.Message | None:
         return None
     resolved = message.reference.resolved
     return resolved if isinstance(resolved, discord.Message) else None
+
+
+def _quoted_id(message: discord.Message, me: discord.ClientUser) -> int | None:
+    """Whose the quoted message is; of one of the bot's own its id, by which the store knows whom that answered."""
+    quoted = _quoted(message)
+    if quoted is None:
+        return None
+    return quoted.id if quoted.author.id == me.id else quoted.author.id
 
 
 def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None, bool]:

@@ -14,13 +14,16 @@ import discord
 from bot import phrases
 from bot.conversation import Conversations
 from bot.discord_bot.deletions import Deletions
+from bot.discord_bot.gate import Gate
 from bot.discord_bot.marks import Marks
 from bot.discord_bot.messages import ReplyMessages, platform_errors, reads_history
 from bot.discord_bot.prompts import channel_id, conversation_key
 from bot.discord_bot.reply import DiscordReply
+from bot.discord_bot.warnings import Warnings
 from bot.errors import StoreError
 from bot.frame import Button, Frozen, Gone, Refused, Shown, Unavailable, button_after
 from bot.live_reply import LiveReply
+from bot.phrases import access as words
 from bot.running import Running
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
@@ -63,6 +66,8 @@ class Replies:
         store: SQLiteStore,
         scheduler: Scheduler,
         marks: Marks,
+        gate: Gate,
+        warnings: Warnings,
         spawn: Spawn,
         most: int | None,
     ) -> None:
@@ -71,6 +76,8 @@ class Replies:
         self._store = store
         self._scheduler = scheduler
         self._marks = marks
+        self._gate = gate
+        self._warnings = warnings
         self._spawn = spawn
         self._most = most
         self._live: WeakKeyDictionary[Running, LiveReply] = WeakKeyDictionary()
@@ -79,7 +86,7 @@ class Replies:
     async def answer(self, place: object, prompt: Prompt, notices: Sequence[str]) -> bool:
         """Answer a prompt from a channel (`place`), with these notices under the answer. False: it was taken before.
 
-        Raises StoreError, with nothing accepted, when it cannot be saved, and Overloaded.
+        Raises StoreError, with nothing accepted, when it cannot be saved, Overloaded and OverAllowance.
         """
         notices = list(notices)
         if isinstance(place, discord.DMChannel) and not await self._store.history(prompt.conversation, 1):
@@ -88,7 +95,7 @@ class Replies:
         def open_sink(running: Running) -> DiscordReply:
             return self._open(running, place, notices=notices, waited=age(prompt.position))
 
-        return await self._conversations.answer(prompt, open_sink) is not None
+        return self._ended(prompt.conversation, await self._conversations.answer(prompt, open_sink))
 
     async def again(self, interaction: discord.Interaction, turn: Turn, *, go_on: bool) -> None:
         """Another attempt at a reply, in its own messages, or below them where Discord is slow to edit these."""
@@ -108,7 +115,7 @@ class Replies:
             return self._open(running, interaction.channel, discard=ids)
 
         try:
-            await self._conversations.again(turn, open_sink, go_on=go_on)
+            self._ended(turn.conversation, await self._conversations.again(turn, open_sink, go_on=go_on))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True)
@@ -134,7 +141,7 @@ class Replies:
                 word=phrases.TRYING_AGAIN if left.shown else None,
             )
 
-        return await self._conversations.again(turn, open_sink, recovery=True) is not None
+        return self._ended(turn.conversation, await self._conversations.again(turn, open_sink, recovery=True))
 
     async def end(self, turn: Turn, left: Left, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process left before anybody could see it.
@@ -170,6 +177,8 @@ class Replies:
         """Do what a button says, for the asker and for moderators, once."""
         try:
             turn = None if interaction.message is None else await self._store.turn_of_message(interaction.message.id)
+            # To stop a reply costs nothing, and so is not denied.
+            denied = None if button is Button.STOP else await self._gate.denied_press(interaction)
         except StoreError as error:
             log.error("a press on %s could not be looked up: %s", button.value, error)
             await _acknowledge(interaction.response.send_message(phrases.CANNOT_SAVE, ephemeral=True))
@@ -183,6 +192,8 @@ class Replies:
                 if running.attempt.turn_id == turn.id:
                     running.stop(Cause.PERSON, shown_name(interaction.user))
             await _acknowledge(interaction.response.defer())
+        elif denied is not None:
+            await _acknowledge(interaction.response.send_message(words.denied(denied), ephemeral=True))
         elif button_after(Outcome(turn.state, turn.reply, turn.error)) is not button:
             # Somebody was faster: this is being done, or is done already.
             await _acknowledge(interaction.response.defer())
@@ -204,6 +215,16 @@ class Replies:
         for each in running:
             each.stop(Cause.PERSON, shown_name(interaction.user))
         return len(running)
+
+    def stop_person(self, person_id: int, guild: discord.Guild, by: str) -> None:
+        """Stop all replies to a person in a server, those that wait included."""
+        for each in self._conversations.running:
+            if each.prompt.author_id != person_id:
+                continue
+            # What is tried again does not say which server it is in.
+            place = guild.get_channel_or_thread(channel_id(each.prompt.conversation))
+            if each.prompt.guild_id == guild.id or place is not None:
+                each.stop(Cause.PERSON, by)
 
     def deleted(self, in_channel: int, message_ids: Collection[int]) -> set[int]:
         """End the replies whose prompt or message somebody has deleted. Returns those that the bot did not delete."""
@@ -273,6 +294,14 @@ class Replies:
         return DiscordReply(
             live, channel.get_partial_message(prompt.position), self._marks, self._scheduler, self._spawn
         )
+
+    def _ended(self, conversation: str, outcome: Outcome | None) -> bool:
+        """Have it looked at whether the owner is to be warned. False: there was nothing to answer."""
+        if outcome is not None:
+            place = self._client.get_channel(channel_id(conversation))
+            guild = place.guild if isinstance(place, discord.abc.GuildChannel | discord.Thread) else None
+            self._spawn(self._warnings.look(outcome, None if guild is None else guild.id))
+        return outcome is not None
 
     def _most_in(self, place: object, shown: int) -> int | None:
         """How many messages a reply may have: long ones flood a channel; a thread or a DM is the place for them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +17,12 @@ from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
 from bot.llm import OpenAIModel
+from bot.queues import Limits
 from bot.standin.entities import Channel, Message
 from bot.standin.model import ModelStandin, Request
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
+from bot.turns import Allowances
 
 
 @dataclass
@@ -70,6 +72,8 @@ with connect_to(*sys.argv[1:]):
 
 MESSAGES_PER_REPLY = 5
 OPTIONS = Options(grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
+ALLOWANCES = Allowances(prompts_per_hour=10**6, tokens_per_person=10**9, tokens_per_server=10**9, tokens_in_all=10**9)
+"""More than anybody needs."""
 Start = Callable[[], AbstractAsyncContextManager[World]]
 Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
@@ -100,20 +104,29 @@ async def serving(
     *,
     patience: float = 1.0,
     options: Options = OPTIONS,
+    models: Sequence[str] = ("demo",),
+    limits: Limits = Limits(),  # noqa: B008 -- it is frozen
+    allowances: Allowances = ALLOWANCES,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
     options = replace(options, database=database)
     async with (
         SQLiteStore.open(database, exclusive=True) as store,
         OpenAIModel(
-            model="demo",
-            reply_tokens=4000,
             base_url=model.base_url,
             first_delta_timeout=2 * patience,
             silence_timeout=patience,
             retry_within=0.5 * patience,
         ) as client,
-        Conversations(store, client, model_key="demo", system_prompt="Be brief.", context_tokens=8000) as core,
+        Conversations(
+            store,
+            client,
+            models=models,
+            system_prompt="Be brief.",
+            context_tokens=8000,
+            limits=limits,
+            allowances=allowances,
+        ) as core,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(run(discord.token, store, core, options, stop=stop))

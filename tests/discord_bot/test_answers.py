@@ -8,7 +8,7 @@ import pytest
 
 from bot.standin.entities import Attachment, Permission
 from bot.standin.faults import Lost, Slow
-from bot.standin.model import Reply
+from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
 
 

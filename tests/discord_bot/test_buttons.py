@@ -9,7 +9,7 @@ import pytest
 
 from bot.standin.entities import Message
 from bot.standin.faults import Late, Slow
-from bot.standin.model import REFUSALS, Reply
+from bot.standin.script import REFUSALS, Reply
 from tests.discord_bot.conftest import Start, World
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"

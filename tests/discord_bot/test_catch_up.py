@@ -9,7 +9,8 @@ import pytest
 
 from bot.standin.entities import Channel, Permission
 from bot.standin.faults import Late, Lost, ServerError, Slow
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 

@@ -9,7 +9,7 @@ import pytest
 
 from bot.standin.entities import Channel, Message
 from bot.standin.faults import Late, Slow
-from bot.standin.model import Reply
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 

@@ -28,11 +28,11 @@ from bot.standin.faults import (
     ServerError,
     Slow,
 )
-from bot.standin.gateway import Close, Frame
 from bot.standin.limits import MESSAGE, MESSAGES, Limit
-from bot.standin.model import Reply
 from bot.standin.rest import Exchange
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Close, Frame
 from tests.discord_bot.conftest import Start, World
 
 TYPE = "/channels/{channel_id}/typing"

@@ -12,7 +12,8 @@ import pytest
 from bot.errors import DiscordError
 from bot.standin.entities import Permission
 from bot.standin.faults import ConnectionReset, ServerError, Twice
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World, serving
 

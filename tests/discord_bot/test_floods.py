@@ -15,7 +15,7 @@ from bot.conversation import CHARACTERS_PER_TOKEN
 from bot.live_reply import LiveReply
 from bot.standin.entities import Attachment, Channel, Message
 from bot.standin.limits import Limit
-from bot.standin.model import Reply
+from bot.standin.script import Reply
 from bot.turns import Prompt
 from tests.discord_bot.conftest import World
 
@@ -183,7 +183,7 @@ async def test_a_reply_without_end_is_cut_off_and_goes_on_when_asked(world: Worl
 async def test_a_hundred_thousand_characters_arrive_whole(world: World) -> None:
     discord = world.discord
     text = "".join(f"{n} words. " for n in range(9000))[:100_000]
-    world.model.script.append(Reply(text))
+    world.model.script.append(Reply(text, ignores_max_tokens=True))
     await discord.say(discord.general, discord.bo, f"{discord.bot.mention} tell me")
     message = await world.reply(discord.general, "-# The whole reply is in the file.")
     await world.idle()

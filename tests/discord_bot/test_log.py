@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bot.standin.faults import RateLimited
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Launch
 

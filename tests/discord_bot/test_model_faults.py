@@ -27,7 +27,8 @@ from bot.running import Running
 from bot.scheduler import Scheduler
 from bot.standin.entities import Channel, Message
 from bot.standin.limits import Limit
-from bot.standin.model import REFUSALS, Drop, ModelStandin, Raw, Refusal, Reply, Step
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
 from bot.standin.server import DiscordStandin
 from bot.standin.world import Keep
 from bot.turns import Prompt
@@ -193,7 +194,7 @@ def without_limits(discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch) -> 
     """A Discord that takes all at once, and forgets it: what grows is the bot's."""
     monkeypatch.setattr("bot.scheduler.Budget", lambda: Budget(1000, 100))
     monkeypatch.setattr("bot.standin.server.TYPING_SECONDS", 0.5)
-    monkeypatch.setattr("bot.standin.gateway._REPLAYED", 20)
+    monkeypatch.setattr("bot.standin.sessions._REPLAYED", 20)
     monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0.5)
     discord.limits.everything = None
     discord.limits.messages = Limit(50, 0.01)

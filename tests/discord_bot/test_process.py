@@ -13,7 +13,8 @@ import pytest
 from bot.discord_bot.client import ENDINGS
 from bot.scheduler import LAST_CALLS
 from bot.standin.faults import RateLimited
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 from tests.discord_bot.conftest import Launch

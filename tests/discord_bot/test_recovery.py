@@ -14,7 +14,8 @@ import pytest
 from bot.standin.entities import Channel, Message, MessageFlag, MessageType, Permission
 from bot.standin.faults import Call, ServerError, Slow
 from bot.standin.mentions import NOBODY
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 from bot.turns import Attempt, Outcome, Prompt, State
@@ -196,7 +197,7 @@ async def leave(
     key = f"discord:{channel.id}"
     async with SQLiteStore.open(file, exclusive=True) as store:
         attempt = await store.begin(Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id))
-        assert attempt is not None
+        assert isinstance(attempt, Attempt)
         await store.start(attempt)
         await store.save({attempt: "".join(parts)})
         messages = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from discord import app_commands
 
-from bot.discord_bot.commands import conversation
+from bot.discord_bot.commands import about, behaviour, conversation, keeping, moderation
 from bot.discord_bot.commands.tools import Tools, Tree
 
 
@@ -15,6 +15,6 @@ def tree(tools: Tools) -> Tree:
         allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
-    for each in (conversation,):
+    for each in (conversation, behaviour, moderation, keeping, about):
         each.add(commands, tools)
     return commands

@@ -12,6 +12,7 @@ from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
 from bot.discord_bot.prompts import conversation_key
 from bot.discord_bot.replies import shown_name
 from bot.errors import StoreError
+from bot.phrases import access as words
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,8 @@ def add(tree: Tree, tools: Tools) -> None:
 
     @tree.command(description="Forget this conversation: everything said with me in this channel, thread or DM.")
     async def reset(interaction: discord.Interaction) -> None:
+        if await _denied(interaction, tools):
+            return
         name = shown_name(interaction.user)
         key = conversation_key(interaction.channel_id or 0)
         try:
@@ -37,5 +40,20 @@ def add(tree: Tree, tools: Tools) -> None:
 
     @tree.command(description="Stop my replies to you here; moderators stop all of them.")
     async def stop(interaction: discord.Interaction) -> None:
+        if await _denied(interaction, tools):
+            return
         count = tools.replies.stop(interaction)
         await answer(interaction, phrases.stopped(count) if count else phrases.NOTHING_TO_STOP)
+
+
+async def _denied(interaction: discord.Interaction, tools: Tools) -> bool:
+    """Whether somebody may not touch a server's conversations; then they have been told."""
+    try:
+        denied = await tools.gate.denied_to_person(interaction)
+    except StoreError as error:
+        log.error("whether %d is blocked is not known: %s", interaction.user.id, error)
+        return False
+    if denied is None:
+        return False
+    await answer(interaction, words.denied(denied))
+    return True

@@ -14,6 +14,7 @@ import discord
 from discord import app_commands
 
 from bot.conversation import Conversations
+from bot.discord_bot.gate import Gate
 from bot.discord_bot.options import Options
 from bot.discord_bot.replies import Replies
 from bot.store import SQLiteStore
@@ -36,6 +37,7 @@ class Tools:
     conversations: Conversations
     store: SQLiteStore
     replies: Replies
+    gate: Gate
     options: Options
 
 

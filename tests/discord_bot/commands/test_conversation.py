@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.standin.model import Reply
+from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 
 

@@ -1,0 +1,169 @@
+"""What the bot says of itself and of what was used: /help and /usage."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.discord_bot.commands.behaviour import answering, place
+from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
+from bot.errors import StoreError
+from bot.phrases import about as words
+from bot.phrases.access import denied
+from bot.turns import Allowances
+from bot.usage import DAY, grouped
+
+log = logging.getLogger(__name__)
+
+_DAYS = 30
+IDS_WITHIN = 1.0
+"""Seconds that Discord gets to tell the commands' ids in."""
+
+_IN_SERVERS, _IN_DMS = 0, 1
+"""Discord's numbers of the contexts of commands."""
+
+Command = app_commands.Command[Any, ..., Any] | app_commands.Group
+
+
+def add(tree: Tree, tools: Tools) -> None:
+    """Add the commands of this module."""
+    _add_usage(tree, tools)
+    _add_help(tree, tools)
+
+
+def _add_usage(tree: Tree, tools: Tools) -> None:
+    allowances = tools.conversations.allowances
+
+    @tree.command(description="See what you used of me: questions, tokens, and what is left.")
+    @app_commands.describe(whose="mine, or server for all of this server (for those who manage it). Left out: mine.")
+    async def usage(interaction: discord.Interaction, whose: str = words.MINE) -> None:
+        chosen = whose.strip().casefold()
+        if allowances is None:
+            await answer(interaction, words.NOT_COUNTED)
+        elif chosen not in (words.MINE, words.SERVER):
+            await answer(interaction, words.WHOSE)
+        elif chosen == words.SERVER and interaction.guild_id is None:
+            await answer(interaction, words.NO_SERVER_HERE)
+        elif chosen == words.SERVER and not interaction.permissions.manage_guild:
+            await answer(interaction, words.NOT_FOR_YOU)
+        else:
+            read = of_person if chosen == words.MINE else of_server
+            try:
+                sentences = await in_time(interaction, read(interaction, allowances))
+            except StoreError as error:
+                log.error("what was used could not be read: %s", error)
+                sentences = words.NOT_KNOWN
+            await answer(interaction, sentences)
+
+    @usage.autocomplete("whose")
+    async def offer(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        manages = interaction.guild_id is not None and interaction.permissions.manage_guild
+        offered = [words.MINE, words.SERVER] if manages else [words.MINE]
+        return [
+            app_commands.Choice(name=words.whose(each), value=each)
+            for each in offered
+            if typed.casefold().strip() in words.whose(each)
+        ]
+
+    async def of_person(interaction: discord.Interaction, allowances: Allowances) -> str:
+        today = int(time.time()) // DAY
+        return words.own_usage(
+            await tools.store.spent_today(interaction.user.id, interaction.guild_id),
+            allowances,
+            tools.options.prices.total(await tools.store.usage(today - _DAYS + 1, person_id=interaction.user.id)),
+            resets_at=(today + 1) * DAY,
+            in_server=interaction.guild_id is not None,
+        )
+
+    async def of_server(interaction: discord.Interaction, allowances: Allowances) -> str:
+        today = int(time.time()) // DAY
+        rows = await tools.store.usage(today - _DAYS + 1, guild_id=interaction.guild_id)
+        people = grouped((row for row in rows if row.person_id is not None), lambda row: row.person_id or 0)
+        return words.server_usage(
+            await tools.store.spent_today(guild_id=interaction.guild_id),
+            allowances,
+            tools.options.prices.total(rows),
+            {model: sum(row.tokens for row in each) for model, each in grouped(rows, lambda row: row.model).items()},
+            {person: sum(row.tokens for row in each) for person, each in people.items()},
+            resets_at=(today + 1) * DAY,
+        )
+
+
+def _add_help(tree: Tree, tools: Tools) -> None:
+    ids: dict[str, int] = {}
+
+    # `help` is Python's too.
+    @tree.command(name="help", description="What I answer to, what I remember, where your messages go, my commands.")
+    async def show_help(interaction: discord.Interaction) -> None:
+        try:
+            sentences = await in_time(interaction, text(interaction))
+        except StoreError as error:
+            log.error("what to say of the bot could not be read: %s", error)
+            sentences = words.NOT_KNOWN
+        await answer(interaction, sentences)
+
+    async def text(interaction: discord.Interaction) -> str:
+        here = place(interaction)
+        reason, behaviour, _ = await asyncio.gather(
+            tools.gate.denied_press(interaction),
+            tools.store.behaviour(here.conversation, here.parent),
+            look_up_ids(),
+        )
+        allowances = tools.conversations.allowances
+        return words.help_text(
+            _own_name(interaction),
+            None if reason is None else denied(reason),
+            answering(behaviour.model, tools.conversations.models),
+            tools.options.provider,
+            direct_messages=tools.options.access.direct_messages != "off",
+            retention_days=tools.options.retention_days,
+            prompts_per_hour=None if allowances is None else allowances.prompts_per_hour,
+            persona=behaviour.persona is not None,
+            commands=list(_usable(tree, interaction, ids)),
+        )
+
+    async def look_up_ids() -> None:
+        """Have Discord's ids of the commands, by which their names can be pressed; they stay the same."""
+        if all(command.name in ids for command in _commands(tree)):
+            return
+        with suppress(*FAILED):
+            async with asyncio.timeout(IDS_WITHIN):
+                ids.update({command.name: command.id for command in await tree.fetch_commands()})
+
+
+def _commands(tree: Tree) -> Sequence[Command]:
+    return tree.get_commands(type=discord.AppCommandType.chat_input)
+
+
+def _usable(tree: Tree, interaction: discord.Interaction, ids: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """The commands that a person finds where they are, each with what it does."""
+    for command in _commands(tree):
+        contexts, needed = command.to_dict(tree)["contexts"], command.default_permissions
+        if interaction.guild_id is None:
+            usable = _IN_DMS in contexts
+        else:
+            usable = _IN_SERVERS in contexts and (needed is None or interaction.permissions >= needed)
+        if usable:
+            each = command.commands if isinstance(command, app_commands.Group) else [command]
+            names = (f"/{one.qualified_name}" for one in each)
+            id_ = ids.get(command.name)
+            yield (
+                " ".join(name if id_ is None else f"<{name}:{id_}>" for name in names),
+                command.description.partition(":")[0].rstrip("."),
+            )
+
+
+def _own_name(interaction: discord.Interaction) -> str:
+    """What the bot is called where it is asked."""
+    me = interaction.client.user
+    if me is None:
+        return ""
+    member = None if interaction.guild is None else interaction.guild.get_member(me.id)
+    return " ".join((member or me).display_name.split())

@@ -1,0 +1,296 @@
+"""How the bot behaves in a channel, a thread or a DM: /persona and /model."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import discord
+from discord import app_commands
+from discord.utils import MISSING
+
+from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
+from bot.discord_bot.prompts import conversation_key
+from bot.discord_bot.replies import shown_name
+from bot.errors import StoreError
+from bot.markdown import Document
+from bot.phrases import behaviour as words
+from bot.store.behaviours import Layers
+from bot.turns import is_blank
+
+log = logging.getLogger(__name__)
+
+PERSONA_LENGTH = 4000
+"""Characters; as many as Discord lets a text input have."""
+
+_BUTTONS = re.compile(r"persona:(?P<act>change|clear)")
+_FORM = "persona"
+_DEFAULT = "default"
+_MOST_CHOICES = 25
+_LONGEST_CHOICE = 100
+"""Discord's limits on what an option offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is used: the keys of its conversation and, in a thread, of the channel's."""
+
+    conversation: str
+    parent: str | None
+    guild_id: int | None
+    person_id: int | None
+    """Whose DM it is."""
+
+    @property
+    def word(self) -> str:
+        """What the place is called."""
+        if self.guild_id is None:
+            return words.DIRECT
+        return words.CHANNEL if self.parent is None else words.THREAD
+
+
+def place(interaction: discord.Interaction) -> Place:
+    """The place of an interaction."""
+    channel = interaction.channel
+    parent = conversation_key(channel.parent_id) if isinstance(channel, discord.Thread) else None
+    whose = interaction.user.id if interaction.guild_id is None else None
+    return Place(conversation_key(interaction.channel_id or 0), parent, interaction.guild_id, whose)
+
+
+def answering(chosen: str | None, offered: Sequence[str]) -> str:
+    """The model that answers where this one was chosen."""
+    return offered[0] if chosen is None or chosen not in offered else chosen
+
+
+def add(tree: Tree, tools: Tools) -> None:
+    """Add the commands of this module, and have the persona's buttons and form told to it."""
+    _add_persona(tree, tools)
+    _add_model(tree, tools)
+
+
+def _add_persona(tree: Tree, tools: Tools) -> None:
+    class PersonaButton(discord.ui.DynamicItem[discord.ui.Item[Any]], template=_BUTTONS):
+        def __init__(self, item: discord.ui.Item[Any], act: str) -> None:
+            super().__init__(item)
+            self.act = act
+
+        @classmethod
+        async def from_custom_id(cls, _: discord.Interaction, item: discord.ui.Item[Any], match: re.Match[str]) -> Self:
+            return cls(item, match["act"])
+
+        async def callback(self, interaction: discord.Interaction) -> None:
+            if self.act == "change":
+                await open_form(interaction)
+            else:
+                await change_to(interaction, None)
+
+    @tree.command(description="See how I'm told to behave here. Who manages the server can change it, and you in a DM.")
+    async def persona(interaction: discord.Interaction) -> None:
+        here = place(interaction)
+        try:
+            layers = await in_time(interaction, tools.store.behaviours(here.conversation, here.parent))
+        except StoreError as error:
+            await _not_read(interaction, error)
+            return
+        text, own = layers.in_force.persona, layers.own.persona is not None
+        shown = words.no_persona(here.word) if text is None else words.persona(here.word, text, inherited=not own)
+        await _show(interaction, shown, _buttons(clear=own) if _may_change(interaction) else MISSING)
+
+    async def open_form(interaction: discord.Interaction) -> None:
+        if not _may_change(interaction):
+            await answer(interaction, words.NOT_ALLOWED)
+            return
+        here = place(interaction)
+        try:
+            behaviour = await tools.store.behaviour(here.conversation, here.parent)
+        except StoreError as error:
+            await _not_read(interaction, error)
+            return
+        try:
+            await interaction.response.send_modal(_form(behaviour.persona))
+        except FAILED as error:
+            log.warning("the form for a persona could not be shown: %s", error)
+
+    async def change_to(interaction: discord.Interaction, text: str | None) -> None:
+        if not _may_change(interaction):
+            await answer(interaction, words.NOT_ALLOWED)
+            return
+        if text is not None and len(text) > PERSONA_LENGTH:
+            await answer(interaction, words.persona_too_long(len(text), PERSONA_LENGTH))
+            return
+        here = place(interaction)
+        try:
+            layers, changed = await in_time(interaction, _store_persona(tools, here, text))
+        except StoreError as error:
+            await _not_saved(interaction, error)
+            return
+        if not changed:
+            await answer(interaction, words.AS_BEFORE)
+            return
+        if text is None:
+            sentence = words.persona_cleared(here.word, inherits=layers.inherited.persona is not None)
+        else:
+            sentence = words.persona_set(here.word)
+        await answer(interaction, sentence)
+        if here.guild_id is not None:
+            # Not as a follow-up, which others would see as an answer to a message that they cannot see.
+            channel = tools.client.get_partial_messageable(interaction.channel_id or 0)
+            with suppress(*FAILED):
+                await channel.send(words.persona_changed(shown_name(interaction.user)), silent=True)
+
+    # discord.py matches forms with objects that it loses at a restart, so they are taken where all interactions pass.
+    @tools.client.event
+    async def on_interaction(interaction: discord.Interaction) -> None:
+        data: Any = interaction.data
+        if interaction.type is discord.InteractionType.modal_submit and data["custom_id"] == _FORM:
+            [text] = [label["component"]["value"] for label in data["components"]]
+            await change_to(interaction, None if is_blank(text) else text.strip())
+
+    tools.client.add_dynamic_items(PersonaButton)
+
+
+def _add_model(tree: Tree, tools: Tools) -> None:
+    offered = tools.conversations.models
+
+    @tree.command(description="See which model answers here, or choose another one.")
+    @app_commands.describe(name="One of the models I have, or default. Leave it out to see which one answers here.")
+    @app_commands.default_permissions(manage_guild=True)
+    async def model(interaction: discord.Interaction, name: str | None = None) -> None:
+        here = place(interaction)
+        wanted = None if name is None else _known(name, offered)
+        if name is not None and wanted is None:
+            typed = discord.utils.escape_markdown(" ".join(name.split())[:_LONGEST_CHOICE])
+            await answer(interaction, words.unknown_model(typed, offered))
+        elif wanted is None or (len(offered) == 1 and wanted != _DEFAULT):
+            await show_model(interaction, here)
+        else:
+            await choose_model(interaction, here, None if wanted == _DEFAULT else wanted)
+
+    async def show_model(interaction: discord.Interaction, here: Place) -> None:
+        try:
+            layers = await in_time(interaction, tools.store.behaviours(here.conversation, here.parent))
+        except StoreError as error:
+            await _not_read(interaction, error)
+            return
+        chosen = layers.in_force.model
+        sentences = words.model(
+            here.word,
+            answering(chosen, offered),
+            offered,
+            inherited=chosen in offered and layers.own.model is None,
+            gone=None if chosen in offered else chosen,
+        )
+        await answer(interaction, sentences)
+
+    async def choose_model(interaction: discord.Interaction, here: Place, chosen: str | None) -> None:
+        try:
+            layers, changed = await in_time(interaction, _store_model(tools, here, chosen), ephemeral=False)
+        except StoreError as error:
+            await _not_saved(interaction, error)
+            return
+        if changed:
+            now = answering(layers.inherited.model if chosen is None else chosen, offered)
+            await answer(interaction, words.model_changed(shown_name(interaction.user), now), ephemeral=False)
+        else:
+            await answer(interaction, words.AS_BEFORE)
+
+    @model.autocomplete("name")
+    async def offer(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        here = place(interaction)
+        try:
+            inherited = (await tools.store.behaviours(here.conversation, here.parent)).inherited.model
+        except StoreError:
+            inherited = None
+        otherwise = answering(inherited, offered)
+        names = {words.default_model(otherwise, inherits=here.parent is not None): _DEFAULT}
+        names.update({each: each for each in offered})
+        return [
+            app_commands.Choice(name=name[:_LONGEST_CHOICE], value=value)
+            for name, value in names.items()
+            if typed.casefold().strip() in name.casefold() and len(value) <= _LONGEST_CHOICE
+        ][:_MOST_CHOICES]
+
+
+def _may_change(interaction: discord.Interaction) -> bool:
+    return interaction.guild_id is None or interaction.permissions.manage_guild
+
+
+def _known(typed: str, offered: Sequence[str]) -> str | None:
+    """The model that a person means, or the word for none in particular."""
+    typed = typed.strip()
+    alike = [each for each in (*offered, _DEFAULT) if each.casefold() == typed.casefold()]
+    return typed if typed in alike else next(iter(alike), None)
+
+
+async def _store_persona(tools: Tools, here: Place, text: str | None) -> tuple[Layers, bool]:
+    """What was decided before, and whether this has changed anything."""
+    layers = await tools.store.behaviours(here.conversation, here.parent)
+    if text == layers.in_force.persona:
+        return layers, False
+    return layers, await tools.store.set_persona(here.conversation, here.guild_id, text, person_id=here.person_id)
+
+
+async def _store_model(tools: Tools, here: Place, chosen: str | None) -> tuple[Layers, bool]:
+    """The same for the model."""
+    layers = await tools.store.behaviours(here.conversation, here.parent)
+    return layers, await tools.store.set_model(here.conversation, here.guild_id, chosen, person_id=here.person_id)
+
+
+def _buttons(*, clear: bool) -> discord.ui.View:
+    row = discord.ui.View(timeout=None)
+    row.add_item(discord.ui.Button(label=words.CHANGE, custom_id="persona:change"))
+    if clear:
+        row.add_item(discord.ui.Button(label=words.CLEAR, custom_id="persona:clear"))
+    # discord.py keeps what is not finished; presses and forms come without that.
+    row.stop()
+    return row
+
+
+def _form(text: str | None) -> discord.ui.Modal:
+    form = discord.ui.Modal(title=words.FORM, custom_id=_FORM)
+    form.add_item(
+        discord.ui.Label(
+            text=words.FIELD,
+            description=words.FIELD_HELP,
+            component=discord.ui.TextInput(
+                style=discord.TextStyle.paragraph,
+                custom_id="text",
+                placeholder=words.FIELD_EXAMPLE,
+                default=text,
+                required=False,
+                max_length=PERSONA_LENGTH,
+            ),
+        )
+    )
+    form.stop()
+    return form
+
+
+async def _show(interaction: discord.Interaction, text: str, row: discord.ui.View) -> None:
+    """Show a text privately in as many messages as it needs, with the buttons (or MISSING) under the last one."""
+    document = Document()
+    document.update(text, final=True)
+    *before, last = [part.content for part in document.parts]
+    if not before:
+        await answer(interaction, last, view=row)
+        return
+    if not await answer(interaction, before[0]):
+        return
+    with suppress(*FAILED):
+        for each in before[1:]:
+            await interaction.followup.send(each, ephemeral=True, suppress_embeds=True)
+        await interaction.followup.send(last, ephemeral=True, suppress_embeds=True, view=row)
+
+
+async def _not_read(interaction: discord.Interaction, error: StoreError) -> None:
+    log.error("the behaviour in channel %s could not be read: %s", interaction.channel_id, error)
+    await answer(interaction, words.NOT_READ)
+
+
+async def _not_saved(interaction: discord.Interaction, error: StoreError) -> None:
+    log.error("the behaviour in channel %s could not be saved: %s", interaction.channel_id, error)
+    await answer(interaction, words.NOT_CHANGED)

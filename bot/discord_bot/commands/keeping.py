@@ -1,0 +1,176 @@
+"""What the bot keeps: /memory says it, /forget-me deletes what is somebody's own, /export hands it over."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import re
+import time
+from contextlib import suppress
+from typing import Any, Self
+
+import discord
+
+from bot.context import BYTES_PER_TOKEN
+from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
+from bot.discord_bot.prompts import conversation_key
+from bot.discord_bot.replies import shown_name
+from bot.errors import StoreError
+from bot.export import Export, export_of
+from bot.phrases import keeping as words
+from bot.store.records import Summary
+
+log = logging.getLogger(__name__)
+
+_TEMPLATE = re.compile(r"forget-me:(?P<answer>yes|no):(?P<person>[0-9]{1,19})")
+_LARGEST_FILE = 10 * 1024 * 1024
+"""Bytes; what Discord takes everywhere. Where it would take more, this machine's memory need not."""
+_EXPORTS_AT_ONCE = 2
+
+
+def add(tree: Tree, tools: Tools) -> None:
+    """Add the commands of this module."""
+    forgetting: set[int] = set()
+    exporting = asyncio.Semaphore(_EXPORTS_AT_ONCE)
+
+    @tree.command(description="See what I remember here, of whom, and who can read it.")
+    async def memory(interaction: discord.Interaction) -> None:
+        key = conversation_key(interaction.channel_id or 0)
+        try:
+            found = await in_time(interaction, tools.store.summary(key))
+            sentence = words.NOTHING_HERE if found is None else _described(found, interaction, tools)
+        except StoreError as error:
+            log.error("what is remembered of channel %s is not known: %s", interaction.channel_id, error)
+            sentence = words.UNREACHABLE
+        await answer(interaction, sentence)
+
+    @tree.command(name="forget-me", description="Forget everything of you, in all servers and DMs. I ask once more.")
+    async def forget_me(interaction: discord.Interaction) -> None:
+        person = interaction.user.id
+        try:
+            extent = await in_time(interaction, tools.store.extent(person))
+        except StoreError as error:
+            log.error("what is on record of a person is not known: %s", error)
+            await answer(interaction, words.UNREACHABLE)
+            return
+        if extent.nothing:
+            await answer(interaction, words.NOTHING_OF_YOU)
+        else:
+            sentence = words.confirm_forgetting(extent.exchanges, extent.conversations, blocked=extent.blocked)
+            await answer(interaction, sentence, view=_confirmation(person))
+
+    @tree.command(description="Get all I have on record of you as a file; in a server, what belongs to it.")
+    async def export(interaction: discord.Interaction) -> None:
+        try:
+            # At once: reading, zipping and sending a large file takes longer than an answer may.
+            await interaction.response.defer(thinking=True, ephemeral=True)
+        except FAILED as error:
+            log.warning("an export could not be begun: %s", error)
+            return
+        # Sending included: until then the file is in memory.
+        async with exporting:
+            try:
+                file = await _exported(interaction, tools)
+            except StoreError as error:
+                log.error("an export could not be read: %s", error)
+                await answer(interaction, words.UNREACHABLE)
+                return
+            here = interaction.guild_id is not None
+            if file is None:
+                await answer(interaction, words.NOTHING_TO_EXPORT_HERE if here else words.NOTHING_TO_EXPORT)
+                return
+            sentence = words.exported(file.exchanges, here=here, complete=file.complete)
+            attached = discord.File(io.BytesIO(file.content), file.name)
+            if not await answer(interaction, sentence, attachments=[attached]):
+                await answer(interaction, words.NOT_EXPORTED)
+
+    async def confirmed(interaction: discord.Interaction, person: int) -> None:
+        with suppress(*FAILED):
+            # The buttons stay until it is done: after a kill they can be pressed again.
+            await interaction.response.defer()
+        if person in forgetting:
+            return
+        forgetting.add(person)
+        try:
+            extent = await tools.store.extent(person)
+            if extent.nothing:
+                sentence = words.NOTHING_OF_YOU_ANY_MORE
+            else:
+                forgotten = await tools.conversations.forget_person(person, shown_name(interaction.user))
+                sentence = words.forgotten(len(forgotten.turn_ids), blocked=extent.blocked)
+        except StoreError as error:
+            log.error("a person could not be forgotten: %s", error)
+            await answer(interaction, words.NOT_FORGOTTEN)
+        else:
+            await answer(interaction, sentence, view=None)
+        finally:
+            forgetting.discard(person)
+
+    class Confirmation(discord.ui.DynamicItem[discord.ui.Item[Any]], template=_TEMPLATE):
+        def __init__(self, item: discord.ui.Item[Any], person: int, *, forget: bool) -> None:
+            super().__init__(item)
+            self.person = person
+            self.forget = forget
+
+        @classmethod
+        async def from_custom_id(cls, _: discord.Interaction, item: discord.ui.Item[Any], match: re.Match[str]) -> Self:
+            return cls(item, int(match["person"]), forget=match["answer"] == "yes")
+
+        async def callback(self, interaction: discord.Interaction) -> None:
+            if interaction.user.id != self.person:
+                await answer(interaction, words.NOT_YOURS)
+            elif self.forget:
+                await confirmed(interaction, self.person)
+            else:
+                with suppress(*FAILED):
+                    await interaction.response.edit_message(content=words.KEPT, view=None)
+
+    tools.client.add_dynamic_items(Confirmation)
+
+
+def _confirmation(person: int) -> discord.ui.View:
+    row = discord.ui.View(timeout=None)
+    danger = discord.ButtonStyle.danger
+    row.add_item(discord.ui.Button(label=words.FORGET, style=danger, custom_id=f"forget-me:yes:{person}"))
+    row.add_item(discord.ui.Button(label=words.KEEP, custom_id=f"forget-me:no:{person}"))
+    # discord.py keeps views that are not finished; presses come without them, also after a restart.
+    row.stop()
+    return row
+
+
+def _described(found: Summary, interaction: discord.Interaction, tools: Tools) -> str:
+    private = interaction.guild_id is None
+    return words.memory(
+        exchanges=found.exchanges,
+        since=found.since,
+        people=[(_display_name(name), exchanges) for name, exchanges in found.people],
+        more_people=found.people_in_all - len(found.people),
+        tokens=round(found.size / BYTES_PER_TOKEN),
+        reminded=tools.options.context_tokens,
+        readers=words.readers(tools.options.provider, private=private),
+        retention_days=tools.options.retention_days,
+        private=private,
+    )
+
+
+def _display_name(author_name: str | None) -> str | None:
+    """Of a stored name the part for people, as text that means nothing but itself."""
+    if author_name is None:
+        return None
+    return discord.utils.escape_markdown(author_name.rpartition(" (@")[0] or author_name)
+
+
+async def _exported(interaction: discord.Interaction, tools: Tools) -> Export | None:
+    """None: there is nothing on record."""
+    person, guild = interaction.user.id, interaction.guild_id
+    usage = await tools.store.usage(0, person_id=person, guild_id=guild)
+    file = await export_of(
+        tools.store.exchanges_of(person, guild),
+        usage,
+        person_id=person,
+        guild_id=guild,
+        now=time.time(),
+        limit=min(interaction.filesize_limit, _LARGEST_FILE),
+    )
+    return file if file.exchanges or usage else None

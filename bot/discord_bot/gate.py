@@ -1,0 +1,171 @@
+"""Whether a prompt, a press or a command is to be answered: asked of each before anything else is done for it.
+
+In the way of a turn stands one query. What Discord has to be asked, who is a member where, is kept for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import discord
+
+from bot import access
+from bot.access import Access, Denied, Person, ServerRules
+from bot.discord_bot import members
+from bot.discord_bot.members import Is, Members
+from bot.discord_bot.prompts import is_private
+from bot.store import SQLiteStore
+
+log = logging.getLogger(__name__)
+
+_TOLD_WITHIN, _LOOK_AGAIN = 2.0, 0.05
+"""Seconds that a server's channels and roles may come after the connection, and between two looks."""
+_SERVERS, _AT_ONCE = 100, 5
+"""Servers in which somebody who writes a direct message is looked for, and so many at the same time."""
+
+
+class Gate:
+    """Over one client. Raises StoreError where it has to know what moderators decided and cannot."""
+
+    def __init__(self, client: discord.Client, store: SQLiteStore, options: Access) -> None:
+        self._client = client
+        self._store = store
+        self._access = options
+        self._members = Members()
+        self._owners: frozenset[int] = frozenset()
+
+    async def denied(self, message: discord.Message) -> Denied | None:
+        """Why a message that is meant for the bot is not answered. None: it is."""
+        if is_private(message):
+            return await self._denied_directly(message.author.id)
+        if message.guild is None:
+            return Denied.SERVER
+        await told_of(message.guild)
+        channel = message.guild.get_channel_or_thread(message.channel.id) or message.channel
+        return await self._denied_in(message.guild, channel, message.author)
+
+    async def denied_press(self, interaction: discord.Interaction) -> Denied | None:
+        """The same for what somebody asks for by a button or a command that has the model asked."""
+        if interaction.guild_id is None:
+            return await self._denied_directly(interaction.user.id)
+        if interaction.guild is None or interaction.channel is None:
+            return Denied.SERVER
+        return await self._denied_in(interaction.guild, interaction.channel, interaction.user)
+
+    async def denied_to_person(self, interaction: discord.Interaction) -> Denied | None:
+        """Why somebody may not do in a server what asks no model, such as a reset. None: they may.
+
+        In a direct message it is their own matter.
+        """
+        if interaction.guild_id is None:
+            return None
+        rules = await self._store.server_rules(interaction.guild_id, interaction.user.id)
+        user = interaction.user
+        roles = members.roles(user) if isinstance(user, discord.Member) else frozenset()
+        return access.denied_to_person(self._access, rules, Person(user.id, roles))
+
+    async def served(self, guild: discord.Guild, *, anew: bool = False) -> bool:
+        """Whether the operator wants a server answered. `anew`: whatever Discord said before.
+
+        Of those of the application's owners, only where Discord says of each of them that they are no member.
+        """
+        if self._access.servers == "any":
+            return True
+        if self._access.servers != "owner":
+            return guild.id in self._access.servers
+        if guild.owner_id in self.owners:
+            return True
+        found = await asyncio.gather(*(self._members.of(guild, owner, anew=anew) for owner in self.owners))
+        return not found or any(each.answer is not Is.NO_MEMBER for each in found)
+
+    @property
+    def owners(self) -> frozenset[int]:
+        """Who owns the application, as discord.py read it at its login or `look_up_owners` since then."""
+        if not self._owners and self._client.application is not None:
+            self._owners = owners(self._client.application)
+        return self._owners
+
+    async def look_up_owners(self) -> None:
+        """Read anew who owns the application. Raises as discord.py does."""
+        self._owners = owners(await self._client.application_info())
+
+    async def _denied_in(
+        self,
+        guild: discord.Guild,
+        channel: object,
+        user: discord.User | discord.Member,
+    ) -> Denied | None:
+        served = await self.served(guild)
+        rules = await self._store.server_rules(guild.id, user.id) if served else ServerRules()
+        if isinstance(user, discord.Member):
+            self._members.seen(user)
+            roles = members.roles(user)
+        else:
+            # A message that was looked up comes without its author's roles.
+            roles = (await self._members.of(guild, user.id)).roles if self._access.roles else frozenset()
+        person = Person(user.id, roles)
+        return access.denied_in_server(self._access, rules, person, places(channel), served=served)
+
+    async def _denied_directly(self, person_id: int) -> Denied | None:
+        rules = self._access
+        if rules.direct_messages == "off":
+            return Denied.DIRECT
+        with_roles = [guild for guild in self._client.guilds if any(map(guild.get_role, rules.roles))]
+        found = [await self._members.of(guild, person_id) for guild in with_roles]
+        person = Person(person_id, frozenset().union(*(each.roles for each in found)))
+        denied = access.denied_directly(rules, person, shares_server=True)
+        if denied or rules.direct_messages == "everyone":
+            return denied
+        return access.denied_directly(rules, person, shares_server=await self._shares_server(person_id))
+
+    async def _shares_server(self, person_id: int) -> bool:
+        """Whether somebody is a member of a served server: not only where Discord says of each that they are none."""
+        if person_id in self.owners:
+            return True
+        asked_in = await self._store.asked_in(person_id)
+        order = {guild_id: place for place, guild_id in enumerate(asked_in)}
+        guilds = sorted(
+            self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0))
+        )[:_SERVERS]
+        for some in _by(_AT_ONCE, guilds):
+            found = await asyncio.gather(*(self._members.of(guild, person_id) for guild in some))
+            for guild, membership in zip(some, found, strict=True):
+                if membership.answer is not Is.NO_MEMBER and await self.served(guild):
+                    return True
+        return False
+
+
+def owners(application: discord.AppInfo) -> frozenset[int]:
+    """The ids of those who own an application: one person, or the members of a team."""
+    if application.team is None:
+        return frozenset({application.owner.id})
+    accepted = discord.TeamMembershipState.accepted
+    return frozenset(member.id for member in application.team.members if member.membership_state is accepted)
+
+
+def places(channel: object) -> list[int]:
+    """The ids of a thread, its channel and its category, as far as there are such; the most specific first."""
+    found: list[int | None] = []
+    if isinstance(channel, discord.Thread):
+        found += channel.id, channel.parent_id
+        channel = channel.parent
+    if isinstance(channel, discord.abc.GuildChannel):
+        found += channel.id, channel.category_id
+    elif isinstance(channel, discord.abc.Snowflake):
+        found.append(channel.id)
+    return list(dict.fromkeys(each for each in found if each is not None))
+
+
+async def told_of(guild: discord.Guild) -> None:
+    """Wait a moment for what there is in a server: after a connection, messages may come before that."""
+    waited = 0.0
+    while guild.unavailable and waited < _TOLD_WITHIN:
+        await asyncio.sleep(_LOOK_AGAIN)
+        waited += _LOOK_AGAIN
+
+
+def _by(count: int, guilds: list[discord.Guild]) -> Iterator[list[discord.Guild]]:
+    for start in range(0, len(guilds), count):
+        yield guilds[start : start + count]

@@ -1,0 +1,106 @@
+"""What becomes of servers that invited the bot but are not served: one word to them, and after a day it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+
+import aiohttp
+import discord
+
+from bot.discord_bot.gate import Gate, told_of
+from bot.errors import StoreError
+from bot.phrases import access as words
+from bot.store import SQLiteStore
+
+log = logging.getLogger(__name__)
+
+_DAY = 24 * 3600
+_EVERY = 3600.0
+"""Seconds between two looks at all servers."""
+_ANEW = 3600.0
+"""Seconds after it was refused, from which on a server that was joined has invited the bot anew: clocks may differ."""
+_OWNERS_EVERY = 24
+"""Looks until it is looked up again who owns the application."""
+_FAILED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+
+
+class Invitations:
+    """Over one client's servers. `owners_are`: whether those are served that the application's owner is in."""
+
+    def __init__(self, client: discord.Client, store: SQLiteStore, gate: Gate, *, owners_are: bool) -> None:
+        self._client = client
+        self._store = store
+        self._gate = gate
+        self._owners_are = owners_are
+        self._looking: set[int] = set()
+
+    async def look_hourly(self) -> None:
+        """Look at all servers every hour."""
+        for looks in itertools.count(1):
+            await asyncio.sleep(_EVERY)
+            if looks % _OWNERS_EVERY == 0:
+                try:
+                    await self._gate.look_up_owners()
+                except _FAILED as error:
+                    log.warning("who owns the application could not be read anew: %s", error)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look at all servers, as Discord tells of them."""
+        for guild in tuple(self._client.guilds):
+            await told_of(guild)
+            await self.look_at(guild)
+
+    async def look_at(self, guild: discord.Guild) -> None:
+        """Tell a server that it is not served, or leave it; what cannot be done now is left to the next look."""
+        if guild.unavailable or guild.id in self._looking:
+            return
+        self._looking.add(guild.id)
+        try:
+            await self._look_at(guild)
+        except (StoreError, *_FAILED) as error:
+            log.warning("server %d, which may not be one that is served, has to wait: %s", guild.id, error)
+        finally:
+            self._looking.discard(guild.id)
+
+    async def _look_at(self, guild: discord.Guild) -> None:
+        refused_at = await self._store.refused_at(guild.id)
+        if await self._gate.served(guild):
+            if refused_at is not None:
+                await self._store.serve(guild.id)
+            return
+        now = int(time.time())
+        if refused_at is None or _invited_since(guild, refused_at):
+            await self._tell(guild, now + _DAY)
+            await self._store.refuse(guild.id)
+            log.warning("server %d (%s) is none that SERVERS has served; leaving in a day", guild.id, guild.name)
+        elif now - refused_at >= _DAY and not await self._gate.served(guild, anew=True):
+            await guild.leave()
+            log.warning("left server %d (%s): it is none that SERVERS has served", guild.id, guild.name)
+
+    async def _tell(self, guild: discord.Guild, leaves_at: int) -> None:
+        """Say it where whoever invited the bot may see it. Raises where it may be said, but not now."""
+        sentence = words.not_served(guild.id, leaves_at, owners_are=self._owners_are)
+        for channel in filter(None, [guild.system_channel, *guild.text_channels]):
+            permissions = channel.permissions_for(guild.me)
+            if permissions.view_channel and permissions.send_messages:
+                try:
+                    await channel.send(sentence)
+                except (discord.Forbidden, discord.NotFound) as error:
+                    log.info("channel %d of server %d takes no word: %s", channel.id, guild.id, error)
+                else:
+                    return
+        if guild.owner_id is not None:
+            try:
+                direct = await self._client.create_dm(discord.Object(guild.owner_id))
+                await direct.send(sentence)
+            except (discord.Forbidden, discord.NotFound) as error:
+                log.info("nobody in server %d can be told that it is not served: %s", guild.id, error)
+
+
+def _invited_since(guild: discord.Guild, refused_at: int) -> bool:
+    joined_at = guild.me.joined_at
+    return joined_at is not None and joined_at.timestamp() > refused_at + _ANEW

@@ -1,0 +1,106 @@
+"""Warnings to the application's owner, in direct messages: tokens that run out, and a model that does not answer."""
+
+from __future__ import annotations
+
+import logging
+import time
+import zlib
+
+import discord
+
+from bot.discord_bot.messages import platform_errors
+from bot.errors import StoreError
+from bot.frame import Frozen, Gone, Refused, Unavailable
+from bot.phrases import warnings as words
+from bot.store import SQLiteStore
+from bot.turns import Allowance, Allowances, Cause, Outcome, Problem
+from bot.usage import DAY
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = 3600
+"""Seconds until the same trouble with the model is told again."""
+
+
+class Warnings:
+    """Over one client. Each cause is told once an hour, or once a day (UTC) where it lasts for the day.
+
+    Without `allowances` none can run out.
+    """
+
+    def __init__(self, client: discord.Client, store: SQLiteStore, allowances: Allowances | None) -> None:
+        self._client = client
+        self._store = store
+        self._allowances = allowances
+        self._unsent: dict[str, int] = {}
+        """Causes on record as told whose message Discord could not take, and until when they count as told."""
+
+    async def look(self, outcome: Outcome, guild_id: int | None) -> None:
+        """Warn the owner if how a turn ended in a server, or in none, gives a reason to. Raises nothing."""
+        if outcome.cause is Cause.SHUTDOWN:
+            return
+        try:
+            await self._of_model(outcome)
+            if self._allowances is not None:
+                await self._of_tokens(self._allowances, outcome, guild_id)
+        except StoreError as error:
+            log.warning("whether the owner is to be warned is not known: %s", error)
+
+    async def _of_model(self, outcome: Outcome) -> None:
+        until = int(time.time()) + AGAIN_AFTER
+        if outcome.problem is Problem.UNREACHABLE:
+            await self._warn("warning: unreachable", until, words.unreachable(outcome.detail))
+        elif outcome.problem is Problem.SETUP:
+            # What is wrong next, once the first thing is mended, is news.
+            cause = f"warning: setup {zlib.crc32(outcome.detail.encode()):08x}"
+            await self._warn(cause, until, words.set_up(outcome.detail))
+
+    async def _of_tokens(self, most: Allowances, outcome: Outcome, guild_id: int | None) -> None:
+        spent = await self._store.spent_today(guild_id=guild_id)
+        gone = None if outcome.used_up is None else outcome.used_up.allowance
+        await self._of_share("bot", spent.bot, most.tokens_in_all, gone is Allowance.BOT, None)
+        if guild_id is not None:
+            name = self._name(guild_id)
+            await self._of_share(
+                f"server {guild_id}", spent.server, most.tokens_per_server, gone is Allowance.SERVER, name
+            )
+
+    async def _of_share(self, whose: str, used: int, most: int, gone: bool, server: str | None) -> None:
+        until = (int(time.time()) // DAY + 1) * DAY
+        mostly, wholly = f"warning: {whose} 80 %", f"warning: {whose} 100 %"
+        if gone or used >= most:
+            # The lesser warning would be no news any more when replies under way have used less than they might.
+            await self._store.tell_once(mostly, until)
+            await self._warn(wholly, until, words.used_up(most, until, server))
+        elif used * 5 >= most * 4:
+            await self._warn(mostly, until, words.mostly_used(used, most, until, server))
+
+    async def _warn(self, cause: str, until: int, sentence: str) -> None:
+        """Tell the owner of a cause, unless that was done; where Discord is in trouble, it is tried at the next one."""
+        if self._unsent.pop(cause, 0) <= time.time() and not await self._store.tell_once(cause, until):
+            return
+        owner = _owner(self._client.application)
+        if owner is None:
+            log.warning("nobody is known to own the application, so nobody was warned: %s", sentence)
+            return
+        try:
+            with platform_errors():
+                channel = await self._client.create_dm(discord.Object(owner))
+                await channel.send(sentence, suppress_embeds=True)
+        except Unavailable as error:
+            self._unsent[cause] = until
+            log.warning("the owner could not be warned yet (%s): %s", error, sentence)
+        except (Gone, Frozen, Refused) as error:
+            log.warning("the owner takes no direct message from the bot (%s): %s", error, sentence)
+
+    def _name(self, guild_id: int) -> str:
+        guild = self._client.get_guild(guild_id)
+        name = "" if guild is None else f"{discord.utils.escape_markdown(guild.name)} "
+        return f"{name}({guild_id})"
+
+
+def _owner(application: discord.AppInfo | None) -> int | None:
+    """The id of the one who answers for an application: of a team, its owner."""
+    if application is None:
+        return None
+    return application.owner.id if application.team is None else application.team.owner_id

@@ -1,0 +1,263 @@
+"""What moderators decide, and what becomes of it for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from bot.standin.entities import Channel, Message, User
+from bot.standin.interactions import Interaction
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from tests.discord_bot.conftest import Start, World
+
+MODERATORS_COMMANDS = ("channels", "block", "unblock", "pause", "resume")
+NOT_IN_THIS_CHANNEL = "-# I don't answer in this channel. Please ask me in another one."
+BLOCKED = "-# The moderators here asked me not to answer you. They can change that."
+PAUSED = "-# The moderators have paused me here. Please ask again later."
+
+
+@pytest.fixture(autouse=True)
+def echo(model: ModelStandin) -> None:
+    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
+
+
+async def use(world: World, command: str, channel: Channel | None = None, **options: object) -> str:
+    """What Max, a moderator, is told in private."""
+    used = await world.discord.slash(world.discord.max, channel or world.discord.general, command, **options)
+    answer = await used.answered()
+    assert used.ephemeral
+    assert answer.pinged == set()
+    return answer.content
+
+
+async def mention(world: World, channel: Channel, author: User | None = None) -> str | None:
+    """What the bot says to a prompt, if anything."""
+    before = len(world.discord.bot_messages(channel))
+    said = await world.discord.say(channel, author or world.discord.bo, f"{world.discord.bot.mention} hello")
+    async with asyncio.timeout(5):
+        while not await world.store.handled([said.id]):
+            await asyncio.sleep(0.005)
+    # It is on record a moment before it runs.
+    await asyncio.sleep(0.01)
+    await world.idle()
+    return next((message.content for message in world.discord.bot_messages(channel)[before:]), None)
+
+
+async def told(used: Interaction) -> Message:
+    answer = await used.answered()
+    assert used.ephemeral
+    return answer
+
+
+@pytest.mark.parametrize("command", MODERATORS_COMMANDS)
+async def test_nobody_else_finds_the_commands(world: World, command: str) -> None:
+    discord = world.discord
+    path = "channels list" if command == "channels" else command
+    for person, place in ((discord.bo, discord.general), (discord.max, discord.open_dm(discord.max))):
+        assert command not in {each["name"] for each in discord.visible_commands(person, place)}
+        with pytest.raises(LookupError):
+            await discord.slash(person, place, path)
+    assert command in {each["name"] for each in discord.visible_commands(discord.max, discord.general)}
+    discord.permit(command, discord.bo, True)
+    assert command in {each["name"] for each in discord.visible_commands(discord.bo, discord.general)}
+
+
+async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
+    async with start() as world:
+        discord = world.discord
+        model.script.append(Reply("a reply that takes its time " * 5, tokens_per_second=100))
+        await discord.say(discord.general, discord.cleo, f"{discord.bot.mention} hello")
+        running = await world.reply(discord.general, "a reply")
+        assert await use(world, "resume") == "I'm not paused."
+        assert (await use(world, "pause")).startswith(
+            "Paused: I answer nobody in this server until somebody uses /resume"
+        )
+        assert await use(world, "pause") == "I'm paused already. /resume has me answer again."
+        await world.idle()
+        assert running.content == ("a reply that takes its time " * 5).strip(), "what is running comes to its end"
+    async with start() as world:
+        assert await mention(world, discord.general) == PAUSED
+        assert await mention(world, discord.random_channel, discord.max) == PAUSED
+        assert await mention(world, discord.general) is None
+        assert await mention(world, discord.open_dm(discord.bo)) is not None
+        asked = len(model.requests)
+        assert "I'm paused: I answer nobody until somebody uses /resume." in await use(world, "channels list")
+        assert await use(world, "resume") == "I'm back: I answer everywhere in this server."
+        assert await use(world, "resume") == "I'm not paused."
+        assert await mention(world, discord.general) == "To hello."
+        assert len(model.requests) == asked + 1
+
+
+async def test_only_in_the_channels_that_are_allowed(start: Start) -> None:
+    async with start() as world:
+        discord = world.discord
+        here = discord.general
+        assert await use(world, "channels list") == "I answer everywhere in this server."
+        answer = await use(world, "channels allow")
+        assert answer == f"From now on I answer only in {here.mention} in this server."
+        assert (await use(world, "channels allow")).startswith(f"{here.mention} is allowed already: I answer only in")
+        assert await mention(world, discord.random_channel) == NOT_IN_THIS_CHANNEL
+    async with start() as world:
+        assert await mention(world, discord.random_channel) is None, "once a day, also after a restart"
+        assert await mention(world, discord.general) == "To hello."
+        answer = await use(world, "channels allow", channel=discord.random_channel)
+        assert answer == (
+            f"From now on I answer only in {here.mention} and {discord.random_channel.mention} in this server."
+        )
+        assert await mention(world, discord.random_channel) == "To hello."
+        await use(world, "channels block", channel=discord.random_channel)
+        answer = await use(world, "channels block")
+        assert answer.startswith(f"Nothing has changed: {here.mention} is the only place where I answer.")
+        assert await mention(world, discord.general) == "To hello."
+        assert await use(world, "channels everywhere") == "From now on I answer everywhere in this server."
+        assert (
+            await use(world, "channels everywhere") == "There are no channel rules: I answer everywhere in this server."
+        )
+        assert await mention(world, discord.random_channel) == "To hello."
+
+
+async def test_what_cannot_be_read_is_refused_like_the_rest(world: World) -> None:
+    discord = world.discord
+    await mention(world, discord.general)
+    await use(world, "channels block")
+    answer = discord.bot_messages(discord.general)[0]
+    await discord.say(discord.general, discord.cleo, "and?", reply_to=answer, ping=False)
+    assert (await world.reply(discord.general, count=2)).content == NOT_IN_THIS_CHANNEL
+
+
+async def test_a_block_and_its_end_leave_other_channels_alone(world: World) -> None:
+    discord, place = world.discord, world.discord.random_channel
+    answer = await use(world, "channels block", channel=place)
+    assert answer == f"From now on I answer everywhere but in {place.mention} in this server."
+    assert await use(world, "channels block", place) == (
+        f"I don't answer in {place.mention} anyway: I answer everywhere but in {place.mention} in this server."
+    )
+    assert await mention(world, place) == NOT_IN_THIS_CHANNEL
+    assert await mention(world, discord.general) == "To hello."
+    assert await use(world, "channels allow", channel=place) == "From now on I answer everywhere in this server."
+    assert await mention(world, place) == "To hello."
+
+
+async def test_threads_and_categories(world: World) -> None:
+    discord = world.discord
+    category = discord.add_category("Staff")
+    desk = discord.add_channel("desk", category=category)
+    thread = await discord.open_thread(desk, "side", discord.bo)
+    await use(world, "channels block", channel=category)
+    assert await mention(world, desk) == NOT_IN_THIS_CHANNEL
+    assert await mention(world, thread, discord.cleo) == NOT_IN_THIS_CHANNEL
+    assert await mention(world, discord.general) == "To hello."
+    await use(world, "channels allow", thread)
+    assert await mention(world, thread) == "To hello.", "without the option it is where one is"
+    assert await mention(world, desk) is None
+    await use(world, "channels allow", channel=category)
+    await use(world, "channels block", channel=desk)
+    assert await mention(world, thread) == "To hello."
+    assert await mention(world, desk) is None
+
+
+async def test_a_deleted_channel_leaves_no_rule(world: World) -> None:
+    discord = world.discord
+    await use(world, "channels block", channel=discord.random_channel)
+    discord.world.delete_channel(discord.random_channel)
+    async with asyncio.timeout(5):
+        while "but" in await use(world, "channels list"):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_blocked_person_is_told_once_and_what_they_wait_for_stops(world: World, model: ModelStandin) -> None:
+    discord = world.discord
+    model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
+    model.script.append(Reply("another one that goes on and on " * 40, tokens_per_second=100))
+    for person, text in ((discord.bo, "first"), (discord.bo, "second"), (discord.cleo, "hers")):
+        await discord.say(discord.general, person, f"{discord.bot.mention} {text}")
+        await world.asked(0 if person is discord.bo else 1)
+    answer = await use(world, "block", member=discord.bo)
+    assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until somebody uses /unblock."
+    await discord.wait_for(lambda: len([1 for each in stopped(world) if each.reply_to]) == 2)
+    assert all(each.reply_to and each.reply_to.author is discord.bo for each in stopped(world))
+    async with asyncio.timeout(5):
+        while len(world.conversations.running) > 1:
+            await asyncio.sleep(0.005)
+    assert [each.prompt.author_id for each in world.conversations.running] == [discord.cleo.id], "hers goes on"
+    used = await discord.slash(discord.max, discord.general, "stop")
+    await used.answered()
+    await world.idle()
+    asked = len(model.requests)
+    assert await mention(world, discord.general) == BLOCKED
+    assert await mention(world, discord.random_channel) is None
+    for command in ("reset", "stop"):
+        shown = await told(await discord.slash(discord.bo, discord.general, command))
+        assert shown.content == BLOCKED.removeprefix("-# ")
+    assert len(model.requests) == asked
+    assert (await mention(world, discord.open_dm(discord.bo)) or "").startswith("To hello."), "elsewhere they may"
+
+
+def stopped(world: World) -> list[Message]:
+    return [each for each in world.discord.bot_messages(world.discord.general) if "Stopped by Max." in each.content]
+
+
+async def test_a_block_for_hours_and_its_end(start: Start) -> None:
+    async with start() as world:
+        discord = world.discord
+        answer = await use(world, "block", member=discord.bo, hours=2)
+        until = int(answer.rpartition("<t:")[2].partition(":")[0])
+        assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until <t:{until}:f>."
+        assert until == pytest.approx(time.time() + 2 * 3600, abs=10)
+        assert f"Blocked: {discord.bo.mention} until <t:{until}:f>." in await use(world, "channels list")
+    async with start() as world:
+        assert await mention(world, discord.general) == BLOCKED
+        assert await use(world, "unblock", member=discord.bo) == f"I answer {discord.bo.mention} in this server again."
+        assert await use(world, "unblock", member=discord.bo) == f"{discord.bo.mention} isn't blocked in this server."
+        assert await mention(world, discord.general) == "To hello."
+        await use(world, "block", member=discord.bo)
+        await world.store.block(discord.guild.id, discord.bo.id, int(time.time()))
+        assert await mention(world, discord.general) == "To hello.", "it has ended"
+
+
+@pytest.mark.parametrize("hours", [0, -1, 8761])
+async def test_hours_that_are_none(world: World, hours: int) -> None:
+    with pytest.raises(ValueError, match="hours"):
+        await world.discord.slash(
+            world.discord.max, world.discord.general, "block", member=world.discord.bo, hours=hours
+        )
+
+
+async def test_who_has_left_can_be_blocked_and_unblocked(world: World) -> None:
+    discord = world.discord
+    del discord.guild.members[discord.bo.id]
+    assert "From now on I don't answer" in await use(world, "block", member=discord.bo.id)
+    assert "again." in await use(world, "unblock", member=discord.bo.id)
+
+
+async def test_bots_are_not_blocked(world: World) -> None:
+    discord = world.discord
+    other = discord.add_user("other", bot=True)
+    assert (await use(world, "block", member=discord.bot)).startswith("That's me. /pause")
+    assert await use(world, "block", member=other) == "That's a bot, and I answer no bots anyway."
+    assert await world.store.blocks(discord.guild.id, 9) == []
+
+
+async def test_what_moderators_of_one_server_decide_is_theirs_alone(world: World) -> None:
+    discord = world.discord
+    other = discord.add_guild("Lighthouse", discord.ada)
+    discord.world.add_member(other, discord.bo)
+    lobby = discord.add_channel("lobby", other)
+    for command in ("pause", "channels allow"):
+        await use(world, command)
+    await use(world, "block", member=discord.bo)
+    assert await mention(world, lobby) == "To hello."
+
+
+async def test_trouble_with_the_database_is_told(world: World) -> None:
+    await world.store._database._writer.execute("PRAGMA query_only = ON")
+    try:
+        for command in ("pause", "channels allow"):
+            assert await use(world, command) == (
+                "I can't reach my memory right now, so nothing has changed. Please try again later."
+            )
+    finally:
+        await world.store._database._writer.execute("PRAGMA query_only = OFF")

@@ -1,0 +1,255 @@
+"""What a bot may cost, as people on Discord see it and as the ledger in the database says afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from bot.queues import Limits
+from bot.standin.entities import Channel, Message, User
+from bot.standin.limits import Limit
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Reply
+from bot.standin.server import DiscordStandin
+from bot.turns import Allowances, Usage
+from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
+
+REPLY_TOKENS = 4000
+CROWD = Limits(replies_at_once=100, replies_in_conversation=100, queue_per_person=100, queue_per_conversation=100)
+DATABASE = "parley.db"
+Serve: TypeAlias = Callable[[Allowances], AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve:
+    """The bot with these allowances, room for a crowd, and a Discord that is quicker than itself."""
+    discord.limits.messages = Limit(5, 0.05)
+
+    def start(allowances: Allowances) -> AbstractAsyncContextManager[World]:
+        return serving(
+            discord,
+            model,
+            tmp_path / DATABASE,
+            asyncio.Event(),
+            models=("demo", "large"),
+            limits=CROWD,
+            allowances=allowances,
+        )
+
+    return start
+
+
+def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def ledger(folder: Path) -> list[tuple[int, int, int, int]]:
+    """Attempt, tokens of the prompt, tokens of the reply and whether that is final, of all that was asked."""
+    return rows(folder, "SELECT attempt, prompt_tokens, reply_tokens, settled FROM charges ORDER BY id")
+
+
+def assert_it_adds_up(folder: Path) -> None:
+    for scope, column in (("person", "person_id"), ("server", "guild_id"), ("bot", "0")):
+        sums = f"SELECT {column}, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY 1 ORDER BY 1"  # noqa: S608
+        assert rows(folder, sums) == rows(
+            folder,
+            f"SELECT id, tokens FROM spent WHERE scope = '{scope}' ORDER BY id",  # noqa: S608
+        )
+    assert rows(folder, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
+
+
+def button(message: Message) -> str:
+    [row] = message.components
+    [only] = row["components"]
+    return str(only["custom_id"])
+
+
+async def ask(world: World, channel: Channel, person: User | None = None, text: str = "why?") -> Message:
+    return await world.discord.say(channel, person or world.discord.bo, f"{world.discord.bot.mention} {text}")
+
+
+@pytest.mark.parametrize(
+    ("whose", "sentence"),
+    [
+        ("person", "That's all I can do for you today."),
+        ("server", "That's all I can do in this server today."),
+        ("bot", "That's all I can do today."),
+    ],
+)
+async def test_fifty_prompts_at_once_and_tokens_for_ten(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, whose: str, sentence: str
+) -> None:
+    # Ten whole replies to these prompts, of 78 to 95 tokens each with the date, and too little for an eleventh.
+    budget = 10 * REPLY_TOKENS + 950
+    limited = {"person": "tokens_per_person", "server": "tokens_per_server", "bot": "tokens_in_all"}[whose]
+    if whose == "person":
+        places = [discord.add_channel(f"channel{n}") for n in range(50)]
+        people = [discord.bo] * 50
+    else:
+        places = [discord.general, discord.random_channel] * 25
+        people = [discord.add_user(f"person{n}") for n in range(50)]
+    # They hold what they reserved until all have asked.
+    model.default = Reply("Because of the light.", first_token_after=1.0)
+    async with serve(replace(ALLOWANCES, **{limited: budget})) as world:
+        await world.store._database.write(
+            f"""
+            CREATE TEMP TRIGGER overspent AFTER UPDATE ON spent WHEN NEW.scope = '{whose}' AND NEW.tokens > {budget}
+            BEGIN SELECT RAISE(ABORT, 'more than there is'); END
+            """
+        )
+        for channel, person in zip(places, people, strict=True):
+            await ask(world, channel, person)
+        channels = set(places)
+
+        def told() -> list[str]:
+            return [message.content for channel in channels for message in discord.bot_messages(channel)]
+
+        await discord.wait_for(lambda: len(told()) == 50, timeout=15)
+        await world.idle()
+        refused = [text for text in told() if re.fullmatch(rf"-# {sentence} Back <t:\d+:R>\.", text)]
+        assert len(refused) == 40
+        assert told().count("Because of the light.") == 10
+        assert len(model.requests) == 10
+        assert len(ledger(tmp_path)) == 10
+    assert_it_adds_up(tmp_path)
+
+
+async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
+    model.default = Reply("Because.")
+    back = re.compile(r"-# That's your 3 questions this hour\. Back <t:\d+:R>\.")
+    allowances = replace(ALLOWANCES, prompts_per_hour=3)
+    async with serve(allowances) as world:
+        for channel, count in ((discord.general, 1), (discord.general, 2), (discord.random_channel, 1)):
+            await ask(world, channel)
+            await world.reply(channel, "Because.", count=count)
+        await ask(world, discord.general)
+        assert back.fullmatch((await world.reply(discord.general, "-# ", count=3)).content)
+        fifth = await ask(world, discord.general)
+        await discord.wait_for(lambda: fifth.reactions.get("🕒"))
+        await discord.slash(discord.bo, discord.general, "reset")
+        await world.reply(discord.general, "cleared my memory here", count=4)
+        sixth = await ask(world, discord.general)
+        await discord.wait_for(lambda: sixth.reactions.get("🕒"))
+        await ask(world, discord.general, discord.cleo)
+        await world.reply(discord.general, "Because.", count=5)
+        await world.idle()
+    async with serve(allowances) as world:
+        seventh = await ask(world, discord.random_channel)
+        await discord.wait_for(lambda: seventh.reactions.get("🕒"))
+    assert len(model.requests) == 4
+
+
+async def test_a_reply_ends_at_the_days_end_and_says_so(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
+    async with serve(replace(ALLOWANCES, tokens_per_person=600)) as world:
+        await ask(world, discord.general)
+        message = await world.reply(discord.general, "-# ")
+        await world.idle()
+        text, note = message.content.rsplit("\n", 1)
+        assert re.fullmatch(r"-# I have to stop here\. That's all I can do for you today\. Back <t:\d+:R>\.", note), (
+            "and when it goes on"
+        )
+        [(_, prompt, reply, settled)] = ledger(tmp_path)
+        assert prompt + reply == 600
+        assert settled
+        assert model.requests[0].max_tokens == reply
+        await model.requests[0].over()
+        assert model.requests[0].left, "the server is not left talking"
+        assert 3 * reply < len(text) < 4 * reply
+        await discord.press(discord.bo, message, button(message))
+        await discord.wait_for(lambda: "I have to stop here" in message.content and message.components)
+        await world.idle()
+        assert message.content.startswith(text), "what there was stays"
+    assert len(model.requests) == 1
+    assert_it_adds_up(tmp_path)
+
+
+async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_is_free(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(7000, 5000))]
+    async with serve(ALLOWANCES) as world:
+        for count in (1, 2, 3):
+            await ask(world, discord.general)
+            await world.reply(discord.general, count=count)
+            await world.idle()
+        (_, prompt, reply, _), free, counted = ledger(tmp_path)
+        assert (30 < prompt < 200, reply) == (True, 100)
+        assert free == (1, 0, 0, 1)
+        assert counted == (1, 7000, 5000, 1), "more than was reserved, and true"
+    assert_it_adds_up(tmp_path)
+
+
+async def test_a_retry_pays_for_itself_and_for_nothing_else(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
+    async with serve(ALLOWANCES) as world:
+        await ask(world, discord.general)
+        message = await world.reply(discord.general, "My model isn't answering")
+        await world.idle()
+        [first] = ledger(tmp_path)
+        for _ in range(2):
+            if message.components:
+                await discord.press(discord.bo, message, button(message))
+        await discord.wait_for(lambda: message.content == "Whole.")
+        await world.idle()
+        assert ledger(tmp_path) == [first, (2, 100, 10, 1)]
+    assert_it_adds_up(tmp_path)
+
+
+async def test_a_channels_model_and_persona_reach_the_wire(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.default = Reply("Arr.")
+    async with serve(ALLOWANCES) as world:
+        await world.store.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
+        await world.store.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
+        for channel in (discord.general, discord.random_channel):
+            await ask(world, channel)
+            await world.reply(channel, "Arr.")
+        await world.idle()
+    asked = [(request.body["model"], request.max_tokens, request.messages[0]["content"]) for request in model.requests]
+    assert [(name, most) for name, most, _ in asked] == [("large", REPLY_TOKENS), ("demo", REPLY_TOKENS)]
+    assert asked[0][2].startswith("You are a pirate.")
+    assert asked[1][2].startswith("Be brief.")
+    assert rows(tmp_path, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+async def test_a_kill_is_paid_for_once(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
+) -> None:
+    model.script += [Reply("word " * 2000, tokens_per_second=100), Reply("All of it.", usage=Usage(80, 6))]
+    async with launch() as process:
+        await discord.ready()
+        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
+        await discord.wait_for(lambda: discord.bot_messages(discord.general))
+        broken = discord.bot_messages(discord.general)[-1]
+        await discord.wait_for(lambda: broken.content.count("word") > 150)
+        process.kill()
+        await process.wait()
+    [(_, prompt, reserved, settled)] = ledger(tmp_path)
+    assert (reserved, settled) == (REPLY_TOKENS, 0)
+    for _ in range(2):
+        async with launch() as process:
+            await discord.wait_for(lambda: broken.content == "All of it.")
+            process.terminate()
+            await process.wait()
+        killed, recovered = ledger(tmp_path)
+        assert killed[:2] == (1, prompt)
+        assert 50 < killed[2] < 400, "as much as had come by the last time it was saved"
+        assert recovered == (2, 80, 6, 1)
+    assert_it_adds_up(tmp_path)

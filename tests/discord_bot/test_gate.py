@@ -1,0 +1,412 @@
+"""Who is answered where, as the people concerned see it; what is refused never reaches the model's server."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.access import Access
+from bot.standin.entities import Channel, Guild, Message, Permission, User
+from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, Refused, ServerError, Slow
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from bot.turns import Allowances
+from tests.discord_bot.conftest import ALLOWANCES, OPTIONS, World, serving
+
+MEMBERS = "/guilds/{guild_id}/members/{user_id}"
+DAY = 24 * 3600
+NOT_HERE = "-# I don't answer in this server. Whoever runs me can change that."
+NOT_YOU = "-# I may not answer you, sorry. Whoever runs me can change that."
+NOT_DIRECTLY = "-# I don't answer direct messages. Please mention me in a server."
+STRANGER = "-# I only answer direct messages of people I share a server with. Please mention me there first."
+
+Serve = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture(autouse=True)
+def echo(model: ModelStandin) -> None:
+    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
+
+
+@pytest.fixture
+def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve:
+    """The bot with other rules of the operator's, on the same database every time."""
+
+    def start(allowances: Allowances = ALLOWANCES, **access: Any) -> AbstractAsyncContextManager[World]:
+        options = replace(OPTIONS, access=Access(**access))
+        return serving(discord, model, tmp_path / "parley.db", asyncio.Event(), options=options, allowances=allowances)
+
+    return start
+
+
+@pytest.fixture
+def eve(discord: DiscordStandin) -> User:
+    """Somebody who knows nobody, and has invited the bot to a server of her own."""
+    return discord.world.add_user("eve", "Eve")
+
+
+@pytest.fixture
+def elsewhere(discord: DiscordStandin, eve: User) -> Guild:
+    return discord.add_guild("Elsewhere", eve)
+
+
+@pytest.fixture
+def lobby(discord: DiscordStandin, elsewhere: Guild) -> Channel:
+    return discord.add_channel("lobby", elsewhere)
+
+
+async def mention(world: World, channel: Channel, author: User, text: str = "hello") -> Message:
+    said = await world.discord.say(channel, author, f"{world.discord.bot.mention} {text}")
+    await taken(world, said)
+    return said
+
+
+async def taken(world: World, said: Message) -> None:
+    """Until a prompt is on record as answered or refused, and nothing is under way."""
+    async with asyncio.timeout(5):
+        while not await world.store.handled([said.id]):
+            await asyncio.sleep(0.005)
+    # It is on record a moment before it runs.
+    await asyncio.sleep(0.01)
+    await world.idle()
+
+
+def told(world: World, channel: Channel) -> list[str]:
+    return [message.content for message in world.discord.bot_messages(channel)]
+
+
+def lookups(world: World, guild: Guild) -> int:
+    return len([each for each in world.discord.calls("GET", MEMBERS) if f"/{guild.id}/" in each.path])
+
+
+# Servers
+
+
+async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
+    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    said = []
+    for _ in range(2):
+        async with serve() as world:
+            said += [await mention(world, lobby, eve), await mention(world, lobby, eve, "again")]
+    assert [each for each in told(world, lobby) if each.startswith("-#")] == [NOT_HERE]
+    answer = next(each for each in discord.bot_messages(lobby) if each.content == NOT_HERE)
+    assert answer.reply_to is said[0]
+    assert answer.pinged == set()
+    assert all(each.reactions == {} for each in said)
+    assert world.model.requests == []
+
+
+async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
+    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    discord.world.add_member(elsewhere, discord.ada)
+    async with serve() as world:
+        for number in range(3):
+            await mention(world, lobby, eve, f"{number}")
+        assert told(world, lobby) == ["To 0.", "To 1.", "To 2."]
+        assert lookups(world, elsewhere) == 1
+        await mention(world, discord.general, discord.bo)
+        assert lookups(world, discord.guild) == 0, "it is the owner's own"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ServerError(503),
+        Refused(403, 50001, "Missing Access"),
+        Refused(404, 10004, "Unknown Guild"),
+        RateLimited(30.0),
+        RateLimited(30.0, via=False),
+        ConnectionReset(),
+        Slow(30.0),
+    ],
+    ids=str,
+)
+async def test_only_discords_own_word_refuses_a_server(
+    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User, trouble: ServerError
+) -> None:
+    discord.faults.add(trouble, route=MEMBERS, times=ALWAYS)
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert told(world, lobby) == ["To hello."]
+
+
+async def test_any_member_of_the_owning_team_is_enough(
+    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    discord.found_team("Crew", discord.ada, discord.max, discord.bo, invited=[eve])
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert NOT_HERE in told(world, lobby), "who is only invited owns nothing"
+    discord.world.add_member(elsewhere, discord.bo)
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert told(world, lobby)[-1] == "To hello."
+
+
+async def test_servers_by_list_and_any(
+    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    async with serve(servers=frozenset({elsewhere.id})) as world:
+        await mention(world, lobby, eve)
+        await mention(world, discord.general, discord.bo)
+        assert told(world, lobby) == ["To hello."]
+        assert NOT_HERE in told(world, discord.general)
+    async with serve(servers="any") as world:
+        await mention(world, lobby, eve)
+        await mention(world, discord.general, discord.bo)
+        assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
+        assert discord.calls("GET", MEMBERS) == []
+
+
+async def test_a_press_on_retry_is_refused_in_private_each_time(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin
+) -> None:
+    model.script.append(Reply(""))
+    async with serve() as world:
+        await mention(world, discord.general, discord.bo)
+        shown = await world.reply(discord.general)
+        assert "nothing to say" in shown.content
+    async with serve(blocked_people=frozenset({discord.bo.id})) as world:
+        for _ in range(2):
+            press = await discord.press(discord.bo, shown, "reply:retry")
+            answer = await press.answered()
+            assert (press.ephemeral, answer.content) == (True, NOT_YOU.removeprefix("-# "))
+        assert shown.buttons, "a moderator may still press it"
+        await discord.press(discord.max, shown, "reply:retry")
+        await discord.wait_for(lambda: shown.content == "To hello.")
+        await world.idle()
+    assert len(model.requests) == 2
+
+
+async def test_an_edit_makes_no_prompt_where_there_may_be_none(
+    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    async with serve() as world:
+        said = await discord.say(lobby, eve, "hello")
+        await discord.edit(said, f"{discord.bot.mention} hello")
+        await taken(world, said)
+        assert NOT_HERE in told(world, lobby)
+        assert world.model.requests == []
+
+
+# Invitations
+
+
+def look_back(database: Path, seconds: float) -> None:
+    """Make what is on record of servers so much older."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE servers SET refused_at = refused_at - ?", (seconds,))
+    connection.close()
+
+
+async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
+    serve: Serve, discord: DiscordStandin, tmp_path: Path, eve: User
+) -> None:
+    async with serve() as world:
+        elsewhere = discord.add_guild("Elsewhere", eve)
+        await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
+        [word] = told(world, discord.open_dm(eve))
+        assert word.startswith(
+            "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to join"
+        )
+        assert f"`{elsewhere.id}`, to SERVERS" in word
+        lobby = discord.add_channel("lobby", elsewhere)
+    look_back(tmp_path / "parley.db", DAY - 60)
+    async with serve() as world:
+        await discord.wait_for(lambda: lookups(world, elsewhere) == 2)
+        await mention(world, lobby, eve)
+    assert elsewhere.id in discord.world.guilds, "a day has not passed"
+    look_back(tmp_path / "parley.db", 60)
+    async with serve() as world:
+        await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
+        assert discord.guild.id in discord.world.guilds
+        async with asyncio.timeout(5):
+            while await world.store.refused_at(elsewhere.id) is not None:
+                await asyncio.sleep(0.005)
+    assert len(told(world, discord.open_dm(eve))) == 1, "it is said once"
+
+
+async def test_where_the_word_is_said(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+    elsewhere = discord.add_guild("Elsewhere", eve)
+    closed, lobby, news = (discord.add_channel(name, elsewhere) for name in ("closed", "lobby", "news"))
+    discord.deny(closed, Permission.SEND_MESSAGES)
+    third = discord.add_guild("Third", eve)
+    discord.add_channel("first", third)
+    third.system_channel = discord.add_channel("system", third)
+    async with serve(servers=frozenset({discord.guild.id})):
+        await discord.wait_for(lambda: discord.bot_messages(lobby))
+        [word] = [message.content for message in discord.bot_messages(lobby)]
+        assert f"Ask them to add its id, `{elsewhere.id}`, to SERVERS" in word
+        await discord.wait_for(lambda: third.system_channel and discord.bot_messages(third.system_channel))
+    assert discord.bot_messages(news) == []
+    assert all(each.status != 403 for each in discord.requests), "it is not tried where it may not be said"
+    assert discord.bot_messages(discord.open_dm(eve)) == []
+
+
+async def test_a_server_that_is_served_meanwhile_is_kept(
+    serve: Serve, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel
+) -> None:
+    async with serve():
+        await discord.wait_for(lambda: discord.bot_messages(lobby))
+    look_back(tmp_path / "parley.db", 2 * DAY)
+    async with serve(servers="any") as world:
+        async with asyncio.timeout(5):
+            while await world.store.refused_at(elsewhere.id) is not None:
+                await asyncio.sleep(0.005)
+    look_back(tmp_path / "parley.db", 2 * DAY)
+    async with serve() as world:
+        await discord.wait_for(lambda: len(discord.bot_messages(lobby)) == 2)
+    assert elsewhere.id in discord.world.guilds, "from its next refusal on it is a day again"
+
+
+async def test_before_it_leaves_it_asks_once_more(
+    serve: Serve, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    async with serve():
+        await discord.wait_for(lambda: discord.bot_messages(lobby))
+    look_back(tmp_path / "parley.db", DAY)
+    asked = [0]
+
+    def second(_: object) -> bool:
+        asked[0] += 1
+        return asked[0] > 1
+
+    discord.faults.add(ServerError(503), route=MEMBERS, when=second, times=ALWAYS)
+    async with serve() as world:
+        await discord.wait_for(lambda: lookups(world, elsewhere) == 3)
+        await mention(world, lobby, eve)
+        assert told(world, lobby)[-1] == "To hello."
+    assert elsewhere.id in discord.world.guilds
+
+
+# Direct messages
+
+
+async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
+    serve: Serve, discord: DiscordStandin, eve: User
+) -> None:
+    with_bo, with_eve, with_ada = (discord.open_dm(each) for each in (discord.bo, eve, discord.ada))
+    async with serve() as world:
+        for _ in range(2):
+            await mention(world, with_bo, discord.bo)
+            await mention(world, with_eve, eve)
+        assert [each.split("\n")[0] for each in told(world, with_bo)] == ["To hello.", "To hello."]
+        assert told(world, with_eve) == [STRANGER]
+        assert lookups(world, discord.guild) == 2, "one for each"
+        discord.world.add_member(discord.guild, eve)
+        await mention(world, discord.general, eve)
+        await mention(world, with_eve, eve)
+        assert told(world, with_eve)[1].startswith("To hello."), "who asks in a server is known from then on"
+        del discord.guild.members[discord.ada.id]
+        await mention(world, with_ada, discord.ada)
+        assert told(world, with_ada)[0].startswith("To hello."), "the owner needs no server"
+
+
+async def test_a_server_that_is_not_served_is_none_in_common(
+    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    async with serve() as world:
+        await mention(world, discord.open_dm(eve), eve)
+        assert STRANGER in told(world, discord.open_dm(eve))
+    async with serve(servers="any") as world:
+        await mention(world, discord.open_dm(eve), eve)
+        assert told(world, discord.open_dm(eve))[-1].startswith("To hello.")
+
+
+async def test_direct_messages_off_and_for_everyone(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+    with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
+    async with serve(direct_messages="off") as world:
+        await mention(world, with_bo, discord.bo)
+        assert told(world, with_bo) == [NOT_DIRECTLY]
+        used = await discord.slash(discord.bo, with_bo, "reset")
+        assert "cleared my memory" in (await used.answered()).content, "to forget is never denied"
+    async with serve(direct_messages="everyone") as world:
+        await mention(world, with_eve, eve)
+        assert told(world, with_eve)[-1].startswith("To hello.")
+    assert discord.calls("GET", MEMBERS) == []
+
+
+# People and roles
+
+
+async def test_blocked_people_and_roles(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
+    noisy = discord.add_role("Noisy")
+    discord.member(discord.cleo).roles.append(noisy)
+    async with serve(blocked_people=frozenset({discord.bo.id}), blocked_roles=frozenset({noisy.id})) as world:
+        for person in (discord.bo, discord.cleo):
+            await mention(world, discord.general, person)
+            await mention(world, discord.open_dm(person), person)
+            assert told(world, discord.open_dm(person)) == [NOT_YOU]
+            for command in ("reset", "stop"):
+                used = await discord.slash(person, discord.general, command)
+                assert (await used.answered()).content == NOT_YOU.removeprefix("-# ")
+                assert used.ephemeral
+        assert told(world, discord.general) == [NOT_YOU, NOT_YOU]
+        assert model.requests == []
+        await mention(world, discord.general, discord.max)
+        assert told(world, discord.general)[-1] == "To hello."
+
+
+async def test_an_allow_list_of_people_and_roles(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+    crew = discord.add_role("Crew")
+    discord.member(discord.cleo).roles.append(crew)
+    async with serve(allowed_people=frozenset({discord.bo.id}), allowed_roles=frozenset({crew.id})) as world:
+        for person, answer in {discord.bo: "To hello.", discord.cleo: "To hello.", discord.max: NOT_YOU}.items():
+            await mention(world, discord.general, person)
+            assert told(world, discord.general)[-1] == answer
+            await mention(world, discord.open_dm(person), person)
+            assert told(world, discord.open_dm(person))[-1].split("\n")[0] == answer
+        await mention(world, discord.open_dm(eve), eve)
+        assert told(world, discord.open_dm(eve)) == [NOT_YOU]
+
+
+async def test_roles_count_for_what_came_while_the_bot_was_away(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin
+) -> None:
+    noisy = discord.add_role("Noisy")
+    discord.member(discord.cleo).roles.append(noisy)
+    said = [
+        await discord.say(discord.general, person, f"{discord.bot.mention} hello")
+        for person in (discord.bo, discord.cleo)
+    ]
+    async with serve(blocked_roles=frozenset({noisy.id})) as world:
+        for each in said:
+            await taken(world, each)
+        assert sorted(told(world, discord.general)) == [NOT_YOU, "To hello."]
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 300)
+async def test_what_is_refused_late_is_refused_in_silence(
+    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    said = await discord.say(lobby, eve, f"{discord.bot.mention} hello")
+    async with serve() as world:
+        await taken(world, said)
+    assert NOT_HERE not in told(world, lobby)
+    assert world.model.requests == []
+
+
+# Allowances
+
+
+async def test_who_has_asked_enough_is_told_once_and_then_shown(serve: Serve, discord: DiscordStandin) -> None:
+    async with serve(allowances=Allowances(prompts_per_hour=2)) as world:
+        said = [await mention(world, discord.general, discord.bo, str(number)) for number in range(4)]
+        await mention(world, discord.general, discord.cleo)
+        assert told(world, discord.general)[:2] == ["To 0.", "To 1."]
+        [over] = [each for each in told(world, discord.general) if each.startswith("-#")]
+        assert over.startswith("-# That's your 2 questions this hour. Back <t:")
+        assert told(world, discord.general)[-1] == "To hello."
+        await discord.wait_for(lambda: "🕒" in said[3].reactions)
+        assert "🕒" not in said[2].reactions
