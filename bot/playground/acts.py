@@ -19,6 +19,8 @@ _MAX_REACTIONS = 20
 _MAX_CHANNELS = 200
 _MAX_NAME = 100
 _FORMS = 10
+AWAITING = frozenset({"complete", "submit"})
+"""What is done when the bot has answered."""
 _LONGEST_EMOJI = 40
 _OWN = {MessageType.DEFAULT, MessageType.REPLY}
 
@@ -44,8 +46,8 @@ class Acts:
         self._world = stage.discord.world
         acts = (
             *(self.as_, self.open, self.older, self.say, self.edit, self.delete, self.react, self.unreact, self.typing),
-            *(self.thread, self.archive, self.slash, self.menu, self.press, self.choose, self.submit, self.cancel),
-            *(self.dismiss, self.fault),
+            *(self.thread, self.archive, self.slash, self.complete, self.menu, self.press, self.choose, self.submit),
+            *(self.cancel, self.dismiss, self.fault),
         )
         self._acts: dict[str, Callable[[Tab, Ask], Awaitable[Json | None]]] = {
             act.__name__.rstrip("_"): act for act in acts
@@ -211,13 +213,26 @@ class Acts:
     async def slash(self, tab: Tab, ask: Ask) -> None:
         channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
         given = {name: text for name, text in ask.table("options").items() if text != ""}
-        listed = {
-            each["name"]: each for each in self._stage.view.commands(tab.user, channel) if each["kind"] == "slash"
-        }
-        if command not in listed:
-            raise Declined(phrases.no_such_command(command))
-        values: dict[str, Any] = forms.options(listed[command]["options"], given, self._resolve)
-        self._follow(tab, await self._discord.slash(tab.user, channel, command, **values), command)
+        values: dict[str, Any] = forms.options(self._options(tab, channel, command), given, self._resolve)
+        try:
+            started = await self._discord.slash(tab.user, channel, command, **values)
+        except ValueError:
+            raise Declined(phrases.NOT_TAKEN) from None
+        self._follow(tab, started, command)
+
+    async def complete(self, tab: Tab, ask: Ask) -> Json:
+        channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
+        typed: dict[str, Any] = forms.typed(self._options(tab, channel, command), ask.table("options"))
+        started = await self._discord.complete(tab.user, channel, command, focused=ask.text("option"), **typed)
+        await _acknowledged(started, phrases.NO_CHOICES)
+        return {"choices": started.choices}
+
+    def _options(self, tab: Tab, channel: Channel, command: str) -> list[Json]:
+        for each in self._stage.view.commands(tab.user, channel):
+            if (each["kind"], each["name"]) == ("slash", command):
+                options: list[Json] = each["options"]
+                return options
+        raise Declined(phrases.no_such_command(command))
 
     async def menu(self, tab: Tab, ask: Ask) -> None:
         channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
@@ -242,9 +257,10 @@ class Acts:
         form = tab.forms.get(form_id)
         if form is None or form.user is not tab.user:
             raise Declined(phrases.NOT_THERE)
-        fields = forms.filled(form, ask.table("fields"))
-        del tab.forms[form_id]
-        self._follow(tab, await self._discord.submit(form, **fields))
+        started = await self._discord.submit(form, **forms.filled(form, ask.table("fields")))
+        # It stays open until there is an answer: what somebody has written is not lost.
+        await _acknowledged(started, phrases.TRY_AGAIN)
+        tab.forms.pop(form_id, None)
 
     async def cancel(self, tab: Tab, ask: Ask) -> None:
         tab.forms.pop(ask.id("form"), None)
@@ -271,6 +287,8 @@ class Acts:
                 found = self._world.users.get(snowflake(text))
             case "channel":
                 found = self._world.channels.get(snowflake(text))
+            case "mentionable":
+                found = self._world.users.get(snowflake(text)) or self._discord.guild.roles.get(snowflake(text))
             case _:
                 found = self._discord.guild.roles.get(snowflake(text))
         if found is None:
@@ -289,6 +307,13 @@ class Acts:
 
 
 _ANSWERS = {MessageType.SLASH_COMMAND, MessageType.CONTEXT_MENU}
+
+
+async def _acknowledged(started: Interaction, otherwise: str) -> None:
+    try:
+        await started.acknowledged()
+    except AssertionError:
+        raise Declined(otherwise) from None
 
 
 def _emoji(text: str) -> str:

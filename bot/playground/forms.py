@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 from bot.phrases import playground as phrases
 from bot.playground.asking import Declined
+from bot.standin.answers import LONGEST_INPUT, PARAGRAPH, TEXT_INPUT
 from bot.standin.entities import Json, Message, walk_components
 from bot.standin.interactions import Interaction
 
-_TEXT_INPUT = 4
 _STRING_SELECT = 3
-_PARAGRAPH = 2
-_LONGEST = 4_000
 
 
 def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, str], object]) -> dict[str, object]:
@@ -23,6 +21,20 @@ def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, s
     if given.keys() - known.keys():
         raise Declined(phrases.MALFORMED)
     return {name: _value(known[name], text, resolve) for name, text in given.items()}
+
+
+def typed(listed: list[Json], given: dict[str, str]) -> dict[str, object]:
+    """What is in a command's options while it is being typed; a number that is none yet is left out."""
+    if given.keys() - {option["name"] for option in listed}:
+        raise Declined(phrases.MALFORMED)
+    filled: dict[str, object] = {}
+    for option in listed:
+        if text := given.get(option["name"]):
+            try:
+                filled[option["name"]] = text if option["completes"] else _value(option, text, lambda _, id_: id_)
+            except Declined:
+                continue
+    return filled
 
 
 def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> object:
@@ -71,14 +83,15 @@ def shown(form: Interaction) -> Json:
             {
                 "id": part["custom_id"],
                 "label": label,
-                "long": part.get("style") == _PARAGRAPH,
+                "note": note,
+                "long": part.get("style") == PARAGRAPH,
                 "value": part.get("value") or "",
                 "placeholder": part.get("placeholder") or "",
-                "required": part.get("required", True),
-                "min": part.get("min_length", 0),
-                "max": part.get("max_length", _LONGEST),
+                "required": part.get("required") is not False,
+                "min": part.get("min_length") or 0,
+                "max": part.get("max_length") or LONGEST_INPUT,
             }
-            for label, part in _inputs(form)
+            for label, note, part in _inputs(form)
         ],
     }
 
@@ -86,22 +99,21 @@ def shown(form: Interaction) -> Json:
 def filled(form: Interaction, fields: dict[str, str]) -> dict[str, str]:
     """The fields that the form has, if each is as it asks."""
     kept = {}
-    for label, part in _inputs(form):
+    for label, _, part in _inputs(form):
         text = fields.get(part["custom_id"], part.get("value") or "")
-        least, most = part.get("min_length", 0), part.get("max_length", _LONGEST)
-        if part.get("required", True):
-            least = max(least, 1)
-        if len(text) > most or (len(text) < least and (text or part.get("required", True))):
+        required = part.get("required") is not False
+        least, most = max(part.get("min_length") or 0, required), part.get("max_length") or LONGEST_INPUT
+        if len(text) > most or (len(text) < least and (text or required)):
             raise Declined(phrases.option_wrong(label))
         kept[part["custom_id"]] = text
     return kept
 
 
-def _inputs(form: Interaction) -> list[tuple[str, Json]]:
-    """Text inputs with their labels, whether these are their own or that of the component around them."""
+def _inputs(form: Interaction) -> list[tuple[str, str, Json]]:
+    """Text inputs with their labels, whether these are their own or that of the component around them, and notes."""
     return [
-        (part.get("label") or outer.get("label") or "", part)
+        (part.get("label") or outer.get("label") or "", outer.get("description") or "", part)
         for outer in (form.modal or {}).get("components") or ()
         for part in (outer.get("component"), *(outer.get("components") or ()))
-        if part is not None and part.get("type") == _TEXT_INPUT
+        if part is not None and part.get("type") == TEXT_INPUT
     ]

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from bot.config import Settings
 from bot.demo import demo_reply
 from bot.llm import OpenAIModel
-from bot.standin.model import REFUSALS, ModelStandin, Reply, Step
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Reply, Step
 from bot.turns import ChatModel, Event, Message
 
 _DEMO = Reply(demo_reply, tokens_per_second=30.0, jitter=0.6, first_token_after=0.5)
@@ -18,6 +19,9 @@ _BREAKS_AFTER = 12
 """Deltas of a reply that stalls or is cut."""
 _SILENCE = 8.0
 """Seconds until a stalled demo is given up: nobody wants to watch for the minute that a real model is given."""
+
+_DEMO_MODELS = ("demo", "demo-twin")
+"""Two, so that there is something to choose from; both say the same."""
 
 FAULTS: Mapping[str, Step] = {
     "model_fails": REFUSALS["server error"],
@@ -44,6 +48,13 @@ class Described:
         return cls(settings.openai_model, url.netloc)
 
 
+def or_demo(settings: Settings) -> Settings:
+    """With the demo's models if none is configured."""
+    if settings.model_configured:
+        return settings
+    return replace(settings, openai_model=_DEMO_MODELS[0], models=_DEMO_MODELS[1:])
+
+
 def demo_server() -> ModelStandin:
     """The server behind the demo, and behind every fault."""
     return ModelStandin(default=_DEMO, keep_requests=10)
@@ -52,8 +63,6 @@ def demo_server() -> ModelStandin:
 def demo_client(server: ModelStandin) -> OpenAIModel:
     """The real client on it, so that every fault is one on the wire."""
     return OpenAIModel(
-        model="demo",
-        reply_tokens=4_000,
         base_url=server.base_url,
         first_delta_timeout=_SILENCE,
         silence_timeout=_SILENCE,
@@ -80,7 +89,9 @@ class SwitchedModel:
         self._fault = name
         self._server.default = _DEMO if name is None else FAULTS[name]
 
-    def stream(self, messages: Sequence[Message]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+    def stream(
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """One request."""
-        model = self._configured if self._configured is not None and self._fault is None else self._demo
-        return model.stream(messages)
+        asked = self._configured if self._configured is not None and self._fault is None else self._demo
+        return asked.stream(messages, model=model, reply_tokens=reply_tokens)

@@ -8,9 +8,11 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bot.access import Access
 from bot.config import Settings
 from bot.conversation import Conversations
 from bot.discord_bot.endpoint import connect_to
@@ -64,10 +66,14 @@ async def playground(
         if settings.model_configured:
             configured = await stack.enter_async_context(OpenAIModel.of(settings))
         model = SwitchedModel(model_server, demo, configured)
+        # Servers and people of the real Discord, which the settings name, are not there.
+        options = replace(Options.of(settings, grace=0.0), access=Access())
+        if configured is None:
+            options = replace(options, provider=phrases.THIS_COMPUTER)
 
         async def serve(until: asyncio.Event) -> None:
             async with conversations(model) as core:
-                await run(discord.token, store, core, Options.of(settings, grace=0.0), stop=until)
+                await run(discord.token, store, core, options, stop=until)
 
         runner = Runner(serve, lambda: discord.gateway.connected, discord.world.changed)
         discord.world.on_change.append(runner.notice)

@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 
 from bot.phrases import playground as phrases
 from bot.playground import access
-from bot.playground.acts import Acts
+from bot.playground.acts import AWAITING, Acts
 from bot.playground.asking import Ask, Declined, Malformed
 from bot.playground.private import reader
 from bot.playground.stage import Stage
@@ -32,6 +32,8 @@ _PATIENCE = 10.0
 _MAX_TABS = 32
 _POSTS = 20
 """Answers that a tab may leave unread before the next of its frames is looked at."""
+_AWAITING = 8
+"""What a tab may have asked that waits for the bot, before the next of its frames is looked at."""
 _TYPING_CHECK = 1.0
 """Seconds: that somebody has stopped typing is no event."""
 
@@ -49,6 +51,7 @@ class Tab:
         self._request = request
         self._wake = asyncio.Event()
         self._read = asyncio.Event()
+        self._awaiting: set[asyncio.Task[None]] = set()
         self._ended = False
         self._posts: list[Json] = [stage.hello(None)]
         self._entries: dict[str, Json] = stage.wire.entries.copy()
@@ -113,16 +116,27 @@ class Tab:
             async for frame in self._socket:
                 if frame.type is not WSMsgType.TEXT:
                     break
-                await self._answer(Ask.parse(frame.data))
+                await self._take(Ask.parse(frame.data))
                 while len(self._posts) > _POSTS and not sender.done():
                     self._read.clear()
                     await self._read.wait()
         except Malformed:
             log.warning("a tab is closed: it sent what no page sends")
         finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            for task in (sender, *self._awaiting):
+                task.cancel()
+            await asyncio.gather(sender, *self._awaiting, return_exceptions=True)
             await self._socket.close()
+
+    async def _take(self, ask: Ask) -> None:
+        if ask.do not in AWAITING:
+            await self._answer(ask)
+            return
+        task = asyncio.create_task(self._answer(ask))
+        self._awaiting.add(task)
+        task.add_done_callback(self._awaiting.discard)
+        if len(self._awaiting) >= _AWAITING:
+            await asyncio.wait(self._awaiting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _answer(self, ask: Ask) -> None:
         error: str | None = None

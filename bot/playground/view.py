@@ -12,8 +12,8 @@ from bot.playground import access
 from bot.playground.private import Private
 from bot.playground.rendering import render, render_line
 from bot.playground.uploads import MAX_BYTES
+from bot.standin.commands import SUBCOMMANDS, OptionType
 from bot.standin.entities import Attachment, Channel, ChannelType, Json, Message, MessageType, User, walk_components
-from bot.standin.interactions import visible_commands
 from bot.standin.rules import MAX_CONTENT, MAX_FILES
 from bot.standin.server import DiscordStandin
 
@@ -32,7 +32,17 @@ _KINDS: dict[int, str] = {
 }
 _STYLES = {1: "primary", 2: "secondary", 3: "success", 4: "danger", 5: "link"}
 _SELECTS = {3, 5, 6, 7, 8}
-_OPTION_TYPES = {3: "string", 4: "integer", 5: "boolean", 6: "user", 7: "channel", 8: "role", 10: "number"}
+_OPTION_TYPES = {
+    OptionType.STRING: "string",
+    OptionType.INTEGER: "integer",
+    OptionType.BOOLEAN: "boolean",
+    OptionType.USER: "user",
+    OptionType.CHANNEL: "channel",
+    OptionType.ROLE: "role",
+    OptionType.MENTIONABLE: "mentionable",
+    OptionType.NUMBER: "number",
+}
+_PLACE_KINDS = {ChannelType.DM: "dm", ChannelType.CATEGORY: "category"}
 _COMMAND_KINDS = {1: "slash", 2: "user", 3: "message"}
 
 
@@ -100,10 +110,12 @@ class View:
 
     def _place(self, user: User, channel: Channel) -> Json:
         dm = channel.type is ChannelType.DM
+        kind = _PLACE_KINDS.get(channel.type, "thread" if channel.is_thread else "text")
         return {
             "id": str(channel.id),
             "name": _name(self._discord.bot) if dm else channel.name,
-            "kind": "dm" if dm else "thread" if channel.is_thread else "text",
+            "kind": kind,
+            "type": int(channel.type),
             "parent": str(channel.parent.id) if channel.parent else None,
             "topic": channel.topic,
             "last": str(channel.last_message_id) if channel.last_message_id else None,
@@ -118,11 +130,7 @@ class View:
 
     def commands(self, user: User, channel: Channel) -> list[Json]:
         """What somebody finds behind "/" and in menus; a subcommand is one of its own."""
-        permissions = self._world.permissions(user, channel)
-        book = self._discord.commands
-        guild = channel.guild
-        registered = [*(book.registered(guild.id) if guild else ()), *book.registered(None)]
-        found = [each for each in registered if visible_commands(each, channel, permissions)]
+        found = self._discord.visible_commands(user, channel)
         return [listed for command in found for listed in _listed(command, command["name"], command["type"])]
 
     # Messages
@@ -192,7 +200,9 @@ class View:
     def _command(self, it: Message) -> Json | None:
         name = self._private.command(it)
         user = None if it.interaction is None else self._world.users.get(int(it.interaction["user"]["id"]))
-        return None if name is None or user is None else {"name": name, "user": _author(user)}
+        if name is None or user is None:
+            return None
+        return {"name": name, "slash": it.type != MessageType.CONTEXT_MENU, "user": _author(user)}
 
     def _embed(self, embed: Json) -> Json:
         return {
@@ -277,7 +287,7 @@ def _part(part: Json) -> Json:
 
 def _listed(command: Json, name: str, kind: int) -> Iterable[Json]:
     options = command.get("options") or []
-    below = [option for option in options if option["type"] in (1, 2)]
+    below = [option for option in options if option["type"] in SUBCOMMANDS]
     for option in below:
         yield from _listed(option, f"{name} {option['name']}", kind)
     if not below:
@@ -297,6 +307,8 @@ def _option(option: Json) -> Json:
         "type": _OPTION_TYPES.get(option["type"], "string"),
         "required": bool(option.get("required")),
         "choices": [{"name": each["name"], "value": each["value"]} for each in choices] if choices else None,
+        "completes": bool(option.get("autocomplete")),
+        "channel_types": option.get("channel_types") or None,
         "min": option.get("min_value", option.get("min_length")),
         "max": option.get("max_value", option.get("max_length")),
     }

@@ -8,9 +8,9 @@ from typing import Any
 
 from bot.standin import faults
 from bot.standin.entities import Intent, Json
-from bot.standin.gateway import Frame
 from bot.standin.rest import PREFIX, Exchange
 from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Frame
 
 _KEPT = 300
 _TEXT = 60

@@ -17,7 +17,7 @@ from bot.conversation import Conversations
 from bot.playground import playground
 from bot.standin.model import ModelStandin
 from bot.store import SQLiteStore
-from bot.turns import ChatModel
+from bot.turns import Allowances, ChatModel
 
 Json = dict[str, Any]
 
@@ -171,8 +171,9 @@ async def model() -> AsyncIterator[ModelStandin]:
 
 @pytest.fixture
 async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
-    """The playground with that model."""
-    settings = Settings.load({"OPENAI_BASE_URL": model.base_url}, env_file=None)
+    """The playground with that model, and with settings that are made for a server of the real Discord."""
+    elsewhere = {"SERVERS": "1" * 18, "DIRECT_MESSAGES": "off", "ALLOWED_PEOPLE": "2" * 18}
+    settings = Settings.load({"OPENAI_BASE_URL": model.base_url, **elsewhere}, env_file=None)
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
@@ -180,7 +181,12 @@ async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
 
         def conversations(switched: ChatModel) -> Conversations:
             return Conversations(
-                store, switched, model_key="test", system_prompt="Be brief.", context_tokens=settings.context_tokens
+                store,
+                switched,
+                models=("test", "test-large"),
+                system_prompt="Be brief.",
+                context_tokens=settings.context_tokens,
+                allowances=Allowances(),
             )
 
         running = asyncio.create_task(

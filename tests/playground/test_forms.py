@@ -14,7 +14,8 @@ CHANNEL = Channel(2, "general", None)
 
 
 def option(kind: str, **more: Any) -> list[Json]:
-    return [{"name": "it", "type": kind, "required": False, "choices": None, "min": None, "max": None, **more}]
+    usual = {"required": False, "choices": None, "completes": False, "min": None, "max": None}
+    return [{"name": "it", "type": kind, **usual, **more}]
 
 
 def given(listed: list[Json], text: str) -> object:
@@ -54,17 +55,28 @@ def test_a_required_option_must_be_there() -> None:
         forms.options(option("string", required=True), {}, lambda kind, id_: None)
 
 
+def test_what_is_being_typed_goes_as_it_stands_and_half_a_number_not_at_all() -> None:
+    listed = [*option("integer"), *({**each, "name": "by"} for each in option("string", min=3, completes=True))]
+    assert forms.typed(listed, {"it": "-", "by": "a"}) == {"by": "a"}
+    assert forms.typed(listed, {"it": "-7", "by": ""}) == {"it": -7}
+    with pytest.raises(Declined):
+        forms.typed(listed, {"color": "red"})
+
+
 def test_a_form_is_shown_and_filled_as_the_bot_made_it() -> None:
     row = {"type": 1, "components": [{"type": 4, "custom_id": "a", "label": "Name", "style": 1, "max_length": 5}]}
-    label = {"type": 18, "label": "Why", "component": {"type": 4, "custom_id": "b", "style": 2, "required": False}}
+    label = {
+        "type": 18,
+        "label": "Why",
+        "description": "If you like",
+        "component": {"type": 4, "custom_id": "b", "style": 2, "required": False},
+    }
     form = Interaction(3, "t", Kind.COMMAND, BO, CHANNEL, {}, 0.0, None, None, lambda _, __: NotImplemented)
     form.modal = {"custom_id": "f", "title": "Tell", "components": [row, label]}
     shown = forms.shown(form)
     assert (shown["form"], shown["title"]) == ("3", "Tell")
-    assert [(each["id"], each["label"], each["long"], each["required"]) for each in shown["inputs"]] == [
-        ("a", "Name", False, True),
-        ("b", "Why", True, False),
-    ]
+    asked = [(each["id"], each["label"], each["note"], each["long"], each["required"]) for each in shown["inputs"]]
+    assert asked == [("a", "Name", "", False, True), ("b", "Why", "If you like", True, False)]
     assert forms.filled(form, {"a": "Bo", "other": "x"}) == {"a": "Bo", "b": ""}
     for fields in ({}, {"a": ""}, {"a": "too long"}):
         with pytest.raises(Declined, match=r"^Name does not take this value\.$"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.standin.model import REFUSALS, ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Reply
 from tests.terminal.processes import Terminal, needs_pty
 
 

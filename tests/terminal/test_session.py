@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from bot.demo import NOTE
-from bot.standin.model import REFUSALS, ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Reply
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
 KEY = "sk-abcdefghijklmnop"

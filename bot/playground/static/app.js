@@ -2,7 +2,7 @@
 
 import { ask, tell, useConnection } from "./acts.js";
 import { showBeginning } from "./beginning.js";
-import { focusComposer, setUpComposer, startReply } from "./composer.js";
+import { beginCommand, focusComposer, setUpComposer, startReply } from "./composer.js";
 import { Connection } from "./connection.js";
 import { quickSwitch, showForm } from "./dialogs.js";
 import { byId, isNarrow, tab } from "./dom.js";
@@ -25,6 +25,7 @@ let opened = null;
 // People and channels
 
 async function become(id) {
+  if (isNarrow()) setSide(false);
   if (state.me === id) return;
   state.me = id;
   tab.set("person", id);
@@ -192,7 +193,7 @@ function drawLogState() {
 setUpSidebar({ openChannel, become });
 setUpHeader({ openChannel });
 setUpComposer({ edit: startEdit });
-setUpMessageMenu({ go: openChannel, reply: startReply, edit: startEdit, person: personMenu });
+setUpMessageMenu({ go: openChannel, reply: startReply, edit: startEdit, person: personMenu, command: beginCommand });
 setUpSwitches();
 setUpWire();
 setUpPanels({ drawer: watchWire, become });

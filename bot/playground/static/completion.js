@@ -5,13 +5,13 @@ import { mentionable } from "./names.js";
 import { commandsOf } from "./acts.js";
 import { humans, RANKS, state } from "./state.js";
 
-const AT_MOST = 12;
+const AT_MOST = 25;
 const list = byId("completion");
 
 /** One list for all fields of the composer. Items: {label, note, lead, side, run}. */
 export class Completion {
   #items = [];
-  #at = 0;
+  #at = -1;
   #owner = null;
 
   constructor() {
@@ -30,11 +30,10 @@ export class Completion {
     return !list.hidden;
   }
 
-  /** Whether somebody moved in the list, rather than only being shown it. */
-  isTouched = false;
-
-  show(owner, title, items) {
-    if (!items.length) return this.hide();
+  /** Without `select` the list is only an offer: Enter and Tab are not for it until somebody moves in it. `note` stands
+   * below the items, or in place of them. */
+  show(owner, title, items, { select = true, note = null } = {}) {
+    if (!items.length && !note) return this.hide();
     this.#owner = owner;
     this.#items = items.slice(0, AT_MOST);
     list.replaceChildren(
@@ -49,7 +48,7 @@ export class Completion {
             "aria-selected": "false",
             data: { index: `${index}` },
           },
-          h("span", { class: "lead" }, item.lead),
+          item.lead && h("span", { class: "lead" }, item.lead),
           h(
             "span",
             { class: "suggestion-text" },
@@ -59,11 +58,11 @@ export class Completion {
           item.side && h("span", { class: "suggestion-side" }, item.side),
         ),
       ),
+      ...(note ? [h("div", { class: "completion-note", role: "status" }, note)] : []),
     );
     list.hidden = false;
     owner.setAttribute("aria-expanded", "true");
-    this.#select(0);
-    this.isTouched = false;
+    this.#select(select && items.length ? 0 : -1);
     list.scrollTop = 0;
   }
 
@@ -79,9 +78,9 @@ export class Completion {
   onKey(event) {
     if (!this.isOpen || event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return false;
     const count = this.#items.length;
-    if (event.key === "ArrowDown") this.#select((this.#at + 1) % count);
-    else if (event.key === "ArrowUp") this.#select((this.#at - 1 + count) % count);
-    else if ((event.key === "Enter" || event.key === "Tab") && !event.shiftKey) this.#choose(this.#at);
+    if (event.key === "ArrowDown" && count) this.#select((this.#at + 1) % count);
+    else if (event.key === "ArrowUp" && count) this.#select((Math.max(this.#at, 0) - 1 + count) % count);
+    else if ((event.key === "Enter" || event.key === "Tab") && !event.shiftKey && this.#at >= 0) this.#choose(this.#at);
     else if (event.key === "Escape") this.hide();
     else return false;
     event.preventDefault();
@@ -96,9 +95,9 @@ export class Completion {
 
   #select(index) {
     this.#at = index;
-    this.isTouched = true;
     const options = list.querySelectorAll(".suggestion");
     options.forEach((option, each) => option.setAttribute("aria-selected", `${each === index}`));
+    if (index < 0) return this.#owner.removeAttribute("aria-activedescendant");
     options[index].scrollIntoView({ block: "nearest" });
     this.#owner.setAttribute("aria-activedescendant", `suggestion-${index}`);
   }
@@ -119,7 +118,7 @@ const faceOf = (person) => avatar(person);
 
 /** What a text that ends at the caret asks for: {title, items} or null. `insert(length, text)` replaces its last characters. */
 export function suggestionsFor(before, insert, chooseCommand) {
-  const command = /^\/([\w-]*(?: [\w-]*)?)$/.exec(before);
+  const command = /^\/([\w-]*(?: [\w-]*){0,2})$/.exec(before);
   if (command) {
     const items = matching(commandsOf("slash"), (each) => [each.name], command[1]).map((each) =>
       commandItem(each, chooseCommand),
@@ -161,7 +160,7 @@ function mentionItem({ label, person, kind }) {
 const placeItem = (place) => ({
   label: place.name,
   lead: icon(place.kind === "thread" ? "thread" : "hash"),
-  side: place.kind === "thread" ? "Thread" : "",
+  side: { thread: "Thread", category: "Category" }[place.kind],
 });
 
 function commandItem(command, choose) {
@@ -169,7 +168,7 @@ function commandItem(command, choose) {
     h("span", { class: "arg" }, option.required ? option.name : `${option.name}?`),
   );
   return {
-    label: h("span", {}, `/${command.name}`, ...options),
+    label: h("span", { class: "command" }, `/${command.name}`, ...options),
     note: command.description,
     lead: icon("slash"),
     side: state.bot.name,
@@ -177,20 +176,24 @@ function commandItem(command, choose) {
   };
 }
 
+const plain = (label, value, rest = {}) => ({ label, value, ...rest });
+const people = () =>
+  [state.people.get(state.bot.id), ...humans()]
+    .filter(Boolean)
+    .map((person) => plain(person.name, person.id, { lead: faceOf(person), side: person.username }));
+const roles = () => state.roles.map((role) => plain(role.name, role.id, { lead: icon("people"), side: "Role" }));
+
 /** What an option of a command can be: [{label, value, …item}], or null where it is free text. */
 export function valuesFor(option, typed) {
-  const plain = (label, value, rest = {}) => ({ label, value, ...rest });
   let all = null;
   if (option.choices) all = option.choices.map(({ name, value }) => plain(name, `${value}`));
   else if (option.type === "boolean") all = [plain("True", "true"), plain("False", "false")];
-  else if (option.type === "user")
-    all = [state.people.get(state.bot.id), ...humans()]
-      .filter(Boolean)
-      .map((person) => plain(person.name, person.id, { lead: faceOf(person), side: person.username }));
-  else if (option.type === "role") all = state.roles.map((role) => plain(role.name, role.id, { lead: icon("people") }));
+  else if (option.type === "user") all = people();
+  else if (option.type === "role") all = roles();
+  else if (option.type === "mentionable") all = [...people(), ...roles()];
   else if (option.type === "channel")
     all = state.places
-      .filter((place) => place.kind !== "dm")
+      .filter((place) => place.kind !== "dm" && (option.channel_types?.includes(place.type) ?? true))
       .map((place) => plain(place.name, place.id, placeItem(place)));
   return all && matching(all, (each) => [each.label], typed.replace(/^[@#]/, ""));
 }

@@ -1,6 +1,6 @@
 // The composer: text, reply, files, commands; and what is kept of it for each channel.
 
-import { ask, canEdit, isMine } from "./acts.js";
+import { ask, canEdit, commandsOf, isMine } from "./acts.js";
 import { Completion, suggestionsFor } from "./completion.js";
 import { byId, h, iconButton, tab } from "./dom.js";
 import { codePoints } from "./format.js";
@@ -25,7 +25,7 @@ const completion = new Completion();
 const slash = new SlashForm(completion, (refocus) => {
   input.hidden = false;
   byId("attach").hidden = false;
-  setText("");
+  setText(drafts.get(state.channel) ?? "");
   if (refocus) input.focus();
 });
 const uploads = new Uploads(refresh);
@@ -57,6 +57,8 @@ export function setUpComposer({ edit }) {
   });
   acceptDrops();
   on("places", refresh);
+  // Somebody else may not have that command.
+  on("me", () => slash.close({ refocus: false }));
   on("channel", () => {
     slash.close({ refocus: false });
     cancelReply();
@@ -221,15 +223,28 @@ function count() {
 function suggest() {
   if (input.selectionStart !== input.selectionEnd) return completion.hide();
   const found = suggestionsFor(input.value.slice(0, input.selectionStart), insert, (command) => {
-    input.hidden = true;
-    byId("attach").hidden = true;
-    setText("");
     drafts.delete(state.channel);
-    slash.open(command);
-    send.disabled = false;
+    fillIn(command);
   });
   if (found) completion.show(input, found.title, found.items);
   else completion.hide();
+}
+
+/** Have a command filled in, in place of the text, which comes back after it. */
+function fillIn(command) {
+  input.hidden = true;
+  byId("attach").hidden = true;
+  setText("");
+  slash.open(command);
+  send.disabled = false;
+}
+
+/** Begin the command of that name, as somebody does who presses it in a message. */
+export function beginCommand(name) {
+  const command = commandsOf("slash").find((each) => each.name === name);
+  if (!command || input.disabled) return toast(`/${name} is not there for you in this channel.`);
+  slash.close({ refocus: false });
+  fillIn(command);
 }
 
 /** Replace the last `length` characters before the caret. */

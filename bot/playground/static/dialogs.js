@@ -1,9 +1,11 @@
 // Modal dialogs: deleting, naming a thread, the bot's forms, jumping to a channel.
 
-import { h } from "./dom.js";
+import { byId, h } from "./dom.js";
+import { codePoints } from "./format.js";
 
-/** Show a dialog around `body`. `submit()` runs on the main button; it stays open with the sentence if that is refused. */
-function dialog(title, body, { action, danger = false, submit, cancelled }) {
+/** Show a dialog around `body`. `submit()` runs on the main button; it stays open with the sentence if that is refused.
+ * A `lasting` one is not closed by a click beside it. */
+function dialog(title, body, { action, danger = false, lasting = false, submit, cancelled }) {
   const error = h("p", { class: "failed", role: "alert", hidden: true });
   const main = h("button", { type: "submit", class: `btn ${danger ? "danger" : "primary"}` }, action);
   const form = h(
@@ -23,26 +25,36 @@ function dialog(title, body, { action, danger = false, submit, cancelled }) {
     event.preventDefault();
     if (main.disabled) return;
     main.disabled = true;
+    error.hidden = true;
     try {
       await submit();
       done = true;
       box.close();
     } catch (refused) {
       error.textContent = refused.message;
-      error.hidden = false;
+      error.hidden = !refused.message;
     }
     main.disabled = false;
   });
   box.addEventListener("click", (event) => {
-    if (event.target === box || event.target.closest("[data-cancel]")) box.close();
+    if ((event.target === box && !lasting) || event.target.closest("[data-cancel]")) box.close();
   });
   box.addEventListener("close", () => {
-    box.remove();
+    takeAway(box);
     if (!done) cancelled?.();
   });
   document.body.append(box);
   box.showModal();
   return box;
+}
+
+/** Remove a dialog that is closed, and see to the focus. */
+function takeAway(box) {
+  box.remove();
+  // What had it before may be hidden by now; and Chromium gives a field its focus back without the caret.
+  const back = document.activeElement === document.body ? byId("input") : document.activeElement;
+  back.blur();
+  back.focus();
 }
 
 export function confirmDelete(message, remove) {
@@ -74,33 +86,90 @@ export function askThreadName(suggested, start) {
 
 /** A form of the bot's. `submit(fields)` and `cancel()` tell the server. */
 export function showForm(form, submit, cancel) {
-  const inputs = form.inputs.map((each) => {
-    const input = h(each.long ? "textarea" : "input", {
-      placeholder: each.placeholder,
-      minlength: each.min,
-      maxlength: each.max,
-      required: each.required,
-    });
-    input.value = each.value ?? "";
-    return { ...each, input };
-  });
-  const body = inputs.map(({ label, required, input }) =>
-    h("label", { class: "field" }, h("span", {}, label, required && h("i", { "aria-hidden": "true" }, " *")), input),
-  );
-  dialog(form.title, body, {
-    action: "Submit",
-    submit: async () => {
-      const empty = inputs.find(({ required, input }) => required && !input.value.trim());
-      if (empty) {
-        empty.input.focus();
-        throw new Error(`“${empty.label}” is needed.`);
-      }
-      const short = inputs.find(({ min, input }) => min && input.value && [...input.value].length < min);
-      if (short) throw new Error(`“${short.label}” needs at least ${short.min} characters.`);
-      await submit(Object.fromEntries(inputs.map(({ id, input }) => [id, input.value])));
+  const fields = form.inputs.map((each) => new Field(each));
+  const box = dialog(
+    form.title,
+    fields.map((field) => field.box),
+    {
+      action: "Submit",
+      // A stray click does not lose what somebody has written.
+      lasting: true,
+      submit: async () => {
+        const wrong = fields.filter((field) => !field.check());
+        if (wrong.length) {
+          wrong[0].input.focus();
+          throw new Error("");
+        }
+        await submit(Object.fromEntries(fields.map((field) => [field.id, field.input.value])));
+      },
+      cancelled: cancel,
     },
-    cancelled: cancel,
+  );
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) box.querySelector("form").requestSubmit();
   });
+  fields[0]?.focus();
+}
+
+/** One text input of a form, with a counter and what is wrong with it. */
+class Field {
+  #asked;
+  #count = h("span", { class: "field-count" });
+  #error = h("span", { class: "field-error", role: "alert" });
+
+  constructor(asked) {
+    this.#asked = asked;
+    this.id = asked.id;
+    const about = `field-${asked.id}`;
+    this.input = h(asked.long ? "textarea" : "input", {
+      placeholder: asked.placeholder,
+      required: asked.required,
+      "aria-describedby": about,
+      on: { input: () => (this.input.hasAttribute("aria-invalid") ? this.check() : this.#draw()) },
+    });
+    this.input.value = asked.value;
+    this.box = h(
+      "label",
+      { class: "field" },
+      h("span", {}, asked.label, asked.required && h("i", { "aria-hidden": "true" }, " *")),
+      asked.note && h("small", {}, asked.note),
+      this.input,
+      h("span", { class: "field-foot", id: about }, this.#error, this.#count),
+    );
+    this.#draw();
+  }
+
+  /** Whether it can be sent; if not, it says why. */
+  check() {
+    const sentence = this.#wrong();
+    this.#error.textContent = sentence;
+    if (sentence) this.input.setAttribute("aria-invalid", "true");
+    else this.input.removeAttribute("aria-invalid");
+    this.#draw();
+    return !sentence;
+  }
+
+  focus() {
+    this.input.focus();
+    this.input.setSelectionRange(this.input.value.length, this.input.value.length);
+    this.input.scrollTop = this.input.scrollHeight;
+  }
+
+  #wrong() {
+    const { required, min, max } = this.#asked;
+    const length = codePoints(this.input.value);
+    if (required && !this.input.value.trim()) return "This is needed.";
+    if (length > max) return `That is ${length - max} too many.`;
+    return length && length < min ? `At least ${min} characters, please.` : "";
+  }
+
+  #draw() {
+    const { max } = this.#asked;
+    const length = codePoints(this.input.value);
+    this.#count.textContent = `${length} / ${max}`;
+    this.#count.setAttribute("aria-label", `${length} of ${max} characters`);
+    this.#count.classList.toggle("over", length > max);
+  }
 }
 
 /** Jump to a channel by typing a part of its name. */
@@ -155,7 +224,7 @@ export function quickSwitch(places, go) {
     draw();
   });
   box.addEventListener("click", (event) => event.target === box && box.close());
-  box.addEventListener("close", () => box.remove());
+  box.addEventListener("close", () => takeAway(box));
   document.body.append(box);
   box.showModal();
   draw();

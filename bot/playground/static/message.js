@@ -1,6 +1,5 @@
 // One message as an element, changed in place: each part is built anew only when its own data changed.
 
-import { commandsOf } from "./acts.js";
 import { avatar, dots, h, icon } from "./dom.js";
 import { fullTime, localizeTimes, stamp, timeOfDay } from "./format.js";
 import { attachments, componentRows, embeds, reactions, threadCard } from "./parts.js";
@@ -176,8 +175,8 @@ function dress(root, opened = []) {
       spoiler.tabIndex = 0;
     }
   }
-  for (const mention of root.querySelectorAll(".mention.channel, .mention.user")) {
-    mention.dataset.do = mention.matches(".channel") ? "go" : "person";
+  for (const mention of root.querySelectorAll(".mention:is(.channel, .user, .command)")) {
+    mention.dataset.do = mention.matches(".channel") ? "go" : mention.matches(".user") ? "person" : "command";
     mention.setAttribute("role", "link");
     mention.tabIndex = 0;
   }
@@ -223,7 +222,7 @@ function commandLine(command) {
     h(
       "span",
       { class: "command" },
-      commandsOf("slash").some((each) => each.name === command.name) ? `/${command.name}` : command.name,
+      command.slash ? `/${command.name}` : command.name,
     ),
   );
 }

@@ -24,10 +24,12 @@ let go = () => {};
 let reply = () => {};
 let edit = () => {};
 let person = () => {};
+let command = () => {};
 
-/** `go(channel)` opens a channel, `reply(message)` and `edit(message)` begin those, `person(id, at)` opens a person's menu. */
+/** `go(channel)` opens a channel, `reply(message)`, `edit(message)` and `command(name)` begin those, `person(id, at)`
+ * opens a person's menu. */
 export function setUpMessageMenu(wired) {
-  ({ go, reply, edit, person } = wired);
+  ({ go, reply, edit, person, command } = wired);
   log.addEventListener("click", onClick);
   log.addEventListener("change", onChange);
   log.addEventListener("contextmenu", onContextMenu);
@@ -112,6 +114,7 @@ const DO = {
   dismiss: (message) => tell("dismiss", { message: message.id }),
   go: (_, target) => go(target.dataset.channel ?? target.dataset.id),
   person: (message, target) => person(target.dataset.id ?? message.author.id, target),
+  command: (_, target) => command(target.textContent.slice(1)),
   jump: (_, target) => jumpTo(target.dataset.to) || toast("That message is further up than what is loaded.", "info"),
   spoiler: (_, target) => openSpoiler(target),
   copy: (_, target) => copyCode(target),

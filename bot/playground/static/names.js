@@ -27,7 +27,8 @@ export function mentionable() {
     });
   }
   for (const place of state.places)
-    if (place.kind !== "dm") list.push({ label: `#${place.name}`, token: `<#${place.id}>`, kind: "place", place });
+    if (place.kind !== "dm" && place.kind !== "category")
+      list.push({ label: `#${place.name}`, token: `<#${place.id}>`, kind: "place", place });
   return list;
 }
 

@@ -142,14 +142,19 @@ function placeButton(each) {
 function drawMe() {
   const person = me();
   if (!person) return;
-  byId("me").setAttribute("aria-label", `You speak as ${person.name}. Choose somebody else`);
+  const rank = RANKS[person.rank] ?? "Member";
+  const article = rank === "Owner" ? "the" : "a";
+  byId("me").setAttribute(
+    "aria-label",
+    `You speak as ${person.name}, ${article} ${rank.toLowerCase()}. Choose somebody else`,
+  );
   byId("me").replaceChildren(
     avatar(person, "small"),
     h(
       "span",
       { class: "me-text" },
       h("span", { class: "me-name" }, person.name, " ", rankIcon(person)),
-      h("span", { class: "me-hint" }, `You are @${person.username}. Switch`),
+      h("span", { class: "me-hint" }, `${rank} · switch`),
     ),
     icon("people"),
   );
@@ -170,7 +175,7 @@ function chooseMe(become) {
     lead: avatar(person),
     checked: person.id === state.me,
     side: rankIcon(person) || null,
-    hint: RANKS[person.rank] ?? "",
+    hint: RANKS[person.rank] ?? "Member",
     run: () => become(person.id),
   }));
   openMenu(
@@ -179,6 +184,7 @@ function chooseMe(become) {
       { title: "Speak as" },
       ...items,
       "line",
+      { note: "The owner has the server and the bot. Moderators have Manage Server, and with it more commands." },
       { note: "Only this tab changes. With a second tab you are two people at once." },
     ],
     { label: "Speak as" },

@@ -2,9 +2,15 @@
 
 import { ask } from "./acts.js";
 import { valuesFor } from "./completion.js";
-import { byId, h } from "./dom.js";
+import { byId, dots, h } from "./dom.js";
+import { codePoints } from "./format.js";
 import { state } from "./state.js";
 import { sayWhy } from "./toast.js";
+
+/** How long the typing rests before the bot is asked what fits. */
+const REST_MS = 150;
+const NUMBERS = ["integer", "number"];
+const ID = /^\d{15,20}$/;
 
 const form = byId("slash-form");
 
@@ -15,14 +21,17 @@ export class SlashForm {
   #onClose;
   #hint = h("span", { class: "slash-hint", id: "slash-hint", role: "status" });
   #running = false;
+  /** What the bot is being asked for now: {field, timer, confirmed}, the last being how often somebody confirmed what
+   * is not there yet. An answer to anything else is too late. */
+  #asking = null;
 
   constructor(completion, onClose) {
     this.#completion = completion;
     this.#onClose = onClose;
     form.addEventListener("keydown", (event) => this.#onKey(event));
-    form.addEventListener("input", (event) => this.#suggest(event.target));
+    form.addEventListener("input", (event) => this.#suggest(event.target, REST_MS));
     form.addEventListener("focusin", (event) => this.#suggest(event.target));
-    form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || this.#completion.hide());
+    form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || this.#hide());
   }
 
   get isOpen() {
@@ -43,7 +52,7 @@ export class SlashForm {
     if (!this.#command) return;
     this.#command = null;
     form.hidden = true;
-    this.#completion.hide();
+    this.#hide();
     this.#onClose(refocus);
   }
 
@@ -68,69 +77,127 @@ export class SlashForm {
   }
 
   #field(option) {
-    const listed = valuesFor(option, "") !== null;
-    const number = option.type === "integer" || option.type === "number";
+    const listed = option.completes || valuesFor(option, "") !== null;
     const input = h("input", {
       type: "text",
-      inputmode: number ? "decimal" : null,
+      inputmode: { integer: "numeric", number: "decimal" }[option.type],
       autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
       placeholder: option.required ? "needed" : "optional",
-      "aria-label": `${option.name}${option.required ? ", needed" : ""}: ${option.description}`,
+      "aria-label": `${option.name}${option.required ? ", needed" : ""}: ${explained(option)}`,
       "aria-describedby": "slash-hint",
       ...(listed
         ? { role: "combobox", "aria-autocomplete": "list", "aria-controls": "completion", "aria-expanded": "false" }
         : {}),
     });
-    return { option, input, box: h("label", { class: "slash-field" }, h("span", {}, option.name), input) };
+    const box = h("label", { class: "slash-field" }, h("span", {}, option.name), input);
+    return { option, input, box, picked: null };
   }
 
   /** The option's value as the server takes it, null where it is left out, an Error with what is wrong. */
-  #value({ option, input }) {
+  #value({ option, input, picked }) {
     const typed = input.value.trim();
     if (!typed) return option.required ? new Error(`“${option.name}” is needed: ${option.description}`) : null;
-    const values = valuesFor(option, "");
+    if (picked?.label === input.value) return picked.value;
+    const values = option.completes ? null : valuesFor(option, "");
     if (values) {
       const wanted = typed.replace(/^[@#]/, "").toLowerCase();
-      return (
-        values.find((each) => each.label.toLowerCase() === wanted)?.value ??
-        new Error(`Choose “${option.name}” from the list.`)
-      );
+      const found = values.find((each) => each.label.toLowerCase() === wanted)?.value;
+      // Who is no member any more is in no list, but has an id.
+      const isId = ["user", "mentionable"].includes(option.type) && ID.test(typed);
+      return found ?? (isId ? typed : new Error(`Choose “${option.name}” from the list.`));
     }
-    if (option.type === "integer" || option.type === "number") {
+    const range = rangeOf(option);
+    if (NUMBERS.includes(option.type)) {
       const number = Number(typed);
-      if (Number.isNaN(number) || (option.type === "integer" && !Number.isInteger(number)))
-        return new Error(`“${option.name}” takes a ${option.type === "integer" ? "whole " : ""}number.`);
-      if (option.min !== null && number < option.min) return new Error(`“${option.name}” is at least ${option.min}.`);
-      if (option.max !== null && number > option.max) return new Error(`“${option.name}” is at most ${option.max}.`);
-    }
+      if (Number.isNaN(number) || (option.type === "integer" && !Number.isInteger(number))) {
+        const kind = option.type === "integer" ? "whole number" : "number";
+        return new Error(`“${option.name}” takes a ${kind}${range && `, ${range}`}.`);
+      }
+      if (!fits(number, option)) return new Error(`“${option.name}” takes ${range}.`);
+    } else if (!fits(codePoints(typed), option)) return new Error(`“${option.name}” takes ${range}.`);
     return typed;
   }
 
   #fieldOf = (input) => this.#fields.find((field) => field.input === input);
 
-  #suggest(target) {
+  /** Offer what the field under the caret can hold, once the typing has rested that long. */
+  #suggest(target, rest = 0) {
+    this.#drop();
     const field = this.#fieldOf(target);
     if (!field) return this.#completion.hide();
+    const { option, input } = field;
     field.box.classList.remove("bad");
-    this.#say(field.option.description);
-    const values = valuesFor(field.option, target.value.trim());
+    this.#say(explained(option));
+    if (field.picked?.label === input.value) return this.#completion.hide();
+    field.picked = null;
+    if (option.completes) return this.#askBot(field, rest);
+    const values = valuesFor(option, input.value.trim());
     if (!values) return this.#completion.hide();
-    const items = values.map((each) => ({ ...each, run: () => this.#fill(field, each.label) }));
-    const done = items.length === 1 && items[0].label === target.value;
-    if (done) this.#completion.hide();
-    else this.#completion.show(target, field.option.name, items);
+    this.#offer(field, values);
   }
 
-  #fill(field, text) {
-    field.input.value = text;
+  #offer(field, values, note = null) {
+    const items = values.map((each) => ({ ...each, run: () => this.#fill(field, each) }));
+    // An empty field that is not needed is passed by with Enter and Tab.
+    const select = Boolean(field.input.value) || field.option.required;
+    this.#completion.show(field.input, field.option.name, items, { select, note });
+  }
+
+  #askBot(field, rest) {
+    const asking = { field, timer: null, confirmed: 0 };
+    this.#asking = asking;
+    if (!this.#completion.isOpen) this.#completion.show(field.input, field.option.name, [], { note: dots() });
+    asking.timer = setTimeout(() => this.#complete(asking), rest);
+  }
+
+  async #complete(asking) {
+    const { field } = asking;
+    asking.timer = null;
+    const options = Object.fromEntries(this.#fields.map((each) => [each.option.name, this.#soFar(each)]));
+    const about = { channel: state.channel, command: this.#command.name, option: field.option.name, options };
+    let values = [];
+    let note = "Nothing fits.";
+    try {
+      const { choices } = await ask("complete", about);
+      values = choices.map(({ name, value }) => ({ label: name, value: `${value}` }));
+    } catch (error) {
+      note = error.message;
+    }
+    if (this.#asking !== asking) return;
+    this.#asking = null;
+    if (asking.confirmed && values.length) this.#fill(field, values[0]);
+    else this.#offer(field, values, values.length ? null : note);
+    if (asking.confirmed > 1) this.run();
+  }
+
+  #soFar(field) {
+    const value = this.#value(field);
+    return value instanceof Error || value === null ? field.input.value : value;
+  }
+
+  #drop() {
+    clearTimeout(this.#asking?.timer);
+    this.#asking = null;
+  }
+
+  #hide() {
+    this.#drop();
+    this.#completion.hide();
+  }
+
+  #fill(field, picked) {
+    field.input.value = picked.label;
+    field.picked = picked;
     field.box.classList.remove("bad");
+    this.#hide();
     this.#fields[this.#fields.indexOf(field) + 1]?.input.focus();
   }
 
   #complain(field, sentence) {
-    field.box.classList.add("bad");
     field.input.focus();
-    this.#completion.hide();
+    this.#hide();
     field.box.classList.add("bad");
     this.#say(sentence, true);
   }
@@ -141,11 +208,13 @@ export class SlashForm {
   }
 
   #onKey(event) {
+    if (event.isComposing) return;
     const field = this.#fieldOf(event.target);
-    // An empty field's list is an offer: Enter and Tab pass it by unless somebody moved in it.
-    if (field && !field.input.value && !this.#completion.isTouched && /^(Enter|Tab)$/.test(event.key))
-      this.#completion.hide();
-    if (event.isComposing || this.#completion.onKey(event)) return;
+    if (this.#waits(event, field)) return event.preventDefault();
+    if (this.#completion.onKey(event)) {
+      if (event.key === "Escape") this.#drop();
+      return;
+    }
     const first = !field || field === this.#fields[0];
     if (event.key === "Enter") this.run();
     else if (event.key === "Escape") this.close();
@@ -153,4 +222,32 @@ export class SlashForm {
     else return;
     event.preventDefault();
   }
+
+  /** Who confirms before the bot has answered means the first of what it will offer, and by once more: send. */
+  #waits(event, field) {
+    const asking = this.#asking;
+    const confirms = (event.key === "Enter" || event.key === "Tab") && !event.shiftKey;
+    if (!asking || asking.field !== field || !confirms || !field.input.value.trim()) return false;
+    asking.confirmed += 1;
+    if (asking.timer !== null) {
+      clearTimeout(asking.timer);
+      this.#complete(asking);
+    }
+    return true;
+  }
+}
+
+const fits = (amount, { min, max }) => (min === null || amount >= min) && (max === null || amount <= max);
+
+/** How large a number may be or how long a text, in words; empty where anything goes. */
+function rangeOf({ type, min, max }) {
+  if (min === null && max === null) return "";
+  const unit = NUMBERS.includes(type) ? "" : " characters";
+  if (max === null) return `at least ${min}${unit}`;
+  return min === null ? `up to ${max}${unit}` : `${min} to ${max}${unit}`;
+}
+
+function explained(option) {
+  const range = rangeOf(option);
+  return range ? `${option.description} (${range})` : option.description;
 }

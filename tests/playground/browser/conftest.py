@@ -24,8 +24,9 @@ from playwright.async_api import (
 
 from bot.config import Settings
 from bot.conversation import Conversations
-from bot.playground import playground
+from bot.playground import or_demo, playground
 from bot.store import SQLiteStore
+from bot.turns import Allowances
 from tests.playground.browser.chromium import NoChromium, chromium
 
 _PATIENCE_MS = 15_000
@@ -56,6 +57,15 @@ class Tab:
         newest = self.message(shown or text)
         await expect(newest).to_be_visible()
         return self.page.locator(f"#{await newest.get_attribute('id')}")
+
+    async def command(self, text: str, *values: str) -> None:
+        """Type a command and what its options are to be, and send it, all by keyboard."""
+        await self.composer.fill(text)
+        await self.composer.press("Enter")
+        for value in values:
+            await self.page.keyboard.type(value)
+            await self.page.keyboard.press("Enter")
+        await self.page.keyboard.press("Enter")
 
     async def menu(self, message: Locator, item: str) -> None:
         """Choose from the menu of a message."""
@@ -121,7 +131,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
     """Where the page of a fresh playground with the offline demo is."""
-    settings, database = Settings.load({}, env_file=None), tmp_path / "playground.db"
+    settings, database = or_demo(Settings.load({}, env_file=None)), tmp_path / "playground.db"
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with SQLiteStore.open(database, exclusive=True) as store, asyncio.TaskGroup() as tasks:
@@ -129,7 +139,12 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
             settings,
             store,
             lambda model: Conversations(
-                store, model, model_key="", system_prompt="Be brief.", context_tokens=settings.context_tokens
+                store,
+                model,
+                models=settings.offered_models,
+                system_prompt="Be brief.",
+                context_tokens=settings.context_tokens,
+                allowances=Allowances(),
             ),
             port=0,
             database=database,

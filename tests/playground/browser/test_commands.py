@@ -1,0 +1,199 @@
+"""Commands on the page: found, filled in by keyboard or by touch, with forms, private buttons and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.playground.browser.conftest import Tab, Visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WATCH = """
+    window.offered = [];
+    new MutationObserver(() => window.offered.push(completion.querySelectorAll("[role=option]").length))
+        .observe(completion, { childList: true });
+"""
+"""Has the page note how many choices there are whenever there are others."""
+
+
+def options(tab: Tab) -> Locator:
+    return tab.page.get_by_role("listbox", name="Suggestions").get_by_role("option")
+
+
+def field(tab: Tab, name: str) -> Locator:
+    """The field of a command's option."""
+    return tab.page.get_by_label(re.compile(f"^{name}"))
+
+
+async def test_an_option_is_completed_by_keyboard_alone(visit: Visit) -> None:
+    max_ = await visit("Max")
+    keys = max_.page.keyboard
+    await max_.composer.press_sequentially("/mod")
+    await keys.press("Tab")
+    name = field(max_, "name")
+    await expect(name).to_be_focused()
+    await expect(options(max_)).to_have_text([re.compile("^default"), "demo", "demo-twin"])
+    # What is not needed is only offered: nothing is chosen until somebody moves.
+    await expect(max_.page.get_by_role("option", selected=True)).to_have_count(0)
+    await keys.press("ArrowUp")
+    await expect(max_.page.get_by_role("option", selected=True)).to_have_text("demo-twin")
+    await keys.press("Escape")
+    await expect(options(max_)).to_have_count(0)
+    await expect(name).to_be_focused()
+    # Confirmed before the bot has answered.
+    await keys.type("tw")
+    await keys.press("Enter")
+    await expect(name).to_have_value("demo-twin")
+    await keys.press("Enter")
+    await expect(max_.message("Max chose demo-twin to answer here from now on.")).to_be_visible()
+    await expect(max_.composer).to_be_focused()
+    await max_.command("/model", "nothing like it")
+    await expect(max_.message("nothing like it")).to_contain_text("Only you can see this")
+
+
+async def test_what_the_bot_offers_for_older_keystrokes_is_dropped(visit: Visit) -> None:
+    max_ = await visit("Max")
+    await max_.composer.fill("/model")
+    await max_.composer.press("Enter")
+    await expect(options(max_)).to_have_count(3)
+    await max_.button("What Discord sees").click()
+    slow = max_.page.get_by_role("switch", name="Slow")
+    await slow.click()
+    await expect(slow).to_be_checked()
+    await max_.page.evaluate(WATCH)
+    await field(max_, "name").press_sequentially("d")
+    asked = max_.page.get_by_role("listitem").filter(has_text="INTERACTION_CREATE")
+    await expect(asked).to_have_count(2)
+    await field(max_, "name").press_sequentially("emo-t")
+    await expect(options(max_)).to_have_text(["demo-twin"])
+    assert set(await max_.page.evaluate("window.offered")) <= {0, 1}
+
+
+async def test_what_an_option_takes_is_said_before_it_is_sent(visit: Visit) -> None:
+    max_ = await visit("Max")
+    keys = max_.page.keyboard
+    await max_.composer.fill("/block")
+    await max_.composer.press("Enter")
+    hint = max_.page.locator("#slash-hint")
+    await expect(field(max_, "hours")).to_have_accessible_name(re.compile(r"1 to 8760"))
+    # What is needed can be confirmed as it is offered.
+    await expect(max_.page.get_by_role("option", selected=True)).to_have_count(1)
+    await keys.press("Escape")
+    await keys.press("Enter")
+    await expect(hint).to_contain_text("“member” is needed")
+    await keys.type("cl")
+    await expect(options(max_)).to_have_text([re.compile("^C?Cleo")])
+    await keys.press("Enter")
+    for wrong in ("0", "1.5", "soon", "9999"):
+        await field(max_, "hours").fill(wrong)
+        await keys.press("Enter")
+        await expect(hint).to_contain_text("1 to 8760")
+        await expect(hint).to_have_class(re.compile("bad"))
+    await field(max_, "hours").fill("2")
+    await keys.press("Enter")
+    await expect(max_.message("From now on I don't answer @Cleo in this server")).to_be_visible()
+
+
+async def test_members_find_no_commands_of_moderators(visit: Visit) -> None:
+    tab = await visit("Bo")
+    await tab.composer.fill("/")
+    await expect(options(tab).filter(has_text="/help")).to_be_visible()
+    for name in ("/block", "/channels", "/pause", "/model"):
+        await expect(options(tab).filter(has_text=name)).to_have_count(0)
+    await tab.speak_as("Max")
+    await tab.composer.fill("/channels")
+    await expect(options(tab).filter(has_text="/channels allow")).to_be_visible()
+    await tab.composer.press("Enter")
+    await expect(tab.page.get_by_role("button", name="/channels", exact=False)).to_be_visible()
+    await tab.speak_as("Cleo")
+    await expect(tab.composer).to_be_visible()
+    await tab.button(re.compile("^You speak as Cleo, a member")).click()
+    await expect(tab.page.get_by_role("menuitemradio")).to_contain_text(["Owner", "Moderator", "Member", "Member"])
+
+
+async def test_a_form_with_a_long_text(visit: Visit) -> None:
+    max_, bo = await visit("Max"), await visit("Bo")
+    await max_.command("/persona")
+    await max_.button("Change").click()
+    form = max_.page.get_by_role("dialog", name="How I behave here")
+    text = form.get_by_role("textbox")
+    await expect(text).to_be_focused()
+    long = "You are a pirate. 🏴‍☠️ " * 150
+    await text.fill(long + "x" * (4001 - len(long)))
+    await expect(form.get_by_text("4001 / 4000")).to_be_visible()
+    await form.get_by_role("button", name="Submit").click()
+    await expect(form.get_by_role("alert")).to_contain_text(["That is 1 too many."])
+    await expect(text).to_be_focused()
+    await text.press("Backspace")
+    await expect(form.get_by_text("4000 / 4000")).to_be_visible()
+    await expect(form.get_by_role("alert").filter(has_text="too many")).to_have_count(0)
+    # A click beside it loses nothing.
+    await max_.page.mouse.click(5, 5)
+    await text.press("Control+Enter")
+    await expect(max_.message("From the next question on I behave like that")).to_contain_text("Only you can see this")
+    await expect(bo.message("Max changed how I behave here.")).to_be_visible()
+    await expect(form).to_have_count(0)
+    await max_.command("/persona")
+    await expect(max_.button("Change")).to_have_count(2)
+    await max_.button("Change").last.click()
+    await expect(text).to_have_value(re.compile("^You are a pirate. 🏴‍☠️"))
+    await max_.page.keyboard.press("Escape")
+    await expect(form).to_have_count(0)
+    await expect(max_.button("Change").last).to_be_focused()
+
+
+async def test_private_buttons_and_files(visit: Visit) -> None:
+    bo, cleo = await visit("Bo"), await visit("Cleo")
+    await bo.say("@Parley my name is Bo")
+    await expect(bo.message("Nice to meet you, Bo!")).to_contain_text("offline demo")
+    await bo.command("/export")
+    async with bo.page.expect_download() as download:
+        await bo.message(re.compile(r"used\s*/export")).get_by_role("link", name=re.compile(r"\.json")).click()
+    kept = await download.value
+    assert re.fullmatch(r"parley-[\d-]+\.json", kept.suggested_filename)
+    assert "my name is Bo" in json.dumps(json.loads(Path(await kept.path()).read_text()))
+    await bo.command("/forget-me")
+    asked = bo.message(re.compile(r"used\s*/forget-me"))
+    await expect(asked).to_contain_text("Only you can see this")
+    await asked.get_by_role("button", name="Forget everything of me").click()
+    await expect(asked).to_contain_text("I have forgotten everything of you: 1 exchange.")
+    await expect(asked.get_by_role("button", name=re.compile("Forget|Keep"))).to_have_count(0)
+    await expect(cleo.messages).to_have_count(2)
+
+
+async def test_a_command_named_in_a_message_can_be_pressed(visit: Visit) -> None:
+    bo = await visit("Bo")
+    await bo.command("/help")
+    named = bo.message(re.compile(r"used\s*/help")).get_by_role("link", name="/memory")
+    await bo.composer.fill("half a sent")
+    await named.focus()
+    await named.press("Enter")
+    await expect(bo.button("/memory")).to_be_focused()
+    await bo.page.keyboard.press("Enter")
+    await expect(bo.message("I remember nothing here.")).to_be_visible()
+    await expect(bo.composer).to_have_value("half a sent")
+
+
+async def test_a_command_on_a_phone(visit: Visit) -> None:
+    max_ = await visit(width=390, height=844)
+    await max_.button("Channels").click()
+    await max_.speak_as("Max")
+    await expect(max_.channels).not_to_be_in_viewport()
+    await max_.composer.fill("/block")
+    await max_.page.get_by_role("option", name="/block", exact=False).first.click()
+    await expect(options(max_).first).to_be_in_viewport(ratio=1)
+    await options(max_).filter(has_text="Cleo").click()
+    await expect(field(max_, "member")).to_have_value("Cleo")
+    await max_.button("Send").click()
+    await expect(max_.message("From now on I don't answer @Cleo")).to_be_in_viewport()
+    await max_.command("/persona")
+    await max_.button("Change").click()
+    form = max_.page.get_by_role("dialog")
+    await form.get_by_role("textbox").fill("You are a pirate.\n" * 200)
+    await expect(form.get_by_role("button", name="Submit")).to_be_in_viewport(ratio=1)
+    assert await max_.page.evaluate("document.scrollingElement.scrollWidth") == 390
