@@ -24,6 +24,13 @@ with connect_to(*sys.argv[1:]):
 """
 
 
+NO_LIMITS = {
+    "PROMPTS_PER_HOUR": "100000",
+    **dict.fromkeys(("TOKENS_PER_PERSON", "TOKENS_PER_SERVER", "TOKENS_IN_ALL"), "999999999999"),
+}
+"""Few people ask much more here than anybody would."""
+
+
 @dataclass(frozen=True)
 class Usage:
     """A process's CPU in seconds, and its memory now and at its peak in MB; zeros where the system does not tell."""
@@ -60,6 +67,7 @@ async def bot(
                 "DATABASE_PATH": str(Path(folder) / "parley.db"),
                 "LOG_LEVEL": "ERROR",
                 "SHUTDOWN_GRACE": "1",
+                **NO_LIMITS,
                 **settings,
             },
             stderr=log,

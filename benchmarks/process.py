@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from benchmarks.harness import Usage, bot
 from bot.standin.entities import Channel
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 
 STARTS = 5

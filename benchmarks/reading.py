@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bot.llm import OpenAIModel
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.turns import Message, Text
 
 _PROMPT = [Message("user", "Go on.")]
@@ -27,7 +28,7 @@ _TOKENS_PER_SECOND = 60
 
 async def _read(model: OpenAIModel) -> int:
     deltas = 0
-    async with model.stream(_PROMPT) as events:
+    async with model.stream(_PROMPT, model="standin", reply_tokens=_BURST_DELTAS) as events:
         async for event in events:
             deltas += isinstance(event, Text)
     return deltas
@@ -36,10 +37,10 @@ async def _read(model: OpenAIModel) -> int:
 async def _measure(title: str, deltas: int, streams: int, tokens_per_second: float | None) -> None:
     async with (
         _server(deltas, tokens_per_second) as base_url,
-        OpenAIModel(model="standin", reply_tokens=deltas, base_url=base_url) as model,
+        OpenAIModel(base_url=base_url) as model,
     ):
         # The first request pays for the SDK's lazy imports.
-        await model.probe()
+        await model.probe("standin", _BURST_DELTAS)
         cpu, wall = time.process_time(), time.perf_counter()
         read = sum(await asyncio.gather(*(_read(model) for _ in range(streams))))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall

@@ -24,7 +24,8 @@ from pathlib import Path
 from benchmarks.harness import bot
 from bot.standin.entities import Channel, Message, User
 from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
-from bot.standin.model import REFUSALS, Drop, ModelStandin, Reply, Step
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Drop, Reply, Step
 from bot.standin.server import DiscordStandin
 
 AWAY = (0.0, 6.0)

@@ -15,18 +15,21 @@ from contextlib import closing
 from pathlib import Path
 
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Outcome, Prompt, State
+from bot.turns import Allowances, Attempt, Outcome, Prompt, State, Usage
 
 HERE = "discord:1"
+GUILD = 7
+PEOPLE = 5000
+PLENTY = Allowances(100, tokens_per_person=10**12, tokens_per_server=10**12, tokens_in_all=10**12)
 REPLY = "A sentence of an answer, of the usual length. " * 20
 
 
 async def fill(path: Path, turns: int) -> None:
-    """A conversation of `turns` answered turns, and one of a single turn to forget."""
+    """A conversation of `turns` answered turns that were all paid for today, and one of a single turn to forget."""
     async with SQLiteStore.open(path, exclusive=True) as store:
         for conversation, position in ((HERE, 1), ("discord:2", 2**40)):
             attempt = await store.begin(Prompt(conversation, position, "Why?"))
-            if attempt:
+            if isinstance(attempt, Attempt):
                 await store.close(attempt, Outcome(State.COMPLETE, REPLY))
     with closing(sqlite3.connect(path)) as filler, filler:
         filler.execute(
@@ -36,6 +39,14 @@ async def fill(path: Path, turns: int) -> None:
             SELECT 1, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
             """,
             (turns, REPLY),
+        )
+        filler.execute(
+            """
+            INSERT INTO charges
+                (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
+            SELECT id, attempt, id % ?, ?, 'm', ?, 2000, 300, 1 FROM turns
+            """,
+            (PEOPLE, GUILD, int(time.time()) // 86_400),
         )
     os.sync()  # or the first commits would wait for the filling to reach the disk
 
@@ -49,6 +60,22 @@ async def median_ms(call: Callable[[], Awaitable[object]], times: int = 50) -> f
     return statistics.median(taken)
 
 
+async def way_of_a_turn(store: SQLiteStore, position: int) -> None:
+    """All that the store does for a turn with one message, but its context."""
+    person = position % PEOPLE
+    await store.server_rules(GUILD, person)
+    attempt = await store.begin(Prompt(HERE, position, "Why?", person, "Bo (@bo)", GUILD), PLENTY.prompts_per_hour)
+    if isinstance(attempt, Attempt):
+        await store.start(attempt)
+        await store.behaviour(HERE)
+        await store.learned("m")
+        await store.reserve(attempt, "m", 2000, 4000, 100, PLENTY)
+        await store.posting(attempt, 0, 0, str(position))
+        await store.posted(attempt, 0, position)
+        await store.close(attempt, Outcome(State.COMPLETE, REPLY, usage=Usage(2000, 300)))
+        await store.told(attempt)
+
+
 async def measure(folder: Path, turns: int) -> dict[str, float]:
     """Milliseconds for each operation in a conversation of so many turns."""
     path = folder / f"{turns}.db"
@@ -58,7 +85,7 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
 
         async def begin() -> None:
             attempt = await store.begin(Prompt(HERE, turns + len(running) + 1, "Why?"))
-            if attempt:
+            if isinstance(attempt, Attempt):
                 running.append(attempt)
 
         result = {"begin": await median_ms(begin, times=100)}
@@ -75,6 +102,14 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
             await asyncio.gather(*(store.begin(Prompt(HERE, next(began), "Why?")) for _ in range(100)))
 
         result["begin 100 at once"] = await median_ms(begin_many, times=10)
+        began = itertools.count(3 * turns + 10_000)
+        taken = []
+        for _ in range(300):
+            at = time.perf_counter()
+            await way_of_a_turn(store, next(began))
+            taken.append((time.perf_counter() - at) * 1000)
+        result["the way of a turn"] = statistics.median(taken)
+        result["  its 95th percentile"] = statistics.quantiles(taken, n=20)[-1]
         result["forget 1 turn"] = await median_ms(lambda: store.forget("discord:2"), times=1)
     return result
 
@@ -82,9 +117,9 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
 async def main() -> None:
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
         short, long = [await measure(Path(folder), turns) for turns in (100, 100_000)]
-    sys.stdout.write(f"{'median, ms':22}{'100 turns':>12}{'100,000':>12}\n")
+    sys.stdout.write(f"{'median, ms':24}{'100 turns':>12}{'100,000':>12}\n")
     for name, value in short.items():
-        sys.stdout.write(f"{name:22}{value:12.2f}{long[name]:12.2f}\n")
+        sys.stdout.write(f"{name:24}{value:12.2f}{long[name]:12.2f}\n")
 
 
 asyncio.run(main())

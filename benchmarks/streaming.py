@@ -21,7 +21,8 @@ from typing import Literal
 from benchmarks.harness import Usage, bot
 from bot.standin.entities import Channel
 from bot.standin.entities import Message as Shown
-from bot.standin.model import ModelStandin, Reply
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.turns import Message
 
