@@ -172,7 +172,10 @@ async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Se
         )
         filler.executemany("INSERT INTO blocked (guild_id, person_id) VALUES (?, ?)", ((guild, n) for n in range(1000)))
         filler.executemany(
-            "INSERT INTO behaviours (conversation, guild_id, persona, model) VALUES (?, ?, 'You are a patient teacher.', 'large')",
+            """
+            INSERT INTO behaviours (conversation, guild_id, persona, model)
+            VALUES (?, ?, 'You are a patient teacher.', 'large')
+            """,
             ((f"discord:{channel.id}", guild) for channel in channels),
         )
     os.sync()  # or the first commits would wait for the filling to reach the disk
