@@ -179,6 +179,8 @@ class Conversations:
             log.info(running.line(outcome, sink.messages))
             if seen:
                 await self._was_seen(running.attempt, outcome, sink.unshown)
+            if running.learned is not None:
+                await self._learn(*running.learned)
             return outcome
         finally:
             del self._running[running.attempt]
@@ -196,6 +198,12 @@ class Conversations:
             await self._store.told(attempt, unshown)
         except StoreError as error:
             log.warning("turn %d: the next start will show its end once more: %s", attempt.turn_id, error)
+
+    async def _learn(self, key: str, learned: Learned) -> None:
+        try:
+            await self._store.learn(key, learned)
+        except StoreError as error:
+            log.warning("what was learned of the model's tokens is not kept: %s", error)
 
     async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
@@ -246,7 +254,6 @@ class Conversations:
             if turn is None:
                 running.stop(Cause.RESET)
                 return running.ended()
-            sink.start()
             return await self._ask(turn, running, sink)
         except StoreError as error:
             log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
@@ -267,6 +274,7 @@ class Conversations:
             return running.ended()
         if isinstance(grant, UsedUp):
             return Outcome(State.FAILED, running.text, Problem.USED_UP, used_up=grant)
+        sink.start()
         while True:
             outcome = await running.read(asyncio.create_task(self._read(running, sink, model, fitting, grant)))
             if outcome.problem is not Problem.TOO_LONG or halvings == HALVINGS:
@@ -280,11 +288,8 @@ class Conversations:
         now = learned if outcome.usage is None else context.learn(learned, fitting.messages(), outcome.usage)
         if halvings and (outcome.usage is not None or outcome.text):
             now = replace(now, context_tokens=budget)
-        try:
-            if now != learned:
-                await self._store.learn(key, now)
-        except StoreError as error:
-            log.warning("what was learned of the model's tokens is not kept: %s", error)
+        if now != learned:
+            running.learned = (key, now)
         return outcome
 
     async def _context(
@@ -352,7 +357,7 @@ class Conversations:
                     if grant.bound is not None and running.reply_tokens >= grant.reply_tokens:
                         problem = Problem.LENGTH
                         break
-                    if left <= 0:
+                    if left <= 0 or (self.allowances is not None and running.reply_tokens >= 2 * grant.reply_tokens):
                         log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
                         problem = Problem.LENGTH
                         break

@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from bot.logs import TurnEnded
-from bot.turns import Attempt, Cause, Outcome, Problem, Prompt, State, Usage
+from bot.turns import Attempt, Cause, Learned, Outcome, Problem, Prompt, State, Usage
 
 
 class Running:
@@ -24,6 +24,8 @@ class Running:
         """What has come of the reply so far."""
         self.cause: Cause | None = None
         self.by: str | None = None
+        self.learned: tuple[str, Learned] | None = None
+        """What its requests have taught about a model's tokens, with that model's key."""
         self._reading: asyncio.Task[Outcome] | None = None
         self._stopped = asyncio.Event()
         self._clock = asyncio.get_running_loop().time

@@ -89,6 +89,7 @@ class Scheduler:
         self._courtesies: set[tuple[str, int]] = set()
         self._latest: ChannelPacer | None = None
         self._loop: asyncio.Task[None] | None = None
+        self._left = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.create_task(self._run())
@@ -103,6 +104,7 @@ class Scheduler:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._left = True
         for channel in self._channels.values():
             for caller in tuple(channel.callers):
                 caller.abandon()
@@ -112,6 +114,8 @@ class Scheduler:
         self._channel(channel_id).callers.append(caller)
         self._active.add(channel_id)
         self.wake()
+        if self._left:
+            caller.abandon()
 
     def remove(self, channel_id: int, caller: Caller) -> None:
         """Let a caller go that has nothing more to do."""

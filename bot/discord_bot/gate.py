@@ -97,10 +97,11 @@ class Gate:
         channel: object,
         user: discord.User | discord.Member,
     ) -> Denied | None:
+        if isinstance(user, discord.Member):
+            self._members.seen(user)
         served = await self.served(guild)
         rules = await self._store.server_rules(guild.id, user.id) if served else ServerRules()
         if isinstance(user, discord.Member):
-            self._members.seen(user)
             roles = members.roles(user)
         else:
             # A message that was looked up comes without its author's roles.

@@ -89,7 +89,9 @@ class Invitations:
             if permissions.view_channel and permissions.send_messages:
                 try:
                     await channel.send(sentence)
-                except (discord.Forbidden, discord.NotFound) as error:
+                except discord.HTTPException as error:
+                    if error.status == 429 or error.status >= 500:
+                        raise
                     log.info("channel %d of server %d takes no word: %s", channel.id, guild.id, error)
                 else:
                     return

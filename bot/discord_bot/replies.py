@@ -118,7 +118,7 @@ class Replies:
             self._ended(turn.conversation, await self._conversations.again(turn, open_sink, go_on=go_on))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
-            await interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True)
+            await _acknowledge(interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True))
 
     async def recover(self, turn: Turn, left: Left) -> bool:
         """Another attempt at what an earlier process broke off, in its messages, which say so. False: it is gone.

@@ -36,6 +36,7 @@ _RESERVE = f"""
     )
     WHERE room >= :prompt + :least
     ON CONFLICT (turn_id, attempt) DO NOTHING
+    RETURNING reply_tokens
     """  # noqa: S608 - SQL of ours
 _RESERVED = f"""
     SELECT
@@ -130,7 +131,10 @@ class Ledger(Part):
             "per_server": allowances.tokens_per_server,
             "in_all": allowances.tokens_in_all,
         }
-        _, rows = await self._database.write_in_turn((_RESERVE, values), (_RESERVED, values))
+        fresh = await self._database.write(_RESERVE, **values)
+        if fresh and fresh[0]["reply_tokens"] == reply_tokens:
+            return Grant(reply_tokens)
+        rows = await self._database.read(_RESERVED, **values)
         if not rows:
             return None
         [row] = rows

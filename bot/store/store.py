@@ -211,7 +211,8 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
                 JOIN turns ON turns.id = conversations.origin_turn_id
                 WHERE turns.position < this.below AND turns.reply <> ''
             )
-            SELECT listed.*, conversations.key AS conversation
+            SELECT listed.id, conversations.key AS conversation, position, prompt, reply, state, attempt, author_id,
+                author_name, error, created_at, tries
             FROM listed JOIN conversations ON conversations.id = listed.conversation_id
             ORDER BY position DESC LIMIT :limit
             """,
