@@ -26,6 +26,8 @@ class Cause(Enum):
 
     PERSON = "person"
     RESET = "reset"
+    FORGOTTEN = "forgotten"
+    """The author wanted to be forgotten (then it has a name with it), or the turn was found to be gone."""
     PROMPT_DELETED = "prompt deleted"
     REPLY_DELETED = "reply deleted"
     SHUTDOWN = "shutdown"
@@ -98,6 +100,11 @@ class UsedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Contended:
+    """There is room in every allowance, but what is under way may need it: to be asked again when some of that ends."""
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """How many tokens a reply may have. `bound` is the allowance that leaves no more; None: they are all it wants."""
 
@@ -120,11 +127,12 @@ class Behaviour:
 class Quote:
     """The beginning of a prompt that is somebody else's words.
 
-    `source_id` is whose, or, of one of the bot's replies, the id of its message; `length` is in characters.
+    `source_id` is whose, or, where it is the bot's (`own`), the id of its message; `length` is in characters.
     """
 
     source_id: int
     length: int
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,7 @@ class Turn:
     error: Problem | None
     created_at: int
     tries: int = 1
+    guild_id: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -225,7 +234,8 @@ class Outcome:
     """How an attempt ended, and with which text.
 
     `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them. `usage` is
-    estimated where it did not count. `detail` is for the log and the operator, never for a conversation.
+    estimated where it did not count. `detail` is for the log and the operator, never for a conversation; `advice` is
+    what of it is the same for all requests that fail for the same reason.
     """
 
     state: State
@@ -237,6 +247,7 @@ class Outcome:
     retry_after: float | None = None
     used_up: UsedUp | None = None
     detail: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,12 +365,29 @@ class Store(Protocol):
         """How the bot is to behave in a conversation."""
         ...
 
+    async def used_up(self, prompt: Prompt, tokens: int, allowances: Allowances) -> UsedUp | None:
+        """The allowance that has not even so many tokens left for a prompt, whatever becomes of what is under way.
+
+        None: there is room, or the prompt was taken or handled before.
+        """
+        ...
+
     async def reserve(
-        self, attempt: Attempt, model: str, prompt_tokens: int, reply_tokens: int, least: int, allowances: Allowances
-    ) -> Grant | UsedUp | None:
+        self,
+        attempt: Attempt,
+        model: str,
+        prompt_tokens: int,
+        reply_tokens: int,
+        least: int,
+        allowances: Allowances,
+        *,
+        at_once: bool = False,
+    ) -> Grant | UsedUp | Contended | None:
         """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
 
-        An attempt has one reservation: asked for again, it is the same. None: the attempt was forgotten or superseded.
+        Contended: there will be room for more of a reply if what is under way needs less than it might; unless some of
+        it is wanted `at_once`. An attempt has one reservation: asked for again, it is the same. None: the attempt was
+        forgotten or superseded.
         """
         ...
 
@@ -389,12 +417,11 @@ class Store(Protocol):
         """Delete a conversation's turns for good."""
         ...
 
-    async def carry_over(self, person_id: int) -> None:
-        """Keep in mind, and on no record, what a person has used of the allowances, who is about to be forgotten."""
-        ...
-
     async def forget_person(self, person_id: int) -> Forgotten:
-        """Delete a person's turns in all conversations for good, and what else names that person."""
+        """Delete a person's turns in all conversations for good, and what else names that person.
+
+        What they used of the allowances goes on to count, on no record.
+        """
         ...
 
     async def learned(self, model: str) -> Learned:

@@ -132,3 +132,9 @@ CREATE INDEX turns_by_author ON turns (author_id) WHERE author_id IS NOT NULL;
 CREATE INDEX turns_by_person ON turns (conversation_id, author_id);
 
 CREATE INDEX turns_by_quoted ON turns (quoted_id) WHERE quoted_id IS NOT NULL;
+
+-- A row for each transaction that deleted something while its bytes may still be in the file; written by that transaction,
+-- so that a kill cannot come between. The numbers are never used again: another process may add one meanwhile.
+CREATE TABLE wipes_due (
+    id INTEGER PRIMARY KEY AUTOINCREMENT
+) STRICT;

@@ -9,8 +9,6 @@ from bot.store.database import Value
 from bot.store.part import Part
 from bot.turns import Behaviour
 
-_DAY = 24 * 3600
-
 
 @dataclass(frozen=True, slots=True)
 class Layers:
@@ -56,37 +54,15 @@ class Behaviours(Part):
     ) -> bool:
         """Commit the persona of a conversation, None for none of its own. False: so it was already.
 
-        `person_id` is whose DM it is. A persona that is cleared is gone from the file's bytes when the call returns.
+        `person_id` is whose DM it is. A persona that is cleared is gone from the file's bytes a minute later.
         """
-        changed = await self._set("persona", conversation, guild_id, person_id, persona)
-        if changed and persona is None:
-            await self._database.wipe()
-        return changed
+        return await self._set("persona", conversation, guild_id, person_id, persona)
 
     async def set_model(
         self, conversation: str, guild_id: int | None, model: str | None, *, person_id: int | None = None
     ) -> bool:
         """Commit which model answers in a conversation, None for no choice of its own. False: so it was already."""
         return await self._set("model", conversation, guild_id, person_id, model)
-
-    async def forget_behaviour(self, conversation: str) -> None:
-        """Delete what was decided for a conversation and for threads under it, for good: the channel is gone."""
-        await self._delete_behaviours(
-            "conversation = :key OR conversation IN (SELECT key FROM conversations WHERE parent = :key)",
-            key=conversation,
-        )
-
-    async def prune_behaviours(self, left_days: int = 7) -> None:
-        """Delete what was decided in servers that were left so many days ago, for good."""
-        await self._delete_behaviours(
-            "guild_id IN (SELECT guild_id FROM servers WHERE left_at < :since)", since=self._now() - left_days * _DAY
-        )
-
-    async def _delete_behaviours(self, where: str, **values: Value) -> None:
-        """Delete those that `where` holds for, which is SQL of ours."""
-        sql = f"DELETE FROM behaviours WHERE {where} RETURNING conversation"  # noqa: S608 - as said
-        if await self._database.write(sql, **values):
-            await self._database.wipe()
 
     async def _set(
         self,
@@ -106,5 +82,7 @@ class Behaviours(Part):
             RETURNING conversation
             """  # noqa: S608 - one of two names of columns
         empty = "DELETE FROM behaviours WHERE conversation = :key AND persona IS NULL AND model IS NULL"
-        changed, _ = await self._database.write_in_turn((write, values), (empty, values))
+        clears = side == "persona" and text is None
+        commit = self._database.erase if clears else self._database.write_in_turn
+        changed, _ = await commit((write, values), (empty, values))
         return bool(changed)

@@ -4,6 +4,8 @@ A write is one statement or several that are committed together when the call re
 happens: an error, a kill, a caller that is cancelled. What is asked for while the disk is busy with a commit shares the
 next one, so that a slow disk keeps no queue of them; where that fails, each is tried by itself, and only those fail
 that have to. Reading has its own connection, and never waits for a commit.
+
+What is deleted is to leave the file's bytes too. That it is due is committed with the deletion, until it is done.
 """
 
 from __future__ import annotations
@@ -38,6 +40,12 @@ _BUSY_S = 5.0
 _READERS_S = 0.25
 """How long emptying the log waits for readers: less than others wait for us, as the write lock is held meanwhile."""
 
+_WIPE_EVERY_S = 60.0
+"""How often the file's keeper looks whether a wipe is due: deletions that nobody waits for share one."""
+_RETRIES_S = (1.0, 10.0)
+"""The pauses before the first tries at a wipe that failed, as another process reads the file or the disk is full."""
+_OWE_A_WIPE = "INSERT INTO wipes_due DEFAULT VALUES"
+
 _BEGIN_TO_WRITE = "DELETE FROM turns WHERE false"
 """Takes the lock that writing takes, and writes nothing."""
 
@@ -57,6 +65,7 @@ class _Write:
 
     statements: Sequence[Statement]
     done: asyncio.Future[list[Rows]]
+    erases: bool = False
 
     def succeed(self, answer: list[Rows]) -> None:
         if not self.done.done():
@@ -70,26 +79,35 @@ class _Write:
 class Database:
     """The connections to one database. Made by `open`."""
 
-    def __init__(self, file: Path | None, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self, file: Path | None, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, keeper: bool
+    ) -> None:
         self._file = file
         self._writer = writer
         self._reader = reader
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        self._wipes: set[asyncio.Task[None]] = set()
-        self._next_wipe: asyncio.Task[None] | None = None
+        self._keeper = keeper
+        """Whether it is this process's to look for wipes that are due, whoever deleted something."""
+        self._wipes: set[asyncio.Task[bool]] = set()
+        self._next_wipe: asyncio.Task[bool] | None = None
         """The one that has not begun, and so will see what is deleted until then."""
-        self._rewrite = False
-        """Whether that one is to write the file anew."""
+        self._wipe_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._failures = 0
+        """Of wipes, since the last one that worked."""
+        self._rewritten = 0
+        """The last deletion that is in no page any more, though it may be in the log."""
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: str | Path, *, exclusive: bool) -> AsyncIterator[Self]:
         """Open the database at `path` (or `MEMORY`), made with its folder where missing, its schema brought up to date.
 
-        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends.
-        Raises `StoreUnusable`.
+        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends; what an
+        earlier process deleted and did not come to wipe is wiped, as is later what other openers leave. Raises
+        `StoreUnusable`.
         """
         file = None if path == MEMORY else _real(path)
         async with AsyncExitStack() as stack:
@@ -97,8 +115,10 @@ class Database:
                 writer, reader = await _connect(stack, file, exclusive)
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(advice(error, file)) from error
-            database = cls(file, writer, reader)
+            database = cls(file, writer, reader, keeper=exclusive)
             try:
+                if exclusive:
+                    await database.wipe()
                 yield database
             finally:
                 await database.settle()
@@ -114,7 +134,19 @@ class Database:
 
     async def write_in_turn(self, *statements: Statement) -> list[Rows]:
         """The same for several in one transaction: nothing comes between them, neither another write nor a kill."""
-        write = _Write(statements, asyncio.get_running_loop().create_future())
+        return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
+
+    async def erase(self, *statements: Statement) -> list[Rows]:
+        """The same for what deletes, each of which returns rows if it finds something: from then on a wipe is due.
+
+        It is made within about a minute, or by `wipe`.
+        """
+        if not self._keeper:
+            self._keeper = True
+            self._wipe_later()
+        return await self._written(_Write(statements, asyncio.get_running_loop().create_future(), erases=True))
+
+    async def _written(self, write: _Write) -> list[Rows]:
         self._waiting.append(write)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_waiting())
@@ -128,33 +160,69 @@ class Database:
         await self._run(self._writer, _BEGIN_TO_WRITE)
         await self._run(self._reader, "PRAGMA schema_version")
 
-    async def wipe(self, *, rewrite: bool = True) -> None:
-        """Take what was deleted before this call out of the file's bytes. Calls at the same time share the work.
+    async def wipe(self) -> bool:
+        """If a wipe is due, take what was deleted before this call out of the file's bytes.
 
-        `rewrite` False cuts only the log.
+        Calls at the same time share the work. False: it could not be done, and is tried again later.
         """
+        return await asyncio.shield(self._begin_wipe())
+
+    def _begin_wipe(self) -> asyncio.Task[bool]:
         if self._next_wipe is None:
             self._next_wipe = asyncio.create_task(self._wipe())
             self._wipes.add(self._next_wipe)
             self._next_wipe.add_done_callback(self._wipes.discard)
-        self._rewrite |= rewrite
-        await asyncio.shield(self._next_wipe)
+        return self._next_wipe
 
-    async def _wipe(self) -> None:
+    async def _wipe(self) -> bool:
         async with self._write_lock:
-            self._next_wipe, rewrite, self._rewrite = None, self._rewrite, False
-            if rewrite:
-                # secure_delete wipes the deleted rows, but not the copies that rows leave behind in a page when its
-                # neighbours grow and it is laid out anew. Costs about 7 ms for each megabyte.
-                await self._housekeep("VACUUM")
-            # It holds what was deleted too.
-            await self._empty_log()
+            self._next_wipe = None
+            try:
+                hindered = None if await self._wipe_what_is_due() else "Another program reads it."
+            except StoreError as error:
+                hindered = str(error)
+        if hindered and not self._failures:
+            _log.warning("What was forgotten is still in the file's bytes, to be tried again: %s", hindered)
+        elif self._failures and not hindered:
+            _log.info("What was forgotten is in the file's bytes no more.")
+        self._failures = self._failures + 1 if hindered else 0
+        self._wipe_later()
+        return not hindered
+
+    async def _wipe_what_is_due(self) -> bool:
+        [[due]] = await self._run(self._writer, "SELECT max(id) FROM wipes_due")
+        if due is None:
+            return True
+        if due > self._rewritten:
+            # secure_delete wipes the deleted rows, but not the copies that rows leave behind in a page when its
+            # neighbours grow and it is laid out anew. Costs about 7 ms for each megabyte.
+            await self._run(self._writer, "VACUUM")
+            self._rewritten = due
+        # It holds what was deleted too, and so does the file until the log's pages are in it.
+        if not await self._empty_log():
+            return False
+        await self._run(self._writer, "DELETE FROM wipes_due WHERE id <= :due", {"due": due})
+        return True
+
+    def _wipe_later(self) -> None:
+        if self._wipe_timer is not None:
+            self._wipe_timer.cancel()
+            self._wipe_timer = None
+        if self._closing or not (self._keeper or self._failures):
+            return
+        pause = _RETRIES_S[self._failures - 1] if 0 < self._failures <= len(_RETRIES_S) else _WIPE_EVERY_S
+        self._wipe_timer = asyncio.get_running_loop().call_later(pause, self._begin_wipe)
 
     async def settle(self) -> None:
-        """Finish what is being written and wiped, and leave no log."""
+        """Finish what is being written, wipe what is due, and leave no log."""
+        self._closing = True
+        self._wipe_later()
+        if self._keeper:
+            self._begin_wipe()
         while tasks := self._wipes | ({self._committing} if self._committing else set()):
             await asyncio.wait(tasks)
-        await self._empty_log()
+        with suppress(StoreError):  # SQLite does the same when the last connection closes, or the next opener reads it
+            await self._empty_log()
 
     async def _commit_waiting(self) -> None:
         try:
@@ -187,7 +255,7 @@ class Database:
 
     async def _commit_alone(self, write: _Write) -> None:
         try:
-            if len(write.statements) == 1:
+            if len(write.statements) == 1 and not write.erases:
                 # It is a transaction by itself, in one step instead of three.
                 answer = [await self._run(self._writer, *write.statements[0])]
             else:
@@ -201,6 +269,8 @@ class Database:
         """Run the writes in the transaction that has begun, and end it: with all of them, or with none."""
         try:
             answers = [[await self._run(self._writer, *each) for each in write.statements] for write in writes]
+            if any(write.erases and any(answer) for write, answer in zip(writes, answers, strict=True)):
+                await self._run(self._writer, _OWE_A_WIPE)
             await self._run(self._writer, "COMMIT")
         except BaseException:
             with suppress(StoreError):  # SQLite has done it itself, after the graver errors
@@ -223,17 +293,15 @@ class Database:
             # aiosqlite's word for a connection that was closed: the bot is ending.
             raise StoreError("The database is closed.") from error
 
-    async def _empty_log(self) -> None:
-        await self._housekeep(f"{_wait_up_to(_READERS_S)}; PRAGMA wal_checkpoint(TRUNCATE)")
-        # By itself, or a failure of the other would leave it undone.
-        await self._housekeep(_wait_up_to(_BUSY_S))
-
-    async def _housekeep(self, script: str) -> None:
-        """Work on the file that changes no content. What hinders it is left to the next time."""
+    async def _empty_log(self) -> bool:
+        """Move what is in the log into the file, and cut it. False: somebody is reading what it holds."""
         try:
-            await self._writer.executescript(script)
-        except sqlite3.Error as error:
-            _log.warning("What was forgotten may still be in the file's bytes: %s", advice(error, self._file))
+            await self._run(self._writer, _wait_up_to(_READERS_S))
+            # Unlike other statements, this one does not fail where it could not do its work, but says so.
+            [[busy, *_]] = await self._run(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            await self._run(self._writer, _wait_up_to(_BUSY_S))
+        return not busy
 
 
 async def _connect(

@@ -4,46 +4,67 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from sqlite3 import Row
 
-from bot.store.database import Database, Statement, Value
+from bot.store.database import Database, Rows, Statement, Value
 from bot.store.part import Part
-from bot.turns import Allowance, Allowances, Attempt, Grant, Outcome, UsedUp
+from bot.turns import Allowance, Allowances, Attempt, Contended, Grant, Outcome, Prompt, UsedUp
 from bot.usage import DAY, Spent, UsageRow
 
 HOUR = 3600
 
+# What these are asked of: whoever asks, and where.
+_SOMEBODY = "(SELECT :person AS author_id, :guild AS server_id) AS asker"
+_ATTEMPT = """
+    (
+        SELECT turns.id AS turn_id, attempt, author_id, guild_id AS server_id
+        FROM turns JOIN conversations ON conversations.id = conversation_id
+        WHERE turns.id = :turn AND turns.attempt = :attempt
+    ) AS asker
+    """
 _SPENT = {
     scope: f"coalesce((SELECT tokens FROM spent WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"  # noqa: S608 - SQL of ours
-    for scope, of in (("person", "author_id"), ("server", "guild_id"), ("bot", "0"))
+    for scope, of in (("person", "author_id"), ("server", "server_id"), ("bot", "0"))
 }
 _CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(author_id AS TEXT)), 0)"
 _SPENT["person"] = f"({_SPENT['person']} + {_CARRIED})"
-_ATTEMPT = """
-    FROM turns JOIN conversations ON conversations.id = conversation_id
-    WHERE turns.id = :turn AND turns.attempt = :attempt
-    """
-# One statement looks and takes, so that of all who ask at once nobody is promised what another one was.
+_OPEN = "SELECT sum(prompt_tokens + reply_tokens) FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
+_SETTLED = {
+    scope: f"({_SPENT[scope]} - coalesce(({_OPEN} {whose}), 0))"
+    for scope, whose in (("person", "AND person_id = author_id"), ("server", "AND guild_id = server_id"), ("bot", ""))
+}
+
+
+def _room(used: Mapping[str, str]) -> str:
+    """SQL for what is left in the allowance that leaves the least."""
+    return f"""min(
+        :in_all - {used["bot"]},
+        iif(author_id IS NULL, :in_all, :per_person - {used["person"]}),
+        iif(server_id IS NULL, :in_all, :per_server - {used["server"]})
+    )"""
+
+
+# One statement looks and takes, so that of all who ask at once nobody is promised what another one was. Where there is
+# not room for all that is wanted, some is taken only if nothing under way could still make room for more.
 _RESERVE = f"""
     INSERT INTO charges (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens)
-    SELECT id, attempt, author_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt) FROM (
-        SELECT turns.id, attempt, author_id, guild_id, min(
-            :in_all - {_SPENT["bot"]},
-            iif(author_id IS NULL, :in_all, :per_person - {_SPENT["person"]}),
-            iif(guild_id IS NULL, :in_all, :per_server - {_SPENT["server"]})
-        ) AS room {_ATTEMPT}
-    )
-    WHERE room >= :prompt + :least
+    SELECT turn_id, attempt, author_id, server_id, :model, :day, :prompt, min(:reply, room - :prompt)
+    FROM (SELECT *, {_room(_SPENT)} AS room FROM {_ATTEMPT})
+    WHERE room >= :prompt + :least AND (room >= :prompt + :reply OR :at_once OR room >= {_room(_SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
     """  # noqa: S608 - SQL of ours
+_SETTLED_COLUMNS = ", ".join(f"{sql} AS {scope}" for scope, sql in _SETTLED.items())
 _RESERVED = f"""
     SELECT
-        (SELECT reply_tokens FROM charges WHERE turn_id = turns.id AND charges.attempt = turns.attempt) AS granted,
-        author_id, guild_id, {", ".join(f"{sql} AS {scope}" for scope, sql in _SPENT.items())}
-    {_ATTEMPT}
+        (SELECT reply_tokens FROM charges WHERE turn_id = asker.turn_id AND charges.attempt = asker.attempt) AS granted,
+        author_id, server_id, {_SETTLED_COLUMNS}
+    FROM {_ATTEMPT}
     """  # noqa: S608 - SQL of ours
+# The sums with what is under way are quicker to read, and as a rule leave room enough.
+_SHORT = f"SELECT author_id, server_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"  # noqa: S608 - SQL of ours
 
 SETTLE_LEFT_OVER: Statement = (
     """
@@ -72,7 +93,7 @@ def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Carried:
-    """What somebody who was forgotten had used: tokens on a day, and prompts in the hour before `until`."""
+    """What somebody who was forgotten had used: tokens on a day, and prompts that count until a time."""
 
     day: int
     tokens: int
@@ -87,18 +108,40 @@ class Ledger(Part):
         super().__init__(database, clock)
         self._carried: dict[int, _Carried] = {}
 
-    async def carry_over(self, person_id: int) -> None:
-        """Keep in mind what a person has used of the allowances, who is about to be forgotten.
+    def used_by(self, person_id: int) -> tuple[Statement, Statement]:
+        """What is to be read for `carry`, in the transaction that deletes it. There are rows where something is."""
+        now = self._now()
+        return (
+            (
+                "SELECT tokens FROM spent WHERE day = :day AND scope = 'person' AND id = :person",
+                {"day": now // DAY, "person": person_id},
+            ),
+            (
+                "SELECT at FROM asked WHERE person_id = :person AND at > :since",
+                {"person": person_id, "since": now - HOUR},
+            ),
+        )
+
+    def carry(self, person_id: int, tokens: Rows, prompts: Rows) -> None:
+        """Keep in mind what a person had used of the allowances, by the answers to `used_by`, and is on no record now.
 
         It is in this process's memory and in no file, until the hour and the day are over: or being forgotten would be
-        a way to use more.
+        a way to use more. What was reserved for replies under way counts in full: no name leads back from them.
         """
-        spent, now = await self.spent_today(person_id), self._now()
+        now = self._now()
         today = now // DAY
         self._carried = {
             person: carried for person, carried in self._carried.items() if carried.day == today or carried.until > now
         }
-        self._carried[person_id] = _Carried(today, spent.person, spent.prompts, now + HOUR)
+        before = self._carried.get(person_id, _Carried(today, 0, 0, 0))
+        carried = _Carried(
+            today,
+            sum(row["tokens"] for row in tokens) + (before.tokens if before.day == today else 0),
+            len(prompts) + (before.prompts if before.until > now else 0),
+            max([before.until, *(row["at"] + HOUR for row in prompts)]),
+        )
+        if carried.tokens or carried.prompts:
+            self._carried[person_id] = carried
 
     def carried_prompts(self, person_id: int | None) -> tuple[int, int]:
         """How many prompts of a person count that are on record nowhere, and until when."""
@@ -109,27 +152,61 @@ class Ledger(Part):
         today = self._now() // DAY
         return json.dumps({person: carried.tokens for person, carried in self._carried.items() if carried.day == today})
 
+    async def used_up(self, prompt: Prompt, tokens: int, allowances: Allowances) -> UsedUp | None:
+        """The allowance that has not even so many tokens left for a prompt, by what is used for certain: what is only
+        reserved may come back.
+
+        None: there is room, or the prompt on Discord was taken or handled before.
+        """
+        rows = await self._database.read(
+            _SHORT,
+            person=prompt.author_id,
+            guild=prompt.guild_id,
+            tokens=tokens,
+            **self._limits(allowances),
+        )
+        if not rows:
+            return None
+        left, used_up = self._tightest(rows[0], allowances)
+        if left >= tokens:
+            return None
+        known = await self._database.read(
+            "SELECT 1 FROM handled WHERE prompt_id = :position AND :key GLOB 'discord:*'",
+            position=prompt.position,
+            key=prompt.conversation,
+        )
+        return None if known else used_up
+
     async def reserve(
-        self, attempt: Attempt, model: str, prompt_tokens: int, reply_tokens: int, least: int, allowances: Allowances
-    ) -> Grant | UsedUp | None:
+        self,
+        attempt: Attempt,
+        model: str,
+        prompt_tokens: int,
+        reply_tokens: int,
+        least: int,
+        allowances: Allowances,
+        *,
+        at_once: bool = False,
+    ) -> Grant | UsedUp | Contended | None:
         """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
 
-        Until `SQLiteStore.close` puts the truth in its place it counts as used. An attempt has one reservation: asked
-        for again, it is the same. None: the attempt was forgotten or superseded.
+        Until `SQLiteStore.close` puts the truth in its place it counts as used. So no allowance is ever promised twice,
+        and none is overspent by requests that use no more than was reserved for them; of one that the server counts
+        higher, the surplus is on the ledger too, but only then.
+
+        UsedUp: there is no room by what is used for certain. Contended: there is, but what is reserved for others needs
+        it so far; unless less than they leave is wanted `at_once`. An attempt has one reservation: asked for again, it
+        is the same. None: the attempt was forgotten or superseded.
         """
-        day = self._now() // DAY
         values: dict[str, Value] = {
             "turn": attempt.turn_id,
             "attempt": attempt.number,
             "model": model,
-            "day": day,
             "prompt": prompt_tokens,
             "reply": reply_tokens,
             "least": least,
-            "carried": self._carried_tokens(),
-            "per_person": allowances.tokens_per_person,
-            "per_server": allowances.tokens_per_server,
-            "in_all": allowances.tokens_in_all,
+            "at_once": at_once,
+            **self._limits(allowances),
         }
         fresh = await self._database.write(_RESERVE, **values)
         if fresh and fresh[0]["reply_tokens"] == reply_tokens:
@@ -137,29 +214,46 @@ class Ledger(Part):
         rows = await self._database.read(_RESERVED, **values)
         if not rows:
             return None
-        [row] = rows
-        granted: int | None = row["granted"]
-        if granted == reply_tokens:
-            return Grant(reply_tokens)
-        left = {Allowance.BOT: (allowances.tokens_in_all, row["bot"])}
-        if row["author_id"] is not None:
-            left[Allowance.PERSON] = (allowances.tokens_per_person, row["person"])
-        if row["guild_id"] is not None:
-            left[Allowance.SERVER] = (allowances.tokens_per_server, row["server"])
-        tightest = min(left, key=lambda allowance: left[allowance][0] - left[allowance][1])
-        bound = UsedUp(tightest, left[tightest][0], until=(day + 1) * DAY)
-        return bound if granted is None else Grant(granted, bound)
+        granted: int | None = rows[0]["granted"]
+        left, used_up = self._tightest(rows[0], allowances)
+        if granted is not None:
+            return Grant(granted, used_up if granted < reply_tokens and left < prompt_tokens + reply_tokens else None)
+        return used_up if left < prompt_tokens + least else Contended()
 
-    async def spent_today(self, person_id: int | None = None, guild_id: int | None = None) -> Spent:
-        """What a person, a server and all together have used of today's tokens, what is reserved included; and how
-        many prompts the person began within the last hour.
+    def _limits(self, allowances: Allowances) -> dict[str, Value]:
+        """What the statements above know every allowance and its use by."""
+        return {
+            "day": self._now() // DAY,
+            "carried": self._carried_tokens(),
+            "per_person": allowances.tokens_per_person,
+            "per_server": allowances.tokens_per_server,
+            "in_all": allowances.tokens_in_all,
+        }
+
+    def _tightest(self, settled: Row, allowances: Allowances) -> tuple[int, UsedUp]:
+        """What is left by what is used for certain, and the allowance that leaves no more."""
+        most = {Allowance.BOT: allowances.tokens_in_all}
+        if settled["author_id"] is not None:
+            most[Allowance.PERSON] = allowances.tokens_per_person
+        if settled["server_id"] is not None:
+            most[Allowance.SERVER] = allowances.tokens_per_server
+        left = {allowance: most[allowance] - settled[allowance.value] for allowance in most}
+        tightest = min(left, key=left.__getitem__)
+        return left[tightest], UsedUp(tightest, most[tightest], until=(self._now() // DAY + 1) * DAY)
+
+    async def spent_today(
+        self, person_id: int | None = None, guild_id: int | None = None, *, reserved: bool = True
+    ) -> Spent:
+        """What a person, a server and all together have used of today's tokens, with or without what is only reserved;
+        and how many prompts the person began within the last hour.
         """
+        used = _SPENT if reserved else _SETTLED
         [row] = await self._database.read(
             f"""
-            SELECT {_SPENT["person"]} AS person, {_SPENT["server"]} AS server, {_SPENT["bot"]} AS bot, (
+            SELECT {used["person"]} AS person, {used["server"]} AS server, {used["bot"]} AS bot, (
                 SELECT count(*) FROM asked WHERE person_id = author_id AND at > :now - {HOUR}
             ) AS prompts
-            FROM (SELECT :person AS author_id, :guild AS guild_id)
+            FROM {_SOMEBODY}
             """,  # noqa: S608 - SQL of ours
             person=person_id,
             guild=guild_id,
@@ -176,11 +270,13 @@ class Ledger(Part):
         """What was used of each model on each day from that one on, in days since the epoch; of everybody everywhere,
         or of one person, or in one server.
         """
-        # Conditions only where they are wanted, or they would keep the index from being used.
+        # Conditions only where they are wanted, or they would keep the index from being used. The plus keeps the index
+        # of servers out of it, in which one has many more rows than a person.
         where = " ".join(
             ["day >= :since"]
             + ["AND person_id = :person"] * (person_id is not None)
-            + ["AND guild_id = :guild"] * (guild_id is not None)
+            + ["AND guild_id = :guild"] * (guild_id is not None and person_id is None)
+            + ["AND +guild_id = :guild"] * (guild_id is not None and person_id is not None)
         )
         rows = await self._database.read(
             f"""

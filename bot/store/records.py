@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from bot.store.database import Value
-from bot.store.part import Part
+from bot.store.ledger import Ledger
 from bot.turns import Forgotten, State
 
-_FORGOTTEN_QUOTE = "[They are replying to a message that was forgotten.]"
-"""For the model, in place of what a prompt quotes of somebody who is forgotten."""
+FORGOTTEN_QUOTE = "[They are replying to a message that was forgotten.]"
+"""For the model, in place of what a prompt quotes that is forgotten."""
 _SAMPLE = 1000
 """Turns whose size stands for that of all: reading every text of a long conversation would hold up other readers."""
 _PEOPLE = 10
@@ -71,6 +71,8 @@ class Exchange:
 
     conversation: str
     guild_id: int | None
+    author_name: str | None
+    """The name under which it is on record; None where only one person can be speaking."""
     asked_at: int
     prompt: str
     reply: str
@@ -111,25 +113,31 @@ class Remembered:
     model: str | None
 
 
-class Records(Part):
-    """The part of the store that knows what there is, and of whom."""
+class Records(Ledger):
+    """The part of the store that knows what there is, and of whom. The ledger goes on counting what is forgotten."""
 
     async def forget_person(self, person_id: int) -> Forgotten:
         """Delete whatever is on record of a person, in every conversation, for good, with what others quote of it.
 
-        What they used stays in the sums of servers and of all, in nobody's name, and so does a block by moderators. The
-        rest is gone from the file's bytes when the call returns.
+        What they used stays in the sums of servers and of all, in nobody's name, and so does a block by moderators;
+        for themselves it counts on in this process's memory alone, a reply under way with all that was reserved for it.
+        The rest is gone from the file's bytes when the call returns, unless `wipe` then says that it could not be done.
         """
-        values: dict[str, Value] = {"person": person_id, "line": _FORGOTTEN_QUOTE, "now": self._now()}
-        turns, *changed = await self._database.write_in_turn(
+        values: dict[str, Value] = {"person": person_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
+        tokens, prompts, turns, *_ = await self._database.erase(
+            *self.used_by(person_id),
             ("SELECT id, reply <> '' AS answered FROM turns WHERE author_id = :person", values),
             *((statement, values) for statement in _FORGET_PERSON),
         )
-        if any(changed):
-            await self._database.wipe()
+        self.carry(person_id, tokens, prompts)
+        await self._database.wipe()
         return Forgotten(
             exchanges=sum(turn["answered"] for turn in turns), turn_ids=frozenset(turn["id"] for turn in turns)
         )
+
+    async def wipe(self) -> bool:
+        """Take what was deleted until now out of the file's bytes, where that is due. False: not yet, but later."""
+        return await self._database.wipe()
 
     async def extent(self, person_id: int) -> Extent:
         """How much `forget_person` would delete."""
@@ -156,8 +164,8 @@ class Records(Part):
         before = None
         while rows := await self._database.read(
             """
-            SELECT turns.id, key AS conversation, guild_id, created_at AS asked_at, prompt, reply, state, prompt_tokens,
-                reply_tokens
+            SELECT turns.id, key AS conversation, guild_id, author_name, created_at AS asked_at, prompt, reply, state,
+                prompt_tokens, reply_tokens
             FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE author_id = :person AND (:before IS NULL OR turns.id < :before)
               AND (:guild IS NULL OR guild_id = :guild)
@@ -173,6 +181,7 @@ class Records(Part):
                 Exchange(
                     row["conversation"],
                     row["guild_id"],
+                    row["author_name"],
                     row["asked_at"],
                     row["prompt"],
                     row["reply"],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from bot.store.database import Value
+from bot.store.departures import forget_decisions, left_before
 from bot.store.ledger import HOUR
 from bot.store.part import Part
 from bot.turns import Forgotten
+from bot.usage import DAY
 
-_DAY = 24 * 3600
 _HANDLED_DAYS = 2
 """No event is asked about that is older."""
 _SPENT_DAYS = 2
@@ -20,15 +22,28 @@ _AT_ONCE = 10
 _CHARGES_AT_ONCE = 1000
 """And so for these."""
 
+_PRUNE = """
+    DELETE FROM conversations WHERE id IN (
+        SELECT id FROM conversations INDEXED BY conversations_by_use
+        WHERE used_at < :unused_since AND key GLOB 'discord:*'
+        UNION SELECT id FROM conversations WHERE left_at < :left_since
+        LIMIT :most
+    ) RETURNING id
+    """
+
 
 class Retention(Part):
-    """The part of the store that deletes. Whatever goes is gone from the file's bytes when a call returns."""
+    """The part of the store that deletes.
+
+    Whatever goes is gone from the file's bytes too: a whole conversation when the call returns, if `wipe` does not say
+    otherwise; single turns within about a minute, as the file is written anew for all that are deleted until then.
+    """
 
     async def forget(self, conversation: str) -> Forgotten:
         """Delete a conversation's turns for good."""
         # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
         # an origin: all of it in one statement.
-        rows, _ = await self._database.write_in_turn(
+        rows, _ = await self._database.erase(
             (
                 """
                 SELECT turns.id, reply <> '' AS answered
@@ -44,7 +59,7 @@ class Retention(Part):
                 {"key": conversation},
             ),
         )
-        await self._database.wipe(rewrite=bool(rows))
+        await self._database.wipe()
         return Forgotten(exchanges=sum(row["answered"] for row in rows), turn_ids=frozenset(row["id"] for row in rows))
 
     async def forget_turn(self, turn_id: int) -> None:
@@ -73,69 +88,41 @@ class Retention(Part):
             messages=json.dumps(list(message_ids)),
         )
 
-    async def left(self, guild_id: int) -> None:
-        """Commit that the bot is no longer in a server. `prune` deletes its conversations after some days."""
-        await self._database.write(
-            "UPDATE conversations SET left_at = :now WHERE guild_id = :guild AND left_at IS NULL",
-            guild=guild_id,
-            now=self._now(),
-        )
-
-    async def joined(self, guild_ids: Collection[int]) -> None:
-        """Commit which servers the bot is in: all of them. Of others it has been thrown out, or these are gone."""
-        await self._database.write(
-            """
-            UPDATE conversations SET left_at = CASE WHEN left_at IS NULL THEN :now END
-            WHERE guild_id IS NOT NULL
-              AND (guild_id IN (SELECT value FROM json_each(:guilds))) = (left_at IS NOT NULL)
-            """,
-            guilds=json.dumps(list(guild_ids)),
-            now=self._now(),
-        )
-
-    async def prune(self, unused_days: int, left_days: int = 7) -> int:
-        """Delete Discord's conversations that nobody used for so many days (0: however long), or whose server was left
-        so many days ago, old marks on prompts, and old counts. Returns how many conversations went.
+    async def prune(self, unused_days: int) -> int:
+        """Delete Discord's conversations that nobody used for so many days (0: however long), what is on record of
+        servers that were left some days ago, old marks on prompts, and old counts. Returns how many conversations went.
         """
         now = self._now()
         pruned = 0
-        while rows := await self._database.write(
-            """
-            DELETE FROM conversations WHERE id IN (
-                SELECT id FROM conversations INDEXED BY conversations_by_use
-                WHERE used_at < :unused_since AND key GLOB 'discord:*'
-                UNION SELECT id FROM conversations WHERE left_at < :left_since
-                LIMIT :most
-            ) RETURNING id
-            """,
-            unused_since=now - unused_days * _DAY if unused_days else 0,
-            left_since=now - left_days * _DAY,
-            most=_AT_ONCE,
-        ):
+        values: dict[str, Value] = {
+            "unused_since": now - unused_days * DAY if unused_days else 0,
+            "left_since": left_before(now),
+            "most": _AT_ONCE,
+        }
+        while rows := (await self._database.erase((_PRUNE, values)))[0]:
             pruned += len(rows)
+        await self._database.erase(*forget_decisions(now))
         await self._forget_counts(now)
-        if pruned:
-            await self._database.wipe()
+        await self._database.wipe()
         return pruned
 
     async def _forget_counts(self, now: int) -> None:
         """Delete what counts towards no limit and no report any more."""
         await self._database.write_in_turn(
-            ("DELETE FROM handled WHERE at < :since", {"since": now - _HANDLED_DAYS * _DAY}),
+            ("DELETE FROM handled WHERE at < :since", {"since": now - _HANDLED_DAYS * DAY}),
             ("DELETE FROM asked WHERE at <= :since", {"since": now - HOUR}),
             ("DELETE FROM told WHERE until <= :now", {"now": now}),
-            ("DELETE FROM spent WHERE day < :day", {"day": now // _DAY - _SPENT_DAYS}),
+            ("DELETE FROM spent WHERE day < :day", {"day": now // DAY - _SPENT_DAYS}),
         )
         while await self._database.write(
             "DELETE FROM charges WHERE id IN (SELECT id FROM charges WHERE day < :day LIMIT :most) RETURNING id",
-            day=now // _DAY - _CHARGES_DAYS,
+            day=now // DAY - _CHARGES_DAYS,
             most=_CHARGES_AT_ONCE,
         ):
             pass
 
     async def _delete(self, where: str, **values: str | int) -> set[int]:
         """Delete the turns `where` holds for, which is SQL of ours."""
-        rows = await self._database.write(f"DELETE FROM turns WHERE {where} RETURNING id", **values)  # noqa: S608 - as said
-        if rows:
-            await self._database.wipe()
+        sql = f"DELETE FROM turns WHERE {where} RETURNING id"  # noqa: S608 - as said
+        [rows] = await self._database.erase((sql, values))
         return {row["id"] for row in rows}

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 
 from bot.access import Block, ServerRules
-from bot.store.database import Value
 from bot.store.part import Part
 
-_DAY = 24 * 3600
 _IN_FORCE = "(until IS NULL OR until > :now)"
 
 
@@ -78,21 +75,6 @@ class Rules(Part):
             )
         )
 
-    async def channel_gone(self, channel_id: int) -> None:
-        """Delete the rule of a channel that was deleted. The last that allows one stays: without it all would be."""
-        await self._database.write(
-            """
-            DELETE FROM channel_rules AS gone
-            WHERE channel_id = :channel AND NOT (
-                allowed AND NOT EXISTS (
-                    SELECT 1 FROM channel_rules
-                    WHERE guild_id = gone.guild_id AND channel_id <> gone.channel_id AND allowed
-                )
-            )
-            """,
-            channel=channel_id,
-        )
-
     async def block(self, guild_id: int, person_id: int, until: int | None) -> None:
         """Commit that a person may not use the bot in a server until then, or (None) at all."""
         await self._database.write_in_turn(
@@ -144,55 +126,6 @@ class Rules(Part):
     async def serve(self, guild_id: int) -> None:
         """Commit that what it was told no longer holds."""
         await self._database.write("UPDATE servers SET refused_at = NULL WHERE guild_id = :guild", guild=guild_id)
-
-    async def server_left(self, guild_id: int) -> None:
-        """Commit that the bot left a server. `prune_rules` deletes what was decided there some days later."""
-        await self._database.write(
-            """
-            INSERT INTO servers (guild_id, left_at) VALUES (:guild, :now)
-            ON CONFLICT DO UPDATE SET left_at = coalesce(left_at, excluded.left_at), refused_at = NULL
-            """,
-            guild=guild_id,
-            now=self._now(),
-        )
-
-    async def servers_joined(self, guild_ids: Collection[int]) -> None:
-        """Commit which servers the bot is in: all of them."""
-        values: dict[str, Value] = {"guilds": json.dumps(list(guild_ids)), "now": self._now()}
-        await self._database.write_in_turn(
-            (
-                """
-                UPDATE servers SET left_at = NULL
-                WHERE left_at IS NOT NULL AND guild_id IN (SELECT value FROM json_each(:guilds))
-                """,
-                values,
-            ),
-            (
-                """
-                INSERT INTO servers (guild_id, left_at)
-                SELECT guild_id, :now FROM (
-                    SELECT guild_id FROM servers WHERE left_at IS NULL
-                    UNION SELECT guild_id FROM channel_rules
-                    UNION SELECT guild_id FROM blocked
-                    UNION SELECT guild_id FROM behaviours WHERE guild_id IS NOT NULL
-                )
-                WHERE guild_id NOT IN (SELECT value FROM json_each(:guilds))
-                ON CONFLICT DO UPDATE SET left_at = coalesce(left_at, excluded.left_at)
-                """,
-                values,
-            ),
-        )
-
-    async def prune_rules(self, left_days: int = 7) -> None:
-        """Delete what moderators decided in servers that were left so many days ago."""
-        left: dict[str, Value] = {"since": self._now() - left_days * _DAY}
-        of_these = "guild_id IN (SELECT guild_id FROM servers WHERE left_at < :since)"
-        await self._database.write_in_turn(
-            (f"DELETE FROM channel_rules WHERE {of_these}", left),  # noqa: S608 - SQL of ours
-            (f"DELETE FROM blocked WHERE {of_these}", left),  # noqa: S608 - SQL of ours
-            # Last, as the others are found by it, a persona too.
-            ("DELETE FROM servers WHERE left_at < :since AND guild_id NOT IN (SELECT guild_id FROM behaviours)", left),
-        )
 
     async def asked_in(self, person_id: int, most: int = 200) -> list[int]:
         """The servers in which a person asked something, by their latest `most` turns, the latest first."""

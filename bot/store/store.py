@@ -1,11 +1,9 @@
-"""What conversations keep: their turns, the messages that show them, and what was learned of models."""
+"""What conversations keep: their turns, and what was learned of models; with all other parts of the store."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +11,11 @@ from typing import Self
 
 from bot.store.behaviours import Behaviours
 from bot.store.database import Database, Value
-from bot.store.ledger import HOUR, SETTLE_LEFT_OVER, Ledger, settlement
-from bot.store.records import Records
+from bot.store.departures import Departures
+from bot.store.ledger import HOUR, SETTLE_LEFT_OVER, settlement
+from bot.store.messages import Messages, turn_of
+from bot.store.prompts import Prompts
+from bot.store.records import FORGOTTEN_QUOTE, Records
 from bot.store.retention import Retention
 from bot.store.rules import Rules
 from bot.turns import (
@@ -22,10 +23,8 @@ from bot.turns import (
     Attempt,
     Learned,
     Outcome,
-    Problem,
     Prompt,
     Quote,
-    Sent,
     State,
     Turn,
     UsedUp,
@@ -41,10 +40,14 @@ _AT_LIMIT = f"""
         ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
     ) WHERE :most IS NOT NULL
     """  # noqa: S608 - SQL of ours
-# Whose words a quote is: of one of the bot's replies, the words of whoever asked for it.
+# Who quotes one of the bot's own messages quotes whoever asked for that reply. Where it is forgotten, or was no reply,
+# nobody could have the quote forgotten, and a reply that is gone would come back by it.
+_NOBODYS = "(:own AND NOT EXISTS (SELECT 1 FROM messages WHERE message_id = :source))"
+_PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
 _QUOTED = """
-    coalesce((SELECT author_id FROM turns JOIN messages ON turn_id = turns.id WHERE message_id = :source), :source)
+    iif(:own, (SELECT author_id FROM messages JOIN turns ON turns.id = turn_id WHERE message_id = :source), :source)
     """
+_QUOTE_LENGTH = f"iif({_NOBODYS}, 0, :quote_length)"
 _OPEN = f"""
     INSERT INTO conversations (key, guild_id, origin_turn_id, parent, used_at)
     SELECT :key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :parent, :now
@@ -53,7 +56,7 @@ _OPEN = f"""
     """  # noqa: S608 - SQL of ours
 _BEGIN = f"""
     INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, quoted_id, quote_length, created_at)
-    SELECT id, :position, :author_id, :author_name, :prompt, {_QUOTED}, :quote_length, :now FROM conversations
+    SELECT id, :position, :author_id, :author_name, {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now FROM conversations
     WHERE key = :key AND NOT EXISTS ({_HANDLED}) AND NOT EXISTS ({_AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
@@ -73,7 +76,7 @@ _UNTOLD = """
     """
 
 
-class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
+class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Messages):
     """Implements `bot.turns.Store`. `clock` gives seconds since the epoch."""
 
     @classmethod
@@ -106,9 +109,7 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
             "position": prompt.position,
             "author_id": prompt.author_id,
             "author_name": prompt.author_name,
-            "prompt": prompt.text,
-            "source": prompt.quote.source_id if prompt.quote else None,
-            "quote_length": prompt.quote.length if prompt.quote else 0,
+            **_said(prompt.text, prompt.quote),
             "most": most,
             "now": self._now(),
         }
@@ -119,42 +120,6 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
             return UsedUp(Allowance.PROMPTS, prompts_per_hour, until=at_limit[0]["at"] + HOUR)
         return None
 
-    async def handle(self, prompt_id: int) -> bool:
-        """Commit that a prompt on Discord gets no turn: it is refused, or answered with a hint. False: it has one, or
-        this was said before.
-        """
-        rows = await self._database.write(
-            "INSERT INTO handled (prompt_id, at) VALUES (:prompt, :now) ON CONFLICT DO NOTHING RETURNING prompt_id",
-            prompt=prompt_id,
-            now=self._now(),
-        )
-        return bool(rows)
-
-    async def handled(self, prompt_ids: Collection[int]) -> set[int]:
-        """Which of these prompts on Discord, if younger than two days, had a turn or were handled without one."""
-        rows = await self._database.read(
-            "SELECT prompt_id FROM handled WHERE prompt_id IN (SELECT value FROM json_each(:prompts))",
-            prompts=json.dumps(list(prompt_ids)),
-        )
-        return {row["prompt_id"] for row in rows}
-
-    async def mark(self, channel_id: int, message_id: int) -> None:
-        """Commit that a message on Discord may have the bot's hourglass from now on."""
-        await self._database.write(
-            "INSERT OR IGNORE INTO marked (message_id, channel_id) VALUES (:message, :channel)",
-            message=message_id,
-            channel=channel_id,
-        )
-
-    async def unmark(self, message_id: int) -> None:
-        """Commit that it has none any more."""
-        await self._database.write("DELETE FROM marked WHERE message_id = :message", message=message_id)
-
-    async def marked(self) -> list[tuple[int, int]]:
-        """Channel and id of the messages that may have one."""
-        rows = await self._database.read("SELECT channel_id, message_id FROM marked ORDER BY message_id")
-        return [(row["channel_id"], row["message_id"]) for row in rows]
-
     async def correct(self, conversation: str, position: int, text: str, quote: Quote | None = None) -> bool:
         """Commit the new text of an edited prompt, and what of it is a quote, for the attempts to come.
 
@@ -162,15 +127,13 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
         """
         rows = await self._database.write(
             f"""
-            UPDATE turns SET prompt = :text, quoted_id = {_QUOTED}, quote_length = :quote_length
+            UPDATE turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
             WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND position = :position
             RETURNING id
             """,  # noqa: S608 - SQL of ours
             key=conversation,
             position=position,
-            text=text,
-            source=quote.source_id if quote else None,
-            quote_length=quote.length if quote else 0,
+            **_said(text, quote),
         )
         return bool(rows)
 
@@ -180,12 +143,13 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
             """
             UPDATE turns SET state = 'streaming'
             WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
-            RETURNING *, (SELECT key FROM conversations WHERE conversations.id = conversation_id) AS conversation
+            RETURNING *, (SELECT key FROM conversations WHERE conversations.id = conversation_id) AS conversation,
+                (SELECT guild_id FROM conversations WHERE conversations.id = conversation_id) AS guild_id
             """,
             turn=attempt.turn_id,
             attempt=attempt.number,
         )
-        return _turn(rows[0]) if rows else None
+        return turn_of(rows[0]) if rows else None
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
@@ -212,7 +176,7 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
                 WHERE turns.position < this.below AND turns.reply <> ''
             )
             SELECT listed.id, conversations.key AS conversation, position, prompt, reply, state, attempt, author_id,
-                author_name, error, created_at, tries
+                author_name, error, created_at, tries, guild_id
             FROM listed JOIN conversations ON conversations.id = listed.conversation_id
             ORDER BY position DESC LIMIT :limit
             """,
@@ -220,7 +184,7 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
             before=before,
             limit=limit,
         )
-        return [_turn(row) for row in rows]
+        return [turn_of(row) for row in rows]
 
     async def save(
         self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = _NOTHING
@@ -329,26 +293,31 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
         """
         where: dict[str, Value] = {"key": conversation, "prefix": prefix}
         interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
-        read = "SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation FROM turns"
+        read = """
+            SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation,
+                (SELECT guild_id FROM conversations WHERE id = conversation_id) AS guild_id
+            FROM turns
+            """
         _, rows, *_ = await self._database.write_in_turn(
             (f"{interrupt} {_UNTOLD} AND state IN ('pending', 'streaming')", {**where, "now": self._now()}),
             (f"{read} {_UNTOLD}", where),
             *([SETTLE_LEFT_OVER] if prefix else []),
         )
-        return sorted(map(_turn, rows), key=lambda turn: turn.position)
+        return sorted(map(turn_of, rows), key=lambda turn: turn.position)
 
     async def history(self, conversation: str, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first."""
         rows = await self._database.read(
             """
-            SELECT turns.*, :key AS conversation FROM turns INDEXED BY turns_with_text
+            SELECT turns.*, :key AS conversation, (SELECT guild_id FROM conversations WHERE key = :key) AS guild_id
+            FROM turns INDEXED BY turns_with_text
             WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND reply <> ''
             ORDER BY position DESC LIMIT :limit
             """,
             key=conversation,
             limit=limit,
         )
-        return [_turn(row) for row in rows]
+        return [turn_of(row) for row in rows]
 
     async def count(self, conversation: str) -> int:
         """How many turns of a conversation have text in their reply."""
@@ -373,62 +342,6 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
         )
         return [row["key"] for row in rows]
 
-    async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
-        """Commit that a message is about to be posted, in place of the part's former one. False: the attempt was
-        forgotten or superseded, so there is nothing to keep a record of.
-        """
-        rows = await self._database.write(
-            """
-            INSERT INTO messages (turn_id, part, start, nonce)
-            SELECT id, :part, :start, :nonce FROM turns WHERE id = :turn AND attempt = :attempt
-            ON CONFLICT (turn_id, part)
-            DO UPDATE SET start = excluded.start, nonce = excluded.nonce, message_id = NULL
-            RETURNING part
-            """,
-            turn=attempt.turn_id,
-            attempt=attempt.number,
-            part=part,
-            start=start,
-            nonce=nonce,
-        )
-        return bool(rows)
-
-    async def posted(self, attempt: Attempt, part: int, message_id: int) -> None:
-        """Commit the platform's id of a message. Writes nothing for a forgotten or superseded attempt."""
-        await self._database.write(
-            """
-            UPDATE messages SET message_id = :message
-            WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND part = :part
-            """,
-            turn=attempt.turn_id,
-            attempt=attempt.number,
-            part=part,
-            message=message_id,
-        )
-
-    async def removed(self, message_id: int) -> None:
-        """Commit that a message is gone from the platform."""
-        await self._database.write("DELETE FROM messages WHERE message_id = :message", message=message_id)
-
-    async def sent(self, turn_id: int) -> list[Sent]:
-        """The messages that show a turn's reply, in the order of their parts."""
-        rows = await self._database.read(
-            "SELECT part, start, nonce, message_id FROM messages WHERE turn_id = :turn ORDER BY part", turn=turn_id
-        )
-        return [Sent(*row) for row in rows]
-
-    async def turn_of_message(self, message_id: int) -> Turn | None:
-        """The turn whose reply a message shows."""
-        rows = await self._database.read(
-            """
-            SELECT turns.*, key AS conversation FROM messages
-            JOIN turns ON turns.id = turn_id JOIN conversations ON conversations.id = conversation_id
-            WHERE message_id = :message
-            """,
-            message=message_id,
-        )
-        return _turn(rows[0]) if rows else None
-
     async def learned(self, model: str) -> Learned:
         """What is known of a model's tokens."""
         rows = await self._database.read(
@@ -450,18 +363,13 @@ class SQLiteStore(Retention, Ledger, Rules, Behaviours, Records):
         await self._database.ping()
 
 
-def _turn(row: sqlite3.Row) -> Turn:
-    return Turn(
-        id=row["id"],
-        conversation=row["conversation"],
-        position=row["position"],
-        prompt=row["prompt"],
-        reply=row["reply"],
-        state=State(row["state"]),
-        attempt=row["attempt"],
-        author_id=row["author_id"],
-        author_name=row["author_name"],
-        error=None if row["error"] is None else Problem(row["error"]),
-        created_at=row["created_at"],
-        tries=row["tries"],
-    )
+def _said(text: str, quote: Quote | None) -> dict[str, Value]:
+    """The values of a prompt and its quote; `unquoted` is for a quote that nobody could have forgotten."""
+    length = quote.length if quote else 0
+    return {
+        "prompt": text,
+        "unquoted": FORGOTTEN_QUOTE + text[length:],
+        "source": quote.source_id if quote else None,
+        "own": quote is not None and quote.own,
+        "quote_length": length,
+    }

@@ -49,6 +49,7 @@ async def test_a_reset_keeps_it_and_clearing_takes_it_out_of_the_file(store: SQL
     await store.forget(CHANNEL)
     assert (await store.behaviour(CHANNEL)).persona == "You are Xanthippe."
     await store.set_persona(CHANNEL, 7, None)
+    await store.wipe()
     assert b"Xanthippe" not in b"".join(files(path).values())
 
 
@@ -56,7 +57,8 @@ async def test_it_goes_with_the_channel_and_its_threads(store: SQLiteStore, path
     await store.begin(Prompt(THREAD, 10, "Why?", guild_id=7, parent=CHANNEL))
     for key in (CHANNEL, THREAD, OTHER):
         await store.set_persona(key, 7, f"Persona of {key}")
-    await store.forget_behaviour(CHANNEL)
+    await store.channel_gone(1, CHANNEL)
+    await store.wipe()
     assert rows(path, "SELECT conversation FROM behaviours") == [(OTHER,)]
     assert b"Persona of discord:1" not in b"".join(files(path).values())
 
@@ -68,6 +70,6 @@ async def test_it_goes_a_week_after_the_server_was_left(database: Database, path
     await store.set_persona(CHANNEL, 7, "Of the server left.")
     await store.set_persona(OTHER, 8, "Of another.")
     await store.set_persona("discord:4", None, "Of a chat.")
-    await store.prune_behaviours()
+    await store.prune(unused_days=0)
     kept = {key for (key,) in rows(path, "SELECT conversation FROM behaviours")}
     assert kept == {OTHER, "discord:4"} | ({CHANNEL} if stays else set())

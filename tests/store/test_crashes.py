@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.store import SQLiteStore
 from bot.turns import Outcome, State
-from tests.store.steps import HERE, begin, child, rows
+from tests.store.steps import HERE, begin, child, files, rows
 
 CRASHING = """
 import asyncio, itertools, sys
@@ -64,6 +64,40 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             assert whole.startswith(reply)
         else:
             assert (state, reply) == (State.COMPLETE, whole)
+
+
+async def test_killed_between_a_deletion_and_its_wipe_the_next_start_wipes(path: Path) -> None:
+    process = await child(
+        """
+import asyncio, os, signal, sys
+from bot.store import SQLiteStore
+from bot.store.database import Database
+from bot.turns import Prompt
+
+def die(sql):
+    if sql == "VACUUM":
+        os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+
+async def main(path):
+    async with Database.open(path, exclusive=True) as database:
+        store = SQLiteStore(database)
+        await store.begin(Prompt("discord:1", 1, "SECRET" * 100, 7))
+        await store.begin(Prompt("discord:1", 2, "kept", 8))
+        await database._writer.set_trace_callback(die)
+        await store.forget_person(7)
+
+asyncio.run(main(sys.argv[1]))
+""",
+        path,
+    )
+    await process.communicate()
+    assert process.returncode
+    assert any(b"SECRET" in content for content in files(path).values())
+    async with SQLiteStore.open(path, exclusive=False) as other:
+        assert (await other.extent(7)).nothing
+        async with SQLiteStore.open(path, exclusive=True):
+            assert not any(b"SECRET" in content for content in files(path).values())
+    assert rows(path, "SELECT prompt FROM turns") == [("kept",)]
 
 
 async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore) -> None:

@@ -22,7 +22,7 @@ from bot.store import SQLiteStore, schema
 from bot.store import database as database_module
 from bot.store.database import Database
 from bot.turns import Outcome, State
-from tests.store.steps import HERE, answer, begin, child, files, posix_only, refusal, said, write
+from tests.store.steps import HERE, answer, begin, child, files, posix_only, refusal, rows, said, write
 
 
 async def test_a_damaged_database_says_so(path: Path) -> None:
@@ -160,18 +160,22 @@ async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database:
 
 
 @posix_only
-async def test_a_log_that_cannot_be_emptied_leaves_the_patience_with_other_programs(
+async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_programs(
     database: Database, store: SQLiteStore, path: Path
 ) -> None:
     import resource
 
-    await answer(store, 1, "x" * 100_000)
+    attempt = await answer(store, 1, "SECRET" * 20_000)
+    await store.forget_turn(attempt.turn_id)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:
-        await database.wipe(rewrite=False)
+        assert not await database.wipe()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
+    assert await database.wipe()
+    assert not any(b"SECRET" in content for content in files(path).values())
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         waiting = asyncio.create_task(begin(store, 2))

@@ -10,7 +10,7 @@ import pytest
 
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.turns import Allowance, Allowances, Attempt, Grant, Outcome, Problem, Prompt, State, Usage, UsedUp
+from bot.turns import Allowance, Allowances, Attempt, Contended, Grant, Outcome, Problem, Prompt, State, Usage, UsedUp
 from bot.usage import Spent, UsageRow
 from tests.store.steps import rows
 
@@ -47,9 +47,15 @@ async def ask(
 
 
 async def reserve(
-    store: SQLiteStore, attempt: Attempt, allowances: Allowances = PLENTY, prompt: int = 100, reply: int = 400
-) -> Grant | UsedUp | None:
-    return await store.reserve(attempt, "m", prompt, reply, min(100, reply), allowances)
+    store: SQLiteStore,
+    attempt: Attempt,
+    allowances: Allowances = PLENTY,
+    prompt: int = 100,
+    reply: int = 400,
+    *,
+    at_once: bool = False,
+) -> Grant | UsedUp | Contended | None:
+    return await store.reserve(attempt, "m", prompt, reply, min(100, reply), allowances, at_once=at_once)
 
 
 async def close(store: SQLiteStore, attempt: Attempt, usage: Usage | None) -> bool:
@@ -81,12 +87,19 @@ async def test_of_fifty_at_once_ten_get_what_there_is_for_ten(
     attempts = [await ask(store, n + 1, person=n % people, where=f"discord:{n}") for n in range(50)]
     answers = await asyncio.gather(*(reserve(store, attempt, allowances) for attempt in attempts))
     assert answers.count(Grant(400)) == 10
-    assert answers.count(UsedUp(allowance, 5000, until=MIDNIGHT)) == 40
+    assert answers.count(Contended()) == 40
     assert (await store.spent_today()).bot == 5000
+    assert (await store.spent_today(reserved=False)).bot == 0
     assert_it_adds_up(path)
-    await asyncio.gather(*(close(store, attempt, Usage(90, 10)) for attempt in attempts))
-    assert (await store.spent_today()).bot == 10 * 100, "and what was not used can be used again"
+    refused = [attempt for attempt, answer in zip(attempts, answers, strict=True) if answer == Contended()]
+    for attempt in set(attempts) - set(refused):
+        await close(store, attempt, Usage(100, 370))
     assert_it_adds_up(path)
+    assert await reserve(store, refused[0], allowances, reply=200) == Grant(200), "what was not used can be used again"
+    await close(store, refused[0], Usage(100, 180))
+    answers = await asyncio.gather(*(reserve(store, attempt, allowances) for attempt in refused[1:]))
+    assert answers == [UsedUp(allowance, 5000, until=MIDNIGHT)] * 39
+    assert (await store.spent_today()).bot == 10 * 470 + 280
 
 
 async def test_the_last_of_it_is_granted_and_what_is_too_little_is_not(store: SQLiteStore) -> None:
@@ -94,13 +107,39 @@ async def test_the_last_of_it_is_granted_and_what_is_too_little_is_not(store: SQ
     bound = UsedUp(Allowance.SERVER, 900, until=MIDNIGHT)
     first, second, third = [await ask(store, n) for n in (1, 2, 3)]
     assert await reserve(store, first, allowances) == Grant(400)
+    assert await reserve(store, second, allowances) == Contended(), "all of it will fit if the first is short"
+    await close(store, first, Usage(100, 400))
     assert await reserve(store, second, allowances) == Grant(300, bound)
-    assert await reserve(store, third, allowances) == bound
+    assert await reserve(store, third, allowances) == Contended()
+    assert await reserve(store, third, allowances, at_once=True) == Contended(), "there is nothing"
     assert await reserve(store, second, allowances) == Grant(300, bound), "asked again, it is the same one"
     await close(store, second, Usage(100, 101))
     assert await reserve(store, third, allowances) == bound, "a token less than is worth a reply"
-    await close(store, first, Usage(100, 399))
-    assert await reserve(store, third, allowances) == Grant(100, bound)
+
+
+async def test_what_others_leave_can_be_had_at_once(store: SQLiteStore) -> None:
+    allowances = replace(PLENTY, tokens_in_all=800)
+    first, second = await ask(store, 1, person=1), await ask(store, 2, person=2)
+    assert await reserve(store, first, allowances) == Grant(400)
+    assert await reserve(store, second, allowances) == Contended()
+    assert await reserve(store, second, allowances, at_once=True) == Grant(200), "and no allowance made it so short"
+
+
+async def test_what_has_no_room_need_not_begin(store: SQLiteStore) -> None:
+    allowances = replace(PLENTY, tokens_per_person=600)
+    used_up = UsedUp(Allowance.PERSON, 600, until=MIDNIGHT)
+    first = await ask(store, 1)
+    await reserve(store, first, allowances)
+
+    async def left(tokens: int, person: int = 1, position: int = 2, where: str = "discord:1") -> UsedUp | None:
+        return await store.used_up(Prompt(where, position, "Why?", person, guild_id=9), tokens, allowances)
+
+    assert await left(150) is None, "what is only reserved may come back"
+    await close(store, first, Usage(100, 400))
+    assert (await left(100), await left(101)) == (None, used_up)
+    assert await left(101, person=2) is None
+    assert await left(101, position=1) is None, "the event of one that was taken"
+    assert await left(101, position=1, where="terminal:main") == used_up
 
 
 async def test_in_a_direct_message_no_server_pays_and_in_a_terminal_nobody(store: SQLiteStore) -> None:
@@ -133,6 +172,18 @@ async def test_what_was_used_is_on_the_ledger_once_and_truly(store: SQLiteStore,
     assert_it_adds_up(path)
 
 
+async def test_ones_own_usage_is_found_by_the_person(database: Database, store: SQLiteStore) -> None:
+    """A server has many people's charges: reading them all for one of these would hold up who asks meanwhile."""
+    await reserve(store, await ask(store, 1))
+    done: list[str] = []
+    await database._reader.set_trace_callback(done.append)
+    assert await store.usage(20_000, person_id=1, guild_id=8) == []
+    assert len(await store.usage(20_000, person_id=1, guild_id=9)) == 1
+    [_, query] = done
+    plan = [row["detail"] for row in await database.read(f"EXPLAIN QUERY PLAN {query}")]
+    assert "SEARCH charges USING INDEX charges_by_person (person_id=? AND day>?)" in plan
+
+
 async def test_what_is_forgotten_is_paid_for_but_takes_nothing_more(store: SQLiteStore) -> None:
     running, waiting = await ask(store, 1), await ask(store, 2)
     await reserve(store, running)
@@ -148,7 +199,8 @@ async def test_who_is_forgotten_while_being_answered_is_named_nowhere(store: SQL
     await store.forget_person(77)
     assert await reserve(store, waiting) is None
     await close(store, running, Usage(100, 7))
-    assert await store.spent_today(77, 9) == Spent(0, 107, 107, 0)
+    assert await store.spent_today(77, 9) == Spent(500, 107, 107, 2), "theirs with all that was reserved, and once"
+    assert rows(path, "SELECT * FROM spent WHERE scope = 'person'") == []
     assert_it_adds_up(path)
 
 
@@ -204,8 +256,7 @@ async def test_being_forgotten_is_no_way_to_use_more(store: SQLiteStore, path: P
     await reserve(store, attempt)
     await close(store, attempt, Usage(100, 50))
     await store.begin(Prompt("discord:2", 2, "Why?", 77), 3)
-    for _ in range(2):
-        await store.carry_over(77)
+    for _ in range(3):
         await store.forget_person(77)
         assert rows(path, "SELECT * FROM asked WHERE person_id = 77") == []
         assert rows(path, "SELECT * FROM spent WHERE id = 77") == []
@@ -238,7 +289,9 @@ async def test_the_first_hour_of_a_refused_person_leaves_no_trace(store: SQLiteS
 async def test_a_new_day_begins_at_midnight_in_utc(store: SQLiteStore, clock: Clock) -> None:
     allowances = replace(PLENTY, tokens_per_person=500)
     clock.now = MIDNIGHT - 1
-    assert await reserve(store, await ask(store, 1), allowances) == Grant(400)
+    first = await ask(store, 1)
+    assert await reserve(store, first, allowances) == Grant(400)
+    await close(store, first, Usage(100, 400))
     assert isinstance(await reserve(store, await ask(store, 2), allowances), UsedUp)
     clock.now = MIDNIGHT
     assert await reserve(store, await ask(store, 3), allowances) == Grant(400)

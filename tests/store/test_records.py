@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.errors import StoreError
 from bot.store import SQLiteStore
 from bot.store.database import Database
 from bot.store.records import Exchange, Extent
@@ -85,7 +86,7 @@ async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
         theirs, answer = "[In reply to Bo (@bo_1):]\n> SECRET-PROMPT", "[In reply to you:]\n> SECRET-REPLY"
         await ask(store, 300, CLEO, f"{theirs}\n\nIs that so?", "Yes.", quote=Quote(BO, len(theirs)))
         # A quote of the bot's answer to Bo names the message.
-        await ask(store, 301, CLEO, f"{answer}\n\nReally?", "Yes.", quote=Quote(5200, len(answer)))
+        await ask(store, 301, CLEO, f"{answer}\n\nReally?", "Yes.", quote=Quote(5200, len(answer), own=True))
         running = await ask(store, 302, BO, "SECRET-PROMPT too", where=ELSEWHERE)
         await store.save({running: "SECRET-RUNNING"})
         assert found(path, wanted) >= {*texts, "record"}
@@ -115,7 +116,8 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: SQLi
         ("[In reply to Dee:]\n> hers\n\nAnd that?", "No."),
         ("[They are replying to a message that was forgotten.]\n\nIs that so?", "Yes."),
     ]
-    assert await store.spent_today(BO, GUILD) == Spent(person=0, server=30, bot=40, prompts=0)
+    assert await store.spent_today(BO, GUILD) == before, "of theirs no file knows"
+    assert rows(path, f"SELECT * FROM spent WHERE id = {BO}") == []  # noqa: S608 - a number of ours
     assert await store.spent_today(CLEO) == Spent(person=20, bot=40, prompts=2)
     assert [(row.guild_id, row.person_id, row.requests) for row in await store.usage(0)] == [
         (None, None, 1),
@@ -125,16 +127,47 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: SQLi
     assert rows(path, "SELECT key FROM conversations") == [(HERE,)], "a DM is its person's"
 
 
+async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: SQLiteStore, path: Path) -> None:
+    """Of a reply that is forgotten, or of one of the bot's messages that never was one."""
+    neutral = "[They are replying to a message that was forgotten.]"
+    await ask(store, 100, BO, "mine", "yours", message=5100)
+    await ask(store, 101, BO, "mine elsewhere", "SECRET", where=ELSEWHERE, message=5101)
+    quote = "[In reply to you:]\n> SECRET"
+    of = {message: Quote(message, len(quote), own=True) for message in (5100, 5101, 5999)}
+    await ask(store, 200, CLEO, f"{quote}\n\nHm?", "", quote=of[5101])
+    await store.forget(ELSEWHERE)
+    await ask(store, 201, CLEO, f"{quote}\n\nHm?", "Hm.", quote=of[5101])
+    await ask(store, 202, CLEO, f"{quote}\n\nEh?", "Eh.", quote=of[5999])
+    await ask(store, 203, CLEO, f"{quote}\n\nOh?", "Oh.", quote=of[5100])
+    prompts = [f"{quote}\n\nOh?", f"{neutral}\n\nEh?", f"{neutral}\n\nHm?"]
+    assert [turn.prompt for turn in await store.history(HERE, 3)] == prompts
+    assert rows(path, "SELECT quoted_id, quote_length FROM turns WHERE position > 200 ORDER BY position") == [
+        (None, 0),
+        (None, 0),
+        (BO, len(quote)),
+    ]
+    assert await store.correct(HERE, 202, f"{quote}\n\nEdited", of[5999])
+    assert await store.correct(HERE, 203, f"{quote}\n\nEdited", of[5100])
+    prompts = [f"{quote}\n\nEdited", f"{neutral}\n\nEdited", f"{neutral}\n\nHm?"]
+    assert [turn.prompt for turn in await store.history(HERE, 3)] == prompts
+
+
 async def test_nothing_is_forgotten_if_not_everything_can_be(
     store: SQLiteStore, database: Database, path: Path
 ) -> None:
     await ask(store, 100, BO, "mine", "yours")
+    before = await store.spent_today(BO, GUILD)
+    assert before == Spent(person=10, server=10, bot=10, prompts=1)
     await database.write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'no'); END")
-    with pytest.raises(Exception, match="no"):
-        await store.forget_person(BO)
-    assert (await store.spent_today(BO)).person == 10
+    for _ in range(3):
+        with pytest.raises(StoreError, match="no"):
+            await store.forget_person(BO)
+        assert await store.spent_today(BO, GUILD) == before, "nor is anything counted twice"
+    assert rows(path, "SELECT * FROM wipes_due") == []
     await database.write("DROP TRIGGER refusing")
-    await store.forget_person(BO)
+    for _ in range(3):
+        await store.forget_person(BO)
+        assert await store.spent_today(BO, GUILD) == before
     assert (await store.extent(BO)).nothing
 
 
@@ -168,8 +201,8 @@ async def test_a_persons_own_exchanges_are_listed_newest_first(store: SQLiteStor
     await ask(store, 300, BO, "in another server", "r", where=ELSEWHERE, guild=6)
     await ask(store, 301, BO, "in a DM", where=DM, guild=None)
     every = await exported(store, BO)
-    assert every[0] == Exchange(DM, None, 1000, "in a DM", "", State.STREAMING, None, None)
-    assert every[1] == Exchange(ELSEWHERE, 6, 1000, "in another server", "r", State.COMPLETE, 6, 4)
+    assert every[0] == Exchange(DM, None, None, 1000, "in a DM", "", State.STREAMING, None, None)
+    assert every[1] == Exchange(ELSEWHERE, 6, "Bo (@bo_1)", 1000, "in another server", "r", State.COMPLETE, 6, 4)
     assert [exchange.prompt for exchange in every[2:]] == [f"p{position}" for position in range(218, 99, -2)]
     assert [exchange.prompt for exchange in await exported(store, BO, 6)] == ["in another server"]
     assert len(await exported(store, BO, GUILD)) == 60

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.store import SQLiteStore
+from bot.store import database as database_module
 from bot.store.database import Database
 from bot.turns import Attempt, Outcome, Prompt, Quote, State
 from tests.store.steps import HERE, answer, begin, files, rows, said
@@ -103,24 +104,49 @@ async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) ->
     assert second.turn_id
 
 
-async def test_many_deletions_at_once_share_the_rewriting(database: Database, store: SQLiteStore, path: Path) -> None:
+async def test_many_resets_at_once_share_the_rewriting(database: Database, store: SQLiteStore, path: Path) -> None:
     """Each returns with its own bytes gone, and none of those that go on writing waits for all of them."""
     for position in range(1, 31):
-        await answer(store, position, f"SECRET-{position}-" * 50)
+        await answer(store, position, f"SECRET-{position}-" * 50, f"discord:{position + 100}")
     talking = await begin(store, 99)
     await store.start(talking)
     done: list[str] = []
     await database._writer.set_trace_callback(done.append)
 
-    async def delete(position: int) -> None:
+    async def reset(position: int) -> None:
         await asyncio.sleep(position // 10 * 0.002)
-        await store.forget_prompts(HERE, [position])
+        await store.forget(f"discord:{position + 100}")
         assert not any(f"SECRET-{position}-".encode() in content for content in files(path).values())
 
-    await asyncio.gather(*map(delete, range(1, 31)), store.save({talking: "meanwhile"}))
+    await asyncio.gather(*map(reset, range(1, 31)), store.save({talking: "meanwhile"}))
     assert 1 <= done.count("VACUUM") <= 6
     assert 1 <= sum("wal_checkpoint" in sql for sql in done) <= 6
     assert said(await store.history(HERE, 9)) == [(99, "meanwhile")]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_single_deletions_wait_for_one_rewriting(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
+) -> None:
+    """However fast somebody deletes, nobody else is kept waiting; it is done a while later, or as the bot stops."""
+    monkeypatch.setattr(database_module, "_WIPE_EVERY_S", 60.0 if closed else 0.5)
+    done: list[str] = []
+    async with Database.open(path, exclusive=True) as database:
+        store = SQLiteStore(database)
+        for position in range(1, 11):
+            await answer(store, position, f"SECRET-{position}-" * 50)
+        await database._writer.set_trace_callback(done.append)
+        for position in range(1, 10):
+            await store.forget_prompts(HERE, [position])
+        await store.set_persona(HERE, None, "SECRET")
+        await store.set_persona(HERE, None, None)
+        await store.forget_turn(10)
+        assert "VACUUM" not in done
+        assert rows(path, "SELECT count(*) FROM wipes_due") == [(11,)], "a kill now would not make it forgotten"
+        while not closed and rows(path, "SELECT count(*) FROM wipes_due") != [(0,)]:
+            await asyncio.sleep(0.05)
+    assert done.count("VACUUM") == 1
+    assert not any(b"SECRET" in content for content in files(path).values())
 
 
 async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Path) -> None:

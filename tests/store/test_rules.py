@@ -87,7 +87,7 @@ async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_op
         await store.set_channel_rule(HARBOUR, channel, allowed)
     await store.set_channel_rule(LIGHTHOUSE, 34, True)
     for channel in (33, 31, 32):
-        await store.channel_gone(channel)
+        await store.channel_gone(channel, f"discord:{channel}")
     assert (await store.server_rules(HARBOUR, BO)).channels == {32: True}
 
 
@@ -98,7 +98,7 @@ async def test_when_a_server_was_refused(store: SQLiteStore, clock: Clock) -> No
     await store.serve(HARBOUR)
     assert await store.refused_at(HARBOUR) is None
     await store.refuse(HARBOUR)
-    await store.server_left(HARBOUR)
+    await store.left(HARBOUR)
     assert await store.refused_at(HARBOUR) is None, "who invites it again is told again"
 
 
@@ -108,21 +108,21 @@ async def test_rules_outlast_a_server_by_a_week(store: SQLiteStore, clock: Clock
         await store.set_channel_rule(server, server + 20, False)
         await store.block(server, BO, None)
     if noticed == "at once":
-        await store.server_left(HARBOUR)
+        await store.left(HARBOUR)
     else:
-        await store.servers_joined([LIGHTHOUSE])
+        await store.joined([LIGHTHOUSE])
     wanted = ServerRules(False, Block(None), {HARBOUR + 20: False})
     clock.now += 7 * DAY
-    await store.server_left(HARBOUR)  # said again, it is as long ago as before
-    await store.prune_rules()
+    await store.left(HARBOUR)  # said again, it is as long ago as before
+    await store.prune(unused_days=0)
     assert await store.server_rules(HARBOUR, BO) == wanted
     clock.now += 1
-    await store.servers_joined([HARBOUR, LIGHTHOUSE])
-    await store.prune_rules()
+    await store.joined([HARBOUR, LIGHTHOUSE])
+    await store.prune(unused_days=0)
     assert await store.server_rules(HARBOUR, BO) == wanted, "it was invited again"
-    await store.server_left(HARBOUR)
+    await store.left(HARBOUR)
     clock.now += 7 * DAY + 1
-    await store.prune_rules()
+    await store.prune(unused_days=0)
     assert await store.server_rules(HARBOUR, BO) == ServerRules()
     assert (await store.server_rules(LIGHTHOUSE, BO)).block is not None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.store import MEMORY, SQLiteStore
+from bot.store import database as database_module
 from bot.store.database import Database
 from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Quote, Sent, State, Turn, Usage
 from tests.store.steps import HERE, answer, begin, files, rows, said
@@ -24,9 +25,8 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
         assert isinstance(attempt, Attempt)
         assert await store.begin(prompt) is None
         streaming = await store.start(attempt)
-        assert streaming == Turn(
-            attempt.turn_id, HERE, 5, "Why?", "", State.STREAMING, 1, 2**63 - 1, "Ada", None, created_at=1000
-        )
+        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", State.STREAMING, 1, 2**63 - 1, "Ada", None, 1000)
+        assert streaming == replace(expected, guild_id=3)
         assert await store.save({attempt: "Bec"}) == {attempt}
         assert await store.close(attempt, Outcome(State.COMPLETE, "Because.", Problem.LENGTH, usage=Usage(7, 2)))
         await store.learn("m", Learned(3.5, None))
@@ -34,6 +34,8 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
 
     async with SQLiteStore.open(path, exclusive=True) as store:
         [turn] = await store.history(HERE, 10)
+        assert await store.untold(HERE) == [turn]
+        assert turn.guild_id == 3
         assert (turn.reply, turn.state, turn.error) == ("Because.", State.COMPLETE, Problem.LENGTH)
         assert await store.count(HERE) == 1
         assert await store.learned("m") == Learned(4.5, 9000)
@@ -122,14 +124,28 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
     assert b"public" in files(path)["chat.db"]
 
 
-async def test_forgetting_does_not_hang_on_a_reader(store: SQLiteStore, path: Path) -> None:
-    await answer(store, 1, "SECRET")
-    with closing(sqlite3.connect(path)) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM turns").fetchall()
-        assert (await asyncio.wait_for(store.forget(HERE), 4)).exchanges == 1
-    await store.forget(HERE)
+@pytest.mark.parametrize("then", ["by itself", "pressed again", "closed"])
+async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str
+) -> None:
+    monkeypatch.setattr(database_module, "_RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        await store.begin(Prompt(HERE, 1, "SECRET", 7))
+        with closing(sqlite3.connect(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM turns").fetchall()
+            assert len((await asyncio.wait_for(store.forget_person(7), 4)).turn_ids) == 1
+            assert (await store.extent(7)).nothing
+            assert b"SECRET" in path.read_bytes() + path.with_name("chat.db-wal").read_bytes()
+            assert not await store.wipe(), "it is said"
+        assert "still in the file's bytes" in caplog.text
+        if then == "pressed again":
+            assert (await store.forget_person(7)).turn_ids == frozenset()
+            assert not any(b"SECRET" in content for content in files(path).values())
+        while then == "by itself" and any(b"SECRET" in content for content in files(path).values()):
+            await asyncio.sleep(0.02)
     assert not any(b"SECRET" in content for content in files(path).values())
+    assert rows(path, "SELECT * FROM wipes_due") == []
 
 
 async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -> None:
