@@ -11,6 +11,9 @@ from bot.turns import Learned, Message, Turn, Usage
 BYTES_PER_TOKEN = 3.5
 """Where the estimate starts: low for English (about 4.5), about right for most other text, so that it errs on the safe
 side."""
+SAFE_BYTES_PER_TOKEN = 2.0
+"""Until a server has counted anything: more tokens than it will find in nearly every text. Only what is rare in what
+tokenizers were made from (some scripts, rows of emoji) may have up to one for each byte."""
 TOKENS_PER_MESSAGE = 4
 """What chat templates add to every message for its role and its borders."""
 UNFINISHED = "[This reply was cut off here.]"
@@ -64,8 +67,16 @@ class Context:
         going_on = [Message("user", GO_ON), Message("assistant", end)] if begun else []
         self._newest_first = [*going_on, _prompt(turn)]
         self._budget = budget
+        self._learned = learned.bytes_per_token is not None
         self.tokens = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
         """The estimated size of all of it."""
+
+    @property
+    def safe_tokens(self) -> int:
+        """What to reserve for all of it: the estimate, or more where that was never compared with a server's count."""
+        if self._learned:
+            return self.tokens
+        return sum(tokens(message.content, SAFE_BYTES_PER_TOKEN) for message in self.messages())
 
     def add(self, turn: Turn) -> bool:
         """Put an earlier turn before what there is. False: it does not fit whole, and neither would an older one."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Self
 
-from bot import context
-from bot.errors import ModelError, OverAllowance, StoreError
-from bot.logs import quoting
+from bot.asking import Asking, Terms
+from bot.errors import OverAllowance, StoreError
 from bot.queues import Limits, Queues
 from bot.running import Running
 from bot.turns import (
@@ -20,9 +18,7 @@ from bot.turns import (
     Attempt,
     Cause,
     ChatModel,
-    End,
     Forgotten,
-    Grant,
     Learned,
     Limit,
     Outcome,
@@ -31,35 +27,20 @@ from bot.turns import (
     ReplySink,
     State,
     Store,
-    Text,
-    Thinking,
     Turn,
-    Usage,
     UsedUp,
-    is_blank,
 )
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 1.0
 """Seconds between two savings of what has streamed in: the most that a kill can cost."""
-HALVINGS = 3
-"""How often a context that the server finds too long is halved before the turn fails."""
-PAGE = 32
-"""Turns read from the store at a time."""
-LEAST_REPLY_TOKENS = 100
-"""With less left for it a reply is not begun."""
-CHARACTERS_PER_TOKEN = 32
-"""More than any text has: a reply that is over its tokens by this measure comes from a server that does not keep to
-them, and might never end. A thought counts as one character."""
 
 
 class Conversations:
-    """All conversations of one process, over one store and the models of one server.
+    """All conversations of one process, over one store and the models of one server, on the same `Terms`.
 
-    The first of `models` answers where a conversation's behaviour names no other of them. `provider_key` tells their
-    server from others in what is learned of their tokens. A reply of more than `reply_tokens`, by a generous measure,
-    is cut off. Without `allowances` nothing is counted. `today` gives the date that the model is told.
+    `today` gives the date that the model is told.
     """
 
     def __init__(
@@ -77,22 +58,16 @@ class Conversations:
         today: Callable[[], date] = date.today,
     ) -> None:
         self._store = store
-        self._model = model
         self.models = tuple(models)
-        self._provider_key = provider_key
-        self._system_prompt = system_prompt
-        self._context_tokens = context_tokens
-        self._reply_tokens = reply_tokens
         self.allowances = allowances
-        self._today = today
+        terms = Terms(self.models, provider_key, system_prompt, context_tokens, reply_tokens, allowances)
+        self._asking = Asking(store, model, terms, save=self._save, today=today)
         self._running: dict[Attempt, Running] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text, and the tokens it cost."""
         self._queues = Queues(limits)
         self._closing = False
         self._saver: asyncio.Task[None] | None = None
-        self.answered_at: float | None = None
-        """When the model last came to the end of a reply, on the monotonic clock."""
 
     async def __aenter__(self) -> Self:
         self._saver = asyncio.create_task(self._save_regularly())
@@ -124,6 +99,11 @@ class Conversations:
             return
 
     @property
+    def answered_at(self) -> float | None:
+        """When the model last came to the end of a reply, on the monotonic clock."""
+        return self._asking.answered_at
+
+    @property
     def running(self) -> Sequence[Running]:
         """The attempts under way or waiting, oldest first."""
         return tuple(self._running.values())
@@ -133,11 +113,12 @@ class Conversations:
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
         side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, Overloaded when too
-        many are waiting, and OverAllowance when the person has asked too much lately.
+        many are waiting, and OverAllowance when the person has asked too much lately or no tokens are left for a reply.
         """
         most = self.allowances.prompts_per_hour if self.allowances else None
         with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
-            attempt = await self._store.begin(prompt, most)
+            used_up = await self._asking.used_up(prompt)
+            attempt = used_up or await self._store.begin(prompt, most)
             if attempt is None:
                 return None
             if isinstance(attempt, UsedUp):
@@ -156,7 +137,7 @@ class Conversations:
         None: somebody was faster, and nothing happens. `recovery`: nobody asked for it. Raises StoreError, with nothing
         changed.
         """
-        prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name)
+        prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name, turn.guild_id)
         with self._queues.place(turn.conversation, turn.author_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
             attempt = await self._store.reopen(ended, turn.state, recovery=recovery)
@@ -194,7 +175,7 @@ class Conversations:
                 return
             if outcome.problem is Problem.STORAGE:
                 # What could not be written a moment ago may be by now; else the next start takes it up.
-                await self._store.close(attempt, outcome)
+                await self._close(attempt, outcome)
             await self._store.told(attempt, unshown)
         except StoreError as error:
             log.warning("turn %d: the next start will show its end once more: %s", attempt.turn_id, error)
@@ -208,7 +189,7 @@ class Conversations:
     async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
         await self._save(conversation)
-        return self._end(await self._store.forget(conversation), by)
+        return self._end(await self._store.forget(conversation), Cause.RESET, by)
 
     async def forget_person(self, person_id: int, by: str | None = None) -> Forgotten:
         """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
@@ -217,15 +198,13 @@ class Conversations:
         allowances goes on to count. Raises StoreError.
         """
         await self._save()
-        if self.allowances is not None:
-            await self._store.carry_over(person_id)
-        return self._end(await self._store.forget_person(person_id), by)
+        return self._end(await self._store.forget_person(person_id), Cause.FORGOTTEN, by)
 
-    def _end(self, forgotten: Forgotten, by: str | None) -> Forgotten:
+    def _end(self, forgotten: Forgotten, cause: Cause, by: str | None) -> Forgotten:
         """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""
         for running in self.running:
             if running.attempt.turn_id in forgotten.turn_ids:
-                running.stop(Cause.RESET, by)
+                running.stop(cause, by)
         return forgotten
 
     async def _attempt(self, running: Running, sink: ReplySink) -> Outcome:
@@ -239,12 +218,17 @@ class Conversations:
         if outcome.usage is None:
             outcome = replace(outcome, usage=running.used())
         try:
-            if not await self._store.close(running.attempt, outcome):
-                outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.RESET)
+            if not await self._close(running.attempt, outcome):
+                outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.FORGOTTEN)
         except StoreError as error:
             log.error("turn %d: its end could not be saved: %s", running.attempt.turn_id, error)
             outcome = replace(outcome, state=State.FAILED, problem=Problem.STORAGE)
         return outcome
+
+    async def _close(self, attempt: Attempt, outcome: Outcome) -> bool:
+        closed = await self._store.close(attempt, outcome)
+        self._asking.made_room()
+        return closed
 
     async def _outcome(self, running: Running, sink: ReplySink) -> Outcome:
         if running.cause is not None:
@@ -252,129 +236,12 @@ class Conversations:
         try:
             turn = await self._store.start(running.attempt)
             if turn is None:
-                running.stop(Cause.RESET)
+                running.stop(Cause.FORGOTTEN)
                 return running.ended()
-            return await self._ask(turn, running, sink)
+            return await self._asking.ask(turn, running, sink)
         except StoreError as error:
             log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
             return Outcome(State.FAILED, running.text, Problem.STORAGE)
-
-    async def _ask(self, turn: Turn, running: Running, sink: ReplySink) -> Outcome:
-        """Ask the model, with less and less context as long as the server finds it too long."""
-        behaviour = await self._store.behaviour(turn.conversation)
-        model = behaviour.model if behaviour.model in self.models else self.models[0]
-        system_prompt = behaviour.persona or self._system_prompt
-        key = f"{self._provider_key} {model}".strip()
-        learned = await self._store.learned(key)
-        budget = min(self._context_tokens, learned.context_tokens or self._context_tokens)
-        halvings = 0
-        fitting, grant = await self._afford(turn, running, model, system_prompt, budget, learned)
-        if grant is None:
-            running.stop(Cause.RESET)
-            return running.ended()
-        if isinstance(grant, UsedUp):
-            return Outcome(State.FAILED, running.text, Problem.USED_UP, used_up=grant)
-        sink.start()
-        while True:
-            outcome = await running.read(asyncio.create_task(self._read(running, sink, model, fitting, grant)))
-            if outcome.problem is not Problem.TOO_LONG or halvings == HALVINGS:
-                break
-            messages = fitting.messages()
-            budget = min(budget, fitting.tokens) // 2
-            halvings += 1
-            fitting = await self._context(turn, running, system_prompt, budget, learned)
-            if fitting.messages() == messages:
-                return outcome
-        now = learned if outcome.usage is None else context.learn(learned, fitting.messages(), outcome.usage)
-        if halvings and (outcome.usage is not None or outcome.text):
-            now = replace(now, context_tokens=budget)
-        if now != learned:
-            running.learned = (key, now)
-        return outcome
-
-    async def _context(
-        self, turn: Turn, running: Running, system_prompt: str, budget: int, learned: Learned
-    ) -> context.Context:
-        # What a neighbour's reply has got to is part of the context, so the store has to know it.
-        await self._save(turn.conversation)
-        fitting = context.Context(
-            system_prompt, turn, begun=running.begun, today=self._today(), budget=budget, learned=learned
-        )
-        before: int | None = None
-        while page := await self._store.earlier(turn.id, before, PAGE):
-            if not all(map(fitting.add, page)):
-                break
-            before = page[-1].position
-        return fitting
-
-    async def _afford(
-        self, turn: Turn, running: Running, model: str, system_prompt: str, budget: int, learned: Learned
-    ) -> tuple[context.Context, Grant | UsedUp | None]:
-        """The context and what was reserved for it: of a long one the latest part, where all of it costs too much.
-
-        One reservation covers all requests of the attempt: of those but the last the server does nothing.
-        """
-        fitting = await self._context(turn, running, system_prompt, budget, learned)
-        grant = await self._reserve(running.attempt, model, fitting.tokens)
-        for _ in range(HALVINGS):
-            if not isinstance(grant, UsedUp):
-                break
-            smaller = await self._context(turn, running, system_prompt, fitting.tokens // 2, learned)
-            if smaller.tokens == fitting.tokens:
-                break
-            fitting = smaller
-            grant = await self._reserve(running.attempt, model, fitting.tokens)
-        return fitting, grant
-
-    async def _reserve(self, attempt: Attempt, model: str, prompt_tokens: int) -> Grant | UsedUp | None:
-        if self.allowances is None:
-            return Grant(self._reply_tokens)
-        least = min(LEAST_REPLY_TOKENS, self._reply_tokens)
-        return await self._store.reserve(attempt, model, prompt_tokens, self._reply_tokens, least, self.allowances)
-
-    async def _read(
-        self, running: Running, sink: ReplySink, model: str, fitting: context.Context, grant: Grant
-    ) -> Outcome:
-        usage: Usage | None = None
-        problem: Problem | None = None
-        left = self._reply_tokens * CHARACTERS_PER_TOKEN
-        running.asked(fitting.tokens, fitting.bytes_per_token)
-        try:
-            async with self._model.stream(fitting.messages(), model=model, reply_tokens=grant.reply_tokens) as events:
-                async for event in events:
-                    if isinstance(event, Text):
-                        running.add(event.text[:left])
-                        left -= len(event.text)
-                        sink.update(running.text)
-                    elif isinstance(event, Thinking):
-                        running.thought()
-                        left -= 1
-                    elif isinstance(event, Usage):
-                        usage = event
-                    elif isinstance(event, End):
-                        problem = event.problem
-                        continue
-                    if grant.bound is not None and running.reply_tokens >= grant.reply_tokens:
-                        problem = Problem.LENGTH
-                        break
-                    if left <= 0 or (self.allowances is not None and running.reply_tokens >= 2 * grant.reply_tokens):
-                        log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
-                        problem = Problem.LENGTH
-                        break
-        except ModelError as error:
-            log.warning("turn %d: %s", running.attempt.turn_id, error.detail, extra=quoting(server=error.said))
-            if not error.accepted:
-                running.refused()
-            return Outcome(
-                State.FAILED, running.text, error.problem, retry_after=error.retry_after, detail=error.detail
-            )
-        if is_blank(running.text) and problem is None:
-            return Outcome(State.FAILED, "", Problem.EMPTY, usage=usage)
-        self.answered_at = time.monotonic()
-        if problem is Problem.LENGTH and grant.bound is not None:
-            return Outcome(State.COMPLETE, running.text, Problem.USED_UP, usage=usage, used_up=grant.bound)
-        state = State.FAILED if problem is Problem.DECLINED else State.COMPLETE
-        return Outcome(state, running.text, problem, usage=usage)
 
     async def _save_regularly(self) -> None:
         while True:
@@ -403,4 +270,4 @@ class Conversations:
             if running is not None and running.reading:
                 self._saved[attempt] = saved
                 if attempt not in alive:
-                    running.stop(Cause.RESET)
+                    running.stop(Cause.FORGOTTEN)

@@ -57,9 +57,10 @@ class OverAllowance(BotError):
 class ModelError(BotError):
     """The model's server did not give a whole reply.
 
-    `detail` is for the log and the operator, never for a conversation. `said` are the server's own words, which may
-    repeat a message, so that they are logged only where messages may be. `retry_after` is seconds, where it said.
-    `accepted`: the server may have worked on the request, and so may bill it, although nothing of a reply came.
+    `detail` is for the log and the operator, never for a conversation; `advice` is what of it is the same for all
+    requests that fail for the same reason, if that is not all. `said` are the server's own words, which may repeat a
+    message, so that they are logged only where messages may be. `retry_after` is seconds, where it said. `accepted`:
+    the server may have worked on the request, and so may bill it, although nothing of a reply came.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class ModelError(BotError):
         detail: str,
         retry_after: float | None = None,
         *,
+        advice: str = "",
         said: str = "",
         accepted: bool = False,
     ) -> None:
         self.problem = problem
         self.detail = detail
+        self.advice = advice or detail
         self.said = said
         self.retry_after = retry_after
         self.accepted = accepted

@@ -114,7 +114,7 @@ class Talk:
     async def _told(answering: Awaitable[Outcome | None]) -> Outcome | None:
         """How it ended, as far as people are told."""
         outcome = await answering
-        return outcome and replace(outcome, usage=None, detail="")
+        return outcome and replace(outcome, usage=None, detail="", advice="")
 
     async def sink(self, number: int) -> Sink:
         while len(self.sinks) <= number:

@@ -84,6 +84,15 @@ def test_a_display_name_stays_on_its_line_and_in_its_brackets(name: str, usernam
     assert len(line) <= 32 + len(username) + 4
 
 
+def test_more_than_the_estimate_is_reserved_until_a_server_has_counted() -> None:
+    def built(learned: Learned) -> Context:
+        return Context("Be brief.", turn("🦜" * 100), today=SUNDAY, budget=1000, learned=learned)
+
+    unknown, known = built(Learned(context_tokens=900)), built(Learned(bytes_per_token=3.5))
+    assert unknown.tokens == known.tokens == known.safe_tokens
+    assert unknown.safe_tokens == pytest.approx(unknown.tokens * 3.5 / 2, rel=0.05)
+
+
 def test_the_estimate_follows_what_the_server_counts() -> None:
     messages = [Message("user", "x" * 4000)]
     learned = Learned()

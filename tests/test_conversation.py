@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bot import phrases
+from bot.asking import CHARACTERS_PER_TOKEN
 from bot.context import GO_ON
-from bot.conversation import CHARACTERS_PER_TOKEN
 from bot.errors import ModelError, Overloaded, StoreError
 from bot.queues import Limits
 from bot.running import Running
@@ -126,6 +127,21 @@ async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
     assert await talk.store.history(HERE, 10) == []
     await talk.say("4")
     assert talk.sent(-1) == ["4"]
+
+
+async def test_what_another_process_has_forgotten_is_in_nobodys_name(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [[go, "secret"]]
+    running, waiting = talk.say("0"), talk.say("1")
+    await (await talk.sink(0)).started.wait()
+    await talk.sink(1)
+    await talk.store.forget_person(1)
+    go.set()
+    ended = [await running, await waiting]
+    assert [outcome and phrases.note(outcome) for outcome in ended] == [
+        "-# Stopped.",
+        "-# This was forgotten before I got to it.",
+    ]
 
 
 async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:

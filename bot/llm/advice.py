@@ -56,10 +56,10 @@ class Advisor:
     def _of_words(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
         said = json.dumps(body, ensure_ascii=False).lower()
         problem = problem_of(status, said)
-        sentence = self._advice(problem, status, said, model)
+        advice = detail = self._advice(problem, status, said, model)
         if names := names_in(body):
-            sentence = f"{sentence} Its error: {self._clean(', '.join(names))}."
-        return ModelError(problem, sentence, wait, said=self._clean(message_of(body)))
+            detail = f"{advice} Its error: {self._clean(', '.join(names))}."
+        return ModelError(problem, detail, wait, advice=advice, said=self._clean(message_of(body)))
 
     def _advice(self, problem: Problem, status: int | None, said: str, model: str) -> str:
         number = f" ({status})" if status else ""

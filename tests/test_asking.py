@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import repeat
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot import context
-from bot.errors import ModelError, OverAllowance
+from bot.errors import ModelError, OverAllowance, StoreError
 from bot.store import SQLiteStore
 from bot.turns import (
     Allowance,
@@ -30,13 +29,18 @@ from tests.talking import HERE, Model, Step, Talk, conversations
 
 PLENTY = 10**9
 REPLY = 400
-PROMPT = sum(context.tokens(text, 3.5) for text in ("Be brief.\n\nToday is Sunday, 22 November 2026.", "Hi"))
+NOON = 1_785_672_000
+"""Of a day that does not end while a test runs."""
+SENT = ("Be brief.\n\nToday is Sunday, 22 November 2026.", "Hi")
+PROMPT = sum(context.tokens(text, 3.5) for text in SENT)
 """What the first prompt in a conversation is estimated at."""
+RESERVED = sum(context.tokens(text, 2.0) for text in SENT)
+"""What is reserved for it before the server has counted anything."""
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True, clock=lambda: NOON) as store:
         yield store
 
 
@@ -54,19 +58,21 @@ async def charged(store: SQLiteStore) -> int:
 
 
 async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(store: SQLiteStore) -> None:
-    async with talking(store, PROMPT + 200) as talk:
+    async with talking(store, RESERVED + 200) as talk:
         talk.model.replies = [repeat("seven b")]
         ended = await talk.say("Hi")
         assert ended is not None
         assert (ended.state, ended.problem, ended.text) == (State.COMPLETE, Problem.USED_UP, "seven b" * 100)
         assert ended.used_up is not None
-        assert (ended.used_up.allowance, ended.used_up.most) == (Allowance.PERSON, PROMPT + 200)
-        assert 0 < ended.used_up.until - time.time() <= 24 * 3600
+        assert (ended.used_up.allowance, ended.used_up.most) == (Allowance.PERSON, RESERVED + 200)
+        assert ended.used_up.until == NOON + 12 * 3600
         assert talk.model.asked_for == [("m", 200)]
         assert talk.model.left_early == 1, "and the server is told"
         assert await charged(store) == PROMPT + 200
-        refused = await talk.say("Hi", where="discord:2")
-        assert refused == Outcome(State.FAILED, "", Problem.USED_UP, used_up=ended.used_up)
+        with pytest.raises(OverAllowance) as refused_elsewhere:
+            await talk.say("Hi", where="discord:2")
+        assert refused_elsewhere.value.used_up == ended.used_up
+        assert await store.history("discord:2", 1) == [], "it is not taken on"
         [turn] = await store.history(HERE, 1)
         refused = await talk.again(turn, go_on=True)
         assert refused == Outcome(State.FAILED, turn.reply, Problem.USED_UP, used_up=ended.used_up)
@@ -76,7 +82,7 @@ async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(st
 
 @pytest.mark.parametrize("thought", [Thinking(), "\n"])
 async def test_thoughts_use_it_up_too(store: SQLiteStore, thought: Step) -> None:
-    async with talking(store, PROMPT + 150) as talk:
+    async with talking(store, RESERVED + 150) as talk:
         talk.model.replies = [repeat(thought)]
         ended = await talk.say("Hi")
         assert ended is not None
@@ -87,7 +93,7 @@ async def test_thoughts_use_it_up_too(store: SQLiteStore, thought: Step) -> None
 async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
     store: SQLiteStore, left: int, problem: Problem
 ) -> None:
-    async with talking(store, PROMPT + left) as talk:
+    async with talking(store, RESERVED + left) as talk:
         talk.model.replies = [["Half", Usage(PROMPT, left), End(Problem.LENGTH)]]
         ended = await talk.say("Hi")
         assert ended is not None
@@ -95,7 +101,7 @@ async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
 
 
 async def test_a_whole_reply_is_whole_however_little_was_left(store: SQLiteStore) -> None:
-    async with talking(store, PROMPT + 100) as talk:
+    async with talking(store, RESERVED + 100) as talk:
         assert await talk.say("Hi") == Outcome(State.COMPLETE, "Yes.")
 
 
@@ -122,6 +128,10 @@ async def test_what_a_request_costs(store: SQLiteStore, reply: list[Step], costs
         talk.model.replies = [reply]
         await talk.say("Hi")
         assert await charged(store) == costs
+    for step in reply:
+        if isinstance(step, Exception):
+            # These last as long as the module, and would keep all that their way led through.
+            step.__traceback__ = None
 
 
 @pytest.mark.parametrize(("said", "costs"), [([], PROMPT), ([TEN_TOKENS], PROMPT + 10)])
@@ -185,7 +195,8 @@ async def test_without_a_reservation_nothing_is_asked(store: SQLiteStore) -> Non
         await store._database.write("CREATE TRIGGER full BEFORE INSERT ON charges BEGIN SELECT RAISE(ABORT, 'no'); END")
         assert await talk.say("Hi") == Outcome(State.FAILED, "", Problem.STORAGE)
         await store._database.write("ALTER TABLE charges RENAME TO gone")
-        assert await talk.say("Hi") == Outcome(State.FAILED, "", Problem.STORAGE)
+        with pytest.raises(StoreError):
+            await talk.say("Hi")
         assert talk.model.asked == []
 
 
@@ -218,6 +229,59 @@ async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(s
         assert sent[-1].content.endswith("And?")
 
 
+async def test_what_others_have_reserved_is_waited_for(store: SQLiteStore) -> None:
+    async with talking(store, RESERVED + REPLY + 100) as talk:
+        go = asyncio.Event()
+        talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
+        first = talk.say("Hi")
+        await (await talk.sink(0)).said()
+        second, stopped = talk.say("Hi", where="discord:2"), talk.say("Hi", where="discord:3")
+        (await talk.sink(2)).running.stop(Cause.PERSON)
+        assert await stopped == Outcome(State.STOPPED, cause=Cause.PERSON)
+        assert len(talk.model.asked) == 1
+        assert not (await talk.sink(1)).started.is_set()
+        go.set()
+        assert [await first, await second] == [Outcome(State.COMPLETE, text) for text in ("First.", "Second.")]
+        assert talk.model.asked_for == [("m", REPLY), ("m", REPLY)], "and it gets all of it"
+
+
+@pytest.mark.parametrize(("left", "gets"), [(99, None), (150, 150)])
+async def test_after_a_while_what_they_leave_has_to_do(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, left: int, gets: int | None
+) -> None:
+    monkeypatch.setattr("bot.asking.ROOM_WITHIN", 0.05)
+    async with talking(store, 2 * RESERVED + REPLY + left) as talk:
+        talk.model.replies = [["First.", asyncio.Event()], ["Cut", End(Problem.LENGTH)]]
+        first = talk.say("Hi")
+        await (await talk.sink(0)).said()
+        second = await talk.say("Hi", where="discord:2")
+        # Neither says that the day is over.
+        if gets is None:
+            assert second == Outcome(State.FAILED, "", Problem.BUSY)
+        else:
+            assert second == Outcome(State.COMPLETE, "Cut", Problem.LENGTH)
+        assert talk.model.asked_for[1:] == ([] if gets is None else [("m", gets)])
+        (await talk.sink(0)).running.stop(Cause.PERSON)
+        await first
+
+
+@pytest.mark.parametrize("grace", [0.0, 60.0])
+async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store: SQLiteStore, grace: float) -> None:
+    async with talking(store, RESERVED + REPLY) as talk:
+        go = asyncio.Event()
+        talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
+        first = talk.say("Hi")
+        await (await talk.sink(0)).said()
+        second = talk.say("Hi", where="discord:2")
+        await talk.sink(1)
+        closing = asyncio.create_task(talk.core.close(grace))
+        if grace:
+            go.set()
+        await closing
+        expected = (State.COMPLETE, State.COMPLETE) if grace else (State.INTERRUPTED, State.INTERRUPTED)
+        assert tuple(ended and ended.state for ended in (await first, await second)) == expected
+
+
 async def test_each_conversation_is_answered_as_was_chosen_for_it(store: SQLiteStore) -> None:
     async with talking(store) as talk:
         await store.set_persona("discord:1", 9, "You are a pirate.")
@@ -240,18 +304,20 @@ async def test_each_conversation_is_answered_as_was_chosen_for_it(store: SQLiteS
 
 async def test_who_wants_to_be_forgotten_is_while_being_answered(store: SQLiteStore) -> None:
     async with talking(store) as talk:
-        talk.model.replies = [["running", asyncio.Event()], ["of another"]]
+        talk.model.replies = [["running", asyncio.Event()], ["of another"], *([asyncio.Event()] for _ in range(5))]
         running, waiting = talk.say("Hi", by=7), talk.say("Hi", by=7)
         await (await talk.sink(0)).said()
         elsewhere = talk.say("Hi", by=8)
         await elsewhere
         begun = [talk.say("Hi", by=7, where=f"discord:{n}") for n in range(2, 7)]
-        await asyncio.sleep(0)
+        # Each of them is on record, and somewhere between that and its first word.
+        await talk.sink(7)
         forgotten = await talk.core.forget_person(7, "Bo")
         for each in (running, waiting, *begun):
             ended = await each
             assert ended is not None
-            assert ended.cause is Cause.RESET
+            assert ended.cause is Cause.FORGOTTEN
+            assert ended.by in ("Bo", None), "some only find that they are gone"
         assert len(forgotten.turn_ids) == 7
         rows = await store._database.read("SELECT prompt, author_id FROM turns")
         assert [tuple(row) for row in rows] == [("Hi", 8)]
