@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Self
 
-from bot.config import Settings
+from bot.config import Servers, Settings
 
 
 class Denied(Enum):
@@ -25,6 +25,8 @@ class Denied(Enum):
     """The operator wants no direct messages answered."""
     STRANGER = "no server in common"
     """Direct messages are answered, but not those of people whom the bot shares no server with."""
+    UNCLEAR = "unclear who it is"
+    """It depends on what Discord cannot be asked just now."""
 
     @property
     def of_person(self) -> bool:
@@ -34,17 +36,18 @@ class Denied(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who asks, with the roles that are known of them."""
+    """Who asks, with the roles that are known of them, and whether these are all that they have."""
 
     id: int
     roles: frozenset[int] = frozenset()
+    all_roles: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """What the operator allows. Ids are Discord's; no allowed person and no allowed role: everybody."""
 
-    servers: Literal["owner", "any"] | frozenset[int] = "owner"
+    servers: Servers = field(default_factory=lambda: Servers(owner=True))
     direct_messages: Literal["members", "everyone", "off"] = "members"
     allowed_people: frozenset[int] = frozenset()
     allowed_roles: frozenset[int] = frozenset()
@@ -68,13 +71,17 @@ class Access:
         """The roles that matter. They belong to servers, and in a direct message have to be looked up."""
         return self.allowed_roles | self.blocked_roles
 
-    def admits(self, person: Person) -> bool:
-        """Whether somebody is on the list of those allowed, if there is one, and not blocked, which always wins."""
+    def refuses(self, person: Person) -> Denied | None:
+        """Why somebody is not on the list of those allowed, if there is one, or is blocked, which always wins."""
         if person.id in self.blocked_people or person.roles & self.blocked_roles:
-            return False
+            return Denied.PERSON
+        if self.blocked_roles and not person.all_roles:
+            return Denied.UNCLEAR
         if not self.allowed_people and not self.allowed_roles:
-            return True
-        return person.id in self.allowed_people or bool(person.roles & self.allowed_roles)
+            return None
+        if person.id in self.allowed_people or person.roles & self.allowed_roles:
+            return None
+        return Denied.UNCLEAR if self.allowed_roles and not person.all_roles else Denied.PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +103,6 @@ class ServerRules:
     channels: Mapping[int, bool] = field(default_factory=dict)
 
 
-NO_RULES = ServerRules()
-
-
 def denied_in_server(
     access: Access, rules: ServerRules, person: Person, places: Sequence[int], *, served: bool
 ) -> Denied | None:
@@ -117,18 +121,21 @@ def denied_in_server(
 
 def denied_to_person(access: Access, rules: ServerRules, person: Person) -> Denied | None:
     """The same without the place."""
-    if not access.admits(person):
-        return Denied.PERSON
-    return Denied.BLOCKED if rules.block is not None else None
+    return access.refuses(person) or (Denied.BLOCKED if rules.block is not None else None)
 
 
-def denied_directly(access: Access, person: Person, *, shares_server: bool) -> Denied | None:
-    """Why a direct message is not answered; None: it is. `shares_server`: whether the bot serves one of theirs."""
+def denied_directly(access: Access, person: Person, *, shares_server: bool | None) -> Denied | None:
+    """Why a direct message is not answered; None: it is.
+
+    `shares_server`: whether the bot serves one of theirs; None: that is not known.
+    """
     if access.direct_messages == "off":
         return Denied.DIRECT
-    if not access.admits(person):
-        return Denied.PERSON
-    return Denied.STRANGER if access.direct_messages == "members" and not shares_server else None
+    if refused := access.refuses(person):
+        return refused
+    if access.direct_messages == "everyone" or shares_server:
+        return None
+    return Denied.UNCLEAR if shares_server is None else Denied.STRANGER
 
 
 def channel_allowed(rules: Mapping[int, bool], places: Sequence[int]) -> bool:

@@ -135,11 +135,9 @@ async def _discord(token: Secret, access: Access) -> str:
     owner = found.owner if found.team is None else f"the team {found.team}"
     sentences = [f"{found.bot}, owned by {owner}, is in {_servers(found.servers, found.served)}."]
     if found.served < found.servers:
-        sentences.append("It leaves those that SERVERS does not have served after a day.")
+        sentences.append("After a day it leaves those that it does not serve (see SERVERS).")
     if found.team is not None:
-        whose = (
-            "Servers with any of the team's members are served, and" if access.servers == "owner" else "Of the team,"
-        )
+        whose = "Servers with any of the team's members are served, and" if access.servers.owner else "Of the team,"
         sentences.append(f"{whose} its owner, {found.owner}, gets the bot's warnings.")
     return f"{' '.join(sentences)} Invite link: {found.invite}"
 

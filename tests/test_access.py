@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot import access
 from bot.access import Access, Block, Denied, Person, ServerRules
-from bot.config import Settings
+from bot.config import Servers, Settings
 
 BO = Person(1, frozenset({70, 71}))
 THREAD, CHANNEL, CATEGORY, OTHER = 103, 102, 101, 109
@@ -21,7 +21,7 @@ Rules = Mapping[int, bool]
 
 def test_the_settings_are_taken_over() -> None:
     environ = {"SERVERS": "any", "DIRECT_MESSAGES": "off", "BLOCKED_ROLES": "123456789012345678"}
-    wanted = Access("any", "off", blocked_roles=frozenset({123456789012345678}))
+    wanted = Access(Servers(any=True), "off", blocked_roles=frozenset({123456789012345678}))
     assert Access.of(Settings.load(environ, None)) == wanted
     assert Access.of(Settings.load({}, None)) == Access(), "the defaults are the same in both"
 
@@ -48,6 +48,25 @@ def test_people_and_roles_are_one_list_and_a_block_wins(options: Access, admitte
     assert access.denied_directly(options, BO, shares_server=True) == denied
 
 
+@pytest.mark.parametrize(
+    ("options", "denied"),
+    [
+        (Access(), None),
+        (Access(blocked_roles=frozenset({72})), Denied.UNCLEAR),
+        (Access(blocked_roles=frozenset({70})), Denied.PERSON),
+        (Access(allowed_roles=frozenset({72})), Denied.UNCLEAR),
+        (Access(allowed_roles=frozenset({70})), None),
+        (Access(allowed_people=frozenset({2})), Denied.PERSON),
+        (Access(blocked_people=frozenset({1}), blocked_roles=frozenset({72})), Denied.PERSON),
+        (Access(allowed_people=frozenset({1}), allowed_roles=frozenset({72})), None),
+    ],
+)
+def test_roles_that_are_not_known_neither_let_in_nor_shut_out(options: Access, denied: Denied | None) -> None:
+    some = Person(1, frozenset({70}), all_roles=False)
+    assert access.denied_in_server(options, ServerRules(), some, PLACES, served=True) == denied
+    assert access.denied_directly(options, some, shares_server=True) == denied
+
+
 def test_where_several_things_forbid_it_the_one_that_reveals_least_is_told() -> None:
     options = Access(blocked_people=frozenset({1}))
     rules = ServerRules(paused=True, block=Block(None), channels={CHANNEL: False})
@@ -66,10 +85,11 @@ def test_where_several_things_forbid_it_the_one_that_reveals_least_is_told() -> 
         ("off", True, Denied.DIRECT),
         ("members", True, None),
         ("members", False, Denied.STRANGER),
-        ("everyone", False, None),
+        ("members", None, Denied.UNCLEAR),
+        ("everyone", None, None),
     ],
 )
-def test_direct_messages(wanted: str, shares_server: bool, denied: Denied | None) -> None:
+def test_direct_messages(wanted: str, shares_server: bool | None, denied: Denied | None) -> None:
     options = Access(direct_messages=wanted)  # type: ignore[arg-type]  # pytest knows no literals
     assert access.denied_directly(options, BO, shares_server=shares_server) is denied
 

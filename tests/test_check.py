@@ -120,10 +120,11 @@ async def test_the_servers_that_are_not_served_are_counted(look: Look, discord: 
     elsewhere = discord.add_guild("Elsewhere", eve)
     well, lines = await look()
     assert well
-    left = "It leaves those that SERVERS does not have served after a day."
+    left = "After a day it leaves those that it does not serve (see SERVERS)."
     assert f"is in 2 servers and serves 1 of them. {left} Invite link:" in lines[3]
     assert "and serves all of them. Invite" in (await look(SERVERS="any"))[1][3]
     assert "and serves 1 of them" in (await look(SERVERS=str(elsewhere.id)))[1][3]
+    assert "and serves all of them" in (await look(SERVERS=f"owner,{elsewhere.id}"))[1][3]
     assert f"and serves none of them. {left}" in (await look(SERVERS="123456789012345678"))[1][3]
     discord.world.guilds.pop(discord.guild.id)
     assert f"is in 1 server and does not serve it. {left}" in (await look())[1][3]

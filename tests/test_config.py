@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Price, Secret, Settings, help_text
+from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Price, Secret, Servers, Settings, help_text
 from bot.errors import SettingsError
 
 # Shaped like a bot's token, put together so that no scanner takes it for a real one.
@@ -28,7 +28,7 @@ IDS = (
     "17 to 20 digits each, with commas between them (Discord copies ids with a right click once Developer Mode is on:"
     " User Settings, Advanced)."
 )
-TOKENS = "write a whole number from 1 to 999999999999, in digits only."
+TOKENS = "write a whole number from 1000 to 999999999999, in digits only."
 PRICES = (
     "write the model and what a million tokens of its context and of its replies cost, such as gpt-4.1-mini=0.40/1.60,"
     " with commas between models."
@@ -157,7 +157,9 @@ def load(**environ: str) -> Settings:
             TOO_LONG_A_REPLY,
         ),
         ("SERVERS", "foo", '"foo" will not do; write owner, any, or the ids of servers.'),
+        ("SERVERS", "owner, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
         ("SERVERS", "198622483471925248, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
+        ("ALLOWED_PEOPLE", "1986224834719252", f'"1986224834719252" is no id; write the ids of people, {IDS}'),
         ("ALLOWED_PEOPLE", "@anna", f'"@anna" is no id; write the ids of people, {IDS}'),
         ("BLOCKED_PEOPLE", "-198622483471925248", f'"-198622483471925248" is no id; write the ids of people, {IDS}'),
         ("ALLOWED_ROLES", ",", f'"," is no id; write the ids of roles, {IDS}'),
@@ -168,7 +170,7 @@ def load(**environ: str) -> Settings:
         ),
         ("DIRECT_MESSAGES", "true", '"true" will not do; write members, everyone or off.'),
         ("PROMPTS_PER_HOUR", "0", '"0" will not do; write a whole number from 1 to 100000, in digits only.'),
-        ("TOKENS_PER_PERSON", "0", f'"0" will not do; {TOKENS}'),
+        ("TOKENS_PER_PERSON", "999", f'"999" will not do; {TOKENS}'),
         ("TOKENS_PER_SERVER", "-1", f'"-1" will not do; {TOKENS}'),
         ("TOKENS_IN_ALL", "2m", f'"2m" will not do; {TOKENS}'),
         ("PRICES", "gpt-4.1-mini=0.40", f'"gpt-4.1-mini=0.40" is no price; {PRICES}'),
@@ -215,7 +217,7 @@ def test_nothing_set_is_enough_for_a_conversation_with_the_demo_model(tmp_path: 
 
 def test_strangers_spend_nothing_unless_somebody_says_so() -> None:
     settings = load()
-    assert (settings.servers, settings.direct_messages) == ("owner", "members")
+    assert (settings.servers, settings.direct_messages) == (Servers(owner=True), "members")
     assert (settings.prompts_per_hour, settings.tokens_per_person) == (20, 200_000)
     assert (settings.tokens_per_server, settings.tokens_in_all) == (1_000_000, 2_000_000)
 
@@ -229,7 +231,10 @@ def test_lists_are_written_with_commas() -> None:
         MODELS="large, small,, llama3.2:1b",
         PRICES="small=0.4/1.60, llama3.2:1b = 0/0",
     )
-    assert settings.servers == frozenset({198622483471925248, 198622483471925249})
+    ids = frozenset({198622483471925248, 198622483471925249})
+    assert settings.servers == Servers(ids=ids), "the owner's are not served then"
+    assert load(SERVERS="Owner, 198622483471925248,198622483471925249").servers == Servers(owner=True, ids=ids)
+    assert load(SERVERS="ANY").servers == Servers(any=True)
     assert settings.allowed_roles == frozenset({198622483471925250})
     assert settings.allowed_people is None
     assert settings.direct_messages == "off"

@@ -1,7 +1,7 @@
 """The settings. Nothing else in this project reads the environment."""
 
 from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Need, Settings, help_text
-from bot.config.values import Price, Secret
+from bot.config.values import Price, Secret, Servers
 
 __all__ = [
     "DEFAULT_SYSTEM_PROMPT",
@@ -11,6 +11,7 @@ __all__ = [
     "Need",
     "Price",
     "Secret",
+    "Servers",
     "Settings",
     "help_text",
 ]

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from bot.config.values import Price, Secret
+from bot.config.values import Price, Secret, Servers
 
 BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)
+_ID = re.compile(r"[0-9]{17,20}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("text", "json")
 
@@ -35,7 +36,7 @@ def secret(what: str) -> Callable[[str], Secret]:
 
 def token(value: str) -> Secret:
     found = secret("the bot's token")(re.sub(r"^Bot\s+", "", value))
-    if re.fullmatch(r"\d{15,21}", found.reveal()):
+    if _ID.fullmatch(found.reveal()):
         raise Mistake(f"this is an id, not the token; {BOT_TAB}")
     if re.fullmatch(r"[0-9a-f]{64}", found.reveal()):
         raise Mistake(f"this looks like the application's public key; {BOT_TAB}")
@@ -139,7 +140,7 @@ def ids(whose: str) -> Callable[[str], frozenset[int]]:
         found = [each.strip() for each in value.split(",") if each.strip()]
         # An empty list would let everybody in, which is not what a person means who writes something there.
         for each in found or [value]:
-            if not re.fullmatch(r"[0-9]{15,20}", each):
+            if not _ID.fullmatch(each):
                 raise Mistake(
                     f"{quoted(each)} is no id; write {whose}, 17 to 20 digits each, with commas between them (Discord"
                     " copies ids with a right click once Developer Mode is on: User Settings, Advanced)"
@@ -149,14 +150,13 @@ def ids(whose: str) -> Callable[[str], frozenset[int]]:
     return parse
 
 
-def servers(value: str) -> Literal["owner", "any"] | frozenset[int]:
-    if value.lower() == "owner":
-        return "owner"
-    if value.lower() == "any":
-        return "any"
-    if not re.search(r"[0-9]", value):
+def servers(value: str) -> Servers:
+    named = {each.strip().lower() for each in value.split(",")} & {"owner", "any"}
+    others = ",".join(each for each in value.split(",") if each.strip().lower() not in ("owner", "any", ""))
+    if not named and not re.search(r"[0-9]", value):
         raise Mistake(f"{quoted(value)} will not do; write owner, any, or the ids of servers")
-    return ids("the ids of servers")(value)
+    found = ids("the ids of servers")(others) if others else frozenset()
+    return Servers(owner="owner" in named, ids=found, any="any" in named)
 
 
 def direct_messages(value: str) -> Literal["members", "everyone", "off"]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from bot.config import parsers
 from bot.config.env_file import read
 from bot.config.parsers import BOT_TAB, Mistake, quoted
-from bot.config.values import Price, Secret
+from bot.config.values import Price, Secret, Servers
 from bot.errors import SettingsError
 
 DEFAULT_SYSTEM_PROMPT = """\
@@ -51,7 +51,8 @@ MODEL = Need(
     " such as http://localhost:11434/v1, or both.",
 )
 
-_TOKENS = parsers.whole(1, 999_999_999_999)
+# With less, not even a short question would be answered.
+_TOKENS = parsers.whole(1_000, 999_999_999_999)
 _PEOPLE, _ROLES = "the ids of people", "the ids of roles"
 
 
@@ -171,11 +172,11 @@ class Settings:
     ]
 
     servers: Annotated[
-        Literal["owner", "any"] | frozenset[int],
+        Servers,
         Setting(
             "owner",
-            "Which servers are served: owner (those that the application's owner is in), any, or ids with commas"
-            " between them.",
+            "Which servers are served: owner (those that the application's owner is in), ids with commas between them,"
+            " both (owner,ID), or any.",
             parsers.servers,
         ),
     ]

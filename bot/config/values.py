@@ -19,6 +19,15 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Servers:
+    """Which servers are served: those that the application's owner is in, those with these ids, or all."""
+
+    owner: bool = False
+    ids: frozenset[int] = frozenset()
+    any: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """What a million tokens cost, in the operator's currency."""
 

@@ -61,9 +61,9 @@ async def account(token: str, access: Access) -> Account:
 
 async def _serves(access: Access, guild: discord.Guild, owners: Iterable[int]) -> bool:
     """Whether the running bot would serve a server; see `Gate.served`."""
-    if access.servers != "owner":
-        return access.servers == "any" or guild.id in access.servers
-    for owner in owners:
+    if access.servers.any or guild.id in access.servers.ids:
+        return True
+    for owner in owners if access.servers.owner else ():
         if (await ask(guild, owner)).answer is not Is.NO_MEMBER:
             return True
     return False

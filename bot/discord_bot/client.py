@@ -93,15 +93,22 @@ class ParleyClient(discord.Client):
         self._marks = marks = Marks(self, store, scheduler, self.spawn)
         self._asides = Asides(self, store, scheduler, marks)
         self._gate = gate = Gate(self, store, options.access)
-        self._invitations = Invitations(self, store, gate, owners_are=options.access.servers == "owner")
-        warnings = Warnings(self, store, conversations.allowances)
+        self._invitations = Invitations(self, store, gate, owners_are=options.access.servers.owner)
         self._replies = Replies(
-            self, conversations, store, scheduler, marks, gate, warnings, self.spawn, options.messages_per_reply
+            self,
+            conversations,
+            store,
+            scheduler,
+            marks=marks,
+            gate=gate,
+            warnings=Warnings(self, store, conversations.allowances),
+            spawn=self.spawn,
+            most=options.messages_per_reply,
         )
         self._changes = Changes(conversations, store, self._replies)
         history = History(self, scheduler)
         within = options.recover_within
-        self._recovery = Recovery(self, conversations, store, self._replies, history, self.spawn, within=within)
+        self._recovery = Recovery(self, conversations, store, self._replies, gate, history, self.spawn, within=within)
         self._catch_up = CatchUp(
             self, store, history, marks, self._take_up, within=within, per_channel=options.catch_up_per_channel
         )
@@ -109,7 +116,7 @@ class ParleyClient(discord.Client):
         buttons.listen(self, self._replies.pressed)
 
     async def setup_hook(self) -> None:
-        """Take up what a restart broke off and register the commands: neither has to wait for the gateway."""
+        """Take up what a restart broke off and register the commands; what of it needs the gateway waits for it."""
         self._recovery.recover(self._untold, self._search)
         self._search(self._marks.take_away_leftovers())
         self._search(self._changes.prune_daily(self._options.retention_days))
@@ -141,6 +148,7 @@ class ParleyClient(discord.Client):
     async def on_connect(self) -> None:
         """There is a new session; what came since the last one is unknown."""
         self._away_since = None
+        self._gate.connected.set()
         # Not in on_ready, which discord.py calls seconds later, and also on a client that is closed by then.
         self._change(self._changes.joined({guild.id for guild in self.guilds}))
         # What was said has to get on record.

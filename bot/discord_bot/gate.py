@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import discord
 
 from bot import access
 from bot.access import Access, Denied, Person, ServerRules
 from bot.discord_bot import members
-from bot.discord_bot.members import Is, Members
-from bot.discord_bot.prompts import is_private
+from bot.discord_bot.members import Is, Members, Membership
+from bot.discord_bot.messages import platform_errors
+from bot.discord_bot.prompts import channel_id, is_private
+from bot.frame import Frozen, Gone, Refused
 from bot.store import SQLiteStore
+from bot.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ class Gate:
         self._access = options
         self._members = Members()
         self._owners: frozenset[int] = frozenset()
+        self.connected = asyncio.Event()
+        """To be set once Discord has named the servers that the bot is in."""
 
     async def denied(self, message: discord.Message) -> Denied | None:
         """Why a message that is meant for the bot is not answered. None: it is."""
@@ -47,12 +52,27 @@ class Gate:
         return await self._denied_in(message.guild, channel, message.author)
 
     async def denied_press(self, interaction: discord.Interaction) -> Denied | None:
-        """The same for what somebody asks for by a button or a command that has the model asked."""
+        """The same for what somebody asks for by a button."""
         if interaction.guild_id is None:
             return await self._denied_directly(interaction.user.id)
         if interaction.guild is None or interaction.channel is None:
             return Denied.SERVER
         return await self._denied_in(interaction.guild, interaction.channel, interaction.user)
+
+    async def denied_again(self, turn: Turn) -> Denied | None:
+        """The same for a turn that is to be tried again though nobody asks for it: much may have changed meanwhile.
+
+        Waits until Discord has told of the servers. Raises Unavailable as well.
+        """
+        await self.connected.wait()
+        if turn.guild_id is None:
+            return await self._denied_directly(turn.author_id or 0)
+        guild = self._client.get_guild(turn.guild_id)
+        if guild is None:
+            return Denied.SERVER
+        await told_of(guild)
+        channel = await self._channel(guild, channel_id(turn.conversation))
+        return await self._denied_in(guild, channel, discord.Object(turn.author_id or 0))
 
     async def denied_to_person(self, interaction: discord.Interaction) -> Denied | None:
         """Why somebody may not do in a server what asks no model, such as a reset. None: they may.
@@ -71,10 +91,11 @@ class Gate:
 
         Of those of the application's owners, only where Discord says of each of them that they are no member.
         """
-        if self._access.servers == "any":
+        servers = self._access.servers
+        if servers.any or guild.id in servers.ids:
             return True
-        if self._access.servers != "owner":
-            return guild.id in self._access.servers
+        if not servers.owner:
+            return False
         if guild.owner_id in self.owners:
             return True
         found = await asyncio.gather(*(self._members.of(guild, owner, anew=anew) for owner in self.owners))
@@ -95,34 +116,51 @@ class Gate:
         self,
         guild: discord.Guild,
         channel: object,
-        user: discord.User | discord.Member,
+        user: discord.abc.Snowflake,
     ) -> Denied | None:
         if isinstance(user, discord.Member):
             self._members.seen(user)
         served = await self.served(guild)
         rules = await self._store.server_rules(guild.id, user.id) if served else ServerRules()
         if isinstance(user, discord.Member):
-            roles = members.roles(user)
+            person = Person(user.id, members.roles(user))
         else:
             # A message that was looked up comes without its author's roles.
-            roles = (await self._members.of(guild, user.id)).roles if self._access.roles else frozenset()
-        person = Person(user.id, roles)
+            person = _person(user.id, [await self._members.of(guild, user.id)] if self._access.roles else [])
         return access.denied_in_server(self._access, rules, person, places(channel), served=served)
+
+    async def _channel(self, guild: discord.Guild, id_: int) -> discord.abc.Snowflake:
+        """A channel or thread of a server; of one that may not be looked up, its id."""
+        if (known := guild.get_channel_or_thread(id_)) is not None:
+            return known
+        try:
+            with platform_errors():
+                # Such as an archived thread, which Discord tells of only when it is asked.
+                return await self._client.fetch_channel(id_)
+        except (Gone, Refused, Frozen):
+            return discord.Object(id_)
 
     async def _denied_directly(self, person_id: int) -> Denied | None:
         rules = self._access
         if rules.direct_messages == "off":
             return Denied.DIRECT
-        with_roles = [guild for guild in self._client.guilds if any(map(guild.get_role, rules.roles))]
-        found = [await self._members.of(guild, person_id) for guild in with_roles]
-        person = Person(person_id, frozenset().union(*(each.roles for each in found)))
+        # Of a server that is hidden by an outage, the roles are not known.
+        with_roles = [
+            guild
+            for guild in self._client.guilds
+            if rules.roles and (guild.unavailable or any(map(guild.get_role, rules.roles)))
+        ]
+        found: list[Membership] = []
+        for some in _by(_AT_ONCE, with_roles):
+            found += await asyncio.gather(*(self._members.of(guild, person_id) for guild in some))
+        person = _person(person_id, found)
         denied = access.denied_directly(rules, person, shares_server=True)
         if denied or rules.direct_messages == "everyone":
             return denied
         return access.denied_directly(rules, person, shares_server=await self._shares_server(person_id))
 
-    async def _shares_server(self, person_id: int) -> bool:
-        """Whether somebody is a member of a served server: not only where Discord says of each that they are none."""
+    async def _shares_server(self, person_id: int) -> bool | None:
+        """Whether somebody is a member of a served server. None: Discord cannot be asked about one of them."""
         if person_id in self.owners:
             return True
         asked_in = await self._store.asked_in(person_id)
@@ -130,12 +168,15 @@ class Gate:
         guilds = sorted(
             self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0))
         )[:_SERVERS]
+        shares: bool | None = False
         for some in _by(_AT_ONCE, guilds):
             found = await asyncio.gather(*(self._members.of(guild, person_id) for guild in some))
             for guild, membership in zip(some, found, strict=True):
                 if membership.answer is not Is.NO_MEMBER and await self.served(guild):
-                    return True
-        return False
+                    if membership.answer is Is.MEMBER:
+                        return True
+                    shares = None
+        return shares
 
 
 def owners(application: discord.AppInfo) -> frozenset[int]:
@@ -165,6 +206,16 @@ async def told_of(guild: discord.Guild) -> None:
     while guild.unavailable and waited < _TOLD_WITHIN:
         await asyncio.sleep(_LOOK_AGAIN)
         waited += _LOOK_AGAIN
+
+
+def _person(person_id: int, found: Iterable[Membership]) -> Person:
+    """Somebody with the roles that they have in these servers."""
+    memberships = list(found)
+    return Person(
+        person_id,
+        frozenset().union(*(each.roles for each in memberships)),
+        all_roles=all(each.answer is not Is.UNCLEAR for each in memberships),
+    )
 
 
 def _by(count: int, guilds: list[discord.Guild]) -> Iterator[list[discord.Guild]]:

@@ -7,10 +7,10 @@ import itertools
 import logging
 import time
 
-import aiohttp
 import discord
 
 from bot.discord_bot.gate import Gate, told_of
+from bot.discord_bot.messages import FAILED
 from bot.errors import StoreError
 from bot.phrases import access as words
 from bot.store import SQLiteStore
@@ -24,7 +24,6 @@ _ANEW = 3600.0
 """Seconds after it was refused, from which on a server that was joined has invited the bot anew: clocks may differ."""
 _OWNERS_EVERY = 24
 """Looks until it is looked up again who owns the application."""
-_FAILED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
 
 
 class Invitations:
@@ -36,6 +35,8 @@ class Invitations:
         self._gate = gate
         self._owners_are = owners_are
         self._looking: set[int] = set()
+        self._told: set[int] = set()
+        """Servers that were told, of which that could not be put on record."""
 
     async def look_hourly(self) -> None:
         """Look at all servers every hour."""
@@ -44,7 +45,7 @@ class Invitations:
             if looks % _OWNERS_EVERY == 0:
                 try:
                     await self._gate.look_up_owners()
-                except _FAILED as error:
+                except FAILED as error:
                     log.warning("who owns the application could not be read anew: %s", error)
             await self.look()
 
@@ -61,7 +62,7 @@ class Invitations:
         self._looking.add(guild.id)
         try:
             await self._look_at(guild)
-        except (StoreError, *_FAILED) as error:
+        except (StoreError, *FAILED) as error:
             log.warning("server %d, which may not be one that is served, has to wait: %s", guild.id, error)
         finally:
             self._looking.discard(guild.id)
@@ -74,12 +75,15 @@ class Invitations:
             return
         now = int(time.time())
         if refused_at is None or _invited_since(guild, refused_at):
-            await self._tell(guild, now + _DAY)
+            if guild.id not in self._told:
+                await self._tell(guild, now + _DAY)
+                self._told.add(guild.id)
             await self._store.refuse(guild.id)
-            log.warning("server %d (%s) is none that SERVERS has served; leaving in a day", guild.id, guild.name)
+            self._told.discard(guild.id)
+            log.warning("server %d (%s) is not served (see SERVERS); leaving in a day", guild.id, guild.name)
         elif now - refused_at >= _DAY and not await self._gate.served(guild, anew=True):
             await guild.leave()
-            log.warning("left server %d (%s): it is none that SERVERS has served", guild.id, guild.name)
+            log.warning("left server %d (%s), which is not served (see SERVERS)", guild.id, guild.name)
 
     async def _tell(self, guild: discord.Guild, leaves_at: int) -> None:
         """Say it where whoever invited the bot may see it. Raises where it may be said, but not now."""
@@ -90,8 +94,7 @@ class Invitations:
                 try:
                     await channel.send(sentence)
                 except discord.HTTPException as error:
-                    if error.status == 429 or error.status >= 500:
-                        raise
+                    _raise_if_passing(error)
                     log.info("channel %d of server %d takes no word: %s", channel.id, guild.id, error)
                 else:
                     return
@@ -99,8 +102,15 @@ class Invitations:
             try:
                 direct = await self._client.create_dm(discord.Object(guild.owner_id))
                 await direct.send(sentence)
-            except (discord.Forbidden, discord.NotFound) as error:
+            except discord.HTTPException as error:
+                _raise_if_passing(error)
                 log.info("nobody in server %d can be told that it is not served: %s", guild.id, error)
+
+
+def _raise_if_passing(error: discord.HTTPException) -> None:
+    """Raise what may work later; what is refused for good, such as by AutoMod, has to be told elsewhere."""
+    if error.status == 429 or error.status >= 500:
+        raise error
 
 
 def _invited_since(guild: discord.Guild, refused_at: int) -> bool:

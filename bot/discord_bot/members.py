@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from enum import Enum, auto
 
-import aiohttp
 import discord
+
+from bot.discord_bot.messages import FAILED
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class Is(Enum):
     """It could not be asked."""
 
 
-_KEPT = {Is.MEMBER: 3600.0, Is.NO_MEMBER: 300.0, Is.UNCLEAR: 600.0}
-"""Seconds for which an answer is believed."""
+_KEPT = {Is.MEMBER: 3600.0, Is.NO_MEMBER: 300.0, Is.UNCLEAR: 60.0}
+"""Seconds until it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Members:
         self._asking: dict[tuple[int, int], asyncio.Task[Membership]] = {}
 
     async def of(self, guild: discord.Guild, person_id: int, *, anew: bool = False) -> Membership:
-        """What Discord says of a person in a server. `anew`: whatever it said before."""
+        """What Discord says of a person in a server, or, where it cannot be asked, said last. `anew`: only now."""
         key = (guild.id, person_id)
         known, until = self._known.get(key, (None, 0.0))
         if known is not None and until > time.monotonic() and not anew:
@@ -59,7 +60,8 @@ class Members:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(guild, person_id))
             asking.add_done_callback(lambda _: self._asking.pop(key))
-        return await asyncio.shield(asking)
+        now = await asyncio.shield(asking)
+        return now if anew else self._known.get(key, (now, 0.0))[0]
 
     def seen(self, member: discord.Member) -> None:
         """Somebody did something in a server: there is no need to ask."""
@@ -71,8 +73,9 @@ class Members:
         return membership
 
     def _keep(self, key: tuple[int, int], membership: Membership) -> None:
-        self._known.pop(key, None)
-        self._known[key] = membership, time.monotonic() + _KEPT[membership.answer]
+        before, _ = self._known.pop(key, (membership, 0.0))
+        kept = before if membership.answer is Is.UNCLEAR else membership
+        self._known[key] = kept, time.monotonic() + _KEPT[membership.answer]
         if len(self._known) > _MOST:
             del self._known[next(iter(self._known))]
 
@@ -91,7 +94,7 @@ async def ask(guild: discord.Guild, person_id: int) -> Membership:
         if error.code in (_UNKNOWN_MEMBER, _UNKNOWN_USER):
             return Membership(Is.NO_MEMBER)
         trouble: Exception = error
-    except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError) as error:
+    except FAILED as error:
         trouble = error
     log.info("whether %d is a member of server %d is not known: %r", person_id, guild.id, trouble)
     return Membership(Is.UNCLEAR)

@@ -33,6 +33,9 @@ _ARCHIVED = 50083
 _NO_HISTORY = 160002
 """Discord's code for a reply without the right to read the channel's history."""
 
+FAILED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+"""All that a request to Discord can raise. Where it matters what becomes of it, see `platform_errors`."""
+
 
 class ReplyMessages:
     """The messages of one attempt; a `bot.live_reply.Messages`.

@@ -15,6 +15,7 @@ from dataclasses import replace
 import discord
 
 from bot.conversation import Conversations
+from bot.discord_bot.gate import Gate
 from bot.discord_bot.history import History, Whereabouts
 from bot.discord_bot.prompts import channel_id
 from bot.discord_bot.replies import OLD, Left, Replies, Spawn, age
@@ -42,6 +43,7 @@ class Recovery:
         conversations: Conversations,
         store: SQLiteStore,
         replies: Replies,
+        gate: Gate,
         history: History,
         spawn: Spawn,
         *,
@@ -51,6 +53,7 @@ class Recovery:
         self._conversations = conversations
         self._store = store
         self._replies = replies
+        self._gate = gate
         self._history = history
         self._spawn = spawn
         self._within = within
@@ -88,7 +91,7 @@ class Recovery:
             if turn.state is State.INTERRUPTED or not turn.reply or not left.shown:
                 outcome = replace(outcome, cause=Cause.PROMPT_DELETED)
             self._spawn(self._end(turn, left, outcome, forget=True))
-        elif self._is_worth_a_try(turn, left):
+        elif self._is_worth_a_try(turn, left) and not await self._is_denied(turn):
             self._spawn(self._try_again(turn, left))
         else:
             self._spawn(self._end(turn, left, outcome))
@@ -100,12 +103,19 @@ class Recovery:
             return discord.utils.utcnow() - left.begun_at < OLD
         return age(turn.position) < self._within
 
+    async def _is_denied(self, turn: Turn) -> bool:
+        """Whether it may not be answered any more. Its button is asked about when somebody presses it."""
+        denied = await self._gate.denied_again(turn)
+        if denied is not None:
+            log.info("turn %d was broken off and is not tried again: %s", turn.id, denied.value)
+        return denied is not None
+
     async def _try_again(self, turn: Turn, left: Left) -> None:
         log.info("turn %d was broken off and is tried again", turn.id)
         try:
             if not await self._replies.recover(turn, left) and not await self._store.sent(turn.id):
                 # Forgotten since: nobody else tells of it, and what can be seen must not look as if it went on.
-                cause = Cause.PROMPT_DELETED if self._replies.was_deleted(turn.position) else Cause.RESET
+                cause = Cause.PROMPT_DELETED if self._replies.was_deleted(turn.position) else Cause.FORGOTTEN
                 await self._replies.end(turn, left, Outcome(State.STOPPED, turn.reply, cause=cause))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)

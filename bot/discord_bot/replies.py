@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,14 +21,14 @@ from bot.discord_bot.messages import ReplyMessages, platform_errors, reads_histo
 from bot.discord_bot.prompts import channel_id, conversation_key
 from bot.discord_bot.reply import DiscordReply
 from bot.discord_bot.warnings import Warnings
-from bot.errors import StoreError
+from bot.errors import OverAllowance, StoreError
 from bot.frame import Button, Frozen, Gone, Refused, Shown, Unavailable, button_after
 from bot.live_reply import LiveReply
 from bot.phrases import access as words
 from bot.running import Running
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Cause, Outcome, Prompt, Sent, Turn
+from bot.turns import Attempt, Cause, Outcome, Problem, Prompt, Sent, State, Turn
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Replies:
         conversations: Conversations,
         store: SQLiteStore,
         scheduler: Scheduler,
+        *,
         marks: Marks,
         gate: Gate,
         warnings: Warnings,
@@ -95,7 +97,11 @@ class Replies:
         def open_sink(running: Running) -> DiscordReply:
             return self._open(running, place, notices=notices, waited=age(prompt.position))
 
-        return self._ended(prompt.conversation, await self._conversations.answer(prompt, open_sink))
+        try:
+            return self._ended(prompt.guild_id, await self._conversations.answer(prompt, open_sink))
+        except OverAllowance as refusal:
+            self._ended(prompt.guild_id, Outcome(State.FAILED, problem=Problem.USED_UP, used_up=refusal.used_up))
+            raise
 
     async def again(self, interaction: discord.Interaction, turn: Turn, *, go_on: bool) -> None:
         """Another attempt at a reply, in its own messages, or below them where Discord is slow to edit these."""
@@ -115,7 +121,7 @@ class Replies:
             return self._open(running, interaction.channel, discard=ids)
 
         try:
-            self._ended(turn.conversation, await self._conversations.again(turn, open_sink, go_on=go_on))
+            self._ended(turn.guild_id, await self._conversations.again(turn, open_sink, go_on=go_on))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await _acknowledge(interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True))
@@ -141,7 +147,7 @@ class Replies:
                 word=phrases.TRYING_AGAIN if left.shown else None,
             )
 
-        return self._ended(turn.conversation, await self._conversations.again(turn, open_sink, recovery=True))
+        return self._ended(turn.guild_id, await self._conversations.again(turn, open_sink, recovery=True))
 
     async def end(self, turn: Turn, left: Left, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process left before anybody could see it.
@@ -216,14 +222,16 @@ class Replies:
             each.stop(Cause.PERSON, shown_name(interaction.user))
         return len(running)
 
-    def stop_person(self, person_id: int, guild: discord.Guild, by: str) -> None:
+    def stop_person(self, person_id: int, guild_id: int, by: str) -> None:
         """Stop all replies to a person in a server, those that wait included."""
         for each in self._conversations.running:
-            if each.prompt.author_id != person_id:
-                continue
-            # What is tried again does not say which server it is in.
-            place = guild.get_channel_or_thread(channel_id(each.prompt.conversation))
-            if each.prompt.guild_id == guild.id or place is not None:
+            if each.prompt.guild_id == guild_id and each.prompt.author_id == person_id:
+                each.stop(Cause.PERSON, by)
+
+    def stop_waiting(self, guild_id: int, by: str) -> None:
+        """Stop all replies in a server for which the model has not been asked yet."""
+        for each in self._conversations.running:
+            if each.prompt.guild_id == guild_id and each.used() is None:
                 each.stop(Cause.PERSON, by)
 
     def deleted(self, in_channel: int, message_ids: Collection[int]) -> set[int]:
@@ -295,12 +303,10 @@ class Replies:
             live, channel.get_partial_message(prompt.position), self._marks, self._scheduler, self._spawn
         )
 
-    def _ended(self, conversation: str, outcome: Outcome | None) -> bool:
-        """Have it looked at whether the owner is to be warned. False: there was nothing to answer."""
+    def _ended(self, guild_id: int | None, outcome: Outcome | None) -> bool:
+        """Warn the owner where this end gives a reason to. False: there was nothing to answer."""
         if outcome is not None:
-            place = self._client.get_channel(channel_id(conversation))
-            guild = place.guild if isinstance(place, discord.abc.GuildChannel | discord.Thread) else None
-            self._spawn(self._warnings.look(outcome, None if guild is None else guild.id))
+            self._spawn(self._warnings.look(outcome, guild_id))
         return outcome is not None
 
     def _most_in(self, place: object, shown: int) -> int | None:
@@ -355,7 +361,13 @@ def age(message_id: int) -> float:
 
 def shown_name(user: discord.User | discord.Member) -> str:
     """A display name as text that means nothing but itself."""
-    return discord.utils.escape_markdown(" ".join(user.display_name.split()))
+    return literal(user.display_name)
+
+
+def literal(name: str) -> str:
+    """A name as text that Discord does not render, also at the beginning of a line."""
+    escaped = discord.utils.escape_markdown(" ".join(name.split())).replace("<", r"\<")
+    return re.sub(r"^(\d+)\.", r"\1\.", escaped)
 
 
 def _moderates(interaction: discord.Interaction) -> bool:

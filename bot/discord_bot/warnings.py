@@ -8,6 +8,7 @@ import zlib
 
 import discord
 
+from bot.asking import LEAST_REPLY_TOKENS
 from bot.discord_bot.messages import platform_errors
 from bot.errors import StoreError
 from bot.frame import Frozen, Gone, Refused, Unavailable
@@ -52,11 +53,11 @@ class Warnings:
             await self._warn("warning: unreachable", until, words.unreachable(outcome.detail))
         elif outcome.problem is Problem.SETUP:
             # What is wrong next, once the first thing is mended, is news.
-            cause = f"warning: setup {zlib.crc32(outcome.detail.encode()):08x}"
+            cause = f"warning: setup {zlib.crc32(outcome.advice.encode()):08x}"
             await self._warn(cause, until, words.set_up(outcome.detail))
 
     async def _of_tokens(self, most: Allowances, outcome: Outcome, guild_id: int | None) -> None:
-        spent = await self._store.spent_today(guild_id=guild_id)
+        spent = await self._store.spent_today(guild_id=guild_id, reserved=False)
         gone = None if outcome.used_up is None else outcome.used_up.allowance
         await self._of_share("bot", spent.bot, most.tokens_in_all, gone is Allowance.BOT, None)
         if guild_id is not None:
@@ -68,8 +69,8 @@ class Warnings:
     async def _of_share(self, whose: str, used: int, most: int, gone: bool, server: str | None) -> None:
         until = (int(time.time()) // DAY + 1) * DAY
         mostly, wholly = f"warning: {whose} 80 %", f"warning: {whose} 100 %"
-        if gone or used >= most:
-            # The lesser warning would be no news any more when replies under way have used less than they might.
+        if gone or most - used < LEAST_REPLY_TOKENS:
+            # The lesser warning would be no news after this one.
             await self._store.tell_once(mostly, until)
             await self._warn(wholly, until, words.used_up(most, until, server))
         elif used * 5 >= most * 4:

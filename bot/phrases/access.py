@@ -14,13 +14,18 @@ _DENIED = {
     Denied.PAUSED: "The moderators have paused me here. Please ask again later.",
     Denied.CHANNEL: "I don't answer in this channel. Please ask me in another one.",
     Denied.DIRECT: "I don't answer direct messages. Please mention me in a server.",
+    Denied.UNCLEAR: "I can't tell just now who you are to me. Please try again later.",
     Denied.STRANGER: "I only answer direct messages of people I share a server with. Please mention me there first.",
 }
 LISTED = 15
 """Channels, and people, that are named in one message."""
 
 NOT_SAVED = "I can't reach my memory right now, so nothing has changed. Please try again later."
-PAUSED = "Paused: I answer nobody in this server until somebody uses /resume. What I'm writing now comes to its end."
+NOT_READ = "I can't reach my memory right now. Please try again later."
+PAUSED = (
+    "Paused: I answer nobody in this server until somebody uses /resume. What I'm writing now comes to its end, what"
+    " waits is stopped."
+)
 PAUSED_ALREADY = "I'm paused already. /resume has me answer again."
 NOT_PAUSED = "I'm not paused."
 EVERYWHERE_ALREADY = "There are no channel rules: I answer everywhere in this server."
@@ -41,10 +46,13 @@ def denied_aloud(reason: Denied) -> str:
 
 def not_served(server_id: int, leaves_at: int, *, owners_are: bool) -> str:
     """The word to a server that is not served. `owners_are`: whether those are, of which the operator is a member."""
-    how = "join this server, or to add" if owners_are else "add"
+    if owners_are:
+        how = f"join this server, or to add its id to SERVERS in my settings, as in `SERVERS=owner,{server_id}`"
+    else:
+        how = f"add its id, `{server_id}`, to SERVERS in my settings"
     return (
         "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to"
-        f" {how} its id, `{server_id}`, to SERVERS in my settings. Otherwise I'll leave <t:{leaves_at}:R>."
+        f" {how}. Otherwise I'll leave <t:{leaves_at}:R>."
     )
 
 

@@ -74,7 +74,7 @@ MESSAGES_PER_REPLY = 5
 OPTIONS = Options(grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
 ALLOWANCES = Allowances(prompts_per_hour=10**6, tokens_per_person=10**9, tokens_per_server=10**9, tokens_in_all=10**9)
 """More than anybody needs."""
-Start = Callable[[], AbstractAsyncContextManager[World]]
+Start = Callable[..., AbstractAsyncContextManager[World]]
 Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
 
@@ -107,6 +107,7 @@ async def serving(
     models: Sequence[str] = ("demo",),
     limits: Limits = Limits(),  # noqa: B008 -- it is frozen
     allowances: Allowances = ALLOWANCES,
+    reply_tokens: int = 4000,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
     options = replace(options, database=database)
@@ -124,6 +125,7 @@ async def serving(
             models=models,
             system_prompt="Be brief.",
             context_tokens=8000,
+            reply_tokens=reply_tokens,
             limits=limits,
             allowances=allowances,
         ) as core,
@@ -137,8 +139,8 @@ async def serving(
 
 @pytest.fixture
 def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start:
-    """Start the bot, on the same database every time."""
-    return lambda: serving(discord, model, tmp_path / "parley.db", asyncio.Event())
+    """Start the bot, on the same database every time; `serving` says what may be given."""
+    return lambda **how: serving(discord, model, tmp_path / "parley.db", asyncio.Event(), **how)
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ async def ask(world: World, channel: Channel, person: User | None = None, text: 
     return await world.discord.say(channel, person or world.discord.bo, f"{world.discord.bot.mention} {text}")
 
 
+@pytest.mark.parametrize("all_of_it", [True, False])
 @pytest.mark.parametrize(
     ("whose", "sentence"),
     [
@@ -87,10 +88,16 @@ async def ask(world: World, channel: Channel, person: User | None = None, text: 
     ],
 )
 async def test_fifty_prompts_at_once_and_tokens_for_ten(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, whose: str, sentence: str
+    serve: Serve,
+    discord: DiscordStandin,
+    model: ModelStandin,
+    tmp_path: Path,
+    whose: str,
+    sentence: str,
+    all_of_it: bool,
 ) -> None:
-    # Ten whole replies to these prompts, of 78 to 95 tokens each with the date, and too little for an eleventh.
-    budget = 10 * REPLY_TOKENS + 950
+    # Ten whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for an eleventh.
+    budget = 10 * REPLY_TOKENS + 1850
     limited = {"person": "tokens_per_person", "server": "tokens_per_server", "bot": "tokens_in_all"}[whose]
     if whose == "person":
         places = [discord.add_channel(f"channel{n}") for n in range(50)]
@@ -98,8 +105,11 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
     else:
         places = [discord.general, discord.random_channel] * 25
         people = [discord.add_user(f"person{n}") for n in range(50)]
-    # They hold what they reserved until all have asked.
-    model.default = Reply("Because of the light.", first_token_after=1.0)
+    if all_of_it:
+        # They hold what they reserved until all have asked.
+        model.default = Reply("Because of the light.", first_token_after=1.0, usage=Usage(172, REPLY_TOKENS))
+    else:
+        model.default = Reply("Because of the light.", first_token_after=0.1)
     async with serve(replace(ALLOWANCES, **{limited: budget})) as world:
         await world.store._database.write(
             f"""
@@ -117,11 +127,34 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
         await discord.wait_for(lambda: len(told()) == 50, timeout=15)
         await world.idle()
         refused = [text for text in told() if re.fullmatch(rf"-# {sentence} Back <t:\d+:R>\.", text)]
-        assert len(refused) == 40
-        assert told().count("Because of the light.") == 10
-        assert len(model.requests) == 10
-        assert len(ledger(tmp_path)) == 10
+        answered = 10 if all_of_it else 50
+        assert len(refused) == 50 - answered
+        assert told().count("Because of the light.") == answered
+        assert len(model.requests) == answered
+        assert len(ledger(tmp_path)) == answered
+        if not all_of_it:
+            assert discord.bot_messages(discord.open_dm(discord.ada)) == [], "the owner is not told that it was close"
     assert_it_adds_up(tmp_path)
+
+
+async def test_who_has_nothing_left_is_told_once(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script += [Reply("Because.", usage=Usage(80, 850)), Reply("Because.", usage=False)]
+    async with serve(replace(ALLOWANCES, tokens_per_person=1000)) as world:
+        await ask(world, discord.general)
+        await world.reply(discord.general, "Because.")
+        await world.idle()
+        await ask(world, discord.general)
+        told = await world.reply(discord.general, count=2)
+        assert re.fullmatch(r"-# That's all I can do for you today\. Back <t:\d+:R>\.", told.content)
+        marked = [await ask(world, place) for place in (discord.general, discord.random_channel)]
+        await discord.wait_for(lambda: all(message.reactions.get("🕒") for message in marked))
+        await ask(world, discord.random_channel, discord.cleo)
+        await world.reply(discord.random_channel, "Because.")
+        await world.idle()
+    assert len(discord.bot_messages(discord.general)) == 2
+    assert len(ledger(tmp_path)) == 2
 
 
 async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
@@ -162,9 +195,9 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
             "and when it goes on"
         )
         [(_, prompt, reply, settled)] = ledger(tmp_path)
-        assert prompt + reply == 600
+        assert 500 < prompt + reply <= 600
         assert settled
-        assert model.requests[0].max_tokens == reply
+        assert reply - 1 <= (model.requests[0].max_tokens or 0) <= reply
         await model.requests[0].over()
         assert model.requests[0].left, "the server is not left talking"
         assert 3 * reply < len(text) < 4 * reply

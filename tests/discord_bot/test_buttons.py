@@ -124,6 +124,31 @@ async def retried(world: World, message: Message) -> None:
     assert await world.turns(discord.general) == [("tell me", "The whole answer.", "complete")]
 
 
+async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.client.ENDINGS", 0.1)
+    async with asyncio.timeout(20) as limit, start() as world:
+        discord = world.discord
+        world.model.script.append(Reply("A half", cut_after=2))
+        await ask(world)
+        message = await world.reply(discord.general, BROKEN)
+        await world.idle()
+        # As on a slow disk: it is taken on before the bot leaves Discord, and begun after that.
+        async with world.store._database._write_lock:
+            await discord.press(discord.bo, message, press_id(message))
+            await discord.wait_for(lambda: not world.conversations._queues.empty.is_set())
+            world.stop.set()
+            await discord.wait_for(lambda: not discord.gateway.connected)
+            await asyncio.sleep(0.1)
+        limit.reschedule(asyncio.get_running_loop().time() + 5)
+    world.model.default = Reply("All of it.")
+    async with start() as world:
+        await discord.wait_for(lambda: message.content == "All of it.")
+        await world.idle()
+    assert discord.bot_messages(discord.general) == [message]
+
+
 async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half of it", error_after=2))

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator
 import pytest
 from discord import Message as ReceivedMessage
 
-from bot.conversation import CHARACTERS_PER_TOKEN
+from bot.context import BYTES_PER_TOKEN
 from bot.live_reply import LiveReply
 from bot.standin.entities import Attachment, Channel, Message
 from bot.standin.limits import Limit
 from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
 from bot.turns import Prompt
-from tests.discord_bot.conftest import World
+from tests.discord_bot.conftest import Start, World
 
 FULL = "Please ask this again later, and whatever I mark with 🕒."
 MINE_FULL = f"-# I'm still busy with your earlier questions here. {FULL}"
@@ -165,13 +166,15 @@ async def test_what_is_refused_is_not_held_and_what_was_answered_neither(world: 
 
 async def test_a_reply_without_end_is_cut_off_and_goes_on_when_asked(world: World) -> None:
     faster(world)
-    discord, most = world.discord, 4000 * CHARACTERS_PER_TOKEN
-    world.model.script += [Reply(["on and on, " * 100] * 150), Reply("and it ended.")]
+    discord, most = world.discord, 2 * 4000 * BYTES_PER_TOKEN
+    delta = "on and on, " * 100
+    world.model.script += [Reply([delta] * 150), Reply("and it ended.")]
     await discord.say(discord.general, discord.bo, f"{discord.bot.mention} tell me")
     message = await world.reply(discord.general, "-# Cut at the length limit.")
     await world.idle()
     [(_, reply, state)] = await world.turns(discord.general)
-    assert (len(reply), state) == (most, "complete")
+    assert state == "complete"
+    assert most <= len(reply) < most + len(delta), "twice what was asked for, by the estimate"
     assert message.attachments[0].data.decode() == reply
     [row] = message.components
     await discord.press(discord.bo, message, row["components"][0]["custom_id"])
@@ -180,13 +183,13 @@ async def test_a_reply_without_end_is_cut_off_and_goes_on_when_asked(world: Worl
     assert len(world.model.requests[1].messages[2]["content"]) < 16_000, "the model is sent the end of it only"
 
 
-async def test_a_hundred_thousand_characters_arrive_whole(world: World) -> None:
-    discord = world.discord
+async def test_a_hundred_thousand_characters_arrive_whole(start: Start, discord: DiscordStandin) -> None:
     text = "".join(f"{n} words. " for n in range(9000))[:100_000]
-    world.model.script.append(Reply(text, ignores_max_tokens=True))
-    await discord.say(discord.general, discord.bo, f"{discord.bot.mention} tell me")
-    message = await world.reply(discord.general, "-# The whole reply is in the file.")
-    await world.idle()
+    async with start(reply_tokens=40_000) as world:
+        world.model.script.append(Reply(text))
+        await discord.say(discord.general, discord.bo, f"{discord.bot.mention} tell me")
+        message = await world.reply(discord.general, "-# The whole reply is in the file.")
+        await world.idle()
     assert message.attachments[0].data.decode() == text
 
 

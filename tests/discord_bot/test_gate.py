@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from bot.access import Access
+from bot.config import Servers
+from bot.discord_bot import asides, invitations, members
+from bot.discord_bot.members import Is
 from bot.standin.entities import Channel, Guild, Message, Permission, User
-from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, Refused, ServerError, Slow
+from bot.standin.faults import ALWAYS, AUTOMOD, Call, ConnectionReset, RateLimited, Refused, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -23,10 +26,12 @@ from bot.turns import Allowances
 from tests.discord_bot.conftest import ALLOWANCES, OPTIONS, World, serving
 
 MEMBERS = "/guilds/{guild_id}/members/{user_id}"
+POSTS = "/channels/{channel_id}/messages"
 DAY = 24 * 3600
 NOT_HERE = "-# I don't answer in this server. Whoever runs me can change that."
 NOT_YOU = "-# I may not answer you, sorry. Whoever runs me can change that."
 NOT_DIRECTLY = "-# I don't answer direct messages. Please mention me in a server."
+UNCLEAR = "-# I can't tell just now who you are to me. Please try again later."
 STRANGER = "-# I only answer direct messages of people I share a server with. Please mention me there first."
 
 Serve = Callable[..., AbstractAsyncContextManager[World]]
@@ -141,6 +146,17 @@ async def test_only_discords_own_word_refuses_a_server(
         assert told(world, lobby) == ["To hello."]
 
 
+async def test_the_owner_who_joins_and_asks_at_once_is_answered(
+    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert NOT_HERE in told(world, lobby)
+        discord.world.add_member(elsewhere, discord.ada)
+        await mention(world, lobby, discord.ada)
+        assert told(world, lobby)[-1] == "To hello."
+
+
 async def test_any_member_of_the_owning_team_is_enough(
     serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
@@ -157,12 +173,17 @@ async def test_any_member_of_the_owning_team_is_enough(
 async def test_servers_by_list_and_any(
     serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
-    async with serve(servers=frozenset({elsewhere.id})) as world:
+    only = Servers(ids=frozenset({elsewhere.id}))
+    async with serve(servers=only) as world:
         await mention(world, lobby, eve)
         await mention(world, discord.general, discord.bo)
         assert told(world, lobby) == ["To hello."]
         assert NOT_HERE in told(world, discord.general)
-    async with serve(servers="any") as world:
+    async with serve(servers=replace(only, owner=True)) as world:
+        await mention(world, lobby, eve)
+        await mention(world, discord.general, discord.bo)
+        assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
+    async with serve(servers=Servers(any=True)) as world:
         await mention(world, lobby, eve)
         await mention(world, discord.general, discord.bo)
         assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
@@ -220,7 +241,7 @@ async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
         assert word.startswith(
             "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to join"
         )
-        assert f"`{elsewhere.id}`, to SERVERS" in word
+        assert f"to add its id to SERVERS in my settings, as in `SERVERS=owner,{elsewhere.id}`. Otherwise" in word
         lobby = discord.add_channel("lobby", elsewhere)
     look_back(tmp_path / "parley.db", DAY - 60)
     async with serve() as world:
@@ -244,7 +265,7 @@ async def test_where_the_word_is_said(serve: Serve, discord: DiscordStandin, eve
     third = discord.add_guild("Third", eve)
     discord.add_channel("first", third)
     third.system_channel = discord.add_channel("system", third)
-    async with serve(servers=frozenset({discord.guild.id})):
+    async with serve(servers=Servers(ids=frozenset({discord.guild.id}))):
         await discord.wait_for(lambda: discord.bot_messages(lobby))
         [word] = [message.content for message in discord.bot_messages(lobby)]
         assert f"Ask them to add its id, `{elsewhere.id}`, to SERVERS" in word
@@ -254,13 +275,67 @@ async def test_where_the_word_is_said(serve: Serve, discord: DiscordStandin, eve
     assert discord.bot_messages(discord.open_dm(eve)) == []
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_server_whose_own_rules_refuse_the_word_is_told_elsewhere_and_left(
+    serve: Serve, discord: DiscordStandin, tmp_path: Path, eve: User, everywhere: bool
+) -> None:
+    elsewhere = discord.add_guild("Elsewhere", eve)
+    elsewhere.system_channel = system = discord.add_channel("system", elsewhere)
+    lobby, direct = discord.add_channel("lobby", elsewhere), discord.open_dm(eve)
+
+    def refused(call: Call) -> bool:
+        return call.channel_id != direct.id if everywhere else call.channel_id == system.id
+
+    discord.faults.add(AUTOMOD, method="POST", route=POSTS, when=refused, times=ALWAYS)
+    async with serve() as world:
+        await refusal(world, elsewhere)
+        assert [len(told(world, each)) for each in (system, lobby, direct)] == ([0, 0, 1] if everywhere else [0, 1, 0])
+    look_back(tmp_path / "parley.db", DAY)
+    async with serve():
+        await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
+
+
+async def test_where_nobody_takes_the_word_the_day_passes_too(
+    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel
+) -> None:
+    discord.faults.add(AUTOMOD, method="POST", route=POSTS, times=ALWAYS)
+    async with serve() as world:
+        await refusal(world, elsewhere)
+    assert told(world, lobby) == []
+
+
+async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
+    serve: Serve, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(invitations, "_EVERY", 0.02)
+    async with serve() as world:
+        await world.store._database._writer.execute("PRAGMA query_only = ON")
+        try:
+            elsewhere = discord.add_guild("Elsewhere", eve)
+            await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
+            async with asyncio.timeout(5):
+                while caplog.text.count(f"server {elsewhere.id}, which may not be one that is served, has to wait") < 3:
+                    await asyncio.sleep(0.005)
+        finally:
+            await world.store._database._writer.execute("PRAGMA query_only = OFF")
+        await refusal(world, elsewhere)
+        assert len(told(world, discord.open_dm(eve))) == 1
+
+
+async def refusal(world: World, guild: Guild) -> None:
+    """Until it is on record that a server was told that it is not served."""
+    async with asyncio.timeout(5):
+        while await world.store.refused_at(guild.id) is None:
+            await asyncio.sleep(0.005)
+
+
 async def test_a_server_that_is_served_meanwhile_is_kept(
     serve: Serve, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel
 ) -> None:
     async with serve():
         await discord.wait_for(lambda: discord.bot_messages(lobby))
     look_back(tmp_path / "parley.db", 2 * DAY)
-    async with serve(servers="any") as world:
+    async with serve(servers=Servers(any=True)) as world:
         async with asyncio.timeout(5):
             while await world.store.refused_at(elsewhere.id) is not None:
                 await asyncio.sleep(0.005)
@@ -286,7 +361,7 @@ async def test_before_it_leaves_it_asks_once_more(
     async with serve() as world:
         await discord.wait_for(lambda: lookups(world, elsewhere) == 3)
         await mention(world, lobby, eve)
-        assert told(world, lobby)[-1] == "To hello."
+        assert told(world, lobby)[-1] == NOT_HERE, "of what was said before nothing is taken back"
     assert elsewhere.id in discord.world.guilds
 
 
@@ -319,9 +394,43 @@ async def test_a_server_that_is_not_served_is_none_in_common(
     async with serve() as world:
         await mention(world, discord.open_dm(eve), eve)
         assert STRANGER in told(world, discord.open_dm(eve))
-    async with serve(servers="any") as world:
+    async with serve(servers=Servers(any=True)) as world:
         await mention(world, discord.open_dm(eve), eve)
         assert told(world, discord.open_dm(eve))[-1].startswith("To hello.")
+
+
+async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+    fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
+    noisy = discord.add_role("Noisy")
+    with_eve, with_bo = discord.open_dm(eve), discord.open_dm(discord.bo)
+    async with serve() as world:
+        for _ in range(2):
+            await mention(world, with_eve, eve)
+        assert told(world, with_eve) == [UNCLEAR], "once in a while"
+    async with serve(direct_messages="everyone", blocked_roles=frozenset({noisy.id})) as world:
+        await mention(world, with_bo, discord.bo)
+        assert told(world, with_bo) == [UNCLEAR]
+        assert world.model.requests == []
+        assert fault.hits
+        await mention(world, discord.general, discord.bo)
+        assert told(world, discord.general) == ["To hello."], "there the message tells the roles"
+
+
+async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
+    serve: Serve, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
+    for answer in (Is.MEMBER, Is.NO_MEMBER):
+        monkeypatch.setitem(members._KEPT, answer, 0.0)
+    async with serve() as world:
+        for person, place in ((discord.bo, with_bo), (eve, with_eve)):
+            await mention(world, place, person)
+        fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
+        for person, place in ((discord.bo, with_bo), (eve, with_eve)):
+            await mention(world, place, person, "again")
+        assert fault.hits
+        assert told(world, with_bo)[1] == "To again."
+        assert told(world, with_eve) == [STRANGER]
 
 
 async def test_direct_messages_off_and_for_everyone(serve: Serve, discord: DiscordStandin, eve: User) -> None:
@@ -395,6 +504,25 @@ async def test_what_is_refused_late_is_refused_in_silence(
         await taken(world, said)
     assert NOT_HERE not in told(world, lobby)
     assert world.model.requests == []
+
+
+# Once
+
+
+async def test_what_there_was_no_room_to_say_is_said_later(
+    serve: Serve, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asides, "AT_ONCE", 1)
+    monkeypatch.setattr(asides, "EVERY", 0.5)
+    async with serve(blocked_people=frozenset({discord.bo.id})) as world:
+        await mention(world, discord.general, discord.cleo, "")
+        first = await mention(world, discord.general, discord.bo)
+        assert len(told(world, discord.general)) == 1, "there was only room for the hint"
+        async with asyncio.timeout(5):
+            while NOT_YOU not in told(world, discord.general):
+                await mention(world, discord.general, discord.bo)
+        assert told(world, discord.general)[1:] == [NOT_YOU]
+        assert first.reactions == {}
 
 
 # Allowances

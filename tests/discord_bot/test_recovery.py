@@ -7,10 +7,15 @@ import math
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.access import Access
+from bot.config import Servers
+from bot.discord_bot.client import ParleyClient
 from bot.standin.entities import Channel, Message, MessageFlag, MessageType, Permission
 from bot.standin.faults import Call, ServerError, Slow
 from bot.standin.mentions import NOBODY
@@ -19,7 +24,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 from bot.turns import Attempt, Outcome, Prompt, State
-from tests.discord_bot.conftest import Launch, Start
+from tests.discord_bot.conftest import OPTIONS, Launch, Start, serving
 
 POSTS = "/channels/{channel_id}/messages"
 PATIENCE = 20.0
@@ -196,7 +201,9 @@ async def leave(
     said = await ask(discord, text, channel)
     key = f"discord:{channel.id}"
     async with SQLiteStore.open(file, exclusive=True) as store:
-        attempt = await store.begin(Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id))
+        attempt = await store.begin(
+            Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id if channel.guild else None)
+        )
         assert isinstance(attempt, Attempt)
         await store.start(attempt)
         await store.save({attempt: "".join(parts)})
@@ -230,6 +237,62 @@ async def test_a_reply_of_several_messages_is_tried_again_in_its_first(
         await discord.wait_for(lambda: shown(discord) == ["Short this time."])
         await world.idle()
     assert discord.bot_messages(discord.general) == left.messages[:1]
+
+
+@pytest.mark.parametrize(
+    ("place", "decided"),
+    [
+        ("general", "pause"),
+        ("general", {"blocked_people": frozenset({2})}),
+        ("general", {"servers": Servers(ids=frozenset({1}))}),
+        ("thread", "block the channel"),
+        ("direct", {"direct_messages": "off"}),
+    ],
+)
+async def test_what_may_not_be_answered_any_more_is_not_tried_again(
+    discord: DiscordStandin, model: ModelStandin, file: Path, place: str, decided: str | dict[str, Any]
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    channel = {"general": discord.general, "thread": thread, "direct": discord.open_dm(discord.bo)}[place]
+    await leave(discord, file, "Half of it", channel=channel)
+    discord.world.update_thread(thread, archived=True)
+    options = decided if isinstance(decided, dict) else {}
+    if "blocked_people" in options:
+        options = {"blocked_people": frozenset({discord.bo.id})}
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        if decided == "pause":
+            await store.pause(discord.guild.id)
+        elif decided == "block the channel":
+            await store.set_channel_rule(discord.guild.id, discord.general.id, False)
+    access = replace(OPTIONS, access=Access(**options))
+    async with serving(discord, model, file, asyncio.Event(), options=access) as world:
+        await discord.wait_for(lambda: shown(discord, channel)[0] == f"Half of it\n{COULD_NOT}")
+        async with asyncio.timeout(5):
+            while await world.store.untold("discord:", prefix=True):
+                await asyncio.sleep(0.005)
+    assert [button["label"] for button in discord.bot_messages(channel)[0].buttons] == ["Retry"]
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("directly", [False, True])
+async def test_before_discord_has_told_of_its_servers_nobody_is_a_stranger(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    directly: bool,
+) -> None:
+    async def late(*_: object, **__: object) -> None:
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(ParleyClient, "before_identify_hook", late)
+    channel = discord.open_dm(discord.bo) if directly else discord.general
+    await leave(discord, file, "Half of it", channel=channel)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord, channel) == ["The whole answer."])
+        await world.idle()
 
 
 async def test_a_try_that_brings_nothing_takes_nothing_away(

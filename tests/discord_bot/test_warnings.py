@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from bot.standin.entities import Channel, User
 from bot.standin.faults import ServerError
 from bot.standin.model import ModelStandin
-from bot.standin.script import REFUSALS, Drop, Reply
+from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from bot.turns import Allowances, Usage
 from tests.discord_bot.conftest import Start, World, serving
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.standin(period=0.05)
 
 SETUP = "-# I have a set-up problem; it's nothing you did."
 PRIVATE = "my diary"
+DAY = 24 * 3600
+Limited = Callable[[Allowances], AbstractAsyncContextManager[World]]
 
 
 async def ask(world: World, channel: Channel, count: int = 1) -> None:
@@ -36,15 +40,27 @@ def told(discord: DiscordStandin, whom: User | None = None) -> list[str]:
     return [message.content for message in discord.bot_messages(discord.open_dm(whom or discord.ada))]
 
 
+@pytest.fixture
+def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Limited:
+    """Start the bot with these allowances, on a day that does not end."""
+    began = time.monotonic()
+    noon = time.time() // DAY * DAY + DAY / 2
+    monkeypatch.setattr("time.time", lambda: noon + time.monotonic() - began)
+
+    @asynccontextmanager
+    async def start(allowances: Allowances) -> AsyncIterator[World]:
+        async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances) as world:
+            world.store._clock = time.time
+            yield world
+
+    return start
+
+
 async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_each(
-    discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
 ) -> None:
     allowances = Allowances(tokens_per_server=20_000, tokens_in_all=10_000)
-
-    def bot() -> AbstractAsyncContextManager[World]:
-        return serving(discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances)
-
-    async with bot() as world:
+    async with limited(allowances) as world:
         for tokens in (7_900, 200, 200):
             model.script.append(Reply("Here.", usage=Usage(tokens - 10, 10)))
             await ask(world, discord.general)
@@ -54,19 +70,35 @@ async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_
             "81 % of my tokens for today are used: 8,100 of 10,000. If the rest goes too, I answer"
         )
         assert mostly.endswith("For more, raise TOKENS_IN_ALL in .env and restart.")
-    async with bot() as world:
+    async with limited(allowances) as world:
         model.script.append(Reply("Here.", usage=Usage(1_690, 0)))
-        await ask(world, discord.general, 3)
+        await ask(world, discord.general)
         await discord.wait_for(lambda: len(told(discord)) == 2)
+        await ask(world, discord.general)
+        marked = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> {PRIVATE}")
+        await discord.wait_for(lambda: marked.reactions.get("🕒"))
+        assert len(told(discord)) == 2
         assert told(discord)[1].startswith("My tokens for today are used up, all 10,000. I answer nobody until <t:")
 
 
-async def test_a_servers_tokens_are_told_of_by_its_name(
-    discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+async def test_what_is_only_reserved_is_no_reason_to_warn(
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
 ) -> None:
-    allowances = Allowances(tokens_per_server=10_000)
+    model.script += [Reply("Late.", first_token_after=0.5), Reply("Soon.", usage=Usage(180, 4000))]
+    async with limited(Allowances(tokens_in_all=9_000)) as world:
+        for place in (discord.general, discord.random_channel):
+            await discord.say(place, discord.bo, f"<@{discord.bot.id}> {PRIVATE}")
+        await world.reply(discord.random_channel, "Soon.")
+        await world.reply(discord.general, "Late.")
+        await world.idle()
+    assert told(discord) == []
+
+
+async def test_a_servers_tokens_are_told_of_by_its_name(
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
+) -> None:
     model.script.append(Reply("Here.", usage=Usage(9_990, 10)))
-    async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances) as world:
+    async with limited(Allowances(tokens_per_server=10_000)) as world:
         await ask(world, discord.open_dm(discord.bo))
         model.script.append(Reply("Here.", usage=Usage(9_990, 10)))
         await ask(world, discord.general)
@@ -95,6 +127,17 @@ async def test_a_refused_key_is_told_once_however_many_ask_and_also_after_a_rest
         await discord.wait_for(lambda: len(told(discord)) == 2)
     assert len(told(discord)) == 2
     assert "The model server refused the model demo (404)." in told(discord)[1]
+
+
+async def test_one_trouble_is_told_once_whatever_names_the_server_gives_it(world: World) -> None:
+    def refusal(number: int) -> Refusal:
+        return openai_error(400, "No.", "invalid_request_error", "bad_value", f"messages[{number}].content")
+
+    world.model.script += [refusal(number) for number in range(3)]
+    await ask(world, world.discord.general, 3)
+    await world.discord.wait_for(lambda: told(world.discord))
+    [sentence] = told(world.discord)
+    assert sentence.endswith("Its error: invalid_request_error, bad_value, messages[0].content.")
 
 
 async def test_of_a_team_its_owner_is_told_that_the_model_does_not_answer(

@@ -6,7 +6,6 @@ else: that is not checked again here.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias, TypeVar
@@ -16,13 +15,10 @@ from discord import app_commands
 
 from bot import access
 from bot.access import ServerRules
-from bot.discord_bot.commands.tools import Tools, Tree, answer, in_time
+from bot.discord_bot.commands.tools import Tools, Tree, answer, attempt
 from bot.discord_bot.gate import places
 from bot.discord_bot.replies import shown_name
-from bot.errors import StoreError
 from bot.phrases import access as words
-
-log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
 Place: TypeAlias = app_commands.AppCommandChannel | app_commands.AppCommandThread
@@ -43,7 +39,9 @@ def add(tree: Tree, tools: Tools) -> None:
     @_for_moderators
     async def pause(interaction: discord.Interaction) -> None:
         async def work() -> str:
-            return words.PAUSED if await tools.store.pause(_server(interaction)) else words.PAUSED_ALREADY
+            paused = await tools.store.pause(_server(interaction))
+            tools.replies.stop_waiting(_server(interaction), shown_name(interaction.user))
+            return words.PAUSED if paused else words.PAUSED_ALREADY
 
         await _decide(interaction, work())
 
@@ -51,8 +49,8 @@ def add(tree: Tree, tools: Tools) -> None:
     @_for_moderators
     async def resume(interaction: discord.Interaction) -> None:
         async def work() -> str:
-            resumed = await tools.store.resume(_server(interaction))
             rules = await _rules(tools, interaction)
+            resumed = await tools.store.resume(_server(interaction))
             return words.resumed(rules.channels) if resumed else words.NOT_PAUSED
 
         await _decide(interaction, work())
@@ -75,8 +73,7 @@ def add(tree: Tree, tools: Tools) -> None:
                 return words.A_BOT
             until = None if hours is None else int(time.time()) + hours * _HOUR
             await tools.store.block(_server(interaction), member.id, until)
-            if interaction.guild is not None:
-                tools.replies.stop_person(member.id, interaction.guild, shown_name(interaction.user))
+            tools.replies.stop_person(member.id, _server(interaction), shown_name(interaction.user))
             return words.blocked(member.id, until)
 
         await _decide(interaction, work())
@@ -141,7 +138,7 @@ def _channels(tools: Tools) -> app_commands.Group:
             blocks = await tools.store.blocks(_server(interaction), words.LISTED + 1)
             return words.rules(rules, blocks)
 
-        await _decide(interaction, work())
+        await _decide(interaction, work(), failed=words.NOT_READ)
 
     return group
 
@@ -151,14 +148,13 @@ def _for_moderators(command: F) -> F:
     return app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)(command)
 
 
-async def _decide(interaction: discord.Interaction, work: Coroutine[object, object, str]) -> None:
-    """Answer with the work's sentence, in private."""
-    try:
-        sentence = await in_time(interaction, work)
-    except StoreError as error:
-        log.error("what moderators of server %s decided is not on record: %s", interaction.guild_id, error)
-        sentence = words.NOT_SAVED
-    await answer(interaction, sentence)
+async def _decide(
+    interaction: discord.Interaction, work: Coroutine[object, object, str], failed: str = words.NOT_SAVED
+) -> None:
+    """Answer with the work's sentence, in private; with `failed` where the store fails."""
+    sentence = await attempt(interaction, work, failed=failed, doing="a moderators' command")
+    if sentence is not None:
+        await answer(interaction, sentence)
 
 
 async def _rules(tools: Tools, interaction: discord.Interaction) -> ServerRules:

@@ -28,6 +28,15 @@ ALLOWANCES = Allowances(20, 10_000, 30_000, 100_000)
 PRICED = replace(OPTIONS, prices=Prices({"demo": Price(500.0, 2000.0)}))
 MODELS = ("demo", "large")
 DAY = 24 * 3600
+TODAY = int(time.time()) // DAY
+MIDNIGHT = (TODAY + 1) * DAY
+
+
+@pytest.fixture(autouse=True)
+def before_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no test begins on one day and ends on the next: in the last minutes of a day it is a little earlier."""
+    began, monotonic = min(time.time(), MIDNIGHT - 300.0), time.monotonic()
+    monkeypatch.setattr("time.time", lambda: began + time.monotonic() - monotonic)
 
 
 @pytest.fixture
@@ -44,6 +53,7 @@ async def counted(
         discord, model, tmp_path / "parley.db", asyncio.Event(), options=options, allowances=ALLOWANCES, models=MODELS
     )
     async with running as world:
+        world.store._clock = time.time
         yield world
 
 
@@ -75,7 +85,7 @@ async def charged(world: World, person: int, guild: int | None, days_ago: int, m
         person=person,
         guild=guild,
         model=model,
-        day=int(time.time()) // DAY - days_ago,
+        day=TODAY - days_ago,
         tokens=tokens,
     )
 
@@ -87,17 +97,16 @@ async def test_everybody_sees_what_they_used_and_what_is_left(counted: World) ->
     await ask(counted, discord.cleo, discord.general, prompt=500, reply=5)
     await charged(counted, discord.bo.id, discord.guild.id, 29, "demo", 1_000)
     await charged(counted, discord.bo.id, discord.guild.id, 30, "demo", 1_000)
-    midnight = (int(time.time()) // DAY + 1) * DAY
     assert await used(counted, discord.bo, discord.general) == [
         "**What you used**",
         "Questions in the last hour: 2 of 20",
-        f"Tokens today: 3,234 of 10,000, so 6,766 are left; new ones <t:{midnight}:R>",
+        f"Tokens today: 3,234 of 10,000, 6,766 left, renewed <t:{MIDNIGHT}:R>",
         "Last 30 days: 4,234 tokens, at a price of 2.47 (in the currency of whoever runs me)",
         "-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.",
     ]
     assert (await used(counted, discord.cleo, discord.open_dm(discord.cleo), whose=" Mine "))[1:3] == [
         "Questions in the last hour: 1 of 20",
-        f"Tokens today: 505 of 10,000, so 9,495 are left; new ones <t:{midnight}:R>",
+        f"Tokens today: 505 of 10,000, 9,495 left, renewed <t:{MIDNIGHT}:R>",
     ]
 
 
@@ -109,10 +118,9 @@ async def test_a_moderator_sees_what_the_server_used(counted: World) -> None:
     await charged(counted, 7, other.id, 0, "demo", 50_000)
     await charged(counted, discord.bo.id, discord.guild.id, 0, "unpriced", 20_000)
     lines = await used(counted, discord.max, discord.general, whose="server")
-    midnight = (int(time.time()) // DAY + 1) * DAY
     assert lines == [
         "**What this server used**",
-        f"Tokens today: 20,000 of 30,000, so 10,000 are left; new ones <t:{midnight}:R>",
+        f"Tokens today: 20,000 of 30,000, 10,000 left, renewed <t:{MIDNIGHT}:R>",
         "Last 30 days: 25,985 tokens, at a price of >2.99 (in the currency of whoever runs me)",
         "By model: `unpriced` 20,000 · `demo` 5,985",
         f"Most by: <@{discord.bo.id}> 20,000 · <@1000> 1,000 · <@1001> 999 · <@1002> 998 · <@1003> 997",
@@ -123,10 +131,10 @@ async def test_nobody_else_sees_what_the_server_used(counted: World) -> None:
     discord = counted.discord
     await charged(counted, discord.cleo.id, discord.guild.id, 0, "demo", 20_000)
     [refused] = await used(counted, discord.bo, discord.general, whose="SERVER")
-    assert refused.startswith("What this server used is for those who manage it.")
+    assert refused.startswith("Only moderators can see what this server used.")
     direct = discord.open_dm(discord.max)
     [nowhere] = await used(counted, discord.max, direct, whose="server")
-    assert nowhere.startswith("This is a chat of ours, and no server.")
+    assert nowhere.startswith("This is a direct message, not a server.")
     [unknown] = await used(counted, discord.max, discord.general, whose="Bo")
     assert unknown == "I can show what you used (`mine`), or what this server used (`server`)."
     for person, channel, offered in (
@@ -190,7 +198,12 @@ async def test_help_says_how_it_is_used_and_where_messages_go(counted: World) ->
         " what was said here, /forget-me all that you said. Where nobody talks to me for 90 days, I forget by myself."
         "\n\n**Your messages go** to the model `demo` (OpenAI), with what I remember here.\n\n**Commands**\n"
     )
-    assert '"@Parley why' in await help_of(counted, discord.bo, discord.open_dm(discord.bo))
+    assert " Forget everything about you, in all servers and DMs. I ask once more.\n" in text
+    assert " See what I remember here, from whom, and who can read it\n" in text
+    direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
+    assert direct.startswith(
+        '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. You have 20'
+    )
 
 
 async def test_help_names_the_commands_that_a_person_finds_there(counted: World) -> None:

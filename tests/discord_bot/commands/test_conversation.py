@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from bot.access import ServerRules
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 
@@ -67,11 +68,51 @@ async def test_commands_are_registered_only_when_they_changed(start: Start) -> N
         assert world.discord.commands.puts == 1
 
 
-@pytest.mark.parametrize("name", ["**Bo** `x`", "@everyone"])
-async def test_a_display_name_cannot_decorate_the_public_word(world: World, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("**Bo** `x`", r"\*\*Bo\*\* \`x\`"),
+        ("@everyone", "@everyone"),
+        ("<@1> <t:0:R>", r"\<@1> \<t:0:R>"),
+        ("-# small", r"\-# small"),
+        ("# big", r"\# big"),
+        ("1. first", r"1\. first"),
+    ],
+)
+async def test_a_display_name_cannot_decorate_the_public_word(world: World, name: str, shown: str) -> None:
     discord = world.discord
     person = discord.add_user("someone", name)
     used = await discord.slash(person, discord.general, "reset")
     answer = await used.answered()
     assert answer.pinged == set()
-    assert "**Bo**" not in answer.content
+    assert answer.content.startswith(f"{shown} cleared my memory here:")
+
+
+async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discord, bot = world.discord, world.discord.bot.mention
+    await discord.say(discord.general, discord.bo, f"{bot} hello")
+    await world.reply(discord.general)
+    await world.idle()
+    monkeypatch.setattr("bot.discord_bot.commands.tools.ANSWER_WITHIN", 0.02)
+    read, go_on = world.store.server_rules, asyncio.Event()
+
+    async def slowly(guild_id: int, person_id: int) -> ServerRules:
+        await go_on.wait()
+        return await read(guild_id, person_id)
+
+    monkeypatch.setattr(world.store, "server_rules", slowly)
+    used = [await discord.slash(discord.bo, discord.general, name) for name in ("reset", "stop")]
+    for each in used:
+        await each.acknowledged()
+        assert each.deferred
+        assert each.ephemeral, "it may be refused"
+    go_on.set()
+    assert (await used[1].answered()).content == "None of my replies to you is under way here."
+    told = await world.reply(discord.general, "Bo cleared my memory here: 1 exchange.", count=2)
+    assert told.silent
+    assert not told.ephemeral
+    assert used[0].response is not None
+    thinking = used[0].response
+    await discord.wait_for(lambda: thinking.deleted)

@@ -6,12 +6,13 @@ import asyncio
 import json
 import os
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from bot.context import speaker
-from bot.phrases import keeping as words
 from bot.standin.entities import Channel, Message, User
 from bot.standin.faults import Refused
 from bot.standin.interactions import Interaction
@@ -19,6 +20,10 @@ from bot.standin.script import Reply
 from bot.turns import Prompt
 from tests.discord_bot.conftest import Start, World
 
+FORGOTTEN = (
+    "I have forgotten everything about you: {}. The messages on Discord stay.\n"
+    "What you used of today's limits counts until they begin anew; that is in no file any more."
+)
 ORIGINAL = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
 
 
@@ -62,7 +67,7 @@ async def test_memory_says_what_is_kept_of_whom_and_who_can_read_it(world: World
     said = (await used.answered()).content
     assert used.ephemeral
     assert re.fullmatch(
-        r"Here I remember 3 exchanges since <t:\d+:D>: Bo 2, Cleo 1\.\n"
+        r"Here I remember 3 questions and my replies since <t:\d+:D>: Bo 2, Cleo 1\.\n"
         r"That is roughly 304 tokens\. With each question my model is sent at most 8,000 of them, the latest\.\n"
         r"It can be read by my model's provider \(OpenAI\), by whoever runs me and, through my answers, by everyone "
         r"who can see this channel\.\n"
@@ -77,7 +82,7 @@ async def test_memory_says_what_is_kept_of_whom_and_who_can_read_it(world: World
     await chat(world, direct, discord.bo, "hello")
     used = await discord.slash(discord.bo, direct, "memory")
     said = (await used.answered()).content
-    assert re.match(r"Here I remember 1 exchange since <t:\d+:D>\.\n", said)
+    assert re.match(r"Here I remember 1 question and my replies since <t:\d+:D>\.\n", said)
     assert "It can be read by you, by my model's provider (OpenAI) and by whoever runs me." in said
 
 
@@ -106,12 +111,13 @@ async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, 
 
     used = await asked_to_forget(world, discord.bo, discord.general)
     assert used.content == (
-        "This makes me forget everything of you: your 3 exchanges with me, in 3 conversations, in all servers and "
-        "direct messages. It cannot be undone.\nThe messages on Discord stay, and so does what others wrote to me."
+        "This makes me forget everything about you: your 3 questions and my replies, in 3 conversations, in all "
+        "servers and direct messages. It cannot be undone.\n"
+        "The messages on Discord stay, and so does what others wrote to me."
     )
     assert used.response is not None
     assert [(button["label"], button["style"]) for button in used.response.buttons] == [
-        ("Forget everything of me", 4),
+        ("Forget everything about me", 4),
         ("Keep it", 2),
     ]
     assert len(await world.turns(direct)) == 1, "nothing goes before the answer"
@@ -119,7 +125,7 @@ async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, 
     said = await pressed.answered()
     await discord.wait_for(lambda: not said.buttons)
     assert said is used.response
-    assert said.content == words.forgotten(3, blocked=False)
+    assert said.content == FORGOTTEN.format("3 questions")
 
     assert await world.turns(direct) == await world.turns(other) == []
     gone = "[They are replying to a message that was forgotten.]\n\n"
@@ -148,7 +154,7 @@ async def test_nothing_is_forgotten_for_somebody_else_or_by_second_thoughts(worl
     assert (said.content, said.buttons) == ("All right, nothing is forgotten.", [])
     assert len(await world.turns(discord.general)) == 1
     stranger = await asked_to_forget(world, discord.cleo, discord.general)
-    assert stranger.content == "I have nothing on record of you."
+    assert stranger.content == "I have nothing on record about you."
     assert stranger.response is not None
     assert not stranger.response.buttons
 
@@ -174,13 +180,11 @@ async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
     await discord.say(discord.random_channel, discord.cleo, f"{bot} mine")
     others = await world.reply(discord.random_channel, "a reply that goes on")
     used = await asked_to_forget(world, discord.bo, discord.random_channel)
-    assert "your 2 exchanges with me, in 1 conversation," in (used.content or "")
+    assert "your 2 questions and my replies, in 1 conversation," in (used.content or "")
     await press(world, discord.bo, used, "yes")
-    await discord.wait_for(
-        lambda: used.content == words.forgotten(2, blocked=False)
-    )
+    await discord.wait_for(lambda: used.content == FORGOTTEN.format("2 questions"))
     await discord.wait_for(lambda: "-# Stopped by Bo." in running.content)
-    await world.reply(discord.general, "-# Bo cleared my memory here before I got to this. Please ask again.", count=2)
+    await world.reply(discord.general, "-# You asked me to forget you before I got to it.", count=2)
     assert world.model.requests[0].left, "the model's server is told to stop"
     assert not world.model.requests[1].left
     assert "Stopped" not in others.content
@@ -188,6 +192,18 @@ async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
     assert (await world.store.extent(discord.bo.id)).nothing, "nothing is written back"
     await discord.slash(discord.cleo, discord.random_channel, "stop")
     await world.idle()
+
+
+async def test_what_is_not_overwritten_yet_is_said(world: World, tmp_path: Path) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    used = await asked_to_forget(world, discord.bo, discord.general)
+    with closing(sqlite3.connect(tmp_path / "parley.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM turns").fetchall()
+        await press(world, discord.bo, used, "yes")
+        await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"), timeout=15)
+    assert "I'm still overwriting it in my file, and go on as soon as I can." in (used.content or "")
 
 
 async def test_two_presses_are_one_and_work_after_a_restart(start: Start) -> None:
@@ -201,11 +217,11 @@ async def test_two_presses_are_one_and_work_after_a_restart(start: Start) -> Non
         for pressed in both:
             await pressed.acknowledged()
         await discord.wait_for(
-            lambda: (used.content or "").startswith("I have forgotten everything of you: 1 exchange.")
+            lambda: (used.content or "").startswith("I have forgotten everything about you: 1 question.")
         )
         await press(world, discord.bo, late, "yes")
-        await discord.wait_for(lambda: late.content == "There is nothing on record of you any more.")
-        assert (used.content or "").startswith("I have forgotten everything of you: 1 exchange.")
+        await discord.wait_for(lambda: late.content == "There is nothing on record about you any more.")
+        assert (used.content or "").startswith("I have forgotten everything about you: 1 question.")
         assert len(discord.calls("PATCH", ORIGINAL)) == 2, "one answer to the first two, and one to the late one"
         assert await world.turns(discord.general) == []
 
@@ -216,12 +232,10 @@ async def test_if_it_cannot_be_forgotten_it_can_be_tried_again(world: World) -> 
     used = await asked_to_forget(world, discord.bo, discord.general)
     write = world.store._database.write
     await write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'the disk is full'); END")
-    await press(world, discord.bo, used, "yes")
-    await discord.wait_for(
-        lambda: (
-            used.content == ("I can't reach my memory right now, so it is all still there. Please press again later.")
-        )
-    )
+    pressed = await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: pressed.followups)
+    sentence = "I can't reach my memory right now, so it is all still there. Please press again later."
+    assert (pressed.followups[0].content, pressed.followups[0].ephemeral) == (sentence, True)
     assert used.response is not None
     assert len(used.response.buttons) == 2
     await write("DROP TRIGGER refusing")
@@ -245,8 +259,8 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
     said = await used.answered()
     assert used.ephemeral
     assert said.content == (
-        "This is all I have on record of you in this server: 2 exchanges. In a direct message to me, /export gives you "
-        "everything."
+        "The file has 2 questions of yours in this server with my replies, and what you used here. In a direct message "
+        "to me, /export covers all places."
     )
     told = file(used)
     assert (told["person"], told["scope"], told["complete"]) == (
@@ -260,20 +274,35 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
     ]
     assert [day["requests"] for day in told["usage"]] == [2]
 
+    assert "direct_message" not in told
+
+    await world.store.block(discord.guild.id, discord.bo.id, None)
     used = await discord.slash(discord.bo, direct, "export")
     assert (await used.answered()).content == (
-        "This is all I have on record of you in all servers and direct messages: 4 exchanges."
+        "The file has 4 questions of yours in all servers and direct messages with my replies, what you used, and what "
+        "you set in our direct message."
     )
-    assert [each["prompt"] for each in file(used)["exchanges"]] == ["four", "three", "two", "one"]
+    told = file(used)
+    assert [each["prompt"] for each in told["exchanges"]] == ["four", "three", "two", "one"]
+    assert told["blocks"] == [{"server": str(discord.guild.id), "until": None}]
 
     for place, sentence in (
-        (discord.general, "I have nothing on record of you in this server, so there is no file. In a direct message"),
-        (discord.open_dm(discord.max), "I have nothing on record of you, so there is no file."),
+        (discord.general, "You have asked and used nothing in this server that I still keep, so there is no file."),
+        (discord.open_dm(discord.max), "You have asked, used and set nothing that I still keep, so there is no file."),
     ):
         used = await discord.slash(discord.max, place, "export")
         said = await used.answered()
         assert said.content.startswith(sentence)
         assert not said.attachments
+
+
+async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
+    discord = world.discord
+    direct = discord.open_dm(discord.bo)
+    await world.store.set_persona(f"discord:{direct.id}", None, "You are a parrot.", person_id=discord.bo.id)
+    used = await discord.slash(discord.bo, direct, "export")
+    await used.answered()
+    assert file(used)["direct_message"] == {"persona": "You are a parrot.", "model": None}
 
 
 async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world: World, tmp_path: Path) -> None:
@@ -310,3 +339,21 @@ async def test_a_file_that_discord_refuses_is_not_waited_for_in_vain(world: Worl
     discord.faults.add(too_large, method="PATCH", route=ORIGINAL)
     used = await discord.slash(discord.bo, discord.general, "export")
     assert (await used.answered()).content == "I couldn't get the file to you. Please try again later."
+
+
+async def test_a_reply_that_is_forgotten_does_not_come_back_by_being_quoted(world: World) -> None:
+    discord = world.discord
+    neutral = "[They are replying to a message that was forgotten.]"
+    await chat(world, discord.general, discord.bo, "my secret?", "SECRET-1.")
+    [forgotten] = discord.bot_messages(discord.general)
+    reset = await discord.slash(discord.cleo, discord.general, "reset")
+    await reset.answered()
+    said = await chat(world, discord.general, discord.cleo, "what was that?", "Hm.", reply_to=forgotten)
+    assert (await world.turns(discord.general))[0][0] == f"{neutral}\n\nwhat was that?"
+    await discord.edit(said, f"{discord.bot.mention} and what was that?")
+    async with asyncio.timeout(5):
+        while (await world.turns(discord.general))[0][0] != f"{neutral}\n\nand what was that?":
+            await asyncio.sleep(0.01)
+    kept = discord.bot_messages(discord.general)[-1]
+    await chat(world, discord.general, discord.bo, "and this?", "So.", reply_to=kept)
+    assert (await world.turns(discord.general))[1][0] == "[In reply to you:]\n> Hm.\n\nand this?"

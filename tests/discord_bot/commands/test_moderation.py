@@ -91,6 +91,28 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         assert len(model.requests) == asked + 1
 
 
+async def test_a_pause_stops_what_waits_and_nothing_else(world: World, model: ModelStandin) -> None:
+    discord = world.discord
+    model.script += [Reply(""), Reply("a reply that takes its time " * 9, tokens_per_second=100)]
+    await mention(world, discord.general)
+    empty = await world.reply(discord.general, "nothing to say")
+    for number in range(3):
+        await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {number}")
+        await world.asked(1)
+    await discord.press(discord.bo, empty, "reply:retry")
+    async with asyncio.timeout(5):
+        while len(world.conversations.running) < 4:
+            await asyncio.sleep(0.005)
+    elsewhere = discord.open_dm(discord.bo)
+    assert "what waits is stopped" in await use(world, "pause")
+    assert (await mention(world, elsewhere) or "").startswith("To hello."), "that is no part of the server"
+    await world.idle()
+    [first, *others] = [each.content for each in discord.bot_messages(discord.general) if each is not empty]
+    assert first == ("a reply that takes its time " * 9).strip()
+    assert [*others, empty.content] == ["-# Stopped by Max."] * 3
+    assert len(model.requests) == 3
+
+
 async def test_only_in_the_channels_that_are_allowed(start: Start) -> None:
     async with start() as world:
         discord = world.discord
@@ -261,3 +283,6 @@ async def test_trouble_with_the_database_is_told(world: World) -> None:
             )
     finally:
         await world.store._database._writer.execute("PRAGMA query_only = OFF")
+    await world.store._database._writer.execute("ALTER TABLE blocked RENAME TO away")
+    assert await use(world, "channels list") == "I can't reach my memory right now. Please try again later."
+    await world.store._database._writer.execute("ALTER TABLE away RENAME TO blocked")
