@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -25,6 +26,7 @@ from bot.errors import BotError, SettingsError, StoreUnusable
 from bot.queues import Limits
 from bot.store import MEMORY, SQLiteStore, backup
 from bot.turns import Allowances, ChatModel
+from bot.usage import DAY, Prices
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """With what each command does beside its name: argparse measures the names without their indent."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+        self._action_max_length = 18
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bot",
         description="A chatbot for Discord that remembers. Without a command it runs the bot.",
         epilog=f"settings, from the environment or from .env:\n{config.help_text()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.set_defaults(command=_run)
     commands = parser.add_subparsers(title="commands", metavar="[COMMAND]")
@@ -183,26 +193,25 @@ async def _backup(options: argparse.Namespace) -> int:
 
 
 async def _list_conversations(_: argparse.Namespace) -> int:
-    conversations = exchanges = size = 0
+    conversations = questions = size = 0
+    table = reports.Conversations(_width())
     async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
         async for page in store.overview():
             if not conversations:
-                print(reports.heads())
-            print(*reports.conversations(page), sep="\n")
+                print(table.heads())
+            print(*table.lines(page), sep="\n")
             conversations += len(page)
-            exchanges += sum(each.exchanges for each in page)
+            questions += sum(each.exchanges for each in page)
             size += sum(each.size for each in page)
-    print(reports.total(conversations, exchanges, size))
+    print(reports.total(conversations, questions, size))
     return 0
 
 
 async def _usage(options: argparse.Namespace) -> int:
-    from bot.usage import DAY, Prices, report
-
     settings = Settings.load(os.environ)
     async with SQLiteStore.open(_existing(settings), exclusive=False) as store:
         rows = await store.usage(int(time.time()) // DAY - options.days + 1)
-    print(report(rows, Prices(settings.prices or {})))
+    print(reports.usage(rows, Prices(settings.prices or {}), width=_width()))
     return 0
 
 
@@ -212,7 +221,7 @@ async def _forget(options: argparse.Namespace) -> int:
         extent = await store.extent(person)
         if extent.nothing:
             print(reports.nothing_of(person))
-            return 0
+            return await _wiped(store)
         print(reports.to_forget(person, extent))
         if not options.yes:
             if not sys.stdin.isatty():
@@ -222,8 +231,16 @@ async def _forget(options: argparse.Namespace) -> int:
                 print("Nothing is deleted.")
                 return 1
         forgotten = await store.forget_person(person)
-    print(reports.forgotten(person, len(forgotten.turn_ids), blocked=extent.blocked))
-    return 0
+        print(reports.forgotten(person, len(forgotten.turn_ids), blocked=extent.blocked))
+        return await _wiped(store)
+
+
+async def _wiped(store: SQLiteStore) -> int:
+    """The exit code of having forgotten: whether nothing is left in the file's bytes either."""
+    if await store.wipe():
+        return 0
+    print(reports.not_wiped(), file=sys.stderr)
+    return 1
 
 
 def _existing(settings: Settings) -> Path:
@@ -232,6 +249,11 @@ def _existing(settings: Settings) -> Path:
     if not path.exists():
         raise StoreUnusable(f"The database {path} does not exist: set DATABASE_PATH to the one that the bot uses.")
     return path
+
+
+def _width() -> int:
+    """Columns of the terminal, if there is one; below 80 the ids are worth more than whole lines."""
+    return max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else reports.WIDTH
 
 
 def _confirmed(question: str) -> bool:

@@ -7,10 +7,14 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
+from bot.config import DEFAULT_SYSTEM_PROMPT
 from bot.turns import End, Event, Message, Text
 
 NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
 _TOKENS_PER_SECOND = 40.0
+_ASKED_AS = "You are asked as the model "
+_SHOWN = 500
+"""Characters of what it was told."""
 
 
 class DemoModel:
@@ -26,13 +30,18 @@ class DemoModel:
         """The demo's reply at the pace of a quick model, whole whatever is asked for."""
 
         async def events() -> AsyncGenerator[Event]:
-            for token in tokens(demo_reply(messages)):
+            for token in tokens(demo_reply(asked_as(model, messages))):
                 await self._pause(1 / _TOKENS_PER_SECOND)
                 yield Text(token)
             yield End()
 
         async with aclosing(events()) as reply:
             yield reply
+
+
+def asked_as(model: str, messages: Sequence[Message]) -> list[Message]:
+    """The messages with the name of the model that they are for, which the demo can tell."""
+    return [*messages, Message("system", f"{_ASKED_AS}{model}")]
 
 
 def tokens(text: str) -> list[str]:
@@ -42,9 +51,11 @@ def tokens(text: str) -> list[str]:
 
 def demo_reply(messages: Sequence[Message]) -> str:
     """What the demo says to the last message, from what it is sent and nothing else."""
-    system = next((message.content for message in messages if message.role == "system"), "")
+    told = [message.content for message in messages if message.role == "system"]
+    model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
+    system = told[0] if told else ""
     *earlier, prompt = [_said(message.content) for message in messages if message.role == "user"] or [""]
-    return f"{_answer(prompt.strip(), earlier, system)}\n\n{NOTE}"
+    return f"{_answer(prompt.strip(), earlier, system, model)}\n\n{NOTE}"
 
 
 _QUOTE = r"\[(?:In reply|They are replying) to [^\n]+\]\n(?:>[^\n]*\n)*\n?"
@@ -56,7 +67,7 @@ def _said(content: str) -> str:
     return re.sub(rf"\A(?:{_SPEAKER})?(?:{_QUOTE})?", "", content)
 
 
-def _answer(prompt: str, earlier: Sequence[str], system: str) -> str:
+def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None) -> str:
     asked = prompt.lower().strip(" .!?")
     if asked in _PIECES:
         return _PIECES[asked]
@@ -69,6 +80,8 @@ def _answer(prompt: str, earlier: Sequence[str], system: str) -> str:
     if re.search(r"(what is|what's|do you know|remember) my name|who am i", asked):
         name = next(filter(None, map(_name, reversed(earlier))), None)
         return f"You are {name}." if name else "You haven't told me yet. Try: my name is Ada."
+    if re.search(r"(who|what|which model) are you|who am i talking to|what were you told|your persona", asked):
+        return _introduction(system, model)
     if re.search(r"how many|what do you remember|do you remember", asked):
         return f"I remember {_count(len(earlier))} before this one."
     if name := _name(prompt):
@@ -85,6 +98,15 @@ def _answer(prompt: str, earlier: Sequence[str], system: str) -> str:
     return f"{said} {before} Say “help” to see what I can do."
 
 
+def _introduction(system: str, model: str | None) -> str:
+    # What stands behind the prompt is the bot's: the date, and that several people talk.
+    told = (system.rpartition("\n\nToday is ")[0] or system).strip()
+    shown = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
+    special = told not in ("", DEFAULT_SYSTEM_PROMPT)
+    who = f"I was told: “{shown}”" if special else "I'm a demo, and was told nothing special."
+    return who if model is None else f"{who}\n\nI was asked as the model `{model}`."
+
+
 def _name(text: str) -> str | None:
     told = re.search(r"(?i:\b(?:my name is|i am called|call me))\s+(\w[\w'-]*(?: [A-Z][\w'-]*)?)", text)
     return told[1] if told else None
@@ -99,6 +121,7 @@ _HELP = """I can't think, but I can show you how this chat works:
 - **my name is Ada**, and later **what is my name?**
 - **what did I say first?** or **what did I just say?**
 - **how many messages do you remember?**
+- **who are you?**, also after `/persona` or `/model`
 - **repeat** and any text
 - **list**, **table**, **code**, **math**, **emoji**, **cjk**
 - **long code** for eighty lines, **long** for an essay

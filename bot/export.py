@@ -1,4 +1,4 @@
-"""Everything on record of a person, as a file that people and programs can read."""
+"""What a person asked, was answered, used and set, as a file that people and programs can read."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.access import Block
 from bot.store.records import Exchange
-from bot.usage import UsageRow
+from bot.turns import Behaviour
+from bot.usage import DAY, UsageRow
 
-_DAY = 24 * 3600
 _HELD_BACK = 128 * 1024
 """More bytes than zlib takes in before it gives any out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file of so many exchanges; `complete` where these are all."""
+    """A file of so many exchanges; `complete` where these are all there are, `empty` where there is nothing in it."""
 
     name: str
     content: bytes
     exchanges: int
     complete: bool
+    empty: bool
 
 
 async def export_of(
@@ -35,25 +37,32 @@ async def export_of(
     *,
     person_id: int,
     guild_id: int | None,
+    behaviour: Behaviour | None,
+    blocks: Mapping[int, Block],
     now: float,
     limit: int,
 ) -> Export:
     """A file of at most `limit` bytes, from a megabyte upwards, of what comes newest first.
 
-    It is JSON; zipped where that would be too large; and where even that would be, it ends before the oldest. Ids are
+    `behaviour` is that of the person's DM, None where that is not asked for; `blocks` are by server. It is JSON;
+    zipped where that would be too large; and where even that would be, it ends before the oldest. Ids are
     text, since many programs round numbers of their size. Work on what is large is left to a thread.
     """
     head: dict[str, Any] = {
         "exported_at": _iso(now),
         "person": str(person_id),
         "scope": "all servers and direct messages" if guild_id is None else f"server {guild_id}",
+        "blocks": [_block(server, block) for server, block in blocks.items()],
         "usage": [_day(row) for row in usage],
     }
+    if behaviour is not None:
+        head["direct_message"] = {"persona": behaviour.persona, "model": behaviour.model}
+    empty = not usage and not blocks and behaviour in (None, Behaviour())
     file = _File(_time(now), json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}"), limit)
     async for page in pages:
         if not await asyncio.to_thread(file.add, page):
             break
-    return await asyncio.to_thread(file.finish)
+    return await asyncio.to_thread(file.finish, empty=empty)
 
 
 class _File:
@@ -88,13 +97,14 @@ class _File:
             self._exchanges += 1
         return True
 
-    def finish(self) -> Export:
-        """Its bytes."""
+    def finish(self, *, empty: bool) -> Export:
+        """Its bytes; `empty`: without exchanges there is nothing in it."""
         self._write(f'\n  ],\n  "complete": {json.dumps(self._complete)}\n}}\n')
         self._member.close()
         self._archive.close()
         suffix, content = ("json", self._plain) if self._plain else ("zip", self._zipped)
-        return Export(f"{self._name}.{suffix}", content.getvalue(), self._exchanges, self._complete)
+        empty = empty and not self._exchanges
+        return Export(f"{self._name}.{suffix}", content.getvalue(), self._exchanges, self._complete, empty)
 
     def _write(self, text: str) -> None:
         data = text.encode()
@@ -111,6 +121,7 @@ def _exchange(exchange: Exchange) -> Mapping[str, Any]:
     return {
         "conversation": exchange.conversation,
         "server": None if exchange.guild_id is None else str(exchange.guild_id),
+        "name": exchange.author_name,
         "asked_at": _iso(exchange.asked_at),
         "prompt": exchange.prompt,
         "reply": exchange.reply,
@@ -120,9 +131,13 @@ def _exchange(exchange: Exchange) -> Mapping[str, Any]:
     }
 
 
+def _block(server: int, block: Block) -> Mapping[str, Any]:
+    return {"server": str(server), "until": None if block.until is None else _iso(block.until)}
+
+
 def _day(row: UsageRow) -> Mapping[str, Any]:
     return {
-        "day": f"{_time(row.day * _DAY):%Y-%m-%d}",
+        "day": f"{_time(row.day * DAY):%Y-%m-%d}",
         "model": row.model,
         "server": None if row.guild_id is None else str(row.guild_id),
         "requests": row.requests,

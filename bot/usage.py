@@ -1,11 +1,9 @@
-"""What was used, what it cost, and the operator's report on it. Pure."""
+"""What was used, and what it cost. Pure."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from bot.config import Price
@@ -15,9 +13,6 @@ DAY = 24 * 3600
 """Seconds."""
 
 _MILLION = 1_000_000
-_WIDTH = 100
-_GAP = "  "
-_FIGURES = ("requests", "context", "replies", "tokens", "cost")
 
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -115,81 +110,3 @@ def money(total: Total) -> str | None:
     if 0 < total.cost < 0.005:
         return "<0.01" if total.all_priced else ">0.00"
     return f"{'' if total.all_priced else '>'}{total.cost:,.2f}"
-
-
-def report(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10) -> str:
-    """The operator's report, by day and model, by server, and of who used most."""
-    if not rows:
-        return "Nothing was used in this time."
-    by_day = grouped(rows, lambda row: (row.day, row.model))
-    tables = [
-        _table(
-            ("day (UTC)", "model"),
-            [((_date(day), model), by_day[day, model]) for day, model in sorted(by_day)],
-            prices,
-            total=True,
-        ),
-        _table(
-            ("server",),
-            [
-                ((_name(guild, "none (direct messages, terminal)"),), each)
-                for guild, each in grouped(rows, lambda row: row.guild_id).items()
-            ],
-            prices,
-        ),
-        _table(
-            (f"person (the {people} who used most)",),
-            [
-                ((_name(person, "unknown or forgotten"),), each)
-                for person, each in grouped(rows, lambda row: row.person_id).items()
-            ][:people],
-            prices,
-        ),
-    ]
-    unpriced = sorted({row.model for row in rows} - prices.of_models.keys())
-    if unpriced:
-        tables.append(textwrap.fill(f"No price is set in PRICES for: {', '.join(unpriced)}.", _WIDTH))
-    return "\n\n".join(tables)
-
-
-def _table(
-    heads: tuple[str, ...],
-    entries: Sequence[tuple[tuple[str, ...], Sequence[UsageRow]]],
-    prices: Prices,
-    *,
-    total: bool = False,
-) -> str:
-    """Names to the left, figures to the right; `total` adds their sum. The last name gives way."""
-    lines = [(*names, *_figures(prices.total(rows))) for names, rows in entries]
-    if total:
-        everything = prices.total(row for _, rows in entries for row in rows)
-        lines.append(("total", *[""] * (len(heads) - 1), *_figures(everything)))
-    lines.insert(0, (*heads, *_FIGURES))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    last = len(heads) - 1
-    widths[last] = min(widths[last], widths[last] + _WIDTH - sum(widths) - len(_GAP) * (len(widths) - 1))
-    return "\n".join(
-        _GAP.join(
-            _end_of(cell, width).ljust(width) if index <= last else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def _figures(total: Total) -> tuple[str, ...]:
-    counts = (total.requests, total.prompt_tokens, total.reply_tokens, total.tokens)
-    return (*(f"{count:,}" for count in counts), money(total) or "-")
-
-
-def _name(of: int | None, otherwise: str) -> str:
-    return otherwise if of is None else str(of)
-
-
-def _date(day: int) -> str:
-    return datetime.fromtimestamp(day * DAY, UTC).date().isoformat()
-
-
-def _end_of(name: str, width: int) -> str:
-    """What is left of a name; models of one maker begin alike."""
-    return name if len(name) <= width else "…" + name[len(name) - width + 1 :]

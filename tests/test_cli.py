@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,27 @@ def test_a_person_is_forgotten_on_the_operators_word(
     assert capsys.readouterr() == (f"Nothing is on record of {BO}.\n", "")
 
 
+def test_what_could_not_be_wiped_yet_is_said_and_done_the_next_time(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(fill(database))
+
+    def kept() -> bool:
+        return any(b"Because." * 2 in file.read_bytes().replace(b" ", b"") for file in database.parent.iterdir())
+
+    with closing(sqlite3.connect(database)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM turns").fetchall()
+        assert main(["forget", str(CLEO), "--yes"]) == 1
+        assert "Forgotten: 1 exchange" in (said := capsys.readouterr()).out
+        assert said.err.startswith("Its bytes could not be taken out of the file yet: another program reads it")
+        assert main(["forget", str(BO), "--yes"]) == 1
+        assert main(["forget", str(BO), "--yes"]) == 1, "nothing is on record, but in the bytes"
+        assert kept()
+    assert main(["forget", str(BO), "--yes"]) == 0
+    assert not kept()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and Windows has no pseudo-terminals")
 @pytest.mark.parametrize(
     ("typed", "code", "said", "left"),
@@ -205,14 +229,25 @@ def test_conversations_are_listed_with_their_sums(database: Path, capsys: pytest
     assert main(["conversations"]) == 0
     out, error = capsys.readouterr()
     heads, *lines, total = out.splitlines()
-    assert heads.split()[:3] == ["conversation", "server", "exchanges"]
+    assert heads.split()[:3] == ["conversation", "server", "questions"]
     day = time.strftime("%Y-%m-%d", time.gmtime())
     assert [line.split()[:6] for line in lines] == [
-        ["discord:12", "-", "1", "1", "70", day],
-        ["discord:11", str(GUILD), "2", "2", "140", day],
+        ["12", "-", "1", "1", "70", day],
+        ["11", str(GUILD), "2", "2", "140", day],
     ]
-    assert total == "2 conversations, 3 exchanges, about 210 tokens"
+    assert total == "2 conversations, 3 questions, about 210 tokens"
     assert error == ""
+
+
+def test_help_shows_each_command_beside_its_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    for name in ("run", "conversations", "forget"):
+        assert re.search(rf"^    {name} +\w", out, re.MULTILINE), name
 
 
 async def fill_many(database: Path) -> None:
@@ -234,7 +269,7 @@ def test_many_conversations_are_listed_as_far_as_anybody_reads(database: Path) -
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith(b"conversation ")
-        assert process.stdout.readline().startswith(b"discord:10000 ")
+        assert process.stdout.readline().startswith(b"10000 ")
         process.stdout.close()
         assert process.stderr.read() == b"", "`| head` is no error"
 

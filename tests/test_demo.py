@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.demo import NOTE, DemoModel, demo_reply, tokens
+from bot.config import DEFAULT_SYSTEM_PROMPT
+from bot.demo import NOTE, DemoModel, asked_as, demo_reply, tokens
 from bot.turns import End, Message, Text
 
 
@@ -41,6 +42,7 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
         (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),
         (["Say: [ok]\n*there*"], "[ok]\n*there*"),
         (["Thank you!"], "You're welcome!"),
+        (["Who are you?"], "I was told: “Be brief.”"),
         (["What day is it?"], "Nobody told me. I have no clock of my own."),
         (
             ["One.", "Two."],
@@ -54,6 +56,14 @@ def test_it_remembers_what_it_is_sent(prompts: list[str], reply: str) -> None:
 
 def test_it_knows_the_date_from_the_system_prompt() -> None:
     assert talk("What's the date today?", system="Today is 2031-05-17.") == "As far as I was told, it is 2031-05-17."
+
+
+def test_it_tells_its_persona_and_as_which_model_it_is_asked() -> None:
+    date = "\n\nToday is Monday, 2 June 2031.\n\nSeveral people talk here."
+    assert talk("who are you?", system=f"You are a pirate.{date}") == "I was told: “You are a pirate.”"
+    assert talk("Who are you?", system=DEFAULT_SYSTEM_PROMPT + date) == "I'm a demo, and was told nothing special."
+    asked = asked_as("demo-twin", [Message("system", f"You are a pirate.{date}"), Message("user", "who are you?")])
+    assert "asked as the model `demo-twin`." in demo_reply(asked)
 
 
 def test_it_shows_off() -> None:

@@ -7,12 +7,14 @@ import io
 import json
 import random
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from bot.access import Block
 from bot.export import Export, export_of
 from bot.store.records import Exchange
-from bot.turns import State
+from bot.turns import Behaviour, State
 from bot.usage import UsageRow
 
 BO, GUILD = 777_000_111_222_333_444, 555_000_111_222_333_444
@@ -25,12 +27,31 @@ async def pages(exchanges: Sequence[Exchange], of: int = 50) -> AsyncIterator[Se
 
 
 def exchange(number: int, reply: str = 'Because.\nOf "that" 🙂') -> Exchange:
-    return Exchange("discord:11", GUILD, 1_700_000_000 + number, f"p{number}", reply, State.COMPLETE, 12, 3)
+    return Exchange("discord:11", GUILD, "Bo (@bo)", 1_700_000_000 + number, f"p{number}", reply, State.COMPLETE, 12, 3)
 
 
-async def file_of(exchanges: Sequence[Exchange], guild: int | None = None, limit: int = MEGABYTE) -> Export:
-    usage = [UsageRow(19_675, "m", GUILD, BO, 2, 24, 6)]
-    return await export_of(pages(exchanges), usage, person_id=BO, guild_id=guild, now=1.7e9, limit=limit)
+USAGE = UsageRow(19_675, "m", GUILD, BO, 2, 24, 6)
+
+
+async def file_of(
+    exchanges: Sequence[Exchange],
+    guild: int | None = None,
+    limit: int = MEGABYTE,
+    *,
+    usage: Sequence[UsageRow] = (USAGE,),
+    behaviour: Behaviour | None = None,
+    blocks: Mapping[int, Block] = MappingProxyType({}),
+) -> Export:
+    return await export_of(
+        pages(exchanges),
+        usage,
+        person_id=BO,
+        guild_id=guild,
+        behaviour=behaviour,
+        blocks=blocks,
+        now=1.7e9,
+        limit=limit,
+    )
 
 
 def content(file: Export) -> Any:
@@ -67,6 +88,7 @@ async def test_it_is_json_that_people_can_read() -> None:
     assert told["exchanges"][0] == {
         "conversation": "discord:11",
         "server": str(GUILD),
+        "name": "Bo (@bo)",
         "asked_at": "2023-11-14T22:13:22Z",
         "prompt": "p2",
         "reply": 'Because.\nOf "that" 🙂',
@@ -75,6 +97,25 @@ async def test_it_is_json_that_people_can_read() -> None:
         "reply_tokens": 3,
     }
     assert content(await file_of([]))["exchanges"] == []
+
+
+async def test_it_tells_what_was_set_and_who_blocks() -> None:
+    own, blocks = Behaviour("You are a parrot.", "m"), {GUILD: Block(None), 7: Block(1_700_000_000)}
+    told = content(await file_of([], behaviour=own, blocks=blocks))
+    assert told["direct_message"] == {"persona": "You are a parrot.", "model": "m"}
+    assert told["blocks"] == [
+        {"server": str(GUILD), "until": None},
+        {"server": "7", "until": "2023-11-14T22:13:20Z"},
+    ]
+    assert "direct_message" not in content(await file_of([], GUILD)), "it belongs to no server"
+
+
+async def test_it_is_empty_only_where_nothing_is_in_it() -> None:
+    assert (await file_of([], usage=[], behaviour=Behaviour())).empty
+    assert not (await file_of([exchange(1)], usage=[])).empty
+    assert not (await file_of([], usage=[], behaviour=Behaviour(model="m"))).empty
+    assert not (await file_of([], usage=[], blocks={7: Block(None)})).empty
+    assert not (await file_of([])).empty
 
 
 async def test_what_is_too_large_is_zipped() -> None:

@@ -15,6 +15,7 @@ from bot.discord_bot.prompts import conversation_key
 from bot.discord_bot.replies import Replies
 from bot.errors import StoreError
 from bot.store import SQLiteStore
+from bot.usage import DAY
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ ADDED_WITHIN = timedelta(minutes=2)
 """How long after a message was written an edit can make a prompt of it."""
 _PAUSES = (1.0, 10.0, 60.0, 600.0)
 """Seconds between tries at a change while the database fails: what is to be forgotten must not stay."""
-_DAY = 24 * 3600.0
 
 Answer = Callable[[discord.Message], Awaitable[bool]]
 """Answers a message as a prompt. False: it was taken before."""
@@ -66,18 +66,15 @@ class Changes:
         """Forget the conversation of a channel or thread that is no more, and what was decided for it."""
         key = conversation_key(channel_id)
         await _keep_trying(lambda: self._conversations.forget(key))
-        await _keep_trying(lambda: self._store.forget_behaviour(key))
-        await _keep_trying(lambda: self._store.channel_gone(channel_id))
+        await _keep_trying(lambda: self._store.channel_gone(channel_id, key))
 
     async def left(self, guild_id: int) -> None:
         """The bot was removed from a server."""
         await _keep_trying(lambda: self._store.left(guild_id))
-        await _keep_trying(lambda: self._store.server_left(guild_id))
 
     async def joined(self, guild_ids: Collection[int]) -> None:
         """These are all servers that the bot is in, those included that are not available just now."""
         await _keep_trying(lambda: self._store.joined(guild_ids))
-        await _keep_trying(lambda: self._store.servers_joined(guild_ids))
 
     async def prune_daily(self, unused_days: int) -> None:
         """Delete for ever, day by day, what has not been used for so long, or belongs to servers left."""
@@ -85,11 +82,9 @@ class Changes:
             try:
                 if pruned := await self._store.prune(unused_days):
                     log.info("deleted %d conversations that were no longer used", pruned)
-                await self._store.prune_behaviours()
-                await self._store.prune_rules()
             except StoreError as error:
                 log.warning("what is no longer used is left to another day: %s", error)
-            await asyncio.sleep(_DAY)
+            await asyncio.sleep(DAY)
 
 
 async def _keep_trying(change: Callable[[], Awaitable[object]]) -> None:

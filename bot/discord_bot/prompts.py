@@ -79,7 +79,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     if not lines and (quote is None or withheld):
         return Reading(None, withheld)
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
-    quoted_id = None if withheld else _quoted_id(message, me)
+    quoted = None if withheld else _quoted(message)
     prompt = Prompt(
         conversation=conversation_key(message.channel.id),
         position=message.id,
@@ -90,7 +90,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
         # A thread opened on a message has that message's id, and no other channel has a message's.
         origin_message_id=message.channel.id,
         parent=conversation_key(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
-        quote=None if quote is None or quoted_id is None else Quote(quoted_id, min(len(quote), len(text))),
+        quote=None if quote is None or quoted is None else _source(quoted, me, min(len(quote), len(text))),
     )
     return Reading(prompt, withheld)
 
@@ -102,12 +102,10 @@ def _quoted(message: discord.Message) -> discord.Message | None:
     return resolved if isinstance(resolved, discord.Message) else None
 
 
-def _quoted_id(message: discord.Message, me: discord.ClientUser) -> int | None:
+def _source(quoted: discord.Message, me: discord.ClientUser, length: int) -> Quote:
     """Whose the quoted message is; of one of the bot's own its id, by which the store knows whom that answered."""
-    quoted = _quoted(message)
-    if quoted is None:
-        return None
-    return quoted.id if quoted.author.id == me.id else quoted.author.id
+    own = quoted.author.id == me.id
+    return Quote(quoted.id if own else quoted.author.id, length, own=own)
 
 
 def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None, bool]:

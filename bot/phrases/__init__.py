@@ -92,7 +92,9 @@ def _sentence(outcome: Outcome) -> str | None:
         case Cause.RESET if not outcome.text:
             who = f"{outcome.by} cleared" if outcome.by else "Somebody cleared"
             return f"{who} my memory here before I got to this. Please ask again."
-        case Cause.PERSON | Cause.RESET:
+        case Cause.FORGOTTEN if not outcome.text:
+            return f"{'You asked me to forget you' if outcome.by else 'This was forgotten'} before I got to it."
+        case Cause.PERSON | Cause.RESET | Cause.FORGOTTEN:
             return f"Stopped by {outcome.by}." if outcome.by else "Stopped."
         case Cause.SHUTDOWN:
             return "I was restarted and couldn't finish."

@@ -10,10 +10,9 @@ from bot.usage import Spent, Total, money
 MINE, SERVER = "mine", "server"
 """Whose usage can be asked for."""
 
-NOT_KNOWN = "I can't reach my memory right now. Please try again later."
 NOT_COUNTED = "Nothing is counted here: use me as you like."
-NOT_FOR_YOU = "What this server used is for those who manage it. /usage without an option shows what you used."
-NO_SERVER_HERE = "This is a chat of ours, and no server. /usage without an option shows what you used."
+NOT_FOR_YOU = "Only moderators can see what this server used. /usage without an option shows what you used."
+NO_SERVER_HERE = "This is a direct message, not a server. /usage without an option shows what you used."
 WHOSE = "I can show what you used (`mine`), or what this server used (`server`)."
 
 _LONGEST = 2000
@@ -31,7 +30,7 @@ def own_usage(spent: Spent, allowances: Allowances, month: Total, *, resets_at: 
     lines = [
         "**What you used**",
         f"Questions in the last hour: {spent.prompts:,} of {allowances.prompts_per_hour:,}",
-        f"Tokens today: {_of(spent.person, allowances.tokens_per_person)}; new ones <t:{resets_at}:R>",
+        f"Tokens today: {_of(spent.person, allowances.tokens_per_person)}, renewed <t:{resets_at}:R>",
         _month(month),
     ]
     if spent.bot >= allowances.tokens_in_all:
@@ -54,7 +53,7 @@ def server_usage(
     """What a server used; `models` and `people` (by id) with their tokens in these days, most first."""
     lines = [
         "**What this server used**",
-        f"Tokens today: {_of(spent.server, allowances.tokens_per_server)}; new ones <t:{resets_at}:R>",
+        f"Tokens today: {_of(spent.server, allowances.tokens_per_server)}, renewed <t:{resets_at}:R>",
         _month(month),
     ]
     if models:
@@ -67,7 +66,7 @@ def server_usage(
 
 
 def help_text(
-    bot: str,
+    bot: str | None,
     denied: str | None,
     model: str,
     provider: str,
@@ -80,12 +79,15 @@ def help_text(
 ) -> str:
     """How the bot is used where it was asked. `denied` is why it does not answer there, `commands` each with its use.
 
+    `bot` is what it is called there; None in a DM, where nobody has to mention it.
     Fits one message: where there are too many commands, they are only named.
     """
-    asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", by a reply to one of my messages'
-    if direct_messages:
-        asking += ", or in a direct message"
-    asking += "."
+    if bot is None:
+        asking = '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me.'
+    else:
+        reply = "by a reply to one of my messages"
+        others = f"{reply}, or in a direct message" if direct_messages else f"or {reply}"
+        asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", {others}.'
     if prompts_per_hour is not None:
         questions = "one question" if prompts_per_hour == 1 else f"{prompts_per_hour:,} questions"
         asking += f" You have {questions} an hour; /usage shows what is left."
@@ -108,7 +110,7 @@ def help_text(
 
 
 def _of(used: int, most: int) -> str:
-    return f"{used:,} of {most:,}, so {max(0, most - used):,} are left"
+    return f"{used:,} of {most:,}, {max(0, most - used):,} left"
 
 
 def _month(total: Total) -> str:

@@ -15,15 +15,16 @@ FIELD_EXAMPLE = "You are a patient teacher of Latin. You answer in two sentences
 AS_BEFORE = "That's how it was already."
 NOT_ALLOWED = "Only those who manage this server can change how I behave here. /persona shows it to everybody."
 NOT_CHANGED = "I can't save right now, so nothing is changed. Please try again later."
-NOT_READ = "I can't reach my memory right now. Please try again later."
 
-_MOST_NAMED = 20
+_LIST_LENGTH = 1000
+"""Characters of names of models."""
+_NAME_LENGTH = 100
 
 
-def persona(place: str, text: str, *, inherited: bool) -> str:
-    """A persona with what it is."""
+def persona(place: str, *, inherited: bool) -> str:
+    """What stands above a persona."""
     where = f"{place}, as in its channel" if inherited else place
-    return f"**How I'm told to behave in {where}:**\n{text}"
+    return f"**How I'm told to behave in {where}:**"
 
 
 def no_persona(place: str) -> str:
@@ -41,6 +42,11 @@ def persona_cleared(place: str, *, inherits: bool) -> str:
     return f"Done. In {place} I'm as I am {'in its channel' if inherits else 'everywhere'} again."
 
 
+def persona_inherited(channel_id: int) -> str:
+    """The answer to whoever clears in a thread what only its channel has."""
+    return f"This thread has nothing of its own to clear: what holds is its channel's. Use /persona in <#{channel_id}>."
+
+
 def persona_too_long(length: int, most: int) -> str:
     """The answer to a persona with too many characters."""
     return f"That is {length:,} characters long, and {most:,} are the most I can take. Please shorten it."
@@ -53,9 +59,9 @@ def persona_changed(name: str) -> str:
 
 def model(place: str, name: str, offered: Sequence[str], *, inherited: bool, gone: str | None) -> str:
     """Which model answers, and what else there is. `gone` was chosen, but is not offered any more."""
-    lines = [f"`{name}` answers in {place}{', as in its channel' if inherited else ''}."]
+    lines = [f"{_named(name)} answers in {place}{', as in its channel' if inherited else ''}."]
     if gone is not None:
-        lines.insert(0, f"`{gone}` was chosen here, but I'm not offered it any more.")
+        lines.insert(0, f"{_named(gone)} was chosen here, but I'm not offered it any more.")
     if len(offered) == 1:
         lines.append("It's the only one I have, so there is nothing to choose.")
     else:
@@ -70,7 +76,7 @@ def unknown_model(typed: str, offered: Sequence[str]) -> str:
 
 def model_changed(name: str, chosen: str) -> str:
     """The public word on a model that somebody chose."""
-    return f"{name} chose `{chosen}` to answer here from now on."
+    return f"{name} chose {_named(chosen)} to answer here from now on."
 
 
 def default_model(answering: str, *, inherits: bool) -> str:
@@ -79,6 +85,14 @@ def default_model(answering: str, *, inherits: bool) -> str:
 
 
 def _listed(models: Sequence[str]) -> str:
-    named = ", ".join(f"`{each}`" for each in models[:_MOST_NAMED])
-    more = len(models) - _MOST_NAMED
-    return f"{named} and {more} more" if more > 0 else named
+    listed = _named(models[0])
+    for count, each in enumerate(models[1:], 1):
+        longer = f"{listed}, {_named(each)}"
+        if len(longer) > _LIST_LENGTH:
+            return f"{listed} and {len(models) - count} more"
+        listed = longer
+    return listed
+
+
+def _named(model: str) -> str:
+    return f"`{model if len(model) <= _NAME_LENGTH else f'{model[: _NAME_LENGTH - 1]}…'}`"

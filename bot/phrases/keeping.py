@@ -1,23 +1,21 @@
-"""What people are told of what the bot remembers of them, and how it is forgotten."""
+"""What people are told of what the bot remembers about them, and how it is forgotten."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.phrases import count
-
 UNREACHABLE = "I can't reach my memory right now. Please try again later."
-NOTHING_OF_YOU = "I have nothing on record of you."
-NOTHING_OF_YOU_ANY_MORE = "There is nothing on record of you any more."
-FORGET = "Forget everything of me"
+NOTHING_OF_YOU = "I have nothing on record about you."
+NOTHING_OF_YOU_ANY_MORE = "There is nothing on record about you any more."
+FORGET = "Forget everything about me"
 KEEP = "Keep it"
 KEPT = "All right, nothing is forgotten."
 NOT_FORGOTTEN = "I can't reach my memory right now, so it is all still there. Please press again later."
 NOT_YOURS = "Only the person who asked for this can press it."
-NOTHING_TO_EXPORT = "I have nothing on record of you, so there is no file."
+NOTHING_TO_EXPORT = "You have asked, used and set nothing that I still keep, so there is no file."
 NOTHING_TO_EXPORT_HERE = (
-    "I have nothing on record of you in this server, so there is no file. In a direct message to me, /export gives you "
-    "everything."
+    "You have asked and used nothing in this server that I still keep, so there is no file. In a direct message to me, "
+    "/export covers all places."
 )
 NOT_EXPORTED = "I couldn't get the file to you. Please try again later."
 NOTHING_HERE = "I remember nothing here."
@@ -25,33 +23,36 @@ NOTHING_HERE = "I remember nothing here."
 _BLOCKED = "A moderator's block on you stays in force."
 
 
-def confirm_forgetting(exchanges: int, conversations: int, *, blocked: bool) -> str:
-    """What there is to consider before everything of a person is forgotten."""
-    if exchanges:
+def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> str:
+    """What there is to consider before everything about a person is forgotten."""
+    if questions:
         where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
-        what = f"your {count(exchanges)} with me, in {where}, in all servers and direct messages"
+        what = f"your {_questions(questions)} and my replies, in {where}, in all servers and direct messages"
     else:
-        what = "what I keep of how much you used me and what others quoted of you"
+        what = "how much you used me, what you set in our direct message, and what others quoted of yours"
     return _lines(
-        f"This makes me forget everything of you: {what}. It cannot be undone.",
+        f"This makes me forget everything about you: {what}. It cannot be undone.",
         "The messages on Discord stay, and so does what others wrote to me.",
         _BLOCKED if blocked else None,
     )
 
 
-def forgotten(exchanges: int, *, blocked: bool) -> str:
-    """The word on it afterwards."""
-    what = f": {count(exchanges)}" if exchanges else ""
+def forgotten(questions: int, *, blocked: bool, wiped: bool) -> str:
+    """The word on it afterwards. `wiped`: nothing of it is left in the file's bytes."""
+    what = f": {_questions(questions)}" if questions else ""
     return _lines(
-        f"I have forgotten everything of you{what}. The messages on Discord stay.",
-        "What you used of today's limits counts until they begin anew; that is in no file any more.",
+        f"I have forgotten everything about you{what}. The messages on Discord stay.",
+        "What you used of today's limits counts until they begin anew; that is in no file any more."
+        if wiped
+        else "I'm still overwriting it in my file, and go on as soon as I can. What you used of today's limits counts "
+        "until they begin anew.",
         _BLOCKED if blocked else None,
     )
 
 
 def memory(
     *,
-    exchanges: int,
+    questions: int,
     since: int,
     people: Sequence[tuple[str | None, int]],
     more_people: int,
@@ -69,7 +70,7 @@ def memory(
         else "I keep it until somebody has it forgotten."
     )
     return _lines(
-        f"Here I remember {count(exchanges)} since <t:{since}:D>{whose}.",
+        f"Here I remember {_questions(questions)} and my replies since <t:{since}:D>{whose}.",
         f"That is roughly {tokens:,} tokens. With each question my model is sent at most {reminded:,} of them, the "
         "latest.",
         readers,
@@ -87,21 +88,23 @@ def readers(provider: str, *, private: bool) -> str:
     )
 
 
-def exported(exchanges: int, *, here: bool, complete: bool) -> str:
+def exported(questions: int, *, here: bool, complete: bool) -> str:
     """What comes with the file."""
     where = "in this server" if here else "in all servers and direct messages"
-    if complete:
-        more = " In a direct message to me, /export gives you everything." if here else ""
-        return f"This is all I have on record of you {where}: {count(exchanges)}.{more}"
-    return (
-        f"Discord takes no larger file, so these are only your latest {count(exchanges)} {where}. For the rest, please "
-        "ask whoever runs me."
-    )
+    what = f"{'' if complete else 'only the latest '}{_questions(questions)} of yours {where} with my replies, "
+    what += "and what you used here." if here else "what you used, and what you set in our direct message."
+    if not complete:
+        return f"The file has {what} Discord takes no larger one: for the rest, please ask whoever runs me."
+    return f"The file has {what}{' In a direct message to me, /export covers all places.' if here else ''}"
 
 
 def _of(people: Sequence[tuple[str | None, int]], more: int) -> str:
-    named = ", ".join(f"{name or 'somebody'} {exchanges:,}" for name, exchanges in people)
+    named = ", ".join(f"{name or 'somebody'} {questions:,}" for name, questions in people)
     return f"{named} and {more:,} more people" if more > 1 else f"{named} and 1 more person" if more else named
+
+
+def _questions(number: int) -> str:
+    return "1 question" if number == 1 else f"{number:,} questions"
 
 
 def _days(days: int) -> str:

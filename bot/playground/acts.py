@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 from bot.playground import access, forms
 from bot.playground.asking import Ask, Declined, snowflake
 from bot.playground.stage import Stage
@@ -57,20 +57,20 @@ class Acts:
         """What is to be told with the answer. Declined, with a sentence, where it is not done."""
         act = self._acts.get(ask.do)
         if act is None:
-            raise Declined(phrases.MALFORMED)
+            raise Declined(words.MALFORMED)
         try:
             return await act(tab, ask)
         except ApiError as error:
             raise Declined(f"{error.message.rstrip('.')}.") from None
         except LookupError:
-            raise Declined(phrases.NOT_THERE) from None
+            raise Declined(words.NOT_THERE) from None
 
     # Finding
 
     def _channel(self, tab: Tab, channel_id: int) -> Channel:
         channel = self._world.channels.get(channel_id)
         if channel is None or not access.sees(self._world, tab.user, channel):
-            raise Declined(phrases.NO_SUCH_CHANNEL)
+            raise Declined(words.NO_SUCH_CHANNEL)
         return channel
 
     def _message(self, tab: Tab, message_id: int) -> Message:
@@ -80,13 +80,13 @@ class Acts:
         for channel in self._stage.view.visible(tab.user):
             if message := channel.messages.get(message_id):
                 return message
-        raise Declined(phrases.MESSAGE_GONE)
+        raise Declined(words.MESSAGE_GONE)
 
     def _shared(self, tab: Tab, message_id: int) -> Message:
         """One that everybody in its channel sees."""
         message = self._message(tab, message_id)
         if message.ephemeral:
-            raise Declined(phrases.ONLY_DISMISSED)
+            raise Declined(words.ONLY_DISMISSED)
         return message
 
     def _require(self, tab: Tab, channel: Channel, permission: Permission, sentence: str) -> None:
@@ -98,7 +98,7 @@ class Acts:
     async def as_(self, tab: Tab, ask: Ask) -> None:
         member = self._discord.guild.members.get(ask.id("user"))
         if member is None or member.user.bot:
-            raise Declined(phrases.NO_SUCH_PERSON)
+            raise Declined(words.NO_SUCH_PERSON)
         tab.speak_as(member.user)
 
     async def open(self, tab: Tab, ask: Ask) -> None:
@@ -116,14 +116,14 @@ class Acts:
         files, content = ask.texts("files"), ask.text("content").strip()
         self._check_writing(tab, channel, content, empty=bool(files))
         if len(files) > MAX_FILES:
-            raise Declined(phrases.too_many_files(MAX_FILES))
+            raise Declined(words.too_many_files(MAX_FILES))
         if files:
-            self._require(tab, channel, Permission.ATTACH_FILES, phrases.MAY_NOT_WRITE)
+            self._require(tab, channel, Permission.ATTACH_FILES, words.MAY_NOT_WRITE)
         reply_to = self._reply_target(tab, channel, ask.id_or_none("reply_to"))
         try:
             attachments = self._stage.uploads.take(files)
         except KeyError:
-            raise Declined(phrases.FILE_GONE) from None
+            raise Declined(words.FILE_GONE) from None
         await self._discord.say(
             channel, tab.user, content, reply_to=reply_to, ping=ask.flag("ping"), attachments=attachments
         )
@@ -131,7 +131,7 @@ class Acts:
     async def edit(self, tab: Tab, ask: Ask) -> None:
         message = self._shared(tab, ask.id("message"))
         if message.author is not tab.user or message.type not in _OWN:
-            raise Declined(phrases.NOT_YOURS_TO_EDIT)
+            raise Declined(words.NOT_YOURS_TO_EDIT)
         content = ask.text("content").strip()
         self._check_writing(tab, message.channel, content, empty=bool(message.attachments))
         self._check_open(message.channel)
@@ -140,16 +140,16 @@ class Acts:
     async def delete(self, tab: Tab, ask: Ask) -> None:
         message = self._shared(tab, ask.id("message"))
         if message.author is not tab.user and not access.may_delete_others(self._world, tab.user, message.channel):
-            raise Declined(phrases.NOT_YOURS_TO_DELETE)
+            raise Declined(words.NOT_YOURS_TO_DELETE)
         self._check_open(message.channel)
         await self._discord.delete(message)
 
     async def react(self, tab: Tab, ask: Ask) -> None:
         message, emoji = self._shared(tab, ask.id("message")), _emoji(ask.text("emoji"))
         if emoji not in message.reactions:
-            self._require(tab, message.channel, Permission.ADD_REACTIONS, phrases.MAY_NOT_WRITE)
+            self._require(tab, message.channel, Permission.ADD_REACTIONS, words.MAY_NOT_WRITE)
             if len(message.reactions) >= _MAX_REACTIONS:
-                raise Declined(phrases.too_many_reactions(_MAX_REACTIONS))
+                raise Declined(words.too_many_reactions(_MAX_REACTIONS))
         self._check_open(message.channel)
         await self._discord.react(message, tab.user, emoji)
 
@@ -163,23 +163,23 @@ class Acts:
 
     def _check_writing(self, tab: Tab, channel: Channel, content: str, *, empty: bool) -> None:
         if not access.may_write(self._world, tab.user, channel):
-            raise Declined(phrases.MAY_NOT_WRITE)
+            raise Declined(words.MAY_NOT_WRITE)
         # Discord counts code points, as `len` does.
         if len(content) > MAX_CONTENT:
-            raise Declined(phrases.too_long(len(content), MAX_CONTENT))
+            raise Declined(words.too_long(len(content), MAX_CONTENT))
         if not content and not empty:
-            raise Declined(phrases.EMPTY_MESSAGE)
+            raise Declined(words.EMPTY_MESSAGE)
 
     def _check_open(self, channel: Channel) -> None:
         if channel.archived:
-            raise Declined(phrases.ARCHIVED)
+            raise Declined(words.ARCHIVED)
 
     def _reply_target(self, tab: Tab, channel: Channel, message_id: int | None) -> Message | None:
         if message_id is None:
             return None
         message = self._shared(tab, message_id)
         if message.channel is not channel or message.type not in {*_OWN, *_ANSWERS}:
-            raise Declined(phrases.NO_REPLY_TO_THAT)
+            raise Declined(words.NO_REPLY_TO_THAT)
         return message
 
     # Threads
@@ -189,23 +189,23 @@ class Acts:
         message_id = ask.id_or_none("message")
         message = None if message_id is None else self._shared(tab, message_id)
         if channel.guild is None or channel.is_thread:
-            raise Declined(phrases.NO_THREADS_HERE)
-        self._require(tab, channel, Permission.CREATE_PUBLIC_THREADS, phrases.MAY_NOT_WRITE)
+            raise Declined(words.NO_THREADS_HERE)
+        self._require(tab, channel, Permission.CREATE_PUBLIC_THREADS, words.MAY_NOT_WRITE)
         if not 1 <= len(name) <= _MAX_NAME:
-            raise Declined(phrases.NAME_THE_THREAD)
+            raise Declined(words.NAME_THE_THREAD)
         if message is not None and (message.channel is not channel or message.thread is not None):
-            raise Declined(phrases.HAS_A_THREAD)
+            raise Declined(words.HAS_A_THREAD)
         if len(self._world.channels) >= _MAX_CHANNELS:
-            raise Declined(phrases.ENOUGH_THREADS)
+            raise Declined(words.ENOUGH_THREADS)
         opened = await self._discord.open_thread(channel, name, tab.user, message=message)
         return {"channel": str(opened.id)}
 
     async def archive(self, tab: Tab, ask: Ask) -> None:
         channel, archived = self._channel(tab, ask.id("channel")), ask.flag("archived")
         if not channel.is_thread:
-            raise Declined(phrases.NO_THREADS_HERE)
+            raise Declined(words.NO_THREADS_HERE)
         if channel.owner is not tab.user or channel.locked:
-            self._require(tab, channel, Permission.MANAGE_THREADS, phrases.NOT_YOUR_THREAD)
+            self._require(tab, channel, Permission.MANAGE_THREADS, words.NOT_YOUR_THREAD)
         self._world.update_thread(channel, archived=archived)
 
     # Commands, buttons, forms
@@ -217,14 +217,14 @@ class Acts:
         try:
             started = await self._discord.slash(tab.user, channel, command, **values)
         except ValueError:
-            raise Declined(phrases.NOT_TAKEN) from None
+            raise Declined(words.NOT_TAKEN) from None
         self._follow(tab, started, command)
 
     async def complete(self, tab: Tab, ask: Ask) -> Json:
         channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
         typed: dict[str, Any] = forms.typed(self._options(tab, channel, command), ask.table("options"))
         started = await self._discord.complete(tab.user, channel, command, focused=ask.text("option"), **typed)
-        await _acknowledged(started, phrases.NO_CHOICES)
+        await _acknowledged(started, words.NO_CHOICES)
         return {"choices": started.choices}
 
     def _options(self, tab: Tab, channel: Channel, command: str) -> list[Json]:
@@ -232,7 +232,7 @@ class Acts:
             if (each["kind"], each["name"]) == ("slash", command):
                 options: list[Json] = each["options"]
                 return options
-        raise Declined(phrases.no_such_command(command))
+        raise Declined(words.no_such_command(command))
 
     async def menu(self, tab: Tab, ask: Ask) -> None:
         channel, command = self._channel(tab, ask.id("channel")), ask.text("command")
@@ -240,7 +240,7 @@ class Acts:
         target: Message | User | None
         target = self._shared(tab, message_id) if message_id else self._world.users.get(user_id or 0)
         if target is None:
-            raise Declined(phrases.NO_SUCH_PERSON)
+            raise Declined(words.NO_SUCH_PERSON)
         self._follow(tab, await self._discord.context_menu(tab.user, command, target, channel), command)
 
     async def press(self, tab: Tab, ask: Ask) -> None:
@@ -256,10 +256,10 @@ class Acts:
         form_id = ask.id("form")
         form = tab.forms.get(form_id)
         if form is None or form.user is not tab.user:
-            raise Declined(phrases.NOT_THERE)
+            raise Declined(words.NOT_THERE)
         started = await self._discord.submit(form, **forms.filled(form, ask.table("fields")))
         # It stays open until there is an answer: what somebody has written is not lost.
-        await _acknowledged(started, phrases.TRY_AGAIN)
+        await _acknowledged(started, words.TRY_AGAIN)
         tab.forms.pop(form_id, None)
 
     async def cancel(self, tab: Tab, ask: Ask) -> None:
@@ -292,7 +292,7 @@ class Acts:
             case _:
                 found = self._discord.guild.roles.get(snowflake(text))
         if found is None:
-            raise Declined(phrases.NOT_THERE)
+            raise Declined(words.NOT_THERE)
         return found
 
     # Switches
@@ -303,7 +303,7 @@ class Acts:
         try:
             self._stage.switches.turn(ask.text("name"), ask.flag("on"), channel)
         except LookupError:
-            raise Declined(phrases.NOTHING_TO_SWITCH) from None
+            raise Declined(words.NOTHING_TO_SWITCH) from None
 
 
 _ANSWERS = {MessageType.SLASH_COMMAND, MessageType.CONTEXT_MENU}
@@ -320,5 +320,5 @@ def _emoji(text: str) -> str:
     """As reactions are keyed. Discord knows every emoji by name; here letters, spaces and controls are none."""
     kinds = {unicodedata.category(each) for each in text}
     if len(text) > _LONGEST_EMOJI or any(kind[0] in "LZ" or kind in ("Cc", "Cn", "Co") for kind in kinds):
-        raise Declined(phrases.NOT_AN_EMOJI)
+        raise Declined(words.NOT_AN_EMOJI)
     return reaction_key(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 
 _T = TypeVar("_T")
 
@@ -60,13 +60,13 @@ class Ask:
 def snowflake(text: str) -> int:
     """An id from its digits."""
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise Declined(phrases.MALFORMED)
+        raise Declined(words.MALFORMED)
     return int(text)
 
 
 def _expect(value: object, kind: type[_T]) -> _T:
     if not isinstance(value, kind):
-        raise Declined(phrases.MALFORMED)
+        raise Declined(words.MALFORMED)
     return value
 
 

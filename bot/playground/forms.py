@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 from bot.playground.asking import Declined
 from bot.standin.answers import LONGEST_INPUT, PARAGRAPH, TEXT_INPUT
 from bot.standin.entities import Json, Message, walk_components
@@ -17,16 +17,16 @@ def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, s
     """The values of a command's options by their types; `resolve(kind, id)` finds who or what an id names."""
     known = {option["name"]: option for option in listed}
     if missing := [name for name, option in known.items() if option["required"] and name not in given]:
-        raise Declined(phrases.option_missing(missing[0]))
+        raise Declined(words.option_missing(missing[0]))
     if given.keys() - known.keys():
-        raise Declined(phrases.MALFORMED)
+        raise Declined(words.MALFORMED)
     return {name: _value(known[name], text, resolve) for name, text in given.items()}
 
 
 def typed(listed: list[Json], given: dict[str, str]) -> dict[str, object]:
     """What is in a command's options while it is being typed; a number that is none yet is left out."""
     if given.keys() - {option["name"] for option in listed}:
-        raise Declined(phrases.MALFORMED)
+        raise Declined(words.MALFORMED)
     filled: dict[str, object] = {}
     for option in listed:
         if text := given.get(option["name"]):
@@ -45,7 +45,7 @@ def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> ob
             try:
                 number = int(text) if kind == "integer" else float(text)
             except ValueError:
-                raise Declined(phrases.option_wrong(option["name"])) from None
+                raise Declined(words.option_wrong(option["name"])) from None
             # Written so that no comparison with "not a number" passes.
             fits = abs(number) <= 2**53 and (least is None or number >= least) and (most is None or number <= most)
             value = number
@@ -57,7 +57,7 @@ def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> ob
         case kind:
             fits, value = True, resolve(kind, text)
     if not fits or (option["choices"] and value not in [choice["value"] for choice in option["choices"]]):
-        raise Declined(phrases.option_wrong(option["name"]))
+        raise Declined(words.option_wrong(option["name"]))
     return value
 
 
@@ -69,7 +69,7 @@ def chosen(message: Message, custom_id: str, values: list[str]) -> list[str]:
             least, most = part.get("min_values", 1), part.get("max_values", 1)
             if set(values) <= offered and least <= len(set(values)) == len(values) <= most:
                 return values
-    raise Declined(phrases.NOT_THERE)
+    raise Declined(words.NOT_THERE)
 
 
 def shown(form: Interaction) -> Json:
@@ -104,7 +104,7 @@ def filled(form: Interaction, fields: dict[str, str]) -> dict[str, str]:
         required = part.get("required") is not False
         least, most = max(part.get("min_length") or 0, required), part.get("max_length") or LONGEST_INPUT
         if len(text) > most or (len(text) < least and (text or required)):
-            raise Declined(phrases.option_wrong(label))
+            raise Declined(words.option_wrong(label))
         kept[part["custom_id"]] = text
     return kept
 

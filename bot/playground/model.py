@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from bot.config import Settings
-from bot.demo import demo_reply
+from bot.demo import asked_as, demo_reply
 from bot.llm import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply, Step
@@ -93,5 +93,6 @@ class SwitchedModel:
         self, messages: Sequence[Message], *, model: str, reply_tokens: int
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """One request."""
-        asked = self._configured if self._configured is not None and self._fault is None else self._demo
-        return asked.stream(messages, model=model, reply_tokens=reply_tokens)
+        if self._configured is not None and self._fault is None:
+            return self._configured.stream(messages, model=model, reply_tokens=reply_tokens)
+        return self._demo.stream(asked_as(model, messages), model=model, reply_tokens=reply_tokens)

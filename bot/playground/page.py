@@ -11,7 +11,7 @@ from typing import Self
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 from bot.playground.stage import Stage
 from bot.playground.tabs import Tabs
 from bot.playground.uploads import MAX_BYTES
@@ -89,16 +89,16 @@ class Page:
         hosts = own_hosts(request)
         origin = request.headers.get("Origin")
         if request.headers.get("Host") not in hosts or origin not in (None, *(f"http://{host}" for host in hosts)):
-            return web.Response(status=403, text=phrases.FOREIGN_PAGE)
+            return web.Response(status=403, text=words.FOREIGN_PAGE)
         given = request.path.lstrip("/").split("/")[0]
         if not secrets.compare_digest(given.encode(errors="replace"), self._secret.encode()):
-            return web.Response(status=404, text=phrases.WRONG_ADDRESS)
+            return web.Response(status=404, text=words.WRONG_ADDRESS)
         try:
             return await handler(request)
         except web.HTTPNotFound:
-            return web.Response(status=404, text=phrases.NOT_THERE)
+            return web.Response(status=404, text=words.NOT_THERE)
         except web.HTTPRequestEntityTooLarge:
-            return web.Response(status=413, text=phrases.FILE_TOO_LARGE)
+            return web.Response(status=413, text=words.FILE_TOO_LARGE)
 
     async def _home(self, _: web.Request) -> web.StreamResponse:
         raise web.HTTPPermanentRedirect(f"/{self._secret}/")

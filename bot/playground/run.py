@@ -19,7 +19,7 @@ from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
 from bot.llm import OpenAIModel
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page
 from bot.playground.private import Private
@@ -69,7 +69,7 @@ async def playground(
         # Servers and people of the real Discord, which the settings name, are not there.
         options = replace(Options.of(settings, grace=0.0), access=Access())
         if configured is None:
-            options = replace(options, provider=phrases.THIS_COMPUTER)
+            options = replace(options, provider=words.THIS_COMPUTER)
 
         async def serve(until: asyncio.Event) -> None:
             async with conversations(model) as core:
@@ -90,7 +90,7 @@ async def playground(
         stack.push_async_callback(runner.close, _LAST_WORDS)
         await runner.start()
         say(
-            phrases.welcome(
+            words.welcome(
                 page.url,
                 database=str(database),
                 model=stage.model.name,

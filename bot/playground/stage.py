@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 from bot.playground.model import Described
 from bot.playground.private import Private
 from bot.playground.runner import Runner
@@ -37,5 +37,5 @@ def settle(discord: DiscordStandin) -> None:
     """The same channels in the same order at every start, so that each is the conversation it was."""
     for user in (discord.ada, discord.max, discord.bo, discord.cleo):
         discord.open_dm(user)
-    discord.general.topic = phrases.topic_to_ask(discord.bot.display_name or discord.bot.name)
-    discord.random_channel.topic = phrases.TOPIC_OF_ITS_OWN
+    discord.general.topic = words.topic_to_ask(discord.bot.display_name or discord.bot.name)
+    discord.random_channel.topic = words.TOPIC_OF_ITS_OWN

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from aiohttp import WSMsgType, web
 
-from bot.phrases import playground as phrases
+from bot.phrases import playground as words
 from bot.playground import access
 from bot.playground.acts import AWAITING, Acts
 from bot.playground.asking import Ask, Declined, Malformed
@@ -146,10 +146,10 @@ class Tab:
         except Declined as declined:
             error = str(declined)
         except PermissionError:
-            error = phrases.MAY_NOT_WRITE
+            error = words.MAY_NOT_WRITE
         except Exception:
             log.exception("what a tab asked for failed by a defect: %s", ask.do)
-            error = phrases.OWN_DEFECT
+            error = words.OWN_DEFECT
         self.post({"t": "done", "n": ask.number, "error": error, **(more or {})})
 
     # Telling
@@ -239,7 +239,7 @@ class Tabs:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """A tab's connection, from its first frame to its end."""
         if len(self._open) >= _MAX_TABS:
-            return web.Response(status=503, text=phrases.TOO_MANY_TABS)
+            return web.Response(status=503, text=words.TOO_MANY_TABS)
         socket = web.WebSocketResponse(heartbeat=30, compress=False, max_msg_size=2**18, timeout=0.2)
         await socket.prepare(request)
         tab = Tab(self._stage, self._acts, socket, request)

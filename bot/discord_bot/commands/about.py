@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,15 +11,12 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.discord_bot.commands.behaviour import answering, place
-from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
-from bot.errors import StoreError
+from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, answering, attempt, place
 from bot.phrases import about as words
 from bot.phrases.access import denied
+from bot.phrases.keeping import UNREACHABLE
 from bot.turns import Allowances
 from bot.usage import DAY, grouped
-
-log = logging.getLogger(__name__)
 
 _DAYS = 30
 IDS_WITHIN = 1.0
@@ -41,8 +37,8 @@ def add(tree: Tree, tools: Tools) -> None:
 def _add_usage(tree: Tree, tools: Tools) -> None:
     allowances = tools.conversations.allowances
 
-    @tree.command(description="See what you used of me: questions, tokens, and what is left.")
-    @app_commands.describe(whose="mine, or server for all of this server (for those who manage it). Left out: mine.")
+    @tree.command(description="See how much you've used: questions, tokens, and what is left.")
+    @app_commands.describe(whose="mine, or server for all of this server (for moderators). Left out: mine.")
     async def usage(interaction: discord.Interaction, whose: str = words.MINE) -> None:
         chosen = whose.strip().casefold()
         if allowances is None:
@@ -55,12 +51,10 @@ def _add_usage(tree: Tree, tools: Tools) -> None:
             await answer(interaction, words.NOT_FOR_YOU)
         else:
             read = of_person if chosen == words.MINE else of_server
-            try:
-                sentences = await in_time(interaction, read(interaction, allowances))
-            except StoreError as error:
-                log.error("what was used could not be read: %s", error)
-                sentences = words.NOT_KNOWN
-            await answer(interaction, sentences)
+            work = read(interaction, allowances)
+            sentences = await attempt(interaction, work, failed=UNREACHABLE, doing="reading what was used")
+            if sentences is not None:
+                await answer(interaction, sentences)
 
     @usage.autocomplete("whose")
     async def offer(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -102,12 +96,9 @@ def _add_help(tree: Tree, tools: Tools) -> None:
     # `help` is Python's too.
     @tree.command(name="help", description="What I answer to, what I remember, where your messages go, my commands.")
     async def show_help(interaction: discord.Interaction) -> None:
-        try:
-            sentences = await in_time(interaction, text(interaction))
-        except StoreError as error:
-            log.error("what to say of the bot could not be read: %s", error)
-            sentences = words.NOT_KNOWN
-        await answer(interaction, sentences)
+        sentences = await attempt(interaction, text(interaction), failed=UNREACHABLE, doing="reading what help says")
+        if sentences is not None:
+            await answer(interaction, sentences)
 
     async def text(interaction: discord.Interaction) -> str:
         here = place(interaction)
@@ -118,7 +109,7 @@ def _add_help(tree: Tree, tools: Tools) -> None:
         )
         allowances = tools.conversations.allowances
         return words.help_text(
-            _own_name(interaction),
+            None if interaction.guild_id is None else _own_name(interaction),
             None if reason is None else denied(reason),
             answering(behaviour.model, tools.conversations.models),
             tools.options.provider,
@@ -156,8 +147,14 @@ def _usable(tree: Tree, interaction: discord.Interaction, ids: Mapping[str, int]
             id_ = ids.get(command.name)
             yield (
                 " ".join(name if id_ is None else f"<{name}:{id_}>" for name in names),
-                command.description.partition(":")[0].rstrip("."),
+                _use(command.description),
             )
+
+
+def _use(description: str) -> str:
+    """What a command does, without details; the full stop stays only behind more than one sentence."""
+    use = description.partition(":")[0]
+    return use if ". " in use else use.rstrip(".")
 
 
 def _own_name(interaction: discord.Interaction) -> str:

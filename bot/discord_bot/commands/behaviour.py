@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Self
 
 import discord
 from discord import app_commands
 from discord.utils import MISSING
 
-from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
-from bot.discord_bot.prompts import conversation_key
+from bot.discord_bot.commands.tools import (
+    FAILED,
+    Place,
+    Tools,
+    Tree,
+    announce,
+    answer,
+    answering,
+    attempt,
+    place,
+    say,
+    update,
+)
+from bot.discord_bot.commands.verbatim import verbatim
+from bot.discord_bot.prompts import channel_id
 from bot.discord_bot.replies import shown_name
 from bot.errors import StoreError
-from bot.markdown import Document
 from bot.phrases import behaviour as words
+from bot.phrases.keeping import UNREACHABLE
 from bot.store.behaviours import Layers
 from bot.turns import is_blank
 
@@ -27,43 +39,17 @@ log = logging.getLogger(__name__)
 PERSONA_LENGTH = 4000
 """Characters; as many as Discord lets a text input have."""
 
+READ_WITHIN = 1.5
+"""Seconds until the form is given up: it has to be the first answer, so it cannot be put off."""
+
 _BUTTONS = re.compile(r"persona:(?P<act>change|clear)")
 _FORM = "persona"
 _DEFAULT = "default"
+_READING = "reading the behaviour"
+_SAVING = "saving the behaviour"
 _MOST_CHOICES = 25
 _LONGEST_CHOICE = 100
 """Discord's limits on what an option offers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something is used: the keys of its conversation and, in a thread, of the channel's."""
-
-    conversation: str
-    parent: str | None
-    guild_id: int | None
-    person_id: int | None
-    """Whose DM it is."""
-
-    @property
-    def word(self) -> str:
-        """What the place is called."""
-        if self.guild_id is None:
-            return words.DIRECT
-        return words.CHANNEL if self.parent is None else words.THREAD
-
-
-def place(interaction: discord.Interaction) -> Place:
-    """The place of an interaction."""
-    channel = interaction.channel
-    parent = conversation_key(channel.parent_id) if isinstance(channel, discord.Thread) else None
-    whose = interaction.user.id if interaction.guild_id is None else None
-    return Place(conversation_key(interaction.channel_id or 0), parent, interaction.guild_id, whose)
-
-
-def answering(chosen: str | None, offered: Sequence[str]) -> str:
-    """The model that answers where this one was chosen."""
-    return offered[0] if chosen is None or chosen not in offered else chosen
 
 
 def add(tree: Tree, tools: Tools) -> None:
@@ -88,16 +74,18 @@ def _add_persona(tree: Tree, tools: Tools) -> None:
             else:
                 await change_to(interaction, None)
 
-    @tree.command(description="See how I'm told to behave here. Who manages the server can change it, and you in a DM.")
+    @tree.command(description="See how I'm told to behave here. Moderators can change it; in a DM, you can.")
     async def persona(interaction: discord.Interaction) -> None:
         here = place(interaction)
-        try:
-            layers = await in_time(interaction, tools.store.behaviours(here.conversation, here.parent))
-        except StoreError as error:
-            await _not_read(interaction, error)
+        reading = tools.store.behaviours(here.conversation, here.parent)
+        layers = await attempt(interaction, reading, failed=UNREACHABLE, doing=_READING)
+        if layers is None:
             return
         text, own = layers.in_force.persona, layers.own.persona is not None
-        shown = words.no_persona(here.word) if text is None else words.persona(here.word, text, inherited=not own)
+        if text is None:
+            shown = [words.no_persona(here.word)]
+        else:
+            shown = verbatim(text, words.persona(here.word, inherited=not own))
         await _show(interaction, shown, _buttons(clear=own) if _may_change(interaction) else MISSING)
 
     async def open_form(interaction: discord.Interaction) -> None:
@@ -106,9 +94,11 @@ def _add_persona(tree: Tree, tools: Tools) -> None:
             return
         here = place(interaction)
         try:
-            behaviour = await tools.store.behaviour(here.conversation, here.parent)
-        except StoreError as error:
-            await _not_read(interaction, error)
+            async with asyncio.timeout(READ_WITHIN):
+                behaviour = await tools.store.behaviour(here.conversation, here.parent)
+        except (StoreError, TimeoutError) as error:
+            log.error("%s in channel %s failed: %r", _READING, interaction.channel_id, error)
+            await answer(interaction, UNREACHABLE)
             return
         try:
             await interaction.response.send_modal(_form(behaviour.persona))
@@ -123,24 +113,22 @@ def _add_persona(tree: Tree, tools: Tools) -> None:
             await answer(interaction, words.persona_too_long(len(text), PERSONA_LENGTH))
             return
         here = place(interaction)
-        try:
-            layers, changed = await in_time(interaction, _store_persona(tools, here, text))
-        except StoreError as error:
-            await _not_saved(interaction, error)
+        saving = _store_persona(tools, here, text)
+        saved = await attempt(interaction, saving, failed=words.NOT_CHANGED, doing=_SAVING)
+        if saved is None:
             return
-        if not changed:
+        layers, changed = saved
+        inherits = layers.inherited.persona is not None
+        if not changed and text is None and here.parent is not None and inherits:
+            await answer(interaction, words.persona_inherited(channel_id(here.parent)))
+        elif not changed:
             await answer(interaction, words.AS_BEFORE)
-            return
-        if text is None:
-            sentence = words.persona_cleared(here.word, inherits=layers.inherited.persona is not None)
         else:
-            sentence = words.persona_set(here.word)
-        await answer(interaction, sentence)
-        if here.guild_id is not None:
-            # Not as a follow-up, which others would see as an answer to a message that they cannot see.
-            channel = tools.client.get_partial_messageable(interaction.channel_id or 0)
-            with suppress(*FAILED):
-                await channel.send(words.persona_changed(shown_name(interaction.user)), silent=True)
+            cleared = words.persona_cleared(here.word, inherits=inherits)
+            await update(interaction, cleared if text is None else words.persona_set(here.word))
+            if here.guild_id is not None:
+                # Not as a follow-up, which others would see as an answer to a message that they cannot see.
+                await say(interaction, words.persona_changed(shown_name(interaction.user)))
 
     # discord.py matches forms with objects that it loses at a restart, so they are taken where all interactions pass.
     @tools.client.event
@@ -171,10 +159,9 @@ def _add_model(tree: Tree, tools: Tools) -> None:
             await choose_model(interaction, here, None if wanted == _DEFAULT else wanted)
 
     async def show_model(interaction: discord.Interaction, here: Place) -> None:
-        try:
-            layers = await in_time(interaction, tools.store.behaviours(here.conversation, here.parent))
-        except StoreError as error:
-            await _not_read(interaction, error)
+        reading = tools.store.behaviours(here.conversation, here.parent)
+        layers = await attempt(interaction, reading, failed=UNREACHABLE, doing=_READING)
+        if layers is None:
             return
         chosen = layers.in_force.model
         sentences = words.model(
@@ -187,14 +174,14 @@ def _add_model(tree: Tree, tools: Tools) -> None:
         await answer(interaction, sentences)
 
     async def choose_model(interaction: discord.Interaction, here: Place, chosen: str | None) -> None:
-        try:
-            layers, changed = await in_time(interaction, _store_model(tools, here, chosen), ephemeral=False)
-        except StoreError as error:
-            await _not_saved(interaction, error)
+        saving = _store_model(tools, here, chosen)
+        saved = await attempt(interaction, saving, failed=words.NOT_CHANGED, doing=_SAVING)
+        if saved is None:
             return
+        layers, changed = saved
         if changed:
             now = answering(layers.inherited.model if chosen is None else chosen, offered)
-            await answer(interaction, words.model_changed(shown_name(interaction.user), now), ephemeral=False)
+            await announce(interaction, words.model_changed(shown_name(interaction.user), now))
         else:
             await answer(interaction, words.AS_BEFORE)
 
@@ -270,27 +257,10 @@ def _form(text: str | None) -> discord.ui.Modal:
     return form
 
 
-async def _show(interaction: discord.Interaction, text: str, row: discord.ui.View) -> None:
-    """Show a text privately in as many messages as it needs, with the buttons (or MISSING) under the last one."""
-    document = Document()
-    document.update(text, final=True)
-    *before, last = [part.content for part in document.parts]
-    if not before:
-        await answer(interaction, last, view=row)
-        return
-    if not await answer(interaction, before[0]):
-        return
-    with suppress(*FAILED):
-        for each in before[1:]:
-            await interaction.followup.send(each, ephemeral=True, suppress_embeds=True)
-        await interaction.followup.send(last, ephemeral=True, suppress_embeds=True, view=row)
-
-
-async def _not_read(interaction: discord.Interaction, error: StoreError) -> None:
-    log.error("the behaviour in channel %s could not be read: %s", interaction.channel_id, error)
-    await answer(interaction, words.NOT_READ)
-
-
-async def _not_saved(interaction: discord.Interaction, error: StoreError) -> None:
-    log.error("the behaviour in channel %s could not be saved: %s", interaction.channel_id, error)
-    await answer(interaction, words.NOT_CHANGED)
+async def _show(interaction: discord.Interaction, messages: Sequence[str], row: discord.ui.View) -> None:
+    """Show them privately, with the buttons (or MISSING) under the last one."""
+    *before, last = messages
+    for each in before:
+        if not await answer(interaction, each):
+            return
+    await answer(interaction, last, view=row)

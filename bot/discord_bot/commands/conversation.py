@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 import discord
 
 from bot import phrases
-from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
-from bot.discord_bot.prompts import conversation_key
+from bot.discord_bot.commands.tools import Tools, Tree, announce, answer, attempt, in_time, place
 from bot.discord_bot.replies import shown_name
 from bot.errors import StoreError
 from bot.phrases import access as words
@@ -22,38 +20,37 @@ def add(tree: Tree, tools: Tools) -> None:
 
     @tree.command(description="Forget this conversation: everything said with me in this channel, thread or DM.")
     async def reset(interaction: discord.Interaction) -> None:
-        if await _denied(interaction, tools):
-            return
         name = shown_name(interaction.user)
-        key = conversation_key(interaction.channel_id or 0)
-        try:
+
+        async def work() -> tuple[str, bool]:
+            """What to say, and whether to everybody."""
+            if denied := await _denied(interaction, tools):
+                return denied, False
             # Wiping a large database takes its time.
-            forgotten = await in_time(interaction, tools.conversations.forget(key, name), ephemeral=False)
-            sentence = phrases.was_reset(name, forgotten.exchanges)
-        except StoreError as error:
-            log.error("channel %s could not be forgotten: %s", interaction.channel_id, error)
-            sentence = phrases.NOT_RESET
-        if not await answer(interaction, sentence, ephemeral=False):
-            channel = tools.client.get_partial_messageable(interaction.channel_id or 0)
-            with suppress(*FAILED):
-                await channel.send(sentence, silent=True, suppress_embeds=True)
+            forgotten = await tools.conversations.forget(place(interaction).conversation, name)
+            return phrases.was_reset(name, forgotten.exchanges), True
+
+        done = await attempt(interaction, work(), failed=phrases.NOT_RESET, doing="a reset")
+        if done is not None:
+            sentence, aloud = done
+            await (announce if aloud else answer)(interaction, sentence)
 
     @tree.command(description="Stop my replies to you here; moderators stop all of them.")
     async def stop(interaction: discord.Interaction) -> None:
-        if await _denied(interaction, tools):
-            return
-        count = tools.replies.stop(interaction)
-        await answer(interaction, phrases.stopped(count) if count else phrases.NOTHING_TO_STOP)
+        async def work() -> str:
+            if denied := await _denied(interaction, tools):
+                return denied
+            count = tools.replies.stop(interaction)
+            return phrases.stopped(count) if count else phrases.NOTHING_TO_STOP
+
+        await answer(interaction, await in_time(interaction, work()))
 
 
-async def _denied(interaction: discord.Interaction, tools: Tools) -> bool:
-    """Whether somebody may not touch a server's conversations; then they have been told."""
+async def _denied(interaction: discord.Interaction, tools: Tools) -> str | None:
+    """Why somebody may not touch a server's conversations. None: they may, as far as that is known."""
     try:
         denied = await tools.gate.denied_to_person(interaction)
     except StoreError as error:
         log.error("whether %d is blocked is not known: %s", interaction.user.id, error)
-        return False
-    if denied is None:
-        return False
-    await answer(interaction, words.denied(denied))
-    return True
+        return None
+    return None if denied is None else words.denied(denied)

@@ -7,15 +7,16 @@ import io
 import logging
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
 import discord
 
+from bot.access import Block
 from bot.context import BYTES_PER_TOKEN
-from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, in_time
-from bot.discord_bot.prompts import conversation_key
-from bot.discord_bot.replies import shown_name
+from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, attempt, place, update
+from bot.discord_bot.replies import literal, shown_name
 from bot.errors import StoreError
 from bot.export import Export, export_of
 from bot.phrases import keeping as words
@@ -34,25 +35,22 @@ def add(tree: Tree, tools: Tools) -> None:
     forgetting: set[int] = set()
     exporting = asyncio.Semaphore(_EXPORTS_AT_ONCE)
 
-    @tree.command(description="See what I remember here, of whom, and who can read it.")
+    @tree.command(description="See what I remember here, from whom, and who can read it.")
     async def memory(interaction: discord.Interaction) -> None:
-        key = conversation_key(interaction.channel_id or 0)
-        try:
-            found = await in_time(interaction, tools.store.summary(key))
-            sentence = words.NOTHING_HERE if found is None else _described(found, interaction, tools)
-        except StoreError as error:
-            log.error("what is remembered of channel %s is not known: %s", interaction.channel_id, error)
-            sentence = words.UNREACHABLE
-        await answer(interaction, sentence)
+        async def work() -> str:
+            found = await tools.store.summary(place(interaction).conversation)
+            return words.NOTHING_HERE if found is None else _described(found, interaction, tools)
 
-    @tree.command(name="forget-me", description="Forget everything of you, in all servers and DMs. I ask once more.")
+        sentence = await attempt(interaction, work(), failed=words.UNREACHABLE, doing="reading what is remembered")
+        if sentence is not None:
+            await answer(interaction, sentence)
+
+    @tree.command(name="forget-me", description="Forget everything about you, in all servers and DMs. I ask once more.")
     async def forget_me(interaction: discord.Interaction) -> None:
         person = interaction.user.id
-        try:
-            extent = await in_time(interaction, tools.store.extent(person))
-        except StoreError as error:
-            log.error("what is on record of a person is not known: %s", error)
-            await answer(interaction, words.UNREACHABLE)
+        reading = tools.store.extent(person)
+        extent = await attempt(interaction, reading, failed=words.UNREACHABLE, doing="reading what is on record")
+        if extent is None:
             return
         if extent.nothing:
             await answer(interaction, words.NOTHING_OF_YOU)
@@ -60,7 +58,9 @@ def add(tree: Tree, tools: Tools) -> None:
             sentence = words.confirm_forgetting(extent.exchanges, extent.conversations, blocked=extent.blocked)
             await answer(interaction, sentence, view=_confirmation(person))
 
-    @tree.command(description="Get all I have on record of you as a file; in a server, what belongs to it.")
+    @tree.command(
+        description="Get your questions, my replies, what you used and set as a file; in a server, only its own."
+    )
     async def export(interaction: discord.Interaction) -> None:
         try:
             # At once: reading, zipping and sending a large file takes longer than an answer may.
@@ -70,14 +70,12 @@ def add(tree: Tree, tools: Tools) -> None:
             return
         # Sending included: until then the file is in memory.
         async with exporting:
-            try:
-                file = await _exported(interaction, tools)
-            except StoreError as error:
-                log.error("an export could not be read: %s", error)
-                await answer(interaction, words.UNREACHABLE)
+            work = _exported(interaction, tools)
+            file = await attempt(interaction, work, failed=words.UNREACHABLE, doing="reading an export")
+            if file is None:
                 return
             here = interaction.guild_id is not None
-            if file is None:
+            if file.empty:
                 await answer(interaction, words.NOTHING_TO_EXPORT_HERE if here else words.NOTHING_TO_EXPORT)
                 return
             sentence = words.exported(file.exchanges, here=here, complete=file.complete)
@@ -98,12 +96,13 @@ def add(tree: Tree, tools: Tools) -> None:
                 sentence = words.NOTHING_OF_YOU_ANY_MORE
             else:
                 forgotten = await tools.conversations.forget_person(person, shown_name(interaction.user))
-                sentence = words.forgotten(len(forgotten.turn_ids), blocked=extent.blocked)
+                wiped = await tools.store.wipe()
+                sentence = words.forgotten(len(forgotten.turn_ids), blocked=extent.blocked, wiped=wiped)
         except StoreError as error:
             log.error("a person could not be forgotten: %s", error)
             await answer(interaction, words.NOT_FORGOTTEN)
         else:
-            await answer(interaction, sentence, view=None)
+            await update(interaction, sentence)
         finally:
             forgetting.discard(person)
 
@@ -123,8 +122,7 @@ def add(tree: Tree, tools: Tools) -> None:
             elif self.forget:
                 await confirmed(interaction, self.person)
             else:
-                with suppress(*FAILED):
-                    await interaction.response.edit_message(content=words.KEPT, view=None)
+                await update(interaction, words.KEPT)
 
     tools.client.add_dynamic_items(Confirmation)
 
@@ -142,9 +140,9 @@ def _confirmation(person: int) -> discord.ui.View:
 def _described(found: Summary, interaction: discord.Interaction, tools: Tools) -> str:
     private = interaction.guild_id is None
     return words.memory(
-        exchanges=found.exchanges,
+        questions=found.exchanges,
         since=found.since,
-        people=[(_display_name(name), exchanges) for name, exchanges in found.people],
+        people=[(_display_name(name), questions) for name, questions in found.people],
         more_people=found.people_in_all - len(found.people),
         tokens=round(found.size / BYTES_PER_TOKEN),
         reminded=tools.options.context_tokens,
@@ -158,19 +156,30 @@ def _display_name(author_name: str | None) -> str | None:
     """Of a stored name the part for people, as text that means nothing but itself."""
     if author_name is None:
         return None
-    return discord.utils.escape_markdown(author_name.rpartition(" (@")[0] or author_name)
+    return literal(author_name.rpartition(" (@")[0] or author_name)
 
 
-async def _exported(interaction: discord.Interaction, tools: Tools) -> Export | None:
-    """None: there is nothing on record."""
-    person, guild = interaction.user.id, interaction.guild_id
-    usage = await tools.store.usage(0, person_id=person, guild_id=guild)
-    file = await export_of(
-        tools.store.exchanges_of(person, guild),
-        usage,
+async def _exported(interaction: discord.Interaction, tools: Tools) -> Export:
+    person, here = interaction.user.id, place(interaction)
+    return await export_of(
+        tools.store.exchanges_of(person, here.guild_id),
+        await tools.store.usage(0, person_id=person, guild_id=here.guild_id),
         person_id=person,
-        guild_id=guild,
+        guild_id=here.guild_id,
+        behaviour=await tools.store.behaviour(here.conversation) if here.guild_id is None else None,
+        blocks=await _blocks(interaction, tools),
         now=time.time(),
         limit=min(interaction.filesize_limit, _LARGEST_FILE),
     )
-    return file if file.exchanges or usage else None
+
+
+async def _blocks(interaction: discord.Interaction, tools: Tools) -> Mapping[int, Block]:
+    """The servers whose moderators keep somebody from using the bot: of all, or only the one where it is asked."""
+    person = interaction.user.id
+    if interaction.guild_id is not None:
+        servers = [interaction.guild_id]
+    else:
+        blocked = (await tools.store.extent(person)).blocked
+        servers = [guild.id for guild in tools.client.guilds] if blocked else []
+    found = {server: (await tools.store.server_rules(server, person)).block for server in servers}
+    return {server: block for server, block in found.items() if block is not None}

@@ -9,6 +9,8 @@ import { sayWhy } from "./toast.js";
 
 /** How long the typing rests before the bot is asked what fits. */
 const REST_MS = 150;
+/** Characters that a field has room for at the least. */
+const LEAST_SIZE = 12;
 const NUMBERS = ["integer", "number"];
 const ID = /^\d{15,20}$/;
 
@@ -29,7 +31,10 @@ export class SlashForm {
     this.#completion = completion;
     this.#onClose = onClose;
     form.addEventListener("keydown", (event) => this.#onKey(event));
-    form.addEventListener("input", (event) => this.#suggest(event.target, REST_MS));
+    form.addEventListener("input", (event) => {
+      fitted(event.target);
+      this.#suggest(event.target, REST_MS);
+    });
     form.addEventListener("focusin", (event) => this.#suggest(event.target));
     form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || this.#hide());
   }
@@ -80,6 +85,7 @@ export class SlashForm {
     const listed = option.completes || valuesFor(option, "") !== null;
     const input = h("input", {
       type: "text",
+      size: `${LEAST_SIZE}`,
       inputmode: { integer: "numeric", number: "decimal" }[option.type],
       autocomplete: "off",
       autocapitalize: "off",
@@ -190,6 +196,7 @@ export class SlashForm {
   #fill(field, picked) {
     field.input.value = picked.label;
     field.picked = picked;
+    fitted(field.input);
     field.box.classList.remove("bad");
     this.#hide();
     this.#fields[this.#fields.indexOf(field) + 1]?.input.focus();
@@ -235,6 +242,11 @@ export class SlashForm {
     }
     return true;
   }
+}
+
+/** As wide as its text also where the browser has no `field-sizing`. */
+function fitted(input) {
+  input.size = Math.max(LEAST_SIZE, codePoints(input.value) + 1);
 }
 
 const fits = (amount, { min, max }) => (min === null || amount >= min) && (max === null || amount <= max);
