@@ -105,6 +105,9 @@ class Asides:
         until = int(time.time() + (A_WHILE if denied is Denied.UNCLEAR else DAY))
         if age(message.id) < TOLD_WITHIN and await self._tells(key, until, message):
             await self.answer(message, words.denied_aloud(denied), has_room=True)
+        elif denied is Denied.UNCLEAR:
+            # To be asked again later, which the mark says.
+            await self.answer(message, None)
         else:
             await self._handle(message)
 

@@ -127,6 +127,12 @@ class Rules(Part):
         """Commit that what it was told no longer holds."""
         await self._database.write("UPDATE servers SET refused_at = NULL WHERE guild_id = :guild", guild=guild_id)
 
+    async def has_asked(self, person_id: int) -> bool:
+        """Whether a question of somebody's is on record, wherever it was asked."""
+        return bool(
+            await self._database.read("SELECT 1 FROM turns WHERE author_id = :person LIMIT 1", person=person_id)
+        )
+
     async def asked_in(self, person_id: int, most: int = 200) -> list[int]:
         """The servers in which a person asked something, by their latest `most` turns, the latest first."""
         rows = await self._database.read(

@@ -404,9 +404,10 @@ async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Serve, discord: Di
     noisy = discord.add_role("Noisy")
     with_eve, with_bo = discord.open_dm(eve), discord.open_dm(discord.bo)
     async with serve() as world:
-        for _ in range(2):
-            await mention(world, with_eve, eve)
+        await mention(world, with_eve, eve)
+        again = await mention(world, with_eve, eve)
         assert told(world, with_eve) == [UNCLEAR], "once in a while"
+        await discord.wait_for(lambda: "🕒" in again.reactions)
     async with serve(direct_messages="everyone", blocked_roles=frozenset({noisy.id})) as world:
         await mention(world, with_bo, discord.bo)
         assert told(world, with_bo) == [UNCLEAR]
@@ -414,6 +415,18 @@ async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Serve, discord: Di
         assert fault.hits
         await mention(world, discord.general, discord.bo)
         assert told(world, discord.general) == ["To hello."], "there the message tells the roles"
+
+
+async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_up(
+    serve: Serve, discord: DiscordStandin
+) -> None:
+    with_bo = discord.open_dm(discord.bo)
+    async with serve() as world:
+        await mention(world, with_bo, discord.bo)
+    discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
+    async with serve() as world:
+        await mention(world, with_bo, discord.bo, "again")
+        assert told(world, with_bo)[-1].startswith("To again.")
 
 
 async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
