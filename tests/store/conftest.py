@@ -9,6 +9,7 @@ import pytest
 
 from bot.store import SQLiteStore
 from bot.store.database import Database
+from tests.store.steps import Clock
 
 
 @pytest.fixture
@@ -23,5 +24,10 @@ async def database(path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database) -> SQLiteStore:
-    return SQLiteStore(database, clock=lambda: 1000.9)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> SQLiteStore:
+    return SQLiteStore(database, clock)

@@ -20,6 +20,16 @@ from bot.turns import Attempt, Outcome, Prompt, State, Turn
 ROOT = Path(__file__).parents[2]
 HERE = "discord:1"
 
+
+class Clock:
+    """Seconds since the epoch, as a test sets them."""
+
+    now = 1000.9
+
+    def __call__(self) -> float:
+        return self.now
+
+
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and limits")
 
 

@@ -12,7 +12,7 @@ from bot.store import SQLiteStore
 from bot.store.database import Database
 from bot.turns import Allowance, Allowances, Attempt, Contended, Grant, Outcome, Problem, Prompt, State, Usage, UsedUp
 from bot.usage import Spent, UsageRow
-from tests.store.steps import rows
+from tests.store.steps import Clock, rows
 
 DAY = 24 * 3600
 NOON = 20_000 * DAY + DAY // 2
@@ -20,21 +20,11 @@ MIDNIGHT = 20_001 * DAY
 PLENTY = Allowances(tokens_per_person=10**9, tokens_per_server=10**9, tokens_in_all=10**9)
 
 
-class Clock:
-    now = NOON
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(database: Database, clock: Clock) -> SQLiteStore:
-    return SQLiteStore(database, clock)
+    clock = Clock()
+    clock.now = NOON
+    return clock
 
 
 async def ask(
@@ -227,7 +217,7 @@ async def test_the_hour_slides(store: SQLiteStore, clock: Clock) -> None:
     async def begin(position: int, person: int | None = 1, where: str = "discord:1") -> Attempt | UsedUp | None:
         return await store.begin(Prompt(where, position, "Why?", person), 3)
 
-    began = clock.now
+    began = int(clock.now)
     first = await begin(1)
     assert isinstance(first, Attempt)
     for position in (2, 3):

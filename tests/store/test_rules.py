@@ -8,29 +8,12 @@ import pytest
 
 from bot.access import Block, ServerRules
 from bot.store import SQLiteStore
-from bot.store.database import Database
 from bot.turns import Prompt
+from tests.store.steps import Clock
 
 HARBOUR, LIGHTHOUSE = 11, 12
 BO, CLEO = 21, 22
 DAY = 24 * 3600
-
-
-class Clock:
-    now = 1000.9
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(database: Database, clock: Clock) -> SQLiteStore:
-    return SQLiteStore(database, clock=clock)
 
 
 async def test_a_server_without_decisions_has_no_rules(store: SQLiteStore) -> None:
