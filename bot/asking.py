@@ -14,10 +14,10 @@ from bot import context
 from bot.errors import ModelError
 from bot.logs import quoting
 from bot.running import Running
+from bot.seams import ChatModel, ReplySink, Store
 from bot.turns import (
     Allowances,
     Cause,
-    ChatModel,
     Contended,
     End,
     Grant,
@@ -25,9 +25,7 @@ from bot.turns import (
     Outcome,
     Problem,
     Prompt,
-    ReplySink,
     State,
-    Store,
     Text,
     Thinking,
     Turn,

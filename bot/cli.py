@@ -24,8 +24,9 @@ from bot.conversation import Conversations
 from bot.demo import DemoModel
 from bot.errors import BotError, SettingsError, StoreUnusable
 from bot.queues import Limits
+from bot.seams import ChatModel
 from bot.store import MEMORY, SQLiteStore, backup
-from bot.turns import Allowances, ChatModel
+from bot.turns import Allowances
 from bot.usage import DAY, Prices
 
 log = logging.getLogger(__name__)

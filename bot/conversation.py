@@ -13,20 +13,18 @@ from bot.asking import Asking, Terms
 from bot.errors import OverAllowance, StoreError
 from bot.queues import Limits, Queues
 from bot.running import Running
+from bot.seams import ChatModel, ReplySink, Store
 from bot.turns import (
     Allowances,
     Attempt,
     Cause,
-    ChatModel,
     Forgotten,
     Learned,
     Limit,
     Outcome,
     Problem,
     Prompt,
-    ReplySink,
     State,
-    Store,
     Turn,
     UsedUp,
 )

@@ -24,7 +24,7 @@ TYPING_EVERY = 8.0
 
 
 class DiscordReply:
-    """A `bot.turns.ReplySink` around a live reply; courtesies never hold the reply up and never fail it.
+    """A `bot.seams.ReplySink` around a live reply; courtesies never hold the reply up and never fail it.
 
     `spawn` runs a task in the background and keeps it alive.
     """

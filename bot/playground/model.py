@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from bot.config import Settings
 from bot.demo import asked_as, demo_reply
 from bot.llm import OpenAIModel
+from bot.seams import ChatModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply, Step
-from bot.turns import ChatModel, Event, Message
+from bot.turns import Event, Message
 
 _DEMO = Reply(demo_reply, tokens_per_second=30.0, jitter=0.6, first_token_after=0.5)
 _BREAKS_AFTER = 12

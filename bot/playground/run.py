@@ -29,10 +29,10 @@ from bot.playground.switches import Switches
 from bot.playground.uploads import Uploads
 from bot.playground.view import View
 from bot.playground.wire import Wire
+from bot.seams import ChatModel
 from bot.standin.server import DiscordStandin
 from bot.standin.world import Keep
 from bot.store import SQLiteStore
-from bot.turns import ChatModel
 
 _KEEP = Keep(messages=2_000, shown=1, file_bytes=256 * 2**20)
 _REQUESTS_KEPT = 300

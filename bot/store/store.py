@@ -77,7 +77,7 @@ _UNTOLD = """
 
 
 class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Messages):
-    """Implements `bot.turns.Store`. `clock` gives seconds since the epoch."""
+    """Implements `bot.seams.Store`. `clock` gives seconds since the epoch."""
 
     @classmethod
     @asynccontextmanager

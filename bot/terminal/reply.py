@@ -18,7 +18,7 @@ PATIENCE = 2.0
 
 
 class Reply:
-    """Shows a reply as it comes, and under it how it ended. Implements `bot.turns.ReplySink`."""
+    """Shows a reply as it comes, and under it how it ended. Implements `bot.seams.ReplySink`."""
 
     def __init__(self, running: Running, answers: Output, say: Callable[[str], None]) -> None:
         self._running = running

@@ -10,12 +10,13 @@ from bot.conversation import Conversations
 from bot.errors import StoreError
 from bot.phrases import terminal as words
 from bot.running import Running
+from bot.seams import ReplySink
 from bot.store import SQLiteStore
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems
 from bot.terminal.reply import Reply
 from bot.terminal.text import plain
-from bot.turns import Attempt, Outcome, Prompt, ReplySink, State, Turn
+from bot.turns import Attempt, Outcome, Prompt, State, Turn
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ import pytest
 from bot.config import Settings
 from bot.conversation import Conversations
 from bot.playground import playground
+from bot.seams import ChatModel
 from bot.standin.model import ModelStandin
 from bot.store import SQLiteStore
-from bot.turns import Allowances, ChatModel
+from bot.turns import Allowances
 
 Json = dict[str, Any]
 
