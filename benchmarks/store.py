@@ -66,7 +66,7 @@ async def way_of_a_turn(store: SQLiteStore, position: int) -> None:
     await store.server_rules(GUILD, person)
     attempt = await store.begin(Prompt(HERE, position, "Why?", person, "Bo (@bo)", GUILD), PLENTY.prompts_per_hour)
     if isinstance(attempt, Attempt):
-        await store.start(attempt)
+        await store.turn_of_attempt(attempt)
         await store.behaviour(HERE)
         await store.learned("m")
         await store.reserve(attempt, "m", 2000, 4000, 100, PLENTY)
@@ -89,8 +89,6 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
                 running.append(attempt)
 
         result = {"begin": await median_ms(begin, times=100)}
-        unstarted = iter(running)
-        result["start"] = await median_ms(lambda: store.start(next(unstarted)), times=100)
         result["context of 50 turns"] = await median_ms(lambda: store.earlier(running[-1].turn_id, None, 50))
         result["save 1 reply"] = await median_ms(lambda: store.save({running[0]: REPLY}))
         result["save 100 replies"] = await median_ms(lambda: store.save(dict.fromkeys(running, REPLY)))

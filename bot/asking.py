@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 
 HALVINGS = 3
 """How often a context that the server finds too long is halved before the turn fails."""
-PAGE = 32
-"""Turns read from the store at a time."""
+PAGE, LARGEST_PAGE = 32, 512
+"""Turns read from the store at a time: so many at first, then about as many as will fit."""
 LEAST_REPLY_TOKENS = 100
 """With less left for it a reply is not begun."""
 ROOM_WITHIN = 20.0
@@ -150,10 +150,12 @@ class Asking:
             system_prompt, turn, begun=running.begun, today=self._today(), budget=budget, learned=learned
         )
         before: int | None = None
-        while page := await self._store.earlier(turn.id, before, PAGE):
-            if not all(map(fitting.add, page)):
+        limit = PAGE
+        while page := await self._store.earlier(turn.id, before, limit):
+            if not all(map(fitting.add, page)) or len(page) < limit:
                 break
             before = page[-1].position
+            limit = min(max(PAGE, fitting.room + PAGE // 4), LARGEST_PAGE)
         return fitting
 
     async def _afford(

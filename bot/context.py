@@ -6,7 +6,7 @@ import math
 import unicodedata
 from datetime import date
 
-from bot.turns import Learned, Message, Turn, Usage
+from bot.turns import EarlierTurn, Learned, Message, Turn, Usage
 
 BYTES_PER_TOKEN = 3.5
 """Where the estimate starts: low for English (about 4.5), about right for most other text, so that it errs on the safe
@@ -68,7 +68,9 @@ class Context:
         self._newest_first = [*going_on, _prompt(turn)]
         self._budget = budget
         self._learned = learned.bytes_per_token is not None
-        self.tokens = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
+        self._turns = 0
+        self._least = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
+        self.tokens = self._least
         """The estimated size of all of it."""
 
     @property
@@ -78,13 +80,19 @@ class Context:
             return self.tokens
         return sum(tokens(message.content, SAFE_BYTES_PER_TOKEN) for message in self.messages())
 
-    def add(self, turn: Turn) -> bool:
+    @property
+    def room(self) -> int:
+        """How many more turns would fit if they were as long as those that were added; 0 without any."""
+        return (self._budget - self.tokens) * self._turns // max(1, self.tokens - self._least)
+
+    def add(self, turn: EarlierTurn) -> bool:
         """Put an earlier turn before what there is. False: it does not fit whole, and neither would an older one."""
         pair = (_reply(turn), _prompt(turn))
         size = sum(tokens(message.content, self.bytes_per_token) for message in pair)
         if self.tokens + size > self._budget:
             return False
         self.tokens += size
+        self._turns += 1
         self._newest_first += pair
         return True
 
@@ -107,12 +115,12 @@ def learn(learned: Learned, messages: list[Message], usage: Usage) -> Learned:
 
 
 def _size(text: str) -> int:
-    return len(text.encode(errors="replace"))
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
-def _prompt(turn: Turn) -> Message:
+def _prompt(turn: Turn | EarlierTurn) -> Message:
     return Message("user", turn.prompt if turn.author_name is None else f"[{turn.author_name}]\n{turn.prompt}")
 
 
-def _reply(turn: Turn) -> Message:
+def _reply(turn: EarlierTurn) -> Message:
     return Message("assistant", turn.reply if turn.finished else f"{turn.reply}\n\n{UNFINISHED}")

@@ -232,7 +232,7 @@ class Conversations:
         if running.cause is not None:
             return running.ended()
         try:
-            turn = await self._store.start(running.attempt)
+            turn = await self._store.turn_of_attempt(running.attempt)
             if turn is None:
                 running.stop(Cause.FORGOTTEN)
                 return running.ended()

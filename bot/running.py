@@ -98,6 +98,8 @@ class Running:
 
     async def wait_for(self, event: asyncio.Event) -> None:
         """Wait for the event or for a cause, whichever comes first."""
+        if event.is_set() or self._stopped.is_set():
+            return
         waiting = [asyncio.create_task(each.wait()) for each in (event, self._stopped)]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -11,6 +11,7 @@ from bot.turns import (
     Attempt,
     Behaviour,
     Contended,
+    EarlierTurn,
     Event,
     Forgotten,
     Grant,
@@ -76,11 +77,11 @@ class Store(Protocol):
         """
         ...
 
-    async def start(self, attempt: Attempt) -> Turn | None:
-        """Mark the turn as streaming and read it. None: forgotten, superseded or already ended."""
+    async def turn_of_attempt(self, attempt: Attempt) -> Turn | None:
+        """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
         ...
 
-    async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[Turn]:
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[EarlierTurn]:
         """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
 
         `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on.

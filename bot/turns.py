@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class State(StrEnum):
@@ -183,10 +183,16 @@ class Turn:
     tries: int = 1
     guild_id: int | None = None
 
-    @property
-    def finished(self) -> bool:
-        """Whether the reply is all that the model meant to say."""
-        return self.state is State.COMPLETE and self.error is None
+
+class EarlierTurn(NamedTuple):
+    """A turn with text in its reply, as a later one's context needs it. A tuple, as there may be hundreds for one."""
+
+    position: int
+    author_name: str | None
+    prompt: str
+    reply: str
+    finished: bool
+    """Whether the reply is all that the model meant to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ async def remember(database: Path) -> None:
     async with SQLiteStore.open(database, exclusive=False) as store:
         attempt = await store.begin(Prompt("discord:1", 1, "my name is Bo"))
         assert isinstance(attempt, Attempt)
-        await store.start(attempt)
         await store.close(attempt, Outcome(State.COMPLETE, "Hello Bo."))
 
 
@@ -82,7 +81,6 @@ async def fill(database: Path) -> None:
             prompt = Prompt(f"discord:{conversation}", position, "Why?" * 5, person, "P (@p)", guild)
             attempt = await store.begin(prompt)
             assert isinstance(attempt, Attempt)
-            await store.start(attempt)
             await store.reserve(attempt, "gpt-4.1-mini", 500, 500, 1, Allowances())
             await store.close(attempt, Outcome(State.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
 

@@ -9,13 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.context import GO_ON, Context, learn, speaker, tokens
-from bot.turns import Learned, Message, Problem, State, Turn, Usage
+from bot.turns import EarlierTurn, Learned, Message, State, Turn, Usage
 
 SUNDAY = date(2026, 11, 22)
 
 
-def turn(prompt: str, reply: str = "", state: State = State.COMPLETE, error: Problem | None = None) -> Turn:
-    return Turn(1, "discord:1", 1, prompt, reply, state, 1, None, None, error, 0)
+def turn(prompt: str) -> Turn:
+    return Turn(1, "discord:1", 9, prompt, "", State.PENDING, 1, None, None, None, 0)
+
+
+def earlier(prompt: str, reply: str, *, finished: bool = True) -> EarlierTurn:
+    return EarlierTurn(1, None, prompt, reply, finished)
 
 
 def context(prompt: str, budget: int = 1000) -> Context:
@@ -25,7 +29,7 @@ def context(prompt: str, budget: int = 1000) -> Context:
 def test_turns_stand_oldest_first_and_roles_alternate() -> None:
     built = context("newest")
     for n in (3, 2, 1):
-        assert built.add(turn(f"prompt {n}", f"reply {n}"))
+        assert built.add(earlier(f"prompt {n}", f"reply {n}"))
     assert [(message.role, message.content) for message in built.messages()] == [
         ("system", "Be brief.\n\nToday is Sunday, 22 November 2026."),
         ("user", "prompt 1"),
@@ -38,13 +42,9 @@ def test_turns_stand_oldest_first_and_roles_alternate() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("state", "error"),
-    [(State.STREAMING, None), (State.STOPPED, None), (State.INTERRUPTED, None), (State.COMPLETE, Problem.LENGTH)],
-)
-def test_an_unfinished_reply_says_so(state: State, error: Problem | None) -> None:
+def test_an_unfinished_reply_says_so() -> None:
     built = context("and?")
-    built.add(turn("tell me", "It was", state, error))
+    built.add(earlier("tell me", "It was", finished=False))
     assert built.messages()[2].content == "It was\n\n[This reply was cut off here.]"
 
 
@@ -53,7 +53,7 @@ def test_only_whole_turns_within_the_budget_and_always_the_prompt(replies: list[
     built = context("the prompt", budget)
     taken = 0
     for reply in replies:
-        if not built.add(turn("p", reply)):
+        if not built.add(earlier("p", reply)):
             break
         taken += 1
     messages = built.messages()

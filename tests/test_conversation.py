@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bot import phrases
+from bot import context, phrases
 from bot.asking import CHARACTERS_PER_TOKEN
 from bot.context import GO_ON
 from bot.errors import ModelError, Overloaded, StoreError
 from bot.queues import Limits
 from bot.running import Running
 from bot.store import MEMORY, SQLiteStore
-from bot.turns import Cause, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
+from bot.turns import Attempt, Cause, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 
 
@@ -160,6 +160,28 @@ async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:
     ]
     await talk.say("next")
     assert talk.sent(-1) == ["1", "half\n\n[This reply was cut off here.]", "next"]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[10] * 40, [10] * 300, [2000] * 40, [2000] * 10 + [10] * 300, [10] * 50 + [2000] * 40],
+    ids=["all of them", "short", "long", "short after long", "long after short"],
+)
+async def test_as_many_of_the_latest_turns_as_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
+    """`lengths` of their replies, oldest first."""
+    for position, length in enumerate(lengths, -len(lengths)):
+        attempt = await talk.store.begin(Prompt(HERE, position, f"prompt {position}"))
+        assert isinstance(attempt, Attempt)
+        await talk.store.close(attempt, Outcome(State.COMPLETE, "r" * length))
+    await talk.say("now")
+    *earlier, now = talk.sent(0)
+    sent = len(earlier) // 2
+    assert (now, earlier[::2]) == ("now", [f"prompt {n}" for n in range(-sent, 0)])
+    size = sum(context.tokens(message.content, context.BYTES_PER_TOKEN) for message in talk.model.asked[0])
+    [another] = lengths[-sent - 1 : -sent] or [8000 * 4]
+    assert (
+        size <= 8000 < size + sum(context.tokens("x" * n, context.BYTES_PER_TOKEN) for n in (len("prompt -1"), another))
+    )
 
 
 async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembered(talk: Talk) -> None:

@@ -1,4 +1,4 @@
-"""The database file: opened, made ready, asked and written.
+"""The database: asked, written, and rid of what was deleted.
 
 A write is one statement or several that are committed together when the call returns, and whole or undone whatever
 happens: an error, a kill, a caller that is cancelled. What is asked for while the disk is busy with a commit shares the
@@ -11,32 +11,21 @@ What is deleted is to leave the file's bytes too. That it is due is committed wi
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import re
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self, TypeAlias
-
-import aiosqlite
+from typing import Self, TypeAlias, TypeVar
 
 from bot.errors import StoreError, StoreUnusable
-from bot.store.advice import advice, is_damage, result_code
-from bot.store.lock import sole_use
-from bot.store.schema import migrate, recognise
+from bot.store.advice import advice, is_damage
+from bot.store.connection import BEGIN_TO_WRITE, BUSY_S, MEMORY, Connection, connect
 
-MEMORY = ":memory:"
-"""A path that keeps everything in memory, gone when the store is closed."""
-
-_OLDEST_SQLITE = (3, 37)
-"""STRICT tables."""
-_BUSY_S = 5.0
-"""How long a write waits for another process's write."""
 _READERS_S = 0.25
 """How long emptying the log waits for readers: less than others wait for us, as the write lock is held meanwhile."""
 
@@ -46,9 +35,6 @@ _RETRIES_S = (1.0, 10.0)
 """The pauses before the first tries at a wipe that failed, as another process reads the file or the disk is full."""
 _OWE_A_WIPE = "INSERT INTO wipes_due DEFAULT VALUES"
 
-_BEGIN_TO_WRITE = "DELETE FROM turns WHERE false"
-"""Takes the lock that writing takes, and writes nothing."""
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _log = logging.getLogger(__name__)
@@ -57,6 +43,7 @@ Value: TypeAlias = str | int | float | None
 Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
 Statement: TypeAlias = tuple[str, Values]
 Rows: TypeAlias = list[sqlite3.Row]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +66,7 @@ class _Write:
 class Database:
     """The connections to one database. Made by `open`."""
 
-    def __init__(
-        self, file: Path | None, writer: aiosqlite.Connection, reader: aiosqlite.Connection, *, keeper: bool
-    ) -> None:
+    def __init__(self, file: Path | None, writer: Connection, reader: Connection, *, keeper: bool) -> None:
         self._file = file
         self._writer = writer
         self._reader = reader
@@ -112,7 +97,7 @@ class Database:
         file = None if path == MEMORY else _real(path)
         async with AsyncExitStack() as stack:
             try:
-                writer, reader = await _connect(stack, file, exclusive)
+                writer, reader = await connect(stack, file, exclusive)
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(advice(error, file)) from error
             database = cls(file, writer, reader, keeper=exclusive)
@@ -157,7 +142,7 @@ class Database:
 
         Raises StoreError. Nothing is written.
         """
-        await self._run(self._writer, _BEGIN_TO_WRITE)
+        await self._run(self._writer, BEGIN_TO_WRITE)
         await self._run(self._reader, "PRAGMA schema_version")
 
     async def wipe(self) -> bool:
@@ -246,7 +231,7 @@ class Database:
                 write.fail(error)
             return True
         try:
-            answers = await self._commit(writes)
+            answers = await self._do(self._writer, partial(_commit, writes))
         except Exception:  # noqa: BLE001 - each is tried again by itself, and then its caller is told
             return False
         for write, answer in zip(writes, answers, strict=True):
@@ -254,39 +239,26 @@ class Database:
         return True
 
     async def _commit_alone(self, write: _Write) -> None:
-        try:
+        def transaction(connection: sqlite3.Connection) -> list[Rows]:
             if len(write.statements) == 1 and not write.erases:
-                # It is a transaction by itself, in one step instead of three.
-                answer = [await self._run(self._writer, *write.statements[0])]
-            else:
-                await self._run(self._writer, "BEGIN IMMEDIATE")
-                [answer] = await self._commit([write])
-            write.succeed(answer)
+                # It is a transaction by itself.
+                return [_fetch(connection, *write.statements[0])]
+            connection.execute("BEGIN IMMEDIATE")
+            [answer] = _commit([write], connection)
+            return answer
+
+        try:
+            write.succeed(await self._do(self._writer, transaction))
         except Exception as error:  # noqa: BLE001 - a defect too is the caller's, not of those who wait behind
             write.fail(error)
 
-    async def _commit(self, writes: Sequence[_Write]) -> list[list[Rows]]:
-        """Run the writes in the transaction that has begun, and end it: with all of them, or with none."""
-        try:
-            answers = [[await self._run(self._writer, *each) for each in write.statements] for write in writes]
-            if any(write.erases and any(answer) for write, answer in zip(writes, answers, strict=True)):
-                await self._run(self._writer, _OWE_A_WIPE)
-            await self._run(self._writer, "COMMIT")
-        except BaseException:
-            with suppress(StoreError):  # SQLite has done it itself, after the graver errors
-                await self._run(self._writer, "ROLLBACK")
-            raise
-        return answers
+    async def _run(self, connection: Connection, sql: str, values: Values = ()) -> Rows:
+        """One statement to its end."""
+        return await self._do(connection, lambda plain: _fetch(plain, sql, values))
 
-    async def _run(self, connection: aiosqlite.Connection, sql: str, values: Values = ()) -> Rows:
-        """One statement to its end, in one step of the connection's thread."""
-        bound = (
-            {name: _storable(value) for name, value in values.items()}
-            if isinstance(values, Mapping)
-            else [_storable(value) for value in values]
-        )
+    async def _do(self, connection: Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
-            return list(await connection.execute_fetchall(sql, bound))
+            return await connection.do(work)
         except sqlite3.Error as error:
             raise (StoreUnusable if is_damage(error) else StoreError)(advice(error, self._file)) from error
         except ValueError as error:
@@ -300,49 +272,31 @@ class Database:
             # Unlike other statements, this one does not fail where it could not do its work, but says so.
             [[busy, *_]] = await self._run(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
-            await self._run(self._writer, _wait_up_to(_BUSY_S))
+            await self._run(self._writer, _wait_up_to(BUSY_S))
         return not busy
 
 
-async def _connect(
-    stack: AsyncExitStack, file: Path | None, exclusive: bool
-) -> tuple[aiosqlite.Connection, aiosqlite.Connection]:
-    """The connections to write and to read with. Raises OSError, sqlite3.Error and StoreUnusable."""
-    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
-        oldest = ".".join(map(str, _OLDEST_SQLITE))
-        raise StoreUnusable(
-            f"This Python comes with SQLite {sqlite3.sqlite_version}, and {oldest} is needed: use a newer Python."
-        )
-    if file is None:
-        writer = await _connection(stack, MEMORY)
-        await migrate(writer)
-        await writer.execute("PRAGMA foreign_keys = ON")
-        return writer, writer
-
-    _create(file)
-    if exclusive:
-        stack.enter_context(sole_use(file))
-    writer = await _connection(stack, str(file))
-    await recognise(writer, file)
-    _hide(file)
-    if not await _switch_to_wal(writer):
-        raise StoreUnusable(
-            f"The database {file} is on a file system that SQLite cannot share: set DATABASE_PATH to a local disk."
-        )
-    await migrate(writer)
-    await writer.executescript("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;")
-    # SQLite opens a file that may only be read without a word; this fails then, and writes nothing otherwise.
-    await writer.execute(_BEGIN_TO_WRITE)
-    reader = await _connection(stack, str(file))
-    await reader.execute("PRAGMA query_only = ON")
-    return writer, reader
+def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[list[Rows]]:
+    """Run the writes in the transaction that has begun, and end it: with all of them, or with none."""
+    try:
+        answers = [[_fetch(connection, *each) for each in write.statements] for write in writes]
+        if any(write.erases and any(answer) for write, answer in zip(writes, answers, strict=True)):
+            connection.execute(_OWE_A_WIPE)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite has done it itself, after the graver errors
+            connection.execute("ROLLBACK")
+        raise
+    return answers
 
 
-async def _connection(stack: AsyncExitStack, path: str) -> aiosqlite.Connection:
-    # isolation_level=None: no transaction is opened behind our back, a statement commits itself.
-    connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_S))
-    connection.row_factory = sqlite3.Row
-    return connection
+def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
+    bound = (
+        {name: _storable(value) for name, value in values.items()}
+        if isinstance(values, Mapping)
+        else [_storable(value) for value in values]
+    )
+    return connection.execute(sql, bound).fetchall()
 
 
 def _wait_up_to(seconds: float) -> str:
@@ -352,42 +306,6 @@ def _wait_up_to(seconds: float) -> str:
 def _real(path: str | Path) -> Path:
     """The file itself, so that two links to it share one lock."""
     return Path(os.path.realpath(path))
-
-
-def _create(file: Path) -> None:
-    """Make a missing file, readable to its owner alone; SQLite gives its -wal and -shm the same mode.
-
-    One that exists is left unopened: closing it would drop the locks of this process's other connections to it.
-    """
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if file.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
-    try:
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        return
-
-
-def _hide(file: Path) -> None:
-    """Take the rights of others from a database made otherwise, and from what lies beside it, if that is ours to do."""
-    for suffix in ("", "-wal", "-shm", ".lock"):
-        with suppress(OSError):
-            each = file.with_name(file.name + suffix)
-            each.chmod(each.stat().st_mode & 0o700)
-
-
-async def _switch_to_wal(connection: aiosqlite.Connection) -> bool:
-    """Whether the file system allows it. Unlike other statements this one does not itself wait for another opener's."""
-    deadline = time.monotonic() + _BUSY_S
-    while True:
-        try:
-            [[mode]] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if result_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.05)
-        else:
-            return bool(mode == "wal")
 
 
 def _storable(value: Value) -> Value:

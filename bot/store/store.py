@@ -21,6 +21,7 @@ from bot.store.rules import Rules
 from bot.turns import (
     Allowance,
     Attempt,
+    EarlierTurn,
     Learned,
     Outcome,
     Prompt,
@@ -137,21 +138,20 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         )
         return bool(rows)
 
-    async def start(self, attempt: Attempt) -> Turn | None:
-        """Mark the turn as streaming and read it. None: forgotten, superseded or already ended."""
-        rows = await self._database.write(
+    async def turn_of_attempt(self, attempt: Attempt) -> Turn | None:
+        """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
+        rows = await self._database.read(
             """
-            UPDATE turns SET state = 'streaming'
-            WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
-            RETURNING *, (SELECT key FROM conversations WHERE conversations.id = conversation_id) AS conversation,
-                (SELECT guild_id FROM conversations WHERE conversations.id = conversation_id) AS guild_id
+            SELECT turns.*, key AS conversation, guild_id
+            FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE turns.id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
             """,
             turn=attempt.turn_id,
             attempt=attempt.number,
         )
         return turn_of(rows[0]) if rows else None
 
-    async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[Turn]:
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[EarlierTurn]:
         """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
 
         `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on:
@@ -162,29 +162,30 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             WITH this AS (
                 SELECT conversation_id, min(position, coalesce(:before, position)) AS below
                 FROM turns WHERE id = :turn
-            ), listed AS (
-                SELECT * FROM (
-                    SELECT * FROM turns INDEXED BY turns_with_text
-                    WHERE conversation_id = (SELECT conversation_id FROM this)
-                      AND position < (SELECT below FROM this) AND reply <> ''
-                    ORDER BY position DESC LIMIT :limit
-                )
-                UNION ALL
-                SELECT turns.* FROM this
-                JOIN conversations ON conversations.id = this.conversation_id
-                JOIN turns ON turns.id = conversations.origin_turn_id
-                WHERE turns.position < this.below AND turns.reply <> ''
             )
-            SELECT listed.id, conversations.key AS conversation, position, prompt, reply, state, attempt, author_id,
-                author_name, error, created_at, tries, guild_id
-            FROM listed JOIN conversations ON conversations.id = listed.conversation_id
+            SELECT * FROM (
+                SELECT position, author_name, prompt, reply, state = 'complete' AND error IS NULL
+                FROM turns INDEXED BY turns_with_text
+                WHERE conversation_id = (SELECT conversation_id FROM this)
+                  AND position < (SELECT below FROM this) AND reply <> ''
+                ORDER BY position DESC LIMIT :limit
+            )
+            UNION ALL
+            SELECT turns.position, author_name, prompt, reply, state = 'complete' AND error IS NULL
+            FROM this
+            JOIN conversations ON conversations.id = this.conversation_id
+            JOIN turns ON turns.id = conversations.origin_turn_id
+            WHERE turns.position < this.below AND turns.reply <> ''
             ORDER BY position DESC LIMIT :limit
             """,
             turn=turn_id,
             before=before,
             limit=limit,
         )
-        return [turn_of(row) for row in rows]
+        return [
+            EarlierTurn(position, name, prompt, reply, bool(finished))
+            for position, name, prompt, reply, finished in rows
+        ]
 
     async def save(
         self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = _NOTHING
@@ -203,8 +204,9 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         )
         save = f"""
             WITH {progress_rows}
-            UPDATE turns SET reply = iif(progress.text = '', reply, progress.text) FROM progress
-            WHERE turns.id = progress.turn_id AND turns.attempt = progress.number AND turns.state = 'streaming'
+            UPDATE turns SET state = 'streaming', reply = iif(progress.text = '', reply, progress.text) FROM progress
+            WHERE turns.id = progress.turn_id AND turns.attempt = progress.number
+              AND turns.state IN ('pending', 'streaming')
             RETURNING id, attempt
             """  # noqa: S608 - only the number of placeholders varies
         count = f"""

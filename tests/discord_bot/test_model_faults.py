@@ -152,7 +152,7 @@ async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, ca
     assert labels(message) == [button] * (button is not None)
     turn = await world.store.turn_of_message(message.id)
     assert turn is not None
-    assert (turn.reply.strip(BLANK), turn.finished) == (text, sentence is None), "on record as it is seen"
+    assert (turn.reply.strip(BLANK), turn.error is None) == (text, sentence is None), "on record as it is seen"
     assert prompt.reactions == {}
     assert discord.typing(discord.general) == []
     if sentence in (BROKEN, BUSY, SETUP):

@@ -205,7 +205,6 @@ async def leave(
             Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id if channel.guild else None)
         )
         assert isinstance(attempt, Attempt)
-        await store.start(attempt)
         await store.save({attempt: "".join(parts)})
         messages = []
         for part, content in enumerate(parts):

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from bot.errors import StoreUnusable
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Outcome, Prompt, State, Turn
+from bot.turns import Attempt, EarlierTurn, Outcome, Prompt, State, Turn
 
 ROOT = Path(__file__).parents[2]
 HERE = "discord:1"
@@ -41,7 +42,6 @@ async def begin(store: SQLiteStore, position: int, text: str = "Why?", conversat
 
 async def answer(store: SQLiteStore, position: int, reply: str, conversation: str = HERE) -> Attempt:
     attempt = await begin(store, position, conversation=conversation)
-    await store.start(attempt)
     assert await store.close(attempt, Outcome(State.COMPLETE, reply))
     return attempt
 
@@ -60,7 +60,7 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def said(turns: list[Turn]) -> list[tuple[int, str]]:
+def said(turns: Sequence[Turn | EarlierTurn]) -> list[tuple[int, str]]:
     return [(turn.position, turn.reply) for turn in turns]
 
 

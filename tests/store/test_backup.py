@@ -26,7 +26,6 @@ async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(
     gone = await answer(store, 2, "SECRET")
     await store.forget_turn(gone.turn_id)
     streaming = await begin(store, 3)
-    await store.start(streaming)
 
     async def stream() -> None:
         for length in range(1, 1000):

@@ -19,7 +19,6 @@ async def talk(store, conversation, positions):
     for position in positions:
         attempt = await store.begin(Prompt(conversation, position, "Why?"))
         print("begun", attempt.turn_id, flush=True)
-        await store.start(attempt)
         text = f"reply {attempt.turn_id} " * 200
         for length in range(0, len(text), 500):
             await store.save({attempt: text[:length]})
@@ -116,7 +115,6 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
         attempt = await begin(store, position)
         committed[attempt.turn_id] = [""]
         reach(position, 1)
-        await store.start(attempt)
         for length in range(1, 6):
             committed[attempt.turn_id].append(f"{position} " * length)
             reach(position, length + 1)

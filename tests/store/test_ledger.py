@@ -32,7 +32,6 @@ async def ask(
 ) -> Attempt:
     attempt = await store.begin(Prompt(where, position, "Why?", person, "Bo", guild))
     assert isinstance(attempt, Attempt)
-    await store.start(attempt)
     return attempt
 
 

@@ -42,7 +42,6 @@ async def ask(
     name = None if guild is None else {BO: "Bo (@bo_1)", CLEO: "Cleo (@cleo)"}.get(person, f"P{person} (@p)")
     begun = await store.begin(Prompt(where, position, text, person, name, guild, quote=quote))
     assert isinstance(begun, Attempt)
-    await store.start(begun)
     await store.reserve(begun, "m", 5, 5, 1, Allowances())
     if message is not None:
         await store.posting(begun, 0, 0, "nonce")
@@ -201,7 +200,7 @@ async def test_a_persons_own_exchanges_are_listed_newest_first(store: SQLiteStor
     await ask(store, 300, BO, "in another server", "r", where=ELSEWHERE, guild=6)
     await ask(store, 301, BO, "in a DM", where=DM, guild=None)
     every = await exported(store, BO)
-    assert every[0] == Exchange(DM, None, None, 1000, "in a DM", "", State.STREAMING, None, None)
+    assert every[0] == Exchange(DM, None, None, 1000, "in a DM", "", State.PENDING, None, None)
     assert every[1] == Exchange(ELSEWHERE, 6, "Bo (@bo_1)", 1000, "in another server", "r", State.COMPLETE, 6, 4)
     assert [exchange.prompt for exchange in every[2:]] == [f"p{position}" for position in range(218, 99, -2)]
     assert [exchange.prompt for exchange in await exported(store, BO, 6)] == ["in another server"]

@@ -91,7 +91,6 @@ async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) ->
         await store.posting(third, part, part, "n")
         await store.posted(third, part, message)
     running = await begin(store, 4)
-    await store.start(running)
 
     assert await store.forget_prompts("discord:2", [1]) == set()
     assert await store.forget_prompts(HERE, [1, 4, 77]) == {first.turn_id, running.turn_id}
@@ -109,7 +108,6 @@ async def test_many_resets_at_once_share_the_rewriting(database: Database, store
     for position in range(1, 31):
         await answer(store, position, f"SECRET-{position}-" * 50, f"discord:{position + 100}")
     talking = await begin(store, 99)
-    await store.start(talking)
     done: list[str] = []
     await database._writer.set_trace_callback(done.append)
 

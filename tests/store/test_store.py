@@ -24,9 +24,9 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
         attempt = await store.begin(prompt)
         assert isinstance(attempt, Attempt)
         assert await store.begin(prompt) is None
-        streaming = await store.start(attempt)
-        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", State.STREAMING, 1, 2**63 - 1, "Ada", None, 1000)
-        assert streaming == replace(expected, guild_id=3)
+        pending = await store.turn_of_attempt(attempt)
+        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", State.PENDING, 1, 2**63 - 1, "Ada", None, 1000)
+        assert pending == replace(expected, guild_id=3)
         assert await store.save({attempt: "Bec"}) == {attempt}
         assert await store.close(attempt, Outcome(State.COMPLETE, "Because.", Problem.LENGTH, usage=Usage(7, 2)))
         await store.learn("m", Learned(3.5, None))
@@ -46,7 +46,6 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
 
 async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteStore) -> None:
     attempt = await begin(store, 1, "a\0b\ud83d", conversation="terminal:\udcff")
-    await store.start(attempt)
     await store.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
     [turn] = await store.history("terminal:\udcff", 1)
     assert (turn.prompt, turn.reply) == ("a\0b\ufffd", "\0 \ufffd 🦜 'quoted' \r\n")
@@ -54,22 +53,21 @@ async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteSt
 
 async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
     first = await begin(store, 1)
-    await store.start(first)
-    assert await store.reopen(first, State.FAILED) is None, "it is still streaming"
+    assert await store.reopen(first, State.FAILED) is None, "it is not ended"
     assert await store.close(first, Outcome(State.FAILED, "half", Problem.UNREACHABLE))
     assert not await store.close(first, Outcome(State.COMPLETE, "again")), "an attempt ends once"
-    assert await store.start(first) is None
+    assert await store.turn_of_attempt(first) is None
     assert await store.save({first: "late"}) == set()
 
     second = await store.reopen(first, State.FAILED)
     assert second == Attempt(first.turn_id, 2)
     assert await store.reopen(first, State.FAILED) is None, "pressed twice"
     assert not await store.close(first, Outcome(State.COMPLETE, "late"))
-    assert await store.start(first) is None
+    assert await store.turn_of_attempt(first) is None
     assert not await store.posting(first, 0, 0, "late")
-    turn = await store.start(second)
+    turn = await store.turn_of_attempt(second)
     assert turn
-    assert (turn.reply, turn.state, turn.error) == ("half", State.STREAMING, None)
+    assert (turn.reply, turn.state, turn.error) == ("half", State.PENDING, None)
     assert await store.save({first: "late", Attempt(99): "of nobody"}) == set()
     assert await store.save({first: "late", second: "whole", Attempt(99): "of nobody"}) == {second}
     assert await store.save({}) == set()
@@ -82,7 +80,6 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     failed = await begin(store, 2)
     await store.close(failed, Outcome(State.FAILED, problem=Problem.SETUP))
     running = await begin(store, 3)
-    await store.start(running)
     await store.posting(running, 0, 0, "n")
 
     gone = frozenset(attempt.turn_id for attempt in (done, failed, running))
@@ -110,7 +107,6 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
     for position in range(60):
         conversation, word = draw.choice([("discord:mine", "SECRET"), ("discord:theirs", "public")])
         attempt = await begin(store, position, word * draw.randrange(1, 100), conversation)
-        await store.start(attempt)
         words[attempt] = word
     replies = dict.fromkeys(words, "")
     for _ in range(10):
@@ -155,7 +151,6 @@ async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -
     await store.close(failed, Outcome(State.FAILED, problem=Problem.BUSY))
     await answer(store, 15, "elsewhere", conversation="discord:2")
     neighbour = await begin(store, 45)
-    await store.start(neighbour)
     await store.save({neighbour: "so far"})
     this = await begin(store, 50)
     await answer(store, 60, "later")
@@ -166,6 +161,24 @@ async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -
     assert await store.earlier(this.turn_id, 10, 3) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "problem", "finished"),
+    [
+        (State.COMPLETE, None, True),
+        (State.COMPLETE, Problem.LENGTH, False),
+        (State.STOPPED, None, False),
+        (State.INTERRUPTED, None, False),
+    ],
+)
+async def test_the_context_tells_whole_replies_from_others(
+    store: SQLiteStore, state: State, problem: Problem | None, finished: bool
+) -> None:
+    ended = await begin(store, 1)
+    await store.close(ended, Outcome(state, "Because.", problem))
+    this = await begin(store, 2)
+    assert await store.earlier(this.turn_id, None, 9) == [(1, None, "Why?", "Because.", finished)]
+
+
 async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: SQLiteStore) -> None:
     origin = await answer(store, 10, "the opening")
     await store.posting(origin, 0, 0, "n")
@@ -174,7 +187,6 @@ async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: SQLiteStore
     async def in_thread(position: int) -> Attempt:
         attempt = await store.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
         assert isinstance(attempt, Attempt)
-        await store.start(attempt)
         assert await store.close(attempt, Outcome(State.COMPLETE, f"r{position}"))
         return attempt
 
@@ -199,7 +211,7 @@ async def test_a_thread_outlives_the_turn_it_was_opened_on(store: SQLiteStore) -
     assert isinstance(thread, Attempt)
     await store.forget(HERE)
     assert await store.earlier(thread.turn_id, None, 9) == []
-    assert await store.start(thread)
+    assert await store.turn_of_attempt(thread)
 
 
 async def test_messages_are_recorded_before_and_after_they_are_posted(store: SQLiteStore) -> None:
@@ -236,7 +248,6 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore)
     untold = await answer(store, 5, "done")
     pending = await begin(store, 3)
     streaming = await begin(store, 2, conversation="discord:2")
-    await store.start(streaming)
     await store.save({streaming: "so far"})
     named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
 
@@ -251,7 +262,7 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore)
     for attempt in (streaming, pending, untold):
         await store.told(attempt)
     assert await store.untold("discord:", prefix=True) == []
-    assert [bool(await store.start(attempt)) for attempt in named] == [False, True, True]
+    assert [bool(await store.turn_of_attempt(attempt)) for attempt in named] == [False, True, True]
     assert await store.reopen(pending, State.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
 
@@ -294,7 +305,7 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             for connection in (database._writer, database._reader):
                 await connection.set_progress_handler(count, 1)
             this = await begin(store, turns + 1)
-            await store.start(this)
+            await store.turn_of_attempt(this)
             page = await store.earlier(this.turn_id, None, 10)
             assert len(await store.earlier(this.turn_id, page[-1].position, 10)) == (10 if text else 0)
             assert len(page) == 10
