@@ -274,5 +274,5 @@ asyncio.run(main(sys.argv[1]))
     )
     output, _ = await process.communicate()
     reading, writing = map(float, output.split())
-    assert reading < 0.1
+    assert reading < 0.15
     assert 0.7 < writing < 3
