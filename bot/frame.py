@@ -10,7 +10,11 @@ from typing import Protocol
 from bot.turns import Outcome, Problem, State
 
 
-class Gone(Exception):
+class PlatformError(Exception):
+    """The platform did not do what it was asked to; the following say what becomes of that."""
+
+
+class Gone(PlatformError):
     """Nothing more can be shown: the message or the channel was deleted, or the right to write there is gone."""
 
     def __init__(self, reason: str, *, deleted: bool = False) -> None:
@@ -18,15 +22,15 @@ class Gone(Exception):
         super().__init__(reason)
 
 
-class Unavailable(Exception):
+class Unavailable(PlatformError):
     """The platform failed just now; the same call may work later."""
 
 
-class Refused(Exception):
+class Refused(PlatformError):
     """The platform will not show this content."""
 
 
-class Frozen(Exception):
+class Frozen(PlatformError):
     """The messages there are can no longer be edited, but new ones can be posted."""
 
 
@@ -67,7 +71,7 @@ class Wanted:
 
 
 class Messages(Protocol):
-    """The messages of one reply on the platform. Errors are Gone, Unavailable, Refused and Frozen."""
+    """The messages of one reply on the platform. Errors are `PlatformError`."""
 
     async def post(self, part: int, wanted: Wanted) -> tuple[int, bool]:
         """Make a new message. Returns its id, and whether it shows what was wanted.

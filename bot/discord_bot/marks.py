@@ -14,7 +14,7 @@ import discord
 
 from bot.discord_bot.messages import platform_errors
 from bot.errors import StoreError
-from bot.frame import Frozen, Gone, Refused, Unavailable
+from bot.frame import PlatformError, Unavailable
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
 
@@ -118,7 +118,7 @@ class Marks:
         try:
             with platform_errors():
                 await message.add_reaction(emoji)
-        except (Gone, Unavailable, Refused, Frozen) as error:
+        except PlatformError as error:
             log.debug("message %d could not be marked: %s", message.id, error)
 
     async def _take(self, message: discord.PartialMessage, emoji: str) -> None:
@@ -129,7 +129,7 @@ class Marks:
                     await message.remove_reaction(emoji, me)
             except Unavailable:
                 await asyncio.sleep(pause)
-            except (Gone, Refused, Frozen):
+            except PlatformError:
                 break
             else:
                 break

@@ -33,7 +33,7 @@ _ARCHIVED = 50083
 _NO_HISTORY = 160002
 """Discord's code for a reply without the right to read the channel's history."""
 
-FAILED = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+FAILED = (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError)
 """All that a request to Discord can raise. Where it matters what becomes of it, see `platform_errors`."""
 
 

@@ -22,7 +22,7 @@ from bot.discord_bot.prompts import channel_id, conversation_key
 from bot.discord_bot.reply import DiscordReply
 from bot.discord_bot.warnings import Warnings
 from bot.errors import OverAllowance, StoreError
-from bot.frame import Button, Frozen, Gone, Refused, Shown, Unavailable, button_after
+from bot.frame import Button, PlatformError, Shown, button_after
 from bot.live_reply import LiveReply
 from bot.phrases import access as words
 from bot.running import Running
@@ -343,7 +343,7 @@ async def _acknowledge(answer: Awaitable[object]) -> None:
     try:
         with platform_errors():
             await answer
-    except (Gone, Unavailable, Refused, Frozen) as error:
+    except PlatformError as error:
         log.warning("a press could not be answered: %s", error)
 
 

@@ -10,7 +10,7 @@ import discord
 
 from bot.discord_bot.marks import NO_ROOM, WAITING, Marks
 from bot.discord_bot.messages import platform_errors
-from bot.frame import Frozen, Gone, Refused, Unavailable
+from bot.frame import PlatformError
 from bot.live_reply import LiveReply
 from bot.scheduler import Scheduler
 from bot.turns import Outcome
@@ -84,7 +84,7 @@ class DiscordReply:
                     try:
                         with platform_errors():
                             await self._prompt.channel.typing()
-                    except (Gone, Unavailable, Refused, Frozen) as error:
+                    except PlatformError as error:
                         log.debug("typing could not be shown: %s", error)
                     return
             await _within(NO_ROOM, self._live.visible)

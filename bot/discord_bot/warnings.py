@@ -11,7 +11,7 @@ import discord
 from bot.asking import LEAST_REPLY_TOKENS
 from bot.discord_bot.messages import platform_errors
 from bot.errors import StoreError
-from bot.frame import Frozen, Gone, Refused, Unavailable
+from bot.frame import PlatformError, Unavailable
 from bot.phrases import warnings as words
 from bot.store import SQLiteStore
 from bot.turns import Allowance, Allowances, Cause, Outcome, Problem
@@ -91,7 +91,7 @@ class Warnings:
         except Unavailable as error:
             self._unsent[cause] = until
             log.warning("the owner could not be warned yet (%s): %s", error, sentence)
-        except (Gone, Frozen, Refused) as error:
+        except PlatformError as error:
             log.warning("the owner takes no direct message from the bot (%s): %s", error, sentence)
 
     def _name(self, guild_id: int) -> str:

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from bot.access import Access
 from bot.conversation import Conversations
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
 from bot.llm import OpenAIModel
 from bot.queues import Limits
-from bot.standin.entities import Channel, Message
+from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.model import ModelStandin, Request
+from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 from bot.turns import Allowances
@@ -55,6 +57,15 @@ class World:
         async with asyncio.timeout(within):
             while self.conversations.running:
                 await asyncio.sleep(0.005)
+
+    async def taken(self, said: Message) -> None:
+        """Wait until a prompt is on record as answered or refused, and nothing is under way."""
+        async with asyncio.timeout(5):
+            while not await self.store.handled([said.id]):
+                await asyncio.sleep(0.005)
+        # It is on record a moment before it runs.
+        await asyncio.sleep(0.01)
+        await self.idle()
 
     async def turns(self, channel: Channel) -> list[tuple[str, str, str]]:
         """Prompt, reply and state of what is remembered of a channel, oldest first."""
@@ -93,6 +104,28 @@ async def discord(request: pytest.FixtureRequest) -> AsyncIterator[DiscordStandi
 async def model() -> AsyncIterator[ModelStandin]:
     async with ModelStandin() as standin:
         yield standin
+
+
+@pytest.fixture
+def echo(model: ModelStandin) -> None:
+    """The model says what it was asked."""
+    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
+
+
+@pytest.fixture
+def eve(discord: DiscordStandin) -> User:
+    """Somebody who knows nobody, and has invited the bot to a server of her own."""
+    return discord.world.add_user("eve", "Eve")
+
+
+@pytest.fixture
+def elsewhere(discord: DiscordStandin, eve: User) -> Guild:
+    return discord.add_guild("Elsewhere", eve)
+
+
+@pytest.fixture
+def lobby(discord: DiscordStandin, elsewhere: Guild) -> Channel:
+    return discord.add_channel("lobby", elsewhere)
 
 
 @asynccontextmanager
@@ -141,6 +174,12 @@ async def serving(
 def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start:
     """Start the bot, on the same database every time; `serving` says what may be given."""
     return lambda **how: serving(discord, model, tmp_path / "parley.db", asyncio.Event(), **how)
+
+
+@pytest.fixture
+def serve(start: Start) -> Start:
+    """Start it with other rules of the operator's on who may use it, as those of `Access`."""
+    return lambda **access: start(options=replace(OPTIONS, access=Access(**access)))
 
 
 @pytest.fixture

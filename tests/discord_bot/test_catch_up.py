@@ -10,16 +10,11 @@ import pytest
 from bot.standin.entities import Channel, Permission
 from bot.standin.faults import Late, Lost, ServerError, Slow
 from bot.standin.model import ModelStandin
-from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 
+pytestmark = pytest.mark.usefixtures("echo")
 LIST = "/channels/{channel_id}/messages"
-
-
-@pytest.fixture(autouse=True)
-def echo(model: ModelStandin) -> None:
-    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
 
 
 def shown(discord: DiscordStandin, channel: Channel) -> list[str]:

@@ -3,101 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bot.access import Access
 from bot.config import Servers
-from bot.discord_bot import asides, invitations, members
+from bot.discord_bot import asides, members
 from bot.discord_bot.members import Is
-from bot.standin.entities import Channel, Guild, Message, Permission, User
-from bot.standin.faults import ALWAYS, AUTOMOD, Call, ConnectionReset, RateLimited, Refused, ServerError, Slow
+from bot.standin.entities import Channel, Guild, User
+from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, Refused, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.turns import Allowances
-from tests.discord_bot.conftest import ALLOWANCES, OPTIONS, World, serving
+from tests.discord_bot.conftest import Start
+from tests.discord_bot.strangers import (
+    MEMBERS,
+    NOT_DIRECTLY,
+    NOT_HERE,
+    NOT_YOU,
+    STRANGER,
+    UNCLEAR,
+    lookups,
+    mention,
+    told,
+)
 
-MEMBERS = "/guilds/{guild_id}/members/{user_id}"
-POSTS = "/channels/{channel_id}/messages"
-DAY = 24 * 3600
-NOT_HERE = "-# I don't answer in this server. Whoever runs me can change that."
-NOT_YOU = "-# I may not answer you, sorry. Whoever runs me can change that."
-NOT_DIRECTLY = "-# I don't answer direct messages. Please mention me in a server."
-UNCLEAR = "-# I can't tell just now who you are to me. Please try again later."
-STRANGER = "-# I only answer direct messages of people I share a server with. Please mention me there first."
-
-Serve = Callable[..., AbstractAsyncContextManager[World]]
-
-
-@pytest.fixture(autouse=True)
-def echo(model: ModelStandin) -> None:
-    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
-
-
-@pytest.fixture
-def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve:
-    """The bot with other rules of the operator's, on the same database every time."""
-
-    def start(allowances: Allowances = ALLOWANCES, **access: Any) -> AbstractAsyncContextManager[World]:
-        options = replace(OPTIONS, access=Access(**access))
-        return serving(discord, model, tmp_path / "parley.db", asyncio.Event(), options=options, allowances=allowances)
-
-    return start
-
-
-@pytest.fixture
-def eve(discord: DiscordStandin) -> User:
-    """Somebody who knows nobody, and has invited the bot to a server of her own."""
-    return discord.world.add_user("eve", "Eve")
-
-
-@pytest.fixture
-def elsewhere(discord: DiscordStandin, eve: User) -> Guild:
-    return discord.add_guild("Elsewhere", eve)
-
-
-@pytest.fixture
-def lobby(discord: DiscordStandin, elsewhere: Guild) -> Channel:
-    return discord.add_channel("lobby", elsewhere)
-
-
-async def mention(world: World, channel: Channel, author: User, text: str = "hello") -> Message:
-    said = await world.discord.say(channel, author, f"{world.discord.bot.mention} {text}")
-    await taken(world, said)
-    return said
-
-
-async def taken(world: World, said: Message) -> None:
-    """Until a prompt is on record as answered or refused, and nothing is under way."""
-    async with asyncio.timeout(5):
-        while not await world.store.handled([said.id]):
-            await asyncio.sleep(0.005)
-    # It is on record a moment before it runs.
-    await asyncio.sleep(0.01)
-    await world.idle()
-
-
-def told(world: World, channel: Channel) -> list[str]:
-    return [message.content for message in world.discord.bot_messages(channel)]
-
-
-def lookups(world: World, guild: Guild) -> int:
-    return len([each for each in world.discord.calls("GET", MEMBERS) if f"/{guild.id}/" in each.path])
-
+pytestmark = pytest.mark.usefixtures("echo")
 
 # Servers
 
 
 async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
-    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     said = []
     for _ in range(2):
@@ -112,7 +51,7 @@ async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
 
 
 async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
-    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     discord.world.add_member(elsewhere, discord.ada)
     async with serve() as world:
@@ -138,7 +77,7 @@ async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
     ids=str,
 )
 async def test_only_discords_own_word_refuses_a_server(
-    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User, trouble: ServerError
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User, trouble: ServerError
 ) -> None:
     discord.faults.add(trouble, route=MEMBERS, times=ALWAYS)
     async with serve() as world:
@@ -147,7 +86,7 @@ async def test_only_discords_own_word_refuses_a_server(
 
 
 async def test_the_owner_who_joins_and_asks_at_once_is_answered(
-    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
         await mention(world, lobby, eve)
@@ -158,7 +97,7 @@ async def test_the_owner_who_joins_and_asks_at_once_is_answered(
 
 
 async def test_any_member_of_the_owning_team_is_enough(
-    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     discord.found_team("Crew", discord.ada, discord.max, discord.bo, invited=[eve])
     async with serve() as world:
@@ -171,7 +110,7 @@ async def test_any_member_of_the_owning_team_is_enough(
 
 
 async def test_servers_by_list_and_any(
-    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     only = Servers(ids=frozenset({elsewhere.id}))
     async with serve(servers=only) as world:
@@ -191,7 +130,7 @@ async def test_servers_by_list_and_any(
 
 
 async def test_a_press_on_retry_is_refused_in_private_each_time(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin
+    serve: Start, discord: DiscordStandin, model: ModelStandin
 ) -> None:
     model.script.append(Reply(""))
     async with serve() as world:
@@ -211,165 +150,21 @@ async def test_a_press_on_retry_is_refused_in_private_each_time(
 
 
 async def test_an_edit_makes_no_prompt_where_there_may_be_none(
-    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
         said = await discord.say(lobby, eve, "hello")
         await discord.edit(said, f"{discord.bot.mention} hello")
-        await taken(world, said)
+        await world.taken(said)
         assert NOT_HERE in told(world, lobby)
         assert world.model.requests == []
-
-
-# Invitations
-
-
-def look_back(database: Path, seconds: float) -> None:
-    """Make what is on record of servers so much older."""
-    with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE servers SET refused_at = refused_at - ?", (seconds,))
-    connection.close()
-
-
-async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
-    serve: Serve, discord: DiscordStandin, tmp_path: Path, eve: User
-) -> None:
-    async with serve() as world:
-        elsewhere = discord.add_guild("Elsewhere", eve)
-        await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
-        [word] = told(world, discord.open_dm(eve))
-        assert word.startswith(
-            "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to join"
-        )
-        assert f"to add its id to SERVERS in my settings, as in `SERVERS=owner,{elsewhere.id}`. Otherwise" in word
-        lobby = discord.add_channel("lobby", elsewhere)
-    look_back(tmp_path / "parley.db", DAY - 60)
-    async with serve() as world:
-        await discord.wait_for(lambda: lookups(world, elsewhere) == 2)
-        await mention(world, lobby, eve)
-    assert elsewhere.id in discord.world.guilds, "a day has not passed"
-    look_back(tmp_path / "parley.db", 60)
-    async with serve() as world:
-        await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
-        assert discord.guild.id in discord.world.guilds
-        async with asyncio.timeout(5):
-            while await world.store.refused_at(elsewhere.id) is not None:
-                await asyncio.sleep(0.005)
-    assert len(told(world, discord.open_dm(eve))) == 1, "it is said once"
-
-
-async def test_where_the_word_is_said(serve: Serve, discord: DiscordStandin, eve: User) -> None:
-    elsewhere = discord.add_guild("Elsewhere", eve)
-    closed, lobby, news = (discord.add_channel(name, elsewhere) for name in ("closed", "lobby", "news"))
-    discord.deny(closed, Permission.SEND_MESSAGES)
-    third = discord.add_guild("Third", eve)
-    discord.add_channel("first", third)
-    third.system_channel = discord.add_channel("system", third)
-    async with serve(servers=Servers(ids=frozenset({discord.guild.id}))):
-        await discord.wait_for(lambda: discord.bot_messages(lobby))
-        [word] = [message.content for message in discord.bot_messages(lobby)]
-        assert f"Ask them to add its id, `{elsewhere.id}`, to SERVERS" in word
-        await discord.wait_for(lambda: third.system_channel and discord.bot_messages(third.system_channel))
-    assert discord.bot_messages(news) == []
-    assert all(each.status != 403 for each in discord.requests), "it is not tried where it may not be said"
-    assert discord.bot_messages(discord.open_dm(eve)) == []
-
-
-@pytest.mark.parametrize("everywhere", [False, True])
-async def test_a_server_whose_own_rules_refuse_the_word_is_told_elsewhere_and_left(
-    serve: Serve, discord: DiscordStandin, tmp_path: Path, eve: User, everywhere: bool
-) -> None:
-    elsewhere = discord.add_guild("Elsewhere", eve)
-    elsewhere.system_channel = system = discord.add_channel("system", elsewhere)
-    lobby, direct = discord.add_channel("lobby", elsewhere), discord.open_dm(eve)
-
-    def refused(call: Call) -> bool:
-        return call.channel_id != direct.id if everywhere else call.channel_id == system.id
-
-    discord.faults.add(AUTOMOD, method="POST", route=POSTS, when=refused, times=ALWAYS)
-    async with serve() as world:
-        await refusal(world, elsewhere)
-        assert [len(told(world, each)) for each in (system, lobby, direct)] == ([0, 0, 1] if everywhere else [0, 1, 0])
-    look_back(tmp_path / "parley.db", DAY)
-    async with serve():
-        await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
-
-
-async def test_where_nobody_takes_the_word_the_day_passes_too(
-    serve: Serve, discord: DiscordStandin, elsewhere: Guild, lobby: Channel
-) -> None:
-    discord.faults.add(AUTOMOD, method="POST", route=POSTS, times=ALWAYS)
-    async with serve() as world:
-        await refusal(world, elsewhere)
-    assert told(world, lobby) == []
-
-
-async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
-    serve: Serve, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(invitations, "_EVERY", 0.02)
-    async with serve() as world:
-        await world.store._database._writer.execute("PRAGMA query_only = ON")
-        try:
-            elsewhere = discord.add_guild("Elsewhere", eve)
-            await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
-            async with asyncio.timeout(5):
-                while caplog.text.count(f"server {elsewhere.id}, which may not be one that is served, has to wait") < 3:
-                    await asyncio.sleep(0.005)
-        finally:
-            await world.store._database._writer.execute("PRAGMA query_only = OFF")
-        await refusal(world, elsewhere)
-        assert len(told(world, discord.open_dm(eve))) == 1
-
-
-async def refusal(world: World, guild: Guild) -> None:
-    """Until it is on record that a server was told that it is not served."""
-    async with asyncio.timeout(5):
-        while await world.store.refused_at(guild.id) is None:
-            await asyncio.sleep(0.005)
-
-
-async def test_a_server_that_is_served_meanwhile_is_kept(
-    serve: Serve, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel
-) -> None:
-    async with serve():
-        await discord.wait_for(lambda: discord.bot_messages(lobby))
-    look_back(tmp_path / "parley.db", 2 * DAY)
-    async with serve(servers=Servers(any=True)) as world:
-        async with asyncio.timeout(5):
-            while await world.store.refused_at(elsewhere.id) is not None:
-                await asyncio.sleep(0.005)
-    look_back(tmp_path / "parley.db", 2 * DAY)
-    async with serve() as world:
-        await discord.wait_for(lambda: len(discord.bot_messages(lobby)) == 2)
-    assert elsewhere.id in discord.world.guilds, "from its next refusal on it is a day again"
-
-
-async def test_before_it_leaves_it_asks_once_more(
-    serve: Serve, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel, eve: User
-) -> None:
-    async with serve():
-        await discord.wait_for(lambda: discord.bot_messages(lobby))
-    look_back(tmp_path / "parley.db", DAY)
-    asked = [0]
-
-    def second(_: object) -> bool:
-        asked[0] += 1
-        return asked[0] > 1
-
-    discord.faults.add(ServerError(503), route=MEMBERS, when=second, times=ALWAYS)
-    async with serve() as world:
-        await discord.wait_for(lambda: lookups(world, elsewhere) == 3)
-        await mention(world, lobby, eve)
-        assert told(world, lobby)[-1] == NOT_HERE, "of what was said before nothing is taken back"
-    assert elsewhere.id in discord.world.guilds
 
 
 # Direct messages
 
 
 async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
-    serve: Serve, discord: DiscordStandin, eve: User
+    serve: Start, discord: DiscordStandin, eve: User
 ) -> None:
     with_bo, with_eve, with_ada = (discord.open_dm(each) for each in (discord.bo, eve, discord.ada))
     async with serve() as world:
@@ -389,7 +184,7 @@ async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
 
 
 async def test_a_server_that_is_not_served_is_none_in_common(
-    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
         await mention(world, discord.open_dm(eve), eve)
@@ -399,7 +194,7 @@ async def test_a_server_that_is_not_served_is_none_in_common(
         assert told(world, discord.open_dm(eve))[-1].startswith("To hello.")
 
 
-async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Start, discord: DiscordStandin, eve: User) -> None:
     fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
     noisy = discord.add_role("Noisy")
     with_eve, with_bo = discord.open_dm(eve), discord.open_dm(discord.bo)
@@ -418,7 +213,7 @@ async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Serve, discord: Di
 
 
 async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_up(
-    serve: Serve, discord: DiscordStandin
+    serve: Start, discord: DiscordStandin
 ) -> None:
     with_bo = discord.open_dm(discord.bo)
     async with serve() as world:
@@ -430,7 +225,7 @@ async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_u
 
 
 async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
-    serve: Serve, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
+    serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
     for answer in (Is.MEMBER, Is.NO_MEMBER):
@@ -446,7 +241,7 @@ async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
         assert told(world, with_eve) == [STRANGER]
 
 
-async def test_direct_messages_off_and_for_everyone(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+async def test_direct_messages_off_and_for_everyone(serve: Start, discord: DiscordStandin, eve: User) -> None:
     with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
     async with serve(direct_messages="off") as world:
         await mention(world, with_bo, discord.bo)
@@ -462,7 +257,7 @@ async def test_direct_messages_off_and_for_everyone(serve: Serve, discord: Disco
 # People and roles
 
 
-async def test_blocked_people_and_roles(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
+async def test_blocked_people_and_roles(serve: Start, discord: DiscordStandin, model: ModelStandin) -> None:
     noisy = discord.add_role("Noisy")
     discord.member(discord.cleo).roles.append(noisy)
     async with serve(blocked_people=frozenset({discord.bo.id}), blocked_roles=frozenset({noisy.id})) as world:
@@ -480,7 +275,7 @@ async def test_blocked_people_and_roles(serve: Serve, discord: DiscordStandin, m
         assert told(world, discord.general)[-1] == "To hello."
 
 
-async def test_an_allow_list_of_people_and_roles(serve: Serve, discord: DiscordStandin, eve: User) -> None:
+async def test_an_allow_list_of_people_and_roles(serve: Start, discord: DiscordStandin, eve: User) -> None:
     crew = discord.add_role("Crew")
     discord.member(discord.cleo).roles.append(crew)
     async with serve(allowed_people=frozenset({discord.bo.id}), allowed_roles=frozenset({crew.id})) as world:
@@ -494,7 +289,7 @@ async def test_an_allow_list_of_people_and_roles(serve: Serve, discord: DiscordS
 
 
 async def test_roles_count_for_what_came_while_the_bot_was_away(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin
+    serve: Start, discord: DiscordStandin, model: ModelStandin
 ) -> None:
     noisy = discord.add_role("Noisy")
     discord.member(discord.cleo).roles.append(noisy)
@@ -504,17 +299,17 @@ async def test_roles_count_for_what_came_while_the_bot_was_away(
     ]
     async with serve(blocked_roles=frozenset({noisy.id})) as world:
         for each in said:
-            await taken(world, each)
+            await world.taken(each)
         assert sorted(told(world, discord.general)) == [NOT_YOU, "To hello."]
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 300)
 async def test_what_is_refused_late_is_refused_in_silence(
-    serve: Serve, discord: DiscordStandin, lobby: Channel, eve: User
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     said = await discord.say(lobby, eve, f"{discord.bot.mention} hello")
     async with serve() as world:
-        await taken(world, said)
+        await world.taken(said)
     assert NOT_HERE not in told(world, lobby)
     assert world.model.requests == []
 
@@ -523,7 +318,7 @@ async def test_what_is_refused_late_is_refused_in_silence(
 
 
 async def test_what_there_was_no_room_to_say_is_said_later(
-    serve: Serve, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+    serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asides, "AT_ONCE", 1)
     monkeypatch.setattr(asides, "EVERY", 0.5)
@@ -541,8 +336,8 @@ async def test_what_there_was_no_room_to_say_is_said_later(
 # Allowances
 
 
-async def test_who_has_asked_enough_is_told_once_and_then_shown(serve: Serve, discord: DiscordStandin) -> None:
-    async with serve(allowances=Allowances(prompts_per_hour=2)) as world:
+async def test_who_has_asked_enough_is_told_once_and_then_shown(start: Start, discord: DiscordStandin) -> None:
+    async with start(allowances=Allowances(prompts_per_hour=2)) as world:
         said = [await mention(world, discord.general, discord.bo, str(number)) for number in range(4)]
         await mention(world, discord.general, discord.cleo)
         assert told(world, discord.general)[:2] == ["To 0.", "To 1."]

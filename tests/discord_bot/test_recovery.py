@@ -306,11 +306,9 @@ async def test_a_try_that_brings_nothing_takes_nothing_away(
     assert [button["label"] for button in discord.bot_messages(discord.general)[0].buttons] == ["Retry"]
 
 
-async def test_prompts_that_wait_are_answered_in_their_order(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
-) -> None:
+@pytest.mark.usefixtures("echo")
+async def test_prompts_that_wait_are_answered_in_their_order(discord: DiscordStandin, start: Start, file: Path) -> None:
     left = [await leave(discord, file, text=text) for text in ("one", "two", "three")]
-    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
     async with start() as world:
         await world.reply(discord.general, "To three.", count=3)
         await world.idle()

@@ -11,7 +11,8 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, answering, attempt, place
+from bot.discord_bot.commands.tools import Tools, Tree, answer, answering, attempt, place
+from bot.discord_bot.messages import FAILED
 from bot.phrases import about as words
 from bot.phrases.access import denied
 from bot.phrases.keeping import UNREACHABLE

@@ -13,7 +13,6 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.discord_bot.commands.tools import (
-    FAILED,
     Place,
     Tools,
     Tree,
@@ -26,6 +25,7 @@ from bot.discord_bot.commands.tools import (
     update,
 )
 from bot.discord_bot.commands.verbatim import verbatim
+from bot.discord_bot.messages import FAILED
 from bot.discord_bot.prompts import channel_id
 from bot.discord_bot.replies import shown_name
 from bot.errors import StoreError

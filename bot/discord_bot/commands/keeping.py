@@ -15,7 +15,8 @@ import discord
 
 from bot.access import Block
 from bot.context import BYTES_PER_TOKEN
-from bot.discord_bot.commands.tools import FAILED, Tools, Tree, answer, attempt, place, update
+from bot.discord_bot.commands.tools import Tools, Tree, answer, attempt, place, update
+from bot.discord_bot.messages import FAILED
 from bot.discord_bot.replies import literal, shown_name
 from bot.errors import StoreError
 from bot.export import Export, export_of

@@ -21,7 +21,7 @@ from bot.discord_bot.replies import shown_name
 from bot.phrases import access as words
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
-Place: TypeAlias = app_commands.AppCommandChannel | app_commands.AppCommandThread
+Picked: TypeAlias = app_commands.AppCommandChannel | app_commands.AppCommandThread
 
 _MODERATORS = discord.Permissions(manage_guild=True)
 # What a command leaves open here, discord.py takes from the tree, which has commands for DMs too.
@@ -99,7 +99,7 @@ def _channels(tools: Tools) -> app_commands.Group:
 
     @group.command(description="Have me answer only here, and in what else is allowed; or lift a block.")
     @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
-    async def allow(interaction: discord.Interaction, channel: Place | None = None) -> None:
+    async def allow(interaction: discord.Interaction, channel: Picked | None = None) -> None:
         async def work() -> str:
             rules = (await _rules(tools, interaction)).channels
             here = _places(interaction, channel)
@@ -111,7 +111,7 @@ def _channels(tools: Tools) -> app_commands.Group:
 
     @group.command(name="block", description="Have me not answer here.")
     @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
-    async def block_channel(interaction: discord.Interaction, channel: Place | None = None) -> None:
+    async def block_channel(interaction: discord.Interaction, channel: Picked | None = None) -> None:
         async def work() -> str:
             rules = (await _rules(tools, interaction)).channels
             here = _places(interaction, channel)
@@ -172,7 +172,7 @@ async def _set(
     return words.now(others if allowed is None else {**others, place: allowed})
 
 
-def _places(interaction: discord.Interaction, channel: Place | None) -> list[int]:
+def _places(interaction: discord.Interaction, channel: Picked | None) -> list[int]:
     """Where a rule is to hold, and what that is in."""
     place = channel.id if channel is not None else interaction.channel_id or 0
     known = None if interaction.guild is None else interaction.guild.get_channel_or_thread(place)

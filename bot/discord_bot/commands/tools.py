@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import aiohttp
 import discord
 from discord import app_commands
 
 from bot.conversation import Conversations
 from bot.discord_bot.gate import Gate
+from bot.discord_bot.messages import FAILED
 from bot.discord_bot.options import Options
 from bot.discord_bot.prompts import conversation_key
 from bot.discord_bot.replies import Replies
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 Tree = app_commands.CommandTree[discord.Client]
 T = TypeVar("T")
 
-FAILED = (discord.HTTPException, aiohttp.ClientError, OSError, TimeoutError)
 ANSWER_WITHIN = 1.5
 """Seconds until an answer is put off; Discord allows 3, the way there and back included."""
 

@@ -13,15 +13,11 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 
+pytestmark = pytest.mark.usefixtures("echo")
 MODERATORS_COMMANDS = ("channels", "block", "unblock", "pause", "resume")
 NOT_IN_THIS_CHANNEL = "-# I don't answer in this channel. Please ask me in another one."
 BLOCKED = "-# The moderators here asked me not to answer you. They can change that."
 PAUSED = "-# The moderators have paused me here. Please ask again later."
-
-
-@pytest.fixture(autouse=True)
-def echo(model: ModelStandin) -> None:
-    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
 
 
 async def use(world: World, command: str, channel: Channel | None = None, **options: object) -> str:
@@ -37,12 +33,7 @@ async def mention(world: World, channel: Channel, author: User | None = None) ->
     """What the bot says to a prompt, if anything."""
     before = len(world.discord.bot_messages(channel))
     said = await world.discord.say(channel, author or world.discord.bo, f"{world.discord.bot.mention} hello")
-    async with asyncio.timeout(5):
-        while not await world.store.handled([said.id]):
-            await asyncio.sleep(0.005)
-    # It is on record a moment before it runs.
-    await asyncio.sleep(0.01)
-    await world.idle()
+    await world.taken(said)
     return next((message.content for message in world.discord.bot_messages(channel)[before:]), None)
 
 
