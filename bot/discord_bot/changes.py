@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 ADDED_WITHIN = timedelta(minutes=2)
 """How long after a message was written an edit can make a prompt of it."""
+_LOOKS, _LOOK_AGAIN = 500, 0.02
+"""How often it is looked whether a prompt is saved by now, and the seconds from one look to the next."""
 _PAUSES = (1.0, 10.0, 60.0, 600.0)
 """Seconds between tries at a change while the database fails: what is to be forgotten must not stay."""
 
@@ -47,11 +49,21 @@ class Changes:
                 return
             if message.edited_at - message.created_at > ADDED_WITHIN:
                 return
-            if await self._store.handled([message.id]) or not await answer(message):
-                # The event of the message itself was on its way at the same time.
-                await self._store.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote)
+            if not await self._store.handled([message.id]):
+                if await answer(message):
+                    return
+                # An event of the same message was on its way at the same time.
+                await self._on_record(message.id)
+            await self._store.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote)
         except StoreError as error:
             log.error("the edit of prompt %d is not on record: %s", message.id, error)
+
+    async def _on_record(self, prompt_id: int) -> None:
+        """Wait until a prompt that is being taken on is saved; what is refused is on record too."""
+        for _ in range(_LOOKS):
+            if await self._store.handled([prompt_id]):
+                break
+            await asyncio.sleep(_LOOK_AGAIN)
 
     async def deleted(self, channel_id: int, message_ids: Collection[int]) -> None:
         """Forget the turns whose prompt or whose reply was deleted by somebody else; replies under way end."""

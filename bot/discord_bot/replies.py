@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,7 +37,10 @@ log = logging.getLogger(__name__)
 OLD = timedelta(minutes=55)
 """Messages over an hour old may be edited but three times in six seconds: too slow for a reply that grows."""
 
-_NEW = timedelta(seconds=10)
+_NEW = 10.0
+"""Seconds for which a message may be too new to be on record."""
+_HEARD_WITHIN, _LOOK_AGAIN = 1.5, 0.05
+"""Seconds that a press waits for that, of the 3 in which it has to be answered, and from one look to the next."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -182,7 +187,7 @@ class Replies:
     async def pressed(self, interaction: discord.Interaction, button: Button) -> None:
         """Do what a button says, for the asker and for moderators, once."""
         try:
-            turn = None if interaction.message is None else await self._store.turn_of_message(interaction.message.id)
+            turn = await self._turn_behind(interaction.message)
             # To stop a reply costs nothing, and so is not denied.
             denied = None if button is Button.STOP else await self._gate.denied_press(interaction)
         except StoreError as error:
@@ -209,6 +214,17 @@ class Replies:
             # The button goes at once; this call counts towards no limit.
             await _acknowledge(interaction.response.edit_message(view=None))
             self._spawn(self.again(interaction, turn, go_on=button is Button.CONTINUE))
+
+    async def _turn_behind(self, message: discord.Message | None) -> Turn | None:
+        """The turn whose reply a message shows. People see a new one before the bot hears that it is there."""
+        if message is None:
+            return None
+        give_up = time.monotonic() + _HEARD_WITHIN
+        while (turn := await self._store.turn_of_message(message.id)) is None:
+            if age(message.id) > _NEW or time.monotonic() > give_up:
+                break
+            await asyncio.sleep(_LOOK_AGAIN)
+        return turn
 
     def stop(self, interaction: discord.Interaction) -> int:
         """Stop the person's own replies in the channel, or for moderators all. Returns how many."""
@@ -349,8 +365,7 @@ async def _acknowledge(answer: Awaitable[object]) -> None:
 
 def _not_on_record(interaction: discord.Interaction) -> str:
     """What to say of a message whose turn is not found: it may be too new for that."""
-    message = interaction.message
-    is_new = message is not None and discord.utils.utcnow() - message.created_at < _NEW
+    is_new = interaction.message is not None and age(interaction.message.id) < _NEW
     return phrases.ONE_MOMENT if is_new else phrases.NOT_REMEMBERED
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ class World:
         # It is on record a moment before it runs.
         await asyncio.sleep(0.01)
         await self.idle()
+
+    async def caught_up(self) -> None:
+        """Wait until what came before it was there is answered: what is asked now is answered after all that."""
+        listed = partial(self.discord.calls, "GET", "/channels/{channel_id}/messages")
+        await self.discord.wait_for(lambda: any(call.answered for call in listed()))
+        place = self.discord.add_channel("quiet")
+        await self.discord.say(place, self.discord.ada, f"<@{self.discord.bot.id}> anybody?")
+        await self.reply(place)
+        await self.idle()
+        # For the next start.
+        self.discord.requests.clear()
 
     async def turns(self, channel: Channel) -> list[tuple[str, str, str]]:
         """Prompt, reply and state of what is remembered of a channel, oldest first."""

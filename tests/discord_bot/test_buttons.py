@@ -163,6 +163,18 @@ async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> N
     await world.idle()
 
 
+async def test_a_press_before_the_bot_has_heard_of_its_message_counts(world: World) -> None:
+    discord = world.discord
+    discord.faults.add(Slow(0.4, applied=True), method="POST", route="/channels/{channel_id}/messages")
+    world.model.script.append(REFUSALS["rate limit"])
+    await ask(world)
+    message = await world.reply(discord.general, "My model is busy")
+    await discord.press(discord.bo, message, press_id(message))
+    await discord.wait_for(lambda: "busy" not in message.content)
+    await world.idle()
+    assert len(world.model.requests) == 2
+
+
 @pytest.mark.parametrize("restart", [False, True])
 async def test_continue_goes_on_where_it_was_cut(start: Start, restart: bool) -> None:
     async with start() as world:

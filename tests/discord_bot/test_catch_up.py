@@ -14,23 +14,10 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 
 pytestmark = pytest.mark.usefixtures("echo")
-LIST = "/channels/{channel_id}/messages"
 
 
 def shown(discord: DiscordStandin, channel: Channel) -> list[str]:
     return [message.content for message in discord.bot_messages(channel)]
-
-
-async def settled(world: World) -> None:
-    """Wait until the bot has caught up, and answered: what is asked now is answered after all that."""
-    discord = world.discord
-    await discord.wait_for(lambda: any(call.answered for call in discord.calls("GET", LIST)))
-    place = discord.add_channel("quiet")
-    await discord.say(place, discord.ada, f"<@{discord.bot.id}> anybody?")
-    await world.reply(place)
-    await world.idle()
-    # For the next start.
-    discord.requests.clear()
 
 
 async def test_mentions_in_channels_and_threads_and_known_dms_are_answered_in_order_and_once(
@@ -57,7 +44,7 @@ async def test_mentions_in_channels_and_threads_and_known_dms_are_answered_in_or
             await world.reply(discord.general, "To two.", count=2)
             await world.reply(thread, "To three.")
             await world.reply(direct, "To five.", count=3)
-            await settled(world)
+            await world.caught_up()
         assert shown(discord, discord.general) == ["To one.", "To two."]
         assert shown(discord, thread) == ["To three."]
         assert shown(discord, direct)[1:] == ["To four.", "To five."]
@@ -76,7 +63,7 @@ async def test_only_the_newest_few_of_a_channel_are_answered_and_the_rest_is_mar
     for _ in range(2):
         async with start() as world:
             await world.reply(discord.general, count=3)
-            await settled(world)
+            await world.caught_up()
             await discord.wait_for(lambda: [list(each.reactions) for each in said] == [["🕒"], ["🕒"], [], [], []])
         assert sorted(shown(discord, discord.general)) == ["To 2.", "To 3.", "To 4."]
 
@@ -112,13 +99,13 @@ async def test_a_hint_that_was_given_is_not_given_again_though_the_record_of_it_
     said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}>")
     async with start() as world:
         await world.reply(discord.general, "Hi!")
-        await settled(world)
+        await world.caught_up()
         await world.store._database.write("DELETE FROM handled WHERE prompt_id = :prompt", prompt=said.id)
     async with start() as world:
         async with asyncio.timeout(5):
             while not await world.store.handled([said.id]):
                 await asyncio.sleep(0.01)
-        await settled(world)
+        await world.caught_up()
     assert len(shown(discord, discord.general)) == 1
 
 
@@ -130,7 +117,7 @@ async def test_what_was_forgotten_is_not_answered_anew(discord: DiscordStandin, 
         await (await discord.slash(discord.bo, discord.general, "reset")).answered()
     discord.world.delete(answer)
     async with start() as world:
-        await settled(world)
+        await world.caught_up()
         assert await world.turns(discord.general) == []
     assert "To one." not in shown(discord, discord.general)
 
@@ -168,12 +155,12 @@ async def test_two_sessions_are_as_far_apart_as_discord_asks(world: World, monke
 
 async def test_what_is_deleted_while_it_is_being_found_is_not_answered(discord: DiscordStandin, start: Start) -> None:
     said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
-    slow = discord.faults.add(Slow(0.3, applied=True), method="GET", route=LIST)
+    slow = discord.faults.add(Slow(0.3, applied=True), method="GET", route="/channels/{channel_id}/messages")
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)
         await discord.delete(said)
         await asyncio.sleep(0.4)
-        await settled(world)
+        await world.caught_up()
         assert await world.turns(discord.general) == []
     assert shown(discord, discord.general) == []
 
@@ -189,7 +176,7 @@ async def test_what_cannot_be_read_keeps_nothing_else_from_being_answered(
         await discord.say(place, discord.bo, f"{bot} one")
     async with start() as world:
         await world.reply(discord.general, "To one.")
-        await settled(world)
+        await world.caught_up()
     assert shown(discord, secret) == shown(discord, broken) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from bot.standin.entities import Channel, Message
 from bot.standin.faults import Late, Slow
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
 from tests.discord_bot.conftest import Start, World
 
 SLOW = Reply([f"word{n} " for n in range(40)], tokens_per_second=60)
@@ -71,21 +73,39 @@ async def test_an_edit_while_it_is_answered_and_one_while_it_waits(world: World)
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
-    world: World, monkeypatch: pytest.MonkeyPatch, late: bool
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
-    discord = world.discord
     if late:
         monkeypatch.setattr("bot.discord_bot.changes.ADDED_WITHIN", timedelta(days=-1))
-    said = await discord.say(discord.general, discord.bo, "hello?")
-    await edit(world, said, "hello?")
-    await edit(world, said, "hello again?")
-    if late:
-        await answered(world, "now")
-    message = await world.reply(discord.general)
-    await world.idle()
-    assert (message.reply_to is said) is not late
-    assert len(discord.bot_messages(discord.general)) == 1
-    await remembered(world, ["now"] if late else ["hello again?"])
+    await discord.say(discord.general, discord.bo, "is anybody here?")
+    async with start() as world:
+        # Or it might be found, after its edits, among what came before the bot was there.
+        await world.caught_up()
+        said = await discord.say(discord.general, discord.bo, "hello?")
+        await edit(world, said, "hello?")
+        await edit(world, said, "hello again?")
+        if late:
+            await answered(world, "now")
+        message = await world.reply(discord.general)
+        await world.idle()
+        assert (message.reply_to is said) is not late
+        assert len(discord.bot_messages(discord.general)) == 1
+        await remembered(world, ["now"] if late else ["hello again?"])
+
+
+async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = SQLiteStore.begin
+
+    async def late(*details: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await begin(*details)
+
+    monkeypatch.setattr(SQLiteStore, "begin", late)
+    said = await ask(world, "one")
+    await asyncio.sleep(0.1)
+    await edit(world, said, "two")
+    await world.reply(world.discord.general)
+    await remembered(world, ["two"])
 
 
 async def test_an_edit_that_overtakes_its_message_is_what_counts(world: World) -> None:
