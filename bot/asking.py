@@ -42,6 +42,8 @@ PAGE, LARGEST_PAGE = 32, 512
 """Turns read from the store at a time: so many at first, then about as many as will fit."""
 LEAST_REPLY_TOKENS = 100
 """With less left for it a reply is not begun."""
+STALE_AFTER = 0.1
+"""Seconds after which a context is built anew: what was forgotten while tokens were waited for is not sent."""
 ROOM_WITHIN = 20.0
 """Seconds that a request waits for tokens that are reserved for others, who as a rule use far fewer."""
 CHARACTERS_PER_TOKEN = 32
@@ -64,6 +66,10 @@ class Terms:
     context_tokens: int
     reply_tokens: int
     allowances: Allowances | None
+
+    def model(self, chosen: str | None) -> str:
+        """The model that answers where this one was chosen."""
+        return self.models[0] if chosen is None or chosen not in self.models else chosen
 
 
 class Asking:
@@ -107,7 +113,7 @@ class Asking:
         """Ask the model, with less and less context as long as the server finds it too long. Raises StoreError."""
         terms = self._terms
         behaviour = await self._store.behaviour(turn.conversation)
-        model = behaviour.model if behaviour.model in terms.models else terms.models[0]
+        model = terms.model(behaviour.model)
         system_prompt = behaviour.persona or terms.system_prompt
         key = f"{terms.provider_key} {model}".strip()
         learned = await self._store.learned(key)
@@ -165,6 +171,8 @@ class Asking:
 
         One reservation covers all requests of the attempt: of those but the last the server does nothing.
         """
+        clock = asyncio.get_running_loop().time
+        built_at = clock()
         fitting = await self._context(turn, running, system_prompt, budget, learned)
         grant = await self._reserve(running, model, fitting.safe_tokens)
         for _ in range(HALVINGS):
@@ -175,6 +183,8 @@ class Asking:
                 break
             fitting = smaller
             grant = await self._reserve(running, model, fitting.safe_tokens)
+        if clock() - built_at > STALE_AFTER:
+            fitting = await self._context(turn, running, system_prompt, fitting.tokens, learned)
         return fitting, grant
 
     async def _reserve(self, running: Running, model: str, prompt_tokens: int) -> Grant | UsedUp | Contended | None:

@@ -202,7 +202,7 @@ async def _list_conversations(_: argparse.Namespace) -> int:
                 print(table.heads())
             print(*table.lines(page), sep="\n")
             conversations += len(page)
-            questions += sum(each.exchanges for each in page)
+            questions += sum(each.turns for each in page)
             size += sum(each.size for each in page)
     print(reports.total(conversations, questions, size))
     return 0
@@ -232,7 +232,7 @@ async def _forget(options: argparse.Namespace) -> int:
                 print("Nothing is deleted.")
                 return 1
         forgotten = await store.forget_person(person)
-        print(reports.forgotten(person, len(forgotten.turn_ids), blocked=extent.blocked))
+        print(reports.forgotten(person, len(forgotten), blocked=extent.blocked))
         return await _wiped(store)
 
 
@@ -342,7 +342,7 @@ def _days(text: str) -> int:
 
 
 def _user_id(text: str) -> int:
-    if re.fullmatch(r"[0-9]{15,19}", text) and int(text) < 2**63:
+    if re.fullmatch(r"[0-9]{17,19}", text) and int(text) < 2**63:
         return int(text)
     raise argparse.ArgumentTypeError(
         f"{text!r} is no id; write the 17 to 19 digits that Discord copies with a right click on the person once"

@@ -36,6 +36,11 @@ def speaker(display_name: str, username: str) -> str:
     return f"{shown} (@{unique})" if shown else f"@{unique}"
 
 
+def shown_part(name: str) -> str:
+    """Of what `speaker` gave, the part for people."""
+    return name.rpartition(" (@")[0] or name
+
+
 def _clean(name: str) -> str:
     shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in name if c not in "[]()@:")
     return " ".join(shown.split())
@@ -68,9 +73,9 @@ class Context:
         self._newest_first = [*going_on, _prompt(turn)]
         self._budget = budget
         self._learned = learned.bytes_per_token is not None
-        self._turns = 0
-        self._least = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
-        self.tokens = self._least
+        self._added = 0
+        self._fixed = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
+        self.tokens = self._fixed
         """The estimated size of all of it."""
 
     @property
@@ -82,8 +87,8 @@ class Context:
 
     @property
     def room(self) -> int:
-        """How many more turns would fit if they were as long as those that were added; 0 without any."""
-        return (self._budget - self.tokens) * self._turns // max(1, self.tokens - self._least)
+        """How many more turns would fit if they were as long as those that were added."""
+        return (self._budget - self.tokens) * self._added // max(1, self.tokens - self._fixed)
 
     def add(self, turn: EarlierTurn) -> bool:
         """Put an earlier turn before what there is. False: it does not fit whole, and neither would an older one."""
@@ -92,7 +97,7 @@ class Context:
         if self.tokens + size > self._budget:
             return False
         self.tokens += size
-        self._turns += 1
+        self._added += 1
         self._newest_first += pair
         return True
 

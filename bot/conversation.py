@@ -18,7 +18,6 @@ from bot.turns import (
     Allowances,
     Attempt,
     Cause,
-    Forgotten,
     Learned,
     Limit,
     Outcome,
@@ -56,10 +55,8 @@ class Conversations:
         today: Callable[[], date] = date.today,
     ) -> None:
         self._store = store
-        self.models = tuple(models)
-        self.allowances = allowances
-        terms = Terms(self.models, provider_key, system_prompt, context_tokens, reply_tokens, allowances)
-        self._asking = Asking(store, model, terms, save=self._save, today=today)
+        self.terms = Terms(tuple(models), provider_key, system_prompt, context_tokens, reply_tokens, allowances)
+        self._asking = Asking(store, model, self.terms, save=self._save, today=today)
         self._running: dict[Attempt, Running] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text, and the tokens it cost."""
@@ -113,7 +110,7 @@ class Conversations:
         side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, Overloaded when too
         many are waiting, and OverAllowance when the person has asked too much lately or no tokens are left for a reply.
         """
-        most = self.allowances.prompts_per_hour if self.allowances else None
+        most = self.terms.allowances.prompts_per_hour if self.terms.allowances else None
         with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
             used_up = await self._asking.used_up(prompt)
             attempt = used_up or await self._store.begin(prompt, most)
@@ -184,24 +181,31 @@ class Conversations:
         except StoreError as error:
             log.warning("what was learned of the model's tokens is not kept: %s", error)
 
-    async def forget(self, conversation: str, by: str | None = None) -> Forgotten:
-        """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError."""
-        await self._save(conversation)
-        return self._end(await self._store.forget(conversation), Cause.RESET, by)
+    async def forget(self, conversation: str, by: str | None = None) -> set[int]:
+        """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError.
 
-    async def forget_person(self, person_id: int, by: str | None = None) -> Forgotten:
+        The answer is the ids of its turns.
+        """
+        await self._save(conversation)
+        forgotten = self._end(await self._store.forget(conversation), Cause.RESET, by)
+        await self._store.wipe()
+        return forgotten
+
+    async def forget_person(self, person_id: int, by: str | None = None) -> set[int]:
         """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
 
         A prompt that was accepted before this call is among them, however far it has got. What they used of the
-        allowances goes on to count. Raises StoreError.
+        allowances goes on to count. Raises StoreError. The answer is the ids of the turns.
         """
         await self._save()
-        return self._end(await self._store.forget_person(person_id), Cause.FORGOTTEN, by)
+        forgotten = self._end(await self._store.forget_person(person_id), Cause.FORGOTTEN, by)
+        await self._store.wipe()
+        return forgotten
 
-    def _end(self, forgotten: Forgotten, cause: Cause, by: str | None) -> Forgotten:
+    def _end(self, forgotten: set[int], cause: Cause, by: str | None) -> set[int]:
         """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""
         for running in self.running:
-            if running.attempt.turn_id in forgotten.turn_ids:
+            if running.attempt.turn_id in forgotten:
                 running.stop(cause, by)
         return forgotten
 
@@ -261,7 +265,7 @@ class Conversations:
             return
         alive = await self._store.save(
             {attempt: text for attempt, (text, _) in progress.items()},
-            {attempt: tokens for attempt, (_, tokens) in progress.items()} if self.allowances else {},
+            {attempt: tokens for attempt, (_, tokens) in progress.items()} if self.terms.allowances else {},
         )
         for attempt, saved in progress.items():
             running = self._running.get(attempt)

@@ -5,7 +5,7 @@ BotError
 ├── StoreError           the database cannot be read or written just now
 │   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
 ├── Overloaded           there are too many prompts waiting for another one
-├── OverAllowance        a person has asked as often as they may for now
+├── OverAllowance        a person has asked as often as they may for now, or the day's tokens are used
 ├── ModelError           the model's server did not give a whole reply
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
@@ -14,7 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.turns import Limit, Problem, UsedUp
+from bot.turns import Allowance, Limit, Problem, UsedUp
+
+_QUEUES = {
+    Limit.PERSON: "QUEUE_PER_PERSON",
+    Limit.CONVERSATION: "QUEUE_PER_CONVERSATION",
+    Limit.BOT: "QUEUE_IN_ALL",
+}
+_ALLOWANCES = {
+    Allowance.PROMPTS: "PROMPTS_PER_HOUR",
+    Allowance.PERSON: "TOKENS_PER_PERSON",
+    Allowance.SERVER: "TOKENS_PER_SERVER",
+    Allowance.BOT: "TOKENS_IN_ALL",
+}
 
 
 class BotError(Exception):
@@ -43,7 +55,7 @@ class Overloaded(BotError):
     def __init__(self, limit: Limit, *, repeated: bool) -> None:
         self.limit = limit
         self.repeated = repeated
-        super().__init__(f"A queue is full: that of the {limit.value}.")
+        super().__init__(f"A queue is full: {_QUEUES[limit]} says how many may wait.")
 
 
 class OverAllowance(BotError):
@@ -51,7 +63,7 @@ class OverAllowance(BotError):
 
     def __init__(self, used_up: UsedUp) -> None:
         self.used_up = used_up
-        super().__init__(f"Nothing is left of the allowance in {used_up.allowance.value}.")
+        super().__init__(f"An allowance is used up: {_ALLOWANCES[used_up.allowance]} says how much there is.")
 
 
 class ModelError(BotError):

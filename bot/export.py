@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.access import Block
-from bot.store.records import Exchange
+from bot.records import Exchange
 from bot.turns import Behaviour
 from bot.usage import DAY, UsageRow
 

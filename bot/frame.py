@@ -11,7 +11,7 @@ from bot.turns import Outcome, Problem, State
 
 
 class PlatformError(Exception):
-    """The platform did not do what it was asked to; the following say what becomes of that."""
+    """The platform did not do what it was asked to; its kinds say what becomes of that."""
 
 
 class Gone(PlatformError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot.context import BYTES_PER_TOKEN
-from bot.store.records import Extent, Remembered
+from bot.records import Extent, Remembered
 from bot.usage import DAY, Prices, Total, UsageRow, grouped, money
 
 WIDTH = 100
@@ -60,7 +60,7 @@ class Conversations:
             yield self._line(
                 each.conversation.removeprefix("discord:"),
                 "-" if each.guild_id is None else str(each.guild_id),
-                f"{each.exchanges:,}",
+                f"{each.turns:,}",
                 f"{each.people:,}",
                 f"{_tokens(each.size):,}",
                 "-" if each.first_at is None else _date(each.first_at),
@@ -88,7 +88,7 @@ def total(conversations: int, questions: int, size: int) -> str:
 
 def to_forget(person_id: int, extent: Extent) -> str:
     """What is about to be deleted."""
-    what = f"{_count(extent.exchanges, 'exchange')} in {_count(extent.conversations, 'conversation')}"
+    what = f"{_count(extent.turns, 'question')} in {_count(extent.conversations, 'conversation')}"
     return f"On record of {person_id}: {what}, what others quoted of it, and what they used."
 
 
@@ -97,10 +97,10 @@ def nothing_of(person_id: int) -> str:
     return f"Nothing is on record of {person_id}."
 
 
-def forgotten(person_id: int, exchanges: int, *, blocked: bool) -> str:
+def forgotten(person_id: int, questions: int, *, blocked: bool) -> str:
     """What was deleted, and what is not the bot's to delete."""
     lines = [
-        f"Forgotten: {_count(exchanges, 'exchange')} of {person_id}.",
+        f"Forgotten: {_count(questions, 'question')} of {person_id}.",
         "The messages on Discord stay, and so do backups and logs.",
     ]
     if blocked:

@@ -13,7 +13,6 @@ from bot.turns import (
     Contended,
     EarlierTurn,
     Event,
-    Forgotten,
     Grant,
     Learned,
     Message,
@@ -147,15 +146,20 @@ class Store(Protocol):
         """Delete one turn for good."""
         ...
 
-    async def forget(self, conversation: str) -> Forgotten:
-        """Delete a conversation's turns for good."""
+    async def forget(self, conversation: str) -> set[int]:
+        """Delete a conversation's turns for good; the answer is their ids."""
         ...
 
-    async def forget_person(self, person_id: int) -> Forgotten:
-        """Delete a person's turns in all conversations for good, and what else names that person.
+    async def forget_person(self, person_id: int) -> set[int]:
+        """Delete a person's turns in all conversations for good, and what else names that person; the answer is the
+        turns' ids.
 
         What they used of the allowances goes on to count, on no record.
         """
+        ...
+
+    async def wipe(self) -> bool:
+        """Take what was deleted until now out of the file's bytes. False: not yet, but later."""
         ...
 
     async def learned(self, model: str) -> Learned:

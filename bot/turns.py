@@ -12,7 +12,9 @@ class State(StrEnum):
     """Where a turn stands. The last four are final until somebody asks for another attempt."""
 
     PENDING = "pending"
+    """Saved, and nothing of the reply is."""
     STREAMING = "streaming"
+    """Some of the reply is saved."""
     COMPLETE = "complete"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -276,14 +278,6 @@ class Learned:
     """UTF-8 bytes of context for each prompt token it counted."""
     context_tokens: int | None = None
     """The largest context, in our estimate of tokens, that fitted after it had refused a larger one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What a reset deleted: turns with a reply (`exchanges`) and the ids of all turns that are gone."""
-
-    exchanges: int
-    turn_ids: frozenset[int]
 
 
 _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})

@@ -11,7 +11,7 @@ from bot.frame import Button, Wanted
 from bot.live_reply import LiveReply
 from bot.scheduler import Scheduler
 from bot.turns import Outcome, State
-from tests.test_pacing import Bucket
+from tests.buckets import Bucket
 from tests.virtual_time import run
 
 

@@ -14,6 +14,7 @@ from bot.queues import Limits
 from bot.running import Running
 from bot.store import SQLiteStore
 from bot.turns import Allowances, End, Event, Message, Outcome, Prompt, Text, Thinking, Turn, Usage
+from tests.waiting import until
 
 HERE = "discord:1"
 Step: TypeAlias = str | Exception | asyncio.Event | Thinking | Usage | End
@@ -88,8 +89,7 @@ class Sink:
 
     async def said(self) -> None:
         """Wait for the first text."""
-        while not self.texts:
-            await asyncio.sleep(0.001)
+        await until(lambda: self.texts)
 
 
 class Talk:
@@ -102,8 +102,10 @@ class Talk:
         self.sinks: list[Sink] = []
         self._position = 0
 
-    def say(self, text: str, by: int = 1, where: str = HERE, guild: int | None = None) -> asyncio.Task[Outcome | None]:
-        self._position += 1
+    def say(
+        self, text: str, by: int = 1, where: str = HERE, guild: int | None = None, position: int | None = None
+    ) -> asyncio.Task[Outcome | None]:
+        self._position = self._position + 1 if position is None else position
         prompt = Prompt(where, self._position, text, author_id=by, guild_id=guild)
         return asyncio.create_task(self._told(self.core.answer(prompt, self._open)))
 
@@ -117,8 +119,7 @@ class Talk:
         return outcome and replace(outcome, usage=None, detail="", advice="")
 
     async def sink(self, number: int) -> Sink:
-        while len(self.sinks) <= number:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(self.sinks) > number)
         return self.sinks[number]
 
     def sent(self, number: int) -> list[str]:

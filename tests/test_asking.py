@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot import context
+from bot.asking import STALE_AFTER
 from bot.errors import ModelError, OverAllowance, StoreError
 from bot.store import SQLiteStore
 from bot.turns import (
@@ -318,6 +319,26 @@ async def test_who_wants_to_be_forgotten_is_while_being_answered(store: SQLiteSt
             assert ended is not None
             assert ended.cause is Cause.FORGOTTEN
             assert ended.by in ("Bo", None), "some only find that they are gone"
-        assert len(forgotten.turn_ids) == 7
+        assert len(forgotten) == 7
         rows = await store._database.read("SELECT prompt, author_id FROM turns")
         assert [tuple(row) for row in rows] == [("Hi", 8)]
+
+
+async def test_what_is_forgotten_while_tokens_are_waited_for_is_not_sent(store: SQLiteStore) -> None:
+    model = Model()
+    allowances = Allowances(1000, tokens_per_person=PLENTY, tokens_per_server=2 * REPLY + 100, tokens_in_all=PLENTY)
+    async with conversations(store, model, allowances=allowances, reply_tokens=REPLY) as core, asyncio.timeout(10):
+        talk = Talk(core, model, store)
+        model.replies = [["Noted."], ["a", go := asyncio.Event()], ["Yes."]]
+        await talk.say("my secret is 42", by=1, guild=7)
+        held = talk.say("go on", by=2, guild=7)
+        await (await talk.sink(1)).said()
+        waits = talk.say("and?", by=3, guild=7)
+        await talk.sink(2)
+        await asyncio.sleep(STALE_AFTER)
+        assert len(model.asked) == 2, "there are no tokens for it yet"
+        await core.forget_person(1)
+        go.set()
+        await held
+        assert await waits == Outcome(State.COMPLETE, "Yes.")
+        assert talk.sent(2) == ["go on", "a", "and?"]

@@ -143,7 +143,7 @@ def test_a_person_is_forgotten_on_the_operators_word(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
-    asked = f"On record of {BO}: 2 exchanges in 2 conversations, what others quoted of it, and what they used.\n"
+    asked = f"On record of {BO}: 2 questions in 2 conversations, what others quoted of it, and what they used.\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["forget", str(BO)]) == 2
     assert capsys.readouterr() == (asked, "Nobody is here to confirm it: add --yes to delete it.\n")
@@ -151,7 +151,7 @@ def test_a_person_is_forgotten_on_the_operators_word(
 
     assert main(["forget", str(BO), "--yes"]) == 0
     assert capsys.readouterr() == (
-        asked + f"Forgotten: 2 exchanges of {BO}.\n" + "The messages on Discord stay, and so do backups and logs.\n",
+        asked + f"Forgotten: 2 questions of {BO}.\n" + "The messages on Discord stay, and so do backups and logs.\n",
         "",
     )
     assert asyncio.run(people(database)) == [CLEO]
@@ -171,7 +171,7 @@ def test_what_could_not_be_wiped_yet_is_said_and_done_the_next_time(
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM turns").fetchall()
         assert main(["forget", str(CLEO), "--yes"]) == 1
-        assert "Forgotten: 1 exchange" in (said := capsys.readouterr()).out
+        assert "Forgotten: 1 question" in (said := capsys.readouterr()).out
         assert said.err.startswith("Its bytes could not be taken out of the file yet: another program reads it")
         assert main(["forget", str(BO), "--yes"]) == 1
         assert main(["forget", str(BO), "--yes"]) == 1, "nothing is on record, but in the bytes"
@@ -188,7 +188,7 @@ def test_what_could_not_be_wiped_yet_is_said_and_done_the_next_time(
         ("\n", 1, "Nothing is deleted.\n", [BO, CLEO, BO]),
         ("\x04", 1, "Nothing is deleted.\n", [BO, CLEO, BO]),
         (None, 130, "", [BO, CLEO, BO]),
-        ("y\n", 0, f"Forgotten: 2 exchanges of {BO}.\n", [CLEO]),
+        ("y\n", 0, f"Forgotten: 2 questions of {BO}.\n", [CLEO]),
     ],
 )
 def test_a_person_at_a_terminal_is_asked_first(

@@ -25,7 +25,7 @@ TOO_LONG_A_REPLY = (
     " lower the one or raise the other."
 )
 IDS = (
-    "17 to 20 digits each, with commas between them (Discord copies ids with a right click once Developer Mode is on:"
+    "17 to 19 digits each, with commas between them (Discord copies ids with a right click once Developer Mode is on:"
     " User Settings, Advanced)."
 )
 TOKENS = "write a whole number from 1000 to 999999999999, in digits only."

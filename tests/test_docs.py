@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -117,6 +119,14 @@ def test_a_module_imports_only_what_stands_further_down_in_the_map(path: Path) -
             assert owner in OUTSIDE.get(top, {owner}), f"bot.{owner} may not import {top}"
             if top == "bot" and (target := rest.split(".")[0]) != owner:
                 assert lines.get(target, -1) > lines[owner], f"bot.{target} does not stand below bot.{owner}"
+
+
+@pytest.mark.parametrize("module", ["bot.reports", "bot.export"])
+def test_what_only_tells_of_the_record_loads_no_database(module: str) -> None:
+    script = f"import sys, {module}; print(*{{'aiosqlite', 'sqlite3', 'bot.store'}} & sys.modules.keys())"
+    command = [sys.executable, "-c", script]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - a script of ours
+    assert loaded.stdout == "\n"
 
 
 def test_the_image_is_given_what_it_copies_and_nothing_else() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.access import Block
 from bot.export import Export, export_of
-from bot.store.records import Exchange
+from bot.records import Exchange
 from bot.turns import Behaviour, State
 from bot.usage import UsageRow
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot import reports
 from bot.config import Price
-from bot.store.records import Extent, Remembered
+from bot.records import Extent, Remembered
 from bot.usage import Prices, UsageRow
 
 BO = 777_000_111_222_333_444
@@ -86,10 +86,10 @@ def test_the_report_fits_the_terminal(width: int) -> None:
 
 def test_what_goes_and_what_went_is_said() -> None:
     assert reports.to_forget(BO, Extent(1, 1, traces=True, blocked=False)) == (
-        f"On record of {BO}: 1 exchange in 1 conversation, what others quoted of it, and what they used."
+        f"On record of {BO}: 1 question in 1 conversation, what others quoted of it, and what they used."
     )
     assert reports.forgotten(BO, 2000, blocked=True).splitlines() == [
-        f"Forgotten: 2,000 exchanges of {BO}.",
+        f"Forgotten: 2,000 questions of {BO}.",
         "The messages on Discord stay, and so do backups and logs.",
         "A server's moderators have blocked them; that stays, with their id.",
     ]

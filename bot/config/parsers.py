@@ -14,7 +14,7 @@ from bot.config.values import Price, Secret, Servers
 
 BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)
-_ID = re.compile(r"[0-9]{17,20}")
+_ID = re.compile(r"[0-9]{17,19}")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("text", "json")
 
@@ -142,7 +142,7 @@ def ids(whose: str) -> Callable[[str], frozenset[int]]:
         for each in found or [value]:
             if not _ID.fullmatch(each):
                 raise Mistake(
-                    f"{quoted(each)} is no id; write {whose}, 17 to 20 digits each, with commas between them (Discord"
+                    f"{quoted(each)} is no id; write {whose}, 17 to 19 digits each, with commas between them (Discord"
                     " copies ids with a right click once Developer Mode is on: User Settings, Advanced)"
                 )
         return frozenset(map(int, found))

@@ -14,8 +14,7 @@ import discord
 from bot import phrases
 from bot.access import Denied
 from bot.discord_bot.marks import PASSED_OVER, Marks
-from bot.discord_bot.messages import ReplyMessages, reads_history
-from bot.discord_bot.replies import age
+from bot.discord_bot.messages import ReplyMessages, age, reads_history
 from bot.errors import Overloaded, StoreError
 from bot.live_reply import LiveReply
 from bot.pacing import Budget

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -23,14 +24,17 @@ from bot.discord_bot.commands.sync import keep_in_step
 from bot.discord_bot.commands.tools import Tools
 from bot.discord_bot.gate import Gate
 from bot.discord_bot.history import History
+from bot.discord_bot.interactions import Forms
 from bot.discord_bot.invitations import Invitations
 from bot.discord_bot.marks import Marks
+from bot.discord_bot.names import own_name
 from bot.discord_bot.options import Options
 from bot.discord_bot.prompts import Address
 from bot.discord_bot.recovery import Recovery
 from bot.discord_bot.replies import Replies
 from bot.discord_bot.warnings import Warnings
 from bot.errors import OverAllowance, Overloaded, StoreError
+from bot.frame import Button
 from bot.scheduler import Scheduler, scheduled
 from bot.store import SQLiteStore
 from bot.turns import Turn
@@ -41,6 +45,9 @@ INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 """The least that works; none of them is privileged."""
 UNREADABLE_AGAIN_AFTER = 24 * 3600.0
 """Seconds before the same person is told again that a message could not be read."""
+
+_HINTED = 1000
+"""Messages without a question that are remembered to have been answered with a hint: events may come twice."""
 
 IDENTIFY_EVERY = 5.0
 """Seconds from one IDENTIFY to the next that Discord asks for."""
@@ -89,6 +96,7 @@ class ParleyClient(discord.Client):
         self._searches: set[asyncio.Task[object]] = set()
         self._changing: set[asyncio.Task[object]] = set()
         self._answering: dict[int, discord.Message] = {}
+        self._hinted: deque[int] = deque(maxlen=_HINTED)
         self._told_unreadable: dict[int, float] = {}
         self._marks = marks = Marks(self, store, scheduler, self.spawn)
         self._asides = Asides(self, store, scheduler, marks)
@@ -101,7 +109,7 @@ class ParleyClient(discord.Client):
             scheduler,
             marks=marks,
             gate=gate,
-            warnings=Warnings(self, store, conversations.allowances),
+            warnings=Warnings(self, store, conversations.terms.allowances),
             spawn=self.spawn,
             most=options.messages_per_reply,
         )
@@ -112,8 +120,9 @@ class ParleyClient(discord.Client):
         self._catch_up = CatchUp(
             self, store, history, marks, self._take_up, within=within, per_channel=options.catch_up_per_channel
         )
-        self.tree = commands.tree(Tools(self, conversations, store, self._replies, gate, options))
-        buttons.listen(self, self._replies.pressed)
+        self._forms = forms = Forms()
+        self.tree = commands.tree(Tools(self, conversations, store, self._replies, gate, forms, options))
+        buttons.listen(self, buttons.REPLY, lambda press, id_: self._replies.pressed(press, Button(id_["button"])))
 
     async def setup_hook(self) -> None:
         """Take up what a restart broke off and register the commands; what of it needs the gateway waits for it."""
@@ -180,6 +189,10 @@ class ParleyClient(discord.Client):
                 self.spawn(self._tell_unreadable(message, self.user))
             case Address.NO:
                 pass
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Commands and presses find their way by themselves; forms do not."""
+        await self._forms.sent(interaction)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         """A prompt may read otherwise now, or have become one."""
@@ -264,7 +277,10 @@ class ParleyClient(discord.Client):
             notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
             if reading.prompt is not None:
                 return await self._replies.answer(message.channel, reading.prompt, notices)
-            await self._asides.answer(message, notices[0] if notices else phrases.hint(_name(message, me)))
+            if message.id not in self._hinted:
+                # Not on record as handled: an edit may make a question of it.
+                self._hinted.append(message.id)
+                await self._asides.tell(message, notices[0] if notices else phrases.hint(own_name(self, message.guild)))
         except Overloaded as refusal:
             await self._asides.refuse(message, refusal)
         except OverAllowance as refusal:
@@ -295,7 +311,7 @@ class ParleyClient(discord.Client):
         if denied is not None:
             await self._asides.deny(message, denied)
         else:
-            await self._asides.tell(message, phrases.unreadable(_name(message, me)))
+            await self._asides.tell(message, phrases.unreadable(own_name(self, message.guild)))
 
     async def _count_request(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestStartParams
@@ -313,9 +329,3 @@ class ParleyClient(discord.Client):
 def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
     for task in tuple(tasks):
         task.cancel()
-
-
-def _name(message: discord.Message, me: discord.ClientUser) -> str:
-    """What the bot is called where the message was written."""
-    member = None if message.guild is None else message.guild.get_member(me.id)
-    return (member or me).display_name

@@ -95,7 +95,7 @@ class ReplyMessages:
     async def edit(self, part: int, message_id: int, wanted: Wanted) -> None:
         """Edit by id: editing a message object of discord.py 2.7 would bring link previews back."""
         message = self._channel.get_partial_message(message_id)
-        view = buttons.view(wanted.button)
+        view = buttons.under_reply(wanted.button)
         with platform_errors():
             # Also where there is none: an earlier attempt may have left one.
             files = [] if wanted.file is None else [_file(wanted.file)]
@@ -114,7 +114,7 @@ class ReplyMessages:
     async def _send(self, part: int, wanted: Wanted, nonce: str) -> discord.Message:
         # discord.py tells an option that is left out from one that is None.
         options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
-        if (view := buttons.view(wanted.button)) is not None:
+        if (view := buttons.under_reply(wanted.button)) is not None:
             options["view"] = view
         if wanted.file is not None:
             options["file"] = _file(wanted.file)
@@ -163,6 +163,11 @@ def platform_errors() -> Iterator[None]:
     except RuntimeError as error:
         # aiohttp's word for a session that was closed: the bot is ending.
         raise Unavailable(str(error)) from error
+
+
+def age(message_id: int) -> float:
+    """Seconds since a message was written, as far as Discord's clock and this machine's agree."""
+    return max(0.0, (discord.utils.utcnow() - discord.utils.snowflake_time(message_id)).total_seconds())
 
 
 def reads_history(place: object) -> bool:

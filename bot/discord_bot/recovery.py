@@ -17,8 +17,9 @@ import discord
 from bot.conversation import Conversations
 from bot.discord_bot.gate import Gate
 from bot.discord_bot.history import History, Whereabouts
+from bot.discord_bot.messages import age
 from bot.discord_bot.prompts import channel_id
-from bot.discord_bot.replies import OLD, Left, Replies, Spawn, age
+from bot.discord_bot.replies import OLD, Left, Replies, Spawn
 from bot.errors import StoreError
 from bot.frame import Gone, Unavailable
 from bot.store import SQLiteStore
@@ -116,12 +117,17 @@ class Recovery:
             if not await self._replies.recover(turn, left) and not await self._store.sent(turn.id):
                 # Forgotten since: nobody else tells of it, and what can be seen must not look as if it went on.
                 cause = Cause.PROMPT_DELETED if self._replies.was_deleted(turn.position) else Cause.FORGOTTEN
-                await self._replies.end(turn, left, Outcome(State.STOPPED, turn.reply, cause=cause))
+                await self._replies.end(turn, left, replace(_forgotten(turn, left), cause=cause))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await self._replies.end(turn, left, Outcome(State.FAILED, turn.reply, Problem.STORAGE))
 
     async def _end(self, turn: Turn, left: Left, outcome: Outcome, *, forget: bool = False) -> None:
+        try:
+            if not forget and not await self._store.remembers(turn.id):
+                outcome = _forgotten(turn, left)
+        except StoreError as error:
+            log.warning("whether turn %d was forgotten is not known: %s", turn.id, error)
         if not await self._replies.end(turn, left, outcome):
             return
         try:
@@ -169,3 +175,8 @@ class Recovery:
         if part > 0 and replies_to is None:
             return message.type is discord.MessageType.default and message.flags.silent
         return replies_to == turn.position
+
+
+def _forgotten(turn: Turn, left: Left) -> Outcome:
+    """How a turn ends that is gone: nothing of it is shown that was not there before."""
+    return Outcome(State.STOPPED, turn.reply if left.shown else "", cause=Cause.FORGOTTEN)

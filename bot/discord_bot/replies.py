@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,16 +14,19 @@ from weakref import WeakKeyDictionary
 import discord
 
 from bot import phrases
+from bot.access import Denied
 from bot.conversation import Conversations
 from bot.discord_bot.deletions import Deletions
 from bot.discord_bot.gate import Gate
+from bot.discord_bot.interactions import acknowledge, answer, in_time, update
 from bot.discord_bot.marks import Marks
-from bot.discord_bot.messages import ReplyMessages, platform_errors, reads_history
+from bot.discord_bot.messages import ReplyMessages, age, reads_history
+from bot.discord_bot.names import shown_name, stored_name
 from bot.discord_bot.prompts import channel_id, conversation_key
 from bot.discord_bot.reply import DiscordReply
 from bot.discord_bot.warnings import Warnings
 from bot.errors import OverAllowance, StoreError
-from bot.frame import Button, PlatformError, Shown, button_after
+from bot.frame import Button, Shown, button_after
 from bot.live_reply import LiveReply
 from bot.phrases import access as words
 from bot.running import Running
@@ -39,6 +41,8 @@ OLD = timedelta(minutes=55)
 
 _NEW = 10.0
 """Seconds for which a message may be too new to be on record."""
+_DECIDED_LATELY = 60.0
+"""Seconds; far more than from the look at a server's rules to the commit of a prompt."""
 _HEARD_WITHIN, _LOOK_AGAIN = 1.5, 0.05
 """Seconds that a press waits for that, of the 3 in which it has to be answered, and from one look to the next."""
 
@@ -89,6 +93,8 @@ class Replies:
         self._most = most
         self._live: WeakKeyDictionary[Running, LiveReply] = WeakKeyDictionary()
         self._deletions = Deletions()
+        self._decided_at = float("-inf")
+        """When moderators last decided against somebody."""
 
     async def answer(self, place: object, prompt: Prompt, notices: Sequence[str]) -> bool:
         """Answer a prompt from a channel (`place`), with these notices under the answer. False: it was taken before.
@@ -100,6 +106,7 @@ class Replies:
             notices.append(phrases.FIRST_IN_DM)
 
         def open_sink(running: Running) -> DiscordReply:
+            self._spawn(self._stop_if_denied_since(running, prompt.author_id or 0))
             return self._open(running, place, notices=notices, waited=age(prompt.position))
 
         try:
@@ -110,26 +117,29 @@ class Replies:
 
     async def again(self, interaction: discord.Interaction, turn: Turn, *, go_on: bool) -> None:
         """Another attempt at a reply, in its own messages, or below them where Discord is slow to edit these."""
-        sent = await self._sent(turn)
-        before = discord.utils.time_snowflake(discord.utils.utcnow() - OLD)
-        old = any(message_id < before for message_id, _ in sent)
-        ids = [message_id for message_id, _ in sent]
-        cuts = [start for _, start in sent[1:]]
-
-        def open_sink(running: Running) -> DiscordReply:
-            if not old and not go_on:
-                return self._open(running, interaction.channel, shown=list(map(Shown, ids)), anew=True)
-            if not old:
-                return self._open(running, interaction.channel, shown=list(map(Shown, ids)), cuts=cuts)
-            if go_on:
-                return self._open(running, interaction.channel, first_part=len(sent), skip=len(turn.reply))
-            return self._open(running, interaction.channel, discard=ids)
-
         try:
+            sent = await self._sent(turn)
+            before = discord.utils.time_snowflake(discord.utils.utcnow() - OLD)
+            old = any(message_id < before for message_id, _ in sent)
+            ids = [message_id for message_id, _ in sent]
+            cuts = [start for _, start in sent[1:]]
+
+            def open_sink(running: Running) -> DiscordReply:
+                self._spawn(self._stop_if_denied_since(running, interaction.user.id))
+                where, shown = interaction.channel, list(map(Shown, ids))
+                if go_on and not old:
+                    return self._open(running, where, shown=shown, cuts=cuts)
+                if go_on:
+                    return self._open(running, where, first_part=len(sent), skip=len(turn.reply))
+                if old:
+                    return self._open(running, where, discard=ids)
+                word = phrases.RETRYING
+                return self._open(running, where, shown=shown, cuts=cuts, anew=True, kept=turn.reply, word=word)
+
             self._ended(turn.guild_id, await self._conversations.again(turn, open_sink, go_on=go_on))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
-            await _acknowledge(interaction.followup.send(phrases.CANNOT_SAVE, ephemeral=True))
+            await answer(interaction, phrases.CANNOT_SAVE)
 
     async def recover(self, turn: Turn, left: Left) -> bool:
         """Another attempt at what an earlier process broke off, in its messages, which say so. False: it is gone.
@@ -187,33 +197,45 @@ class Replies:
     async def pressed(self, interaction: discord.Interaction, button: Button) -> None:
         """Do what a button says, for the asker and for moderators, once."""
         try:
-            turn = await self._turn_behind(interaction.message)
-            # To stop a reply costs nothing, and so is not denied.
-            denied = None if button is Button.STOP else await self._gate.denied_press(interaction)
+            turn, denied = await in_time(interaction, self._look_up(interaction, button))
         except StoreError as error:
             log.error("a press on %s could not be looked up: %s", button.value, error)
-            await _acknowledge(interaction.response.send_message(phrases.CANNOT_SAVE, ephemeral=True))
+            await answer(interaction, phrases.CANNOT_SAVE)
             return
         if turn is None:
-            await _acknowledge(interaction.response.send_message(_not_on_record(interaction), ephemeral=True))
+            await answer(interaction, _not_on_record(interaction))
         elif interaction.user.id != turn.author_id and not _moderates(interaction):
-            await _acknowledge(interaction.response.send_message(phrases.not_theirs(_asker(turn)), ephemeral=True))
+            await answer(interaction, phrases.not_theirs(stored_name(turn.author_name) or "the one who asked"))
         elif button is Button.STOP:
-            for running in self._conversations.running:
-                if running.attempt.turn_id == turn.id:
-                    running.stop(Cause.PERSON, shown_name(interaction.user))
-            await _acknowledge(interaction.response.defer())
+            await self._stop(interaction, turn)
         elif denied is not None:
-            await _acknowledge(interaction.response.send_message(words.denied(denied), ephemeral=True))
+            await answer(interaction, words.denied(denied))
         elif button_after(Outcome(turn.state, turn.reply, turn.error)) is not button:
             # Somebody was faster: this is being done, or is done already.
-            await _acknowledge(interaction.response.defer())
+            await acknowledge(interaction)
         elif self._conversations.full(turn) is not None:
-            await _acknowledge(interaction.response.send_message(phrases.PRESS_LATER, ephemeral=True))
+            await answer(interaction, phrases.PRESS_LATER)
         else:
             # The button goes at once; this call counts towards no limit.
-            await _acknowledge(interaction.response.edit_message(view=None))
+            await update(interaction)
             self._spawn(self.again(interaction, turn, go_on=button is Button.CONTINUE))
+
+    async def _stop(self, interaction: discord.Interaction, turn: Turn) -> None:
+        running = [each for each in self._conversations.running if each.attempt.turn_id == turn.id]
+        for each in running:
+            each.stop(Cause.PERSON, shown_name(interaction.user))
+        if not running and turn.state is State.INTERRUPTED:
+            # It is about to be tried again after a restart.
+            await answer(interaction, phrases.ONE_MOMENT)
+        else:
+            await acknowledge(interaction)
+
+    async def _look_up(self, interaction: discord.Interaction, button: Button) -> tuple[Turn | None, Denied | None]:
+        """The turn behind a press, and why it is not to be answered. To stop a reply costs nothing, so nobody is denied
+        that.
+        """
+        turn = await self._turn_behind(interaction.message)
+        return turn, None if button is Button.STOP else await self._gate.denied_press(interaction)
 
     async def _turn_behind(self, message: discord.Message | None) -> Turn | None:
         """The turn whose reply a message shows. People see a new one before the bot hears that it is there."""
@@ -240,12 +262,14 @@ class Replies:
 
     def stop_person(self, person_id: int, guild_id: int, by: str) -> None:
         """Stop all replies to a person in a server, those that wait included."""
+        self._decided_at = time.monotonic()
         for each in self._conversations.running:
             if each.prompt.guild_id == guild_id and each.prompt.author_id == person_id:
                 each.stop(Cause.PERSON, by)
 
     def stop_waiting(self, guild_id: int, by: str) -> None:
         """Stop all replies in a server for which the model has not been asked yet."""
+        self._decided_at = time.monotonic()
         for each in self._conversations.running:
             if each.prompt.guild_id == guild_id and each.used() is None:
                 each.stop(Cause.PERSON, by)
@@ -341,6 +365,19 @@ class Replies:
             running.stop(Cause.REPLY_DELETED)
             await self._forget(running.attempt.turn_id)
 
+    async def _stop_if_denied_since(self, running: Running, person_id: int) -> None:
+        """Stop what moderators have decided against between the gate's look and its being on record."""
+        guild_id = running.prompt.guild_id
+        if guild_id is None or time.monotonic() - self._decided_at > _DECIDED_LATELY:
+            return
+        try:
+            rules = await self._store.server_rules(guild_id, person_id)
+        except StoreError as error:
+            log.warning("what a server's moderators decided is not known: %s", error)
+            return
+        if rules.paused or rules.block is not None:
+            running.stop(Cause.PERSON)
+
     async def _forget(self, turn_id: int) -> None:
         """A reply that somebody has taken away is no part of what is remembered."""
         try:
@@ -354,40 +391,11 @@ class Replies:
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
 
 
-async def _acknowledge(answer: Awaitable[object]) -> None:
-    """Answer a press. What was pressed is done whether or not Discord takes the answer."""
-    try:
-        with platform_errors():
-            await answer
-    except PlatformError as error:
-        log.warning("a press could not be answered: %s", error)
-
-
 def _not_on_record(interaction: discord.Interaction) -> str:
     """What to say of a message whose turn is not found: it may be too new for that."""
     is_new = interaction.message is not None and age(interaction.message.id) < _NEW
     return phrases.ONE_MOMENT if is_new else phrases.NOT_REMEMBERED
 
 
-def age(message_id: int) -> float:
-    """Seconds since a message was written, as far as Discord's clock and this machine's agree."""
-    return max(0.0, (discord.utils.utcnow() - discord.utils.snowflake_time(message_id)).total_seconds())
-
-
-def shown_name(user: discord.User | discord.Member) -> str:
-    """A display name as text that means nothing but itself."""
-    return literal(user.display_name)
-
-
-def literal(name: str) -> str:
-    """A name as text that Discord does not render, also at the beginning of a line."""
-    escaped = discord.utils.escape_markdown(" ".join(name.split())).replace("<", r"\<")
-    return re.sub(r"^(\d+)\.", r"\1\.", escaped)
-
-
 def _moderates(interaction: discord.Interaction) -> bool:
     return interaction.guild_id is not None and interaction.permissions.manage_messages
-
-
-def _asker(turn: Turn) -> str:
-    return discord.utils.escape_markdown((turn.author_name or "").rpartition(" (@")[0]) or "the one who asked"

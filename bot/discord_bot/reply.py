@@ -72,7 +72,8 @@ class DiscordReply:
             self._marks.put(self._prompt.channel.id, self._prompt.id, WAITING)
             await self._started.wait()
             self._marks.take_away(self._prompt.channel.id, self._prompt.id, WAITING)
-        while not self._live.visible.is_set():
+        # Only a new message ends it on Discord: beside one that is edited it would go on behind the end.
+        while not self._live.messages and not self._live.visible.is_set():
             await self._type()
             await _within(TYPING_EVERY, self._live.visible)
 

@@ -30,6 +30,7 @@ async def run(
 
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
+    await store.interrupt_left_over("discord:", prefix=True)
     untold = await store.untold("discord:", prefix=True)
     async with (
         Scheduler() as scheduler,

@@ -108,6 +108,8 @@ CREATE TABLE blocked (
     PRIMARY KEY (guild_id, person_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX blocked_by_person ON blocked (person_id);
+
 -- Not with the conversations: a reset keeps it, and so does the pruning of what nobody uses.
 CREATE TABLE behaviours (
     conversation TEXT PRIMARY KEY,

@@ -17,6 +17,8 @@ REFUSED = "-# Discord won't show my answer here. Rewording may help."
 NO_MORE_HERE = "-# I may not write any more here, so the rest is missing. Please ask again elsewhere."
 RESTARTING = "-# I'm restarting. Please ask again in a minute."
 TRYING_AGAIN = "-# I was restarted. Trying again…"
+RETRYING = "-# Trying again…"
+NOTHING_TO_FORGET = "There was nothing to forget."
 WENT_WRONG = "-# Something went wrong on my side. Please try again."
 REST_AS_FILE = "-# The rest is coming as a file."
 AS_FILE = "-# The whole reply is in the file."
@@ -121,11 +123,11 @@ def not_theirs(name: str) -> str:
     return f"Only {name} and moderators can do that."
 
 
-def was_reset(name: str, exchanges: int) -> str:
+def was_reset(name: str, forgotten: int) -> str:
     """The public word on a reset."""
-    return f"{name} cleared my memory here: {count(exchanges)}. The messages above stay."
+    return f"{name} cleared my memory here: {questions(forgotten)}. The messages above stay."
 
 
-def count(exchanges: int) -> str:
-    """How many exchanges."""
-    return "1 exchange" if exchanges == 1 else f"{exchanges} exchanges"
+def questions(number: int) -> str:
+    """So many of them, whatever became of each."""
+    return "1 question" if number == 1 else f"{number:,} questions"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot import phrases
+
 UNREACHABLE = "I can't reach my memory right now. Please try again later."
 NOTHING_OF_YOU = "I have nothing on record about you."
 NOTHING_OF_YOU_ANY_MORE = "There is nothing on record about you any more."
@@ -27,7 +29,7 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
     """What there is to consider before everything about a person is forgotten."""
     if questions:
         where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
-        what = f"your {_questions(questions)} and my replies, in {where}, in all servers and direct messages"
+        what = f"your {phrases.questions(questions)} and my replies, in {where}, in all servers and direct messages"
     else:
         what = "how much you used me, what you set in our direct message, and what others quoted of yours"
     return _lines(
@@ -39,7 +41,7 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
 
 def forgotten(questions: int, *, blocked: bool, wiped: bool) -> str:
     """The word on it afterwards. `wiped`: nothing of it is left in the file's bytes."""
-    what = f": {_questions(questions)}" if questions else ""
+    what = f": {phrases.questions(questions)}" if questions else ""
     return _lines(
         f"I have forgotten everything about you{what}. The messages on Discord stay.",
         "What you used of today's limits counts until they begin anew; that is in no file any more."
@@ -70,7 +72,7 @@ def memory(
         else "I keep it until somebody has it forgotten."
     )
     return _lines(
-        f"Here I remember {_questions(questions)} and my replies since <t:{since}:D>{whose}.",
+        f"Here I remember {phrases.questions(questions)} and my replies since <t:{since}:D>{whose}.",
         f"That is roughly {tokens:,} tokens. With each question my model is sent at most {reminded:,} of them, the "
         "latest.",
         readers,
@@ -91,8 +93,12 @@ def readers(provider: str, *, private: bool) -> str:
 def exported(questions: int, *, here: bool, complete: bool) -> str:
     """What comes with the file."""
     where = "in this server" if here else "in all servers and direct messages"
-    what = f"{'' if complete else 'only the latest '}{_questions(questions)} of yours {where} with my replies, "
-    what += "and what you used here." if here else "what you used, and what you set in our direct message."
+    what = f"{'' if complete else 'only the latest '}{phrases.questions(questions)} of yours {where} with my replies, "
+    what += (
+        "what you used here, and whether its moderators block you."
+        if here
+        else "what you used, what you set in our direct message, and which servers' moderators block you."
+    )
     if not complete:
         return f"The file has {what} Discord takes no larger one: for the rest, please ask whoever runs me."
     return f"The file has {what}{' In a direct message to me, /export covers all places.' if here else ''}"
@@ -101,10 +107,6 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
 def _of(people: Sequence[tuple[str | None, int]], more: int) -> str:
     named = ", ".join(f"{name or 'somebody'} {questions:,}" for name, questions in people)
     return f"{named} and {more:,} more people" if more > 1 else f"{named} and 1 more person" if more else named
-
-
-def _questions(number: int) -> str:
-    return "1 question" if number == 1 else f"{number:,} questions"
 
 
 def _days(days: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.phrases import count
+from bot import phrases
 
 REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
 HELP = """\
@@ -18,16 +18,17 @@ CUT_OFF = "I was interrupted there. Ask again if you still need it."
 CANNOT_WRITE = "I can't write my answers."
 
 
-def opening(name: str | None, model: str | None, exchanges: int) -> str:
+def opening(name: str | None, model: str | None, questions: int) -> str:
     """The first line of a chat. `name` is None for a temporary conversation, `model` for the demo."""
     title = "A temporary conversation" if name is None else f"Conversation “{name}”"
-    remembered = f", {count(exchanges)} remembered" if exchanges else ""
+    remembered = f", {phrases.questions(questions)} remembered" if questions else ""
     return f"{title} with {model or 'the built-in offline demo'}{remembered}. /help shows what you can do."
 
 
-def forgotten(exchanges: int) -> str:
+def forgotten(questions: int) -> str:
     """The answer to a reset."""
-    return f"I've forgotten this conversation: {count(exchanges)}." if exchanges else "There was nothing to forget."
+    what = phrases.questions(questions)
+    return f"I've forgotten this conversation: {what}." if questions else phrases.NOTHING_TO_FORGET
 
 
 def unknown_command(word: str) -> str:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from bot.records import Layers
 from bot.store.database import Value
 from bot.store.part import Part
 from bot.turns import Behaviour
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """What was decided for a conversation itself, and for the channel that its thread belongs to."""
-
-    own: Behaviour
-    inherited: Behaviour
-
-    @property
-    def in_force(self) -> Behaviour:
-        """Its own persona, else the channel's; and so the model."""
-        return Behaviour(
-            self.inherited.persona if self.own.persona is None else self.own.persona,
-            self.inherited.model if self.own.model is None else self.own.model,
-        )
 
 
 class Behaviours(Part):

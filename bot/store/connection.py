@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class Connection(aiosqlite.Connection):
-    """No transaction is opened behind our back: a statement outside of one commits itself."""
+    """A connection with a thread of its own. A statement outside of a transaction commits itself."""
 
     def __init__(self, path: str) -> None:
         super().__init__(partial(sqlite3.connect, path, isolation_level=None, timeout=BUSY_S), iter_chunk_size=64)
@@ -43,6 +43,7 @@ class Connection(aiosqlite.Connection):
 
         Raises what `work` does, and ValueError after the connection was closed.
         """
+        # What aiosqlite's own methods are made of, and has no types.
         return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 
 

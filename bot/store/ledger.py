@@ -10,6 +10,7 @@ from sqlite3 import Row
 
 from bot.store.database import Database, Rows, Statement, Value
 from bot.store.part import Part
+from bot.store.prompts import HANDLED
 from bot.turns import Allowance, Allowances, Attempt, Contended, Grant, Outcome, Prompt, UsedUp
 from bot.usage import DAY, Spent, UsageRow
 
@@ -93,12 +94,11 @@ def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Carried:
-    """What somebody who was forgotten had used: tokens on a day, and prompts that count until a time."""
+    """What somebody who was forgotten had used: tokens on a day, and prompts by the times at which they were begun."""
 
     day: int
     tokens: int
-    prompts: int
-    until: int
+    prompts: tuple[int, ...]
 
 
 class Ledger(Part):
@@ -130,23 +130,22 @@ class Ledger(Part):
         """
         now = self._now()
         today = now // DAY
-        self._carried = {
-            person: carried for person, carried in self._carried.items() if carried.day == today or carried.until > now
-        }
-        before = self._carried.get(person_id, _Carried(today, 0, 0, 0))
-        carried = _Carried(
+        before = self._carried.pop(person_id, _Carried(today, 0, ()))
+        self._carried[person_id] = _Carried(
             today,
             sum(row["tokens"] for row in tokens) + (before.tokens if before.day == today else 0),
-            len(prompts) + (before.prompts if before.until > now else 0),
-            max([before.until, *(row["at"] + HOUR for row in prompts)]),
+            (*before.prompts, *(row["at"] for row in prompts)),
         )
-        if carried.tokens or carried.prompts:
-            self._carried[person_id] = carried
+        self._carried = {
+            person: each
+            for person, each in self._carried.items()
+            if (each.tokens and each.day == today) or any(at > now - HOUR for at in each.prompts)
+        }
 
-    def carried_prompts(self, person_id: int | None) -> tuple[int, int]:
-        """How many prompts of a person count that are on record nowhere, and until when."""
+    def carried_prompts(self, person_id: int | None) -> list[int]:
+        """When a person began the prompts of the last hour that are on record nowhere."""
         carried = None if person_id is None else self._carried.get(person_id)
-        return (carried.prompts, carried.until) if carried and carried.until > self._now() else (0, 0)
+        return [at for at in carried.prompts if at > self._now() - HOUR] if carried else []
 
     def _carried_tokens(self) -> str:
         today = self._now() // DAY
@@ -170,11 +169,7 @@ class Ledger(Part):
         left, used_up = self._tightest(rows[0], allowances)
         if left >= tokens:
             return None
-        known = await self._database.read(
-            "SELECT 1 FROM handled WHERE prompt_id = :position AND :key GLOB 'discord:*'",
-            position=prompt.position,
-            key=prompt.conversation,
-        )
+        known = await self._database.read(HANDLED, position=prompt.position, key=prompt.conversation)
         return None if known else used_up
 
     async def reserve(
@@ -261,8 +256,7 @@ class Ledger(Part):
             day=self._now() // DAY,
             now=self._now(),
         )
-        prompts, _ = self.carried_prompts(person_id)
-        return Spent(row["person"], row["server"], row["bot"], row["prompts"] + prompts)
+        return Spent(row["person"], row["server"], row["bot"], row["prompts"] + len(self.carried_prompts(person_id)))
 
     async def usage(
         self, since_day: int, *, person_id: int | None = None, guild_id: int | None = None

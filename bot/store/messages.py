@@ -55,6 +55,10 @@ class Messages(Part):
         )
         return [Sent(*row) for row in rows]
 
+    async def remembers(self, turn_id: int) -> bool:
+        """Whether a turn is on record: it was not forgotten."""
+        return bool(await self._database.read("SELECT 1 FROM turns WHERE id = :turn", turn=turn_id))
+
     async def turn_of_message(self, message_id: int) -> Turn | None:
         """The turn whose reply a message shows."""
         rows = await self._database.read(

@@ -7,6 +7,9 @@ from collections.abc import Collection
 
 from bot.store.part import Part
 
+HANDLED = "SELECT 1 FROM handled WHERE prompt_id = :position AND :key GLOB 'discord:*'"
+"""SQL that finds something where the prompt at a position in the conversation of that key had a turn or needs none."""
+
 
 class Prompts(Part):
     """The part of the store that knows prompts beyond their turns."""

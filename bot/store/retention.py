@@ -9,7 +9,6 @@ from bot.store.database import Value
 from bot.store.departures import forget_decisions, left_before
 from bot.store.ledger import HOUR
 from bot.store.part import Part
-from bot.turns import Forgotten
 from bot.usage import DAY
 
 _HANDLED_DAYS = 2
@@ -35,19 +34,18 @@ _PRUNE = """
 class Retention(Part):
     """The part of the store that deletes.
 
-    Whatever goes is gone from the file's bytes too: a whole conversation when the call returns, if `wipe` does not say
-    otherwise; single turns within about a minute, as the file is written anew for all that are deleted until then.
+    Whatever goes is gone from the file's bytes too, after `wipe` or within about a minute: the file is written anew for
+    all that is deleted until then.
     """
 
-    async def forget(self, conversation: str) -> Forgotten:
-        """Delete a conversation's turns for good."""
+    async def forget(self, conversation: str) -> set[int]:
+        """Delete a conversation's turns for good; the answer is their ids."""
         # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
         # an origin: all of it in one statement.
         rows, _ = await self._database.erase(
             (
                 """
-                SELECT turns.id, reply <> '' AS answered
-                FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
+                SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
                 """,
                 {"key": conversation},
             ),
@@ -59,8 +57,7 @@ class Retention(Part):
                 {"key": conversation},
             ),
         )
-        await self._database.wipe()
-        return Forgotten(exchanges=sum(row["answered"] for row in rows), turn_ids=frozenset(row["id"] for row in rows))
+        return {row["id"] for row in rows}
 
     async def forget_turn(self, turn_id: int) -> None:
         """Delete one turn for good."""

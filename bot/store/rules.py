@@ -7,7 +7,8 @@ import json
 from bot.access import Block, ServerRules
 from bot.store.part import Part
 
-_IN_FORCE = "(until IS NULL OR until > :now)"
+IN_FORCE = "(until IS NULL OR until > :now)"
+"""SQL for what is not over, of rows of `blocked`."""
 
 
 class Rules(Part):
@@ -21,7 +22,7 @@ class Rules(Part):
                 (SELECT paused FROM servers WHERE guild_id = :guild) AS paused,
                 (
                     SELECT json_array(until) FROM blocked
-                    WHERE guild_id = :guild AND person_id = :person AND {_IN_FORCE}
+                    WHERE guild_id = :guild AND person_id = :person AND {IN_FORCE}
                 ) AS block,
                 (SELECT json_group_object(channel_id, allowed) FROM channel_rules WHERE guild_id = :guild) AS channels
             """,  # noqa: S608 - SQL of ours
@@ -98,7 +99,7 @@ class Rules(Part):
         """Up to so many of the people who are blocked in a server now."""
         rows = await self._database.read(
             f"""
-            SELECT person_id, until FROM blocked WHERE guild_id = :guild AND {_IN_FORCE}
+            SELECT person_id, until FROM blocked WHERE guild_id = :guild AND {IN_FORCE}
             ORDER BY until IS NULL, until LIMIT :most
             """,  # noqa: S608 - SQL of ours
             guild=guild_id,
@@ -106,6 +107,19 @@ class Rules(Part):
             most=most,
         )
         return [(row["person_id"], Block(row["until"])) for row in rows]
+
+    async def blocks_of(self, person_id: int, guild_id: int | None = None) -> dict[int, Block]:
+        """The servers whose moderators keep somebody from using the bot now; of all, or that one alone."""
+        rows = await self._database.read(
+            f"""
+            SELECT guild_id, until FROM blocked
+            WHERE person_id = :person AND (:guild IS NULL OR guild_id = :guild) AND {IN_FORCE} ORDER BY guild_id
+            """,  # noqa: S608 - SQL of ours
+            person=person_id,
+            guild=guild_id,
+            now=self._now(),
+        )
+        return {row["guild_id"]: Block(row["until"]) for row in rows}
 
     async def refused_at(self, guild_id: int) -> int | None:
         """When a server was told that it is not served; None: it was not."""

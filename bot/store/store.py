@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from bot.store.database import Database, Value
 from bot.store.departures import Departures
 from bot.store.ledger import HOUR, SETTLE_LEFT_OVER, settlement
 from bot.store.messages import Messages, turn_of
-from bot.store.prompts import Prompts
+from bot.store.prompts import HANDLED, Prompts
 from bot.store.records import FORGOTTEN_QUOTE, Records
 from bot.store.retention import Retention
 from bot.store.rules import Rules
@@ -33,11 +34,11 @@ from bot.turns import (
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 
-_HANDLED = "SELECT 1 FROM handled WHERE prompt_id = :position AND :key GLOB 'discord:*'"
 # Of the prompts that fill the hour, the one that leaves it first.
 _AT_LIMIT = f"""
     SELECT at FROM (
         SELECT at FROM asked WHERE person_id = :author_id AND at > :now - {HOUR}
+        UNION ALL SELECT value FROM json_each(:carried)
         ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
     ) WHERE :most IS NOT NULL
     """  # noqa: S608 - SQL of ours
@@ -58,11 +59,11 @@ _OPEN = f"""
 _BEGIN = f"""
     INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, quoted_id, quote_length, created_at)
     SELECT id, :position, :author_id, :author_name, {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now FROM conversations
-    WHERE key = :key AND NOT EXISTS ({_HANDLED}) AND NOT EXISTS ({_AT_LIMIT})
+    WHERE key = :key AND NOT EXISTS ({HANDLED}) AND NOT EXISTS ({_AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
     """  # noqa: S608 - SQL of ours
-_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({_HANDLED})"
+_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({HANDLED})"
 _CLOSE = """
     UPDATE turns
     SET reply = :reply, state = :state, error = :error, prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens,
@@ -71,7 +72,7 @@ _CLOSE = """
     RETURNING id
     """
 _UNTOLD = """
-    WHERE told = 0 AND conversation_id IN (
+    told = 0 AND conversation_id IN (
         SELECT id FROM conversations WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
     )
     """
@@ -95,13 +96,6 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         What was forgotten since counts too; another attempt does not. None: the position is taken or handled, so the
         event came twice.
         """
-        most = prompts_per_hour
-        if most is not None:
-            carried, until = self.carried_prompts(prompt.author_id)
-            if carried >= most:
-                known = await self.handled([prompt.position])
-                return None if known else UsedUp(Allowance.PROMPTS, most, until)
-            most -= carried
         values: dict[str, Value] = {
             "key": prompt.conversation,
             "guild": prompt.guild_id,
@@ -111,7 +105,8 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             "author_id": prompt.author_id,
             "author_name": prompt.author_name,
             **_said(prompt.text, prompt.quote),
-            "most": most,
+            "most": prompts_per_hour,
+            "carried": json.dumps(self.carried_prompts(prompt.author_id)),
             "now": self._now(),
         }
         at_limit, _, begun = await self._database.write_in_turn((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
@@ -288,22 +283,28 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             ),
         )
 
+    async def interrupt_left_over(self, conversation: str, *, prefix: bool = False) -> None:
+        """Mark as interrupted what an earlier process left unfinished in a conversation; or, with `prefix`, in all
+        whose key begins so, and charge for all that it left reserved. Only while none of them is running.
+        """
+        interrupt = f"""
+            UPDATE turns SET state = 'interrupted', ended_at = :now
+            WHERE {_UNTOLD} AND state IN ('pending', 'streaming')
+            """  # noqa: S608 - SQL of ours
+        values: dict[str, Value] = {"key": conversation, "prefix": prefix, "now": self._now()}
+        await self._database.write_in_turn((interrupt, values), *([SETTLE_LEFT_OVER] if prefix else []))
+
     async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
         """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
-        begins so. Only while none of them is running: what an earlier process left unfinished is marked as interrupted,
-        and with `prefix` paid for.
+        begins so.
         """
-        where: dict[str, Value] = {"key": conversation, "prefix": prefix}
-        interrupt = "UPDATE turns SET state = 'interrupted', ended_at = :now"
-        read = """
-            SELECT *, (SELECT key FROM conversations WHERE id = conversation_id) AS conversation,
-                (SELECT guild_id FROM conversations WHERE id = conversation_id) AS guild_id
-            FROM turns
-            """
-        _, rows, *_ = await self._database.write_in_turn(
-            (f"{interrupt} {_UNTOLD} AND state IN ('pending', 'streaming')", {**where, "now": self._now()}),
-            (f"{read} {_UNTOLD}", where),
-            *([SETTLE_LEFT_OVER] if prefix else []),
+        rows = await self._database.read(
+            f"""
+            SELECT turns.*, key AS conversation, guild_id
+            FROM turns JOIN conversations ON conversations.id = conversation_id WHERE {_UNTOLD}
+            """,  # noqa: S608 - SQL of ours
+            key=conversation,
+            prefix=prefix,
         )
         return sorted(map(turn_of, rows), key=lambda turn: turn.position)
 
@@ -322,15 +323,15 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         return [turn_of(row) for row in rows]
 
     async def count(self, conversation: str) -> int:
-        """How many turns of a conversation have text in their reply."""
+        """How many turns a conversation has."""
         rows = await self._database.read(
             """
-            SELECT count(*) AS exchanges FROM turns INDEXED BY turns_with_text
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND reply <> ''
+            SELECT count(*) AS turns FROM turns
+            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key)
             """,
             key=conversation,
         )
-        return int(rows[0]["exchanges"])
+        return int(rows[0]["turns"])
 
     async def direct_conversations(self, since: int) -> list[str]:
         """The keys of at most 100 conversations in DMs used since that time, the latest used first."""

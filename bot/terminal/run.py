@@ -68,8 +68,8 @@ async def _take_lines(stdin: TextIO, session: Session, interrupts: Interrupts) -
 
 async def _converse(session: Session, keyboard: Keyboard, talk: Output, name: str | None, model: str | None) -> None:
     """Talk with a person, beginning with where they were."""
-    exchanges, last = await session.resume()
-    talk.say(phrases.opening(name, model, exchanges))
+    remembered, last = await session.resume()
+    talk.say(phrases.opening(name, model, remembered))
     if model is None:
         talk.say(phrases.REAL_MODEL)
     if last is not None:

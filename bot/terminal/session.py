@@ -49,7 +49,8 @@ class Session:
         """Whether the last thing done was to forget everything."""
 
     async def resume(self) -> tuple[int, Turn | None]:
-        """How many exchanges are remembered, and the last turn, which an earlier process may have left unfinished."""
+        """How many questions are remembered, and the last turn, which an earlier process may have left unfinished."""
+        await self._store.interrupt_left_over(self._key)
         unfinished = await self._store.untold(self._key)
         for turn in unfinished:
             await self._store.told(Attempt(turn.id, turn.attempt))
@@ -90,7 +91,7 @@ class Session:
             self._fail(phrases.NOT_RESET, error)
             return
         self.empty = True
-        self._talk.say(words.forgotten(forgotten.exchanges))
+        self._talk.say(words.forgotten(len(forgotten)))
 
     async def _answer(self, text: str) -> None:
         def show(running: Running) -> ReplySink:

@@ -24,8 +24,10 @@ from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.standin.transcript import transcript
 from bot.store import SQLiteStore
 from bot.turns import Allowances
+from tests.waiting import WHAT_IS_TRUE, until
 
 
 @dataclass
@@ -53,19 +55,22 @@ class World:
         async with asyncio.timeout(5):
             return await self.model.request(number)
 
+    async def until(self, ask: Callable[[], object], answer: object = WHAT_IS_TRUE) -> None:
+        """Wait as `tests.waiting.until` does; on a timeout AssertionError shows what the channels hold too."""
+        try:
+            await until(ask, answer)
+        except AssertionError as error:
+            shown = transcript(self.discord.world.channels.values(), self.discord.requests)
+            raise AssertionError(f"{error}. The channels show:\n{shown}") from None
+
     async def idle(self, within: float = 10) -> None:
-        """Wait until no reply is under way."""
+        """Wait until no reply is under way, and no prompt about to be saved."""
         async with asyncio.timeout(within):
-            while self.conversations.running:
-                await asyncio.sleep(0.005)
+            await self.conversations._queues.empty.wait()
 
     async def taken(self, said: Message) -> None:
         """Wait until a prompt is on record as answered or refused, and nothing is under way."""
-        async with asyncio.timeout(5):
-            while not await self.store.handled([said.id]):
-                await asyncio.sleep(0.005)
-        # It is on record a moment before it runs.
-        await asyncio.sleep(0.01)
+        await self.until(lambda: self.store.handled([said.id]))
         await self.idle()
 
     async def caught_up(self) -> None:

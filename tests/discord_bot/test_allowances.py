@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
 from bot.queues import Limits
-from bot.standin.entities import Channel, Message, User
+from bot.standin.entities import Message
 from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
 from bot.standin.server import DiscordStandin
 from bot.turns import Allowances, Usage
 from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
+from tests.discord_bot.people import ask
+from tests.store.steps import assert_it_adds_up, database_of, rows
 
 REPLY_TOKENS = 4000
 CROWD = Limits(replies_at_once=100, replies_in_conversation=100, queue_per_person=100, queue_per_conversation=100)
@@ -48,34 +49,20 @@ def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve
     return start
 
 
-def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(folder / DATABASE)) as connection:
-        return connection.execute(sql).fetchall()
-
-
 def ledger(folder: Path) -> list[tuple[int, int, int, int]]:
     """Attempt, tokens of the prompt, tokens of the reply and whether that is final, of all that was asked."""
-    return rows(folder, "SELECT attempt, prompt_tokens, reply_tokens, settled FROM charges ORDER BY id")
+    return rows(folder / DATABASE, "SELECT attempt, prompt_tokens, reply_tokens, settled FROM charges ORDER BY id")
 
 
-def assert_it_adds_up(folder: Path) -> None:
-    for scope, column in (("person", "person_id"), ("server", "guild_id"), ("bot", "0")):
-        sums = f"SELECT {column}, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY 1 ORDER BY 1"  # noqa: S608
-        assert rows(folder, sums) == rows(
-            folder,
-            f"SELECT id, tokens FROM spent WHERE scope = '{scope}' ORDER BY id",  # noqa: S608
-        )
-    assert rows(folder, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
+def assert_all_is_settled(folder: Path) -> None:
+    assert_it_adds_up(folder / DATABASE)
+    assert rows(folder / DATABASE, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
 
 
 def button(message: Message) -> str:
     [row] = message.components
     [only] = row["components"]
     return str(only["custom_id"])
-
-
-async def ask(world: World, channel: Channel, person: User | None = None, text: str = "why?") -> Message:
-    return await world.discord.say(channel, person or world.discord.bo, f"{world.discord.bot.mention} {text}")
 
 
 @pytest.mark.parametrize("all_of_it", [True, False])
@@ -111,14 +98,14 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
     else:
         model.default = Reply("Because of the light.", first_token_after=0.1)
     async with serve(replace(ALLOWANCES, **{limited: budget})) as world:
-        await world.store._database.write(
+        await database_of(world.store).write(
             f"""
             CREATE TEMP TRIGGER overspent AFTER UPDATE ON spent WHEN NEW.scope = '{whose}' AND NEW.tokens > {budget}
             BEGIN SELECT RAISE(ABORT, 'more than there is'); END
             """
         )
         for channel, person in zip(places, people, strict=True):
-            await ask(world, channel, person)
+            await ask(discord, channel=channel, author=person)
         channels = set(places)
 
         def told() -> list[str]:
@@ -134,7 +121,7 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
         assert len(ledger(tmp_path)) == answered
         if not all_of_it:
             assert discord.bot_messages(discord.open_dm(discord.ada)) == [], "the owner is not told that it was close"
-    assert_it_adds_up(tmp_path)
+    assert_all_is_settled(tmp_path)
 
 
 async def test_who_has_nothing_left_is_told_once(
@@ -142,15 +129,15 @@ async def test_who_has_nothing_left_is_told_once(
 ) -> None:
     model.script += [Reply("Because.", usage=Usage(80, 850)), Reply("Because.", usage=False)]
     async with serve(replace(ALLOWANCES, tokens_per_person=1000)) as world:
-        await ask(world, discord.general)
+        await ask(discord)
         await world.reply(discord.general, "Because.")
         await world.idle()
-        await ask(world, discord.general)
+        await ask(discord)
         told = await world.reply(discord.general, count=2)
         assert re.fullmatch(r"-# That's all I can do for you today\. Back <t:\d+:R>\.", told.content)
-        marked = [await ask(world, place) for place in (discord.general, discord.random_channel)]
+        marked = [await ask(discord, channel=place) for place in (discord.general, discord.random_channel)]
         await discord.wait_for(lambda: all(message.reactions.get("🕒") for message in marked))
-        await ask(world, discord.random_channel, discord.cleo)
+        await ask(discord, channel=discord.random_channel, author=discord.cleo)
         await world.reply(discord.random_channel, "Because.")
         await world.idle()
     assert len(discord.bot_messages(discord.general)) == 2
@@ -163,22 +150,23 @@ async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, mod
     allowances = replace(ALLOWANCES, prompts_per_hour=3)
     async with serve(allowances) as world:
         for channel, count in ((discord.general, 1), (discord.general, 2), (discord.random_channel, 1)):
-            await ask(world, channel)
+            await ask(discord, channel=channel)
             await world.reply(channel, "Because.", count=count)
-        await ask(world, discord.general)
+        fourth = await ask(discord)
         assert back.fullmatch((await world.reply(discord.general, "-# ", count=3)).content)
-        fifth = await ask(world, discord.general)
+        fifth = await ask(discord)
         await discord.wait_for(lambda: fifth.reactions.get("🕒"))
         await discord.slash(discord.bo, discord.general, "reset")
         await world.reply(discord.general, "cleared my memory here", count=4)
-        sixth = await ask(world, discord.general)
+        sixth = await ask(discord)
         await discord.wait_for(lambda: sixth.reactions.get("🕒"))
-        await ask(world, discord.general, discord.cleo)
+        await ask(discord, channel=discord.general, author=discord.cleo)
         await world.reply(discord.general, "Because.", count=5)
         await world.idle()
     async with serve(allowances) as world:
-        seventh = await ask(world, discord.random_channel)
+        seventh = await ask(discord, channel=discord.random_channel)
         await discord.wait_for(lambda: seventh.reactions.get("🕒"))
+    assert fourth.reactions == {}, "who is told needs no mark"
     assert len(model.requests) == 4
 
 
@@ -187,7 +175,7 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
 ) -> None:
     model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
     async with serve(replace(ALLOWANCES, tokens_per_person=600)) as world:
-        await ask(world, discord.general)
+        await ask(discord)
         message = await world.reply(discord.general, "-# ")
         await world.idle()
         text, note = message.content.rsplit("\n", 1)
@@ -206,7 +194,7 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
         await world.idle()
         assert message.content.startswith(text), "what there was stays"
     assert len(model.requests) == 1
-    assert_it_adds_up(tmp_path)
+    assert_all_is_settled(tmp_path)
 
 
 async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_is_free(
@@ -215,14 +203,14 @@ async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_i
     model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(7000, 5000))]
     async with serve(ALLOWANCES) as world:
         for count in (1, 2, 3):
-            await ask(world, discord.general)
+            await ask(discord)
             await world.reply(discord.general, count=count)
             await world.idle()
         (_, prompt, reply, _), free, counted = ledger(tmp_path)
         assert (30 < prompt < 200, reply) == (True, 100)
         assert free == (1, 0, 0, 1)
         assert counted == (1, 7000, 5000, 1), "more than was reserved, and true"
-    assert_it_adds_up(tmp_path)
+    assert_all_is_settled(tmp_path)
 
 
 async def test_a_retry_pays_for_itself_and_for_nothing_else(
@@ -230,7 +218,7 @@ async def test_a_retry_pays_for_itself_and_for_nothing_else(
 ) -> None:
     model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
     async with serve(ALLOWANCES) as world:
-        await ask(world, discord.general)
+        await ask(discord)
         message = await world.reply(discord.general, "My model isn't answering")
         await world.idle()
         [first] = ledger(tmp_path)
@@ -240,7 +228,7 @@ async def test_a_retry_pays_for_itself_and_for_nothing_else(
         await discord.wait_for(lambda: message.content == "Whole.")
         await world.idle()
         assert ledger(tmp_path) == [first, (2, 100, 10, 1)]
-    assert_it_adds_up(tmp_path)
+    assert_all_is_settled(tmp_path)
 
 
 async def test_a_channels_model_and_persona_reach_the_wire(
@@ -251,14 +239,14 @@ async def test_a_channels_model_and_persona_reach_the_wire(
         await world.store.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
         await world.store.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
         for channel in (discord.general, discord.random_channel):
-            await ask(world, channel)
+            await ask(discord, channel=channel)
             await world.reply(channel, "Arr.")
         await world.idle()
     asked = [(request.body["model"], request.max_tokens, request.messages[0]["content"]) for request in model.requests]
     assert [(name, most) for name, most, _ in asked] == [("large", REPLY_TOKENS), ("demo", REPLY_TOKENS)]
     assert asked[0][2].startswith("You are a pirate.")
     assert asked[1][2].startswith("Be brief.")
-    assert rows(tmp_path, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
+    assert rows(tmp_path / DATABASE, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -285,4 +273,4 @@ async def test_a_kill_is_paid_for_once(
         assert killed[:2] == (1, prompt)
         assert 50 < killed[2] < 400, "as much as had come by the last time it was saved"
         assert recovered == (2, 80, 6, 1)
-    assert_it_adds_up(tmp_path)
+    assert_all_is_settled(tmp_path)

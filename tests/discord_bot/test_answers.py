@@ -132,6 +132,16 @@ async def test_a_mention_with_nothing_else_gets_the_hint(world: World) -> None:
     assert world.model.requests == []
 
 
+async def test_a_question_that_is_edited_into_a_bare_mention_is_answered(world: World) -> None:
+    discord = world.discord
+    said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}>")
+    await world.reply(discord.general, "Put your question")
+    await discord.edit(said, f"<@{discord.bot.id}> why is the sky dark?")
+    await world.asked(0)
+    await world.reply(discord.general, count=2)
+    await world.idle()
+
+
 async def test_what_discord_withholds_is_told_once_a_day(world: World) -> None:
     discord = world.discord
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")

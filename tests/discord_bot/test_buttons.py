@@ -7,10 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from bot.discord_bot.client import ParleyClient
 from bot.standin.entities import Message
 from bot.standin.faults import Late, Slow
 from bot.standin.script import REFUSALS, Reply
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import ask
+from tests.store.steps import slow_disk
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
@@ -35,10 +38,6 @@ async def has_button(world: World, message: Message, label: str) -> None:
     await world.discord.wait_for(lambda: button(message) == [label])
 
 
-async def ask(world: World, text: str = "go on") -> None:
-    await world.discord.say(world.discord.general, world.discord.bo, f"<@{world.discord.bot.id}> {text}")
-
-
 async def over(world: World) -> None:
     """Wait until the model's server has seen the end of its latest request."""
     async with asyncio.timeout(5):
@@ -49,7 +48,7 @@ async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
     discord = world.discord
     for person in (discord.bo, discord.max):
         world.model.script.append(LONG)
-        await ask(world)
+        await ask(discord)
         count = len(discord.bot_messages(discord.general)) + 1
         message = await world.reply(discord.general, "word", count=count)
         await world.reply(discord.general, "word1", count=count)
@@ -93,7 +92,7 @@ async def test_retry_answers_in_place_once_however_often_it_is_pressed(start: St
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
-        await ask(world, "tell me")
+        await ask(discord, "tell me")
         message = await world.reply(discord.general, BROKEN)
         assert button(message) == ["Retry"]
         await world.idle()
@@ -128,19 +127,25 @@ async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.client.ENDINGS", 0.1)
+    close, left = ParleyClient.close, asyncio.Event()
+
+    async def closed(client: ParleyClient) -> None:
+        await close(client)
+        left.set()
+
+    monkeypatch.setattr(ParleyClient, "close", closed)
     async with asyncio.timeout(20) as limit, start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
-        await ask(world)
+        await ask(discord)
         message = await world.reply(discord.general, BROKEN)
         await world.idle()
         # As on a slow disk: it is taken on before the bot leaves Discord, and begun after that.
-        async with world.store._database._write_lock:
+        async with slow_disk(world.store) as waits:
             await discord.press(discord.bo, message, press_id(message))
-            await discord.wait_for(lambda: not world.conversations._queues.empty.is_set())
+            await world.until(lambda: waits("UPDATE turns"))
             world.stop.set()
-            await discord.wait_for(lambda: not discord.gateway.connected)
-            await asyncio.sleep(0.1)
+            await left.wait()
         limit.reschedule(asyncio.get_running_loop().time() + 5)
     world.model.default = Reply("All of it.")
     async with start() as world:
@@ -152,7 +157,7 @@ async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
 async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half of it", error_after=2))
-    await ask(world)
+    await ask(discord)
     message = await world.reply(discord.general, BROKEN)
     await world.idle()
     world.model.default = REFUSALS["rate limit"]
@@ -167,7 +172,7 @@ async def test_a_press_before_the_bot_has_heard_of_its_message_counts(world: Wor
     discord = world.discord
     discord.faults.add(Slow(0.4, applied=True), method="POST", route="/channels/{channel_id}/messages")
     world.model.script.append(REFUSALS["rate limit"])
-    await ask(world)
+    await ask(discord)
     message = await world.reply(discord.general, "My model is busy")
     await discord.press(discord.bo, message, press_id(message))
     await discord.wait_for(lambda: "busy" not in message.content)
@@ -180,7 +185,7 @@ async def test_continue_goes_on_where_it_was_cut(start: Start, restart: bool) ->
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("One, two,", finish="length"))
-        await ask(world, "count")
+        await ask(discord, "count")
         message = await world.reply(discord.general, "-# Cut at the length limit.")
         assert button(message) == ["Continue"]
         await world.idle()
@@ -213,7 +218,7 @@ async def test_messages_over_an_hour_old_are_gone_on_below(
     # As if everything up to now were old already.
     monkeypatch.setattr("bot.discord_bot.replies.OLD", timedelta(hours=-1))
     world.model.script.append(Reply("One, two,", finish="length") if what == "Continue" else Reply("One,", cut_after=1))
-    await ask(world, "count")
+    await ask(discord, "count")
     old = await world.reply(discord.general, "-# ")
     await world.idle()
     world.model.default = Reply(" three, four." if what == "Continue" else "One, two, three, four.")
@@ -234,7 +239,7 @@ async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(wo
     discord = world.discord
     long = "".join(f"old{n} " for n in range(1800))
     world.model.script.append(Reply([long, "x"], cut_after=1))
-    await ask(world)
+    await ask(discord)
     await world.reply(discord.general, BROKEN, count=5)
     await world.idle()
     first, *_, last = discord.bot_messages(discord.general)
@@ -250,22 +255,22 @@ async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(wo
 
 
 async def test_a_prompt_deleted_before_the_bot_had_it_is_not_answered(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     world.model.default = LONG
-    async with world.store._database._write_lock:
-        said = await discord.say(discord.general, discord.bo, f"{bot} oh, wait")
+    async with slow_disk(world.store) as waits:
+        said = await ask(discord, "oh, wait")
         await discord.delete(said)
-        await asyncio.sleep(0.1)
-    await asyncio.sleep(0.1)
-    await world.idle()
+        await world.until(lambda: waits("INSERT INTO turns") and waits("DELETE FROM turns"))
+    await world.taken(said)
     assert discord.bot_messages(discord.general) == []
+    assert world.model.requests == []
 
 
 async def test_a_reply_deleted_before_its_id_was_known_is_stopped(world: World) -> None:
     discord = world.discord
     discord.faults.add(Slow(0.3, applied=True), method="POST", route="/channels/{channel_id}/messages")
     world.model.default = LONG
-    await ask(world)
+    await ask(discord)
     message = await world.reply(discord.general, "word")
     await discord.delete(message)
     await world.idle()
@@ -304,7 +309,7 @@ async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
 async def test_a_deleted_reply_stops_and_is_not_shown_again(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
-    await ask(world)
+    await ask(discord)
     message = await world.reply(discord.general, "word")
     await discord.wait_for(lambda: len(message.shown) > 1)
     await discord.delete(message)
@@ -338,9 +343,9 @@ async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypa
     discord = world.discord
     monkeypatch.setattr("bot.discord_bot.messages.PINGS_AFTER", 1.0)
     world.model.script.extend([Reply("At once."), Reply("At last.", first_token_after=1.1)])
-    await ask(world)
+    await ask(discord)
     assert (await world.reply(discord.general, "At once.")).pinged == set()
     await world.idle()
-    await ask(world)
+    await ask(discord)
     assert (await world.reply(discord.general, "At last.")).pinged == {discord.bo}
     await world.idle()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -12,8 +11,11 @@ from bot.standin.faults import Late, Lost, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import heard_of
+from tests.store.steps import database_of
 
 pytestmark = pytest.mark.usefixtures("echo")
+MESSAGES = "/channels/{channel_id}/messages"
 
 
 def shown(discord: DiscordStandin, channel: Channel) -> list[str]:
@@ -100,11 +102,9 @@ async def test_a_hint_that_was_given_is_not_given_again_though_the_record_of_it_
     async with start() as world:
         await world.reply(discord.general, "Hi!")
         await world.caught_up()
-        await world.store._database.write("DELETE FROM handled WHERE prompt_id = :prompt", prompt=said.id)
+        await database_of(world.store).write("DELETE FROM handled WHERE prompt_id = :prompt", prompt=said.id)
     async with start() as world:
-        async with asyncio.timeout(5):
-            while not await world.store.handled([said.id]):
-                await asyncio.sleep(0.01)
+        await world.taken(said)
         await world.caught_up()
     assert len(shown(discord, discord.general)) == 1
 
@@ -127,16 +127,17 @@ async def test_a_new_session_neither_waits_nor_loses_what_came_between(
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    heard = heard_of(discord)
     # One event is still on its way when the session ends: it comes after the answer.
     discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
-    await discord.say(discord.general, discord.bo, f"{bot} one")
+    late = await discord.say(discord.general, discord.bo, f"{bot} one")
     began = time.monotonic()
     await discord.gateway.invalidate()
     await discord.say(discord.general, discord.cleo, f"{bot} two")
     await discord.wait_for(lambda: sorted(shown(discord, discord.general)) == ["To one.", "To two."])
     assert discord.gateway.identifies == 2
     assert time.monotonic() - began < 2.5
-    await asyncio.sleep(max(0.0, began + 1.2 - time.monotonic()))
+    await world.until(lambda: late.id in heard)
     await discord.say(discord.random_channel, discord.bo, f"{bot} three")
     await world.reply(discord.random_channel)
     await world.idle()
@@ -155,11 +156,11 @@ async def test_two_sessions_are_as_far_apart_as_discord_asks(world: World, monke
 
 async def test_what_is_deleted_while_it_is_being_found_is_not_answered(discord: DiscordStandin, start: Start) -> None:
     said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
-    slow = discord.faults.add(Slow(0.3, applied=True), method="GET", route="/channels/{channel_id}/messages")
+    slow = discord.faults.add(Slow(0.3, applied=True), method="GET", route=MESSAGES)
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)
         await discord.delete(said)
-        await asyncio.sleep(0.4)
+        await discord.wait_for(lambda: all(call.answered for call in discord.calls("GET", MESSAGES)))
         await world.caught_up()
         assert await world.turns(discord.general) == []
     assert shown(discord, discord.general) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -14,13 +15,10 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import ask, heard_of
+from tests.store.steps import database_of, set_clock
 
 SLOW = Reply([f"word{n} " for n in range(40)], tokens_per_second=60)
-
-
-async def ask(world: World, text: str, channel: Channel | None = None) -> Message:
-    discord = world.discord
-    return await discord.say(channel or discord.general, discord.bo, f"<@{discord.bot.id}> {text}")
 
 
 async def answered(world: World, text: str, channel: Channel | None = None) -> Message:
@@ -28,7 +26,7 @@ async def answered(world: World, text: str, channel: Channel | None = None) -> M
     discord = world.discord
     place = channel or discord.general
     count = len(discord.bot_messages(place)) + 1
-    await ask(world, text, place)
+    await ask(discord, text, place)
     message = await world.reply(place, count=count)
     await world.idle()
     return message
@@ -36,9 +34,11 @@ async def answered(world: World, text: str, channel: Channel | None = None) -> M
 
 async def remembered(world: World, prompts: list[str], channel: Channel | None = None) -> None:
     """Wait until these prompts are what is remembered of a channel."""
-    async with asyncio.timeout(5):
-        while [turn[0] for turn in await world.turns(channel or world.discord.general)] != prompts:
-            await asyncio.sleep(0.01)
+
+    async def now() -> list[str]:
+        return [prompt for prompt, _, _ in await world.turns(channel or world.discord.general)]
+
+    await world.until(now, prompts)
 
 
 async def edit(world: World, message: Message, text: str) -> None:
@@ -47,7 +47,7 @@ async def edit(world: World, message: Message, text: str) -> None:
 
 async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
     discord = world.discord
-    said = await ask(world, "my name is Bo")
+    said = await ask(world.discord, "my name is Bo")
     await world.reply(discord.general)
     await world.idle()
     await edit(world, said, "my name is Bob")
@@ -60,7 +60,7 @@ async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
 async def test_an_edit_while_it_is_answered_and_one_while_it_waits(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
-    running, waiting = await ask(world, "one"), await ask(world, "two")
+    running, waiting = await ask(world.discord, "one"), await ask(world.discord, "two")
     await world.reply(discord.general, "word")
     await edit(world, running, "one, I mean")
     await edit(world, waiting, "two, I mean")
@@ -94,35 +94,48 @@ async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
 
 
 async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = SQLiteStore.begin
+    begin, handled = SQLiteStore.begin, SQLiteStore.handled
+    reached, go = asyncio.Event(), asyncio.Event()
+    looked_for: list[int] = []
 
     async def late(*details: Any) -> Any:
-        await asyncio.sleep(0.2)
+        reached.set()
+        await go.wait()
         return await begin(*details)
 
+    async def counted(store: SQLiteStore, prompt_ids: Collection[int]) -> set[int]:
+        looked_for.extend(prompt_ids)
+        return await handled(store, prompt_ids)
+
     monkeypatch.setattr(SQLiteStore, "begin", late)
-    said = await ask(world, "one")
-    await asyncio.sleep(0.1)
+    said = await ask(world.discord, "one")
+    await reached.wait()
+    monkeypatch.setattr(SQLiteStore, "handled", counted)
     await edit(world, said, "two")
+    # It does not give up the first time that it finds nothing.
+    await world.until(lambda: looked_for.count(said.id) > 1)
+    go.set()
     await world.reply(world.discord.general)
     await remembered(world, ["two"])
 
 
 async def test_an_edit_that_overtakes_its_message_is_what_counts(world: World) -> None:
     discord = world.discord
-    discord.faults.add(Late(0.2), event="MESSAGE_CREATE")
-    said = await ask(world, "one")
+    heard = heard_of(discord)
+    discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
+    said = await ask(discord, "one")
     await edit(world, said, "two")
-    await world.reply(discord.general)
-    await asyncio.sleep(0.3)
-    await world.idle()
+    reply = await world.reply(discord.general)
+    await world.until(lambda: said.id in heard)
+    assert heard == [reply.id, said.id], "it is not waited for"
+    await answered(world, "and now?", discord.random_channel)
     await remembered(world, ["two"])
     assert len(discord.bot_messages(discord.general)) == 1
 
 
 async def test_a_link_preview_is_no_edit(world: World) -> None:
     discord = world.discord
-    said = await ask(world, "see https://example.org")
+    said = await ask(world.discord, "see https://example.org")
     await world.reply(discord.general)
     await world.idle()
     await (await discord.slash(discord.bo, discord.general, "reset")).answered()
@@ -136,7 +149,7 @@ async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World
     discord = world.discord
     said = []
     for text in ("one", "two", "three", "four"):
-        said.append(await ask(world, text))
+        said.append(await ask(world.discord, text))
         await world.reply(discord.general, count=len(said))
         await world.idle()
     await discord.delete(said[0])
@@ -148,11 +161,13 @@ async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World
 async def test_a_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
-    said = await ask(world, "one")
+    said = await ask(world.discord, "one")
     await world.reply(discord.general, "word")
-    async with asyncio.timeout(5):
-        while not await world.turns(discord.general) or (await world.turns(discord.general))[0][2] != "complete":
-            await asyncio.sleep(0)
+
+    async def states() -> list[str]:
+        return [state for _, _, state in await world.turns(discord.general)]
+
+    await world.until(states, ["complete"])
     await discord.delete(said)
     await world.idle()
     await remembered(world, [])
@@ -170,7 +185,7 @@ async def test_a_deleted_reply_is_no_longer_part_of_the_conversation(world: Worl
 async def test_what_the_bot_deletes_itself_is_not_forgotten(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply(["long " * 500, "x"], cut_after=1))
-    await ask(world, "one")
+    await ask(world.discord, "one")
     last = await world.reply(discord.general, "-# My model isn't answering", count=2)
     await world.idle()
     world.model.default = Reply("short")
@@ -207,22 +222,16 @@ async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_f
         await answered(world, "still here?")
         assert await left_at(world) is None
         discord.world.remove_guild(discord.guild)
-        async with asyncio.timeout(5):
-            while await left_at(world) is None:
-                await asyncio.sleep(0.01)
+        await world.until(lambda: left_at(world))
         await world.store.prune(0)
         await remembered(world, ["hello", "still here?"])
     discord.world.guilds[discord.guild.id] = discord.guild
     async with start() as world:
-        async with asyncio.timeout(5):
-            while await left_at(world) is not None:
-                await asyncio.sleep(0.01)
+        await world.until(lambda: left_at(world), None)
         del discord.world.guilds[discord.guild.id]
     async with start() as world:
-        async with asyncio.timeout(5):
-            while await left_at(world) is None:
-                await asyncio.sleep(0.01)
-        world.store._clock = lambda: 2e9
+        await world.until(lambda: left_at(world))
+        set_clock(world.store, 2e9)
         await world.store.prune(0)
         await remembered(world, [])
 
@@ -232,12 +241,12 @@ async def test_what_nobody_has_used_for_long_is_deleted_at_the_start(start: Star
         await answered(world, "hello")
         await answered(world, "hello", world.discord.random_channel)
         key = f"discord:{world.discord.general.id}"
-        await world.store._database.write("UPDATE conversations SET used_at = 1 WHERE key = :key", key=key)
+        await database_of(world.store).write("UPDATE conversations SET used_at = 1 WHERE key = :key", key=key)
     async with start() as world:
         await remembered(world, [])
         await remembered(world, ["hello"], world.discord.random_channel)
 
 
 async def left_at(world: World) -> object:
-    [row] = await world.store._database.read("SELECT left_at FROM conversations")
+    [row] = await database_of(world.store).read("SELECT left_at FROM conversations")
     return row["left_at"]

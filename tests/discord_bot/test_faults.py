@@ -62,6 +62,7 @@ async def test_an_hourglass_does_not_stay_for_a_failure(world: World, monkeypatc
 async def test_a_reset_whose_answer_fails_is_told_in_the_channel(world: World) -> None:
     discord = world.discord
     route = "/interactions/{interaction_id}/{interaction_token}/callback"
+    await assert_the_next_prompt_works(world)
     discord.faults.add(ConnectionReset(), method="POST", route=route)
     await discord.slash(discord.cleo, discord.general, "reset")
     await world.reply(discord.general, "Cleo cleared my memory here")

@@ -16,9 +16,8 @@ from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, Refused, Se
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.turns import Allowances
 from tests.discord_bot.conftest import Start
-from tests.discord_bot.strangers import (
+from tests.discord_bot.people import (
     MEMBERS,
     NOT_DIRECTLY,
     NOT_HERE,
@@ -247,7 +246,7 @@ async def test_direct_messages_off_and_for_everyone(serve: Start, discord: Disco
         await mention(world, with_bo, discord.bo)
         assert told(world, with_bo) == [NOT_DIRECTLY]
         used = await discord.slash(discord.bo, with_bo, "reset")
-        assert "cleared my memory" in (await used.answered()).content, "to forget is never denied"
+        assert (await used.answered()).content == "There was nothing to forget.", "to forget is never denied"
     async with serve(direct_messages="everyone") as world:
         await mention(world, with_eve, eve)
         assert told(world, with_eve)[-1].startswith("To hello.")
@@ -323,7 +322,8 @@ async def test_what_there_was_no_room_to_say_is_said_later(
     monkeypatch.setattr(asides, "AT_ONCE", 1)
     monkeypatch.setattr(asides, "EVERY", 0.5)
     async with serve(blocked_people=frozenset({discord.bo.id})) as world:
-        await mention(world, discord.general, discord.cleo, "")
+        await discord.say(discord.general, discord.cleo, discord.bot.mention)
+        await world.reply(discord.general, "Put your question in the same message")
         first = await mention(world, discord.general, discord.bo)
         assert len(told(world, discord.general)) == 1, "there was only room for the hint"
         async with asyncio.timeout(5):
@@ -331,18 +331,3 @@ async def test_what_there_was_no_room_to_say_is_said_later(
                 await mention(world, discord.general, discord.bo)
         assert told(world, discord.general)[1:] == [NOT_YOU]
         assert first.reactions == {}
-
-
-# Allowances
-
-
-async def test_who_has_asked_enough_is_told_once_and_then_shown(start: Start, discord: DiscordStandin) -> None:
-    async with start(allowances=Allowances(prompts_per_hour=2)) as world:
-        said = [await mention(world, discord.general, discord.bo, str(number)) for number in range(4)]
-        await mention(world, discord.general, discord.cleo)
-        assert told(world, discord.general)[:2] == ["To 0.", "To 1."]
-        [over] = [each for each in told(world, discord.general) if each.startswith("-#")]
-        assert over.startswith("-# That's your 2 questions this hour. Back <t:")
-        assert told(world, discord.general)[-1] == "To hello."
-        await discord.wait_for(lambda: "🕒" in said[3].reactions)
-        assert "🕒" not in said[2].reactions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from bot.standin.entities import Channel, Guild, Permission, User
 from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
-from tests.discord_bot.strangers import MEMBERS, NOT_HERE, lookups, mention, told
+from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups, mention, told
+from tests.store.steps import read_only
 
 pytestmark = pytest.mark.usefixtures("echo")
 DAY = 24 * 3600
@@ -49,9 +49,7 @@ async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
     async with serve() as world:
         await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
         assert discord.guild.id in discord.world.guilds
-        async with asyncio.timeout(5):
-            while await world.store.refused_at(elsewhere.id) is not None:
-                await asyncio.sleep(0.005)
+        await world.until(lambda: world.store.refused_at(elsewhere.id), None)
     assert len(told(world, discord.open_dm(eve))) == 1, "it is said once"
 
 
@@ -106,24 +104,18 @@ async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
 ) -> None:
     monkeypatch.setattr(invitations, "_EVERY", 0.02)
     async with serve() as world:
-        await world.store._database._writer.execute("PRAGMA query_only = ON")
-        try:
+        async with read_only(world.store):
             elsewhere = discord.add_guild("Elsewhere", eve)
             await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
-            async with asyncio.timeout(5):
-                while caplog.text.count(f"server {elsewhere.id}, which may not be one that is served, has to wait") < 3:
-                    await asyncio.sleep(0.005)
-        finally:
-            await world.store._database._writer.execute("PRAGMA query_only = OFF")
+            has_to_wait = f"server {elsewhere.id}, which may not be one that is served, has to wait"
+            await world.until(lambda: caplog.text.count(has_to_wait) >= 3)
         await refusal(world, elsewhere)
         assert len(told(world, discord.open_dm(eve))) == 1
 
 
 async def refusal(world: World, guild: Guild) -> None:
     """Until it is on record that a server was told that it is not served."""
-    async with asyncio.timeout(5):
-        while await world.store.refused_at(guild.id) is None:
-            await asyncio.sleep(0.005)
+    await world.until(lambda: world.store.refused_at(guild.id))
 
 
 async def test_a_server_that_is_served_meanwhile_is_kept(
@@ -133,9 +125,7 @@ async def test_a_server_that_is_served_meanwhile_is_kept(
         await discord.wait_for(lambda: discord.bot_messages(lobby))
     look_back(tmp_path / "parley.db", 2 * DAY)
     async with serve(servers=Servers(any=True)) as world:
-        async with asyncio.timeout(5):
-            while await world.store.refused_at(elsewhere.id) is not None:
-                await asyncio.sleep(0.005)
+        await world.until(lambda: world.store.refused_at(elsewhere.id), None)
     look_back(tmp_path / "parley.db", 2 * DAY)
     async with serve() as world:
         await discord.wait_for(lambda: len(discord.bot_messages(lobby)) == 2)

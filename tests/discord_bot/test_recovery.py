@@ -24,7 +24,9 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
 from bot.turns import Attempt, Outcome, Prompt, State
-from tests.discord_bot.conftest import OPTIONS, Launch, Start, serving
+from tests.discord_bot.conftest import OPTIONS, Launch, Start, World, serving
+from tests.discord_bot.people import ask
+from tests.waiting import until
 
 POSTS = "/channels/{channel_id}/messages"
 PATIENCE = 20.0
@@ -45,14 +47,16 @@ def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
     return [message.content for message in discord.bot_messages(channel or discord.general)]
 
 
-def ask(discord: DiscordStandin, text: str = "tell me", channel: Channel | None = None) -> Awaitable[Message]:
-    return discord.say(channel or discord.general, discord.bo, f"<@{discord.bot.id}> {text}")
-
-
 async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
     """Reply and state of each turn, as another process reads them."""
     async with SQLiteStore.open(file, exclusive=False) as store:
         return [(turn.reply, turn.state.value) for turn in await store.history(f"discord:{channel.id}", 10)]
+
+
+async def forgotten(world: World, said: Message) -> None:
+    """Wait until nothing is on record of a prompt in #general."""
+    key = f"discord:{world.discord.general.id}"
+    await world.until(lambda: world.store.correct(key, said.id, said.content), False)
 
 
 def second_part(call: Call) -> bool:
@@ -61,44 +65,42 @@ def second_part(call: Call) -> bool:
 
 async def before_the_post(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(Reply("never", first_token_after=60))
-    await ask(discord)
+    await ask(discord, "tell me")
     await model.request(0)
 
 
 async def the_post_failed(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(GOES_ON)
     fault = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf)
-    await ask(discord)
+    await ask(discord, "tell me")
     await discord.wait_for(lambda: fault.hits)
 
 
 async def the_answer_to_the_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(GOES_ON)
     discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS)
-    await ask(discord)
+    await ask(discord, "tell me")
     await discord.wait_for(lambda: shown(discord))
 
 
 async def the_answer_to_the_second_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(TWO_PARTS)
     discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS, when=second_part)
-    await ask(discord)
+    await ask(discord, "tell me")
     await discord.wait_for(lambda: len(shown(discord)) == 2)
 
 
 async def in_mid_stream(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(GOES_ON)
-    await ask(discord)
+    await ask(discord, "tell me")
     await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
 
 
 async def after_the_unseen_end(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(Reply(["The ", "whole ", "answer."], tokens_per_second=10))
     discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
-    await ask(discord)
-    async with asyncio.timeout(5):
-        while await states(file, discord.general) != [("The whole answer.", "complete")]:
-            await asyncio.sleep(0.02)
+    await ask(discord, "tell me")
+    await until(lambda: states(file, discord.general), [("The whole answer.", "complete")])
 
 
 LOST = [the_answer_to_the_post_was_lost, the_answer_to_the_second_post_was_lost]
@@ -158,7 +160,7 @@ async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
         async with launch() as process:
             await discord.ready(PATIENCE)
             if asking:
-                await ask(discord)
+                await ask(discord, "tell me")
             await discord.wait_for(lambda: len(model.requests) > asked, PATIENCE)
             await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
             process.kill()
@@ -266,9 +268,7 @@ async def test_what_may_not_be_answered_any_more_is_not_tried_again(
     access = replace(OPTIONS, access=Access(**options))
     async with serving(discord, model, file, asyncio.Event(), options=access) as world:
         await discord.wait_for(lambda: shown(discord, channel)[0] == f"Half of it\n{COULD_NOT}")
-        async with asyncio.timeout(5):
-            while await world.store.untold("discord:", prefix=True):
-                await asyncio.sleep(0.005)
+        await world.until(lambda: world.store.untold("discord:", prefix=True), [])
     assert [button["label"] for button in discord.bot_messages(channel)[0].buttons] == ["Retry"]
     assert model.requests == []
 
@@ -373,9 +373,7 @@ async def test_a_prompt_deleted_meanwhile_is_not_answered_and_forgotten(
     left = await leave(discord, file, *parts, end=end)
     discord.world.delete(left.said)
     async with start() as world:
-        async with asyncio.timeout(5):
-            while await world.store.correct(f"discord:{discord.general.id}", left.said.id, "tell me"):
-                await asyncio.sleep(0.02)
+        await forgotten(world, left.said)
         assert shown(discord) == stays
     assert model.requests == []
 
@@ -387,9 +385,7 @@ async def test_a_reply_deleted_meanwhile_does_not_come_back(
     left = await leave(discord, file, "Half of it", end=end)
     discord.world.delete(*left.messages)
     async with start() as world:
-        async with asyncio.timeout(5):
-            while await world.store.correct(f"discord:{discord.general.id}", left.said.id, "tell me"):
-                await asyncio.sleep(0.02)
+        await forgotten(world, left.said)
         await world.idle()
         assert shown(discord) == []
 
@@ -411,9 +407,7 @@ async def test_a_channel_deleted_meanwhile_is_forgotten(
     left = await leave(discord, file, "Half of it")
     discord.world.delete_channel(discord.general)
     async with start() as world:
-        async with asyncio.timeout(5):
-            while await world.store.correct(f"discord:{discord.general.id}", left.said.id, "tell me"):
-                await asyncio.sleep(0.02)
+        await forgotten(world, left.said)
     assert model.requests == []
 
 
@@ -460,9 +454,7 @@ async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
         discord.deny(discord.general, Permission.VIEW_CHANNEL)
     model.default = Reply("The whole answer.")
     async with start() as world:
-        async with asyncio.timeout(5):
-            while await states(file, thread) != [("The whole answer.", "complete")]:
-                await asyncio.sleep(0.02)
+        await until(lambda: states(file, thread), [("The whole answer.", "complete")])
         await world.idle()
         assert await world.store.untold("discord:", prefix=True) == []
     assert left.messages[0].content == "Half of it"
@@ -491,7 +483,7 @@ async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
     model.script.append(GOES_ON)
     async with launch() as process:
         await discord.ready(PATIENCE)
-        said = await ask(discord)
+        said = await ask(discord, "tell me")
         await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
         fault = discord.faults.add(ServerError(503), method="DELETE", times=math.inf)
         await discord.delete(said)
@@ -502,9 +494,7 @@ async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
     discord.faults.clear()
     async with start() as world:
         await discord.wait_for(lambda: shown(discord) == [])
-        async with asyncio.timeout(5):
-            while await world.store.correct(f"discord:{discord.general.id}", said.id, "tell me"):
-                await asyncio.sleep(0.02)
+        await forgotten(world, said)
     assert len(model.requests) == 1
 
 
@@ -551,6 +541,4 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
         discord.world.react(said, discord.bot, "⏳")
     async with start() as world:
         await discord.wait_for(lambda: not said.reactions)
-        async with asyncio.timeout(5):
-            while await world.store.marked():
-                await asyncio.sleep(0.02)
+        await world.until(world.store.marked, [])

@@ -34,7 +34,7 @@ async def test_reset_is_public_and_forgets(home: Home, model: ModelStandin) -> N
     await bo.say(f"<@{bo.id_of('Parley')}> my name is Bo")
     await bo.reply("offline demo")
     await bo.do("slash", channel=bo.channel, command="reset", options={})
-    said = await cleo.reply("Bo cleared my memory here: 1 exchange.")
+    said = await cleo.reply("Bo cleared my memory here: 1 question.")
     assert not said["ephemeral"]
     await bo.say(f"<@{bo.id_of('Parley')}> what did I say first?")
     await bo.reply("Nothing yet.")

@@ -7,8 +7,8 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from bot.errors import StoreUnusable
 from bot.store import SQLiteStore
+from bot.store.database import Database
 from bot.turns import Attempt, EarlierTurn, Outcome, Prompt, State, Turn
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +47,74 @@ async def answer(store: SQLiteStore, position: int, reply: str, conversation: st
     return attempt
 
 
+# What only these look at from outside: a store's database, and the database's connection and lock for writing.
+
+
+def database_of(store: SQLiteStore) -> Database:
+    return store._database
+
+
+async def trace(database: Database, told: Callable[[str], object]) -> None:
+    """Have each statement that the database's writer begins told of from now on, on the writer's own thread."""
+    await database._writer.set_trace_callback(told)
+
+
+@asynccontextmanager
+async def read_only(store: SQLiteStore) -> AsyncIterator[None]:
+    """Let every write fail."""
+    writer = database_of(store)._writer
+    await writer.execute("PRAGMA query_only = ON")
+    try:
+        yield
+    finally:
+        await writer.execute("PRAGMA query_only = OFF")
+
+
+@asynccontextmanager
+async def disk_full(database: Database, pages_left: int = 0) -> AsyncIterator[None]:
+    """Let every write fail that needs more pages than these."""
+    [[pages]] = await database.write("PRAGMA page_count")
+    await database.write(f"PRAGMA max_page_count = {pages + pages_left}")
+    try:
+        yield
+    finally:
+        await database.write("PRAGMA max_page_count = 1000000")
+
+
+@asynccontextmanager
+async def slow_disk(store: SQLiteStore) -> AsyncIterator[Callable[[str], bool]]:
+    """Let no write begin until the end of the block, which may ask whether one with this SQL waits by now."""
+    database = database_of(store)
+    async with database._write_lock:
+        yield lambda sql: any(sql in each for write in database._waiting for each, _ in write.statements)
+
+
+def set_clock(store: SQLiteStore, now: float) -> None:
+    store._clock = lambda: now
+
+
+async def wiping(database: Database) -> asyncio.Task[bool]:
+    """The wipe under way, once there is one."""
+    while not database._wipes:
+        await asyncio.sleep(0)
+    [task] = database._wipes
+    return task
+
+
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def assert_it_adds_up(path: Path) -> None:
+    """The sums are those of the ledger, for everybody, for each server and for each person."""
+    sums = "SELECT day, 'bot', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
+    for scope, column in (("person", "person_id"), ("server", "guild_id")):
+        sums += (
+            f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"  # noqa: S608 - our own names
+            f" WHERE {column} IS NOT NULL GROUP BY day, {column}"
+        )
+    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM spent"))
 
 
 def files(path: Path) -> dict[str, bytes]:

@@ -40,6 +40,7 @@ async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(
     assert b"SECRET" not in copy.read_bytes()
 
     async with SQLiteStore.open(copy, exclusive=True) as restored:
+        await restored.interrupt_left_over(HERE)
         _, turn = await restored.untold(HERE)
         assert (turn.position, turn.state) == (3, State.INTERRUPTED)
         assert turn.reply

@@ -49,6 +49,7 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             acknowledged[what].add(int(turn_id))
 
     async with SQLiteStore.open(path, exclusive=True) as store:
+        await store.interrupt_left_over("discord:", prefix=True)
         untold = await store.untold("discord:", prefix=True)
     interrupted = {turn.id for turn in untold if turn.state is State.INTERRUPTED}
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
@@ -72,6 +73,7 @@ import asyncio, os, signal, sys
 from bot.store import SQLiteStore
 from bot.store.database import Database
 from bot.turns import Prompt
+from tests.store.steps import trace
 
 def die(sql):
     if sql == "VACUUM":
@@ -82,7 +84,7 @@ async def main(path):
         store = SQLiteStore(database)
         await store.begin(Prompt("discord:1", 1, "SECRET" * 100, 7))
         await store.begin(Prompt("discord:1", 2, "kept", 8))
-        await database._writer.set_trace_callback(die)
+        await trace(database, die)
         await store.forget_person(7)
 
 asyncio.run(main(sys.argv[1]))
@@ -121,7 +123,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
             assert await store.save({attempt: f"{position} " * length}) == {attempt}
         if position % 10 == 0:
             await begin(store, 1000 + position, conversation=f"discord:{position}")
-            assert len((await store.forget(f"discord:{position}")).turn_ids) == 1
+            assert len(await store.forget(f"discord:{position}")) == 1
         reach(position, 7)
         assert await store.close(attempt, Outcome(State.COMPLETE, f"{position} " * 5))
         closed.add(attempt.turn_id)
@@ -130,6 +132,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
     results = await asyncio.gather(*tasks.values(), return_exceptions=True)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
 
+    await store.interrupt_left_over(HERE)
     unfinished = {turn.id: turn for turn in await store.untold(HERE) if turn.state is State.INTERRUPTED}
     stored = {turn.id: turn for turn in await store.history(HERE, 99)} | unfinished
     assert closed
@@ -150,7 +153,7 @@ async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: SQLit
         begun.add((await begin(store, position)).turn_id)
 
     async def reset() -> None:
-        named.update((await store.forget(HERE)).turn_ids)
+        named.update(await store.forget(HERE))
 
     await asyncio.gather(*(reset() if number % 4 == 3 else talk(number) for number in range(41)))
     kept = {turn.id for turn in await store.untold(HERE)}

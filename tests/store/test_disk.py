@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -19,9 +18,23 @@ import pytest
 
 from bot.errors import StoreError, StoreUnusable
 from bot.store import SQLiteStore, schema
+from bot.store.connection import BUSY_S
 from bot.store.database import Database
 from bot.turns import Outcome, State
-from tests.store.steps import HERE, answer, begin, child, files, posix_only, refusal, rows, said, write
+from tests.store.steps import (
+    HERE,
+    answer,
+    begin,
+    child,
+    disk_full,
+    files,
+    posix_only,
+    refusal,
+    rows,
+    said,
+    trace,
+    write,
+)
 
 
 async def test_a_damaged_database_says_so(path: Path) -> None:
@@ -67,17 +80,14 @@ async def test_a_database_that_may_only_be_read(unprivileged: Path) -> None:
 async def test_a_full_disk_loses_nothing_and_is_got_over(database: Database, store: SQLiteStore) -> None:
     attempt = await begin(store, 1)
     await store.save({attempt: "before"})
-    [[pages]] = await database.write("PRAGMA page_count")
-    await database.write(f"PRAGMA max_page_count = {pages}")
-    for _ in range(2):
-        with pytest.raises(StoreError, match=r"chat\.db found its disk full: free some space, then try again\."):
-            await store.save({attempt: "x" * 100_000})
-    with pytest.raises(StoreError):
-        await begin(store, 2, "x" * 100_000)
-    assert said(await store.history(HERE, 9)) == [(1, "before")]
-    assert await store.close(attempt, Outcome(State.STOPPED, "short")), "what fits is still written"
-
-    await database.write("PRAGMA max_page_count = 1000000")
+    async with disk_full(database):
+        for _ in range(2):
+            with pytest.raises(StoreError, match=r"chat\.db found its disk full: free some space, then try again\."):
+                await store.save({attempt: "x" * 100_000})
+        with pytest.raises(StoreError):
+            await begin(store, 2, "x" * 100_000)
+        assert said(await store.history(HERE, 9)) == [(1, "before")]
+        assert await store.close(attempt, Outcome(State.STOPPED, "short")), "what fits is still written"
     await answer(store, 2, "x" * 100_000)
     assert await store.count(HERE) == 2
 
@@ -104,14 +114,14 @@ async def test_of_writes_that_wait_together_only_that_fails_which_does_not_fit(
     database: Database, store: SQLiteStore
 ) -> None:
     attempts = [await begin(store, position) for position in range(1, 9)]
-    [[pages]] = await database.write("PRAGMA page_count")
-    await database.write(f"PRAGMA max_page_count = {pages + 2}")
-    results = await asyncio.gather(
-        *(store.save({attempt: "x" * (100_000 if number == 4 else 10)}) for number, attempt in enumerate(attempts)),
-        return_exceptions=True,
-    )
+    texts = ["x" * (100_000 if number == 4 else 10) for number in range(8)]
+    async with disk_full(database, pages_left=2):
+        results = await asyncio.gather(
+            *(store.save({attempt: text}) for attempt, text in zip(attempts, texts, strict=True)),
+            return_exceptions=True,
+        )
     assert [number for number, result in enumerate(results) if isinstance(result, StoreError)] == [4]
-    assert await store.count(HERE) == 7
+    assert len(await store.history(HERE, 9)) == 7
 
 
 async def test_a_value_that_cannot_be_stored_fails_alone(store: SQLiteStore) -> None:
@@ -122,13 +132,15 @@ async def test_a_value_that_cannot_be_stored_fails_alone(store: SQLiteStore) -> 
 
 async def test_a_database_that_another_program_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.connection.BUSY_S", 0.3)
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with Database.open(path, exclusive=True) as database:
+        store = SQLiteStore(database)
         await answer(store, 1, "before")
+        done: list[str] = []
+        await trace(database, done.append)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            began = time.monotonic()
             results = await asyncio.gather(*(begin(store, number) for number in range(2, 12)), return_exceptions=True)
-            assert time.monotonic() - began < 1.5, "they wait together, not one after the other"
+            assert done == ["BEGIN IMMEDIATE"], "they wait together, not one after the other"
             assert {str(result) for result in results} == {
                 f"The database {path} is held by another program: close that one, then try again."
             }
@@ -171,12 +183,8 @@ async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_prog
     assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
     assert await database.wipe()
     assert not any(b"SECRET" in content for content in files(path).values())
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(begin(store, 2))
-        await asyncio.sleep(0.5)
-        other.execute("ROLLBACK")
-        await waiting
+    [[patience]] = await database.write("PRAGMA busy_timeout")
+    assert patience == BUSY_S * 1000
 
 
 @pytest.mark.parametrize("writes", [1, 2])
@@ -233,46 +241,57 @@ SLOW = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <unistd.h>
-int fsync(int file) { usleep(200000); return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file); }
-int fdatasync(int file) { usleep(200000); return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file); }
+volatile int begun, held;
+static int slowly(const char *name, int file) {
+    begun++;
+    do usleep(100000); while (held);
+    return ((int (*)(int))dlsym(RTLD_NEXT, name))(file);
+}
+int fsync(int file) { return slowly("fsync", file); }
+int fdatasync(int file) { return slowly("fdatasync", file); }
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs LD_PRELOAD and a C compiler")
 async def test_a_disk_that_takes_its_time_makes_nobody_queue(path: Path, tmp_path: Path) -> None:
-    """Fifty turns with their messages, at once, on 200 ms for each fsync: at one commit after the other, a minute."""
+    """Fifty turns with their messages, two hundred writes, on a disk that takes 100 ms for each fsync and more."""
     source, slow = tmp_path / "slow.c", tmp_path / "slow.so"
     source.write_text(SLOW)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", slow, source, "-ldl"], check=True)  # noqa: S603, S607 - our own
     process = await child(
         """
-import asyncio, sys, time
+import asyncio, ctypes, sys
 from bot.store import SQLiteStore
-from tests.store.steps import answer, begin
+from tests.store.steps import answer
+from tests.waiting import until
 
 async def turn(store, position):
     attempt = await answer(store, position, "done", conversation=f"discord:{position}")
     await store.posting(attempt, 0, 0, "n")
     await store.posted(attempt, 0, position)
 
-async def main(path):
+async def main(path, library):
+    begun, held = (ctypes.c_int.in_dll(ctypes.CDLL(library), name) for name in ("begun", "held"))
     async with SQLiteStore.open(path, exclusive=True) as store:
         await answer(store, 1, "before")
-        began = time.monotonic()
+        before, held.value = begun.value, 1
         turns = asyncio.gather(*(turn(store, position) for position in range(2, 52)))
-        await asyncio.sleep(0.01)
-        before = time.monotonic()
-        assert await store.count("discord:1") == 1
-        print(time.monotonic() - before)
+        try:
+            await until(lambda: begun.value > before)
+            print(await asyncio.wait_for(store.count("discord:1"), 10))
+        finally:
+            held.value = 0
         await turns
-        print(time.monotonic() - began)
+        print(begun.value - before)
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))
 """,
         path,
+        slow,
         LD_PRELOAD=slow,
     )
     output, _ = await process.communicate()
-    reading, writing = map(float, output.split())
-    assert reading < 0.15
-    assert 0.7 < writing < 3
+    assert process.returncode == 0
+    read_beside_a_commit, syncs = map(int, output.split())
+    assert read_beside_a_commit == 1
+    assert 4 <= syncs <= 20

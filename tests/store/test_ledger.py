@@ -12,7 +12,7 @@ from bot.store import SQLiteStore
 from bot.store.database import Database
 from bot.turns import Allowance, Allowances, Attempt, Contended, Grant, Outcome, Problem, Prompt, State, Usage, UsedUp
 from bot.usage import Spent, UsageRow
-from tests.store.steps import Clock, rows
+from tests.store.steps import Clock, assert_it_adds_up, rows
 
 DAY = 24 * 3600
 NOON = 20_000 * DAY + DAY // 2
@@ -49,17 +49,6 @@ async def reserve(
 
 async def close(store: SQLiteStore, attempt: Attempt, usage: Usage | None) -> bool:
     return await store.close(attempt, Outcome(State.COMPLETE, "Because.", usage=usage))
-
-
-def assert_it_adds_up(path: Path) -> None:
-    """The sums are those of the ledger, for everybody, for each server and for each person."""
-    sums = "SELECT day, 'bot', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
-    for scope, column in (("person", "person_id"), ("server", "guild_id")):
-        sums += (
-            f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"  # noqa: S608
-            f" WHERE {column} IS NOT NULL GROUP BY day, {column}"
-        )
-    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM spent"))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +137,7 @@ async def test_what_was_used_is_on_the_ledger_once_and_truly(store: SQLiteStore,
     clock.now = MIDNIGHT + 5
     assert await close(store, attempt, Usage(120, 900)), "more than was reserved"
     assert not await close(store, attempt, Usage(500, 500)), "but the end could not be written twice"
-    assert await store.untold("discord:", prefix=True), "nor settled by the next start"
+    await store.interrupt_left_over("discord:", prefix=True)  # which does not settle it once more
     again = await store.reopen(attempt, State.COMPLETE)
     assert again
     await reserve(store, again)
@@ -199,6 +188,7 @@ async def test_what_a_killed_process_left_is_settled_once(store: SQLiteStore, pa
     await store.save({attempt: "Becau"}, {attempt: 3})
     await store.save({attempt: ""}, {attempt: 8})
     for _ in range(2):
+        await store.interrupt_left_over("discord:", prefix=True)
         [turn] = await store.untold("discord:", prefix=True)
         assert turn.reply == "Becau", "thoughts are no text"
         assert (await store.spent_today()).bot == 100 + 8
@@ -259,6 +249,23 @@ async def test_being_forgotten_is_no_way_to_use_more(store: SQLiteStore, path: P
     clock.now += 24 * 3600
     assert await store.spent_today(77) == Spent()
     assert isinstance(await store.begin(Prompt("discord:3", 6, "Why?", 77), 1), Attempt)
+
+
+async def test_a_prompt_of_somebody_forgotten_counts_for_its_own_hour_and_no_longer(
+    store: SQLiteStore, clock: Clock
+) -> None:
+    first = int(clock.now)
+    for position in range(1, 4):
+        assert isinstance(await store.begin(Prompt("discord:1", position, "Why?", 77), 3), Attempt)
+        clock.now += 600
+        await store.forget_person(77)
+    refused = await store.begin(Prompt("discord:1", 4, "Why?", 77), 3)
+    assert refused == UsedUp(Allowance.PROMPTS, 3, until=first + 3600)
+    clock.now = first + 3600
+    assert (await store.spent_today(77)).prompts == 2
+    assert isinstance(await store.begin(Prompt("discord:1", 5, "Why?", 77), 3), Attempt)
+    refused = await store.begin(Prompt("discord:1", 6, "Why?", 77), 3)
+    assert refused == UsedUp(Allowance.PROMPTS, 3, until=first + 600 + 3600)
 
 
 async def test_fifty_prompts_at_once_are_no_more_than_the_hour_allows(store: SQLiteStore) -> None:

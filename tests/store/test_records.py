@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from bot.errors import StoreError
+from bot.records import Exchange, Extent
 from bot.store import SQLiteStore
-from bot.store.database import Database
-from bot.store.records import Exchange, Extent
+from bot.store.database import Database, Value
 from bot.turns import Allowances, Attempt, Outcome, Prompt, Quote, State, Usage
 from bot.usage import Spent
-from tests.store.steps import files, rows
+from tests.store.steps import answer, files, rows
 
 BO, CLEO, DEE = 777_000_111_222_333_444, 888_000_111_222_333_444, 999_000_111_222_333_444
 HERE, ELSEWHERE, DM = "discord:11", "discord:12", "discord:13"
@@ -91,10 +91,10 @@ async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
         assert found(path, wanted) >= {*texts, "record"}
 
         forgotten = await store.forget_person(BO)
+        assert await store.wipe()
 
-        assert len(forgotten.turn_ids) == 33
-        assert running.turn_id in forgotten.turn_ids
-        assert forgotten.exchanges == 33, "the one under way has text already"
+        assert len(forgotten) == 33
+        assert running.turn_id in forgotten
         assert found(path, wanted) == set(), "also while the database is open, its log included"
         assert await store.save({running: "SECRET-RUNNING goes on"}) == set()
         assert not await store.close(running, Outcome(State.COMPLETE, "SECRET-REPLY", usage=Usage(6, 4)))
@@ -190,6 +190,50 @@ async def test_the_extent_is_what_goes(store: SQLiteStore) -> None:
     assert await store.extent(BO) == Extent(0, 0, traces=False, blocked=True)
 
 
+NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "prompt_id", "turn_id"
+"""What columns of ids are called in which no person's stand."""
+FILLED: dict[tuple[str, str], Value] = {
+    ("spent", "scope"): "person",
+    # A block in force is the moderators' and stays; one that is over goes.
+    ("blocked", "until"): 1,
+}
+"""What makes a row one of a person's, beside the id."""
+
+
+async def test_wherever_a_person_can_stand_they_are_found_and_forgotten(
+    store: SQLiteStore, database: Database, path: Path
+) -> None:
+    await answer(store, 9, "Because.", HERE)
+    for [trigger] in rows(path, "SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
+        await database.write(f"DROP TRIGGER {trigger}")  # so that each row is found by itself
+    columns = rows(
+        path,
+        """
+        SELECT tables.name, columns.name, columns.type, "notnull" AND dflt_value IS NULL
+        FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'
+        """,
+    )
+    people = [("spent", "id")]
+    people += [(table, name) for table, name, *_ in columns if name.endswith("_id") and name not in NO_PERSON]
+    assert {("turns", "author_id"), ("turns", "quoted_id"), ("charges", "person_id")} < {*people}
+
+    for person, (table, theirs) in enumerate(people, BO):
+        row: dict[str, Value] = {
+            name: FILLED.get((table, name), 1 if kind == "INTEGER" else "text")
+            for of, name, kind, needed in columns
+            if of == table and (needed or (table, name) in FILLED)
+        }
+        row[theirs] = person
+        values = ", ".join(f":{name}" for name in row)
+        await database.write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", **row)  # noqa: S608 - names of ours
+        assert not (await store.extent(person)).nothing, f"{table}.{theirs} is not found"
+        await store.forget_person(person)
+        assert (await store.extent(person)).nothing
+        for where, name in people:
+            left = rows(path, f"SELECT * FROM {where} WHERE {name} = {person}")  # noqa: S608 - names of ours
+            assert left == [], f"{where}.{name} is kept"
+
+
 async def exported(store: SQLiteStore, person: int, guild: int | None = None) -> list[Exchange]:
     return [exchange async for page in store.exchanges_of(person, guild) for exchange in page]
 
@@ -217,7 +261,7 @@ async def test_a_conversation_is_summed_up(store: SQLiteStore) -> None:
     await ask(store, 300, BO, "elsewhere", "r", where=ELSEWHERE)
     summary = await store.summary(HERE)
     assert summary is not None
-    assert (summary.exchanges, summary.since, summary.size) == (41, 1000, 4100)
+    assert (summary.turns, summary.since, summary.size) == (41, 1000, 4100)
     assert summary.people[:2] == [("Bo (@bo_1)", 20), ("Cleo (@cleo)", 10)]
     assert (len(summary.people), summary.people_in_all) == (10, 13)
     await ask(store, 301, BO, "hello", "r", where=DM, guild=None)
@@ -243,10 +287,10 @@ async def test_all_conversations_are_listed_the_latest_used_first(database: Data
         *(f"discord:{n}" for n in range(449, -1, -1) if n != 7),
     ]
     first = listed[0]
-    assert (first.guild_id, first.exchanges, first.people, first.size) == (GUILD, 2, 2, 104)
+    assert (first.guild_id, first.turns, first.people, first.size) == (GUILD, 2, 2, 104)
     assert (first.first_at, first.used_at, first.persona, first.model) == (1002, 5000, True, None)
     emptied = next(each for each in listed if each.conversation == "discord:8")
-    assert (emptied.exchanges, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
+    assert (emptied.turns, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
 
 
 async def test_a_summary_of_a_long_conversation_is_quick(database: Database, store: SQLiteStore) -> None:
@@ -262,4 +306,4 @@ async def test_a_summary_of_a_long_conversation_is_quick(database: Database, sto
     summary = await store.summary(HERE)
     assert time.perf_counter() - began < 0.5, "a reply that is asked for meanwhile waits as long"
     assert summary is not None
-    assert (summary.exchanges, summary.people_in_all) == (100_001, 51)
+    assert (summary.turns, summary.people_in_all) == (100_001, 51)

@@ -1,4 +1,4 @@
-"""What is handled once and for all, what is corrected, and what goes when Discord's messages, servers and years go."""
+"""What goes: with Discord's messages and servers, when somebody resets, and after years in which nobody came."""
 
 from __future__ import annotations
 
@@ -10,28 +10,11 @@ import pytest
 from bot.store import SQLiteStore
 from bot.store import database as database_module
 from bot.store.database import Database
-from bot.turns import Attempt, Outcome, Prompt, Quote, State
-from tests.store.steps import HERE, answer, begin, files, rows, said
+from bot.turns import Outcome, Prompt, State
+from tests.store.steps import HERE, Clock, answer, begin, files, rows, said, trace, wiping
+from tests.waiting import until
 
 DAY = 24 * 3600
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.day = 1000.0
-
-    def __call__(self) -> float:
-        return self.day * DAY
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(database: Database, clock: Clock) -> SQLiteStore:
-    return SQLiteStore(database, clock)
 
 
 async def in_server(store: SQLiteStore, guild: int, position: int) -> str:
@@ -45,48 +28,8 @@ def kept(path: Path) -> set[str]:
     return {key for (key,) in rows(path, "SELECT DISTINCT key FROM conversations")}
 
 
-async def test_a_prompt_is_handled_once_even_if_it_is_forgotten(store: SQLiteStore) -> None:
-    await answer(store, 1, "done")
-    await begin(store, 2)
-    assert await store.handle(3), "refused"
-    assert not await store.handle(3)
-    assert not await store.handle(1), "it has a turn"
-    await store.forget(HERE)
-    assert await store.handled([1, 2, 3, 4]) == {1, 2, 3}
-    assert await store.handled([]) == set()
-    for position in (1, 2, 3):
-        assert await store.begin(Prompt(HERE, position, "the event again")) is None
-    await answer(store, 4, "new")
-    assert await store.begin(Prompt("terminal:main", 1, "a terminal's times are not Discord's ids"))
-    await store.begin(Prompt("terminal:main", 5, "Why?"))
-    assert await store.handled([5]) == set()
-
-
-async def test_what_was_tried_by_itself_is_counted_until_a_person_asks(store: SQLiteStore) -> None:
-    attempt: Attempt | None = await begin(store, 1)
-    for recovery, tries in ((True, 2), (True, 3), (False, 1), (True, 2)):
-        assert attempt
-        await store.close(attempt, Outcome(State.INTERRUPTED, "so far"))
-        attempt = await store.reopen(attempt, State.INTERRUPTED, recovery=recovery)
-        [turn] = await store.history(HERE, 1)
-        assert turn.tries == tries
-
-
-async def test_an_edited_prompt_is_the_one_that_is_remembered(store: SQLiteStore, path: Path) -> None:
-    await answer(store, 1, "done")
-    assert await store.correct(HERE, 1, "Why not?", Quote(7, 3))
-    assert not await store.correct(HERE, 2, "of nobody")
-    assert not await store.correct("discord:2", 1, "elsewhere")
-    [turn] = await store.history(HERE, 9)
-    assert (turn.prompt, turn.reply) == ("Why not?", "done")
-    quoted = "SELECT quoted_id, quote_length FROM turns"
-    assert rows(path, quoted) == [(7, 3)]
-    await store.correct(HERE, 1, "Why?")
-    assert rows(path, quoted) == [(None, 0)]
-
-
 async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) -> None:
-    first, second, third = [await answer(store, position, f"r{position}") for position in (1, 2, 3)]
+    first, _, third = [await answer(store, position, f"r{position}") for position in (1, 2, 3)]
     for part, message in enumerate((30, 31)):
         await store.posting(third, part, part, "n")
         await store.posted(third, part, message)
@@ -100,7 +43,7 @@ async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) ->
     assert await store.turn_of_message(30) is None
     assert said(await store.history(HERE, 9)) == [(2, "r2")]
     assert await store.forget_prompts(HERE, []) == set()
-    assert second.turn_id
+    assert said(await store.history(HERE, 9)) == [(2, "r2")]
 
 
 async def test_many_resets_at_once_share_the_rewriting(database: Database, store: SQLiteStore, path: Path) -> None:
@@ -109,11 +52,12 @@ async def test_many_resets_at_once_share_the_rewriting(database: Database, store
         await answer(store, position, f"SECRET-{position}-" * 50, f"discord:{position + 100}")
     talking = await begin(store, 99)
     done: list[str] = []
-    await database._writer.set_trace_callback(done.append)
+    await trace(database, done.append)
 
     async def reset(position: int) -> None:
         await asyncio.sleep(position // 10 * 0.002)
         await store.forget(f"discord:{position + 100}")
+        assert await store.wipe()
         assert not any(f"SECRET-{position}-".encode() in content for content in files(path).values())
 
     await asyncio.gather(*map(reset, range(1, 31)), store.save({talking: "meanwhile"}))
@@ -133,7 +77,7 @@ async def test_single_deletions_wait_for_one_rewriting(
         store = SQLiteStore(database)
         for position in range(1, 11):
             await answer(store, position, f"SECRET-{position}-" * 50)
-        await database._writer.set_trace_callback(done.append)
+        await trace(database, done.append)
         for position in range(1, 10):
             await store.forget_prompts(HERE, [position])
         await store.set_persona(HERE, None, "SECRET")
@@ -141,8 +85,8 @@ async def test_single_deletions_wait_for_one_rewriting(
         await store.forget_turn(10)
         assert "VACUUM" not in done
         assert rows(path, "SELECT count(*) FROM wipes_due") == [(11,)], "a kill now would not make it forgotten"
-        while not closed and rows(path, "SELECT count(*) FROM wipes_due") != [(0,)]:
-            await asyncio.sleep(0.05)
+        if not closed:
+            await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
     assert done.count("VACUUM") == 1
     assert not any(b"SECRET" in content for content in files(path).values())
 
@@ -151,30 +95,13 @@ async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Pa
     async with Database.open(path, exclusive=True) as database:
         store = SQLiteStore(database)
         await answer(store, 1, "SECRET")
-        forgetting = asyncio.create_task(store.forget(HERE))
-        while not database._wipes:
-            await asyncio.sleep(0)
-        [wiping] = database._wipes
-        forgetting.cancel()
-    assert wiping.done()
-    assert wiping.exception() is None
+        await store.forget(HERE)
+        asking = asyncio.create_task(store.wipe())
+        wipe = await wiping(database)
+        asking.cancel()
+    assert wipe.done()
+    assert wipe.exception() is None
     assert not any(b"SECRET" in content for content in files(path).values())
-
-
-async def test_the_latest_direct_conversations_are_found(store: SQLiteStore, clock: Clock) -> None:
-    for position in range(1, 111):
-        clock.day += 1
-        await begin(store, position, conversation=f"discord:{position}")
-    await in_server(store, 7, 200)
-    await begin(store, 1, conversation="terminal:main")
-    clock.day += 1
-    await begin(store, 300, conversation="discord:50")
-    since = int(clock()) - 61 * DAY
-    assert await store.direct_conversations(since) == [
-        "discord:50",
-        *(f"discord:{position}" for position in range(110, 49, -1) if position != 50),
-    ]
-    assert len(await store.direct_conversations(0)) == 100
 
 
 async def test_what_nobody_used_is_forgotten_after_a_time(store: SQLiteStore, clock: Clock, path: Path) -> None:
@@ -183,13 +110,13 @@ async def test_what_nobody_used_is_forgotten_after_a_time(store: SQLiteStore, cl
     await answer(store, 1, "kept", conversation="terminal:main")
     asked_again = await begin(store, 30, conversation="discord:asked again")
     await store.close(asked_again, Outcome(State.FAILED))
-    clock.day += 80
+    clock.now += 80 * DAY
     await answer(store, 31, "kept", conversation="discord:in use")
     await store.reopen(asked_again, State.FAILED)
-    clock.day += 10
+    clock.now += 10 * DAY
     assert await store.prune(unused_days=0) == 0, "never"
     assert await store.prune(unused_days=90) == 0, "not before its time"
-    clock.day += 1
+    clock.now += DAY
     assert await store.prune(unused_days=90) == 25
     assert kept(path) == {"terminal:main", "discord:in use", "discord:asked again"}
     assert not any(b"SECRET" in content for content in files(path).values())
@@ -203,20 +130,20 @@ async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(
     dm, back, asks = "discord:9", await in_server(store, 4, 4), await in_server(store, 5, 5)
     await begin(store, 9, conversation=dm)
     await store.left(2)
-    clock.day += 1
+    clock.now += DAY
     await store.joined([1, 2**62])
-    clock.day += 1
+    clock.now += DAY
     await store.left(2)  # said again, this does not begin the days again
     await store.joined([1, 4])
     await store.begin(Prompt(asks, 50, "I'm here", guild_id=5))
-    clock.day += 5.5
+    clock.now += 5.5 * DAY
     assert await store.prune(unused_days=90) == 1
     assert kept(path) == {mine, lost, back, asks, dm}
-    clock.day += 1
+    clock.now += DAY
     assert await store.prune(unused_days=90) == 1
     assert kept(path) == {mine, back, asks, dm}
     await store.joined([])
-    clock.day += 8
+    clock.now += 8 * DAY
     assert await store.prune(unused_days=90) == 3
     assert kept(path) == {dm}, "it is in no server"
 
@@ -224,9 +151,9 @@ async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(
 async def test_marks_on_prompts_are_kept_for_as_long_as_they_are_asked_about(store: SQLiteStore, clock: Clock) -> None:
     await store.handle(1)
     await answer(store, 2, "done")
-    clock.day += 1
+    clock.now += DAY
     await store.handle(3)
-    clock.day += 1.5
+    clock.now += 1.5 * DAY
     assert await store.prune(unused_days=90) == 0
     assert await store.handled([1, 2, 3]) == {3}
     assert said(await store.history(HERE, 9)) == [(2, "done")]

@@ -65,6 +65,18 @@ async def test_a_block_ends_by_itself(store: SQLiteStore, clock: Clock) -> None:
     assert not await store.unblock(HARBOUR, BO)
 
 
+async def test_who_is_blocked_learns_where(store: SQLiteStore, clock: Clock) -> None:
+    await store.block(HARBOUR, BO, 2000)
+    await store.block(LIGHTHOUSE, BO, None)
+    await store.block(HARBOUR, CLEO, None)
+    assert await store.blocks_of(BO) == {HARBOUR: Block(2000), LIGHTHOUSE: Block(None)}
+    assert await store.blocks_of(BO, HARBOUR) == {HARBOUR: Block(2000)}
+    clock.now = 2000
+    await store.left(LIGHTHOUSE)
+    assert await store.blocks_of(BO) == {LIGHTHOUSE: Block(None)}, "as long as it is on record"
+    assert await store.blocks_of(BO, HARBOUR) == {}
+
+
 async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_open(store: SQLiteStore) -> None:
     for channel, allowed in {31: True, 32: True, 33: False}.items():
         await store.set_channel_rule(HARBOUR, channel, allowed)

@@ -14,7 +14,7 @@ import pytest
 from bot.store import MEMORY, SQLiteStore
 from bot.store import database as database_module
 from bot.store.database import Database
-from bot.turns import Attempt, Forgotten, Learned, Outcome, Problem, Prompt, Quote, Sent, State, Turn, Usage
+from bot.turns import Attempt, Learned, Outcome, Problem, Prompt, Quote, Sent, State, Turn, Usage
 from tests.store.steps import HERE, answer, begin, files, rows, said
 
 
@@ -82,8 +82,9 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     running = await begin(store, 3)
     await store.posting(running, 0, 0, "n")
 
-    gone = frozenset(attempt.turn_id for attempt in (done, failed, running))
-    assert await store.forget(HERE) == Forgotten(exchanges=1, turn_ids=gone)
+    gone = {attempt.turn_id for attempt in (done, failed, running)}
+    assert await store.count(HERE) == len(gone)
+    assert await store.forget(HERE) == gone
     assert await store.save({running: "late"}) == set()
     assert not await store.close(running, Outcome(State.COMPLETE, "late"))
     assert not await store.posting(running, 1, 9, "n")
@@ -91,8 +92,8 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     assert await store.turn_of_message(77) is None
     assert await store.earlier(running.turn_id, None, 9) == []
     assert await store.count(HERE) == 0
-    assert await store.forget(HERE) == Forgotten(0, frozenset())
-    assert await store.forget("discord:nobody") == Forgotten(0, frozenset())
+    assert await store.forget(HERE) == set()
+    assert await store.forget("discord:nobody") == set()
 
     assert (await begin(store, 4)).turn_id > max(gone), "ids are not used again"
     assert said(await store.history("discord:10", 9)) == [(9, "kept")]
@@ -115,6 +116,7 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
         await store.save({attempt: replies[attempt] for attempt in growing})
 
     await store.forget("discord:mine")
+    assert await store.wipe()
     found = {name: content.count(b"SECRET") for name, content in files(path).items()}
     assert found == {"chat.db": 0, "chat.db-wal": 0, "chat.db-shm": 0, "chat.db.lock": 0}
     assert b"public" in files(path)["chat.db"]
@@ -130,13 +132,14 @@ async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
         with closing(sqlite3.connect(path)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM turns").fetchall()
-            assert len((await asyncio.wait_for(store.forget_person(7), 4)).turn_ids) == 1
+            assert len(await store.forget_person(7)) == 1
+            assert not await asyncio.wait_for(store.wipe(), 4), "it is said"
             assert (await store.extent(7)).nothing
             assert b"SECRET" in path.read_bytes() + path.with_name("chat.db-wal").read_bytes()
-            assert not await store.wipe(), "it is said"
         assert "still in the file's bytes" in caplog.text
         if then == "pressed again":
-            assert (await store.forget_person(7)).turn_ids == frozenset()
+            assert await store.forget_person(7) == set()
+            assert await store.wipe()
             assert not any(b"SECRET" in content for content in files(path).values())
         while then == "by itself" and any(b"SECRET" in content for content in files(path).values()):
             await asyncio.sleep(0.02)
@@ -251,8 +254,12 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore)
     await store.save({streaming: "so far"})
     named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
 
+    await store.interrupt_left_over("terminal:a%")
     assert [turn.conversation for turn in await store.untold("terminal:a%")] == ["terminal:a%"]
+    found = await store.untold("discord:", prefix=True)
+    assert [turn.state for turn in found] == [State.STREAMING, State.PENDING, State.COMPLETE], "looking changes nothing"
     for _ in range(2):
+        await store.interrupt_left_over("discord:", prefix=True)
         found = await store.untold("discord:", prefix=True)
         assert [(turn.id, turn.reply, turn.state) for turn in found] == [
             (streaming.turn_id, "so far", State.INTERRUPTED),
@@ -273,7 +280,7 @@ async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: py
         await answer(store, 1, "here")
         assert said(await store.earlier(this.turn_id, None, 9)) == [(1, "here")]
         assert await other.count(HERE) == 0
-        assert (await store.forget(HERE)).exchanges == 1
+        assert len(await store.forget(HERE)) == 2
     assert files(tmp_path / MEMORY) == {}
 
 
@@ -312,6 +319,7 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             await store.save({this: "s"})
             await store.close(this, Outcome(State.COMPLETE, "s"))
             await store.history(HERE, 1)
+            await store.interrupt_left_over(HERE)
             await store.untold(HERE)
             await store.handle(turns + 2)
             await store.handled(range(turns, turns + 100))

@@ -31,7 +31,7 @@ async def test_in_a_pipe_every_line_is_a_prompt_and_only_answers_go_to_standard_
     model.script += [Reply("First.\nSecond line.\n"), Reply("Red \x1b[31malert\x07\x9b2J"), Reply("After.")]
     out, err, code = await pipe(environ, b"one\n\n  \n//two \xff\\\n/reset\nthree")
     assert out == "First.\nSecond line.\nRed [31malert2J\nAfter.\n"
-    assert err == "I've forgotten this conversation: 2 exchanges.\n"
+    assert err == "I've forgotten this conversation: 2 questions.\n"
     assert code == 0
     assert [request.messages[-1]["content"] for request in model.requests] == ["one", "/two \ufffd\\", "three"]
     assert stored(environ) == [("three", "After.", "complete")]

@@ -30,7 +30,7 @@ async def test_a_conversation_is_gone_on_with_after_a_restart_until_it_is_reset(
 
     async with Terminal.open(environ) as terminal:
         assert await terminal.until("…\n\n> ") == (
-            "Conversation “default” with the built-in offline demo, 1 exchange remembered.\n"
+            "Conversation “default” with the built-in offline demo, 1 question remembered.\n"
             "/help shows what you can do.\n"
             "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.\n"
             "\n"
@@ -58,7 +58,7 @@ async def test_a_conversation_is_gone_on_with_after_a_restart_until_it_is_reset(
         assert await terminal.ask("/rest now") == (
             "/rest now\nI don't know /rest. /help shows what I do; //… sends a text that begins with a\nslash.\n\n> "
         )
-        assert await terminal.ask("/reset") == "/reset\nI've forgotten this conversation: 2 exchanges.\n\n> "
+        assert await terminal.ask("/reset") == "/reset\nI've forgotten this conversation: 2 questions.\n\n> "
         assert await terminal.ask("/reset") == "/reset\nThere was nothing to forget.\n\n> "
         assert stored(environ) == []
         terminal.type("\x04")

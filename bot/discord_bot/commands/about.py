@@ -11,8 +11,10 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.discord_bot.commands.tools import Tools, Tree, answer, answering, attempt, place
+from bot.discord_bot.commands.tools import Tools, Tree, place
+from bot.discord_bot.interactions import answer, attempt
 from bot.discord_bot.messages import FAILED
+from bot.discord_bot.names import own_name
 from bot.phrases import about as words
 from bot.phrases.access import denied
 from bot.phrases.keeping import UNREACHABLE
@@ -36,7 +38,7 @@ def add(tree: Tree, tools: Tools) -> None:
 
 
 def _add_usage(tree: Tree, tools: Tools) -> None:
-    allowances = tools.conversations.allowances
+    allowances = tools.conversations.terms.allowances
 
     @tree.command(description="See how much you've used: questions, tokens, and what is left.")
     @app_commands.describe(whose="mine, or server for all of this server (for moderators). Left out: mine.")
@@ -108,11 +110,11 @@ def _add_help(tree: Tree, tools: Tools) -> None:
             tools.store.behaviour(here.conversation, here.parent),
             look_up_ids(),
         )
-        allowances = tools.conversations.allowances
+        allowances = tools.conversations.terms.allowances
         return words.help_text(
-            None if interaction.guild_id is None else _own_name(interaction),
+            None if interaction.guild_id is None else own_name(tools.client, interaction.guild),
             None if reason is None else denied(reason),
-            answering(behaviour.model, tools.conversations.models),
+            tools.conversations.terms.model(behaviour.model),
             tools.options.provider,
             direct_messages=tools.options.access.direct_messages != "off",
             retention_days=tools.options.retention_days,
@@ -156,12 +158,3 @@ def _use(description: str) -> str:
     """What a command does, without details; the full stop stays only behind more than one sentence."""
     use = description.partition(":")[0]
     return use if ". " in use else use.rstrip(".")
-
-
-def _own_name(interaction: discord.Interaction) -> str:
-    """What the bot is called where it is asked."""
-    me = interaction.client.user
-    if me is None:
-        return ""
-    member = None if interaction.guild is None else interaction.guild.get_member(me.id)
-    return " ".join((member or me).display_name.split())

@@ -6,32 +6,22 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, Self
 
 import discord
 from discord import app_commands
 from discord.utils import MISSING
 
-from bot.discord_bot.commands.tools import (
-    Place,
-    Tools,
-    Tree,
-    announce,
-    answer,
-    answering,
-    attempt,
-    place,
-    say,
-    update,
-)
+from bot.discord_bot import buttons
+from bot.discord_bot.commands.tools import Place, Tools, Tree, place
 from bot.discord_bot.commands.verbatim import verbatim
+from bot.discord_bot.interactions import announce, answer, attempt, say, update
 from bot.discord_bot.messages import FAILED
+from bot.discord_bot.names import shown_name
 from bot.discord_bot.prompts import channel_id
-from bot.discord_bot.replies import shown_name
 from bot.errors import StoreError
 from bot.phrases import behaviour as words
 from bot.phrases.keeping import UNREACHABLE
-from bot.store.behaviours import Layers
+from bot.records import Layers
 from bot.turns import is_blank
 
 log = logging.getLogger(__name__)
@@ -59,21 +49,6 @@ def add(tree: Tree, tools: Tools) -> None:
 
 
 def _add_persona(tree: Tree, tools: Tools) -> None:
-    class PersonaButton(discord.ui.DynamicItem[discord.ui.Item[Any]], template=_BUTTONS):
-        def __init__(self, item: discord.ui.Item[Any], act: str) -> None:
-            super().__init__(item)
-            self.act = act
-
-        @classmethod
-        async def from_custom_id(cls, _: discord.Interaction, item: discord.ui.Item[Any], match: re.Match[str]) -> Self:
-            return cls(item, match["act"])
-
-        async def callback(self, interaction: discord.Interaction) -> None:
-            if self.act == "change":
-                await open_form(interaction)
-            else:
-                await change_to(interaction, None)
-
     @tree.command(description="See how I'm told to behave here. Moderators can change it; in a DM, you can.")
     async def persona(interaction: discord.Interaction) -> None:
         here = place(interaction)
@@ -130,19 +105,22 @@ def _add_persona(tree: Tree, tools: Tools) -> None:
                 # Not as a follow-up, which others would see as an answer to a message that they cannot see.
                 await say(interaction, words.persona_changed(shown_name(interaction.user)))
 
-    # discord.py matches forms with objects that it loses at a restart, so they are taken where all interactions pass.
-    @tools.client.event
-    async def on_interaction(interaction: discord.Interaction) -> None:
-        data: Any = interaction.data
-        if interaction.type is discord.InteractionType.modal_submit and data["custom_id"] == _FORM:
-            [text] = [label["component"]["value"] for label in data["components"]]
-            await change_to(interaction, None if is_blank(text) else text.strip())
+    async def pressed(interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        if id_["act"] == "change":
+            await open_form(interaction)
+        else:
+            await change_to(interaction, None)
 
-    tools.client.add_dynamic_items(PersonaButton)
+    async def submitted(interaction: discord.Interaction, text: str) -> None:
+        await change_to(interaction, None if is_blank(text) else text.strip())
+
+    buttons.listen(tools.client, _BUTTONS, pressed)
+    tools.forms.listen(_FORM, submitted)
 
 
 def _add_model(tree: Tree, tools: Tools) -> None:
-    offered = tools.conversations.models
+    terms = tools.conversations.terms
+    offered = terms.models
 
     @tree.command(description="See which model answers here, or choose another one.")
     @app_commands.describe(name="One of the models I have, or default. Leave it out to see which one answers here.")
@@ -166,7 +144,7 @@ def _add_model(tree: Tree, tools: Tools) -> None:
         chosen = layers.in_force.model
         sentences = words.model(
             here.word,
-            answering(chosen, offered),
+            terms.model(chosen),
             offered,
             inherited=chosen in offered and layers.own.model is None,
             gone=None if chosen in offered else chosen,
@@ -180,7 +158,7 @@ def _add_model(tree: Tree, tools: Tools) -> None:
             return
         layers, changed = saved
         if changed:
-            now = answering(layers.inherited.model if chosen is None else chosen, offered)
+            now = terms.model(layers.inherited.model if chosen is None else chosen)
             await announce(interaction, words.model_changed(shown_name(interaction.user), now))
         else:
             await answer(interaction, words.AS_BEFORE)
@@ -192,7 +170,7 @@ def _add_model(tree: Tree, tools: Tools) -> None:
             inherited = (await tools.store.behaviours(here.conversation, here.parent)).inherited.model
         except StoreError:
             inherited = None
-        otherwise = answering(inherited, offered)
+        otherwise = terms.model(inherited)
         names = {words.default_model(otherwise, inherits=here.parent is not None): _DEFAULT}
         names.update({each: each for each in offered})
         return [
@@ -228,13 +206,9 @@ async def _store_model(tools: Tools, here: Place, chosen: str | None) -> tuple[L
 
 
 def _buttons(*, clear: bool) -> discord.ui.View:
-    row = discord.ui.View(timeout=None)
-    row.add_item(discord.ui.Button(label=words.CHANGE, custom_id="persona:change"))
-    if clear:
-        row.add_item(discord.ui.Button(label=words.CLEAR, custom_id="persona:clear"))
-    # discord.py keeps what is not finished; presses and forms come without that.
-    row.stop()
-    return row
+    change = discord.ui.Button[discord.ui.View](label=words.CHANGE, custom_id="persona:change")
+    clear_ = discord.ui.Button[discord.ui.View](label=words.CLEAR, custom_id="persona:clear")
+    return buttons.row(change, clear_) if clear else buttons.row(change)
 
 
 def _form(text: str | None) -> discord.ui.Modal:

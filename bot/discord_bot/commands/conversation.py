@@ -7,8 +7,9 @@ import logging
 import discord
 
 from bot import phrases
-from bot.discord_bot.commands.tools import Tools, Tree, announce, answer, attempt, in_time, place
-from bot.discord_bot.replies import shown_name
+from bot.discord_bot.commands.tools import Tools, Tree, place
+from bot.discord_bot.interactions import announce, answer, attempt, in_time
+from bot.discord_bot.names import shown_name
 from bot.errors import StoreError
 from bot.phrases import access as words
 
@@ -28,7 +29,7 @@ def add(tree: Tree, tools: Tools) -> None:
                 return denied, False
             # Wiping a large database takes its time.
             forgotten = await tools.conversations.forget(place(interaction).conversation, name)
-            return phrases.was_reset(name, forgotten.exchanges), True
+            return (phrases.was_reset(name, len(forgotten)), True) if forgotten else (phrases.NOTHING_TO_FORGET, False)
 
         done = await attempt(interaction, work(), failed=phrases.NOT_RESET, doing="a reset")
         if done is not None:

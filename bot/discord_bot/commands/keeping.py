@@ -7,25 +7,23 @@ import io
 import logging
 import re
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, Self
 
 import discord
 
-from bot.access import Block
 from bot.context import BYTES_PER_TOKEN
-from bot.discord_bot.commands.tools import Tools, Tree, answer, attempt, place, update
+from bot.discord_bot import buttons
+from bot.discord_bot.commands.tools import Tools, Tree, place
+from bot.discord_bot.interactions import acknowledge, answer, attempt, update
 from bot.discord_bot.messages import FAILED
-from bot.discord_bot.replies import literal, shown_name
+from bot.discord_bot.names import shown_name, stored_name
 from bot.errors import StoreError
 from bot.export import Export, export_of
 from bot.phrases import keeping as words
-from bot.store.records import Summary
+from bot.records import Summary
 
 log = logging.getLogger(__name__)
 
-_TEMPLATE = re.compile(r"forget-me:(?P<answer>yes|no):(?P<person>[0-9]{1,19})")
+_CONFIRMATION = re.compile(r"forget-me:(?P<answer>yes|no):(?P<person>[0-9]{1,19})")
 _LARGEST_FILE = 10 * 1024 * 1024
 """Bytes; what Discord takes everywhere. Where it would take more, this machine's memory need not."""
 _EXPORTS_AT_ONCE = 2
@@ -56,7 +54,7 @@ def add(tree: Tree, tools: Tools) -> None:
         if extent.nothing:
             await answer(interaction, words.NOTHING_OF_YOU)
         else:
-            sentence = words.confirm_forgetting(extent.exchanges, extent.conversations, blocked=extent.blocked)
+            sentence = words.confirm_forgetting(extent.turns, extent.conversations, blocked=extent.blocked)
             await answer(interaction, sentence, view=_confirmation(person))
 
     @tree.command(
@@ -80,14 +78,12 @@ def add(tree: Tree, tools: Tools) -> None:
                 await answer(interaction, words.NOTHING_TO_EXPORT_HERE if here else words.NOTHING_TO_EXPORT)
                 return
             sentence = words.exported(file.exchanges, here=here, complete=file.complete)
-            attached = discord.File(io.BytesIO(file.content), file.name)
-            if not await answer(interaction, sentence, attachments=[attached]):
+            if not await answer(interaction, sentence, file=discord.File(io.BytesIO(file.content), file.name)):
                 await answer(interaction, words.NOT_EXPORTED)
 
     async def confirmed(interaction: discord.Interaction, person: int) -> None:
-        with suppress(*FAILED):
-            # The buttons stay until it is done: after a kill they can be pressed again.
-            await interaction.response.defer()
+        # The buttons stay until it is done: after a kill they can be pressed again.
+        await acknowledge(interaction)
         if person in forgetting:
             return
         forgetting.add(person)
@@ -98,7 +94,7 @@ def add(tree: Tree, tools: Tools) -> None:
             else:
                 forgotten = await tools.conversations.forget_person(person, shown_name(interaction.user))
                 wiped = await tools.store.wipe()
-                sentence = words.forgotten(len(forgotten.turn_ids), blocked=extent.blocked, wiped=wiped)
+                sentence = words.forgotten(len(forgotten), blocked=extent.blocked, wiped=wiped)
         except StoreError as error:
             log.error("a person could not be forgotten: %s", error)
             await answer(interaction, words.NOT_FORGOTTEN)
@@ -107,43 +103,31 @@ def add(tree: Tree, tools: Tools) -> None:
         finally:
             forgetting.discard(person)
 
-    class Confirmation(discord.ui.DynamicItem[discord.ui.Item[Any]], template=_TEMPLATE):
-        def __init__(self, item: discord.ui.Item[Any], person: int, *, forget: bool) -> None:
-            super().__init__(item)
-            self.person = person
-            self.forget = forget
+    async def pressed(interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        if interaction.user.id != int(id_["person"]):
+            await answer(interaction, words.NOT_YOURS)
+        elif id_["answer"] == "yes":
+            await confirmed(interaction, int(id_["person"]))
+        else:
+            await update(interaction, words.KEPT)
 
-        @classmethod
-        async def from_custom_id(cls, _: discord.Interaction, item: discord.ui.Item[Any], match: re.Match[str]) -> Self:
-            return cls(item, int(match["person"]), forget=match["answer"] == "yes")
-
-        async def callback(self, interaction: discord.Interaction) -> None:
-            if interaction.user.id != self.person:
-                await answer(interaction, words.NOT_YOURS)
-            elif self.forget:
-                await confirmed(interaction, self.person)
-            else:
-                await update(interaction, words.KEPT)
-
-    tools.client.add_dynamic_items(Confirmation)
+    buttons.listen(tools.client, _CONFIRMATION, pressed)
 
 
 def _confirmation(person: int) -> discord.ui.View:
-    row = discord.ui.View(timeout=None)
-    danger = discord.ButtonStyle.danger
-    row.add_item(discord.ui.Button(label=words.FORGET, style=danger, custom_id=f"forget-me:yes:{person}"))
-    row.add_item(discord.ui.Button(label=words.KEEP, custom_id=f"forget-me:no:{person}"))
-    # discord.py keeps views that are not finished; presses come without them, also after a restart.
-    row.stop()
-    return row
+    yes, no = f"forget-me:yes:{person}", f"forget-me:no:{person}"
+    return buttons.row(
+        discord.ui.Button(label=words.FORGET, style=discord.ButtonStyle.danger, custom_id=yes),
+        discord.ui.Button(label=words.KEEP, custom_id=no),
+    )
 
 
 def _described(found: Summary, interaction: discord.Interaction, tools: Tools) -> str:
     private = interaction.guild_id is None
     return words.memory(
-        questions=found.exchanges,
+        questions=found.turns,
         since=found.since,
-        people=[(_display_name(name), questions) for name, questions in found.people],
+        people=[(stored_name(name), questions) for name, questions in found.people],
         more_people=found.people_in_all - len(found.people),
         tokens=round(found.size / BYTES_PER_TOKEN),
         reminded=tools.options.context_tokens,
@@ -151,13 +135,6 @@ def _described(found: Summary, interaction: discord.Interaction, tools: Tools) -
         retention_days=tools.options.retention_days,
         private=private,
     )
-
-
-def _display_name(author_name: str | None) -> str | None:
-    """Of a stored name the part for people, as text that means nothing but itself."""
-    if author_name is None:
-        return None
-    return literal(author_name.rpartition(" (@")[0] or author_name)
 
 
 async def _exported(interaction: discord.Interaction, tools: Tools) -> Export:
@@ -168,19 +145,7 @@ async def _exported(interaction: discord.Interaction, tools: Tools) -> Export:
         person_id=person,
         guild_id=here.guild_id,
         behaviour=await tools.store.behaviour(here.conversation) if here.guild_id is None else None,
-        blocks=await _blocks(interaction, tools),
+        blocks=await tools.store.blocks_of(person, here.guild_id),
         now=time.time(),
         limit=min(interaction.filesize_limit, _LARGEST_FILE),
     )
-
-
-async def _blocks(interaction: discord.Interaction, tools: Tools) -> Mapping[int, Block]:
-    """The servers whose moderators keep somebody from using the bot: of all, or only the one where it is asked."""
-    person = interaction.user.id
-    if interaction.guild_id is not None:
-        servers = [interaction.guild_id]
-    else:
-        blocked = (await tools.store.extent(person)).blocked
-        servers = [guild.id for guild in tools.client.guilds] if blocked else []
-    found = {server: (await tools.store.server_rules(server, person)).block for server in servers}
-    return {server: block for server, block in found.items() if block is not None}

@@ -6,6 +6,7 @@ else: that is not checked again here.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias, TypeVar
@@ -15,9 +16,10 @@ from discord import app_commands
 
 from bot import access
 from bot.access import ServerRules
-from bot.discord_bot.commands.tools import Tools, Tree, answer, attempt
+from bot.discord_bot.commands.tools import Tools, Tree
 from bot.discord_bot.gate import places
-from bot.discord_bot.replies import shown_name
+from bot.discord_bot.interactions import answer, attempt
+from bot.discord_bot.names import shown_name
 from bot.phrases import access as words
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
@@ -96,16 +98,19 @@ def _channels(tools: Tools) -> app_commands.Group:
         default_permissions=_MODERATORS,
         allowed_contexts=_SERVERS,
     )
+    # Each rule follows from those that there are.
+    deciding = asyncio.Lock()
 
     @group.command(description="Have me answer only here, and in what else is allowed; or lift a block.")
     @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
     async def allow(interaction: discord.Interaction, channel: Picked | None = None) -> None:
         async def work() -> str:
-            rules = (await _rules(tools, interaction)).channels
-            here = _places(interaction, channel)
-            if rules.get(here[0]) is True:
-                return words.allowed_already(here[0], rules)
-            return await _set(tools, interaction, rules, here[0], access.rule_to_allow(rules, here))
+            async with deciding:
+                rules = (await _rules(tools, interaction)).channels
+                here = _places(interaction, channel)
+                if rules.get(here[0]) is True:
+                    return words.allowed_already(here[0], rules)
+                return await _set(tools, interaction, rules, here[0], access.rule_to_allow(rules, here))
 
         await _decide(interaction, work())
 
@@ -113,20 +118,22 @@ def _channels(tools: Tools) -> app_commands.Group:
     @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
     async def block_channel(interaction: discord.Interaction, channel: Picked | None = None) -> None:
         async def work() -> str:
-            rules = (await _rules(tools, interaction)).channels
-            here = _places(interaction, channel)
-            if not access.channel_allowed(rules, here):
-                return words.not_allowed_already(here[0], rules)
-            if access.is_last_allowed(rules, here[0]):
-                return words.last_allowed(here[0])
-            return await _set(tools, interaction, rules, here[0], access.rule_to_block(rules, here))
+            async with deciding:
+                rules = (await _rules(tools, interaction)).channels
+                here = _places(interaction, channel)
+                if not access.channel_allowed(rules, here):
+                    return words.not_allowed_already(here[0], rules)
+                if access.is_last_allowed(rules, here[0]):
+                    return words.last_allowed(here[0])
+                return await _set(tools, interaction, rules, here[0], access.rule_to_block(rules, here))
 
         await _decide(interaction, work())
 
     @group.command(description="Have me answer in every channel again: forgets what was allowed and blocked.")
     async def everywhere(interaction: discord.Interaction) -> None:
         async def work() -> str:
-            cleared = await tools.store.clear_channel_rules(_server(interaction))
+            async with deciding:
+                cleared = await tools.store.clear_channel_rules(_server(interaction))
             return words.now({}) if cleared else words.EVERYWHERE_ALREADY
 
         await _decide(interaction, work())

@@ -85,12 +85,15 @@ export class MessageView {
   #slot(name, element) {
     const old = this.#slots[name];
     this.#slots[name] = element;
+    // What was pressed is often gone then; whoever uses the keyboard stays with the message.
+    const had = old?.contains(document.activeElement);
     if (old && element) old.replaceWith(element);
     else if (old) old.remove();
     else if (element) {
       const later = PARTS.slice(PARTS.findIndex((part) => part[0] === name) + 1).map((part) => this.#slots[part[0]]);
       this.body.insertBefore(element, later.find(Boolean) ?? null);
     }
+    if (had && this.element.isConnected) this.element.focus({ preventScroll: true });
   }
 
   #context(message) {

@@ -10,10 +10,11 @@ export function setUpSwitches() {
   box.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-name]");
     const chosen = state.switches.find((each) => each.name === button?.dataset.name);
-    if (!chosen) return;
-    button.disabled = true;
+    // Not `disabled` meanwhile, which would take the focus away.
+    if (!chosen || button.ariaBusy === "true") return;
+    button.ariaBusy = "true";
     await tell("fault", { name: chosen.name, on: chosen.kind === "action" || !chosen.on, channel: state.channel });
-    button.disabled = false;
+    button.ariaBusy = null;
   });
   on("switches", draw);
 }

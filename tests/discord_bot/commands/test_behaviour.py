@@ -385,7 +385,7 @@ async def test_what_cannot_be_read_or_saved_is_said(choice: World) -> None:
 
 async def test_a_slow_disk_delays_the_word_but_loses_nothing(choice: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = choice.discord
-    monkeypatch.setattr("bot.discord_bot.commands.tools.ANSWER_WITHIN", 0.02)
+    monkeypatch.setattr("bot.discord_bot.interactions.ANSWER_WITHIN", 0.02)
     used = await persona(choice, discord.max, discord.general)
     form = await press(choice, discord.max, await used.answered(), "change")
     async with choice.store._database._write_lock:

@@ -19,7 +19,7 @@ async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None
         await world.idle()
     used = await discord.slash(discord.cleo, discord.general, "reset")
     answer = await used.answered()
-    assert answer.content == "Cleo cleared my memory here: 1 exchange. The messages above stay."
+    assert answer.content == "Cleo cleared my memory here: 1 question. The messages above stay."
     assert answer.silent
     assert not used.ephemeral
     assert await world.turns(discord.general) == []
@@ -37,7 +37,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     await discord.say(discord.general, discord.bo, f"{bot} second")
     running = await world.reply(discord.general, "a reply that goes on")
     used = await discord.slash(discord.cleo, discord.general, "reset")
-    assert "1 exchange." in (await used.answered()).content, "what is being written counts"
+    assert "2 questions." in (await used.answered()).content, "what is being written counts, and what waits"
     await discord.wait_for(lambda: "-# Stopped by Cleo." in running.content)
     await world.idle()
     assert running.content.startswith("a reply that goes on")
@@ -57,7 +57,7 @@ async def test_reset_works_in_a_dm(world: World) -> None:
     await world.reply(direct)
     await world.idle()
     used = await discord.slash(discord.bo, direct, "reset")
-    assert "1 exchange" in (await used.answered()).content
+    assert "1 question" in (await used.answered()).content
     assert await world.turns(direct) == []
 
 
@@ -82,10 +82,19 @@ async def test_commands_are_registered_only_when_they_changed(start: Start) -> N
 async def test_a_display_name_cannot_decorate_the_public_word(world: World, name: str, shown: str) -> None:
     discord = world.discord
     person = discord.add_user("someone", name)
+    await discord.say(discord.general, person, f"{discord.bot.mention} hello")
+    await world.reply(discord.general)
+    await world.idle()
     used = await discord.slash(person, discord.general, "reset")
     answer = await used.answered()
     assert answer.pinged == set()
     assert answer.content.startswith(f"{shown} cleared my memory here:")
+
+
+async def test_what_holds_nothing_is_reset_in_private(world: World) -> None:
+    used = await world.discord.slash(world.discord.bo, world.discord.general, "reset")
+    assert (await used.answered()).content == "There was nothing to forget."
+    assert used.ephemeral
 
 
 async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
@@ -95,7 +104,7 @@ async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
     await discord.say(discord.general, discord.bo, f"{bot} hello")
     await world.reply(discord.general)
     await world.idle()
-    monkeypatch.setattr("bot.discord_bot.commands.tools.ANSWER_WITHIN", 0.02)
+    monkeypatch.setattr("bot.discord_bot.interactions.ANSWER_WITHIN", 0.02)
     read, go_on = world.store.server_rules, asyncio.Event()
 
     async def slowly(guild_id: int, person_id: int) -> ServerRules:
@@ -110,7 +119,7 @@ async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
         assert each.ephemeral, "it may be refused"
     go_on.set()
     assert (await used[1].answered()).content == "None of my replies to you is under way here."
-    told = await world.reply(discord.general, "Bo cleared my memory here: 1 exchange.", count=2)
+    told = await world.reply(discord.general, "Bo cleared my memory here: 1 question.", count=2)
     assert told.silent
     assert not told.ephemeral
     assert used[0].response is not None

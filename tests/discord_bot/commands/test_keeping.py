@@ -259,8 +259,8 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
     said = await used.answered()
     assert used.ephemeral
     assert said.content == (
-        "The file has 2 questions of yours in this server with my replies, and what you used here. In a direct message "
-        "to me, /export covers all places."
+        "The file has 2 questions of yours in this server with my replies, what you used here, and whether its "
+        "moderators block you. In a direct message to me, /export covers all places."
     )
     told = file(used)
     assert (told["person"], told["scope"], told["complete"]) == (
@@ -279,8 +279,8 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
     await world.store.block(discord.guild.id, discord.bo.id, None)
     used = await discord.slash(discord.bo, direct, "export")
     assert (await used.answered()).content == (
-        "The file has 4 questions of yours in all servers and direct messages with my replies, what you used, and what "
-        "you set in our direct message."
+        "The file has 4 questions of yours in all servers and direct messages with my replies, what you used, what you "
+        "set in our direct message, and which servers' moderators block you."
     )
     told = file(used)
     assert [each["prompt"] for each in told["exchanges"]] == ["four", "three", "two", "one"]
@@ -294,6 +294,30 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
         said = await used.answered()
         assert said.content.startswith(sentence)
         assert not said.attachments
+
+
+async def test_a_block_is_told_although_the_bot_has_left_that_server(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    await world.store.block(1, discord.bo.id, 2**31)
+    told = []
+    for place in (discord.open_dm(discord.bo), discord.general):
+        used = await discord.slash(discord.bo, place, "export")
+        await used.answered()
+        told.append(file(used)["blocks"])
+    assert told == [[{"server": "1", "until": "2038-01-19T03:14:08Z"}], []], "in a server only what is its own"
+
+
+async def test_what_is_remembered_is_as_much_as_is_reset(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "one")
+    await chat(world, discord.general, discord.bo, "two", "")
+    await chat(world, discord.general, discord.bo, "three")
+    assert len(await world.turns(discord.general)) == 2, "one was not answered"
+    said = (await (await discord.slash(discord.bo, discord.general, "memory")).answered()).content
+    assert "I remember 3 questions and my replies" in said
+    said = (await (await discord.slash(discord.bo, discord.general, "reset")).answered()).content
+    assert said == "Bo cleared my memory here: 3 questions. The messages above stay."
 
 
 async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
@@ -322,7 +346,7 @@ async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world
     )
     out, _ = await process.communicate()
     assert process.returncode == 0, out
-    assert f"Forgotten: 2 exchanges of {discord.bo.id}." in out.decode()
+    assert f"Forgotten: 2 questions of {discord.bo.id}." in out.decode()
     await discord.wait_for(lambda: running.content.endswith("\n-# Stopped."))
     await world.idle()
     assert [prompt for prompt, _, _ in await world.turns(discord.general)] == ["hello"]

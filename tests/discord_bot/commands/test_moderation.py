@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -12,6 +11,8 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import mention
+from tests.store.steps import database_of, read_only
 
 pytestmark = pytest.mark.usefixtures("echo")
 MODERATORS_COMMANDS = ("channels", "block", "unblock", "pause", "resume")
@@ -29,11 +30,10 @@ async def use(world: World, command: str, channel: Channel | None = None, **opti
     return answer.content
 
 
-async def mention(world: World, channel: Channel, author: User | None = None) -> str | None:
+async def answer_to_mention(world: World, channel: Channel, author: User | None = None) -> str | None:
     """What the bot says to a prompt, if anything."""
     before = len(world.discord.bot_messages(channel))
-    said = await world.discord.say(channel, author or world.discord.bo, f"{world.discord.bot.mention} hello")
-    await world.taken(said)
+    await mention(world, channel, author or world.discord.bo)
     return next((message.content for message in world.discord.bot_messages(channel)[before:]), None)
 
 
@@ -70,33 +70,31 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         await world.idle()
         assert running.content == ("a reply that takes its time " * 5).strip(), "what is running comes to its end"
     async with start() as world:
-        assert await mention(world, discord.general) == PAUSED
-        assert await mention(world, discord.random_channel, discord.max) == PAUSED
-        assert await mention(world, discord.general) is None
-        assert await mention(world, discord.open_dm(discord.bo)) is not None
+        assert await answer_to_mention(world, discord.general) == PAUSED
+        assert await answer_to_mention(world, discord.random_channel, discord.max) == PAUSED
+        assert await answer_to_mention(world, discord.general) is None
+        assert await answer_to_mention(world, discord.open_dm(discord.bo)) is not None
         asked = len(model.requests)
         assert "I'm paused: I answer nobody until somebody uses /resume." in await use(world, "channels list")
         assert await use(world, "resume") == "I'm back: I answer everywhere in this server."
         assert await use(world, "resume") == "I'm not paused."
-        assert await mention(world, discord.general) == "To hello."
+        assert await answer_to_mention(world, discord.general) == "To hello."
         assert len(model.requests) == asked + 1
 
 
 async def test_a_pause_stops_what_waits_and_nothing_else(world: World, model: ModelStandin) -> None:
     discord = world.discord
     model.script += [Reply(""), Reply("a reply that takes its time " * 9, tokens_per_second=100)]
-    await mention(world, discord.general)
+    await answer_to_mention(world, discord.general)
     empty = await world.reply(discord.general, "nothing to say")
     for number in range(3):
         await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {number}")
         await world.asked(1)
     await discord.press(discord.bo, empty, "reply:retry")
-    async with asyncio.timeout(5):
-        while len(world.conversations.running) < 4:
-            await asyncio.sleep(0.005)
+    await world.until(lambda: len(world.conversations.running) == 4)
     elsewhere = discord.open_dm(discord.bo)
     assert "what waits is stopped" in await use(world, "pause")
-    assert (await mention(world, elsewhere) or "").startswith("To hello."), "that is no part of the server"
+    assert (await answer_to_mention(world, elsewhere) or "").startswith("To hello."), "that is no part of the server"
     await world.idle()
     [first, *others] = [each.content for each in discord.bot_messages(discord.general) if each is not empty]
     assert first == ("a reply that takes its time " * 9).strip()
@@ -112,29 +110,29 @@ async def test_only_in_the_channels_that_are_allowed(start: Start) -> None:
         answer = await use(world, "channels allow")
         assert answer == f"From now on I answer only in {here.mention} in this server."
         assert (await use(world, "channels allow")).startswith(f"{here.mention} is allowed already: I answer only in")
-        assert await mention(world, discord.random_channel) == NOT_IN_THIS_CHANNEL
+        assert await answer_to_mention(world, discord.random_channel) == NOT_IN_THIS_CHANNEL
     async with start() as world:
-        assert await mention(world, discord.random_channel) is None, "once a day, also after a restart"
-        assert await mention(world, discord.general) == "To hello."
+        assert await answer_to_mention(world, discord.random_channel) is None, "once a day, also after a restart"
+        assert await answer_to_mention(world, discord.general) == "To hello."
         answer = await use(world, "channels allow", channel=discord.random_channel)
         assert answer == (
             f"From now on I answer only in {here.mention} and {discord.random_channel.mention} in this server."
         )
-        assert await mention(world, discord.random_channel) == "To hello."
+        assert await answer_to_mention(world, discord.random_channel) == "To hello."
         await use(world, "channels block", channel=discord.random_channel)
         answer = await use(world, "channels block")
         assert answer.startswith(f"Nothing has changed: {here.mention} is the only place where I answer.")
-        assert await mention(world, discord.general) == "To hello."
+        assert await answer_to_mention(world, discord.general) == "To hello."
         assert await use(world, "channels everywhere") == "From now on I answer everywhere in this server."
         assert (
             await use(world, "channels everywhere") == "There are no channel rules: I answer everywhere in this server."
         )
-        assert await mention(world, discord.random_channel) == "To hello."
+        assert await answer_to_mention(world, discord.random_channel) == "To hello."
 
 
 async def test_what_cannot_be_read_is_refused_like_the_rest(world: World) -> None:
     discord = world.discord
-    await mention(world, discord.general)
+    await answer_to_mention(world, discord.general)
     await use(world, "channels block")
     answer = discord.bot_messages(discord.general)[0]
     await discord.say(discord.general, discord.cleo, "and?", reply_to=answer, ping=False)
@@ -148,10 +146,10 @@ async def test_a_block_and_its_end_leave_other_channels_alone(world: World) -> N
     assert await use(world, "channels block", place) == (
         f"I don't answer in {place.mention} anyway: I answer everywhere but in {place.mention} in this server."
     )
-    assert await mention(world, place) == NOT_IN_THIS_CHANNEL
-    assert await mention(world, discord.general) == "To hello."
+    assert await answer_to_mention(world, place) == NOT_IN_THIS_CHANNEL
+    assert await answer_to_mention(world, discord.general) == "To hello."
     assert await use(world, "channels allow", channel=place) == "From now on I answer everywhere in this server."
-    assert await mention(world, place) == "To hello."
+    assert await answer_to_mention(world, place) == "To hello."
 
 
 async def test_threads_and_categories(world: World) -> None:
@@ -160,25 +158,23 @@ async def test_threads_and_categories(world: World) -> None:
     desk = discord.add_channel("desk", category=category)
     thread = await discord.open_thread(desk, "side", discord.bo)
     await use(world, "channels block", channel=category)
-    assert await mention(world, desk) == NOT_IN_THIS_CHANNEL
-    assert await mention(world, thread, discord.cleo) == NOT_IN_THIS_CHANNEL
-    assert await mention(world, discord.general) == "To hello."
+    assert await answer_to_mention(world, desk) == NOT_IN_THIS_CHANNEL
+    assert await answer_to_mention(world, thread, discord.cleo) == NOT_IN_THIS_CHANNEL
+    assert await answer_to_mention(world, discord.general) == "To hello."
     await use(world, "channels allow", thread)
-    assert await mention(world, thread) == "To hello.", "without the option it is where one is"
-    assert await mention(world, desk) is None
+    assert await answer_to_mention(world, thread) == "To hello.", "without the option it is where one is"
+    assert await answer_to_mention(world, desk) is None
     await use(world, "channels allow", channel=category)
     await use(world, "channels block", channel=desk)
-    assert await mention(world, thread) == "To hello."
-    assert await mention(world, desk) is None
+    assert await answer_to_mention(world, thread) == "To hello."
+    assert await answer_to_mention(world, desk) is None
 
 
 async def test_a_deleted_channel_leaves_no_rule(world: World) -> None:
     discord = world.discord
     await use(world, "channels block", channel=discord.random_channel)
     discord.world.delete_channel(discord.random_channel)
-    async with asyncio.timeout(5):
-        while "but" in await use(world, "channels list"):
-            await asyncio.sleep(0.01)
+    await world.until(lambda: use(world, "channels list"), "I answer everywhere in this server.")
 
 
 async def test_a_blocked_person_is_told_once_and_what_they_wait_for_stops(world: World, model: ModelStandin) -> None:
@@ -192,21 +188,21 @@ async def test_a_blocked_person_is_told_once_and_what_they_wait_for_stops(world:
     assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until somebody uses /unblock."
     await discord.wait_for(lambda: len([1 for each in stopped(world) if each.reply_to]) == 2)
     assert all(each.reply_to and each.reply_to.author is discord.bo for each in stopped(world))
-    async with asyncio.timeout(5):
-        while len(world.conversations.running) > 1:
-            await asyncio.sleep(0.005)
+    await world.until(lambda: len(world.conversations.running) == 1)
     assert [each.prompt.author_id for each in world.conversations.running] == [discord.cleo.id], "hers goes on"
     used = await discord.slash(discord.max, discord.general, "stop")
     await used.answered()
     await world.idle()
     asked = len(model.requests)
-    assert await mention(world, discord.general) == BLOCKED
-    assert await mention(world, discord.random_channel) is None
+    assert await answer_to_mention(world, discord.general) == BLOCKED
+    assert await answer_to_mention(world, discord.random_channel) is None
     for command in ("reset", "stop"):
         shown = await told(await discord.slash(discord.bo, discord.general, command))
         assert shown.content == BLOCKED.removeprefix("-# ")
     assert len(model.requests) == asked
-    assert (await mention(world, discord.open_dm(discord.bo)) or "").startswith("To hello."), "elsewhere they may"
+    assert (await answer_to_mention(world, discord.open_dm(discord.bo)) or "").startswith("To hello."), (
+        "elsewhere they may"
+    )
 
 
 def stopped(world: World) -> list[Message]:
@@ -222,13 +218,13 @@ async def test_a_block_for_hours_and_its_end(start: Start) -> None:
         assert until == pytest.approx(time.time() + 2 * 3600, abs=10)
         assert f"Blocked: {discord.bo.mention} until <t:{until}:f>." in await use(world, "channels list")
     async with start() as world:
-        assert await mention(world, discord.general) == BLOCKED
+        assert await answer_to_mention(world, discord.general) == BLOCKED
         assert await use(world, "unblock", member=discord.bo) == f"I answer {discord.bo.mention} in this server again."
         assert await use(world, "unblock", member=discord.bo) == f"{discord.bo.mention} isn't blocked in this server."
-        assert await mention(world, discord.general) == "To hello."
+        assert await answer_to_mention(world, discord.general) == "To hello."
         await use(world, "block", member=discord.bo)
         await world.store.block(discord.guild.id, discord.bo.id, int(time.time()))
-        assert await mention(world, discord.general) == "To hello.", "it has ended"
+        assert await answer_to_mention(world, discord.general) == "To hello.", "it has ended"
 
 
 @pytest.mark.parametrize("hours", [0, -1, 8761])
@@ -262,18 +258,15 @@ async def test_what_moderators_of_one_server_decide_is_theirs_alone(world: World
     for command in ("pause", "channels allow"):
         await use(world, command)
     await use(world, "block", member=discord.bo)
-    assert await mention(world, lobby) == "To hello."
+    assert await answer_to_mention(world, lobby) == "To hello."
 
 
 async def test_trouble_with_the_database_is_told(world: World) -> None:
-    await world.store._database._writer.execute("PRAGMA query_only = ON")
-    try:
+    async with read_only(world.store):
         for command in ("pause", "channels allow"):
             assert await use(world, command) == (
                 "I can't reach my memory right now, so nothing has changed. Please try again later."
             )
-    finally:
-        await world.store._database._writer.execute("PRAGMA query_only = OFF")
-    await world.store._database._writer.execute("ALTER TABLE blocked RENAME TO away")
+    await database_of(world.store).write("ALTER TABLE blocked RENAME TO away")
     assert await use(world, "channels list") == "I can't reach my memory right now. Please try again later."
-    await world.store._database._writer.execute("ALTER TABLE away RENAME TO blocked")
+    await database_of(world.store).write("ALTER TABLE away RENAME TO blocked")

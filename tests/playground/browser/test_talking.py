@@ -69,7 +69,7 @@ async def test_reset_forgets_aloud(visit: Visit) -> None:
     await expect(ada.page.get_by_role("option", name="/reset")).to_contain_text("Forget this conversation")
     await ada.composer.press("Enter")
     await ada.page.keyboard.press("Enter")
-    sentence = ada.message("Ada cleared my memory here: 1 exchange. The messages above stay.")
+    sentence = ada.message("Ada cleared my memory here: 1 question. The messages above stay.")
     await expect(sentence).to_contain_text(re.compile(r"Ada\s*used\s*/reset"))
     await expect(ada.composer).to_be_focused()
     await ada.speak_as("Bo")

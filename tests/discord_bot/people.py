@@ -1,8 +1,10 @@
-"""What people ask of a bot that may not answer everybody, and what they are told."""
+"""What people ask of the bot, and what it tells those whom it may not answer."""
 
 from __future__ import annotations
 
 from bot.standin.entities import Channel, Guild, Message, User
+from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Frame
 from tests.discord_bot.conftest import World
 
 MEMBERS = "/guilds/{guild_id}/members/{user_id}"
@@ -13,8 +15,16 @@ UNCLEAR = "-# I can't tell just now who you are to me. Please try again later."
 STRANGER = "-# I only answer direct messages of people I share a server with. Please mention me there first."
 
 
+async def ask(
+    discord: DiscordStandin, text: str = "why?", channel: Channel | None = None, author: User | None = None
+) -> Message:
+    """Mention the bot, as Bo in #general unless told otherwise."""
+    return await discord.say(channel or discord.general, author or discord.bo, f"{discord.bot.mention} {text}")
+
+
 async def mention(world: World, channel: Channel, author: User, text: str = "hello") -> Message:
-    said = await world.discord.say(channel, author, f"{world.discord.bot.mention} {text}")
+    """The same, and wait until the bot is done with it."""
+    said = await ask(world.discord, text, channel, author)
     await world.taken(said)
     return said
 
@@ -26,3 +36,15 @@ def told(world: World, channel: Channel) -> list[str]:
 def lookups(world: World, guild: Guild) -> int:
     """How often Discord was asked about somebody in a server."""
     return len([each for each in world.discord.calls("GET", MEMBERS) if f"/{guild.id}/" in each.path])
+
+
+def heard_of(discord: DiscordStandin) -> list[int]:
+    """The messages that the bot is told of from now on, as it is told of them: its own too."""
+    heard: list[int] = []
+
+    def listen(frame: Frame) -> None:
+        if frame.name == "MESSAGE_CREATE":
+            heard.append(int(frame.data["id"]))
+
+    discord.gateway.on_frame.append(listen)
+    return heard

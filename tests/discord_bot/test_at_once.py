@@ -1,0 +1,176 @@
+"""What happens within the same moment: what was decided holds, and the latest word counts."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bot.discord_bot.changes import Changes
+from bot.errors import StoreError
+from bot.standin.entities import Message
+from bot.standin.faults import Slow
+from bot.standin.script import REFUSALS
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+from tests.discord_bot.conftest import Start, World
+
+CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
+
+
+@dataclass
+class Held:
+    """The first call of a store's method that is held up."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Held]:
+    def hold(name: str) -> Held:
+        method, held = getattr(SQLiteStore, name), Held()
+
+        async def holding(*details: Any, **more: Any) -> Any:
+            if not held.begun.is_set():
+                held.begun.set()
+                await held.go_on.wait()
+            return await method(*details, **more)
+
+        monkeypatch.setattr(SQLiteStore, name, holding)
+        return held
+
+    return hold
+
+
+async def ask(world: World, text: str = "hello") -> Message:
+    discord = world.discord
+    return await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {text}")
+
+
+async def failed(world: World) -> Message:
+    """A reply that can be tried again."""
+    world.model.script.append(REFUSALS["rate limit"])
+    await ask(world)
+    message = await world.reply(world.discord.general, "My model is busy")
+    await world.idle()
+    return message
+
+
+async def decide(world: World, command: str, **options: object) -> str:
+    used = await world.discord.slash(world.discord.max, world.discord.general, command, **options)
+    return (await used.answered()).content
+
+
+async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
+    world: World, hold: Callable[[str], Held]
+) -> None:
+    discord = world.discord
+    begin = hold("begin")
+    said = await ask(world, "one")
+    await begin.begun.wait()
+    look = hold("handled")
+    await discord.edit(said, f"{discord.bot.mention} two")
+    await look.begun.wait()
+    await discord.edit(said, f"{discord.bot.mention} three")
+    begin.go_on.set()
+    async with asyncio.timeout(5):
+        while [turn[0] for turn in await world.turns(discord.general)] != ["three"]:
+            await asyncio.sleep(0.01)
+    look.go_on.set()
+    await asyncio.sleep(0.1)
+    assert [turn[0] for turn in await world.turns(discord.general)] == ["three"]
+
+
+@pytest.mark.parametrize("command", ["pause", "block"])
+async def test_what_is_decided_before_a_prompt_is_on_record_holds_for_it(
+    world: World, hold: Callable[[str], Held], command: str
+) -> None:
+    begin = hold("begin")
+    await ask(world)
+    await begin.begun.wait()
+    await decide(world, command, **({"member": world.discord.bo} if command == "block" else {}))
+    begin.go_on.set()
+    await world.reply(world.discord.general, "Stopped")
+    await world.idle()
+    assert world.model.requests == []
+
+
+async def test_what_is_decided_while_a_press_is_answered_holds_for_it(world: World) -> None:
+    discord = world.discord
+    message = await failed(world)
+    slow = discord.faults.add(Slow(0.3), method="POST", route=CALLBACK)
+    await discord.press(discord.bo, message, "reply:retry")
+    await discord.wait_for(lambda: slow.hits)
+    await decide(world, "pause")
+    await discord.wait_for(lambda: "Stopped" in message.content)
+    await world.idle()
+    assert len(world.model.requests) == 1
+
+
+async def test_a_press_whose_reply_cannot_be_read_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = await failed(world)
+
+    async def broken(*_: object) -> Any:
+        raise StoreError("The database is damaged.")
+
+    monkeypatch.setattr(SQLiteStore, "sent", broken)
+    press = await world.discord.press(world.discord.bo, message, "reply:retry")
+    await world.discord.wait_for(lambda: press.followups)
+    assert "save" in press.followups[0].content
+
+
+async def test_of_the_last_two_allowed_channels_only_one_can_be_blocked(world: World) -> None:
+    discord = world.discord
+    both = discord.general, discord.random_channel
+    for channel in both:
+        await (await discord.slash(discord.max, channel, "channels allow")).answered()
+    used = await asyncio.gather(*(discord.slash(discord.max, channel, "channels block") for channel in both))
+    for each in used:
+        await each.answered()
+    assert True in (await world.store.server_rules(discord.guild.id, 1)).channels.values()
+
+
+async def test_a_change_that_is_tried_again_stays_before_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.changes._PAUSES", (0.1, 0.1))
+    await ask(world)
+    await world.reply(world.discord.general)
+    await world.idle()
+    left, failures = SQLiteStore.left, [StoreError("The disk is full.")]
+
+    async def at_second_try(*details: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await left(*details)
+
+    monkeypatch.setattr(SQLiteStore, "left", at_second_try)
+    changes = Changes(world.conversations, world.store, cast("Any", None))
+    server = world.discord.guild.id
+    await asyncio.gather(changes.left(server), changes.joined({server}))
+    with closing(sqlite3.connect(tmp_path / "parley.db")) as connection:
+        assert connection.execute("SELECT left_at FROM conversations").fetchall() == [(None,)]
+
+
+async def test_a_server_that_invited_the_bot_back_while_it_was_not_running_keeps_its_memory(
+    discord: DiscordStandin, start: Start, tmp_path: Path
+) -> None:
+    async with start() as world:
+        await ask(world)
+        await world.reply(discord.general)
+        await world.idle()
+        await world.store.left(discord.guild.id)
+    with closing(sqlite3.connect(tmp_path / "parley.db")) as connection, connection:
+        connection.execute("UPDATE conversations SET left_at = left_at - 8 * 86400")
+    async with start() as world:
+        await ask(world, "and now?")
+        await world.reply(discord.general, count=2)
+        await world.idle()
+        assert [turn[0] for turn in await world.turns(discord.general)] == ["hello", "and now?"]

@@ -1,0 +1,57 @@
+"""Opening a database file: for its owner's eyes alone, by several at once, and refused where it cannot be one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from bot.store import SQLiteStore
+from tests.store.steps import HERE, answer, posix_only, refusal, write
+
+
+@posix_only
+async def test_its_files_are_the_owners_alone(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with SQLiteStore.open(path, exclusive=True) as store:
+            await answer(store, 1, "private")
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("chat.db", "chat.db-wal", "chat.db-shm", "chat.db.lock"), 0o600)
+
+
+@posix_only
+async def test_a_file_that_others_may_read_becomes_the_owners_alone(path: Path) -> None:
+    async with SQLiteStore.open(path, exclusive=True) as first:
+        await answer(first, 1, "private")
+        for file in path.parent.iterdir():
+            file.chmod(0o664)
+        async with SQLiteStore.open(path, exclusive=False):
+            modes = {file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == {0o600}
+    diary = path.with_name("diary")
+    write(diary, b"Dear diary" * 1000)
+    diary.chmod(0o644)
+    await refusal(diary)
+    assert diary.stat().st_mode & 0o777 == 0o644, "not a file of ours"
+
+
+async def test_several_may_open_a_new_database_at_once(path: Path) -> None:
+    async def visit(number: int) -> None:
+        async with SQLiteStore.open(path, exclusive=False) as store:
+            await answer(store, number, "hello")
+
+    await asyncio.gather(*map(visit, range(8)))
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        assert await store.count(HERE) == 8
+
+
+async def test_a_path_that_cannot_be_a_database(tmp_path: Path) -> None:
+    assert "is a directory" in await refusal(tmp_path)
+    (tmp_path / "file").touch()
+    assert "a file where its folder should be" in await refusal(tmp_path / "file" / "chat.db")
+    assert "a file where its folder should be" in await refusal(tmp_path / "file" / "folder" / "chat.db")
+    async with SQLiteStore.open(tmp_path / "new" / "folder" / "chat.db", exclusive=True):
+        assert (tmp_path / "new" / "folder" / "chat.db").exists()
