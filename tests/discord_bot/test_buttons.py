@@ -154,6 +154,21 @@ async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
     assert discord.bot_messages(discord.general) == [message]
 
 
+async def test_a_retry_says_so_until_there_is_text_and_shows_no_typing(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("A half", cut_after=2))
+    await ask(discord, "tell me")
+    message = await world.reply(discord.general, BROKEN)
+    await world.idle()
+    world.model.default = Reply("The whole answer.", first_token_after=1.5)
+    await discord.wait_for(lambda: not discord.typing(discord.general))
+    await discord.press(discord.bo, message, press_id(message))
+    await discord.wait_for(lambda: message.content == "A half\n-# Trying again…")
+    await discord.wait_for(lambda: message.content == "The whole answer.")
+    await world.idle()
+    assert discord.calls("POST", "/channels/{channel_id}/typing") == [], "Discord would show it behind the end"
+
+
 async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half of it", error_after=2))

@@ -542,3 +542,41 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
     async with start() as world:
         await discord.wait_for(lambda: not said.reactions)
         await world.until(world.store.marked, [])
+
+
+GET = "/channels/{channel_id}/messages/{message_id}"
+
+
+@pytest.mark.parametrize("end", [None, State.COMPLETE], ids=["broken off", "ended"])
+async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
+    discord: DiscordStandin, start: Start, file: Path, end: State | None
+) -> None:
+    left = await leave(discord, file)
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        await store.save({left.attempt: "the secret is 42"})
+        if end is not None:
+            await store.close(left.attempt, Outcome(end, "the secret is 42"))
+    slow = discord.faults.add(Slow(0.4), method="GET", route=GET)
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        await (await discord.slash(discord.bo, discord.general, "reset")).answered()
+        await discord.wait_for(lambda: len(shown(discord)) == 2)
+        await world.idle()
+    assert "42" not in "".join(shown(discord))
+
+
+async def test_stop_pressed_before_it_is_tried_again_says_to_press_later(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    [message] = left.messages
+    stop = {"type": 2, "id": 2, "style": 2, "label": "Stop", "custom_id": "reply:stop"}
+    message.components = [{"type": 1, "id": 1, "components": [stop]}]
+    slow = discord.faults.add(Slow(0.4), method="GET", route=GET)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        press = await discord.press(discord.bo, message, "reply:stop")
+        assert (await press.answered()).content == "One moment, then press again."
+        await discord.wait_for(lambda: message.content == "The whole answer.")
+        await world.idle()

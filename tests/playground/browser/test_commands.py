@@ -173,9 +173,10 @@ async def test_private_buttons_and_files(visit: Visit) -> None:
     await bo.command("/forget-me")
     asked = bo.message(re.compile(r"used\s*/forget-me"))
     await expect(asked).to_contain_text("Only you can see this")
-    await asked.get_by_role("button", name="Forget everything about me").click()
+    await asked.get_by_role("button", name="Forget everything about me").press("Enter")
     await expect(asked).to_contain_text("I have forgotten everything about you: 1 question.")
     await expect(asked.get_by_role("button", name=re.compile("Forget|Keep"))).to_have_count(0)
+    await expect(asked).to_be_focused()
     await expect(cleo.messages).to_have_count(2)
 
 
