@@ -122,7 +122,7 @@ class ParleyClient(discord.Client):
         )
         self._forms = forms = Forms()
         self.tree = commands.tree(Tools(self, conversations, store, self._replies, gate, forms, options))
-        buttons.listen(self, buttons.REPLY, lambda press, id_: self._replies.pressed(press, Button(id_["button"])))
+        buttons.listen(self, buttons.REPLY, self._pressed)
 
     async def setup_hook(self) -> None:
         """Take up what a restart broke off and register the commands; what of it needs the gateway waits for it."""
@@ -215,6 +215,10 @@ class ParleyClient(discord.Client):
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
         """The same for a thread."""
         self._change(self._changes.channel_deleted(event.thread_id))
+
+    async def _pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        # What is done should not look as if it had failed, also where the bot is about to end.
+        self._change(self._replies.pressed(interaction, Button(id_["button"])))
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end what runs within `grace` seconds, and wait a moment until that is seen."""

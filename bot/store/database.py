@@ -24,16 +24,8 @@ from typing import Self, TypeAlias, TypeVar
 
 from bot.errors import StoreError, StoreUnusable
 from bot.store.advice import advice, is_damage
-from bot.store.connection import BEGIN_TO_WRITE, BUSY_S, MEMORY, Connection, connect
-
-_READERS_S = 0.25
-"""How long emptying the log waits for readers: less than others wait for us, as the write lock is held meanwhile."""
-
-_WIPE_EVERY_S = 60.0
-"""How often the file's keeper looks whether a wipe is due: deletions that nobody waits for share one."""
-_RETRIES_S = (1.0, 10.0)
-"""The pauses before the first tries at a wipe that failed, as another process reads the file or the disk is full."""
-_OWE_A_WIPE = "INSERT INTO wipes_due DEFAULT VALUES"
+from bot.store.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
+from bot.store.wiping import OWE_A_WIPE, Wiper
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -73,17 +65,7 @@ class Database:
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        self._keeper = keeper
-        """Whether it is this process's to look for wipes that are due, whoever deleted something."""
-        self._wipes: set[asyncio.Task[bool]] = set()
-        self._next_wipe: asyncio.Task[bool] | None = None
-        """The one that has not begun, and so will see what is deleted until then."""
-        self._wipe_timer: asyncio.TimerHandle | None = None
-        self._closing = False
-        self._failures = 0
-        """Of wipes, since the last one that worked."""
-        self._rewritten = 0
-        """The last deletion that is in no page any more, though it may be in the log."""
+        self._wiper = Wiper(partial(self._run, writer), self._write_lock, keeper=keeper)
 
     @classmethod
     @asynccontextmanager
@@ -126,9 +108,7 @@ class Database:
 
         It is made within about a minute, or by `wipe`.
         """
-        if not self._keeper:
-            self._keeper = True
-            self._wipe_later()
+        self._wiper.keep()
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future(), erases=True))
 
     async def _written(self, write: _Write) -> list[Rows]:
@@ -150,64 +130,15 @@ class Database:
 
         Calls at the same time share the work. False: it could not be done, and is tried again later.
         """
-        return await asyncio.shield(self._begin_wipe())
-
-    def _begin_wipe(self) -> asyncio.Task[bool]:
-        if self._next_wipe is None:
-            self._next_wipe = asyncio.create_task(self._wipe())
-            self._wipes.add(self._next_wipe)
-            self._next_wipe.add_done_callback(self._wipes.discard)
-        return self._next_wipe
-
-    async def _wipe(self) -> bool:
-        async with self._write_lock:
-            self._next_wipe = None
-            try:
-                hindered = None if await self._wipe_what_is_due() else "Another program reads it."
-            except StoreError as error:
-                hindered = str(error)
-        if hindered and not self._failures:
-            _log.warning("What was forgotten is still in the file's bytes, to be tried again: %s", hindered)
-        elif self._failures and not hindered:
-            _log.info("What was forgotten is in the file's bytes no more.")
-        self._failures = self._failures + 1 if hindered else 0
-        self._wipe_later()
-        return not hindered
-
-    async def _wipe_what_is_due(self) -> bool:
-        [[due]] = await self._run(self._writer, "SELECT max(id) FROM wipes_due")
-        if due is None:
-            return True
-        if due > self._rewritten:
-            # secure_delete wipes the deleted rows, but not the copies that rows leave behind in a page when its
-            # neighbours grow and it is laid out anew. Costs about 7 ms for each megabyte.
-            await self._run(self._writer, "VACUUM")
-            self._rewritten = due
-        # It holds what was deleted too, and so does the file until the log's pages are in it.
-        if not await self._empty_log():
-            return False
-        await self._run(self._writer, "DELETE FROM wipes_due WHERE id <= :due", {"due": due})
-        return True
-
-    def _wipe_later(self) -> None:
-        if self._wipe_timer is not None:
-            self._wipe_timer.cancel()
-            self._wipe_timer = None
-        if self._closing or not (self._keeper or self._failures):
-            return
-        pause = _RETRIES_S[self._failures - 1] if 0 < self._failures <= len(_RETRIES_S) else _WIPE_EVERY_S
-        self._wipe_timer = asyncio.get_running_loop().call_later(pause, self._begin_wipe)
+        return await self._wiper.wipe()
 
     async def settle(self) -> None:
         """Finish what is being written, wipe what is due, and leave no log."""
-        self._closing = True
-        self._wipe_later()
-        if self._keeper:
-            self._begin_wipe()
-        while tasks := self._wipes | ({self._committing} if self._committing else set()):
-            await asyncio.wait(tasks)
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
+        await self._wiper.settle()
         with suppress(StoreError):  # SQLite does the same when the last connection closes, or the next opener reads it
-            await self._empty_log()
+            await self._wiper.empty_log()
 
     async def _commit_waiting(self) -> None:
         try:
@@ -265,23 +196,13 @@ class Database:
             # aiosqlite's word for a connection that was closed: the bot is ending.
             raise StoreError("The database is closed.") from error
 
-    async def _empty_log(self) -> bool:
-        """Move what is in the log into the file, and cut it. False: somebody is reading what it holds."""
-        try:
-            await self._run(self._writer, _wait_up_to(_READERS_S))
-            # Unlike other statements, this one does not fail where it could not do its work, but says so.
-            [[busy, *_]] = await self._run(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            await self._run(self._writer, _wait_up_to(BUSY_S))
-        return not busy
-
 
 def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[list[Rows]]:
     """Run the writes in the transaction that has begun, and end it: with all of them, or with none."""
     try:
         answers = [[_fetch(connection, *each) for each in write.statements] for write in writes]
         if any(write.erases and any(answer) for write, answer in zip(writes, answers, strict=True)):
-            connection.execute(_OWE_A_WIPE)
+            connection.execute(OWE_A_WIPE)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):  # SQLite has done it itself, after the graver errors
@@ -297,10 +218,6 @@ def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
         else [_storable(value) for value in values]
     )
     return connection.execute(sql, bound).fetchall()
-
-
-def _wait_up_to(seconds: float) -> str:
-    return f"PRAGMA busy_timeout = {round(seconds * 1000)}"
 
 
 def _real(path: str | Path) -> Path:

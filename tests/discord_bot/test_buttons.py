@@ -154,6 +154,20 @@ async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
     assert discord.bot_messages(discord.general) == [message]
 
 
+async def test_a_press_that_is_being_answered_as_the_bot_stops_is_answered(start: Start) -> None:
+    async with start() as world:
+        discord = world.discord
+        world.model.script.append(Reply("A half", cut_after=2))
+        await ask(discord)
+        message = await world.reply(discord.general, BROKEN)
+        await world.idle()
+        slow = discord.faults.add(Slow(0.5), method="POST", route=CALLBACK)
+        press = await discord.press(discord.bo, message, press_id(message))
+        await discord.wait_for(lambda: slow.hits)
+        world.stop.set()
+    assert press.callback is not None, "or Discord says that it failed"
+
+
 async def test_a_retry_says_so_until_there_is_text_and_shows_no_typing(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half", cut_after=2))

@@ -95,9 +95,9 @@ def set_clock(store: SQLiteStore, now: float) -> None:
 
 async def wiping(database: Database) -> asyncio.Task[bool]:
     """The wipe under way, once there is one."""
-    while not database._wipes:
+    while not database._wiper._wipes:
         await asyncio.sleep(0)
-    [task] = database._wipes
+    [task] = database._wiper._wipes
     return task
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bot.store import SQLiteStore
-from bot.store import database as database_module
 from bot.store.database import Database
 from bot.turns import Outcome, Prompt, State
 from tests.store.steps import HERE, Clock, answer, begin, files, rows, said, trace, wiping
@@ -71,7 +70,7 @@ async def test_single_deletions_wait_for_one_rewriting(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     """However fast somebody deletes, nobody else is kept waiting; it is done a while later, or as the bot stops."""
-    monkeypatch.setattr(database_module, "_WIPE_EVERY_S", 60.0 if closed else 0.5)
+    monkeypatch.setattr("bot.store.wiping._EVERY_S", 60.0 if closed else 0.5)
     done: list[str] = []
     async with Database.open(path, exclusive=True) as database:
         store = SQLiteStore(database)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from bot.store import MEMORY, SQLiteStore
-from bot.store import database as database_module
 from bot.store.database import Database
 from bot.turns import Attempt, Learned, Outcome, Problem, Prompt, Quote, Sent, State, Turn, Usage
 from tests.store.steps import HERE, answer, begin, files, rows, said
@@ -126,7 +125,7 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
 async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
-    monkeypatch.setattr(database_module, "_RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
+    monkeypatch.setattr("bot.store.wiping._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
     async with SQLiteStore.open(path, exclusive=True) as store:
         await store.begin(Prompt(HERE, 1, "SECRET", 7))
         with closing(sqlite3.connect(path)) as reader:
