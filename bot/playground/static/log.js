@@ -207,6 +207,8 @@ async function earlier() {
 }
 
 function later() {
+  // Who follows has the newest with the next frame, and is not to be kept where they are.
+  if (follow.on && !timeline.cut) return;
   if (from + WINDOW < timeline.list.length) shift(Math.min(timeline.list.length - WINDOW, from + STEP));
   else if (timeline.cut) reload();
 }
