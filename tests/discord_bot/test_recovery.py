@@ -428,7 +428,7 @@ async def test_what_is_forgotten_while_it_is_looked_up_does_not_look_as_if_it_we
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
 ) -> None:
     left = await leave(discord, file, "Half of it")
-    slow = discord.faults.add(Slow(0.5, applied=True), method="GET", route=POSTS + "/{message_id}")
+    slow = discord.faults.add(Slow(1.5, applied=True), method="GET", route=POSTS + "/{message_id}")
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)
         if how == "deleted":
@@ -544,9 +544,6 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
         await world.until(world.store.marked, [])
 
 
-GET = "/channels/{channel_id}/messages/{message_id}"
-
-
 @pytest.mark.parametrize("end", [None, State.COMPLETE], ids=["broken off", "ended"])
 async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
     discord: DiscordStandin, start: Start, file: Path, end: State | None
@@ -556,7 +553,7 @@ async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
         await store.save({left.attempt: "the secret is 42"})
         if end is not None:
             await store.close(left.attempt, Outcome(end, "the secret is 42"))
-    slow = discord.faults.add(Slow(0.4), method="GET", route=GET)
+    slow = discord.faults.add(Slow(1.5), method="GET", route=POSTS + "/{message_id}")
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)
         await (await discord.slash(discord.bo, discord.general, "reset")).answered()
@@ -572,7 +569,7 @@ async def test_stop_pressed_before_it_is_tried_again_says_to_press_later(
     [message] = left.messages
     stop = {"type": 2, "id": 2, "style": 2, "label": "Stop", "custom_id": "reply:stop"}
     message.components = [{"type": 1, "id": 1, "components": [stop]}]
-    slow = discord.faults.add(Slow(0.4), method="GET", route=GET)
+    slow = discord.faults.add(Slow(1.5), method="GET", route=POSTS + "/{message_id}")
     model.default = Reply("The whole answer.")
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)
