@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 HALVINGS = 3
 """How often a context that the server finds too long is halved before the turn fails."""
 PAGE, LARGEST_PAGE = 32, 512
-"""Turns read from the store at a time: so many at first, then about as many as will fit."""
+"""The fewest and the most turns that are read from the store at a time: about as many as will fit."""
+SHORT_TURN = 100
+"""Tokens of a turn, as long as it is not known how long they are in a conversation."""
 LEAST_REPLY_TOKENS = 100
 """With less left for it a reply is not begun."""
 STALE_AFTER = 0.1
@@ -156,7 +158,7 @@ class Asking:
             system_prompt, turn, begun=running.begun, today=self._today(), budget=budget, learned=learned
         )
         before: int | None = None
-        limit = PAGE
+        limit = min(max(PAGE, budget // SHORT_TURN), LARGEST_PAGE)
         while page := await self._store.earlier(turn.id, before, limit):
             if not all(map(fitting.add, page)) or len(page) < limit:
                 break

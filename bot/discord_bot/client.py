@@ -277,14 +277,14 @@ class ParleyClient(discord.Client):
             if (denied := await self._gate.denied(message)) is not None:
                 await self._asides.deny(message, denied)
                 return True
-            reading = prompts.read(self._answering[message.id], me)
-            notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
-            if reading.prompt is not None:
-                return await self._replies.answer(message.channel, reading.prompt, notices)
-            if message.id not in self._hinted:
-                # Not on record as handled: an edit may make a question of it.
-                self._hinted.append(message.id)
-                await self._asides.tell(message, notices[0] if notices else phrases.hint(own_name(self, message.guild)))
+            read = None
+            while read is not (latest := self._answering[message.id]):
+                read, reading = latest, prompts.read(latest, me)
+                notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
+                if reading.prompt is not None:
+                    return await self._replies.answer(message.channel, reading.prompt, notices)
+                # Not on record as handled: an edit, also one that comes meanwhile, may make a question of it.
+                await self._hint(message, notices[0] if notices else phrases.hint(own_name(self, message.guild)))
         except Overloaded as refusal:
             await self._asides.refuse(message, refusal)
         except OverAllowance as refusal:
@@ -298,6 +298,11 @@ class ParleyClient(discord.Client):
         finally:
             del self._answering[message.id]
         return True
+
+    async def _hint(self, message: discord.Message, sentence: str) -> None:
+        if message.id not in self._hinted:
+            self._hinted.append(message.id)
+            await self._asides.tell(message, sentence)
 
     async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
         now = time.monotonic()

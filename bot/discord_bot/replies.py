@@ -106,7 +106,7 @@ class Replies:
             notices.append(phrases.FIRST_IN_DM)
 
         def open_sink(running: Running) -> DiscordReply:
-            self._spawn(self._stop_if_denied_since(running, prompt.author_id or 0))
+            self._look_again_at(running, prompt.author_id or 0)
             return self._open(running, place, notices=notices, waited=age(prompt.position))
 
         try:
@@ -125,7 +125,7 @@ class Replies:
             cuts = [start for _, start in sent[1:]]
 
             def open_sink(running: Running) -> DiscordReply:
-                self._spawn(self._stop_if_denied_since(running, interaction.user.id))
+                self._look_again_at(running, interaction.user.id)
                 where, shown = interaction.channel, list(map(Shown, ids))
                 if go_on and not old:
                     return self._open(running, where, shown=shown, cuts=cuts)
@@ -365,11 +365,13 @@ class Replies:
             running.stop(Cause.REPLY_DELETED)
             await self._forget(running.attempt.turn_id)
 
-    async def _stop_if_denied_since(self, running: Running, person_id: int) -> None:
+    def _look_again_at(self, running: Running, person_id: int) -> None:
         """Stop what moderators have decided against between the gate's look and its being on record."""
         guild_id = running.prompt.guild_id
-        if guild_id is None or time.monotonic() - self._decided_at > _DECIDED_LATELY:
-            return
+        if guild_id is not None and time.monotonic() - self._decided_at < _DECIDED_LATELY:
+            self._spawn(self._stop_if_denied(running, guild_id, person_id))
+
+    async def _stop_if_denied(self, running: Running, guild_id: int, person_id: int) -> None:
         try:
             rules = await self._store.server_rules(guild_id, person_id)
         except StoreError as error:

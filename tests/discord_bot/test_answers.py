@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -132,10 +133,16 @@ async def test_a_mention_with_nothing_else_gets_the_hint(world: World) -> None:
     assert world.model.requests == []
 
 
-async def test_a_question_that_is_edited_into_a_bare_mention_is_answered(world: World) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_question_that_is_edited_into_a_bare_mention_is_answered(world: World, at_once: bool) -> None:
     discord = world.discord
+    if at_once:
+        discord.faults.add(Slow(0.3, applied=True), method="POST", route="/channels/{channel_id}/messages")
     said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}>")
     await world.reply(discord.general, "Put your question")
+    if not at_once:
+        await discord.wait_for(lambda: discord.calls("POST", "/channels/{channel_id}/messages")[0].answered)
+        await asyncio.sleep(0.05)
     await discord.edit(said, f"<@{discord.bot.id}> why is the sky dark?")
     await world.asked(0)
     await world.reply(discord.general, count=2)
