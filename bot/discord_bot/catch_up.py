@@ -146,14 +146,9 @@ class CatchUp:
         answered = {message.reference.message_id for message in own if message.reference is not None}
         asked = [message for message in messages if prompts.address(message, me) is Address.YES]
         handled = await self._store.handled([message.id for message in asked])
-        waiting = []
-        for message in sorted(asked, key=lambda each: each.id):
-            if message.id in answered and message.id not in handled:
-                # A hint that was given is on record a moment later.
-                await self._store.handle(message.id)
-            elif message.id not in handled and message.id not in self._heard:
-                waiting.append(message)
-        return waiting
+        # A hint is on no record, and a refusal only a moment after it was said.
+        settled = handled | answered | set(self._heard)
+        return sorted((message for message in asked if message.id not in settled), key=lambda each: each.id)
 
 
 def _places(guild: discord.Guild) -> list[_Place]:
