@@ -105,7 +105,7 @@ async def test_what_is_decided_before_a_prompt_is_on_record_holds_for_it(
 async def test_what_is_decided_while_a_press_is_answered_holds_for_it(world: World) -> None:
     discord = world.discord
     message = await failed(world)
-    slow = discord.faults.add(Slow(0.3), method="POST", route=CALLBACK)
+    slow = discord.faults.add(Slow(1.5), method="POST", route=CALLBACK)
     await discord.press(discord.bo, message, "reply:retry")
     await discord.wait_for(lambda: slow.hits)
     await decide(world, "pause")
