@@ -188,6 +188,11 @@ async def serving(
 
 
 @pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "parley.db"
+
+
+@pytest.fixture
 def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start:
     """Start the bot, on the same database every time; `serving` says what may be given."""
     return lambda **how: serving(discord, model, tmp_path / "parley.db", asyncio.Event(), **how)

@@ -1,12 +1,9 @@
-"""What a kill leaves behind: one reply to each prompt, whenever it came, however often."""
+"""What an earlier process left of its turns, and what becomes of each at the start."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,215 +13,16 @@ import pytest
 from bot.access import Access
 from bot.config import Servers
 from bot.discord_bot.client import ParleyClient
-from bot.standin.entities import Channel, Message, MessageFlag, MessageType, Permission
-from bot.standin.faults import Call, ServerError, Slow
-from bot.standin.mentions import NOBODY
+from bot.standin.entities import Permission
+from bot.standin.faults import Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Outcome, Prompt, State
-from tests.discord_bot.conftest import OPTIONS, Launch, Start, World, serving
-from tests.discord_bot.people import ask
+from bot.turns import Outcome, State
+from tests.discord_bot.conftest import OPTIONS, Start, serving
+from tests.discord_bot.leftovers import COULD_NOT, POSTS, forgotten, leave, shown, states
 from tests.waiting import until
-
-POSTS = "/channels/{channel_id}/messages"
-PATIENCE = 20.0
-"""Seconds for a process to start on a machine that is busy."""
-COULD_NOT = "-# I was restarted and couldn't finish."
-Phase = Callable[[DiscordStandin, ModelStandin, Path], Awaitable[None]]
-posix = pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
-GOES_ON = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
-TWO_PARTS = Reply(["long " * 390, "more ", *["and more "] * 400], tokens_per_second=60)
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "parley.db"
-
-
-def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
-    return [message.content for message in discord.bot_messages(channel or discord.general)]
-
-
-async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
-    """Reply and state of each turn, as another process reads them."""
-    async with SQLiteStore.open(file, exclusive=False) as store:
-        return [(turn.reply, turn.state.value) for turn in await store.history(f"discord:{channel.id}", 10)]
-
-
-async def forgotten(world: World, said: Message) -> None:
-    """Wait until nothing is on record of a prompt in #general."""
-    key = f"discord:{world.discord.general.id}"
-    await world.until(lambda: world.store.correct(key, said.id, said.content), False)
-
-
-def second_part(call: Call) -> bool:
-    return isinstance(call.body, dict) and MessageFlag.SUPPRESS_NOTIFICATIONS in MessageFlag(call.body["flags"])
-
-
-async def before_the_post(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(Reply("never", first_token_after=60))
-    await ask(discord, "tell me")
-    await model.request(0)
-
-
-async def the_post_failed(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(GOES_ON)
-    fault = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf)
-    await ask(discord, "tell me")
-    await discord.wait_for(lambda: fault.hits)
-
-
-async def the_answer_to_the_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(GOES_ON)
-    discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS)
-    await ask(discord, "tell me")
-    await discord.wait_for(lambda: shown(discord))
-
-
-async def the_answer_to_the_second_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(TWO_PARTS)
-    discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS, when=second_part)
-    await ask(discord, "tell me")
-    await discord.wait_for(lambda: len(shown(discord)) == 2)
-
-
-async def in_mid_stream(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(GOES_ON)
-    await ask(discord, "tell me")
-    await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
-
-
-async def after_the_unseen_end(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(Reply(["The ", "whole ", "answer."], tokens_per_second=10))
-    discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
-    await ask(discord, "tell me")
-    await until(lambda: states(file, discord.general), [("The whole answer.", "complete")])
-
-
-LOST = [the_answer_to_the_post_was_lost, the_answer_to_the_second_post_was_lost]
-PHASES = [
-    *((phase, 2, "forgotten") for phase in (before_the_post, the_post_failed, in_mid_stream, *LOST)),
-    *((phase, 2, "kept") for phase in LOST),
-    (the_answer_to_the_post_was_lost, 2, "kept, but nothing can be looked up"),
-    (after_the_unseen_end, 1, "kept"),
-]
-
-
-@posix
-@pytest.mark.parametrize(("phase", "asked", "nonces"), PHASES, ids=[f"{p.__name__}, nonces {n}" for p, _, n in PHASES])
-async def test_after_a_kill_there_is_one_reply_that_is_whole(
-    discord: DiscordStandin,
-    model: ModelStandin,
-    launch: Launch,
-    start: Start,
-    file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    phase: Phase,
-    asked: int,
-    nonces: str,
-) -> None:
-    if "nothing" in nonces:
-        discord.deny(discord.general, Permission.READ_MESSAGE_HISTORY)
-    async with launch() as process:
-        await discord.ready(PATIENCE)
-        await phase(discord, model, file)
-        process.kill()
-        await process.wait()
-    discord.faults.clear()
-    if nonces == "forgotten":
-        monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0)
-    model.default = Reply("The whole answer.")
-    for restart in (1, 2):
-        async with start() as world:
-            await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
-            # What is done once more is done by the time that somebody else is answered.
-            await ask(discord, f"still there? {restart}", discord.random_channel)
-            await world.reply(discord.random_channel, "The whole answer.", count=restart)
-            await world.idle()
-    [reply] = discord.bot_messages(discord.general)
-    assert reply.content == "The whole answer."
-    assert reply.reply_to is (None if "nothing" in nonces else discord.messages(discord.general)[0])
-    assert reply.buttons == []
-    assert len(model.requests) == asked + 2
-    assert await states(file, discord.general) == [("The whole answer.", "complete")]
-
-
-@posix
-async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
-    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
-) -> None:
-    async def killed(*, asking: bool) -> None:
-        asked = len(model.requests)
-        async with launch() as process:
-            await discord.ready(PATIENCE)
-            if asking:
-                await ask(discord, "tell me")
-            await discord.wait_for(lambda: len(model.requests) > asked, PATIENCE)
-            await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
-            process.kill()
-            await process.wait()
-
-    model.default = GOES_ON
-    await killed(asking=True)
-    await killed(asking=False)
-    [reply] = discord.bot_messages(discord.general)
-    model.default = Reply("At last.")
-    async with start() as world:
-        await discord.wait_for(lambda: reply.content.endswith(COULD_NOT))
-        await world.idle()
-        assert len(model.requests) == 2
-        [retry] = reply.buttons
-        await discord.press(discord.bo, reply, retry["custom_id"])
-        await discord.wait_for(lambda: shown(discord) == ["At last."])
-        await world.idle()
-
-
-class Leftover:
-    """A turn as a kill leaves it, with its messages."""
-
-    def __init__(self, said: Message, messages: list[Message], attempt: Attempt) -> None:
-        self.said = said
-        self.messages = messages
-        self.attempt = attempt
-
-
-async def leave(
-    discord: DiscordStandin,
-    file: Path,
-    *parts: str,
-    text: str = "tell me",
-    channel: Channel | None = None,
-    end: State | None = None,
-) -> Leftover:
-    """A prompt, and as much of a reply as there is to see; it had ended (`end`), or was broken off."""
-    channel = channel or discord.general
-    said = await ask(discord, text, channel)
-    key = f"discord:{channel.id}"
-    async with SQLiteStore.open(file, exclusive=True) as store:
-        attempt = await store.begin(
-            Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id if channel.guild else None)
-        )
-        assert isinstance(attempt, Attempt)
-        await store.save({attempt: "".join(parts)})
-        messages = []
-        for part, content in enumerate(parts):
-            await store.posting(attempt, part, sum(map(len, parts[:part])), f"nonce{part}")
-            message = discord.world.post(
-                channel,
-                discord.bot,
-                content.strip(),
-                mentions=NOBODY,
-                type=MessageType.DEFAULT if part else MessageType.REPLY,
-                flags=MessageFlag.SUPPRESS_NOTIFICATIONS if part else MessageFlag.NONE,
-                reply_to=None if part else said,
-            )
-            await store.posted(attempt, part, message.id)
-            messages.append(message)
-        if end is not None:
-            await store.close(attempt, Outcome(end, "".join(parts)))
-    return Leftover(said, messages, attempt)
 
 
 async def test_a_reply_of_several_messages_is_tried_again_in_its_first(
@@ -476,28 +274,6 @@ async def test_a_channel_full_of_other_replies_does_not_lend_its_messages(
     assert not other.messages[1].deleted
 
 
-@posix
-async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
-    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, file: Path
-) -> None:
-    model.script.append(GOES_ON)
-    async with launch() as process:
-        await discord.ready(PATIENCE)
-        said = await ask(discord, "tell me")
-        await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
-        fault = discord.faults.add(ServerError(503), method="DELETE", times=math.inf)
-        await discord.delete(said)
-        await discord.wait_for(lambda: fault.hits)
-        assert await states(file, discord.general) == [], "what it had said is no part of the conversation"
-        process.kill()
-        await process.wait()
-    discord.faults.clear()
-    async with start() as world:
-        await discord.wait_for(lambda: shown(discord) == [])
-        await forgotten(world, said)
-    assert len(model.requests) == 1
-
-
 async def test_what_was_stopped_unseen_says_so(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
@@ -506,26 +282,6 @@ async def test_what_was_stopped_unseen_says_so(
         await discord.wait_for(lambda: shown(discord) == ["Half of it\n-# Stopped."])
         await world.idle()
     assert model.requests == []
-
-
-@posix
-async def test_who_was_refused_without_seeing_it_is_not_forgotten(
-    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
-) -> None:
-    model.default = Reply("never", first_token_after=60)
-    async with launch(QUEUE_PER_PERSON="1") as process:
-        await discord.ready(PATIENCE)
-        fault = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf)
-        prompts = [await ask(discord, text) for text in ("one", "two", "one too many")]
-        await discord.wait_for(lambda: fault.hits)
-        process.kill()
-        await process.wait()
-    discord.faults.clear()
-    model.default = Reply("The whole answer.")
-    async with start() as world:
-        await world.reply(discord.general, count=3)
-        await world.idle()
-    assert {message.reply_to for message in discord.bot_messages(discord.general)} == set(prompts)
 
 
 async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
