@@ -29,6 +29,7 @@ from bot.discord_bot.invitations import Invitations
 from bot.discord_bot.marks import Marks
 from bot.discord_bot.names import own_name
 from bot.discord_bot.options import Options
+from bot.discord_bot.presses import Presses
 from bot.discord_bot.prompts import Address
 from bot.discord_bot.recovery import Recovery
 from bot.discord_bot.replies import Replies
@@ -108,7 +109,6 @@ class ParleyClient(discord.Client):
             store,
             scheduler,
             marks=marks,
-            gate=gate,
             warnings=Warnings(self, store, conversations.terms.allowances),
             spawn=self.spawn,
             most=options.messages_per_reply,
@@ -122,6 +122,7 @@ class ParleyClient(discord.Client):
         )
         self._forms = forms = Forms()
         self.tree = commands.tree(Tools(self, conversations, store, self._replies, gate, forms, options))
+        self._presses = Presses(conversations, store, gate, self._replies, self.spawn)
         buttons.listen(self, buttons.REPLY, self._pressed)
 
     async def setup_hook(self) -> None:
@@ -218,7 +219,7 @@ class ParleyClient(discord.Client):
 
     async def _pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
         # What is done should not look as if it had failed, also where the bot is about to end.
-        self._change(self._replies.pressed(interaction, Button(id_["button"])))
+        self._change(self._presses.pressed(interaction, Button(id_["button"])))
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end what runs within `grace` seconds, and wait a moment until that is seen."""

@@ -110,6 +110,11 @@ async def _taken(interaction: discord.Interaction, call: Awaitable[object]) -> b
     return True
 
 
+def moderates(interaction: discord.Interaction) -> bool:
+    """Whether somebody may decide over the replies to others."""
+    return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
 Submitted = Callable[[discord.Interaction, str], Awaitable[None]]
 """Takes a form of one text field that was sent, and its text."""
 

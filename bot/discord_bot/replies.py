@@ -1,8 +1,7 @@
-"""The replies of the bot on Discord: begun for prompts, begun anew by a button, ended by people and by deletions."""
+"""The replies of the bot on Discord: begun for prompts, begun anew, ended by people and by deletions."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -14,21 +13,18 @@ from weakref import WeakKeyDictionary
 import discord
 
 from bot import phrases
-from bot.access import Denied
 from bot.conversation import Conversations
 from bot.discord_bot.deletions import Deletions
-from bot.discord_bot.gate import Gate
-from bot.discord_bot.interactions import acknowledge, answer, in_time, update
+from bot.discord_bot.interactions import answer, moderates
 from bot.discord_bot.marks import Marks
 from bot.discord_bot.messages import ReplyMessages, age, reads_history
-from bot.discord_bot.names import shown_name, stored_name
+from bot.discord_bot.names import shown_name
 from bot.discord_bot.prompts import channel_id, conversation_key
 from bot.discord_bot.reply import DiscordReply
 from bot.discord_bot.warnings import Warnings
 from bot.errors import OverAllowance, StoreError
-from bot.frame import Button, Shown, button_after
+from bot.frame import Shown
 from bot.live_reply import LiveReply
-from bot.phrases import access as words
 from bot.running import Running
 from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
@@ -39,12 +35,8 @@ log = logging.getLogger(__name__)
 OLD = timedelta(minutes=55)
 """Messages over an hour old may be edited but three times in six seconds: too slow for a reply that grows."""
 
-_NEW = 10.0
-"""Seconds for which a message may be too new to be on record."""
 _DECIDED_LATELY = 60.0
 """Seconds; far more than from the look at a server's rules to the commit of a prompt."""
-_HEARD_WITHIN, _LOOK_AGAIN = 1.5, 0.05
-"""Seconds that a press waits for that, of the 3 in which it has to be answered, and from one look to the next."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -77,7 +69,6 @@ class Replies:
         scheduler: Scheduler,
         *,
         marks: Marks,
-        gate: Gate,
         warnings: Warnings,
         spawn: Spawn,
         most: int | None,
@@ -87,7 +78,6 @@ class Replies:
         self._store = store
         self._scheduler = scheduler
         self._marks = marks
-        self._gate = gate
         self._warnings = warnings
         self._spawn = spawn
         self._most = most
@@ -194,67 +184,13 @@ class Replies:
             await self._forget(turn.id)
         return seen
 
-    async def pressed(self, interaction: discord.Interaction, button: Button) -> None:
-        """Do what a button says, for the asker and for moderators, once."""
-        try:
-            turn, denied = await in_time(interaction, self._look_up(interaction, button))
-        except StoreError as error:
-            log.error("a press on %s could not be looked up: %s", button.value, error)
-            await answer(interaction, phrases.CANNOT_SAVE)
-            return
-        if turn is None:
-            await answer(interaction, _not_on_record(interaction))
-        elif interaction.user.id != turn.author_id and not _moderates(interaction):
-            await answer(interaction, phrases.not_theirs(stored_name(turn.author_name) or "the one who asked"))
-        elif button is Button.STOP:
-            await self._stop(interaction, turn)
-        elif denied is not None:
-            await answer(interaction, words.denied(denied))
-        elif button_after(Outcome(turn.state, turn.reply, turn.error)) is not button:
-            # Somebody was faster: this is being done, or is done already.
-            await acknowledge(interaction)
-        elif self._conversations.full(turn) is not None:
-            await answer(interaction, phrases.PRESS_LATER)
-        else:
-            # The button goes at once; this call counts towards no limit.
-            await update(interaction)
-            self._spawn(self.again(interaction, turn, go_on=button is Button.CONTINUE))
-
-    async def _stop(self, interaction: discord.Interaction, turn: Turn) -> None:
-        running = [each for each in self._conversations.running if each.attempt.turn_id == turn.id]
-        for each in running:
-            each.stop(Cause.PERSON, shown_name(interaction.user))
-        if not running and turn.state is State.INTERRUPTED:
-            # It is about to be tried again after a restart.
-            await answer(interaction, phrases.ONE_MOMENT)
-        else:
-            await acknowledge(interaction)
-
-    async def _look_up(self, interaction: discord.Interaction, button: Button) -> tuple[Turn | None, Denied | None]:
-        """The turn behind a press, and why it is not to be answered. To stop a reply costs nothing, so nobody is denied
-        that.
-        """
-        turn = await self._turn_behind(interaction.message)
-        return turn, None if button is Button.STOP else await self._gate.denied_press(interaction)
-
-    async def _turn_behind(self, message: discord.Message | None) -> Turn | None:
-        """The turn whose reply a message shows. People see a new one before the bot hears that it is there."""
-        if message is None:
-            return None
-        give_up = time.monotonic() + _HEARD_WITHIN
-        while (turn := await self._store.turn_of_message(message.id)) is None:
-            if age(message.id) > _NEW or time.monotonic() > give_up:
-                break
-            await asyncio.sleep(_LOOK_AGAIN)
-        return turn
-
     def stop(self, interaction: discord.Interaction) -> int:
         """Stop the person's own replies in the channel, or for moderators all. Returns how many."""
         running = [
             each
             for each in self._conversations.running
             if each.prompt.conversation == conversation_key(interaction.channel_id or 0)
-            and (each.prompt.author_id == interaction.user.id or _moderates(interaction))
+            and (each.prompt.author_id == interaction.user.id or moderates(interaction))
         ]
         for each in running:
             each.stop(Cause.PERSON, shown_name(interaction.user))
@@ -391,13 +327,3 @@ class Replies:
         """Id and start of each message of a reply that is known to be there."""
         sent: list[Sent] = await self._store.sent(turn.id)
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
-
-
-def _not_on_record(interaction: discord.Interaction) -> str:
-    """What to say of a message whose turn is not found: it may be too new for that."""
-    is_new = interaction.message is not None and age(interaction.message.id) < _NEW
-    return phrases.ONE_MOMENT if is_new else phrases.NOT_REMEMBERED
-
-
-def _moderates(interaction: discord.Interaction) -> bool:
-    return interaction.guild_id is not None and interaction.permissions.manage_messages
