@@ -249,7 +249,7 @@ async def test_nine_thousand_characters_in_one_piece_arrive_whole(world: World) 
 
 async def test_people_are_answered_side_by_side_and_each_in_order(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
-    world.model.script.extend([Reply("one for Bo", tokens_per_second=10), Reply("one for Cleo"), Reply("two for Bo")])
+    world.model.script.extend([Reply("one for Bo", tokens_per_second=2), Reply("one for Cleo"), Reply("two for Bo")])
     await discord.say(discord.general, discord.bo, f"{bot} first")
     await world.asked(0)
     await world.reply(discord.general, "one")
