@@ -22,7 +22,7 @@ from bot import config, health, logs, reports
 from bot.config import Secret, Settings
 from bot.conversation import Conversations
 from bot.demo import DemoModel
-from bot.errors import BotError, SettingsError, StoreUnusable
+from bot.errors import BotError, SettingsError, StoreError, StoreUnusable
 from bot.queues import Limits
 from bot.seams import ChatModel
 from bot.store import MEMORY, SQLiteStore, backup
@@ -30,6 +30,9 @@ from bot.turns import Allowances
 from bot.usage import DAY, Prices
 
 log = logging.getLogger(__name__)
+
+_SOON = 2.0
+"""Seconds after which it is said what is waited for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -237,11 +240,17 @@ async def _forget(options: argparse.Namespace) -> int:
 
 
 async def _wiped(store: SQLiteStore) -> int:
-    """The exit code of having forgotten: whether nothing is left in the file's bytes either."""
-    if await store.wipe():
-        return 0
-    print(reports.not_wiped(), file=sys.stderr)
-    return 1
+    """The exit code of having forgotten: whether nothing is left in the file's bytes either, or a bot sees to it."""
+    wiping = asyncio.create_task(store.wipe())
+    if not (await asyncio.wait([wiping], timeout=_SOON))[0]:
+        print(reports.WIPING, flush=True)
+    try:
+        if not await wiping:
+            print(reports.LEFT_TO_THE_BOT)
+    except StoreError:
+        print(reports.NOT_WIPED, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _existing(settings: Settings) -> Path:

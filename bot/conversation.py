@@ -187,9 +187,7 @@ class Conversations:
         The answer is the ids of its turns.
         """
         await self._save(conversation)
-        forgotten = self._end(await self._store.forget(conversation), Cause.RESET, by)
-        await self._store.wipe()
-        return forgotten
+        return self._end(await self._store.forget(conversation), Cause.RESET, by)
 
     async def forget_person(self, person_id: int, by: str | None = None) -> set[int]:
         """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
@@ -198,9 +196,7 @@ class Conversations:
         allowances goes on to count. Raises StoreError. The answer is the ids of the turns.
         """
         await self._save()
-        forgotten = self._end(await self._store.forget_person(person_id), Cause.FORGOTTEN, by)
-        await self._store.wipe()
-        return forgotten
+        return self._end(await self._store.forget_person(person_id), Cause.FORGOTTEN, by)
 
     def _end(self, forgotten: set[int], cause: Cause, by: str | None) -> set[int]:
         """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""

@@ -108,12 +108,12 @@ def forgotten(person_id: int, questions: int, *, blocked: bool) -> str:
     return "\n".join(lines)
 
 
-def not_wiped() -> str:
-    """It is deleted, but its bytes are not overwritten yet."""
-    return (
-        "Its bytes could not be taken out of the file yet: another program reads it, or the disk is full. "
-        "The bot does it as soon as it can, within a minute or when it starts, and so does this command, given again."
-    )
+WIPING = "Writing the database file again without it. For a large file this can take a minute."
+LEFT_TO_THE_BOT = "The running bot removes the last traces of it from the database file, usually within 15 minutes."
+NOT_WIPED = (
+    "Its bytes could not be taken out of the file yet: another program reads it, or the disk is full. "
+    "The bot does it as soon as it can while it runs, and so does this command, given again."
+)
 
 
 def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: int = WIDTH) -> str:

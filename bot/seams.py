@@ -158,10 +158,6 @@ class Store(Protocol):
         """
         ...
 
-    async def wipe(self) -> bool:
-        """Take what was deleted until now out of the file's bytes. False: not yet, but later."""
-        ...
-
     async def learned(self, model: str) -> Learned:
         """What is known of a model's tokens."""
         ...

@@ -39,15 +39,12 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
     )
 
 
-def forgotten(questions: int, *, blocked: bool, wiped: bool) -> str:
-    """The word on it afterwards. `wiped`: nothing of it is left in the file's bytes."""
+def forgotten(questions: int, *, blocked: bool) -> str:
+    """The word on it afterwards."""
     what = f": {phrases.questions(questions)}" if questions else ""
     return _lines(
         f"I have forgotten everything about you{what}. The messages on Discord stay.",
-        "What you used of today's limits counts until they begin anew; that is in no file any more."
-        if wiped
-        else "I'm still overwriting it in my file, and go on as soon as I can. What you used of today's limits counts "
-        "until they begin anew.",
+        "What you used of today's limits still counts until they reset. It isn't on record any more.",
         _BLOCKED if blocked else None,
     )
 

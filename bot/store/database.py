@@ -5,7 +5,8 @@ happens: an error, a kill, a caller that is cancelled. What is asked for while t
 next one, so that a slow disk keeps no queue of them; where that fails, each is tried by itself, and only those fail
 that have to. Reading has its own connection, and never waits for a commit.
 
-What is deleted is to leave the file's bytes too. That it is due is committed with the deletion, until it is done.
+What is deleted is to leave the file's bytes too. That it is due is committed with the deletion, until it is done, in
+the background.
 """
 
 from __future__ import annotations
@@ -65,15 +66,20 @@ class Database:
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        self._wiper = Wiper(partial(self._run, writer), self._write_lock, keeper=keeper)
+        # What is in memory only is gone with the process.
+        self._wiper = (
+            None
+            if file is None
+            else Wiper(file, partial(self._run, writer), self._write_lock, writer.interrupt, keeper=keeper)
+        )
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: str | Path, *, exclusive: bool) -> AsyncIterator[Self]:
         """Open the database at `path` (or `MEMORY`), made with its folder where missing, its schema brought up to date.
 
-        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends; what an
-        earlier process deleted and did not come to wipe is wiped, as is later what other openers leave. Raises
+        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends; what
+        other openers and earlier processes deleted and did not come to wipe is wiped in the background. Raises
         `StoreUnusable`.
         """
         file = None if path == MEMORY else _real(path)
@@ -84,8 +90,6 @@ class Database:
                 raise StoreUnusable(advice(error, file)) from error
             database = cls(file, writer, reader, keeper=exclusive)
             try:
-                if exclusive:
-                    await database.wipe()
                 yield database
             finally:
                 await database.settle()
@@ -106,9 +110,10 @@ class Database:
     async def erase(self, *statements: Statement) -> list[Rows]:
         """The same for what deletes, each of which returns rows if it finds something: from then on a wipe is due.
 
-        It is made within about a minute, or by `wipe`.
+        It is made in the background, as soon as the last one is long enough ago, or by `wipe`.
         """
-        self._wiper.keep()
+        if self._wiper is not None:
+            self._wiper.keep()
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future(), erases=True))
 
     async def _written(self, write: _Write) -> list[Rows]:
@@ -120,22 +125,27 @@ class Database:
     async def ping(self) -> None:
         """Return if the file can be read, and if a write could begin that another program's does not hold up.
 
-        Raises StoreError. Nothing is written.
+        Raises StoreError. Nothing is written. Does not wait for a VACUUM of this process's, which is a write, unless
+        that takes too long.
         """
-        await self._run(self._writer, BEGIN_TO_WRITE)
         await self._run(self._reader, "PRAGMA schema_version")
+        if self._wiper is None or not self._wiper.rewriting:
+            await self._run(self._writer, BEGIN_TO_WRITE)
 
     async def wipe(self) -> bool:
-        """If a wipe is due, take what was deleted before this call out of the file's bytes.
+        """If a wipe is due, take what was deleted before this call out of the file's bytes, with no pause.
 
-        Calls at the same time share the work. False: it could not be done, and is tried again later.
+        Calls at the same time share the work. False: it is left to the process that has the database to itself, whose
+        writes would fail meanwhile. Raises StoreError where it could not be done, and is tried again later.
         """
-        return await self._wiper.wipe()
+        return self._wiper is None or await self._wiper.wipe()
 
     async def settle(self) -> None:
-        """Finish what is being written, wipe what is due, and leave no log."""
+        """Finish what is being written, wipe what is due if the file is small, and leave no log."""
         while self._committing is not None:
             await asyncio.wait([self._committing])
+        if self._wiper is None:
+            return
         await self._wiper.settle()
         with suppress(StoreError):  # SQLite does the same when the last connection closes, or the next opener reads it
             await self._wiper.empty_log()

@@ -68,7 +68,7 @@ class Records(Ledger):
 
         What they used stays in the sums of servers and of all, in nobody's name, and so does a block by moderators;
         for themselves it counts on in this process's memory alone, a reply under way with all that was reserved for it.
-        The rest is gone from the file's bytes after `wipe`, or within about a minute.
+        The rest leaves the file's bytes in the background, or by `wipe`.
         The answer is the ids of their turns.
         """
         values: dict[str, Value] = {"person": person_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
@@ -81,7 +81,7 @@ class Records(Ledger):
         return {turn["id"] for turn in turns}
 
     async def wipe(self) -> bool:
-        """Take what was deleted until now out of the file's bytes, where that is due. False: not yet, but later."""
+        """As `Database.wipe`."""
         return await self._database.wipe()
 
     async def extent(self, person_id: int) -> Extent:

@@ -34,8 +34,8 @@ _PRUNE = """
 class Retention(Part):
     """The part of the store that deletes.
 
-    Whatever goes is gone from the file's bytes too, after `wipe` or within about a minute: the file is written anew for
-    all that is deleted until then.
+    Whatever goes leaves the file's bytes too, in the background or by `wipe`: the file is written anew for all that is
+    deleted until then.
     """
 
     async def forget(self, conversation: str) -> set[int]:
@@ -100,7 +100,6 @@ class Retention(Part):
             pruned += len(rows)
         await self._database.erase(*forget_decisions(now))
         await self._forget_counts(now)
-        await self._database.wipe()
         return pruned
 
     async def _forget_counts(self, now: int) -> None:

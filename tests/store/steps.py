@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from bot.errors import StoreUnusable
+from bot.errors import StoreError, StoreUnusable
 from bot.store import SQLiteStore
 from bot.store.database import Database
+from bot.store.wiping import Wiper
 from bot.turns import Attempt, EarlierTurn, Outcome, Prompt, State, Turn
 
 ROOT = Path(__file__).parents[2]
@@ -93,12 +94,50 @@ def set_clock(store: SQLiteStore, now: float) -> None:
     store._clock = lambda: now
 
 
-async def wiping(database: Database) -> asyncio.Task[bool]:
+def wiper_of(database: Database) -> Wiper:
+    assert database._wiper is not None
+    return database._wiper
+
+
+async def wiping(database: Database) -> asyncio.Task[bool | StoreError]:
     """The wipe under way, once there is one."""
-    while not database._wiper._wipes:
+    wiper = wiper_of(database)
+    while not wiper._wipes:
         await asyncio.sleep(0)
-    [task] = database._wiper._wipes
+    [task] = wiper._wipes
     return task
+
+
+def set_clocks(database: Database, clock: Callable[[], float]) -> None:
+    """What the wiper of a database takes for the time, in this process and from one to the next."""
+    wiper = wiper_of(database)
+    wiper._clock = wiper._monotonic = clock
+
+
+class Hold:
+    """Holds each VACUUM of a database as it begins, on the writer's own thread, until the end of the block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._over = threading.Event()
+        self.begun = threading.Event()
+        self.count = 0
+
+    async def __aenter__(self) -> Hold:
+        await trace(self._database, self._began)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        self._over.set()
+
+    def _began(self, sql: str) -> None:
+        if sql == "VACUUM":
+            self.count += 1
+            self.begun.set()
+            self._over.wait(60)
 
 
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
+import pytest
+
 from bot.store import SQLiteStore
+from bot.store.database import Database
 from bot.turns import Outcome, State
-from tests.store.steps import HERE, begin, child, files, rows
+from tests.store.steps import HERE, begin, child, files, rows, set_clocks, trace
+from tests.waiting import until
 
 CRASHING = """
 import asyncio, itertools, sys
@@ -68,7 +73,9 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             assert (state, reply) == (State.COMPLETE, whole)
 
 
-async def test_killed_between_a_deletion_and_its_wipe_the_next_start_wipes(path: Path) -> None:
+async def test_killed_in_the_middle_of_a_wipe_a_later_start_wipes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.wiping._EVERY_S", 0.02)
+    monkeypatch.setattr("bot.store.wiping._SMALL", 0)
     process = await child(
         """
 import asyncio, os, signal, sys
@@ -88,6 +95,7 @@ async def main(path):
         await store.begin(Prompt("discord:1", 2, "kept", 8))
         await trace(database, die)
         await store.forget_person(7)
+        await store.wipe()
 
 asyncio.run(main(sys.argv[1]))
 """,
@@ -98,8 +106,14 @@ asyncio.run(main(sys.argv[1]))
     assert any(b"SECRET" in content for content in files(path).values())
     async with SQLiteStore.open(path, exclusive=False) as other:
         assert (await other.extent(7)).nothing
-        async with SQLiteStore.open(path, exclusive=True):
-            assert not any(b"SECRET" in content for content in files(path).values())
+    done: list[str] = []
+    async with Database.open(path, exclusive=True) as database:
+        await trace(database, done.append)
+        await until(lambda: sum("max(id)" in sql for sql in done) > 3)
+        assert "VACUUM" not in done, "a start after the other would be killed in it"
+        set_clocks(database, lambda: time.time() + 601)
+        await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+        assert not any(b"SECRET" in content for content in files(path).values())
     assert rows(path, "SELECT prompt FROM turns") == [("kept",)]
 
 

@@ -117,6 +117,7 @@ async def test_what_nobody_used_is_forgotten_after_a_time(store: SQLiteStore, cl
     assert await store.prune(unused_days=90) == 0, "not before its time"
     clock.now += DAY
     assert await store.prune(unused_days=90) == 25
+    await store.wipe()
     assert kept(path) == {"terminal:main", "discord:in use", "discord:asked again"}
     assert not any(b"SECRET" in content for content in files(path).values())
     assert rows(path, "PRAGMA foreign_key_check") == []

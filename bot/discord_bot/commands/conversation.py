@@ -27,7 +27,6 @@ def add(tree: Tree, tools: Tools) -> None:
             """What to say, and whether to everybody."""
             if denied := await _denied(interaction, tools):
                 return denied, False
-            # Wiping a large database takes its time.
             forgotten = await tools.conversations.forget(place(interaction).conversation, name)
             return (phrases.was_reset(name, len(forgotten)), True) if forgotten else (phrases.NOTHING_TO_FORGET, False)
 

@@ -93,8 +93,7 @@ def add(tree: Tree, tools: Tools) -> None:
                 sentence = words.NOTHING_OF_YOU_ANY_MORE
             else:
                 forgotten = await tools.conversations.forget_person(person, shown_name(interaction.user))
-                wiped = await tools.store.wipe()
-                sentence = words.forgotten(len(forgotten), blocked=extent.blocked, wiped=wiped)
+                sentence = words.forgotten(len(forgotten), blocked=extent.blocked)
         except StoreError as error:
             log.error("a person could not be forgotten: %s", error)
             await answer(interaction, words.NOT_FORGOTTEN)

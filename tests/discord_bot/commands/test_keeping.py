@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 import re
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bot.context import speaker
 from bot.standin.entities import Channel, Message, User
@@ -19,10 +19,12 @@ from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from bot.turns import Prompt
 from tests.discord_bot.conftest import Start, World
+from tests.store.steps import Hold, database_of, trace
+from tests.waiting import until
 
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
-    "What you used of today's limits counts until they begin anew; that is in no file any more."
+    "What you used of today's limits still counts until they reset. It isn't on record any more."
 )
 ORIGINAL = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
 
@@ -134,6 +136,7 @@ async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, 
         (f"{gone}and that?", "No.", "complete"),
     ]
     assert "SECRET-QUESTION" in first.content
+    assert await world.store.wipe()
     wanted = (b"SECRET", b"Bo (@bo)", str(discord.bo.id).encode(), discord.bo.id.to_bytes(8, "big"))
     for name in ("parley.db", "parley.db-wal"):
         content = (tmp_path / name).read_bytes()
@@ -194,16 +197,50 @@ async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
     await world.idle()
 
 
-async def test_what_is_not_overwritten_yet_is_said(world: World, tmp_path: Path) -> None:
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a bot that starts look every few milliseconds whether its file is to be written anew."""
+    monkeypatch.setattr("bot.store.wiping._EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("often")
+async def test_whoever_forgets_waits_for_no_file_to_be_written_anew(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
+    await chat(world, discord.random_channel, discord.cleo, "hello")
+    async with Hold(database_of(world.store)) as held:
+        first = await discord.slash(discord.cleo, discord.random_channel, "reset")
+        assert (await first.answered()).content.startswith("Cleo cleared my memory here")
+        await until(held.begun.is_set)
+        other = await discord.slash(discord.bo, discord.general, "reset")
+        used = await discord.slash(discord.bo, discord.random_channel, "memory")
+        assert (await used.answered()).content == "I remember nothing here."
+        held.release()
+        await other.answered()
     used = await asked_to_forget(world, discord.bo, discord.general)
-    with closing(sqlite3.connect(tmp_path / "parley.db", isolation_level=None)) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM turns").fetchall()
+    await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
+
+
+@pytest.mark.usefixtures("often")
+async def test_what_people_do_in_a_loop_costs_one_writing_of_the_file(world: World) -> None:
+    discord, done = world.discord, list[str]()
+    direct = discord.open_dm(discord.bo)
+    channels = [discord.add_channel(f"room-{number}") for number in range(5)]
+    for channel in channels:
+        await chat(world, channel, discord.cleo, "hello")
+    await trace(database_of(world.store), done.append)
+    for _ in range(20):
+        await world.store.set_persona(f"discord:{direct.id}", None, "A pirate.", person_id=discord.bo.id)
+        used = await asked_to_forget(world, discord.bo, direct)
         await press(world, discord.bo, used, "yes")
-        await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"), timeout=15)
-    assert "I'm still overwriting it in my file, and go on as soon as I can." in (used.content or "")
+        await discord.wait_for(lambda used=used: (used.content or "").startswith("I have forgotten"))  # type: ignore[misc]
+    for channel in channels:
+        used = await discord.slash(discord.cleo, channel, "reset")
+        await used.answered()
+    looked = sum("max(id)" in sql for sql in done)
+    await until(lambda: sum("max(id)" in sql for sql in done) > looked + 1)
+    assert done.count("VACUUM") == 1
 
 
 async def test_two_presses_are_one_and_work_after_a_restart(start: Start) -> None:
@@ -347,10 +384,12 @@ async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world
     out, _ = await process.communicate()
     assert process.returncode == 0, out
     assert f"Forgotten: 2 questions of {discord.bo.id}." in out.decode()
+    assert "The running bot removes the last traces of it" in out.decode()
     await discord.wait_for(lambda: running.content.endswith("\n-# Stopped."))
     await world.idle()
     assert [prompt for prompt, _, _ in await world.turns(discord.general)] == ["hello"]
     assert (await world.store.extent(discord.bo.id)).nothing
+    assert await world.store.wipe()
     for name in ("parley.db", "parley.db-wal"):
         assert b"SECRET" not in (tmp_path / name).read_bytes(), name
     assert await world.store.usage(0, person_id=discord.bo.id) == []
