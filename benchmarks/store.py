@@ -109,7 +109,22 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
         result["the way of a turn"] = statistics.median(taken)
         result["  its 95th percentile"] = statistics.quantiles(taken, n=20)[-1]
         result["forget 1 turn"] = await median_ms(lambda: store.forget("discord:2"), times=1)
+        result |= await measure_wipe(store)
     return result
+
+
+async def measure_wipe(store: SQLiteStore) -> dict[str, float]:
+    """Milliseconds that a wipe takes, and meanwhile others."""
+    began = time.perf_counter()
+    wipe = asyncio.create_task(store.wipe())
+    await asyncio.sleep(0.001)
+    write = asyncio.create_task(median_ms(lambda: store.handle(1), times=1))
+    pings = []
+    while not wipe.done():
+        pings.append(await median_ms(store.ping, times=1))
+        await asyncio.sleep(0.001)
+    wiped = (time.perf_counter() - began) * 1000
+    return {"wipe what is due": wiped, "  a write meanwhile": await write, "  a ping meanwhile": max(pings)}
 
 
 async def main() -> None:

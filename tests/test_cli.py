@@ -159,6 +159,15 @@ def test_a_person_is_forgotten_on_the_operators_word(
     assert capsys.readouterr() == (f"Nothing is on record of {BO}.\n", "")
 
 
+def test_what_takes_long_is_said(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(fill(database))
+    monkeypatch.setattr("bot.cli._SOON", 0)
+    assert main(["forget", str(BO), "--yes"]) == 0
+    assert "\nWriting the database file again without it." in capsys.readouterr().out
+
+
 def test_what_could_not_be_wiped_yet_is_said_and_done_the_next_time(
     database: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

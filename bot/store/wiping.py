@@ -82,6 +82,9 @@ class Wiper:
         """The last deletion that is in no page any more, though it may be in the log."""
         self._rewriting: tuple[float, float] | None = None
         """When the VACUUM under way began and when it will have taken too long, on the monotonic clock."""
+        self._in_vacuum = False
+        """Whether it has not come to moving the log into the file yet, which a stop would have to do as well."""
+        self._given_up = False
         self._free_at = 0.0
         """When the next VACUUM may begin, on the monotonic clock, as far as this process knows."""
         if keeper:
@@ -114,9 +117,10 @@ class Wiper:
         if self._looks:
             self._begin()
         while self._wipes:
-            if self._rewriting is not None and not self._small():
+            if self._in_vacuum and not self._small():
+                # Again and again: the statement may not have begun yet.
+                self._given_up = True
                 await self._interrupt()
-            # Again and again: the statement may not have begun yet.
             await asyncio.wait(self._wipes, timeout=0.1)
 
     async def empty_log(self) -> bool:
@@ -169,8 +173,7 @@ class Wiper:
         with ExitStack() as stack:
             if due > self._rewritten and await self._may_rewrite(stack, at_once=at_once):
                 await self._rewrite(due)
-            else:
-                await self._cut_log(due)
+            await self._cut_log(due)
         if self._rewritten:
             await self._run("DELETE FROM wipes_due WHERE id <= :rewritten", {"rewritten": self._rewritten})
         return self._rewritten >= int(due)
@@ -199,14 +202,19 @@ class Wiper:
         await self._run("UPDATE rewriting SET at = :at", {"at": self._clock()})
         began = self._monotonic()
         self._rewriting = (began, began + 60 + self._size() / _SLOWEST)
+        self._in_vacuum = True
         try:
             await self._run("VACUUM")
+            self._in_vacuum = False
             self._rewritten = due
             # The log holds the whole file now, and the file what was deleted, until the log is moved into it.
             self._logged = 0
             await self._cut_log(due)
+        except StoreError:
+            if not self._given_up:
+                raise
         finally:
-            self._rewriting = None
+            self._rewriting, self._in_vacuum = None, False
             seconds = self._monotonic() - began
             self._free_at = self._monotonic() + _pause(seconds)
             await self._run("UPDATE rewriting SET at = :at, seconds = :s", {"at": self._clock(), "s": seconds})

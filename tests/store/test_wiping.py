@@ -141,7 +141,7 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
         await store.ping()
 
 
-async def test_a_stop_gives_up_the_one_under_way(path: Path) -> None:
+async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with Database.open(path, exclusive=True) as database:
         store = SQLiteStore(database)
         await answer(store, 1, "SECRET")
@@ -158,6 +158,7 @@ async def test_a_stop_gives_up_the_one_under_way(path: Path) -> None:
         await until(held.begun.is_set)
     assert held.count == 1
     assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)], "it was not done, and the next start knows"
+    assert "see to its disk" not in caplog.text
 
 
 async def test_beside_a_bot_it_is_the_bots(database: Database, path: Path) -> None:
