@@ -118,7 +118,7 @@ def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
 async def _models_hint(name: str, model: OpenAIModel) -> str:
     """The models there are, the likeliest first, where the one that was asked for is not among them."""
     try:
-        offered = await model.models()
+        offered = list(await model.models())
     except ModelError:
         return ""
     if not offered or name in offered:

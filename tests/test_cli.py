@@ -81,7 +81,7 @@ async def fill(database: Path) -> None:
             prompt = Prompt(f"discord:{conversation}", position, "Why?" * 5, person, "P (@p)", guild)
             attempt = await store.begin(prompt)
             assert isinstance(attempt, Attempt)
-            await store.reserve(attempt, "gpt-4.1-mini", 500, 500, 1, Allowances())
+            await store.reserve(attempt, "gpt-6-luna", 500, 500, 1, Allowances())
             await store.close(attempt, Outcome(State.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
 
 
@@ -285,7 +285,7 @@ def test_the_usage_is_reported_with_its_prices(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
-    monkeypatch.setenv("PRICES", "gpt-4.1-mini=1.00/10.00")
+    monkeypatch.setenv("PRICES", "gpt-6-luna=1.00/10.00")
     assert main(["usage"]) == 0
     out, error = capsys.readouterr()
     assert error == ""

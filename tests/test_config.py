@@ -30,7 +30,7 @@ IDS = (
 )
 TOKENS = "write a whole number from 1000 to 999999999999, in digits only."
 PRICES = (
-    "write the model and what a million tokens of its context and of its replies cost, such as gpt-4.1-mini=0.40/1.60,"
+    "write the model and what a million tokens of its context and of its replies cost, such as gpt-6-luna=0.10/0.50,"
     " with commas between models."
 )
 ILLEGIBLE = "has a space, a quotation mark or another character that"
@@ -173,7 +173,7 @@ def load(**environ: str) -> Settings:
         ("TOKENS_PER_PERSON", "999", f'"999" will not do; {TOKENS}'),
         ("TOKENS_PER_SERVER", "-1", f'"-1" will not do; {TOKENS}'),
         ("TOKENS_IN_ALL", "2m", f'"2m" will not do; {TOKENS}'),
-        ("PRICES", "gpt-4.1-mini=0.40", f'"gpt-4.1-mini=0.40" is no price; {PRICES}'),
+        ("PRICES", "gpt-6-luna=0.10", f'"gpt-6-luna=0.10" is no price; {PRICES}'),
         ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is no price; {PRICES}'),
     ],
 )

@@ -23,7 +23,7 @@ ROWS = [
 
 DAY = 24 * 3600
 REMEMBERED = [
-    Remembered("discord:1234567890123456789", 987654321098765432, 12_345, 67, 7_000_000, 0, DAY, True, "gpt-4.1"),
+    Remembered("discord:1234567890123456789", 987654321098765432, 12_345, 67, 7_000_000, 0, DAY, True, "gpt-6-luna"),
     Remembered("terminal:with-a-long-name", None, 1, 0, 350, None, 20_000 * DAY, False, None),
 ]
 
@@ -34,7 +34,7 @@ def test_conversations_stand_in_columns() -> None:
     assert lines == [
         "conversation         server               questions  people    tokens ≈       first   last used",
         "1234567890123456789  987654321098765432      12,345      67   2,000,000  1970-01-01  1970-01-02",
-        "  has a persona and the model gpt-4.1",
+        "  has a persona and the model gpt-6-luna",
         "…l:with-a-long-name  -                            1       0         100           -  2024-10-04",
         "2 conversations, 12,346 questions, about 2,000,100 tokens",
     ]

@@ -177,7 +177,7 @@ def prices(value: str) -> Mapping[str, Price]:
         if price is None:
             raise Mistake(
                 f"{quoted(each)} is no price; write the model and what a million tokens of its context and of its"
-                " replies cost, such as gpt-4.1-mini=0.40/1.60, with commas between models"
+                " replies cost, such as gpt-6-luna=0.10/0.50, with commas between models"
             )
         found[price[1]] = Price(float(price[2]), float(price[3]))
     return found

@@ -78,7 +78,7 @@ class Settings:
         str | None,
         Setting("", "Where the model is served, up to and with /v1. Not set: OpenAI's own API.", parsers.base_url),
     ]
-    openai_model: Annotated[str, Setting("gpt-4.1-mini", "The model's name, as its server spells it.", str)]
+    openai_model: Annotated[str, Setting("gpt-6-luna", "The model's name, as its server spells it.", str)]
     models: Annotated[
         tuple[str, ...] | None,
         Setting(
@@ -91,8 +91,16 @@ class Settings:
         Mapping[str, Price] | None,
         Setting(
             "",
-            "What a million tokens of a model cost, context/reply, for the usage reports: gpt-4.1-mini=0.40/1.60, …",
+            "What a million tokens of a model cost, context/reply, for the usage reports: gpt-6-luna=0.10/0.50, …",
             parsers.prices,
+        ),
+    ]
+    reasoning_effort: Annotated[
+        str,
+        Setting(
+            "none",
+            "How much the model thinks before it answers: none, minimal, low, medium, high, or what its server takes.",
+            str,
         ),
     ]
     system_prompt: Annotated[

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import httpx2
+import jiter
 import openai
 
 from bot.config import Settings
@@ -39,6 +41,10 @@ _LINGER_FINISHED = 2.0
 """Seconds for the usage to follow a finish reason."""
 _LINGER_DONE = 0.1
 """Seconds for the response to end after `[DONE]`, so that its connection can be used again."""
+_LONGEST_LIST = 4 * 2**20
+"""Bytes of a list of models; one that is longer is not read to its end."""
+_FIRST_SHUTDOWN = date(2023, 1, 1)
+"""There were no chat completions before: an earlier date stands for none."""
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
 """What a failing connection raises; aiohttp's own errors are those that the SDK's transport does not translate."""
 
@@ -58,6 +64,7 @@ class OpenAIModel:
     `base_url` None is OpenAI's own. Without an `api_key` none is sent. Timeouts are seconds: `first_delta_timeout` runs
     from a request to its first text or thought, `silence_timeout` from one of them to the next. A failed request is
     repeated while nothing has come of the reply, up to twice, and begun at most `retry_within` seconds after the first.
+    `reasoning_effort` is sent as it is; a server that takes other values is sent the lowest that it names.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class OpenAIModel:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        reasoning_effort: str = "none",
         connect_timeout: float = 10.0,
         first_delta_timeout: float = 120.0,
         silence_timeout: float = 60.0,
@@ -76,6 +84,7 @@ class OpenAIModel:
         self._silence_timeout = silence_timeout
         self._retry_within = retry_within
         self._jitter = jitter
+        self._dialect = Dialect(effort=reasoning_effort)
         self._dialects: dict[str, Dialect] = {}
         base_url = base_url or _OPENAI
         self._advisor = Advisor(
@@ -107,6 +116,7 @@ class OpenAIModel:
         return cls(
             api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
             base_url=settings.openai_base_url,
+            reasoning_effort=settings.reasoning_effort,
             connect_timeout=settings.connect_timeout,
             first_delta_timeout=settings.first_delta_timeout,
             silence_timeout=settings.silence_timeout,
@@ -137,27 +147,30 @@ class OpenAIModel:
         async with self.stream([Message("user", "Say ok.")], model=model, reply_tokens=reply_tokens) as events:
             await anext(events)
 
-    async def models(self) -> list[str]:
-        """The ids of the models that the server lists; none where it keeps no list."""
+    async def models(self) -> Mapping[str, date | None]:
+        """The models that the server lists, each with the day on which it is shut down, where the server tells one.
+
+        None where it keeps no list.
+        """
         try:
             async with (
                 asyncio.timeout(self._first_delta_timeout),
                 self._client.models.with_streaming_response.list() as response,
             ):
-                body = json.loads(await response.read())
+                body = jiter.from_json(await _limited(response.http_response, _LONGEST_LIST))
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
-                return []
+                return {}
             raise self._advisor.of_status(error, "its list of models") from None
         except (openai.APIConnectionError, *_BROKEN) as error:
             raise self._advisor.of_connection(error, begun=False) from None
         except ValueError:
-            return []  # a page instead of a list
+            return {}  # a page instead of a list, or too long for one
         match body:
             case {"data": [*entries]}:
-                names = [entry.get("id") for entry in entries if isinstance(entry, dict)]
-                return [name for name in names if isinstance(name, str)]
-        return []
+                listed = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+                return {entry["id"]: _date(entry.get("shutdown_date")) for entry in listed}
+        return {}
 
     async def _with_retries(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
@@ -232,7 +245,7 @@ class OpenAIModel:
     @asynccontextmanager
     async def _open(self, request: _Request) -> AsyncIterator[httpx2.Response]:
         """A response of status 200, asked for with as many of our optional parameters as the server takes."""
-        dialect = known = self._dialects.get(request.model, Dialect())
+        dialect = known = self._dialects.get(request.model, self._dialect)
         sent = [_as_sent(message) for message in request.messages]
         async with AsyncExitStack() as stack:
             while True:
@@ -248,13 +261,14 @@ class OpenAIModel:
                     )
                     break
                 except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                    said = error.response.text.lower()
-                    simpler = dialect.without(said) if problem_of(error.status_code, said) is Problem.SETUP else None
-                    if simpler is None:
+                    said = error.response.text
+                    ours = problem_of(error.status_code, said.lower()) is Problem.SETUP
+                    other = dialect.without(said) if ours else None
+                    if other is None:
                         raise
-                    dialect = simpler
+                    dialect = other
             if dialect != known:
-                _log.info("%s takes fewer parameters; from now on it is sent %s.", request.model, dialect)
+                _log.info("%s takes other parameters; from now on it is sent %s.", request.model, dialect)
                 self._dialects[request.model] = dialect
             yield response.http_response
 
@@ -270,6 +284,30 @@ class OpenAIModel:
 
 def _body(response: httpx2.Response) -> AsyncGenerator[bytes]:
     return response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
+
+
+async def _limited(response: httpx2.Response, most: int) -> bytes:
+    """The body of an answer. ValueError where it is longer, or packed although that was not asked for: a few bytes
+    can be unpacked to any length.
+    """
+    if "Content-Encoding" in response.headers:
+        raise ValueError
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > most:
+            raise ValueError
+    return bytes(body)
+
+
+def _date(value: object) -> date | None:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return None
+    try:
+        found = date.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found >= _FIRST_SHUTDOWN else None
 
 
 def _as_sent(message: Message) -> Any:

@@ -9,8 +9,9 @@ Each request takes the next step of the script, or `default` when the script has
         ...
         assert server.requests[0].messages[-1]["content"] == "Hi!"
 
-Whatever a step says, the server first refuses what no server of its kind would take: parameters in `refused_parameters`
-and a context over `context_tokens`. A delta counts as one token: a reply ends at the length that the request allows.
+Whatever a step says, the server first refuses what no server of its kind would take: parameters in
+`refused_parameters`, a reasoning_effort that is not among `efforts`, and a context over `context_tokens`. A delta
+counts as one token: a reply ends at the length that the request allows.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class Request:
 class ModelStandin:
     """The server. It listens on a port of the system's choice from `async with` to its end.
 
-    `script`, `default`, `models`, `refused_parameters`, `context_tokens` and `ignores_max_tokens` may be changed at any
-    time. `keep_requests` bounds the record of requests; None keeps all.
+    `script`, `default`, `models`, `shutdown_dates`, `refused_parameters`, `efforts`, `context_tokens` and
+    `ignores_max_tokens` may be changed at any time. `keep_requests` bounds the record of requests; None keeps all.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ModelStandin:
         default: Step | None = None,
         models: Sequence[str] | None = ("demo",),
         refused_parameters: Iterable[str] = (),
+        efforts: Sequence[str] | None = None,
         context_tokens: int | None = None,
         ignores_max_tokens: bool = False,
         seed: int = 0,
@@ -88,7 +90,11 @@ class ModelStandin:
         self.default = default or Reply(demo_reply)
         self.models = models
         """What `/v1/models` lists; None for a server that has no such list."""
+        self.shutdown_dates: dict[str, object] = {}
+        """What that list says of some of the models. Without any, it knows of no such dates."""
         self.refused_parameters = set(refused_parameters)
+        self.efforts = efforts
+        """The values of reasoning_effort that are taken; None: all."""
         self.context_tokens = context_tokens
         self.ignores_max_tokens = ignores_max_tokens
         self.requests: list[Request] = []
@@ -135,7 +141,12 @@ class ModelStandin:
     async def _models(self, _: web.Request) -> web.Response:
         if self.models is None:
             return web.Response(status=404, text="404 page not found")
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+        dates = {
+            name: {"shutdown_date": self.shutdown_dates.get(name)} if self.shutdown_dates else {}
+            for name in self.models
+        }
+        data = [{"id": name, "object": "model", **dates[name]} for name in self.models]
+        return web.json_response({"object": "list", "data": data})
 
     async def _completions(self, http: web.Request) -> web.StreamResponse:
         request = Request(await http.json(), dict(http.headers), http.get_extra_info("peername"))
@@ -177,6 +188,15 @@ class ModelStandin:
         for name in sorted(self.refused_parameters & request.body.keys()):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
             return openai_error(400, message, "invalid_request_error", "unsupported_parameter", name)
+        effort = request.body.get("reasoning_effort")
+        if self.efforts is not None and effort is not None and effort not in self.efforts:
+            *others, last = map(repr, self.efforts)
+            values = f"{', '.join(others)}, and {last}" if others else last
+            message = (
+                f"Unsupported value: 'reasoning_effort' does not support {effort!r} with this model. Supported values"
+                f" are: {values}."
+            )
+            return openai_error(400, message, "invalid_request_error", "unsupported_value", "reasoning_effort")
         if self.context_tokens is not None and _prompt_tokens(request) > self.context_tokens:
             return REFUSALS["context too long"]
         return None

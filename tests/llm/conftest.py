@@ -28,6 +28,7 @@ async def client(
     base_url: str,
     *,
     api_key: str | None = KEY,
+    reasoning_effort: str = "none",
     first_delta_timeout: float = 5.0,
     silence_timeout: float = 5.0,
     retry_within: float = 0.0,
@@ -35,6 +36,7 @@ async def client(
     async with OpenAIModel(
         api_key=api_key,
         base_url=base_url,
+        reasoning_effort=reasoning_effort,
         connect_timeout=2.0,
         first_delta_timeout=first_delta_timeout,
         silence_timeout=silence_timeout,

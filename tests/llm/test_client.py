@@ -142,9 +142,9 @@ async def test_the_connection_is_used_again(server: ModelStandin) -> None:
 async def test_models_and_probe(server: ModelStandin) -> None:
     server.models = ("small", "large")
     async with client(server.base_url) as model:
-        assert await model.models() == ["small", "large"]
+        assert await model.models() == {"small": None, "large": None}
         server.models = None
-        assert await model.models() == []
+        assert await model.models() == {}
         await model.probe("gpt-x", 100)
         server.script.append(REFUSALS["unknown model"])
         with pytest.raises(ModelError, match="OPENAI_MODEL"):
