@@ -266,6 +266,13 @@ class Asking:
             )
         if is_blank(running.text) and problem is None:
             return Outcome(State.FAILED, "", Problem.EMPTY, usage=usage)
+        if is_blank(running.text[len(running.begun) :]) and problem is Problem.LENGTH and grant.bound is None:
+            detail = (
+                f"{model} used all {grant.reply_tokens} tokens of its reply before anything could be seen of it. Raise"
+                " REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
+            )
+            log.warning("turn %d: %s", running.attempt.turn_id, detail)
+            return Outcome(State.FAILED, running.begun, Problem.OUT_OF_ROOM, usage=usage, detail=detail)
         self.answered_at = time.monotonic()
         if problem is Problem.LENGTH and grant.bound is not None:
             return Outcome(State.COMPLETE, running.text, Problem.USED_UP, usage=usage, used_up=grant.bound)

@@ -55,7 +55,7 @@ def button_after(outcome: Outcome) -> Button | None:
     """What can be done about an end; None: nothing has to."""
     if outcome.state is State.INTERRUPTED:
         return Button.RETRY
-    if outcome.problem is Problem.USED_UP:
+    if outcome.problem in (Problem.USED_UP, Problem.OUT_OF_ROOM):
         return Button.CONTINUE if outcome.text else Button.RETRY
     return _AFTER.get(outcome.problem)
 

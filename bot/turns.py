@@ -46,6 +46,8 @@ class Problem(StrEnum):
     """The provider's content filter."""
     LENGTH = "length"
     """The reply ran into the limit on its tokens: all of it that came is good."""
+    OUT_OF_ROOM = "out of room"
+    """It ran into that limit before anything could be seen of it: the model thought all the while."""
     EMPTY = "empty"
     """The model ended without a word."""
     TOO_LONG = "too long"

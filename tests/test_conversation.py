@@ -15,10 +15,12 @@ from bot import context, phrases
 from bot.asking import CHARACTERS_PER_TOKEN
 from bot.context import GO_ON
 from bot.errors import ModelError, Overloaded, StoreError
+from bot.frame import Button, button_after
+from bot.phrases import note
 from bot.queues import Limits
 from bot.running import Running
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Cause, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
+from bot.turns import Attempt, Cause, End, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
 from tests.store.steps import database_of, disk_full, read_only, slow_disk
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 from tests.waiting import until
@@ -318,7 +320,33 @@ async def test_a_reply_without_end_is_cut_off_and_can_go_on(talk: Talk, first: l
 
 async def test_thoughts_without_end_are_cut_off_too(talk: Talk) -> None:
     talk.model.replies = [repeat(Thinking())]
-    assert await talk.say("1") == Outcome(State.COMPLETE, "", Problem.LENGTH)
+    ended = await talk.say("1")
+    assert ended is not None
+    assert (ended.state, ended.text, ended.problem) == (State.FAILED, "", Problem.OUT_OF_ROOM)
+
+
+async def test_a_reply_that_runs_out_of_room_unseen_is_a_failure_and_loses_nothing(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    unseen: list[Step] = [*repeat(Thinking(), 9), " \n\u200b", End(Problem.LENGTH)]
+    talk.model.replies = [unseen, ["Half ", End(Problem.LENGTH)], unseen, unseen, ["and half."]]
+    failed = await talk.say("1")
+    assert failed is not None
+    assert (failed.state, failed.text, failed.problem) == (State.FAILED, "", Problem.OUT_OF_ROOM)
+    assert button_after(failed) is Button.RETRY
+    [line] = caplog.messages
+    assert line.endswith("Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart.")
+    await talk.say("2")
+    for go_on in (True, False):
+        still = await talk.again(*await talk.store.history(HERE, 1), go_on=go_on)
+        assert still is not None
+        assert (still.state, still.text, still.problem) == (State.FAILED, "Half ", Problem.OUT_OF_ROOM)
+        assert (button_after(still), note(still)) == (
+            Button.CONTINUE,
+            "-# I ran out of room before I could write more. Try again, or ask for something shorter.",
+        )
+    whole = await talk.again(*await talk.store.history(HERE, 1), go_on=True)
+    assert whole == Outcome(State.COMPLETE, "Half and half.")
 
 
 async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(store: SQLiteStore) -> None:

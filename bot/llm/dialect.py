@@ -21,6 +21,9 @@ _LIST = re.compile(
 _QUOTED = re.compile(r"""["'`‘“]([\w-]{1,40})["'`’”]""")
 _JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
+_LONGEST_REFUSAL = 4_000
+"""Characters of a refusal that are searched for values: what is behind them is no message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -88,7 +91,7 @@ def _efforts_in(said: str) -> list[str]:
 
 def _sentences(said: str) -> Iterator[str]:
     """What a refusal says in words: the strings of its JSON that are more than a name, or all of it."""
-    said = said[:20_000]
+    said = said[:_LONGEST_REFUSAL]
     if not said.lstrip().startswith(("{", "[")):
         yield said
         return

@@ -34,6 +34,7 @@ _PROBLEMS = {
     Problem.SETUP: "I have a set-up problem; it's nothing you did.",
     Problem.DECLINED: "The model's provider declined this one. Rewording may help.",
     Problem.LENGTH: "Cut at the length limit.",
+    Problem.OUT_OF_ROOM: "I ran out of room before I could answer. Try again, or ask for something shorter.",
     Problem.EMPTY: "The model had nothing to say. Try rewording.",
     Problem.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
     Problem.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
@@ -107,6 +108,8 @@ def _sentence(outcome: Outcome) -> str | None:
     if outcome.problem is Problem.BUSY:
         wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
         return f"My model is busy. Try again{wait}."
+    if outcome.problem is Problem.OUT_OF_ROOM and outcome.text:
+        return "I ran out of room before I could write more. Try again, or ask for something shorter."
     if outcome.used_up is not None:
         stopping = "I have to stop here. " if outcome.text else ""
         return stopping + used_up(outcome.used_up).removeprefix(_SMALL)

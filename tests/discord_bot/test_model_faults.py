@@ -41,6 +41,7 @@ BUSY_FOR = "-# My model is busy. Try again in 7 s."
 SETUP = "-# I have a set-up problem; it's nothing you did."
 DECLINED = "-# The model's provider declined this one. Rewording may help."
 CUT = "-# Cut at the length limit."
+OUT_OF_ROOM = "-# I ran out of room before I could answer. Try again, or ask for something shorter."
 EMPTY = "-# The model had nothing to say. Try rewording."
 TOO_LONG = "-# That's more than my model can read at once. A shorter message may work."
 RETRY, CONTINUE = "Retry", "Continue"
@@ -120,8 +121,9 @@ FAULTS: list[tuple[str, Step, Ending]] = [
         ("one two", None, None),
     ),
     ("length", replace(SLOWLY, finish="length"), (ALL, CUT, CONTINUE)),
-    ("length, without a word", Reply("", finish="length"), ("", CUT, CONTINUE)),
-    ("length, in its thoughts", Reply("", reasoning="so long", finish="length"), ("", CUT, CONTINUE)),
+    ("length, without a word", Reply("", finish="length"), ("", OUT_OF_ROOM, RETRY)),
+    ("length, blank", Reply(BLANK, finish="length"), ("", OUT_OF_ROOM, RETRY)),
+    ("length, in its thoughts", Reply("", reasoning="so long", finish="length"), ("", OUT_OF_ROOM, RETRY)),
     ("content filter, at the end", replace(SLOWLY, finish="content_filter"), (ALL, DECLINED, None)),
     ("content filter, without a word", Reply("", finish="content_filter"), ("", DECLINED, None)),
     ("empty", Reply(""), ("", EMPTY, RETRY)),
@@ -155,7 +157,7 @@ async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, ca
     assert (turn.reply.strip(BLANK), turn.error is None) == (text, sentence is None), "on record as it is seen"
     assert prompt.reactions == {}
     assert discord.typing(discord.general) == []
-    if sentence in (BROKEN, BUSY, SETUP):
+    if sentence in (BROKEN, BUSY, SETUP, OUT_OF_ROOM):
         assert any(record.levelname == "WARNING" for record in caplog.records), "the operator is told"
 
     world.model.default = Reply("Here I am.")
