@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -94,14 +95,30 @@ async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
                 if error.problem is Problem.UNREACHABLE:
                     hint = _container_hint(settings.openai_base_url or "", container_marks)
                 else:
-                    hint = await _models_hint(name, model)
+                    hint = await _models_hint(name, model, settings)
                 # Nothing of anybody's was sent, so that the server's own words can be shown.
                 detail = f"{error.detail} It said: {error.said}" if error.said else error.detail
                 stop = "" if detail.endswith((".", "!", "?", "…")) else "."
                 raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
+        listed = await _listed(model)
     *others, last = settings.offered_models
     answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
-    return f"{answer} {settings.openai_base_url or 'OpenAI'} answer{'' if others else 's'}."
+    sentences = [f"{answer} {settings.openai_base_url or 'OpenAI'} answer{'' if others else 's'}."]
+    sentences += [_shutdown(name, day, settings) for name in settings.offered_models if (day := listed.get(name))]
+    return " ".join(sentences)
+
+
+async def _listed(model: OpenAIModel) -> Mapping[str, date | None]:
+    try:
+        return await model.models()
+    except ModelError:
+        return {}
+
+
+def _shutdown(name: str, day: date, settings: Settings) -> str:
+    setting = "OPENAI_MODEL" if name == settings.openai_model else "MODELS"
+    is_ = "is" if day >= datetime.now(UTC).date() else "was"
+    return f"{setting} {name} {is_} shut down on {day}: choose another."
 
 
 def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
@@ -115,17 +132,20 @@ def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
     )
 
 
-async def _models_hint(name: str, model: OpenAIModel) -> str:
-    """The models there are, the likeliest first, where the one that was asked for is not among them."""
-    try:
-        offered = list(await model.models())
-    except ModelError:
+async def _models_hint(name: str, model: OpenAIModel, settings: Settings) -> str:
+    """The models there are, the likeliest first, where the one that was asked for is not among them; of one that is,
+    the day on which it is shut down, if there is one.
+    """
+    listed = await _listed(model)
+    if name in listed:
+        day = listed[name]
+        return _shutdown(name, day, settings) if day else ""
+    if not listed:
         return ""
-    if not offered or name in offered:
-        return ""
+    offered = list(listed)
     near = get_close_matches(name, offered, n=_LISTED_MODELS, cutoff=0.3)
-    listed = [*near, *(other for other in offered if other not in near)][:_LISTED_MODELS]
-    return f"{'Some of the' if len(listed) < len(offered) else 'The'} models there: {', '.join(listed)}."
+    first = [*near, *(other for other in offered if other not in near)][:_LISTED_MODELS]
+    return f"{'Some of the' if len(first) < len(offered) else 'The'} models there: {', '.join(first)}."
 
 
 async def _discord(token: Secret, access: Access) -> str:

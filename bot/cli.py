@@ -124,16 +124,17 @@ async def _run(_: argparse.Namespace) -> int:
 async def _serve(settings: Settings, token: Secret) -> None:
     from bot.discord_bot.options import Options
     from bot.discord_bot.run import run
+    from bot.llm import OpenAIModel
 
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     async with (
         SQLiteStore.open(settings.database_path, exclusive=True) as store,
-        _model(settings) as model,
+        OpenAIModel.of(settings) as model,
         _conversations(settings, store, model, _allowances(settings)) as conversations,
     ):
         options = Options.of(settings, grace=settings.shutdown_grace, database=settings.database_path)
-        await run(token.reveal(), store, conversations, options, stop=stop)
+        await run(token.reveal(), store, conversations, options, stop=stop, list_models=model.models)
 
 
 async def _chat(options: argparse.Namespace) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import date
 from typing import Protocol
 
 from bot.turns import (
@@ -35,6 +36,10 @@ class ChatModel(Protocol):
         Leaving the context, also by cancellation, ends it on the server's side too.
         """
         ...
+
+
+ListModels = Callable[[], Awaitable[Mapping[str, date | None]]]
+"""Asks a server which models it has, and on which day each is shut down, where that is known. Raises ModelError."""
 
 
 class ReplySink(Protocol):

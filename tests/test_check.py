@@ -191,6 +191,25 @@ async def test_an_unknown_model(look: Look, model: ModelStandin, database_ok: st
     assert lines[2] == f"{refused} Some of the models there: {', '.join(model.models[:12])}."
 
 
+async def test_models_that_are_shut_down(look: Look, model: ModelStandin, model_ok: str) -> None:
+    model.models = ("demo", "other", "third")
+    model.shutdown_dates = {"demo": "2999-01-14", "other": "2024-02-29", "third": None}
+    well, lines = await look(MODELS="other,third")
+    assert well, "they answer as yet"
+    assert lines[2] == (
+        f"Model: ok. demo, other and third at {model.base_url} answer."
+        " OPENAI_MODEL demo is shut down on 2999-01-14: choose another."
+        " MODELS other was shut down on 2024-02-29: choose another."
+    )
+    model.script.append(REFUSALS["unknown model"])
+    model.shutdown_dates = {"demo": "2024-02-29"}
+    well, lines = await look()
+    assert not well
+    assert lines[2].endswith(". OPENAI_MODEL demo was shut down on 2024-02-29: choose another.")
+    model.models = None
+    assert (await look())[1][2] == model_ok
+
+
 async def test_a_model_server_that_is_not_there(
     look: Look, model: ModelStandin, database_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:

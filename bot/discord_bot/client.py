@@ -37,6 +37,7 @@ from bot.discord_bot.warnings import Warnings
 from bot.errors import OverAllowance, Overloaded, StoreError
 from bot.frame import Button
 from bot.scheduler import Scheduler, scheduled
+from bot.seams import ListModels
 from bot.store import SQLiteStore
 from bot.turns import Turn
 
@@ -63,7 +64,8 @@ _EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
 class ParleyClient(discord.Client):
     """One bot on Discord.
 
-    `untold` are the turns whose end an earlier process did not show.
+    `untold` are the turns whose end an earlier process did not show. Without `list_models` no shutdown of a model is
+    known.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ParleyClient(discord.Client):
         scheduler: Scheduler,
         options: Options,
         untold: Sequence[Turn] = (),
+        list_models: ListModels | None = None,
     ) -> None:
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._count_request)
@@ -93,6 +96,7 @@ class ParleyClient(discord.Client):
         self._away_since: float | None = time.monotonic()
         self._identified_at = float("-inf")
         self._options = options
+        self._list_models = list_models
         self._tasks: set[asyncio.Task[object]] = set()
         self._searches: set[asyncio.Task[object]] = set()
         self._changing: set[asyncio.Task[object]] = set()
@@ -103,13 +107,14 @@ class ParleyClient(discord.Client):
         self._asides = Asides(self, store, scheduler, marks)
         self._gate = gate = Gate(self, store, options.access)
         self._invitations = Invitations(self, store, gate, owners_are=options.access.servers.owner)
+        self._warnings = Warnings(self, store, conversations.terms.allowances)
         self._replies = Replies(
             self,
             conversations,
             store,
             scheduler,
             marks=marks,
-            warnings=Warnings(self, store, conversations.terms.allowances),
+            warnings=self._warnings,
             spawn=self.spawn,
             most=options.messages_per_reply,
         )
@@ -132,6 +137,8 @@ class ParleyClient(discord.Client):
         self._search(self._changes.prune_daily(self._options.retention_days))
         self._search(keep_in_step(self.tree))
         self._search(self._invitations.look_hourly())
+        if self._list_models is not None:
+            self._search(self._warnings.look_daily(self._conversations.terms.models, self._list_models))
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for what is left of the time between two sessions: until then the bot hears nothing."""

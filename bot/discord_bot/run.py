@@ -16,6 +16,7 @@ from bot.discord_bot.options import Options
 from bot.errors import DiscordError
 from bot.health import Vitals, answering
 from bot.scheduler import Scheduler
+from bot.seams import ListModels
 from bot.store import SQLiteStore
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,17 @@ _AUTHENTICATION_FAILED = 4004
 
 
 async def run(
-    token: str, store: SQLiteStore, conversations: Conversations, options: Options, *, stop: asyncio.Event
+    token: str,
+    store: SQLiteStore,
+    conversations: Conversations,
+    options: Options,
+    *,
+    stop: asyncio.Event,
+    list_models: ListModels | None = None,
 ) -> None:
     """Serve until `stop` is set, then end what is running within `options.grace` seconds.
+
+    With `list_models` the owner is warned before a model is shut down.
 
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
@@ -34,7 +43,7 @@ async def run(
     untold = await store.untold("discord:", prefix=True)
     async with (
         Scheduler() as scheduler,
-        ParleyClient(conversations, store, scheduler, options, untold) as client,
+        ParleyClient(conversations, store, scheduler, options, untold, list_models) as client,
         AsyncExitStack() as stack,
     ):
         if options.database is not None:

@@ -1,18 +1,24 @@
-"""Warnings to the application's owner, in direct messages: tokens that run out, and a model that does not answer."""
+"""Warnings to the application's owner, in direct messages: tokens that run out, a model that does not answer, and one
+that is about to be shut down.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import zlib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
 import discord
 
 from bot.asking import LEAST_REPLY_TOKENS
 from bot.discord_bot.messages import platform_errors
-from bot.errors import StoreError
+from bot.errors import ModelError, StoreError
 from bot.frame import PlatformError, Unavailable
 from bot.phrases import warnings as words
+from bot.seams import ListModels
 from bot.store import SQLiteStore
 from bot.turns import Allowance, Allowances, Cause, Outcome, Problem
 from bot.usage import DAY
@@ -21,10 +27,15 @@ log = logging.getLogger(__name__)
 
 AGAIN_AFTER = 3600
 """Seconds until the same trouble with the model is told again."""
+DAYS_BEFORE = (60, 14, 1)
+"""Days before a model is shut down on which that is told."""
+LOOK_EVERY, LOOK_AGAIN = float(DAY), 3600.0
+"""Seconds from one look at the server's list of models to the next, and until that is tried again where it failed."""
 
 
 class Warnings:
-    """Over one client. Each cause is told once an hour, or once a day (UTC) where it lasts for the day.
+    """Over one client. Each cause is told once an hour, or once a day (UTC) where it lasts for the day; that a model is
+    shut down, once for each of `DAYS_BEFORE` and once afterwards.
 
     Without `allowances` none can run out.
     """
@@ -46,6 +57,30 @@ class Warnings:
                 await self._of_tokens(self._allowances, outcome, guild_id)
         except StoreError as error:
             log.warning("whether the owner is to be warned is not known: %s", error)
+
+    async def look_daily(self, models: Sequence[str], list_models: ListModels) -> None:
+        """Warn the owner of the shutdown of those among `models` for which the server tells a day."""
+        while True:
+            try:
+                days = await list_models()
+                for model in models:
+                    if (day := days.get(model)) is not None:
+                        await self._of_shutdown(model, day, "OPENAI_MODEL" if model == models[0] else "MODELS")
+                pause = LOOK_EVERY
+            except (ModelError, StoreError) as error:
+                log.info("whether a model is to be shut down is not known: %s", error)
+                pause = LOOK_AGAIN
+            await asyncio.sleep(pause)
+
+    async def _of_shutdown(self, model: str, day: date, setting: str) -> None:
+        left = (day - _today()).days
+        step = "past" if left < 0 else next((str(days) for days in sorted(DAYS_BEFORE) if left <= days), None)
+        if step is not None:
+            # A day that is put off is news.
+            cause = f"warning: shutdown {model} {day} {step}"
+            name = discord.utils.escape_markdown(model)
+            until = int(time.time()) + 365 * DAY
+            await self._warn(cause, until, words.shutdown(name, day, left, setting))
 
     async def _of_model(self, outcome: Outcome) -> None:
         until = int(time.time()) + AGAIN_AFTER
@@ -98,6 +133,10 @@ class Warnings:
         guild = self._client.get_guild(guild_id)
         name = "" if guild is None else f"{discord.utils.escape_markdown(guild.name)} "
         return f"{name}({guild_id})"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _owner(application: discord.AppInfo | None) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 _RESTART = "in .env and restart."
 
 
@@ -31,6 +33,16 @@ def set_up(detail: str) -> str:
 def unreachable(detail: str) -> str:
     """The model's server gives no replies, or breaks them off."""
     return f"My model isn't answering. {detail}"
+
+
+def shutdown(model: str, day: date, left: int, setting: str) -> str:
+    """A model is shut down in so many days; below 0: it was. `setting` is the one that names it."""
+    if left < 0:
+        said = f"My provider shut down {model} on {day}."
+    else:
+        when = "today" if left == 0 else "tomorrow" if left == 1 else f"in {left} days"
+        said = f"My provider shuts down {model} on {day}, {when}."
+    return f"{said} Choose another model: change {setting} {_RESTART}"
 
 
 def _of(server: str | None) -> tuple[str, str]:

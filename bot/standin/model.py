@@ -78,7 +78,7 @@ class ModelStandin:
         script: Iterable[Step] = (),
         *,
         default: Step | None = None,
-        models: Sequence[str] | None = ("demo",),
+        models: Sequence[str] | Raw | None = ("demo",),
         refused_parameters: Iterable[str] = (),
         efforts: Sequence[str] | None = None,
         context_tokens: int | None = None,
@@ -89,7 +89,7 @@ class ModelStandin:
         self.script = deque(script)
         self.default = default or Reply(demo_reply)
         self.models = models
-        """What `/v1/models` lists; None for a server that has no such list."""
+        """What `/v1/models` lists, or its response byte for byte; None for a server that has no such list."""
         self.shutdown_dates: dict[str, object] = {}
         """What that list says of some of the models. Without any, it knows of no such dates."""
         self.refused_parameters = set(refused_parameters)
@@ -138,14 +138,17 @@ class ModelStandin:
             await self._arrived.wait_for(lambda: len(self.requests) > number)
         return self.requests[number]
 
-    async def _models(self, _: web.Request) -> web.Response:
+    async def _models(self, http: web.Request) -> web.StreamResponse:
         if self.models is None:
             return web.Response(status=404, text="404 page not found")
-        dates = {
-            name: {"shutdown_date": self.shutdown_dates.get(name)} if self.shutdown_dates else {}
-            for name in self.models
-        }
-        data = [{"id": name, "object": "model", **dates[name]} for name in self.models]
+        if isinstance(self.models, Raw):
+            try:
+                return await self._send_raw(self.models, http)
+            except ConnectionError:
+                return web.Response()
+        data: list[dict[str, object]] = [{"id": name, "object": "model"} for name in self.models]
+        if self.shutdown_dates:
+            data = [{**entry, "shutdown_date": self.shutdown_dates.get(str(entry["id"]))} for entry in data]
         return web.json_response({"object": "list", "data": data})
 
     async def _completions(self, http: web.Request) -> web.StreamResponse:
@@ -202,7 +205,7 @@ class ModelStandin:
         return None
 
     async def _send_raw(self, step: Raw, http: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": step.content_type})
+        response = web.StreamResponse(headers={"Content-Type": step.content_type, **step.headers})
         await response.prepare(http)
         for piece in step.pieces:
             await response.write(piece)

@@ -59,6 +59,7 @@ class Raw:
     content_type: str = "text/event-stream"
     pause: float = 0.0
     cut: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ async def serving(
         ) as core,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(run(discord.token, store, core, options, stop=stop))
+        tasks.create_task(run(discord.token, store, core, options, stop=stop, list_models=client.models))
         await discord.ready()
         yield World(discord, model, store, core, stop)
         stop.set()

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,10 @@ async def ask(world: World, channel: Channel, count: int = 1) -> None:
 def told(discord: DiscordStandin, whom: User | None = None) -> list[str]:
     """What somebody was told in direct messages; Ada, who owns the application, unless another is named."""
     return [message.content for message in discord.bot_messages(discord.open_dm(whom or discord.ada))]
+
+
+def said(discord: DiscordStandin, what: str) -> bool:
+    return any(what in sentence for sentence in told(discord))
 
 
 @pytest.fixture
@@ -184,3 +190,47 @@ async def test_a_warning_that_discord_could_not_take_is_sent_at_the_next_occasio
     await discord.wait_for(lambda: told(discord))
     await ask(world, discord.general)
     assert len(told(discord)) == 1
+
+
+async def test_that_a_model_is_shut_down_is_told_60_14_and_1_days_before_and_afterwards_once_each(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.models = ("demo", "other")
+    days = ("11-14", "11-15", "11-15", "11-30", "12-31", "12-31", "01-12", "01-13", "01-14", "01-15", "01-16")
+    for number, month_and_day in enumerate(days):
+        today = date.fromisoformat(f"{2027 if month_and_day < '02' else 2026}-{month_and_day}")
+        monkeypatch.setattr("bot.discord_bot.warnings._today", partial(date.fromordinal, today.toordinal()))
+        # Of the other one there is news at every start, and it comes behind what there is to say of this one.
+        news = f"other on {today + timedelta(days=30 + number)}"
+        model.shutdown_dates = {"demo": "2027-01-14", "other": news.removeprefix("other on ")}
+        async with start(models=("demo", "other")):
+            await discord.wait_for(partial(said, discord, news))
+    choose = "Choose another model: change OPENAI_MODEL in .env and restart."
+    assert [sentence for sentence in told(discord) if "demo" in sentence] == [
+        f"My provider shuts down demo on 2027-01-14, in 60 days. {choose}",
+        f"My provider shuts down demo on 2027-01-14, in 14 days. {choose}",
+        f"My provider shuts down demo on 2027-01-14, tomorrow. {choose}",
+        f"My provider shut down demo on 2027-01-14. {choose}",
+    ]
+    assert told(discord)[0].endswith("Choose another model: change MODELS in .env and restart.")
+
+
+async def test_a_running_bot_looks_again_also_where_the_list_could_not_be_read(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_EVERY", "LOOK_AGAIN"):
+        monkeypatch.setattr(f"bot.discord_bot.warnings.{name}", 0.05)
+    await model.stop_listening()
+    async with start():
+        await model.listen()
+        model.models = None
+        await asyncio.sleep(0.2)
+        model.models = ("demo",)
+        await asyncio.sleep(0.2)
+        assert told(discord) == []
+        soon = datetime.now(UTC).date() + timedelta(days=5)
+        model.shutdown_dates = {"demo": str(soon)}
+        await discord.wait_for(lambda: told(discord))
+        await asyncio.sleep(0.2)
+    [sentence] = told(discord)
+    assert f"demo on {soon}, in " in sentence

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
+import tracemalloc
+from datetime import date
 
 import pytest
 
@@ -153,3 +156,40 @@ async def test_models_and_probe(server: ModelStandin) -> None:
     async with client(server.base_url) as model:
         with pytest.raises(ModelError, match="OPENAI_BASE_URL"):
             await model.models()
+
+
+async def test_the_day_on_which_a_model_is_shut_down_is_believed_if_it_can_be_one(server: ModelStandin) -> None:
+    values = ["2027-01-14", None, "", "20270114", "2027-02-30", "2027-01-14T00:00", "1970-01-01", 1, ["2027-01-14"]]
+    server.models = [f"m{number}" for number in range(len(values))]
+    server.shutdown_dates = dict(zip(server.models, values, strict=True))
+    async with client(server.base_url) as model:
+        listed = await model.models()
+    assert list(listed) == server.models
+    assert {name: day for name, day in listed.items() if day} == {"m0": date(2027, 1, 14)}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_list_of_models_that_is_too_long_is_not_read(server: ModelStandin, packed: bool) -> None:
+    entries = b'{"id":"m","object":"model"},' * 40_000
+    listing = [b'{"data":[', *[entries] * 200, b"{}]}"]
+    if packed:
+        server.models = Raw(
+            [gzip.compress(b"".join(listing))], "application/json", headers={"Content-Encoding": "gzip"}
+        )
+    else:
+        server.models = Raw(listing, "application/json")
+    async with client(server.base_url) as model:
+        tracemalloc.start()
+        try:
+            assert await model.models() == {}
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 40 * 2**20, "of 220 MB"
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "{", '{"data": 1}', '{"data": [1, {"id": 2}, null]}', "<html></html>"])
+async def test_what_is_no_list_of_models_lists_none(server: ModelStandin, body: str) -> None:
+    server.models = Raw([body.encode()], "application/json")
+    async with client(server.base_url) as model:
+        assert await model.models() == {}
