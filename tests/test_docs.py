@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -32,6 +33,23 @@ OUTSIDE = {
     "dotenv": {"config"},
 }
 """Who alone may import what reaches out of the process."""
+_DEPRECATIONS = "https://developers.openai.com/api/docs/deprecations, 2026-11-28"
+MODELS: tuple[tuple[str, date | None, str], ...] = (
+    ("gpt-5", date(2026, 12, 11), _DEPRECATIONS),
+    ("gpt-5-mini", date(2026, 12, 11), _DEPRECATIONS),
+    ("gpt-5-nano", date(2026, 12, 11), _DEPRECATIONS),
+    ("o3", date(2026, 12, 11), _DEPRECATIONS),
+    ("gpt-4.1", date(2027, 1, 14), _DEPRECATIONS),
+    ("gpt-4.1-mini", date(2027, 1, 14), _DEPRECATIONS),
+    ("gpt-4o", date(2027, 1, 14), _DEPRECATIONS),
+    ("gpt-4o-mini", date(2027, 1, 14), _DEPRECATIONS),
+    ("whisper-1", date(2027, 2, 26), _DEPRECATIONS),
+    ("gpt-4o-transcribe", date(2027, 2, 26), _DEPRECATIONS),
+    ("gpt-6-luna", None, _DEPRECATIONS),
+)
+"""Models of OpenAI's, the day on which each is shut down, if one is announced, and where and when that was read."""
+LONG_ENOUGH = timedelta(days=183)
+"""How long a model that we name has to be there."""
 
 
 def section(title: str) -> str:
@@ -166,3 +184,44 @@ def test_no_file_names_the_host_of_a_package_registry() -> None:
     for path in files():
         content = path.read_bytes()
         assert not any(host in content for host in hosts), path
+
+
+def named(text: str) -> set[str]:
+    """The models of OpenAI's that a text names."""
+    return set(
+        re.findall(r"(?<![\w.-])(?:gpt-[a-z0-9]+(?:[.-][a-z0-9]+)*|o[1-9](?:-[a-z]+)*|whisper-[0-9]+)(?![\w-])", text)
+    )
+
+
+def pages() -> Iterator[Path]:
+    """What tells people which model to choose: the documentation, and defaults and sentences in the code."""
+    for path in files():
+        place = path.relative_to(ROOT)
+        told = place.suffix in (".md", ".py", ".yaml", ".toml") or place.name in (".env.example", "Dockerfile")
+        # What has changed is told in the names of then.
+        if told and place.parts[0] not in ("tests", "benchmarks") and place.name != "CHANGELOG.md":
+            yield path
+
+
+def test_every_model_that_is_named_stays_for_half_a_year() -> None:
+    ends = {name: day or date.max for name, day, _ in MODELS}
+    today = datetime.now(UTC).date()
+    found = {path: named(path.read_text(encoding="utf-8")) for path in pages()}
+    assert SETTINGS["OPENAI_MODEL"].default in found[ROOT / "README.md"] & found[ROOT / ".env.example"]
+    for path, names in found.items():
+        assert names <= ends.keys(), f"{path}: look up when it is shut down, and add it to MODELS"
+        soon = {name: str(ends[name]) for name in names if ends[name] - today < LONG_ENOUGH}
+        assert soon == {}, f"{path}: name a model that stays"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("PRICES=gpt-4.1-mini=0.40/1.60, gpt-4o=1/2", {"gpt-4.1-mini", "gpt-4o"}),
+        ("`gpt-5`, whisper-1 or o3-mini.", {"gpt-5", "whisper-1", "o3-mini"}),
+        ("Choose gpt-4.1.", {"gpt-4.1"}),
+        ("foo3, my-gpt-5 and chatgpt-5", set()),
+    ],
+)
+def test_models_are_found_in_a_text(text: str, names: set[str]) -> None:
+    assert named(text) == names
