@@ -138,7 +138,8 @@ class ParleyClient(discord.Client):
         self._search(keep_in_step(self.tree))
         self._search(self._invitations.look_hourly())
         if self._list_models is not None:
-            self._search(self._warnings.look_daily(self._conversations.terms.models, self._list_models))
+            models = self._conversations.terms.models
+            self._search(self._warnings.look_daily(models, self._list_models, self._change))
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for what is left of the time between two sessions: until then the bot hears nothing."""

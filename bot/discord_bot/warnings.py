@@ -8,8 +8,9 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 import discord
 
@@ -31,6 +32,9 @@ DAYS_BEFORE = (60, 14, 1)
 """Days before a model is shut down on which that is told."""
 LOOK_EVERY, LOOK_AGAIN = float(DAY), 3600.0
 """Seconds from one look at the server's list of models to the next, and until that is tried again where it failed."""
+
+Finish = Callable[[Coroutine[Any, Any, object]], None]
+"""Runs something in the background, and waits for it when the bot ends."""
 
 
 class Warnings:
@@ -58,19 +62,29 @@ class Warnings:
         except StoreError as error:
             log.warning("whether the owner is to be warned is not known: %s", error)
 
-    async def look_daily(self, models: Sequence[str], list_models: ListModels) -> None:
-        """Warn the owner of the shutdown of those among `models` for which the server tells a day."""
+    async def look_daily(self, models: Sequence[str], list_models: ListModels, finish: Finish) -> None:
+        """Warn the owner of the shutdown of those among `models` for which the server tells a day.
+
+        This may be broken off at any time. `finish` gets what may not, as the message is on record before it is sent.
+        """
         while True:
+            pause = LOOK_EVERY
             try:
                 days = await list_models()
-                for model in models:
-                    if (day := days.get(model)) is not None:
-                        await self._of_shutdown(model, day, "OPENAI_MODEL" if model == models[0] else "MODELS")
-                pause = LOOK_EVERY
-            except (ModelError, StoreError) as error:
+            except ModelError as error:
                 log.info("whether a model is to be shut down is not known: %s", error)
                 pause = LOOK_AGAIN
+            else:
+                finish(self._of_shutdowns(models, days))
             await asyncio.sleep(pause)
+
+    async def _of_shutdowns(self, models: Sequence[str], days: Mapping[str, date | None]) -> None:
+        try:
+            for model in models:
+                if (day := days.get(model)) is not None:
+                    await self._of_shutdown(model, day, "OPENAI_MODEL" if model == models[0] else "MODELS")
+        except StoreError as error:
+            log.warning("whether the owner is to be warned of a shutdown is not known: %s", error)
 
     async def _of_shutdown(self, model: str, day: date, setting: str) -> None:
         left = (day - _today()).days

@@ -85,6 +85,8 @@ class Advisor:
             return f"The model server wants a key{number}. Set {key} in .env and restart."
         if status == 403:
             return f"The model server does not let {key} use {model}{number}. Change either in .env and restart."
+        if "reasoning_effort" in said:
+            return f"The model server refused REASONING_EFFORT for {model}{number}. Correct it in .env and restart."
         if "model" in said:
             return (
                 f"The model server refused the model {model}{number}. Correct OPENAI_MODEL or MODELS in .env and"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.standin.entities import Channel, User
-from bot.standin.faults import ServerError
+from bot.standin.faults import ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
@@ -234,3 +234,13 @@ async def test_a_running_bot_looks_again_also_where_the_list_could_not_be_read(
         await asyncio.sleep(0.2)
     [sentence] = told(discord)
     assert f"demo on {soon}, in " in sentence
+
+
+async def test_a_message_of_a_shutdown_that_is_on_its_way_when_the_bot_ends_is_sent(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    model.shutdown_dates = {"demo": str(datetime.now(UTC).date() + timedelta(days=5))}
+    slow = discord.faults.add(Slow(0.3), method="POST", route="/users/@me/channels")
+    async with start():
+        await discord.wait_for(lambda: slow.hits)
+    assert len(told(discord)) == 1

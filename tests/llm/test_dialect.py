@@ -7,7 +7,7 @@ import pytest
 from bot.standin.model import ModelStandin
 from bot.standin.script import Refusal, openai_error
 from bot.turns import Problem
-from tests.llm.conftest import ask, client, text
+from tests.llm.conftest import ask, client, failure, text
 
 
 def efforts(server: ModelStandin) -> list[object]:
@@ -179,5 +179,9 @@ async def test_a_server_that_knows_more_efforts_than_its_model_takes(server: Mod
 async def test_a_server_that_refuses_every_effort_it_names_is_not_asked_without_end(server: ModelStandin) -> None:
     server.script += [said(f"reasoning_effort must be one of 'a{number}', 'b{number}'") for number in range(9)]
     async with client(server.base_url) as model:
-        assert await ask(model) == [Problem.SETUP]
+        error = await failure(model)
+    assert (error.problem, error.advice) == (
+        Problem.SETUP,
+        "The model server refused REASONING_EFFORT for gpt-x (400). Correct it in .env and restart.",
+    )
     assert efforts(server) == ["none", "a0", "a1"]
