@@ -41,7 +41,7 @@ _LINGER_FINISHED = 2.0
 """Seconds for the usage to follow a finish reason."""
 _LINGER_DONE = 0.1
 """Seconds for the response to end after `[DONE]`, so that its connection can be used again."""
-_LONGEST_LIST = 4 * 2**20
+_LONGEST_LIST = 2 * 2**20
 """Bytes of a list of models; one that is longer is not read to its end."""
 _FIRST_SHUTDOWN = date(2023, 1, 1)
 """There were no chat completions before: an earlier date stands for none."""

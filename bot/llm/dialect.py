@@ -19,8 +19,8 @@ _LIST = re.compile(
     r"\b(?:supported|allowed|valid|possible|accepted) values|one of|(?:should|must) be|expected", re.IGNORECASE
 )
 _QUOTED = re.compile(r"""["'`‘“]([\w-]{1,40})["'`’”]""")
-_JSON_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
-
+_JSON_STRING = re.compile(r'"((?:[^"\\]|\\.?)*+)(?:"|\Z)')
+"""Also one that breaks off at the end: looking for the end of each anew would take a time that grows with the square."""
 _LONGEST_REFUSAL = 4_000
 """Characters of a refusal that are searched for values: what is behind them is no message."""
 

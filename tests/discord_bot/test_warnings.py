@@ -241,6 +241,6 @@ async def test_a_message_of_a_shutdown_that_is_on_its_way_when_the_bot_ends_is_s
 ) -> None:
     model.shutdown_dates = {"demo": str(datetime.now(UTC).date() + timedelta(days=5))}
     slow = discord.faults.add(Slow(0.3), method="POST", route="/users/@me/channels")
-    async with start():
-        await discord.wait_for(lambda: slow.hits)
+    async with start() as world:
+        await world.until(lambda: slow.hits)
     assert len(told(discord)) == 1
