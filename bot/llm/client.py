@@ -43,6 +43,8 @@ _LINGER_DONE = 0.1
 """Seconds for the response to end after `[DONE]`, so that its connection can be used again."""
 _LONGEST_LIST = 2 * 2**20
 """Bytes of a list of models; one that is longer is not read to its end."""
+_FULLEST_LIST = 20_000
+"""Objects and lists in it: each costs a microsecond, and nothing else happens meanwhile."""
 _FIRST_SHUTDOWN = date(2023, 1, 1)
 """There were no chat completions before: an earlier date stands for none."""
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
@@ -157,7 +159,8 @@ class OpenAIModel:
                 asyncio.timeout(self._first_delta_timeout),
                 self._client.models.with_streaming_response.list() as response,
             ):
-                body = jiter.from_json(await _limited(response.http_response, _LONGEST_LIST))
+                listing = await _limited(response.http_response, _LONGEST_LIST)
+            body = jiter.from_json(listing) if listing.count(b"{") + listing.count(b"[") <= _FULLEST_LIST else None
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return {}

@@ -20,7 +20,7 @@ _LIST = re.compile(
 )
 _QUOTED = re.compile(r"""["'`‘“]([\w-]{1,40})["'`’”]""")
 _JSON_STRING = re.compile(r'"((?:[^"\\]|\\.?)*+)(?:"|\Z)')
-"""Also one that breaks off at the end: looking for the end of each anew would take a time that grows with the square."""
+"""Also one without an end: to search for it from each mark again would take a time that grows with the square."""
 _LONGEST_REFUSAL = 4_000
 """Characters of a refusal that are searched for values: what is behind them is no message."""
 

@@ -176,6 +176,8 @@ async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, ca
 async def test_a_model_server_that_is_not_there(hasty: World) -> None:
     discord = hasty.discord
     await hasty.model.stop_listening()
+    # Over the connection on which it listed its models.
+    hasty.model.default = Drop()
     await discord.say(discord.general, discord.bo, f"{discord.bot.mention} tell me")
     message = await hasty.reply(discord.general, BROKEN)
     await hasty.idle()

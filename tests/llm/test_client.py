@@ -188,7 +188,17 @@ async def test_a_list_of_models_that_is_too_long_is_not_read(server: ModelStandi
     assert peak < 40 * 2**20, "of 67 MB"
 
 
-@pytest.mark.parametrize("body", ["[" * 100_000, "{", '{"data": 1}', '{"data": [1, {"id": 2}, null]}', "<html></html>"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 10_000,
+        '{"data": [' + '{"id": "m"},' * 20_000 + "{}]}",
+        "{",
+        '{"data": 1}',
+        '{"data": [1, {"id": 2}, null]}',
+        "<html></html>",
+    ],
+)
 async def test_what_is_no_list_of_models_lists_none(server: ModelStandin, body: str) -> None:
     server.models = Raw([body.encode()], "application/json")
     async with client(server.base_url) as model:
