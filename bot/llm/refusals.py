@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ _OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|per
 
 
 _NAME = re.compile(r"[\w.\-\[\]]{1,60}", re.ASCII)
+_LONGEST_WAIT = 24 * 3600.0
+"""Seconds. No server of models asks for more and means it; some say "never", as a number or as a date."""
 
 
 def problem_of(status: int | None, said: str) -> Problem:
@@ -83,15 +86,24 @@ def status_of(body: object) -> int | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from a number or a date."""
+    """Seconds to wait, at most a day, from a number or a date. None: the server names neither."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, _LONGEST_WAIT)
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is None:
+        try:
+            seconds = max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            return None
+    return min(seconds, _LONGEST_WAIT)
+
+
+def _number(text: str) -> float | None:
+    """A number of zero or more, which may be infinite."""
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        value = headers.get("retry-after", "")
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        number = float(text)
     except ValueError:
         return None
+    return None if math.isnan(number) or number < 0 else number

@@ -106,14 +106,22 @@ def _sentence(outcome: Outcome) -> str | None:
     if outcome.state is State.STOPPED:
         return "Stopped."
     if outcome.problem is Problem.BUSY:
-        wait = f" in {math.ceil(outcome.retry_after)} s" if outcome.retry_after else " in a moment"
-        return f"My model is busy. Try again{wait}."
+        return f"My model is busy. Try again in {_wait(outcome.retry_after) if outcome.retry_after else 'a moment'}."
     if outcome.problem is Problem.OUT_OF_ROOM and outcome.text:
         return "I ran out of room before I could write more. Try again, or ask for something shorter."
     if outcome.used_up is not None:
         stopping = "I have to stop here. " if outcome.text else ""
         return stopping + used_up(outcome.used_up).removeprefix(_SMALL)
     return None if outcome.problem is None else _PROBLEMS[outcome.problem]
+
+
+def _wait(seconds: float) -> str:
+    """So long, in a unit of which there are enough that rounding up adds little."""
+    if seconds <= 120:
+        return f"{math.ceil(seconds)} s"
+    if seconds <= 120 * 60:
+        return f"{math.ceil(seconds / 60)} minutes"
+    return f"{math.ceil(seconds / 3600)} hours"
 
 
 def stopped(count: int) -> str:

@@ -37,7 +37,16 @@ from tests.llm.wire import DONE, STOP, data, say
 
 BROKEN = "-# My model isn't answering right now. Your question is saved."
 BUSY = "-# My model is busy. Try again in a moment."
-BUSY_FOR = "-# My model is busy. Try again in 7 s."
+WAITS = {
+    "7": "7 s",
+    "600": "10 minutes",
+    "43200": "12 hours",
+    "inf": "24 hours",
+    "1e309": "24 hours",
+    "Fri, 06 Nov 2099 08:49:37 GMT": "24 hours",
+    "nan": "a moment",
+    "-1": "a moment",
+}
 SETUP = "-# I have a set-up problem; it's nothing you did."
 DECLINED = "-# The model's provider declined this one. Rewording may help."
 CUT = "-# Cut at the length limit."
@@ -89,10 +98,13 @@ REFUSED: dict[str, tuple[str, str | None]] = {
 }
 FAULTS: list[tuple[str, Step, Ending]] = [
     *((name, refusal, ("", *REFUSED[name])) for name, refusal in REFUSALS.items()),
-    (
-        "rate limit, with Retry-After",
-        replace(REFUSALS["rate limit"], headers={"Retry-After": "7"}),
-        ("", BUSY_FOR, RETRY),
+    *(
+        (
+            f"rate limit, with Retry-After: {value}",
+            replace(REFUSALS["rate limit"], headers={"Retry-After": value}),
+            ("", f"-# My model is busy. Try again in {wait}.", RETRY),
+        )
+        for value, wait in WAITS.items()
     ),
     (
         "overloaded, with Retry-After",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Step
 from bot.turns import Problem
 from tests.llm.conftest import KEY, ask, client, failure, text
+
+DAY = 24 * 3600.0
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,41 @@ async def test_every_refusal_says_what_to_change_and_never_the_key(
         for shown in (error.detail, error.said, repr(error), repr(model), parts, caplog.text):
             assert KEY not in shown
         assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "2.5"}, 2.5),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "43200"}, 43_200.0),
+        ({"Retry-After": "100000"}, DAY),
+        ({"Retry-After": "inf"}, DAY),
+        ({"Retry-After": "1e309"}, DAY),
+        ({"Retry-After": "9" * 400}, DAY),
+        ({"Retry-After": "Fri, 06 Nov 2099 08:49:37 GMT"}, DAY),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0.0),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -0000"}, DAY),
+        ({"Retry-After": "Sun, 06 Nov 99999 08:49:37 GMT"}, None),
+        ({"Retry-After": "-inf"}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": ""}, None),
+        ({}, None),
+        ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
+        ({"retry-after-ms": "1e400"}, DAY),
+        ({"retry-after-ms": "soon"}, None),
+        ({"retry-after-ms": "nan", "Retry-After": "9"}, 9.0),
+    ],
+)
+async def test_a_wait_is_bounded_whatever_the_server_names(
+    server: ModelStandin, headers: dict[str, str], wait: float | None
+) -> None:
+    server.script.append(replace(REFUSALS["rate limit"], headers=headers))
+    async with client(server.base_url) as model:
+        error = await failure(model)
+    assert (error.problem, error.retry_after) == (Problem.BUSY, wait)
 
 
 async def test_a_server_that_is_not_there(server: ModelStandin) -> None:
