@@ -47,8 +47,12 @@ def is_damage(error: sqlite3.Error) -> bool:
 def advice(error: OSError | sqlite3.Error, file: Path | None) -> str:
     """One sentence that says what to do."""
     known = _OS_ADVICE.get(error.errno or 0) if isinstance(error, OSError) else _SQLITE_ADVICE.get(result_code(error))
-    name = f"The database {file}" if file else "The database in memory"
-    return f"{name} {known or _failed(error)}"
+    return f"{_name(file)} {known or _failed(error)}"
+
+
+def defect(error: Exception, file: Path | None) -> str:
+    """The same for an error that is neither's."""
+    return f"{_name(file)} could not be asked ({type(error).__name__}): see the log, and report it as a defect."
 
 
 def advice_on_backup(error: OSError | sqlite3.Error, to: Path) -> str:
@@ -60,6 +64,10 @@ def advice_on_backup(error: OSError | sqlite3.Error, to: Path) -> str:
     else:
         known = _FULL if result_code(error) == sqlite3.SQLITE_FULL else _failed(error)
     return f"The backup {to} {known}"
+
+
+def _name(file: Path | None) -> str:
+    return f"The database {file}" if file else "The database in memory"
 
 
 def _failed(error: OSError | sqlite3.Error) -> str:

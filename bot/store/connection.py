@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import aiosqlite
 
-from bot.errors import StoreUnusable
+from bot.errors import StoreError, StoreUnusable
 from bot.store.advice import result_code
 from bot.store.lock import sole_use
 from bot.store.schema import migrate, recognise
@@ -41,8 +41,10 @@ class Connection(aiosqlite.Connection):
     async def do(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Have the connection's thread do several things in one step: every step costs two switches between threads.
 
-        Raises what `work` does, and ValueError after the connection was closed.
+        Raises what `work` does, and StoreError after the connection was closed: the bot is ending.
         """
+        if not self._running or self._connection is None:
+            raise StoreError("The database is closed.")
         # What aiosqlite's own methods are made of, and has no types.
         return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 

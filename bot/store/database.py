@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Self, TypeAlias, TypeVar
 
 from bot.errors import StoreError, StoreUnusable
-from bot.store.advice import advice, is_damage
+from bot.store.advice import advice, defect, is_damage
 from bot.store.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
 from bot.store.wiping import OWE_A_WIPE, Wiper
 
@@ -202,9 +202,12 @@ class Database:
             return await connection.do(work)
         except sqlite3.Error as error:
             raise (StoreUnusable if is_damage(error) else StoreError)(advice(error, self._file)) from error
-        except ValueError as error:
-            # aiosqlite's word for a connection that was closed: the bot is ending.
-            raise StoreError("The database is closed.") from error
+        except StoreError:
+            raise
+        except Exception as error:
+            # A value that SQLite cannot hold, or no memory: the driver's errors have no common class.
+            _log.exception("a statement failed by a defect")
+            raise StoreError(defect(error, self._file)) from error
 
 
 def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[list[Rows]]:

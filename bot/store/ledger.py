@@ -77,10 +77,12 @@ SETTLE_LEFT_OVER: Statement = (
 
 
 def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
-    """Puts what an attempt did use in place of what it might have, once. It was asked for, remembered or not."""
+    """Puts what an attempt did use in place of what it might have, once, and never as credit. It was asked for,
+    remembered or not.
+    """
     return (
         """
-        UPDATE charges SET settled = 1, prompt_tokens = :prompt, reply_tokens = :reply
+        UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply)
         WHERE turn_id = :turn AND attempt = :attempt AND settled = 0
         """,
         {

@@ -39,6 +39,32 @@ async def test_several_statements_are_written_all_or_none(database: Database, in
     assert [row["prompt_id"] for row in kept] == [3, 4] * in_company
 
 
+@pytest.mark.parametrize(
+    "error", [OverflowError, MemoryError, ValueError, TypeError, sqlite3.Warning, sqlite3.DataError]
+)
+async def test_whatever_the_driver_raises_is_one_error(
+    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("'secret'")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("bot.store.database._fetch", fail)
+        insert = ("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", {"id": 1})
+        calls = [database.read("SELECT 1"), database.write(*insert[:1], id=1), database.write_in_turn(insert, insert)]
+        results = await asyncio.gather(*calls, database.erase(insert), database.ping(), return_exceptions=True)
+    assert {type(result) for result in results} == {StoreError}
+    assert all(str(result).startswith(f"The database {path} ") for result in results)
+    await database.write(*insert[:1], id=1)
+    assert len(await database.read("SELECT 1 FROM handled")) == 1
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
+async def test_a_number_that_no_column_holds_is_refused_with_its_write(database: Database, value: int) -> None:
+    with pytest.raises(StoreError, match="OverflowError"):
+        await database.write("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", id=value)
+
+
 async def test_nobody_sees_half_of_a_write(database: Database, path: Path) -> None:
     insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

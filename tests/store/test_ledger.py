@@ -120,6 +120,14 @@ async def test_what_has_no_room_need_not_begin(store: SQLiteStore) -> None:
     assert await left(101, position=1, where="terminal:main") == used_up
 
 
+async def test_no_charge_is_a_credit(store: SQLiteStore, path: Path) -> None:
+    attempt = await ask(store, 1)
+    await reserve(store, attempt)
+    assert await close(store, attempt, Usage(-500_000, -7))
+    assert (await store.spent_today()).bot == 0
+    assert_it_adds_up(path)
+
+
 async def test_in_a_direct_message_no_server_pays_and_in_a_terminal_nobody(store: SQLiteStore) -> None:
     allowances = Allowances(tokens_per_person=600, tokens_per_server=1, tokens_in_all=10_000)
     assert await reserve(store, await ask(store, 1, where="discord:2", guild=None), allowances) == Grant(400)
