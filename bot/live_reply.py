@@ -226,9 +226,10 @@ class LiveReply:
             log.info("channel %d: a reply goes on in new messages: %s", self._channel_id, error)
             self._discard += [shown.message_id for shown in self._shown]
             self._shown = []
-        except Exception:
+        except Exception as error:
             log.exception("showing a reply in channel %d failed by a defect", self._channel_id)
-            self._end()
+            # It may be over with other text or with the next start, and the end is not shown yet.
+            self._try_later(Unavailable(repr(error)))
             return
         self._failing_since, self._wait = None, _FIRST_WAIT
         self.waiting_since = self._time()
@@ -295,8 +296,19 @@ class LiveReply:
             self._wanted = self._frame()
         except Exception:
             log.exception("a reply in channel %d is shown as it was written, for a defect", self._channel_id)
-            text, step = self._text[self._skip :], MESSAGE_LIMIT - NOTE_LIMIT
-            self._wanted = [Wanted(self._skip + at, text[at : at + step]) for at in range(0, len(text), step)]
+            self._wanted = self._as_written()
+
+    def _as_written(self) -> list[Wanted]:
+        """The text in pieces, and under the last one that something went wrong, where the reply is not simply whole."""
+        text, step, outcome = self._text[self._skip :], MESSAGE_LIMIT - NOTE_LIMIT, self._outcome
+        if is_blank(text):
+            text = ""
+        wanted = [Wanted(self._skip + at, text[at : at + step]) for at in range(0, len(text), step)]
+        if outcome is not None and (not text or outcome.state is not State.COMPLETE or outcome.problem is not None):
+            *before, last = wanted or [Wanted(self._skip, "")]
+            said = f"{last.content}\n{phrases.WENT_WRONG}".lstrip("\n")
+            wanted = [*before, replace(last, content=said, button=button_after(outcome))]
+        return wanted
 
     def _frame(self) -> list[Wanted]:
         """The messages that are wanted by now."""

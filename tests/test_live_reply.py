@@ -76,13 +76,12 @@ def test_a_platform_that_fails_for_a_while_gets_the_latest_text_once() -> None:
     assert platform.messages == {0: whole[0].strip()}
 
 
-@pytest.mark.parametrize("failure", [Gone("gone"), RuntimeError("a defect")])
-def test_a_reply_that_cannot_be_shown_any_more_ends(failure: Exception) -> None:
+def test_a_reply_that_cannot_be_shown_any_more_ends() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
         reply.update("begun")
         await asyncio.sleep(1)
-        platform.failures = [failure]
+        platform.failures = [Gone("gone")]
         async with asyncio.timeout(5):
             await stream(reply, 2)
         await stream(live(scheduler, platform), 1)
@@ -92,11 +91,57 @@ def test_a_reply_that_cannot_be_shown_any_more_ends(failure: Exception) -> None:
     assert platform.messages[1].endswith("w59"), "the next reply in the channel is shown"
 
 
-def test_a_platform_that_stays_away_is_given_up_after_a_while() -> None:
+def test_a_call_that_fails_by_a_defect_is_made_again() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
-        platform.failures = [Unavailable("down")] * 1000
+        for text in ("", "Some text"):
+            reply = live(scheduler, platform)
+            reply.update(text)
+            platform.failures = [RuntimeError("a defect"), KeyError("another")]
+            assert await reply.finish(Outcome(State.FAILED, text, Problem.BUSY))
+
+    assert list(scene(play).messages.values()) == ["-# busy", "Some text\n-# busy"]
+
+
+WRONG = "-# Something went wrong on my side. Please try again."
+
+
+@pytest.mark.parametrize("broken", ["note", "bot.live_reply.Document.update"])
+@pytest.mark.parametrize(
+    ("outcome", "shown", "button"),
+    [
+        (Outcome(State.FAILED, "", Problem.BUSY), WRONG, Button.RETRY),
+        (Outcome(State.FAILED, " \n", Problem.INTERNAL), WRONG, Button.RETRY),
+        (Outcome(State.FAILED, "Half **of", Problem.UNREACHABLE), f"Half **of\n{WRONG}", Button.RETRY),
+        (Outcome(State.STOPPED, "", cause=Cause.PERSON), WRONG, None),
+        (Outcome(State.COMPLETE, "All of it"), "All of it", None),
+    ],
+)
+def test_a_reply_that_cannot_be_rendered_is_shown_as_written_or_says_so(
+    monkeypatch: pytest.MonkeyPatch, broken: str, outcome: Outcome, shown: str, button: Button | None
+) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise OverflowError("cannot convert float infinity to integer")
+
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        if broken == "note":
+            reply = LiveReply(1, platform, scheduler, note=defect)
+        else:
+            monkeypatch.setattr(broken, defect)
+        async with asyncio.timeout(5):
+            assert await reply.finish(outcome)
+
+    platform = scene(play)
+    assert platform.messages == {0: shown}
+    assert platform.buttons == {0: button}
+
+
+@pytest.mark.parametrize("failure", [Unavailable("down"), RuntimeError("a defect")])
+def test_a_platform_that_stays_away_is_given_up_after_a_while(failure: Exception) -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.failures = [failure] * 1000
         began = asyncio.get_running_loop().time()
-        await stream(live(scheduler, platform), 1)
+        assert not await live(scheduler, platform).finish(Outcome(State.COMPLETE, "whole")), "another process may"
         assert 60 < asyncio.get_running_loop().time() - began < 180
 
     assert scene(play).messages == {}
