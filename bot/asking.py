@@ -51,6 +51,8 @@ ROOM_WITHIN = 20.0
 CHARACTERS_PER_TOKEN = 32
 """More than any text has: a reply that is over its tokens by this measure comes from a server that does not keep to
 them, and might never end. A thought counts as one character."""
+OVERRUN = 2
+"""How many times what was granted a reply may come to, by our estimate or the server's count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +243,20 @@ class Asking:
                         running.thought()
                         left -= 1
                     elif isinstance(event, Usage):
-                        usage = event
+                        usage = running.credible(event, fitting.messages(), OVERRUN * grant.reply_tokens)
+                        if usage != event:
+                            log.warning(
+                                "turn %d: the server's count of tokens cannot be true: %s",
+                                running.attempt.turn_id,
+                                event,
+                            )
                     elif isinstance(event, End):
                         problem = event.problem
                         continue
                     if grant.bound is not None and running.reply_tokens >= grant.reply_tokens:
                         problem = Problem.LENGTH
                         break
-                    if left <= 0 or (counted and running.reply_tokens >= 2 * grant.reply_tokens):
+                    if left <= 0 or (counted and running.reply_tokens >= OVERRUN * grant.reply_tokens):
                         log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
                         problem = Problem.LENGTH
                         break

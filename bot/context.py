@@ -16,6 +16,10 @@ SAFE_BYTES_PER_TOKEN = 2.0
 tokenizers were made from (some scripts, rows of emoji) may have up to one for each byte."""
 TOKENS_PER_MESSAGE = 4
 """What chat templates add to every message for its role and its borders."""
+LONGEST_TOKEN = 128
+"""Bytes. The longest that a tokenizer knows are rows of spaces; ordinary text has 2 to 5 bytes a token."""
+SERVERS_OWN_TOKENS = 2000
+"""The most that a server may add to a prompt and count: a template's own system prompt, a gateway's."""
 UNFINISHED = "[This reply was cut off here.]"
 GO_ON = "[Go on exactly where you stopped. Repeat nothing, and say nothing about having stopped.]"
 
@@ -104,6 +108,21 @@ class Context:
     def messages(self) -> list[Message]:
         """The system prompt, then user and assistant in turns; the last one is the prompt to be answered."""
         return [self._system, *reversed(self._newest_first)]
+
+
+def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, granted: int) -> Usage:
+    """What a server counted, with 0 in place of a count that cannot be true of what was sent, said and granted.
+
+    `said` is the bytes of the reply, `thoughts` how often the model was seen to think, `granted` the most tokens that
+    it may come to if the server does not go on beyond what it was allowed.
+    """
+    size = sum(_size(message.content) for message in messages)
+    most = size + TOKENS_PER_MESSAGE * len(messages) + SERVERS_OWN_TOKENS
+    prompt = usage.prompt_tokens if math.ceil(size / LONGEST_TOKEN) <= usage.prompt_tokens <= most else 0
+    # Thoughts that nobody is shown count too, so there may be many more tokens than text.
+    most = max(granted, said + thoughts)
+    reply = usage.reply_tokens if math.ceil(said / LONGEST_TOKEN) <= usage.reply_tokens <= most else 0
+    return Usage(prompt, reply)
 
 
 def learn(learned: Learned, messages: list[Message], usage: Usage) -> Learned:

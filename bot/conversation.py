@@ -213,8 +213,7 @@ class Conversations:
             outcome = Outcome(State.FAILED, running.text, Problem.INTERNAL)
         if not outcome.text and outcome.state is State.FAILED:
             outcome = replace(outcome, text=running.kept)
-        if outcome.usage is None:
-            outcome = replace(outcome, usage=running.used())
+        outcome = replace(outcome, usage=running.used(outcome.usage))
         try:
             if not await self._close(running.attempt, outcome):
                 outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.FORGOTTEN)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 
+from bot import context
 from bot.logs import TurnEnded
-from bot.turns import Attempt, Cause, Learned, Outcome, Problem, Prompt, State, Usage
+from bot.turns import Attempt, Cause, Learned, Message, Outcome, Problem, Prompt, State, Usage
 
 
 class Running:
@@ -72,9 +73,16 @@ class Running:
         """What the model has said and thought so far, by estimate; without what was there before."""
         return math.ceil(self._bytes / self._bytes_per_token) + self._thoughts
 
-    def used(self) -> Usage | None:
-        """What it has cost so far, by estimate. None: the model was not asked."""
-        return None if self._asked_at is None else Usage(self._prompt_tokens, self.reply_tokens)
+    def credible(self, usage: Usage, messages: list[Message], granted: int) -> Usage:
+        """As `context.credible` says of a request with these messages, by what has come of the reply."""
+        return context.credible(usage, messages, self._bytes, self._thoughts, granted)
+
+    def used(self, counted: Usage | None = None) -> Usage | None:
+        """What it has cost so far, by estimate where that is not counted. None: the model was not asked."""
+        if self._asked_at is None:
+            return None
+        prompt, reply = (counted.prompt_tokens, counted.reply_tokens) if counted else (0, 0)
+        return Usage(prompt or self._prompt_tokens, reply or self.reply_tokens)
 
     def line(self, outcome: Outcome, messages: int) -> TurnEnded:
         """What the log says of it, now that a person can see its end."""

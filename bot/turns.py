@@ -221,7 +221,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request, as the server counted them."""
+    """Tokens of one request. As a server's event: what it counted; 0 where it did not."""
 
     prompt_tokens: int
     reply_tokens: int

@@ -19,6 +19,7 @@ from bot.turns import (
     Allowances,
     Cause,
     End,
+    Learned,
     Outcome,
     Problem,
     Prompt,
@@ -113,6 +114,14 @@ TEN_TOKENS = "x" * 35
     ("reply", "costs"),
     [
         ([TEN_TOKENS, Usage(777, 55)], 777 + 55),
+        ([TEN_TOKENS, Usage(0, 0)], PROMPT + 10),
+        ([TEN_TOKENS, Usage(-500_000, -500_000)], PROMPT + 10),
+        ([TEN_TOKENS, Usage(10**20, 10**20)], PROMPT + 10),
+        ([TEN_TOKENS, Usage(10**400, 5)], PROMPT + 5),
+        ([TEN_TOKENS, Usage(20, 10**400)], 20 + 10),
+        ([TEN_TOKENS, Usage(20, 2 * REPLY)], 20 + 2 * REPLY),
+        ([TEN_TOKENS, Usage(20, 2 * REPLY + 1)], 20 + 10),
+        (["x" * 350, Usage(20, 2)], 20 + 100),
         ([TEN_TOKENS], PROMPT + 10),
         ([Thinking(), Thinking(), TEN_TOKENS], PROMPT + 12),
         ([ModelError(Problem.SETUP, "401")], 0),
@@ -133,6 +142,14 @@ async def test_what_a_request_costs(store: SQLiteStore, reply: list[Step], costs
         if isinstance(step, Exception):
             # These last as long as the module, and would keep all that their way led through.
             step.__traceback__ = None
+
+
+@pytest.mark.parametrize("usage", [Usage(0, 1), Usage(-4, 1), Usage(10**20, 1), Usage(10**400, 1)])
+async def test_a_count_that_cannot_be_true_teaches_nothing(store: SQLiteStore, usage: Usage) -> None:
+    async with talking(store) as talk:
+        talk.model.replies = [["Yes.", usage]]
+        assert await talk.say("Hi") == Outcome(State.COMPLETE, "Yes.")
+        assert await store.learned("m") == Learned()
 
 
 @pytest.mark.parametrize(("said", "costs"), [([], PROMPT), ([TEN_TOKENS], PROMPT + 10)])
@@ -181,14 +198,15 @@ async def test_another_attempt_is_charged_for_itself_alone(store: SQLiteStore) -
 async def test_a_context_that_is_too_long_is_paid_for_once(store: SQLiteStore) -> None:
     async with talking(store) as talk:
         for n in range(4):
-            talk.model.replies = [["r" * 100, Usage(0, 0)]]
+            talk.model.replies = [["r" * 100]]
             await talk.say(f"{n} " + "p" * 100)
+        before = await charged(store)
         too_long = ModelError(Problem.TOO_LONG, "too long")
         talk.model.replies = [[too_long], [too_long], [TEN_TOKENS]]
         await talk.say("Hi")
         [*_, sent] = talk.model.asked
         size = sum(context.tokens(message.content, 3.5) for message in sent)
-        assert await charged(store) == size + 10, "that which was answered"
+        assert await charged(store) - before == size + 10, "that which was answered"
 
 
 async def test_without_a_reservation_nothing_is_asked(store: SQLiteStore) -> None:

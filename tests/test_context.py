@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.context import GO_ON, Context, learn, speaker, tokens
+from bot.context import GO_ON, Context, credible, learn, speaker, tokens
 from bot.turns import EarlierTurn, Learned, Message, State, Turn, Usage
 
 SUNDAY = date(2026, 11, 22)
@@ -91,6 +91,27 @@ def test_more_than_the_estimate_is_reserved_until_a_server_has_counted() -> None
     unknown, known = built(Learned(context_tokens=900)), built(Learned(bytes_per_token=3.5))
     assert unknown.tokens == known.tokens == known.safe_tokens
     assert unknown.safe_tokens == pytest.approx(unknown.tokens * 3.5 / 2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "thoughts", "counted", "kept"),
+    [
+        (350, 0, Usage(1008, 100), Usage(1008, 100)),
+        (350, 0, Usage(32, 3), Usage(32, 3)),
+        (350, 0, Usage(31, 2), Usage(0, 0)),
+        (350, 0, Usage(4000 + 4 + 2000, 800), Usage(6004, 800)),
+        (350, 0, Usage(6005, 801), Usage(0, 0)),
+        (3000, 0, Usage(1008, 3000), Usage(1008, 3000)),
+        (0, 0, Usage(1008, 0), Usage(1008, 0)),
+        (0, 900, Usage(1008, 900), Usage(1008, 900)),
+        (1, 0, Usage(-1, -1), Usage(0, 0)),
+        (1, 0, Usage(10**400, 10**400), Usage(0, 0)),
+    ],
+)
+def test_a_count_is_believed_within_what_was_sent_said_and_granted(
+    said: int, thoughts: int, counted: Usage, kept: Usage
+) -> None:
+    assert credible(counted, [Message("user", "x" * 4000)], said, thoughts, 800) == kept
 
 
 def test_the_estimate_follows_what_the_server_counts() -> None:

@@ -124,9 +124,13 @@ class Decoder:
         return events
 
     def _count(self, usage: object) -> None:
-        match usage:
-            case {"prompt_tokens": int(prompt), "completion_tokens": int(reply)}:
-                self._usage = Usage(prompt, reply)
+        if not isinstance(usage, dict):
+            return
+        # Where several events count, each includes those before it. One without a count does not take an earlier away.
+        before = self._usage or Usage(0, 0)
+        prompt, reply = _whole_number(usage.get("prompt_tokens")), _whole_number(usage.get("completion_tokens"))
+        counted = Usage(prompt or before.prompt_tokens, reply or before.reply_tokens)
+        self._usage = None if counted == Usage(0, 0) else counted
 
     def _content(self, content: object) -> Sequence[Event]:
         if isinstance(content, str):
@@ -193,6 +197,13 @@ class _Thoughts:
     def _reply(self, text: str) -> Sequence[Event]:
         self._part = _Part.REPLY
         return (Text(text),)
+
+
+def _whole_number(count: object) -> int:
+    """A count of tokens; 0 for what is none. JSON does not tell 7 from 7.0."""
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
 
 
 def _json(data: bytes) -> Any:

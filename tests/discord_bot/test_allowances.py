@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from bot.queues import Limits
 from bot.standin.entities import Message
 from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
-from bot.standin.script import REFUSALS, Reply
+from bot.standin.script import REFUSALS, Raw, Reply
 from bot.standin.server import DiscordStandin
 from bot.turns import Allowances, Usage
 from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
 from tests.discord_bot.people import ask
+from tests.llm.wire import DONE, STOP, data, say
 from tests.store.steps import assert_it_adds_up, database_of, rows
 
 REPLY_TOKENS = 4000
@@ -200,7 +202,7 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
 async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_is_free(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
-    model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(7000, 5000))]
+    model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(2000, 5000))]
     async with serve(ALLOWANCES) as world:
         for count in (1, 2, 3):
             await ask(discord)
@@ -209,7 +211,26 @@ async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_i
         (_, prompt, reply, _), free, counted = ledger(tmp_path)
         assert (30 < prompt < 200, reply) == (True, 100)
         assert free == (1, 0, 0, 1)
-        assert counted == (1, 7000, 5000, 1), "more than was reserved, and true"
+        assert counted == (1, 2000, 5000, 1), "more than was reserved, and true"
+    assert_all_is_settled(tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, -500_000, 10**20, 10**30, True, "12", 1e300, math.nan, math.inf, None, [7]])
+async def test_a_count_that_cannot_be_true_is_no_count(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, count: object
+) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count}
+    model.default = Raw([say("x" * 350) + STOP + data({}, usage=usage) + DONE])
+    async with serve(ALLOWANCES) as world:
+        for number in (1, 2):
+            await ask(discord)
+            message = await world.reply(discord.general, "x" * 350, count=number)
+            await world.idle()
+            assert message.content == "x" * 350
+        for _, prompt, reply, settled in ledger(tmp_path):
+            assert (50 < prompt < 300, reply, settled) == (True, 100, 1)
+        assert len(ledger(tmp_path)) == 2
+        assert [state for *_, state in await world.turns(discord.general)] == ["complete"] * 2
     assert_all_is_settled(tmp_path)
 
 

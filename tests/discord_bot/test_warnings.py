@@ -68,7 +68,7 @@ async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_
     allowances = Allowances(tokens_per_server=20_000, tokens_in_all=10_000)
     async with limited(allowances) as world:
         for tokens in (7_900, 200, 200):
-            model.script.append(Reply("Here.", usage=Usage(tokens - 10, 10)))
+            model.script.append(Reply("Here.", usage=Usage(100, tokens - 100)))
             await ask(world, discord.general)
         await discord.wait_for(lambda: told(discord))
         [mostly] = told(discord)
@@ -77,7 +77,7 @@ async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_
         )
         assert mostly.endswith("For more, raise TOKENS_IN_ALL in .env and restart.")
     async with limited(allowances) as world:
-        model.script.append(Reply("Here.", usage=Usage(1_690, 0)))
+        model.script.append(Reply("Here.", usage=Usage(100, 1_590)))
         await ask(world, discord.general)
         await discord.wait_for(lambda: len(told(discord)) == 2)
         await ask(world, discord.general)
@@ -103,10 +103,10 @@ async def test_what_is_only_reserved_is_no_reason_to_warn(
 async def test_a_servers_tokens_are_told_of_by_its_name(
     discord: DiscordStandin, model: ModelStandin, limited: Limited
 ) -> None:
-    model.script.append(Reply("Here.", usage=Usage(9_990, 10)))
+    model.script.append(Reply("Here.", usage=Usage(2_000, 8_000)))
     async with limited(Allowances(tokens_per_server=10_000)) as world:
         await ask(world, discord.open_dm(discord.bo))
-        model.script.append(Reply("Here.", usage=Usage(9_990, 10)))
+        model.script.append(Reply("Here.", usage=Usage(2_000, 8_000)))
         await ask(world, discord.general)
         await discord.wait_for(lambda: told(discord))
         await ask(world, discord.general)

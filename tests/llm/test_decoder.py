@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +21,12 @@ from tests.llm.wire import DONE, NO_CHOICES, STOP, USAGE, data, say
 HI = [Text("Hi"), End()]
 CUT = [Text("Hi"), Problem.UNREACHABLE]
 EMPTY_DELTAS = data({"role": "assistant", "content": ""}) + data({"content": None}) + data(None) + data({})
+
+
+def counts(prompt: object, reply: object) -> dict[str, Any]:
+    return {"usage": {"prompt_tokens": prompt, "completion_tokens": reply}}
+
+
 ERROR_LATER = {"error": {"message": "boom", "code": 502}}
 
 
@@ -30,6 +38,21 @@ ERROR_LATER = {"error": {"message": "boom", "code": 502}}
             say("Hi") + STOP + NO_CHOICES + DONE, [Text("Hi"), Usage(7, 2), End()], id="usage without choices"
         ),
         pytest.param(say("Hi", "stop", **USAGE) + DONE, [Text("Hi"), Usage(7, 2), End()], id="all in the last chunk"),
+        pytest.param(
+            say("Hi", **counts(7, 1)) + say("", "stop", **counts(7, 2)) + DONE,
+            [Text("Hi"), Usage(7, 2), End()],
+            id="usage in every event",
+        ),
+        pytest.param(
+            say("Hi", **counts(7, 2)) + data({}, "stop", **counts(0, None)) + DONE,
+            [Text("Hi"), Usage(7, 2), End()],
+            id="usage that is taken back",
+        ),
+        pytest.param(say("Hi", **counts(7.0, 2.5)) + DONE, [Text("Hi"), Usage(7, 0), End()], id="usage in fractions"),
+        pytest.param(say("Hi", **counts("7", 2)) + DONE, [Text("Hi"), Usage(0, 2), End()], id="usage as a string"),
+        pytest.param(say("Hi", **counts(True, -2)) + DONE, HI, id="usage that is no number, or below zero"),
+        pytest.param(say("Hi", **counts(math.nan, math.inf)) + DONE, HI, id="usage without bounds"),
+        pytest.param(say("Hi", usage=[7, 2]) + DONE, HI, id="usage as a list"),
         pytest.param(say("Hi", usage=None, error=None) + STOP + DONE, HI, id="null fields"),
         pytest.param(b'data: {"choices": null}\n\n' + say("Hi") + STOP + DONE, HI, id="null choices"),
         pytest.param(say("Hi") + DONE, HI, id="no finish reason"),
