@@ -148,10 +148,15 @@ class Conversations:
         if self._closing:
             running.stop(Cause.SHUTDOWN)
         try:
-            sink = open_sink(running)
+            try:
+                sink = open_sink(running)
+            except Exception:
+                # There is nothing to show an end with: the caller tells the person.
+                await self._settle(running, Outcome(State.FAILED, problem=Problem.INTERNAL))
+                raise
             await running.wait_for(turn_has_come)
             outcome = await self._attempt(running, sink)
-            seen = await sink.finish(outcome)
+            seen = await self._show(running, sink, outcome)
             log.info(running.line(outcome, sink.messages))
             if seen:
                 await self._was_seen(running.attempt, outcome, sink.unshown)
@@ -161,6 +166,14 @@ class Conversations:
         finally:
             del self._running[running.attempt]
             self._saved.pop(running.attempt, None)
+
+    async def _show(self, running: Running, sink: ReplySink, outcome: Outcome) -> bool:
+        """Whether the end can be seen, or never will be."""
+        try:
+            return await sink.finish(outcome)
+        except Exception:
+            log.exception("turn %d: its end could not be shown for a defect", running.attempt.turn_id)
+            return await sink.finish(Outcome(State.FAILED, outcome.text, Problem.INTERNAL))
 
     async def _was_seen(self, attempt: Attempt, outcome: Outcome, unshown: str | None) -> None:
         try:
@@ -172,14 +185,23 @@ class Conversations:
                 # What could not be written a moment ago may be by now; else the next start takes it up.
                 await self._close(attempt, outcome)
             await self._store.told(attempt, unshown)
-        except StoreError as error:
-            log.warning("turn %d: the next start will show its end once more: %s", attempt.turn_id, error)
+        except Exception as error:
+            log.warning(
+                "turn %d: the next start will show its end once more: %s",
+                attempt.turn_id,
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
 
     async def _learn(self, key: str, learned: Learned) -> None:
         try:
             await self._store.learn(key, learned)
-        except StoreError as error:
-            log.warning("what was learned of the model's tokens is not kept: %s", error)
+        except Exception as error:
+            log.warning(
+                "what was learned of the model's tokens is not kept: %s",
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
 
     async def forget(self, conversation: str, by: str | None = None) -> set[int]:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError.
@@ -211,14 +233,23 @@ class Conversations:
         except Exception:
             log.exception("turn %d: a defect ended it", running.attempt.turn_id)
             outcome = Outcome(State.FAILED, running.text, Problem.INTERNAL)
+        return await self._settle(running, outcome)
+
+    async def _settle(self, running: Running, outcome: Outcome) -> Outcome:
+        """Commit an end and what it cost; the outcome that can be told then."""
         if not outcome.text and outcome.state is State.FAILED:
             outcome = replace(outcome, text=running.kept)
         outcome = replace(outcome, usage=running.used(outcome.usage))
         try:
             if not await self._close(running.attempt, outcome):
                 outcome = replace(outcome, state=State.STOPPED, cause=outcome.cause or Cause.FORGOTTEN)
-        except StoreError as error:
-            log.error("turn %d: its end could not be saved: %s", running.attempt.turn_id, error)
+        except Exception as error:
+            log.error(
+                "turn %d: its end could not be saved: %s",
+                running.attempt.turn_id,
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
             outcome = replace(outcome, state=State.FAILED, problem=Problem.STORAGE)
         return outcome
 
@@ -247,6 +278,8 @@ class Conversations:
                 await self._save()
             except StoreError as error:
                 log.warning("replies under way could not be saved, trying again: %s", error)
+            except Exception:
+                log.exception("replies under way could not be saved for a defect, trying again")
 
     async def _save(self, conversation: str | None = None) -> None:
         progress = {

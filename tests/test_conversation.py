@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from itertools import chain, count, islice, repeat
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from bot.phrases import note
 from bot.queues import Limits
 from bot.running import Running
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Cause, End, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
+from bot.turns import Allowances, Attempt, Cause, End, Limit, Outcome, Problem, Prompt, State, Thinking, Usage
 from tests.store.steps import database_of, disk_full, read_only, slow_disk
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 from tests.waiting import until
@@ -414,6 +416,103 @@ async def test_memory_does_not_grow_with_conversations(tmp_path: Path) -> None:
 
         # Two hundred of them: a key and its place in a table would be 18 kB.
         assert await grown_by(newcomers) < 10_000
+
+
+@dataclass
+class Fault:
+    """What is raised, and where: the name of a call, on which of its times."""
+
+    where: str
+    error: Exception
+    at: int = 1
+    calls: int = 0
+
+    def on(self, target: object, name: str) -> Callable[..., object]:
+        """The call of an object, which fails at its time."""
+        call = getattr(target, name)
+
+        async def slowly(*arguments: object, **named: object) -> object:
+            self._strike()
+            return await call(*arguments, **named)
+
+        def at_once(*arguments: object, **named: object) -> object:
+            self._strike()
+            return call(*arguments, **named)
+
+        return slowly if inspect.iscoroutinefunction(call) else at_once
+
+    def _strike(self) -> None:
+        self.calls += 1
+        if self.calls == self.at:
+            raise self.error
+
+
+STORED = ["turn_of_attempt", "behaviour", "learned", "earlier", "reserve", "close", "told", "learn"]
+
+
+@pytest.mark.parametrize("error", [StoreError, OverflowError, MemoryError, RecursionError])
+@pytest.mark.parametrize("where", [*STORED, "open", "start", "update", "finish", "stream", "events", "today"])
+async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
+) -> None:
+    fault = Fault(where, error("a defect"))
+    model = Model()
+    model.replies = [["Some ", *([fault.error] if where == "events" else []), "text.", Usage(20, 3)]]
+    async with conversations(store, model, allowances=Allowances()) as core, asyncio.timeout(10):
+        talk = Talk(core, model, store)
+        if where in STORED:
+            monkeypatch.setattr(store, where, fault.on(store, where))
+        elif where == "stream":
+            monkeypatch.setattr(model, where, fault.on(model, where))
+        elif where == "today":
+            monkeypatch.setattr(core._asking, "_today", fault.on(core._asking, "_today"))
+
+        def open_sink(running: Running) -> Sink:
+            if where == "open":
+                fault._strike()
+            sink = talk._open(running)
+            if where in ("start", "update", "finish"):
+                monkeypatch.setattr(sink, where, fault.on(sink, where))
+            return sink
+
+        answering = core.answer(Prompt(HERE, 1, "Hi", author_id=1), open_sink)
+        if where == "open":
+            with pytest.raises(error):
+                await answering
+        else:
+            outcome = await answering
+            assert talk.sinks[0].outcome is not None
+            assert outcome is not None
+            unharmed = where in ("told", "learn")
+            assert (phrases.note(talk.sinks[0].outcome) is None) is unharmed
+        assert where == "events" or fault.calls >= 1
+        [turn] = await store._database.read("SELECT state, error, ended_at FROM turns")
+        assert turn["state"] == ("complete" if where in ("told", "learn", "finish") else "failed")
+        assert turn["ended_at"] is not None
+        open_charges = await store._database.read("SELECT 1 FROM charges WHERE settled = 0")
+        assert open_charges == []
+        assert (await store.spent_today()).bot == (await store.spent_today(reserved=False)).bot < 100
+        assert core.running == ()
+        model.replies = []
+        assert await talk.say("And now?", position=2) == Outcome(State.COMPLETE, "Yes.")
+
+
+async def test_a_saving_that_fails_by_a_defect_is_made_again(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.conversation.SAVE_EVERY", 0.02)
+    fault = Fault("save", MemoryError())
+    monkeypatch.setattr(store, "save", fault.on(store, "save"))
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        go = asyncio.Event()
+        model.replies = [["so far", go]]
+        answering = talk.say("1")
+        await until(lambda: kept(store), ["so far"])
+        assert fault.calls > 1
+        go.set()
+        await answering
 
 
 async def test_an_end_that_could_not_be_saved_is_on_record_once_it_can(talk: Talk) -> None:

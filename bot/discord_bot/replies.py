@@ -130,6 +130,9 @@ class Replies:
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await answer(interaction, phrases.CANNOT_SAVE)
+        except Exception:
+            log.exception("turn %d could not be tried again for a defect", turn.id)
+            await answer(interaction, phrases.WENT_WRONG)
 
     async def recover(self, turn: Turn, left: Left) -> bool:
         """Another attempt at what an earlier process broke off, in its messages, which say so. False: it is gone.

@@ -107,6 +107,11 @@ class Session:
         except StoreError as error:
             self._fail(phrases.CANNOT_SAVE, error)
             return
+        except Exception:  # noqa: BLE001 - one question fails, and the chat goes on
+            self.failed = True
+            self._talk.say(phrases.full_size(phrases.WENT_WRONG))
+            _log.exception("A question could not be answered for a defect.")
+            return
         if outcome.state is State.FAILED:
             self.failed = True
         unwritable = self._answers.error

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from bot.demo import NOTE
+from bot.seams import ReplySink
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
+from bot.store import SQLiteStore
+from bot.terminal.interrupts import Interrupts
+from bot.terminal.output import Output, Problems
+from bot.terminal.session import Session
+from tests.talking import Model, conversations
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
 KEY = "sk-abcdefghijklmnop"
@@ -84,6 +94,37 @@ async def test_a_temporary_conversation_leaves_nothing_behind(environ: dict[str,
     assert err.startswith("I don't know /foo. ")
     assert code == 1
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_server_that_is_busy_for_ever_is_told_of_in_hours(environ: dict[str, str], model: ModelStandin) -> None:
+    busy = replace(REFUSALS["rate limit"], headers={"Retry-After": "inf"})
+    environ["OPENAI_MODEL"] = "busy"
+    model.script += [busy, Reply("Here.")]
+    out, err, code = await pipe(environ, b"one\ntwo\n")
+    assert (out, code) == ("Here.\n", 1)
+    assert err.splitlines()[0] == "My model is busy. Try again in 24 hours."
+    assert "Traceback" not in err
+
+
+async def test_a_defect_ends_a_question_and_not_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(_: object) -> ReplySink:
+        raise RuntimeError("a defect")
+
+    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+        model = Model()
+        async with conversations(store, model) as core:
+            errors = Output(sys.stderr, {})
+            with Problems(errors) as problems, Interrupts() as interrupts:
+                session = Session(store, core, "terminal:x", Output(sys.stdout, {}), errors, problems, interrupts)
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr("bot.terminal.session.Reply", lambda *_: broken(_))
+                    await session.take("one")
+                assert session.failed
+                await session.take("two")
+    out, err = capsys.readouterr()
+    assert out == "Yes.\n"
+    assert err.startswith("Something went wrong on my side. Please try again.\n")
+    assert "Traceback" not in err
 
 
 async def test_a_refused_key_is_told_with_what_to_do_and_never_shown(
