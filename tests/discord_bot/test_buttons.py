@@ -13,12 +13,13 @@ from bot.standin.faults import Late, Slow
 from bot.standin.script import REFUSALS, Reply
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import ask
-from tests.store.steps import slow_disk
+from tests.store.steps import database_of, slow_disk
 
 TYPING = "/channels/{channel_id}/typing"
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
 BROKEN = "-# My model isn't answering right now. Your question is saved."
+WRONG = "-# Something went wrong on my side. Please try again."
 
 
 @pytest.fixture(autouse=True)
@@ -379,3 +380,29 @@ async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypa
     await ask(discord)
     assert (await world.reply(discord.general, "At last.")).pinged == {discord.bo}
     await world.idle()
+
+
+async def test_a_defect_in_front_of_a_reply_is_told_and_the_turn_can_be_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    discord = world.discord
+    world.model.script += [REFUSALS["server error"]]
+    world.model.default = Reply("Here.")
+    await ask(discord)
+    message = await world.reply(discord.general, BROKEN)
+    await world.idle()
+    with monkeypatch.context() as broken:
+        broken.setattr("bot.discord_bot.replies.LiveReply", defect)
+        pressed = await discord.press(discord.bo, message, press_id(message))
+        await discord.wait_for(lambda: pressed.followups)
+        assert pressed.followups[-1].content == WRONG
+        await ask(discord)
+        await world.reply(discord.general, WRONG, count=2)
+        await world.idle()
+    turns = await database_of(world.store).read("SELECT state, error FROM turns")
+    assert [tuple(turn) for turn in turns] == [("failed", "internal")] * 2
+    await ask(discord)
+    await world.reply(discord.general, "Here.", count=3)
