@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds within which an event loop that turns has answered."""
+UNANSWERED = 120.0
+"""Seconds for which Discord may leave all requests unanswered: discord.py waits out no limit for as long."""
 _DATABASE_PATIENCE = 3.0
 """Shorter, so that a database that hangs can still be told from a loop that does."""
 _LOOPBACK = "127.0.0.1"
@@ -35,11 +37,13 @@ _NO_PASSWORD = b"\n"
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What the bot is asked. `gateway`: seconds without Discord's gateway, or None while connected to it. `database`
-    raises StoreError. `model`: when its last good reply ended, on the monotonic clock, or None.
+    """What the bot is asked. `gateway`: seconds without Discord's gateway, or None while connected to it. `unanswered`:
+    seconds for which requests to Discord have been under way and none was answered. `database` raises StoreError.
+    `model`: when its last good reply ended, on the monotonic clock, or None.
     """
 
     gateway: Callable[[], float | None]
+    unanswered: Callable[[], float]
     database: Callable[[], Awaitable[None]]
     model: Callable[[], float | None]
 
@@ -203,13 +207,19 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pas
 
 
 async def _report(vitals: Vitals) -> str:
-    away = vitals.gateway()
-    discord = "connected." if away is None else f"no connection to the gateway for {away:.0f} s."
+    away, unanswered = vitals.gateway(), vitals.unanswered()
+    silent = unanswered >= UNANSWERED
+    if away is not None:
+        discord = f"no connection to the gateway for {away:.0f} s."
+    elif silent:
+        discord = f"connected, but no request has been answered for {unanswered:.0f} s. If this lasts, restart the bot."
+    else:
+        discord = "connected."
     fault = await _fault(vitals.database)
     last = vitals.model()
     ago = 0.0 if last is None else time.monotonic() - last
     model = "no reply since the start." if last is None else f"the last reply ended {ago:.0f} s ago."
-    verdict = _WELL if away is None and fault is None else _UNWELL
+    verdict = _WELL if away is None and not silent and fault is None else _UNWELL
     return "\n".join([verdict, f"Discord: {discord}", f"Database: {fault or 'answers.'}", f"Model: {model}"])
 
 

@@ -217,6 +217,8 @@ class Budget:
         self._gap = 1 / per_second
         self._burst = burst
         self._taken_until = float("-inf")
+        self.held_until = float("-inf")
+        """Until when the platform refuses everything."""
 
     def at(self, now: float) -> float:
         """When the next request may go."""
@@ -224,7 +226,11 @@ class Budget:
 
     def has_room(self, now: float) -> bool:
         """Whether something that could as well not happen may go now."""
-        return self._taken_until - now < self._gap
+        return self.room_at(now) <= now
+
+    def room_at(self, now: float) -> float:
+        """When something may go that gives way to others."""
+        return max(now, self._taken_until - self._gap)
 
     def spend(self, now: float) -> None:
         """A request goes."""
@@ -232,4 +238,5 @@ class Budget:
 
     def hold(self, until: float) -> None:
         """The platform refused everything until that moment."""
+        self.held_until = max(self.held_until, until)
         self._taken_until = max(self._taken_until, until + (self._burst - 1) * self._gap)

@@ -22,8 +22,8 @@ scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
 
 LAST_CALLS = 0.2
 """Seconds for calls in flight when the scheduler is left. discord.py may sleep in one for much longer."""
-_UNHURRIED, _NO_ROOM = 5.0, 0.1
-"""Seconds that a request waits at most while others are in a hurry, and until it looks again."""
+_UNHURRIED = 5.0
+"""Seconds that a request waits at most while others are in a hurry."""
 _IDLE_CHANNELS = 1000
 """Channels whose limits are remembered before those that are idle are forgotten."""
 
@@ -87,6 +87,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._courtesies: set[tuple[str, int]] = set()
+        self._next_unhurried = asyncio.Lock()
         self._latest: ChannelPacer | None = None
         self._loop: asyncio.Task[None] | None = None
         self._left = False
@@ -128,14 +129,14 @@ class Scheduler:
         """Look again: some caller's wants have changed."""
         self._wake.set()
 
-    def observe(self, channel_id: int, method: str, status: int, headers: Mapping[str, str]) -> None:
-        """Learn from the answer to a call on a channel's messages."""
+    def observe(self, channel_id: int | None, method: str, status: int, headers: Mapping[str, str]) -> None:
+        """Learn from the answer to a call on a channel's messages, or to any other call (None)."""
         now = asyncio.get_running_loop().time()
-        pacer = self._channel(channel_id).pacer
         retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
         if status == 429 and "X-RateLimit-Global" in headers:
             self._budget.hold(now + (retry_after or 1.0))
-        else:
+        elif channel_id is not None:
+            pacer = self._channel(channel_id).pacer
             pacer.observe(method, Seen.read(headers), now, retry_after=retry_after)
             self._latest = pacer
 
@@ -165,15 +166,20 @@ class Scheduler:
 
     @asynccontextmanager
     async def unhurried(self) -> AsyncIterator[None]:
-        """Room for one request that has to happen: once nobody is in a hurry, or after some seconds all the same."""
+        """Room for one request that has to happen: once nobody is in a hurry, or after some seconds all the same.
+
+        While the platform refuses everything, there is none.
+        """
         loop = asyncio.get_running_loop()
         latest = loop.time() + _UNHURRIED
-        while True:
-            now = loop.time()
-            if self._budget.has_room(now) or now >= latest:
-                break
-            await asyncio.sleep(_NO_ROOM)
-        self._budget.spend(now)
+        async with self._next_unhurried:
+            while True:
+                now = loop.time()
+                at = max(min(self._budget.room_at(now), latest), self._budget.held_until)
+                if at <= now:
+                    break
+                await asyncio.sleep(at - now)
+            self._budget.spend(now)
         before = scheduled.set(True)
         try:
             yield

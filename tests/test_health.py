@@ -23,11 +23,13 @@ from bot.store import SQLiteStore
 
 
 @asynccontextmanager
-async def bot(database: Path, *, away: float | None = None, model: float | None = None) -> AsyncIterator[None]:
+async def bot(
+    database: Path, *, away: float | None = None, unanswered: float = 0.0, model: float | None = None
+) -> AsyncIterator[None]:
     """What answers in a bot, on a database of its own."""
     async with (
         SQLiteStore.open(database, exclusive=True) as store,
-        answering(database, Vitals(lambda: away, store.ping, lambda: model)),
+        answering(database, Vitals(lambda: away, lambda: unanswered, store.ping, lambda: model)),
     ):
         yield
 
@@ -57,6 +59,16 @@ async def test_a_bot_without_the_gateway_is_not_well_and_the_model_is_not_judged
         "Model: no reply since the start.",
     ]
     assert not answer.well
+
+
+@pytest.mark.parametrize(("unanswered", "well"), [(119.0, True), (120.0, False)])
+async def test_a_bot_whose_requests_are_not_answered_is_not_well_after_two_minutes(
+    database: Path, unanswered: float, well: bool
+) -> None:
+    async with bot(database, unanswered=unanswered):
+        answer = await ask(database)
+    assert answer.well is well
+    assert ("no request has been answered for 120 s. If this lasts, restart the bot." in answer.report) is not well
 
 
 async def test_a_database_that_another_program_holds_is_not_well(

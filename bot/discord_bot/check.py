@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import discord
 
 from bot.access import Access
+from bot.discord_bot.calls import LONGEST_SLEEP
 from bot.discord_bot.gate import owners
 from bot.discord_bot.members import Is, ask
 from bot.discord_bot.run import discord_errors
@@ -41,7 +42,8 @@ class Account:
 async def account(token: str, access: Access) -> Account:
     """Log in without the gateway and look around. Raises DiscordError."""
     # discord.py would warn of missing libraries for voice, and of intents without guilds; neither is of use here.
-    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
+    intents = discord.Intents(guilds=True)
+    async with discord.Client(intents=intents, max_ratelimit_timeout=LONGEST_SLEEP) as client:
         with discord_errors():
             await client.login(token)
             application = await client.application_info()

@@ -13,11 +13,13 @@ from typing import Any
 
 import aiohttp
 import discord
+from discord.http import Route
 
 from bot import phrases
 from bot.conversation import Conversations
 from bot.discord_bot import buttons, commands, prompts
 from bot.discord_bot.asides import Asides
+from bot.discord_bot.calls import LONGEST_SLEEP, Calls
 from bot.discord_bot.catch_up import CatchUp
 from bot.discord_bot.changes import Changes
 from bot.discord_bot.commands.sync import keep_in_step
@@ -84,11 +86,13 @@ class ParleyClient(discord.Client):
             intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
             http_trace=trace,
+            max_ratelimit_timeout=LONGEST_SLEEP,
             # Nothing is kept that the store does not keep: memory must not grow with what is said.
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
         )
+        self._calls = Calls(self.http)
         self._conversations = conversations
         self._scheduler = scheduler
         self._untold = untold
@@ -105,7 +109,7 @@ class ParleyClient(discord.Client):
         self._told_unreadable: dict[int, float] = {}
         self._marks = marks = Marks(self, store, scheduler, self.spawn)
         self._asides = Asides(self, store, scheduler, marks)
-        self._gate = gate = Gate(self, store, options.access)
+        self._gate = gate = Gate(self, store, scheduler, options.access)
         self._invitations = Invitations(self, store, gate, owners_are=options.access.servers.owner)
         self._warnings = Warnings(self, store, conversations.terms.allowances)
         self._replies = Replies(
@@ -186,6 +190,10 @@ class ParleyClient(discord.Client):
         """Seconds without a live session; None while there is one. Discord's silence ends one after a minute."""
         return None if self._away_since is None else time.monotonic() - self._away_since
 
+    def unanswered_for(self) -> float:
+        """Seconds for which requests have been under way and Discord has answered none."""
+        return self._calls.unanswered_for()
+
     async def on_message(self, message: discord.Message) -> None:
         """Answer what is meant for the bot."""
         if self.user is None:
@@ -232,6 +240,7 @@ class ParleyClient(discord.Client):
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end what runs within `grace` seconds, and wait a moment until that is seen."""
         self._accepting = False
+        # Their calls under way go on all the same, see `Calls`: what ends now could not be shown otherwise.
         _cancel(self._searches)
         await asyncio.gather(self._conversations.close(grace, ENDINGS), self._finish_changes())
 
@@ -240,9 +249,11 @@ class ParleyClient(discord.Client):
             await asyncio.wait(self._changing, timeout=ENDINGS)
 
     async def close(self) -> None:
-        """Leave Discord."""
+        """Leave Discord. Only now calls under way are cancelled."""
         _cancel(self._searches | self._changing)
+        self._gate.close()
         await super().close()
+        await self._calls.close()
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something in the background. A defect in it is logged."""
@@ -340,8 +351,13 @@ class ParleyClient(discord.Client):
     async def _observe_answer(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
-        if params.method != "GET" and (route := _MESSAGES_ROUTE.search(params.url.path)) is not None:
-            self._scheduler.observe(int(route[1]), params.method, params.response.status, params.response.headers)
+        # The gateway's handshake comes by here too, and what is outside the lock and the limits of all else.
+        if not str(params.url).startswith(Route.BASE) or _EXEMPT_ROUTE.search(params.url.path):
+            return
+        self._calls.answered()
+        route = None if params.method == "GET" else _MESSAGES_ROUTE.search(params.url.path)
+        channel_id = None if route is None else int(route[1])
+        self._scheduler.observe(channel_id, params.method, params.response.status, params.response.headers)
 
 
 def _cancel(tasks: Iterable[asyncio.Task[object]]) -> None:

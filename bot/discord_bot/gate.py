@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 import discord
 
@@ -18,6 +19,7 @@ from bot.discord_bot.members import Is, Members, Membership
 from bot.discord_bot.messages import platform_errors
 from bot.discord_bot.prompts import channel_id, is_private
 from bot.frame import Frozen, Gone, Refused
+from bot.scheduler import Scheduler
 from bot.store import SQLiteStore
 from bot.turns import Turn
 
@@ -27,16 +29,18 @@ _TOLD_WITHIN, _LOOK_AGAIN = 2.0, 0.05
 """Seconds that a server's channels and roles may come after the connection, and between two looks."""
 _SERVERS, _AT_ONCE = 100, 5
 """Servers in which somebody who writes a direct message is looked for, and so many at the same time."""
+_LOOKED_FOR_WITHIN = 5.0
+"""Seconds for that: in a flood of direct messages it takes longer, and can be told when they write again."""
 
 
 class Gate:
     """Over one client. Raises StoreError where it has to know what moderators decided and cannot."""
 
-    def __init__(self, client: discord.Client, store: SQLiteStore, options: Access) -> None:
+    def __init__(self, client: discord.Client, store: SQLiteStore, scheduler: Scheduler, options: Access) -> None:
         self._client = client
         self._store = store
         self._access = options
-        self._members = Members()
+        self._members = Members(scheduler)
         self._owners: frozenset[int] = frozenset()
         self.connected = asyncio.Event()
         """To be set once Discord has named the servers that the bot is in."""
@@ -86,7 +90,11 @@ class Gate:
         roles = members.roles(user) if isinstance(user, discord.Member) else frozenset()
         return access.denied_to_person(self._access, rules, Person(user.id, roles))
 
-    async def served(self, guild: discord.Guild, *, anew: bool = False) -> bool:
+    def close(self) -> None:
+        """Ask Discord nothing more that has not been asked yet."""
+        self._members.close()
+
+    async def served(self, guild: discord.Guild, *, anew: bool = False, within: float = members.PATIENCE) -> bool:
         """Whether the operator wants a server answered. `anew`: whatever Discord said before.
 
         Of those of the application's owners, only where Discord says of each of them that they are no member.
@@ -98,7 +106,9 @@ class Gate:
             return False
         if guild.owner_id in self.owners:
             return True
-        found = await asyncio.gather(*(self._members.of(guild, owner, anew=anew) for owner in self.owners))
+        found = await asyncio.gather(
+            *(self._members.of(guild, owner, anew=anew, within=within) for owner in self.owners)
+        )
         return not found or any(each.answer is not Is.NO_MEMBER for each in found)
 
     @property
@@ -144,22 +154,23 @@ class Gate:
         rules = self._access
         if rules.direct_messages == "off":
             return Denied.DIRECT
+        if rules.direct_messages == "members" and self._members.is_stranger(person_id):
+            return Denied.STRANGER
+        give_up = time.monotonic() + _LOOKED_FOR_WITHIN
         # Of a server that is hidden by an outage, the roles are not known.
         with_roles = [
             guild
             for guild in self._client.guilds
             if rules.roles and (guild.unavailable or any(map(guild.get_role, rules.roles)))
         ]
-        found: list[Membership] = []
-        for some in _by(_AT_ONCE, with_roles):
-            found += await asyncio.gather(*(self._members.of(guild, person_id) for guild in some))
+        found = [membership async for _, membership in self._memberships(person_id, with_roles, give_up)]
         person = _person(person_id, found)
         denied = access.denied_directly(rules, person, shares_server=True)
         if denied or rules.direct_messages == "everyone":
             return denied
-        return access.denied_directly(rules, person, shares_server=await self._shares_server(person_id))
+        return access.denied_directly(rules, person, shares_server=await self._shares_server(person_id, give_up))
 
-    async def _shares_server(self, person_id: int) -> bool | None:
+    async def _shares_server(self, person_id: int, give_up: float) -> bool | None:
         """Whether somebody is a member of a served server. None: Discord cannot be asked about one of them."""
         if person_id in self.owners:
             return True
@@ -169,17 +180,40 @@ class Gate:
             self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0))
         )[:_SERVERS]
         shares: bool | None = False
-        for some in _by(_AT_ONCE, guilds):
-            found = await asyncio.gather(*(self._members.of(guild, person_id) for guild in some))
-            for guild, membership in zip(some, found, strict=True):
-                if membership.answer is not Is.NO_MEMBER and await self.served(guild):
-                    if membership.answer is Is.MEMBER:
-                        return True
-                    shares = None
-        if shares is None and await self._store.has_asked(person_id):
+        async for guild, membership in self._memberships(person_id, guilds, give_up):
+            if membership.answer is not Is.NO_MEMBER and await self.served(guild, within=give_up - time.monotonic()):
+                if membership.answer is Is.MEMBER:
+                    return True
+                shares = None
+        if shares is False:
+            self._members.stranger(person_id, guilds)
+        elif await self._store.has_asked(person_id):
             # Who was let in before is not sent away because Discord is in trouble.
             return True
+        elif self._members.was_stranger(person_id):
+            return False
         return shares
+
+    async def _memberships(
+        self, person_id: int, guilds: list[discord.Guild], give_up: float
+    ) -> AsyncIterator[tuple[discord.Guild, Membership]]:
+        """What a person is in these servers, and at the end in those that took long to tell. It is over at `give_up`.
+
+        A server in which Discord is slow must not keep it from being found that they are in another.
+        """
+        late: list[discord.Guild] = []
+        for some in _by(_AT_ONCE, guilds):
+            within = min(members.PATIENCE, give_up - time.monotonic())
+            found = await asyncio.gather(*(self._members.of(guild, person_id, within=within) for guild in some))
+            for guild, membership in zip(some, found, strict=True):
+                if membership.answer is Is.UNCLEAR and self._members.looks_up(guild, person_id):
+                    late.append(guild)
+                else:
+                    yield guild, membership
+        within = give_up - time.monotonic()
+        found = await asyncio.gather(*(self._members.of(guild, person_id, anew=True, within=within) for guild in late))
+        for each in zip(late, found, strict=True):
+            yield each
 
 
 def owners(application: discord.AppInfo) -> frozenset[int]:

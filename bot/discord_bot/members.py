@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from weakref import WeakValueDictionary
 
 import discord
 
 from bot.discord_bot.messages import FAILED
+from bot.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.5
 """Seconds for Discord's answer: whoever pressed a button sees it fail after three."""
+_AT_ONCE, _AT_ONCE_IN_ONE = 10, 2
+"""Look-ups under way, in all and in one server: the limits of a few servers must not hold up the others."""
+_PENDING, _PENDING_IN_ONE = 400, 40
+"""Look-ups under way or waiting to be; with so many, none is begun."""
 _MOST = 10_000
-"""Answers that are kept."""
+"""Answers that are kept, and strangers."""
 _UNKNOWN_MEMBER, _UNKNOWN_USER = 10007, 10013
 """Discord's codes for somebody who is not in a server, and who is nowhere."""
 
@@ -44,35 +51,95 @@ class Membership:
 
 
 class Members:
-    """What one client knows of members; discord.py, without their intent, keeps none."""
+    """What one client knows of members; discord.py, without their intent, keeps none.
 
-    def __init__(self) -> None:
+    Look-ups give way to all that people see. Each is made once, for all who ask; who stops waiting does not end it.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
         self._known: dict[tuple[int, int], tuple[Membership, float]] = {}
+        self._strangers: dict[int, float] = {}
         self._asking: dict[tuple[int, int], asyncio.Task[Membership]] = {}
+        self._few = asyncio.Semaphore(_AT_ONCE)
+        self._few_in: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def of(self, guild: discord.Guild, person_id: int, *, anew: bool = False) -> Membership:
-        """What Discord says of a person in a server, or, where it cannot be asked, said last. `anew`: only now."""
+    async def of(
+        self, guild: discord.Guild, person_id: int, *, anew: bool = False, within: float = PATIENCE
+    ) -> Membership:
+        """What Discord says of a person in a server, or, where it cannot be asked within so many seconds, said last.
+
+        `anew`: only what it says now.
+        """
         key = (guild.id, person_id)
         known, until = self._known.get(key, (None, 0.0))
         if known is not None and until > time.monotonic() and not anew:
             return known
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.create_task(self._ask(guild, person_id))
-            asking.add_done_callback(lambda _: self._asking.pop(key))
-        now = await asyncio.shield(asking)
+        now = await self._look_up(guild, person_id, within)
         return now if anew else self._known.get(key, (now, 0.0))[0]
+
+    def looks_up(self, guild: discord.Guild, person_id: int) -> bool:
+        """Whether that is being asked just now."""
+        return (guild.id, person_id) in self._asking
+
+    def is_stranger(self, person_id: int) -> bool:
+        """Whether it is known of a person, as that of members is, that they are in none of the servers that count."""
+        return self._strangers.get(person_id, 0.0) > time.monotonic()
+
+    def was_stranger(self, person_id: int) -> bool:
+        """Whether that is what was found last."""
+        return person_id in self._strangers
+
+    def stranger(self, person_id: int, guilds: Iterable[discord.Guild]) -> None:
+        """A person was looked for in all servers that count and is in none. One word on it takes the place of many."""
+        for guild in guilds:
+            self._known.pop((guild.id, person_id), None)
+        self._strangers.pop(person_id, None)
+        self._strangers[person_id] = time.monotonic() + _KEPT[Is.NO_MEMBER]
+        if len(self._strangers) > _MOST:
+            del self._strangers[next(iter(self._strangers))]
 
     def seen(self, member: discord.Member) -> None:
         """Somebody did something in a server: there is no need to ask."""
         self._keep((member.guild.id, member.id), Membership(Is.MEMBER, roles(member)))
 
+    def close(self) -> None:
+        """Begin no more of the look-ups that wait to be."""
+        for asking in self._asking.values():
+            asking.cancel()
+
+    async def _look_up(self, guild: discord.Guild, person_id: int, within: float) -> Membership:
+        key = (guild.id, person_id)
+        asking = self._asking.get(key)
+        if asking is None:
+            if within <= 0 or not self._has_room(guild.id):
+                return Membership(Is.UNCLEAR)
+            asking = self._asking[key] = asyncio.create_task(self._ask(guild, person_id))
+            asking.add_done_callback(lambda _: self._asking.pop(key))
+        await asyncio.wait([asking], timeout=max(0.0, within))
+        if asking.done() and not asking.cancelled():
+            return asking.result()
+        unclear = Membership(Is.UNCLEAR)
+        if within > 0:
+            log.info("whether %d is a member of server %d is not known within %.1f s", person_id, guild.id, within)
+            # Until it is: the next one who needs it need not wait as well.
+            self._keep(key, unclear)
+        return unclear
+
+    def _has_room(self, guild_id: int) -> bool:
+        in_one = sum(asked_in == guild_id for asked_in, _ in self._asking)
+        return len(self._asking) < _PENDING and in_one < _PENDING_IN_ONE
+
     async def _ask(self, guild: discord.Guild, person_id: int) -> Membership:
-        membership = await ask(guild, person_id)
+        few_here = self._few_in.setdefault(guild.id, asyncio.Semaphore(_AT_ONCE_IN_ONE))
+        async with few_here, self._few, self._scheduler.unhurried():
+            membership = await ask(guild, person_id)
         self._keep((guild.id, person_id), membership)
         return membership
 
     def _keep(self, key: tuple[int, int], membership: Membership) -> None:
+        if membership.answer is Is.MEMBER:
+            self._strangers.pop(key[1], None)
         before, _ = self._known.pop(key, (membership, 0.0))
         kept = before if membership.answer is Is.UNCLEAR else membership
         self._known[key] = kept, time.monotonic() + _KEPT[membership.answer]
@@ -86,10 +153,9 @@ def roles(member: discord.Member) -> frozenset[int]:
 
 
 async def ask(guild: discord.Guild, person_id: int) -> Membership:
-    """Ask Discord whether a person is a member of a server. Whatever goes wrong is no answer."""
+    """Ask Discord whether a person is a member of a server, however long it takes. Whatever goes wrong is no answer."""
     try:
-        async with asyncio.timeout(PATIENCE):
-            return Membership(Is.MEMBER, roles(await guild.fetch_member(person_id)))
+        return Membership(Is.MEMBER, roles(await guild.fetch_member(person_id)))
     except discord.NotFound as error:
         if error.code in (_UNKNOWN_MEMBER, _UNKNOWN_USER):
             return Membership(Is.NO_MEMBER)

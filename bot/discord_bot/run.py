@@ -47,7 +47,7 @@ async def run(
         AsyncExitStack() as stack,
     ):
         if options.database is not None:
-            vitals = Vitals(client.away_for, store.ping, lambda: conversations.answered_at)
+            vitals = Vitals(client.away_for, client.unanswered_for, store.ping, lambda: conversations.answered_at)
             await stack.enter_async_context(answering(options.database, vitals))
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
@@ -83,6 +83,10 @@ def discord_errors() -> Iterator[None]:
         if error.code == _AUTHENTICATION_FAILED:
             raise DiscordError(refused) from None
         raise DiscordError(f"Discord closed the connection for good (code {error.code}). Start again later.") from None
+    except discord.RateLimited as error:
+        raise DiscordError(
+            f"Discord takes no requests of this bot for {error.retry_after:.0f} s. Start again after that."
+        ) from None
     except discord.HTTPException as error:
         raise DiscordError(f"Discord answered {error.status} at the start. Try again in a few minutes.") from None
     except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:

@@ -22,6 +22,7 @@ class Call:
     route: str
     channel_id: int | None
     body: object
+    guild_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,8 +178,9 @@ class Rest:
             if not endpoint.by_token and not self._authorized(request):
                 raise unauthorized()
             self._limit(endpoint, incoming, exchange, head)
-            channel = incoming.id("channel_id") or None
-            exchange.fault = self._faults.for_request(Call(endpoint.method, endpoint.route, channel, incoming.body))
+            channel, guild = incoming.id("channel_id") or None, incoming.id("guild_id") or None
+            call = Call(endpoint.method, endpoint.route, channel, incoming.body, guild)
+            exchange.fault = self._faults.for_request(call)
             status, body = await self._apply(endpoint, request, incoming, exchange)
         except ApiError as error:
             status, body = error.status, error.body()

@@ -99,6 +99,7 @@ with connect_to(*sys.argv[1:]):
 """
 
 MESSAGES_PER_REPLY = 5
+COMMANDS = "/applications/{application_id}/commands"
 OPTIONS = Options(grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
 ALLOWANCES = Allowances(prompts_per_hour=10**6, tokens_per_person=10**9, tokens_per_server=10**9, tokens_in_all=10**9)
 """More than anybody needs."""
@@ -145,6 +146,12 @@ def lobby(discord: DiscordStandin, elsewhere: Guild) -> Channel:
     return discord.add_channel("lobby", elsewhere)
 
 
+def commands_are_settled(discord: DiscordStandin) -> bool:
+    """Whether people find the bot's commands, or Discord failed to take them."""
+    calls = (*discord.calls("GET", COMMANDS), *discord.calls("PUT", COMMANDS))
+    return bool(discord.commands.registered(None)) or any(call.status >= 400 for call in calls)
+
+
 @asynccontextmanager
 async def serving(
     discord: DiscordStandin,
@@ -183,6 +190,7 @@ async def serving(
     ):
         tasks.create_task(run(discord.token, store, core, options, stop=stop, list_models=client.models))
         await discord.ready()
+        await discord.wait_for(lambda: commands_are_settled(discord))
         yield World(discord, model, store, core, stop)
         stop.set()
 

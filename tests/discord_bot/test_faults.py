@@ -15,7 +15,7 @@ from bot.standin.faults import ConnectionReset, ServerError, Twice
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import Start, World, serving
+from tests.discord_bot.conftest import COMMANDS, Start, World, serving
 
 WORDS = [f"word{n} " for n in range(30)]
 
@@ -71,7 +71,7 @@ async def test_a_reset_whose_answer_fails_is_told_in_the_channel(world: World) -
 async def test_commands_that_cannot_be_registered_do_not_keep_the_bot_away(
     discord: DiscordStandin, start: Start
 ) -> None:
-    discord.faults.add(ServerError(503), method="GET", route="/applications/{application_id}/commands")
+    discord.faults.add(ServerError(503), method="GET", route=COMMANDS)
     async with start() as world:
         await assert_the_next_prompt_works(world)
 

@@ -14,6 +14,7 @@ import pytest
 
 from bot.errors import BotError
 from bot.health import ask
+from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, RestAction, Slow
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Launch, World
 
@@ -60,6 +61,25 @@ async def test_health_follows_the_gateway(
 
     await discord.gateway.invalidate()
     await until(False, database)
+    await until(True, database)
+
+
+@pytest.mark.parametrize("trouble", [Slow(1.5), RateLimited(1.5, "global"), ConnectionReset()], ids=str)
+async def test_health_follows_the_requests(
+    discord: DiscordStandin, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: RestAction
+) -> None:
+    monkeypatch.setattr("bot.health.UNANSWERED", 0.5)
+    database = tmp_path / "parley.db"
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
+    await world.reply(discord.general)
+    await world.idle()
+    await until(True, database)
+    discord.faults.add(trouble, times=ALWAYS)
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello?")
+    assert "Discord: connected, but no request has been answered for" in await until(False, database)
+    discord.faults.clear()
+    await world.reply(discord.general, count=2)
+    await world.idle()
     await until(True, database)
 
 

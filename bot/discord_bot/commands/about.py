@@ -95,6 +95,7 @@ def _add_usage(tree: Tree, tools: Tools) -> None:
 
 def _add_help(tree: Tree, tools: Tools) -> None:
     ids: dict[str, int] = {}
+    reading: set[asyncio.Task[None]] = set()
 
     # `help` is Python's too.
     @tree.command(name="help", description="What I answer to, what I remember, where your messages go, my commands.")
@@ -124,12 +125,21 @@ def _add_help(tree: Tree, tools: Tools) -> None:
         )
 
     async def look_up_ids() -> None:
-        """Have Discord's ids of the commands, by which their names can be pressed; they stay the same."""
+        """Have Discord's ids of the commands, by which their names can be pressed; they stay the same.
+
+        What comes too late for this answer is there for the next one.
+        """
         if all(command.name in ids for command in _commands(tree)):
             return
+        if not reading:
+            task = asyncio.create_task(read_ids())
+            reading.add(task)
+            task.add_done_callback(reading.discard)
+        await asyncio.wait(reading, timeout=IDS_WITHIN)
+
+    async def read_ids() -> None:
         with suppress(*FAILED):
-            async with asyncio.timeout(IDS_WITHIN):
-                ids.update({command.name: command.id for command in await tree.fetch_commands()})
+            ids.update({command.name: command.id for command in await tree.fetch_commands()})
 
 
 def _commands(tree: Tree) -> Sequence[Command]:
