@@ -140,7 +140,7 @@ class ParleyClient(discord.Client):
         self._search(self._marks.take_away_leftovers())
         self._search(self._changes.prune_daily(self._options.retention_days))
         self._search(keep_in_step(self.tree))
-        self._search(self._invitations.look_hourly())
+        self._search(self._invitations.look_hourly(self._change))
         if self._list_models is not None:
             models = self._conversations.terms.models
             self._search(self._warnings.look_daily(models, self._list_models, self._change))
@@ -155,8 +155,9 @@ class ParleyClient(discord.Client):
         self._catch_up.lost(guild)
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        """The end of an outage."""
+        """The end of an outage; in the seconds after a connection, also what is heard of being added to a server."""
         self._search(self._catch_up.back(guild))
+        self._change(self._invitations.look_at(guild))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """The bot was added to a server, perhaps once more."""

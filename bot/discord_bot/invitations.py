@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections.abc import Callable, Coroutine
 
 import discord
 
@@ -38,8 +39,8 @@ class Invitations:
         self._told: set[int] = set()
         """Servers that were told, of which that could not be put on record."""
 
-    async def look_hourly(self) -> None:
-        """Look at all servers every hour."""
+    async def look_hourly(self, spawn: Callable[[Coroutine[None, None, None]], object]) -> None:
+        """Look at all servers every hour. `spawn` runs what is not broken off: what was said has to get on record."""
         for looks in itertools.count(1):
             await asyncio.sleep(_EVERY)
             if looks % _OWNERS_EVERY == 0:
@@ -47,7 +48,7 @@ class Invitations:
                     await self._gate.look_up_owners()
                 except FAILED as error:
                     log.warning("who owns the application could not be read anew: %s", error)
-            await self.look()
+            spawn(self.look())
 
     async def look(self) -> None:
         """Look at all servers, as Discord tells of them."""

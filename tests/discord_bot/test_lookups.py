@@ -65,15 +65,19 @@ async def test_strangers_in_a_global_limit_hold_up_nobody(serve: Start, discord:
 
 
 @pytest.mark.usefixtures("echo")
-async def test_a_stranger_is_remembered_as_one(serve: Start, discord: DiscordStandin) -> None:
-    [stranger] = strangers(discord, 40, 1)
+async def test_a_stranger_is_remembered_as_one(
+    serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger, other = strangers(discord, 40, 2)
+    monkeypatch.setattr("bot.discord_bot.members._MOST", 60)
     place = discord.open_dm(stranger)
     async with serve() as world:
         await mention(world, place, stranger)
         assert told(world, place) == [STRANGER]
-        assert len(asked_of_members(world)) == 41
+        await mention(world, discord.open_dm(other), other)
+        assert len(asked_of_members(world)) == 2 * 41
         await mention(world, place, stranger, "again")
-        assert len(asked_of_members(world)) == 41
+        assert len(asked_of_members(world)) == 2 * 41, "as one, not as somebody in each server"
         discord.world.add_member(discord.guild, stranger)
         await mention(world, discord.general, stranger)
         await mention(world, place, stranger, "and now?")
