@@ -211,7 +211,10 @@ class Gate:
                 else:
                     yield guild, membership
         within = give_up - time.monotonic()
-        found = await asyncio.gather(*(self._members.of(guild, person_id, anew=True, within=within) for guild in late))
+        pending = {guild.id for guild in late if self._members.looks_up(guild, person_id)}
+        found = await asyncio.gather(
+            *(self._members.of(guild, person_id, anew=guild.id in pending, within=within) for guild in late)
+        )
         for each in zip(late, found, strict=True):
             yield each
 
