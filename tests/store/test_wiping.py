@@ -123,7 +123,7 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
     monkeypatch.setattr("bot.health._DATABASE_PATIENCE", 0.5)
     kept = await answer(store, 1, "kept", "discord:2")
     await answer(store, 2, "SECRET")
-    async with Hold(database) as held, answering(path, Vitals(lambda: None, store.ping, lambda: None)):
+    async with Hold(database) as held, answering(path, Vitals(lambda: None, lambda: 0.0, store.ping, lambda: None)):
         await store.forget(HERE)
         await until(held.begun.is_set)
         async with asyncio.timeout(5):
