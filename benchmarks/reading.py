@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.turns import Message, Text

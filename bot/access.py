@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Self
+from typing import Literal
 
-from bot.config import Servers, Settings
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Which servers are served: those that the application's owner is in, those with these ids, or all."""
+
+    owner: bool = False
+    ids: frozenset[int] = frozenset()
+    any: bool = False
 
 
 class Denied(Enum):
@@ -53,18 +60,6 @@ class Access:
     allowed_roles: frozenset[int] = frozenset()
     blocked_people: frozenset[int] = frozenset()
     blocked_roles: frozenset[int] = frozenset()
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """What the settings say."""
-        return cls(
-            settings.servers,
-            settings.direct_messages,
-            settings.allowed_people or frozenset(),
-            settings.allowed_roles or frozenset(),
-            settings.blocked_people or frozenset(),
-            settings.blocked_roles or frozenset(),
-        )
 
     @property
     def roles(self) -> frozenset[int]:

@@ -13,7 +13,7 @@ from bot import config
 from bot.access import Access
 from bot.config import Secret, Settings
 from bot.errors import BotError, ModelError, SettingsError
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.store import SQLiteStore
 from bot.turns import Problem
 
@@ -45,7 +45,7 @@ async def check(
     if settings.model_configured:
         well &= await _point(say, "Model", _model(settings, container_marks), patience)
     if settings.discord_token is not None:
-        well &= await _point(say, "Discord", _discord(settings.discord_token, Access.of(settings)), patience)
+        well &= await _point(say, "Discord", _discord(settings.discord_token, settings.access), patience)
     say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
     return well
 

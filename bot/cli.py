@@ -124,7 +124,7 @@ async def _run(_: argparse.Namespace) -> int:
 async def _serve(settings: Settings, token: Secret) -> None:
     from bot.discord_bot.options import Options
     from bot.discord_bot.run import run
-    from bot.llm import OpenAIModel
+    from bot.llm.client import OpenAIModel
 
     stop = asyncio.Event()
     _on_first_signal(stop.set)
@@ -299,7 +299,7 @@ async def _model(settings: Settings) -> AsyncIterator[ChatModel]:
     if not settings.model_configured:
         yield DemoModel()
         return
-    from bot.llm import OpenAIModel
+    from bot.llm.client import OpenAIModel
 
     async with OpenAIModel.of(settings) as model:
         yield model

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bot.config import Price
 from bot.turns import Usage
 
 DAY = 24 * 3600
@@ -15,6 +14,14 @@ DAY = 24 * 3600
 _MILLION = 1_000_000
 
 _Key = TypeVar("_Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in the operator's currency."""
+
+    prompt: float
+    reply: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import access
-from bot.access import Access, Block, Denied, Person, ServerRules
-from bot.config import Servers, Settings
+from bot.access import Access, Block, Denied, Person, ServerRules, Servers
+from bot.config import Settings
 
 BO = Person(1, frozenset({70, 71}))
 THREAD, CHANNEL, CATEGORY, OTHER = 103, 102, 101, 109
@@ -22,8 +22,8 @@ Rules = Mapping[int, bool]
 def test_the_settings_are_taken_over() -> None:
     environ = {"SERVERS": "any", "DIRECT_MESSAGES": "off", "BLOCKED_ROLES": "123456789012345678"}
     wanted = Access(Servers(any=True), "off", blocked_roles=frozenset({123456789012345678}))
-    assert Access.of(Settings.load(environ, None)) == wanted
-    assert Access.of(Settings.load({}, None)) == Access(), "the defaults are the same in both"
+    assert Settings.load(environ, None).access == wanted
+    assert Settings.load({}, None).access == Access(), "the defaults are the same in both"
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Price, Secret, Servers, Settings, help_text
+from bot.access import Servers
+from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, help_text
 from bot.errors import SettingsError
+from bot.usage import Price
 
 # Shaped like a bot's token, put together so that no scanner takes it for a real one.
 TOKEN = ".".join(["MTk4NjIyNDgzNDcxOTI1MjQ4", "Cl2FMQ", "ZnCjm1XVW7vRze4b7Cq4se7kKWs"])

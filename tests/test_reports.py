@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot import reports
-from bot.config import Price
 from bot.records import Extent, Remembered
-from bot.usage import Prices, UsageRow
+from bot.usage import Price, Prices, UsageRow
 
 BO = 777_000_111_222_333_444
 

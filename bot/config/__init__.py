@@ -1,7 +1,7 @@
 """The settings. Nothing else in this project reads the environment."""
 
 from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Need, Settings, help_text
-from bot.config.values import Price, Secret, Servers
+from bot.config.values import Secret
 
 __all__ = [
     "DEFAULT_SYSTEM_PROMPT",
@@ -9,9 +9,7 @@ __all__ = [
     "MODEL",
     "SETTINGS",
     "Need",
-    "Price",
     "Secret",
-    "Servers",
     "Settings",
     "help_text",
 ]

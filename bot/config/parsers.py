@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from bot.config.values import Price, Secret, Servers
+from bot.access import Servers
+from bot.config.values import Secret
+from bot.usage import Price
 
 BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 from urllib.parse import urlsplit
 
+from bot.access import Access, Servers
 from bot.config import parsers
 from bot.config.env_file import read
 from bot.config.parsers import BOT_TAB, Mistake, quoted
-from bot.config.values import Price, Secret, Servers
+from bot.config.values import Secret
 from bot.errors import SettingsError
+from bot.usage import Price
 
 DEFAULT_SYSTEM_PROMPT = """\
 You are a friendly, knowledgeable partner in a chat. Answer in the language the person writes in. Be brief and \
@@ -226,6 +228,18 @@ class Settings:
     tokens_in_all: Annotated[
         int, Setting("2000000", "How many tokens all questions together may cost in a day.", _TOKENS)
     ]
+
+    @property
+    def access(self) -> Access:
+        """Who may use the bot where, as far as the operator decides it."""
+        return Access(
+            self.servers,
+            self.direct_messages,
+            self.allowed_people or frozenset(),
+            self.allowed_roles or frozenset(),
+            self.blocked_people or frozenset(),
+            self.blocked_roles or frozenset(),
+        )
 
     @property
     def offered_models(self) -> tuple[str, ...]:

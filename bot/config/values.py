@@ -1,4 +1,4 @@
-"""What a setting can be beside a text, a number or a path."""
+"""A secret setting."""
 
 from __future__ import annotations
 
@@ -16,20 +16,3 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Which servers are served: those that the application's owner is in, those with these ids, or all."""
-
-    owner: bool = False
-    ids: frozenset[int] = frozenset()
-    any: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a million tokens cost, in the operator's currency."""
-
-    prompt: float
-    reply: float

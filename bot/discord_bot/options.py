@@ -44,7 +44,7 @@ class Options:
             retention_days=settings.retention_days,
             context_tokens=settings.context_tokens,
             database=database,
-            access=Access.of(settings),
+            access=settings.access,
             prices=Prices(settings.prices or {}),
             provider=settings.provider,
         )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bot.config import Settings
 from bot.demo import asked_as, demo_reply
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.seams import ChatModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply, Step

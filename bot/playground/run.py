@@ -18,7 +18,7 @@ from bot.conversation import Conversations
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.phrases import playground as words
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page

@@ -18,7 +18,7 @@ from bot.conversation import Conversations
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.run import run
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.queues import Limits
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.model import ModelStandin, Request

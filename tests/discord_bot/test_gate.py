@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.config import Servers
+from bot.access import Servers
 from bot.discord_bot import asides, members
 from bot.discord_bot.members import Is
 from bot.standin.entities import Channel, Guild, User

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import Servers
+from bot.access import Servers
 from bot.discord_bot import invitations
 from bot.standin.entities import Channel, Guild, Permission, User
 from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError

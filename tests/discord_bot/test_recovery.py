@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from bot.access import Access
-from bot.config import Servers
+from bot.access import Access, Servers
 from bot.discord_bot.client import ParleyClient
 from bot.standin.entities import Permission
 from bot.standin.faults import Slow

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bot.errors import ModelError
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.turns import Event, Message, Problem, Text

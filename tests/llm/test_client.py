@@ -11,7 +11,7 @@ from datetime import date
 import pytest
 
 from bot.errors import ModelError
-from bot.llm import OpenAIModel
+from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
 from bot.turns import End, Problem, Text

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from bot.access import Access
-from bot.config import Price
 from bot.discord_bot.options import Options
 from bot.phrases.about import help_text
 from bot.standin.entities import Channel, User
@@ -21,7 +20,7 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.turns import Allowances, Usage
-from bot.usage import Prices
+from bot.usage import Price, Prices
 from tests.discord_bot.conftest import COMMANDS, OPTIONS, World, serving
 
 ALLOWANCES = Allowances(20, 10_000, 30_000, 100_000)
