@@ -12,11 +12,13 @@ from bot.markdown.latex import to_unicode
 from bot.markdown.lines import (
     BLANK_LINES,
     DISPLAY,
+    DISPLAY_END,
     FENCE,
     HALF_DISPLAY,
     HALF_LINE,
     HEADING,
     ITEM,
+    LONGEST_DISPLAY,
     QUOTE,
     QUOTE_REST,
     UNDERLINE,
@@ -71,6 +73,8 @@ class Rendered:
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
 _LONGEST_LANGUAGE: Final = 64
 _TITLE: Final = 80
+_ENOUGH: Final = 4
+"""Messages' worth of content after which no more is rendered, as it is too much in any case."""
 
 
 def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "") -> Rendered:
@@ -101,14 +105,19 @@ class _Blocks:
         """What closes the block that is open at the end."""
         self._lines = ""
         """What reopens it."""
+        self._display_end = 0
+        """Where the next display formula in brackets may end, as far as it has been looked for."""
         self._settled = (0, 0)
         """An offset in the source with nothing open before it, and the pieces of output up to there."""
 
     def render(self, before: str) -> Rendered:
         source = self._source
-        while self._at < len(source) and not self._inline.held:
-            self._block()
         inline = self._inline
+        size, most = 0, _ENOUGH * self._limit
+        while self._at < len(source) and not inline.held and size <= most:
+            written = len(inline.out)
+            self._block()
+            size += sum(map(len, inline.out[written:]))
         offset, pieces = self._settled
         settled = _LEADING.sub("", before + "".join(inline.out[:pieces]), count=1)
         inline.drop_empty_marks()
@@ -181,10 +190,12 @@ class _Blocks:
             if not self._gap:
                 self._inline.write("\n")
             self._skip_blank(end + 1)
+            if not (self._keep or self._rest or self._inline.marks) and self._at <= len(source):
+                self._settled = (self._at - self._shift, len(self._inline.out))
             return True
         if "|" in source[body:end] and self._table(mark, start, body, end):
             return True
-        if HALF_DISPLAY.match(source, body, end) and self._display(mark, start, body):
+        if (half := HALF_DISPLAY.match(source, body, end)) and self._display(mark, start, body, half.end()):
             return True
         if heading := HEADING.match(source, body, end):
             self._heading(mark, start, heading.end(), end, heading[1])
@@ -236,7 +247,7 @@ class _Blocks:
         while not mark and end + 1 < len(source) and self._goes_on(end + 1):
             self._offer(end + 1)
             end = self._line_end(end + 1)
-        inline.newline = "\n" + mark
+        inline.newline = "\n" + _quote(mark)
         inline.chunk(text, end)
         if inline.held:
             return
@@ -361,7 +372,7 @@ class _Blocks:
             return True
         inline.atoms.append((start, min(below + 2, len(source))))
         inline.reopen(paragraph=False)
-        inline.write("\n".join(mark + line for line in _show(head, rows).split("\n")))
+        inline.write("\n".join(_quote(mark) + line for line in _show(head, rows, self._limit).split("\n")))
         inline.write("\n")
         return True
 
@@ -384,9 +395,10 @@ class _Blocks:
             at = end + 1
         return rows, min(at, len(source))
 
-    def _display(self, mark: str, start: int, body: int) -> bool:
+    def _display(self, mark: str, start: int, body: int, latex_at: int) -> bool:
         source, inline = self._source, self._inline
-        formula = DISPLAY.match(source, body)
+        possible = source[latex_at - 1] == "$" or self._display_ends(latex_at)
+        formula = DISPLAY.match(source, body) if possible else None
         if formula is None or "\n\n" in formula[0].rstrip("\n"):
             return self._hold(start)
         inline.end_paragraph()
@@ -408,12 +420,19 @@ class _Blocks:
         self._at = formula.end()
         return True
 
+    def _display_ends(self, latex_at: int) -> bool:
+        """Whether there is an end for a formula in brackets. Found once for all the formulas before it."""
+        if self._display_end <= latex_at:
+            end = DISPLAY_END.search(self._source, latex_at + 1)
+            self._display_end = end.start() if end else len(self._source) + LONGEST_DISPLAY
+        return self._display_end <= latex_at + LONGEST_DISPLAY
+
 
 def _quote(mark: str) -> str:
     """A quote's mark as the next part needs it: Discord knows one depth."""
     return mark if len(mark) <= 8 else "> "
 
 
-def _show(head: Table, rows: list[list[str]]) -> str:
+def _show(head: Table, rows: list[list[str]], limit: int) -> str:
     text = as_text(head, rows)
-    return as_list(head, rows) if text is None else f"```\n{text}\n```"
+    return as_list(head, rows, _ENOUGH * limit) if text is None else f"```\n{text}\n```"

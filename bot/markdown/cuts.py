@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 from wcwidth import grapheme_boundary_before
@@ -15,17 +15,29 @@ _SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s++|[。�
 _WORD: Final = re.compile(r"(?<!\s)\s++(?=\S)|[，、：](?=\S)")
 _FILLS: Final = (1 / 2, 1 / 4)
 """How much of what would fit a part holds at least, as long as there is a place for it."""
+_TRIES: Final = 32
+"""Messages' worth of source that may be rendered to find how much fits, and again to find the best place for a cut."""
 
 
-def choose(text: str, carry: Carry, rendered: Rendered, limit: int) -> int:
-    """Return the offset at which to cut a text whose `rendered` form is over the limit."""
-    longest = _longest(text, carry, limit)
+def choose(text: str, carry: Carry, rendered: Rendered, limit: int) -> Generator[int, None, int]:
+    """Return the offset at which to cut a text whose `rendered` form is over the limit, or that is too long itself.
+
+    Yields how many characters it has rendered each time.
+    """
+    longest = yield from _longest(text, carry, limit)
     # What takes more than half a message is cut, if it must be, behind its first half: see Inline's `long`.
     atoms = sorted((start, min(end, start + limit // 2 + 1)) for start, end in rendered.atoms)
+    tried = 0
     for cut in _candidates(text, rendered, atoms, longest):
-        if fits(text[:cut], carry, limit):
+        # Where nothing is shown at all, no place leaves a part with words.
+        if fits(text[:cut], carry, limit, empty=rendered.content == ""):
             return cut
+        yield cut
+        tried += cut
+        if tried > _TRIES * limit:
+            break
     while longest > 1 and not fits(text[:longest], carry, limit, empty=True):
+        yield longest
         longest -= longest // 4 or 1
     return longest
 
@@ -36,14 +48,21 @@ def fits(text: str, carry: Carry, limit: int, *, empty: bool = False) -> bool:
     return len(content) <= limit and (empty or content != "")
 
 
-def _longest(text: str, carry: Carry, limit: int) -> int:
+def _longest(text: str, carry: Carry, limit: int) -> Generator[int, None, int]:
     """About how much of the text fits: rendering is not quite monotonic, as a table can turn into a list."""
     low, high = 1, len(text)
-    guess, spare = min(limit, high), 0
-    while low < high:
-        spare = limit - len(render(text[:guess], carry, End.CUT, limit).content)
+    # As little as is shown of a text that is much longer than a message, all of it but its end should fit.
+    sparse = high > 2 * limit
+    guess, spare, tried = high if sparse else min(limit, high), 0, 0
+    while low < high and tried <= _TRIES * limit:
+        size = len(render(text[:guess], carry, End.CUT, limit).content)
+        yield guess
+        tried += guess
+        spare = limit - size
         if spare == 0:
             return guess
+        if sparse:
+            spare = spare * guess // max(size, 1)
         if spare > 0:
             low = guess
         else:
@@ -62,14 +81,12 @@ def _candidates(text: str, rendered: Rendered, atoms: list[tuple[int, int]], lon
             offered[rank].append(at)
     for rank, pattern in ((Rank.SENTENCE, _SENTENCE), (Rank.WORD, _WORD)):
         offered[rank] = [found.end() for found in pattern.finditer(text, longest // 4, min(longest + 64, len(text)))]
-    for places in offered.values():
-        places[:] = [at for at in places if 0 < at <= longest and whole.allows(at)]
     for fill in _FILLS:
         least = longest * fill
         for rank in Rank:
-            yield from (at for at in reversed(offered[rank]) if at >= least)
+            yield from (at for at in reversed(offered[rank]) if least <= at <= longest and whole.allows(at))
     yield from (at for at in (whole.before(longest),) if at > 0)
-    yield from (at for rank in Rank for at in reversed(offered[rank]))
+    yield from (at for rank in Rank for at in reversed(offered[rank]) if 0 < at <= longest and whole.allows(at))
 
 
 class _Whole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ _STEP: Final = 32
 """Characters after which a part that is nearly full is looked at again."""
 _LONGEST: Final = 8
 """Messages' worth of source that one part may at most be made from, however little of it is shown."""
+_ORDINARY: Final = 2
+"""Messages' worth of source that a part of ordinary text is never made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,21 @@ class Document:
 
     def update(self, text: str, *, final: bool = False) -> None:
         """Take the whole text so far, which begins with the text of the call before."""
-        while (cut := self._cut(text, final)) is not None:
-            self._close(text, cut)
+        for _ in self.steps(text, final=final):
+            pass
+
+    def steps(self, text: str, *, final: bool = False) -> Iterator[int]:
+        """Take the text as `update` does, step by step: each yields how many characters it has rendered.
+
+        Whoever has begun has to go through all steps before there is more text. Until then `parts` are those that are
+        certain.
+        """
+        while (cut := (yield from self._cut(text, final))) is not None:
+            yield self._close(text, cut)
+        yield len(text) - self._start - self._settled[0]
         content = self._rendered(text, len(text), End.FINAL if final else End.GROWING)
         if len(content) > self._limit:
-            cut = self._choose(text, len(text), End.GROWING)
+            cut = yield from self._choose(text, len(text), End.GROWING)
             content = render(text[self._start : cut], self._carry, End.CUT, self._limit).content
         self._last = Part(self._start, content) if content else None
 
@@ -66,39 +78,57 @@ class Document:
         self._settled = (offset + rendered.settled[0], rendered.settled[1])
         return rendered.content
 
-    def _choose(self, text: str, seen: int, end: End) -> int:
+    def _choose(self, text: str, seen: int, end: End) -> Generator[int, None, int]:
         window = text[self._start : seen]
-        return self._start + choose(window, self._carry, render(window, self._carry, end, self._limit), self._limit)
+        rendered = render(window, self._carry, end, self._limit)
+        yield len(window)
+        cut = yield from choose(window, self._carry, rendered, self._limit)
+        return self._start + cut
 
-    def _close(self, text: str, cut: int) -> None:
-        rendered = render(text[self._start : cut], self._carry, End.CUT, self._limit)
+    def _close(self, text: str, cut: int) -> int:
+        source = text[self._start : cut]
+        rendered = render(source, self._carry, End.CUT, self._limit)
         if rendered.content:
             self._closed.append(Part(self._start, rendered.content))
-        self._start, self._carry = cut, rendered.carry
+        self._start, self._carry, self._last = cut, rendered.carry, None
         self._look = self._limit * 3 // 4
+        if len(source) < self._limit // 8 and len(rendered.content) > self._limit // 4:
+            # A little source makes a lot of text here, and most of what a longer look renders is for nothing.
+            self._look = max(_STEP, 2 * len(source))
         self._settled = (0, "")
+        return len(source)
 
-    def _cut(self, text: str, final: bool) -> int | None:
+    def _cut(self, text: str, final: bool) -> Generator[int, None, int | None]:
         """The end of the open part, as soon as it is certain."""
         if self._recorded and (self._recorded[0] <= len(text) or not final):
-            return self._recorded_cut(text)
+            return (yield from self._recorded_cut(text))
         while (seen := self._start + self._look) <= len(text):
-            if (cut := self._over(text, seen, End.GROWING)) is not None:
+            if (cut := (yield from self._over(text, seen, End.GROWING))) is not None:
                 return cut
-        return self._over(text, len(text), End.FINAL) if final else None
+        if not final:
+            return None
+        return (yield from self._over(text, len(text), End.FINAL))
 
-    def _recorded_cut(self, text: str) -> int | None:
+    def _recorded_cut(self, text: str) -> Generator[int, None, int | None]:
         cut = self._recorded[0]
         if cut > len(text):
             return None
-        if len(render(text[self._start : cut], self._carry, End.CUT, self._limit).content) > self._limit:
-            return self._choose(text, cut, End.CUT)
+        seen = min(cut, self._start + _LONGEST * self._limit)
+        content = render(text[self._start : seen], self._carry, End.CUT, self._limit).content
+        yield seen - self._start
+        if seen < cut or len(content) > self._limit:
+            return (yield from self._choose(text, seen, End.CUT))
         return self._recorded.popleft()
 
-    def _over(self, text: str, seen: int, end: End) -> int | None:
+    def _over(self, text: str, seen: int, end: End) -> Generator[int, None, int | None]:
         """Where to cut if what is seen is too long for one part; else set when to look again."""
+        yield seen - self._start - self._settled[0]
         room = self._limit - len(self._rendered(text, seen, end))
         if room >= 0 and seen - self._start < _LONGEST * self._limit:
-            self._look += max(_STEP, room * 3 // 4)
+            step = max(_STEP, room * 3 // 4)
+            if self._look > _ORDINARY * self._limit:
+                # So little of it is shown that looking for the very place where it is full would take too often.
+                step = max(step, self._look // 4)
+            self._look += step
             return None
-        return self._choose(text, seen, end)
+        return (yield from self._choose(text, seen, end))

@@ -24,17 +24,18 @@ _TAG: Final = re.compile(
 _SCRIPTED: Final = re.compile(r"<(su[bp])>([^<>\n]*)</\1>", re.IGNORECASE)
 _HALF_SCRIPTED: Final = re.compile(r"<su[bp]>[^<>\n]*(?:<[^<>\n]*)?$", re.IGNORECASE)
 _LABEL: Final = r"\[((?:[^\[\]\n\\]|\\.|\[[^\[\]\n]{0,300}\]){0,1000})\]"
-_TARGET: Final = r"\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]+[\"'][^\n]*?[\"'])?\)"
+_TARGET: Final = r"\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]++[\"'][^\n]{0,300}?[\"'])?\)"
 _LINK: Final = re.compile(rf"{_LABEL}{_TARGET}")
 _IMAGE: Final = re.compile(rf"!{_LABEL}{_TARGET}")
 _LINKED_IMAGE: Final = re.compile(rf"\[!{_LABEL}{_TARGET}\]{_TARGET}")
-_HALF_LINK: Final = re.compile(r"!$|!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]?)*(?:\](?:\([^\n)]*)?)?$")
+_HALF_LINK: Final = re.compile(r"!$|!?\[(?:[^\[\]\n]|\[(?:[^\[\]\n]*+\])?)*(?:\](?:\([^\n)]*)?)?$")
 _HALF_LINKED_IMAGE: Final = re.compile(r"\[(?:!(?:\[[^\[\]\n]*(?:\](?:\([^\n()]*(?:\)(?:\](?:\([^\n)]*)?)?)?)?)?)?)?$")
 _URL: Final = re.compile(r"https?://[^\s<>*|~`\"\]，。、；：！？）」』】]+")
 _URL_TAIL: Final = ".,;:!?)_'"
 _INLINE_MATH: Final = re.compile(r"\$(?=\S)([^$\n]{1,300}?)(?<=\S)\$(?!\d)")
 _DISPLAY_MATH: Final = re.compile(r"\$\$(?=[^$])([^$]{1,300})\$\$")
 _BRACKET_MATH: Final = re.compile(r"\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
+_BRACKETS: Final = {"(": "\\)", "[": "\\]"}
 _HALF_MATH: Final = re.compile(r"\$\$?(?=[^\s\d$])[^$\n]*\$?$|\$\$[^$]*\$?$")
 _FORMULA: Final = re.compile(r"[\\^]|[A-Za-z]_[\w{]|^[A-Za-z]′?'*$|^[\d.,]+$")
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
@@ -289,8 +290,10 @@ class Inline:
         return after
 
     def _escape(self, at: int) -> int:
-        if self._source[at + 1 : at + 2] in ("(", "["):
-            if math := _BRACKET_MATH.match(self._source, at, self._end):
+        if closing := _BRACKETS.get(self._source[at + 1 : at + 2]):
+            # Looked for first, as the pattern would walk 300 characters for each bracket that is not closed.
+            closed = self._source.find(closing, at + 3, min(self._end, at + 304)) >= 0
+            if closed and (math := _BRACKET_MATH.match(self._source, at, self._end)):
                 return self._formula(at, math.end(), math[1] or math[2])
             if self._hold(at):
                 return at

@@ -81,6 +81,8 @@ _PIECE: Final = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_&~]|\s+|'+|.", re.DOTALL)
 _SIMPLE: Final = re.compile(r"[\w∞∂′.]*[\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]?\w+")
 _SINGLE: Final = re.compile(r"[\d.]+|[^\W\d][⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉′\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]\w")
 _DEEPEST: Final = 20
+_MOST_ARGUMENTS: Final = 60
+"""How deep arguments may be within arguments without braces: more would be over the interpreter's recursion limit."""
 
 
 class _NoUnicode(Exception):
@@ -102,6 +104,7 @@ class _Parser:
         self._pieces = pieces
         self._at = 0
         self._depth = 0
+        self._arguments = 0
 
     def sequence(self, until: str | None = None) -> str:
         """Convert up to `until`, which is consumed."""
@@ -130,10 +133,15 @@ class _Parser:
         return self._pieces[self._at] if self._at < len(self._pieces) else ""
 
     def _argument(self) -> str:
+        self._arguments += 1
+        if self._arguments > _MOST_ARGUMENTS:
+            raise _NoUnicode
         piece = self._next()
         while piece.isspace():
             piece = self._next()
-        return self._append("", piece).strip()
+        argument = self._append("", piece).strip()
+        self._arguments -= 1
+        return argument
 
     def _append(self, out: str, piece: str) -> str:
         if piece == "^":

@@ -12,7 +12,7 @@ QUOTE: Final = re.compile(r" {0,3}>(?:[ \t]?>)*[ \t]?")
 QUOTE_REST: Final = ">>> "
 """From here on Discord quotes everything to the end of the message."""
 FENCE: Final = re.compile(
-    r"((?:[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+){0,4}[ \t]*)"
+    r"((?:[ \t]*+(?:[-*+]|\d{1,9}[.)])[ \t]++){0,4}[ \t]*+)"
     rf"(`{{3,{LONGEST_TICKS}}}(?=[^`\n]*$)|~{{3,{LONGEST_TICKS}}}(?!~))(.*)$"
 )
 _RULE: Final = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t\r]*$")
@@ -20,10 +20,12 @@ UNDERLINE: Final = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t\r]*$")
 HEADING: Final = re.compile(r" {0,3}(#{1,6}|-#)[ \t]+(?=\S)")
 ITEM: Final = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+")
 DISPLAY: Final = re.compile(
-    r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*([.,;]?)[ \t\r]*(?:\n|\Z)", re.DOTALL
+    r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*+([.,;]?+)[ \t\r]*+(?:\n|\Z)", re.DOTALL
 )
+DISPLAY_END: Final = re.compile(r"\\\][ \t]*+[.,;]?+[ \t\r]*+(?:\n|\Z)")
+LONGEST_DISPLAY: Final = 1000
 HALF_DISPLAY: Final = re.compile(r"[ \t]*(?:\\\[|\$\$)")
-HALF_LINE: Final = re.compile(r"[ \t]*(?:#{1,6}|-#|[-*_+=~` ]*|\d{1,9}[.)]?|>+|\|)[ \t]*$")
+HALF_LINE: Final = re.compile(r"[ \t]*+(?:#{1,6}|-#|[-*_+=~` ]*+|\d{1,9}[.)]?|>+|\|)[ \t]*$")
 """A line of which only the mark has been written, so that it is not yet known what it is."""
 BLANK_LINES: Final = re.compile(r"(?:[ \t\r]*\n)+")
 _MARKERS: Final = frozenset("#>*+-=_~`\\$0123456789 \t\r")

@@ -15,13 +15,16 @@ from bot.markdown.inline import inline
 WIDEST: Final = 60
 """Columns of monospaced text that a Discord window of ordinary size shows without wrapping."""
 
-_DELIMITERS: Final = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
+_LONGEST_NAME: Final = 200
+"""A column's name that is longer is not repeated in a list of the rows: a few of them would fill a message each."""
+
+_DELIMITERS: Final = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
 _PIPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
-_CODE: Final = re.compile(r"(`+)(.+?)(?<!`)\1(?!`)")
+_CODE: Final = re.compile(r"(?<!`)(`{1,16}+)(?!`)(.+?)(?<!`)\1(?!`)")
 _STYLE: Final = re.compile(r"\*\*|~~|\|\||__(?=\w)|(?<=\w)__|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
 _UNESCAPE: Final = re.compile(r"\\([^\w\s])")
 _LIVE: Final = re.compile(r"\]\([^()\s]+\)|https?://|<(?:[@#]|a?:\w+:|t:)")
-_BREAK: Final = re.compile(r"\s*<br\s*/?>\s*", re.IGNORECASE)
+_BREAK: Final = re.compile(r"(?:(?<!\s)\s++)?<br\s*+/?>\s*+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +84,31 @@ def _padded(table: Table, widths: Sequence[int], line: Sequence[tuple[str, int]]
         yield " " * before + cell + " " * (space - before)
 
 
-def as_list(table: Table, rows: Sequence[Sequence[str]]) -> str:
-    """The rows as list items, with the other cells of each below its first."""
-    items = []
+def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
+    """The rows as list items, with the other cells of each below its first; no more once there are `enough` characters.
+
+    Names repeat with every row, so that a short table makes a long list.
+    """
+    items: list[str] = []
+    size = 0
     for row in rows or [table.header]:
+        if size > enough:
+            break
+        before = len(items)
         names = table.header if rows else ()
         lead, *rest = [inline(cell) for cell in row] or [""]
         title = lead.replace("**", "").strip() or "…"
         first = f"**{title}**" if "`" not in title[:1] else title
         items.append(f"- {_named(names, 0)}{first}")
         items += [f"  - {_named(names, column)}{cell}" for column, cell in enumerate(rest, 1) if cell]
+        size += sum(map(len, items[before:]))
     return "\n".join(items)
 
 
 def _named(names: Sequence[str], column: int) -> str:
     name = inline(names[column]).replace("**", "") if column < len(names) else ""
+    if len(name) > _LONGEST_NAME:
+        return ""
     return f"{name}: " if name else ""
 
 
