@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from bot import phrases
@@ -44,6 +44,8 @@ STOP_AFTER = 4.0
 PATIENCE = 120.0
 """Seconds for which a failing platform is tried before a reply is given up as not showable."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+_AT_ONCE = 4000
+"""Characters that are rendered before others have a turn: milliseconds' worth, and more than a stream has at a time."""
 
 
 class LiveReply:
@@ -90,8 +92,21 @@ class LiveReply:
         self._text = ""
         self._outcome: Outcome | None = None
         self._stale = False
-        self._rendered: str | None = None
-        self._rendered_end: Outcome | None = None
+        self._steps: Iterator[int] | None = None
+        """What is left to do until the document has all of what was taken."""
+        self._taken: tuple[str, Outcome | None] = ("", None)
+        """The text that the document is given, and how it ended, if it has."""
+        self._rendering = False
+        """Whether that goes on by itself, in callbacks between which others have theirs."""
+        self._ready = False
+        """Whether it has come to its end so, and nothing was made of it yet."""
+        self._full = False
+        """Whether all that may be shown as messages is certain."""
+        self._broken = False
+        """Whether a defect has kept the document from it."""
+        self._untrusted = word is not None
+        """Whether what is shown of an earlier text has yet to be taken for what it should be."""
+        self._rendered: tuple[str, Outcome | None] | None = None
         self._wanted: list[Wanted] = []
         self._action: Action | None = None
         self._method = "PATCH" if shown else "POST"
@@ -114,7 +129,6 @@ class LiveReply:
         self.not_before = float("-inf")
         if word is not None:
             self._stale = True
-            self._trust_all_but_the_last()
         scheduler.add(channel_id, self)
 
     @property
@@ -149,6 +163,7 @@ class LiveReply:
             if self._word is not None:
                 self._word = None
                 self._document = Document(MESSAGE_LIMIT - NOTE_LIMIT)
+                self._steps, self._ready, self._full, self._untrusted = None, False, False, False
             # The new text comes before the old one's messages go.
             self._streaming_since = None
             self._discard += [shown.message_id for shown in self._shown[1:]]
@@ -168,7 +183,7 @@ class LiveReply:
     @property
     def wants(self) -> str | None:
         """The method of the next call, as far as it can be told without rendering."""
-        return self._method if self._stale and not self.done.is_set() else None
+        return self._method if self._stale and not self._rendering and not self.done.is_set() else None
 
     @property
     def urgency(self) -> Urgency:
@@ -178,11 +193,22 @@ class LiveReply:
         return Urgency.MORE if self._shown else Urgency.FIRST
 
     def prepare(self) -> str | None:
-        """Render the latest text and settle the next step."""
+        """Render the latest text and settle the next step. While a long text is being rendered there is none."""
+        superseded = self._taken[1] is not self._outcome and not self._untrusted
+        if (not self._ready or superseded) and not self._take_in():
+            self._rendering = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+            return None
+        self._ready = False
         self._render()
+        if self._untrusted:
+            self._trust_all_but_the_last()
+            if self._outcome is not None:
+                return self.prepare()
         self._action = self._next()
         if self._action is None:
-            self._settle()
+            if self._is_latest:
+                self._settle()
             return None
         self._method = METHODS[type(self._action)]
         return self._method
@@ -236,7 +262,7 @@ class LiveReply:
         following = self._next()
         if following is not None:
             self._method = METHODS[type(following)]
-        elif self._rendered is self._text and self._rendered_end is self._outcome:
+        elif self._is_latest:
             self._settle()
         else:
             self._method = "PATCH"
@@ -290,17 +316,72 @@ class LiveReply:
         leftovers = self._discard or (self._undeleted if self._outcome is not None or self._vanished else [])
         return Delete(leftovers[-1]) if leftovers else None
 
-    def _render(self) -> None:
-        self._rendered, self._rendered_end = self._text, self._outcome
+    @property
+    def _is_latest(self) -> bool:
+        """Whether what was rendered last is all there is."""
+        if self._rendered is None:
+            return False
+        text, outcome = self._rendered
+        return text is self._text and outcome is self._outcome
+
+    def _take_in(self) -> bool:
+        """Give the document the latest text, or more of the one that was begun. False: there is still more of it."""
         try:
-            self._wanted = self._frame()
+            return self._took_in()
         except Exception:
             log.exception("a reply in channel %d is shown as it was written, for a defect", self._channel_id)
-            self._wanted = self._as_written()
+            self._steps, self._broken = None, True
+            return True
 
-    def _as_written(self) -> list[Wanted]:
+    def _took_in(self) -> bool:
+        if self._steps is None:
+            # An earlier text comes first, even if this one has ended meanwhile.
+            outcome = None if self._untrusted else self._outcome
+            self._taken = (self._text, outcome)
+            waiting = outcome is None and self._word is not None
+            text = self._kept if waiting else self._text
+            self._steps = self._document.steps(text[self._skip :], final=waiting or outcome is not None)
+        rendered = 0
+        while not self._no_more and (characters := next(self._steps, None)) is not None:
+            rendered += characters
+            if rendered > _AT_ONCE:
+                return False
+        self._steps, self._broken = None, False
+        return True
+
+    @property
+    def _no_more(self) -> bool:
+        """Whether nothing that is rendered now could be shown: the rest comes as a file, or nothing at all."""
+        if self._most is not None and not self._full and len(parts := self._document.parts) > self._most + 1:
+            # All but the last are certain.
+            self._full = sum(not is_blank(part.content) for part in parts[:-1]) > self._most
+        return self._full or self._vanished or self._instead is not None
+
+    def _go_on(self) -> None:
+        begun = self._steps is not None
+        if begun and not self._take_in() and not self.done.is_set():
+            asyncio.get_running_loop().call_soon(self._go_on)
+            return
+        self._rendering, self._ready = False, begun
+        self._scheduler.wake()
+
+    def _render(self) -> None:
+        settled = self._vanished or self._instead is not None
+        if settled:
+            self._taken = (self._text, self._outcome)
+        self._rendered = text, outcome = self._taken
+        if settled or not self._broken:
+            try:
+                self._wanted = self._frame(text, outcome)
+            except Exception:
+                log.exception("a reply in channel %d is shown as it was written, for a defect", self._channel_id)
+            else:
+                return
+        self._wanted = self._as_written(text, outcome)
+
+    def _as_written(self, text: str, outcome: Outcome | None) -> list[Wanted]:
         """The text in pieces, and under the last one that something went wrong, where the reply is not simply whole."""
-        text, step, outcome = self._text[self._skip :], MESSAGE_LIMIT - NOTE_LIMIT, self._outcome
+        text, step = text[self._skip :], MESSAGE_LIMIT - NOTE_LIMIT
         if is_blank(text):
             text = ""
         wanted = [Wanted(self._skip + at, text[at : at + step]) for at in range(0, len(text), step)]
@@ -310,16 +391,13 @@ class LiveReply:
             wanted = [*before, replace(last, content=said, button=button_after(outcome))]
         return wanted
 
-    def _frame(self) -> list[Wanted]:
-        """The messages that are wanted by now."""
-        outcome = self._outcome
+    def _frame(self, text: str, outcome: Outcome | None) -> list[Wanted]:
+        """The messages that are wanted by now, of a text that the document has."""
         if self._vanished or (outcome is not None and outcome.cause is Cause.PROMPT_DELETED):
             return []
         if self._instead is not None:
             return self._instead
         waiting = outcome is None and self._word is not None
-        text = self._kept if waiting else self._text
-        self._document.update(text[self._skip :], final=waiting or outcome is not None)
         parts = [part for part in self._document.parts if not is_blank(part.content)]
         wanted = [Wanted(self._skip + part.start, part.content) for part in parts[: self._most]]
         self._cut_off = cut_off = len(parts) > len(wanted)
@@ -336,7 +414,7 @@ class LiveReply:
                 note = note or phrases.note(Outcome(State.FAILED, problem=Problem.EMPTY))
                 wanted = [Wanted(0, "")]
             if cut_off:
-                wanted[-1] = replace(wanted[-1], file=self._text)
+                wanted[-1] = replace(wanted[-1], file=text)
             notes = [*([phrases.AS_FILE] if cut_off else []), *([note] if note else [])]
             if notes and not wanted:
                 wanted = [Wanted(self._skip, "")]
@@ -350,7 +428,7 @@ class LiveReply:
         """Take the earlier messages of a reply that was broken off for what they should be: none was left unfinished
         for the next, and it is the last that has the word.
         """
-        self._render()
+        self._untrusted = False
         for number, wanted in enumerate(self._wanted[: len(self._shown)][:-1]):
             self._shown[number] = Shown(self._shown[number].message_id, wanted)
 

@@ -24,6 +24,8 @@ LAST_CALLS = 0.2
 """Seconds for calls in flight when the scheduler is left. discord.py may sleep in one for much longer."""
 _UNHURRIED = 5.0
 """Seconds that a request waits at most while others are in a hurry."""
+_AT_ONCE = 0.01
+"""Seconds for which calls are prepared before everything else in the process has its turn."""
 _IDLE_CHANNELS = 1000
 """Channels whose limits are remembered before those that are idle are forgotten."""
 
@@ -58,7 +60,10 @@ class Caller(Protocol):
         ...
 
     def prepare(self) -> str | None:
-        """Settle what the next call will be, with the latest there is to show, and return its method."""
+        """Settle what the next call will be, with the latest there is to show, and return its method.
+
+        None: there is nothing to do, or that takes a while, after which the caller wakes the scheduler.
+        """
         ...
 
     async def call(self) -> None:
@@ -203,6 +208,8 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            # An event that is set already would not let anybody else have a turn.
+            await asyncio.sleep(0)
             now = loop.time()
             at = self._start_what_is_due(now)
             timer = None if at is None else loop.call_at(at, self._wake.set)
@@ -233,9 +240,13 @@ class Scheduler:
             elif waiting:
                 later.append(min(at for at, _ in waiting))
         due.sort(key=lambda each: each[:2])
+        time = asyncio.get_running_loop().time
         for _, _, channel_id, caller in due:
             if (at := self._budget.at(now)) > now:
                 later.append(at)
+                break
+            if time() - now > _AT_ONCE:
+                later.append(now)
                 break
             channel = self._channels[channel_id]
             method = caller.prepare()

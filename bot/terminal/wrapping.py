@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
 
 from wcwidth import iter_graphemes, wcswidth
 
 _MARKER = re.compile(r"[-*+•>]|\d{1,3}[.)]")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
+_TOKEN = re.compile(r"\n|[ \t]+|[^ \t\n]+")
+_LONGEST_OPENING = 200
+"""Characters of a word that tell whether it opens a code block."""
+_LONGEST_GRAPHEME = 64
+"""Characters at the end of a grapheme that tell whether the next one belongs to it."""
+_INVISIBLE = 8
+"""Graphemes for each column of a line after which a word is too long to wait for its end, however narrow it is."""
 
 
 class Wrapper:
@@ -21,7 +28,12 @@ class Wrapper:
 
     def __init__(self, width: int) -> None:
         self._width = width
-        self._word = ""
+        self._word: list[str] = []
+        """The graphemes of a word that is held back, all but the last."""
+        self._last = ""
+        """The last, which may still grow, so that it is not known yet whether a line may end before it."""
+        self._wide = 0
+        """The columns of those before it."""
         self._gap = ""
         self._newlines = 0
         self._column = 0
@@ -37,39 +49,60 @@ class Wrapper:
 
     def feed(self, delta: str) -> str:
         """What can be shown once this piece has come."""
-        *tokens, self._word = re.findall(r"\n|[ \t]+|[^ \t\n]+", self._word + delta) or [""]
-        out = "".join(map(self._take, tokens))
-        if self._word[:1] in ("", " ", "\t", "\n"):
-            # A gap may still grow, but holds nothing back by itself.
-            return out
-        # What is last may still grow into another grapheme, on whose either side a line may then end or not.
-        *complete, last = iter_graphemes(self._word)
-        *pieces, held = _pieces(complete)
-        out += "".join(map(self._put, pieces))
-        # Whether marks open a code block is told by all of their word.
-        overlong = wcswidth(held) > self._width and not held.startswith(("```", "~~~"))
-        if overlong and len(graphemes := list(iter_graphemes(held))) > 1:
-            out += self._put("".join(graphemes[:-1]))
-            held = graphemes[-1]
-            self._glued = True
-        self._word = held + last
-        return out
+        out: list[str] = []
+        for token in _TOKEN.findall(delta):
+            if token[0] in " \t\n":
+                out += self._end_word()
+                self._space(token)
+            else:
+                out += self._grow(token)
+        return "".join(out)
 
     def finish(self) -> str:
         """What was held back."""
-        word, self._word = self._word, ""
-        return self._take(word)
+        return "".join(self._end_word())
 
-    def _take(self, piece: str) -> str:
-        if piece == "\n":
+    def _grow(self, characters: str) -> Iterator[str]:
+        """More of a word: what of it need not wait for its end. Looks only at what has come and what it clings to."""
+        before, tail = self._last[:-_LONGEST_GRAPHEME], self._last[-_LONGEST_GRAPHEME:]
+        characters = tail + characters
+        first, *rest = iter(characters) if characters.isascii() else iter_graphemes(characters)
+        *complete, self._last = [before + first, *rest]
+        yield from self._complete(complete)
+        overlong = self._wide > self._width or len(self._word) > _INVISIBLE * self._width
+        if overlong and len(self._word) > 1:
+            shown = "".join(self._word[:-1])
+            # Whether marks open a code block is told by all of their word, or by enough of it.
+            if not shown.startswith(("```", "~~~")) or len(shown) >= _LONGEST_OPENING:
+                self._word = self._word[-1:]
+                self._wide = _columns(self._word[0])
+                yield self._put(shown)
+                self._glued = True
+
+    def _complete(self, graphemes: Iterable[str]) -> Iterator[str]:
+        """More of a word, as far as its graphemes are certain: the pieces of it that are."""
+        for grapheme in graphemes:
+            if self._word and _may_end_between(self._word[-1], grapheme):
+                yield self._put("".join(self._word))
+                self._word, self._wide = [], 0
+            self._word.append(grapheme)
+            self._wide += _columns(grapheme)
+
+    def _end_word(self) -> Iterator[str]:
+        if self._last:
+            yield from self._complete([self._last])
+            yield self._put("".join(self._word))
+            self._word, self._last, self._wide = [], "", 0
+
+    def _space(self, space: str) -> None:
+        self._glued = False
+        if space == "\n":
             self._newlines += 1
-            self._gap, self._glued, self._leading, self._indent = "", False, True, 0
+            self._gap, self._leading, self._indent = "", True, 0
             self._verbatim = bool(self._fence)
-            return ""
-        if piece[:1] in ("", " ", "\t"):
-            self._gap, self._glued = piece, False
-            return ""
-        return "".join(map(self._put, _pieces(list(iter_graphemes(piece)))))
+        else:
+            # It may have come in pieces.
+            self._gap += space
 
     def _put(self, piece: str) -> str:
         out = "\n" * self._newlines if self._begun else ""
@@ -79,7 +112,7 @@ class Wrapper:
         gap, self._gap = self._gap, ""
         if self._leading and not self._glued:
             self._lead(gap, piece)
-        columns, wide = self._across(gap), wcswidth(piece)
+        columns, wide = self._across(gap), _columns(piece)
         if not (self._glued or self._verbatim) and self._column + columns + wide > self._width:
             if self._column > self._indent:
                 out += "\n" + " " * self._indent
@@ -98,6 +131,7 @@ class Wrapper:
         self._leading = False
         indent = self._column + self._across(gap)
         self._indent = indent if indent <= self._width // 2 else 0
+        piece = piece[:_LONGEST_OPENING]
         if not (marks := _FENCE.fullmatch(piece)):
             return
         if not self._fence:
@@ -113,19 +147,18 @@ class Wrapper:
         return column - self._column
 
 
-def _pieces(graphemes: list[str]) -> list[str]:
-    """A word in the pieces between which a line may end: on either side of a wide character, but for punctuation."""
-    pieces = graphemes[:1] or [""]
-    for before, after in pairwise(graphemes):
-        wide = max(wcswidth(before), wcswidth(after)) > 1
-        clings = unicodedata.category(before[-1]) in ("Ps", "Pi") or unicodedata.category(after[0]) in (
-            "Pe",
-            "Pf",
-            "Po",
-            "Lm",
-        )
-        if wide and not clings:
-            pieces.append(after)
-        else:
-            pieces[-1] += after
-    return pieces
+def _columns(text: str) -> int:
+    return len(text) if text.isascii() else wcswidth(text)
+
+
+def _may_end_between(before: str, after: str) -> bool:
+    """Whether a line may end between two graphemes of a word: beside a wide character, but for punctuation."""
+    if max(_columns(before), _columns(after)) <= 1:
+        return False
+    clings = unicodedata.category(before[-1]) in ("Ps", "Pi") or unicodedata.category(after[0]) in (
+        "Pe",
+        "Pf",
+        "Po",
+        "Lm",
+    )
+    return not clings
