@@ -106,7 +106,7 @@ def watched() -> Iterator[list[str]]:
             _excepted.leave()
 
     limit()
-    asyncio.Handle._run = measured  # type: ignore[method-assign]
+    asyncio.Handle._run = measured  # type: ignore[assignment, method-assign]
     bootstrap._find_and_load = imported  # type: ignore[attr-defined]
     gc.callbacks.append(_on_collection)
     try:

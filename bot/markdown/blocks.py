@@ -190,8 +190,6 @@ class _Blocks:
             if not self._gap:
                 self._inline.write("\n")
             self._skip_blank(end + 1)
-            if not (self._keep or self._rest or self._inline.marks) and self._at <= len(source):
-                self._settled = (self._at - self._shift, len(self._inline.out))
             return True
         if "|" in source[body:end] and self._table(mark, start, body, end):
             return True

@@ -1,0 +1,28 @@
+"""One member whose reply is costly to render keeps nobody else waiting."""
+
+from __future__ import annotations
+
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start
+
+COSTLY = "- - -\n" * 2667
+
+
+async def test_somebody_else_is_answered_while_a_reply_that_shows_nothing_streams(
+    start: Start, discord: DiscordStandin, model: ModelStandin
+) -> None:
+    other = discord.add_channel("other")
+    model.default = Reply(lambda messages: COSTLY if "rules" in messages[-1].content else "Yes.")
+    async with start(reply_tokens=10_000) as world:
+        await discord.say(discord.general, discord.ada, f"{discord.bot.mention} rules")
+        await world.asked(0)
+        for number in range(3):
+            await discord.say(other, discord.bo, f"{discord.bot.mention} there?")
+            await world.reply(other, "Yes.", count=number + 1)
+        await world.reply(discord.general)
+        await world.idle()
+        ((_, kept, _),) = await world.turns(discord.general)
+    # That no callback took long meanwhile is for the watch over all tests.
+    assert kept == COSTLY
