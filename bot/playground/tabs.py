@@ -117,6 +117,8 @@ class Tab:
                 if frame.type is not WSMsgType.TEXT:
                     break
                 await self._take(Ask.parse(frame.data))
+                # Frames that have come already would be read on and on, without anybody else having a turn.
+                await asyncio.sleep(0)
                 while len(self._posts) > _POSTS and not sender.done():
                     self._read.clear()
                     await self._read.wait()
