@@ -105,7 +105,7 @@ def test_a_call_that_fails_by_a_defect_is_made_again() -> None:
 WRONG = "-# Something went wrong on my side. Please try again."
 
 
-@pytest.mark.parametrize("broken", ["note", "bot.live_reply.Document.update"])
+@pytest.mark.parametrize("broken", ["note", "bot.live_reply.Document.steps"])
 @pytest.mark.parametrize(
     ("outcome", "shown", "button"),
     [

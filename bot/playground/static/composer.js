@@ -57,6 +57,10 @@ export function setUpComposer({ edit }) {
   });
   acceptDrops();
   on("places", refresh);
+  // What is offered is that of the person and the place of before until the commands of these have come.
+  on("commands", () => {
+    if (document.activeElement === input && input.value.startsWith("/")) suggest();
+  });
   // Somebody else may not have that command.
   on("me", () => slash.close({ refocus: false }));
   on("channel", () => {
