@@ -25,8 +25,8 @@ with connect_to(*sys.argv[1:]):
 
 
 NO_LIMITS = {
-    "PROMPTS_PER_HOUR": "100000",
-    **dict.fromkeys(("TOKENS_PER_PERSON", "TOKENS_PER_SERVER", "TOKENS_IN_ALL"), "999999999999"),
+    "HOURLY_QUESTIONS_PER_USER": "100000",
+    **dict.fromkeys(("DAILY_TOKENS_PER_USER", "DAILY_TOKENS_PER_SERVER", "DAILY_TOKENS_TOTAL"), "999999999999"),
 }
 """Few people ask much more here than anybody would."""
 

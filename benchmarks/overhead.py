@@ -26,18 +26,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import Usage as Machine
-from bot.access import Access
-from bot.conversation import Conversations
+from bot.core.access import AccessSettings
+from bot.core.model_events import End, Event, Message, Text
+from bot.core.quotas import QuotaExceeded, Quotas, Usage
+from bot.core.service import ConversationService
+from bot.core.turns import Attempt, Outcome, Prompt
+from bot.core.usage import DAY
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
-from bot.discord_bot.run import run
+from bot.discord_bot.runner import run
 from bot.standin.entities import Channel, User
 from bot.standin.limits import Limit
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Frame
 from bot.store import SQLiteStore
-from bot.turns import Allowances, Attempt, End, Event, Message, Outcome, Prompt, Text, Usage, UsedUp
-from bot.usage import DAY
 
 TURNS = 300
 AT_ONCE = 8
@@ -60,8 +62,10 @@ _NUMBER = re.compile(r"number (\d+)")
 class Clocked(SQLiteStore):
     """Notes when the end of each question's turn is committed."""
 
-    async def begin(self, prompt: Prompt, prompts_per_hour: int | None = None) -> Attempt | UsedUp | None:
-        attempt = await super().begin(prompt, prompts_per_hour)
+    async def begin(
+        self, prompt: Prompt, hourly_questions_per_user: int | None = None
+    ) -> Attempt | QuotaExceeded | None:
+        attempt = await super().begin(prompt, hourly_questions_per_user)
         if isinstance(attempt, Attempt):
             _questions[attempt.turn_id] = _number(prompt.text)
         return attempt
@@ -112,16 +116,16 @@ def serve() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         async with (
             Clocked.open(job["database"], exclusive=True) as store,
-            Conversations(
+            ConversationService(
                 store,
                 AtOnce(),
                 models=("small", "large"),
                 system_prompt="Be brief.",
                 context_tokens=8000,
-                allowances=Allowances(1000, PLENTY, PLENTY, PLENTY),
+                quotas=Quotas(1000, PLENTY, PLENTY, PLENTY),
             ) as conversations,
         ):
-            access = Access(allowed_roles=frozenset({job["role"]}), blocked_people=frozenset({1}))
+            access = AccessSettings(allowed_roles=frozenset({job["role"]}), blocked_users=frozenset({1}))
             await run(job["token"], store, conversations, Options(grace=1.0, access=access), stop=stop)
 
     with connect_to(*job["urls"]):

@@ -15,10 +15,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bot.core.model_events import Message, Text
 from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from bot.turns import Message, Text
 
 _PROMPT = [Message("user", "Go on.")]
 _BURST_DELTAS = 20_000

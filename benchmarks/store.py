@@ -14,13 +14,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
+from bot.core.quotas import Quotas, Usage
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState
 from bot.store import SQLiteStore
-from bot.turns import Allowances, Attempt, Outcome, Prompt, State, Usage
 
 HERE = "discord:1"
 GUILD = 7
 PEOPLE = 5000
-PLENTY = Allowances(100, tokens_per_person=10**12, tokens_per_server=10**12, tokens_in_all=10**12)
+PLENTY = Quotas(100, daily_tokens_per_user=10**12, daily_tokens_per_server=10**12, daily_tokens_total=10**12)
 REPLY = "A sentence of an answer, of the usual length. " * 20
 
 
@@ -30,7 +31,7 @@ async def fill(path: Path, turns: int) -> None:
         for conversation, position in ((HERE, 1), ("discord:2", 2**40)):
             attempt = await store.begin(Prompt(conversation, position, "Why?"))
             if isinstance(attempt, Attempt):
-                await store.close(attempt, Outcome(State.COMPLETE, REPLY))
+                await store.close(attempt, Outcome(TurnState.COMPLETE, REPLY))
     with closing(sqlite3.connect(path)) as filler, filler:
         filler.execute(
             """
@@ -63,17 +64,19 @@ async def median_ms(call: Callable[[], Awaitable[object]], times: int = 50) -> f
 async def way_of_a_turn(store: SQLiteStore, position: int) -> None:
     """All that the store does for a turn with one message, but its context."""
     person = position % PEOPLE
-    await store.server_rules(GUILD, person)
-    attempt = await store.begin(Prompt(HERE, position, "Why?", person, "Bo (@bo)", GUILD), PLENTY.prompts_per_hour)
+    await store.rules_for(GUILD, person)
+    attempt = await store.begin(
+        Prompt(HERE, position, "Why?", person, "Bo (@bo)", GUILD), PLENTY.hourly_questions_per_user
+    )
     if isinstance(attempt, Attempt):
         await store.turn_of_attempt(attempt)
-        await store.behaviour(HERE)
-        await store.learned("m")
+        await store.settings_of(HERE)
+        await store.token_statistics("m")
         await store.reserve(attempt, "m", 2000, 4000, 100, PLENTY)
         await store.posting(attempt, 0, 0, str(position))
         await store.posted(attempt, 0, position)
-        await store.close(attempt, Outcome(State.COMPLETE, REPLY, usage=Usage(2000, 300)))
-        await store.told(attempt)
+        await store.close(attempt, Outcome(TurnState.COMPLETE, REPLY, usage=Usage(2000, 300)))
+        await store.mark_delivered(attempt)
 
 
 async def measure(folder: Path, turns: int) -> dict[str, float]:
@@ -93,7 +96,7 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
         result["save 1 reply"] = await median_ms(lambda: store.save({running[0]: REPLY}))
         result["save 100 replies"] = await median_ms(lambda: store.save(dict.fromkeys(running, REPLY)))
         unclosed = iter(running)
-        result["close"] = await median_ms(lambda: store.close(next(unclosed), Outcome(State.COMPLETE, REPLY)))
+        result["close"] = await median_ms(lambda: store.close(next(unclosed), Outcome(TurnState.COMPLETE, REPLY)))
         began = itertools.count(2 * turns + 200)
 
         async def begin_many() -> None:
@@ -116,9 +119,9 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
 async def measure_wipe(store: SQLiteStore) -> dict[str, float]:
     """Milliseconds that a wipe takes, and meanwhile others."""
     began = time.perf_counter()
-    wipe = asyncio.create_task(store.wipe())
+    wipe = asyncio.create_task(store.erase_deleted())
     await asyncio.sleep(0.001)
-    write = asyncio.create_task(median_ms(lambda: store.handle(1), times=1))
+    write = asyncio.create_task(median_ms(lambda: store.mark_processed(1), times=1))
     pings = []
     while not wipe.done():
         pings.append(await median_ms(store.ping, times=1))

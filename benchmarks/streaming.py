@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.harness import Usage, bot
+from bot.core.model_events import Message
 from bot.standin.entities import Channel
 from bot.standin.entities import Message as Shown
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.turns import Message
 
 RTT = 0.08
 TOKENS_PER_SECOND = 60

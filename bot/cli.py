@@ -18,16 +18,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bot import config, health, logs, reports
+from bot import config
 from bot.config import Secret, Settings
-from bot.conversation import Conversations
-from bot.demo import DemoModel
-from bot.errors import BotError, SettingsError, StoreError, StoreUnusable
-from bot.queues import Limits
-from bot.seams import ChatModel
+from bot.core.errors import BotError, SettingsError, StoreError, StoreUnusable
+from bot.core.protocols import ChatModel
+from bot.core.queues import QueueLimits
+from bot.core.quotas import Quotas
+from bot.core.service import ConversationService
+from bot.core.usage import DAY, Prices
+from bot.llm.demo import DemoModel
+from bot.operator import health, logs, reports
 from bot.store import MEMORY, SQLiteStore, backup
-from bot.turns import Allowances
-from bot.usage import DAY, Prices
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ async def _run(_: argparse.Namespace) -> int:
 
 async def _serve(settings: Settings, token: Secret) -> None:
     from bot.discord_bot.options import Options
-    from bot.discord_bot.run import run
+    from bot.discord_bot.runner import run
     from bot.llm.client import OpenAIModel
 
     stop = asyncio.Event()
@@ -180,13 +181,13 @@ async def _playground(options: argparse.Namespace) -> int:
 
 
 async def _check(_: argparse.Namespace) -> int:
-    from bot.check import check
+    from bot.operator.check import check
 
     return 0 if await check(os.environ) else 1
 
 
 async def _health(_: argparse.Namespace) -> int:
-    answer = await health.ask(Settings.load(os.environ).database_path)
+    answer = await health.query_health(Settings.load(os.environ).database_path)
     print(answer.report)
     return 0 if answer.well else 1
 
@@ -199,7 +200,7 @@ async def _backup(options: argparse.Namespace) -> int:
 
 async def _list_conversations(_: argparse.Namespace) -> int:
     conversations = questions = size = 0
-    table = reports.Conversations(_width())
+    table = reports.ConversationTable(_width())
     async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
         async for page in store.overview():
             if not conversations:
@@ -223,11 +224,11 @@ async def _usage(options: argparse.Namespace) -> int:
 async def _forget(options: argparse.Namespace) -> int:
     person: int = options.person
     async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
-        extent = await store.extent(person)
-        if extent.nothing:
-            print(reports.nothing_of(person))
+        extent = await store.record_of(person)
+        if extent.is_empty:
+            print(reports.nothing_stored(person))
             return await _wiped(store)
-        print(reports.to_forget(person, extent))
+        print(reports.deletion_preview(person, extent))
         if not options.yes:
             if not sys.stdin.isatty():
                 print("Nobody is here to confirm it: add --yes to delete it.", file=sys.stderr)
@@ -236,13 +237,13 @@ async def _forget(options: argparse.Namespace) -> int:
                 print("Nothing is deleted.")
                 return 1
         forgotten = await store.forget_person(person)
-        print(reports.forgotten(person, len(forgotten), blocked=extent.blocked))
+        print(reports.deleted(person, len(forgotten), blocked=extent.blocked))
         return await _wiped(store)
 
 
 async def _wiped(store: SQLiteStore) -> int:
     """The exit code of having forgotten: whether nothing is left in the file's bytes either, or a bot sees to it."""
-    wiping = asyncio.create_task(store.wipe())
+    wiping = asyncio.create_task(store.erase_deleted())
     if not (await asyncio.wait([wiping], timeout=_SOON))[0]:
         print(reports.WIPING, flush=True)
     try:
@@ -306,9 +307,9 @@ async def _model(settings: Settings) -> AsyncIterator[ChatModel]:
 
 
 def _conversations(
-    settings: Settings, store: SQLiteStore, model: ChatModel, allowances: Allowances | None = None
-) -> Conversations:
-    return Conversations(
+    settings: Settings, store: SQLiteStore, model: ChatModel, allowances: Quotas | None = None
+) -> ConversationService:
+    return ConversationService(
         store,
         model,
         models=settings.offered_models,
@@ -316,22 +317,22 @@ def _conversations(
         system_prompt=settings.system_prompt,
         context_tokens=settings.context_tokens,
         reply_tokens=settings.reply_tokens,
-        limits=Limits(
-            replies_at_once=settings.replies_at_once,
-            queue_per_person=settings.queue_per_person,
+        limits=QueueLimits(
+            max_concurrent_replies=settings.max_concurrent_replies,
+            queue_per_user=settings.queue_per_user,
             queue_per_conversation=settings.queue_per_conversation,
-            queue_in_all=settings.queue_in_all,
+            queue_total=settings.queue_total,
         ),
-        allowances=allowances,
+        quotas=allowances,
     )
 
 
-def _allowances(settings: Settings) -> Allowances:
-    return Allowances(
-        prompts_per_hour=settings.prompts_per_hour,
-        tokens_per_person=settings.tokens_per_person,
-        tokens_per_server=settings.tokens_per_server,
-        tokens_in_all=settings.tokens_in_all,
+def _allowances(settings: Settings) -> Quotas:
+    return Quotas(
+        hourly_questions_per_user=settings.hourly_questions_per_user,
+        daily_tokens_per_user=settings.daily_tokens_per_user,
+        daily_tokens_per_server=settings.daily_tokens_per_server,
+        daily_tokens_total=settings.daily_tokens_total,
     )
 
 

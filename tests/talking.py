@@ -9,15 +9,17 @@ from dataclasses import replace
 from datetime import date
 from typing import TypeAlias
 
-from bot.conversation import Conversations
-from bot.queues import Limits
-from bot.running import Running
+from bot.core.attempt import ActiveAttempt
+from bot.core.model_events import End, Event, Message, Reasoning, Text
+from bot.core.queues import QueueLimits
+from bot.core.quotas import Quotas, Usage
+from bot.core.service import ConversationService
+from bot.core.turns import Outcome, Prompt, Turn
 from bot.store import SQLiteStore
-from bot.turns import Allowances, End, Event, Message, Outcome, Prompt, Text, Thinking, Turn, Usage
 from tests.waiting import until
 
 HERE = "discord:1"
-Step: TypeAlias = str | Exception | asyncio.Event | Thinking | Usage | End
+Step: TypeAlias = str | Exception | asyncio.Event | Reasoning | Usage | End
 
 
 class Model:
@@ -59,7 +61,7 @@ class Model:
 class Sink:
     """Somebody who looks at a reply."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: ActiveAttempt) -> None:
         self.running = running
         self.texts: list[str] = []
         self.outcome: Outcome | None = None
@@ -84,7 +86,7 @@ class Sink:
         return 1
 
     @property
-    def unshown(self) -> None:
+    def delivery_error(self) -> None:
         return None
 
     async def said(self) -> None:
@@ -95,7 +97,7 @@ class Sink:
 class Talk:
     """Prompts from people to one set of conversations."""
 
-    def __init__(self, core: Conversations, model: Model, store: SQLiteStore) -> None:
+    def __init__(self, core: ConversationService, model: Model, store: SQLiteStore) -> None:
         self.core = core
         self.model = model
         self.store = store
@@ -110,7 +112,7 @@ class Talk:
         return asyncio.create_task(self._told(self.core.answer(prompt, self._open)))
 
     def again(self, turn: Turn, *, go_on: bool = False, recovery: bool = False) -> asyncio.Task[Outcome | None]:
-        return asyncio.create_task(self._told(self.core.again(turn, self._open, go_on=go_on, recovery=recovery)))
+        return asyncio.create_task(self._told(self.core.retry(turn, self._open, resume=go_on, recovery=recovery)))
 
     @staticmethod
     async def _told(answering: Awaitable[Outcome | None]) -> Outcome | None:
@@ -125,7 +127,7 @@ class Talk:
     def sent(self, number: int) -> list[str]:
         return [message.content for message in self.model.asked[number][1:]]
 
-    def _open(self, running: Running) -> Sink:
+    def _open(self, running: ActiveAttempt) -> Sink:
         self.sinks.append(Sink(running))
         return self.sinks[-1]
 
@@ -133,11 +135,11 @@ class Talk:
 def conversations(
     store: SQLiteStore,
     model: Model,
-    limits: Limits = Limits(),  # noqa: B008 -- it is frozen
-    allowances: Allowances | None = None,
+    limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
+    allowances: Quotas | None = None,
     reply_tokens: int = 100,
-) -> Conversations:
-    return Conversations(
+) -> ConversationService:
+    return ConversationService(
         store,
         model,
         models=("m", "large"),
@@ -145,6 +147,6 @@ def conversations(
         context_tokens=8000,
         reply_tokens=reply_tokens,
         limits=limits,
-        allowances=allowances,
+        quotas=allowances,
         today=lambda: date(2026, 11, 22),
     )

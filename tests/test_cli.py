@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from bot.cli import main
+from bot.core.quotas import Quotas, Usage
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.turns import Allowances, Attempt, Outcome, Prompt, State, Usage
 
 BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
 
@@ -36,7 +37,7 @@ async def remember(database: Path) -> None:
     async with SQLiteStore.open(database, exclusive=False) as store:
         attempt = await store.begin(Prompt("discord:1", 1, "my name is Bo"))
         assert isinstance(attempt, Attempt)
-        await store.close(attempt, Outcome(State.COMPLETE, "Hello Bo."))
+        await store.close(attempt, Outcome(TurnState.COMPLETE, "Hello Bo."))
 
 
 async def recall(database: Path) -> list[tuple[str, str]]:
@@ -81,8 +82,8 @@ async def fill(database: Path) -> None:
             prompt = Prompt(f"discord:{conversation}", position, "Why?" * 5, person, "P (@p)", guild)
             attempt = await store.begin(prompt)
             assert isinstance(attempt, Attempt)
-            await store.reserve(attempt, "gpt-6-luna", 500, 500, 1, Allowances())
-            await store.close(attempt, Outcome(State.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
+            await store.reserve(attempt, "gpt-6-luna", 500, 500, 1, Quotas())
+            await store.close(attempt, Outcome(TurnState.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
 
 
 async def people(database: Path) -> list[int | None]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.access import Servers
 from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, help_text
-from bot.errors import SettingsError
-from bot.usage import Price
+from bot.core.access import Servers
+from bot.core.errors import SettingsError
+from bot.core.usage import Price
 
 # Shaped like a bot's token, put together so that no scanner takes it for a real one.
 TOKEN = ".".join(["MTk4NjIyNDgzNDcxOTI1MjQ4", "Cl2FMQ", "ZnCjm1XVW7vRze4b7Cq4se7kKWs"])
@@ -123,8 +123,8 @@ def load(**environ: str) -> Settings:
         ("LOG_LEVEL", "loud", f'"loud" is no level; {LEVELS}'),
         ("LOG_FORMAT", "xml", '"xml" is no format; choose text or json.'),
         ("LOG_MESSAGES", "maybe", '"maybe" will not do; write true or false.'),
-        ("QUEUE_PER_PERSON", "0", '"0" will not do; write a whole number from 1 to 1000, in digits only.'),
-        ("REPLIES_AT_ONCE", "0", '"0" will not do; write a whole number from 1 to 10000, in digits only.'),
+        ("QUEUE_PER_USER", "0", '"0" will not do; write a whole number from 1 to 1000, in digits only.'),
+        ("MAX_CONCURRENT_REPLIES", "0", '"0" will not do; write a whole number from 1 to 10000, in digits only.'),
         ("RETENTION_DAYS", "-1", '"-1" will not do; write a whole number from 0 to 36500, in digits only.'),
         (
             "CONTEXT_TOKENS",
@@ -161,9 +161,9 @@ def load(**environ: str) -> Settings:
         ("SERVERS", "foo", '"foo" will not do; write owner, any, or the ids of servers.'),
         ("SERVERS", "owner, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
         ("SERVERS", "198622483471925248, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
-        ("ALLOWED_PEOPLE", "1986224834719252", f'"1986224834719252" is no id; write the ids of people, {IDS}'),
-        ("ALLOWED_PEOPLE", "@anna", f'"@anna" is no id; write the ids of people, {IDS}'),
-        ("BLOCKED_PEOPLE", "-198622483471925248", f'"-198622483471925248" is no id; write the ids of people, {IDS}'),
+        ("ALLOWED_USERS", "1986224834719252", f'"1986224834719252" is no id; write the ids of people, {IDS}'),
+        ("ALLOWED_USERS", "@anna", f'"@anna" is no id; write the ids of people, {IDS}'),
+        ("BLOCKED_USERS", "-198622483471925248", f'"-198622483471925248" is no id; write the ids of people, {IDS}'),
         ("ALLOWED_ROLES", ",", f'"," is no id; write the ids of roles, {IDS}'),
         (
             "BLOCKED_ROLES",
@@ -171,10 +171,10 @@ def load(**environ: str) -> Settings:
             f'"198622483471925248 198622483471925249" is no id; write the ids of roles, {IDS}',
         ),
         ("DIRECT_MESSAGES", "true", '"true" will not do; write members, everyone or off.'),
-        ("PROMPTS_PER_HOUR", "0", '"0" will not do; write a whole number from 1 to 100000, in digits only.'),
-        ("TOKENS_PER_PERSON", "999", f'"999" will not do; {TOKENS}'),
-        ("TOKENS_PER_SERVER", "-1", f'"-1" will not do; {TOKENS}'),
-        ("TOKENS_IN_ALL", "2m", f'"2m" will not do; {TOKENS}'),
+        ("HOURLY_QUESTIONS_PER_USER", "0", '"0" will not do; write a whole number from 1 to 100000, in digits only.'),
+        ("DAILY_TOKENS_PER_USER", "999", f'"999" will not do; {TOKENS}'),
+        ("DAILY_TOKENS_PER_SERVER", "-1", f'"-1" will not do; {TOKENS}'),
+        ("DAILY_TOKENS_TOTAL", "2m", f'"2m" will not do; {TOKENS}'),
         ("PRICES", "gpt-6-luna=0.10", f'"gpt-6-luna=0.10" is no price; {PRICES}'),
         ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is no price; {PRICES}'),
     ],
@@ -220,8 +220,8 @@ def test_nothing_set_is_enough_for_a_conversation_with_the_demo_model(tmp_path: 
 def test_strangers_spend_nothing_unless_somebody_says_so() -> None:
     settings = load()
     assert (settings.servers, settings.direct_messages) == (Servers(owner=True), "members")
-    assert (settings.prompts_per_hour, settings.tokens_per_person) == (20, 200_000)
-    assert (settings.tokens_per_server, settings.tokens_in_all) == (1_000_000, 2_000_000)
+    assert (settings.hourly_questions_per_user, settings.daily_tokens_per_user) == (20, 200_000)
+    assert (settings.daily_tokens_per_server, settings.daily_tokens_total) == (1_000_000, 2_000_000)
 
 
 def test_lists_are_written_with_commas() -> None:
@@ -238,7 +238,7 @@ def test_lists_are_written_with_commas() -> None:
     assert load(SERVERS="Owner, 198622483471925248,198622483471925249").servers == Servers(owner=True, ids=ids)
     assert load(SERVERS="ANY").servers == Servers(any=True)
     assert settings.allowed_roles == frozenset({198622483471925250})
-    assert settings.allowed_people is None
+    assert settings.allowed_users is None
     assert settings.direct_messages == "off"
     assert settings.offered_models == ("small", "large", "llama3.2:1b")
     assert settings.prices == {"small": Price(0.4, 1.6), "llama3.2:1b": Price(0, 0)}

@@ -1,6 +1,6 @@
 """The settings. Nothing else in this project reads the environment."""
 
-from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Need, Settings, help_text
+from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Requirement, Settings, help_text
 from bot.config.values import Secret
 
 __all__ = [
@@ -8,7 +8,7 @@ __all__ = [
     "DISCORD",
     "MODEL",
     "SETTINGS",
-    "Need",
+    "Requirement",
     "Secret",
     "Settings",
     "help_text",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from bot.access import Servers
 from bot.config.values import Secret
-from bot.usage import Price
+from bot.core.access import Servers
+from bot.core.usage import Price
 
 BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)
@@ -21,16 +21,18 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("text", "json")
 
 
-class Mistake(Exception):
+class InvalidValue(Exception):
     """What is wrong with a value and what would be right, as the end of a sentence that began with the name."""
 
 
 def secret(what: str) -> Callable[[str], Secret]:
     def parse(value: str) -> Secret:
         if _PLACEHOLDER.fullmatch(value):
-            raise Mistake(f"still the placeholder of an example; put {what} in its place")
+            raise InvalidValue(f"still the placeholder of an example; put {what} in its place")
         if not value.isascii() or not value.isprintable() or re.search(r"[\s\"'`]", value):
-            raise Mistake(f"has a space, a quotation mark or another character that {what} never has; copy it again")
+            raise InvalidValue(
+                f"has a space, a quotation mark or another character that {what} never has; copy it again"
+            )
         return Secret(value)
 
     return parse
@@ -39,11 +41,11 @@ def secret(what: str) -> Callable[[str], Secret]:
 def token(value: str) -> Secret:
     found = secret("the bot's token")(re.sub(r"^Bot\s+", "", value))
     if _ID.fullmatch(found.reveal()):
-        raise Mistake(f"this is an id, not the token; {BOT_TAB}")
+        raise InvalidValue(f"this is an id, not the token; {BOT_TAB}")
     if re.fullmatch(r"[0-9a-f]{64}", found.reveal()):
-        raise Mistake(f"this looks like the application's public key; {BOT_TAB}")
+        raise InvalidValue(f"this looks like the application's public key; {BOT_TAB}")
     if re.fullmatch(r"[\w-]{32}", found.reveal()):
-        raise Mistake(f"this looks like the application's client secret; {BOT_TAB}")
+        raise InvalidValue(f"this looks like the application's client secret; {BOT_TAB}")
     return found
 
 
@@ -67,19 +69,21 @@ def _split(url: str) -> SplitResult | None:
 def base_url(value: str) -> str:
     # These come first because what they find may hold a password, which no message may repeat.
     if "@" in value:
-        raise Mistake("holds a name or a password; leave it out and put the key into OPENAI_API_KEY")
+        raise InvalidValue("holds a name or a password; leave it out and put the key into OPENAI_API_KEY")
     if re.search(r"[?#]", value):
-        raise Mistake("has a '?' or a '#'; leave out everything from there on")
+        raise InvalidValue("has a '?' or a '#'; leave out everything from there on")
     if "://" not in value:
         pieces = _split(f"http://{value}")
         scheme = "http" if pieces and pieces.hostname and _is_local(pieces.hostname) else "https"
-        raise Mistake(f"{quoted(value)} lacks its scheme; did you mean {scheme}://{value.lstrip('/')}?")
+        raise InvalidValue(f"{quoted(value)} lacks its scheme; did you mean {scheme}://{value.lstrip('/')}?")
     pieces = _split(value)
     if pieces is None or pieces.scheme not in ("http", "https") or not pieces.hostname or re.search(r"\s", value):
-        raise Mistake(f"{quoted(value)} is not an http or https URL; write one such as http://localhost:11434/v1")
+        raise InvalidValue(f"{quoted(value)} is not an http or https URL; write one such as http://localhost:11434/v1")
     url = value.rstrip("/")
     if url.endswith("/chat/completions"):
-        raise Mistake(f"ends with the path that is added to it; did you mean {url.removesuffix('/chat/completions')}?")
+        raise InvalidValue(
+            f"ends with the path that is added to it; did you mean {url.removesuffix('/chat/completions')}?"
+        )
     return url
 
 
@@ -87,43 +91,47 @@ def path(value: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise Mistake(f"{quoted(value)} begins with '~', but this user has no home; write the whole path") from None
+        raise InvalidValue(
+            f"{quoted(value)} begins with '~', but this user has no home; write the whole path"
+        ) from None
 
 
 def database_path(value: str) -> Path:
     if value == ":memory:":
-        raise Mistake("a bot that forgets everything at its end is not supported; name a file such as data/parley.db")
+        raise InvalidValue(
+            "a bot that forgets everything at its end is not supported; name a file such as data/parley.db"
+        )
     if "://" in value:
-        raise Mistake(f"{quoted(value)} is a URL; name a file such as data/parley.db")
+        raise InvalidValue(f"{quoted(value)} is a URL; name a file such as data/parley.db")
     file = path(value)
     if value.endswith(("/", "\\")) or os.path.isdir(file):  # unlike Path.is_dir, no error where it may not look
-        raise Mistake(f"{quoted(value)} is a directory; name a file in it such as {file / 'parley.db'}")
+        raise InvalidValue(f"{quoted(value)} is a directory; name a file in it such as {file / 'parley.db'}")
     return file
 
 
 def log_level(value: str) -> str:
     if value.upper() not in _LOG_LEVELS:
-        raise Mistake(f"{quoted(value)} is no level; choose {', '.join(_LOG_LEVELS[:-1])} or {_LOG_LEVELS[-1]}")
+        raise InvalidValue(f"{quoted(value)} is no level; choose {', '.join(_LOG_LEVELS[:-1])} or {_LOG_LEVELS[-1]}")
     return value.upper()
 
 
 def log_format(value: str) -> str:
     if value.lower() not in _LOG_FORMATS:
-        raise Mistake(f"{quoted(value)} is no format; choose {' or '.join(_LOG_FORMATS)}")
+        raise InvalidValue(f"{quoted(value)} is no format; choose {' or '.join(_LOG_FORMATS)}")
     return value.lower()
 
 
-def flag(value: str) -> bool:
+def boolean(value: str) -> bool:
     if value.lower() not in ("true", "false"):
-        raise Mistake(f"{quoted(value)} will not do; write true or false")
+        raise InvalidValue(f"{quoted(value)} will not do; write true or false")
     return value.lower() == "true"
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if re.fullmatch(r"[+-]?[0-9]{1,12}", value) and low <= int(value) <= high:
             return int(value)
-        raise Mistake(f"{quoted(value)} will not do; write a whole number from {low} to {high}, in digits only")
+        raise InvalidValue(f"{quoted(value)} will not do; write a whole number from {low} to {high}, in digits only")
 
     return parse
 
@@ -132,7 +140,9 @@ def seconds(high: int) -> Callable[[str], float]:
     def parse(value: str) -> float:
         if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", value) and 0 < float(value) <= high:
             return float(value)
-        raise Mistake(f"{quoted(value)} will not do; write seconds as a number above 0 and up to {high}, such as 2.5")
+        raise InvalidValue(
+            f"{quoted(value)} will not do; write seconds as a number above 0 and up to {high}, such as 2.5"
+        )
 
     return parse
 
@@ -143,7 +153,7 @@ def ids(whose: str) -> Callable[[str], frozenset[int]]:
         # An empty list would let everybody in, which is not what a person means who writes something there.
         for each in found or [value]:
             if not _ID.fullmatch(each):
-                raise Mistake(
+                raise InvalidValue(
                     f"{quoted(each)} is no id; write {whose}, 17 to 19 digits each, with commas between them (Discord"
                     " copies ids with a right click once Developer Mode is on: User Settings, Advanced)"
                 )
@@ -156,7 +166,7 @@ def servers(value: str) -> Servers:
     named = {each.strip().lower() for each in value.split(",")} & {"owner", "any"}
     others = ",".join(each for each in value.split(",") if each.strip().lower() not in ("owner", "any", ""))
     if not named and not re.search(r"[0-9]", value):
-        raise Mistake(f"{quoted(value)} will not do; write owner, any, or the ids of servers")
+        raise InvalidValue(f"{quoted(value)} will not do; write owner, any, or the ids of servers")
     found = ids("the ids of servers")(others) if others else frozenset()
     return Servers(owner="owner" in named, ids=found, any="any" in named)
 
@@ -165,7 +175,7 @@ def direct_messages(value: str) -> Literal["members", "everyone", "off"]:
     for choice in ("members", "everyone", "off"):
         if value.lower() == choice:
             return choice
-    raise Mistake(f"{quoted(value)} will not do; write members, everyone or off")
+    raise InvalidValue(f"{quoted(value)} will not do; write members, everyone or off")
 
 
 def models(value: str) -> tuple[str, ...]:
@@ -177,7 +187,7 @@ def prices(value: str) -> Mapping[str, Price]:
     for each in filter(None, map(str.strip, value.split(","))):
         price = re.fullmatch(r"(.+?)\s*=\s*([0-9]{1,6}(?:\.[0-9]+)?)\s*/\s*([0-9]{1,6}(?:\.[0-9]+)?)", each)
         if price is None:
-            raise Mistake(
+            raise InvalidValue(
                 f"{quoted(each)} is no price; write the model and what a million tokens of its context and of its"
                 " replies cost, such as gpt-6-luna=0.10/0.50, with commas between models"
             )

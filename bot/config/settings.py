@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 from urllib.parse import urlsplit
 
-from bot.access import Access, Servers
 from bot.config import parsers
 from bot.config.env_file import read
-from bot.config.parsers import BOT_TAB, Mistake, quoted
+from bot.config.parsers import BOT_TAB, InvalidValue, quoted
 from bot.config.values import Secret
-from bot.errors import SettingsError
-from bot.usage import Price
+from bot.core.access import AccessSettings, Servers
+from bot.core.errors import SettingsError
+from bot.core.usage import Price
 
 DEFAULT_SYSTEM_PROMPT = """\
 You are a friendly, knowledgeable partner in a chat. Answer in the language the person writes in. Be brief and \
@@ -39,22 +39,22 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Requirement:
     """What a command cannot do without: one of these settings."""
 
     any_of: tuple[str, ...]
     missing: str
 
 
-DISCORD = Need(("DISCORD_TOKEN",), f"DISCORD_TOKEN: not set; {BOT_TAB}.")
-MODEL = Need(
+DISCORD = Requirement(("DISCORD_TOKEN",), f"DISCORD_TOKEN: not set; {BOT_TAB}.")
+MODEL = Requirement(
     ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "OPENAI_API_KEY: not set, nor is OPENAI_BASE_URL; set the key of your provider, the URL of a server of your own,"
     " such as http://localhost:11434/v1, or both.",
 )
 
 # With less, not even a short question would be answered.
-_TOKENS = parsers.whole(1_000, 999_999_999_999)
+_TOKENS = parsers.integer(1_000, 999_999_999_999)
 _PEOPLE, _ROLES = "the ids of people", "the ids of roles"
 
 
@@ -123,19 +123,20 @@ class Settings:
         Setting("text", "How a line of the log is written: text, or json for one object a line.", parsers.log_format),
     ]
     log_messages: Annotated[
-        bool, Setting("false", "Whether the log may hold what people and the model write: true or false.", parsers.flag)
+        bool,
+        Setting("false", "Whether the log may hold what people and the model write: true or false.", parsers.boolean),
     ]
     context_tokens: Annotated[
         int,
         Setting(
-            "8000", "How much of a conversation the model is reminded of, in tokens.", parsers.whole(100, 2_000_000)
+            "8000", "How much of a conversation the model is reminded of, in tokens.", parsers.integer(100, 2_000_000)
         ),
     ]
-    reply_tokens: Annotated[int, Setting("4000", "How long a reply may grow, in tokens.", parsers.whole(1, 500_000))]
+    reply_tokens: Annotated[int, Setting("4000", "How long a reply may grow, in tokens.", parsers.integer(1, 500_000))]
     messages_per_reply: Annotated[
         int,
         Setting(
-            "5", "After this many messages a long reply in a server comes as an attached file.", parsers.whole(1, 100)
+            "5", "After this many messages a long reply in a server comes as an attached file.", parsers.integer(1, 100)
         ),
     ]
     connect_timeout: Annotated[
@@ -151,19 +152,19 @@ class Settings:
     shutdown_grace: Annotated[
         float, Setting("8", "Seconds that running replies get to end in when the bot is stopped.", parsers.seconds(300))
     ]
-    replies_at_once: Annotated[
-        int, Setting("100", "How many replies may be under way at the same time.", parsers.whole(1, 10_000))
+    max_concurrent_replies: Annotated[
+        int, Setting("100", "How many replies may be under way at the same time.", parsers.integer(1, 10_000))
     ]
-    queue_per_person: Annotated[
-        int, Setting("5", "How many questions of one person may wait in one conversation.", parsers.whole(1, 1000))
+    queue_per_user: Annotated[
+        int, Setting("5", "How many questions of one person may wait in one conversation.", parsers.integer(1, 1000))
     ]
     queue_per_conversation: Annotated[
-        int, Setting("25", "How many questions may wait in one conversation.", parsers.whole(1, 10_000))
+        int, Setting("25", "How many questions may wait in one conversation.", parsers.integer(1, 10_000))
     ]
-    queue_in_all: Annotated[
-        int, Setting("500", "How many questions may wait in all conversations.", parsers.whole(1, 100_000))
+    queue_total: Annotated[
+        int, Setting("500", "How many questions may wait in all conversations.", parsers.integer(1, 100_000))
     ]
-    recover_within: Annotated[
+    recovery_max_age: Annotated[
         float,
         Setting(
             "900",
@@ -174,11 +175,14 @@ class Settings:
     catch_up_per_channel: Annotated[
         int,
         Setting(
-            "3", "How many questions that came while the bot was away are answered in a channel.", parsers.whole(0, 100)
+            "3",
+            "How many questions that came while the bot was away are answered in a channel.",
+            parsers.integer(0, 100),
         ),
     ]
     retention_days: Annotated[
-        int, Setting("90", "Days until a conversation that nobody uses is deleted. 0: never.", parsers.whole(0, 36_500))
+        int,
+        Setting("90", "Days until a conversation that nobody uses is deleted. 0: never.", parsers.integer(0, 36_500)),
     ]
 
     servers: Annotated[
@@ -198,7 +202,7 @@ class Settings:
             parsers.direct_messages,
         ),
     ]
-    allowed_people: Annotated[
+    allowed_users: Annotated[
         frozenset[int] | None,
         Setting(
             "",
@@ -210,34 +214,34 @@ class Settings:
         frozenset[int] | None,
         Setting("", "The ids of roles whose members may use the bot as well.", parsers.ids(_ROLES)),
     ]
-    blocked_people: Annotated[
+    blocked_users: Annotated[
         frozenset[int] | None, Setting("", "The ids of people who may not use the bot anywhere.", parsers.ids(_PEOPLE))
     ]
     blocked_roles: Annotated[
         frozenset[int] | None, Setting("", "The ids of roles whose members may not use the bot.", parsers.ids(_ROLES))
     ]
-    prompts_per_hour: Annotated[
-        int, Setting("20", "How many questions one person may ask in an hour.", parsers.whole(1, 100_000))
+    hourly_questions_per_user: Annotated[
+        int, Setting("20", "How many questions one person may ask in an hour.", parsers.integer(1, 100_000))
     ]
-    tokens_per_person: Annotated[
+    daily_tokens_per_user: Annotated[
         int, Setting("200000", "How many tokens the questions of one person may cost in a day (UTC).", _TOKENS)
     ]
-    tokens_per_server: Annotated[
+    daily_tokens_per_server: Annotated[
         int, Setting("1000000", "How many tokens the questions in one server may cost in a day.", _TOKENS)
     ]
-    tokens_in_all: Annotated[
+    daily_tokens_total: Annotated[
         int, Setting("2000000", "How many tokens all questions together may cost in a day.", _TOKENS)
     ]
 
     @property
-    def access(self) -> Access:
+    def access(self) -> AccessSettings:
         """Who may use the bot where, as far as the operator decides it."""
-        return Access(
+        return AccessSettings(
             self.servers,
             self.direct_messages,
-            self.allowed_people or frozenset(),
+            self.allowed_users or frozenset(),
             self.allowed_roles or frozenset(),
-            self.blocked_people or frozenset(),
+            self.blocked_users or frozenset(),
             self.blocked_roles or frozenset(),
         )
 
@@ -258,7 +262,9 @@ class Settings:
         return self.openai_api_key is not None or self.openai_base_url is not None
 
     @classmethod
-    def load(cls, environ: Mapping[str, str], env_file: Path | None = Path(".env"), needs: Sequence[Need] = ()) -> Self:
+    def load(
+        cls, environ: Mapping[str, str], env_file: Path | None = Path(".env"), needs: Sequence[Requirement] = ()
+    ) -> Self:
         """Read every setting from `environ`, else from `env_file`, else its default. Empty counts as not set.
 
         Raises `SettingsError` with every mistake, among them the `needs` that are not met and names in the file that
@@ -275,11 +281,11 @@ class Settings:
             text = given.get(name, setting.default)
             try:
                 values[name.lower()] = setting.parse(text) if text else None
-            except Mistake as mistake:
+            except InvalidValue as mistake:
                 problems.append(_sentence(name, mistake))
         try:
             values["system_prompt"] = _system_prompt(given.get("SYSTEM_PROMPT"), values.get("system_prompt_file"))
-        except Mistake as mistake:
+        except InvalidValue as mistake:
             problems.append(_sentence("SYSTEM_PROMPT_FILE", mistake))
         reply, context = values.get("reply_tokens"), values.get("context_tokens")
         if reply is not None and context is not None and reply > context:
@@ -312,21 +318,21 @@ def _system_prompt(own: str | None, file: Path | None) -> str:
     if file is None:
         return own or DEFAULT_SYSTEM_PROMPT
     if own is not None:
-        raise Mistake("SYSTEM_PROMPT is set as well; keep one of the two")
+        raise InvalidValue("SYSTEM_PROMPT is set as well; keep one of the two")
     name = quoted(str(file))
     try:
         text = file.read_text(encoding="utf-8-sig").strip()
     except FileNotFoundError:
-        raise Mistake(f"there is no file {name}; name one that exists") from None
+        raise InvalidValue(f"there is no file {name}; name one that exists") from None
     except OSError as error:
-        raise Mistake(f"{name} cannot be read ({error.strerror}); name a readable text file") from None
+        raise InvalidValue(f"{name} cannot be read ({error.strerror}); name a readable text file") from None
     except UnicodeDecodeError:
-        raise Mistake(f"{name} is not UTF-8; save it as UTF-8 text") from None
+        raise InvalidValue(f"{name} is not UTF-8; save it as UTF-8 text") from None
     if not text:
-        raise Mistake(f"{name} is empty; write the prompt into it, or leave the setting out")
+        raise InvalidValue(f"{name} is empty; write the prompt into it, or leave the setting out")
     return text
 
 
-def _sentence(name: str, mistake: Mistake) -> str:
+def _sentence(name: str, mistake: InvalidValue) -> str:
     text = f"{name}: {mistake}"
     return text if text.endswith("?") else f"{text}."

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import discord
 
-from bot.access import Access
+from bot.core.access import AccessSettings
+from bot.discord_bot.access.members import MembershipStatus, ask
+from bot.discord_bot.access.policy import owners
 from bot.discord_bot.calls import LONGEST_SLEEP
-from bot.discord_bot.gate import owners
-from bot.discord_bot.members import Is, ask
-from bot.discord_bot.run import discord_errors
+from bot.discord_bot.runner import discord_errors
 
 PERMISSIONS = discord.Permissions(
     view_channel=True,
@@ -39,7 +39,7 @@ class Account:
     invite: str
 
 
-async def account(token: str, access: Access) -> Account:
+async def account(token: str, access: AccessSettings) -> Account:
     """Log in without the gateway and look around. Raises DiscordError."""
     # discord.py would warn of missing libraries for voice, and of intents without guilds; neither is of use here.
     intents = discord.Intents(guilds=True)
@@ -61,11 +61,11 @@ async def account(token: str, access: Access) -> Account:
             )
 
 
-async def _serves(access: Access, guild: discord.Guild, owners: Iterable[int]) -> bool:
+async def _serves(access: AccessSettings, guild: discord.Guild, owners: Iterable[int]) -> bool:
     """Whether the running bot would serve a server; see `Gate.served`."""
     if access.servers.any or guild.id in access.servers.ids:
         return True
     for owner in owners if access.servers.owner else ():
-        if (await ask(guild, owner)).answer is not Is.NO_MEMBER:
+        if (await ask(guild, owner)).status is not MembershipStatus.NOT_MEMBER:
             return True
     return False

@@ -15,33 +15,35 @@ import aiohttp
 import discord
 from discord.http import Route
 
-from bot import phrases
-from bot.conversation import Conversations
-from bot.discord_bot import buttons, commands, prompts
-from bot.discord_bot.asides import Asides
+from bot import texts
+from bot.core.errors import Overloaded, OverQuota, StoreError
+from bot.core.protocols import ListModels
+from bot.core.service import ConversationService
+from bot.core.turns import Turn
+from bot.discord_bot import commands
+from bot.discord_bot.access.guilds import GuildWatch
+from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.calls import LONGEST_SLEEP, Calls
-from bot.discord_bot.catch_up import CatchUp
-from bot.discord_bot.changes import Changes
-from bot.discord_bot.commands.sync import keep_in_step
-from bot.discord_bot.commands.tools import Tools
-from bot.discord_bot.gate import Gate
-from bot.discord_bot.history import History
-from bot.discord_bot.interactions import Forms
-from bot.discord_bot.invitations import Invitations
-from bot.discord_bot.marks import Marks
+from bot.discord_bot.commands.context import BotContext
+from bot.discord_bot.commands.sync import sync_with_retry
+from bot.discord_bot.delivery import buttons
+from bot.discord_bot.delivery.notices import Notices
+from bot.discord_bot.delivery.reactions import Reactions
+from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.delivery.scheduler import Scheduler, scheduled
+from bot.discord_bot.delivery.view import Button
+from bot.discord_bot.inbound import reader
+from bot.discord_bot.inbound.edits import MessageLifecycle
+from bot.discord_bot.inbound.history import History
+from bot.discord_bot.inbound.missed import MissedMessages
+from bot.discord_bot.inbound.reader import Addressing
+from bot.discord_bot.inbound.recovery import Recovery
+from bot.discord_bot.interactions.button_handler import ButtonHandler
+from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.names import own_name
 from bot.discord_bot.options import Options
-from bot.discord_bot.presses import Presses
-from bot.discord_bot.prompts import Address
-from bot.discord_bot.recovery import Recovery
-from bot.discord_bot.replies import Replies
-from bot.discord_bot.warnings import Warnings
-from bot.errors import OverAllowance, Overloaded, StoreError
-from bot.frame import Button
-from bot.scheduler import Scheduler, scheduled
-from bot.seams import ListModels
+from bot.discord_bot.owner_alerts import OwnerAlerts
 from bot.store import SQLiteStore
-from bot.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ _HINTED = 1000
 
 IDENTIFY_EVERY = 5.0
 """Seconds from one IDENTIFY to the next that Discord asks for."""
-ENDINGS = 1.3
+END_NOTICE_TIMEOUT = 1.3
 """Seconds at the end for showing people that their replies were interrupted."""
 
 _MESSAGES_ROUTE = re.compile(r"/channels/(\d+)/messages(?:/\d+)?$")
@@ -72,7 +74,7 @@ class ParleyClient(discord.Client):
 
     def __init__(
         self,
-        conversations: Conversations,
+        conversations: ConversationService,
         store: SQLiteStore,
         scheduler: Scheduler,
         options: Options,
@@ -107,11 +109,11 @@ class ParleyClient(discord.Client):
         self._answering: dict[int, discord.Message] = {}
         self._hinted: deque[int] = deque(maxlen=_HINTED)
         self._told_unreadable: dict[int, float] = {}
-        self._marks = marks = Marks(self, store, scheduler, self.spawn)
-        self._asides = Asides(self, store, scheduler, marks)
-        self._gate = gate = Gate(self, store, scheduler, options.access)
-        self._invitations = Invitations(self, store, gate, owners_are=options.access.servers.owner)
-        self._warnings = Warnings(self, store, conversations.terms.allowances)
+        self._marks = marks = Reactions(self, store, scheduler, self.spawn)
+        self._asides = Notices(self, store, scheduler, marks)
+        self._gate = gate = Policy(self, store, scheduler, options.access)
+        self._invitations = GuildWatch(self, store, gate, owners_are=options.access.servers.owner)
+        self._warnings = OwnerAlerts(self, store, conversations.settings.quotas)
         self._replies = Replies(
             self,
             conversations,
@@ -122,28 +124,28 @@ class ParleyClient(discord.Client):
             spawn=self.spawn,
             most=options.messages_per_reply,
         )
-        self._changes = Changes(conversations, store, self._replies)
+        self._changes = MessageLifecycle(conversations, store, self._replies)
         history = History(self, scheduler)
-        within = options.recover_within
+        within = options.recovery_max_age
         self._recovery = Recovery(self, conversations, store, self._replies, gate, history, self.spawn, within=within)
-        self._catch_up = CatchUp(
+        self._catch_up = MissedMessages(
             self, store, history, marks, self._take_up, within=within, per_channel=options.catch_up_per_channel
         )
         self._forms = forms = Forms()
-        self.tree = commands.tree(Tools(self, conversations, store, self._replies, gate, forms, options))
-        self._presses = Presses(conversations, store, gate, self._replies, self.spawn)
+        self.tree = commands.tree(BotContext(self, conversations, store, self._replies, gate, forms, options))
+        self._presses = ButtonHandler(conversations, store, gate, self._replies, self.spawn)
         buttons.listen(self, buttons.REPLY, self._pressed)
 
     async def setup_hook(self) -> None:
         """Take up what a restart broke off and register the commands; what of it needs the gateway waits for it."""
         self._recovery.recover(self._untold, self._search)
-        self._search(self._marks.take_away_leftovers())
+        self._search(self._marks.remove_left_over())
         self._search(self._changes.prune_daily(self._options.retention_days))
-        self._search(keep_in_step(self.tree))
-        self._search(self._invitations.look_hourly(self._change))
+        self._search(sync_with_retry(self.tree))
+        self._search(self._invitations.check_hourly(self._change))
         if self._list_models is not None:
-            models = self._conversations.terms.models
-            self._search(self._warnings.look_daily(models, self._list_models, self._change))
+            models = self._conversations.settings.models
+            self._search(self._warnings.check_shutdowns_daily(models, self._list_models, self._change))
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Wait for what is left of the time between two sessions: until then the bot hears nothing."""
@@ -157,11 +159,11 @@ class ParleyClient(discord.Client):
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """The end of an outage; in the seconds after a connection, also what is heard of being added to a server."""
         self._search(self._catch_up.back(guild))
-        self._change(self._invitations.look_at(guild))
+        self._change(self._invitations.check(guild))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """The bot was added to a server, perhaps once more."""
-        self._change(self._invitations.look_at(guild))
+        self._change(self._invitations.check(guild))
         self._change(self._changes.joined({guild.id for guild in self.guilds}))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
@@ -175,7 +177,7 @@ class ParleyClient(discord.Client):
         # Not in on_ready, which discord.py calls seconds later, and also on a client that is closed by then.
         self._change(self._changes.joined({guild.id for guild in self.guilds}))
         # What was said has to get on record.
-        self._change(self._invitations.look())
+        self._change(self._invitations.check_all())
         self._search(self._catch_up.everywhere())
 
     async def on_resumed(self) -> None:
@@ -199,23 +201,23 @@ class ParleyClient(discord.Client):
         """Answer what is meant for the bot."""
         if self.user is None:
             return
-        match prompts.address(message, self.user):
-            case Address.YES:
+        match reader.address(message, self.user):
+            case Addressing.YES:
                 self._catch_up.heard(message.id)
                 self.spawn(self._answer(message, self.user))
-            case Address.UNREADABLE:
+            case Addressing.UNREADABLE:
                 self.spawn(self._tell_unreadable(message, self.user))
-            case Address.NO:
+            case Addressing.NO:
                 pass
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Commands and presses find their way by themselves; forms do not."""
-        await self._forms.sent(interaction)
+        await self._forms.dispatch(interaction)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         """A prompt may read otherwise now, or have become one."""
         message, me = event.message, self.user
-        if me is not None and prompts.address(message, me) is Address.YES:
+        if me is not None and reader.address(message, me) is Addressing.YES:
             self.spawn(self._changes.edited(message, me, lambda added: self._answer(added, me)))
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
@@ -236,18 +238,18 @@ class ParleyClient(discord.Client):
 
     async def _pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
         # What is done should not look as if it had failed, also where the bot is about to end.
-        self._change(self._presses.pressed(interaction, Button(id_["button"])))
+        self._change(self._presses.handle(interaction, Button(id_["button"])))
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end what runs within `grace` seconds, and wait a moment until that is seen."""
         self._accepting = False
         # Their calls under way go on all the same, see `Calls`: what ends now could not be shown otherwise.
         _cancel(self._searches)
-        await asyncio.gather(self._conversations.close(grace, ENDINGS), self._finish_changes())
+        await asyncio.gather(self._conversations.close(grace, END_NOTICE_TIMEOUT), self._finish_changes())
 
     async def _finish_changes(self) -> None:
         if self._changing:
-            await asyncio.wait(self._changing, timeout=ENDINGS)
+            await asyncio.wait(self._changing, timeout=END_NOTICE_TIMEOUT)
 
     async def close(self) -> None:
         """Leave Discord. Only now calls under way are cancelled."""
@@ -293,29 +295,29 @@ class ParleyClient(discord.Client):
         self._answering[message.id] = message
         try:
             if not self._accepting:
-                await self._asides.answer(message, phrases.RESTARTING)
+                await self._asides.answer(message, texts.RESTARTING)
                 return True
-            if (denied := await self._gate.denied(message)) is not None:
-                await self._asides.deny(message, denied)
+            if (denied := await self._gate.check_message(message)) is not None:
+                await self._asides.denied(message, denied)
                 return True
             read = None
             while read is not (latest := self._answering[message.id]):
-                read, reading = latest, prompts.read(latest, me)
-                notices = [phrases.QUOTE_WITHHELD] if reading.quote_withheld else []
+                read, reading = latest, reader.read(latest, me)
+                notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
                 if reading.prompt is not None:
                     return await self._replies.answer(message.channel, reading.prompt, notices)
                 # Not on record as handled: an edit, also one that comes meanwhile, may make a question of it.
-                await self._hint(message, notices[0] if notices else phrases.hint(own_name(self, message.guild)))
+                await self._hint(message, notices[0] if notices else texts.hint(own_name(self, message.guild)))
         except Overloaded as refusal:
-            await self._asides.refuse(message, refusal)
-        except OverAllowance as refusal:
-            await self._asides.put_off(message, refusal.used_up)
+            await self._asides.overloaded(message, refusal)
+        except OverQuota as refusal:
+            await self._asides.quota(message, refusal.quota_exceeded)
         except StoreError as error:
             log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
-            await self._asides.tell(message, phrases.CANNOT_SAVE)
+            await self._asides.send(message, texts.CANNOT_SAVE)
         except Exception:
             log.exception("message %d could not be answered for a defect", message.id)
-            await self._asides.tell(message, phrases.WENT_WRONG)
+            await self._asides.send(message, texts.WENT_WRONG)
         finally:
             del self._answering[message.id]
         return True
@@ -323,7 +325,7 @@ class ParleyClient(discord.Client):
     async def _hint(self, message: discord.Message, sentence: str) -> None:
         if message.id not in self._hinted:
             self._hinted.append(message.id)
-            await self._asides.tell(message, sentence)
+            await self._asides.send(message, sentence)
 
     async def _tell_unreadable(self, message: discord.Message, me: discord.ClientUser) -> None:
         now = time.monotonic()
@@ -334,14 +336,14 @@ class ParleyClient(discord.Client):
             return
         self._told_unreadable[message.author.id] = now
         try:
-            denied = await self._gate.denied(message)
+            denied = await self._gate.check_message(message)
         except StoreError as error:
             log.error("a message in channel %d is passed over: %s", message.channel.id, error)
             return
         if denied is not None:
-            await self._asides.deny(message, denied)
+            await self._asides.denied(message, denied)
         else:
-            await self._asides.tell(message, phrases.unreadable(own_name(self, message.guild)))
+            await self._asides.send(message, texts.unreadable(own_name(self, message.guild)))
 
     async def _count_request(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestStartParams

@@ -6,7 +6,7 @@ import re
 
 import discord
 
-from bot.context import shown_part
+from bot.core.context import shown_part
 
 
 def literal(name: str) -> str:

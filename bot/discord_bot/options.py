@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from bot.access import Access
 from bot.config import Settings
-from bot.usage import Prices
+from bot.core.access import AccessSettings
+from bot.core.usage import Prices
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """Times are seconds.
 
-    What is older than `recover_within` is no longer answered, nor more than the newest `catch_up_per_channel` prompts
+    What is older than `recovery_max_age` is no longer answered, nor more than the newest `catch_up_per_channel` prompts
     that came to a channel while the bot was away. Conversations that nobody used for `retention_days` are deleted (0:
     never); of others the model is sent up to `context_tokens` at a time. In a server's channels a reply over
     `messages_per_reply` messages comes as a file. Beside the file `database` it can be asked for its health. `provider`
@@ -24,12 +24,12 @@ class Options:
 
     grace: float = 8.0
     messages_per_reply: int | None = None
-    recover_within: float = 900.0
+    recovery_max_age: float = 900.0
     catch_up_per_channel: int = 3
     retention_days: int = 90
     context_tokens: int = 8000
     database: Path | None = None
-    access: Access = field(default_factory=Access)
+    access: AccessSettings = field(default_factory=AccessSettings)
     prices: Prices = field(default_factory=Prices)
     provider: str = "OpenAI"
 
@@ -39,7 +39,7 @@ class Options:
         return cls(
             grace=grace,
             messages_per_reply=settings.messages_per_reply,
-            recover_within=settings.recover_within,
+            recovery_max_age=settings.recovery_max_age,
             catch_up_per_channel=settings.catch_up_per_channel,
             retention_days=settings.retention_days,
             context_tokens=settings.context_tokens,

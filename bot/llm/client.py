@@ -19,13 +19,14 @@ import jiter
 import openai
 
 from bot.config import Settings
-from bot.errors import ModelError
-from bot.llm.advice import Advisor
-from bot.llm.decoder import Decoder, Refused
-from bot.llm.dialect import Dialect
-from bot.llm.refusals import problem_of
-from bot.llm.watch import Watch
-from bot.turns import Event, Message, Problem
+from bot.core.errors import ModelError
+from bot.core.model_events import Event, Message
+from bot.core.turns import FailureReason
+from bot.llm.decoder import Decoder, StreamError
+from bot.llm.error_kinds import classify
+from bot.llm.error_messages import ErrorTranslator
+from bot.llm.parameters import RequestParameters
+from bot.llm.read_deadline import ReadDeadline
 
 _OPENAI = "https://api.openai.com/v1"
 _UNUSED_KEY = "unused"
@@ -86,10 +87,10 @@ class OpenAIModel:
         self._silence_timeout = silence_timeout
         self._retry_within = retry_within
         self._jitter = jitter
-        self._dialect = Dialect(effort=reasoning_effort)
-        self._dialects: dict[str, Dialect] = {}
+        self._dialect = RequestParameters(effort=reasoning_effort)
+        self._dialects: dict[str, RequestParameters] = {}
         base_url = base_url or _OPENAI
-        self._advisor = Advisor(
+        self._advisor = ErrorTranslator(
             base_url=base_url,
             key=api_key,
             connect_timeout=connect_timeout,
@@ -164,9 +165,9 @@ class OpenAIModel:
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return {}
-            raise self._advisor.of_status(error, "its list of models") from None
+            raise self._advisor.from_status(error, "its list of models") from None
         except (openai.APIConnectionError, *_BROKEN) as error:
-            raise self._advisor.of_connection(error, begun=False) from None
+            raise self._advisor.from_connection(error, begun=False) from None
         except ValueError:
             return {}  # a page instead of a list, or too long for one
         match body:
@@ -189,7 +190,7 @@ class OpenAIModel:
                 return
             except ModelError as error:
                 error.accepted = accepted = accepted or error.accepted
-                if begun or pause is None or error.problem not in (Problem.UNREACHABLE, Problem.BUSY):
+                if begun or pause is None or error.failure not in (FailureReason.UNREACHABLE, FailureReason.BUSY):
                     raise
                 wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
                 if clock() + wait > give_up:
@@ -208,15 +209,15 @@ class OpenAIModel:
                     response = await stack.enter_async_context(self._open(request))
                     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                     if kind == "text/html":
-                        raise self._advisor.of_web_page()
+                        raise self._advisor.from_web_page()
                     # Not streamed although that was asked for.
                     whole = await response.aread() if kind == "application/json" else None
                 if whole is not None:
-                    for event in decoder.whole(whole):
+                    for event in decoder.decode_json(whole):
                         yield event
                     return
                 chunks = await stack.enter_async_context(aclosing(_body(response)))
-                watch = stack.enter_context(Watch(deadline))
+                watch = stack.enter_context(ReadDeadline(deadline))
                 while True:
                     try:
                         chunk = await watch.next(chunks)
@@ -238,12 +239,12 @@ class OpenAIModel:
                         watch.reschedule(min(watch.deadline, clock() + linger))
                 for event in decoder.close():
                     yield event
-        except Refused as refused:
-            raise self._advisor.of_event(refused.body, request.model) from None
+        except StreamError as refused:
+            raise self._advisor.from_event(refused.body, request.model) from None
         except openai.APIStatusError as error:
-            raise self._advisor.of_status(error, request.model) from None
+            raise self._advisor.from_status(error, request.model) from None
         except (openai.APIConnectionError, *_BROKEN) as error:
-            raise self._advisor.of_connection(error, begun) from None
+            raise self._advisor.from_connection(error, begun) from None
 
     @asynccontextmanager
     async def _open(self, request: _Request) -> AsyncIterator[httpx2.Response]:
@@ -265,8 +266,8 @@ class OpenAIModel:
                     break
                 except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                     said = error.response.text
-                    ours = problem_of(error.status_code, said.lower()) is Problem.SETUP
-                    other = dialect.without(said) if ours else None
+                    ours = classify(error.status_code, said.lower()) is FailureReason.CONFIGURATION
+                    other = dialect.dropping(said) if ours else None
                     if other is None:
                         raise
                     dialect = other

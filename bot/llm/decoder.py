@@ -12,14 +12,20 @@ from typing import Any
 
 import jiter
 
-from bot.turns import End, Event, Problem, Text, Thinking, Usage
+from bot.core.model_events import End, Event, Reasoning, Text
+from bot.core.quotas import Usage
+from bot.core.turns import FailureReason
 
-_ENDINGS = {"length": Problem.LENGTH, "max_tokens": Problem.LENGTH, "content_filter": Problem.DECLINED}
+_ENDINGS = {
+    "length": FailureReason.LENGTH,
+    "max_tokens": FailureReason.LENGTH,
+    "content_filter": FailureReason.CONTENT_FILTERED,
+}
 _GIVEN_UP = {"error", "insufficient_system_resource"}
 """Finish reasons of a reply that its server could not finish: OpenRouter's and DeepSeek's."""
 
 
-class Refused(Exception):
+class StreamError(Exception):
     """An error where a reply should be; within this package only."""
 
     def __init__(self, body: object) -> None:
@@ -39,7 +45,7 @@ class Decoder:
         self._in_error = False
         self._finish = ""
         self._usage: Usage | None = None
-        self._thoughts = _Thoughts()
+        self._thoughts = ReasoningFilter()
         self._high = ""
 
     @property
@@ -54,7 +60,7 @@ class Decoder:
             if line or self._in_error:
                 yield from self._line(line)
 
-    def whole(self, body: bytes) -> Iterator[Event]:
+    def decode_json(self, body: bytes) -> Iterator[Event]:
         """Take the JSON of an answer that was not streamed."""
         self.done = True
         yield from self._chunk(_json(body), "message")
@@ -96,14 +102,14 @@ class Decoder:
             return ()
         chunk = _json(data)
         if self._in_error:
-            raise Refused(chunk)
+            raise StreamError(chunk)
         return self._chunk(chunk, "delta")
 
     def _chunk(self, chunk: Any, key: str) -> Sequence[Event]:
         if not isinstance(chunk, dict):
             return ()
         if not self._finish and (chunk.get("error") or chunk.get("object") == "error"):
-            raise Refused(chunk.get("error") or chunk)
+            raise StreamError(chunk.get("error") or chunk)
         if usage := chunk.get("usage"):
             self._count(usage)
         choices = chunk.get("choices")
@@ -116,7 +122,7 @@ class Decoder:
             return ()
         events: list[Event] = []
         if delta.get("reasoning_content") or delta.get("reasoning"):
-            events.append(Thinking())
+            events.append(Reasoning())
         if content := delta.get("content"):
             events += self._content(content)
         if isinstance(refusal := delta.get("refusal"), str) and refusal:
@@ -134,7 +140,7 @@ class Decoder:
 
     def _content(self, content: object) -> Sequence[Event]:
         if isinstance(content, str):
-            text = self._paired(content)
+            text = self._join_surrogates(content)
             return self._thoughts.feed(text) if text else ()
         events: list[Event] = []
         for part in content if isinstance(content, list) else ():
@@ -142,10 +148,10 @@ class Decoder:
                 case {"text": str(text)} if text:
                     events += self._content(text)
                 case {"type": "thinking" | "reasoning"}:
-                    events.append(Thinking())
+                    events.append(Reasoning())
         return events
 
-    def _paired(self, text: str) -> str:
+    def _join_surrogates(self, text: str) -> str:
         """Join the halves of a character beyond the BMP: JSON can divide it between two deltas."""
         if text.isascii() and not self._high:
             return text
@@ -162,7 +168,7 @@ class _Part(Enum):
     REPLY = auto()
 
 
-class _Thoughts:
+class ReasoningFilter:
     """Tells the reply from a `<think>` block in front of it, wherever deltas divide the tags."""
 
     _OPEN, _CLOSE = "<think>", "</think>"
@@ -188,7 +194,7 @@ class _Thoughts:
             self._held = after if closed else self._held[1 - len(self._CLOSE) :]
             self._part = _Part.GAP if closed else _Part.THOUGHT
         reply = self._held.lstrip() if self._part is _Part.GAP else ""
-        return [*([Thinking()] if thinks else []), *(self._reply(reply) if reply else [])]
+        return [*([Reasoning()] if thinks else []), *(self._reply(reply) if reply else [])]
 
     def close(self) -> Sequence[Event]:
         """What looked like the beginning of a tag and was none."""

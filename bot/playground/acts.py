@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from bot.phrases import playground as words
 from bot.playground import access, forms
 from bot.playground.asking import Ask, Declined, snowflake
 from bot.playground.stage import Stage
@@ -14,6 +13,7 @@ from bot.standin.entities import Channel, Json, Message, MessageType, Permission
 from bot.standin.errors import ApiError
 from bot.standin.interactions import Interaction
 from bot.standin.rules import MAX_CONTENT, MAX_FILES, reaction_key
+from bot.texts import playground as words
 
 _MAX_REACTIONS = 20
 _MAX_CHANNELS = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from bot.phrases import playground as words
+from bot.texts import playground as words
 
 _T = TypeVar("_T")
 

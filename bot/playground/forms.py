@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.phrases import playground as words
 from bot.playground.asking import Declined
 from bot.standin.answers import LONGEST_INPUT, PARAGRAPH, TEXT_INPUT
 from bot.standin.entities import Json, Message, walk_components
 from bot.standin.interactions import Interaction
+from bot.texts import playground as words
 
 _STRING_SELECT = 3
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from bot.config import Settings
-from bot.demo import asked_as, demo_reply
+from bot.core.model_events import Event, Message
+from bot.core.protocols import ChatModel
 from bot.llm.client import OpenAIModel
-from bot.seams import ChatModel
+from bot.llm.demo import asked_as, demo_reply
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply, Step
-from bot.turns import Event, Message
 
 _DEMO = Reply(demo_reply, tokens_per_second=30.0, jitter=0.6, first_token_after=0.5)
 _BREAKS_AFTER = 12

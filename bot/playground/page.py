@@ -11,12 +11,12 @@ from typing import Self
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
-from bot.phrases import playground as words
 from bot.playground.stage import Stage
 from bot.playground.tabs import Tabs
 from bot.playground.uploads import MAX_BYTES
 from bot.playground.view import SAFE_IMAGES
 from bot.standin.guard import own_hosts
+from bot.texts import playground as words
 
 _STATIC = Path(__file__).with_name("static")
 _TYPES = {

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bot.access import Access
 from bot.config import Settings
-from bot.conversation import Conversations
+from bot.core.access import AccessSettings
+from bot.core.protocols import ChatModel
+from bot.core.service import ConversationService
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
-from bot.discord_bot.run import run
+from bot.discord_bot.runner import run
 from bot.llm.client import OpenAIModel
-from bot.phrases import playground as words
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page
 from bot.playground.private import Private
@@ -29,10 +29,10 @@ from bot.playground.switches import Switches
 from bot.playground.uploads import Uploads
 from bot.playground.view import View
 from bot.playground.wire import Wire
-from bot.seams import ChatModel
 from bot.standin.server import DiscordStandin
 from bot.standin.world import Keep
 from bot.store import SQLiteStore
+from bot.texts import playground as words
 
 _KEEP = Keep(messages=2_000, shown=1, file_bytes=256 * 2**20)
 _REQUESTS_KEPT = 300
@@ -43,7 +43,7 @@ _LAST_WORDS = 1.0
 async def playground(
     settings: Settings,
     store: SQLiteStore,
-    conversations: Callable[[ChatModel], Conversations],
+    conversations: Callable[[ChatModel], ConversationService],
     *,
     port: int,
     database: Path,
@@ -67,7 +67,7 @@ async def playground(
             configured = await stack.enter_async_context(OpenAIModel.of(settings))
         model = SwitchedModel(model_server, demo, configured)
         # Servers and people of the real Discord, which the settings name, are not there.
-        options = replace(Options.of(settings, grace=0.0), access=Access())
+        options = replace(Options.of(settings, grace=0.0), access=AccessSettings())
         if configured is None:
             options = replace(options, provider=words.THIS_COMPUTER)
 

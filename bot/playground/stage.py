@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.phrases import playground as words
 from bot.playground.model import Described
 from bot.playground.private import Private
 from bot.playground.runner import Runner
@@ -14,6 +13,7 @@ from bot.playground.view import View
 from bot.playground.wire import Wire
 from bot.standin.entities import Channel, Json
 from bot.standin.server import DiscordStandin
+from bot.texts import playground as words
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 
 from aiohttp import WSMsgType, web
 
-from bot.phrases import playground as words
 from bot.playground import access
 from bot.playground.acts import AWAITING, Acts
 from bot.playground.asking import Ask, Declined, Malformed
@@ -22,6 +21,7 @@ from bot.playground.private import reader
 from bot.playground.stage import Stage
 from bot.standin.entities import Channel, Json, Message, User
 from bot.standin.interactions import Interaction
+from bot.texts import playground as words
 
 log = logging.getLogger(__name__)
 

@@ -26,10 +26,11 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from bot.demo import demo_reply, tokens
+from bot.core.model_events import Message
+from bot.core.quotas import Usage
+from bot.llm.demo import demo_reply, tokens
 from bot.standin.guard import no_browsers
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step, openai_error
-from bot.turns import Message, Usage
 
 _BURST = 200
 """Deltas that are sent at once where nothing says how fast."""

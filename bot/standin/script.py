@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.turns import Message, Usage
+from bot.core.model_events import Message
+from bot.core.quotas import Usage
 
 Say = str | Sequence[str] | Callable[[Sequence[Message]], str]
 """A reply's text; or its deltas one by one; or what to answer to the messages."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import aiosqlite
 
-from bot.errors import StoreError, StoreUnusable
-from bot.store.advice import advice, advice_on_backup, is_damage
-from bot.store.schema import recognise
+from bot.core.errors import StoreError, StoreUnusable
+from bot.store.error_messages import advice, advice_on_backup, is_damage
+from bot.store.schema import verify_ownership
 
 
 async def backup(database: Path, to: Path) -> None:
@@ -47,7 +47,7 @@ def _prepare(database: Path, to: Path) -> tuple[Path, Path]:
 async def _copy(file: Path, part: Path, to: Path) -> None:
     try:
         async with aiosqlite.connect(file, isolation_level=None) as connection:
-            await recognise(connection, file)
+            await verify_ownership(connection, file)
             try:
                 # Unlike the backup interface, it does not begin again whenever somebody writes.
                 await connection.execute_fetchall("VACUUM INTO ?", [str(part)])

@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import aiosqlite
 
-from bot.errors import StoreError, StoreUnusable
-from bot.store.advice import result_code
-from bot.store.lock import sole_use
-from bot.store.schema import migrate, recognise
+from bot.core.errors import StoreError, StoreUnusable
+from bot.store.error_messages import result_code
+from bot.store.lock import exclusive_lock
+from bot.store.schema import migrate, verify_ownership
 
 MEMORY = ":memory:"
 """A path that keeps everything in memory, gone when the store is closed."""
@@ -67,9 +67,9 @@ async def connect(stack: AsyncExitStack, file: Path | None, exclusive: bool) -> 
 
     _create(file)
     if exclusive:
-        stack.enter_context(sole_use(file))
+        stack.enter_context(exclusive_lock(file))
     writer = await _connection(stack, str(file))
-    await recognise(writer, file)
+    await verify_ownership(writer, file)
     _hide(file)
     if not await _switch_to_wal(writer):
         raise StoreUnusable(

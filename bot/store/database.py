@@ -23,10 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeAlias, TypeVar
 
-from bot.errors import StoreError, StoreUnusable
-from bot.store.advice import advice, defect, is_damage
+from bot.core.errors import StoreError, StoreUnusable
 from bot.store.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
-from bot.store.wiping import OWE_A_WIPE, Wiper
+from bot.store.erasing import MARK_ERASE_DUE, Eraser
+from bot.store.error_messages import advice, defect, is_damage
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -70,7 +70,7 @@ class Database:
         self._wiper = (
             None
             if file is None
-            else Wiper(file, partial(self._run, writer), self._write_lock, writer.interrupt, keeper=keeper)
+            else Eraser(file, partial(self._run, writer), self._write_lock, writer.interrupt, keeper=keeper)
         )
 
     @classmethod
@@ -92,7 +92,7 @@ class Database:
             try:
                 yield database
             finally:
-                await database.settle()
+                await database.drain()
 
     async def read(self, sql: str, **values: Value) -> Rows:
         """The rows of a query. Raises `StoreError`, as the others do."""
@@ -100,14 +100,14 @@ class Database:
 
     async def write(self, sql: str, **values: Value) -> Rows:
         """Run and commit one statement; the answer is the rows it returns."""
-        [rows] = await self.write_in_turn((sql, values))
+        [rows] = await self.transaction((sql, values))
         return rows
 
-    async def write_in_turn(self, *statements: Statement) -> list[Rows]:
+    async def transaction(self, *statements: Statement) -> list[Rows]:
         """The same for several in one transaction: nothing comes between them, neither another write nor a kill."""
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
 
-    async def erase(self, *statements: Statement) -> list[Rows]:
+    async def delete_securely(self, *statements: Statement) -> list[Rows]:
         """The same for what deletes, each of which returns rows if it finds something: from then on a wipe is due.
 
         It is made in the background, as soon as the last one is long enough ago, or by `wipe`.
@@ -132,21 +132,21 @@ class Database:
         if self._wiper is None or not self._wiper.rewriting:
             await self._run(self._writer, BEGIN_TO_WRITE)
 
-    async def wipe(self) -> bool:
+    async def erase_deleted(self) -> bool:
         """If a wipe is due, take what was deleted before this call out of the file's bytes, with no pause.
 
         Calls at the same time share the work. False: it is left to the process that has the database to itself, whose
         writes would fail meanwhile. Raises StoreError where it could not be done, and is tried again later.
         """
-        return self._wiper is None or await self._wiper.wipe()
+        return self._wiper is None or await self._wiper.erase()
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Finish what is being written, wipe what is due if the file is small, and leave no log."""
         while self._committing is not None:
             await asyncio.wait([self._committing])
         if self._wiper is None:
             return
-        await self._wiper.settle()
+        await self._wiper.drain()
         with suppress(StoreError):  # SQLite does the same when the last connection closes, or the next opener reads it
             await self._wiper.empty_log()
 
@@ -215,7 +215,7 @@ def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[li
     try:
         answers = [[_fetch(connection, *each) for each in write.statements] for write in writes]
         if any(write.erases and any(answer) for write, answer in zip(writes, answers, strict=True)):
-            connection.execute(OWE_A_WIPE)
+            connection.execute(MARK_ERASE_DUE)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):  # SQLite has done it itself, after the graver errors

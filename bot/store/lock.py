@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.errors import StoreUnusable
+from bot.core.errors import StoreUnusable
 
 
 @contextmanager
-def sole_use(file: Path) -> Iterator[None]:
+def exclusive_lock(file: Path) -> Iterator[None]:
     """Hold a lock on the file beside the database, which stays: removing it would let two processes lock two files.
 
     Raises `StoreUnusable` where another has it.

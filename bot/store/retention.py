@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from bot.core.usage import DAY
 from bot.store.database import Value
-from bot.store.departures import forget_decisions, left_before
-from bot.store.ledger import HOUR
+from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
-from bot.usage import DAY
+from bot.store.quotas import HOUR
 
 _HANDLED_DAYS = 2
 """No event is asked about that is older."""
@@ -31,7 +31,7 @@ _PRUNE = """
     """
 
 
-class Retention(Part):
+class RetentionStore(Part):
     """The part of the store that deletes.
 
     Whatever goes leaves the file's bytes too, in the background or by `wipe`: the file is written anew for all that is
@@ -42,7 +42,7 @@ class Retention(Part):
         """Delete a conversation's turns for good; the answer is their ids."""
         # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
         # an origin: all of it in one statement.
-        rows, _ = await self._database.erase(
+        rows, _ = await self._database.delete_securely(
             (
                 """
                 SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
@@ -96,15 +96,15 @@ class Retention(Part):
             "left_since": left_before(now),
             "most": _AT_ONCE,
         }
-        while rows := (await self._database.erase((_PRUNE, values)))[0]:
+        while rows := (await self._database.delete_securely((_PRUNE, values)))[0]:
             pruned += len(rows)
-        await self._database.erase(*forget_decisions(now))
+        await self._database.delete_securely(*forget_decisions(now))
         await self._forget_counts(now)
         return pruned
 
     async def _forget_counts(self, now: int) -> None:
         """Delete what counts towards no limit and no report any more."""
-        await self._database.write_in_turn(
+        await self._database.transaction(
             ("DELETE FROM handled WHERE at < :since", {"since": now - _HANDLED_DAYS * DAY}),
             ("DELETE FROM asked WHERE at <= :since", {"since": now - HOUR}),
             ("DELETE FROM told WHERE until <= :now", {"now": now}),
@@ -120,5 +120,5 @@ class Retention(Part):
     async def _delete(self, where: str, **values: str | int) -> set[int]:
         """Delete the turns `where` holds for, which is SQL of ours."""
         sql = f"DELETE FROM turns WHERE {where} RETURNING id"  # noqa: S608 - as said
-        [rows] = await self._database.erase((sql, values))
+        [rows] = await self._database.delete_securely((sql, values))
         return {row["id"] for row in rows}

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import aiosqlite
 
-from bot.errors import StoreUnusable
-from bot.store.advice import FOREIGN
+from bot.core.errors import StoreUnusable
+from bot.store.error_messages import FOREIGN
 
 _APPLICATION_ID = 0x5061726C
 """Marks the file as ours ("Parl"), for `file` and for the next opening."""
 
 
-async def recognise(connection: aiosqlite.Connection, file: Path) -> None:
+async def verify_ownership(connection: aiosqlite.Connection, file: Path) -> None:
     """Raise StoreUnusable, with the file untouched, where it is another program's or a newer version's."""
     # In this order: another opener may make the tables, and with them set the id, between the two.
     [[tables]] = await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")

@@ -10,27 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from bot.store.behaviours import Behaviours
+from bot.core.model_events import TokenStatistics
+from bot.core.quotas import Quota, QuotaExceeded
+from bot.core.turns import Attempt, EarlierTurn, Outcome, Prompt, Quote, Turn, TurnState
 from bot.store.database import Database, Value
-from bot.store.departures import Departures
-from bot.store.ledger import HOUR, SETTLE_LEFT_OVER, settlement
-from bot.store.messages import Messages, turn_of
-from bot.store.prompts import HANDLED, Prompts
-from bot.store.records import FORGOTTEN_QUOTE, Records
-from bot.store.retention import Retention
-from bot.store.rules import Rules
-from bot.turns import (
-    Allowance,
-    Attempt,
-    EarlierTurn,
-    Learned,
-    Outcome,
-    Prompt,
-    Quote,
-    State,
-    Turn,
-    UsedUp,
-)
+from bot.store.deliveries import DeliveryStore, turn_of
+from bot.store.guild_rules import GuildRuleStore
+from bot.store.guilds import GuildStore
+from bot.store.people import FORGOTTEN_QUOTE, PeopleStore
+from bot.store.personas import PersonaStore
+from bot.store.processed import HANDLED, ProcessedStore
+from bot.store.quotas import HOUR, SETTLE_LEFT_OVER, settlement
+from bot.store.retention import RetentionStore
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 
@@ -78,8 +69,8 @@ _UNTOLD = """
     """
 
 
-class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Messages):
-    """Implements `bot.seams.Store`. `clock` gives seconds since the epoch."""
+class SQLiteStore(RetentionStore, GuildStore, GuildRuleStore, PersonaStore, PeopleStore, ProcessedStore, DeliveryStore):
+    """Implements `bot.core.protocols.Store`. `clock` gives seconds since the epoch."""
 
     @classmethod
     @asynccontextmanager
@@ -90,7 +81,7 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         async with Database.open(path, exclusive=exclusive) as database:
             yield cls(database, clock)
 
-    async def begin(self, prompt: Prompt, prompts_per_hour: int | None = None) -> Attempt | UsedUp | None:
+    async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
         """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
 
         What was forgotten since counts too; another attempt does not. None: the position is taken or handled, so the
@@ -105,15 +96,15 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             "author_id": prompt.author_id,
             "author_name": prompt.author_name,
             **_said(prompt.text, prompt.quote),
-            "most": prompts_per_hour,
-            "carried": json.dumps(self.carried_prompts(prompt.author_id)),
+            "most": hourly_limit,
+            "carried": json.dumps(self.retained_questions(prompt.author_id)),
             "now": self._now(),
         }
-        at_limit, _, begun = await self._database.write_in_turn((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
+        at_limit, _, begun = await self._database.transaction((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
         if begun:
             return Attempt(begun[0]["id"])
-        if at_limit and prompts_per_hour is not None:
-            return UsedUp(Allowance.PROMPTS, prompts_per_hour, until=at_limit[0]["at"] + HOUR)
+        if at_limit and hourly_limit is not None:
+            return QuotaExceeded(Quota.QUESTIONS, hourly_limit, until=at_limit[0]["at"] + HOUR)
         return None
 
     async def correct(self, conversation: str, position: int, text: str, quote: Quote | None = None) -> bool:
@@ -209,7 +200,7 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             UPDATE charges SET reply_so_far = progress.tokens FROM progress
             WHERE charges.turn_id = progress.turn_id AND charges.attempt = progress.number AND settled = 0
             """  # noqa: S608 - only the number of placeholders varies
-        rows, *_ = await self._database.write_in_turn((save, values), *([(count, values)] if reply_tokens else []))
+        rows, *_ = await self._database.transaction((save, values), *([(count, values)] if reply_tokens else []))
         return {Attempt(row["id"], row["attempt"]) for row in rows}
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
@@ -222,15 +213,15 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             "attempt": attempt.number,
             "reply": outcome.text,
             "state": outcome.state,
-            "error": outcome.problem,
+            "error": outcome.failure,
             "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
             "reply_tokens": outcome.usage.reply_tokens if outcome.usage else None,
             "now": self._now(),
         }
-        rows, _ = await self._database.write_in_turn((_CLOSE, end), settlement(attempt, outcome))
+        rows, _ = await self._database.transaction((_CLOSE, end), settlement(attempt, outcome))
         return bool(rows)
 
-    async def reopen(self, ended: Attempt, expected: State, *, recovery: bool = False) -> Attempt | None:
+    async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
         """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another.
 
         `recovery`: nobody asked for it, so it counts as one more try.
@@ -242,7 +233,7 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             "recovery": recovery,
             "now": self._now(),
         }
-        _, rows = await self._database.write_in_turn(
+        _, rows = await self._database.transaction(
             (
                 """
                 UPDATE conversations SET used_at = :now
@@ -264,12 +255,12 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         )
         return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
 
-    async def told(self, attempt: Attempt, unshown: str | None = None) -> None:
+    async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
         """Commit that a person has seen how the attempt ended, or why nobody can, and so that no message of it is still
         on its way.
         """
         this: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
-        await self._database.write_in_turn(
+        await self._database.transaction(
             (
                 """
                 DELETE FROM messages
@@ -279,7 +270,7 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             ),
             (
                 "UPDATE turns SET told = 1, unshown = :unshown WHERE id = :turn AND attempt = :attempt",
-                {**this, "unshown": unshown},
+                {**this, "unshown": delivery_error},
             ),
         )
 
@@ -292,9 +283,9 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
             WHERE {_UNTOLD} AND state IN ('pending', 'streaming')
             """  # noqa: S608 - SQL of ours
         values: dict[str, Value] = {"key": conversation, "prefix": prefix, "now": self._now()}
-        await self._database.write_in_turn((interrupt, values), *([SETTLE_LEFT_OVER] if prefix else []))
+        await self._database.transaction((interrupt, values), *([SETTLE_LEFT_OVER] if prefix else []))
 
-    async def untold(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
+    async def undelivered(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
         """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
         begins so.
         """
@@ -345,20 +336,20 @@ class SQLiteStore(Retention, Departures, Rules, Behaviours, Records, Prompts, Me
         )
         return [row["key"] for row in rows]
 
-    async def learned(self, model: str) -> Learned:
+    async def token_statistics(self, model: str) -> TokenStatistics:
         """What is known of a model's tokens."""
         rows = await self._database.read(
             "SELECT bytes_per_token, context_tokens FROM learned WHERE model = :model", model=model
         )
-        return Learned(*rows[0]) if rows else Learned()
+        return TokenStatistics(*rows[0]) if rows else TokenStatistics()
 
-    async def learn(self, model: str, learned: Learned) -> None:
+    async def record_token_statistics(self, model: str, statistics: TokenStatistics) -> None:
         """Remember it for the next start."""
         await self._database.write(
             "REPLACE INTO learned (model, bytes_per_token, context_tokens) VALUES (:model, :bytes, :context)",
             model=model,
-            bytes=learned.bytes_per_token,
-            context=learned.context_tokens,
+            bytes=statistics.bytes_per_token,
+            context=statistics.context_tokens,
         )
 
     async def ping(self) -> None:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
-from bot.running import Running
-from bot.turns import Cause
+from bot.core.attempt import ActiveAttempt
+from bot.core.turns import StopReason
 
 
 class Interrupts:
@@ -24,7 +24,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.count = 0
         self._loop = asyncio.get_running_loop()
-        self._running: Running | None = None
+        self._running: ActiveAttempt | None = None
         self._reading = False
 
     def __enter__(self) -> Self:
@@ -43,11 +43,11 @@ class Interrupts:
         finally:
             self._reading = False
 
-    def stopping(self, running: Running) -> None:
+    def stopping(self, running: ActiveAttempt) -> None:
         """Let it stop this reply, at once if it has come already."""
         self._running = running
         if self.count:
-            running.stop(Cause.PERSON)
+            running.stop(StopReason.USER)
 
     def _signalled(self, _: int, __: FrameType | None) -> None:
         if self._reading:
@@ -58,7 +58,7 @@ class Interrupts:
     def _stop(self) -> None:
         self.count += 1
         if self._running is not None:
-            self._running.stop(Cause.PERSON)
+            self._running.stop(StopReason.USER)
 
 
 @contextmanager

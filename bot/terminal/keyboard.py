@@ -7,10 +7,10 @@ import sys
 import time
 from types import ModuleType
 
-from bot.phrases import terminal as phrases
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output
 from bot.terminal.text import plain
+from bot.texts import terminal as phrases
 
 _PASTED = 0.02
 """Seconds within which the next line of something pasted is there, and no typed one."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from bot import phrases
-from bot.phrases import terminal as words
-from bot.running import Running
+from bot import texts
+from bot.core.attempt import ActiveAttempt
+from bot.core.turns import Outcome, StopReason
 from bot.terminal.output import Output
 from bot.terminal.text import plain
 from bot.terminal.wrapping import Wrapper
-from bot.turns import Cause, Outcome
+from bot.texts import terminal as words
 
 PATIENCE = 2.0
 """Seconds without a word of the reply after which the terminal says that it is waiting."""
 
 
-class Reply:
-    """Shows a reply as it comes, and under it how it ended. Implements `bot.seams.ReplySink`."""
+class TerminalReply:
+    """Shows a reply as it comes, and under it how it ended. Implements `bot.core.protocols.ReplySink`."""
 
-    def __init__(self, running: Running, answers: Output, say: Callable[[str], None]) -> None:
+    def __init__(self, running: ActiveAttempt, answers: Output, say: Callable[[str], None]) -> None:
         self._running = running
         self._answers = answers
         self._say = say
@@ -44,9 +44,9 @@ class Reply:
         self._stop_waiting()
         if self._last and self._last != "\n":
             self._answers.write("\n")
-        note = phrases.note(outcome)
+        note = texts.note(outcome)
         if note and self._answers.error is None:
-            self._say(phrases.full_size(note))
+            self._say(texts.full_size(note))
         return True
 
     @property
@@ -54,7 +54,7 @@ class Reply:
         return 1
 
     @property
-    def unshown(self) -> None:
+    def delivery_error(self) -> None:
         return None
 
     def _show(self, text: str) -> None:
@@ -64,7 +64,7 @@ class Reply:
         self._last = text[-1]
         self._answers.write(text)
         if self._answers.error is not None:
-            self._running.stop(Cause.PERSON)
+            self._running.stop(StopReason.USER)
 
     def _wait(self) -> None:
         self._hint = words.WAITING[: self._answers.columns - 1]

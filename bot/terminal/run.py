@@ -7,15 +7,15 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from bot.conversation import Conversations
-from bot.phrases import terminal as phrases
+from bot.core.service import ConversationService
+from bot.core.turns import TurnState
 from bot.store import SQLiteStore
 from bot.terminal.interrupts import Interrupts, without_carets
 from bot.terminal.keyboard import Keyboard
 from bot.terminal.output import Output, Problems
 from bot.terminal.session import Session
 from bot.terminal.text import plain, shortened
-from bot.turns import State
+from bot.texts import terminal as phrases
 
 _RECALLED = 200
 """Earlier prompts that the arrow keys bring back."""
@@ -23,7 +23,7 @@ _RECALLED = 200
 
 async def chat(
     store: SQLiteStore,
-    conversations: Conversations,
+    conversations: ConversationService,
     name: str,
     model: str | None,
     *,
@@ -76,7 +76,7 @@ async def _converse(session: Session, keyboard: Keyboard, talk: Output, name: st
         talk.write("\n")
         shown = [f"> {last.prompt}", last.reply] if last.reply else [f"> {last.prompt}"]
         talk.say("\n".join(shortened(line, talk.columns) for line in shown))
-        if last.state is State.INTERRUPTED:
+        if last.state is TurnState.INTERRUPTED:
             talk.say(phrases.CUT_OFF)
     talk.write("\n")
     for prompt in await session.prompts(_RECALLED):

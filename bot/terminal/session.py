@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import time
 
-from bot import phrases
-from bot.conversation import Conversations
-from bot.errors import StoreError
-from bot.phrases import terminal as words
-from bot.running import Running
-from bot.seams import ReplySink
+from bot import texts
+from bot.core.attempt import ActiveAttempt
+from bot.core.errors import StoreError
+from bot.core.protocols import ReplySink
+from bot.core.service import ConversationService
+from bot.core.turns import Attempt, Outcome, Prompt, Turn, TurnState
 from bot.store import SQLiteStore
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems
-from bot.terminal.reply import Reply
+from bot.terminal.reply import TerminalReply
 from bot.terminal.text import plain
-from bot.turns import Attempt, Outcome, Prompt, State, Turn
+from bot.texts import terminal as words
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Session:
     def __init__(
         self,
         store: SQLiteStore,
-        conversations: Conversations,
+        conversations: ConversationService,
         key: str,
         answers: Output,
         talk: Output,
@@ -51,9 +51,9 @@ class Session:
     async def resume(self) -> tuple[int, Turn | None]:
         """How many questions are remembered, and the last turn, which an earlier process may have left unfinished."""
         await self._store.interrupt_left_over(self._key)
-        unfinished = await self._store.untold(self._key)
+        unfinished = await self._store.undelivered(self._key)
         for turn in unfinished:
-            await self._store.told(Attempt(turn.id, turn.attempt))
+            await self._store.mark_delivered(Attempt(turn.id, turn.attempt))
         turns = unfinished + await self._store.history(self._key, 1)
         last = max(turns, key=lambda turn: turn.position, default=None)
         self._position = last.position if last else 0
@@ -88,15 +88,15 @@ class Session:
         try:
             forgotten = await self._conversations.forget(self._key)
         except StoreError as error:
-            self._fail(phrases.NOT_RESET, error)
+            self._fail(texts.NOT_RESET, error)
             return
         self.empty = True
         self._talk.say(words.forgotten(len(forgotten)))
 
     async def _answer(self, text: str) -> None:
-        def show(running: Running) -> ReplySink:
+        def show(running: ActiveAttempt) -> ReplySink:
             self._interrupts.stopping(running)
-            return Reply(running, self._answers, self._talk.say)
+            return TerminalReply(running, self._answers, self._talk.say)
 
         outcome: Outcome | None = None
         try:
@@ -105,14 +105,14 @@ class Session:
                 self._position = max(time.time_ns(), self._position + 1)
                 outcome = await self._conversations.answer(Prompt(self._key, self._position, text), show)
         except StoreError as error:
-            self._fail(phrases.CANNOT_SAVE, error)
+            self._fail(texts.CANNOT_SAVE, error)
             return
         except Exception:  # noqa: BLE001 - one question fails, and the chat goes on
             self.failed = True
-            self._talk.say(phrases.full_size(phrases.WENT_WRONG))
+            self._talk.say(texts.full_size(texts.WENT_WRONG))
             _log.exception("A question could not be answered for a defect.")
             return
-        if outcome.state is State.FAILED:
+        if outcome.state is TurnState.FAILED:
             self.failed = True
         unwritable = self._answers.error
         if unwritable is not None and not self._answers.reader_left:
@@ -121,5 +121,5 @@ class Session:
 
     def _fail(self, note: str, error: Exception) -> None:
         self.failed = True
-        self._talk.say(phrases.full_size(note))
+        self._talk.say(texts.full_size(note))
         _log.warning("%s", error)

@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from bot.access import Access
-from bot.conversation import Conversations
+from bot.core.access import AccessSettings
+from bot.core.queues import QueueLimits
+from bot.core.quotas import Quotas
+from bot.core.service import ConversationService
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
-from bot.discord_bot.run import run
+from bot.discord_bot.runner import run
 from bot.llm.client import OpenAIModel
-from bot.queues import Limits
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.transcript import transcript
 from bot.store import SQLiteStore
-from bot.turns import Allowances
 from tests.waiting import WHAT_IS_TRUE, until
 
 
@@ -37,7 +37,7 @@ class World:
     discord: DiscordStandin
     model: ModelStandin
     store: SQLiteStore
-    conversations: Conversations
+    conversations: ConversationService
     stop: asyncio.Event
 
     async def reply(self, channel: Channel, containing: str = "", count: int = 1) -> Message:
@@ -70,7 +70,7 @@ class World:
 
     async def taken(self, said: Message) -> None:
         """Wait until a prompt is on record as answered or refused, and nothing is under way."""
-        await self.until(lambda: self.store.handled([said.id]))
+        await self.until(lambda: self.store.processed([said.id]))
         await self.idle()
 
     async def caught_up(self) -> None:
@@ -101,7 +101,12 @@ with connect_to(*sys.argv[1:]):
 MESSAGES_PER_REPLY = 5
 COMMANDS = "/applications/{application_id}/commands"
 OPTIONS = Options(grace=0.2, messages_per_reply=MESSAGES_PER_REPLY)
-ALLOWANCES = Allowances(prompts_per_hour=10**6, tokens_per_person=10**9, tokens_per_server=10**9, tokens_in_all=10**9)
+ALLOWANCES = Quotas(
+    hourly_questions_per_user=10**6,
+    daily_tokens_per_user=10**9,
+    daily_tokens_per_server=10**9,
+    daily_tokens_total=10**9,
+)
 """More than anybody needs."""
 Start = Callable[..., AbstractAsyncContextManager[World]]
 Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
@@ -162,8 +167,8 @@ async def serving(
     patience: float = 1.0,
     options: Options = OPTIONS,
     models: Sequence[str] = ("demo",),
-    limits: Limits = Limits(),  # noqa: B008 -- it is frozen
-    allowances: Allowances = ALLOWANCES,
+    limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
+    allowances: Quotas = ALLOWANCES,
     reply_tokens: int = 4000,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
@@ -176,7 +181,7 @@ async def serving(
             silence_timeout=patience,
             retry_within=0.5 * patience,
         ) as client,
-        Conversations(
+        ConversationService(
             store,
             client,
             models=models,
@@ -184,7 +189,7 @@ async def serving(
             context_tokens=8000,
             reply_tokens=reply_tokens,
             limits=limits,
-            allowances=allowances,
+            quotas=allowances,
         ) as core,
         asyncio.TaskGroup() as tasks,
     ):
@@ -209,7 +214,7 @@ def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start
 @pytest.fixture
 def serve(start: Start) -> Start:
     """Start it with other rules of the operator's on who may use it, as those of `Access`."""
-    return lambda **access: start(options=replace(OPTIONS, access=Access(**access)))
+    return lambda **access: start(options=replace(OPTIONS, access=AccessSettings(**access)))
 
 
 @pytest.fixture

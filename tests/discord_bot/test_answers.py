@@ -269,7 +269,7 @@ async def test_people_are_answered_side_by_side_and_each_in_order(world: World) 
 
 
 async def test_waiting_long_shows_an_hourglass_until_its_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.discord_bot.reply.WAITS_UNNOTICED", 0.05)
+    monkeypatch.setattr("bot.discord_bot.delivery.activity.HOURGLASS_AFTER", 0.05)
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     world.model.script.extend([Reply("a slow one", first_token_after=0.5), Reply("done")])
     await discord.say(discord.general, discord.bo, f"{bot} first")

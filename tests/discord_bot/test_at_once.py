@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from bot.discord_bot.changes import Changes
-from bot.errors import StoreError
+from bot.core.errors import StoreError
+from bot.discord_bot.inbound.edits import MessageLifecycle
 from bot.standin.entities import Message
 from bot.standin.faults import Slow
 from bot.standin.script import REFUSALS
@@ -75,7 +75,7 @@ async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
     begin = hold("begin")
     said = await ask(world, "one")
     await begin.begun.wait()
-    look = hold("handled")
+    look = hold("processed")
     await discord.edit(said, f"{discord.bot.mention} two")
     await look.begun.wait()
     await discord.edit(said, f"{discord.bot.mention} three")
@@ -134,25 +134,25 @@ async def test_of_the_last_two_allowed_channels_only_one_can_be_blocked(world: W
     used = await asyncio.gather(*(discord.slash(discord.max, channel, "channels block") for channel in both))
     for each in used:
         await each.answered()
-    assert True in (await world.store.server_rules(discord.guild.id, 1)).channels.values()
+    assert True in (await world.store.rules_for(discord.guild.id, 1)).channels.values()
 
 
 async def test_a_change_that_is_tried_again_stays_before_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("bot.discord_bot.changes._PAUSES", (0.1, 0.1))
+    monkeypatch.setattr("bot.discord_bot.inbound.edits._PAUSES", (0.1, 0.1))
     await ask(world)
     await world.reply(world.discord.general)
     await world.idle()
-    left, failures = SQLiteStore.left, [StoreError("The disk is full.")]
+    left, failures = SQLiteStore.mark_left, [StoreError("The disk is full.")]
 
     async def at_second_try(*details: Any) -> None:
         if failures:
             raise failures.pop()
         await left(*details)
 
-    monkeypatch.setattr(SQLiteStore, "left", at_second_try)
-    changes = Changes(world.conversations, world.store, cast("Any", None))
+    monkeypatch.setattr(SQLiteStore, "mark_left", at_second_try)
+    changes = MessageLifecycle(world.conversations, world.store, cast("Any", None))
     server = world.discord.guild.id
     await asyncio.gather(changes.left(server), changes.joined({server}))
     with closing(sqlite3.connect(tmp_path / "parley.db")) as connection:
@@ -166,7 +166,7 @@ async def test_a_server_that_invited_the_bot_back_while_it_was_not_running_keeps
         await ask(world)
         await world.reply(discord.general)
         await world.idle()
-        await world.store.left(discord.guild.id)
+        await world.store.mark_left(discord.guild.id)
     with closing(sqlite3.connect(tmp_path / "parley.db")) as connection, connection:
         connection.execute("UPDATE conversations SET left_at = left_at - 8 * 86400")
     async with start() as world:

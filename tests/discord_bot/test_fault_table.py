@@ -14,8 +14,8 @@ from enum import Enum
 
 import pytest
 
-from bot import phrases
-from bot.errors import DiscordError
+from bot import texts
+from bot.core.errors import DiscordError
 from bot.standin.directory import Event
 from bot.standin.entities import Channel, Message, Permission
 from bot.standin.faults import (
@@ -170,8 +170,8 @@ CELLS = [
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """What else would come after seconds has to come within a cell's one: Stop, typing anew, a new session."""
-    monkeypatch.setattr("bot.live_reply.STOP_AFTER", 0.1)
-    monkeypatch.setattr("bot.discord_bot.reply.TYPING_EVERY", 0.4)
+    monkeypatch.setattr("bot.discord_bot.delivery.reconciler.STOP_AFTER", 0.1)
+    monkeypatch.setattr("bot.discord_bot.delivery.activity.TYPING_EVERY", 0.4)
     monkeypatch.setattr("bot.standin.server.TYPING_SECONDS", 0.6)
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
 
@@ -271,7 +271,7 @@ def assert_seen(seen: Seen, replies: list[Message], text: str) -> None:
     contents = [message.content for message in replies]
     if seen in (Seen.ENDED, Seen.REFUSED):
         contents[-1], _, note = contents[-1].rpartition("-# ")
-        assert f"-# {note}" == {Seen.ENDED: phrases.NO_MORE_HERE, Seen.REFUSED: phrases.REFUSED}[seen]
+        assert f"-# {note}" == {Seen.ENDED: texts.NO_MORE_HERE, Seen.REFUSED: texts.REFUSED}[seen]
     words = " ".join(contents).split()
     if seen is Seen.WHOLE:
         assert words == text.split()

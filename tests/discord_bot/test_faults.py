@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import DiscordError
+from bot.core.errors import DiscordError
 from bot.standin.entities import Permission
 from bot.standin.faults import ConnectionReset, ServerError, Twice
 from bot.standin.model import ModelStandin
@@ -48,7 +48,7 @@ async def test_a_hint_gets_through_like_any_reply(world: World) -> None:
 
 
 async def test_an_hourglass_does_not_stay_for_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.discord_bot.reply.WAITS_UNNOTICED", 0.05)
+    monkeypatch.setattr("bot.discord_bot.delivery.activity.HOURGLASS_AFTER", 0.05)
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     discord.faults.add(ServerError(503), method="DELETE")
     world.model.script.extend([Reply("slow", first_token_after=0.4), Reply("done")])

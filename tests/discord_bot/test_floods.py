@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator
 import pytest
 from discord import Message as ReceivedMessage
 
-from bot.context import BYTES_PER_TOKEN
-from bot.live_reply import LiveReply
+from bot.core.context import BYTES_PER_TOKEN
+from bot.core.turns import Prompt
+from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.standin.entities import Attachment, Channel, Message
 from bot.standin.limits import Limit
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.turns import Prompt
 from tests.discord_bot.conftest import Start, World
 
 FULL = "Please ask this again later, and whatever I mark with 🕒."
@@ -65,7 +65,7 @@ def answers(world: World, channel: Channel) -> list[str]:
 async def assert_all_are_on_record(world: World, prompts: list[Message]) -> None:
     ids = {prompt.id for prompt in prompts}
     async with asyncio.timeout(5):
-        while await world.store.handled(ids) != ids:
+        while await world.store.processed(ids) != ids:
             await asyncio.sleep(0.01)
 
 

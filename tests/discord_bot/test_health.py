@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import BotError
-from bot.health import ask
+from bot.core.errors import BotError
+from bot.operator.health import query_health
 from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, RestAction, Slow
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Launch, World
@@ -43,7 +43,7 @@ async def image_check(database: Path) -> tuple[int, str, str]:
 
 async def until(well: bool, database: Path) -> str:
     async with asyncio.timeout(5):
-        while (answer := await ask(database)).well is not well:
+        while (answer := await query_health(database)).well is not well:
             await asyncio.sleep(0.005)
     return answer.report
 
@@ -68,7 +68,7 @@ async def test_health_follows_the_gateway(
 async def test_health_follows_the_requests(
     discord: DiscordStandin, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: RestAction
 ) -> None:
-    monkeypatch.setattr("bot.health.UNANSWERED", 0.5)
+    monkeypatch.setattr("bot.operator.health.UNANSWERED", 0.5)
     database = tmp_path / "parley.db"
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
     await world.reply(discord.general)
@@ -100,9 +100,9 @@ async def test_the_image_sees_the_bot_run_hang_and_end(discord: DiscordStandin, 
 
         process.send_signal(signal.SIGSTOP)
         with pytest.raises(BotError, match="its event loop does not turn"):
-            await ask(database, patience=0.2)
+            await query_health(database, patience=0.2)
         process.send_signal(signal.SIGCONT)
-        assert (await ask(database)).well
+        assert (await query_health(database)).well
 
         process.kill()
         await process.wait()

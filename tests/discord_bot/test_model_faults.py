@@ -18,20 +18,20 @@ from pathlib import Path
 import pytest
 from discord import Message as ReceivedMessage
 
-from bot.discord_bot.marks import Marks
-from bot.discord_bot.messages import ReplyMessages
-from bot.live_reply import LiveReply
-from bot.pacing import Budget
-from bot.queues import Queues
-from bot.running import Running
-from bot.scheduler import Scheduler
+from bot.core.attempt import ActiveAttempt
+from bot.core.queues import Queues
+from bot.core.turns import Prompt
+from bot.discord_bot.delivery.messages import ReplyMessages
+from bot.discord_bot.delivery.pacing import Budget
+from bot.discord_bot.delivery.reactions import Reactions
+from bot.discord_bot.delivery.reconciler import LiveReply
+from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.standin.entities import Channel, Message
 from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
 from bot.standin.server import DiscordStandin
 from bot.standin.world import Keep
-from bot.turns import Prompt
 from tests.discord_bot.conftest import World, serving
 from tests.llm.wire import DONE, STOP, data, say
 
@@ -166,7 +166,7 @@ async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, ca
     assert labels(message) == [button] * (button is not None)
     turn = await world.store.turn_of_message(message.id)
     assert turn is not None
-    assert (turn.reply.strip(BLANK), turn.error is None) == (text, sentence is None), "on record as it is seen"
+    assert (turn.reply.strip(BLANK), turn.failure is None) == (text, sentence is None), "on record as it is seen"
     assert prompt.reactions == {}
     assert discord.typing(discord.general) == []
     if sentence in (BROKEN, BUSY, SETUP, OUT_OF_ROOM):
@@ -208,7 +208,7 @@ PER_TURN = 4
 @pytest.fixture
 def without_limits(discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Discord that takes all at once, and forgets it: what grows is the bot's."""
-    monkeypatch.setattr("bot.scheduler.Budget", lambda: Budget(1000, 100))
+    monkeypatch.setattr("bot.discord_bot.delivery.scheduler.Budget", lambda: Budget(1000, 100))
     monkeypatch.setattr("bot.standin.server.TYPING_SECONDS", 0.5)
     monkeypatch.setattr("bot.standin.sessions._REPLAYED", 20)
     monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0.5)
@@ -217,12 +217,12 @@ def without_limits(discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch) -> 
     discord.limits.others["POST", "/channels/{channel_id}/typing"] = Limit(50, 0.01)
 
 
-REPLIES = (Prompt, Running, LiveReply, ReplyMessages, ReceivedMessage)
+REPLIES = (Prompt, ActiveAttempt, LiveReply, ReplyMessages, ReceivedMessage)
 
 
 def of_the_bot() -> list[object]:
     gc.collect()
-    return [each for each in gc.get_objects() if isinstance(each, (Scheduler, Queues, Marks, *REPLIES))]
+    return [each for each in gc.get_objects() if isinstance(each, (Scheduler, Queues, Reactions, *REPLIES))]
 
 
 def tasks() -> Counter[str]:
@@ -230,7 +230,7 @@ def tasks() -> Counter[str]:
     return Counter(str(task.get_coro()).split()[2] for task in asyncio.all_tasks())
 
 
-PASSING = {"Warnings.look", "ConnectionState._delay_ready"}
+PASSING = {"OwnerAlerts.check", "ConnectionState._delay_ready"}
 """What goes on for a moment after a turn's end, or after the start, and no longer."""
 
 
@@ -253,9 +253,9 @@ class Left:
         there = [each for each in of_the_bot() if id(each) not in ids]
         [scheduler] = [each for each in there if isinstance(each, Scheduler)]
         [queues] = [each for each in there if isinstance(each, Queues)]
-        [marks] = [each for each in there if isinstance(each, Marks)]
+        [marks] = [each for each in there if isinstance(each, Reactions)]
         held = [each for each in there if isinstance(each, REPLIES)]
-        waiting = [queues._lines, scheduler._active, scheduler._calls, scheduler._courtesies, marks._working]
+        waiting = [queues._lines, scheduler._active, scheduler._calls, scheduler._best_effort, marks._working]
         names = tasks()
         del names["RequestHandler.start"]
         files = (os.path.realpath(file.path) for file in os.scandir("/proc/self/fd"))

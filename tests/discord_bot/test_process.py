@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.discord_bot.client import ENDINGS
-from bot.scheduler import LAST_CALLS
+from bot.discord_bot.client import END_NOTICE_TIMEOUT
+from bot.discord_bot.delivery.scheduler import DRAIN_TIMEOUT
 from bot.standin.faults import RateLimited
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -91,7 +91,7 @@ async def test_a_call_that_waits_for_discords_limits_does_not_keep_it(
         # The two waits below, and the interpreter's own end on a busy machine.
         async with asyncio.timeout(5):
             assert await process.wait() == 0
-    assert ENDINGS + LAST_CALLS <= 1.5, "of the two seconds behind the grace"
+    assert END_NOTICE_TIMEOUT + DRAIN_TIMEOUT <= 1.5, "of the two seconds behind the grace"
 
 
 @pytest.mark.parametrize(

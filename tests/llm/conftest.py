@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bot.errors import ModelError
+from bot.core.errors import ModelError
+from bot.core.model_events import Event, Message, Text
+from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from bot.turns import Event, Message, Problem, Text
 
 KEY = "sk-very-secret-0123456789"
 HELLO = [Message("user", "Hello!")]
@@ -46,15 +47,15 @@ async def client(
         yield model
 
 
-async def ask(model: OpenAIModel, name: str = "gpt-x") -> list[Event | Problem]:
+async def ask(model: OpenAIModel, name: str = "gpt-x") -> list[Event | FailureReason]:
     """The events of one reply, and the problem that ended it, if one did."""
-    events: list[Event | Problem] = []
+    events: list[Event | FailureReason] = []
     try:
         async with model.stream(HELLO, model=name, reply_tokens=100) as stream:
             async for event in stream:
                 events.append(event)  # noqa: PERF401 - a comprehension would lose them when the stream fails
     except ModelError as error:
-        events.append(error.problem)
+        events.append(error.failure)
     return events
 
 

@@ -10,11 +10,12 @@ from datetime import date
 
 import pytest
 
-from bot.errors import ModelError
+from bot.core.errors import ModelError
+from bot.core.model_events import End, Text
+from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
-from bot.turns import End, Problem, Text
 from tests.llm.conftest import HELLO, ask, client, failure, text
 from tests.llm.wire import STOP, say
 
@@ -30,7 +31,7 @@ async def test_a_request_is_repeated_until_something_came(server: ModelStandin) 
         server.script += [Reply("Hi", error_after=0)]
         assert text(await ask(model)) == "Hi there."
         server.script += [Reply("One two", cut_after=1)]
-        assert await ask(model) == [Text("One"), Problem.UNREACHABLE]
+        assert await ask(model) == [Text("One"), FailureReason.UNREACHABLE]
     assert len(server.requests) == 6
 
 
@@ -38,9 +39,9 @@ async def test_some_refusals_are_not_worth_a_second_try(server: ModelStandin) ->
     later = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "30"})
     server.script += [REFUSALS["quota"], later, later]
     async with client(server.base_url, retry_within=2.0) as model:
-        assert (await failure(model)).problem is Problem.SETUP
+        assert (await failure(model)).failure is FailureReason.CONFIGURATION
         error = await failure(model)
-        assert (error.problem, error.retry_after) == (Problem.BUSY, 30.0)
+        assert (error.failure, error.retry_after) == (FailureReason.BUSY, 30.0)
     assert len(server.requests) == 2
 
 

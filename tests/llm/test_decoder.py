@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.llm.decoder import Decoder, Refused
+from bot.core.model_events import End, Reasoning, Text
+from bot.core.quotas import Usage
+from bot.core.turns import FailureReason
+from bot.llm.decoder import Decoder, StreamError
 from bot.standin.model import ModelStandin
 from bot.standin.script import Raw
-from bot.turns import End, Problem, Text, Thinking, Usage
 from tests.llm.conftest import ask, client, text
 from tests.llm.wire import DONE, NO_CHOICES, STOP, USAGE, data, say
 
 HI = [Text("Hi"), End()]
-CUT = [Text("Hi"), Problem.UNREACHABLE]
+CUT = [Text("Hi"), FailureReason.UNREACHABLE]
 EMPTY_DELTAS = data({"role": "assistant", "content": ""}) + data({"content": None}) + data(None) + data({})
 
 
@@ -66,20 +68,20 @@ ERROR_LATER = {"error": {"message": "boom", "code": 502}}
         pytest.param(say([{"type": "text", "text": "Hi"}]) + DONE, HI, id="content in parts"),
         pytest.param(
             say([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]) + say("Hi") + DONE,
-            [Thinking(), *HI],
+            [Reasoning(), *HI],
             id="thinking in parts",
         ),
         pytest.param(data({"refusal": "I won't."}) + STOP + DONE, [Text("I won't."), End()], id="refusal"),
-        pytest.param(data({"reasoning_content": "hm"}) + say("Hi") + DONE, [Thinking(), *HI], id="reasoning_content"),
-        pytest.param(data({"reasoning": "hm"}) + say("Hi") + DONE, [Thinking(), *HI], id="reasoning"),
-        pytest.param(say("<think>hm</think>\n\nHi") + DONE, [Thinking(), *HI], id="think block"),
+        pytest.param(data({"reasoning_content": "hm"}) + say("Hi") + DONE, [Reasoning(), *HI], id="reasoning_content"),
+        pytest.param(data({"reasoning": "hm"}) + say("Hi") + DONE, [Reasoning(), *HI], id="reasoning"),
+        pytest.param(say("<think>hm</think>\n\nHi") + DONE, [Reasoning(), *HI], id="think block"),
         pytest.param(
             b"".join(say(piece) for piece in ["\n", "<th", "ink>h", "m</", "think", ">", "\n", "\n Hi", "<think>"])
             + DONE,
-            [Thinking()] * 4 + [Text("Hi"), Text("<think>"), End()],
+            [Reasoning()] * 4 + [Text("Hi"), Text("<think>"), End()],
             id="think block in pieces",
         ),
-        pytest.param(say("<think>hm, so") + STOP + DONE, [Thinking(), End()], id="think block that never ends"),
+        pytest.param(say("<think>hm, so") + STOP + DONE, [Reasoning(), End()], id="think block that never ends"),
         pytest.param(say("<th") + say("anks>") + DONE, [Text("<thanks>"), End()], id="no think block"),
         pytest.param(say("<th") + DONE, [Text("<th"), End()], id="no think block at the end"),
         pytest.param(
@@ -89,8 +91,10 @@ ERROR_LATER = {"error": {"message": "boom", "code": 502}}
         pytest.param(
             say("Hi").replace(b"Hi", b"H\xff") + DONE, [Text("H\N{REPLACEMENT CHARACTER}"), End()], id="bad UTF-8"
         ),
-        pytest.param(say("Hi") + data({}, "length") + DONE, [Text("Hi"), End(Problem.LENGTH)], id="length"),
-        pytest.param(say("Hi", "content_filter") + DONE, [Text("Hi"), End(Problem.DECLINED)], id="content filter"),
+        pytest.param(say("Hi") + data({}, "length") + DONE, [Text("Hi"), End(FailureReason.LENGTH)], id="length"),
+        pytest.param(
+            say("Hi", "content_filter") + DONE, [Text("Hi"), End(FailureReason.CONTENT_FILTERED)], id="content filter"
+        ),
         pytest.param(data({"tool_calls": []}, "tool_calls") + DONE, [End()], id="tool calls"),
         pytest.param(STOP + DONE, [End()], id="empty reply"),
         pytest.param(say("Hi"), CUT, id="closed without an end"),
@@ -101,16 +105,20 @@ ERROR_LATER = {"error": {"message": "boom", "code": 502}}
         pytest.param(say("Hi") + b'error: {"code": 500, "message": "boom"}\n\n', CUT, id="error line"),
         pytest.param(
             b'data: {"error": {"message": "Rate limit", "type": "rate_limit_exceeded"}}\n\n',
-            [Problem.BUSY],
+            [FailureReason.BUSY],
             id="busy event",
         ),
-        pytest.param(b'data: {"error": {"code": "429", "message": "slow"}}\n\n', [Problem.BUSY], id="code as a string"),
         pytest.param(
-            b'data: {"error": {"message": "x", "code": "insufficient_quota"}}\n\n', [Problem.SETUP], id="quota event"
+            b'data: {"error": {"code": "429", "message": "slow"}}\n\n', [FailureReason.BUSY], id="code as a string"
+        ),
+        pytest.param(
+            b'data: {"error": {"message": "x", "code": "insufficient_quota"}}\n\n',
+            [FailureReason.CONFIGURATION],
+            id="quota event",
         ),
         pytest.param(
             b'data: {"error": {"message": "x", "code": "context_length_exceeded"}}\n\n',
-            [Problem.TOO_LONG],
+            [FailureReason.TOO_LONG],
             id="long event",
         ),
         pytest.param(say("Hi", "stop") + b'data: {"error": {"message": "late"}}\n\n', HI, id="error behind the end"),
@@ -131,8 +139,8 @@ async def test_an_answer_that_is_not_streamed(server: ModelStandin) -> None:
         Raw([b'{"error": {"code": 400, "message": "maximum context length is 9"}}'], "application/json")
     )
     async with client(server.base_url) as model:
-        assert await ask(model) == [Thinking(), Text("Hi"), Usage(7, 2), End(Problem.LENGTH)]
-        assert await ask(model) == [Problem.TOO_LONG]
+        assert await ask(model) == [Reasoning(), Text("Hi"), Usage(7, 2), End(FailureReason.LENGTH)]
+        assert await ask(model) == [FailureReason.TOO_LONG]
 
 
 WIRE = (
@@ -148,7 +156,7 @@ def test_the_same_events_wherever_the_bytes_are_divided(cuts: list[int]) -> None
     events = [event for start, end in pairwise(bounds) for event in decoder.feed(WIRE[start:end])] + list(
         decoder.close()
     )
-    assert events == [Thinking(), Text("Grüße, 世界 😀\n"), Usage(7, 2), End()]
+    assert events == [Reasoning(), Text("Grüße, 世界 😀\n"), Usage(7, 2), End()]
 
 
 JSON = st.recursive(
@@ -181,7 +189,7 @@ def test_no_json_is_a_defect_of_ours(value: object) -> None:
                 *decoder.feed(DONE),
                 *decoder.close(),
             ]
-        except (Refused, ConnectionError):
+        except (StreamError, ConnectionError):
             continue
         assert isinstance(events[-1], End)
         text(events).encode()

@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 
 from bot.config import Settings
-from bot.conversation import Conversations
+from bot.core.protocols import ChatModel
+from bot.core.quotas import Quotas
+from bot.core.service import ConversationService
 from bot.playground import playground
-from bot.seams import ChatModel
 from bot.standin.model import ModelStandin
 from bot.store import SQLiteStore
-from bot.turns import Allowances
 
 Json = dict[str, Any]
 
@@ -173,21 +173,21 @@ async def model() -> AsyncIterator[ModelStandin]:
 @pytest.fixture
 async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
     """The playground with that model, and with settings that are made for a server of the real Discord."""
-    elsewhere = {"SERVERS": "1" * 18, "DIRECT_MESSAGES": "off", "ALLOWED_PEOPLE": "2" * 18}
+    elsewhere = {"SERVERS": "1" * 18, "DIRECT_MESSAGES": "off", "ALLOWED_USERS": "2" * 18}
     settings = Settings.load({"OPENAI_BASE_URL": model.base_url, **elsewhere}, env_file=None)
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SQLiteStore.open(tmp_path / "playground.db", exclusive=True))
 
-        def conversations(switched: ChatModel) -> Conversations:
-            return Conversations(
+        def conversations(switched: ChatModel) -> ConversationService:
+            return ConversationService(
                 store,
                 switched,
                 models=("test", "test-large"),
                 system_prompt="Be brief.",
                 context_tokens=settings.context_tokens,
-                allowances=Allowances(),
+                quotas=Quotas(),
             )
 
         running = asyncio.create_task(

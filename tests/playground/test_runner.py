@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.errors import DiscordError
+from bot.core.errors import DiscordError
 from bot.playground.runner import Runner
 
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from openai import AsyncOpenAI, BadRequestError, DefaultAioHttpClient
 
+from bot.core.quotas import Usage
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from bot.turns import Usage
 
 
 def client(server: ModelStandin) -> AsyncOpenAI:

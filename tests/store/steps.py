@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from bot.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreError, StoreUnusable
+from bot.core.turns import Attempt, EarlierTurn, Outcome, Prompt, Turn, TurnState
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.store.wiping import Wiper
-from bot.turns import Attempt, EarlierTurn, Outcome, Prompt, State, Turn
+from bot.store.erasing import Eraser
 
 ROOT = Path(__file__).parents[2]
 HERE = "discord:1"
@@ -44,7 +44,7 @@ async def begin(store: SQLiteStore, position: int, text: str = "Why?", conversat
 
 async def answer(store: SQLiteStore, position: int, reply: str, conversation: str = HERE) -> Attempt:
     attempt = await begin(store, position, conversation=conversation)
-    assert await store.close(attempt, Outcome(State.COMPLETE, reply))
+    assert await store.close(attempt, Outcome(TurnState.COMPLETE, reply))
     return attempt
 
 
@@ -94,7 +94,7 @@ def set_clock(store: SQLiteStore, now: float) -> None:
     store._clock = lambda: now
 
 
-def wiper_of(database: Database) -> Wiper:
+def wiper_of(database: Database) -> Eraser:
     assert database._wiper is not None
     return database._wiper
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StoreError
+from bot.core.errors import StoreError
+from bot.core.turns import Outcome, TurnState
 from bot.store import SQLiteStore, backup
-from bot.turns import Outcome, State
 from tests.store.steps import HERE, answer, begin, files, posix_only, rows, said, write
 
 
@@ -41,14 +41,14 @@ async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(
 
     async with SQLiteStore.open(copy, exclusive=True) as restored:
         await restored.interrupt_left_over(HERE)
-        _, turn = await restored.untold(HERE)
-        assert (turn.position, turn.state) == (3, State.INTERRUPTED)
+        _, turn = await restored.undelivered(HERE)
+        assert (turn.position, turn.state) == (3, TurnState.INTERRUPTED)
         assert turn.reply
         assert set(turn.reply.split()) == {"word"}
         assert said(await restored.history(HERE, 9))[1:] == [(1, "before " * 1000)]
         assert (await begin(restored, 4)).turn_id > gone.turn_id
     assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
-    assert await store.close(streaming, Outcome(State.COMPLETE, "the original is as it was"))
+    assert await store.close(streaming, Outcome(TurnState.COMPLETE, "the original is as it was"))
 
 
 @posix_only

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.turns import Outcome, TurnState
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.turns import Outcome, State
 from tests.store.steps import HERE, begin, child, files, rows, set_clocks, trace
 from tests.waiting import until
 
 CRASHING = """
 import asyncio, itertools, sys
 from bot.store import SQLiteStore
-from bot.turns import Outcome, Prompt, State
+from bot.core.turns import Outcome, Prompt, TurnState
 
 async def talk(store, conversation, positions):
     for position in positions:
@@ -27,7 +27,7 @@ async def talk(store, conversation, positions):
         text = f"reply {attempt.turn_id} " * 200
         for length in range(0, len(text), 500):
             await store.save({attempt: text[:length]})
-        await store.close(attempt, Outcome(State.COMPLETE, text))
+        await store.close(attempt, Outcome(TurnState.COMPLETE, text))
         print("closed", attempt.turn_id, flush=True)
 
 async def main(path, conversation, first):
@@ -57,8 +57,8 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
 
     async with SQLiteStore.open(path, exclusive=True) as store:
         await store.interrupt_left_over("discord:", prefix=True)
-        untold = await store.untold("discord:", prefix=True)
-    interrupted = {turn.id for turn in untold if turn.state is State.INTERRUPTED}
+        untold = await store.undelivered("discord:", prefix=True)
+    interrupted = {turn.id for turn in untold if turn.state is TurnState.INTERRUPTED}
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
     stored = {row[0]: row[1:] for row in rows(path, "SELECT id, state, reply FROM turns")}
     assert acknowledged["begun"] <= stored.keys()
@@ -67,21 +67,21 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
     for turn_id, (state, reply) in stored.items():
         whole = f"reply {turn_id} " * 200
         if turn_id in interrupted:
-            assert state == State.INTERRUPTED
+            assert state == TurnState.INTERRUPTED
             assert whole.startswith(reply)
         else:
-            assert (state, reply) == (State.COMPLETE, whole)
+            assert (state, reply) == (TurnState.COMPLETE, whole)
 
 
 async def test_killed_in_the_middle_of_a_wipe_a_later_start_wipes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.wiping._EVERY_S", 0.02)
-    monkeypatch.setattr("bot.store.wiping._SMALL", 0)
+    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.02)
+    monkeypatch.setattr("bot.store.erasing._SMALL", 0)
     process = await child(
         """
 import asyncio, os, signal, sys
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.turns import Prompt
+from bot.core.turns import Prompt
 from tests.store.steps import trace
 
 def die(sql):
@@ -105,7 +105,7 @@ asyncio.run(main(sys.argv[1]))
     assert process.returncode
     assert any(b"SECRET" in content for content in files(path).values())
     async with SQLiteStore.open(path, exclusive=False) as other:
-        assert (await other.extent(7)).nothing
+        assert (await other.record_of(7)).is_empty
     done: list[str] = []
     async with Database.open(path, exclusive=True) as database:
         await trace(database, done.append)
@@ -141,7 +141,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
             await begin(store, 1000 + position, conversation=f"discord:{position}")
             assert len(await store.forget(f"discord:{position}")) == 1
         reach(position, 7)
-        assert await store.close(attempt, Outcome(State.COMPLETE, f"{position} " * 5))
+        assert await store.close(attempt, Outcome(TurnState.COMPLETE, f"{position} " * 5))
         closed.add(attempt.turn_id)
 
     tasks = {position: asyncio.create_task(talk(position)) for position in range(1, 51)}
@@ -149,7 +149,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
 
     await store.interrupt_left_over(HERE)
-    unfinished = {turn.id: turn for turn in await store.untold(HERE) if turn.state is State.INTERRUPTED}
+    unfinished = {turn.id: turn for turn in await store.undelivered(HERE) if turn.state is TurnState.INTERRUPTED}
     stored = {turn.id: turn for turn in await store.history(HERE, 99)} | unfinished
     assert closed
     assert unfinished
@@ -172,7 +172,7 @@ async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: SQLit
         named.update(await store.forget(HERE))
 
     await asyncio.gather(*(reset() if number % 4 == 3 else talk(number) for number in range(41)))
-    kept = {turn.id for turn in await store.untold(HERE)}
+    kept = {turn.id for turn in await store.undelivered(HERE)}
     assert kept
     assert named
     assert (kept | named, kept & named) == (begun, set())

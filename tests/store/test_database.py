@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StoreError
+from bot.core.errors import StoreError
 from bot.store import SQLiteStore
 from bot.store.database import Database
 from tests.store.steps import HERE, answer, begin, said
@@ -29,9 +29,9 @@ async def test_reading_does_not_wait_for_a_commit(store: SQLiteStore, path: Path
 @pytest.mark.parametrize("in_company", [False, True])
 async def test_several_statements_are_written_all_or_none(database: Database, in_company: bool) -> None:
     insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
-    writes = [database.write_in_turn((insert, {"id": 1}), (insert, {"id": 2}), (insert, {"id": 1}))]
+    writes = [database.transaction((insert, {"id": 1}), (insert, {"id": 2}), (insert, {"id": 1}))]
     if in_company:
-        writes.append(database.write_in_turn((insert, {"id": 3}), (insert, {"id": 4})))
+        writes.append(database.transaction((insert, {"id": 3}), (insert, {"id": 4})))
     refused, *taken = await asyncio.gather(*writes, return_exceptions=True)
     assert isinstance(refused, StoreError)
     assert taken == [[[], []]] * in_company
@@ -51,8 +51,10 @@ async def test_whatever_the_driver_raises_is_one_error(
     with monkeypatch.context() as broken:
         broken.setattr("bot.store.database._fetch", fail)
         insert = ("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", {"id": 1})
-        calls = [database.read("SELECT 1"), database.write(*insert[:1], id=1), database.write_in_turn(insert, insert)]
-        results = await asyncio.gather(*calls, database.erase(insert), database.ping(), return_exceptions=True)
+        calls = [database.read("SELECT 1"), database.write(*insert[:1], id=1), database.transaction(insert, insert)]
+        results = await asyncio.gather(
+            *calls, database.delete_securely(insert), database.ping(), return_exceptions=True
+        )
     assert {type(result) for result in results} == {StoreError}
     assert all(str(result).startswith(f"The database {path} ") for result in results)
     await database.write(*insert[:1], id=1)
@@ -68,7 +70,7 @@ async def test_a_number_that_no_column_holds_is_refused_with_its_write(database:
 async def test_nobody_sees_half_of_a_write(database: Database, path: Path) -> None:
     insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        writing = asyncio.create_task(database.write_in_turn(*((insert, {"id": n}) for n in range(200))))
+        writing = asyncio.create_task(database.transaction(*((insert, {"id": n}) for n in range(200))))
         seen = set()
         while not writing.done():
             seen.add(other.execute("SELECT count(*) FROM handled").fetchone()[0])

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreError, StoreUnusable
+from bot.core.turns import Outcome, TurnState
 from bot.store import SQLiteStore, schema
 from bot.store.connection import BUSY_S
 from bot.store.database import Database
-from bot.turns import Outcome, State
 from tests.store.steps import (
     HERE,
     answer,
@@ -87,7 +87,7 @@ async def test_a_full_disk_loses_nothing_and_is_got_over(database: Database, sto
         with pytest.raises(StoreError):
             await begin(store, 2, "x" * 100_000)
         assert said(await store.history(HERE, 9)) == [(1, "before")]
-        assert await store.close(attempt, Outcome(State.STOPPED, "short")), "what fits is still written"
+        assert await store.close(attempt, Outcome(TurnState.STOPPED, "short")), "what fits is still written"
     await answer(store, 2, "x" * 100_000)
     assert await store.count(HERE) == 2
 
@@ -125,9 +125,9 @@ async def test_of_writes_that_wait_together_only_that_fails_which_does_not_fit(
 
 
 async def test_a_value_that_cannot_be_stored_fails_alone(store: SQLiteStore) -> None:
-    results = await asyncio.gather(*map(store.handle, (1, 2**70, 2)), return_exceptions=True)
+    results = await asyncio.gather(*map(store.mark_processed, (1, 2**70, 2)), return_exceptions=True)
     assert [type(result) for result in results] == [bool, StoreError, bool]
-    assert await store.handled([1, 2]) == {1, 2}
+    assert await store.processed([1, 2]) == {1, 2}
 
 
 async def test_a_database_that_another_program_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +161,9 @@ async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database:
     broken = "BEFORE UPDATE ON conversations BEGIN SELECT RAISE(ABORT, 'broken'); END"
     await database.write(f"CREATE TRIGGER broken {broken}")
     with pytest.raises(StoreError, match="broken"):
-        await store.reopen(ended, State.COMPLETE)
+        await store.reopen(ended, TurnState.COMPLETE)
     await database.write("DROP TRIGGER broken")
-    assert await store.reopen(ended, State.COMPLETE) == replace(ended, number=2)
+    assert await store.reopen(ended, TurnState.COMPLETE) == replace(ended, number=2)
 
 
 @posix_only
@@ -178,11 +178,11 @@ async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_prog
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:
         with pytest.raises(StoreError):
-            await database.wipe()
+            await database.erase_deleted()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
-    assert await database.wipe()
+    assert await database.erase_deleted()
     assert not any(b"SECRET" in content for content in files(path).values())
     [[patience]] = await database.write("PRAGMA busy_timeout")
     assert patience == BUSY_S * 1000
@@ -193,7 +193,7 @@ async def test_a_write_after_the_end_is_refused(path: Path, writes: int) -> None
     async with SQLiteStore.open(path, exclusive=True) as store:
         pass
     async with asyncio.timeout(5):
-        results = await asyncio.gather(*map(store.handle, range(writes)), return_exceptions=True)
+        results = await asyncio.gather(*map(store.mark_processed, range(writes)), return_exceptions=True)
     assert [str(result) for result in results] == ["The database is closed."] * writes
     assert all(isinstance(result, StoreError) for result in results)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StoreUnusable
+from bot.core.errors import StoreUnusable
 from bot.store import SQLiteStore
 from tests.store.steps import answer, child
 

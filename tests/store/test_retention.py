@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.turns import Outcome, Prompt, TurnState
 from bot.store import SQLiteStore
 from bot.store.database import Database
-from bot.turns import Outcome, Prompt, State
 from tests.store.steps import HERE, Clock, answer, begin, files, rows, said, trace, wiping
 from tests.waiting import until
 
@@ -36,7 +36,7 @@ async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) ->
 
     assert await store.forget_prompts("discord:2", [1]) == set()
     assert await store.forget_prompts(HERE, [1, 4, 77]) == {first.turn_id, running.turn_id}
-    assert not await store.close(running, Outcome(State.COMPLETE, "late"))
+    assert not await store.close(running, Outcome(TurnState.COMPLETE, "late"))
     assert said(await store.history(HERE, 9)) == [(3, "r3"), (2, "r2")]
     assert await store.forget_replies([31, 99]) == {third.turn_id}
     assert await store.turn_of_message(30) is None
@@ -56,7 +56,7 @@ async def test_many_resets_at_once_share_the_rewriting(database: Database, store
     async def reset(position: int) -> None:
         await asyncio.sleep(position // 10 * 0.002)
         await store.forget(f"discord:{position + 100}")
-        assert await store.wipe()
+        assert await store.erase_deleted()
         assert not any(f"SECRET-{position}-".encode() in content for content in files(path).values())
 
     await asyncio.gather(*map(reset, range(1, 31)), store.save({talking: "meanwhile"}))
@@ -70,7 +70,7 @@ async def test_single_deletions_wait_for_one_rewriting(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     """However fast somebody deletes, nobody else is kept waiting; it is done a while later, or as the bot stops."""
-    monkeypatch.setattr("bot.store.wiping._EVERY_S", 60.0 if closed else 0.5)
+    monkeypatch.setattr("bot.store.erasing._EVERY_S", 60.0 if closed else 0.5)
     done: list[str] = []
     async with Database.open(path, exclusive=True) as database:
         store = SQLiteStore(database)
@@ -95,7 +95,7 @@ async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Pa
         store = SQLiteStore(database)
         await answer(store, 1, "SECRET")
         await store.forget(HERE)
-        asking = asyncio.create_task(store.wipe())
+        asking = asyncio.create_task(store.erase_deleted())
         wipe = await wiping(database)
         asking.cancel()
     assert wipe.done()
@@ -108,16 +108,16 @@ async def test_what_nobody_used_is_forgotten_after_a_time(store: SQLiteStore, cl
         await answer(store, position, "SECRET" * 20, conversation=f"discord:{position}")
     await answer(store, 1, "kept", conversation="terminal:main")
     asked_again = await begin(store, 30, conversation="discord:asked again")
-    await store.close(asked_again, Outcome(State.FAILED))
+    await store.close(asked_again, Outcome(TurnState.FAILED))
     clock.now += 80 * DAY
     await answer(store, 31, "kept", conversation="discord:in use")
-    await store.reopen(asked_again, State.FAILED)
+    await store.reopen(asked_again, TurnState.FAILED)
     clock.now += 10 * DAY
     assert await store.prune(unused_days=0) == 0, "never"
     assert await store.prune(unused_days=90) == 0, "not before its time"
     clock.now += DAY
     assert await store.prune(unused_days=90) == 25
-    await store.wipe()
+    await store.erase_deleted()
     assert kept(path) == {"terminal:main", "discord:in use", "discord:asked again"}
     assert not any(b"SECRET" in content for content in files(path).values())
     assert rows(path, "PRAGMA foreign_key_check") == []
@@ -129,12 +129,12 @@ async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(
     mine, _, lost = [await in_server(store, guild, guild) for guild in (1, 2, 3)]
     dm, back, asks = "discord:9", await in_server(store, 4, 4), await in_server(store, 5, 5)
     await begin(store, 9, conversation=dm)
-    await store.left(2)
+    await store.mark_left(2)
     clock.now += DAY
-    await store.joined([1, 2**62])
+    await store.sync_guilds([1, 2**62])
     clock.now += DAY
-    await store.left(2)  # said again, this does not begin the days again
-    await store.joined([1, 4])
+    await store.mark_left(2)  # said again, this does not begin the days again
+    await store.sync_guilds([1, 4])
     await store.begin(Prompt(asks, 50, "I'm here", guild_id=5))
     clock.now += 5.5 * DAY
     assert await store.prune(unused_days=90) == 1
@@ -142,18 +142,18 @@ async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(
     clock.now += DAY
     assert await store.prune(unused_days=90) == 1
     assert kept(path) == {mine, back, asks, dm}
-    await store.joined([])
+    await store.sync_guilds([])
     clock.now += 8 * DAY
     assert await store.prune(unused_days=90) == 3
     assert kept(path) == {dm}, "it is in no server"
 
 
 async def test_marks_on_prompts_are_kept_for_as_long_as_they_are_asked_about(store: SQLiteStore, clock: Clock) -> None:
-    await store.handle(1)
+    await store.mark_processed(1)
     await answer(store, 2, "done")
     clock.now += DAY
-    await store.handle(3)
+    await store.mark_processed(3)
     clock.now += 1.5 * DAY
     assert await store.prune(unused_days=90) == 0
-    assert await store.handled([1, 2, 3]) == {3}
+    assert await store.processed([1, 2, 3]) == {3}
     assert said(await store.history(HERE, 9)) == [(2, "done")]

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import StoreError
+from bot.core.errors import StoreError
+from bot.core.model_events import TokenStatistics
+from bot.core.quotas import Usage
+from bot.core.records import SentPart
+from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, Quote, Turn, TurnState
 from bot.store import MEMORY, SQLiteStore
 from bot.store.database import Database
-from bot.turns import Attempt, Learned, Outcome, Problem, Prompt, Quote, Sent, State, Turn, Usage
 from tests.store.steps import HERE, answer, begin, files, rows, said
 
 
@@ -25,21 +28,23 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
         assert isinstance(attempt, Attempt)
         assert await store.begin(prompt) is None
         pending = await store.turn_of_attempt(attempt)
-        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", State.PENDING, 1, 2**63 - 1, "Ada", None, 1000)
+        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", TurnState.PENDING, 1, 2**63 - 1, "Ada", None, 1000)
         assert pending == replace(expected, guild_id=3)
         assert await store.save({attempt: "Bec"}) == {attempt}
-        assert await store.close(attempt, Outcome(State.COMPLETE, "Because.", Problem.LENGTH, usage=Usage(7, 2)))
-        await store.learn("m", Learned(3.5, None))
-        await store.learn("m", Learned(4.5, 9000))
+        assert await store.close(
+            attempt, Outcome(TurnState.COMPLETE, "Because.", FailureReason.LENGTH, usage=Usage(7, 2))
+        )
+        await store.record_token_statistics("m", TokenStatistics(3.5, None))
+        await store.record_token_statistics("m", TokenStatistics(4.5, 9000))
 
     async with SQLiteStore.open(path, exclusive=True) as store:
         [turn] = await store.history(HERE, 10)
-        assert await store.untold(HERE) == [turn]
+        assert await store.undelivered(HERE) == [turn]
         assert turn.guild_id == 3
-        assert (turn.reply, turn.state, turn.error) == ("Because.", State.COMPLETE, Problem.LENGTH)
+        assert (turn.reply, turn.state, turn.failure) == ("Because.", TurnState.COMPLETE, FailureReason.LENGTH)
         assert await store.count(HERE) == 1
-        assert await store.learned("m") == Learned(4.5, 9000)
-        assert await store.learned("other") == Learned()
+        assert await store.token_statistics("m") == TokenStatistics(4.5, 9000)
+        assert await store.token_statistics("other") == TokenStatistics()
     kept = "SELECT prompt_tokens, reply_tokens, ended_at, guild_id, quoted_id, quote_length FROM turns, conversations"
     assert rows(path, kept) == [(7, 2, 1000, 3, 8, 2)]
 
@@ -53,21 +58,21 @@ async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteSt
 
 async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
     first = await begin(store, 1)
-    assert await store.reopen(first, State.FAILED) is None, "it is not ended"
-    assert await store.close(first, Outcome(State.FAILED, "half", Problem.UNREACHABLE))
-    assert not await store.close(first, Outcome(State.COMPLETE, "again")), "an attempt ends once"
+    assert await store.reopen(first, TurnState.FAILED) is None, "it is not ended"
+    assert await store.close(first, Outcome(TurnState.FAILED, "half", FailureReason.UNREACHABLE))
+    assert not await store.close(first, Outcome(TurnState.COMPLETE, "again")), "an attempt ends once"
     assert await store.turn_of_attempt(first) is None
     assert await store.save({first: "late"}) == set()
 
-    second = await store.reopen(first, State.FAILED)
+    second = await store.reopen(first, TurnState.FAILED)
     assert second == Attempt(first.turn_id, 2)
-    assert await store.reopen(first, State.FAILED) is None, "pressed twice"
-    assert not await store.close(first, Outcome(State.COMPLETE, "late"))
+    assert await store.reopen(first, TurnState.FAILED) is None, "pressed twice"
+    assert not await store.close(first, Outcome(TurnState.COMPLETE, "late"))
     assert await store.turn_of_attempt(first) is None
     assert not await store.posting(first, 0, 0, "late")
     turn = await store.turn_of_attempt(second)
     assert turn
-    assert (turn.reply, turn.state, turn.error) == ("half", State.PENDING, None)
+    assert (turn.reply, turn.state, turn.failure) == ("half", TurnState.PENDING, None)
     assert await store.save({first: "late", Attempt(99): "of nobody"}) == set()
     assert await store.save({first: "late", second: "whole", Attempt(99): "of nobody"}) == {second}
     assert await store.save({}) == set()
@@ -78,7 +83,7 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     kept = await answer(store, 9, "kept", conversation="discord:10")
     done = await answer(store, 1, "done")
     failed = await begin(store, 2)
-    await store.close(failed, Outcome(State.FAILED, problem=Problem.SETUP))
+    await store.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.CONFIGURATION))
     running = await begin(store, 3)
     await store.posting(running, 0, 0, "n")
 
@@ -86,7 +91,7 @@ async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> N
     assert await store.count(HERE) == len(gone)
     assert await store.forget(HERE) == gone
     assert await store.save({running: "late"}) == set()
-    assert not await store.close(running, Outcome(State.COMPLETE, "late"))
+    assert not await store.close(running, Outcome(TurnState.COMPLETE, "late"))
     assert not await store.posting(running, 1, 9, "n")
     await store.posted(running, 0, 77)
     assert await store.turn_of_message(77) is None
@@ -116,7 +121,7 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
         await store.save({attempt: replies[attempt] for attempt in growing})
 
     await store.forget("discord:mine")
-    assert await store.wipe()
+    assert await store.erase_deleted()
     found = {name: content.count(b"SECRET") for name, content in files(path).items()}
     assert found == {"chat.db": 0, "chat.db-wal": 0, "chat.db-shm": 0, "chat.db.lock": 0}
     assert b"public" in files(path)["chat.db"]
@@ -126,7 +131,7 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
 async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
-    monkeypatch.setattr("bot.store.wiping._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
+    monkeypatch.setattr("bot.store.erasing._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
     async with SQLiteStore.open(path, exclusive=True) as store:
         await store.begin(Prompt(HERE, 1, "SECRET", 7))
         with closing(sqlite3.connect(path)) as reader:
@@ -134,13 +139,13 @@ async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
             reader.execute("SELECT * FROM turns").fetchall()
             assert len(await store.forget_person(7)) == 1
             with pytest.raises(StoreError, match="Another program reads it"):
-                await asyncio.wait_for(store.wipe(), 4)
-            assert (await store.extent(7)).nothing
+                await asyncio.wait_for(store.erase_deleted(), 4)
+            assert (await store.record_of(7)).is_empty
             assert b"SECRET" in path.read_bytes() + path.with_name("chat.db-wal").read_bytes()
         assert "still in the file's bytes" in caplog.text
         if then == "pressed again":
             assert await store.forget_person(7) == set()
-            assert await store.wipe()
+            assert await store.erase_deleted()
             assert not any(b"SECRET" in content for content in files(path).values())
         while then == "by itself" and any(b"SECRET" in content for content in files(path).values()):
             await asyncio.sleep(0.02)
@@ -152,7 +157,7 @@ async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -
     for position in (10, 30, 20, 40):
         await answer(store, position, f"r{position}")
     failed = await begin(store, 35)
-    await store.close(failed, Outcome(State.FAILED, problem=Problem.BUSY))
+    await store.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.BUSY))
     await answer(store, 15, "elsewhere", conversation="discord:2")
     neighbour = await begin(store, 45)
     await store.save({neighbour: "so far"})
@@ -168,14 +173,14 @@ async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -
 @pytest.mark.parametrize(
     ("state", "problem", "finished"),
     [
-        (State.COMPLETE, None, True),
-        (State.COMPLETE, Problem.LENGTH, False),
-        (State.STOPPED, None, False),
-        (State.INTERRUPTED, None, False),
+        (TurnState.COMPLETE, None, True),
+        (TurnState.COMPLETE, FailureReason.LENGTH, False),
+        (TurnState.STOPPED, None, False),
+        (TurnState.INTERRUPTED, None, False),
     ],
 )
 async def test_the_context_tells_whole_replies_from_others(
-    store: SQLiteStore, state: State, problem: Problem | None, finished: bool
+    store: SQLiteStore, state: TurnState, problem: FailureReason | None, finished: bool
 ) -> None:
     ended = await begin(store, 1)
     await store.close(ended, Outcome(state, "Because.", problem))
@@ -191,7 +196,7 @@ async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: SQLiteStore
     async def in_thread(position: int) -> Attempt:
         attempt = await store.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
         assert isinstance(attempt, Attempt)
-        assert await store.close(attempt, Outcome(State.COMPLETE, f"r{position}"))
+        assert await store.close(attempt, Outcome(TurnState.COMPLETE, f"r{position}"))
         return attempt
 
     await in_thread(20)
@@ -223,17 +228,17 @@ async def test_messages_are_recorded_before_and_after_they_are_posted(store: SQL
     assert await store.posting(attempt, 1, 6, "b")
     assert await store.posting(attempt, 0, 0, "a")
     await store.posted(attempt, 0, 100)
-    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "a", 100), Sent(1, 6, "b", None)]
+    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "a", 100), SentPart(1, 6, "b", None)]
     turn = await store.turn_of_message(100)
     assert turn
     assert turn.reply == "a long reply"
 
     assert await store.posting(attempt, 0, 0, "anew")
-    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "anew", None), Sent(1, 6, "b", None)]
+    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None), SentPart(1, 6, "b", None)]
     assert await store.turn_of_message(100) is None
     await store.posted(attempt, 1, 101)
     await store.removed(101)
-    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "anew", None)]
+    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None)]
 
 
 async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: SQLiteStore) -> None:
@@ -241,14 +246,14 @@ async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: SQLi
     for part in (0, 1):
         await store.posting(attempt, part, 0, "n")
     await store.posted(attempt, 0, 100)
-    await store.told(replace(attempt, number=2))
+    await store.mark_delivered(replace(attempt, number=2))
     assert len(await store.sent(attempt.turn_id)) == 2, "of another attempt"
-    await store.told(attempt)
-    assert await store.sent(attempt.turn_id) == [Sent(0, 0, "n", 100)]
+    await store.mark_delivered(attempt)
+    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "n", 100)]
 
 
 async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore) -> None:
-    await store.told(await answer(store, 1, "done and told"))
+    await store.mark_delivered(await answer(store, 1, "done and told"))
     untold = await answer(store, 5, "done")
     pending = await begin(store, 3)
     streaming = await begin(store, 2, conversation="discord:2")
@@ -256,22 +261,24 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore)
     named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
 
     await store.interrupt_left_over("terminal:a%")
-    assert [turn.conversation for turn in await store.untold("terminal:a%")] == ["terminal:a%"]
-    found = await store.untold("discord:", prefix=True)
-    assert [turn.state for turn in found] == [State.STREAMING, State.PENDING, State.COMPLETE], "looking changes nothing"
+    assert [turn.conversation for turn in await store.undelivered("terminal:a%")] == ["terminal:a%"]
+    found = await store.undelivered("discord:", prefix=True)
+    assert [turn.state for turn in found] == [TurnState.STREAMING, TurnState.PENDING, TurnState.COMPLETE], (
+        "looking changes nothing"
+    )
     for _ in range(2):
         await store.interrupt_left_over("discord:", prefix=True)
-        found = await store.untold("discord:", prefix=True)
+        found = await store.undelivered("discord:", prefix=True)
         assert [(turn.id, turn.reply, turn.state) for turn in found] == [
-            (streaming.turn_id, "so far", State.INTERRUPTED),
-            (pending.turn_id, "", State.INTERRUPTED),
-            (untold.turn_id, "done", State.COMPLETE),
+            (streaming.turn_id, "so far", TurnState.INTERRUPTED),
+            (pending.turn_id, "", TurnState.INTERRUPTED),
+            (untold.turn_id, "done", TurnState.COMPLETE),
         ]
     for attempt in (streaming, pending, untold):
-        await store.told(attempt)
-    assert await store.untold("discord:", prefix=True) == []
+        await store.mark_delivered(attempt)
+    assert await store.undelivered("discord:", prefix=True) == []
     assert [bool(await store.turn_of_attempt(attempt)) for attempt in named] == [False, True, True]
-    assert await store.reopen(pending, State.INTERRUPTED) == Attempt(pending.turn_id, 2)
+    assert await store.reopen(pending, TurnState.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
 
 async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,15 +325,15 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             assert len(await store.earlier(this.turn_id, page[-1].position, 10)) == (10 if text else 0)
             assert len(page) == 10
             await store.save({this: "s"})
-            await store.close(this, Outcome(State.COMPLETE, "s"))
+            await store.close(this, Outcome(TurnState.COMPLETE, "s"))
             await store.history(HERE, 1)
             await store.interrupt_left_over(HERE)
-            await store.untold(HERE)
-            await store.handle(turns + 2)
-            await store.handled(range(turns, turns + 100))
+            await store.undelivered(HERE)
+            await store.mark_processed(turns + 2)
+            await store.processed(range(turns, turns + 100))
             await store.correct(HERE, turns + 1, "p")
             await store.direct_conversations(0)
-            await store.joined([])
+            await store.sync_guilds([])
             await store.ping()
         return taken
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
 from bot.store import SQLiteStore
-from bot.turns import Attempt, Outcome, Prompt, Quote, State
 from tests.store.steps import HERE, Clock, answer, begin, rows
 
 DAY = 24 * 3600
@@ -28,8 +28,8 @@ async def test_what_was_tried_by_itself_is_counted_until_a_person_asks(store: SQ
     attempt: Attempt | None = await begin(store, 1)
     for recovery, tries in ((True, 2), (True, 3), (False, 1), (True, 2)):
         assert attempt
-        await store.close(attempt, Outcome(State.INTERRUPTED, "so far"))
-        attempt = await store.reopen(attempt, State.INTERRUPTED, recovery=recovery)
+        await store.close(attempt, Outcome(TurnState.INTERRUPTED, "so far"))
+        attempt = await store.reopen(attempt, TurnState.INTERRUPTED, recovery=recovery)
         [turn] = await store.history(HERE, 1)
         assert turn.tries == tries
 

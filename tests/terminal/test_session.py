@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo import NOTE
-from bot.seams import ReplySink
+from bot.core.protocols import ReplySink
+from bot.llm.demo import NOTE
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
 from bot.store import SQLiteStore
@@ -117,7 +117,7 @@ async def test_a_defect_ends_a_question_and_not_the_chat(tmp_path: Path, capsys:
             with Problems(errors) as problems, Interrupts() as interrupts:
                 session = Session(store, core, "terminal:x", Output(sys.stdout, {}), errors, problems, interrupts)
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr("bot.terminal.session.Reply", lambda *_: broken(_))
+                    patch.setattr("bot.terminal.session.TerminalReply", lambda *_: broken(_))
                     await session.take("one")
                 assert session.failed
                 await session.take("two")

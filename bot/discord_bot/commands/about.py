@@ -11,15 +11,15 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.discord_bot.commands.tools import Tools, Tree, place
-from bot.discord_bot.interactions import answer, attempt
-from bot.discord_bot.messages import FAILED
+from bot.core.quotas import Quotas
+from bot.core.usage import DAY, grouped
+from bot.discord_bot.commands.context import BotContext, Tree, place
+from bot.discord_bot.delivery.messages import REQUEST_ERRORS
+from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report
 from bot.discord_bot.names import own_name
-from bot.phrases import about as words
-from bot.phrases.access import denied
-from bot.phrases.keeping import UNREACHABLE
-from bot.turns import Allowances
-from bot.usage import DAY, grouped
+from bot.texts import about as words
+from bot.texts.access import denied
+from bot.texts.privacy import UNREACHABLE
 
 _DAYS = 30
 IDS_WITHIN = 1.0
@@ -31,33 +31,33 @@ _IN_SERVERS, _IN_DMS = 0, 1
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group
 
 
-def add(tree: Tree, tools: Tools) -> None:
+def add(tree: Tree, tools: BotContext) -> None:
     """Add the commands of this module."""
     _add_usage(tree, tools)
     _add_help(tree, tools)
 
 
-def _add_usage(tree: Tree, tools: Tools) -> None:
-    allowances = tools.conversations.terms.allowances
+def _add_usage(tree: Tree, tools: BotContext) -> None:
+    allowances = tools.conversations.settings.quotas
 
     @tree.command(description="See how much you've used: questions, tokens, and what is left.")
     @app_commands.describe(whose="mine, or server for all of this server (for moderators). Left out: mine.")
     async def usage(interaction: discord.Interaction, whose: str = words.MINE) -> None:
         chosen = whose.strip().casefold()
         if allowances is None:
-            await answer(interaction, words.NOT_COUNTED)
+            await respond_ephemeral(interaction, words.NOT_COUNTED)
         elif chosen not in (words.MINE, words.SERVER):
-            await answer(interaction, words.WHOSE)
+            await respond_ephemeral(interaction, words.WHOSE)
         elif chosen == words.SERVER and interaction.guild_id is None:
-            await answer(interaction, words.NO_SERVER_HERE)
+            await respond_ephemeral(interaction, words.NO_SERVER_HERE)
         elif chosen == words.SERVER and not interaction.permissions.manage_guild:
-            await answer(interaction, words.NOT_FOR_YOU)
+            await respond_ephemeral(interaction, words.NOT_FOR_YOU)
         else:
             read = of_person if chosen == words.MINE else of_server
             work = read(interaction, allowances)
-            sentences = await attempt(interaction, work, failed=UNREACHABLE, doing="reading what was used")
+            sentences = await run_or_report(interaction, work, failed=UNREACHABLE, doing="reading what was used")
             if sentences is not None:
-                await answer(interaction, sentences)
+                await respond_ephemeral(interaction, sentences)
 
     @usage.autocomplete("whose")
     async def offer(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -69,22 +69,22 @@ def _add_usage(tree: Tree, tools: Tools) -> None:
             if typed.casefold().strip() in words.whose(each)
         ]
 
-    async def of_person(interaction: discord.Interaction, allowances: Allowances) -> str:
+    async def of_person(interaction: discord.Interaction, allowances: Quotas) -> str:
         today = int(time.time()) // DAY
         return words.own_usage(
-            await tools.store.spent_today(interaction.user.id, interaction.guild_id),
+            await tools.store.usage_today(interaction.user.id, interaction.guild_id),
             allowances,
             tools.options.prices.total(await tools.store.usage(today - _DAYS + 1, person_id=interaction.user.id)),
             resets_at=(today + 1) * DAY,
             in_server=interaction.guild_id is not None,
         )
 
-    async def of_server(interaction: discord.Interaction, allowances: Allowances) -> str:
+    async def of_server(interaction: discord.Interaction, allowances: Quotas) -> str:
         today = int(time.time()) // DAY
         rows = await tools.store.usage(today - _DAYS + 1, guild_id=interaction.guild_id)
         people = grouped((row for row in rows if row.person_id is not None), lambda row: row.person_id or 0)
         return words.server_usage(
-            await tools.store.spent_today(guild_id=interaction.guild_id),
+            await tools.store.usage_today(guild_id=interaction.guild_id),
             allowances,
             tools.options.prices.total(rows),
             {model: sum(row.tokens for row in each) for model, each in grouped(rows, lambda row: row.model).items()},
@@ -93,33 +93,35 @@ def _add_usage(tree: Tree, tools: Tools) -> None:
         )
 
 
-def _add_help(tree: Tree, tools: Tools) -> None:
+def _add_help(tree: Tree, tools: BotContext) -> None:
     ids: dict[str, int] = {}
     reading: set[asyncio.Task[None]] = set()
 
     # `help` is Python's too.
     @tree.command(name="help", description="What I answer to, what I remember, where your messages go, my commands.")
     async def show_help(interaction: discord.Interaction) -> None:
-        sentences = await attempt(interaction, text(interaction), failed=UNREACHABLE, doing="reading what help says")
+        sentences = await run_or_report(
+            interaction, text(interaction), failed=UNREACHABLE, doing="reading what help says"
+        )
         if sentences is not None:
-            await answer(interaction, sentences)
+            await respond_ephemeral(interaction, sentences)
 
     async def text(interaction: discord.Interaction) -> str:
         here = place(interaction)
         reason, behaviour, _ = await asyncio.gather(
-            tools.gate.denied_press(interaction),
-            tools.store.behaviour(here.conversation, here.parent),
+            tools.gate.check_interaction(interaction),
+            tools.store.settings_of(here.conversation, here.parent),
             look_up_ids(),
         )
-        allowances = tools.conversations.terms.allowances
+        allowances = tools.conversations.settings.quotas
         return words.help_text(
             None if interaction.guild_id is None else own_name(tools.client, interaction.guild),
             None if reason is None else denied(reason),
-            tools.conversations.terms.model(behaviour.model),
+            tools.conversations.settings.chosen_model(behaviour.model),
             tools.options.provider,
             direct_messages=tools.options.access.direct_messages != "off",
             retention_days=tools.options.retention_days,
-            prompts_per_hour=None if allowances is None else allowances.prompts_per_hour,
+            hourly_questions_per_user=None if allowances is None else allowances.hourly_questions_per_user,
             persona=behaviour.persona is not None,
             commands=list(_usable(tree, interaction, ids)),
         )
@@ -138,7 +140,7 @@ def _add_help(tree: Tree, tools: Tools) -> None:
         await asyncio.wait(reading, timeout=IDS_WITHIN)
 
     async def read_ids() -> None:
-        with suppress(*FAILED):
+        with suppress(*REQUEST_ERRORS):
             ids.update({command.name: command.id for command in await tree.fetch_commands()})
 
 

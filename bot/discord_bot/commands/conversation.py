@@ -6,17 +6,17 @@ import logging
 
 import discord
 
-from bot import phrases
-from bot.discord_bot.commands.tools import Tools, Tree, place
-from bot.discord_bot.interactions import announce, answer, attempt, in_time
+from bot import texts
+from bot.core.errors import StoreError
+from bot.discord_bot.commands.context import BotContext, Tree, place
+from bot.discord_bot.interactions.responses import defer_if_slow, respond_ephemeral, respond_public, run_or_report
 from bot.discord_bot.names import shown_name
-from bot.errors import StoreError
-from bot.phrases import access as words
+from bot.texts import access as words
 
 log = logging.getLogger(__name__)
 
 
-def add(tree: Tree, tools: Tools) -> None:
+def add(tree: Tree, tools: BotContext) -> None:
     """Add the commands of this module."""
 
     @tree.command(description="Forget this conversation: everything said with me in this channel, thread or DM.")
@@ -28,12 +28,12 @@ def add(tree: Tree, tools: Tools) -> None:
             if denied := await _denied(interaction, tools):
                 return denied, False
             forgotten = await tools.conversations.forget(place(interaction).conversation, name)
-            return (phrases.was_reset(name, len(forgotten)), True) if forgotten else (phrases.NOTHING_TO_FORGET, False)
+            return (texts.was_reset(name, len(forgotten)), True) if forgotten else (texts.NOTHING_TO_FORGET, False)
 
-        done = await attempt(interaction, work(), failed=phrases.NOT_RESET, doing="a reset")
+        done = await run_or_report(interaction, work(), failed=texts.NOT_RESET, doing="a reset")
         if done is not None:
             sentence, aloud = done
-            await (announce if aloud else answer)(interaction, sentence)
+            await (respond_public if aloud else respond_ephemeral)(interaction, sentence)
 
     @tree.command(description="Stop my replies to you here; moderators stop all of them.")
     async def stop(interaction: discord.Interaction) -> None:
@@ -41,15 +41,15 @@ def add(tree: Tree, tools: Tools) -> None:
             if denied := await _denied(interaction, tools):
                 return denied
             count = tools.replies.stop(interaction)
-            return phrases.stopped(count) if count else phrases.NOTHING_TO_STOP
+            return texts.stopped(count) if count else texts.NOTHING_TO_STOP
 
-        await answer(interaction, await in_time(interaction, work()))
+        await respond_ephemeral(interaction, await defer_if_slow(interaction, work()))
 
 
-async def _denied(interaction: discord.Interaction, tools: Tools) -> str | None:
+async def _denied(interaction: discord.Interaction, tools: BotContext) -> str | None:
     """Why somebody may not touch a server's conversations. None: they may, as far as that is known."""
     try:
-        denied = await tools.gate.denied_to_person(interaction)
+        denied = await tools.gate.check_user(interaction)
     except StoreError as error:
         log.error("whether %d is blocked is not known: %s", interaction.user.id, error)
         return None

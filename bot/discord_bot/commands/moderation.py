@@ -14,13 +14,13 @@ from typing import Any, TypeAlias, TypeVar
 import discord
 from discord import app_commands
 
-from bot import access
-from bot.access import ServerRules
-from bot.discord_bot.commands.tools import Tools, Tree
-from bot.discord_bot.gate import places
-from bot.discord_bot.interactions import answer, attempt
+from bot.core import access
+from bot.core.access import GuildRules
+from bot.discord_bot.access.policy import channel_ids
+from bot.discord_bot.commands.context import BotContext, Tree
+from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report
 from bot.discord_bot.names import shown_name
-from bot.phrases import access as words
+from bot.texts import access as words
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
 Picked: TypeAlias = app_commands.AppCommandChannel | app_commands.AppCommandThread
@@ -33,7 +33,7 @@ _MOST_RULES = 500
 """Channels of a server that may have a rule: all of them are read for each prompt."""
 
 
-def add(tree: Tree, tools: Tools) -> None:
+def add(tree: Tree, tools: BotContext) -> None:
     """Add the commands of this module."""
     tree.add_command(_channels(tools))
 
@@ -91,7 +91,7 @@ def add(tree: Tree, tools: Tools) -> None:
         await _decide(interaction, work())
 
 
-def _channels(tools: Tools) -> app_commands.Group:
+def _channels(tools: BotContext) -> app_commands.Group:
     group = app_commands.Group(
         name="channels",
         description="Where I answer in this server.",
@@ -159,17 +159,17 @@ async def _decide(
     interaction: discord.Interaction, work: Coroutine[object, object, str], failed: str = words.NOT_SAVED
 ) -> None:
     """Answer with the work's sentence, in private; with `failed` where the store fails."""
-    sentence = await attempt(interaction, work, failed=failed, doing="a moderators' command")
+    sentence = await run_or_report(interaction, work, failed=failed, doing="a moderators' command")
     if sentence is not None:
-        await answer(interaction, sentence)
+        await respond_ephemeral(interaction, sentence)
 
 
-async def _rules(tools: Tools, interaction: discord.Interaction) -> ServerRules:
-    return await tools.store.server_rules(_server(interaction), interaction.user.id)
+async def _rules(tools: BotContext, interaction: discord.Interaction) -> GuildRules:
+    return await tools.store.rules_for(_server(interaction), interaction.user.id)
 
 
 async def _set(
-    tools: Tools, interaction: discord.Interaction, rules: Mapping[int, bool], place: int, allowed: bool | None
+    tools: BotContext, interaction: discord.Interaction, rules: Mapping[int, bool], place: int, allowed: bool | None
 ) -> str:
     """Commit one channel's rule; the answer says what holds now."""
     others = {each: rule for each, rule in rules.items() if each != place}
@@ -183,7 +183,7 @@ def _places(interaction: discord.Interaction, channel: Picked | None) -> list[in
     """Where a rule is to hold, and what that is in."""
     place = channel.id if channel is not None else interaction.channel_id or 0
     known = None if interaction.guild is None else interaction.guild.get_channel_or_thread(place)
-    return places(known or discord.Object(place))
+    return channel_ids(known or discord.Object(place))
 
 
 def _server(interaction: discord.Interaction) -> int:

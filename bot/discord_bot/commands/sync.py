@@ -14,7 +14,7 @@ from discord import app_commands
 log = logging.getLogger(__name__)
 
 
-async def keep_in_step(commands: app_commands.CommandTree[discord.Client]) -> None:
+async def sync_with_retry(commands: app_commands.CommandTree[discord.Client]) -> None:
     """Register the commands where Discord has others; try for as long as Discord cannot be asked."""
     for wait in chain((5.0, 30.0), repeat(300.0)):
         try:
@@ -42,21 +42,21 @@ def _registered(command: app_commands.AppCommand) -> Any:
     # discord.py 2.7 leaves these two out of the dictionary.
     permissions = command.default_member_permissions
     payload = {"nsfw": command.nsfw, "default_member_permissions": permissions and permissions.value}
-    return _essence({**command.to_dict(), **payload})
+    return _normalized({**command.to_dict(), **payload})
 
 
 def _wanted(payload: dict[str, Any]) -> Any:
     # discord.py 2.7 reads these two lists of numbers shifted by one, so that a 0 cannot be told from nothing.
     shifted = {key: [n - 1 for n in payload.get(key) or () if n > 0] for key in ("contexts", "integration_types")}
-    return _essence({**payload, **shifted})
+    return _normalized({**payload, **shifted})
 
 
-def _essence(payload: Any) -> Any:
+def _normalized(payload: Any) -> Any:
     """What a command's description says, without ids and without defaults that one side spells out."""
     if isinstance(payload, dict):
         ids = ("id", "application_id", "version", "guild_id", "dm_permission", "default_permission")
-        kept = {key: _essence(value) for key, value in payload.items() if key not in ids}
+        kept = {key: _normalized(value) for key, value in payload.items() if key not in ids}
         return {key: value for key, value in sorted(kept.items()) if value not in (None, False, [], {})}
     if isinstance(payload, list):
-        return [_essence(value) for value in payload]
+        return [_normalized(value) for value in payload]
     return payload

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from bot.access import Access
+from bot.core.access import AccessSettings
+from bot.core.quotas import Quotas, Usage
+from bot.core.usage import Price, Prices
 from bot.discord_bot.options import Options
-from bot.phrases.about import help_text
 from bot.standin.entities import Channel, User
 from bot.standin.faults import Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.turns import Allowances, Usage
-from bot.usage import Price, Prices
+from bot.texts.about import help_text
 from tests.discord_bot.conftest import COMMANDS, OPTIONS, World, serving
 
-ALLOWANCES = Allowances(20, 10_000, 30_000, 100_000)
+ALLOWANCES = Quotas(20, 10_000, 30_000, 100_000)
 PRICED = replace(OPTIONS, prices=Prices({"demo": Price(500.0, 2000.0)}))
 MODELS = ("demo", "large")
 DAY = 24 * 3600
@@ -239,7 +239,7 @@ async def test_help_says_where_it_does_not_answer(counted: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [replace(PRICED, access=Access(direct_messages="off"), retention_days=0, provider="ollama.lan")]
+    "options", [replace(PRICED, access=AccessSettings(direct_messages="off"), retention_days=0, provider="ollama.lan")]
 )
 async def test_help_says_what_the_operator_has_set(counted: World) -> None:
     discord = counted.discord
@@ -271,7 +271,7 @@ def test_help_only_names_the_commands_where_they_are_many() -> None:
         "OpenAI",
         direct_messages=True,
         retention_days=90,
-        prompts_per_hour=20,
+        hourly_questions_per_user=20,
         persona=True,
         commands=many,
     )

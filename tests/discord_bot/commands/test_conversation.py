@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.access import ServerRules
+from bot.core.access import GuildRules
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 
@@ -104,14 +104,14 @@ async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
     await discord.say(discord.general, discord.bo, f"{bot} hello")
     await world.reply(discord.general)
     await world.idle()
-    monkeypatch.setattr("bot.discord_bot.interactions.ANSWER_WITHIN", 0.02)
-    read, go_on = world.store.server_rules, asyncio.Event()
+    monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
+    read, go_on = world.store.rules_for, asyncio.Event()
 
-    async def slowly(guild_id: int, person_id: int) -> ServerRules:
+    async def slowly(guild_id: int, person_id: int) -> GuildRules:
         await go_on.wait()
         return await read(guild_id, person_id)
 
-    monkeypatch.setattr(world.store, "server_rules", slowly)
+    monkeypatch.setattr(world.store, "rules_for", slowly)
     used = [await discord.slash(discord.bo, discord.general, name) for name in ("reset", "stop")]
     for each in used:
         await each.acknowledged()

@@ -23,10 +23,10 @@ from playwright.async_api import (
 )
 
 from bot.config import Settings
-from bot.conversation import Conversations
+from bot.core.quotas import Quotas
+from bot.core.service import ConversationService
 from bot.playground import or_demo, playground
 from bot.store import SQLiteStore
-from bot.turns import Allowances
 from tests.playground.browser.chromium import NoChromium, chromium
 
 _PATIENCE_MS = 15_000
@@ -138,13 +138,13 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
         running = playground(
             settings,
             store,
-            lambda model: Conversations(
+            lambda model: ConversationService(
                 store,
                 model,
                 models=settings.offered_models,
                 system_prompt="Be brief.",
                 context_tokens=settings.context_tokens,
-                allowances=Allowances(),
+                quotas=Quotas(),
             ),
             port=0,
             database=database,

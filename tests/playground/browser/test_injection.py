@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.async_api import Error, FilePayload, Locator, Page, expect
 
-from bot.demo import NOTE
+from bot.llm.demo import NOTE
 from tests.playground.browser.conftest import Tab, Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Locator, expect
 
-from bot.demo import NOTE
+from bot.llm.demo import NOTE
 from tests.playground.browser.conftest import Tab, Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -1,0 +1,1 @@
+"""The life of a turn, whatever the platform. Imports nothing of ours."""

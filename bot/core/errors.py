@@ -1,0 +1,111 @@
+"""The errors of this project. Each carries data, and `str()` of each is one sentence for the operator.
+
+BotError
+├── SettingsError        every mistake in the settings at once
+├── StoreError           the database cannot be read or written just now
+│   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
+├── Overloaded           there are too many prompts waiting for another one
+├── OverAllowance        a person has asked as often as they may for now, or the day's tokens are used
+├── ModelError           the model's server did not give a whole reply
+└── DiscordError         Discord refuses this bot: its token, its intents
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from bot.core.quotas import Quota, QuotaExceeded
+from bot.core.turns import FailureReason
+
+
+class QueueLimit(Enum):
+    """Which queue is too long for another prompt."""
+
+    USER = "person"
+    """What one person has waiting in a conversation."""
+    CONVERSATION = "conversation"
+    BOT = "bot"
+    """What waits in all conversations together."""
+
+
+_QUEUES = {
+    QueueLimit.USER: "QUEUE_PER_USER",
+    QueueLimit.CONVERSATION: "QUEUE_PER_CONVERSATION",
+    QueueLimit.BOT: "QUEUE_TOTAL",
+}
+_ALLOWANCES = {
+    Quota.QUESTIONS: "HOURLY_QUESTIONS_PER_USER",
+    Quota.USER: "DAILY_TOKENS_PER_USER",
+    Quota.GUILD: "DAILY_TOKENS_PER_SERVER",
+    Quota.BOT: "DAILY_TOKENS_TOTAL",
+}
+
+
+class BotError(Exception):
+    """Something that has one sentence saying what to do about it."""
+
+
+class SettingsError(BotError):
+    """Settings that cannot work; `problems` holds one sentence for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(["Some settings need another value:", *(f"  - {problem}" for problem in problems)]))
+
+
+class StoreError(BotError):
+    """The database cannot be read or written just now; what was committed before is safe."""
+
+
+class StoreUnusable(StoreError):
+    """The database will not work until somebody changes something."""
+
+
+class Overloaded(BotError):
+    """A prompt was not taken on, as a queue is full. `repeated`: those it concerns have been told of it lately."""
+
+    def __init__(self, limit: QueueLimit, *, repeated: bool) -> None:
+        self.limit = limit
+        self.repeated = repeated
+        super().__init__(f"A queue is full: {_QUEUES[limit]} says how many may wait.")
+
+
+class OverQuota(BotError):
+    """A prompt was not taken on, as nothing is left of an allowance."""
+
+    def __init__(self, quota_exceeded: QuotaExceeded) -> None:
+        self.quota_exceeded = quota_exceeded
+        super().__init__(f"An allowance is used up: {_ALLOWANCES[quota_exceeded.quota]} says how much there is.")
+
+
+class ModelError(BotError):
+    """The model's server did not give a whole reply.
+
+    `detail` is for the log and the operator, never for a conversation; `advice` is what of it is the same for all
+    requests that fail for the same reason, if that is not all. `said` are the server's own words, which may repeat a
+    message, so that they are logged only where messages may be. `retry_after` is seconds, where it said. `accepted`:
+    the server may have worked on the request, and so may bill it, although nothing of a reply came.
+    """
+
+    def __init__(
+        self,
+        failure: FailureReason,
+        detail: str,
+        retry_after: float | None = None,
+        *,
+        advice: str = "",
+        server_message: str = "",
+        accepted: bool = False,
+    ) -> None:
+        self.failure = failure
+        self.detail = detail
+        self.advice = advice or detail
+        self.server_message = server_message
+        self.retry_after = retry_after
+        self.accepted = accepted
+        super().__init__(detail)
+
+
+class DiscordError(BotError):
+    """Discord refuses this bot, and will until somebody changes its token or its settings."""

@@ -1,0 +1,107 @@
+"""What is on record of conversations and of people, as the store tells it: values, no IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.core.turns import Behaviour, TurnState
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """One platform message that shows a part of a reply.
+
+    `start` is the offset in the reply's source text where the part begins. `message_id` is None from the moment
+    before the message is posted until the platform has answered.
+    """
+
+    part: int
+    start: int
+    nonce: str
+    message_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """How much is on record of a person: so many `turns` in so many `conversations`.
+
+    `traces`: or anything else that is deleted with them. `blocked`: a server's moderators keep them out, which stays.
+    """
+
+    turns: int
+    conversations: int
+    traces: bool
+    blocked: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to forget."""
+        return not self.turns and not self.traces
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTurn:
+    """One turn, as it is told to whoever asked it. `asked_at` is in seconds since the epoch.
+
+    The tokens are those of the whole request, with what the model was reminded of; None where they are not known.
+    """
+
+    conversation: str
+    guild_id: int | None
+    author_name: str | None
+    """The name under which it is on record; None where only one person can be speaking."""
+    asked_at: int
+    prompt: str
+    reply: str
+    state: TurnState
+    prompt_tokens: int | None
+    reply_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """What is remembered of one conversation.
+
+    `since` is in seconds since the epoch. `size`, in UTF-8 bytes of prompts and replies, is an estimate where there are
+    many. `people` has the names of those with the most turns, and how many these are; None is the name where only one
+    person can be speaking.
+    """
+
+    turns: int
+    since: int
+    size: int
+    people: Sequence[tuple[str | None, int]]
+    people_in_all: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOverview:
+    """One conversation, as the operator is told of it. Times are seconds since the epoch, `size` is in UTF-8 bytes."""
+
+    conversation: str
+    guild_id: int | None
+    turns: int
+    people: int
+    size: int
+    first_at: int | None
+    """None: there are no turns in it any more."""
+    used_at: int
+    persona: bool
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveBehaviour:
+    """What was decided for a conversation itself, and for the channel that its thread belongs to."""
+
+    own: Behaviour
+    inherited: Behaviour
+
+    @property
+    def in_force(self) -> Behaviour:
+        """Its own persona, else the channel's; and so the model."""
+        return Behaviour(
+            self.inherited.persona if self.own.persona is None else self.own.persona,
+            self.inherited.model if self.own.model is None else self.own.model,
+        )

@@ -1,0 +1,302 @@
+"""The life of one turn: saved, queued, answered from the store's context, closed. Knows no platform."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Self
+
+from bot.core.attempt import ActiveAttempt
+from bot.core.errors import OverQuota, QueueLimit, StoreError
+from bot.core.generation import GenerationSettings, ReplyGenerator
+from bot.core.model_events import TokenStatistics
+from bot.core.protocols import ChatModel, ReplySink, Store
+from bot.core.queues import QueueLimits, Queues
+from bot.core.quotas import QuotaExceeded, Quotas
+from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 1.0
+"""Seconds between two savings of what has streamed in: the most that a kill can cost."""
+
+
+class ConversationService:
+    """All conversations of one process, over one store and the models of one server, on the same `Terms`.
+
+    `today` gives the date that the model is told.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: ChatModel,
+        *,
+        models: Sequence[str],
+        provider_key: str = "",
+        system_prompt: str,
+        context_tokens: int,
+        reply_tokens: int = 4000,
+        limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
+        quotas: Quotas | None = None,
+        today: Callable[[], date] = date.today,
+    ) -> None:
+        self._store = store
+        self.settings = GenerationSettings(
+            tuple(models), provider_key, system_prompt, context_tokens, reply_tokens, quotas
+        )
+        self._generator = ReplyGenerator(store, model, self.settings, save=self._save, today=today)
+        self._running: dict[Attempt, ActiveAttempt] = {}
+        self._saved: dict[Attempt, tuple[str, int]] = {}
+        """The text, and the tokens it cost."""
+        self._queues = Queues(limits)
+        self._closing = False
+        self._saver: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._saver = asyncio.create_task(self._save_regularly())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+        await self._queues.empty.wait()
+        if self._saver is not None:
+            self._saver.cancel()
+            await asyncio.wait([self._saver])
+
+    async def close(self, grace: float = 0.0, endings: float = 0.0) -> None:
+        """Let running replies go on for `grace` seconds, then interrupt what is left, and what may still come.
+
+        Waits up to `endings` seconds more until that can be seen.
+        """
+        await self._idle_within(grace)
+        self._closing = True
+        for running in self._running.values():
+            running.stop(StopReason.SHUTDOWN)
+        await self._idle_within(endings)
+
+    async def _idle_within(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._queues.empty.wait()
+        except TimeoutError:
+            return
+
+    @property
+    def last_reply_at(self) -> float | None:
+        """When the model last came to the end of a reply, on the monotonic clock."""
+        return self._generator.last_reply_at
+
+    @property
+    def running(self) -> Sequence[ActiveAttempt]:
+        """The attempts under way or waiting, oldest first."""
+        return tuple(self._running.values())
+
+    async def answer(self, prompt: Prompt, open_sink: Callable[[ActiveAttempt], ReplySink]) -> Outcome | None:
+        """A prompt's whole life; returns when its end can be seen. None: it had been taken before.
+
+        Prompts of one person in one conversation are answered in the order of these calls, those of different people
+        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, Overloaded when too
+        many are waiting, and OverAllowance when the person has asked too much lately or no tokens are left for a reply.
+        """
+        most = self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
+        with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
+            used_up = await self._generator.quota_exceeded(prompt)
+            attempt = used_up or await self._store.begin(prompt, most)
+            if attempt is None:
+                return None
+            if isinstance(attempt, QuotaExceeded):
+                raise OverQuota(attempt)
+            return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink)
+
+    def queue_limit(self, turn: Turn) -> QueueLimit | None:
+        """The limit that another attempt at the turn is over just now; None: there is room."""
+        return self._queues.limit_reached(turn.conversation, turn.author_id)
+
+    async def retry(
+        self,
+        turn: Turn,
+        open_sink: Callable[[ActiveAttempt], ReplySink],
+        *,
+        resume: bool = False,
+        recovery: bool = False,
+    ) -> Outcome | None:
+        """Another attempt at an ended turn, from the beginning or from where its reply stopped, whatever is waiting.
+
+        None: somebody was faster, and nothing happens. `recovery`: nobody asked for it. Raises StoreError, with nothing
+        changed.
+        """
+        prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name, turn.guild_id)
+        with self._queues.place(turn.conversation, turn.author_id, accepted=True) as turn_has_come:
+            ended = Attempt(turn.id, turn.attempt)
+            attempt = await self._store.reopen(ended, turn.state, recovery=recovery)
+            if attempt is None:
+                return None
+            text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
+            return await self._run(ActiveAttempt(prompt, attempt, **text), turn_has_come, open_sink)
+
+    async def _run(
+        self, running: ActiveAttempt, turn_has_come: asyncio.Event, open_sink: Callable[[ActiveAttempt], ReplySink]
+    ) -> Outcome:
+        self._running[running.attempt] = running
+        if self._closing:
+            running.stop(StopReason.SHUTDOWN)
+        try:
+            try:
+                sink = open_sink(running)
+            except Exception:
+                # There is nothing to show an end with: the caller tells the person.
+                await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
+                raise
+            await running.wait_for(turn_has_come)
+            outcome = await self._generate(running, sink)
+            seen = await self._show(running, sink, outcome)
+            log.info(running.log_entry(outcome, sink.messages))
+            if seen:
+                await self._mark_delivered(running.attempt, outcome, sink.delivery_error)
+            if running.new_statistics is not None:
+                await self._record_statistics(*running.new_statistics)
+            return outcome
+        finally:
+            del self._running[running.attempt]
+            self._saved.pop(running.attempt, None)
+
+    async def _show(self, running: ActiveAttempt, sink: ReplySink, outcome: Outcome) -> bool:
+        """Whether the end can be seen, or never will be."""
+        try:
+            return await sink.finish(outcome)
+        except Exception:
+            log.exception("turn %d: its end could not be shown for a defect", running.attempt.turn_id)
+            return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
+
+    async def _mark_delivered(self, attempt: Attempt, outcome: Outcome, unshown: str | None) -> None:
+        try:
+            if outcome.stop_reason is StopReason.PROMPT_DELETED:
+                # Not before nothing of it is shown any more: only by its turn a start after a kill would find it.
+                await self._store.forget_turn(attempt.turn_id)
+                return
+            if outcome.failure is FailureReason.STORAGE:
+                # What could not be written a moment ago may be by now; else the next start takes it up.
+                await self._close(attempt, outcome)
+            await self._store.mark_delivered(attempt, unshown)
+        except Exception as error:
+            log.warning(
+                "turn %d: the next start will show its end once more: %s",
+                attempt.turn_id,
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
+
+    async def _record_statistics(self, key: str, learned: TokenStatistics) -> None:
+        try:
+            await self._store.record_token_statistics(key, learned)
+        except Exception as error:
+            log.warning(
+                "what was learned of the model's tokens is not kept: %s",
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
+
+    async def forget(self, conversation: str, by: str | None = None) -> set[int]:
+        """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError.
+
+        The answer is the ids of its turns.
+        """
+        await self._save(conversation)
+        return self._stop_forgotten(await self._store.forget(conversation), StopReason.RESET, by)
+
+    async def forget_person(self, person_id: int, by: str | None = None) -> set[int]:
+        """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
+
+        A prompt that was accepted before this call is among them, however far it has got. What they used of the
+        allowances goes on to count. Raises StoreError. The answer is the ids of the turns.
+        """
+        await self._save()
+        return self._stop_forgotten(await self._store.forget_person(person_id), StopReason.FORGOTTEN, by)
+
+    def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
+        """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""
+        for running in self.running:
+            if running.attempt.turn_id in forgotten:
+                running.stop(cause, by)
+        return forgotten
+
+    async def _generate(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
+        try:
+            outcome = await self._outcome(running, sink)
+        except Exception:
+            log.exception("turn %d: a defect ended it", running.attempt.turn_id)
+            outcome = Outcome(TurnState.FAILED, running.text, FailureReason.INTERNAL)
+        return await self._settle(running, outcome)
+
+    async def _settle(self, running: ActiveAttempt, outcome: Outcome) -> Outcome:
+        """Commit an end and what it cost; the outcome that can be told then."""
+        if not outcome.text and outcome.state is TurnState.FAILED:
+            outcome = replace(outcome, text=running.previous_text)
+        outcome = replace(outcome, usage=running.estimated_usage(outcome.usage))
+        try:
+            if not await self._close(running.attempt, outcome):
+                outcome = replace(
+                    outcome, state=TurnState.STOPPED, stop_reason=outcome.stop_reason or StopReason.FORGOTTEN
+                )
+        except Exception as error:
+            log.error(
+                "turn %d: its end could not be saved: %s",
+                running.attempt.turn_id,
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
+            outcome = replace(outcome, state=TurnState.FAILED, failure=FailureReason.STORAGE)
+        return outcome
+
+    async def _close(self, attempt: Attempt, outcome: Outcome) -> bool:
+        closed = await self._store.close(attempt, outcome)
+        self._generator.notify_released()
+        return closed
+
+    async def _outcome(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
+        if running.stop_reason is not None:
+            return running.stop_outcome()
+        try:
+            turn = await self._store.turn_of_attempt(running.attempt)
+            if turn is None:
+                running.stop(StopReason.FORGOTTEN)
+                return running.stop_outcome()
+            return await self._generator.generate(turn, running, sink)
+        except StoreError as error:
+            log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
+            return Outcome(TurnState.FAILED, running.text, FailureReason.STORAGE)
+
+    async def _save_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_EVERY)
+            try:
+                await self._save()
+            except StoreError as error:
+                log.warning("replies under way could not be saved, trying again: %s", error)
+            except Exception:
+                log.exception("replies under way could not be saved for a defect, trying again")
+
+    async def _save(self, conversation: str | None = None) -> None:
+        progress = {
+            attempt: (running.text, running.reply_tokens)
+            for attempt, running in self._running.items()
+            if running.reading
+            and (running.text, running.reply_tokens) != self._saved.get(attempt, ("", 0))
+            and conversation in (None, running.prompt.conversation)
+        }
+        if not progress:
+            return
+        alive = await self._store.save(
+            {attempt: text for attempt, (text, _) in progress.items()},
+            {attempt: tokens for attempt, (_, tokens) in progress.items()} if self.settings.quotas else {},
+        )
+        for attempt, saved in progress.items():
+            running = self._running.get(attempt)
+            if running is not None and running.reading:
+                self._saved[attempt] = saved
+                if attempt not in alive:
+                    running.stop(StopReason.FORGOTTEN)

@@ -1,0 +1,177 @@
+"""The values that pass between the modules. No IO."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+from bot.core.quotas import QuotaExceeded, Usage
+
+
+class TurnState(StrEnum):
+    """Where a turn stands. The last four are final until somebody asks for another attempt."""
+
+    PENDING = "pending"
+    """Saved, and nothing of the reply is."""
+    STREAMING = "streaming"
+    """Some of the reply is saved."""
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class StopReason(Enum):
+    """What ended an attempt from outside; of several the first one counts."""
+
+    USER = "person"
+    RESET = "reset"
+    FORGOTTEN = "forgotten"
+    """The author wanted to be forgotten (then it has a name with it), or the turn was found to be gone."""
+    PROMPT_DELETED = "prompt deleted"
+    REPLY_DELETED = "reply deleted"
+    SHUTDOWN = "shutdown"
+
+
+class FailureReason(StrEnum):
+    """Why a reply is not what it should be; stored as a turn's error, told in the words of `bot.texts`."""
+
+    UNREACHABLE = "unreachable"
+    """Refused connection, 5xx, a stalled or cut stream."""
+    BUSY = "busy"
+    """Rate limited by the model's server (429 that waiting cures)."""
+    CONFIGURATION = "setup"
+    """Key, quota, model name or a refused request: the operator's to mend."""
+    CONTENT_FILTERED = "declined"
+    """The provider's content filter."""
+    LENGTH = "length"
+    """The reply ran into the limit on its tokens: all of it that came is good."""
+    OUT_OF_ROOM = "out of room"
+    """It ran into that limit before anything could be seen of it: the model thought all the while."""
+    EMPTY_REPLY = "empty"
+    """The model ended without a word."""
+    TOO_LONG = "too long"
+    """The server cannot take a context of this size, not even the prompt alone."""
+    STORAGE = "storage"
+    """The database could not be written."""
+    INTERNAL = "internal"
+    """A defect of ours, with its trace in the log."""
+    QUOTA = "used up"
+    """There are no tokens left for it today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How the bot is to behave in a conversation. None: as everywhere.
+
+    `persona` stands in place of the system prompt; `model` is a name, which may not be offered any more.
+    """
+
+    persona: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The beginning of a prompt that is somebody else's words.
+
+    `source_id` is whose, or, where it is the bot's (`own`), the id of its message; `length` is in characters.
+    """
+
+    source_id: int
+    length: int
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What somebody said, ready to be committed.
+
+    `position` orders a conversation: Discord's snowflake of the message, or nanoseconds since the epoch in a terminal.
+    `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
+    `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
+    conversation begins with the turn behind it. `parent` is the key of the channel that a thread belongs to.
+    """
+
+    conversation: str
+    position: int
+    text: str
+    author_id: int | None = None
+    author_name: str | None = None
+    guild_id: int | None = None
+    origin_message_id: int | None = None
+    parent: str | None = None
+    quote: Quote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a turn's reply. Every write names it, so that a superseded or forgotten one changes nothing."""
+
+    turn_id: int
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One prompt and its reply, as stored. Times are seconds since the epoch.
+
+    `tries` counts the attempts since a person last asked for one: 1, and one more for each recovery.
+    """
+
+    id: int
+    conversation: str
+    position: int
+    prompt: str
+    reply: str
+    state: TurnState
+    attempt: int
+    author_id: int | None
+    author_name: str | None
+    failure: FailureReason | None
+    created_at: int
+    tries: int = 1
+    guild_id: int | None = None
+
+
+class EarlierTurn(NamedTuple):
+    """A turn with text in its reply, as a later one's context needs it. A tuple, as there may be hundreds for one."""
+
+    position: int
+    author_name: str | None
+    prompt: str
+    reply: str
+    finished: bool
+    """Whether the reply is all that the model meant to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, and with which text.
+
+    `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them. `usage` is
+    estimated where it did not count. `detail` is for the log and the operator, never for a conversation; `advice` is
+    what of it is the same for all requests that fail for the same reason.
+    """
+
+    state: TurnState
+    text: str = ""
+    failure: FailureReason | None = None
+    stop_reason: StopReason | None = None
+    stopped_by: str | None = None
+    usage: Usage | None = None
+    retry_after: float | None = None
+    quota_exceeded: QuotaExceeded | None = None
+    detail: str = ""
+    advice: str = ""
+
+
+_SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
+"""Unicode categories of control, format, unassigned and separating characters."""
+
+
+def is_blank(text: str) -> bool:
+    """Whether a person would see nothing: white space, and characters that have no shape."""
+    return all(character.isspace() or unicodedata.category(character) in _SHAPELESS for character in text)

@@ -1,0 +1,119 @@
+"""What was used, and what it cost. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bot.core.quotas import Usage
+
+DAY = 24 * 3600
+"""Seconds."""
+
+_MILLION = 1_000_000
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in the operator's currency."""
+
+    prompt: float
+    reply: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsageToday:
+    """What was used of each allowance, charges under way included: tokens today (UTC), and prompts in the last hour.
+
+    `person` and `prompts` are of one person, `server` of one server; 0 where none was asked about.
+    """
+
+    person: int = 0
+    server: int = 0
+    bot: int = 0
+    prompts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one person used of one model in one server (None: in no server) on one day, in days since the epoch (UTC).
+
+    `person_id` None: somebody who was forgotten, or nobody in particular.
+    """
+
+    day: int
+    model: str
+    guild_id: int | None
+    person_id: int | None
+    requests: int
+    prompt_tokens: int
+    reply_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.reply_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The sum of some usage. `cost` is None where no price is known, and not all of it where not `all_priced`."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+    cost: float | None = None
+    all_priced: bool = True
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.reply_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The prices of models, by name, in the operator's currency for a million tokens."""
+
+    of_models: Mapping[str, Price] = field(default_factory=dict)
+
+    def cost(self, model: str, usage: Usage) -> float | None:
+        """What that many tokens of a model cost. None: its price is not known."""
+        price = self.of_models.get(model)
+        if price is None:
+            return None
+        return (usage.prompt_tokens * price.prompt + usage.reply_tokens * price.reply) / _MILLION
+
+    def total(self, rows: Iterable[UsageRow]) -> Total:
+        """What the rows come to."""
+        rows = tuple(rows)
+        costs = [self.cost(row.model, Usage(row.prompt_tokens, row.reply_tokens)) for row in rows]
+        known = [cost for cost in costs if cost is not None]
+        return Total(
+            requests=sum(row.requests for row in rows),
+            prompt_tokens=sum(row.prompt_tokens for row in rows),
+            reply_tokens=sum(row.reply_tokens for row in rows),
+            cost=sum(known) if known else None,
+            all_priced=len(known) == len(costs),
+        )
+
+
+def grouped(rows: Iterable[UsageRow], key: Callable[[UsageRow], _Key]) -> dict[_Key, list[UsageRow]]:
+    """The rows by what `key` says of them, those of the most tokens first."""
+    groups: dict[_Key, list[UsageRow]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return dict(sorted(groups.items(), key=lambda group: -sum(row.tokens for row in group[1])))
+
+
+def money(total: Total) -> str | None:
+    """The cost in the operator's currency, to the hundredth. None: no price is known.
+
+    A sign says where it is less than that, or more because some of it has no price.
+    """
+    if total.cost is None:
+        return None
+    if 0 < total.cost < 0.005:
+        return "<0.01" if total.all_priced else ">0.00"
+    return f"{'' if total.all_priced else '>'}{total.cost:,.2f}"

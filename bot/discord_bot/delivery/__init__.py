@@ -1,0 +1,1 @@
+"""Shows replies as messages within Discord's limits. Imports the core, the store, texts and markdown."""

@@ -1,0 +1,50 @@
+"""Buttons that hold no state: what is pressed is told by its id, also after a restart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
+
+import discord
+
+from bot.discord_bot.delivery.view import Button
+
+REPLY = re.compile(r"reply:(?P<button>stop|continue|retry)")
+"""The ids of the buttons under replies: what they act on is the reply that they stand under."""
+_LABELS = {Button.STOP: "Stop", Button.CONTINUE: "Continue", Button.RETRY: "Retry"}
+
+Pressed = Callable[[discord.Interaction, re.Match[str]], Awaitable[None]]
+
+
+def under_reply(button: Button | None) -> discord.ui.View | None:
+    """The row with this button."""
+    return None if button is None else row(discord.ui.Button(label=_LABELS[button], custom_id=f"reply:{button.value}"))
+
+
+def row(*buttons: discord.ui.Button[discord.ui.View]) -> discord.ui.View:
+    """A row of buttons whose ids somebody listens to."""
+    view = discord.ui.View(timeout=None)
+    for button in buttons:
+        view.add_item(button)
+    # discord.py keeps views that are not finished, one for each message; presses come without them.
+    view.stop()
+    return view
+
+
+def listen(client: discord.Client, ids: re.Pattern[str], pressed: Pressed) -> None:
+    """Have presses on buttons with such ids told to `pressed`."""
+
+    class Listener(discord.ui.DynamicItem[discord.ui.Item[Any]], template=ids):
+        def __init__(self, item: discord.ui.Item[Any], found: re.Match[str]) -> None:
+            super().__init__(item)
+            self.found = found
+
+        @classmethod
+        async def from_custom_id(cls, _: discord.Interaction, item: discord.ui.Item[Any], match: re.Match[str]) -> Self:
+            return cls(item, match)
+
+        async def callback(self, interaction: discord.Interaction) -> None:
+            await pressed(interaction, self.found)
+
+    client.add_dynamic_items(Listener)

@@ -1,0 +1,294 @@
+"""Which live reply makes its next call to the platform, and when: one call at a time in a channel, one budget for the
+bot.
+
+Ends of replies come first, then first messages, then whoever has waited longest. It asks `pacing` when a call may
+go and knows nothing of what the calls are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol, Self
+
+from bot.discord_bot.delivery.pacing import Budget, ChannelPacer, RateLimitHeaders
+
+scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
+"""Whether the request being made was let through here, and so is in the budget already."""
+
+DRAIN_TIMEOUT = 0.2
+"""Seconds for calls in flight when the scheduler is left. discord.py may sleep in one for much longer."""
+_UNHURRIED = 5.0
+"""Seconds that a request waits at most while others are in a hurry."""
+_AT_ONCE = 0.01
+"""Seconds for which calls are prepared before everything else in the process has its turn."""
+_IDLE_CHANNELS = 1000
+"""Channels whose limits are remembered before those that are idle are forgotten."""
+
+
+class Urgency(IntEnum):
+    """What goes first where not all can go."""
+
+    END = 0
+    FIRST = 1
+    MORE = 2
+
+
+class Caller(Protocol):
+    """Something that has calls to make in a channel, one at a time. None of this raises."""
+
+    @property
+    def wants(self) -> str | None:
+        """The method of the next call (POST, PATCH, DELETE); None: nothing to do just now."""
+        ...
+
+    @property
+    def urgency(self) -> Urgency: ...
+
+    @property
+    def waiting_since(self) -> float:
+        """Since when people see something older than there is, in the event loop's time."""
+        ...
+
+    @property
+    def not_before(self) -> float:
+        """The earliest moment for the next call, whatever the limits allow."""
+        ...
+
+    def prepare(self) -> str | None:
+        """Settle what the next call will be, with the latest there is to show, and return its method.
+
+        None: there is nothing to do, or that takes a while, after which the caller wakes the scheduler.
+        """
+        ...
+
+    async def call(self) -> None:
+        """Make the call that was prepared."""
+        ...
+
+    def abandon(self) -> None:
+        """No more calls will be made."""
+        ...
+
+
+@dataclass
+class _Channel:
+    pacer: ChannelPacer
+    callers: list[Caller] = field(default_factory=list)
+    busy: bool = False
+
+
+class Scheduler:
+    """Runs while it is entered as a context; on leaving, calls in flight are awaited, and callers abandoned."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget()
+        self._channels: dict[int, _Channel] = {}
+        self._active: set[int] = set()
+        self._wake = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
+        self._best_effort: set[tuple[str, int]] = set()
+        self._next_unhurried = asyncio.Lock()
+        self._latest: ChannelPacer | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self._left = False
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.wait([self._loop])
+        if self._calls:
+            _done, late = await asyncio.wait(self._calls, timeout=DRAIN_TIMEOUT)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._left = True
+        for channel in self._channels.values():
+            for caller in tuple(channel.callers):
+                caller.abandon()
+
+    def add(self, channel_id: int, caller: Caller) -> None:
+        """Take a caller in; it is asked for its wants from now on."""
+        self._channel(channel_id).callers.append(caller)
+        self._active.add(channel_id)
+        self.wake()
+        if self._left:
+            caller.abandon()
+
+    def remove(self, channel_id: int, caller: Caller) -> None:
+        """Let a caller go that has nothing more to do."""
+        channel = self._channels[channel_id]
+        channel.callers.remove(caller)
+        if not channel.callers:
+            self._active.discard(channel_id)
+
+    def wake(self) -> None:
+        """Look again: some caller's wants have changed."""
+        self._wake.set()
+
+    def observe(self, channel_id: int | None, method: str, status: int, headers: Mapping[str, str]) -> None:
+        """Learn from the answer to a call on a channel's messages, or to any other call (None)."""
+        now = asyncio.get_running_loop().time()
+        retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
+        if status == 429 and "X-RateLimit-Global" in headers:
+            self._budget.hold(now + (retry_after or 1.0))
+        elif channel_id is not None:
+            pacer = self._channel(channel_id).pacer
+            pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
+            self._latest = pacer
+
+    def spend(self) -> None:
+        """A request goes that was not scheduled here but counts for the whole bot."""
+        self._budget.spend(asyncio.get_running_loop().time())
+
+    @contextmanager
+    def best_effort(self, what: str, channel_id: int) -> Iterator[bool]:
+        """Room for one request that could as well not happen; False while others are in a hurry.
+
+        There is one of each sort at a time in a channel: they have limits of their own, in which discord.py lets them
+        pile up.
+        """
+        now = asyncio.get_running_loop().time()
+        if (what, channel_id) in self._best_effort or not self._budget.has_room(now):
+            yield False
+            return
+        self._budget.spend(now)
+        self._best_effort.add((what, channel_id))
+        before = scheduled.set(True)
+        try:
+            yield True
+        finally:
+            scheduled.reset(before)
+            self._best_effort.remove((what, channel_id))
+
+    @asynccontextmanager
+    async def low_priority(self) -> AsyncIterator[None]:
+        """Room for one request that has to happen: once nobody is in a hurry, or after some seconds all the same.
+
+        While the platform refuses everything, there is none.
+        """
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _UNHURRIED
+        async with self._next_unhurried:
+            while True:
+                now = loop.time()
+                at = max(min(self._budget.room_at(now), latest), self._budget.held_until)
+                if at <= now:
+                    break
+                await asyncio.sleep(at - now)
+            self._budget.spend(now)
+        before = scheduled.set(True)
+        try:
+            yield
+        finally:
+            scheduled.reset(before)
+
+    def _channel(self, channel_id: int) -> _Channel:
+        channel = self._channels.get(channel_id)
+        if channel is None:
+            if len(self._channels) >= _IDLE_CHANNELS:
+                now = asyncio.get_running_loop().time()
+                self._channels = {
+                    key: kept
+                    for key, kept in self._channels.items()
+                    if kept.callers or kept.busy or not kept.pacer.idle(now)
+                }
+            channel = self._channels[channel_id] = _Channel(ChannelPacer(self._latest))
+        return channel
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            # An event that is set already would not let anybody else have a turn.
+            await asyncio.sleep(0)
+            now = loop.time()
+            at = self._start_what_is_due(now)
+            timer = None if at is None else loop.call_at(at, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+
+    def _start_what_is_due(self, now: float) -> float | None:
+        """Start the most urgent calls that may go. Returns when to look again without being woken."""
+        if (at := self._budget.at(now)) > now:
+            return at
+        due: list[tuple[Urgency, float, int, Caller]] = []
+        later: list[float] = []
+        for channel_id in self._active:
+            channel = self._channels[channel_id]
+            if channel.busy:
+                continue
+            waiting = [
+                (self._at(channel, caller, method, now), caller)
+                for caller in channel.callers
+                if (method := caller.wants) is not None
+            ]
+            ready = [(caller.urgency, caller.waiting_since, channel_id, caller) for at, caller in waiting if at <= now]
+            if ready:
+                due.append(min(ready, key=lambda each: each[:2]))
+            elif waiting:
+                later.append(min(at for at, _ in waiting))
+        due.sort(key=lambda each: each[:2])
+        time = asyncio.get_running_loop().time
+        for _, _, channel_id, caller in due:
+            if (at := self._budget.at(now)) > now:
+                later.append(at)
+                break
+            if time() - now > _AT_ONCE:
+                later.append(now)
+                break
+            channel = self._channels[channel_id]
+            method = caller.prepare()
+            if method is None:
+                # Somebody else in the channel may have more to do.
+                self._wake.set()
+                continue
+            if (at := self._at(channel, caller, method, now)) > now:
+                later.append(at)
+                continue
+            self._budget.spend(now)
+            channel.pacer.bucket(method).spend(now)
+            channel.busy = True
+            task = asyncio.create_task(self._call(channel, caller))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        return min(later, default=None)
+
+    def _at(self, channel: _Channel, caller: Caller, method: str, now: float) -> float:
+        pacer = channel.pacer
+        if method == "POST":
+            at = pacer.post_at(now)
+        elif method == "DELETE":
+            at = pacer.delete_at(now)
+        elif caller.urgency is Urgency.END:
+            at = pacer.final_at(now)
+        else:
+            streams = sum(each.urgency is not Urgency.FIRST for each in channel.callers)
+            at = pacer.edit_at(now, streams)
+        return max(at, caller.not_before)
+
+    async def _call(self, channel: _Channel, caller: Caller) -> None:
+        scheduled.set(True)
+        try:
+            await caller.call()
+        finally:
+            channel.busy = False
+            self._wake.set()
+
+
+def _seconds(value: str | None) -> float:
+    try:
+        return max(0.0, float(value or ""))
+    except ValueError:
+        return 1.0

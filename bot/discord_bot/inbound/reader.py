@@ -1,0 +1,170 @@
+"""Reads Discord's messages: whether one is meant for the bot, and what a person saw who read it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+
+import discord
+
+from bot.core.context import speaker
+from bot.core.turns import Prompt, Quote
+
+_TOKEN = re.compile(
+    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
+    r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
+)
+_KEY = "discord:"
+_OWN_QUOTE = 500
+"""Characters quoted of one of the bot's own messages: enough to tell which one; the whole is in its memory."""
+_WITHHELD = "[They are replying to a message that Discord does not let you see.]"
+
+
+class Addressing(Enum):
+    """Whether a message is meant for the bot."""
+
+    NO = auto()
+    YES = auto()
+    UNREADABLE = auto()
+    """It is, but Discord withholds what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A message that is meant for the bot, read. `prompt` is None where it says nothing."""
+
+    prompt: Prompt | None
+    quote_withheld: bool
+
+
+def conversation_key(channel_id: int) -> str:
+    """The key under which a channel's, thread's or DM's conversation is stored."""
+    return f"{_KEY}{channel_id}"
+
+
+def channel_id(conversation: str) -> int:
+    """The channel, thread or DM of a conversation's key."""
+    return int(conversation.removeprefix(_KEY))
+
+
+def is_private(message: discord.Message) -> bool:
+    """Whether it came in a DM. A server that discord.py does not know yet is none either, but no DM."""
+    return isinstance(message.channel, discord.DMChannel)
+
+
+def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
+    """Whether the message is for the bot: any DM, a mention, a reply to it, or its role where that can be read."""
+    by_person = not message.author.bot and message.webhook_id is None
+    if not by_person or message.type not in (discord.MessageType.default, discord.MessageType.reply):
+        return Addressing.NO
+    if is_private(message) or any(user.id == me.id for user in message.mentions):
+        return Addressing.YES
+    role = None if message.guild is None else message.guild.self_role
+    through_role = role is not None and role in message.role_mentions
+    quoted = _quoted(message)
+    if not through_role and (quoted is None or quoted.author.id != me.id):
+        return Addressing.NO
+    if message.content or message.attachments:
+        return Addressing.YES if through_role else Addressing.NO
+    return Addressing.UNREADABLE
+
+
+def read(message: discord.Message, me: discord.ClientUser) -> Reading:
+    """What the message says, as its readers saw it: names instead of ids, the quoted message, what is attached."""
+    said = _text(message, me)
+    quote, withheld = _quote(message, me)
+    lines = [line for line in (said, *_attached(message)) if line]
+    if not lines and (quote is None or withheld):
+        return Reading(None, withheld)
+    text = "\n".join([quote, "", *lines] if quote else lines).strip()
+    quoted = None if withheld else _quoted(message)
+    prompt = Prompt(
+        conversation=conversation_key(message.channel.id),
+        position=message.id,
+        text=text,
+        author_id=message.author.id,
+        author_name=None if is_private(message) else speaker(message.author.display_name, message.author.name),
+        guild_id=None if message.guild is None else message.guild.id,
+        # A thread opened on a message has that message's id, and no other channel has a message's.
+        origin_message_id=message.channel.id,
+        parent=conversation_key(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
+        quote=None if quote is None or quoted is None else _source(quoted, me, min(len(quote), len(text))),
+    )
+    return Reading(prompt, withheld)
+
+
+def _quoted(message: discord.Message) -> discord.Message | None:
+    if message.type is not discord.MessageType.reply or message.reference is None:
+        return None
+    resolved = message.reference.resolved
+    return resolved if isinstance(resolved, discord.Message) else None
+
+
+def _source(quoted: discord.Message, me: discord.ClientUser, length: int) -> Quote:
+    """Whose the quoted message is; of one of the bot's own its id, by which the store knows whom that answered."""
+    own = quoted.author.id == me.id
+    return Quote(quoted.id if own else quoted.author.id, length, own=own)
+
+
+def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None, bool]:
+    """The quoted message as lines of a quote, and whether Discord withholds it."""
+    if message.type is not discord.MessageType.reply:
+        return None, False
+    quoted = _quoted(message)
+    if quoted is None:
+        return "[They are replying to a message that is gone.]", False
+    own = quoted.author.id == me.id
+    text = "\n".join(filter(None, (_text(quoted, me), *_attached(quoted))))
+    if not text:
+        return (None, False) if own else (_WITHHELD, True)
+    if own and len(text) > _OWN_QUOTE:
+        text = f"{text[:_OWN_QUOTE]}…"
+    whom = "you" if own else speaker(quoted.author.display_name, quoted.author.name)
+    return "\n".join([f"[In reply to {whom}:]", *(f"> {line}" for line in text.splitlines())]), False
+
+
+def _text(message: discord.Message, me: discord.ClientUser) -> str:
+    users = {user.id: user.display_name for user in message.mentions}
+    guild = message.guild
+    own_role = guild.self_role if guild is not None else None
+
+    def name(token: re.Match[str]) -> str:
+        kind, value = next((key, value) for key, value in token.groupdict().items() if value is not None)
+        if kind == "emoji":
+            return f":{value}:"
+        if kind == "command":
+            return f"/{value}"
+        if kind == "time":
+            return _date(int(value), token[0])
+        found: object
+        if kind == "user":
+            found = users.get(int(value))
+        elif guild is None:
+            return token[0]
+        elif kind == "role":
+            found = guild.get_role(int(value))
+        else:
+            found = guild.get_channel_or_thread(int(value))
+        return token[0] if found is None else f"{'#' if kind == 'channel' else '@'}{found}"
+
+    mine = [rf"<@!?{me.id}>"] + ([rf"<@&{own_role.id}>"] if own_role is not None else [])
+    text = re.sub(rf"[ \t]*(?:{'|'.join(mine)})(?P<after>[ \t]*)", lambda m: m["after"] and " ", message.content)
+    return _TOKEN.sub(name, text).strip()
+
+
+def _date(seconds: int, otherwise: str) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return otherwise
+
+
+def _attached(message: discord.Message) -> list[str]:
+    """What came with a message and cannot be read here, by name: the model should know that it was there."""
+    return [
+        *(f"[attached, but not readable for you: {attachment.filename}]" for attachment in message.attachments),
+        *(f"[sticker: {sticker.name}]" for sticker in message.stickers),
+        *(f"[forwarded:]\n{snapshot.content}" for snapshot in message.message_snapshots if snapshot.content),
+    ]

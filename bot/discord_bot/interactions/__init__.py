@@ -1,0 +1,1 @@
+"""Answers to buttons, forms and commands. Imports access and delivery."""

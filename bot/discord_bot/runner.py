@@ -1,0 +1,95 @@
+"""Runs the bot on Discord until it is told to end, or Discord will not have it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import aiohttp
+import discord
+
+from bot.core.errors import DiscordError
+from bot.core.protocols import ListModels
+from bot.core.service import ConversationService
+from bot.discord_bot.client import ParleyClient
+from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.options import Options
+from bot.operator.health import HealthChecks, serve_health
+from bot.store import SQLiteStore
+
+log = logging.getLogger(__name__)
+
+_AUTHENTICATION_FAILED = 4004
+
+
+async def run(
+    token: str,
+    store: SQLiteStore,
+    conversations: ConversationService,
+    options: Options,
+    *,
+    stop: asyncio.Event,
+    list_models: ListModels | None = None,
+) -> None:
+    """Serve until `stop` is set, then end what is running within `options.grace` seconds.
+
+    With `list_models` the owner is warned before a model is shut down.
+
+    Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
+    """
+    await store.interrupt_left_over("discord:", prefix=True)
+    untold = await store.undelivered("discord:", prefix=True)
+    async with (
+        Scheduler() as scheduler,
+        ParleyClient(conversations, store, scheduler, options, untold, list_models) as client,
+        AsyncExitStack() as stack,
+    ):
+        if options.database is not None:
+            vitals = HealthChecks(
+                client.away_for, client.unanswered_for, store.ping, lambda: conversations.last_reply_at
+            )
+            await stack.enter_async_context(serve_health(options.database, vitals))
+        serving = asyncio.create_task(client.start(token))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            with discord_errors():
+                await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    serving.result()
+            log.info("stopping: replies under way have %g s", options.grace)
+            await client.drain(options.grace)
+        finally:
+            stopping.cancel()
+            await client.close()
+            # discord.py sleeps through a close while it waits to connect again.
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+@contextmanager
+def discord_errors() -> Iterator[None]:
+    """Turn Discord's refusals into the sentence that says what to do."""
+    refused = "Discord refused DISCORD_TOKEN. Copy the bot's token anew (Developer Portal, Bot, Reset Token)."
+    try:
+        yield
+    except discord.LoginFailure:
+        raise DiscordError(refused) from None
+    except discord.PrivilegedIntentsRequired:
+        raise DiscordError(
+            "Discord refused the bot's intents, though none of them is privileged. "
+            "Update discord.py, and see in the Developer Portal whether the application is restricted."
+        ) from None
+    except discord.ConnectionClosed as error:
+        if error.code == _AUTHENTICATION_FAILED:
+            raise DiscordError(refused) from None
+        raise DiscordError(f"Discord closed the connection for good (code {error.code}). Start again later.") from None
+    except discord.RateLimited as error:
+        raise DiscordError(
+            f"Discord takes no requests of this bot for {error.retry_after:.0f} s. Start again after that."
+        ) from None
+    except discord.HTTPException as error:
+        raise DiscordError(f"Discord answered {error.status} at the start. Try again in a few minutes.") from None
+    except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:
+        raise DiscordError(f"Discord cannot be reached ({error}). Check the network of this machine.") from None

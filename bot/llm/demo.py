@@ -1,0 +1,199 @@
+"""The built-in offline model: a conversation for whoever has no model yet. It remembers exactly what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+from bot.config import DEFAULT_SYSTEM_PROMPT
+from bot.core.model_events import End, Event, Message, Text
+
+NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
+_TOKENS_PER_SECOND = 40.0
+_ASKED_AS = "You are asked as the model "
+_SHOWN = 500
+"""Characters of what it was told."""
+
+
+class DemoModel:
+    """A `ChatModel` without a network. `pause` waits for the given seconds before each token."""
+
+    def __init__(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._pause = pause
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        """The demo's reply at the pace of a quick model, whole whatever is asked for."""
+
+        async def events() -> AsyncGenerator[Event]:
+            for token in tokens(demo_reply(asked_as(model, messages))):
+                await self._pause(1 / _TOKENS_PER_SECOND)
+                yield Text(token)
+            yield End()
+
+        async with aclosing(events()) as reply:
+            yield reply
+
+
+def asked_as(model: str, messages: Sequence[Message]) -> list[Message]:
+    """The messages with the name of the model that they are for, which the demo can tell."""
+    return [*messages, Message("system", f"{_ASKED_AS}{model}")]
+
+
+def tokens(text: str) -> list[str]:
+    """The text in pieces of about a token; joined they are the text."""
+    return re.findall(r"\s*\S{1,5}|\s+", text)
+
+
+def demo_reply(messages: Sequence[Message]) -> str:
+    """What the demo says to the last message, from what it is sent and nothing else."""
+    told = [message.content for message in messages if message.role == "system"]
+    model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
+    system = told[0] if told else ""
+    *earlier, prompt = [_said(message.content) for message in messages if message.role == "user"] or [""]
+    return f"{_answer(prompt.strip(), earlier, system, model)}\n\n{NOTE}"
+
+
+_QUOTE = r"\[(?:In reply|They are replying) to [^\n]+\]\n(?:>[^\n]*\n)*\n?"
+_SPEAKER = rf"(?!{_QUOTE})\[[^\n\]]+\][ \t]*\n"
+
+
+def _said(content: str) -> str:
+    """On Discord a line names who speaks, as in `[Anna (@anna)]`, and a reply comes with what it quotes."""
+    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_QUOTE})?", "", content)
+
+
+def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None) -> str:
+    asked = prompt.lower().strip(" .!?")
+    if asked in _PIECES:
+        return _PIECES[asked]
+    if repeat := re.match(r"(?:repeat|say|echo)[:,]?\s+(.+)", prompt, re.IGNORECASE | re.DOTALL):
+        return repeat[1]
+    if re.search(r"what did i (say|ask|tell you|write) first|my first (message|question)", asked):
+        return f"The first thing you said: “{earlier[0]}”" if earlier else "Nothing yet. This is your first message."
+    if re.search(r"what did i (just )?(say|ask|tell you|write)|my last (message|question)", asked):
+        return f"Just before this you said: “{earlier[-1]}”" if earlier else "Nothing yet. This is your first message."
+    if re.search(r"(what is|what's|do you know|remember) my name|who am i", asked):
+        name = next(filter(None, map(_name, reversed(earlier))), None)
+        return f"You are {name}." if name else "You haven't told me yet. Try: my name is Ada."
+    if re.search(r"(who|what|which model) are you|who am i talking to|what were you told|your persona", asked):
+        return _introduction(system, model)
+    if re.search(r"how many|what do you remember|do you remember", asked):
+        return f"I remember {_count(len(earlier))} before this one."
+    if name := _name(prompt):
+        return f"Nice to meet you, {name}! Ask me later what your name is."
+    if re.search(r"\b(date|day|time|today)\b", asked):
+        date = re.search(r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2} \w+ \d{4}\b|\b\w+ \d{1,2}, \d{4}\b", system)
+        return f"As far as I was told, it is {date[0]}." if date else "Nobody told me. I have no clock of my own."
+    if re.match(r"(hi|hello|hey|hallo|good (morning|evening|day))\b", asked):
+        return "Hello! Say “help” to see what I can do."
+    if re.search(r"\b(thanks|thank you)\b", asked):
+        return "You're welcome!"
+    said = f"You said: “{prompt}”." if prompt else "You said nothing."
+    before = f"I remember {_count(len(earlier))} before it." if earlier else "It is the first thing you have said."
+    return f"{said} {before} Say “help” to see what I can do."
+
+
+def _introduction(system: str, model: str | None) -> str:
+    # What stands behind the prompt is the bot's: the date, and that several people talk.
+    told = (system.rpartition("\n\nToday is ")[0] or system).strip()
+    shown = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
+    special = told not in ("", DEFAULT_SYSTEM_PROMPT)
+    who = f"I was told: “{shown}”" if special else "I'm a demo, and was told nothing special."
+    return who if model is None else f"{who}\n\nI was asked as the model `{model}`."
+
+
+def _name(text: str) -> str | None:
+    told = re.search(r"(?i:\b(?:my name is|i am called|call me))\s+(\w[\w'-]*(?: [A-Z][\w'-]*)?)", text)
+    return told[1] if told else None
+
+
+def _count(messages: int) -> str:
+    return f"{messages} message{'' if messages == 1 else 's'} of yours"
+
+
+_HELP = """I can't think, but I can show you how this chat works:
+
+- **my name is Ada**, and later **what is my name?**
+- **what did I say first?** or **what did I just say?**
+- **how many messages do you remember?**
+- **who are you?**, also after `/persona` or `/model`
+- **repeat** and any text
+- **list**, **table**, **code**, **math**, **emoji**, **cjk**
+- **long code** for eighty lines, **long** for an essay
+- **/reset**, and I have forgotten all of it"""
+
+_CODE = """```python
+def greet(name: str) -> str:
+    return f"Hello, {name}!"
+```"""
+
+_LIST = """Tea for two:
+
+1. Boil the water.
+2. Warm the pot.
+   - A glass one will do.
+   - So will a mug.
+3. Wait four minutes.
+4. Pour, and *share*."""
+
+_TABLE = """| Planet | Moons | Year in days |
+|:-------|------:|-------------:|
+| Mercury | 0 | 88 |
+| Venus | 0 | 225 |
+| Earth | 1 | 365 |
+| Mars | 2 | 687 |"""
+
+_MATH = r"""The first $n$ numbers together:
+
+$$\sum_{k=1}^{n} k = \frac{n(n+1)}{2}$$
+
+And for every $\alpha \in \mathbb{R}$: $\sin^2 \alpha + \cos^2 \alpha = 1$."""
+
+_EMOJI = (
+    "A family 👨‍👩‍👧‍👦, a flag 🇳🇴, a wave 👋🏽, a rainbow flag 🏳️‍🌈 and a heart ❤️: each is one character to the eye."
+)
+
+_CJK = "日本語:吾輩は猫である。名前はまだ無い。\n中文:学而时习之,不亦说乎?\n한국어: 나랏말싸미 듕귁에 달아."
+
+
+def _long_code() -> str:
+    lines = ["def fizz_buzz(n: int) -> str:"]
+    for number in range(1, 40):
+        word = "Fizz" * (number % 3 == 0) + "Buzz" * (number % 5 == 0) or str(number)
+        lines += [f"    if n == {number}:", f'        return "{word}"']
+    lines.append("    raise ValueError(n)")
+    return "\n".join(["```python", *lines, "```"])
+
+
+def _long() -> str:
+    sentences = (
+        "A conversation is a loop of turns, and each turn leaves something behind for the next.",
+        "What is remembered is only what is sent again, so a good memory is mostly good housekeeping.",
+        "A reply that streams feels quicker than one that waits, although both end at the same moment.",
+        "Text that is cut in the right place reads as if it had never been cut at all.",
+    )
+    sections = []
+    for number in range(1, 17):
+        turned = sentences[number % 4 :] + sentences[: number % 4]
+        sections.append(f"## Part {number}\n\n{' '.join(turned)}")
+        if number % 4 == 0:
+            sections.append(_CODE)
+    return "\n\n".join(["# On conversations", *sections, "That was all of it."])
+
+
+_PIECES = {
+    "help": _HELP,
+    "code": _CODE,
+    "long code": _long_code(),
+    "list": _LIST,
+    "table": _TABLE,
+    "math": _MATH,
+    "emoji": _EMOJI,
+    "cjk": _CJK,
+    "long": _long(),
+}

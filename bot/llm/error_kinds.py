@@ -1,0 +1,109 @@
+"""What a server says when it refuses: which problem it is, its sentence, its status, and how long to wait."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from bot.core.turns import FailureReason
+
+# The words of OpenAI, Azure, OpenRouter, Anthropic, Gemini, DeepSeek, Qwen, Groq, Mistral, vLLM, llama.cpp, LM Studio.
+_QUOTA = re.compile(r"insufficient_quota|insufficient.(credits|balance)|billing_|credit balance|payment_required")
+_BAD_KEY = re.compile(r"invalid_api_key|authentication_error|api.key not valid|api_key_invalid")
+_TOO_LONG = re.compile(
+    r"context.(length|size|window)|(prompt|input|request) (is )?too (long|large)"
+    r"|too many tokens|token count.{0,40}exceeds|tokens.{0,40}must be <="
+)
+_DECLINED = re.compile(
+    r"content.(filter|policy|management)|responsibleai|moderation|flagged|content exists risk|data_inspection_failed"
+)
+_RATE = re.compile(r"rate.?limit|too many requests|resource_exhausted")
+_OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|permission|badrequest")
+
+
+_NAME = re.compile(r"[\w.\-\[\]]{1,60}", re.ASCII)
+_LONGEST_WAIT = 24 * 3600.0
+"""Seconds. No server of models asks for more and means it; some say "never", as a number or as a date."""
+
+
+def classify(status: int | None, said: str) -> FailureReason:
+    """Which problem a refusal is; the words, in lower case, count for more than the status."""
+    if status == 404 or is_out_of_credit(status, said) or is_bad_key(status, said):
+        return FailureReason.CONFIGURATION
+    if status == 413 or _TOO_LONG.search(said):
+        return FailureReason.TOO_LONG
+    if status in (None, 400, 403, 422, 451) and _DECLINED.search(said):
+        return FailureReason.CONTENT_FILTERED
+    if status == 429 or (status is None and _RATE.search(said)):
+        return FailureReason.BUSY
+    if status is None:
+        return FailureReason.CONFIGURATION if _OURS_TO_MEND.search(said) else FailureReason.UNREACHABLE
+    # 408 and 409 are timeouts: of the request, and of a lock.
+    return FailureReason.UNREACHABLE if status >= 500 or status in (408, 409) else FailureReason.CONFIGURATION
+
+
+def is_out_of_credit(status: int | None, said: str) -> bool:
+    """Whether the account has nothing left to pay with; `said` in lower case."""
+    return status == 402 or _QUOTA.search(said) is not None
+
+
+def is_bad_key(status: int | None, said: str) -> bool:
+    """Whether the key is missing or wrong; `said` in lower case."""
+    return status == 401 or _BAD_KEY.search(said) is not None
+
+
+def message_of(body: object) -> str:
+    """The sentence in what a server said, whose shape every server chooses for itself."""
+    match body:
+        case str():
+            return body
+        case {"error": inner} | {"message": inner} | {"detail": inner} | [inner] if inner:
+            return message_of(inner)
+    return json.dumps(body, ensure_ascii=False) if body else ""
+
+
+def names_in(body: object) -> list[str]:
+    """The names that a server gives its error and what it is about, which no message can be taken for."""
+    match body:
+        case {"error": dict(inner)}:
+            return names_in(inner)
+        case dict():
+            given = (body.get(key) for key in ("type", "code", "param"))
+            return [name for name in given if isinstance(name, str) and _NAME.fullmatch(name)]
+    return []
+
+
+def status_of(body: object) -> int | None:
+    """The HTTP status that an error within a stream carries, if it does."""
+    match body:
+        case {"code": int(code) | str(code)} if str(code).isdecimal() and 400 <= int(code) < 600:
+            return int(code)
+    return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, at most a day, from a number or a date. None: the server names neither."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, _LONGEST_WAIT)
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is None:
+        try:
+            seconds = max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            return None
+    return min(seconds, _LONGEST_WAIT)
+
+
+def _number(text: str) -> float | None:
+    """A number of zero or more, which may be infinite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return None if math.isnan(number) or number < 0 else number

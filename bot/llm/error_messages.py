@@ -1,0 +1,154 @@
+"""What went wrong with the model's server, as errors that name the setting to change and never show the key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import aiohttp
+import httpx2
+import openai
+
+from bot.core.errors import ModelError
+from bot.core.turns import FailureReason
+from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit, message_of, names_in, retry_after, status_of
+
+_NEVER_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+"""aiohttp's own, as the SDK's transport makes one timeout of these and of a connection that was lost later."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTranslator:
+    """Knows which server was asked. Timeouts are seconds."""
+
+    base_url: str
+    key: str | None = field(repr=False)
+    connect_timeout: float
+    first_delta_timeout: float
+    silence_timeout: float
+
+    def from_status(self, error: openai.APIStatusError, model: str) -> ModelError:
+        """The server refused, in a status, what was asked of a model."""
+        if error.status_code in (301, 302, 303, 307, 308):
+            target = self._clean(error.response.headers.get("Location", "another address"))
+            return ModelError(
+                FailureReason.CONFIGURATION,
+                f"OPENAI_BASE_URL {self.base_url} redirects to {target}. Correct it in .env and restart.",
+            )
+        body = error.response.text
+        try:
+            body = json.loads(body)
+        except ValueError:
+            if "<html" in body.lower():
+                body = ""
+        return self._from_text(body, error.status_code, retry_after(error.response.headers), model)
+
+    def from_event(self, body: object, model: str) -> ModelError:
+        """The server refused within a stream."""
+        return self._from_text(body, status_of(body), None, model)
+
+    def _from_text(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
+        said = json.dumps(body, ensure_ascii=False).lower()
+        problem = classify(status, said)
+        advice = detail = self._advice(problem, status, said, model)
+        if names := names_in(body):
+            detail = f"{advice} Its error: {self._clean(', '.join(names))}."
+        return ModelError(problem, detail, wait, advice=advice, server_message=self._clean(message_of(body)))
+
+    def _advice(self, problem: FailureReason, status: int | None, said: str, model: str) -> str:
+        number = f" ({status})" if status else ""
+        key = "OPENAI_API_KEY"
+        if problem is FailureReason.TOO_LONG:
+            return (
+                f"The context is too long for {model}{number}. If this lasts, lower CONTEXT_TOKENS or"
+                " REPLY_TOKENS in .env and restart."
+            )
+        if problem is FailureReason.CONTENT_FILTERED:
+            return f"The provider's content filter declined the request{number}; no setting helps."
+        if problem is FailureReason.BUSY:
+            return f"The model server limits its rate{number}. If this lasts, raise the limit of the account of {key}."
+        if problem is FailureReason.UNREACHABLE:
+            return f"The model server at {self.base_url} failed{number}. Look at its log or its status page."
+        if is_out_of_credit(status, said):
+            return (
+                f"The account of {key} has no credit left{number}. Top it up, or replace the key in .env and restart."
+            )
+        if is_bad_key(status, said):
+            if self.key:
+                return f"The model server refused {key}{number}. Replace it in .env and restart."
+            return f"The model server wants a key{number}. Set {key} in .env and restart."
+        if status == 403:
+            return f"The model server does not let {key} use {model}{number}. Change either in .env and restart."
+        if "reasoning_effort" in said:
+            return f"The model server refused REASONING_EFFORT for {model}{number}. Correct it in .env and restart."
+        if "model" in said:
+            return (
+                f"The model server refused the model {model}{number}. Correct OPENAI_MODEL or MODELS in .env and"
+                " restart."
+            )
+        if status == 404:
+            return (
+                f"The model server has nothing at OPENAI_BASE_URL {self.base_url}{number}. Correct it in .env (most"
+                " end in /v1) and restart."
+            )
+        return (
+            f"The model server refused the request{number}. Check OPENAI_MODEL and OPENAI_BASE_URL in .env;"
+            " `python -m bot check` shows what it says."
+        )
+
+    def from_web_page(self) -> ModelError:
+        """The server answered with a page for people."""
+        return ModelError(
+            FailureReason.CONFIGURATION,
+            f"OPENAI_BASE_URL {self.base_url} is a web page and no model server. Correct it in .env (most end in /v1)"
+            " and restart.",
+        )
+
+    def from_connection(self, error: BaseException, begun: bool) -> ModelError:
+        """There is no connection, or it broke or fell silent; `begun` says whether something of the reply had come."""
+        chain = [error]
+        while (cause := chain[-1].__cause__) is not None:
+            chain.append(cause)
+        cause = chain[min(1, len(chain) - 1)]
+        said = self._clean(str(cause))
+        # What came and could not be read may be quoted there.
+        reason = said if isinstance(cause, OSError | httpx2.ConnectError) else type(cause).__name__
+        if isinstance(error, openai.APIConnectionError):
+            if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
+                return ModelError(
+                    FailureReason.CONFIGURATION,
+                    f"OPENAI_BASE_URL {self.base_url} is no address. Correct it in .env and restart.",
+                )
+            if any(isinstance(link, TimeoutError) for link in chain):
+                reason = f"no connection within CONNECT_TIMEOUT, {self.connect_timeout:g} s"
+            detail = (
+                f"The model server at {self.base_url} cannot be reached. Start it, or correct OPENAI_BASE_URL in .env"
+                f" and restart. The reason: {reason}"
+            )
+        elif not isinstance(error, TimeoutError):
+            detail = f"The model server cut its reply off. Look at its log or its status page. The reason: {reason}"
+        elif begun:
+            detail = (
+                f"The model server fell silent in the middle of a reply for {self.silence_timeout:g} s. Look at its"
+                " log; if it only needs longer, raise SILENCE_TIMEOUT in .env and restart."
+            )
+        else:
+            detail = (
+                f"The model server sent nothing of a reply within {self.first_delta_timeout:g} s. Look at its log; if"
+                " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
+            )
+        accepted = not any(isinstance(link, _NEVER_CONNECTED) for link in chain)
+        return ModelError(FailureReason.UNREACHABLE, detail, server_message=said, accepted=accepted)
+
+    def _clean(self, text: str) -> str:
+        """One line of limited length without the key, which servers like to repeat."""
+        if self.key:
+            text = text.replace(self.key, "***")
+        text = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
+        return text if len(text) <= 300 else text[:299] + "…"

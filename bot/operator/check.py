@@ -1,0 +1,172 @@
+"""Goes through a set-up and says for each point that it is well, or what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bot import config
+from bot.config import Secret, Settings
+from bot.core.access import AccessSettings
+from bot.core.errors import BotError, ModelError, SettingsError
+from bot.core.turns import FailureReason
+from bot.llm.client import OpenAIModel
+from bot.store import SQLiteStore
+
+_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+"""Files that Docker and Podman put into every container."""
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LISTED_MODELS = 12
+
+Say = Callable[[str], None]
+
+
+async def check(
+    environ: Mapping[str, str],
+    say: Say = print,
+    *,
+    env_file: Path = Path(".env"),
+    container_marks: Sequence[Path] = _CONTAINER_MARKS,
+    patience: float = 3.0,
+) -> bool:
+    """Check settings, database, model and Discord, whatever of it there is. True: all is well.
+
+    After `patience` seconds without an answer it says that it is still waiting.
+    """
+    settings, well = _settings(say, environ, env_file)
+    if settings is None:
+        say("Not ready yet: correct these settings first, then check the rest.")
+        return False
+    well &= await _point(say, "Database", _database(settings.database_path), patience)
+    if settings.model_configured:
+        well &= await _point(say, "Model", _model(settings, container_marks), patience)
+    if settings.discord_token is not None:
+        well &= await _point(say, "Discord", _discord(settings.discord_token, settings.access), patience)
+    say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
+    return well
+
+
+def _settings(say: Say, environ: Mapping[str, str], env_file: Path) -> tuple[Settings | None, bool]:
+    """The settings, None where one is wrong, and whether they are all that the bot needs."""
+    try:
+        settings = Settings.load(environ, env_file, needs=(config.DISCORD, config.MODEL))
+    except SettingsError as error:
+        for problem in error.problems:
+            say(f"Settings: {problem}")
+    else:
+        say("Settings: ok.")
+        return settings, True
+    if not env_file.exists():
+        say(f"Settings: there is no file {env_file.absolute()}; .env.example shows what to write into it.")
+    # What is missing must not hide what can be tried.
+    try:
+        return Settings.load(environ, env_file), False
+    except SettingsError:
+        return None, False
+
+
+async def _point(say: Say, name: str, work: Awaitable[str], patience: float) -> bool:
+    notice = asyncio.get_running_loop().call_later(patience, say, f"{name}: still waiting for an answer.")
+    try:
+        say(f"{name}: ok. {await work}")
+    except BotError as error:
+        say(f"{name}: {error}")
+        return False
+    finally:
+        notice.cancel()
+    return True
+
+
+async def _database(path: Path) -> str:
+    async with SQLiteStore.open(path, exclusive=False):
+        return f"Conversations are kept in {await asyncio.to_thread(path.resolve)}."
+
+
+async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
+    async with OpenAIModel.of(settings) as model:
+        for name in settings.offered_models:
+            try:
+                await model.probe(name, settings.reply_tokens)
+            except ModelError as error:
+                if error.failure is FailureReason.UNREACHABLE:
+                    hint = _container_hint(settings.openai_base_url or "", container_marks)
+                else:
+                    hint = await _models_hint(name, model, settings)
+                # Nothing of anybody's was sent, so that the server's own words can be shown.
+                detail = f"{error.detail} It said: {error.server_message}" if error.server_message else error.detail
+                stop = "" if detail.endswith((".", "!", "?", "…")) else "."
+                raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
+        listed = await _listed(model)
+    *others, last = settings.offered_models
+    answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
+    sentences = [f"{answer} {settings.openai_base_url or 'OpenAI'} answer{'' if others else 's'}."]
+    sentences += [_shutdown(name, day, settings) for name in settings.offered_models if (day := listed.get(name))]
+    return " ".join(sentences)
+
+
+async def _listed(model: OpenAIModel) -> Mapping[str, date | None]:
+    try:
+        return await model.models()
+    except ModelError:
+        return {}
+
+
+def _shutdown(name: str, day: date, settings: Settings) -> str:
+    setting = "OPENAI_MODEL" if name == settings.openai_model else "MODELS"
+    is_ = "is" if day >= datetime.now(UTC).date() else "was"
+    return f"{setting} {name} {is_} shut down on {day}: choose another."
+
+
+def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
+    url = urlsplit(base_url)
+    if url.hostname not in _LOOPBACK or not any(mark.exists() for mark in container_marks):
+        return ""
+    port = f":{url.port}" if url.port else ""
+    outside = url._replace(netloc=f"host.docker.internal{port}").geturl()
+    return (
+        f"In a container, {url.hostname} is the container itself; a server outside it, on this computer, is {outside}."
+    )
+
+
+async def _models_hint(name: str, model: OpenAIModel, settings: Settings) -> str:
+    """The models there are, the likeliest first, where the one that was asked for is not among them; of one that is,
+    the day on which it is shut down, if there is one.
+    """
+    listed = await _listed(model)
+    if name in listed:
+        day = listed[name]
+        return _shutdown(name, day, settings) if day else ""
+    if not listed:
+        return ""
+    offered = list(listed)
+    near = get_close_matches(name, offered, n=_LISTED_MODELS, cutoff=0.3)
+    first = [*near, *(other for other in offered if other not in near)][:_LISTED_MODELS]
+    return f"{'Some of the' if len(first) < len(offered) else 'The'} models there: {', '.join(first)}."
+
+
+async def _discord(token: Secret, access: AccessSettings) -> str:
+    from bot.discord_bot.check import account
+
+    found = await account(token.reveal(), access)
+    owner = found.owner if found.team is None else f"the team {found.team}"
+    sentences = [f"{found.bot}, owned by {owner}, is in {_servers(found.servers, found.served)}."]
+    if found.served < found.servers:
+        sentences.append("After a day it leaves those that it does not serve (see SERVERS).")
+    if found.team is not None:
+        whose = "Servers with any of the team's members are served, and" if access.servers.owner else "Of the team,"
+        sentences.append(f"{whose} its owner, {found.owner}, gets the bot's warnings.")
+    return f"{' '.join(sentences)} Invite link: {found.invite}"
+
+
+def _servers(count: int, served: int) -> str:
+    match count:
+        case 0:
+            return "no server yet"
+        case 1:
+            return f"1 server and {'serves' if served else 'does not serve'} it"
+        case many:
+            return f"{many} servers and serves {'all' if served == many else served or 'none'} of them"

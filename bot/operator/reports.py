@@ -1,0 +1,213 @@
+"""What the operator is told of what the bot keeps, and of what was used. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.core.context import BYTES_PER_TOKEN
+from bot.core.records import ConversationOverview, UserRecord
+from bot.core.usage import DAY, Prices, Total, UsageRow, grouped, money
+
+WIDTH = 100
+"""Columns of a terminal, where nobody says how many it has."""
+
+_GAP = "  "
+_FIGURES = ("requests", "context", "replies", "tokens", "cost")
+_NAME_WIDTH = 8
+"""The least that is left of a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    head: str
+    width: int
+    left: bool = False
+    """Whether it holds names, which stand to the left and may be cut."""
+    wide: bool = False
+    """Whether it gives way where there is little room."""
+
+
+# Discord's ids have up to 19 digits for some centuries.
+_COLUMNS = (
+    _Column("conversation", 19, left=True),
+    _Column("server", 19, left=True),
+    _Column("questions", 9),
+    _Column("people", 6, wide=True),
+    _Column("tokens ≈", 10),
+    _Column("first", 10, wide=True),
+    _Column("last used", 10),
+)
+
+
+class ConversationTable:
+    """The lines of a list of conversations that is read bit by bit, for a terminal of so many columns."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        self._width = width
+        whole = sum(column.width + len(_GAP) for column in _COLUMNS) - len(_GAP)
+        self._kept = [index for index, column in enumerate(_COLUMNS) if whole <= width or not column.wide]
+
+    def heads(self) -> str:
+        """The line above them."""
+        return self._line(*(column.head for column in _COLUMNS))
+
+    def lines(self, remembered: Iterable[ConversationOverview]) -> Iterator[str]:
+        """Lines for these; what was set in one stands below it."""
+        for each in remembered:
+            yield self._line(
+                each.conversation.removeprefix("discord:"),
+                "-" if each.guild_id is None else str(each.guild_id),
+                f"{each.turns:,}",
+                f"{each.people:,}",
+                f"{_tokens(each.size):,}",
+                "-" if each.first_at is None else _date(each.first_at),
+                _date(each.used_at),
+            )
+            behaviour = (["a persona"] if each.persona else []) + ([f"the model {each.model}"] if each.model else [])
+            if behaviour:
+                yield _cut(f"{_GAP}has {' and '.join(behaviour)}", self._width)
+
+    def _line(self, *cells: str) -> str:
+        columns = [_COLUMNS[index] for index in self._kept]
+        return _row(
+            [cells[index] for index in self._kept],
+            [column.width for column in columns],
+            names=sum(column.left for column in columns),
+        )
+
+
+def total(conversations: int, questions: int, size: int) -> str:
+    """The line under them; `size` in UTF-8 bytes."""
+    if not conversations:
+        return "There are no conversations."
+    return f"{_count(conversations, 'conversation')}, {_count(questions, 'question')}, about {_tokens(size):,} tokens"
+
+
+def deletion_preview(person_id: int, extent: UserRecord) -> str:
+    """What is about to be deleted."""
+    what = f"{_count(extent.turns, 'question')} in {_count(extent.conversations, 'conversation')}"
+    return f"On record of {person_id}: {what}, what others quoted of it, and what they used."
+
+
+def nothing_stored(person_id: int) -> str:
+    """There is nothing to delete."""
+    return f"Nothing is on record of {person_id}."
+
+
+def deleted(person_id: int, questions: int, *, blocked: bool) -> str:
+    """What was deleted, and what is not the bot's to delete."""
+    lines = [
+        f"Forgotten: {_count(questions, 'question')} of {person_id}.",
+        "The messages on Discord stay, and so do backups and logs.",
+    ]
+    if blocked:
+        lines.append("A server's moderators have blocked them; that stays, with their id.")
+    return "\n".join(lines)
+
+
+WIPING = "Writing the database file again without it. For a large file this can take a minute."
+LEFT_TO_THE_BOT = "The running bot removes the last traces of it from the database file, usually within 15 minutes."
+NOT_WIPED = (
+    "Its bytes could not be taken out of the file yet: another program reads it, or the disk is full. "
+    "The bot does it as soon as it can while it runs, and so does this command, given again."
+)
+
+
+def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: int = WIDTH) -> str:
+    """What was used, by day and model, by server, and by those who used most."""
+    if not rows:
+        return "Nothing was used in this time."
+    by_day = grouped(rows, lambda row: (row.day, row.model))
+    tables = [
+        _table(
+            ("day (UTC)", "model"),
+            [((_date(day * DAY), model), by_day[day, model]) for day, model in sorted(by_day)],
+            prices,
+            width,
+            total=True,
+        ),
+        _table(
+            ("server",),
+            [
+                ((_name(guild, "none (direct messages, terminal)"),), each)
+                for guild, each in grouped(rows, lambda row: row.guild_id).items()
+            ],
+            prices,
+            width,
+        ),
+        _table(
+            (f"person (the {people} who used most)",),
+            [
+                ((_name(person, "unknown or forgotten"),), each)
+                for person, each in grouped(rows, lambda row: row.person_id).items()
+            ][:people],
+            prices,
+            width,
+        ),
+    ]
+    unpriced = sorted({row.model for row in rows} - prices.of_models.keys())
+    if unpriced:
+        tables.append(textwrap.fill(f"No price is set in PRICES for: {', '.join(unpriced)}.", width))
+    return "\n\n".join(tables)
+
+
+def _table(
+    heads: tuple[str, ...],
+    entries: Sequence[tuple[tuple[str, ...], Sequence[UsageRow]]],
+    prices: Prices,
+    width: int,
+    *,
+    total: bool = False,
+) -> str:
+    """Names, then figures; `total` adds their sum. The last name gives way."""
+    lines = [[*names, *_figures(prices.total(rows))] for names, rows in entries]
+    if total:
+        everything = prices.total(row for _, rows in entries for row in rows)
+        lines.append(["total", *[""] * (len(heads) - 1), *_figures(everything)])
+    lines.insert(0, [*heads, *_FIGURES])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    over = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+    if over > 0:
+        widths[len(heads) - 1] = max(_NAME_WIDTH, widths[len(heads) - 1] - over)
+    return "\n".join(_row(line, widths, names=len(heads)) for line in lines)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], *, names: int) -> str:
+    """One line of a table: so many names to the left, cut where they are too long, then figures to the right."""
+    columns = enumerate(zip(cells, widths, strict=True))
+    return _GAP.join(
+        _end_of(cell, width).ljust(width) if index < names else cell.rjust(width) for index, (cell, width) in columns
+    ).rstrip()
+
+
+def _figures(total: Total) -> tuple[str, ...]:
+    counts = (total.requests, total.prompt_tokens, total.reply_tokens, total.tokens)
+    return (*(f"{count:,}" for count in counts), money(total) or "-")
+
+
+def _name(of: int | None, otherwise: str) -> str:
+    return otherwise if of is None else str(of)
+
+
+def _end_of(name: str, width: int) -> str:
+    """What is left of a name; models of one maker begin alike."""
+    return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _tokens(size: int) -> int:
+    return round(size / BYTES_PER_TOKEN)
+
+
+def _date(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

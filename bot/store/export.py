@@ -1,0 +1,154 @@
+"""What a person asked, was answered, used and set, as a file that people and programs can read."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.core.access import Block
+from bot.core.records import ExportedTurn
+from bot.core.turns import Behaviour
+from bot.core.usage import DAY, UsageRow
+
+_HELD_BACK = 128 * 1024
+"""More bytes than zlib takes in before it gives any out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file of so many exchanges; `complete` where these are all there are, `empty` where there is nothing in it."""
+
+    name: str
+    content: bytes
+    exchanges: int
+    complete: bool
+    empty: bool
+
+
+async def export_of(
+    pages: AsyncIterable[Sequence[ExportedTurn]],
+    usage: Sequence[UsageRow],
+    *,
+    person_id: int,
+    guild_id: int | None,
+    behaviour: Behaviour | None,
+    blocks: Mapping[int, Block],
+    now: float,
+    limit: int,
+) -> Export:
+    """A file of at most `limit` bytes, from a megabyte upwards, of what comes newest first.
+
+    `behaviour` is that of the person's DM, None where that is not asked for; `blocks` are by server. It is JSON;
+    zipped where that would be too large; and where even that would be, it ends before the oldest. Ids are
+    text, since many programs round numbers of their size. Work on what is large is left to a thread.
+    """
+    head: dict[str, Any] = {
+        "exported_at": _iso(now),
+        "person": str(person_id),
+        "scope": "all servers and direct messages" if guild_id is None else f"server {guild_id}",
+        "blocks": [_block(server, block) for server, block in blocks.items()],
+        "usage": [_day(row) for row in usage],
+    }
+    if behaviour is not None:
+        head["direct_message"] = {"persona": behaviour.persona, "model": behaviour.model}
+    empty = not usage and not blocks and behaviour in (None, Behaviour())
+    file = _File(_time(now), json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}"), limit)
+    async for page in pages:
+        if not await asyncio.to_thread(file.add, page):
+            break
+    return await asyncio.to_thread(file.finish, empty=empty)
+
+
+class _File:
+    """The file under way: as it is as long as it fits, and zipped."""
+
+    def __init__(self, at: datetime, head: str, limit: int) -> None:
+        self._limit = limit
+        self._plain: io.BytesIO | None = io.BytesIO()
+        self._zipped = io.BytesIO()
+        self._archive = zipfile.ZipFile(self._zipped, "w")
+        self._name = f"parley-{at:%Y-%m-%d}"
+        entry = zipfile.ZipInfo(f"{self._name}.json", at.timetuple()[:6])
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        # Without force_zip64 a member is refused that grows over 2 GiB.
+        self._member = self._archive.open(entry, "w", force_zip64=True)
+        self._exchanges = 0
+        self._complete = True
+        self._write(f'{head},\n  "exchanges": [')
+
+    def add(self, page: Sequence[ExportedTurn]) -> bool:
+        """False: it is full."""
+        for exchange in page:
+            text = json.dumps(_exchange(exchange), ensure_ascii=False, indent=2).replace("\n", "\n    ")
+            piece = f"{',' if self._exchanges else ''}\n    {text}"
+            plain_is_full = self._plain is None or self._plain.tell() + _bytes(piece) + 1024 > self._limit
+            if plain_is_full and self._zipped.tell() + _bytes(piece) + _HELD_BACK > self._limit:
+                self._complete = False
+                return False
+            self._write(piece)
+            if plain_is_full:
+                self._plain = None
+            self._exchanges += 1
+        return True
+
+    def finish(self, *, empty: bool) -> Export:
+        """Its bytes; `empty`: without exchanges there is nothing in it."""
+        self._write(f'\n  ],\n  "complete": {json.dumps(self._complete)}\n}}\n')
+        self._member.close()
+        self._archive.close()
+        suffix, content = ("json", self._plain) if self._plain else ("zip", self._zipped)
+        empty = empty and not self._exchanges
+        return Export(f"{self._name}.{suffix}", content.getvalue(), self._exchanges, self._complete, empty)
+
+    def _write(self, text: str) -> None:
+        data = text.encode()
+        self._member.write(data)
+        if self._plain is not None:
+            self._plain.write(data)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode())
+
+
+def _exchange(exchange: ExportedTurn) -> Mapping[str, Any]:
+    return {
+        "conversation": exchange.conversation,
+        "server": None if exchange.guild_id is None else str(exchange.guild_id),
+        "name": exchange.author_name,
+        "asked_at": _iso(exchange.asked_at),
+        "prompt": exchange.prompt,
+        "reply": exchange.reply,
+        "state": exchange.state.value,
+        "prompt_tokens": exchange.prompt_tokens,
+        "reply_tokens": exchange.reply_tokens,
+    }
+
+
+def _block(server: int, block: Block) -> Mapping[str, Any]:
+    return {"server": str(server), "until": None if block.until is None else _iso(block.until)}
+
+
+def _day(row: UsageRow) -> Mapping[str, Any]:
+    return {
+        "day": f"{_time(row.day * DAY):%Y-%m-%d}",
+        "model": row.model,
+        "server": None if row.guild_id is None else str(row.guild_id),
+        "requests": row.requests,
+        "prompt_tokens": row.prompt_tokens,
+        "reply_tokens": row.reply_tokens,
+    }
+
+
+def _iso(seconds: float) -> str:
+    return f"{_time(seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,313 @@
+"""What may be used, what was used, and what was said about it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from sqlite3 import Row
+
+from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation
+from bot.core.turns import Attempt, Outcome, Prompt
+from bot.core.usage import DAY, UsageRow, UsageToday
+from bot.store.database import Database, Rows, Statement, Value
+from bot.store.part import Part
+from bot.store.processed import HANDLED
+
+HOUR = 3600
+
+# What these are asked of: whoever asks, and where.
+_SOMEBODY = "(SELECT :person AS author_id, :guild AS server_id) AS asker"
+_ATTEMPT = """
+    (
+        SELECT turns.id AS turn_id, attempt, author_id, guild_id AS server_id
+        FROM turns JOIN conversations ON conversations.id = conversation_id
+        WHERE turns.id = :turn AND turns.attempt = :attempt
+    ) AS asker
+    """
+_SPENT = {
+    scope: f"coalesce((SELECT tokens FROM spent WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"  # noqa: S608 - SQL of ours
+    for scope, of in (("person", "author_id"), ("server", "server_id"), ("bot", "0"))
+}
+_CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(author_id AS TEXT)), 0)"
+_SPENT["person"] = f"({_SPENT['person']} + {_CARRIED})"
+_OPEN = "SELECT sum(prompt_tokens + reply_tokens) FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
+_SETTLED = {
+    scope: f"({_SPENT[scope]} - coalesce(({_OPEN} {whose}), 0))"
+    for scope, whose in (("person", "AND person_id = author_id"), ("server", "AND guild_id = server_id"), ("bot", ""))
+}
+
+
+def _room(used: Mapping[str, str]) -> str:
+    """SQL for what is left in the allowance that leaves the least."""
+    return f"""min(
+        :in_all - {used["bot"]},
+        iif(author_id IS NULL, :in_all, :per_person - {used["person"]}),
+        iif(server_id IS NULL, :in_all, :per_server - {used["server"]})
+    )"""
+
+
+# One statement looks and takes, so that of all who ask at once nobody is promised what another one was. Where there is
+# not room for all that is wanted, some is taken only if nothing under way could still make room for more.
+_RESERVE = f"""
+    INSERT INTO charges (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens)
+    SELECT turn_id, attempt, author_id, server_id, :model, :day, :prompt, min(:reply, room - :prompt)
+    FROM (SELECT *, {_room(_SPENT)} AS room FROM {_ATTEMPT})
+    WHERE room >= :prompt + :least AND (room >= :prompt + :reply OR :at_once OR room >= {_room(_SETTLED)})
+    ON CONFLICT (turn_id, attempt) DO NOTHING
+    RETURNING reply_tokens
+    """  # noqa: S608 - SQL of ours
+_SETTLED_COLUMNS = ", ".join(f"{sql} AS {scope}" for scope, sql in _SETTLED.items())
+_RESERVED = f"""
+    SELECT
+        (SELECT reply_tokens FROM charges WHERE turn_id = asker.turn_id AND charges.attempt = asker.attempt) AS granted,
+        author_id, server_id, {_SETTLED_COLUMNS}
+    FROM {_ATTEMPT}
+    """  # noqa: S608 - SQL of ours
+# The sums with what is under way are quicker to read, and as a rule leave room enough.
+_SHORT = f"SELECT author_id, server_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"  # noqa: S608 - SQL of ours
+
+SETTLE_LEFT_OVER: Statement = (
+    """
+    UPDATE charges SET settled = 1, reply_tokens = reply_so_far WHERE settled = 0
+    """,
+    (),
+)
+"""Charges what a process that was killed had asked for. Only while no attempt is under way."""
+
+
+def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
+    """Puts what an attempt did use in place of what it might have, once, and never as credit. It was asked for,
+    remembered or not.
+    """
+    return (
+        """
+        UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply)
+        WHERE turn_id = :turn AND attempt = :attempt AND settled = 0
+        """,
+        {
+            "turn": attempt.turn_id,
+            "attempt": attempt.number,
+            "prompt": outcome.usage.prompt_tokens if outcome.usage else 0,
+            "reply": outcome.usage.reply_tokens if outcome.usage else 0,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Retained:
+    """What somebody who was forgotten had used: tokens on a day, and prompts by the times at which they were begun."""
+
+    day: int
+    tokens: int
+    prompts: tuple[int, ...]
+
+
+class QuotaStore(Part):
+    """The part of the store that counts. Days are those of UTC."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(database, clock)
+        self._retained: dict[int, _Retained] = {}
+
+    def used_by(self, person_id: int) -> tuple[Statement, Statement]:
+        """What is to be read for `carry`, in the transaction that deletes it. There are rows where something is."""
+        now = self._now()
+        return (
+            (
+                "SELECT tokens FROM spent WHERE day = :day AND scope = 'person' AND id = :person",
+                {"day": now // DAY, "person": person_id},
+            ),
+            (
+                "SELECT at FROM asked WHERE person_id = :person AND at > :since",
+                {"person": person_id, "since": now - HOUR},
+            ),
+        )
+
+    def retain_after_forget(self, person_id: int, tokens: Rows, prompts: Rows) -> None:
+        """Keep in mind what a person had used of the allowances, by the answers to `used_by`, and is on no record now.
+
+        It is in this process's memory and in no file, until the hour and the day are over: or being forgotten would be
+        a way to use more. What was reserved for replies under way counts in full: no name leads back from them.
+        """
+        now = self._now()
+        today = now // DAY
+        before = self._retained.pop(person_id, _Retained(today, 0, ()))
+        self._retained[person_id] = _Retained(
+            today,
+            sum(row["tokens"] for row in tokens) + (before.tokens if before.day == today else 0),
+            (*before.prompts, *(row["at"] for row in prompts)),
+        )
+        self._retained = {
+            person: each
+            for person, each in self._retained.items()
+            if (each.tokens and each.day == today) or any(at > now - HOUR for at in each.prompts)
+        }
+
+    def retained_questions(self, person_id: int | None) -> list[int]:
+        """When a person began the prompts of the last hour that are on record nowhere."""
+        carried = None if person_id is None else self._retained.get(person_id)
+        return [at for at in carried.prompts if at > self._now() - HOUR] if carried else []
+
+    def _carried_tokens(self) -> str:
+        today = self._now() // DAY
+        return json.dumps(
+            {person: carried.tokens for person, carried in self._retained.items() if carried.day == today}
+        )
+
+    async def quota_exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
+        """The allowance that has not even so many tokens left for a prompt, by what is used for certain: what is only
+        reserved may come back.
+
+        None: there is room, or the prompt on Discord was taken or handled before.
+        """
+        rows = await self._database.read(
+            _SHORT,
+            person=prompt.author_id,
+            guild=prompt.guild_id,
+            tokens=tokens,
+            **self._limits(quotas),
+        )
+        if not rows:
+            return None
+        left, used_up = self._tightest(rows[0], quotas)
+        if left >= tokens:
+            return None
+        known = await self._database.read(HANDLED, position=prompt.position, key=prompt.conversation)
+        return None if known else used_up
+
+    async def reserve(
+        self,
+        attempt: Attempt,
+        model: str,
+        prompt_tokens: int,
+        reply_tokens: int,
+        minimum: int,
+        quotas: Quotas,
+        *,
+        accept_partial: bool = False,
+    ) -> Reservation | QuotaExceeded | Contended | None:
+        """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
+
+        Until `SQLiteStore.close` puts the truth in its place it counts as used. So no allowance is ever promised twice,
+        and none is overspent by requests that use no more than was reserved for them; of one that the server counts
+        higher, the surplus is on the ledger too, but only then.
+
+        UsedUp: there is no room by what is used for certain. Contended: there is, but what is reserved for others needs
+        it so far; unless less than they leave is wanted `at_once`. An attempt has one reservation: asked for again, it
+        is the same. None: the attempt was forgotten or superseded.
+        """
+        values: dict[str, Value] = {
+            "turn": attempt.turn_id,
+            "attempt": attempt.number,
+            "model": model,
+            "prompt": prompt_tokens,
+            "reply": reply_tokens,
+            "least": minimum,
+            "at_once": accept_partial,
+            **self._limits(quotas),
+        }
+        fresh = await self._database.write(_RESERVE, **values)
+        if fresh and fresh[0]["reply_tokens"] == reply_tokens:
+            return Reservation(reply_tokens)
+        rows = await self._database.read(_RESERVED, **values)
+        if not rows:
+            return None
+        granted: int | None = rows[0]["granted"]
+        left, used_up = self._tightest(rows[0], quotas)
+        if granted is not None:
+            return Reservation(
+                granted, used_up if granted < reply_tokens and left < prompt_tokens + reply_tokens else None
+            )
+        return used_up if left < prompt_tokens + minimum else Contended()
+
+    def _limits(self, allowances: Quotas) -> dict[str, Value]:
+        """What the statements above know every allowance and its use by."""
+        return {
+            "day": self._now() // DAY,
+            "carried": self._carried_tokens(),
+            "per_person": allowances.daily_tokens_per_user,
+            "per_server": allowances.daily_tokens_per_server,
+            "in_all": allowances.daily_tokens_total,
+        }
+
+    def _tightest(self, settled: Row, allowances: Quotas) -> tuple[int, QuotaExceeded]:
+        """What is left by what is used for certain, and the allowance that leaves no more."""
+        most = {Quota.BOT: allowances.daily_tokens_total}
+        if settled["author_id"] is not None:
+            most[Quota.USER] = allowances.daily_tokens_per_user
+        if settled["server_id"] is not None:
+            most[Quota.GUILD] = allowances.daily_tokens_per_server
+        left = {allowance: most[allowance] - settled[allowance.value] for allowance in most}
+        tightest = min(left, key=left.__getitem__)
+        return left[tightest], QuotaExceeded(tightest, most[tightest], until=(self._now() // DAY + 1) * DAY)
+
+    async def usage_today(
+        self, person_id: int | None = None, guild_id: int | None = None, *, reserved: bool = True
+    ) -> UsageToday:
+        """What a person, a server and all together have used of today's tokens, with or without what is only reserved;
+        and how many prompts the person began within the last hour.
+        """
+        used = _SPENT if reserved else _SETTLED
+        [row] = await self._database.read(
+            f"""
+            SELECT {used["person"]} AS person, {used["server"]} AS server, {used["bot"]} AS bot, (
+                SELECT count(*) FROM asked WHERE person_id = author_id AND at > :now - {HOUR}
+            ) AS prompts
+            FROM {_SOMEBODY}
+            """,  # noqa: S608 - SQL of ours
+            person=person_id,
+            guild=guild_id,
+            carried=self._carried_tokens(),
+            day=self._now() // DAY,
+            now=self._now(),
+        )
+        return UsageToday(
+            row["person"], row["server"], row["bot"], row["prompts"] + len(self.retained_questions(person_id))
+        )
+
+    async def usage(
+        self, since_day: int, *, person_id: int | None = None, guild_id: int | None = None
+    ) -> list[UsageRow]:
+        """What was used of each model on each day from that one on, in days since the epoch; of everybody everywhere,
+        or of one person, or in one server.
+        """
+        # Conditions only where they are wanted, or they would keep the index from being used. The plus keeps the index
+        # of servers out of it, in which one has many more rows than a person.
+        where = " ".join(
+            ["day >= :since"]
+            + ["AND person_id = :person"] * (person_id is not None)
+            + ["AND guild_id = :guild"] * (guild_id is not None and person_id is None)
+            + ["AND +guild_id = :guild"] * (guild_id is not None and person_id is not None)
+        )
+        rows = await self._database.read(
+            f"""
+            SELECT day, model, guild_id, person_id,
+                count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens
+            FROM charges WHERE {where}
+            GROUP BY day, model, guild_id, person_id ORDER BY day, model, guild_id, person_id
+            """,  # noqa: S608 - SQL of ours
+            since=since_day,
+            person=person_id,
+            guild=guild_id,
+        )
+        return [UsageRow(**dict(row)) for row in rows]
+
+    async def claim_notice(self, key: str, until: int, person_id: int = 0) -> bool:
+        """Commit that something is said, not to be said again before `until`: to a person, or (0) at all.
+
+        False: such a time has not passed yet.
+        """
+        rows = await self._database.write(
+            """
+            INSERT INTO told (key, person_id, until) VALUES (:key, :person, :until)
+            ON CONFLICT DO UPDATE SET until = excluded.until WHERE told.until <= :now
+            RETURNING key
+            """,
+            key=key,
+            person=person_id,
+            until=until,
+            now=self._now(),
+        )
+        return bool(rows)

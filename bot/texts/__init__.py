@@ -1,0 +1,146 @@
+"""Every sentence for people in a conversation. Short, friendly, without blame; each says what to do next.
+
+`-#` is Discord's small text. Technical detail has no place here: it goes to the log.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bot.core.errors import QueueLimit
+from bot.core.quotas import Quota, QuotaExceeded
+from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
+
+FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
+QUOTE_WITHHELD = "-# I couldn't see the quoted message."
+CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
+NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
+REFUSED = "-# Discord won't show my answer here. Rewording may help."
+NO_MORE_HERE = "-# I may not write any more here, so the rest is missing. Please ask again elsewhere."
+RESTARTING = "-# I'm restarting. Please ask again in a minute."
+TRYING_AGAIN = "-# I was restarted. Trying again…"
+RETRYING = "-# Trying again…"
+NOTHING_TO_FORGET = "There was nothing to forget."
+WENT_WRONG = "-# Something went wrong on my side. Please try again."
+REST_AS_FILE = "-# The rest is coming as a file."
+AS_FILE = "-# The whole reply is in the file."
+NOTHING_TO_STOP = "None of my replies to you is under way here."
+ONE_MOMENT = "One moment, then press again."
+PRESS_LATER = "I have too much to do just now. Please press again in a minute."
+NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
+
+
+_SMALL = "-# "
+_PROBLEMS = {
+    FailureReason.UNREACHABLE: "My model isn't answering right now. Your question is saved.",
+    FailureReason.CONFIGURATION: "I have a set-up problem; it's nothing you did.",
+    FailureReason.CONTENT_FILTERED: "The model's provider declined this one. Rewording may help.",
+    FailureReason.LENGTH: "Cut at the length limit.",
+    FailureReason.OUT_OF_ROOM: "I ran out of room before I could answer. Try again, or ask for something shorter.",
+    FailureReason.EMPTY_REPLY: "The model had nothing to say. Try rewording.",
+    FailureReason.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
+    FailureReason.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
+    FailureReason.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
+    FailureReason.QUOTA: "That's all I can do for today. Please ask again tomorrow.",
+}
+
+_FULL = {
+    QueueLimit.USER: "I'm still busy with your earlier questions here.",
+    QueueLimit.CONVERSATION: "Many questions are waiting here already.",
+    QueueLimit.BOT: "I have more questions than I can answer just now.",
+}
+
+_USED_UP = {
+    Quota.USER: "That's all I can do for you today.",
+    Quota.GUILD: "That's all I can do in this server today.",
+    Quota.BOT: "That's all I can do today.",
+}
+
+
+def full_size(sentence: str) -> str:
+    """The sentence without Discord's mark for small text."""
+    return sentence.removeprefix(_SMALL)
+
+
+def full(limit: QueueLimit) -> str:
+    """The answer to a prompt that is one too many. Those after it only get a mark."""
+    return f"{_SMALL}{_FULL[limit]} Please ask this again later, and whatever I mark with 🕒."
+
+
+def used_up(what: QuotaExceeded) -> str:
+    """The answer where nothing is left of an allowance."""
+    if what.quota is Quota.QUESTIONS:
+        said = f"That's your {what.limit} questions this hour." if what.limit > 1 else "That's your question this hour."
+    else:
+        said = _USED_UP[what.quota]
+    return f"{_SMALL}{said} Back <t:{what.until}:R>."
+
+
+def hint(bot: str) -> str:
+    """The answer to a mention with nothing else."""
+    return f'Hi! Put your question in the same message: "@{bot} why is the night sky dark?"'
+
+
+def unreadable(bot: str) -> str:
+    """The answer to a message whose content the platform withholds."""
+    return f"-# I can't read that one. Mention @{bot} itself, or leave the reply's ping on."
+
+
+def note(outcome: Outcome) -> str | None:
+    """What stands under a reply that ended this way. None: it is all there, and needs no word."""
+    sentence = _sentence(outcome)
+    return None if sentence is None else _SMALL + sentence
+
+
+def _sentence(outcome: Outcome) -> str | None:
+    match outcome.stop_reason:
+        case StopReason.RESET if not outcome.text:
+            who = f"{outcome.stopped_by} cleared" if outcome.stopped_by else "Somebody cleared"
+            return f"{who} my memory here before I got to this. Please ask again."
+        case StopReason.FORGOTTEN if not outcome.text:
+            return f"{'You asked me to forget you' if outcome.stopped_by else 'This was forgotten'} before I got to it."
+        case StopReason.USER | StopReason.RESET | StopReason.FORGOTTEN:
+            return f"Stopped by {outcome.stopped_by}." if outcome.stopped_by else "Stopped."
+        case StopReason.SHUTDOWN:
+            return "I was restarted and couldn't finish."
+    if outcome.state is TurnState.INTERRUPTED:
+        return "I was restarted and couldn't finish."
+    if outcome.state is TurnState.STOPPED:
+        return "Stopped."
+    if outcome.failure is FailureReason.BUSY:
+        return f"My model is busy. Try again in {_wait(outcome.retry_after) if outcome.retry_after else 'a moment'}."
+    if outcome.failure is FailureReason.OUT_OF_ROOM and outcome.text:
+        return "I ran out of room before I could write more. Try again, or ask for something shorter."
+    if outcome.quota_exceeded is not None:
+        stopping = "I have to stop here. " if outcome.text else ""
+        return stopping + used_up(outcome.quota_exceeded).removeprefix(_SMALL)
+    return None if outcome.failure is None else _PROBLEMS[outcome.failure]
+
+
+def _wait(seconds: float) -> str:
+    """So long, in a unit of which there are enough that rounding up adds little."""
+    if seconds <= 120:
+        return f"{math.ceil(seconds)} s"
+    if seconds <= 120 * 60:
+        return f"{math.ceil(seconds / 60)} minutes"
+    return f"{math.ceil(seconds / 3600)} hours"
+
+
+def stopped(count: int) -> str:
+    """The answer to whoever stopped replies."""
+    return "Stopped." if count == 1 else f"Stopped {count} replies."
+
+
+def not_theirs(name: str) -> str:
+    """The answer to a press on a button of somebody else's."""
+    return f"Only {name} and moderators can do that."
+
+
+def was_reset(name: str, forgotten: int) -> str:
+    """The public word on a reset."""
+    return f"{name} cleared my memory here: {questions(forgotten)}. The messages above stay."
+
+
+def questions(number: int) -> str:
+    """So many of them, whatever became of each."""
+    return "1 question" if number == 1 else f"{number:,} questions"

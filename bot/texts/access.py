@@ -1,0 +1,128 @@
+"""What people are told of who may use the bot where, and moderators of what they decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bot.core.access import Block, Denial, GuildRules
+
+_SMALL = "-# "
+_DENIED = {
+    Denial.GUILD: "I don't answer in this server. Whoever runs me can change that.",
+    Denial.USER: "I may not answer you, sorry. Whoever runs me can change that.",
+    Denial.BLOCKED: "The moderators here asked me not to answer you. They can change that.",
+    Denial.PAUSED: "The moderators have paused me here. Please ask again later.",
+    Denial.CHANNEL: "I don't answer in this channel. Please ask me in another one.",
+    Denial.DIRECT_MESSAGES: "I don't answer direct messages. Please mention me in a server.",
+    Denial.UNKNOWN: "I can't tell just now who you are to me. Please try again later.",
+    Denial.NOT_MEMBER: "I only answer direct messages of people I share a server with. Please mention me there first.",
+}
+LISTED = 15
+"""Channels, and people, that are named in one message."""
+
+NOT_SAVED = "I can't reach my memory right now, so nothing has changed. Please try again later."
+NOT_READ = "I can't reach my memory right now. Please try again later."
+PAUSED = (
+    "Paused: I answer nobody in this server until somebody uses /resume. What I'm writing now comes to its end, what"
+    " waits is stopped."
+)
+PAUSED_ALREADY = "I'm paused already. /resume has me answer again."
+NOT_PAUSED = "I'm not paused."
+EVERYWHERE_ALREADY = "There are no channel rules: I answer everywhere in this server."
+TOO_MANY_RULES = "That's as many channel rules as I can keep. /channels everywhere clears them."
+THATS_ME = "That's me. /pause has me answer nobody in this server."
+A_BOT = "That's a bot, and I answer no bots anyway."
+
+
+def denied(reason: Denial) -> str:
+    """Why something is not done; as a private answer."""
+    return _DENIED[reason]
+
+
+def denied_aloud(reason: Denial) -> str:
+    """The same in a channel."""
+    return _SMALL + _DENIED[reason]
+
+
+def not_served(server_id: int, leaves_at: int, *, owners_are: bool) -> str:
+    """The word to a server that is not served. `owners_are`: whether those are, of which the operator is a member."""
+    if owners_are:
+        how = f"join this server, or to add its id to SERVERS in my settings, as in `SERVERS=owner,{server_id}`"
+    else:
+        how = f"add its id, `{server_id}`, to SERVERS in my settings"
+    return (
+        "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to"
+        f" {how}. Otherwise I'll leave <t:{leaves_at}:R>."
+    )
+
+
+def now(channels: Mapping[int, bool]) -> str:
+    """The answer to whoever changed where the bot answers: what holds from now on."""
+    return f"From now on {_where(channels)} in this server."
+
+
+def allowed_already(place: int, channels: Mapping[int, bool]) -> str:
+    """The answer to whoever allows a channel once more."""
+    return f"<#{place}> is allowed already: {_where(channels)} in this server."
+
+
+def not_allowed_already(place: int, channels: Mapping[int, bool]) -> str:
+    """The answer to whoever blocks a channel in which the bot does not answer anyway."""
+    return f"I don't answer in <#{place}> anyway: {_where(channels)} in this server."
+
+
+def last_allowed(place: int) -> str:
+    """The answer to whoever blocks the only channel that is allowed, which would allow all others."""
+    return (
+        f"Nothing has changed: <#{place}> is the only place where I answer. To have me answer nobody, use /pause; in"
+        " every channel again, /channels everywhere."
+    )
+
+
+def resumed(channels: Mapping[int, bool]) -> str:
+    """The answer to whoever ended a pause."""
+    return f"I'm back: {_where(channels)} in this server."
+
+
+def blocked(person_id: int, until: int | None) -> str:
+    """The answer to whoever blocked somebody."""
+    how_long = "until somebody uses /unblock" if until is None else f"until <t:{until}:f>"
+    return f"From now on I don't answer <@{person_id}> in this server, {how_long}."
+
+
+def unblocked(person_id: int) -> str:
+    """The answer to whoever lifted a block."""
+    return f"I answer <@{person_id}> in this server again."
+
+
+def not_blocked(person_id: int) -> str:
+    """The answer to whoever lifts a block that there is not."""
+    return f"<@{person_id}> isn't blocked in this server."
+
+
+def rules(of_server: GuildRules, blocks: Sequence[tuple[int, Block]]) -> str:
+    """All that moderators decided in a server."""
+    where = _where(of_server.channels)
+    lines = [f"{where[0].upper()}{where[1:]} in this server."]
+    if of_server.paused:
+        lines.insert(0, "I'm paused: I answer nobody until somebody uses /resume. Apart from that:")
+    if blocks:
+        people = [
+            f"<@{person}>{'' if block.until is None else f' until <t:{block.until}:f>'}" for person, block in blocks
+        ]
+        lines.append(f"Blocked: {_listed(people)}.")
+    return "\n".join(lines)
+
+
+def _where(channels: Mapping[int, bool]) -> str:
+    only = [f"<#{place}>" for place, allowed in channels.items() if allowed]
+    never = [f"<#{place}>" for place, allowed in channels.items() if not allowed]
+    if only:
+        return f"I answer only in {_listed(only)}{f', but not in {_listed(never)},' if never else ''}"
+    return f"I answer everywhere but in {_listed(never)}" if never else "I answer everywhere"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > LISTED:
+        return f"{', '.join(names[:LISTED])} and more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

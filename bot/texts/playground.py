@@ -1,0 +1,89 @@
+"""What is said in the playground, on Discord's behalf and on its own."""
+
+from __future__ import annotations
+
+from bot.texts.terminal import REAL_MODEL
+
+MALFORMED = "The page asked for something that makes no sense here. Reload it."
+NOT_THERE = "That is not there any more."
+NO_SUCH_PERSON = "There is nobody of that name here."
+NO_SUCH_CHANNEL = "This person cannot see that channel."
+MESSAGE_GONE = "That message is gone."
+ONLY_DISMISSED = "Only you can see this message. It can be dismissed."
+MAY_NOT_WRITE = "This person has no permission to do that here."
+EMPTY_MESSAGE = "Write something or attach a file first."
+FILE_GONE = "An attached file was not kept for that long. Attach it again."
+FILE_TOO_LARGE = "Files here may have up to 25 MB. Choose a smaller one."
+NO_REPLY_TO_THAT = "Discord takes no reply to that message."
+NOT_YOURS_TO_EDIT = "Only its author can edit a message."
+NOT_YOURS_TO_DELETE = "Only its author and moderators can delete a message."
+ARCHIVED = "This thread is archived. Write in it to open it again."
+NO_THREADS_HERE = "Threads belong to a text channel of the server."
+NAME_THE_THREAD = "Give the thread a name of up to 100 characters."
+HAS_A_THREAD = "That message has a thread already."
+ENOUGH_THREADS = "There are enough threads here. Restart the playground for an empty server."
+NOT_YOUR_THREAD = "Only who opened a thread and moderators can do that."
+NOT_AN_EMOJI = "That is no emoji."
+NOT_TAKEN = "Discord takes no such value there."
+NO_CHOICES = "The bot offers nothing to choose from. Is it running?"
+TRY_AGAIN = "Something went wrong. Try again."
+NOTHING_TO_SWITCH = "There is nothing here for that switch."
+OWN_DEFECT = "The playground has a defect there; its log says which."
+WRONG_ADDRESS = "Open the address that the terminal shows."
+FOREIGN_PAGE = "The playground answers only to its own page."
+TOO_MANY_TABS = "The playground is open in too many tabs. Close some."
+THIS_COMPUTER = "this computer"
+TOPIC_OF_ITS_OWN = "A conversation of its own: what was said in #general is not known here."
+
+
+def too_long(length: int, most: int) -> str:
+    """For a message over Discord's limit."""
+    return f"That is {length} characters; Discord takes {most}."
+
+
+def too_many_files(most: int) -> str:
+    """For a message with more files than Discord takes."""
+    return f"A message carries up to {most} files."
+
+
+def too_many_reactions(most: int) -> str:
+    """For one emoji more than a message holds."""
+    return f"A message has room for {most} different reactions."
+
+
+def no_such_command(name: str) -> str:
+    """For a command that is not there, for this person or in this channel."""
+    return f"/{name} is not there for this person in this channel."
+
+
+def option_missing(name: str) -> str:
+    """For a required option that is left out."""
+    return f"{name} is required."
+
+
+def option_wrong(name: str) -> str:
+    """For a value that a command's option or a form's field does not take."""
+    return f"{name} does not take this value."
+
+
+def topic_to_ask(bot: str) -> str:
+    """The topic of the channel where people are to begin."""
+    return f"Mention @{bot} and ask. Try: help"
+
+
+def welcome(url: str, *, database: str, model: str | None, host: str | None, taken_port: int | None, bot: str) -> str:
+    """What the terminal shows at the start. `model` is None for the demo, `taken_port` the one that was in use."""
+    talker = f"{model} at {host}" if model else "the built-in offline demo, no real model"
+    lines = [
+        "Parley's playground: the whole bot, on a stand-in for Discord on this computer.",
+        f"  Open    {url}",
+        *([f"          (port {taken_port} is in use)"] if taken_port else []),
+        f"  Model   {talker}",
+        f"  Memory  {database}",
+        "",
+        f"Try first: mention @{bot} in #general and ask “what did I say first?”. Then stop me, start me again and ask",
+        "again. Ctrl-C ends it.",
+        *([] if model else [REAL_MODEL]),
+        "For a real server: README, “Set up the Discord application”; `python -m bot check` helps with it.",
+    ]
+    return "\n".join(lines)

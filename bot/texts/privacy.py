@@ -1,0 +1,114 @@
+"""What people are told of what the bot remembers about them, and how it is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot import texts
+
+UNREACHABLE = "I can't reach my memory right now. Please try again later."
+NOTHING_OF_YOU = "I have nothing on record about you."
+NOTHING_OF_YOU_ANY_MORE = "There is nothing on record about you any more."
+FORGET = "Forget everything about me"
+KEEP = "Keep it"
+KEPT = "All right, nothing is forgotten."
+NOT_FORGOTTEN = "I can't reach my memory right now, so it is all still there. Please press again later."
+NOT_YOURS = "Only the person who asked for this can press it."
+NOTHING_TO_EXPORT = "You have asked, used and set nothing that I still keep, so there is no file."
+NOTHING_TO_EXPORT_HERE = (
+    "You have asked and used nothing in this server that I still keep, so there is no file. In a direct message to me, "
+    "/export covers all places."
+)
+NOT_EXPORTED = "I couldn't get the file to you. Please try again later."
+NOTHING_HERE = "I remember nothing here."
+
+_BLOCKED = "A moderator's block on you stays in force."
+
+
+def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> str:
+    """What there is to consider before everything about a person is forgotten."""
+    if questions:
+        where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
+        what = f"your {texts.questions(questions)} and my replies, in {where}, in all servers and direct messages"
+    else:
+        what = "how much you used me, what you set in our direct message, and what others quoted of yours"
+    return _lines(
+        f"This makes me forget everything about you: {what}. It cannot be undone.",
+        "The messages on Discord stay, and so does what others wrote to me.",
+        _BLOCKED if blocked else None,
+    )
+
+
+def forgotten(questions: int, *, blocked: bool) -> str:
+    """The word on it afterwards."""
+    what = f": {texts.questions(questions)}" if questions else ""
+    return _lines(
+        f"I have forgotten everything about you{what}. The messages on Discord stay.",
+        "What you used of today's limits still counts until they reset. It isn't on record any more.",
+        _BLOCKED if blocked else None,
+    )
+
+
+def memory(
+    *,
+    questions: int,
+    since: int,
+    people: Sequence[tuple[str | None, int]],
+    more_people: int,
+    tokens: int,
+    reminded: int,
+    readers: str,
+    retention_days: int,
+    private: bool,
+) -> str:
+    """What is remembered of the place where it is asked, in full. `since` is seconds since the epoch."""
+    whose = "" if private else f": {_of(people, more_people)}"
+    kept = (
+        f"I delete it when nobody has used it for {_days(retention_days)}."
+        if retention_days
+        else "I keep it until somebody has it forgotten."
+    )
+    return _lines(
+        f"Here I remember {texts.questions(questions)} and my replies since <t:{since}:D>{whose}.",
+        f"That is roughly {tokens:,} tokens. With each question my model is sent at most {reminded:,} of them, the "
+        "latest.",
+        readers,
+        f"{kept} /reset forgets all of it now, /forget-me whatever is yours, here and elsewhere.",
+    )
+
+
+def readers(provider: str, *, private: bool) -> str:
+    """Who gets to read what is remembered."""
+    if private:
+        return f"It can be read by you, by my model's provider ({provider}) and by whoever runs me."
+    return (
+        f"It can be read by my model's provider ({provider}), by whoever runs me and, through my answers, by everyone "
+        "who can see this channel."
+    )
+
+
+def exported(questions: int, *, here: bool, complete: bool) -> str:
+    """What comes with the file."""
+    where = "in this server" if here else "in all servers and direct messages"
+    what = f"{'' if complete else 'only the latest '}{texts.questions(questions)} of yours {where} with my replies, "
+    what += (
+        "what you used here, and whether its moderators block you."
+        if here
+        else "what you used, what you set in our direct message, and which servers' moderators block you."
+    )
+    if not complete:
+        return f"The file has {what} Discord takes no larger one: for the rest, please ask whoever runs me."
+    return f"The file has {what}{' In a direct message to me, /export covers all places.' if here else ''}"
+
+
+def _of(people: Sequence[tuple[str | None, int]], more: int) -> str:
+    named = ", ".join(f"{name or 'somebody'} {questions:,}" for name, questions in people)
+    return f"{named} and {more:,} more people" if more > 1 else f"{named} and 1 more person" if more else named
+
+
+def _days(days: int) -> str:
+    return "a day" if days == 1 else f"{days:,} days"
+
+
+def _lines(*sentences: str | None) -> str:
+    return "\n".join(filter(None, sentences))

@@ -1,0 +1,36 @@
+"""What is said in a terminal."""
+
+from __future__ import annotations
+
+from bot import texts
+
+REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
+HELP = """\
+/reset   forget this conversation
+/help    show this
+/quit    leave, as Ctrl-D does
+//text   say "/text"
+\\        at a line's end goes on below
+Ctrl-C   stop an answer; twice, leave"""
+WAITING = "Waiting for the model. Ctrl-C stops it."
+ONCE_MORE = "Ctrl-C once more leaves."
+CUT_OFF = "I was interrupted there. Ask again if you still need it."
+CANNOT_WRITE = "I can't write my answers."
+
+
+def opening(name: str | None, model: str | None, questions: int) -> str:
+    """The first line of a chat. `name` is None for a temporary conversation, `model` for the demo."""
+    title = "A temporary conversation" if name is None else f"Conversation “{name}”"
+    remembered = f", {texts.questions(questions)} remembered" if questions else ""
+    return f"{title} with {model or 'the built-in offline demo'}{remembered}. /help shows what you can do."
+
+
+def forgotten(questions: int) -> str:
+    """The answer to a reset."""
+    what = texts.questions(questions)
+    return f"I've forgotten this conversation: {what}." if questions else texts.NOTHING_TO_FORGET
+
+
+def unknown_command(word: str) -> str:
+    """The answer to a slash with a word that is no command."""
+    return f"I don't know {word}. /help shows what I do; //… sends a text that begins with a slash."

@@ -1,0 +1,130 @@
+"""What the model is sent."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.context import RESUME, Context, credible, learn_from_usage, speaker, tokens
+from bot.core.model_events import Message, TokenStatistics
+from bot.core.quotas import Usage
+from bot.core.turns import EarlierTurn, Turn, TurnState
+
+SUNDAY = date(2026, 11, 22)
+
+
+def turn(prompt: str) -> Turn:
+    return Turn(1, "discord:1", 9, prompt, "", TurnState.PENDING, 1, None, None, None, 0)
+
+
+def earlier(prompt: str, reply: str, *, finished: bool = True) -> EarlierTurn:
+    return EarlierTurn(1, None, prompt, reply, finished)
+
+
+def context(prompt: str, budget: int = 1000) -> Context:
+    return Context("Be brief.", turn(prompt), today=SUNDAY, budget=budget, learned=TokenStatistics())
+
+
+def test_turns_stand_oldest_first_and_roles_alternate() -> None:
+    built = context("newest")
+    for n in (3, 2, 1):
+        assert built.add(earlier(f"prompt {n}", f"reply {n}"))
+    assert [(message.role, message.content) for message in built.messages()] == [
+        ("system", "Be brief.\n\nToday is Sunday, 22 November 2026."),
+        ("user", "prompt 1"),
+        ("assistant", "reply 1"),
+        ("user", "prompt 2"),
+        ("assistant", "reply 2"),
+        ("user", "prompt 3"),
+        ("assistant", "reply 3"),
+        ("user", "newest"),
+    ]
+
+
+def test_an_unfinished_reply_says_so() -> None:
+    built = context("and?")
+    built.add(earlier("tell me", "It was", finished=False))
+    assert built.messages()[2].content == "It was\n\n[This reply was cut off here.]"
+
+
+@given(st.lists(st.text(min_size=1), max_size=8), st.integers(10, 200))
+def test_only_whole_turns_within_the_budget_and_always_the_prompt(replies: list[str], budget: int) -> None:
+    built = context("the prompt", budget)
+    taken = 0
+    for reply in replies:
+        if not built.add(earlier("p", reply)):
+            break
+        taken += 1
+    messages = built.messages()
+    assert len(messages) == 2 + 2 * taken
+    assert messages[-1].content == "the prompt"
+    assert taken == 0 or built.tokens <= budget
+
+
+@pytest.mark.parametrize("character", ["x", "字"])
+def test_a_long_reply_goes_on_from_as_much_of_its_end_as_half_the_budget_holds(character: str) -> None:
+    begun = character * 100_000 + " and so it"
+    built = Context("Be brief.", turn("go on"), begun=begun, today=SUNDAY, budget=1000, learned=TokenStatistics())
+    user, told, end = built.messages()[1:]
+    assert (user.content, told.role) == ("go on", "assistant")
+    assert begun.endswith(told.content)
+    assert 450 < tokens(told.content, 3.5) < 510
+    assert end.content == RESUME
+    assert built.tokens < 1000
+
+
+@given(st.text(), st.sampled_from(["ada", "b.o_1"]))
+def test_a_display_name_stays_on_its_line_and_in_its_brackets(name: str, username: str) -> None:
+    line = speaker(name, username)
+    assert len(line.splitlines()) == 1
+    assert line.endswith(f"@{username})" if " " in line else f"@{username}")
+    shown = line.removesuffix(f"(@{username})").removesuffix(f"@{username}")
+    assert not set(shown) & set("[]()@:")
+    assert len(line) <= 32 + len(username) + 4
+
+
+def test_more_than_the_estimate_is_reserved_until_a_server_has_counted() -> None:
+    def built(learned: TokenStatistics) -> Context:
+        return Context("Be brief.", turn("🦜" * 100), today=SUNDAY, budget=1000, learned=learned)
+
+    unknown, known = built(TokenStatistics(context_tokens=900)), built(TokenStatistics(bytes_per_token=3.5))
+    assert unknown.tokens == known.tokens == known.reserved_tokens
+    assert unknown.reserved_tokens == pytest.approx(unknown.tokens * 3.5 / 2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "thoughts", "counted", "kept"),
+    [
+        (350, 0, Usage(1008, 100), Usage(1008, 100)),
+        (350, 0, Usage(32, 3), Usage(32, 3)),
+        (350, 0, Usage(31, 2), Usage(0, 0)),
+        (350, 0, Usage(4000 + 4 + 2000, 800), Usage(6004, 800)),
+        (350, 0, Usage(6005, 801), Usage(0, 0)),
+        (3000, 0, Usage(1008, 3000), Usage(1008, 3000)),
+        (0, 0, Usage(1008, 0), Usage(1008, 0)),
+        (0, 900, Usage(1008, 900), Usage(1008, 900)),
+        (1, 0, Usage(-1, -1), Usage(0, 0)),
+        (1, 0, Usage(10**400, 10**400), Usage(0, 0)),
+    ],
+)
+def test_a_count_is_believed_within_what_was_sent_said_and_granted(
+    said: int, thoughts: int, counted: Usage, kept: Usage
+) -> None:
+    assert credible(counted, [Message("user", "x" * 4000)], said, thoughts, 800) == kept
+
+
+def test_the_estimate_follows_what_the_server_counts() -> None:
+    messages = [Message("user", "x" * 4000)]
+    learned = TokenStatistics()
+    for _ in range(20):
+        learned = learn_from_usage(learned, messages, Usage(2004, 1))
+    assert learned.bytes_per_token == pytest.approx(2.0, abs=0.1)
+    assert tokens("x" * 200, learned.bytes_per_token or 0) == pytest.approx(104, abs=6)
+    assert learn_from_usage(TokenStatistics(), messages, Usage(0, 0)) == TokenStatistics(), (
+        "a server that counts nothing teaches nothing"
+    )
+    for counted in (1, 10**9):
+        assert 1 <= (learn_from_usage(TokenStatistics(), messages, Usage(counted + 4, 1)).bytes_per_token or 0) <= 8

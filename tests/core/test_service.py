@@ -1,0 +1,548 @@
+"""The life of turns on a real store, with a model that does as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from itertools import chain, count, islice, repeat
+from pathlib import Path
+
+import pytest
+
+from bot import texts
+from bot.core import context
+from bot.core.attempt import ActiveAttempt
+from bot.core.context import RESUME
+from bot.core.errors import ModelError, Overloaded, QueueLimit, StoreError
+from bot.core.generation import CHARACTERS_PER_TOKEN
+from bot.core.model_events import End, Reasoning
+from bot.core.queues import QueueLimits
+from bot.core.quotas import Quotas, Usage
+from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, TurnState
+from bot.discord_bot.delivery.view import Button, button_after
+from bot.store import SQLiteStore
+from bot.texts import note
+from tests.store.steps import database_of, disk_full, read_only, slow_disk
+from tests.talking import HERE, Model, Sink, Step, Talk, conversations
+from tests.waiting import until
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+        yield store
+
+
+@pytest.fixture
+async def talk(store: SQLiteStore) -> AsyncIterator[Talk]:
+    model = Model()
+    async with conversations(store, model) as core:
+        async with asyncio.timeout(10):
+            yield Talk(core, model, store)
+
+
+async def test_what_was_said_is_sent_and_kept(talk: Talk) -> None:
+    talk.model.replies = [["Hel", "lo."], ["Again."]]
+    await talk.say("Hi")
+    await talk.say("Once more")
+    assert talk.model.asked[0][0].content == "Be brief.\n\nToday is Sunday, 22 November 2026."
+    assert talk.sent(1) == ["Hi", "Hello.", "Once more"]
+    assert (await talk.sink(0)).texts == ["Hel", "Hello."]
+    kept = await talk.store.history(HERE, 10)
+    assert [(turn.reply, turn.state) for turn in kept] == [
+        ("Again.", TurnState.COMPLETE),
+        ("Hello.", TurnState.COMPLETE),
+    ]
+
+
+async def test_one_persons_prompts_run_in_order_and_other_peoples_beside_them(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [["first, ", go, "done"], ["for another"], ["second"]]
+    first = talk.say("1")
+    await (await talk.sink(0)).said()
+    second, other = talk.say("2"), talk.say("3", by=2)
+    assert await other == Outcome(TurnState.COMPLETE, "for another")
+    assert not (await talk.sink(1)).started.is_set()
+    assert talk.sent(1) == ["1", "first, \n\n[This reply was cut off here.]", "3"], (
+        "a neighbour's reply as far as it got"
+    )
+    go.set()
+    await first
+    await second
+    assert talk.sent(2) == ["1", "first, done", "2"], "and only what came before it"
+
+
+async def test_whoever_leaves_the_queue_early_lets_nobody_past(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [["first", go], ["fourth"]]
+    first = talk.say("1")
+    await (await talk.sink(0)).said()
+    assert await talk.say("1", position=1) is None, "the same event twice"
+    third, fourth = talk.say("3"), talk.say("4")
+    (await talk.sink(1)).running.stop(StopReason.USER)
+    await third
+    assert not (await talk.sink(2)).started.is_set()
+    go.set()
+    await first
+    await fourth
+    assert talk.sent(1) == ["1", "first", "4"]
+
+
+async def test_the_first_cause_ends_a_reply_and_keeps_its_part(talk: Talk) -> None:
+    talk.model.replies = [["A part", asyncio.Event()]]
+    answering = talk.say("1")
+    sink = await talk.sink(0)
+    await sink.said()
+    sink.running.stop(StopReason.USER, "Bo")
+    sink.running.stop(StopReason.SHUTDOWN)
+    assert await answering == Outcome(TurnState.STOPPED, "A part", stop_reason=StopReason.USER, stopped_by="Bo")
+    assert talk.model.left_early == 1
+    await talk.say("2")
+    assert talk.sent(1) == ["1", "A part\n\n[This reply was cut off here.]", "2"]
+
+
+async def test_a_waiting_prompt_can_be_ended_before_its_turn(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [[go, "late"]]
+    first, second = talk.say("1"), talk.say("2")
+    (await talk.sink(1)).running.stop(StopReason.USER)
+    ended = await second
+    assert ended is not None
+    assert ended.state is TurnState.STOPPED
+    go.set()
+    await first
+    assert len(talk.model.asked) == 1
+
+
+async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [["secret"], ["running", go]]
+    await talk.say("0")
+    running = talk.say("1")
+    await (await talk.sink(1)).said()
+    waiting, elsewhere = talk.say("2"), talk.say("3", where="discord:2")
+    await talk.sink(3)
+    forgotten = await talk.core.forget(HERE, "Cleo")
+    assert forgotten
+    for ended in (await running, await waiting):
+        assert ended is not None
+        assert (ended.stop_reason, ended.stopped_by) == (StopReason.RESET, "Cleo")
+    assert (await elsewhere) == Outcome(TurnState.COMPLETE, "Yes.")
+    assert await talk.store.history(HERE, 10) == []
+    await talk.say("4")
+    assert talk.sent(-1) == ["4"]
+
+
+async def test_what_another_process_has_forgotten_is_in_nobodys_name(talk: Talk) -> None:
+    go = asyncio.Event()
+    talk.model.replies = [[go, "secret"]]
+    running, waiting = talk.say("0"), talk.say("1")
+    await (await talk.sink(0)).started.wait()
+    await talk.sink(1)
+    await talk.store.forget_person(1)
+    go.set()
+    ended = [await running, await waiting]
+    assert [outcome and texts.note(outcome) for outcome in ended] == [
+        "-# Stopped.",
+        "-# This was forgotten before I got to it.",
+    ]
+
+
+async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:
+    talk.model.replies = [
+        [ModelError(FailureReason.BUSY, "429", retry_after=7)],
+        ["half", ModelError(FailureReason.UNREACHABLE, "cut")],
+        [],
+        [RuntimeError("a defect")],
+    ]
+    outcomes = [await talk.say(str(n)) for n in range(4)]
+    assert outcomes == [
+        Outcome(TurnState.FAILED, "", FailureReason.BUSY, retry_after=7),
+        Outcome(TurnState.FAILED, "half", FailureReason.UNREACHABLE),
+        Outcome(TurnState.FAILED, "", FailureReason.EMPTY_REPLY),
+        Outcome(TurnState.FAILED, "", FailureReason.INTERNAL),
+    ]
+    await talk.say("next")
+    assert talk.sent(-1) == ["1", "half\n\n[This reply was cut off here.]", "next"]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [[10] * 40, [10] * 300, [2000] * 40, [2000] * 10 + [10] * 300, [10] * 50 + [2000] * 40],
+    ids=["all of them", "short", "long", "short after long", "long after short"],
+)
+async def test_as_many_of_the_latest_turns_as_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
+    """`lengths` of their replies, oldest first."""
+    for position, length in enumerate(lengths, -len(lengths)):
+        attempt = await talk.store.begin(Prompt(HERE, position, f"prompt {position}"))
+        assert isinstance(attempt, Attempt)
+        await talk.store.close(attempt, Outcome(TurnState.COMPLETE, "r" * length))
+    await talk.say("now")
+    *earlier, now = talk.sent(0)
+    sent = len(earlier) // 2
+    assert (now, earlier[::2]) == ("now", [f"prompt {n}" for n in range(-sent, 0)])
+    size = sum(context.tokens(message.content, context.BYTES_PER_TOKEN) for message in talk.model.asked[0])
+    [another] = lengths[-sent - 1 : -sent] or [8000 * 4]
+    assert (
+        size <= 8000 < size + sum(context.tokens("x" * n, context.BYTES_PER_TOKEN) for n in (len("prompt -1"), another))
+    )
+
+
+async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembered(talk: Talk) -> None:
+    for n in range(20):
+        talk.model.replies = [["r" * 100]]
+        await talk.say(f"{n} " + "p" * 100)
+    asked = len(talk.model.asked)
+    too_long = [ModelError(FailureReason.TOO_LONG, "too long")]
+    talk.model.replies = [list(too_long), list(too_long), ["It fits."]]
+    assert (await talk.say("long?")) == Outcome(TurnState.COMPLETE, "It fits.")
+    sizes = [len(messages) for messages in talk.model.asked[asked:]]
+    assert sizes[0] == 42
+    assert sizes[0] > sizes[1] > sizes[2] > 2
+    assert (await talk.store.token_statistics("m")).context_tokens is not None
+    await talk.say("and now?")
+    assert len(talk.model.asked[-1]) <= sizes[2] + 2
+    talk.model.replies = [list(too_long)] * 4
+    refused = await talk.say("never")
+    assert refused is not None
+    assert refused.failure is FailureReason.TOO_LONG
+    assert len(talk.model.asked) == asked + 3 + 1 + 4
+
+
+async def test_a_context_that_was_not_answered_is_not_known_to_fit(talk: Talk) -> None:
+    for n in range(20):
+        await talk.say(f"{n} " + "p" * 100)
+    talk.model.replies = [[ModelError(FailureReason.TOO_LONG, "")], [ModelError(FailureReason.UNREACHABLE, "")]]
+    await talk.say("long?")
+    assert (await talk.store.token_statistics("m")).context_tokens is None
+
+
+async def test_the_estimate_of_tokens_learns_from_the_server(talk: Talk) -> None:
+    talk.model.replies = [["ok", Usage(prompt_tokens=4000, reply_tokens=1)]]
+    await talk.say("x" * 8000)
+    learned = await talk.store.token_statistics("m")
+    assert learned.bytes_per_token is not None
+    assert learned.bytes_per_token < 3, "it counted two bytes a token"
+
+
+async def test_progress_is_saved_every_second_for_all_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
+    async with conversations(talk.store, talk.model) as core:
+        saving = Talk(core, talk.model, talk.store)
+        go = asyncio.Event()
+        talk.model.replies = [["so far", go, " and on"]]
+        answering = saving.say("1")
+        await until(lambda: kept(talk.store), ["so far"])
+        go.set()
+        await answering
+    assert await kept(talk.store) == ["so far and on"]
+
+
+async def kept(store: SQLiteStore) -> list[str]:
+    return [turn.reply for turn in await store.history(HERE, 1)]
+
+
+async def test_closing_lets_replies_end_within_its_grace(store: SQLiteStore) -> None:
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        go = asyncio.Event()
+        model.replies = [[go, "just made it"], ["never ", asyncio.Event()]]
+        quick, slow = talk.say("1"), talk.say("2", by=2)
+        for n in range(2):
+            await (await talk.sink(n)).started.wait()
+        asyncio.get_running_loop().call_later(0.02, go.set)
+        await core.close(grace=0.2)
+        assert await quick == Outcome(TurnState.COMPLETE, "just made it")
+        ended = await slow
+        assert ended is not None
+        assert (ended.state, ended.text) == (TurnState.INTERRUPTED, "never ")
+
+
+async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: SQLiteStore) -> None:
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        async with slow_disk(store) as waits:
+            late = talk.say("1")
+            await until(lambda: waits("INSERT INTO turns"))
+            await core.close()
+        ended = await late
+        assert ended is not None
+        assert ended.state is TurnState.INTERRUPTED
+    assert model.asked == []
+
+
+async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(talk: Talk) -> None:
+    await talk.say("1")
+    assert await talk.store.undelivered(HERE) == []
+    sinks: list[Sink] = []
+
+    def open_sink(running: ActiveAttempt) -> Sink:
+        sinks.append(Sink(running))
+        sinks[-1].visible = False
+        return sinks[-1]
+
+    await talk.core.answer(Prompt(HERE, 99, "2"), open_sink)
+    assert [turn.prompt for turn in await talk.store.undelivered(HERE)] == ["2"]
+
+
+async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
+    async with read_only(talk.store):
+        with pytest.raises(StoreError):
+            await talk.say("lost?")
+    assert talk.model.asked == []
+    assert await talk.say("saved") == Outcome(TurnState.COMPLETE, "Yes.")
+
+
+async def test_another_attempt_replaces_the_reply_or_goes_on_from_it_once(talk: Talk) -> None:
+    talk.model.replies = [["half", ModelError(FailureReason.UNREACHABLE, "cut")], ["whole"], [" and more"]]
+    await talk.say("1")
+    for go_on, text in ((False, "whole"), (True, "whole and more")):
+        [turn] = await talk.store.history(HERE, 9)
+        tries = [talk.again(turn, go_on=go_on) for _ in range(3)]
+        outcomes = [outcome for outcome in await asyncio.gather(*tries) if outcome]
+        assert outcomes == [Outcome(TurnState.COMPLETE, text)]
+    assert talk.sent(2) == ["1", "whole", RESUME]
+    assert [(turn.reply, turn.attempt) for turn in await talk.store.history(HERE, 9)] == [("whole and more", 3)]
+
+
+@pytest.mark.parametrize("first", [[], ["hm", *repeat(Reasoning(), 3000)]])
+async def test_a_reply_without_end_is_cut_off_and_can_go_on(talk: Talk, first: list[Step]) -> None:
+    talk.model.replies = [chain(first, repeat("on and ")), [*repeat(Reasoning(), 3000), "on."]]
+    cut = await talk.say("1")
+    assert cut is not None
+    assert (cut.state, cut.failure) == (TurnState.COMPLETE, FailureReason.LENGTH)
+    assert len(cut.text) + 3000 * bool(first) == 100 * CHARACTERS_PER_TOKEN
+    assert talk.model.left_early == 1, "and the server is told"
+    [turn] = await talk.store.history(HERE, 1)
+    assert await talk.again(turn, go_on=True) == Outcome(TurnState.COMPLETE, turn.reply + "on.")
+
+
+async def test_thoughts_without_end_are_cut_off_too(talk: Talk) -> None:
+    talk.model.replies = [repeat(Reasoning())]
+    ended = await talk.say("1")
+    assert ended is not None
+    assert (ended.state, ended.text, ended.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)
+
+
+async def test_a_reply_that_runs_out_of_room_unseen_is_a_failure_and_loses_nothing(
+    talk: Talk, caplog: pytest.LogCaptureFixture
+) -> None:
+    unseen: list[Step] = [*repeat(Reasoning(), 9), " \n\u200b", End(FailureReason.LENGTH)]
+    talk.model.replies = [unseen, ["Half ", End(FailureReason.LENGTH)], unseen, unseen, ["and half."]]
+    failed = await talk.say("1")
+    assert failed is not None
+    assert (failed.state, failed.text, failed.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)
+    assert button_after(failed) is Button.RETRY
+    [line] = caplog.messages
+    assert line.endswith("Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart.")
+    await talk.say("2")
+    for go_on in (True, False):
+        still = await talk.again(*await talk.store.history(HERE, 1), go_on=go_on)
+        assert still is not None
+        assert (still.state, still.text, still.failure) == (TurnState.FAILED, "Half ", FailureReason.OUT_OF_ROOM)
+        assert (button_after(still), note(still)) == (
+            Button.CONTINUE,
+            "-# I ran out of room before I could write more. Try again, or ask for something shorter.",
+        )
+    whole = await talk.again(*await talk.store.history(HERE, 1), go_on=True)
+    assert whole == Outcome(TurnState.COMPLETE, "Half and half.")
+
+
+async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(store: SQLiteStore) -> None:
+    model = Model()
+    async with conversations(store, model, QueueLimits(queue_per_user=1)) as core:
+        talk = Talk(core, model, store)
+        go = asyncio.Event()
+        model.replies = [["half", ModelError(FailureReason.UNREACHABLE, "")], [go, "one"], ["two"], ["three"]]
+        await talk.say("0")
+        [failed] = await store.history(HERE, 1)
+        first, second = talk.say("1"), talk.say("2")
+        with pytest.raises(Overloaded):
+            await talk.say("3")
+        assert core.queue_limit(failed) is QueueLimit.USER
+        third = talk.again(failed, recovery=True)
+        go.set()
+        assert [each and each.text for each in (await first, await second, await third)] == ["one", "two", "three"]
+        assert [(turn.prompt, turn.tries) for turn in await store.history(HERE, 9)] == [("2", 1), ("1", 1), ("0", 2)]
+
+
+async def grown_by(several_times: Callable[[], Awaitable[None]]) -> int:
+    """Bytes that are held after four times and were not after two."""
+    await several_times()
+    tracemalloc.start()
+    try:
+        await several_times()
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        await several_times()
+        await several_times()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return after - before
+
+
+async def test_a_flood_leaves_no_memory_behind(talk: Talk) -> None:
+    async def flood() -> None:
+        go = asyncio.Event()
+        talk.model.replies = [[go, "done"]]
+        prompts = [talk.say("x" * 4000) for _ in range(300)]
+        done = await asyncio.gather(*prompts[6:], return_exceptions=True)
+        assert all(isinstance(each, Overloaded) for each in done)
+        go.set()
+        await asyncio.gather(*prompts[:6])
+        talk.sinks.clear()
+        talk.model.asked.clear()
+
+    # The test's log keeps the twelve prompts that were answered, 74 kB; of the 588 refused one in ten would be 235 kB.
+    assert await grown_by(flood) < 200_000
+
+
+async def test_memory_does_not_grow_with_conversations(tmp_path: Path) -> None:
+    model = Model()
+    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store, conversations(store, model) as core:
+        talk, numbers = Talk(core, model, store), count()
+
+        async def newcomers() -> None:
+            for number in islice(numbers, 100):
+                await talk.say("hi", by=number, where=f"discord:{number}")
+            talk.sinks.clear()
+            model.asked.clear()
+            model.asked_for.clear()
+
+        # Two hundred of them: a key and its place in a table would be 18 kB.
+        assert await grown_by(newcomers) < 10_000
+
+
+@dataclass
+class Fault:
+    """What is raised, and where: the name of a call, on which of its times."""
+
+    where: str
+    error: Exception
+    at: int = 1
+    calls: int = 0
+
+    def on(self, target: object, name: str) -> Callable[..., object]:
+        """The call of an object, which fails at its time."""
+        call = getattr(target, name)
+
+        async def slowly(*arguments: object, **named: object) -> object:
+            self._strike()
+            return await call(*arguments, **named)
+
+        def at_once(*arguments: object, **named: object) -> object:
+            self._strike()
+            return call(*arguments, **named)
+
+        return slowly if inspect.iscoroutinefunction(call) else at_once
+
+    def _strike(self) -> None:
+        self.calls += 1
+        if self.calls == self.at:
+            raise self.error
+
+
+STORED = [
+    "turn_of_attempt",
+    "settings_of",
+    "token_statistics",
+    "earlier",
+    "reserve",
+    "close",
+    "mark_delivered",
+    "record_token_statistics",
+]
+
+
+@pytest.mark.parametrize("error", [StoreError, OverflowError, MemoryError, RecursionError])
+@pytest.mark.parametrize("where", [*STORED, "open", "start", "update", "finish", "stream", "events", "today"])
+async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
+) -> None:
+    fault = Fault(where, error("a defect"))
+    model = Model()
+    model.replies = [["Some ", *([fault.error] if where == "events" else []), "text.", Usage(20, 3)]]
+    async with conversations(store, model, allowances=Quotas()) as core, asyncio.timeout(10):
+        talk = Talk(core, model, store)
+        if where in STORED:
+            monkeypatch.setattr(store, where, fault.on(store, where))
+        elif where == "stream":
+            monkeypatch.setattr(model, where, fault.on(model, where))
+        elif where == "today":
+            monkeypatch.setattr(core._generator, "_today", fault.on(core._generator, "_today"))
+
+        def open_sink(running: ActiveAttempt) -> Sink:
+            if where == "open":
+                fault._strike()
+            sink = talk._open(running)
+            if where in ("start", "update", "finish"):
+                monkeypatch.setattr(sink, where, fault.on(sink, where))
+            return sink
+
+        answering = core.answer(Prompt(HERE, 1, "Hi", author_id=1), open_sink)
+        if where == "open":
+            with pytest.raises(error):
+                await answering
+        else:
+            outcome = await answering
+            assert talk.sinks[0].outcome is not None
+            assert outcome is not None
+            unharmed = where in ("mark_delivered", "record_token_statistics")
+            assert (texts.note(talk.sinks[0].outcome) is None) is unharmed
+        assert where == "events" or fault.calls >= 1
+        [turn] = await store._database.read("SELECT state, error, ended_at FROM turns")
+        assert turn["state"] == (
+            "complete" if where in ("mark_delivered", "record_token_statistics", "finish") else "failed"
+        )
+        assert turn["ended_at"] is not None
+        open_charges = await store._database.read("SELECT 1 FROM charges WHERE settled = 0")
+        assert open_charges == []
+        assert (await store.usage_today()).bot == (await store.usage_today(reserved=False)).bot < 100
+        assert core.running == ()
+        model.replies = []
+        assert await talk.say("And now?", position=2) == Outcome(TurnState.COMPLETE, "Yes.")
+
+
+async def test_a_saving_that_fails_by_a_defect_is_made_again(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
+    fault = Fault("save", MemoryError())
+    monkeypatch.setattr(store, "save", fault.on(store, "save"))
+    model = Model()
+    async with conversations(store, model) as core:
+        talk = Talk(core, model, store)
+        go = asyncio.Event()
+        model.replies = [["so far", go]]
+        answering = talk.say("1")
+        await until(lambda: kept(store), ["so far"])
+        assert fault.calls > 1
+        go.set()
+        await answering
+
+
+async def test_an_end_that_could_not_be_saved_is_on_record_once_it_can(talk: Talk) -> None:
+    more = asyncio.Event()
+    talk.model.replies = [["Half", more, "🦉" * 3000]]
+    answering = talk.say("Why?")
+    sink = await talk.sink(0)
+    await sink.said()
+    async with disk_full(database_of(talk.store)):
+        sink.seen.clear()
+        more.set()
+        await until(lambda: sink.outcome)
+    sink.seen.set()
+    await answering
+    assert sink.outcome is not None
+    assert sink.outcome.failure is FailureReason.STORAGE
+    [turn] = await talk.store.history(HERE, 9)
+    assert (turn.reply, turn.state, turn.failure) == (sink.outcome.text, TurnState.FAILED, FailureReason.STORAGE)
+    assert await talk.store.undelivered(HERE) == []

@@ -1,0 +1,152 @@
+"""What becomes of servers that invited the bot but are not served, as their people see it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bot.core.access import Servers
+from bot.discord_bot.access import guilds
+from bot.standin.entities import Channel, Guild, Permission, User
+from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups, mention, told
+from tests.store.steps import read_only
+
+pytestmark = pytest.mark.usefixtures("echo")
+DAY = 24 * 3600
+POSTS = "/channels/{channel_id}/messages"
+
+
+def look_back(database: Path, seconds: float) -> None:
+    """Make what is on record of servers so much older."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE servers SET refused_at = refused_at - ?", (seconds,))
+    connection.close()
+
+
+async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
+    serve: Start, discord: DiscordStandin, tmp_path: Path, eve: User
+) -> None:
+    async with serve() as world:
+        elsewhere = discord.add_guild("Elsewhere", eve)
+        await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
+        [word] = told(world, discord.open_dm(eve))
+        assert word.startswith(
+            "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to join"
+        )
+        assert f"to add its id to SERVERS in my settings, as in `SERVERS=owner,{elsewhere.id}`. Otherwise" in word
+        lobby = discord.add_channel("lobby", elsewhere)
+    look_back(tmp_path / "parley.db", DAY - 60)
+    async with serve() as world:
+        await discord.wait_for(lambda: lookups(world, elsewhere) == 2)
+        await mention(world, lobby, eve)
+    assert elsewhere.id in discord.world.guilds, "a day has not passed"
+    look_back(tmp_path / "parley.db", 60)
+    async with serve() as world:
+        await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
+        assert discord.guild.id in discord.world.guilds
+        await world.until(lambda: world.store.refused_at(elsewhere.id), None)
+    assert len(told(world, discord.open_dm(eve))) == 1, "it is said once"
+
+
+async def test_where_the_word_is_said(serve: Start, discord: DiscordStandin, eve: User) -> None:
+    elsewhere = discord.add_guild("Elsewhere", eve)
+    closed, lobby, news = (discord.add_channel(name, elsewhere) for name in ("closed", "lobby", "news"))
+    discord.deny(closed, Permission.SEND_MESSAGES)
+    third = discord.add_guild("Third", eve)
+    discord.add_channel("first", third)
+    third.system_channel = discord.add_channel("system", third)
+    async with serve(servers=Servers(ids=frozenset({discord.guild.id}))):
+        await discord.wait_for(lambda: discord.bot_messages(lobby))
+        [word] = [message.content for message in discord.bot_messages(lobby)]
+        assert f"Ask them to add its id, `{elsewhere.id}`, to SERVERS" in word
+        await discord.wait_for(lambda: third.system_channel and discord.bot_messages(third.system_channel))
+    assert discord.bot_messages(news) == []
+    assert all(each.status != 403 for each in discord.requests), "it is not tried where it may not be said"
+    assert discord.bot_messages(discord.open_dm(eve)) == []
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_server_whose_own_rules_refuse_the_word_is_told_elsewhere_and_left(
+    serve: Start, discord: DiscordStandin, tmp_path: Path, eve: User, everywhere: bool
+) -> None:
+    elsewhere = discord.add_guild("Elsewhere", eve)
+    elsewhere.system_channel = system = discord.add_channel("system", elsewhere)
+    lobby, direct = discord.add_channel("lobby", elsewhere), discord.open_dm(eve)
+
+    def refused(call: Call) -> bool:
+        return call.channel_id != direct.id if everywhere else call.channel_id == system.id
+
+    discord.faults.add(AUTOMOD, method="POST", route=POSTS, when=refused, times=ALWAYS)
+    async with serve() as world:
+        await refusal(world, elsewhere)
+        assert [len(told(world, each)) for each in (system, lobby, direct)] == ([0, 0, 1] if everywhere else [0, 1, 0])
+    look_back(tmp_path / "parley.db", DAY)
+    async with serve():
+        await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
+
+
+async def test_where_nobody_takes_the_word_the_day_passes_too(
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel
+) -> None:
+    discord.faults.add(AUTOMOD, method="POST", route=POSTS, times=ALWAYS)
+    async with serve() as world:
+        await refusal(world, elsewhere)
+    assert told(world, lobby) == []
+
+
+async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
+    serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guilds, "_EVERY", 0.02)
+    async with serve() as world:
+        async with read_only(world.store):
+            elsewhere = discord.add_guild("Elsewhere", eve)
+            await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
+            has_to_wait = f"server {elsewhere.id}, which may not be one that is served, has to wait"
+            await world.until(lambda: caplog.text.count(has_to_wait) >= 3)
+        await refusal(world, elsewhere)
+        assert len(told(world, discord.open_dm(eve))) == 1
+
+
+async def refusal(world: World, guild: Guild) -> None:
+    """Until it is on record that a server was told that it is not served."""
+    await world.until(lambda: world.store.refused_at(guild.id))
+
+
+async def test_a_server_that_is_served_meanwhile_is_kept(
+    serve: Start, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel
+) -> None:
+    async with serve():
+        await discord.wait_for(lambda: discord.bot_messages(lobby))
+    look_back(tmp_path / "parley.db", 2 * DAY)
+    async with serve(servers=Servers(any=True)) as world:
+        await world.until(lambda: world.store.refused_at(elsewhere.id), None)
+    look_back(tmp_path / "parley.db", 2 * DAY)
+    async with serve() as world:
+        await discord.wait_for(lambda: len(discord.bot_messages(lobby)) == 2)
+    assert elsewhere.id in discord.world.guilds, "from its next refusal on it is a day again"
+
+
+async def test_before_it_leaves_it_asks_once_more(
+    serve: Start, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    async with serve():
+        await discord.wait_for(lambda: discord.bot_messages(lobby))
+    look_back(tmp_path / "parley.db", DAY)
+    asked = [0]
+
+    def second(_: object) -> bool:
+        asked[0] += 1
+        return asked[0] > 1
+
+    discord.faults.add(ServerError(503), route=MEMBERS, when=second, times=ALWAYS)
+    async with serve() as world:
+        await discord.wait_for(lambda: lookups(world, elsewhere) == 3)
+        await mention(world, lobby, eve)
+        assert told(world, lobby)[-1] == NOT_HERE, "of what was said before nothing is taken back"
+    assert elsewhere.id in discord.world.guilds

@@ -1,0 +1,334 @@
+"""Who is answered where, as the people concerned see it; what is refused never reaches the model's server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from bot.core.access import Servers
+from bot.discord_bot.access import members
+from bot.discord_bot.access.members import MembershipStatus
+from bot.discord_bot.delivery import notices
+from bot.standin.entities import Channel, Guild, User
+from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, Refused, ServerError, Slow
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start
+from tests.discord_bot.people import (
+    MEMBERS,
+    NOT_DIRECTLY,
+    NOT_HERE,
+    NOT_YOU,
+    STRANGER,
+    UNCLEAR,
+    lookups,
+    mention,
+    told,
+)
+
+pytestmark = pytest.mark.usefixtures("echo")
+
+# Servers
+
+
+async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    said = []
+    for _ in range(2):
+        async with serve() as world:
+            said += [await mention(world, lobby, eve), await mention(world, lobby, eve, "again")]
+    assert [each for each in told(world, lobby) if each.startswith("-#")] == [NOT_HERE]
+    answer = next(each for each in discord.bot_messages(lobby) if each.content == NOT_HERE)
+    assert answer.reply_to is said[0]
+    assert answer.pinged == set()
+    assert all(each.reactions == {} for each in said)
+    assert world.model.requests == []
+
+
+async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    discord.world.add_member(elsewhere, discord.ada)
+    async with serve() as world:
+        for number in range(3):
+            await mention(world, lobby, eve, f"{number}")
+        assert told(world, lobby) == ["To 0.", "To 1.", "To 2."]
+        assert lookups(world, elsewhere) == 1
+        await mention(world, discord.general, discord.bo)
+        assert lookups(world, discord.guild) == 0, "it is the owner's own"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ServerError(503),
+        Refused(403, 50001, "Missing Access"),
+        Refused(404, 10004, "Unknown Guild"),
+        RateLimited(30.0),
+        RateLimited(30.0, via=False),
+        ConnectionReset(),
+        Slow(30.0),
+    ],
+    ids=str,
+)
+async def test_only_discords_own_word_refuses_a_server(
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User, trouble: ServerError
+) -> None:
+    discord.faults.add(trouble, route=MEMBERS, times=ALWAYS)
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert told(world, lobby) == ["To hello."]
+
+
+async def test_the_owner_who_joins_and_asks_at_once_is_answered(
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert NOT_HERE in told(world, lobby)
+        discord.world.add_member(elsewhere, discord.ada)
+        await mention(world, lobby, discord.ada)
+        assert told(world, lobby)[-1] == "To hello."
+
+
+async def test_any_member_of_the_owning_team_is_enough(
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    discord.found_team("Crew", discord.ada, discord.max, discord.bo, invited=[eve])
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert NOT_HERE in told(world, lobby), "who is only invited owns nothing"
+    discord.world.add_member(elsewhere, discord.bo)
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert told(world, lobby)[-1] == "To hello."
+
+
+async def test_servers_by_list_and_any(
+    serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
+) -> None:
+    only = Servers(ids=frozenset({elsewhere.id}))
+    async with serve(servers=only) as world:
+        await mention(world, lobby, eve)
+        await mention(world, discord.general, discord.bo)
+        assert told(world, lobby) == ["To hello."]
+        assert NOT_HERE in told(world, discord.general)
+    async with serve(servers=replace(only, owner=True)) as world:
+        await mention(world, lobby, eve)
+        await mention(world, discord.general, discord.bo)
+        assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
+    async with serve(servers=Servers(any=True)) as world:
+        await mention(world, lobby, eve)
+        await mention(world, discord.general, discord.bo)
+        assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
+        assert discord.calls("GET", MEMBERS) == []
+
+
+async def test_a_press_on_retry_is_refused_in_private_each_time(
+    serve: Start, discord: DiscordStandin, model: ModelStandin
+) -> None:
+    model.script.append(Reply(""))
+    async with serve() as world:
+        await mention(world, discord.general, discord.bo)
+        shown = await world.reply(discord.general)
+        assert "nothing to say" in shown.content
+    async with serve(blocked_users=frozenset({discord.bo.id})) as world:
+        for _ in range(2):
+            press = await discord.press(discord.bo, shown, "reply:retry")
+            answer = await press.answered()
+            assert (press.ephemeral, answer.content) == (True, NOT_YOU.removeprefix("-# "))
+        assert shown.buttons, "a moderator may still press it"
+        await discord.press(discord.max, shown, "reply:retry")
+        await discord.wait_for(lambda: shown.content == "To hello.")
+        await world.idle()
+    assert len(model.requests) == 2
+
+
+async def test_an_edit_makes_no_prompt_where_there_may_be_none(
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    async with serve() as world:
+        said = await discord.say(lobby, eve, "hello")
+        await discord.edit(said, f"{discord.bot.mention} hello")
+        await world.taken(said)
+        assert NOT_HERE in told(world, lobby)
+        assert world.model.requests == []
+
+
+# Direct messages
+
+
+async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
+    serve: Start, discord: DiscordStandin, eve: User
+) -> None:
+    with_bo, with_eve, with_ada = (discord.open_dm(each) for each in (discord.bo, eve, discord.ada))
+    async with serve() as world:
+        for _ in range(2):
+            await mention(world, with_bo, discord.bo)
+            await mention(world, with_eve, eve)
+        assert [each.split("\n")[0] for each in told(world, with_bo)] == ["To hello.", "To hello."]
+        assert told(world, with_eve) == [STRANGER]
+        assert lookups(world, discord.guild) == 2, "one for each"
+        discord.world.add_member(discord.guild, eve)
+        await mention(world, discord.general, eve)
+        await mention(world, with_eve, eve)
+        assert told(world, with_eve)[1].startswith("To hello."), "who asks in a server is known from then on"
+        del discord.guild.members[discord.ada.id]
+        await mention(world, with_ada, discord.ada)
+        assert told(world, with_ada)[0].startswith("To hello."), "the owner needs no server"
+
+
+async def test_a_server_that_is_not_served_is_none_in_common(
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    async with serve() as world:
+        await mention(world, discord.open_dm(eve), eve)
+        assert STRANGER in told(world, discord.open_dm(eve))
+    async with serve(servers=Servers(any=True)) as world:
+        await mention(world, discord.open_dm(eve), eve)
+        assert told(world, discord.open_dm(eve))[-1].startswith("To hello.")
+
+
+async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Start, discord: DiscordStandin, eve: User) -> None:
+    fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
+    noisy = discord.add_role("Noisy")
+    with_eve, with_bo = discord.open_dm(eve), discord.open_dm(discord.bo)
+    async with serve() as world:
+        await mention(world, with_eve, eve)
+        again = await mention(world, with_eve, eve)
+        assert told(world, with_eve) == [UNCLEAR], "once in a while"
+        await discord.wait_for(lambda: "🕒" in again.reactions)
+    async with serve(direct_messages="everyone", blocked_roles=frozenset({noisy.id})) as world:
+        await mention(world, with_bo, discord.bo)
+        assert told(world, with_bo) == [UNCLEAR]
+        assert world.model.requests == []
+        assert fault.hits
+        await mention(world, discord.general, discord.bo)
+        assert told(world, discord.general) == ["To hello."], "there the message tells the roles"
+
+
+async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_up(
+    serve: Start, discord: DiscordStandin
+) -> None:
+    with_bo = discord.open_dm(discord.bo)
+    async with serve() as world:
+        await mention(world, with_bo, discord.bo)
+    discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
+    async with serve() as world:
+        await mention(world, with_bo, discord.bo, "again")
+        assert told(world, with_bo)[-1].startswith("To again.")
+
+
+async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
+    serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
+    for answer in (MembershipStatus.MEMBER, MembershipStatus.NOT_MEMBER):
+        monkeypatch.setitem(members._KEPT, answer, 0.0)
+    async with serve() as world:
+        for person, place in ((discord.bo, with_bo), (eve, with_eve)):
+            await mention(world, place, person)
+        fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
+        for person, place in ((discord.bo, with_bo), (eve, with_eve)):
+            await mention(world, place, person, "again")
+        assert fault.hits
+        assert told(world, with_bo)[1] == "To again."
+        assert told(world, with_eve) == [STRANGER]
+
+
+async def test_direct_messages_off_and_for_everyone(serve: Start, discord: DiscordStandin, eve: User) -> None:
+    with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
+    async with serve(direct_messages="off") as world:
+        await mention(world, with_bo, discord.bo)
+        assert told(world, with_bo) == [NOT_DIRECTLY]
+        used = await discord.slash(discord.bo, with_bo, "reset")
+        assert (await used.answered()).content == "There was nothing to forget.", "to forget is never denied"
+    async with serve(direct_messages="everyone") as world:
+        await mention(world, with_eve, eve)
+        assert told(world, with_eve)[-1].startswith("To hello.")
+    assert discord.calls("GET", MEMBERS) == []
+
+
+# People and roles
+
+
+async def test_blocked_people_and_roles(serve: Start, discord: DiscordStandin, model: ModelStandin) -> None:
+    noisy = discord.add_role("Noisy")
+    discord.member(discord.cleo).roles.append(noisy)
+    async with serve(blocked_users=frozenset({discord.bo.id}), blocked_roles=frozenset({noisy.id})) as world:
+        for person in (discord.bo, discord.cleo):
+            await mention(world, discord.general, person)
+            await mention(world, discord.open_dm(person), person)
+            assert told(world, discord.open_dm(person)) == [NOT_YOU]
+            for command in ("reset", "stop"):
+                used = await discord.slash(person, discord.general, command)
+                assert (await used.answered()).content == NOT_YOU.removeprefix("-# ")
+                assert used.ephemeral
+        assert told(world, discord.general) == [NOT_YOU, NOT_YOU]
+        assert model.requests == []
+        await mention(world, discord.general, discord.max)
+        assert told(world, discord.general)[-1] == "To hello."
+
+
+async def test_an_allow_list_of_people_and_roles(serve: Start, discord: DiscordStandin, eve: User) -> None:
+    crew = discord.add_role("Crew")
+    discord.member(discord.cleo).roles.append(crew)
+    async with serve(allowed_users=frozenset({discord.bo.id}), allowed_roles=frozenset({crew.id})) as world:
+        for person, answer in {discord.bo: "To hello.", discord.cleo: "To hello.", discord.max: NOT_YOU}.items():
+            await mention(world, discord.general, person)
+            assert told(world, discord.general)[-1] == answer
+            await mention(world, discord.open_dm(person), person)
+            assert told(world, discord.open_dm(person))[-1].split("\n")[0] == answer
+        await mention(world, discord.open_dm(eve), eve)
+        assert told(world, discord.open_dm(eve)) == [NOT_YOU]
+
+
+async def test_roles_count_for_what_came_while_the_bot_was_away(
+    serve: Start, discord: DiscordStandin, model: ModelStandin
+) -> None:
+    noisy = discord.add_role("Noisy")
+    discord.member(discord.cleo).roles.append(noisy)
+    said = [
+        await discord.say(discord.general, person, f"{discord.bot.mention} hello")
+        for person in (discord.bo, discord.cleo)
+    ]
+    async with serve(blocked_roles=frozenset({noisy.id})) as world:
+        for each in said:
+            await world.taken(each)
+        assert sorted(told(world, discord.general)) == [NOT_YOU, "To hello."]
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 300)
+async def test_what_is_refused_late_is_refused_in_silence(
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    said = await discord.say(lobby, eve, f"{discord.bot.mention} hello")
+    async with serve() as world:
+        await world.taken(said)
+    assert NOT_HERE not in told(world, lobby)
+    assert world.model.requests == []
+
+
+# Once
+
+
+async def test_what_there_was_no_room_to_say_is_said_later(
+    serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "NOTICE_BURST", 1)
+    monkeypatch.setattr(notices, "SECONDS_PER_NOTICE", 0.5)
+    async with serve(blocked_users=frozenset({discord.bo.id})) as world:
+        await discord.say(discord.general, discord.cleo, discord.bot.mention)
+        await world.reply(discord.general, "Put your question in the same message")
+        first = await mention(world, discord.general, discord.bo)
+        assert len(told(world, discord.general)) == 1, "there was only room for the hint"
+        async with asyncio.timeout(5):
+            while NOT_YOU not in told(world, discord.general):
+                await mention(world, discord.general, discord.bo)
+        assert told(world, discord.general)[1:] == [NOT_YOU]
+        assert first.reactions == {}

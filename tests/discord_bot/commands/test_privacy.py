@@ -1,0 +1,422 @@
+"""What people learn of what is kept of them, get of it, and have forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.context import speaker
+from bot.core.turns import Prompt
+from bot.standin.entities import Channel, Message, User
+from bot.standin.faults import Refused
+from bot.standin.interactions import Interaction
+from bot.standin.script import Reply
+from tests.discord_bot.conftest import Start, World
+from tests.store.steps import Hold, database_of, trace
+from tests.waiting import until
+
+FORGOTTEN = (
+    "I have forgotten everything about you: {}. The messages on Discord stay.\n"
+    "What you used of today's limits still counts until they reset. It isn't on record any more."
+)
+ORIGINAL = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
+
+
+async def chat(world: World, channel: Channel, person: User, text: str, reply: str = "Sure.", **more: Any) -> Message:
+    """A question and its whole answer; the question."""
+    world.model.script.append(Reply(reply))
+    count = len(world.discord.bot_messages(channel)) + 1
+    said = await world.discord.say(channel, person, f"{world.discord.bot.mention} {text}", **more)
+    await world.reply(channel, count=count)
+    await world.idle()
+    return said
+
+
+async def asked_to_forget(world: World, person: User, channel: Channel) -> Interaction:
+    """What /forget-me asks of a person."""
+    used = await world.discord.slash(person, channel, "forget-me")
+    await used.answered()
+    assert used.ephemeral
+    return used
+
+
+async def press(world: World, person: User, used: Interaction, answer: str) -> Interaction:
+    assert used.response is not None
+    return await world.discord.press(person, used.response, f"forget-me:{answer}:{used.user.id}")
+
+
+def file(used: Interaction) -> Any:
+    """What the file of an export says."""
+    assert used.response is not None
+    [attached] = used.response.attachments
+    assert re.fullmatch(r"parley-\d{4}-\d\d-\d\d\.json", attached.filename)
+    return json.loads(attached.data)
+
+
+async def test_memory_says_what_is_kept_of_whom_and_who_can_read_it(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "a" * 350)
+    await chat(world, discord.general, discord.cleo, "b" * 350)
+    await chat(world, discord.general, discord.bo, "c" * 350)
+    used = await discord.slash(discord.max, discord.general, "memory")
+    said = (await used.answered()).content
+    assert used.ephemeral
+    assert re.fullmatch(
+        r"Here I remember 3 questions and my replies since <t:\d+:D>: Bo 2, Cleo 1\.\n"
+        r"That is roughly 304 tokens\. With each question my model is sent at most 8,000 of them, the latest\.\n"
+        r"It can be read by my model's provider \(OpenAI\), by whoever runs me and, through my answers, by everyone "
+        r"who can see this channel\.\n"
+        r"I delete it when nobody has used it for 90 days\. /reset forgets all of it now, /forget-me whatever is "
+        r"yours, here and elsewhere\.",
+        said,
+    )
+    elsewhere = await discord.slash(discord.bo, discord.random_channel, "memory")
+    assert (await elsewhere.answered()).content == "I remember nothing here."
+
+    direct = discord.open_dm(discord.bo)
+    await chat(world, direct, discord.bo, "hello")
+    used = await discord.slash(discord.bo, direct, "memory")
+    said = (await used.answered()).content
+    assert re.match(r"Here I remember 1 question and my replies since <t:\d+:D>\.\n", said)
+    assert "It can be read by you, by my model's provider (OpenAI) and by whoever runs me." in said
+
+
+async def test_a_name_in_the_list_of_people_means_nothing_but_itself(world: World) -> None:
+    discord = world.discord
+    key = f"discord:{discord.general.id}"
+    for number in range(12):
+        await world.store.begin(Prompt(key, number, "Why?", number, speaker(f"**{number:x}**" + "_*" * 13, "x" * 32)))
+    said = (await (await discord.slash(discord.bo, discord.general, "memory")).answered()).content
+    assert r": \*\*0\*\*" in said
+    assert " and 2 more people." in said
+    assert len(said) < 2000
+
+
+async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, tmp_path: Path) -> None:
+    discord = world.discord
+    direct, other = discord.open_dm(discord.bo), discord.add_channel("ideas", discord.add_guild("Library"))
+    assert other.guild is not None
+    discord.world.add_member(other.guild, discord.bo)
+    first = await chat(world, discord.general, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
+    answer = discord.bot_messages(discord.general)[-1]
+    await chat(world, other, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
+    await chat(world, direct, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
+    await chat(world, discord.general, discord.cleo, "is that so?", "Yes.", reply_to=first)
+    await chat(world, discord.general, discord.cleo, "and that?", "No.", reply_to=answer)
+
+    used = await asked_to_forget(world, discord.bo, discord.general)
+    assert used.content == (
+        "This makes me forget everything about you: your 3 questions and my replies, in 3 conversations, in all "
+        "servers and direct messages. It cannot be undone.\n"
+        "The messages on Discord stay, and so does what others wrote to me."
+    )
+    assert used.response is not None
+    assert [(button["label"], button["style"]) for button in used.response.buttons] == [
+        ("Forget everything about me", 4),
+        ("Keep it", 2),
+    ]
+    assert len(await world.turns(direct)) == 1, "nothing goes before the answer"
+    pressed = await press(world, discord.bo, used, "yes")
+    said = await pressed.answered()
+    await discord.wait_for(lambda: not said.buttons)
+    assert said is used.response
+    assert said.content == FORGOTTEN.format("3 questions")
+
+    assert await world.turns(direct) == await world.turns(other) == []
+    gone = "[They are replying to a message that was forgotten.]\n\n"
+    assert await world.turns(discord.general) == [
+        (f"{gone}is that so?", "Yes.", "complete"),
+        (f"{gone}and that?", "No.", "complete"),
+    ]
+    assert "SECRET-QUESTION" in first.content
+    assert await world.store.erase_deleted()
+    wanted = (b"SECRET", b"Bo (@bo)", str(discord.bo.id).encode(), discord.bo.id.to_bytes(8, "big"))
+    for name in ("parley.db", "parley.db-wal"):
+        content = (tmp_path / name).read_bytes()
+        assert not [each for each in wanted if each in content], name
+
+
+async def test_nothing_is_forgotten_for_somebody_else_or_by_second_thoughts(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    used = await asked_to_forget(world, discord.bo, discord.general)
+    for person in (discord.cleo, discord.max):
+        pressed = await press(world, person, used, "yes")
+        assert (await pressed.answered()).content == "Only the person who asked for this can press it."
+        assert pressed.ephemeral
+    assert len(await world.turns(discord.general)) == 1
+    pressed = await press(world, discord.bo, used, "no")
+    said = await pressed.answered()
+    assert (said.content, said.buttons) == ("All right, nothing is forgotten.", [])
+    assert len(await world.turns(discord.general)) == 1
+    stranger = await asked_to_forget(world, discord.cleo, discord.general)
+    assert stranger.content == "I have nothing on record about you."
+    assert stranger.response is not None
+    assert not stranger.response.buttons
+
+
+async def test_a_block_outlives_whom_it_is_for(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    await world.store.block(discord.guild.id, discord.bo.id, None)
+    used = await asked_to_forget(world, discord.bo, discord.general)
+    assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
+    await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
+    assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
+    assert await world.store.blocks(discord.guild.id, 9)
+
+
+async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
+    discord, bot = world.discord, world.discord.bot.mention
+    world.model.script += [Reply("a reply that goes on and on " * 40, tokens_per_second=100) for _ in range(2)]
+    await discord.say(discord.general, discord.bo, f"{bot} first")
+    running = await world.reply(discord.general, "a reply that goes on")
+    await discord.say(discord.general, discord.bo, f"{bot} second")
+    await discord.say(discord.random_channel, discord.cleo, f"{bot} mine")
+    others = await world.reply(discord.random_channel, "a reply that goes on")
+    used = await asked_to_forget(world, discord.bo, discord.random_channel)
+    assert "your 2 questions and my replies, in 1 conversation," in (used.content or "")
+    await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: used.content == FORGOTTEN.format("2 questions"))
+    await discord.wait_for(lambda: "-# Stopped by Bo." in running.content)
+    await world.reply(discord.general, "-# You asked me to forget you before I got to it.", count=2)
+    assert world.model.requests[0].left, "the model's server is told to stop"
+    assert not world.model.requests[1].left
+    assert "Stopped" not in others.content
+    assert await world.store.count(f"discord:{discord.general.id}") == 0
+    assert (await world.store.record_of(discord.bo.id)).is_empty, "nothing is written back"
+    await discord.slash(discord.cleo, discord.random_channel, "stop")
+    await world.idle()
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a bot that starts look every few milliseconds whether its file is to be written anew."""
+    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("often")
+async def test_whoever_forgets_waits_for_no_file_to_be_written_anew(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    await chat(world, discord.random_channel, discord.cleo, "hello")
+    async with Hold(database_of(world.store)) as held:
+        first = await discord.slash(discord.cleo, discord.random_channel, "reset")
+        assert (await first.answered()).content.startswith("Cleo cleared my memory here")
+        await until(held.begun.is_set)
+        other = await discord.slash(discord.bo, discord.general, "reset")
+        used = await discord.slash(discord.bo, discord.random_channel, "memory")
+        assert (await used.answered()).content == "I remember nothing here."
+        held.release()
+        await other.answered()
+    used = await asked_to_forget(world, discord.bo, discord.general)
+    await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
+
+
+@pytest.mark.usefixtures("often")
+async def test_what_people_do_in_a_loop_costs_one_writing_of_the_file(world: World) -> None:
+    discord, done = world.discord, list[str]()
+    direct = discord.open_dm(discord.bo)
+    channels = [discord.add_channel(f"room-{number}") for number in range(5)]
+    for channel in channels:
+        await chat(world, channel, discord.cleo, "hello")
+    await trace(database_of(world.store), done.append)
+    for _ in range(20):
+        await world.store.set_persona(f"discord:{direct.id}", None, "A pirate.", person_id=discord.bo.id)
+        used = await asked_to_forget(world, discord.bo, direct)
+        await press(world, discord.bo, used, "yes")
+        await discord.wait_for(lambda used=used: (used.content or "").startswith("I have forgotten"))  # type: ignore[misc]
+    for channel in channels:
+        used = await discord.slash(discord.cleo, channel, "reset")
+        await used.answered()
+    looked = sum("max(id)" in sql for sql in done)
+    await until(lambda: sum("max(id)" in sql for sql in done) > looked + 1)
+    assert done.count("VACUUM") == 1
+
+
+async def test_two_presses_are_one_and_work_after_a_restart(start: Start) -> None:
+    async with start() as world:
+        discord = world.discord
+        await chat(world, discord.general, discord.bo, "hello")
+        used = await asked_to_forget(world, discord.bo, discord.general)
+        late = await asked_to_forget(world, discord.bo, discord.general)
+    async with start() as world:
+        both = await asyncio.gather(*(press(world, discord.bo, used, "yes") for _ in range(2)))
+        for pressed in both:
+            await pressed.acknowledged()
+        await discord.wait_for(
+            lambda: (used.content or "").startswith("I have forgotten everything about you: 1 question.")
+        )
+        await press(world, discord.bo, late, "yes")
+        await discord.wait_for(lambda: late.content == "There is nothing on record about you any more.")
+        assert (used.content or "").startswith("I have forgotten everything about you: 1 question.")
+        assert len(discord.calls("PATCH", ORIGINAL)) == 2, "one answer to the first two, and one to the late one"
+        assert await world.turns(discord.general) == []
+
+
+async def test_if_it_cannot_be_forgotten_it_can_be_tried_again(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    used = await asked_to_forget(world, discord.bo, discord.general)
+    write = world.store._database.write
+    await write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'the disk is full'); END")
+    pressed = await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: pressed.followups)
+    sentence = "I can't reach my memory right now, so it is all still there. Please press again later."
+    assert (pressed.followups[0].content, pressed.followups[0].ephemeral) == (sentence, True)
+    assert used.response is not None
+    assert len(used.response.buttons) == 2
+    await write("DROP TRIGGER refusing")
+    await press(world, discord.bo, used, "yes")
+    await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
+
+
+async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) -> None:
+    discord = world.discord
+    direct, ideas = discord.open_dm(discord.bo), discord.add_channel("ideas", discord.add_guild("Library"))
+    assert ideas.guild is not None
+    discord.world.add_member(ideas.guild, discord.bo)
+    thread = await discord.open_thread(discord.general, "boats", discord.bo)
+    await chat(world, discord.general, discord.bo, "one", "1")
+    await chat(world, discord.general, discord.cleo, "SECRET", "of Cleo")
+    await chat(world, thread, discord.bo, "two", "2")
+    await chat(world, ideas, discord.bo, "three", "3")
+    await chat(world, direct, discord.bo, "four", "4")
+
+    used = await discord.slash(discord.bo, discord.random_channel, "export")
+    said = await used.answered()
+    assert used.ephemeral
+    assert said.content == (
+        "The file has 2 questions of yours in this server with my replies, what you used here, and whether its "
+        "moderators block you. In a direct message to me, /export covers all places."
+    )
+    told = file(used)
+    assert (told["person"], told["scope"], told["complete"]) == (
+        str(discord.bo.id),
+        f"server {discord.guild.id}",
+        True,
+    )
+    assert [(each["conversation"], each["server"], each["prompt"], each["reply"]) for each in told["exchanges"]] == [
+        (f"discord:{thread.id}", str(discord.guild.id), "two", "2"),
+        (f"discord:{discord.general.id}", str(discord.guild.id), "one", "1"),
+    ]
+    assert [day["requests"] for day in told["usage"]] == [2]
+
+    assert "direct_message" not in told
+
+    await world.store.block(discord.guild.id, discord.bo.id, None)
+    used = await discord.slash(discord.bo, direct, "export")
+    assert (await used.answered()).content == (
+        "The file has 4 questions of yours in all servers and direct messages with my replies, what you used, what you "
+        "set in our direct message, and which servers' moderators block you."
+    )
+    told = file(used)
+    assert [each["prompt"] for each in told["exchanges"]] == ["four", "three", "two", "one"]
+    assert told["blocks"] == [{"server": str(discord.guild.id), "until": None}]
+
+    for place, sentence in (
+        (discord.general, "You have asked and used nothing in this server that I still keep, so there is no file."),
+        (discord.open_dm(discord.max), "You have asked, used and set nothing that I still keep, so there is no file."),
+    ):
+        used = await discord.slash(discord.max, place, "export")
+        said = await used.answered()
+        assert said.content.startswith(sentence)
+        assert not said.attachments
+
+
+async def test_a_block_is_told_although_the_bot_has_left_that_server(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    await world.store.block(1, discord.bo.id, 2**31)
+    told = []
+    for place in (discord.open_dm(discord.bo), discord.general):
+        used = await discord.slash(discord.bo, place, "export")
+        await used.answered()
+        told.append(file(used)["blocks"])
+    assert told == [[{"server": "1", "until": "2038-01-19T03:14:08Z"}], []], "in a server only what is its own"
+
+
+async def test_what_is_remembered_is_as_much_as_is_reset(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "one")
+    await chat(world, discord.general, discord.bo, "two", "")
+    await chat(world, discord.general, discord.bo, "three")
+    assert len(await world.turns(discord.general)) == 2, "one was not answered"
+    said = (await (await discord.slash(discord.bo, discord.general, "memory")).answered()).content
+    assert "I remember 3 questions and my replies" in said
+    said = (await (await discord.slash(discord.bo, discord.general, "reset")).answered()).content
+    assert said == "Bo cleared my memory here: 3 questions. The messages above stay."
+
+
+async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
+    discord = world.discord
+    direct = discord.open_dm(discord.bo)
+    await world.store.set_persona(f"discord:{direct.id}", None, "You are a parrot.", person_id=discord.bo.id)
+    used = await discord.slash(discord.bo, direct, "export")
+    await used.answered()
+    assert file(used)["direct_message"] == {"persona": "You are a parrot.", "model": None}
+
+
+async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world: World, tmp_path: Path) -> None:
+    """By another process, of which the running bot hears nothing."""
+    discord, bot = world.discord, world.discord.bot.mention
+    await chat(world, discord.general, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
+    await chat(world, discord.general, discord.cleo, "hello")
+    world.model.script.append(Reply("SECRET and so on and on and on " * 100, tokens_per_second=100))
+    await discord.say(discord.random_channel, discord.bo, f"{bot} go on")
+    running = await world.reply(discord.random_channel, "SECRET and so on")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "forget", str(discord.bo.id), "--yes"),
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "DATABASE_PATH": str(tmp_path / "parley.db")},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out
+    assert f"Forgotten: 2 questions of {discord.bo.id}." in out.decode()
+    assert "The running bot removes the last traces of it" in out.decode()
+    await discord.wait_for(lambda: running.content.endswith("\n-# Stopped."))
+    await world.idle()
+    assert [prompt for prompt, _, _ in await world.turns(discord.general)] == ["hello"]
+    assert (await world.store.record_of(discord.bo.id)).is_empty
+    assert await world.store.erase_deleted()
+    for name in ("parley.db", "parley.db-wal"):
+        assert b"SECRET" not in (tmp_path / name).read_bytes(), name
+    assert await world.store.usage(0, person_id=discord.bo.id) == []
+
+
+async def test_a_file_that_discord_refuses_is_not_waited_for_in_vain(world: World) -> None:
+    discord = world.discord
+    await chat(world, discord.general, discord.bo, "hello")
+    too_large = Refused(413, 40005, "Request entity too large")
+    discord.faults.add(too_large, method="PATCH", route=ORIGINAL)
+    used = await discord.slash(discord.bo, discord.general, "export")
+    assert (await used.answered()).content == "I couldn't get the file to you. Please try again later."
+
+
+async def test_a_reply_that_is_forgotten_does_not_come_back_by_being_quoted(world: World) -> None:
+    discord = world.discord
+    neutral = "[They are replying to a message that was forgotten.]"
+    await chat(world, discord.general, discord.bo, "my secret?", "SECRET-1.")
+    [forgotten] = discord.bot_messages(discord.general)
+    reset = await discord.slash(discord.cleo, discord.general, "reset")
+    await reset.answered()
+    said = await chat(world, discord.general, discord.cleo, "what was that?", "Hm.", reply_to=forgotten)
+    assert (await world.turns(discord.general))[0][0] == f"{neutral}\n\nwhat was that?"
+    await discord.edit(said, f"{discord.bot.mention} and what was that?")
+    async with asyncio.timeout(5):
+        while (await world.turns(discord.general))[0][0] != f"{neutral}\n\nand what was that?":
+            await asyncio.sleep(0.01)
+    kept = discord.bot_messages(discord.general)[-1]
+    await chat(world, discord.general, discord.bo, "and this?", "So.", reply_to=kept)
+    assert (await world.turns(discord.general))[1][0] == "[In reply to you:]\n> Hm.\n\nand this?"

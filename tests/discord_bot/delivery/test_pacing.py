@@ -1,0 +1,208 @@
+"""The pace against buckets like Discord's, in arithmetic alone: no refusal, close to the best there can be."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bot.discord_bot.delivery.pacing import SHORTEST_GAP, Budget, ChannelPacer, RateLimitHeaders
+from tests.discord_bot.delivery.buckets import Bucket
+
+
+@dataclass
+class Shown:
+    staleness: float
+    """Mean seconds by which people see less than there is."""
+    final_delay: float
+    refused: int
+    spared: bool
+    """Whether the end left a token, so that discord.py did not sleep on it."""
+    calls: list[float] = field(default_factory=list)
+
+
+def stream(
+    *,
+    fixed: bool,
+    seconds: float,
+    limit: int = 5,
+    period: float = 1.0,
+    rtt: float = 0.08,
+    like: ChannelPacer | None = None,
+) -> Shown:
+    """One reply whose text grows evenly for so long, shown as the pacer says and slept on as discord.py does."""
+    pacer, posts, edits = ChannelPacer(like), Bucket(fixed, limit, period), Bucket(fixed, limit, period)
+    begin = now = 100.0
+    end = begin + seconds
+    shown: list[tuple[float, float]] = []
+    refused = left = 0
+
+    def call(method: str, bucket: Bucket) -> None:
+        nonlocal now, refused, left
+        shown.append((min(now, end), now + rtt))
+        pacer.bucket(method).spend(now)
+        seen = bucket.call(now + rtt / 2)
+        now += rtt
+        pacer.observe(method, seen, now, retry_after=1.0 if seen is None else None)
+        refused += seen is None
+        left = seen.remaining if seen else 0
+        if seen and seen.remaining == 0:
+            now += seen.reset_after
+
+    call("POST", posts)
+    while (at := pacer.edit_at(now, 1)) < end:
+        now = max(now, at)
+        call("PATCH", edits)
+    now = max(now, end)
+    now = max(now, pacer.final_at(now))
+    call("PATCH", edits)
+    stale, before = 0.0, begin
+    for cut, visible in shown:
+        stale += (cut - before) * (visible - (before + cut) / 2)
+        before = cut
+    return Shown(stale / seconds, shown[-1][1] - end, refused, left > 0, [visible for _, visible in shown])
+
+
+@pytest.mark.parametrize(
+    ("fixed", "seconds", "bound", "factor"),
+    [
+        (False, 8, 0.39, 1.25),
+        (False, 20, 0.48, 1.15),
+        (False, 60, 0.54, 1.10),
+        (True, 8, 0.51, 1.20),
+        (True, 20, 0.58, 1.20),
+        (True, 60, 0.58, 1.20),
+    ],
+)
+def test_the_pace_is_close_to_the_best_there_can_be(fixed: bool, seconds: int, bound: float, factor: float) -> None:
+    runs = [stream(fixed=fixed, seconds=seconds + random.Random(seed).random()) for seed in range(20)]
+    assert sorted(run.staleness for run in runs)[10] <= bound * factor
+    assert max(run.final_delay for run in runs) <= (1.1 if fixed else 0.25)
+    assert all(run.refused == 0 for run in runs)
+    if not fixed:
+        assert all(run.spared for run in runs)
+
+
+def bound(*, fixed: bool, seconds: float, limit: int, period: float, rtt: float) -> float:
+    """Mean staleness with all edits known in advance and every token used, at the shortest gap at the most."""
+    if fixed:
+        windows, rest = divmod(seconds, limit * period)
+        gap = (windows * limit * period**2 + rest**2 / limit) / seconds
+    else:
+        gap = seconds / (seconds / period + limit)
+    return rtt + max(SHORTEST_GAP, gap) / 2
+
+
+def test_other_limits_are_learned_and_kept() -> None:
+    ratios = []
+    for seed in range(300):
+        draw = random.Random(seed)
+        scene: dict[str, Any] = {
+            "fixed": draw.random() < 0.5,
+            "seconds": draw.choice([8, 20, 60]) + draw.random(),
+            "limit": draw.randint(3, 10),
+            "period": draw.uniform(0.3, 2.0),
+            "rtt": draw.uniform(0.03, 0.4),
+        }
+        run = stream(**scene)
+        assert run.refused == 0, f"seed {seed}"
+        ratios.append((run.staleness / bound(**scene), seed))
+    ratios.sort()
+    assert ratios[int(0.97 * len(ratios))][0] <= 1.4, ratios[-9:]
+    assert ratios[-1][0] <= 1.6, ratios[-1]
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_new_channel_begins_with_what_another_has_taught(fixed: bool) -> None:
+    known = ChannelPacer()
+    for bucket in (known.posts, known.edits):
+        server, now = Bucket(fixed, 5, 1.0), 100.0
+        for _ in range(3):
+            bucket.spend(now)
+            seen = server.call(now)
+            assert seen is not None
+            bucket.observe(seen, now)
+            now += 0.5
+    assert known.edits.fixed is fixed
+    run = stream(fixed=fixed, seconds=8.5, like=known)
+    assert run.staleness <= 1.25 * bound(fixed=fixed, seconds=8.5, limit=5, period=1.0, rtt=0.08)
+    assert run.refused == 0
+    assert run.calls[1] - run.calls[0] > 0.5, "the first edit is not wasted on the first words"
+
+
+def test_a_bucket_that_changes_is_followed() -> None:
+    pacer, now = ChannelPacer(), 100.0
+    edits = Bucket(False, 5, 1.0)
+    for calls in range(60):
+        if calls == 20:
+            edits = Bucket(True, 3, 2.0)
+        now = max(now, pacer.edit_at(now, 1))
+        pacer.edits.spend(now)
+        seen = edits.call(now)
+        pacer.observe("PATCH", seen, now, retry_after=1.0 if seen is None else None)
+    assert edits.refused == 0
+    assert pacer.edits.fixed is True
+    assert pacer.edits.period == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_refusal_widens_the_pace_and_it_recovers() -> None:
+    pacer, now = ChannelPacer(), 100.0
+    edits = Bucket(False, 5, 1.0)
+    gaps = []
+    for calls in range(40):
+        before, now = now, max(now, pacer.edit_at(now, 1))
+        gaps.append(now - before)
+        pacer.edits.spend(now)
+        refused = calls == 10
+        seen = None if refused else edits.call(now)
+        pacer.observe("PATCH", seen, now, retry_after=3.0 if refused else None)
+    assert gaps[11] >= 3.0, "it waits as long as it was told to"
+    assert gaps[12] > 1.5 * gaps[2], "and then goes slower than with as many tokens before"
+    assert gaps[-1] == pytest.approx(1.0, abs=0.05)
+
+
+def test_without_any_header_it_goes_by_what_is_usual() -> None:
+    pacer, now = ChannelPacer(), 100.0
+    edits = Bucket(False, 5, 1.0)
+    for _ in range(30):
+        now = max(now, pacer.edit_at(now, 1))
+        pacer.edits.spend(now)
+        edits.call(now)
+        pacer.observe("PATCH", None, now, retry_after=None)
+    assert edits.refused == 0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-RateLimit-Limit": "5"},
+        {
+            "X-RateLimit-Limit": "many",
+            "X-RateLimit-Remaining": "1",
+            "X-RateLimit-Reset": "1",
+            "X-RateLimit-Reset-After": "1",
+        },
+        {
+            "X-RateLimit-Limit": "0",
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": "1",
+            "X-RateLimit-Reset-After": "1",
+        },
+    ],
+)
+def test_headers_without_sense_teach_nothing(headers: dict[str, str]) -> None:
+    assert RateLimitHeaders.read(headers) is None
+
+
+def test_the_budget_of_the_whole_bot_is_never_over_fifty_in_a_second() -> None:
+    budget, now, sent = Budget(), 100.0, []
+    draw = random.Random(1)
+    for _ in range(500):
+        now = max(now + draw.choice([0, 0, 0, 0, 0.3]), budget.at(now))
+        budget.spend(now)
+        sent.append(now)
+    assert max(sum(1 for each in sent if at <= each < at + 1) for at in sent) <= 50
+    assert sent[-1] - sent[0] < 100 * 0.3 + 500 / 40

@@ -1,0 +1,252 @@
+"""What people change afterwards: edits and deletions reach what is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.standin.entities import Channel, Message
+from bot.standin.faults import Late, Slow
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import ask, heard_of
+from tests.store.steps import database_of, set_clock
+
+SLOW = Reply([f"word{n} " for n in range(40)], tokens_per_second=60)
+
+
+async def answered(world: World, text: str, channel: Channel | None = None) -> Message:
+    """Ask something; the answer to it, once that is on record."""
+    discord = world.discord
+    place = channel or discord.general
+    count = len(discord.bot_messages(place)) + 1
+    await ask(discord, text, place)
+    message = await world.reply(place, count=count)
+    await world.idle()
+    return message
+
+
+async def remembered(world: World, prompts: list[str], channel: Channel | None = None) -> None:
+    """Wait until these prompts are what is remembered of a channel."""
+
+    async def now() -> list[str]:
+        return [prompt for prompt, _, _ in await world.turns(channel or world.discord.general)]
+
+    await world.until(now, prompts)
+
+
+async def edit(world: World, message: Message, text: str) -> None:
+    await world.discord.edit(message, f"<@{world.discord.bot.id}> {text}")
+
+
+async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
+    discord = world.discord
+    said = await ask(world.discord, "my name is Bo")
+    await world.reply(discord.general)
+    await world.idle()
+    await edit(world, said, "my name is Bob")
+    await remembered(world, ["my name is Bob"])
+    await answered(world, "who am I?")
+    assert "Bob" in world.model.requests[1].messages[1]["content"]
+    assert len(discord.bot_messages(discord.general)) == 2
+
+
+async def test_an_edit_while_it_is_answered_and_one_while_it_waits(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(SLOW)
+    running, waiting = await ask(world.discord, "one"), await ask(world.discord, "two")
+    await world.reply(discord.general, "word")
+    await edit(world, running, "one, I mean")
+    await edit(world, waiting, "two, I mean")
+    await world.reply(discord.general, count=2)
+    await world.idle()
+    assert discord.bot_messages(discord.general)[0].content.endswith("word39")
+    contents = [message["content"] for message in world.model.requests[1].messages]
+    assert [contents[1].splitlines()[-1], contents[3].splitlines()[-1]] == ["one, I mean", "two, I mean"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    if late:
+        monkeypatch.setattr("bot.discord_bot.inbound.edits.EDIT_BECOMES_PROMPT_WITHIN", timedelta(days=-1))
+    await discord.say(discord.general, discord.bo, "is anybody here?")
+    async with start() as world:
+        # Or it might be found, after its edits, among what came before the bot was there.
+        await world.caught_up()
+        said = await discord.say(discord.general, discord.bo, "hello?")
+        await edit(world, said, "hello?")
+        await edit(world, said, "hello again?")
+        if late:
+            await answered(world, "now")
+        message = await world.reply(discord.general)
+        await world.idle()
+        assert (message.reply_to is said) is not late
+        assert len(discord.bot_messages(discord.general)) == 1
+        await remembered(world, ["now"] if late else ["hello again?"])
+
+
+async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, handled = SQLiteStore.begin, SQLiteStore.processed
+    reached, go = asyncio.Event(), asyncio.Event()
+    looked_for: list[int] = []
+
+    async def late(*details: Any) -> Any:
+        reached.set()
+        await go.wait()
+        return await begin(*details)
+
+    async def counted(store: SQLiteStore, prompt_ids: Collection[int]) -> set[int]:
+        looked_for.extend(prompt_ids)
+        return await handled(store, prompt_ids)
+
+    monkeypatch.setattr(SQLiteStore, "begin", late)
+    said = await ask(world.discord, "one")
+    await reached.wait()
+    monkeypatch.setattr(SQLiteStore, "processed", counted)
+    await edit(world, said, "two")
+    # It does not give up the first time that it finds nothing.
+    await world.until(lambda: looked_for.count(said.id) > 1)
+    go.set()
+    await world.reply(world.discord.general)
+    await remembered(world, ["two"])
+
+
+async def test_an_edit_that_overtakes_its_message_is_what_counts(world: World) -> None:
+    discord = world.discord
+    heard = heard_of(discord)
+    discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
+    said = await ask(discord, "one")
+    await edit(world, said, "two")
+    reply = await world.reply(discord.general)
+    await world.until(lambda: said.id in heard)
+    assert heard == [reply.id, said.id], "it is not waited for"
+    await answered(world, "and now?", discord.random_channel)
+    await remembered(world, ["two"])
+    assert len(discord.bot_messages(discord.general)) == 1
+
+
+async def test_a_link_preview_is_no_edit(world: World) -> None:
+    discord = world.discord
+    said = await ask(world.discord, "see https://example.org")
+    await world.reply(discord.general)
+    await world.idle()
+    await (await discord.slash(discord.bo, discord.general, "reset")).answered()
+    await discord.unfurl(said, {"title": "Example", "type": "link"})
+    await answered(world, "now", discord.random_channel)
+    assert len(world.model.requests) == 2
+    assert await world.turns(discord.general) == []
+
+
+async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World) -> None:
+    discord = world.discord
+    said = []
+    for text in ("one", "two", "three", "four"):
+        said.append(await ask(world.discord, text))
+        await world.reply(discord.general, count=len(said))
+        await world.idle()
+    await discord.delete(said[0])
+    await discord.bulk_delete(said[1:3])
+    await remembered(world, ["four"])
+    assert len(discord.bot_messages(discord.general)) == 4
+
+
+async def test_a_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(SLOW)
+    said = await ask(world.discord, "one")
+    await world.reply(discord.general, "word")
+
+    async def states() -> list[str]:
+        return [state for _, _, state in await world.turns(discord.general)]
+
+    await world.until(states, ["complete"])
+    await discord.delete(said)
+    await world.idle()
+    await remembered(world, [])
+
+
+async def test_a_deleted_reply_is_no_longer_part_of_the_conversation(world: World) -> None:
+    await answered(world, "one")
+    reply = await answered(world, "two")
+    await world.discord.delete(reply)
+    await remembered(world, ["one"])
+    await answered(world, "three")
+    assert "two" not in str(world.model.requests[2].messages)
+
+
+async def test_what_the_bot_deletes_itself_is_not_forgotten(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(Reply(["long " * 500, "x"], cut_after=1))
+    await ask(world.discord, "one")
+    last = await world.reply(discord.general, "-# My model isn't answering", count=2)
+    await world.idle()
+    world.model.default = Reply("short")
+    # The event comes before the answer.
+    discord.faults.add(Slow(0.2, applied=True), method="DELETE")
+    await discord.press(discord.bo, last, last.buttons[0]["custom_id"])
+    await discord.wait_for(lambda: [message.content for message in discord.bot_messages(discord.general)] == ["short"])
+    await world.idle()
+    # Its events have come by the time that somebody else is answered.
+    await answered(world, "and?", discord.random_channel)
+    await remembered(world, ["one"])
+
+
+async def test_a_deleted_channel_or_thread_is_forgotten(world: World) -> None:
+    discord = world.discord
+    channel = discord.add_channel("short-lived")
+    thread = await discord.open_thread(channel, "side", discord.bo)
+    lone = await discord.open_thread(discord.general, "side", discord.bo)
+    for place in (channel, thread, lone):
+        await answered(world, "hello", place)
+    discord.world.delete_channel(channel)
+    discord.world.delete_channel(lone)
+    for place in (channel, thread, lone):
+        await remembered(world, [], place)
+
+
+async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_forgets_nothing(
+    discord: DiscordStandin, start: Start
+) -> None:
+    async with start() as world:
+        await answered(world, "hello")
+        discord.world.remove_guild(discord.guild, unavailable=True)
+        discord.world.restore_guild(discord.guild)
+        await answered(world, "still here?")
+        assert await left_at(world) is None
+        discord.world.remove_guild(discord.guild)
+        await world.until(lambda: left_at(world))
+        await world.store.prune(0)
+        await remembered(world, ["hello", "still here?"])
+    discord.world.guilds[discord.guild.id] = discord.guild
+    async with start() as world:
+        await world.until(lambda: left_at(world), None)
+        del discord.world.guilds[discord.guild.id]
+    async with start() as world:
+        await world.until(lambda: left_at(world))
+        set_clock(world.store, 2e9)
+        await world.store.prune(0)
+        await remembered(world, [])
+
+
+async def test_what_nobody_has_used_for_long_is_deleted_at_the_start(start: Start) -> None:
+    async with start() as world:
+        await answered(world, "hello")
+        await answered(world, "hello", world.discord.random_channel)
+        key = f"discord:{world.discord.general.id}"
+        await database_of(world.store).write("UPDATE conversations SET used_at = 1 WHERE key = :key", key=key)
+    async with start() as world:
+        await remembered(world, [])
+        await remembered(world, ["hello"], world.discord.random_channel)
+
+
+async def left_at(world: World) -> object:
+    [row] = await database_of(world.store).read("SELECT left_at FROM conversations")
+    return row["left_at"]

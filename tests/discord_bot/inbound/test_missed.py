@@ -1,0 +1,192 @@
+"""What was said while the bot was away is answered when it is back: each prompt once, and not too many."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bot.standin.entities import Channel, Permission
+from bot.standin.faults import Late, Lost, ServerError, Slow
+from bot.standin.model import ModelStandin
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import heard_of
+
+pytestmark = pytest.mark.usefixtures("echo")
+MESSAGES = "/channels/{channel_id}/messages"
+
+
+def shown(discord: DiscordStandin, channel: Channel) -> list[str]:
+    return [message.content for message in discord.bot_messages(channel)]
+
+
+async def test_mentions_in_channels_and_threads_and_known_dms_are_answered_in_order_and_once(
+    discord: DiscordStandin, start: Start
+) -> None:
+    bot = f"<@{discord.bot.id}>"
+    direct = discord.open_dm(discord.cleo)
+    async with start() as world:
+        await discord.say(direct, discord.cleo, "hello")
+        await world.reply(direct, "To hello.")
+        await world.idle()
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    for place, text in (
+        (discord.general, f"{bot} one"),
+        (discord.general, "nobody in particular"),
+        (discord.general, f"{bot} two"),
+        (thread, f"{bot} three"),
+        (direct, "four"),
+        (direct, "five"),
+    ):
+        await discord.say(place, discord.cleo, text)
+    for _ in range(2):
+        async with start() as world:
+            await world.reply(discord.general, "To two.", count=2)
+            await world.reply(thread, "To three.")
+            await world.reply(direct, "To five.", count=3)
+            await world.caught_up()
+        assert shown(discord, discord.general) == ["To one.", "To two."]
+        assert shown(discord, thread) == ["To three."]
+        assert shown(discord, direct)[1:] == ["To four.", "To five."]
+
+
+async def test_only_the_newest_few_of_a_channel_are_answered_and_the_rest_is_marked(
+    discord: DiscordStandin, start: Start
+) -> None:
+    said = [
+        await discord.say(discord.general, person, f"<@{discord.bot.id}> {number}")
+        for number, person in enumerate([discord.ada, discord.bo, discord.cleo, discord.bo, discord.ada])
+    ]
+    # Further back than Discord gives at once.
+    for number in range(120):
+        await discord.say(discord.general, discord.max, f"chatter {number}")
+    for _ in range(2):
+        async with start() as world:
+            await world.reply(discord.general, count=3)
+            await world.caught_up()
+            await discord.wait_for(lambda: [list(each.reactions) for each in said] == [["🕒"], ["🕒"], [], [], []])
+        assert sorted(shown(discord, discord.general)) == ["To 2.", "To 3.", "To 4."]
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 60)
+async def test_a_late_answer_pings(discord: DiscordStandin, start: Start) -> None:
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
+    async with start() as world:
+        reply = await world.reply(discord.general, "To one.")
+        assert reply.pinged == {discord.bo}
+        await world.idle()
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 1000)
+async def test_what_is_too_old_is_not_answered(discord: DiscordStandin, start: Start, model: ModelStandin) -> None:
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
+    direct = discord.open_dm(discord.cleo)
+    async with start() as world:
+        await discord.say(direct, discord.cleo, "now")
+        await world.reply(direct)
+        await world.idle()
+    async with start() as world:
+        await discord.say(discord.random_channel, discord.cleo, f"<@{discord.bot.id}> and now")
+        await world.reply(discord.random_channel)
+        await world.idle()
+    assert shown(discord, discord.general) == []
+
+
+async def test_a_hint_that_was_given_is_not_given_again(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0)
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}>")
+    async with start() as world:
+        await world.reply(discord.general, "Hi!")
+        await world.caught_up()
+    async with start() as world:
+        await world.caught_up()
+    assert len(shown(discord, discord.general)) == 1
+
+
+async def test_what_was_forgotten_is_not_answered_anew(discord: DiscordStandin, start: Start) -> None:
+    async with start() as world:
+        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
+        answer = await world.reply(discord.general, "To one.")
+        await world.idle()
+        await (await discord.slash(discord.bo, discord.general, "reset")).answered()
+    discord.world.delete(answer)
+    async with start() as world:
+        await world.caught_up()
+        assert await world.turns(discord.general) == []
+    assert "To one." not in shown(discord, discord.general)
+
+
+async def test_a_new_session_neither_waits_nor_loses_what_came_between(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    heard = heard_of(discord)
+    # One event is still on its way when the session ends: it comes after the answer.
+    discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
+    late = await discord.say(discord.general, discord.bo, f"{bot} one")
+    began = time.monotonic()
+    await discord.gateway.invalidate()
+    await discord.say(discord.general, discord.cleo, f"{bot} two")
+    await discord.wait_for(lambda: sorted(shown(discord, discord.general)) == ["To one.", "To two."])
+    assert discord.gateway.identifies == 2
+    assert time.monotonic() - began < 2.5
+    await world.until(lambda: late.id in heard)
+    await discord.say(discord.random_channel, discord.bo, f"{bot} three")
+    await world.reply(discord.random_channel)
+    await world.idle()
+    assert len(shown(discord, discord.general)) == 2
+
+
+async def test_two_sessions_are_as_far_apart_as_discord_asks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 1.0)
+    times = []
+    for _ in range(2):
+        await world.discord.gateway.invalidate()
+        await world.discord.ready()
+        times.append(time.monotonic())
+    assert times[1] - times[0] > 0.9
+
+
+async def test_what_is_deleted_while_it_is_being_found_is_not_answered(discord: DiscordStandin, start: Start) -> None:
+    said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
+    slow = discord.faults.add(Slow(0.3, applied=True), method="GET", route=MESSAGES)
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        await discord.delete(said)
+        await discord.wait_for(lambda: all(call.answered for call in discord.calls("GET", MESSAGES)))
+        await world.caught_up()
+        assert await world.turns(discord.general) == []
+    assert shown(discord, discord.general) == []
+
+
+async def test_what_cannot_be_read_keeps_nothing_else_from_being_answered(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.inbound.history._PAUSES", ())
+    bot, secret, broken = f"<@{discord.bot.id}>", discord.add_channel("secret"), discord.add_channel("broken")
+    discord.deny(secret, Permission.READ_MESSAGE_HISTORY)
+    discord.faults.add(ServerError(503), method="GET", channel_id=broken.id)
+    for place in (secret, broken, discord.general):
+        await discord.say(place, discord.bo, f"{bot} one")
+    async with start() as world:
+        await world.reply(discord.general, "To one.")
+        await world.caught_up()
+    assert shown(discord, secret) == shown(discord, broken) == []
+
+
+async def test_a_server_that_was_hidden_by_an_outage_is_caught_up_with(world: World) -> None:
+    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    await discord.say(discord.general, discord.bo, f"{bot} one")
+    await world.reply(discord.general, "To one.")
+    await world.idle()
+    discord.world.remove_guild(discord.guild, unavailable=True)
+    discord.faults.add(Lost(), event="MESSAGE_CREATE")
+    await discord.say(discord.general, discord.bo, f"{bot} two")
+    discord.world.restore_guild(discord.guild)
+    await world.reply(discord.general, "To two.", count=2)
+    await world.idle()
+    assert len(await world.turns(discord.general)) == 2, "an outage forgets nothing"

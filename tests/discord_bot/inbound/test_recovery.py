@@ -1,0 +1,334 @@
+"""What an earlier process left of its turns, and what becomes of each at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.access import AccessSettings, Servers
+from bot.core.turns import Outcome, TurnState
+from bot.discord_bot.client import ParleyClient
+from bot.standin.entities import Permission
+from bot.standin.faults import Slow
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+from tests.discord_bot.conftest import OPTIONS, Start, serving
+from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, shown, states
+from tests.waiting import until
+
+
+async def test_a_reply_of_several_messages_is_tried_again_in_its_first(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "first " * 200, "second " * 100)
+    model.default = Reply("Short this time.", first_token_after=0.3)
+    async with start() as world:
+        await discord.wait_for(lambda: left.messages[1].content.endswith("second\n-# I was restarted. Trying again…"))
+        assert left.messages[0].content == ("first " * 200).strip()
+        await discord.wait_for(lambda: shown(discord) == ["Short this time."])
+        await world.idle()
+    assert discord.bot_messages(discord.general) == left.messages[:1]
+
+
+@pytest.mark.parametrize(
+    ("place", "decided"),
+    [
+        ("general", "pause"),
+        ("general", {"blocked_users": frozenset({2})}),
+        ("general", {"servers": Servers(ids=frozenset({1}))}),
+        ("thread", "block the channel"),
+        ("direct", {"direct_messages": "off"}),
+    ],
+)
+async def test_what_may_not_be_answered_any_more_is_not_tried_again(
+    discord: DiscordStandin, model: ModelStandin, file: Path, place: str, decided: str | dict[str, Any]
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    channel = {"general": discord.general, "thread": thread, "direct": discord.open_dm(discord.bo)}[place]
+    await leave(discord, file, "Half of it", channel=channel)
+    discord.world.update_thread(thread, archived=True)
+    options = decided if isinstance(decided, dict) else {}
+    if "blocked_users" in options:
+        options = {"blocked_users": frozenset({discord.bo.id})}
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        if decided == "pause":
+            await store.pause(discord.guild.id)
+        elif decided == "block the channel":
+            await store.set_channel_rule(discord.guild.id, discord.general.id, False)
+    access = replace(OPTIONS, access=AccessSettings(**options))
+    async with serving(discord, model, file, asyncio.Event(), options=access) as world:
+        await discord.wait_for(lambda: shown(discord, channel)[0] == f"Half of it\n{COULD_NOT}")
+        await world.until(lambda: world.store.undelivered("discord:", prefix=True), [])
+    assert [button["label"] for button in discord.bot_messages(channel)[0].buttons] == ["Retry"]
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("directly", [False, True])
+async def test_before_discord_has_told_of_its_servers_nobody_is_a_stranger(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    directly: bool,
+) -> None:
+    async def late(*_: object, **__: object) -> None:
+        await asyncio.sleep(0.3)
+
+    monkeypatch.setattr(ParleyClient, "before_identify_hook", late)
+    channel = discord.open_dm(discord.bo) if directly else discord.general
+    await leave(discord, file, "Half of it", channel=channel)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord, channel) == ["The whole answer."])
+        await world.idle()
+
+
+async def test_a_try_that_brings_nothing_takes_nothing_away(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file, "Half of it")
+    model.default = Reply("x", cut_after=0)
+    async with start() as world:
+        sentence = "-# My model isn't answering right now. Your question is saved."
+        await discord.wait_for(lambda: shown(discord) == [f"Half of it\n{sentence}"])
+        await world.idle()
+    assert [button["label"] for button in discord.bot_messages(discord.general)[0].buttons] == ["Retry"]
+
+
+@pytest.mark.usefixtures("echo")
+async def test_prompts_that_wait_are_answered_in_their_order(discord: DiscordStandin, start: Start, file: Path) -> None:
+    left = [await leave(discord, file, text=text) for text in ("one", "two", "three")]
+    async with start() as world:
+        await world.reply(discord.general, "To three.", count=3)
+        await world.idle()
+    replies = discord.bot_messages(discord.general)
+    assert [reply.content for reply in replies] == ["To one.", "To two.", "To three."]
+    assert [reply.reply_to for reply in replies] == [each.said for each in left]
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 60)
+async def test_who_has_waited_long_is_pinged(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file)
+    async with start() as world:
+        reply = await world.reply(discord.general)
+        assert reply.pinged == {discord.bo}
+        await world.idle()
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 1000)
+async def test_what_came_too_long_ago_is_only_said_to_be_lost(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file)
+    async with start() as world:
+        reply = await world.reply(discord.general, COULD_NOT)
+        await world.idle()
+    assert reply.reply_to is left.said
+    assert [button["label"] for button in reply.buttons] == ["Retry"]
+    assert model.requests == []
+
+
+@pytest.mark.standin(wall=lambda: time.time() - 3600)
+async def test_a_message_that_can_hardly_be_edited_any_more_is_not_tried_again(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file, "Half of it")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == [f"Half of it\n{COULD_NOT}"])
+        await world.idle()
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "end", "stays"),
+    [
+        ((), None, []),
+        (("Half", " of it"), None, []),
+        (("All of it",), TurnState.COMPLETE, ["All of it"]),
+        ((), TurnState.COMPLETE, []),
+    ],
+)
+async def test_a_prompt_deleted_meanwhile_is_not_answered_and_forgotten(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Path,
+    parts: tuple[str, ...],
+    end: TurnState | None,
+    stays: list[str],
+) -> None:
+    left = await leave(discord, file, *parts, end=end)
+    discord.world.delete(left.said)
+    async with start() as world:
+        await forgotten(world, left.said)
+        assert shown(discord) == stays
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("end", [None, TurnState.COMPLETE])
+async def test_a_reply_deleted_meanwhile_does_not_come_back(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, end: TurnState | None
+) -> None:
+    left = await leave(discord, file, "Half of it", end=end)
+    discord.world.delete(*left.messages)
+    async with start() as world:
+        await forgotten(world, left.said)
+        await world.idle()
+        assert shown(discord) == []
+
+
+async def test_a_message_that_the_bot_had_taken_away_itself_is_no_deleted_reply(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "first " * 200, "second " * 100, end=TurnState.COMPLETE)
+    discord.world.delete(left.messages[1])
+    async with start() as world:
+        await discord.wait_for(lambda: len(shown(discord)) == 2)
+        await world.idle()
+    assert shown(discord) == [("first " * 200).strip(), ("second " * 100).strip()]
+
+
+async def test_a_channel_deleted_meanwhile_is_forgotten(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    discord.world.delete_channel(discord.general)
+    async with start() as world:
+        await forgotten(world, left.said)
+    assert model.requests == []
+
+
+async def test_a_thread_archived_meanwhile_has_one_whole_reply(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    await leave(discord, file, "Half of it", channel=thread)
+    discord.world.update_thread(thread, archived=True)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord, thread) == ["The whole answer."])
+        await world.idle()
+
+
+@pytest.mark.parametrize("how", ["forgotten", "deleted"])
+async def test_what_is_forgotten_while_it_is_looked_up_does_not_look_as_if_it_went_on(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    slow = discord.faults.add(Slow(1.5, applied=True), method="GET", route=POSTS + "/{message_id}")
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        if how == "deleted":
+            await discord.delete(left.said)
+            await discord.wait_for(lambda: shown(discord) == [])
+        else:
+            await discord.wait_for(lambda: discord.commands.puts)
+            await (await discord.slash(discord.bo, discord.general, "reset")).answered()
+            await discord.wait_for(lambda: left.messages[0].content == "Half of it\n-# Stopped.")
+        await world.idle()
+    assert model.requests == []
+
+
+@pytest.mark.parametrize("how", ["locked", "hidden"])
+async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    left = await leave(discord, file, "Half of it", channel=thread)
+    if how == "locked":
+        discord.world.update_thread(thread, archived=True, locked=True)
+    else:
+        discord.deny(discord.general, Permission.VIEW_CHANNEL)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await until(lambda: states(file, thread), [("The whole answer.", "complete")])
+        await world.idle()
+        assert await world.store.undelivered("discord:", prefix=True) == []
+    assert left.messages[0].content == "Half of it"
+
+
+async def test_a_channel_full_of_other_replies_does_not_lend_its_messages(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    """A post without an answer is looked for among the bot's messages; those of other turns are none of it."""
+    left = await leave(discord, file, "first " * 200, text="one")
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        await store.posting(left.attempt, 1, 1200, "nonce1")
+    other = await leave(discord, file, "other " * 200, "rest " * 100, text="two", end=TurnState.COMPLETE)
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: left.messages[0].content == "The whole answer.")
+        await world.idle()
+    assert shown(discord) == ["The whole answer.", ("other " * 200).strip(), ("rest " * 100).strip()]
+    assert not other.messages[1].deleted
+
+
+async def test_what_was_stopped_unseen_says_so(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    await leave(discord, file, "Half of it", end=TurnState.STOPPED)
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == ["Half of it\n-# Stopped."])
+        await world.idle()
+    assert model.requests == []
+
+
+async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
+    discord: DiscordStandin, start: Start
+) -> None:
+    async with start() as world:
+        said = await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
+        await world.idle()
+        await world.store.forget(f"discord:{discord.general.id}")
+        # As a kill leaves it between the two.
+        await world.store.mark(discord.general.id, said.id)
+        discord.world.react(said, discord.bot, "⏳")
+    async with start() as world:
+        await discord.wait_for(lambda: not said.reactions)
+        await world.until(world.store.marked, [])
+
+
+@pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
+async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
+    discord: DiscordStandin, start: Start, file: Path, end: TurnState | None
+) -> None:
+    left = await leave(discord, file)
+    async with SQLiteStore.open(file, exclusive=True) as store:
+        await store.save({left.attempt: "the secret is 42"})
+        if end is not None:
+            await store.close(left.attempt, Outcome(end, "the secret is 42"))
+    slow = discord.faults.add(Slow(1.5), method="GET", route=POSTS + "/{message_id}")
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        await (await discord.slash(discord.bo, discord.general, "reset")).answered()
+        await discord.wait_for(lambda: len(shown(discord)) == 2)
+        await world.idle()
+    assert "42" not in "".join(shown(discord))
+
+
+async def test_stop_pressed_before_it_is_tried_again_says_to_press_later(
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+) -> None:
+    left = await leave(discord, file, "Half of it")
+    [message] = left.messages
+    stop = {"type": 2, "id": 2, "style": 2, "label": "Stop", "custom_id": "reply:stop"}
+    message.components = [{"type": 1, "id": 1, "components": [stop]}]
+    slow = discord.faults.add(Slow(1.5), method="GET", route=POSTS + "/{message_id}")
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: slow.hits)
+        press = await discord.press(discord.bo, message, "reply:stop")
+        assert (await press.answered()).content == "One moment, then press again."
+        await discord.wait_for(lambda: message.content == "The whole answer.")
+        await world.idle()

@@ -1,0 +1,39 @@
+"""Answers to interactions that take long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.standin.script import REFUSALS
+from bot.store import SQLiteStore
+from tests.discord_bot.conftest import World
+
+
+@pytest.mark.parametrize("whose", ["theirs", "another's"])
+async def test_a_press_that_takes_long_to_look_up_is_put_off(
+    world: World, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.05)
+    look_up = SQLiteStore.turn_of_message
+
+    async def slow(*details: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await look_up(*details)
+
+    monkeypatch.setattr(SQLiteStore, "turn_of_message", slow)
+    discord = world.discord
+    world.model.script.append(REFUSALS["rate limit"])
+    await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
+    message = await world.reply(discord.general, "My model is busy")
+    await world.idle()
+    press = await discord.press(discord.bo if whose == "theirs" else discord.cleo, message, "reply:retry")
+    if whose == "theirs":
+        await discord.wait_for(lambda: "busy" not in message.content and not message.buttons)
+        await world.idle()
+    else:
+        await discord.wait_for(lambda: press.followups)
+        assert [each.content for each in press.followups] == ["Only Bo and moderators can do that."]
+        assert message.buttons

@@ -1,0 +1,246 @@
+"""What the application's owner is told in direct messages, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bot.core.quotas import Quotas, Usage
+from bot.standin.entities import Channel, User
+from bot.standin.faults import ServerError, Slow
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start, World, serving
+
+pytestmark = pytest.mark.standin(period=0.05)
+
+SETUP = "-# I have a set-up problem; it's nothing you did."
+PRIVATE = "my diary"
+DAY = 24 * 3600
+Limited = Callable[[Quotas], AbstractAsyncContextManager[World]]
+
+
+async def ask(world: World, channel: Channel, count: int = 1) -> None:
+    """Bo asks, and sees the end."""
+    asked = len(world.discord.bot_messages(channel))
+    for _ in range(count):
+        await world.discord.say(channel, world.discord.bo, f"<@{world.discord.bot.id}> {PRIVATE}")
+    await world.reply(channel, count=asked + count)
+    await world.idle()
+
+
+def told(discord: DiscordStandin, whom: User | None = None) -> list[str]:
+    """What somebody was told in direct messages; Ada, who owns the application, unless another is named."""
+    return [message.content for message in discord.bot_messages(discord.open_dm(whom or discord.ada))]
+
+
+def said(discord: DiscordStandin, what: str) -> bool:
+    return any(what in sentence for sentence in told(discord))
+
+
+@pytest.fixture
+def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Limited:
+    """Start the bot with these allowances, on a day that does not end."""
+    began = time.monotonic()
+    noon = time.time() // DAY * DAY + DAY / 2
+    monkeypatch.setattr("time.time", lambda: noon + time.monotonic() - began)
+
+    @asynccontextmanager
+    async def start(allowances: Quotas) -> AsyncIterator[World]:
+        async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances) as world:
+            world.store._clock = time.time
+            yield world
+
+    return start
+
+
+async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_each(
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
+) -> None:
+    allowances = Quotas(daily_tokens_per_server=20_000, daily_tokens_total=10_000)
+    async with limited(allowances) as world:
+        for tokens in (7_900, 200, 200):
+            model.script.append(Reply("Here.", usage=Usage(100, tokens - 100)))
+            await ask(world, discord.general)
+        await discord.wait_for(lambda: told(discord))
+        [mostly] = told(discord)
+        assert mostly.startswith(
+            "81 % of my tokens for today are used: 8,100 of 10,000. If the rest goes too, I answer"
+        )
+        assert mostly.endswith("For more, raise DAILY_TOKENS_TOTAL in .env and restart.")
+    async with limited(allowances) as world:
+        model.script.append(Reply("Here.", usage=Usage(100, 1_590)))
+        await ask(world, discord.general)
+        await discord.wait_for(lambda: len(told(discord)) == 2)
+        await ask(world, discord.general)
+        marked = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> {PRIVATE}")
+        await discord.wait_for(lambda: marked.reactions.get("🕒"))
+        assert len(told(discord)) == 2
+        assert told(discord)[1].startswith("My tokens for today are used up, all 10,000. I answer nobody until <t:")
+
+
+async def test_what_is_only_reserved_is_no_reason_to_warn(
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
+) -> None:
+    model.script += [Reply("Late.", first_token_after=0.5), Reply("Soon.", usage=Usage(180, 4000))]
+    async with limited(Quotas(daily_tokens_total=9_000)) as world:
+        for place in (discord.general, discord.random_channel):
+            await discord.say(place, discord.bo, f"<@{discord.bot.id}> {PRIVATE}")
+        await world.reply(discord.random_channel, "Soon.")
+        await world.reply(discord.general, "Late.")
+        await world.idle()
+    assert told(discord) == []
+
+
+async def test_a_servers_tokens_are_told_of_by_its_name(
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
+) -> None:
+    model.script.append(Reply("Here.", usage=Usage(2_000, 8_000)))
+    async with limited(Quotas(daily_tokens_per_server=10_000)) as world:
+        await ask(world, discord.open_dm(discord.bo))
+        model.script.append(Reply("Here.", usage=Usage(2_000, 8_000)))
+        await ask(world, discord.general)
+        await discord.wait_for(lambda: told(discord))
+        await ask(world, discord.general)
+    [sentence] = told(discord)
+    assert sentence.startswith(f"The tokens of Harbour ({discord.guild.id}) for today are used up, all 10,000.")
+    assert "I answer nobody there until" in sentence
+    assert sentence.endswith("For more, raise DAILY_TOKENS_PER_SERVER in .env and restart.")
+
+
+async def test_a_refused_key_is_told_once_however_many_ask_and_also_after_a_restart(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    model.default = REFUSALS["bad key"]
+    for _ in range(2):
+        async with start() as world:
+            await ask(world, discord.general, 4)
+            assert {message.content for message in discord.bot_messages(discord.general)} == {SETUP}
+    [sentence] = told(discord)
+    assert sentence.startswith("A question went unanswered for a set-up problem. The model server wants a key (401).")
+    assert PRIVATE not in sentence
+    model.default = REFUSALS["unknown model"]
+    async with start() as world:
+        await ask(world, discord.general)
+        await discord.wait_for(lambda: len(told(discord)) == 2)
+    assert len(told(discord)) == 2
+    assert "The model server refused the model demo (404)." in told(discord)[1]
+
+
+async def test_one_trouble_is_told_once_whatever_names_the_server_gives_it(world: World) -> None:
+    def refusal(number: int) -> Refusal:
+        return openai_error(400, "No.", "invalid_request_error", "bad_value", f"messages[{number}].content")
+
+    world.model.script += [refusal(number) for number in range(3)]
+    await ask(world, world.discord.general, 3)
+    await world.discord.wait_for(lambda: told(world.discord))
+    [sentence] = told(world.discord)
+    assert sentence.endswith("Its error: invalid_request_error, bad_value, messages[0].content.")
+
+
+async def test_of_a_team_its_owner_is_told_that_the_model_does_not_answer(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    discord.found_team("Crew", discord.max, discord.ada)
+    model.default = Drop()
+    async with start() as world:
+        await ask(world, discord.general, 2)
+        await discord.wait_for(lambda: told(discord, discord.max))
+    [sentence] = told(discord, discord.max)
+    assert sentence.startswith("My model isn't answering. The model server")
+    assert told(discord) == []
+
+
+async def test_where_the_owner_takes_no_message_it_is_logged_and_nobody_else_notices(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    discord = world.discord
+    discord.ada.closed_dms = True
+    world.model.default = REFUSALS["bad key"]
+
+    def logged() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "bot.discord_bot.owner_alerts"]
+
+    await ask(world, discord.general, 2)
+    await discord.wait_for(logged)
+    discord.ada.closed_dms = False
+    await ask(world, discord.general, 2)
+    [line] = logged()
+    assert line.startswith("the owner takes no direct message from the bot (403")
+    assert {message.content for message in discord.bot_messages(discord.general)} == {SETUP}
+    assert told(discord) == []
+
+
+async def test_a_warning_that_discord_could_not_take_is_sent_at_the_next_occasion(world: World) -> None:
+    discord = world.discord
+    failed = discord.faults.add(ServerError(503), channel_id=discord.open_dm(discord.ada).id)
+    world.model.default = REFUSALS["bad key"]
+    await ask(world, discord.general)
+    await discord.wait_for(lambda: failed.hits)
+    assert told(discord) == []
+    await ask(world, discord.general)
+    await discord.wait_for(lambda: told(discord))
+    await ask(world, discord.general)
+    assert len(told(discord)) == 1
+
+
+async def test_that_a_model_is_shut_down_is_told_60_14_and_1_days_before_and_afterwards_once_each(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.models = ("demo", "other")
+    days = ("11-14", "11-15", "11-15", "11-30", "12-31", "12-31", "01-12", "01-13", "01-14", "01-15", "01-16")
+    for number, month_and_day in enumerate(days):
+        today = date.fromisoformat(f"{2027 if month_and_day < '02' else 2026}-{month_and_day}")
+        monkeypatch.setattr("bot.discord_bot.owner_alerts._today", partial(date.fromordinal, today.toordinal()))
+        # Of the other one there is news at every start, and it comes behind what there is to say of this one.
+        news = f"other on {today + timedelta(days=30 + number)}"
+        model.shutdown_dates = {"demo": "2027-01-14", "other": news.removeprefix("other on ")}
+        async with start(models=("demo", "other")):
+            await discord.wait_for(partial(said, discord, news))
+    choose = "Choose another model: change OPENAI_MODEL in .env and restart."
+    assert [sentence for sentence in told(discord) if "demo" in sentence] == [
+        f"My provider shuts down demo on 2027-01-14, in 60 days. {choose}",
+        f"My provider shuts down demo on 2027-01-14, in 14 days. {choose}",
+        f"My provider shuts down demo on 2027-01-14, tomorrow. {choose}",
+        f"My provider shut down demo on 2027-01-14. {choose}",
+    ]
+    assert told(discord)[0].endswith("Choose another model: change MODELS in .env and restart.")
+
+
+async def test_a_running_bot_looks_again_also_where_the_list_could_not_be_read(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOOK_EVERY", "LOOK_AGAIN"):
+        monkeypatch.setattr(f"bot.discord_bot.owner_alerts.{name}", 0.05)
+    await model.stop_listening()
+    async with start():
+        await model.listen()
+        model.models = None
+        await asyncio.sleep(0.2)
+        model.models = ("demo",)
+        await asyncio.sleep(0.2)
+        assert told(discord) == []
+        soon = datetime.now(UTC).date() + timedelta(days=5)
+        model.shutdown_dates = {"demo": str(soon)}
+        await discord.wait_for(lambda: told(discord))
+        await asyncio.sleep(0.2)
+    [sentence] = told(discord)
+    assert f"demo on {soon}, in " in sentence
+
+
+async def test_a_message_of_a_shutdown_that_is_on_its_way_when_the_bot_ends_is_sent(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    model.shutdown_dates = {"demo": str(datetime.now(UTC).date() + timedelta(days=5))}
+    slow = discord.faults.add(Slow(0.3), method="POST", route="/users/@me/channels")
+    async with start() as world:
+        await world.until(lambda: slow.hits)
+    assert len(told(discord)) == 1

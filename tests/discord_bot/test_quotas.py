@@ -1,0 +1,301 @@
+"""What a bot may cost, as people on Discord see it and as the ledger in the database says afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from bot.core.queues import QueueLimits
+from bot.core.quotas import Quotas, Usage
+from bot.standin.entities import Message
+from bot.standin.limits import Limit
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Raw, Reply
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
+from tests.discord_bot.people import ask
+from tests.llm.wire import DONE, STOP, data, say
+from tests.store.steps import assert_it_adds_up, database_of, rows
+
+REPLY_TOKENS = 4000
+CROWD = QueueLimits(
+    max_concurrent_replies=100, max_replies_per_conversation=100, queue_per_user=100, queue_per_conversation=100
+)
+DATABASE = "parley.db"
+Serve: TypeAlias = Callable[[Quotas], AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve:
+    """The bot with these allowances, room for a crowd, and a Discord that is quicker than itself."""
+    discord.limits.messages = Limit(5, 0.05)
+
+    def start(allowances: Quotas) -> AbstractAsyncContextManager[World]:
+        return serving(
+            discord,
+            model,
+            tmp_path / DATABASE,
+            asyncio.Event(),
+            models=("demo", "large"),
+            limits=CROWD,
+            allowances=allowances,
+        )
+
+    return start
+
+
+def ledger(folder: Path) -> list[tuple[int, int, int, int]]:
+    """Attempt, tokens of the prompt, tokens of the reply and whether that is final, of all that was asked."""
+    return rows(folder / DATABASE, "SELECT attempt, prompt_tokens, reply_tokens, settled FROM charges ORDER BY id")
+
+
+def assert_all_is_settled(folder: Path) -> None:
+    assert_it_adds_up(folder / DATABASE)
+    assert rows(folder / DATABASE, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
+
+
+def button(message: Message) -> str:
+    [row] = message.components
+    [only] = row["components"]
+    return str(only["custom_id"])
+
+
+@pytest.mark.parametrize("all_of_it", [True, False])
+@pytest.mark.parametrize(
+    ("whose", "sentence"),
+    [
+        ("person", "That's all I can do for you today."),
+        ("server", "That's all I can do in this server today."),
+        ("bot", "That's all I can do today."),
+    ],
+)
+async def test_fifty_prompts_at_once_and_tokens_for_ten(
+    serve: Serve,
+    discord: DiscordStandin,
+    model: ModelStandin,
+    tmp_path: Path,
+    whose: str,
+    sentence: str,
+    all_of_it: bool,
+) -> None:
+    # Ten whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for an eleventh.
+    budget = 10 * REPLY_TOKENS + 1850
+    limited = {"person": "daily_tokens_per_user", "server": "daily_tokens_per_server", "bot": "daily_tokens_total"}[
+        whose
+    ]
+    if whose == "person":
+        places = [discord.add_channel(f"channel{n}") for n in range(50)]
+        people = [discord.bo] * 50
+    else:
+        places = [discord.general, discord.random_channel] * 25
+        people = [discord.add_user(f"person{n}") for n in range(50)]
+    if all_of_it:
+        # They hold what they reserved until all have asked.
+        model.default = Reply("Because of the light.", first_token_after=1.0, usage=Usage(172, REPLY_TOKENS))
+    else:
+        model.default = Reply("Because of the light.", first_token_after=0.1)
+    async with serve(replace(ALLOWANCES, **{limited: budget})) as world:
+        await database_of(world.store).write(
+            f"""
+            CREATE TEMP TRIGGER overspent AFTER UPDATE ON spent WHEN NEW.scope = '{whose}' AND NEW.tokens > {budget}
+            BEGIN SELECT RAISE(ABORT, 'more than there is'); END
+            """
+        )
+        for channel, person in zip(places, people, strict=True):
+            await ask(discord, channel=channel, author=person)
+        channels = set(places)
+
+        def told() -> list[str]:
+            return [message.content for channel in channels for message in discord.bot_messages(channel)]
+
+        await discord.wait_for(lambda: len(told()) == 50, timeout=15)
+        await world.idle()
+        refused = [text for text in told() if re.fullmatch(rf"-# {sentence} Back <t:\d+:R>\.", text)]
+        answered = 10 if all_of_it else 50
+        assert len(refused) == 50 - answered
+        assert told().count("Because of the light.") == answered
+        assert len(model.requests) == answered
+        assert len(ledger(tmp_path)) == answered
+        if not all_of_it:
+            assert discord.bot_messages(discord.open_dm(discord.ada)) == [], "the owner is not told that it was close"
+    assert_all_is_settled(tmp_path)
+
+
+async def test_who_has_nothing_left_is_told_once(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script += [Reply("Because.", usage=Usage(80, 850)), Reply("Because.", usage=False)]
+    async with serve(replace(ALLOWANCES, daily_tokens_per_user=1000)) as world:
+        await ask(discord)
+        await world.reply(discord.general, "Because.")
+        await world.idle()
+        await ask(discord)
+        told = await world.reply(discord.general, count=2)
+        assert re.fullmatch(r"-# That's all I can do for you today\. Back <t:\d+:R>\.", told.content)
+        marked = [await ask(discord, channel=place) for place in (discord.general, discord.random_channel)]
+        await discord.wait_for(lambda: all(message.reactions.get("🕒") for message in marked))
+        await ask(discord, channel=discord.random_channel, author=discord.cleo)
+        await world.reply(discord.random_channel, "Because.")
+        await world.idle()
+    assert len(discord.bot_messages(discord.general)) == 2
+    assert len(ledger(tmp_path)) == 2
+
+
+async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
+    model.default = Reply("Because.")
+    back = re.compile(r"-# That's your 3 questions this hour\. Back <t:\d+:R>\.")
+    allowances = replace(ALLOWANCES, hourly_questions_per_user=3)
+    async with serve(allowances) as world:
+        for channel, count in ((discord.general, 1), (discord.general, 2), (discord.random_channel, 1)):
+            await ask(discord, channel=channel)
+            await world.reply(channel, "Because.", count=count)
+        fourth = await ask(discord)
+        assert back.fullmatch((await world.reply(discord.general, "-# ", count=3)).content)
+        fifth = await ask(discord)
+        await discord.wait_for(lambda: fifth.reactions.get("🕒"))
+        await discord.slash(discord.bo, discord.general, "reset")
+        await world.reply(discord.general, "cleared my memory here", count=4)
+        sixth = await ask(discord)
+        await discord.wait_for(lambda: sixth.reactions.get("🕒"))
+        await ask(discord, channel=discord.general, author=discord.cleo)
+        await world.reply(discord.general, "Because.", count=5)
+        await world.idle()
+    async with serve(allowances) as world:
+        seventh = await ask(discord, channel=discord.random_channel)
+        await discord.wait_for(lambda: seventh.reactions.get("🕒"))
+    assert fourth.reactions == {}, "who is told needs no mark"
+    assert len(model.requests) == 4
+
+
+async def test_a_reply_ends_at_the_days_end_and_says_so(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
+    async with serve(replace(ALLOWANCES, daily_tokens_per_user=600)) as world:
+        await ask(discord)
+        message = await world.reply(discord.general, "-# ")
+        await world.idle()
+        text, note = message.content.rsplit("\n", 1)
+        assert re.fullmatch(r"-# I have to stop here\. That's all I can do for you today\. Back <t:\d+:R>\.", note), (
+            "and when it goes on"
+        )
+        [(_, prompt, reply, settled)] = ledger(tmp_path)
+        assert 500 < prompt + reply <= 600
+        assert settled
+        assert reply - 1 <= (model.requests[0].max_tokens or 0) <= reply
+        await model.requests[0].over()
+        assert model.requests[0].left, "the server is not left talking"
+        assert 3 * reply < len(text) < 4 * reply
+        await discord.press(discord.bo, message, button(message))
+        await discord.wait_for(lambda: "I have to stop here" in message.content and message.components)
+        await world.idle()
+        assert message.content.startswith(text), "what there was stays"
+    assert len(model.requests) == 1
+    assert_all_is_settled(tmp_path)
+
+
+async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_is_free(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(2000, 5000))]
+    async with serve(ALLOWANCES) as world:
+        for count in (1, 2, 3):
+            await ask(discord)
+            await world.reply(discord.general, count=count)
+            await world.idle()
+        (_, prompt, reply, _), free, counted = ledger(tmp_path)
+        assert (30 < prompt < 200, reply) == (True, 100)
+        assert free == (1, 0, 0, 1)
+        assert counted == (1, 2000, 5000, 1), "more than was reserved, and true"
+    assert_all_is_settled(tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, -500_000, 10**20, 10**30, True, "12", 1e300, math.nan, math.inf, None, [7]])
+async def test_a_count_that_cannot_be_true_is_no_count(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, count: object
+) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count}
+    model.default = Raw([say("x" * 350) + STOP + data({}, usage=usage) + DONE])
+    async with serve(ALLOWANCES) as world:
+        for number in (1, 2):
+            await ask(discord)
+            message = await world.reply(discord.general, "x" * 350, count=number)
+            await world.idle()
+            assert message.content == "x" * 350
+        for _, prompt, reply, settled in ledger(tmp_path):
+            assert (50 < prompt < 300, reply, settled) == (True, 100, 1)
+        assert len(ledger(tmp_path)) == 2
+        assert [state for *_, state in await world.turns(discord.general)] == ["complete"] * 2
+    assert_all_is_settled(tmp_path)
+
+
+async def test_a_retry_pays_for_itself_and_for_nothing_else(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
+    async with serve(ALLOWANCES) as world:
+        await ask(discord)
+        message = await world.reply(discord.general, "My model isn't answering")
+        await world.idle()
+        [first] = ledger(tmp_path)
+        for _ in range(2):
+            if message.components:
+                await discord.press(discord.bo, message, button(message))
+        await discord.wait_for(lambda: message.content == "Whole.")
+        await world.idle()
+        assert ledger(tmp_path) == [first, (2, 100, 10, 1)]
+    assert_all_is_settled(tmp_path)
+
+
+async def test_a_channels_model_and_persona_reach_the_wire(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    model.default = Reply("Arr.")
+    async with serve(ALLOWANCES) as world:
+        await world.store.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
+        await world.store.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
+        for channel in (discord.general, discord.random_channel):
+            await ask(discord, channel=channel)
+            await world.reply(channel, "Arr.")
+        await world.idle()
+    asked = [(request.body["model"], request.max_tokens, request.messages[0]["content"]) for request in model.requests]
+    assert [(name, most) for name, most, _ in asked] == [("large", REPLY_TOKENS), ("demo", REPLY_TOKENS)]
+    assert asked[0][2].startswith("You are a pirate.")
+    assert asked[1][2].startswith("Be brief.")
+    assert rows(tmp_path / DATABASE, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+async def test_a_kill_is_paid_for_once(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
+) -> None:
+    model.script += [Reply("word " * 2000, tokens_per_second=100), Reply("All of it.", usage=Usage(80, 6))]
+    async with launch() as process:
+        await discord.ready()
+        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
+        await discord.wait_for(lambda: discord.bot_messages(discord.general))
+        broken = discord.bot_messages(discord.general)[-1]
+        await discord.wait_for(lambda: broken.content.count("word") > 150)
+        process.kill()
+        await process.wait()
+    [(_, prompt, reserved, settled)] = ledger(tmp_path)
+    assert (reserved, settled) == (REPLY_TOKENS, 0)
+    for _ in range(2):
+        async with launch() as process:
+            await discord.wait_for(lambda: broken.content == "All of it.")
+            process.terminate()
+            await process.wait()
+        killed, recovered = ledger(tmp_path)
+        assert killed[:2] == (1, prompt)
+        assert 50 < killed[2] < 400, "as much as had come by the last time it was saved"
+        assert recovered == (2, 80, 6, 1)
+    assert_all_is_settled(tmp_path)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.config import DEFAULT_SYSTEM_PROMPT
+from bot.core.model_events import End, Message, Text
+from bot.llm.demo import NOTE, DemoModel, asked_as, demo_reply, tokens
+
+
+def talk(*prompts: str, system: str = "Be brief.") -> str:
+    """The reply to the last prompt, after a conversation with the others, without its closing note."""
+    messages = [Message("system", system)]
+    for prompt in prompts[:-1]:
+        earlier = [*messages, Message("user", prompt)]
+        messages = [*earlier, Message("assistant", demo_reply(earlier))]
+    reply = demo_reply([*messages, Message("user", prompts[-1])])
+    assert reply.endswith("\n\n" + NOTE)
+    return reply.removesuffix("\n\n" + NOTE)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "reply"),
+    [
+        (["Hi!"], "Hello! Say “help” to see what I can do."),
+        (["I like tea.", "Do you?", "What did I say first?"], "The first thing you said: “I like tea.”"),
+        (["I like tea.", "Do you?", "what did I just say?"], "Just before this you said: “Do you?”"),
+        (["What did I say first?"], "Nothing yet. This is your first message."),
+        (["My name is Ada Lovelace and I count.", "Hm.", "What is my name?"], "You are Ada Lovelace."),
+        (["My name is Ada.", "Call me Grace.", "what's my name"], "You are Grace."),
+        (["What is my name?"], "You haven't told me yet. Try: my name is Ada."),
+        (
+            ["[Anna (@anna)]\nI like tea.", "[Bob (@bob)]\nWhat did I say first?"],
+            "The first thing you said: “I like tea.”",
+        ),
+        (["[Anna (@anna)]\n[In reply to you:]\n> Hello!\n> \n> Well?\n\nThanks!"], "You're welcome!"),
+        (["[Anna (@anna)]\n[They are replying to a message that is gone.]\n\nThanks!"], "You're welcome!"),
+        (["[In reply to Bo (@bo):]\n> > tea?\n\nrepeat > tea"], "> tea"),
+        (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),
+        (["Say: [ok]\n*there*"], "[ok]\n*there*"),
+        (["Thank you!"], "You're welcome!"),
+        (["Who are you?"], "I was told: “Be brief.”"),
+        (["What day is it?"], "Nobody told me. I have no clock of my own."),
+        (
+            ["One.", "Two."],
+            "You said: “Two.”. I remember 1 message of yours before it. Say “help” to see what I can do.",
+        ),
+    ],
+)
+def test_it_remembers_what_it_is_sent(prompts: list[str], reply: str) -> None:
+    assert talk(*prompts) == reply
+
+
+def test_it_knows_the_date_from_the_system_prompt() -> None:
+    assert talk("What's the date today?", system="Today is 2031-05-17.") == "As far as I was told, it is 2031-05-17."
+
+
+def test_it_tells_its_persona_and_as_which_model_it_is_asked() -> None:
+    date = "\n\nToday is Monday, 2 June 2031.\n\nSeveral people talk here."
+    assert talk("who are you?", system=f"You are a pirate.{date}") == "I was told: “You are a pirate.”"
+    assert talk("Who are you?", system=DEFAULT_SYSTEM_PROMPT + date) == "I'm a demo, and was told nothing special."
+    asked = asked_as("demo-twin", [Message("system", f"You are a pirate.{date}"), Message("user", "who are you?")])
+    assert "asked as the model `demo-twin`." in demo_reply(asked)
+
+
+def test_it_shows_off() -> None:
+    assert re.findall(r"\*\*(list|table|code|emoji|cjk|long|long code)\*\*", talk("Help!"))
+    code = talk("long code")
+    assert code.startswith("```python\n")
+    assert code.endswith("\n```")
+    assert 80 <= code.count("\n") <= 90
+    compile(code.removeprefix("```python").removesuffix("```"), "demo", "exec")
+    long = talk("long")
+    assert 5500 <= len(long) <= 6500
+    assert long.count("```") % 2 == 0
+    for word in ("table", "list", "cjk", "emoji", "code"):
+        assert not talk(word).startswith("You said")
+
+
+async def test_it_streams_at_a_pace_and_ends() -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    prompt = [Message("user", "long")]
+    async with DemoModel(pause).stream(prompt, model="demo", reply_tokens=100) as events:
+        streamed = [event async for event in events]
+    assert "".join(event.text for event in streamed if isinstance(event, Text)) == demo_reply(prompt)
+    assert streamed[-1] == End()
+    assert pauses == [1 / 40] * (len(streamed) - 1)
+
+
+@given(st.text())
+def test_tokens_lose_nothing(text: str) -> None:
+    assert "".join(tokens(text)) == text
+    assert all(tokens(text))

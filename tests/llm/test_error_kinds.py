@@ -1,0 +1,174 @@
+"""What the operator is told of a server that refuses, and that the key is never told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+
+from bot.core.turns import FailureReason
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Step
+from tests.llm.conftest import KEY, ask, client, failure, text
+
+DAY = 24 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("step", "problem", "words"),
+    [
+        (REFUSALS["bad key"], FailureReason.CONFIGURATION, "OPENAI_API_KEY"),
+        (REFUSALS["forbidden"], FailureReason.CONFIGURATION, "OPENAI_API_KEY use gpt-x (403)"),
+        (REFUSALS["unknown model"], FailureReason.CONFIGURATION, "the model gpt-x (404). Correct OPENAI_MODEL"),
+        (
+            REFUSALS["unknown model (Ollama)"],
+            FailureReason.CONFIGURATION,
+            "the model gpt-x (404). Correct OPENAI_MODEL",
+        ),
+        (REFUSALS["unknown address"], FailureReason.CONFIGURATION, "OPENAI_BASE_URL http://127.0.0.1"),
+        (Raw([b"<html>Welcome</html>"], "text/html"), FailureReason.CONFIGURATION, "is a web page"),
+        (
+            Refusal(307, "", {"Location": "https://example.com/v1"}),
+            FailureReason.CONFIGURATION,
+            "redirects to https://example.com/v1",
+        ),
+        (REFUSALS["quota"], FailureReason.CONFIGURATION, "no credit left (429)"),
+        (REFUSALS["no credit (OpenRouter)"], FailureReason.CONFIGURATION, "no credit left (402)"),
+        (REFUSALS["rate limit"], FailureReason.BUSY, "limits its rate (429)"),
+        (REFUSALS["context too long"], FailureReason.TOO_LONG, "CONTEXT_TOKENS or REPLY_TOKENS"),
+        (
+            REFUSALS["context too long (llama.cpp)"],
+            FailureReason.TOO_LONG,
+            "the request exceeds the available context size",
+        ),
+        (REFUSALS["context too long (vLLM)"], FailureReason.TOO_LONG, "4000 in the completion"),
+        (REFUSALS["context too long (LM Studio)"], FailureReason.TOO_LONG, "only 4096 tokens"),
+        (REFUSALS["context too long (a proxy)"], FailureReason.TOO_LONG, "(413)"),
+        (REFUSALS["content filter"], FailureReason.CONTENT_FILTERED, "content filter"),
+        (REFUSALS["bad request (FastAPI)"], FailureReason.CONFIGURATION, "Input should be a string"),
+        (REFUSALS["server error"], FailureReason.UNREACHABLE, "failed (500)"),
+        (REFUSALS["bad gateway"], FailureReason.UNREACHABLE, "failed (502)"),
+        (REFUSALS["overloaded"], FailureReason.UNREACHABLE, "Loading model"),
+        (Refusal(500, f"trace of {KEY}\n" * 500), FailureReason.UNREACHABLE, "trace of *** trace of ***"),
+        (Drop(), FailureReason.UNREACHABLE, "OPENAI_BASE_URL"),
+    ],
+)
+async def test_every_refusal_says_what_to_change_and_never_the_key(
+    server: ModelStandin, step: Step, problem: FailureReason, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.script.append(step)
+    async with client(server.base_url) as model:
+        error = await failure(model)
+        assert error.failure is problem
+        assert words in f"{error.detail} {error.server_message}"
+        assert len(error.detail) < 400
+        assert "\n" not in error.detail + error.server_message
+        logging.getLogger("test").error("It failed.", exc_info=error)
+        parts = repr([vars(model)["_client"], vars(model)["_advisor"]])
+        for shown in (error.detail, error.server_message, repr(error), repr(model), parts, caplog.text):
+            assert KEY not in shown
+        assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "2.5"}, 2.5),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "43200"}, 43_200.0),
+        ({"Retry-After": "100000"}, DAY),
+        ({"Retry-After": "inf"}, DAY),
+        ({"Retry-After": "1e309"}, DAY),
+        ({"Retry-After": "9" * 400}, DAY),
+        ({"Retry-After": "Fri, 06 Nov 2099 08:49:37 GMT"}, DAY),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0.0),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -0000"}, DAY),
+        ({"Retry-After": "Sun, 06 Nov 99999 08:49:37 GMT"}, None),
+        ({"Retry-After": "-inf"}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": ""}, None),
+        ({}, None),
+        ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
+        ({"retry-after-ms": "1e400"}, DAY),
+        ({"retry-after-ms": "soon"}, None),
+        ({"retry-after-ms": "nan", "Retry-After": "9"}, 9.0),
+    ],
+)
+async def test_a_wait_is_bounded_whatever_the_server_names(
+    server: ModelStandin, headers: dict[str, str], wait: float | None
+) -> None:
+    server.script.append(replace(REFUSALS["rate limit"], headers=headers))
+    async with client(server.base_url) as model:
+        error = await failure(model)
+    assert (error.failure, error.retry_after) == (FailureReason.BUSY, wait)
+
+
+async def test_a_server_that_is_not_there(server: ModelStandin) -> None:
+    await server.stop_listening()
+    async with client(server.base_url) as model:
+        error = await failure(model)
+        assert error.failure is FailureReason.UNREACHABLE
+        assert f"{server.base_url} cannot be reached. Start it, or correct OPENAI_BASE_URL" in error.detail
+        await server.listen()
+        assert text(await ask(model)) == "Hi there."
+    async with client("localhost:1234/v1") as model:
+        assert (await failure(model)).failure is FailureReason.CONFIGURATION
+
+
+async def test_a_server_that_speaks_something_else() -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with listening, client(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1") as model:
+        assert (await failure(model)).failure is FailureReason.UNREACHABLE
+
+
+async def test_a_server_that_wants_a_key(server: ModelStandin) -> None:
+    server.script.append(REFUSALS["bad key"])
+    async with client(server.base_url, api_key=None) as model:
+        assert "Set OPENAI_API_KEY" in (await failure(model)).detail
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (REFUSALS["bad key"], "Replace it in .env and restart. Its error: invalid_request_error, invalid_api_key."),
+        (Refusal(400, {"error": {"message": "hello?", "type": "bad_value", "param": "hello? Yes."}}), "bad_value."),
+        (Refusal(422, {"detail": [{"msg": "No string.", "input": "hello?"}]}), "shows what it says."),
+        (Refusal(500, "hello?"), "failed (500)."),
+    ],
+)
+async def test_what_a_server_repeats_of_a_message_is_not_told(
+    server: ModelStandin, step: Step, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.script += [step] * 3
+    async with client(server.base_url, retry_within=3.0) as model:
+        error = await failure(model)
+    assert words in error.detail
+    assert "hello?" not in error.detail + str(error) + caplog.text
+
+
+async def test_what_cannot_be_read_of_a_reply_is_not_told() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\nhello?\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with listening, client(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1") as model:
+        error = await failure(model)
+    assert error.failure is FailureReason.UNREACHABLE
+    assert "The reason: " in error.detail
+    assert "hello?" in error.server_message
+    assert "hello?" not in error.detail

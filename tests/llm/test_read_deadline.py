@@ -1,0 +1,55 @@
+"""How long a reply is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.core.model_events import End, Text
+from bot.core.quotas import Usage
+from bot.core.turns import FailureReason
+from bot.standin.model import ModelStandin
+from bot.standin.script import Raw, Reply
+from tests.llm.conftest import HELLO, ask, client, failure, text
+from tests.llm.wire import DONE, NO_CHOICES, STOP, say
+
+
+@pytest.mark.parametrize("ping", [None, 0.02])
+async def test_waiting_has_limits(server: ModelStandin, ping: float | None) -> None:
+    server.script += [
+        Reply("One two", stall_after=0, ping_every=ping),
+        Reply("One two", stall_after=1, ping_every=ping),
+    ]
+    async with client(server.base_url, first_delta_timeout=0.3) as model:
+        error = await failure(model)
+        assert error.failure is FailureReason.UNREACHABLE
+        assert "raise FIRST_DELTA_TIMEOUT" in error.detail
+    async with client(server.base_url, silence_timeout=0.1) as model, asyncio.timeout(2):
+        error = await failure(model)
+        assert error.failure is FailureReason.UNREACHABLE
+        assert "raise SILENCE_TIMEOUT" in error.detail
+    for request in server.requests:
+        await request.over()
+        assert request.left
+
+
+async def test_a_slow_reply_and_a_slow_reader_are_not_silence(server: ModelStandin) -> None:
+    server.script.append(Reply("One two three four five six", tokens_per_second=20, reasoning="hm hm hm"))
+    async with client(server.base_url, first_delta_timeout=0.4, silence_timeout=0.2) as model:
+        said = []
+        async with model.stream(HELLO, model="gpt-x", reply_tokens=100) as events:
+            async for event in events:
+                if event == Text(" two"):
+                    await asyncio.sleep(0.3)
+                said.append(event)
+    assert text(said) == "One two three four five six"
+    assert said[-1] == End()
+
+
+async def test_the_usage_is_waited_for_and_the_end_of_the_response_hardly(server: ModelStandin) -> None:
+    server.script.append(Raw([say("Hi") + STOP, NO_CHOICES + DONE], pause=0.1))
+    server.script.append(Raw([say("Hi") + DONE, b": never"], pause=60))
+    async with client(server.base_url) as model, asyncio.timeout(2):
+        assert await ask(model) == [Text("Hi"), Usage(7, 2), End()]
+        assert await ask(model) == [Text("Hi"), End()]

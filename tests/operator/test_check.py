@@ -1,0 +1,287 @@
+"""What `python -m bot check` tells a person about a set-up, in full."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from bot.cli import main
+from bot.config import DISCORD, MODEL, SETTINGS
+from bot.discord_bot.endpoint import connect_to
+from bot.operator.check import check
+from bot.standin.model import ModelStandin
+from bot.standin.script import REFUSALS
+from bot.standin.server import DiscordStandin
+from bot.store import SQLiteStore
+
+KEY = "sk-very-secret-0123456789"
+SETTINGS_OK = "Settings: ok."
+READY = "All is well: start the bot with `python -m bot`."
+NOT_READY = "Not ready yet: see above."
+
+Look = Callable[..., Awaitable[tuple[bool, list[str]]]]
+
+
+@pytest.fixture
+async def discord() -> AsyncIterator[DiscordStandin]:
+    async with DiscordStandin() as standin:
+        with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
+            yield standin
+        assert standin.unknown_routes == []
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ModelStandin]:
+    async with ModelStandin() as standin:
+        yield standin
+
+
+@pytest.fixture
+def settings(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Mapping[str, str]:
+    """A set-up that works."""
+    return {
+        "DISCORD_TOKEN": discord.token,
+        "OPENAI_API_KEY": KEY,
+        "OPENAI_BASE_URL": model.base_url,
+        "OPENAI_MODEL": "demo",
+        "DATABASE_PATH": str(tmp_path / "parley.db"),
+    }
+
+
+@pytest.fixture
+def look(settings: Mapping[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Look:
+    """Check the set-up with some settings changed: whether all is well, and every line that was said."""
+
+    async def look(
+        container_marks: tuple[Path, ...] = (), patience: float = 60, **changes: str
+    ) -> tuple[bool, list[str]]:
+        lines: list[str] = []
+        environ = {**settings, **changes}
+        well = await check(
+            environ,
+            lines.append,
+            env_file=tmp_path / ".env",
+            container_marks=container_marks,
+            patience=patience,
+        )
+        for name in ("DISCORD_TOKEN", "OPENAI_API_KEY"):
+            assert not environ[name] or environ[name] not in "\n".join(lines)
+        # Python would print them between the lines.
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+        return well, lines
+
+    return look
+
+
+@pytest.fixture
+def database_ok(tmp_path: Path) -> str:
+    return f"Database: ok. Conversations are kept in {(tmp_path / 'parley.db').resolve()}."
+
+
+@pytest.fixture
+def model_ok(model: ModelStandin) -> str:
+    return f"Model: ok. demo at {model.base_url} answers."
+
+
+@pytest.fixture
+def discord_ok(discord: DiscordStandin) -> str:
+    return (
+        f"Discord: ok. {discord.bot.name}, owned by ada, is in 1 server and serves it. Invite link:"
+        f" https://discord.com/oauth2/authorize?client_id={discord.bot.id}"
+        "&scope=bot+applications.commands&permissions=274878008384"
+    )
+
+
+async def test_all_is_well_also_beside_a_running_bot(
+    look: Look, database_ok: str, model_ok: str, discord_ok: str, tmp_path: Path
+) -> None:
+    lines = [SETTINGS_OK, database_ok, model_ok, discord_ok, READY]
+    assert await look() == (True, lines)
+    async with SQLiteStore.open(tmp_path / "parley.db", exclusive=True):
+        assert await look() == (True, lines)
+
+
+async def test_the_servers_are_counted(look: Look, discord: DiscordStandin) -> None:
+    discord.add_guild("Lighthouse")
+    _, lines = await look()
+    assert "owned by ada, is in 2 servers and serves all of them. Invite link: https://discord.com/" in lines[3]
+    discord.world.guilds.clear()
+    _, lines = await look()
+    assert "owned by ada, is in no server yet. Invite link: https://discord.com/" in lines[3]
+
+
+async def test_the_servers_that_are_not_served_are_counted(look: Look, discord: DiscordStandin) -> None:
+    eve = discord.world.add_user("eve", "Eve")
+    elsewhere = discord.add_guild("Elsewhere", eve)
+    well, lines = await look()
+    assert well
+    left = "After a day it leaves those that it does not serve (see SERVERS)."
+    assert f"is in 2 servers and serves 1 of them. {left} Invite link:" in lines[3]
+    assert "and serves all of them. Invite" in (await look(SERVERS="any"))[1][3]
+    assert "and serves 1 of them" in (await look(SERVERS=str(elsewhere.id)))[1][3]
+    assert "and serves all of them" in (await look(SERVERS=f"owner,{elsewhere.id}"))[1][3]
+    assert f"and serves none of them. {left}" in (await look(SERVERS="123456789012345678"))[1][3]
+    discord.world.guilds.pop(discord.guild.id)
+    assert f"is in 1 server and does not serve it. {left}" in (await look())[1][3]
+
+
+async def test_a_team_as_the_owner(look: Look, discord: DiscordStandin) -> None:
+    eve, ivy = discord.world.add_user("eve", "Eve"), discord.world.add_user("ivy", "Ivy")
+    discord.add_guild("Invited", ivy)
+    discord.found_team("Crew", eve, discord.bo, invited=[ivy])
+    well, lines = await look()
+    assert well
+    team = "Servers with any of the team's members are served, and its owner, eve, gets the bot's warnings."
+    assert "owned by the team Crew, is in 2 servers and serves 1 of them." in lines[3], "who is invited owns nothing"
+    assert team in lines[3]
+    assert "Of the team, its owner, eve, gets the bot's warnings." in (await look(SERVERS="any"))[1][3]
+
+
+async def test_a_wrong_token(look: Look, database_ok: str, model_ok: str) -> None:
+    assert await look(DISCORD_TOKEN="not.the.token") == (
+        False,
+        [
+            SETTINGS_OK,
+            database_ok,
+            model_ok,
+            "Discord: Discord refused DISCORD_TOKEN. Copy the bot's token anew (Developer Portal, Bot, Reset Token).",
+            NOT_READY,
+        ],
+    )
+
+
+async def test_a_wrong_key(look: Look, model: ModelStandin, database_ok: str, discord_ok: str) -> None:
+    model.script.append(REFUSALS["bad key"])
+    refused = (
+        "Model: The model server refused OPENAI_API_KEY (401). Replace it in .env and restart."
+        " Its error: invalid_request_error, invalid_api_key."
+        " It said: Incorrect API key provided: ***. You can find your API key at …"
+    )
+    assert await look() == (
+        False,
+        [
+            SETTINGS_OK,
+            database_ok,
+            refused,
+            discord_ok,
+            NOT_READY,
+        ],
+    )
+
+
+async def test_an_unknown_model(look: Look, model: ModelStandin, database_ok: str, discord_ok: str) -> None:
+    model.script.append(REFUSALS["unknown model (Ollama)"])
+    model.models = ("mistral", "llama3.2:3b")
+    refused = (
+        "Model: The model server refused the model lama3.2 (404). Correct OPENAI_MODEL or MODELS in .env and restart."
+        ' Its error: api_error. It said: model "lama3.2" not found, try pulling it first.'
+    )
+    assert await look(OPENAI_MODEL="lama3.2") == (
+        False,
+        [SETTINGS_OK, database_ok, f"{refused} The models there: llama3.2:3b, mistral.", discord_ok, NOT_READY],
+    )
+    model.script.append(REFUSALS["unknown model (Ollama)"])
+    model.models = [f"x{number}" for number in range(20)]
+    _, lines = await look(OPENAI_MODEL="lama3.2")
+    assert lines[2] == f"{refused} Some of the models there: {', '.join(model.models[:12])}."
+
+
+async def test_models_that_are_shut_down(look: Look, model: ModelStandin, model_ok: str) -> None:
+    model.models = ("demo", "other", "third")
+    model.shutdown_dates = {"demo": "2999-01-14", "other": "2024-02-29", "third": None}
+    well, lines = await look(MODELS="other,third")
+    assert well, "they answer as yet"
+    assert lines[2] == (
+        f"Model: ok. demo, other and third at {model.base_url} answer."
+        " OPENAI_MODEL demo is shut down on 2999-01-14: choose another."
+        " MODELS other was shut down on 2024-02-29: choose another."
+    )
+    model.script.append(REFUSALS["unknown model"])
+    model.shutdown_dates = {"demo": "2024-02-29"}
+    well, lines = await look()
+    assert not well
+    assert lines[2].endswith(". OPENAI_MODEL demo was shut down on 2024-02-29: choose another.")
+    model.models = None
+    assert (await look())[1][2] == model_ok
+
+
+async def test_a_model_server_that_is_not_there(
+    look: Look, model: ModelStandin, database_ok: str, discord_ok: str, tmp_path: Path
+) -> None:
+    await model.stop_listening()
+    port = model.base_url.removesuffix("/v1").rpartition(":")[2]
+    marks = (tmp_path / "none", tmp_path)
+    (well, lines), (_, contained) = await asyncio.gather(look(), look(container_marks=marks))
+    unreachable = lines.pop(2)
+    assert (well, lines) == (False, [SETTINGS_OK, database_ok, discord_ok, NOT_READY])
+    assert unreachable.startswith(
+        f"Model: The model server at {model.base_url} cannot be reached."
+        " Start it, or correct OPENAI_BASE_URL in .env and restart. The reason: "
+    )
+    assert "container" not in unreachable
+    assert contained[2] == (
+        f"{unreachable}. In a container, 127.0.0.1 is the container itself;"
+        f" a server outside it, on this computer, is http://host.docker.internal:{port}/v1."
+    )
+
+
+async def test_what_is_missing_does_not_hide_what_can_be_tried(
+    look: Look, database_ok: str, model_ok: str, discord_ok: str, tmp_path: Path
+) -> None:
+    no_token, no_model = f"Settings: {DISCORD.missing}", f"Settings: {MODEL.missing}"
+    no_file = f"Settings: there is no file {tmp_path / '.env'}; .env.example shows what to write into it."
+    none = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+    assert await look(**none, DISCORD_TOKEN="") == (False, [no_token, no_model, no_file, database_ok, NOT_READY])
+    (tmp_path / ".env").touch()
+    assert await look(DISCORD_TOKEN="") == (False, [no_token, database_ok, model_ok, NOT_READY])
+    assert await look(**none) == (False, [no_model, database_ok, discord_ok, NOT_READY])
+
+
+async def test_settings_that_are_wrong_come_first(look: Look, tmp_path: Path) -> None:
+    (tmp_path / ".env").touch()
+    assert await look(OPENAI_BASE_URL="localhost:1/v1", DISCORD_TOKEN="") == (
+        False,
+        [
+            'Settings: OPENAI_BASE_URL: "localhost:1/v1" lacks its scheme; did you mean http://localhost:1/v1?',
+            f"Settings: {DISCORD.missing}",
+            "Not ready yet: correct these settings first, then check the rest.",
+        ],
+    )
+    assert not (tmp_path / "parley.db").exists()
+
+
+async def test_a_file_of_another_program(look: Look, model_ok: str, discord_ok: str, tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE photos (id)")
+    other.close()
+    before = path.read_bytes()
+    advice = f"The database {path.resolve()} is not a file of this bot's: set DATABASE_PATH to another file."
+    assert await look(DATABASE_PATH=str(path)) == (
+        False,
+        [SETTINGS_OK, f"Database: {advice}", model_ok, discord_ok, NOT_READY],
+    )
+    assert path.read_bytes() == before
+
+
+async def test_waiting_is_not_done_in_silence(look: Look, database_ok: str, model_ok: str, discord_ok: str) -> None:
+    waiting = [f"{name}: still waiting for an answer." for name in ("Database", "Model", "Discord")]
+    _, lines = await look(patience=0)
+    assert lines[1:-1] == [waiting[0], database_ok, waiting[1], model_ok, waiting[2], discord_ok]
+
+
+def test_the_exit_code_says_that_not_all_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    assert main(["check"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == NOT_READY
+    assert err == ""

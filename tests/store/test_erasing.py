@@ -1,0 +1,180 @@
+"""When what was deleted leaves the file's bytes: late enough to harm nobody, and never not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.operator.health import HealthChecks, query_health, serve_health
+from bot.store import SQLiteStore
+from bot.store.database import Database
+from tests.store.steps import HERE, Hold, answer, begin, files, rows, said, set_clocks, trace, wiper_of
+from tests.waiting import until
+
+
+class Ticking:
+    """Seconds on a clock that stands, but for what a VACUUM takes."""
+
+    def __init__(self, vacuum: float) -> None:
+        self.now = 1e9
+        self._vacuum = vacuum
+        self.done: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def began(self, sql: str) -> None:
+        self.done.append(sql)
+        if sql == "VACUUM":
+            self.now += self._vacuum
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it look whether a wipe is due every few milliseconds, and take each file for a large one."""
+    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.01)
+    monkeypatch.setattr("bot.store.erasing._SMALL", 0)
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All that is done by any connection, from the first statement on."""
+    done: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*args: Any, **more: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **more)
+        connection.set_trace_callback(done.append)
+        return connection
+
+    monkeypatch.setattr("bot.store.connection.sqlite3.connect", traced)
+    return done
+
+
+async def looked(done: list[str]) -> None:
+    """Return when it was looked from now on whether a wipe is due, and done what is done then."""
+    seen = len(done)
+    await until(lambda: sum("max(id)" in sql for sql in done[seen:]) > 1)
+
+
+def secret(path: Path) -> bool:
+    return any(b"SECRET" in content for content in files(path).values())
+
+
+async def test_a_start_serves_before_it_wipes_and_a_stop_does_not_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("bot.store.erasing._EVERY_S", 60)
+        async with SQLiteStore.open(path, exclusive=False) as store:
+            await answer(store, 1, "SECRET")
+            await store.forget(HERE)
+        async with SQLiteStore.open(path, exclusive=True) as store:
+            await answer(store, 2, "served")
+    assert "VACUUM" not in statements
+    assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+        assert said(await store.history(HERE, 9)) == [(2, "served")]
+        assert not secret(path)
+    assert statements.count("VACUUM") == 1
+
+
+async def test_starts_one_after_the_other_do_not_wipe_each_time(path: Path, statements: list[str]) -> None:
+    for position in range(5):
+        async with SQLiteStore.open(path, exclusive=True) as store:
+            await answer(store, position, "SECRET")
+            await store.forget(HERE)
+            await looked(statements)
+    assert statements.count("VACUUM") == 1
+
+
+@pytest.mark.parametrize(("takes", "pause"), [(40, 800), (1, 600)])
+async def test_one_takes_at_most_a_twentieth_of_the_time(
+    database: Database, store: SQLiteStore, path: Path, takes: int, pause: int
+) -> None:
+    clock = Ticking(takes)
+    set_clocks(database, clock)
+    await trace(database, clock.began)
+    await answer(store, 1, "SECRET")
+    await store.forget(HERE)
+    await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+    ended = clock.now
+    for position in range(2, 12):
+        await answer(store, position, "SECRET", f"discord:{position}")
+        await store.forget(f"discord:{position}")
+    clock.now = ended + pause - 1
+    await looked(clock.done)
+    assert clock.done.count("VACUUM") == 1
+    assert not secret(path), "but for copies that were left in the gaps of pages"
+    clock.now = ended + pause
+    await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+    await looked(clock.done)
+    assert clock.done.count("VACUUM") == 2, "the ten of them share one"
+
+
+async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
+    database: Database, store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.operator.health._DATABASE_PATIENCE", 0.5)
+    kept = await answer(store, 1, "kept", "discord:2")
+    await answer(store, 2, "SECRET")
+    async with (
+        Hold(database) as held,
+        serve_health(path, HealthChecks(lambda: None, lambda: 0.0, store.ping, lambda: None)),
+    ):
+        await store.forget(HERE)
+        await until(held.begun.is_set)
+        async with asyncio.timeout(5):
+            await store.ping()
+            assert (await query_health(path)).well
+            assert await store.turn_of_message(5) is None
+            assert said(await store.history("discord:2", 9)) == [(1, "kept")]
+        writing = asyncio.create_task(begin(store, 3))
+        wiper = wiper_of(database)
+        now = wiper._monotonic()
+        wiper._monotonic = lambda: now + 61
+        assert "Database: no answer within 0.5 s." in (await query_health(path)).report
+        held.release()
+        assert (await writing).turn_id > kept.turn_id
+        await store.ping()
+
+
+async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with Database.open(path, exclusive=True) as database:
+        store = SQLiteStore(database)
+        await answer(store, 1, "SECRET")
+        held, wiper = Hold(database), wiper_of(database)
+        interrupt = wiper._interrupt
+
+        async def interrupted() -> None:
+            await interrupt()
+            held.release()
+
+        wiper._interrupt = interrupted
+        await held.__aenter__()
+        await store.forget(HERE)
+        await until(held.begun.is_set)
+    assert held.count == 1
+    assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)], "it was not done, and the next start knows"
+    assert "see to its disk" not in caplog.text
+
+
+async def test_beside_a_bot_it_is_the_bots(database: Database, path: Path) -> None:
+    """Another process's VACUUM would let the bot's writes fail."""
+    async with Database.open(path, exclusive=False) as other, Hold(database) as held:
+        done: list[str] = []
+        await trace(other, done.append)
+        await answer(SQLiteStore(other), 1, "SECRET")
+        await SQLiteStore(other).forget(HERE)
+        assert not await other.erase_deleted()
+        await until(held.begun.is_set)
+        held.release()
+        await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+        assert await other.erase_deleted()
+    assert "VACUUM" not in done
+    assert not secret(path)

@@ -1,0 +1,312 @@
+"""What is on record of a person: told in full, and gone without a trace when it is forgotten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.core.errors import StoreError
+from bot.core.quotas import Quotas, Usage
+from bot.core.records import ExportedTurn, UserRecord
+from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
+from bot.core.usage import UsageToday
+from bot.store import SQLiteStore
+from bot.store.database import Database, Value
+from tests.store.steps import answer, files, rows
+
+BO, CLEO, DEE = 777_000_111_222_333_444, 888_000_111_222_333_444, 999_000_111_222_333_444
+HERE, ELSEWHERE, DM = "discord:11", "discord:12", "discord:13"
+GUILD = 5
+
+
+@pytest.fixture
+def positions() -> Iterator[int]:
+    return iter(range(100, 10_000))
+
+
+async def ask(
+    store: SQLiteStore,
+    position: int,
+    person: int,
+    text: str,
+    reply: str = "",
+    *,
+    where: str = HERE,
+    guild: int | None = GUILD,
+    quote: Quote | None = None,
+    message: int | None = None,
+) -> Attempt:
+    """A person's prompt, charged with 10 tokens and answered with `reply`, if there is one, in that message."""
+    name = None if guild is None else {BO: "Bo (@bo_1)", CLEO: "Cleo (@cleo)"}.get(person, f"P{person} (@p)")
+    begun = await store.begin(Prompt(where, position, text, person, name, guild, quote=quote))
+    assert isinstance(begun, Attempt)
+    await store.reserve(begun, "m", 5, 5, 1, Quotas())
+    if message is not None:
+        await store.posting(begun, 0, 0, "nonce")
+        await store.posted(begun, 0, message)
+    if reply:
+        assert await store.close(begun, Outcome(TurnState.COMPLETE, reply, usage=Usage(6, 4)))
+    return begun
+
+
+def forms(person: int) -> dict[str, bytes]:
+    """How an id may be written into a database: as text, in records, and as the key of a table."""
+    # https://www.sqlite.org/fileformat2.html#varint
+    varint = bytes([*(person >> shift & 0x7F | 0x80 for shift in range(57, 7, -7)), person & 0xFF])
+    return {
+        "text": str(person).encode(),
+        "record": person.to_bytes(8, "big"),
+        "record of less": person.to_bytes(8, "big")[1:],
+        "varint": varint,
+        "little": person.to_bytes(8, "little"),
+    }
+
+
+def found(path: Path, wanted: dict[str, bytes]) -> set[str]:
+    return {what for what, needle in wanted.items() for content in files(path).values() if needle in content}
+
+
+async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
+    texts = ("SECRET-PROMPT", "SECRET-REPLY", "SECRET-DM", "SECRET-PERSONA", "Bo (@bo_1)", "SECRET-RUNNING")
+    wanted = {text: text.encode() for text in texts} | forms(BO)
+    async with SQLiteStore.open(path, exclusive=True) as store:
+        for position in range(100, 160):
+            person = (BO, CLEO)[position % 2]
+            secret = "SECRET-" if person == BO else ""
+            await ask(store, position, person, f"{secret}PROMPT " * 30, f"{secret}REPLY " * 90, message=position + 5000)
+        await ask(store, 200, BO, "SECRET-PROMPT elsewhere", "SECRET-REPLY", where=ELSEWHERE, message=5200)
+        await ask(store, 201, BO, "SECRET-DM", "SECRET-REPLY", where=DM, guild=None)
+        await store.set_persona(DM, None, "SECRET-PERSONA", person_id=BO)
+        await store.set_persona("discord:77", None, "SECRET-PERSONA of a DM in which nothing was asked", person_id=BO)
+        await store.claim_notice("blocked", 2**40, BO)
+        await store.block(GUILD, BO, 1)
+        theirs, answer = "[In reply to Bo (@bo_1):]\n> SECRET-PROMPT", "[In reply to you:]\n> SECRET-REPLY"
+        await ask(store, 300, CLEO, f"{theirs}\n\nIs that so?", "Yes.", quote=Quote(BO, len(theirs)))
+        # A quote of the bot's answer to Bo names the message.
+        await ask(store, 301, CLEO, f"{answer}\n\nReally?", "Yes.", quote=Quote(5200, len(answer), own=True))
+        running = await ask(store, 302, BO, "SECRET-PROMPT too", where=ELSEWHERE)
+        await store.save({running: "SECRET-RUNNING"})
+        assert found(path, wanted) >= {*texts, "record"}
+
+        forgotten = await store.forget_person(BO)
+        assert await store.erase_deleted()
+
+        assert len(forgotten) == 33
+        assert running.turn_id in forgotten
+        assert found(path, wanted) == set(), "also while the database is open, its log included"
+        assert await store.save({running: "SECRET-RUNNING goes on"}) == set()
+        assert not await store.close(running, Outcome(TurnState.COMPLETE, "SECRET-REPLY", usage=Usage(6, 4)))
+    assert found(path, wanted) == set()
+
+
+async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: SQLiteStore, path: Path) -> None:
+    await ask(store, 100, BO, "mine", "yours", message=5100)
+    await ask(store, 101, CLEO, "[In reply to Bo:]\n> mine\n\nIs that so?", "Yes.", quote=Quote(BO, 24))
+    await ask(store, 102, CLEO, "[In reply to Dee:]\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
+    await ask(store, 103, BO, "in a DM", "Hm.", where=DM, guild=None)
+    before = await store.usage_today(BO, GUILD)
+    assert before == UsageToday(person=20, server=30, bot=40, prompts=2)
+
+    await store.forget_person(BO)
+
+    assert [(turn.prompt, turn.reply) for turn in await store.history(HERE, 9)] == [
+        ("[In reply to Dee:]\n> hers\n\nAnd that?", "No."),
+        ("[They are replying to a message that was forgotten.]\n\nIs that so?", "Yes."),
+    ]
+    assert await store.usage_today(BO, GUILD) == before, "of theirs no file knows"
+    assert rows(path, f"SELECT * FROM spent WHERE id = {BO}") == []  # noqa: S608 - a number of ours
+    assert await store.usage_today(CLEO) == UsageToday(person=20, bot=40, prompts=2)
+    assert [(row.guild_id, row.person_id, row.requests) for row in await store.usage(0)] == [
+        (None, None, 1),
+        (GUILD, None, 1),
+        (GUILD, CLEO, 2),
+    ]
+    assert rows(path, "SELECT key FROM conversations") == [(HERE,)], "a DM is its person's"
+
+
+async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: SQLiteStore, path: Path) -> None:
+    """Of a reply that is forgotten, or of one of the bot's messages that never was one."""
+    neutral = "[They are replying to a message that was forgotten.]"
+    await ask(store, 100, BO, "mine", "yours", message=5100)
+    await ask(store, 101, BO, "mine elsewhere", "SECRET", where=ELSEWHERE, message=5101)
+    quote = "[In reply to you:]\n> SECRET"
+    of = {message: Quote(message, len(quote), own=True) for message in (5100, 5101, 5999)}
+    await ask(store, 200, CLEO, f"{quote}\n\nHm?", "", quote=of[5101])
+    await store.forget(ELSEWHERE)
+    await ask(store, 201, CLEO, f"{quote}\n\nHm?", "Hm.", quote=of[5101])
+    await ask(store, 202, CLEO, f"{quote}\n\nEh?", "Eh.", quote=of[5999])
+    await ask(store, 203, CLEO, f"{quote}\n\nOh?", "Oh.", quote=of[5100])
+    prompts = [f"{quote}\n\nOh?", f"{neutral}\n\nEh?", f"{neutral}\n\nHm?"]
+    assert [turn.prompt for turn in await store.history(HERE, 3)] == prompts
+    assert rows(path, "SELECT quoted_id, quote_length FROM turns WHERE position > 200 ORDER BY position") == [
+        (None, 0),
+        (None, 0),
+        (BO, len(quote)),
+    ]
+    assert await store.correct(HERE, 202, f"{quote}\n\nEdited", of[5999])
+    assert await store.correct(HERE, 203, f"{quote}\n\nEdited", of[5100])
+    prompts = [f"{quote}\n\nEdited", f"{neutral}\n\nEdited", f"{neutral}\n\nHm?"]
+    assert [turn.prompt for turn in await store.history(HERE, 3)] == prompts
+
+
+async def test_nothing_is_forgotten_if_not_everything_can_be(
+    store: SQLiteStore, database: Database, path: Path
+) -> None:
+    await ask(store, 100, BO, "mine", "yours")
+    before = await store.usage_today(BO, GUILD)
+    assert before == UsageToday(person=10, server=10, bot=10, prompts=1)
+    await database.write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'no'); END")
+    for _ in range(3):
+        with pytest.raises(StoreError, match="no"):
+            await store.forget_person(BO)
+        assert await store.usage_today(BO, GUILD) == before, "nor is anything counted twice"
+    assert rows(path, "SELECT * FROM wipes_due") == []
+    await database.write("DROP TRIGGER refusing")
+    for _ in range(3):
+        await store.forget_person(BO)
+        assert await store.usage_today(BO, GUILD) == before
+    assert (await store.record_of(BO)).is_empty
+
+
+async def test_the_extent_is_what_goes(store: SQLiteStore) -> None:
+    assert await store.record_of(BO) == UserRecord(0, 0, traces=False, blocked=False)
+    await store.block(GUILD, BO, None)
+    assert await store.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True), "a block is not theirs to lift"
+    await store.block(GUILD, CLEO, 1001)
+    assert (await store.record_of(CLEO)).blocked
+    await store.block(GUILD, CLEO, 1000)
+    assert not (await store.record_of(CLEO)).blocked, "that is over"
+    await ask(store, 100, BO, "mine", "yours")
+    await ask(store, 101, BO, "mine, not answered yet", where=ELSEWHERE)
+    await ask(store, 102, CLEO, "other", "yours")
+    assert await store.record_of(BO) == UserRecord(2, 2, traces=True, blocked=True)
+    await store.forget(HERE)
+    await store.forget(ELSEWHERE)
+    assert await store.record_of(BO) == UserRecord(0, 0, traces=True, blocked=True), "what was used is on record still"
+    assert not (await store.record_of(BO)).is_empty
+    await store.forget_person(BO)
+    assert await store.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True)
+
+
+NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "prompt_id", "turn_id"
+"""What columns of ids are called in which no person's stand."""
+FILLED: dict[tuple[str, str], Value] = {
+    ("spent", "scope"): "person",
+    # A block in force is the moderators' and stays; one that is over goes.
+    ("blocked", "until"): 1,
+}
+"""What makes a row one of a person's, beside the id."""
+
+
+async def test_wherever_a_person_can_stand_they_are_found_and_forgotten(
+    store: SQLiteStore, database: Database, path: Path
+) -> None:
+    await answer(store, 9, "Because.", HERE)
+    for [trigger] in rows(path, "SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
+        await database.write(f"DROP TRIGGER {trigger}")  # so that each row is found by itself
+    columns = rows(
+        path,
+        """
+        SELECT tables.name, columns.name, columns.type, "notnull" AND dflt_value IS NULL
+        FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'
+        """,
+    )
+    people = [("spent", "id")]
+    people += [(table, name) for table, name, *_ in columns if name.endswith("_id") and name not in NO_PERSON]
+    assert {("turns", "author_id"), ("turns", "quoted_id"), ("charges", "person_id")} < {*people}
+
+    for person, (table, theirs) in enumerate(people, BO):
+        row: dict[str, Value] = {
+            name: FILLED.get((table, name), 1 if kind == "INTEGER" else "text")
+            for of, name, kind, needed in columns
+            if of == table and (needed or (table, name) in FILLED)
+        }
+        row[theirs] = person
+        values = ", ".join(f":{name}" for name in row)
+        await database.write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", **row)  # noqa: S608 - names of ours
+        assert not (await store.record_of(person)).is_empty, f"{table}.{theirs} is not found"
+        await store.forget_person(person)
+        assert (await store.record_of(person)).is_empty
+        for where, name in people:
+            left = rows(path, f"SELECT * FROM {where} WHERE {name} = {person}")  # noqa: S608 - names of ours
+            assert left == [], f"{where}.{name} is kept"
+
+
+async def exported(store: SQLiteStore, person: int, guild: int | None = None) -> list[ExportedTurn]:
+    return [exchange async for page in store.exchanges_of(person, guild) for exchange in page]
+
+
+async def test_a_persons_own_exchanges_are_listed_newest_first(store: SQLiteStore) -> None:
+    for position in range(100, 220):
+        await ask(store, position, (BO, CLEO)[position % 2], f"p{position}", "r", guild=GUILD)
+    await ask(store, 300, BO, "in another server", "r", where=ELSEWHERE, guild=6)
+    await ask(store, 301, BO, "in a DM", where=DM, guild=None)
+    every = await exported(store, BO)
+    assert every[0] == ExportedTurn(DM, None, None, 1000, "in a DM", "", TurnState.PENDING, None, None)
+    assert every[1] == ExportedTurn(
+        ELSEWHERE, 6, "Bo (@bo_1)", 1000, "in another server", "r", TurnState.COMPLETE, 6, 4
+    )
+    assert [exchange.prompt for exchange in every[2:]] == [f"p{position}" for position in range(218, 99, -2)]
+    assert [exchange.prompt for exchange in await exported(store, BO, 6)] == ["in another server"]
+    assert len(await exported(store, BO, GUILD)) == 60
+    assert await exported(store, DEE) == []
+
+
+async def test_a_conversation_is_summed_up(store: SQLiteStore) -> None:
+    assert await store.summary(HERE) is None
+    for position in range(100, 130):
+        await ask(store, position, (BO, BO, CLEO)[position % 3], "ä" * 20, "r" * 60)
+    for person in range(11):
+        await ask(store, 200 + person, person + 1, "ä" * 20, "r" * 60)
+    await ask(store, 300, BO, "elsewhere", "r", where=ELSEWHERE)
+    summary = await store.summary(HERE)
+    assert summary is not None
+    assert (summary.turns, summary.since, summary.size) == (41, 1000, 4100)
+    assert summary.people[:2] == [("Bo (@bo_1)", 20), ("Cleo (@cleo)", 10)]
+    assert (len(summary.people), summary.people_in_all) == (10, 13)
+    await ask(store, 301, BO, "hello", "r", where=DM, guild=None)
+    private = await store.summary(DM)
+    assert private is not None
+    assert private.people == [(None, 1)]
+
+
+async def test_all_conversations_are_listed_the_latest_used_first(database: Database) -> None:
+    now = 1000.0
+    store = SQLiteStore(database, clock=lambda: now)
+    assert [page async for page in store.overview()] == []
+    for number in range(450):
+        now = 1000.0 + number // 3
+        await store.begin(Prompt(f"discord:{number}", 1000 + number, "Why?", BO, guild_id=GUILD))
+    now = 5000.0
+    await ask(store, 9000, CLEO, "Whyä", "B" * 95, where="discord:7")
+    await store.set_persona("discord:7", GUILD, "A pirate.")
+    await store.forget("discord:8")
+    listed = [each async for page in store.overview() for each in page]
+    assert [each.conversation for each in listed] == [
+        "discord:7",
+        *(f"discord:{n}" for n in range(449, -1, -1) if n != 7),
+    ]
+    first = listed[0]
+    assert (first.guild_id, first.turns, first.people, first.size) == (GUILD, 2, 2, 104)
+    assert (first.first_at, first.used_at, first.persona, first.model) == (1002, 5000, True, None)
+    emptied = next(each for each in listed if each.conversation == "discord:8")
+    assert (emptied.turns, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
+
+
+async def test_a_summary_of_a_long_conversation_is_quick(database: Database, store: SQLiteStore) -> None:
+    await ask(store, 100, BO, "Why?", "Because.")
+    await database.write(
+        """
+        WITH RECURSIVE numbers (n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100999)
+        INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, reply, state, created_at)
+        SELECT 1, n, n % 50, 'P', 'Why?', 'Because.', 'complete', n FROM numbers
+        """
+    )
+    began = time.perf_counter()
+    summary = await store.summary(HERE)
+    assert time.perf_counter() - began < 0.5, "a reply that is asked for meanwhile waits as long"
+    assert summary is not None
+    assert (summary.turns, summary.people_in_all) == (100_001, 51)
