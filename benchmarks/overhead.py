@@ -39,7 +39,9 @@ from bot.standin.entities import Channel, User
 from bot.standin.limits import Limit
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Frame
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
+from bot.store.turns import TurnStore
 
 TURNS = 300
 AT_ONCE = 8
@@ -59,7 +61,7 @@ _NUMBER = re.compile(r"number (\d+)")
 # The bot's process
 
 
-class Clocked(SQLiteStore):
+class ClockedTurns(TurnStore):
     """Notes when the end of each question's turn is committed."""
 
     async def begin(
@@ -74,6 +76,13 @@ class Clocked(SQLiteStore):
         done = await super().close(attempt, outcome)
         _note(_questions[attempt.turn_id], "closed")
         return done
+
+
+@asynccontextmanager
+async def clocked_store(database: str) -> AsyncIterator[Store]:
+    async with open_store(database, exclusive=True) as store:
+        store.turns = ClockedTurns(store.engine, time.time, store.quotas)
+        yield store
 
 
 class AtOnce:
@@ -115,7 +124,7 @@ def serve() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         async with (
-            Clocked.open(job["database"], exclusive=True) as store,
+            clocked_store(job["database"]) as store,
             ConversationService(
                 store,
                 AtOnce(),
@@ -138,7 +147,7 @@ def serve() -> None:
 
 async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Sequence[Channel]) -> None:
     """Turns of the last 80 days, a tenth of them of today, each with its charge; and what moderators decided."""
-    async with SQLiteStore.open(database, exclusive=True):
+    async with open_store(database, exclusive=True):
         pass
     now = int(time.time())
     keys = [channel.id for channel in channels] + list(range(1, CONVERSATIONS - len(channels) + 1))

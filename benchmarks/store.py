@@ -16,7 +16,8 @@ from pathlib import Path
 
 from bot.core.quotas import Quotas, Usage
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 
 HERE = "discord:1"
 GUILD = 7
@@ -27,11 +28,11 @@ REPLY = "A sentence of an answer, of the usual length. " * 20
 
 async def fill(path: Path, turns: int) -> None:
     """A conversation of `turns` answered turns that were all paid for today, and one of a single turn to forget."""
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         for conversation, position in ((HERE, 1), ("discord:2", 2**40)):
-            attempt = await store.begin(Prompt(conversation, position, "Why?"))
+            attempt = await store.turns.begin(Prompt(conversation, position, "Why?"))
             if isinstance(attempt, Attempt):
-                await store.close(attempt, Outcome(TurnState.COMPLETE, REPLY))
+                await store.turns.close(attempt, Outcome(TurnState.COMPLETE, REPLY))
     with closing(sqlite3.connect(path)) as filler, filler:
         filler.execute(
             """
@@ -61,46 +62,46 @@ async def median_ms(call: Callable[[], Awaitable[object]], times: int = 50) -> f
     return statistics.median(taken)
 
 
-async def way_of_a_turn(store: SQLiteStore, position: int) -> None:
+async def way_of_a_turn(store: Store, position: int) -> None:
     """All that the store does for a turn with one message, but its context."""
     person = position % PEOPLE
-    await store.rules_for(GUILD, person)
-    attempt = await store.begin(
+    await store.guild_rules.rules_for(GUILD, person)
+    attempt = await store.turns.begin(
         Prompt(HERE, position, "Why?", person, "Bo (@bo)", GUILD), PLENTY.hourly_questions_per_user
     )
     if isinstance(attempt, Attempt):
-        await store.turn_of_attempt(attempt)
-        await store.settings_of(HERE)
-        await store.token_statistics("m")
-        await store.reserve(attempt, "m", 2000, 4000, 100, PLENTY)
-        await store.posting(attempt, 0, 0, str(position))
-        await store.posted(attempt, 0, position)
-        await store.close(attempt, Outcome(TurnState.COMPLETE, REPLY, usage=Usage(2000, 300)))
-        await store.mark_delivered(attempt)
+        await store.turns.of_attempt(attempt)
+        await store.personas.settings_of(HERE)
+        await store.token_statistics.of("m")
+        await store.quotas.reserve(attempt, "m", 2000, 4000, 100, PLENTY)
+        await store.deliveries.posting(attempt, 0, 0, str(position))
+        await store.deliveries.posted(attempt, 0, position)
+        await store.turns.close(attempt, Outcome(TurnState.COMPLETE, REPLY, usage=Usage(2000, 300)))
+        await store.turns.mark_delivered(attempt)
 
 
 async def measure(folder: Path, turns: int) -> dict[str, float]:
     """Milliseconds for each operation in a conversation of so many turns."""
     path = folder / f"{turns}.db"
     await fill(path, turns)
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         running: list[Attempt] = []
 
         async def begin() -> None:
-            attempt = await store.begin(Prompt(HERE, turns + len(running) + 1, "Why?"))
+            attempt = await store.turns.begin(Prompt(HERE, turns + len(running) + 1, "Why?"))
             if isinstance(attempt, Attempt):
                 running.append(attempt)
 
         result = {"begin": await median_ms(begin, times=100)}
-        result["context of 50 turns"] = await median_ms(lambda: store.earlier(running[-1].turn_id, None, 50))
-        result["save 1 reply"] = await median_ms(lambda: store.save({running[0]: REPLY}))
-        result["save 100 replies"] = await median_ms(lambda: store.save(dict.fromkeys(running, REPLY)))
+        result["context of 50 turns"] = await median_ms(lambda: store.turns.earlier(running[-1].turn_id, None, 50))
+        result["save 1 reply"] = await median_ms(lambda: store.turns.save({running[0]: REPLY}))
+        result["save 100 replies"] = await median_ms(lambda: store.turns.save(dict.fromkeys(running, REPLY)))
         unclosed = iter(running)
-        result["close"] = await median_ms(lambda: store.close(next(unclosed), Outcome(TurnState.COMPLETE, REPLY)))
+        result["close"] = await median_ms(lambda: store.turns.close(next(unclosed), Outcome(TurnState.COMPLETE, REPLY)))
         began = itertools.count(2 * turns + 200)
 
         async def begin_many() -> None:
-            await asyncio.gather(*(store.begin(Prompt(HERE, next(began), "Why?")) for _ in range(100)))
+            await asyncio.gather(*(store.turns.begin(Prompt(HERE, next(began), "Why?")) for _ in range(100)))
 
         result["begin 100 at once"] = await median_ms(begin_many, times=10)
         began = itertools.count(3 * turns + 10_000)
@@ -111,20 +112,20 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
             taken.append((time.perf_counter() - at) * 1000)
         result["the way of a turn"] = statistics.median(taken)
         result["  its 95th percentile"] = statistics.quantiles(taken, n=20)[-1]
-        result["forget 1 turn"] = await median_ms(lambda: store.forget("discord:2"), times=1)
+        result["forget 1 turn"] = await median_ms(lambda: store.retention.forget_conversation("discord:2"), times=1)
         result |= await measure_wipe(store)
     return result
 
 
-async def measure_wipe(store: SQLiteStore) -> dict[str, float]:
+async def measure_wipe(store: Store) -> dict[str, float]:
     """Milliseconds that a wipe takes, and meanwhile others."""
     began = time.perf_counter()
-    wipe = asyncio.create_task(store.erase_deleted())
+    wipe = asyncio.create_task(store.engine.erase_deleted())
     await asyncio.sleep(0.001)
-    write = asyncio.create_task(median_ms(lambda: store.mark_processed(1), times=1))
+    write = asyncio.create_task(median_ms(lambda: store.processed.mark(1), times=1))
     pings = []
     while not wipe.done():
-        pings.append(await median_ms(store.ping, times=1))
+        pings.append(await median_ms(store.engine.ping, times=1))
         await asyncio.sleep(0.001)
     wiped = (time.perf_counter() - began) * 1000
     return {"wipe what is due": wiped, "  a write meanwhile": await write, "  a ping meanwhile": max(pings)}

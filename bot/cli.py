@@ -28,7 +28,8 @@ from bot.core.service import ConversationService
 from bot.core.usage import DAY, Prices
 from bot.llm.demo import DemoModel
 from bot.operator import health, logs, reports
-from bot.store import MEMORY, SQLiteStore, backup
+from bot.store import Store
+from bot.store.sqlite import MEMORY, backup, open_store
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     async with (
-        SQLiteStore.open(settings.database_path, exclusive=True) as store,
+        open_store(settings.database_path, exclusive=True) as store,
         OpenAIModel.of(settings) as model,
         _conversations(settings, store, model, _allowances(settings)) as conversations,
     ):
@@ -144,7 +145,7 @@ async def _chat(options: argparse.Namespace) -> int:
     settings = Settings.load(os.environ)
     path = MEMORY if options.temporary else settings.database_path
     async with (
-        SQLiteStore.open(path, exclusive=False) as store,
+        open_store(path, exclusive=False) as store,
         _model(settings) as model,
         _conversations(settings, store, model) as conversations,
     ):
@@ -166,7 +167,7 @@ async def _playground(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     database: Path = options.database
-    async with SQLiteStore.open(database, exclusive=True) as store:
+    async with open_store(database, exclusive=True) as store:
         await playground(
             settings,
             store,
@@ -201,8 +202,8 @@ async def _backup(options: argparse.Namespace) -> int:
 async def _list_conversations(_: argparse.Namespace) -> int:
     conversations = questions = size = 0
     table = reports.ConversationTable(_width())
-    async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
-        async for page in store.overview():
+    async with open_store(_existing(Settings.load(os.environ)), exclusive=False) as store:
+        async for page in store.conversations.overview():
             if not conversations:
                 print(table.heads())
             print(*table.lines(page), sep="\n")
@@ -215,16 +216,16 @@ async def _list_conversations(_: argparse.Namespace) -> int:
 
 async def _usage(options: argparse.Namespace) -> int:
     settings = Settings.load(os.environ)
-    async with SQLiteStore.open(_existing(settings), exclusive=False) as store:
-        rows = await store.usage(int(time.time()) // DAY - options.days + 1)
+    async with open_store(_existing(settings), exclusive=False) as store:
+        rows = await store.quotas.usage(int(time.time()) // DAY - options.days + 1)
     print(reports.usage(rows, Prices(settings.prices or {}), width=_width()))
     return 0
 
 
 async def _forget(options: argparse.Namespace) -> int:
     person: int = options.person
-    async with SQLiteStore.open(_existing(Settings.load(os.environ)), exclusive=False) as store:
-        extent = await store.record_of(person)
+    async with open_store(_existing(Settings.load(os.environ)), exclusive=False) as store:
+        extent = await store.people.record_of(person)
         if extent.is_empty:
             print(reports.nothing_stored(person))
             return await _wiped(store)
@@ -236,14 +237,14 @@ async def _forget(options: argparse.Namespace) -> int:
             if not _confirmed("Delete it for good? [y/N] "):
                 print("Nothing is deleted.")
                 return 1
-        forgotten = await store.forget_person(person)
+        forgotten = await store.people.forget(person)
         print(reports.deleted(person, len(forgotten), blocked=extent.blocked))
         return await _wiped(store)
 
 
-async def _wiped(store: SQLiteStore) -> int:
+async def _wiped(store: Store) -> int:
     """The exit code of having forgotten: whether nothing is left in the file's bytes either, or a bot sees to it."""
-    wiping = asyncio.create_task(store.erase_deleted())
+    wiping = asyncio.create_task(store.engine.erase_deleted())
     if not (await asyncio.wait([wiping], timeout=_SOON))[0]:
         print(reports.WIPING, flush=True)
     try:
@@ -307,7 +308,7 @@ async def _model(settings: Settings) -> AsyncIterator[ChatModel]:
 
 
 def _conversations(
-    settings: Settings, store: SQLiteStore, model: ChatModel, allowances: Quotas | None = None
+    settings: Settings, store: Store, model: ChatModel, allowances: Quotas | None = None
 ) -> ConversationService:
     return ConversationService(
         store,

@@ -15,7 +15,7 @@ from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, Prompt, Turn
-from bot.store import SQLiteStore
+from bot.store import Store
 from tests.waiting import until
 
 HERE = "discord:1"
@@ -97,7 +97,7 @@ class Sink:
 class Talk:
     """Prompts from people to one set of conversations."""
 
-    def __init__(self, core: ConversationService, model: Model, store: SQLiteStore) -> None:
+    def __init__(self, core: ConversationService, model: Model, store: Store) -> None:
         self.core = core
         self.model = model
         self.store = store
@@ -133,7 +133,7 @@ class Talk:
 
 
 def conversations(
-    store: SQLiteStore,
+    store: Store,
     model: Model,
     limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
     allowances: Quotas | None = None,

@@ -19,8 +19,8 @@ import pytest
 from bot.cli import main
 from bot.core.quotas import Quotas, Usage
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store.sqlite import open_store
+from bot.store.sqlite.engine import SQLiteEngine
 
 BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
 
@@ -34,15 +34,15 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def remember(database: Path) -> None:
-    async with SQLiteStore.open(database, exclusive=False) as store:
-        attempt = await store.begin(Prompt("discord:1", 1, "my name is Bo"))
+    async with open_store(database, exclusive=False) as store:
+        attempt = await store.turns.begin(Prompt("discord:1", 1, "my name is Bo"))
         assert isinstance(attempt, Attempt)
-        await store.close(attempt, Outcome(TurnState.COMPLETE, "Hello Bo."))
+        await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Hello Bo."))
 
 
 async def recall(database: Path) -> list[tuple[str, str]]:
-    async with SQLiteStore.open(database, exclusive=True) as store:
-        return [(turn.prompt, turn.reply) for turn in await store.history("discord:1", 10)]
+    async with open_store(database, exclusive=True) as store:
+        return [(turn.prompt, turn.reply) for turn in await store.turns.history("discord:1", 10)]
 
 
 def test_a_backup_is_a_database_that_a_bot_goes_on_with(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,18 +77,18 @@ def test_a_mistake_in_the_settings_is_told_apart(
 
 async def fill(database: Path) -> None:
     """What Bo and Cleo asked in a channel, and Bo in a DM."""
-    async with SQLiteStore.open(database, exclusive=False) as store:
+    async with open_store(database, exclusive=False) as store:
         for position, person, conversation, guild in ((1, BO, 11, GUILD), (2, CLEO, 11, GUILD), (3, BO, 12, None)):
             prompt = Prompt(f"discord:{conversation}", position, "Why?" * 5, person, "P (@p)", guild)
-            attempt = await store.begin(prompt)
+            attempt = await store.turns.begin(prompt)
             assert isinstance(attempt, Attempt)
-            await store.reserve(attempt, "gpt-6-luna", 500, 500, 1, Quotas())
-            await store.close(attempt, Outcome(TurnState.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
+            await store.quotas.reserve(attempt, "gpt-6-luna", 500, 500, 1, Quotas())
+            await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Because. " * 25, usage=Usage(60_000, 40_000)))
 
 
 async def people(database: Path) -> list[int | None]:
     """Who asked what is on record."""
-    async with Database.open(database, exclusive=False) as opened:
+    async with SQLiteEngine.open(database, exclusive=False) as opened:
         rows = await opened.read("SELECT author_id FROM turns ORDER BY position")
         return [row["author_id"] for row in rows]
 
@@ -259,7 +259,7 @@ def test_help_shows_each_command_beside_its_use(
 
 
 async def fill_many(database: Path) -> None:
-    async with Database.open(database, exclusive=False) as opened:
+    async with SQLiteEngine.open(database, exclusive=False) as opened:
         await opened.write(
             """
             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)

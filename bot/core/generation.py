@@ -91,7 +91,7 @@ class ReplyGenerator:
         if self._settings.quotas is None:
             return None
         least = self._minimum + context.tokens(prompt.text, context.BYTES_PER_TOKEN)
-        return await self._store.quota_exceeded(prompt, least, self._settings.quotas)
+        return await self._store.quotas.exceeded(prompt, least, self._settings.quotas)
 
     def notify_released(self) -> None:
         """What was reserved for a request is settled: those that wait for room look again."""
@@ -101,11 +101,11 @@ class ReplyGenerator:
     async def generate(self, turn: Turn, running: ActiveAttempt, sink: ReplySink) -> Outcome:
         """Ask the model, with less and less context as long as the server finds it too long. Raises StoreError."""
         terms = self._settings
-        behaviour = await self._store.settings_of(turn.conversation)
+        behaviour = await self._store.personas.settings_of(turn.conversation)
         model = terms.chosen_model(behaviour.model)
         system_prompt = behaviour.persona or terms.system_prompt
         key = f"{terms.provider_key} {model}".strip()
-        learned = await self._store.token_statistics(key)
+        learned = await self._store.token_statistics.of(key)
         budget = min(terms.context_tokens, learned.context_tokens or terms.context_tokens)
         halvings = 0
         fitting, grant = await self._reserve_context(turn, running, model, system_prompt, budget, learned)
@@ -146,7 +146,7 @@ class ReplyGenerator:
         )
         before: int | None = None
         limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        while page := await self._store.earlier(turn.id, before, limit):
+        while page := await self._store.turns.earlier(turn.id, before, limit):
             if not all(map(fitting.add, page)) or len(page) < limit:
                 break
             before = page[-1].position
@@ -190,7 +190,7 @@ class ReplyGenerator:
         give_up = clock() + RESERVATION_TIMEOUT
         while True:
             room_made, at_once = self._released, clock() >= give_up
-            answer = await self._store.reserve(
+            answer = await self._store.quotas.reserve(
                 running.attempt,
                 model,
                 prompt_tokens,

@@ -58,8 +58,8 @@ class ReplySink(Protocol):
         ...
 
 
-class Store(Protocol):
-    """The memory of all conversations. Errors are `bot.core.errors.StoreError`."""
+class TurnStore(Protocol):
+    """Turns and their attempts. Every part of the store raises `bot.core.errors.StoreError`."""
 
     async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
         """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
@@ -68,7 +68,7 @@ class Store(Protocol):
         """
         ...
 
-    async def turn_of_attempt(self, attempt: Attempt) -> Turn | None:
+    async def of_attempt(self, attempt: Attempt) -> Turn | None:
         """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
         ...
 
@@ -86,11 +86,29 @@ class Store(Protocol):
         """
         ...
 
-    async def settings_of(self, conversation: str) -> Behaviour:
-        """How the bot is to behave in a conversation."""
+    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
+
+        False: it was forgotten, superseded or already ended.
+        """
         ...
 
-    async def quota_exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
+    async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
+        """Commit that a person has seen how the attempt ended, or why nobody can."""
+        ...
+
+    async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
+        """Begin another attempt after the latest one, if that ended like this; else None.
+
+        `recovery`: nobody asked for it, so it counts as one more try.
+        """
+        ...
+
+
+class QuotaStore(Protocol):
+    """What may be used, is reserved and was used."""
+
+    async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
         """The allowance that has not even so many tokens left for a prompt, whatever becomes of what is under way.
 
         None: there is room, or the prompt was taken or handled before.
@@ -116,33 +134,31 @@ class Store(Protocol):
         """
         ...
 
-    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
 
-        False: it was forgotten, superseded or already ended.
-        """
+class PersonaStore(Protocol):
+    """How the bot is to behave in a conversation."""
+
+    async def settings_of(self, conversation: str) -> Behaviour:
+        """How the bot is to behave in a conversation."""
         ...
 
-    async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
-        """Commit that a person has seen how the attempt ended, or why nobody can."""
-        ...
 
-    async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
-        """Begin another attempt after the latest one, if that ended like this; else None.
-
-        `recovery`: nobody asked for it, so it counts as one more try.
-        """
-        ...
+class RetentionStore(Protocol):
+    """Deletion for good of turns and conversations."""
 
     async def forget_turn(self, turn_id: int) -> None:
         """Delete one turn for good."""
         ...
 
-    async def forget(self, conversation: str) -> set[int]:
+    async def forget_conversation(self, conversation: str) -> set[int]:
         """Delete a conversation's turns for good; the answer is their ids."""
         ...
 
-    async def forget_person(self, person_id: int) -> set[int]:
+
+class PeopleStore(Protocol):
+    """What is on record of users."""
+
+    async def forget(self, person_id: int) -> set[int]:
         """Delete a person's turns in all conversations for good, and what else names that person; the answer is the
         turns' ids.
 
@@ -150,10 +166,36 @@ class Store(Protocol):
         """
         ...
 
-    async def token_statistics(self, model: str) -> TokenStatistics:
+
+class TokenStatisticsStore(Protocol):
+    """Token statistics by model, kept from one start to the next."""
+
+    async def of(self, model: str) -> TokenStatistics:
         """What is known of a model's tokens."""
         ...
 
-    async def record_token_statistics(self, model: str, statistics: TokenStatistics) -> None:
+    async def record(self, model: str, statistics: TokenStatistics) -> None:
         """Remember it for the next start."""
         ...
+
+
+class Store(Protocol):
+    """The memory of all conversations, by subject."""
+
+    @property
+    def turns(self) -> TurnStore: ...
+
+    @property
+    def quotas(self) -> QuotaStore: ...
+
+    @property
+    def personas(self) -> PersonaStore: ...
+
+    @property
+    def retention(self) -> RetentionStore: ...
+
+    @property
+    def people(self) -> PeopleStore: ...
+
+    @property
+    def token_statistics(self) -> TokenStatisticsStore: ...

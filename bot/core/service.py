@@ -105,7 +105,7 @@ class ConversationService:
         most = self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
         with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
             used_up = await self._generator.quota_exceeded(prompt)
-            attempt = used_up or await self._store.begin(prompt, most)
+            attempt = used_up or await self._store.turns.begin(prompt, most)
             if attempt is None:
                 return None
             if isinstance(attempt, QuotaExceeded):
@@ -132,7 +132,7 @@ class ConversationService:
         prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name, turn.guild_id)
         with self._queues.place(turn.conversation, turn.author_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
-            attempt = await self._store.reopen(ended, turn.state, recovery=recovery)
+            attempt = await self._store.turns.reopen(ended, turn.state, recovery=recovery)
             if attempt is None:
                 return None
             text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
@@ -176,12 +176,12 @@ class ConversationService:
         try:
             if outcome.stop_reason is StopReason.PROMPT_DELETED:
                 # Not before nothing of it is shown any more: only by its turn a start after a kill would find it.
-                await self._store.forget_turn(attempt.turn_id)
+                await self._store.retention.forget_turn(attempt.turn_id)
                 return
             if outcome.failure is FailureReason.STORAGE:
                 # What could not be written a moment ago may be by now; else the next start takes it up.
                 await self._close(attempt, outcome)
-            await self._store.mark_delivered(attempt, unshown)
+            await self._store.turns.mark_delivered(attempt, unshown)
         except Exception as error:
             log.warning(
                 "turn %d: the next start will show its end once more: %s",
@@ -192,7 +192,7 @@ class ConversationService:
 
     async def _record_statistics(self, key: str, learned: TokenStatistics) -> None:
         try:
-            await self._store.record_token_statistics(key, learned)
+            await self._store.token_statistics.record(key, learned)
         except Exception as error:
             log.warning(
                 "what was learned of the model's tokens is not kept: %s",
@@ -206,7 +206,7 @@ class ConversationService:
         The answer is the ids of its turns.
         """
         await self._save(conversation)
-        return self._stop_forgotten(await self._store.forget(conversation), StopReason.RESET, by)
+        return self._stop_forgotten(await self._store.retention.forget_conversation(conversation), StopReason.RESET, by)
 
     async def forget_person(self, person_id: int, by: str | None = None) -> set[int]:
         """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
@@ -215,7 +215,7 @@ class ConversationService:
         allowances goes on to count. Raises StoreError. The answer is the ids of the turns.
         """
         await self._save()
-        return self._stop_forgotten(await self._store.forget_person(person_id), StopReason.FORGOTTEN, by)
+        return self._stop_forgotten(await self._store.people.forget(person_id), StopReason.FORGOTTEN, by)
 
     def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
         """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""
@@ -253,7 +253,7 @@ class ConversationService:
         return outcome
 
     async def _close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        closed = await self._store.close(attempt, outcome)
+        closed = await self._store.turns.close(attempt, outcome)
         self._generator.notify_released()
         return closed
 
@@ -261,7 +261,7 @@ class ConversationService:
         if running.stop_reason is not None:
             return running.stop_outcome()
         try:
-            turn = await self._store.turn_of_attempt(running.attempt)
+            turn = await self._store.turns.of_attempt(running.attempt)
             if turn is None:
                 running.stop(StopReason.FORGOTTEN)
                 return running.stop_outcome()
@@ -290,7 +290,7 @@ class ConversationService:
         }
         if not progress:
             return
-        alive = await self._store.save(
+        alive = await self._store.turns.save(
             {attempt: text for attempt, (text, _) in progress.items()},
             {attempt: tokens for attempt, (_, tokens) in progress.items()} if self.settings.quotas else {},
         )

@@ -43,7 +43,7 @@ from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.names import own_name
 from bot.discord_bot.options import Options
 from bot.discord_bot.owner_alerts import OwnerAlerts
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class ParleyClient(discord.Client):
     def __init__(
         self,
         conversations: ConversationService,
-        store: SQLiteStore,
+        store: Store,
         scheduler: Scheduler,
         options: Options,
         untold: Sequence[Turn] = (),

@@ -22,7 +22,7 @@ from bot.core.turns import FailureReason, Outcome, StopReason
 from bot.core.usage import DAY
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.view import PlatformError, Unavailable
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.texts import owner_alerts as words
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class OwnerAlerts:
     Without `allowances` none can run out.
     """
 
-    def __init__(self, client: discord.Client, store: SQLiteStore, allowances: Quotas | None) -> None:
+    def __init__(self, client: discord.Client, store: Store, allowances: Quotas | None) -> None:
         self._client = client
         self._store = store
         self._allowances = allowances
@@ -107,7 +107,7 @@ class OwnerAlerts:
             await self._warn(cause, until, words.set_up(outcome.detail))
 
     async def _of_tokens(self, most: Quotas, outcome: Outcome, guild_id: int | None) -> None:
-        spent = await self._store.usage_today(guild_id=guild_id, reserved=False)
+        spent = await self._store.quotas.usage_today(guild_id=guild_id, reserved=False)
         gone = None if outcome.quota_exceeded is None else outcome.quota_exceeded.quota
         await self._of_share("bot", spent.bot, most.daily_tokens_total, gone is Quota.BOT, None)
         if guild_id is not None:
@@ -121,14 +121,14 @@ class OwnerAlerts:
         mostly, wholly = f"warning: {whose} 80 %", f"warning: {whose} 100 %"
         if gone or most - used < MINIMUM_REPLY_TOKENS:
             # The lesser warning would be no news after this one.
-            await self._store.claim_notice(mostly, until)
+            await self._store.processed.claim_notice(mostly, until)
             await self._warn(wholly, until, words.used_up(most, until, server))
         elif used * 5 >= most * 4:
             await self._warn(mostly, until, words.mostly_used(used, most, until, server))
 
     async def _warn(self, cause: str, until: int, sentence: str) -> None:
         """Tell the owner of a cause, unless that was done; where Discord is in trouble, it is tried at the next one."""
-        if self._unsent.pop(cause, 0) <= time.time() and not await self._store.claim_notice(cause, until):
+        if self._unsent.pop(cause, 0) <= time.time() and not await self._store.processed.claim_notice(cause, until):
             return
         owner = _owner(self._client.application)
         if owner is None:

@@ -17,7 +17,7 @@ from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.options import Options
 from bot.operator.health import HealthChecks, serve_health
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _AUTHENTICATION_FAILED = 4004
 
 async def run(
     token: str,
-    store: SQLiteStore,
+    store: Store,
     conversations: ConversationService,
     options: Options,
     *,
@@ -39,8 +39,8 @@ async def run(
 
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
-    await store.interrupt_left_over("discord:", prefix=True)
-    untold = await store.undelivered("discord:", prefix=True)
+    await store.turns.interrupt_left_over("discord:", prefix=True)
+    untold = await store.turns.undelivered("discord:", prefix=True)
     async with (
         Scheduler() as scheduler,
         ParleyClient(conversations, store, scheduler, options, untold, list_models) as client,
@@ -48,7 +48,7 @@ async def run(
     ):
         if options.database is not None:
             vitals = HealthChecks(
-                client.away_for, client.unanswered_for, store.ping, lambda: conversations.last_reply_at
+                client.away_for, client.unanswered_for, store.engine.ping, lambda: conversations.last_reply_at
             )
             await stack.enter_async_context(serve_health(options.database, vitals))
         serving = asyncio.create_task(client.start(token))

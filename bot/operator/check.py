@@ -15,7 +15,7 @@ from bot.core.access import AccessSettings
 from bot.core.errors import BotError, ModelError, SettingsError
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 """Files that Docker and Podman put into every container."""
@@ -82,7 +82,7 @@ async def _point(say: Say, name: str, work: Awaitable[str], patience: float) -> 
 
 
 async def _database(path: Path) -> str:
-    async with SQLiteStore.open(path, exclusive=False):
+    async with open_store(path, exclusive=False):
         return f"Conversations are kept in {await asyncio.to_thread(path.resolve)}."
 
 

@@ -31,7 +31,7 @@ from bot.playground.view import View
 from bot.playground.wire import Wire
 from bot.standin.server import DiscordStandin
 from bot.standin.world import Keep
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.texts import playground as words
 
 _KEEP = Keep(messages=2_000, shown=1, file_bytes=256 * 2**20)
@@ -42,7 +42,7 @@ _LAST_WORDS = 1.0
 
 async def playground(
     settings: Settings,
-    store: SQLiteStore,
+    store: Store,
     conversations: Callable[[ChatModel], ConversationService],
     *,
     port: int,

@@ -1,7 +1,9 @@
-"""All conversations, in one SQLite file; the one place that imports aiosqlite."""
+"""The memory of all conversations: turns, deliveries, quotas, people, guild rules, personas and retention.
 
-from bot.store.backup import backup
-from bot.store.connection import MEMORY
-from bot.store.store import SQLiteStore
+The parts hold the SQL; an engine runs it. `bot.store.sqlite` is the engine that exists and the only importer of a
+database driver. The package imports the core; it knows no platform and says nothing to people.
+"""
 
-__all__ = ["MEMORY", "SQLiteStore", "backup"]
+from bot.store.store import Store
+
+__all__ = ["Store"]

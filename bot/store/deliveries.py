@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from bot.core.records import SentPart
-from bot.core.turns import Attempt, FailureReason, Turn, TurnState
+from bot.core.turns import Attempt
 from bot.store.part import Part
 
 
@@ -16,7 +14,7 @@ class DeliveryStore(Part):
         """Commit that a message is about to be posted, in place of the part's former one. False: the attempt was
         forgotten or superseded, so there is nothing to keep a record of.
         """
-        rows = await self._database.write(
+        rows = await self._engine.write(
             """
             INSERT INTO messages (turn_id, part, start, nonce)
             SELECT id, :part, :start, :nonce FROM turns WHERE id = :turn AND attempt = :attempt
@@ -34,7 +32,7 @@ class DeliveryStore(Part):
 
     async def posted(self, attempt: Attempt, part: int, message_id: int) -> None:
         """Commit the platform's id of a message. Writes nothing for a forgotten or superseded attempt."""
-        await self._database.write(
+        await self._engine.write(
             """
             UPDATE messages SET message_id = :message
             WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND part = :part
@@ -47,46 +45,28 @@ class DeliveryStore(Part):
 
     async def removed(self, message_id: int) -> None:
         """Commit that a message is gone from the platform."""
-        await self._database.write("DELETE FROM messages WHERE message_id = :message", message=message_id)
+        await self._engine.write("DELETE FROM messages WHERE message_id = :message", message=message_id)
 
     async def sent(self, turn_id: int) -> list[SentPart]:
         """The messages that show a turn's reply, in the order of their parts."""
-        rows = await self._database.read(
+        rows = await self._engine.read(
             "SELECT part, start, nonce, message_id FROM messages WHERE turn_id = :turn ORDER BY part", turn=turn_id
         )
         return [SentPart(*row) for row in rows]
 
-    async def remembers(self, turn_id: int) -> bool:
-        """Whether a turn is on record: it was not forgotten."""
-        return bool(await self._database.read("SELECT 1 FROM turns WHERE id = :turn", turn=turn_id))
-
-    async def turn_of_message(self, message_id: int) -> Turn | None:
-        """The turn whose reply a message shows."""
-        rows = await self._database.read(
-            """
-            SELECT turns.*, key AS conversation, guild_id FROM messages
-            JOIN turns ON turns.id = turn_id JOIN conversations ON conversations.id = conversation_id
-            WHERE message_id = :message
-            """,
+    async def mark_reaction(self, channel_id: int, message_id: int) -> None:
+        """Commit that a message on Discord may have the bot's hourglass from now on."""
+        await self._engine.write(
+            "INSERT OR IGNORE INTO marked (message_id, channel_id) VALUES (:message, :channel)",
             message=message_id,
+            channel=channel_id,
         )
-        return turn_of(rows[0]) if rows else None
 
+    async def unmark_reaction(self, message_id: int) -> None:
+        """Commit that it has none any more."""
+        await self._engine.write("DELETE FROM marked WHERE message_id = :message", message=message_id)
 
-def turn_of(row: sqlite3.Row) -> Turn:
-    """A row of `turns`, with its `conversation` and `guild_id`."""
-    return Turn(
-        id=row["id"],
-        conversation=row["conversation"],
-        position=row["position"],
-        prompt=row["prompt"],
-        reply=row["reply"],
-        state=TurnState(row["state"]),
-        attempt=row["attempt"],
-        author_id=row["author_id"],
-        author_name=row["author_name"],
-        failure=None if row["error"] is None else FailureReason(row["error"]),
-        created_at=row["created_at"],
-        tries=row["tries"],
-        guild_id=row["guild_id"],
-    )
+    async def pending_reactions(self) -> list[tuple[int, int]]:
+        """Channel and id of the messages that may have one."""
+        rows = await self._engine.read("SELECT channel_id, message_id FROM marked ORDER BY message_id")
+        return [(row["channel_id"], row["message_id"]) for row in rows]

@@ -16,7 +16,7 @@ class GuildRuleStore(Part):
 
     async def rules_for(self, guild_id: int, person_id: int) -> GuildRules:
         """What holds for one person in a server now; one query, as it stands in the way of every turn."""
-        [row] = await self._database.read(
+        [row] = await self._engine.read(
             f"""
             SELECT
                 (SELECT paused FROM servers WHERE guild_id = :guild) AS paused,
@@ -25,7 +25,7 @@ class GuildRuleStore(Part):
                     WHERE guild_id = :guild AND person_id = :person AND {IN_FORCE}
                 ) AS block,
                 (SELECT json_group_object(channel_id, allowed) FROM channel_rules WHERE guild_id = :guild) AS channels
-            """,  # noqa: S608 - SQL of ours
+            """,
             guild=guild_id,
             person=person_id,
             now=self._now(),
@@ -38,7 +38,7 @@ class GuildRuleStore(Part):
 
     async def pause(self, guild_id: int) -> bool:
         """Commit that the bot answers nobody in a server. False: that was so before."""
-        rows = await self._database.write(
+        rows = await self._engine.write(
             """
             INSERT INTO servers (guild_id, paused) VALUES (:guild, 1)
             ON CONFLICT DO UPDATE SET paused = 1 WHERE NOT paused
@@ -51,7 +51,7 @@ class GuildRuleStore(Part):
     async def resume(self, guild_id: int) -> bool:
         """Commit that it does again. False: that was so before."""
         return bool(
-            await self._database.write(
+            await self._engine.write(
                 "UPDATE servers SET paused = 0 WHERE guild_id = :guild AND paused RETURNING guild_id", guild=guild_id
             )
         )
@@ -59,9 +59,9 @@ class GuildRuleStore(Part):
     async def set_channel_rule(self, guild_id: int, channel_id: int, allowed: bool | None) -> None:
         """Commit that the bot is or is not allowed in a channel, thread or category. None: that there is no rule."""
         if allowed is None:
-            await self._database.write("DELETE FROM channel_rules WHERE channel_id = :channel", channel=channel_id)
+            await self._engine.write("DELETE FROM channel_rules WHERE channel_id = :channel", channel=channel_id)
         else:
-            await self._database.write(
+            await self._engine.write(
                 "REPLACE INTO channel_rules (channel_id, guild_id, allowed) VALUES (:channel, :guild, :allowed)",
                 channel=channel_id,
                 guild=guild_id,
@@ -71,14 +71,14 @@ class GuildRuleStore(Part):
     async def clear_channel_rules(self, guild_id: int) -> bool:
         """Commit that the bot is allowed in all channels of a server. False: there was no rule."""
         return bool(
-            await self._database.write(
+            await self._engine.write(
                 "DELETE FROM channel_rules WHERE guild_id = :guild RETURNING channel_id", guild=guild_id
             )
         )
 
     async def block(self, guild_id: int, person_id: int, until: int | None) -> None:
         """Commit that a person may not use the bot in a server until then, or (None) at all."""
-        await self._database.transaction(
+        await self._engine.transaction(
             ("DELETE FROM blocked WHERE until <= :now", {"now": self._now()}),
             (
                 "REPLACE INTO blocked (guild_id, person_id, until) VALUES (:guild, :person, :until)",
@@ -88,7 +88,7 @@ class GuildRuleStore(Part):
 
     async def unblock(self, guild_id: int, person_id: int) -> bool:
         """Commit that they may. False: they might before."""
-        rows = await self._database.write(
+        rows = await self._engine.write(
             "DELETE FROM blocked WHERE guild_id = :guild AND person_id = :person RETURNING until",
             guild=guild_id,
             person=person_id,
@@ -97,11 +97,11 @@ class GuildRuleStore(Part):
 
     async def blocks(self, guild_id: int, most: int) -> list[tuple[int, Block]]:
         """Up to so many of the people who are blocked in a server now."""
-        rows = await self._database.read(
+        rows = await self._engine.read(
             f"""
             SELECT person_id, until FROM blocked WHERE guild_id = :guild AND {IN_FORCE}
             ORDER BY until IS NULL, until LIMIT :most
-            """,  # noqa: S608 - SQL of ours
+            """,
             guild=guild_id,
             now=self._now(),
             most=most,
@@ -110,55 +110,13 @@ class GuildRuleStore(Part):
 
     async def blocks_of(self, person_id: int, guild_id: int | None = None) -> dict[int, Block]:
         """The servers whose moderators keep somebody from using the bot now; of all, or that one alone."""
-        rows = await self._database.read(
+        rows = await self._engine.read(
             f"""
             SELECT guild_id, until FROM blocked
             WHERE person_id = :person AND (:guild IS NULL OR guild_id = :guild) AND {IN_FORCE} ORDER BY guild_id
-            """,  # noqa: S608 - SQL of ours
+            """,
             person=person_id,
             guild=guild_id,
             now=self._now(),
         )
         return {row["guild_id"]: Block(row["until"]) for row in rows}
-
-    async def refused_at(self, guild_id: int) -> int | None:
-        """When a server was told that it is not served; None: it was not."""
-        rows = await self._database.read("SELECT refused_at FROM servers WHERE guild_id = :guild", guild=guild_id)
-        return rows[0]["refused_at"] if rows else None
-
-    async def record_refusal(self, guild_id: int) -> None:
-        """Commit that it was told so now."""
-        await self._database.write(
-            """
-            INSERT INTO servers (guild_id, refused_at) VALUES (:guild, :now)
-            ON CONFLICT DO UPDATE SET refused_at = excluded.refused_at
-            """,
-            guild=guild_id,
-            now=self._now(),
-        )
-
-    async def clear_refusal(self, guild_id: int) -> None:
-        """Commit that what it was told no longer holds."""
-        await self._database.write("UPDATE servers SET refused_at = NULL WHERE guild_id = :guild", guild=guild_id)
-
-    async def has_asked(self, person_id: int) -> bool:
-        """Whether a question of somebody's is on record, wherever it was asked."""
-        return bool(
-            await self._database.read("SELECT 1 FROM turns WHERE author_id = :person LIMIT 1", person=person_id)
-        )
-
-    async def asked_in(self, person_id: int, most: int = 200) -> list[int]:
-        """The servers in which a person asked something, by their latest `most` turns, the latest first."""
-        rows = await self._database.read(
-            """
-            SELECT guild_id, max(id) AS latest FROM (
-                SELECT turns.id, guild_id FROM turns INDEXED BY turns_by_author
-                JOIN conversations ON conversations.id = conversation_id
-                WHERE author_id = :person ORDER BY turns.id DESC LIMIT :most
-            )
-            WHERE guild_id IS NOT NULL GROUP BY guild_id ORDER BY latest DESC
-            """,
-            person=person_id,
-            most=most,
-        )
-        return [row["guild_id"] for row in rows]

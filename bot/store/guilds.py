@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 
 from bot.core.usage import DAY
-from bot.store.database import Statement, Value
+from bot.store.engine import Statement, Value
 from bot.store.part import Part
 
 _LEFT_DAYS = 7
@@ -23,9 +23,9 @@ def forget_decisions(now: int) -> list[Statement]:
     left: dict[str, Value] = {"since": left_before(now)}
     of_these = "guild_id IN (SELECT guild_id FROM servers WHERE left_at < :since)"
     return [
-        (f"DELETE FROM behaviours WHERE {of_these} RETURNING 1", left),  # noqa: S608 - SQL of ours
-        (f"DELETE FROM channel_rules WHERE {of_these} RETURNING 1", left),  # noqa: S608 - SQL of ours
-        (f"DELETE FROM blocked WHERE {of_these} RETURNING 1", left),  # noqa: S608 - SQL of ours
+        (f"DELETE FROM behaviours WHERE {of_these} RETURNING 1", left),
+        (f"DELETE FROM channel_rules WHERE {of_these} RETURNING 1", left),
+        (f"DELETE FROM blocked WHERE {of_these} RETURNING 1", left),
         # Last, as the others are found by it.
         ("DELETE FROM servers WHERE left_at < :since RETURNING 1", left),
     ]
@@ -37,7 +37,7 @@ class GuildStore(Part):
     async def mark_left(self, guild_id: int) -> None:
         """Commit that the bot is no longer in a server. `prune` deletes what is on record of it some days later."""
         values: dict[str, Value] = {"guild": guild_id, "now": self._now()}
-        await self._database.transaction(
+        await self._engine.transaction(
             ("UPDATE conversations SET left_at = :now WHERE guild_id = :guild AND left_at IS NULL", values),
             (
                 """
@@ -48,10 +48,10 @@ class GuildStore(Part):
             ),
         )
 
-    async def sync_guilds(self, guild_ids: Collection[int]) -> None:
+    async def sync(self, guild_ids: Collection[int]) -> None:
         """Commit which servers the bot is in: all of them. Of others it has been thrown out, or these are gone."""
         values: dict[str, Value] = {"guilds": json.dumps(list(guild_ids)), "now": self._now()}
-        await self._database.transaction(
+        await self._engine.transaction(
             (
                 """
                 UPDATE conversations SET left_at = CASE WHEN left_at IS NULL THEN :now END
@@ -88,7 +88,7 @@ class GuildStore(Part):
 
         Of the rules the last that allows a channel stays: without it all would be.
         """
-        await self._database.delete_securely(
+        await self._engine.delete_securely(
             (
                 """
                 DELETE FROM behaviours
@@ -110,3 +110,23 @@ class GuildStore(Part):
                 {"channel": channel_id},
             ),
         )
+
+    async def refused_at(self, guild_id: int) -> int | None:
+        """When a server was told that it is not served; None: it was not."""
+        rows = await self._engine.read("SELECT refused_at FROM servers WHERE guild_id = :guild", guild=guild_id)
+        return rows[0]["refused_at"] if rows else None
+
+    async def record_refusal(self, guild_id: int) -> None:
+        """Commit that it was told so now."""
+        await self._engine.write(
+            """
+            INSERT INTO servers (guild_id, refused_at) VALUES (:guild, :now)
+            ON CONFLICT DO UPDATE SET refused_at = excluded.refused_at
+            """,
+            guild=guild_id,
+            now=self._now(),
+        )
+
+    async def clear_refusal(self, guild_id: int) -> None:
+        """Commit that what it was told no longer holds."""
+        await self._engine.write("UPDATE servers SET refused_at = NULL WHERE guild_id = :guild", guild=guild_id)

@@ -1,18 +1,17 @@
-"""What the parts of the store share."""
+"""The base of the store's parts."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from bot.store.database import Database
+from bot.store.engine import Engine
 
 
 class Part:
-    """One subject of the store, over the database that all of them share. `clock` gives seconds since the epoch."""
+    """One subject of the store. `clock` gives seconds since the epoch."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
+    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
+        self._engine = engine
         self._clock = clock
 
     def _now(self) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from bot.core.records import EffectiveBehaviour
 from bot.core.turns import Behaviour
-from bot.store.database import Value
+from bot.store.engine import Value
 from bot.store.part import Part
 
 
@@ -22,7 +22,7 @@ class PersonaStore(Part):
 
         `parent` is the channel's key; without it, the one that came with the thread's prompts.
         """
-        rows = await self._database.read(
+        rows = await self._engine.read(
             """
             SELECT conversation = :key AS own, persona, model FROM behaviours WHERE conversation IN
                 (:key, coalesce(:parent, (SELECT parent FROM conversations WHERE key = :key)))
@@ -64,9 +64,9 @@ class PersonaStore(Part):
             WHERE :text IS NOT NULL OR EXISTS (SELECT 1 FROM behaviours WHERE conversation = :key)
             ON CONFLICT (conversation) DO UPDATE SET {side} = excluded.{side} WHERE {side} IS NOT excluded.{side}
             RETURNING conversation
-            """  # noqa: S608 - one of two names of columns
+            """
         empty = "DELETE FROM behaviours WHERE conversation = :key AND persona IS NULL AND model IS NULL"
         clears = side == "persona" and text is None
-        commit = self._database.delete_securely if clears else self._database.transaction
+        commit = self._engine.delete_securely if clears else self._engine.transaction
         changed, _ = await commit((write, values), (empty, values))
         return bool(changed)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from sqlite3 import Row
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation
 from bot.core.turns import Attempt, Outcome, Prompt
 from bot.core.usage import DAY, UsageRow, UsageToday
-from bot.store.database import Database, Rows, Statement, Value
+from bot.store.engine import Engine, Row, Rows, Statement, Value
 from bot.store.part import Part
 from bot.store.processed import HANDLED
 
@@ -27,7 +25,7 @@ _ATTEMPT = """
     ) AS asker
     """
 _SPENT = {
-    scope: f"coalesce((SELECT tokens FROM spent WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"  # noqa: S608 - SQL of ours
+    scope: f"coalesce((SELECT tokens FROM spent WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"
     for scope, of in (("person", "author_id"), ("server", "server_id"), ("bot", "0"))
 }
 _CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(author_id AS TEXT)), 0)"
@@ -57,16 +55,16 @@ _RESERVE = f"""
     WHERE room >= :prompt + :least AND (room >= :prompt + :reply OR :at_once OR room >= {_room(_SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
-    """  # noqa: S608 - SQL of ours
+    """
 _SETTLED_COLUMNS = ", ".join(f"{sql} AS {scope}" for scope, sql in _SETTLED.items())
 _RESERVED = f"""
     SELECT
         (SELECT reply_tokens FROM charges WHERE turn_id = asker.turn_id AND charges.attempt = asker.attempt) AS granted,
         author_id, server_id, {_SETTLED_COLUMNS}
     FROM {_ATTEMPT}
-    """  # noqa: S608 - SQL of ours
+    """
 # The sums with what is under way are quicker to read, and as a rule leave room enough.
-_SHORT = f"SELECT author_id, server_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"  # noqa: S608 - SQL of ours
+_SHORT = f"SELECT author_id, server_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"
 
 SETTLE_LEFT_OVER: Statement = (
     """
@@ -107,8 +105,8 @@ class _Retained:
 class QuotaStore(Part):
     """The part of the store that counts. Days are those of UTC."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(database, clock)
+    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
+        super().__init__(engine, clock)
         self._retained: dict[int, _Retained] = {}
 
     def used_by(self, person_id: int) -> tuple[Statement, Statement]:
@@ -156,13 +154,13 @@ class QuotaStore(Part):
             {person: carried.tokens for person, carried in self._retained.items() if carried.day == today}
         )
 
-    async def quota_exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
+    async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
         """The allowance that has not even so many tokens left for a prompt, by what is used for certain: what is only
         reserved may come back.
 
         None: there is room, or the prompt on Discord was taken or handled before.
         """
-        rows = await self._database.read(
+        rows = await self._engine.read(
             _SHORT,
             person=prompt.author_id,
             guild=prompt.guild_id,
@@ -174,7 +172,7 @@ class QuotaStore(Part):
         left, used_up = self._tightest(rows[0], quotas)
         if left >= tokens:
             return None
-        known = await self._database.read(HANDLED, position=prompt.position, key=prompt.conversation)
+        known = await self._engine.read(HANDLED, position=prompt.position, key=prompt.conversation)
         return None if known else used_up
 
     async def reserve(
@@ -190,7 +188,7 @@ class QuotaStore(Part):
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
 
-        Until `SQLiteStore.close` puts the truth in its place it counts as used. So no allowance is ever promised twice,
+        Until `TurnStore.close` puts the truth in its place it counts as used. So no allowance is ever promised twice,
         and none is overspent by requests that use no more than was reserved for them; of one that the server counts
         higher, the surplus is on the ledger too, but only then.
 
@@ -208,10 +206,10 @@ class QuotaStore(Part):
             "at_once": accept_partial,
             **self._limits(quotas),
         }
-        fresh = await self._database.write(_RESERVE, **values)
+        fresh = await self._engine.write(_RESERVE, **values)
         if fresh and fresh[0]["reply_tokens"] == reply_tokens:
             return Reservation(reply_tokens)
-        rows = await self._database.read(_RESERVED, **values)
+        rows = await self._engine.read(_RESERVED, **values)
         if not rows:
             return None
         granted: int | None = rows[0]["granted"]
@@ -250,13 +248,13 @@ class QuotaStore(Part):
         and how many prompts the person began within the last hour.
         """
         used = _SPENT if reserved else _SETTLED
-        [row] = await self._database.read(
+        [row] = await self._engine.read(
             f"""
             SELECT {used["person"]} AS person, {used["server"]} AS server, {used["bot"]} AS bot, (
                 SELECT count(*) FROM asked WHERE person_id = author_id AND at > :now - {HOUR}
             ) AS prompts
             FROM {_SOMEBODY}
-            """,  # noqa: S608 - SQL of ours
+            """,
             person=person_id,
             guild=guild_id,
             carried=self._carried_tokens(),
@@ -281,33 +279,15 @@ class QuotaStore(Part):
             + ["AND guild_id = :guild"] * (guild_id is not None and person_id is None)
             + ["AND +guild_id = :guild"] * (guild_id is not None and person_id is not None)
         )
-        rows = await self._database.read(
+        rows = await self._engine.read(
             f"""
             SELECT day, model, guild_id, person_id,
                 count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens
             FROM charges WHERE {where}
             GROUP BY day, model, guild_id, person_id ORDER BY day, model, guild_id, person_id
-            """,  # noqa: S608 - SQL of ours
+            """,
             since=since_day,
             person=person_id,
             guild=guild_id,
         )
         return [UsageRow(**dict(row)) for row in rows]
-
-    async def claim_notice(self, key: str, until: int, person_id: int = 0) -> bool:
-        """Commit that something is said, not to be said again before `until`: to a person, or (0) at all.
-
-        False: such a time has not passed yet.
-        """
-        rows = await self._database.write(
-            """
-            INSERT INTO told (key, person_id, until) VALUES (:key, :person, :until)
-            ON CONFLICT DO UPDATE SET until = excluded.until WHERE told.until <= :now
-            RETURNING key
-            """,
-            key=key,
-            person=person_id,
-            until=until,
-            now=self._now(),
-        )
-        return bool(rows)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 
 from bot.core.usage import DAY
-from bot.store.database import Value
+from bot.store.engine import Value
 from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
 from bot.store.quotas import HOUR
@@ -38,11 +38,11 @@ class RetentionStore(Part):
     deleted until then.
     """
 
-    async def forget(self, conversation: str) -> set[int]:
+    async def forget_conversation(self, conversation: str) -> set[int]:
         """Delete a conversation's turns for good; the answer is their ids."""
         # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
         # an origin: all of it in one statement.
-        rows, _ = await self._database.delete_securely(
+        rows, _ = await self._engine.delete_securely(
             (
                 """
                 SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id WHERE key = :key
@@ -96,21 +96,21 @@ class RetentionStore(Part):
             "left_since": left_before(now),
             "most": _AT_ONCE,
         }
-        while rows := (await self._database.delete_securely((_PRUNE, values)))[0]:
+        while rows := (await self._engine.delete_securely((_PRUNE, values)))[0]:
             pruned += len(rows)
-        await self._database.delete_securely(*forget_decisions(now))
+        await self._engine.delete_securely(*forget_decisions(now))
         await self._forget_counts(now)
         return pruned
 
     async def _forget_counts(self, now: int) -> None:
         """Delete what counts towards no limit and no report any more."""
-        await self._database.transaction(
+        await self._engine.transaction(
             ("DELETE FROM handled WHERE at < :since", {"since": now - _HANDLED_DAYS * DAY}),
             ("DELETE FROM asked WHERE at <= :since", {"since": now - HOUR}),
             ("DELETE FROM told WHERE until <= :now", {"now": now}),
             ("DELETE FROM spent WHERE day < :day", {"day": now // DAY - _SPENT_DAYS}),
         )
-        while await self._database.write(
+        while await self._engine.write(
             "DELETE FROM charges WHERE id IN (SELECT id FROM charges WHERE day < :day LIMIT :most) RETURNING id",
             day=now // DAY - _CHARGES_DAYS,
             most=_CHARGES_AT_ONCE,
@@ -119,6 +119,6 @@ class RetentionStore(Part):
 
     async def _delete(self, where: str, **values: str | int) -> set[int]:
         """Delete the turns `where` holds for, which is SQL of ours."""
-        sql = f"DELETE FROM turns WHERE {where} RETURNING id"  # noqa: S608 - as said
-        [rows] = await self._database.delete_securely((sql, values))
+        sql = f"DELETE FROM turns WHERE {where} RETURNING id"
+        [rows] = await self._engine.delete_securely((sql, values))
         return {row["id"] for row in rows}

@@ -1,369 +1,41 @@
-"""What conversations keep: their turns, and what was learned of models; with all other parts of the store."""
+"""The store: its parts over one engine."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
-from types import MappingProxyType
-from typing import Self
+from collections.abc import Callable
 
-from bot.core.model_events import TokenStatistics
-from bot.core.quotas import Quota, QuotaExceeded
-from bot.core.turns import Attempt, EarlierTurn, Outcome, Prompt, Quote, Turn, TurnState
-from bot.store.database import Database, Value
-from bot.store.deliveries import DeliveryStore, turn_of
+from bot.store.conversations import ConversationStore
+from bot.store.deliveries import DeliveryStore
+from bot.store.engine import Engine
 from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
-from bot.store.people import FORGOTTEN_QUOTE, PeopleStore
+from bot.store.people import PeopleStore
 from bot.store.personas import PersonaStore
-from bot.store.processed import HANDLED, ProcessedStore
-from bot.store.quotas import HOUR, SETTLE_LEFT_OVER, settlement
+from bot.store.processed import ProcessedStore
+from bot.store.quotas import QuotaStore
 from bot.store.retention import RetentionStore
+from bot.store.token_statistics import TokenStatisticsStore
+from bot.store.turns import TurnStore
 
-_NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 
-# Of the prompts that fill the hour, the one that leaves it first.
-_AT_LIMIT = f"""
-    SELECT at FROM (
-        SELECT at FROM asked WHERE person_id = :author_id AND at > :now - {HOUR}
-        UNION ALL SELECT value FROM json_each(:carried)
-        ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
-    ) WHERE :most IS NOT NULL
-    """  # noqa: S608 - SQL of ours
-# Who quotes one of the bot's own messages quotes whoever asked for that reply. Where it is forgotten, or was no reply,
-# nobody could have the quote forgotten, and a reply that is gone would come back by it.
-_NOBODYS = "(:own AND NOT EXISTS (SELECT 1 FROM messages WHERE message_id = :source))"
-_PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
-_QUOTED = """
-    iif(:own, (SELECT author_id FROM messages JOIN turns ON turns.id = turn_id WHERE message_id = :source), :source)
-    """
-_QUOTE_LENGTH = f"iif({_NOBODYS}, 0, :quote_length)"
-_OPEN = f"""
-    INSERT INTO conversations (key, guild_id, origin_turn_id, parent, used_at)
-    SELECT :key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :parent, :now
-    WHERE NOT EXISTS ({_AT_LIMIT})
-    ON CONFLICT (key) DO UPDATE SET parent = excluded.parent WHERE parent IS NOT coalesce(excluded.parent, parent)
-    """  # noqa: S608 - SQL of ours
-_BEGIN = f"""
-    INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, quoted_id, quote_length, created_at)
-    SELECT id, :position, :author_id, :author_name, {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now FROM conversations
-    WHERE key = :key AND NOT EXISTS ({HANDLED}) AND NOT EXISTS ({_AT_LIMIT})
-    ON CONFLICT (conversation_id, position) DO NOTHING
-    RETURNING id
-    """  # noqa: S608 - SQL of ours
-_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({HANDLED})"
-_CLOSE = """
-    UPDATE turns
-    SET reply = :reply, state = :state, error = :error, prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens,
-        ended_at = :now
-    WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
-    RETURNING id
-    """
-_UNTOLD = """
-    told = 0 AND conversation_id IN (
-        SELECT id FROM conversations WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
-    )
+class Store:
+    """The parts of the store, which share an engine and a clock. `clock` gives seconds since the epoch.
+
+    Implements `bot.core.protocols.Store`.
     """
 
-
-class SQLiteStore(RetentionStore, GuildStore, GuildRuleStore, PersonaStore, PeopleStore, ProcessedStore, DeliveryStore):
-    """Implements `bot.core.protocols.Store`. `clock` gives seconds since the epoch."""
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, path: str | Path, *, exclusive: bool, clock: Callable[[], float] = time.time
-    ) -> AsyncIterator[Self]:
-        """The store in the database at `path`, as `Database.open` opens it. Raises `StoreUnusable`."""
-        async with Database.open(path, exclusive=exclusive) as database:
-            yield cls(database, clock)
-
-    async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
-        """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
-
-        What was forgotten since counts too; another attempt does not. None: the position is taken or handled, so the
-        event came twice.
-        """
-        values: dict[str, Value] = {
-            "key": prompt.conversation,
-            "guild": prompt.guild_id,
-            "origin": prompt.origin_message_id,
-            "parent": prompt.parent,
-            "position": prompt.position,
-            "author_id": prompt.author_id,
-            "author_name": prompt.author_name,
-            **_said(prompt.text, prompt.quote),
-            "most": hourly_limit,
-            "carried": json.dumps(self.retained_questions(prompt.author_id)),
-            "now": self._now(),
-        }
-        at_limit, _, begun = await self._database.transaction((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
-        if begun:
-            return Attempt(begun[0]["id"])
-        if at_limit and hourly_limit is not None:
-            return QuotaExceeded(Quota.QUESTIONS, hourly_limit, until=at_limit[0]["at"] + HOUR)
-        return None
-
-    async def correct(self, conversation: str, position: int, text: str, quote: Quote | None = None) -> bool:
-        """Commit the new text of an edited prompt, and what of it is a quote, for the attempts to come.
-
-        False: there is no such turn.
-        """
-        rows = await self._database.write(
-            f"""
-            UPDATE turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND position = :position
-            RETURNING id
-            """,  # noqa: S608 - SQL of ours
-            key=conversation,
-            position=position,
-            **_said(text, quote),
-        )
-        return bool(rows)
-
-    async def turn_of_attempt(self, attempt: Attempt) -> Turn | None:
-        """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
-        rows = await self._database.read(
-            """
-            SELECT turns.*, key AS conversation, guild_id
-            FROM turns JOIN conversations ON conversations.id = conversation_id
-            WHERE turns.id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
-            """,
-            turn=attempt.turn_id,
-            attempt=attempt.number,
-        )
-        return turn_of(rows[0]) if rows else None
-
-    async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[EarlierTurn]:
-        """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
-
-        `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on:
-        the prompt behind a message is older than everything in the thread on it, so its position comes last by itself.
-        """
-        rows = await self._database.read(
-            """
-            WITH this AS (
-                SELECT conversation_id, min(position, coalesce(:before, position)) AS below
-                FROM turns WHERE id = :turn
-            )
-            SELECT * FROM (
-                SELECT position, author_name, prompt, reply, state = 'complete' AND error IS NULL
-                FROM turns INDEXED BY turns_with_text
-                WHERE conversation_id = (SELECT conversation_id FROM this)
-                  AND position < (SELECT below FROM this) AND reply <> ''
-                ORDER BY position DESC LIMIT :limit
-            )
-            UNION ALL
-            SELECT turns.position, author_name, prompt, reply, state = 'complete' AND error IS NULL
-            FROM this
-            JOIN conversations ON conversations.id = this.conversation_id
-            JOIN turns ON turns.id = conversations.origin_turn_id
-            WHERE turns.position < this.below AND turns.reply <> ''
-            ORDER BY position DESC LIMIT :limit
-            """,
-            turn=turn_id,
-            before=before,
-            limit=limit,
-        )
-        return [
-            EarlierTurn(position, name, prompt, reply, bool(finished))
-            for position, name, prompt, reply, finished in rows
-        ]
-
-    async def save(
-        self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = _NOTHING
-    ) -> set[Attempt]:
-        """Write the text of running attempts in one transaction, and how many tokens of their reservations it cost.
-
-        The answer names those still alive. An empty text leaves what there was.
-        """
-        if not progress:
-            return set()
-        values: list[Value] = []
-        for attempt, text in progress.items():
-            values += attempt.turn_id, attempt.number, text, reply_tokens.get(attempt, 0)
-        progress_rows = (
-            f"progress (turn_id, number, text, tokens) AS (VALUES {', '.join(['(?, ?, ?, ?)'] * len(progress))})"
-        )
-        save = f"""
-            WITH {progress_rows}
-            UPDATE turns SET state = 'streaming', reply = iif(progress.text = '', reply, progress.text) FROM progress
-            WHERE turns.id = progress.turn_id AND turns.attempt = progress.number
-              AND turns.state IN ('pending', 'streaming')
-            RETURNING id, attempt
-            """  # noqa: S608 - only the number of placeholders varies
-        count = f"""
-            WITH {progress_rows}
-            UPDATE charges SET reply_so_far = progress.tokens FROM progress
-            WHERE charges.turn_id = progress.turn_id AND charges.attempt = progress.number AND settled = 0
-            """  # noqa: S608 - only the number of placeholders varies
-        rows, *_ = await self._database.transaction((save, values), *([(count, values)] if reply_tokens else []))
-        return {Attempt(row["id"], row["attempt"]) for row in rows}
-
-    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
-
-        False: it was forgotten, superseded or already ended.
-        """
-        end: dict[str, Value] = {
-            "turn": attempt.turn_id,
-            "attempt": attempt.number,
-            "reply": outcome.text,
-            "state": outcome.state,
-            "error": outcome.failure,
-            "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
-            "reply_tokens": outcome.usage.reply_tokens if outcome.usage else None,
-            "now": self._now(),
-        }
-        rows, _ = await self._database.transaction((_CLOSE, end), settlement(attempt, outcome))
-        return bool(rows)
-
-    async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
-        """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another.
-
-        `recovery`: nobody asked for it, so it counts as one more try.
-        """
-        values: dict[str, Value] = {
-            "turn": ended.turn_id,
-            "attempt": ended.number,
-            "expected": expected,
-            "recovery": recovery,
-            "now": self._now(),
-        }
-        _, rows = await self._database.transaction(
-            (
-                """
-                UPDATE conversations SET used_at = :now
-                WHERE id = (SELECT conversation_id FROM turns WHERE id = :turn) AND NOT :recovery
-                """,
-                values,
-            ),
-            (
-                """
-                UPDATE turns
-                SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
-                    error = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, told = 0,
-                    unshown = NULL
-                WHERE id = :turn AND attempt = :attempt AND state = :expected
-                RETURNING attempt
-                """,
-                values,
-            ),
-        )
-        return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
-
-    async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
-        """Commit that a person has seen how the attempt ended, or why nobody can, and so that no message of it is still
-        on its way.
-        """
-        this: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
-        await self._database.transaction(
-            (
-                """
-                DELETE FROM messages
-                WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND message_id IS NULL
-                """,
-                this,
-            ),
-            (
-                "UPDATE turns SET told = 1, unshown = :unshown WHERE id = :turn AND attempt = :attempt",
-                {**this, "unshown": delivery_error},
-            ),
-        )
-
-    async def interrupt_left_over(self, conversation: str, *, prefix: bool = False) -> None:
-        """Mark as interrupted what an earlier process left unfinished in a conversation; or, with `prefix`, in all
-        whose key begins so, and charge for all that it left reserved. Only while none of them is running.
-        """
-        interrupt = f"""
-            UPDATE turns SET state = 'interrupted', ended_at = :now
-            WHERE {_UNTOLD} AND state IN ('pending', 'streaming')
-            """  # noqa: S608 - SQL of ours
-        values: dict[str, Value] = {"key": conversation, "prefix": prefix, "now": self._now()}
-        await self._database.transaction((interrupt, values), *([SETTLE_LEFT_OVER] if prefix else []))
-
-    async def undelivered(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
-        """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
-        begins so.
-        """
-        rows = await self._database.read(
-            f"""
-            SELECT turns.*, key AS conversation, guild_id
-            FROM turns JOIN conversations ON conversations.id = conversation_id WHERE {_UNTOLD}
-            """,  # noqa: S608 - SQL of ours
-            key=conversation,
-            prefix=prefix,
-        )
-        return sorted(map(turn_of, rows), key=lambda turn: turn.position)
-
-    async def history(self, conversation: str, limit: int) -> list[Turn]:
-        """Up to `limit` turns with text in their reply, newest first."""
-        rows = await self._database.read(
-            """
-            SELECT turns.*, :key AS conversation, (SELECT guild_id FROM conversations WHERE key = :key) AS guild_id
-            FROM turns INDEXED BY turns_with_text
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND reply <> ''
-            ORDER BY position DESC LIMIT :limit
-            """,
-            key=conversation,
-            limit=limit,
-        )
-        return [turn_of(row) for row in rows]
-
-    async def count(self, conversation: str) -> int:
-        """How many turns a conversation has."""
-        rows = await self._database.read(
-            """
-            SELECT count(*) AS turns FROM turns
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key)
-            """,
-            key=conversation,
-        )
-        return int(rows[0]["turns"])
-
-    async def direct_conversations(self, since: int) -> list[str]:
-        """The keys of at most 100 conversations in DMs used since that time, the latest used first."""
-        rows = await self._database.read(
-            """
-            SELECT key FROM conversations INDEXED BY conversations_by_use
-            WHERE used_at >= :since AND guild_id IS NULL AND key GLOB 'discord:*'
-            ORDER BY used_at DESC LIMIT 100
-            """,
-            since=since,
-        )
-        return [row["key"] for row in rows]
-
-    async def token_statistics(self, model: str) -> TokenStatistics:
-        """What is known of a model's tokens."""
-        rows = await self._database.read(
-            "SELECT bytes_per_token, context_tokens FROM learned WHERE model = :model", model=model
-        )
-        return TokenStatistics(*rows[0]) if rows else TokenStatistics()
-
-    async def record_token_statistics(self, model: str, statistics: TokenStatistics) -> None:
-        """Remember it for the next start."""
-        await self._database.write(
-            "REPLACE INTO learned (model, bytes_per_token, context_tokens) VALUES (:model, :bytes, :context)",
-            model=model,
-            bytes=statistics.bytes_per_token,
-            context=statistics.context_tokens,
-        )
-
-    async def ping(self) -> None:
-        """Return if the database answers. Raises StoreError."""
-        await self._database.ping()
-
-
-def _said(text: str, quote: Quote | None) -> dict[str, Value]:
-    """The values of a prompt and its quote; `unquoted` is for a quote that nobody could have forgotten."""
-    length = quote.length if quote else 0
-    return {
-        "prompt": text,
-        "unquoted": FORGOTTEN_QUOTE + text[length:],
-        "source": quote.source_id if quote else None,
-        "own": quote is not None and quote.own,
-        "quote_length": length,
-    }
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self.engine = engine
+        self.conversations = ConversationStore(engine, clock)
+        self.deliveries = DeliveryStore(engine, clock)
+        self.guild_rules = GuildRuleStore(engine, clock)
+        self.guilds = GuildStore(engine, clock)
+        self.personas = PersonaStore(engine, clock)
+        self.processed = ProcessedStore(engine, clock)
+        self.quotas = QuotaStore(engine, clock)
+        self.retention = RetentionStore(engine, clock)
+        self.token_statistics = TokenStatisticsStore(engine, clock)
+        # What a forgotten user has used is kept in the memory of the quotas, and counts for new turns.
+        self.people = PeopleStore(engine, clock, self.quotas)
+        self.turns = TurnStore(engine, clock, self.quotas)

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from bot.core.service import ConversationService
 from bot.core.turns import TurnState
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.terminal.interrupts import Interrupts, without_carets
 from bot.terminal.keyboard import Keyboard
 from bot.terminal.output import Output, Problems
@@ -22,7 +22,7 @@ _RECALLED = 200
 
 
 async def chat(
-    store: SQLiteStore,
+    store: Store,
     conversations: ConversationService,
     name: str,
     model: str | None,

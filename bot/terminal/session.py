@@ -11,7 +11,7 @@ from bot.core.errors import StoreError
 from bot.core.protocols import ReplySink
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Outcome, Prompt, Turn, TurnState
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems
 from bot.terminal.reply import TerminalReply
@@ -26,7 +26,7 @@ class Session:
 
     def __init__(
         self,
-        store: SQLiteStore,
+        store: Store,
         conversations: ConversationService,
         key: str,
         answers: Output,
@@ -50,18 +50,18 @@ class Session:
 
     async def resume(self) -> tuple[int, Turn | None]:
         """How many questions are remembered, and the last turn, which an earlier process may have left unfinished."""
-        await self._store.interrupt_left_over(self._key)
-        unfinished = await self._store.undelivered(self._key)
+        await self._store.turns.interrupt_left_over(self._key)
+        unfinished = await self._store.turns.undelivered(self._key)
         for turn in unfinished:
-            await self._store.mark_delivered(Attempt(turn.id, turn.attempt))
-        turns = unfinished + await self._store.history(self._key, 1)
+            await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
+        turns = unfinished + await self._store.turns.history(self._key, 1)
         last = max(turns, key=lambda turn: turn.position, default=None)
         self._position = last.position if last else 0
-        return await self._store.count(self._key), last
+        return await self._store.turns.count(self._key), last
 
     async def prompts(self, limit: int) -> list[str]:
         """The prompts that were answered, oldest first."""
-        return [turn.prompt for turn in reversed(await self._store.history(self._key, limit))]
+        return [turn.prompt for turn in reversed(await self._store.turns.history(self._key, limit))]
 
     async def take(self, text: str) -> None:
         """Do what a line asks for."""

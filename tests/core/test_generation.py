@@ -16,7 +16,8 @@ from bot.core.generation import CONTEXT_MAX_AGE
 from bot.core.model_events import End, Reasoning, TokenStatistics
 from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from tests.talking import HERE, Model, Step, Talk, conversations
 
 PLENTY = 10**9
@@ -31,13 +32,13 @@ RESERVED = sum(context.tokens(text, 2.0) for text in SENT)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True, clock=lambda: NOON) as store:
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path / "chat.db", exclusive=True, clock=lambda: NOON) as store:
         yield store
 
 
 @asynccontextmanager
-async def talking(store: SQLiteStore, tokens: int = PLENTY, prompts: int = 1000) -> AsyncIterator[Talk]:
+async def talking(store: Store, tokens: int = PLENTY, prompts: int = 1000) -> AsyncIterator[Talk]:
     """People who may use so many tokens a day and ask so much an hour."""
     model = Model()
     allowances = Quotas(
@@ -47,11 +48,11 @@ async def talking(store: SQLiteStore, tokens: int = PLENTY, prompts: int = 1000)
         yield Talk(core, model, store)
 
 
-async def charged(store: SQLiteStore) -> int:
-    return (await store.usage_today(1)).person
+async def charged(store: Store) -> int:
+    return (await store.quotas.usage_today(1)).person
 
 
-async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(store: SQLiteStore) -> None:
+async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(store: Store) -> None:
     async with talking(store, RESERVED + 200) as talk:
         talk.model.replies = [repeat("seven b")]
         ended = await talk.say("Hi")
@@ -66,8 +67,8 @@ async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(st
         with pytest.raises(OverQuota) as refused_elsewhere:
             await talk.say("Hi", where="discord:2")
         assert refused_elsewhere.value.quota_exceeded == ended.quota_exceeded
-        assert await store.history("discord:2", 1) == [], "it is not taken on"
-        [turn] = await store.history(HERE, 1)
+        assert await store.turns.history("discord:2", 1) == [], "it is not taken on"
+        [turn] = await store.turns.history(HERE, 1)
         refused = await talk.again(turn, go_on=True)
         assert refused == Outcome(
             TurnState.FAILED, turn.reply, FailureReason.QUOTA, quota_exceeded=ended.quota_exceeded
@@ -77,7 +78,7 @@ async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(st
 
 
 @pytest.mark.parametrize("thought", [Reasoning(), "\n"])
-async def test_thoughts_use_it_up_too(store: SQLiteStore, thought: Step) -> None:
+async def test_thoughts_use_it_up_too(store: Store, thought: Step) -> None:
     async with talking(store, RESERVED + 150) as talk:
         talk.model.replies = [repeat(thought)]
         ended = await talk.say("Hi")
@@ -87,7 +88,7 @@ async def test_thoughts_use_it_up_too(store: SQLiteStore, thought: Step) -> None
 
 @pytest.mark.parametrize(("left", "problem"), [(200, FailureReason.QUOTA), (REPLY, FailureReason.LENGTH)])
 async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
-    store: SQLiteStore, left: int, problem: FailureReason
+    store: Store, left: int, problem: FailureReason
 ) -> None:
     async with talking(store, RESERVED + left) as talk:
         talk.model.replies = [["Half", Usage(PROMPT, left), End(FailureReason.LENGTH)]]
@@ -96,7 +97,7 @@ async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
         assert ended.failure is problem
 
 
-async def test_a_whole_reply_is_whole_however_little_was_left(store: SQLiteStore) -> None:
+async def test_a_whole_reply_is_whole_however_little_was_left(store: Store) -> None:
     async with talking(store, RESERVED + 100) as talk:
         assert await talk.say("Hi") == Outcome(TurnState.COMPLETE, "Yes.")
 
@@ -127,7 +128,7 @@ TEN_TOKENS = "x" * 35
         ([End(FailureReason.CONTENT_FILTERED)], PROMPT),
     ],
 )
-async def test_what_a_request_costs(store: SQLiteStore, reply: list[Step], costs: int) -> None:
+async def test_what_a_request_costs(store: Store, reply: list[Step], costs: int) -> None:
     async with talking(store) as talk:
         talk.model.replies = [reply]
         await talk.say("Hi")
@@ -139,17 +140,17 @@ async def test_what_a_request_costs(store: SQLiteStore, reply: list[Step], costs
 
 
 @pytest.mark.parametrize("usage", [Usage(0, 1), Usage(-4, 1), Usage(10**20, 1), Usage(10**400, 1)])
-async def test_a_count_that_cannot_be_true_teaches_nothing(store: SQLiteStore, usage: Usage) -> None:
+async def test_a_count_that_cannot_be_true_teaches_nothing(store: Store, usage: Usage) -> None:
     async with talking(store) as talk:
         talk.model.replies = [["Yes.", usage]]
         assert await talk.say("Hi") == Outcome(TurnState.COMPLETE, "Yes.")
-        assert await store.token_statistics("m") == TokenStatistics()
+        assert await store.token_statistics.of("m") == TokenStatistics()
 
 
 @pytest.mark.parametrize(("said", "costs"), [([], PROMPT), ([TEN_TOKENS], PROMPT + 10)])
 @pytest.mark.parametrize("cause", [StopReason.USER, StopReason.SHUTDOWN, StopReason.RESET])
 async def test_what_is_stopped_has_cost_what_came(
-    store: SQLiteStore, said: list[Step], costs: int, cause: StopReason
+    store: Store, said: list[Step], costs: int, cause: StopReason
 ) -> None:
     async with talking(store) as talk:
         talk.model.replies = [[*said, asyncio.Event()]]
@@ -163,7 +164,7 @@ async def test_what_is_stopped_has_cost_what_came(
         assert await charged(store) == costs
 
 
-async def test_what_waits_for_its_turn_costs_nothing(store: SQLiteStore) -> None:
+async def test_what_waits_for_its_turn_costs_nothing(store: Store) -> None:
     async with talking(store) as talk:
         go = asyncio.Event()
         talk.model.replies = [[go, Usage(10, 1)]]
@@ -175,7 +176,7 @@ async def test_what_waits_for_its_turn_costs_nothing(store: SQLiteStore) -> None
         assert await charged(store) == 11
 
 
-async def test_another_attempt_is_charged_for_itself_alone(store: SQLiteStore) -> None:
+async def test_another_attempt_is_charged_for_itself_alone(store: Store) -> None:
     async with talking(store) as talk:
         talk.model.replies = [
             [TEN_TOKENS, ModelError(FailureReason.UNREACHABLE, "cut")],
@@ -184,12 +185,12 @@ async def test_another_attempt_is_charged_for_itself_alone(store: SQLiteStore) -
         ]
         await talk.say("Hi")
         for after, go_on in ((PROMPT + 10 + 40, False), (PROMPT + 10 + 40 + 43, True)):
-            [turn] = await store.history(HERE, 1)
+            [turn] = await store.turns.history(HERE, 1)
             await asyncio.gather(*(talk.again(turn, go_on=go_on) for _ in range(3)))
             assert await charged(store) == after
 
 
-async def test_a_context_that_is_too_long_is_paid_for_once(store: SQLiteStore) -> None:
+async def test_a_context_that_is_too_long_is_paid_for_once(store: Store) -> None:
     async with talking(store) as talk:
         for n in range(4):
             talk.model.replies = [["r" * 100]]
@@ -203,21 +204,21 @@ async def test_a_context_that_is_too_long_is_paid_for_once(store: SQLiteStore) -
         assert await charged(store) - before == size + 10, "that which was answered"
 
 
-async def test_without_a_reservation_nothing_is_asked(store: SQLiteStore) -> None:
+async def test_without_a_reservation_nothing_is_asked(store: Store) -> None:
     async with talking(store) as talk:
-        await store._database.write("CREATE TRIGGER full BEFORE INSERT ON charges BEGIN SELECT RAISE(ABORT, 'no'); END")
+        await store.engine.write("CREATE TRIGGER full BEFORE INSERT ON charges BEGIN SELECT RAISE(ABORT, 'no'); END")
         assert await talk.say("Hi") == Outcome(TurnState.FAILED, "", FailureReason.STORAGE)
-        await store._database.write("ALTER TABLE charges RENAME TO gone")
+        await store.engine.write("ALTER TABLE charges RENAME TO gone")
         with pytest.raises(StoreError):
             await talk.say("Hi")
         assert talk.model.asked == []
 
 
-async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: SQLiteStore) -> None:
+async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: Store) -> None:
     async with talking(store, prompts=2) as talk:
         talk.model.replies = [["Half", ModelError(FailureReason.UNREACHABLE, "cut")]]
         await talk.say("Hi")
-        [failed] = await store.history(HERE, 1)
+        [failed] = await store.turns.history(HERE, 1)
         await talk.say("Hi")
         with pytest.raises(OverQuota) as refused:
             await talk.say("Hi")
@@ -230,7 +231,7 @@ async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: SQLiteSt
             await talk.say("Hi")
 
 
-async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(store: SQLiteStore) -> None:
+async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(store: Store) -> None:
     async with talking(store) as talk:
         for _ in range(6):
             await talk.say("x" * 2000)
@@ -242,7 +243,7 @@ async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(s
         assert sent[-1].content.endswith("And?")
 
 
-async def test_what_others_have_reserved_is_waited_for(store: SQLiteStore) -> None:
+async def test_what_others_have_reserved_is_waited_for(store: Store) -> None:
     async with talking(store, RESERVED + REPLY + 100) as talk:
         go = asyncio.Event()
         talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
@@ -260,7 +261,7 @@ async def test_what_others_have_reserved_is_waited_for(store: SQLiteStore) -> No
 
 @pytest.mark.parametrize(("left", "gets"), [(99, None), (150, 150)])
 async def test_after_a_while_what_they_leave_has_to_do(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, left: int, gets: int | None
+    store: Store, monkeypatch: pytest.MonkeyPatch, left: int, gets: int | None
 ) -> None:
     monkeypatch.setattr("bot.core.generation.RESERVATION_TIMEOUT", 0.05)
     async with talking(store, 2 * RESERVED + REPLY + left) as talk:
@@ -279,7 +280,7 @@ async def test_after_a_while_what_they_leave_has_to_do(
 
 
 @pytest.mark.parametrize("grace", [0.0, 60.0])
-async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store: SQLiteStore, grace: float) -> None:
+async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store: Store, grace: float) -> None:
     async with talking(store, RESERVED + REPLY) as talk:
         go = asyncio.Event()
         talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
@@ -295,11 +296,11 @@ async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store
         assert tuple(ended and ended.state for ended in (await first, await second)) == expected
 
 
-async def test_each_conversation_is_answered_as_was_chosen_for_it(store: SQLiteStore) -> None:
+async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) -> None:
     async with talking(store) as talk:
-        await store.set_persona("discord:1", 9, "You are a pirate.")
-        await store.set_model("discord:1", 9, "large")
-        await store.set_model("discord:2", 9, "no longer offered")
+        await store.personas.set_persona("discord:1", 9, "You are a pirate.")
+        await store.personas.set_model("discord:1", 9, "large")
+        await store.personas.set_model("discord:2", 9, "no longer offered")
         for where in ("discord:1", "discord:2"):
             talk.model.replies = [["x" * 800, Usage(500, 400)]]
             await talk.say("y" * 8000, where=where)
@@ -308,16 +309,16 @@ async def test_each_conversation_is_answered_as_was_chosen_for_it(store: SQLiteS
         assert [model for model, _ in talk.model.asked_for] == ["large", "m", "large"]
         systems = [sent[0].content.partition("\n")[0] for sent in talk.model.asked]
         assert systems == ["You are a pirate.", "Be brief.", "You are a pirate."]
-        assert [row.model for row in await store.usage(0)] == ["large", "m"]
-        assert (await store.token_statistics("m")).bytes_per_token == (
-            await store.token_statistics("large")
+        assert [row.model for row in await store.quotas.usage(0)] == ["large", "m"]
+        assert (await store.token_statistics.of("m")).bytes_per_token == (
+            await store.token_statistics.of("large")
         ).bytes_per_token
         await talk.core.forget("discord:3")
         await talk.core.answer(Prompt("discord:3", 100, "Hi", 1), talk._open)
         assert talk.model.asked_for[-1][0] == "large", "and so it stays after a reset"
 
 
-async def test_who_wants_to_be_forgotten_is_while_being_answered(store: SQLiteStore) -> None:
+async def test_who_wants_to_be_forgotten_is_while_being_answered(store: Store) -> None:
     async with talking(store) as talk:
         talk.model.replies = [["running", asyncio.Event()], ["of another"], *([asyncio.Event()] for _ in range(5))]
         running, waiting = talk.say("Hi", by=7), talk.say("Hi", by=7)
@@ -334,11 +335,11 @@ async def test_who_wants_to_be_forgotten_is_while_being_answered(store: SQLiteSt
             assert ended.stop_reason is StopReason.FORGOTTEN
             assert ended.stopped_by in ("Bo", None), "some only find that they are gone"
         assert len(forgotten) == 7
-        rows = await store._database.read("SELECT prompt, author_id FROM turns")
+        rows = await store.engine.read("SELECT prompt, author_id FROM turns")
         assert [tuple(row) for row in rows] == [("Hi", 8)]
 
 
-async def test_what_is_forgotten_while_tokens_are_waited_for_is_not_sent(store: SQLiteStore) -> None:
+async def test_what_is_forgotten_while_tokens_are_waited_for_is_not_sent(store: Store) -> None:
     model = Model()
     allowances = Quotas(
         1000, daily_tokens_per_user=PLENTY, daily_tokens_per_server=2 * REPLY + 100, daily_tokens_total=PLENTY

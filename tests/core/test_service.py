@@ -24,7 +24,8 @@ from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
 from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.discord_bot.delivery.view import Button, button_after
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from bot.texts import note
 from tests.store.steps import database_of, disk_full, read_only, slow_disk
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
@@ -32,13 +33,13 @@ from tests.waiting import until
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path / "chat.db", exclusive=True) as store:
         yield store
 
 
 @pytest.fixture
-async def talk(store: SQLiteStore) -> AsyncIterator[Talk]:
+async def talk(store: Store) -> AsyncIterator[Talk]:
     model = Model()
     async with conversations(store, model) as core:
         async with asyncio.timeout(10):
@@ -52,7 +53,7 @@ async def test_what_was_said_is_sent_and_kept(talk: Talk) -> None:
     assert talk.model.asked[0][0].content == "Be brief.\n\nToday is Sunday, 22 November 2026."
     assert talk.sent(1) == ["Hi", "Hello.", "Once more"]
     assert (await talk.sink(0)).texts == ["Hel", "Hello."]
-    kept = await talk.store.history(HERE, 10)
+    kept = await talk.store.turns.history(HERE, 10)
     assert [(turn.reply, turn.state) for turn in kept] == [
         ("Again.", TurnState.COMPLETE),
         ("Hello.", TurnState.COMPLETE),
@@ -132,7 +133,7 @@ async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
         assert ended is not None
         assert (ended.stop_reason, ended.stopped_by) == (StopReason.RESET, "Cleo")
     assert (await elsewhere) == Outcome(TurnState.COMPLETE, "Yes.")
-    assert await talk.store.history(HERE, 10) == []
+    assert await talk.store.turns.history(HERE, 10) == []
     await talk.say("4")
     assert talk.sent(-1) == ["4"]
 
@@ -143,7 +144,7 @@ async def test_what_another_process_has_forgotten_is_in_nobodys_name(talk: Talk)
     running, waiting = talk.say("0"), talk.say("1")
     await (await talk.sink(0)).started.wait()
     await talk.sink(1)
-    await talk.store.forget_person(1)
+    await talk.store.people.forget(1)
     go.set()
     ended = [await running, await waiting]
     assert [outcome and texts.note(outcome) for outcome in ended] == [
@@ -178,9 +179,9 @@ async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:
 async def test_as_many_of_the_latest_turns_as_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
     """`lengths` of their replies, oldest first."""
     for position, length in enumerate(lengths, -len(lengths)):
-        attempt = await talk.store.begin(Prompt(HERE, position, f"prompt {position}"))
+        attempt = await talk.store.turns.begin(Prompt(HERE, position, f"prompt {position}"))
         assert isinstance(attempt, Attempt)
-        await talk.store.close(attempt, Outcome(TurnState.COMPLETE, "r" * length))
+        await talk.store.turns.close(attempt, Outcome(TurnState.COMPLETE, "r" * length))
     await talk.say("now")
     *earlier, now = talk.sent(0)
     sent = len(earlier) // 2
@@ -203,7 +204,7 @@ async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembere
     sizes = [len(messages) for messages in talk.model.asked[asked:]]
     assert sizes[0] == 42
     assert sizes[0] > sizes[1] > sizes[2] > 2
-    assert (await talk.store.token_statistics("m")).context_tokens is not None
+    assert (await talk.store.token_statistics.of("m")).context_tokens is not None
     await talk.say("and now?")
     assert len(talk.model.asked[-1]) <= sizes[2] + 2
     talk.model.replies = [list(too_long)] * 4
@@ -218,13 +219,13 @@ async def test_a_context_that_was_not_answered_is_not_known_to_fit(talk: Talk) -
         await talk.say(f"{n} " + "p" * 100)
     talk.model.replies = [[ModelError(FailureReason.TOO_LONG, "")], [ModelError(FailureReason.UNREACHABLE, "")]]
     await talk.say("long?")
-    assert (await talk.store.token_statistics("m")).context_tokens is None
+    assert (await talk.store.token_statistics.of("m")).context_tokens is None
 
 
 async def test_the_estimate_of_tokens_learns_from_the_server(talk: Talk) -> None:
     talk.model.replies = [["ok", Usage(prompt_tokens=4000, reply_tokens=1)]]
     await talk.say("x" * 8000)
-    learned = await talk.store.token_statistics("m")
+    learned = await talk.store.token_statistics.of("m")
     assert learned.bytes_per_token is not None
     assert learned.bytes_per_token < 3, "it counted two bytes a token"
 
@@ -242,11 +243,11 @@ async def test_progress_is_saved_every_second_for_all_at_once(talk: Talk, monkey
     assert await kept(talk.store) == ["so far and on"]
 
 
-async def kept(store: SQLiteStore) -> list[str]:
-    return [turn.reply for turn in await store.history(HERE, 1)]
+async def kept(store: Store) -> list[str]:
+    return [turn.reply for turn in await store.turns.history(HERE, 1)]
 
 
-async def test_closing_lets_replies_end_within_its_grace(store: SQLiteStore) -> None:
+async def test_closing_lets_replies_end_within_its_grace(store: Store) -> None:
     model = Model()
     async with conversations(store, model) as core:
         talk = Talk(core, model, store)
@@ -263,7 +264,7 @@ async def test_closing_lets_replies_end_within_its_grace(store: SQLiteStore) -> 
         assert (ended.state, ended.text) == (TurnState.INTERRUPTED, "never ")
 
 
-async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: SQLiteStore) -> None:
+async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: Store) -> None:
     model = Model()
     async with conversations(store, model) as core:
         talk = Talk(core, model, store)
@@ -279,7 +280,7 @@ async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: SQ
 
 async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(talk: Talk) -> None:
     await talk.say("1")
-    assert await talk.store.undelivered(HERE) == []
+    assert await talk.store.turns.undelivered(HERE) == []
     sinks: list[Sink] = []
 
     def open_sink(running: ActiveAttempt) -> Sink:
@@ -288,7 +289,7 @@ async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(t
         return sinks[-1]
 
     await talk.core.answer(Prompt(HERE, 99, "2"), open_sink)
-    assert [turn.prompt for turn in await talk.store.undelivered(HERE)] == ["2"]
+    assert [turn.prompt for turn in await talk.store.turns.undelivered(HERE)] == ["2"]
 
 
 async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
@@ -303,12 +304,12 @@ async def test_another_attempt_replaces_the_reply_or_goes_on_from_it_once(talk: 
     talk.model.replies = [["half", ModelError(FailureReason.UNREACHABLE, "cut")], ["whole"], [" and more"]]
     await talk.say("1")
     for go_on, text in ((False, "whole"), (True, "whole and more")):
-        [turn] = await talk.store.history(HERE, 9)
+        [turn] = await talk.store.turns.history(HERE, 9)
         tries = [talk.again(turn, go_on=go_on) for _ in range(3)]
         outcomes = [outcome for outcome in await asyncio.gather(*tries) if outcome]
         assert outcomes == [Outcome(TurnState.COMPLETE, text)]
     assert talk.sent(2) == ["1", "whole", RESUME]
-    assert [(turn.reply, turn.attempt) for turn in await talk.store.history(HERE, 9)] == [("whole and more", 3)]
+    assert [(turn.reply, turn.attempt) for turn in await talk.store.turns.history(HERE, 9)] == [("whole and more", 3)]
 
 
 @pytest.mark.parametrize("first", [[], ["hm", *repeat(Reasoning(), 3000)]])
@@ -319,7 +320,7 @@ async def test_a_reply_without_end_is_cut_off_and_can_go_on(talk: Talk, first: l
     assert (cut.state, cut.failure) == (TurnState.COMPLETE, FailureReason.LENGTH)
     assert len(cut.text) + 3000 * bool(first) == 100 * CHARACTERS_PER_TOKEN
     assert talk.model.left_early == 1, "and the server is told"
-    [turn] = await talk.store.history(HERE, 1)
+    [turn] = await talk.store.turns.history(HERE, 1)
     assert await talk.again(turn, go_on=True) == Outcome(TurnState.COMPLETE, turn.reply + "on.")
 
 
@@ -343,25 +344,25 @@ async def test_a_reply_that_runs_out_of_room_unseen_is_a_failure_and_loses_nothi
     assert line.endswith("Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart.")
     await talk.say("2")
     for go_on in (True, False):
-        still = await talk.again(*await talk.store.history(HERE, 1), go_on=go_on)
+        still = await talk.again(*await talk.store.turns.history(HERE, 1), go_on=go_on)
         assert still is not None
         assert (still.state, still.text, still.failure) == (TurnState.FAILED, "Half ", FailureReason.OUT_OF_ROOM)
         assert (button_after(still), note(still)) == (
             Button.CONTINUE,
             "-# I ran out of room before I could write more. Try again, or ask for something shorter.",
         )
-    whole = await talk.again(*await talk.store.history(HERE, 1), go_on=True)
+    whole = await talk.again(*await talk.store.turns.history(HERE, 1), go_on=True)
     assert whole == Outcome(TurnState.COMPLETE, "Half and half.")
 
 
-async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(store: SQLiteStore) -> None:
+async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(store: Store) -> None:
     model = Model()
     async with conversations(store, model, QueueLimits(queue_per_user=1)) as core:
         talk = Talk(core, model, store)
         go = asyncio.Event()
         model.replies = [["half", ModelError(FailureReason.UNREACHABLE, "")], [go, "one"], ["two"], ["three"]]
         await talk.say("0")
-        [failed] = await store.history(HERE, 1)
+        [failed] = await store.turns.history(HERE, 1)
         first, second = talk.say("1"), talk.say("2")
         with pytest.raises(Overloaded):
             await talk.say("3")
@@ -369,7 +370,11 @@ async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(stor
         third = talk.again(failed, recovery=True)
         go.set()
         assert [each and each.text for each in (await first, await second, await third)] == ["one", "two", "three"]
-        assert [(turn.prompt, turn.tries) for turn in await store.history(HERE, 9)] == [("2", 1), ("1", 1), ("0", 2)]
+        assert [(turn.prompt, turn.tries) for turn in await store.turns.history(HERE, 9)] == [
+            ("2", 1),
+            ("1", 1),
+            ("0", 2),
+        ]
 
 
 async def grown_by(several_times: Callable[[], Awaitable[None]]) -> int:
@@ -407,7 +412,7 @@ async def test_a_flood_leaves_no_memory_behind(talk: Talk) -> None:
 
 async def test_memory_does_not_grow_with_conversations(tmp_path: Path) -> None:
     model = Model()
-    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store, conversations(store, model) as core:
+    async with open_store(tmp_path / "chat.db", exclusive=True) as store, conversations(store, model) as core:
         talk, numbers = Talk(core, model, store), count()
 
         async def newcomers() -> None:
@@ -451,21 +456,21 @@ class Fault:
 
 
 STORED = [
-    "turn_of_attempt",
-    "settings_of",
-    "token_statistics",
-    "earlier",
-    "reserve",
-    "close",
-    "mark_delivered",
-    "record_token_statistics",
+    "turns.of_attempt",
+    "personas.settings_of",
+    "token_statistics.of",
+    "turns.earlier",
+    "quotas.reserve",
+    "turns.close",
+    "turns.mark_delivered",
+    "token_statistics.record",
 ]
 
 
 @pytest.mark.parametrize("error", [StoreError, OverflowError, MemoryError, RecursionError])
 @pytest.mark.parametrize("where", [*STORED, "open", "start", "update", "finish", "stream", "events", "today"])
 async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
+    store: Store, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
 ) -> None:
     fault = Fault(where, error("a defect"))
     model = Model()
@@ -473,7 +478,8 @@ async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
     async with conversations(store, model, allowances=Quotas()) as core, asyncio.timeout(10):
         talk = Talk(core, model, store)
         if where in STORED:
-            monkeypatch.setattr(store, where, fault.on(store, where))
+            part, verb = where.split(".")
+            monkeypatch.setattr(getattr(store, part), verb, fault.on(getattr(store, part), verb))
         elif where == "stream":
             monkeypatch.setattr(model, where, fault.on(model, where))
         elif where == "today":
@@ -495,28 +501,26 @@ async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
             outcome = await answering
             assert talk.sinks[0].outcome is not None
             assert outcome is not None
-            unharmed = where in ("mark_delivered", "record_token_statistics")
+            unharmed = where in ("turns.mark_delivered", "token_statistics.record")
             assert (texts.note(talk.sinks[0].outcome) is None) is unharmed
         assert where == "events" or fault.calls >= 1
-        [turn] = await store._database.read("SELECT state, error, ended_at FROM turns")
+        [turn] = await store.engine.read("SELECT state, error, ended_at FROM turns")
         assert turn["state"] == (
-            "complete" if where in ("mark_delivered", "record_token_statistics", "finish") else "failed"
+            "complete" if where in ("turns.mark_delivered", "token_statistics.record", "finish") else "failed"
         )
         assert turn["ended_at"] is not None
-        open_charges = await store._database.read("SELECT 1 FROM charges WHERE settled = 0")
+        open_charges = await store.engine.read("SELECT 1 FROM charges WHERE settled = 0")
         assert open_charges == []
-        assert (await store.usage_today()).bot == (await store.usage_today(reserved=False)).bot < 100
+        assert (await store.quotas.usage_today()).bot == (await store.quotas.usage_today(reserved=False)).bot < 100
         assert core.running == ()
         model.replies = []
         assert await talk.say("And now?", position=2) == Outcome(TurnState.COMPLETE, "Yes.")
 
 
-async def test_a_saving_that_fails_by_a_defect_is_made_again(
-    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_saving_that_fails_by_a_defect_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
     fault = Fault("save", MemoryError())
-    monkeypatch.setattr(store, "save", fault.on(store, "save"))
+    monkeypatch.setattr(store.turns, "save", fault.on(store.turns, "save"))
     model = Model()
     async with conversations(store, model) as core:
         talk = Talk(core, model, store)
@@ -543,6 +547,6 @@ async def test_an_end_that_could_not_be_saved_is_on_record_once_it_can(talk: Tal
     await answering
     assert sink.outcome is not None
     assert sink.outcome.failure is FailureReason.STORAGE
-    [turn] = await talk.store.history(HERE, 9)
+    [turn] = await talk.store.turns.history(HERE, 9)
     assert (turn.reply, turn.state, turn.failure) == (sink.outcome.text, TurnState.FAILED, FailureReason.STORAGE)
-    assert await talk.store.undelivered(HERE) == []
+    assert await talk.store.turns.undelivered(HERE) == []

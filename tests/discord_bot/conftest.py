@@ -26,7 +26,8 @@ from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.transcript import transcript
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from tests.waiting import WHAT_IS_TRUE, until
 
 
@@ -36,7 +37,7 @@ class World:
 
     discord: DiscordStandin
     model: ModelStandin
-    store: SQLiteStore
+    store: Store
     conversations: ConversationService
     stop: asyncio.Event
 
@@ -70,7 +71,7 @@ class World:
 
     async def taken(self, said: Message) -> None:
         """Wait until a prompt is on record as answered or refused, and nothing is under way."""
-        await self.until(lambda: self.store.processed([said.id]))
+        await self.until(lambda: self.store.processed.among([said.id]))
         await self.idle()
 
     async def caught_up(self) -> None:
@@ -86,7 +87,7 @@ class World:
 
     async def turns(self, channel: Channel) -> list[tuple[str, str, str]]:
         """Prompt, reply and state of what is remembered of a channel, oldest first."""
-        kept = await self.store.history(f"discord:{channel.id}", 100)
+        kept = await self.store.turns.history(f"discord:{channel.id}", 100)
         return [(turn.prompt, turn.reply, turn.state.value) for turn in reversed(kept)]
 
 
@@ -174,7 +175,7 @@ async def serving(
     """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
     options = replace(options, database=database)
     async with (
-        SQLiteStore.open(database, exclusive=True) as store,
+        open_store(database, exclusive=True) as store,
         OpenAIModel(
             base_url=model.base_url,
             first_delta_timeout=2 * patience,

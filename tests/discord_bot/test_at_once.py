@@ -18,7 +18,11 @@ from bot.standin.entities import Message
 from bot.standin.faults import Slow
 from bot.standin.script import REFUSALS
 from bot.standin.server import DiscordStandin
-from bot.store import SQLiteStore
+from bot.store.deliveries import DeliveryStore
+from bot.store.guilds import GuildStore
+from bot.store.part import Part
+from bot.store.processed import ProcessedStore
+from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Start, World
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
@@ -33,9 +37,9 @@ class Held:
 
 
 @pytest.fixture
-def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Held]:
-    def hold(name: str) -> Held:
-        method, held = getattr(SQLiteStore, name), Held()
+def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Part], str], Held]:
+    def hold(part: type[Part], name: str) -> Held:
+        method, held = getattr(part, name), Held()
 
         async def holding(*details: Any, **more: Any) -> Any:
             if not held.begun.is_set():
@@ -43,7 +47,7 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Held]:
                 await held.go_on.wait()
             return await method(*details, **more)
 
-        monkeypatch.setattr(SQLiteStore, name, holding)
+        monkeypatch.setattr(part, name, holding)
         return held
 
     return hold
@@ -69,13 +73,13 @@ async def decide(world: World, command: str, **options: object) -> str:
 
 
 async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
-    world: World, hold: Callable[[str], Held]
+    world: World, hold: Callable[[type[Part], str], Held]
 ) -> None:
     discord = world.discord
-    begin = hold("begin")
+    begin = hold(TurnStore, "begin")
     said = await ask(world, "one")
     await begin.begun.wait()
-    look = hold("processed")
+    look = hold(ProcessedStore, "among")
     await discord.edit(said, f"{discord.bot.mention} two")
     await look.begun.wait()
     await discord.edit(said, f"{discord.bot.mention} three")
@@ -90,9 +94,9 @@ async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
 
 @pytest.mark.parametrize("command", ["pause", "block"])
 async def test_what_is_decided_before_a_prompt_is_on_record_holds_for_it(
-    world: World, hold: Callable[[str], Held], command: str
+    world: World, hold: Callable[[type[Part], str], Held], command: str
 ) -> None:
-    begin = hold("begin")
+    begin = hold(TurnStore, "begin")
     await ask(world)
     await begin.begun.wait()
     await decide(world, command, **({"member": world.discord.bo} if command == "block" else {}))
@@ -120,7 +124,7 @@ async def test_a_press_whose_reply_cannot_be_read_is_told(world: World, monkeypa
     async def broken(*_: object) -> Any:
         raise StoreError("The database is damaged.")
 
-    monkeypatch.setattr(SQLiteStore, "sent", broken)
+    monkeypatch.setattr(DeliveryStore, "sent", broken)
     press = await world.discord.press(world.discord.bo, message, "reply:retry")
     await world.discord.wait_for(lambda: press.followups)
     assert "save" in press.followups[0].content
@@ -134,7 +138,7 @@ async def test_of_the_last_two_allowed_channels_only_one_can_be_blocked(world: W
     used = await asyncio.gather(*(discord.slash(discord.max, channel, "channels block") for channel in both))
     for each in used:
         await each.answered()
-    assert True in (await world.store.rules_for(discord.guild.id, 1)).channels.values()
+    assert True in (await world.store.guild_rules.rules_for(discord.guild.id, 1)).channels.values()
 
 
 async def test_a_change_that_is_tried_again_stays_before_the_next(
@@ -144,14 +148,14 @@ async def test_a_change_that_is_tried_again_stays_before_the_next(
     await ask(world)
     await world.reply(world.discord.general)
     await world.idle()
-    left, failures = SQLiteStore.mark_left, [StoreError("The disk is full.")]
+    left, failures = GuildStore.mark_left, [StoreError("The disk is full.")]
 
     async def at_second_try(*details: Any) -> None:
         if failures:
             raise failures.pop()
         await left(*details)
 
-    monkeypatch.setattr(SQLiteStore, "mark_left", at_second_try)
+    monkeypatch.setattr(GuildStore, "mark_left", at_second_try)
     changes = MessageLifecycle(world.conversations, world.store, cast("Any", None))
     server = world.discord.guild.id
     await asyncio.gather(changes.left(server), changes.joined({server}))
@@ -166,7 +170,7 @@ async def test_a_server_that_invited_the_bot_back_while_it_was_not_running_keeps
         await ask(world)
         await world.reply(discord.general)
         await world.idle()
-        await world.store.mark_left(discord.guild.id)
+        await world.store.guilds.mark_left(discord.guild.id)
     with closing(sqlite3.connect(tmp_path / "parley.db")) as connection, connection:
         connection.execute("UPDATE conversations SET left_at = left_at - 8 * 86400")
     async with start() as world:

@@ -283,7 +283,7 @@ def assert_seen(seen: Seen, replies: list[Message], text: str) -> None:
 
 async def reasons(world: World) -> list[str]:
     """Why replies could not be shown, as the database has it."""
-    rows = await world.store._database.read("SELECT unshown FROM turns WHERE unshown IS NOT NULL")
+    rows = await world.store.engine.read("SELECT unshown FROM turns WHERE unshown IS NOT NULL")
     return [row["unshown"] for row in rows]
 
 

@@ -22,7 +22,7 @@ WORDS = [f"word{n} " for n in range(30)]
 
 async def test_a_full_disk(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
-    database = world.store._database
+    database = world.store.engine
     [[pages]] = await database.write("PRAGMA page_count")
     await database.write(f"PRAGMA max_page_count = {pages}")
     await discord.say(discord.general, discord.bo, f"{bot} {'x' * 1900}")

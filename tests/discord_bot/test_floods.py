@@ -65,7 +65,7 @@ def answers(world: World, channel: Channel) -> list[str]:
 async def assert_all_are_on_record(world: World, prompts: list[Message]) -> None:
     ids = {prompt.id for prompt in prompts}
     async with asyncio.timeout(5):
-        while await world.store.processed(ids) != ids:
+        while await world.store.processed.among(ids) != ids:
             await asyncio.sleep(0.01)
 
 

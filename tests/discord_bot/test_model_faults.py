@@ -164,7 +164,7 @@ async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, ca
     await world.idle()
     assert message.content == "\n".join(filter(None, [text, sentence]))
     assert labels(message) == [button] * (button is not None)
-    turn = await world.store.turn_of_message(message.id)
+    turn = await world.store.turns.of_message(message.id)
     assert turn is not None
     assert (turn.reply.strip(BLANK), turn.failure is None) == (text, sentence is None), "on record as it is seen"
     assert prompt.reactions == {}

@@ -19,6 +19,7 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World, serving
+from tests.store.steps import set_clock
 
 pytestmark = pytest.mark.standin(period=0.05)
 
@@ -56,7 +57,7 @@ def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkey
     @asynccontextmanager
     async def start(allowances: Quotas) -> AsyncIterator[World]:
         async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances) as world:
-            world.store._clock = time.time
+            set_clock(world.store, time.time)
             yield world
 
     return start

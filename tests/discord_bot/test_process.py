@@ -16,7 +16,7 @@ from bot.standin.faults import RateLimited
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import Launch
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -55,8 +55,10 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
         await discord.wait_for(lambda: not waits.reactions.get("⏳"))
         process.terminate()
         await process.wait()
-    async with SQLiteStore.open(tmp_path / "parley.db", exclusive=True) as store:
-        turns = [(turn.reply, turn.state.value) for turn in await store.history(f"discord:{discord.general.id}", 10)]
+    async with open_store(tmp_path / "parley.db", exclusive=True) as store:
+        turns = [
+            (turn.reply, turn.state.value) for turn in await store.turns.history(f"discord:{discord.general.id}", 10)
+        ]
     assert turns == [("Not forgotten.", "complete"), ("All of it.", "complete"), ("Kept.", "complete")]
 
 

@@ -261,8 +261,8 @@ async def test_a_channels_model_and_persona_reach_the_wire(
 ) -> None:
     model.default = Reply("Arr.")
     async with serve(ALLOWANCES) as world:
-        await world.store.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
-        await world.store.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
+        await world.store.personas.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
+        await world.store.personas.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
         for channel in (discord.general, discord.random_channel):
             await ask(discord, channel=channel)
             await world.reply(channel, "Arr.")

@@ -17,7 +17,7 @@ from bot.operator.check import check
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS
 from bot.standin.server import DiscordStandin
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 
 KEY = "sk-very-secret-0123456789"
 SETTINGS_OK = "Settings: ok."
@@ -102,7 +102,7 @@ async def test_all_is_well_also_beside_a_running_bot(
 ) -> None:
     lines = [SETTINGS_OK, database_ok, model_ok, discord_ok, READY]
     assert await look() == (True, lines)
-    async with SQLiteStore.open(tmp_path / "parley.db", exclusive=True):
+    async with open_store(tmp_path / "parley.db", exclusive=True):
         assert await look() == (True, lines)
 
 

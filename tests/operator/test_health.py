@@ -19,7 +19,7 @@ import pytest
 from bot.core.errors import BotError
 from bot.operator import health
 from bot.operator.health import HealthChecks, query_health, serve_health
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 
 
 @asynccontextmanager
@@ -28,8 +28,8 @@ async def bot(
 ) -> AsyncIterator[None]:
     """What answers in a bot, on a database of its own."""
     async with (
-        SQLiteStore.open(database, exclusive=True) as store,
-        serve_health(database, HealthChecks(lambda: away, lambda: unanswered, store.ping, lambda: model)),
+        open_store(database, exclusive=True) as store,
+        serve_health(database, HealthChecks(lambda: away, lambda: unanswered, store.engine.ping, lambda: model)),
     ):
         yield
 

@@ -18,7 +18,7 @@ from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
 from bot.playground import playground
 from bot.standin.model import ModelStandin
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 
 Json = dict[str, Any]
 
@@ -178,7 +178,7 @@ async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SQLiteStore.open(tmp_path / "playground.db", exclusive=True))
+        store = await stack.enter_async_context(open_store(tmp_path / "playground.db", exclusive=True))
 
         def conversations(switched: ChatModel) -> ConversationService:
             return ConversationService(

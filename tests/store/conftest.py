@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import Clock
 
 
@@ -18,8 +18,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(path: Path) -> AsyncIterator[Database]:
-    async with Database.open(path, exclusive=True) as opened:
+async def database(path: Path) -> AsyncIterator[SQLiteEngine]:
+    async with SQLiteEngine.open(path, exclusive=True) as opened:
         yield opened
 
 
@@ -29,5 +29,5 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(database: Database, clock: Clock) -> SQLiteStore:
-    return SQLiteStore(database, clock)
+def store(database: SQLiteEngine, clock: Clock) -> Store:
+    return Store(database, clock)

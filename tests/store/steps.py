@@ -16,9 +16,11 @@ import pytest
 
 from bot.core.errors import StoreError, StoreUnusable
 from bot.core.turns import Attempt, EarlierTurn, Outcome, Prompt, Turn, TurnState
-from bot.store import SQLiteStore
-from bot.store.database import Database
-from bot.store.erasing import Eraser
+from bot.store import Store
+from bot.store.part import Part
+from bot.store.sqlite import open_store
+from bot.store.sqlite.engine import SQLiteEngine
+from bot.store.sqlite.erasing import Eraser
 
 ROOT = Path(__file__).parents[2]
 HERE = "discord:1"
@@ -36,32 +38,33 @@ class Clock:
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and limits")
 
 
-async def begin(store: SQLiteStore, position: int, text: str = "Why?", conversation: str = HERE) -> Attempt:
-    attempt = await store.begin(Prompt(conversation, position, text))
+async def begin(store: Store, position: int, text: str = "Why?", conversation: str = HERE) -> Attempt:
+    attempt = await store.turns.begin(Prompt(conversation, position, text))
     assert isinstance(attempt, Attempt)
     return attempt
 
 
-async def answer(store: SQLiteStore, position: int, reply: str, conversation: str = HERE) -> Attempt:
+async def answer(store: Store, position: int, reply: str, conversation: str = HERE) -> Attempt:
     attempt = await begin(store, position, conversation=conversation)
-    assert await store.close(attempt, Outcome(TurnState.COMPLETE, reply))
+    assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, reply))
     return attempt
 
 
 # What only these look at from outside: a store's database, and the database's connection and lock for writing.
 
 
-def database_of(store: SQLiteStore) -> Database:
-    return store._database
+def database_of(store: Store) -> SQLiteEngine:
+    assert isinstance(store.engine, SQLiteEngine)
+    return store.engine
 
 
-async def trace(database: Database, told: Callable[[str], object]) -> None:
+async def trace(database: SQLiteEngine, told: Callable[[str], object]) -> None:
     """Have each statement that the database's writer begins told of from now on, on the writer's own thread."""
     await database._writer.set_trace_callback(told)
 
 
 @asynccontextmanager
-async def read_only(store: SQLiteStore) -> AsyncIterator[None]:
+async def read_only(store: Store) -> AsyncIterator[None]:
     """Let every write fail."""
     writer = database_of(store)._writer
     await writer.execute("PRAGMA query_only = ON")
@@ -72,7 +75,7 @@ async def read_only(store: SQLiteStore) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def disk_full(database: Database, pages_left: int = 0) -> AsyncIterator[None]:
+async def disk_full(database: SQLiteEngine, pages_left: int = 0) -> AsyncIterator[None]:
     """Let every write fail that needs more pages than these."""
     [[pages]] = await database.write("PRAGMA page_count")
     await database.write(f"PRAGMA max_page_count = {pages + pages_left}")
@@ -83,23 +86,26 @@ async def disk_full(database: Database, pages_left: int = 0) -> AsyncIterator[No
 
 
 @asynccontextmanager
-async def slow_disk(store: SQLiteStore) -> AsyncIterator[Callable[[str], bool]]:
+async def slow_disk(store: Store) -> AsyncIterator[Callable[[str], bool]]:
     """Let no write begin until the end of the block, which may ask whether one with this SQL waits by now."""
     database = database_of(store)
     async with database._write_lock:
         yield lambda sql: any(sql in each for write in database._waiting for each, _ in write.statements)
 
 
-def set_clock(store: SQLiteStore, now: float) -> None:
-    store._clock = lambda: now
+def set_clock(store: Store, clock: Callable[[], float]) -> None:
+    """Give every part of a store another clock."""
+    for part in vars(store).values():
+        if isinstance(part, Part):
+            part._clock = clock
 
 
-def wiper_of(database: Database) -> Eraser:
+def wiper_of(database: SQLiteEngine) -> Eraser:
     assert database._wiper is not None
     return database._wiper
 
 
-async def wiping(database: Database) -> asyncio.Task[bool | StoreError]:
+async def wiping(database: SQLiteEngine) -> asyncio.Task[bool | StoreError]:
     """The wipe under way, once there is one."""
     wiper = wiper_of(database)
     while not wiper._wipes:
@@ -108,7 +114,7 @@ async def wiping(database: Database) -> asyncio.Task[bool | StoreError]:
     return task
 
 
-def set_clocks(database: Database, clock: Callable[[], float]) -> None:
+def set_clocks(database: SQLiteEngine, clock: Callable[[], float]) -> None:
     """What the wiper of a database takes for the time, in this process and from one to the next."""
     wiper = wiper_of(database)
     wiper._clock = wiper._monotonic = clock
@@ -117,7 +123,7 @@ def set_clocks(database: Database, clock: Callable[[], float]) -> None:
 class Hold:
     """Holds each VACUUM of a database as it begins, on the writer's own thread, until the end of the block."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SQLiteEngine) -> None:
         self._database = database
         self._over = threading.Event()
         self.begun = threading.Event()
@@ -150,7 +156,7 @@ def assert_it_adds_up(path: Path) -> None:
     sums = "SELECT day, 'bot', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
     for scope, column in (("person", "person_id"), ("server", "guild_id")):
         sums += (
-            f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"  # noqa: S608 - our own names
+            f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"
             f" WHERE {column} IS NOT NULL GROUP BY day, {column}"
         )
     assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM spent"))
@@ -185,7 +191,7 @@ async def refusal(path: Path) -> str:
     """What an opening says that fails; it leaves no thread behind, which would keep the process alive."""
     threads = set(threading.enumerate())
     with pytest.raises(StoreUnusable) as caught:
-        async with SQLiteStore.open(path, exclusive=False):
+        async with open_store(path, exclusive=False):
             pass
     for thread in set(threading.enumerate()) - threads:
         thread.join(1)

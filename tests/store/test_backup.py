@@ -9,7 +9,8 @@ import pytest
 
 from bot.core.errors import StoreError
 from bot.core.turns import Outcome, TurnState
-from bot.store import SQLiteStore, backup
+from bot.store import Store
+from bot.store.sqlite import backup, open_store
 from tests.store.steps import HERE, answer, begin, files, posix_only, rows, said, write
 
 
@@ -19,17 +20,15 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "backups" / "monday.db"
 
 
-async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(
-    store: SQLiteStore, path: Path, copy: Path
-) -> None:
+async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "before " * 1000)
     gone = await answer(store, 2, "SECRET")
-    await store.forget_turn(gone.turn_id)
+    await store.retention.forget_turn(gone.turn_id)
     streaming = await begin(store, 3)
 
     async def stream() -> None:
         for length in range(1, 1000):
-            await store.save({streaming: "word " * length})
+            await store.turns.save({streaming: "word " * length})
 
     going_on = asyncio.create_task(stream())
     await asyncio.sleep(0.05)
@@ -39,28 +38,26 @@ async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(
     assert set(files(copy)) == {"monday.db"}
     assert b"SECRET" not in copy.read_bytes()
 
-    async with SQLiteStore.open(copy, exclusive=True) as restored:
-        await restored.interrupt_left_over(HERE)
-        _, turn = await restored.undelivered(HERE)
+    async with open_store(copy, exclusive=True) as restored:
+        await restored.turns.interrupt_left_over(HERE)
+        _, turn = await restored.turns.undelivered(HERE)
         assert (turn.position, turn.state) == (3, TurnState.INTERRUPTED)
         assert turn.reply
         assert set(turn.reply.split()) == {"word"}
-        assert said(await restored.history(HERE, 9))[1:] == [(1, "before " * 1000)]
+        assert said(await restored.turns.history(HERE, 9))[1:] == [(1, "before " * 1000)]
         assert (await begin(restored, 4)).turn_id > gone.turn_id
     assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
-    assert await store.close(streaming, Outcome(TurnState.COMPLETE, "the original is as it was"))
+    assert await store.turns.close(streaming, Outcome(TurnState.COMPLETE, "the original is as it was"))
 
 
 @posix_only
-async def test_a_copy_is_the_owners_alone(store: SQLiteStore, path: Path, copy: Path) -> None:
+async def test_a_copy_is_the_owners_alone(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "private")
     await backup(path, copy)
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_copy_that_cannot_be_made_says_why_and_leaves_nothing(
-    store: SQLiteStore, path: Path, copy: Path
-) -> None:
+async def test_a_copy_that_cannot_be_made_says_why_and_leaves_nothing(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "done")
     write(copy, b"of last week")
     before = files(copy)
@@ -85,7 +82,7 @@ async def test_a_copy_that_cannot_be_made_says_why_and_leaves_nothing(
 
 
 @posix_only
-async def test_a_copy_that_does_not_fit_leaves_nothing(store: SQLiteStore, path: Path, copy: Path) -> None:
+async def test_a_copy_that_does_not_fit_leaves_nothing(store: Store, path: Path, copy: Path) -> None:
     import resource
 
     await answer(store, 1, "x" * 100_000)

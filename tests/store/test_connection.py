@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from tests.store.steps import HERE, answer, posix_only, refusal, write
 
 
@@ -14,7 +14,7 @@ from tests.store.steps import HERE, answer, posix_only, refusal, write
 async def test_its_files_are_the_owners_alone(path: Path) -> None:
     before = os.umask(0)
     try:
-        async with SQLiteStore.open(path, exclusive=True) as store:
+        async with open_store(path, exclusive=True) as store:
             await answer(store, 1, "private")
             modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     finally:
@@ -24,11 +24,11 @@ async def test_its_files_are_the_owners_alone(path: Path) -> None:
 
 @posix_only
 async def test_a_file_that_others_may_read_becomes_the_owners_alone(path: Path) -> None:
-    async with SQLiteStore.open(path, exclusive=True) as first:
+    async with open_store(path, exclusive=True) as first:
         await answer(first, 1, "private")
         for file in path.parent.iterdir():
             file.chmod(0o664)
-        async with SQLiteStore.open(path, exclusive=False):
+        async with open_store(path, exclusive=False):
             modes = {file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     assert modes == {0o600}
     diary = path.with_name("diary")
@@ -40,12 +40,12 @@ async def test_a_file_that_others_may_read_becomes_the_owners_alone(path: Path) 
 
 async def test_several_may_open_a_new_database_at_once(path: Path) -> None:
     async def visit(number: int) -> None:
-        async with SQLiteStore.open(path, exclusive=False) as store:
+        async with open_store(path, exclusive=False) as store:
             await answer(store, number, "hello")
 
     await asyncio.gather(*map(visit, range(8)))
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        assert await store.count(HERE) == 8
+    async with open_store(path, exclusive=True) as store:
+        assert await store.turns.count(HERE) == 8
 
 
 async def test_a_path_that_cannot_be_a_database(tmp_path: Path) -> None:
@@ -53,5 +53,5 @@ async def test_a_path_that_cannot_be_a_database(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "a file where its folder should be" in await refusal(tmp_path / "file" / "chat.db")
     assert "a file where its folder should be" in await refusal(tmp_path / "file" / "folder" / "chat.db")
-    async with SQLiteStore.open(tmp_path / "new" / "folder" / "chat.db", exclusive=True):
+    async with open_store(tmp_path / "new" / "folder" / "chat.db", exclusive=True):
         assert (tmp_path / "new" / "folder" / "chat.db").exists()

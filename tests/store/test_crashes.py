@@ -10,28 +10,30 @@ from pathlib import Path
 import pytest
 
 from bot.core.turns import Outcome, TurnState
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite import open_store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, begin, child, files, rows, set_clocks, trace
 from tests.waiting import until
 
 CRASHING = """
 import asyncio, itertools, sys
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from bot.core.turns import Outcome, Prompt, TurnState
 
 async def talk(store, conversation, positions):
     for position in positions:
-        attempt = await store.begin(Prompt(conversation, position, "Why?"))
+        attempt = await store.turns.begin(Prompt(conversation, position, "Why?"))
         print("begun", attempt.turn_id, flush=True)
         text = f"reply {attempt.turn_id} " * 200
         for length in range(0, len(text), 500):
-            await store.save({attempt: text[:length]})
-        await store.close(attempt, Outcome(TurnState.COMPLETE, text))
+            await store.turns.save({attempt: text[:length]})
+        await store.turns.close(attempt, Outcome(TurnState.COMPLETE, text))
         print("closed", attempt.turn_id, flush=True)
 
 async def main(path, conversation, first):
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         positions = itertools.count(int(first))
         await asyncio.gather(*(talk(store, conversation, positions) for _ in range(5)))
 
@@ -55,9 +57,9 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             what, turn_id = line.split()
             acknowledged[what].add(int(turn_id))
 
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        await store.interrupt_left_over("discord:", prefix=True)
-        untold = await store.undelivered("discord:", prefix=True)
+    async with open_store(path, exclusive=True) as store:
+        await store.turns.interrupt_left_over("discord:", prefix=True)
+        untold = await store.turns.undelivered("discord:", prefix=True)
     interrupted = {turn.id for turn in untold if turn.state is TurnState.INTERRUPTED}
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
     stored = {row[0]: row[1:] for row in rows(path, "SELECT id, state, reply FROM turns")}
@@ -74,13 +76,14 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
 
 
 async def test_killed_in_the_middle_of_a_wipe_a_later_start_wipes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.02)
-    monkeypatch.setattr("bot.store.erasing._SMALL", 0)
+    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.02)
+    monkeypatch.setattr("bot.store.sqlite.erasing._SMALL", 0)
     process = await child(
         """
 import asyncio, os, signal, sys
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite import open_store
+from bot.store.sqlite.engine import SQLiteEngine
 from bot.core.turns import Prompt
 from tests.store.steps import trace
 
@@ -89,13 +92,13 @@ def die(sql):
         os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
 
 async def main(path):
-    async with Database.open(path, exclusive=True) as database:
-        store = SQLiteStore(database)
-        await store.begin(Prompt("discord:1", 1, "SECRET" * 100, 7))
-        await store.begin(Prompt("discord:1", 2, "kept", 8))
+    async with SQLiteEngine.open(path, exclusive=True) as database:
+        store = Store(database)
+        await store.turns.begin(Prompt("discord:1", 1, "SECRET" * 100, 7))
+        await store.turns.begin(Prompt("discord:1", 2, "kept", 8))
         await trace(database, die)
-        await store.forget_person(7)
-        await store.wipe()
+        await store.people.forget(7)
+        await store.engine.erase_deleted()
 
 asyncio.run(main(sys.argv[1]))
 """,
@@ -104,10 +107,10 @@ asyncio.run(main(sys.argv[1]))
     await process.communicate()
     assert process.returncode
     assert any(b"SECRET" in content for content in files(path).values())
-    async with SQLiteStore.open(path, exclusive=False) as other:
-        assert (await other.record_of(7)).is_empty
+    async with open_store(path, exclusive=False) as other:
+        assert (await other.people.record_of(7)).is_empty
     done: list[str] = []
-    async with Database.open(path, exclusive=True) as database:
+    async with SQLiteEngine.open(path, exclusive=True) as database:
         await trace(database, done.append)
         await until(lambda: sum("max(id)" in sql for sql in done) > 3)
         assert "VACUUM" not in done, "a start after the other would be killed in it"
@@ -117,7 +120,7 @@ asyncio.run(main(sys.argv[1]))
     assert rows(path, "SELECT prompt FROM turns") == [("kept",)]
 
 
-async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore) -> None:
+async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: Store) -> None:
     draw = random.Random(3)
     fate = {position: draw.randrange(8) for position in draw.sample(range(1, 51), 20)}
     loop = asyncio.get_running_loop()
@@ -136,21 +139,21 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
         for length in range(1, 6):
             committed[attempt.turn_id].append(f"{position} " * length)
             reach(position, length + 1)
-            assert await store.save({attempt: f"{position} " * length}) == {attempt}
+            assert await store.turns.save({attempt: f"{position} " * length}) == {attempt}
         if position % 10 == 0:
             await begin(store, 1000 + position, conversation=f"discord:{position}")
-            assert len(await store.forget(f"discord:{position}")) == 1
+            assert len(await store.retention.forget_conversation(f"discord:{position}")) == 1
         reach(position, 7)
-        assert await store.close(attempt, Outcome(TurnState.COMPLETE, f"{position} " * 5))
+        assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"{position} " * 5))
         closed.add(attempt.turn_id)
 
     tasks = {position: asyncio.create_task(talk(position)) for position in range(1, 51)}
     results = await asyncio.gather(*tasks.values(), return_exceptions=True)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
 
-    await store.interrupt_left_over(HERE)
-    unfinished = {turn.id: turn for turn in await store.undelivered(HERE) if turn.state is TurnState.INTERRUPTED}
-    stored = {turn.id: turn for turn in await store.history(HERE, 99)} | unfinished
+    await store.turns.interrupt_left_over(HERE)
+    unfinished = {turn.id: turn for turn in await store.turns.undelivered(HERE) if turn.state is TurnState.INTERRUPTED}
+    stored = {turn.id: turn for turn in await store.turns.history(HERE, 99)} | unfinished
     assert closed
     assert unfinished
     assert closed <= stored.keys() - unfinished.keys()
@@ -161,7 +164,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: SQLiteStore)
         assert turn.reply in replies[-2:]
 
 
-async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: SQLiteStore) -> None:
+async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: Store) -> None:
     begun: set[int] = set()
     named: set[int] = set()
 
@@ -169,10 +172,10 @@ async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: SQLit
         begun.add((await begin(store, position)).turn_id)
 
     async def reset() -> None:
-        named.update(await store.forget(HERE))
+        named.update(await store.retention.forget_conversation(HERE))
 
     await asyncio.gather(*(reset() if number % 4 == 3 else talk(number) for number in range(41)))
-    kept = {turn.id for turn in await store.undelivered(HERE)}
+    kept = {turn.id for turn in await store.turns.undelivered(HERE)}
     assert kept
     assert named
     assert (kept | named, kept & named) == (begun, set())

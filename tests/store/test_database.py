@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 
 from bot.core.errors import StoreError
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, answer, begin, said
 
 
-async def test_reading_does_not_wait_for_a_commit(store: SQLiteStore, path: Path) -> None:
+async def test_reading_does_not_wait_for_a_commit(store: Store, path: Path) -> None:
     await answer(store, 1, "done")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(begin(store, 2))
-        assert said(await asyncio.wait_for(store.history(HERE, 9), 1)) == [(1, "done")]
+        assert said(await asyncio.wait_for(store.turns.history(HERE, 9), 1)) == [(1, "done")]
         assert not writing.done()
         other.execute("COMMIT")
     await writing
 
 
 @pytest.mark.parametrize("in_company", [False, True])
-async def test_several_statements_are_written_all_or_none(database: Database, in_company: bool) -> None:
+async def test_several_statements_are_written_all_or_none(database: SQLiteEngine, in_company: bool) -> None:
     insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
     writes = [database.transaction((insert, {"id": 1}), (insert, {"id": 2}), (insert, {"id": 1}))]
     if in_company:
@@ -43,13 +43,13 @@ async def test_several_statements_are_written_all_or_none(database: Database, in
     "error", [OverflowError, MemoryError, ValueError, TypeError, sqlite3.Warning, sqlite3.DataError]
 )
 async def test_whatever_the_driver_raises_is_one_error(
-    database: Database, path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    database: SQLiteEngine, path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fail(*_: object) -> None:
         raise error("'secret'")
 
     with monkeypatch.context() as broken:
-        broken.setattr("bot.store.database._fetch", fail)
+        broken.setattr("bot.store.sqlite.engine._fetch", fail)
         insert = ("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", {"id": 1})
         calls = [database.read("SELECT 1"), database.write(*insert[:1], id=1), database.transaction(insert, insert)]
         results = await asyncio.gather(
@@ -62,12 +62,12 @@ async def test_whatever_the_driver_raises_is_one_error(
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
-async def test_a_number_that_no_column_holds_is_refused_with_its_write(database: Database, value: int) -> None:
+async def test_a_number_that_no_column_holds_is_refused_with_its_write(database: SQLiteEngine, value: int) -> None:
     with pytest.raises(StoreError, match="OverflowError"):
         await database.write("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", id=value)
 
 
-async def test_nobody_sees_half_of_a_write(database: Database, path: Path) -> None:
+async def test_nobody_sees_half_of_a_write(database: SQLiteEngine, path: Path) -> None:
     insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         writing = asyncio.create_task(database.transaction(*((insert, {"id": n}) for n in range(200))))

@@ -18,9 +18,10 @@ import pytest
 
 from bot.core.errors import StoreError, StoreUnusable
 from bot.core.turns import Outcome, TurnState
-from bot.store import SQLiteStore, schema
-from bot.store.connection import BUSY_S
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite import open_store, schema
+from bot.store.sqlite.connection import BUSY_S
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import (
     HERE,
     answer,
@@ -38,14 +39,14 @@ from tests.store.steps import (
 
 
 async def test_a_damaged_database_says_so(path: Path) -> None:
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         for position in range(50):
             await answer(store, position, "r" * 1000)
     whole = files(path)["chat.db"]
     write(path, whole[:8192] + b"\xa5" * (len(whole) - 8192))
     with pytest.raises(StoreUnusable, match="damaged"):
-        async with SQLiteStore.open(path, exclusive=True) as store:
-            await store.history(HERE, 99)
+        async with open_store(path, exclusive=True) as store:
+            await store.turns.history(HERE, 99)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def unprivileged() -> Iterator[Path]:
 @posix_only
 async def test_a_database_that_may_only_be_read(unprivileged: Path) -> None:
     path = unprivileged / "chat.db"
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "before")
     for target, mode in (path, 0o400), (path, 0o000), (unprivileged, 0o500), (unprivileged, 0o000):
         os.chmod(target, mode)
@@ -77,63 +78,63 @@ async def test_a_database_that_may_only_be_read(unprivileged: Path) -> None:
     assert "cannot be written" in await refusal(unprivileged / "new" / "chat.db")
 
 
-async def test_a_full_disk_loses_nothing_and_is_got_over(database: Database, store: SQLiteStore) -> None:
+async def test_a_full_disk_loses_nothing_and_is_got_over(database: SQLiteEngine, store: Store) -> None:
     attempt = await begin(store, 1)
-    await store.save({attempt: "before"})
+    await store.turns.save({attempt: "before"})
     async with disk_full(database):
         for _ in range(2):
             with pytest.raises(StoreError, match=r"chat\.db found its disk full: free some space, then try again\."):
-                await store.save({attempt: "x" * 100_000})
+                await store.turns.save({attempt: "x" * 100_000})
         with pytest.raises(StoreError):
             await begin(store, 2, "x" * 100_000)
-        assert said(await store.history(HERE, 9)) == [(1, "before")]
-        assert await store.close(attempt, Outcome(TurnState.STOPPED, "short")), "what fits is still written"
+        assert said(await store.turns.history(HERE, 9)) == [(1, "before")]
+        assert await store.turns.close(attempt, Outcome(TurnState.STOPPED, "short")), "what fits is still written"
     await answer(store, 2, "x" * 100_000)
-    assert await store.count(HERE) == 2
+    assert await store.turns.count(HERE) == 2
 
 
 @posix_only
-async def test_a_failing_write_is_undone_and_said(store: SQLiteStore, path: Path) -> None:
+async def test_a_failing_write_is_undone_and_said(store: Store, path: Path) -> None:
     """A limit on the size of files is a real error of the operating system, on whatever SQLite writes next."""
     import resource
 
     attempt = await begin(store, 1)
-    await store.save({attempt: "before"})
+    await store.turns.save({attempt: "before"})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("chat.db-wal").stat().st_size + 5000, hard))
     try:
         with pytest.raises(StoreError, match="see to its disk"):
-            await store.save({attempt: "x" * 100_000})
+            await store.turns.save({attempt: "x" * 100_000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert said(await store.history(HERE, 9)) == [(1, "before")]
-    assert await store.save({attempt: "x" * 100_000}) == {attempt}
+    assert said(await store.turns.history(HERE, 9)) == [(1, "before")]
+    assert await store.turns.save({attempt: "x" * 100_000}) == {attempt}
 
 
 async def test_of_writes_that_wait_together_only_that_fails_which_does_not_fit(
-    database: Database, store: SQLiteStore
+    database: SQLiteEngine, store: Store
 ) -> None:
     attempts = [await begin(store, position) for position in range(1, 9)]
     texts = ["x" * (100_000 if number == 4 else 10) for number in range(8)]
     async with disk_full(database, pages_left=2):
         results = await asyncio.gather(
-            *(store.save({attempt: text}) for attempt, text in zip(attempts, texts, strict=True)),
+            *(store.turns.save({attempt: text}) for attempt, text in zip(attempts, texts, strict=True)),
             return_exceptions=True,
         )
     assert [number for number, result in enumerate(results) if isinstance(result, StoreError)] == [4]
-    assert len(await store.history(HERE, 9)) == 7
+    assert len(await store.turns.history(HERE, 9)) == 7
 
 
-async def test_a_value_that_cannot_be_stored_fails_alone(store: SQLiteStore) -> None:
-    results = await asyncio.gather(*map(store.mark_processed, (1, 2**70, 2)), return_exceptions=True)
+async def test_a_value_that_cannot_be_stored_fails_alone(store: Store) -> None:
+    results = await asyncio.gather(*map(store.processed.mark, (1, 2**70, 2)), return_exceptions=True)
     assert [type(result) for result in results] == [bool, StoreError, bool]
-    assert await store.processed([1, 2]) == {1, 2}
+    assert await store.processed.among([1, 2]) == {1, 2}
 
 
 async def test_a_database_that_another_program_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.connection.BUSY_S", 0.3)
-    async with Database.open(path, exclusive=True) as database:
-        store = SQLiteStore(database)
+    monkeypatch.setattr("bot.store.sqlite.connection.BUSY_S", 0.3)
+    async with SQLiteEngine.open(path, exclusive=True) as database:
+        store = Store(database)
         await answer(store, 1, "before")
         done: list[str] = []
         await trace(database, done.append)
@@ -145,10 +146,10 @@ async def test_a_database_that_another_program_holds(path: Path, monkeypatch: py
                 f"The database {path} is held by another program: close that one, then try again."
             }
             with pytest.raises(StoreError, match="held by another program"):
-                await store.ping()
-            assert said(await store.history(HERE, 9)) == [(1, "before")]
+                await store.engine.ping()
+            assert said(await store.turns.history(HERE, 9)) == [(1, "before")]
             other.execute("ROLLBACK")
-        await store.ping()
+        await store.engine.ping()
         await answer(store, 2, "after")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -156,24 +157,24 @@ async def test_a_database_that_another_program_holds(path: Path, monkeypatch: py
         assert "held by another program" in await refusal(path)
 
 
-async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database: Database, store: SQLiteStore) -> None:
+async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database: SQLiteEngine, store: Store) -> None:
     ended = await answer(store, 1, "before")
     broken = "BEFORE UPDATE ON conversations BEGIN SELECT RAISE(ABORT, 'broken'); END"
     await database.write(f"CREATE TRIGGER broken {broken}")
     with pytest.raises(StoreError, match="broken"):
-        await store.reopen(ended, TurnState.COMPLETE)
+        await store.turns.reopen(ended, TurnState.COMPLETE)
     await database.write("DROP TRIGGER broken")
-    assert await store.reopen(ended, TurnState.COMPLETE) == replace(ended, number=2)
+    assert await store.turns.reopen(ended, TurnState.COMPLETE) == replace(ended, number=2)
 
 
 @posix_only
 async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_programs(
-    database: Database, store: SQLiteStore, path: Path
+    database: SQLiteEngine, store: Store, path: Path
 ) -> None:
     import resource
 
     attempt = await answer(store, 1, "SECRET" * 20_000)
-    await store.forget_turn(attempt.turn_id)
+    await store.retention.forget_turn(attempt.turn_id)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:
@@ -190,24 +191,24 @@ async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_prog
 
 @pytest.mark.parametrize("writes", [1, 2])
 async def test_a_write_after_the_end_is_refused(path: Path, writes: int) -> None:
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         pass
     async with asyncio.timeout(5):
-        results = await asyncio.gather(*map(store.mark_processed, range(writes)), return_exceptions=True)
+        results = await asyncio.gather(*map(store.processed.mark, range(writes)), return_exceptions=True)
     assert [str(result) for result in results] == ["The database is closed."] * writes
     assert all(isinstance(result, StoreError) for result in results)
 
 
 @pytest.mark.parametrize("left", [0.1, 0.5, 0.99])
 async def test_a_file_cut_short_says_so(path: Path, left: float) -> None:
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         for position in range(50):
             await answer(store, position, "r" * 1000)
     whole = path.read_bytes()
     write(path, whole[: int(len(whole) * left)])
     with pytest.raises(StoreUnusable, match="is damaged: put a backup in its place"):
-        async with SQLiteStore.open(path, exclusive=True) as store:
-            await store.history(HERE, 99)
+        async with open_store(path, exclusive=True) as store:
+            await store.turns.history(HERE, 99)
 
 
 async def test_a_log_cut_short_costs_only_what_came_last(path: Path) -> None:
@@ -215,11 +216,12 @@ async def test_a_log_cut_short_costs_only_what_came_last(path: Path) -> None:
         """
 import asyncio, os, signal, sys
 from pathlib import Path
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from tests.store.steps import answer
 
 async def main(path):
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         for position in range(20):
             await answer(store, position, f"r{position} " * 200)
         os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
@@ -231,8 +233,8 @@ asyncio.run(main(Path(sys.argv[1])))
     await process.communicate()
     log = path.with_name("chat.db-wal")
     write(log, log.read_bytes()[: log.stat().st_size * 3 // 4])
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        kept = said(await store.history(HERE, 99))
+    async with open_store(path, exclusive=True) as store:
+        kept = said(await store.turns.history(HERE, 99))
         assert 5 < len(kept) < 20
         assert kept == [(position, f"r{position} " * 200) for position in reversed(range(len(kept)))]
         await answer(store, 20, "goes on")
@@ -262,24 +264,25 @@ async def test_a_disk_that_takes_its_time_makes_nobody_queue(path: Path, tmp_pat
     process = await child(
         """
 import asyncio, ctypes, sys
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from tests.store.steps import answer
 from tests.waiting import until
 
 async def turn(store, position):
     attempt = await answer(store, position, "done", conversation=f"discord:{position}")
-    await store.posting(attempt, 0, 0, "n")
-    await store.posted(attempt, 0, position)
+    await store.deliveries.posting(attempt, 0, 0, "n")
+    await store.deliveries.posted(attempt, 0, position)
 
 async def main(path, library):
     begun, held = (ctypes.c_int.in_dll(ctypes.CDLL(library), name) for name in ("begun", "held"))
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "before")
         before, held.value = begun.value, 1
         turns = asyncio.gather(*(turn(store, position) for position in range(2, 52)))
         try:
             await until(lambda: begun.value > before)
-            print(await asyncio.wait_for(store.count("discord:1"), 10))
+            print(await asyncio.wait_for(store.turns.count("discord:1"), 10))
         finally:
             held.value = 0
         await turns

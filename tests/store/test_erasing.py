@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from bot.operator.health import HealthChecks, query_health, serve_health
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite import open_store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, Hold, answer, begin, files, rows, said, set_clocks, trace, wiper_of
 from tests.waiting import until
 
@@ -36,8 +37,8 @@ class Ticking:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let it look whether a wipe is due every few milliseconds, and take each file for a large one."""
-    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.01)
-    monkeypatch.setattr("bot.store.erasing._SMALL", 0)
+    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.01)
+    monkeypatch.setattr("bot.store.sqlite.erasing._SMALL", 0)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         connection.set_trace_callback(done.append)
         return connection
 
-    monkeypatch.setattr("bot.store.connection.sqlite3.connect", traced)
+    monkeypatch.setattr("bot.store.sqlite.connection.sqlite3.connect", traced)
     return done
 
 
@@ -69,44 +70,44 @@ async def test_a_start_serves_before_it_wipes_and_a_stop_does_not_wait(
     path: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str]
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("bot.store.erasing._EVERY_S", 60)
-        async with SQLiteStore.open(path, exclusive=False) as store:
+        patched.setattr("bot.store.sqlite.erasing._EVERY_S", 60)
+        async with open_store(path, exclusive=False) as store:
             await answer(store, 1, "SECRET")
-            await store.forget(HERE)
-        async with SQLiteStore.open(path, exclusive=True) as store:
+            await store.retention.forget_conversation(HERE)
+        async with open_store(path, exclusive=True) as store:
             await answer(store, 2, "served")
     assert "VACUUM" not in statements
     assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
-        assert said(await store.history(HERE, 9)) == [(2, "served")]
+        assert said(await store.turns.history(HERE, 9)) == [(2, "served")]
         assert not secret(path)
     assert statements.count("VACUUM") == 1
 
 
 async def test_starts_one_after_the_other_do_not_wipe_each_time(path: Path, statements: list[str]) -> None:
     for position in range(5):
-        async with SQLiteStore.open(path, exclusive=True) as store:
+        async with open_store(path, exclusive=True) as store:
             await answer(store, position, "SECRET")
-            await store.forget(HERE)
+            await store.retention.forget_conversation(HERE)
             await looked(statements)
     assert statements.count("VACUUM") == 1
 
 
 @pytest.mark.parametrize(("takes", "pause"), [(40, 800), (1, 600)])
 async def test_one_takes_at_most_a_twentieth_of_the_time(
-    database: Database, store: SQLiteStore, path: Path, takes: int, pause: int
+    database: SQLiteEngine, store: Store, path: Path, takes: int, pause: int
 ) -> None:
     clock = Ticking(takes)
     set_clocks(database, clock)
     await trace(database, clock.began)
     await answer(store, 1, "SECRET")
-    await store.forget(HERE)
+    await store.retention.forget_conversation(HERE)
     await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
     ended = clock.now
     for position in range(2, 12):
         await answer(store, position, "SECRET", f"discord:{position}")
-        await store.forget(f"discord:{position}")
+        await store.retention.forget_conversation(f"discord:{position}")
     clock.now = ended + pause - 1
     await looked(clock.done)
     assert clock.done.count("VACUUM") == 1
@@ -118,22 +119,22 @@ async def test_one_takes_at_most_a_twentieth_of_the_time(
 
 
 async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
-    database: Database, store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    database: SQLiteEngine, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.operator.health._DATABASE_PATIENCE", 0.5)
     kept = await answer(store, 1, "kept", "discord:2")
     await answer(store, 2, "SECRET")
     async with (
         Hold(database) as held,
-        serve_health(path, HealthChecks(lambda: None, lambda: 0.0, store.ping, lambda: None)),
+        serve_health(path, HealthChecks(lambda: None, lambda: 0.0, store.engine.ping, lambda: None)),
     ):
-        await store.forget(HERE)
+        await store.retention.forget_conversation(HERE)
         await until(held.begun.is_set)
         async with asyncio.timeout(5):
-            await store.ping()
+            await store.engine.ping()
             assert (await query_health(path)).well
-            assert await store.turn_of_message(5) is None
-            assert said(await store.history("discord:2", 9)) == [(1, "kept")]
+            assert await store.turns.of_message(5) is None
+            assert said(await store.turns.history("discord:2", 9)) == [(1, "kept")]
         writing = asyncio.create_task(begin(store, 3))
         wiper = wiper_of(database)
         now = wiper._monotonic()
@@ -141,12 +142,12 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
         assert "Database: no answer within 0.5 s." in (await query_health(path)).report
         held.release()
         assert (await writing).turn_id > kept.turn_id
-        await store.ping()
+        await store.engine.ping()
 
 
 async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with Database.open(path, exclusive=True) as database:
-        store = SQLiteStore(database)
+    async with SQLiteEngine.open(path, exclusive=True) as database:
+        store = Store(database)
         await answer(store, 1, "SECRET")
         held, wiper = Hold(database), wiper_of(database)
         interrupt = wiper._interrupt
@@ -157,20 +158,20 @@ async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogC
 
         wiper._interrupt = interrupted
         await held.__aenter__()
-        await store.forget(HERE)
+        await store.retention.forget_conversation(HERE)
         await until(held.begun.is_set)
     assert held.count == 1
     assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)], "it was not done, and the next start knows"
     assert "see to its disk" not in caplog.text
 
 
-async def test_beside_a_bot_it_is_the_bots(database: Database, path: Path) -> None:
+async def test_beside_a_bot_it_is_the_bots(database: SQLiteEngine, path: Path) -> None:
     """Another process's VACUUM would let the bot's writes fail."""
-    async with Database.open(path, exclusive=False) as other, Hold(database) as held:
+    async with SQLiteEngine.open(path, exclusive=False) as other, Hold(database) as held:
         done: list[str] = []
         await trace(other, done.append)
-        await answer(SQLiteStore(other), 1, "SECRET")
-        await SQLiteStore(other).forget(HERE)
+        await answer(Store(other), 1, "SECRET")
+        await Store(other).retention.forget_conversation(HERE)
         assert not await other.erase_deleted()
         await until(held.begun.is_set)
         held.release()

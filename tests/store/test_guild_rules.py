@@ -8,7 +8,8 @@ import pytest
 
 from bot.core.access import Block, GuildRules
 from bot.core.turns import Prompt
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 from tests.store.steps import Clock
 
 HARBOUR, LIGHTHOUSE = 11, 12
@@ -16,117 +17,117 @@ BO, CLEO = 21, 22
 DAY = 24 * 3600
 
 
-async def test_a_server_without_decisions_has_no_rules(store: SQLiteStore) -> None:
-    assert await store.rules_for(HARBOUR, BO) == GuildRules()
+async def test_a_server_without_decisions_has_no_rules(store: Store) -> None:
+    assert await store.guild_rules.rules_for(HARBOUR, BO) == GuildRules()
 
 
-async def test_rules_hold_in_their_server_alone_and_after_a_restart(store: SQLiteStore, path: Path) -> None:
-    assert await store.pause(HARBOUR)
-    assert not await store.pause(HARBOUR)
-    await store.set_channel_rule(HARBOUR, 31, True)
-    await store.set_channel_rule(HARBOUR, 32, True)
-    await store.set_channel_rule(HARBOUR, 32, False)
-    await store.set_channel_rule(LIGHTHOUSE, 33, False)
-    await store.block(HARBOUR, BO, None)
-    async with SQLiteStore.open(path, exclusive=False) as again:
-        assert await again.rules_for(HARBOUR, BO) == GuildRules(True, Block(None), {31: True, 32: False})
-        assert await again.rules_for(HARBOUR, CLEO) == GuildRules(True, None, {31: True, 32: False})
-        assert await again.rules_for(LIGHTHOUSE, BO) == GuildRules(channels={33: False})
+async def test_rules_hold_in_their_server_alone_and_after_a_restart(store: Store, path: Path) -> None:
+    assert await store.guild_rules.pause(HARBOUR)
+    assert not await store.guild_rules.pause(HARBOUR)
+    await store.guild_rules.set_channel_rule(HARBOUR, 31, True)
+    await store.guild_rules.set_channel_rule(HARBOUR, 32, True)
+    await store.guild_rules.set_channel_rule(HARBOUR, 32, False)
+    await store.guild_rules.set_channel_rule(LIGHTHOUSE, 33, False)
+    await store.guild_rules.block(HARBOUR, BO, None)
+    async with open_store(path, exclusive=False) as again:
+        assert await again.guild_rules.rules_for(HARBOUR, BO) == GuildRules(True, Block(None), {31: True, 32: False})
+        assert await again.guild_rules.rules_for(HARBOUR, CLEO) == GuildRules(True, None, {31: True, 32: False})
+        assert await again.guild_rules.rules_for(LIGHTHOUSE, BO) == GuildRules(channels={33: False})
 
 
-async def test_what_is_taken_back_is_gone(store: SQLiteStore) -> None:
-    assert not await store.resume(HARBOUR)
-    await store.pause(HARBOUR)
-    assert await store.resume(HARBOUR)
-    assert not await store.resume(HARBOUR)
-    await store.set_channel_rule(HARBOUR, 31, False)
-    await store.set_channel_rule(HARBOUR, 31, None)
-    assert not await store.clear_channel_rules(HARBOUR)
-    await store.set_channel_rule(HARBOUR, 32, False)
-    await store.set_channel_rule(LIGHTHOUSE, 33, False)
-    assert await store.clear_channel_rules(HARBOUR)
-    await store.block(HARBOUR, BO, None)
-    assert not await store.unblock(LIGHTHOUSE, BO)
-    assert await store.unblock(HARBOUR, BO)
-    assert not await store.unblock(HARBOUR, BO)
-    assert await store.rules_for(HARBOUR, BO) == GuildRules()
-    assert (await store.rules_for(LIGHTHOUSE, BO)).channels == {33: False}
+async def test_what_is_taken_back_is_gone(store: Store) -> None:
+    assert not await store.guild_rules.resume(HARBOUR)
+    await store.guild_rules.pause(HARBOUR)
+    assert await store.guild_rules.resume(HARBOUR)
+    assert not await store.guild_rules.resume(HARBOUR)
+    await store.guild_rules.set_channel_rule(HARBOUR, 31, False)
+    await store.guild_rules.set_channel_rule(HARBOUR, 31, None)
+    assert not await store.guild_rules.clear_channel_rules(HARBOUR)
+    await store.guild_rules.set_channel_rule(HARBOUR, 32, False)
+    await store.guild_rules.set_channel_rule(LIGHTHOUSE, 33, False)
+    assert await store.guild_rules.clear_channel_rules(HARBOUR)
+    await store.guild_rules.block(HARBOUR, BO, None)
+    assert not await store.guild_rules.unblock(LIGHTHOUSE, BO)
+    assert await store.guild_rules.unblock(HARBOUR, BO)
+    assert not await store.guild_rules.unblock(HARBOUR, BO)
+    assert await store.guild_rules.rules_for(HARBOUR, BO) == GuildRules()
+    assert (await store.guild_rules.rules_for(LIGHTHOUSE, BO)).channels == {33: False}
 
 
-async def test_a_block_ends_by_itself(store: SQLiteStore, clock: Clock) -> None:
-    await store.block(HARBOUR, BO, 2000)
-    await store.block(HARBOUR, CLEO, None)
-    assert (await store.rules_for(HARBOUR, BO)).block == Block(2000)
-    assert await store.blocks(HARBOUR, 9) == [(BO, Block(2000)), (CLEO, Block(None))]
-    assert await store.blocks(HARBOUR, 1) == [(BO, Block(2000))]
+async def test_a_block_ends_by_itself(store: Store, clock: Clock) -> None:
+    await store.guild_rules.block(HARBOUR, BO, 2000)
+    await store.guild_rules.block(HARBOUR, CLEO, None)
+    assert (await store.guild_rules.rules_for(HARBOUR, BO)).block == Block(2000)
+    assert await store.guild_rules.blocks(HARBOUR, 9) == [(BO, Block(2000)), (CLEO, Block(None))]
+    assert await store.guild_rules.blocks(HARBOUR, 1) == [(BO, Block(2000))]
     clock.now = 2000
-    assert (await store.rules_for(HARBOUR, BO)).block is None
-    assert await store.blocks(HARBOUR, 9) == [(CLEO, Block(None))]
-    assert not await store.unblock(HARBOUR, BO)
+    assert (await store.guild_rules.rules_for(HARBOUR, BO)).block is None
+    assert await store.guild_rules.blocks(HARBOUR, 9) == [(CLEO, Block(None))]
+    assert not await store.guild_rules.unblock(HARBOUR, BO)
 
 
-async def test_who_is_blocked_learns_where(store: SQLiteStore, clock: Clock) -> None:
-    await store.block(HARBOUR, BO, 2000)
-    await store.block(LIGHTHOUSE, BO, None)
-    await store.block(HARBOUR, CLEO, None)
-    assert await store.blocks_of(BO) == {HARBOUR: Block(2000), LIGHTHOUSE: Block(None)}
-    assert await store.blocks_of(BO, HARBOUR) == {HARBOUR: Block(2000)}
+async def test_who_is_blocked_learns_where(store: Store, clock: Clock) -> None:
+    await store.guild_rules.block(HARBOUR, BO, 2000)
+    await store.guild_rules.block(LIGHTHOUSE, BO, None)
+    await store.guild_rules.block(HARBOUR, CLEO, None)
+    assert await store.guild_rules.blocks_of(BO) == {HARBOUR: Block(2000), LIGHTHOUSE: Block(None)}
+    assert await store.guild_rules.blocks_of(BO, HARBOUR) == {HARBOUR: Block(2000)}
     clock.now = 2000
-    await store.mark_left(LIGHTHOUSE)
-    assert await store.blocks_of(BO) == {LIGHTHOUSE: Block(None)}, "as long as it is on record"
-    assert await store.blocks_of(BO, HARBOUR) == {}
+    await store.guilds.mark_left(LIGHTHOUSE)
+    assert await store.guild_rules.blocks_of(BO) == {LIGHTHOUSE: Block(None)}, "as long as it is on record"
+    assert await store.guild_rules.blocks_of(BO, HARBOUR) == {}
 
 
-async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_open(store: SQLiteStore) -> None:
+async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_open(store: Store) -> None:
     for channel, allowed in {31: True, 32: True, 33: False}.items():
-        await store.set_channel_rule(HARBOUR, channel, allowed)
-    await store.set_channel_rule(LIGHTHOUSE, 34, True)
+        await store.guild_rules.set_channel_rule(HARBOUR, channel, allowed)
+    await store.guild_rules.set_channel_rule(LIGHTHOUSE, 34, True)
     for channel in (33, 31, 32):
-        await store.forget_channel(channel, f"discord:{channel}")
-    assert (await store.rules_for(HARBOUR, BO)).channels == {32: True}
+        await store.guilds.forget_channel(channel, f"discord:{channel}")
+    assert (await store.guild_rules.rules_for(HARBOUR, BO)).channels == {32: True}
 
 
-async def test_when_a_server_was_refused(store: SQLiteStore, clock: Clock) -> None:
-    assert await store.refused_at(HARBOUR) is None
-    await store.record_refusal(HARBOUR)
-    assert await store.refused_at(HARBOUR) == 1000
-    await store.clear_refusal(HARBOUR)
-    assert await store.refused_at(HARBOUR) is None
-    await store.record_refusal(HARBOUR)
-    await store.mark_left(HARBOUR)
-    assert await store.refused_at(HARBOUR) is None, "who invites it again is told again"
+async def test_when_a_server_was_refused(store: Store, clock: Clock) -> None:
+    assert await store.guilds.refused_at(HARBOUR) is None
+    await store.guilds.record_refusal(HARBOUR)
+    assert await store.guilds.refused_at(HARBOUR) == 1000
+    await store.guilds.clear_refusal(HARBOUR)
+    assert await store.guilds.refused_at(HARBOUR) is None
+    await store.guilds.record_refusal(HARBOUR)
+    await store.guilds.mark_left(HARBOUR)
+    assert await store.guilds.refused_at(HARBOUR) is None, "who invites it again is told again"
 
 
 @pytest.mark.parametrize("noticed", ["at once", "at the next start"])
-async def test_rules_outlast_a_server_by_a_week(store: SQLiteStore, clock: Clock, noticed: str) -> None:
+async def test_rules_outlast_a_server_by_a_week(store: Store, clock: Clock, noticed: str) -> None:
     for server in (HARBOUR, LIGHTHOUSE):
-        await store.set_channel_rule(server, server + 20, False)
-        await store.block(server, BO, None)
+        await store.guild_rules.set_channel_rule(server, server + 20, False)
+        await store.guild_rules.block(server, BO, None)
     if noticed == "at once":
-        await store.mark_left(HARBOUR)
+        await store.guilds.mark_left(HARBOUR)
     else:
-        await store.sync_guilds([LIGHTHOUSE])
+        await store.guilds.sync([LIGHTHOUSE])
     wanted = GuildRules(False, Block(None), {HARBOUR + 20: False})
     clock.now += 7 * DAY
-    await store.mark_left(HARBOUR)  # said again, it is as long ago as before
-    await store.prune(unused_days=0)
-    assert await store.rules_for(HARBOUR, BO) == wanted
+    await store.guilds.mark_left(HARBOUR)  # said again, it is as long ago as before
+    await store.retention.prune(unused_days=0)
+    assert await store.guild_rules.rules_for(HARBOUR, BO) == wanted
     clock.now += 1
-    await store.sync_guilds([HARBOUR, LIGHTHOUSE])
-    await store.prune(unused_days=0)
-    assert await store.rules_for(HARBOUR, BO) == wanted, "it was invited again"
-    await store.mark_left(HARBOUR)
+    await store.guilds.sync([HARBOUR, LIGHTHOUSE])
+    await store.retention.prune(unused_days=0)
+    assert await store.guild_rules.rules_for(HARBOUR, BO) == wanted, "it was invited again"
+    await store.guilds.mark_left(HARBOUR)
     clock.now += 7 * DAY + 1
-    await store.prune(unused_days=0)
-    assert await store.rules_for(HARBOUR, BO) == GuildRules()
-    assert (await store.rules_for(LIGHTHOUSE, BO)).block is not None
+    await store.retention.prune(unused_days=0)
+    assert await store.guild_rules.rules_for(HARBOUR, BO) == GuildRules()
+    assert (await store.guild_rules.rules_for(LIGHTHOUSE, BO)).block is not None
 
 
-async def test_where_a_person_asked(store: SQLiteStore) -> None:
+async def test_where_a_person_asked(store: Store) -> None:
     for position, (place, server, author) in enumerate(
         [("1", HARBOUR, BO), ("2", LIGHTHOUSE, BO), ("3", None, BO), ("1", HARBOUR, CLEO), ("2", LIGHTHOUSE, BO)]
     ):
-        await store.begin(Prompt(f"discord:{place}", position, "hello", author_id=author, guild_id=server))
-    assert await store.asked_in(BO) == [LIGHTHOUSE, HARBOUR]
-    assert await store.asked_in(BO, most=2) == [LIGHTHOUSE], "the latest turns alone are looked at"
-    assert await store.asked_in(CLEO) == [HARBOUR]
+        await store.turns.begin(Prompt(f"discord:{place}", position, "hello", author_id=author, guild_id=server))
+    assert await store.people.asked_in(BO) == [LIGHTHOUSE, HARBOUR]
+    assert await store.people.asked_in(BO, most=2) == [LIGHTHOUSE], "the latest turns alone are looked at"
+    assert await store.people.asked_in(CLEO) == [HARBOUR]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.errors import StoreUnusable
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from tests.store.steps import answer, child
 
 
@@ -17,10 +17,11 @@ async def test_one_running_bot_and_any_number_of_chats(path: Path) -> None:
     holder = await child(
         """
 import asyncio, sys
-from bot.store import SQLiteStore
+from bot.store import Store
+from bot.store.sqlite import open_store
 
 async def main(path):
-    async with SQLiteStore.open(path, exclusive=True):
+    async with open_store(path, exclusive=True):
         print("open", flush=True)
         await asyncio.sleep(60)
 
@@ -36,14 +37,14 @@ asyncio.run(main(*sys.argv[1:]))
         names[-1].symlink_to(path)
     for name in names:
         with pytest.raises(StoreUnusable, match=f"already in use by process {holder.pid}"):
-            async with SQLiteStore.open(name, exclusive=True):
+            async with open_store(name, exclusive=True):
                 pass
-    async with SQLiteStore.open(path, exclusive=False) as chat:
+    async with open_store(path, exclusive=False) as chat:
         await answer(chat, 1, "beside it", conversation="terminal:main")
     holder.kill()
     await holder.communicate()
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        assert await store.count("terminal:main") == 1
+    async with open_store(path, exclusive=True) as store:
+        assert await store.turns.count("terminal:main") == 1
         with pytest.raises(StoreUnusable, match=f"process {os.getpid()}"):
-            async with SQLiteStore.open(path, exclusive=True):
+            async with open_store(path, exclusive=True):
                 pass

@@ -13,8 +13,10 @@ from bot.core.quotas import Quotas, Usage
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
 from bot.core.usage import UsageToday
-from bot.store import SQLiteStore
-from bot.store.database import Database, Value
+from bot.store import Store
+from bot.store.engine import Value
+from bot.store.sqlite import open_store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import answer, files, rows
 
 BO, CLEO, DEE = 777_000_111_222_333_444, 888_000_111_222_333_444, 999_000_111_222_333_444
@@ -28,7 +30,7 @@ def positions() -> Iterator[int]:
 
 
 async def ask(
-    store: SQLiteStore,
+    store: Store,
     position: int,
     person: int,
     text: str,
@@ -41,14 +43,14 @@ async def ask(
 ) -> Attempt:
     """A person's prompt, charged with 10 tokens and answered with `reply`, if there is one, in that message."""
     name = None if guild is None else {BO: "Bo (@bo_1)", CLEO: "Cleo (@cleo)"}.get(person, f"P{person} (@p)")
-    begun = await store.begin(Prompt(where, position, text, person, name, guild, quote=quote))
+    begun = await store.turns.begin(Prompt(where, position, text, person, name, guild, quote=quote))
     assert isinstance(begun, Attempt)
-    await store.reserve(begun, "m", 5, 5, 1, Quotas())
+    await store.quotas.reserve(begun, "m", 5, 5, 1, Quotas())
     if message is not None:
-        await store.posting(begun, 0, 0, "nonce")
-        await store.posted(begun, 0, message)
+        await store.deliveries.posting(begun, 0, 0, "nonce")
+        await store.deliveries.posted(begun, 0, message)
     if reply:
-        assert await store.close(begun, Outcome(TurnState.COMPLETE, reply, usage=Usage(6, 4)))
+        assert await store.turns.close(begun, Outcome(TurnState.COMPLETE, reply, usage=Usage(6, 4)))
     return begun
 
 
@@ -72,54 +74,56 @@ def found(path: Path, wanted: dict[str, bytes]) -> set[str]:
 async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
     texts = ("SECRET-PROMPT", "SECRET-REPLY", "SECRET-DM", "SECRET-PERSONA", "Bo (@bo_1)", "SECRET-RUNNING")
     wanted = {text: text.encode() for text in texts} | forms(BO)
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         for position in range(100, 160):
             person = (BO, CLEO)[position % 2]
             secret = "SECRET-" if person == BO else ""
             await ask(store, position, person, f"{secret}PROMPT " * 30, f"{secret}REPLY " * 90, message=position + 5000)
         await ask(store, 200, BO, "SECRET-PROMPT elsewhere", "SECRET-REPLY", where=ELSEWHERE, message=5200)
         await ask(store, 201, BO, "SECRET-DM", "SECRET-REPLY", where=DM, guild=None)
-        await store.set_persona(DM, None, "SECRET-PERSONA", person_id=BO)
-        await store.set_persona("discord:77", None, "SECRET-PERSONA of a DM in which nothing was asked", person_id=BO)
-        await store.claim_notice("blocked", 2**40, BO)
-        await store.block(GUILD, BO, 1)
+        await store.personas.set_persona(DM, None, "SECRET-PERSONA", person_id=BO)
+        await store.personas.set_persona(
+            "discord:77", None, "SECRET-PERSONA of a DM in which nothing was asked", person_id=BO
+        )
+        await store.processed.claim_notice("blocked", 2**40, BO)
+        await store.guild_rules.block(GUILD, BO, 1)
         theirs, answer = "[In reply to Bo (@bo_1):]\n> SECRET-PROMPT", "[In reply to you:]\n> SECRET-REPLY"
         await ask(store, 300, CLEO, f"{theirs}\n\nIs that so?", "Yes.", quote=Quote(BO, len(theirs)))
         # A quote of the bot's answer to Bo names the message.
         await ask(store, 301, CLEO, f"{answer}\n\nReally?", "Yes.", quote=Quote(5200, len(answer), own=True))
         running = await ask(store, 302, BO, "SECRET-PROMPT too", where=ELSEWHERE)
-        await store.save({running: "SECRET-RUNNING"})
+        await store.turns.save({running: "SECRET-RUNNING"})
         assert found(path, wanted) >= {*texts, "record"}
 
-        forgotten = await store.forget_person(BO)
-        assert await store.erase_deleted()
+        forgotten = await store.people.forget(BO)
+        assert await store.engine.erase_deleted()
 
         assert len(forgotten) == 33
         assert running.turn_id in forgotten
         assert found(path, wanted) == set(), "also while the database is open, its log included"
-        assert await store.save({running: "SECRET-RUNNING goes on"}) == set()
-        assert not await store.close(running, Outcome(TurnState.COMPLETE, "SECRET-REPLY", usage=Usage(6, 4)))
+        assert await store.turns.save({running: "SECRET-RUNNING goes on"}) == set()
+        assert not await store.turns.close(running, Outcome(TurnState.COMPLETE, "SECRET-REPLY", usage=Usage(6, 4)))
     assert found(path, wanted) == set()
 
 
-async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: SQLiteStore, path: Path) -> None:
+async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: Store, path: Path) -> None:
     await ask(store, 100, BO, "mine", "yours", message=5100)
     await ask(store, 101, CLEO, "[In reply to Bo:]\n> mine\n\nIs that so?", "Yes.", quote=Quote(BO, 24))
     await ask(store, 102, CLEO, "[In reply to Dee:]\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
     await ask(store, 103, BO, "in a DM", "Hm.", where=DM, guild=None)
-    before = await store.usage_today(BO, GUILD)
+    before = await store.quotas.usage_today(BO, GUILD)
     assert before == UsageToday(person=20, server=30, bot=40, prompts=2)
 
-    await store.forget_person(BO)
+    await store.people.forget(BO)
 
-    assert [(turn.prompt, turn.reply) for turn in await store.history(HERE, 9)] == [
+    assert [(turn.prompt, turn.reply) for turn in await store.turns.history(HERE, 9)] == [
         ("[In reply to Dee:]\n> hers\n\nAnd that?", "No."),
         ("[They are replying to a message that was forgotten.]\n\nIs that so?", "Yes."),
     ]
-    assert await store.usage_today(BO, GUILD) == before, "of theirs no file knows"
-    assert rows(path, f"SELECT * FROM spent WHERE id = {BO}") == []  # noqa: S608 - a number of ours
-    assert await store.usage_today(CLEO) == UsageToday(person=20, bot=40, prompts=2)
-    assert [(row.guild_id, row.person_id, row.requests) for row in await store.usage(0)] == [
+    assert await store.quotas.usage_today(BO, GUILD) == before, "of theirs no file knows"
+    assert rows(path, f"SELECT * FROM spent WHERE id = {BO}") == []
+    assert await store.quotas.usage_today(CLEO) == UsageToday(person=20, bot=40, prompts=2)
+    assert [(row.guild_id, row.person_id, row.requests) for row in await store.quotas.usage(0)] == [
         (None, None, 1),
         (GUILD, None, 1),
         (GUILD, CLEO, 2),
@@ -127,7 +131,7 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: SQLi
     assert rows(path, "SELECT key FROM conversations") == [(HERE,)], "a DM is its person's"
 
 
-async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: SQLiteStore, path: Path) -> None:
+async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: Store, path: Path) -> None:
     """Of a reply that is forgotten, or of one of the bot's messages that never was one."""
     neutral = "[They are replying to a message that was forgotten.]"
     await ask(store, 100, BO, "mine", "yours", message=5100)
@@ -135,60 +139,62 @@ async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: SQLit
     quote = "[In reply to you:]\n> SECRET"
     of = {message: Quote(message, len(quote), own=True) for message in (5100, 5101, 5999)}
     await ask(store, 200, CLEO, f"{quote}\n\nHm?", "", quote=of[5101])
-    await store.forget(ELSEWHERE)
+    await store.retention.forget_conversation(ELSEWHERE)
     await ask(store, 201, CLEO, f"{quote}\n\nHm?", "Hm.", quote=of[5101])
     await ask(store, 202, CLEO, f"{quote}\n\nEh?", "Eh.", quote=of[5999])
     await ask(store, 203, CLEO, f"{quote}\n\nOh?", "Oh.", quote=of[5100])
     prompts = [f"{quote}\n\nOh?", f"{neutral}\n\nEh?", f"{neutral}\n\nHm?"]
-    assert [turn.prompt for turn in await store.history(HERE, 3)] == prompts
+    assert [turn.prompt for turn in await store.turns.history(HERE, 3)] == prompts
     assert rows(path, "SELECT quoted_id, quote_length FROM turns WHERE position > 200 ORDER BY position") == [
         (None, 0),
         (None, 0),
         (BO, len(quote)),
     ]
-    assert await store.correct(HERE, 202, f"{quote}\n\nEdited", of[5999])
-    assert await store.correct(HERE, 203, f"{quote}\n\nEdited", of[5100])
+    assert await store.turns.correct(HERE, 202, f"{quote}\n\nEdited", of[5999])
+    assert await store.turns.correct(HERE, 203, f"{quote}\n\nEdited", of[5100])
     prompts = [f"{quote}\n\nEdited", f"{neutral}\n\nEdited", f"{neutral}\n\nHm?"]
-    assert [turn.prompt for turn in await store.history(HERE, 3)] == prompts
+    assert [turn.prompt for turn in await store.turns.history(HERE, 3)] == prompts
 
 
-async def test_nothing_is_forgotten_if_not_everything_can_be(
-    store: SQLiteStore, database: Database, path: Path
-) -> None:
+async def test_nothing_is_forgotten_if_not_everything_can_be(store: Store, database: SQLiteEngine, path: Path) -> None:
     await ask(store, 100, BO, "mine", "yours")
-    before = await store.usage_today(BO, GUILD)
+    before = await store.quotas.usage_today(BO, GUILD)
     assert before == UsageToday(person=10, server=10, bot=10, prompts=1)
     await database.write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'no'); END")
     for _ in range(3):
         with pytest.raises(StoreError, match="no"):
-            await store.forget_person(BO)
-        assert await store.usage_today(BO, GUILD) == before, "nor is anything counted twice"
+            await store.people.forget(BO)
+        assert await store.quotas.usage_today(BO, GUILD) == before, "nor is anything counted twice"
     assert rows(path, "SELECT * FROM wipes_due") == []
     await database.write("DROP TRIGGER refusing")
     for _ in range(3):
-        await store.forget_person(BO)
-        assert await store.usage_today(BO, GUILD) == before
-    assert (await store.record_of(BO)).is_empty
+        await store.people.forget(BO)
+        assert await store.quotas.usage_today(BO, GUILD) == before
+    assert (await store.people.record_of(BO)).is_empty
 
 
-async def test_the_extent_is_what_goes(store: SQLiteStore) -> None:
-    assert await store.record_of(BO) == UserRecord(0, 0, traces=False, blocked=False)
-    await store.block(GUILD, BO, None)
-    assert await store.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True), "a block is not theirs to lift"
-    await store.block(GUILD, CLEO, 1001)
-    assert (await store.record_of(CLEO)).blocked
-    await store.block(GUILD, CLEO, 1000)
-    assert not (await store.record_of(CLEO)).blocked, "that is over"
+async def test_the_extent_is_what_goes(store: Store) -> None:
+    assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=False)
+    await store.guild_rules.block(GUILD, BO, None)
+    assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True), (
+        "a block is not theirs to lift"
+    )
+    await store.guild_rules.block(GUILD, CLEO, 1001)
+    assert (await store.people.record_of(CLEO)).blocked
+    await store.guild_rules.block(GUILD, CLEO, 1000)
+    assert not (await store.people.record_of(CLEO)).blocked, "that is over"
     await ask(store, 100, BO, "mine", "yours")
     await ask(store, 101, BO, "mine, not answered yet", where=ELSEWHERE)
     await ask(store, 102, CLEO, "other", "yours")
-    assert await store.record_of(BO) == UserRecord(2, 2, traces=True, blocked=True)
-    await store.forget(HERE)
-    await store.forget(ELSEWHERE)
-    assert await store.record_of(BO) == UserRecord(0, 0, traces=True, blocked=True), "what was used is on record still"
-    assert not (await store.record_of(BO)).is_empty
-    await store.forget_person(BO)
-    assert await store.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True)
+    assert await store.people.record_of(BO) == UserRecord(2, 2, traces=True, blocked=True)
+    await store.retention.forget_conversation(HERE)
+    await store.retention.forget_conversation(ELSEWHERE)
+    assert await store.people.record_of(BO) == UserRecord(0, 0, traces=True, blocked=True), (
+        "what was used is on record still"
+    )
+    assert not (await store.people.record_of(BO)).is_empty
+    await store.people.forget(BO)
+    assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True)
 
 
 NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "prompt_id", "turn_id"
@@ -202,7 +208,7 @@ FILLED: dict[tuple[str, str], Value] = {
 
 
 async def test_wherever_a_person_can_stand_they_are_found_and_forgotten(
-    store: SQLiteStore, database: Database, path: Path
+    store: Store, database: SQLiteEngine, path: Path
 ) -> None:
     await answer(store, 9, "Because.", HERE)
     for [trigger] in rows(path, "SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
@@ -226,20 +232,20 @@ async def test_wherever_a_person_can_stand_they_are_found_and_forgotten(
         }
         row[theirs] = person
         values = ", ".join(f":{name}" for name in row)
-        await database.write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", **row)  # noqa: S608 - names of ours
-        assert not (await store.record_of(person)).is_empty, f"{table}.{theirs} is not found"
-        await store.forget_person(person)
-        assert (await store.record_of(person)).is_empty
+        await database.write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", **row)
+        assert not (await store.people.record_of(person)).is_empty, f"{table}.{theirs} is not found"
+        await store.people.forget(person)
+        assert (await store.people.record_of(person)).is_empty
         for where, name in people:
-            left = rows(path, f"SELECT * FROM {where} WHERE {name} = {person}")  # noqa: S608 - names of ours
+            left = rows(path, f"SELECT * FROM {where} WHERE {name} = {person}")
             assert left == [], f"{where}.{name} is kept"
 
 
-async def exported(store: SQLiteStore, person: int, guild: int | None = None) -> list[ExportedTurn]:
-    return [exchange async for page in store.exchanges_of(person, guild) for exchange in page]
+async def exported(store: Store, person: int, guild: int | None = None) -> list[ExportedTurn]:
+    return [exchange async for page in store.people.exchanges_of(person, guild) for exchange in page]
 
 
-async def test_a_persons_own_exchanges_are_listed_newest_first(store: SQLiteStore) -> None:
+async def test_a_persons_own_exchanges_are_listed_newest_first(store: Store) -> None:
     for position in range(100, 220):
         await ask(store, position, (BO, CLEO)[position % 2], f"p{position}", "r", guild=GUILD)
     await ask(store, 300, BO, "in another server", "r", where=ELSEWHERE, guild=6)
@@ -255,36 +261,36 @@ async def test_a_persons_own_exchanges_are_listed_newest_first(store: SQLiteStor
     assert await exported(store, DEE) == []
 
 
-async def test_a_conversation_is_summed_up(store: SQLiteStore) -> None:
-    assert await store.summary(HERE) is None
+async def test_a_conversation_is_summed_up(store: Store) -> None:
+    assert await store.conversations.summary(HERE) is None
     for position in range(100, 130):
         await ask(store, position, (BO, BO, CLEO)[position % 3], "ä" * 20, "r" * 60)
     for person in range(11):
         await ask(store, 200 + person, person + 1, "ä" * 20, "r" * 60)
     await ask(store, 300, BO, "elsewhere", "r", where=ELSEWHERE)
-    summary = await store.summary(HERE)
+    summary = await store.conversations.summary(HERE)
     assert summary is not None
     assert (summary.turns, summary.since, summary.size) == (41, 1000, 4100)
     assert summary.people[:2] == [("Bo (@bo_1)", 20), ("Cleo (@cleo)", 10)]
     assert (len(summary.people), summary.people_in_all) == (10, 13)
     await ask(store, 301, BO, "hello", "r", where=DM, guild=None)
-    private = await store.summary(DM)
+    private = await store.conversations.summary(DM)
     assert private is not None
     assert private.people == [(None, 1)]
 
 
-async def test_all_conversations_are_listed_the_latest_used_first(database: Database) -> None:
+async def test_all_conversations_are_listed_the_latest_used_first(database: SQLiteEngine) -> None:
     now = 1000.0
-    store = SQLiteStore(database, clock=lambda: now)
-    assert [page async for page in store.overview()] == []
+    store = Store(database, clock=lambda: now)
+    assert [page async for page in store.conversations.overview()] == []
     for number in range(450):
         now = 1000.0 + number // 3
-        await store.begin(Prompt(f"discord:{number}", 1000 + number, "Why?", BO, guild_id=GUILD))
+        await store.turns.begin(Prompt(f"discord:{number}", 1000 + number, "Why?", BO, guild_id=GUILD))
     now = 5000.0
     await ask(store, 9000, CLEO, "Whyä", "B" * 95, where="discord:7")
-    await store.set_persona("discord:7", GUILD, "A pirate.")
-    await store.forget("discord:8")
-    listed = [each async for page in store.overview() for each in page]
+    await store.personas.set_persona("discord:7", GUILD, "A pirate.")
+    await store.retention.forget_conversation("discord:8")
+    listed = [each async for page in store.conversations.overview() for each in page]
     assert [each.conversation for each in listed] == [
         "discord:7",
         *(f"discord:{n}" for n in range(449, -1, -1) if n != 7),
@@ -296,7 +302,7 @@ async def test_all_conversations_are_listed_the_latest_used_first(database: Data
     assert (emptied.turns, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
 
 
-async def test_a_summary_of_a_long_conversation_is_quick(database: Database, store: SQLiteStore) -> None:
+async def test_a_summary_of_a_long_conversation_is_quick(database: SQLiteEngine, store: Store) -> None:
     await ask(store, 100, BO, "Why?", "Because.")
     await database.write(
         """
@@ -306,7 +312,7 @@ async def test_a_summary_of_a_long_conversation_is_quick(database: Database, sto
         """
     )
     began = time.perf_counter()
-    summary = await store.summary(HERE)
+    summary = await store.conversations.summary(HERE)
     assert time.perf_counter() - began < 0.5, "a reply that is asked for meanwhile waits as long"
     assert summary is not None
     assert (summary.turns, summary.people_in_all) == (100_001, 51)

@@ -7,69 +7,71 @@ from pathlib import Path
 import pytest
 
 from bot.core.turns import Behaviour, Prompt
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import files, rows
 
 CHANNEL, THREAD, OTHER = "discord:1", "discord:2", "discord:3"
 DAY = 24 * 3600
 
 
-async def test_a_thread_has_its_channels_behaviour_while_it_has_none_of_its_own(store: SQLiteStore) -> None:
-    await store.set_persona(CHANNEL, 7, "A pirate.")
-    await store.set_model(CHANNEL, 7, "large")
-    assert await store.settings_of(THREAD) == Behaviour(), "nothing says yet where it belongs"
-    assert await store.settings_of(THREAD, CHANNEL) == Behaviour("A pirate.", "large")
-    await store.begin(Prompt(THREAD, 10, "Why?", guild_id=7, parent=CHANNEL))
-    assert await store.settings_of(THREAD) == Behaviour("A pirate.", "large")
-    await store.set_persona(THREAD, 7, "A nun.")
-    assert await store.settings_of(THREAD) == Behaviour("A nun.", "large"), "each side for itself"
-    assert await store.settings_of(CHANNEL) == Behaviour("A pirate.", "large")
-    assert await store.settings_of(OTHER) == Behaviour()
-    await store.set_persona(THREAD, 7, None)
-    assert await store.settings_of(THREAD) == Behaviour("A pirate.", "large")
+async def test_a_thread_has_its_channels_behaviour_while_it_has_none_of_its_own(store: Store) -> None:
+    await store.personas.set_persona(CHANNEL, 7, "A pirate.")
+    await store.personas.set_model(CHANNEL, 7, "large")
+    assert await store.personas.settings_of(THREAD) == Behaviour(), "nothing says yet where it belongs"
+    assert await store.personas.settings_of(THREAD, CHANNEL) == Behaviour("A pirate.", "large")
+    await store.turns.begin(Prompt(THREAD, 10, "Why?", guild_id=7, parent=CHANNEL))
+    assert await store.personas.settings_of(THREAD) == Behaviour("A pirate.", "large")
+    await store.personas.set_persona(THREAD, 7, "A nun.")
+    assert await store.personas.settings_of(THREAD) == Behaviour("A nun.", "large"), "each side for itself"
+    assert await store.personas.settings_of(CHANNEL) == Behaviour("A pirate.", "large")
+    assert await store.personas.settings_of(OTHER) == Behaviour()
+    await store.personas.set_persona(THREAD, 7, None)
+    assert await store.personas.settings_of(THREAD) == Behaviour("A pirate.", "large")
 
 
-async def test_a_change_says_whether_it_was_one_and_nothing_is_left_of_nothing(store: SQLiteStore, path: Path) -> None:
-    assert not await store.set_persona(CHANNEL, 7, None)
+async def test_a_change_says_whether_it_was_one_and_nothing_is_left_of_nothing(store: Store, path: Path) -> None:
+    assert not await store.personas.set_persona(CHANNEL, 7, None)
     assert rows(path, "SELECT * FROM behaviours") == []
-    assert await store.set_persona(CHANNEL, 7, "A pirate.")
-    assert not await store.set_persona(CHANNEL, 7, "A pirate.")
-    assert await store.set_model(CHANNEL, 7, "large")
+    assert await store.personas.set_persona(CHANNEL, 7, "A pirate.")
+    assert not await store.personas.set_persona(CHANNEL, 7, "A pirate.")
+    assert await store.personas.set_model(CHANNEL, 7, "large")
     assert rows(path, "SELECT * FROM behaviours") == [(CHANNEL, 7, None, "A pirate.", "large")]
-    assert await store.set_persona(CHANNEL, 7, None)
-    assert await store.settings_of(CHANNEL) == Behaviour(None, "large")
-    assert await store.set_model(CHANNEL, 7, None)
+    assert await store.personas.set_persona(CHANNEL, 7, None)
+    assert await store.personas.settings_of(CHANNEL) == Behaviour(None, "large")
+    assert await store.personas.set_model(CHANNEL, 7, None)
     assert rows(path, "SELECT * FROM behaviours") == []
 
 
-async def test_a_reset_keeps_it_and_clearing_takes_it_out_of_the_file(store: SQLiteStore, path: Path) -> None:
-    await store.set_persona(CHANNEL, 7, "You are Xanthippe.")
-    await store.begin(Prompt(CHANNEL, 10, "Why?", guild_id=7))
-    await store.forget(CHANNEL)
-    assert (await store.settings_of(CHANNEL)).persona == "You are Xanthippe."
-    await store.set_persona(CHANNEL, 7, None)
-    await store.erase_deleted()
+async def test_a_reset_keeps_it_and_clearing_takes_it_out_of_the_file(store: Store, path: Path) -> None:
+    await store.personas.set_persona(CHANNEL, 7, "You are Xanthippe.")
+    await store.turns.begin(Prompt(CHANNEL, 10, "Why?", guild_id=7))
+    await store.retention.forget_conversation(CHANNEL)
+    assert (await store.personas.settings_of(CHANNEL)).persona == "You are Xanthippe."
+    await store.personas.set_persona(CHANNEL, 7, None)
+    await store.engine.erase_deleted()
     assert b"Xanthippe" not in b"".join(files(path).values())
 
 
-async def test_it_goes_with_the_channel_and_its_threads(store: SQLiteStore, path: Path) -> None:
-    await store.begin(Prompt(THREAD, 10, "Why?", guild_id=7, parent=CHANNEL))
+async def test_it_goes_with_the_channel_and_its_threads(store: Store, path: Path) -> None:
+    await store.turns.begin(Prompt(THREAD, 10, "Why?", guild_id=7, parent=CHANNEL))
     for key in (CHANNEL, THREAD, OTHER):
-        await store.set_persona(key, 7, f"Persona of {key}")
-    await store.forget_channel(1, CHANNEL)
-    await store.erase_deleted()
+        await store.personas.set_persona(key, 7, f"Persona of {key}")
+    await store.guilds.forget_channel(1, CHANNEL)
+    await store.engine.erase_deleted()
     assert rows(path, "SELECT conversation FROM behaviours") == [(OTHER,)]
     assert b"Persona of discord:1" not in b"".join(files(path).values())
 
 
 @pytest.mark.parametrize(("days", "stays"), [(6, True), (8, False)])
-async def test_it_goes_a_week_after_the_server_was_left(database: Database, path: Path, days: int, stays: bool) -> None:
+async def test_it_goes_a_week_after_the_server_was_left(
+    database: SQLiteEngine, path: Path, days: int, stays: bool
+) -> None:
     await database.write("INSERT INTO servers (guild_id, left_at) VALUES (7, :at), (8, NULL)", at=1000 * DAY)
-    store = SQLiteStore(database, clock=lambda: (1000 + days) * DAY)
-    await store.set_persona(CHANNEL, 7, "Of the server left.")
-    await store.set_persona(OTHER, 8, "Of another.")
-    await store.set_persona("discord:4", None, "Of a chat.")
-    await store.prune(unused_days=0)
+    store = Store(database, clock=lambda: (1000 + days) * DAY)
+    await store.personas.set_persona(CHANNEL, 7, "Of the server left.")
+    await store.personas.set_persona(OTHER, 8, "Of another.")
+    await store.personas.set_persona("discord:4", None, "Of a chat.")
+    await store.retention.prune(unused_days=0)
     kept = {key for (key,) in rows(path, "SELECT conversation FROM behaviours")}
     assert kept == {OTHER, "discord:4"} | ({CHANNEL} if stays else set())

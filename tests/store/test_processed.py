@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from bot.core.turns import Prompt
-from bot.store import SQLiteStore
+from bot.store import Store
 from tests.store.steps import HERE, answer, begin
 
 
-async def test_a_prompt_is_handled_once_even_if_it_is_forgotten(store: SQLiteStore) -> None:
+async def test_a_prompt_is_handled_once_even_if_it_is_forgotten(store: Store) -> None:
     await answer(store, 1, "done")
     await begin(store, 2)
-    assert await store.mark_processed(3), "refused"
-    assert not await store.mark_processed(3)
-    assert not await store.mark_processed(1), "it has a turn"
-    await store.forget(HERE)
-    assert await store.processed([1, 2, 3, 4]) == {1, 2, 3}
-    assert await store.processed([]) == set()
+    assert await store.processed.mark(3), "refused"
+    assert not await store.processed.mark(3)
+    assert not await store.processed.mark(1), "it has a turn"
+    await store.retention.forget_conversation(HERE)
+    assert await store.processed.among([1, 2, 3, 4]) == {1, 2, 3}
+    assert await store.processed.among([]) == set()
     for position in (1, 2, 3):
-        assert await store.begin(Prompt(HERE, position, "the event again")) is None
+        assert await store.turns.begin(Prompt(HERE, position, "the event again")) is None
     await answer(store, 4, "new")
-    assert await store.begin(Prompt("terminal:main", 1, "a terminal's times are not Discord's ids"))
-    await store.begin(Prompt("terminal:main", 5, "Why?"))
-    assert await store.processed([5]) == set()
+    assert await store.turns.begin(Prompt("terminal:main", 1, "a terminal's times are not Discord's ids"))
+    await store.turns.begin(Prompt("terminal:main", 5, "Why?"))
+    assert await store.processed.among([5]) == set()

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from bot.core.turns import Outcome, Prompt, TurnState
-from bot.store import SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, Clock, answer, begin, files, rows, said, trace, wiping
 from tests.waiting import until
 
 DAY = 24 * 3600
 
 
-async def in_server(store: SQLiteStore, guild: int, position: int) -> str:
+async def in_server(store: Store, guild: int, position: int) -> str:
     """A conversation in a server's channel, by its key."""
     key = f"discord:{position}"
-    assert await store.begin(Prompt(key, position, "Why?", guild_id=guild))
+    assert await store.turns.begin(Prompt(key, position, "Why?", guild_id=guild))
     return key
 
 
@@ -27,25 +27,25 @@ def kept(path: Path) -> set[str]:
     return {key for (key,) in rows(path, "SELECT DISTINCT key FROM conversations")}
 
 
-async def test_what_people_delete_on_discord_is_forgotten(store: SQLiteStore) -> None:
+async def test_what_people_delete_on_discord_is_forgotten(store: Store) -> None:
     first, _, third = [await answer(store, position, f"r{position}") for position in (1, 2, 3)]
     for part, message in enumerate((30, 31)):
-        await store.posting(third, part, part, "n")
-        await store.posted(third, part, message)
+        await store.deliveries.posting(third, part, part, "n")
+        await store.deliveries.posted(third, part, message)
     running = await begin(store, 4)
 
-    assert await store.forget_prompts("discord:2", [1]) == set()
-    assert await store.forget_prompts(HERE, [1, 4, 77]) == {first.turn_id, running.turn_id}
-    assert not await store.close(running, Outcome(TurnState.COMPLETE, "late"))
-    assert said(await store.history(HERE, 9)) == [(3, "r3"), (2, "r2")]
-    assert await store.forget_replies([31, 99]) == {third.turn_id}
-    assert await store.turn_of_message(30) is None
-    assert said(await store.history(HERE, 9)) == [(2, "r2")]
-    assert await store.forget_prompts(HERE, []) == set()
-    assert said(await store.history(HERE, 9)) == [(2, "r2")]
+    assert await store.retention.forget_prompts("discord:2", [1]) == set()
+    assert await store.retention.forget_prompts(HERE, [1, 4, 77]) == {first.turn_id, running.turn_id}
+    assert not await store.turns.close(running, Outcome(TurnState.COMPLETE, "late"))
+    assert said(await store.turns.history(HERE, 9)) == [(3, "r3"), (2, "r2")]
+    assert await store.retention.forget_replies([31, 99]) == {third.turn_id}
+    assert await store.turns.of_message(30) is None
+    assert said(await store.turns.history(HERE, 9)) == [(2, "r2")]
+    assert await store.retention.forget_prompts(HERE, []) == set()
+    assert said(await store.turns.history(HERE, 9)) == [(2, "r2")]
 
 
-async def test_many_resets_at_once_share_the_rewriting(database: Database, store: SQLiteStore, path: Path) -> None:
+async def test_many_resets_at_once_share_the_rewriting(database: SQLiteEngine, store: Store, path: Path) -> None:
     """Each returns with its own bytes gone, and none of those that go on writing waits for all of them."""
     for position in range(1, 31):
         await answer(store, position, f"SECRET-{position}-" * 50, f"discord:{position + 100}")
@@ -55,14 +55,14 @@ async def test_many_resets_at_once_share_the_rewriting(database: Database, store
 
     async def reset(position: int) -> None:
         await asyncio.sleep(position // 10 * 0.002)
-        await store.forget(f"discord:{position + 100}")
-        assert await store.erase_deleted()
+        await store.retention.forget_conversation(f"discord:{position + 100}")
+        assert await store.engine.erase_deleted()
         assert not any(f"SECRET-{position}-".encode() in content for content in files(path).values())
 
-    await asyncio.gather(*map(reset, range(1, 31)), store.save({talking: "meanwhile"}))
+    await asyncio.gather(*map(reset, range(1, 31)), store.turns.save({talking: "meanwhile"}))
     assert 1 <= done.count("VACUUM") <= 6
     assert 1 <= sum("wal_checkpoint" in sql for sql in done) <= 6
-    assert said(await store.history(HERE, 9)) == [(99, "meanwhile")]
+    assert said(await store.turns.history(HERE, 9)) == [(99, "meanwhile")]
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -70,18 +70,18 @@ async def test_single_deletions_wait_for_one_rewriting(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     """However fast somebody deletes, nobody else is kept waiting; it is done a while later, or as the bot stops."""
-    monkeypatch.setattr("bot.store.erasing._EVERY_S", 60.0 if closed else 0.5)
+    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 60.0 if closed else 0.5)
     done: list[str] = []
-    async with Database.open(path, exclusive=True) as database:
-        store = SQLiteStore(database)
+    async with SQLiteEngine.open(path, exclusive=True) as database:
+        store = Store(database)
         for position in range(1, 11):
             await answer(store, position, f"SECRET-{position}-" * 50)
         await trace(database, done.append)
         for position in range(1, 10):
-            await store.forget_prompts(HERE, [position])
-        await store.set_persona(HERE, None, "SECRET")
-        await store.set_persona(HERE, None, None)
-        await store.forget_turn(10)
+            await store.retention.forget_prompts(HERE, [position])
+        await store.personas.set_persona(HERE, None, "SECRET")
+        await store.personas.set_persona(HERE, None, None)
+        await store.retention.forget_turn(10)
         assert "VACUUM" not in done
         assert rows(path, "SELECT count(*) FROM wipes_due") == [(11,)], "a kill now would not make it forgotten"
         if not closed:
@@ -91,11 +91,11 @@ async def test_single_deletions_wait_for_one_rewriting(
 
 
 async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Path) -> None:
-    async with Database.open(path, exclusive=True) as database:
-        store = SQLiteStore(database)
+    async with SQLiteEngine.open(path, exclusive=True) as database:
+        store = Store(database)
         await answer(store, 1, "SECRET")
-        await store.forget(HERE)
-        asking = asyncio.create_task(store.erase_deleted())
+        await store.retention.forget_conversation(HERE)
+        asking = asyncio.create_task(store.engine.erase_deleted())
         wipe = await wiping(database)
         asking.cancel()
     assert wipe.done()
@@ -103,57 +103,55 @@ async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Pa
     assert not any(b"SECRET" in content for content in files(path).values())
 
 
-async def test_what_nobody_used_is_forgotten_after_a_time(store: SQLiteStore, clock: Clock, path: Path) -> None:
+async def test_what_nobody_used_is_forgotten_after_a_time(store: Store, clock: Clock, path: Path) -> None:
     for position in range(1, 26):
         await answer(store, position, "SECRET" * 20, conversation=f"discord:{position}")
     await answer(store, 1, "kept", conversation="terminal:main")
     asked_again = await begin(store, 30, conversation="discord:asked again")
-    await store.close(asked_again, Outcome(TurnState.FAILED))
+    await store.turns.close(asked_again, Outcome(TurnState.FAILED))
     clock.now += 80 * DAY
     await answer(store, 31, "kept", conversation="discord:in use")
-    await store.reopen(asked_again, TurnState.FAILED)
+    await store.turns.reopen(asked_again, TurnState.FAILED)
     clock.now += 10 * DAY
-    assert await store.prune(unused_days=0) == 0, "never"
-    assert await store.prune(unused_days=90) == 0, "not before its time"
+    assert await store.retention.prune(unused_days=0) == 0, "never"
+    assert await store.retention.prune(unused_days=90) == 0, "not before its time"
     clock.now += DAY
-    assert await store.prune(unused_days=90) == 25
-    await store.erase_deleted()
+    assert await store.retention.prune(unused_days=90) == 25
+    await store.engine.erase_deleted()
     assert kept(path) == {"terminal:main", "discord:in use", "discord:asked again"}
     assert not any(b"SECRET" in content for content in files(path).values())
     assert rows(path, "PRAGMA foreign_key_check") == []
 
 
-async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(
-    store: SQLiteStore, clock: Clock, path: Path
-) -> None:
+async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(store: Store, clock: Clock, path: Path) -> None:
     mine, _, lost = [await in_server(store, guild, guild) for guild in (1, 2, 3)]
     dm, back, asks = "discord:9", await in_server(store, 4, 4), await in_server(store, 5, 5)
     await begin(store, 9, conversation=dm)
-    await store.mark_left(2)
+    await store.guilds.mark_left(2)
     clock.now += DAY
-    await store.sync_guilds([1, 2**62])
+    await store.guilds.sync([1, 2**62])
     clock.now += DAY
-    await store.mark_left(2)  # said again, this does not begin the days again
-    await store.sync_guilds([1, 4])
-    await store.begin(Prompt(asks, 50, "I'm here", guild_id=5))
+    await store.guilds.mark_left(2)  # said again, this does not begin the days again
+    await store.guilds.sync([1, 4])
+    await store.turns.begin(Prompt(asks, 50, "I'm here", guild_id=5))
     clock.now += 5.5 * DAY
-    assert await store.prune(unused_days=90) == 1
+    assert await store.retention.prune(unused_days=90) == 1
     assert kept(path) == {mine, lost, back, asks, dm}
     clock.now += DAY
-    assert await store.prune(unused_days=90) == 1
+    assert await store.retention.prune(unused_days=90) == 1
     assert kept(path) == {mine, back, asks, dm}
-    await store.sync_guilds([])
+    await store.guilds.sync([])
     clock.now += 8 * DAY
-    assert await store.prune(unused_days=90) == 3
+    assert await store.retention.prune(unused_days=90) == 3
     assert kept(path) == {dm}, "it is in no server"
 
 
-async def test_marks_on_prompts_are_kept_for_as_long_as_they_are_asked_about(store: SQLiteStore, clock: Clock) -> None:
-    await store.mark_processed(1)
+async def test_marks_on_prompts_are_kept_for_as_long_as_they_are_asked_about(store: Store, clock: Clock) -> None:
+    await store.processed.mark(1)
     await answer(store, 2, "done")
     clock.now += DAY
-    await store.mark_processed(3)
+    await store.processed.mark(3)
     clock.now += 1.5 * DAY
-    assert await store.prune(unused_days=90) == 0
-    assert await store.processed([1, 2, 3]) == {3}
-    assert said(await store.history(HERE, 9)) == [(2, "done")]
+    assert await store.retention.prune(unused_days=90) == 0
+    assert await store.processed.among([1, 2, 3]) == {3}
+    assert said(await store.turns.history(HERE, 9)) == [(2, "done")]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.store import SQLiteStore, schema
+from bot.store.sqlite import open_store, schema
 from tests.store.steps import HERE, answer, begin, files, refusal, rows, said, write
 
 
@@ -25,7 +25,7 @@ async def test_a_file_that_is_not_ours_is_left_alone(path: Path, foreign: str) -
 
 
 async def test_a_newer_database_is_left_alone(path: Path) -> None:
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "from tomorrow")
     rows(path, "PRAGMA user_version = 1000")
     before = files(path)
@@ -51,24 +51,24 @@ async def test_the_first_schema_is_brought_up_to_date(path: Path, filled: bool) 
                 """
             )
         first.executescript("PRAGMA application_id = 0x5061726C; PRAGMA user_version = 1")
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        assert said(await store.history(HERE, 9)) == ([(1, "Because.")] if filled else [])
-        assert [turn.position for turn in await store.undelivered(HERE)] == ([1, 2] if filled else [])
-        assert await store.processed([1, 2, 3]) == ({1, 2} if filled else set())
-        await store.prune(unused_days=90)
+    async with open_store(path, exclusive=True) as store:
+        assert said(await store.turns.history(HERE, 9)) == ([(1, "Because.")] if filled else [])
+        assert [turn.position for turn in await store.turns.undelivered(HERE)] == ([1, 2] if filled else [])
+        assert await store.processed.among([1, 2, 3]) == ({1, 2} if filled else set())
+        await store.retention.prune(unused_days=90)
         this = await begin(store, 3)
-        assert said(await store.earlier(this.turn_id, None, 9)) == ([(1, "Because.")] if filled else [])
+        assert said(await store.turns.earlier(this.turn_id, None, 9)) == ([(1, "Because.")] if filled else [])
     assert rows(path, "PRAGMA user_version") == [(len(schema.migrations()),)]
     assert rows(path, "PRAGMA foreign_key_check") == []
 
 
 async def test_a_migration_that_fails_half_way_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with SQLiteStore.open(path, exclusive=True) as store:
+    async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "before")
     known = schema.migrations()
     with monkeypatch.context() as patched:
         patched.setattr(schema, "migrations", lambda: [*known, "DROP TABLE messages;\nDROP TABLE nothing;\n"])
         await refusal(path)
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        [turn] = await store.history(HERE, 9)
-        assert await store.sent(turn.id) == []
+    async with open_store(path, exclusive=True) as store:
+        [turn] = await store.turns.history(HERE, 9)
+        assert await store.deliveries.sent(turn.id) == []

@@ -16,97 +16,98 @@ from bot.core.model_events import TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.records import SentPart
 from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, Quote, Turn, TurnState
-from bot.store import MEMORY, SQLiteStore
-from bot.store.database import Database
+from bot.store import Store
+from bot.store.sqlite import MEMORY, open_store
+from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, answer, begin, files, rows, said
 
 
 async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
-    async with SQLiteStore.open(path, exclusive=True, clock=lambda: 1000.9) as store:
+    async with open_store(path, exclusive=True, clock=lambda: 1000.9) as store:
         prompt = Prompt(HERE, 5, "Why?", author_id=2**63 - 1, author_name="Ada", guild_id=3, quote=Quote(8, 2))
-        attempt = await store.begin(prompt)
+        attempt = await store.turns.begin(prompt)
         assert isinstance(attempt, Attempt)
-        assert await store.begin(prompt) is None
-        pending = await store.turn_of_attempt(attempt)
+        assert await store.turns.begin(prompt) is None
+        pending = await store.turns.of_attempt(attempt)
         expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", TurnState.PENDING, 1, 2**63 - 1, "Ada", None, 1000)
         assert pending == replace(expected, guild_id=3)
-        assert await store.save({attempt: "Bec"}) == {attempt}
-        assert await store.close(
+        assert await store.turns.save({attempt: "Bec"}) == {attempt}
+        assert await store.turns.close(
             attempt, Outcome(TurnState.COMPLETE, "Because.", FailureReason.LENGTH, usage=Usage(7, 2))
         )
-        await store.record_token_statistics("m", TokenStatistics(3.5, None))
-        await store.record_token_statistics("m", TokenStatistics(4.5, 9000))
+        await store.token_statistics.record("m", TokenStatistics(3.5, None))
+        await store.token_statistics.record("m", TokenStatistics(4.5, 9000))
 
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        [turn] = await store.history(HERE, 10)
-        assert await store.undelivered(HERE) == [turn]
+    async with open_store(path, exclusive=True) as store:
+        [turn] = await store.turns.history(HERE, 10)
+        assert await store.turns.undelivered(HERE) == [turn]
         assert turn.guild_id == 3
         assert (turn.reply, turn.state, turn.failure) == ("Because.", TurnState.COMPLETE, FailureReason.LENGTH)
-        assert await store.count(HERE) == 1
-        assert await store.token_statistics("m") == TokenStatistics(4.5, 9000)
-        assert await store.token_statistics("other") == TokenStatistics()
+        assert await store.turns.count(HERE) == 1
+        assert await store.token_statistics.of("m") == TokenStatistics(4.5, 9000)
+        assert await store.token_statistics.of("other") == TokenStatistics()
     kept = "SELECT prompt_tokens, reply_tokens, ended_at, guild_id, quoted_id, quote_length FROM turns, conversations"
     assert rows(path, kept) == [(7, 2, 1000, 3, 8, 2)]
 
 
-async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: SQLiteStore) -> None:
+async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: Store) -> None:
     attempt = await begin(store, 1, "a\0b\ud83d", conversation="terminal:\udcff")
-    await store.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
-    [turn] = await store.history("terminal:\udcff", 1)
+    await store.turns.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
+    [turn] = await store.turns.history("terminal:\udcff", 1)
     assert (turn.prompt, turn.reply) == ("a\0b\ufffd", "\0 \ufffd 🦜 'quoted' \r\n")
 
 
-async def test_a_superseded_attempt_changes_nothing(store: SQLiteStore) -> None:
+async def test_a_superseded_attempt_changes_nothing(store: Store) -> None:
     first = await begin(store, 1)
-    assert await store.reopen(first, TurnState.FAILED) is None, "it is not ended"
-    assert await store.close(first, Outcome(TurnState.FAILED, "half", FailureReason.UNREACHABLE))
-    assert not await store.close(first, Outcome(TurnState.COMPLETE, "again")), "an attempt ends once"
-    assert await store.turn_of_attempt(first) is None
-    assert await store.save({first: "late"}) == set()
+    assert await store.turns.reopen(first, TurnState.FAILED) is None, "it is not ended"
+    assert await store.turns.close(first, Outcome(TurnState.FAILED, "half", FailureReason.UNREACHABLE))
+    assert not await store.turns.close(first, Outcome(TurnState.COMPLETE, "again")), "an attempt ends once"
+    assert await store.turns.of_attempt(first) is None
+    assert await store.turns.save({first: "late"}) == set()
 
-    second = await store.reopen(first, TurnState.FAILED)
+    second = await store.turns.reopen(first, TurnState.FAILED)
     assert second == Attempt(first.turn_id, 2)
-    assert await store.reopen(first, TurnState.FAILED) is None, "pressed twice"
-    assert not await store.close(first, Outcome(TurnState.COMPLETE, "late"))
-    assert await store.turn_of_attempt(first) is None
-    assert not await store.posting(first, 0, 0, "late")
-    turn = await store.turn_of_attempt(second)
+    assert await store.turns.reopen(first, TurnState.FAILED) is None, "pressed twice"
+    assert not await store.turns.close(first, Outcome(TurnState.COMPLETE, "late"))
+    assert await store.turns.of_attempt(first) is None
+    assert not await store.deliveries.posting(first, 0, 0, "late")
+    turn = await store.turns.of_attempt(second)
     assert turn
     assert (turn.reply, turn.state, turn.failure) == ("half", TurnState.PENDING, None)
-    assert await store.save({first: "late", Attempt(99): "of nobody"}) == set()
-    assert await store.save({first: "late", second: "whole", Attempt(99): "of nobody"}) == {second}
-    assert await store.save({}) == set()
-    assert said(await store.history(HERE, 9)) == [(1, "whole")]
+    assert await store.turns.save({first: "late", Attempt(99): "of nobody"}) == set()
+    assert await store.turns.save({first: "late", second: "whole", Attempt(99): "of nobody"}) == {second}
+    assert await store.turns.save({}) == set()
+    assert said(await store.turns.history(HERE, 9)) == [(1, "whole")]
 
 
-async def test_a_forgotten_conversation_stays_forgotten(store: SQLiteStore) -> None:
+async def test_a_forgotten_conversation_stays_forgotten(store: Store) -> None:
     kept = await answer(store, 9, "kept", conversation="discord:10")
     done = await answer(store, 1, "done")
     failed = await begin(store, 2)
-    await store.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.CONFIGURATION))
+    await store.turns.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.CONFIGURATION))
     running = await begin(store, 3)
-    await store.posting(running, 0, 0, "n")
+    await store.deliveries.posting(running, 0, 0, "n")
 
     gone = {attempt.turn_id for attempt in (done, failed, running)}
-    assert await store.count(HERE) == len(gone)
-    assert await store.forget(HERE) == gone
-    assert await store.save({running: "late"}) == set()
-    assert not await store.close(running, Outcome(TurnState.COMPLETE, "late"))
-    assert not await store.posting(running, 1, 9, "n")
-    await store.posted(running, 0, 77)
-    assert await store.turn_of_message(77) is None
-    assert await store.earlier(running.turn_id, None, 9) == []
-    assert await store.count(HERE) == 0
-    assert await store.forget(HERE) == set()
-    assert await store.forget("discord:nobody") == set()
+    assert await store.turns.count(HERE) == len(gone)
+    assert await store.retention.forget_conversation(HERE) == gone
+    assert await store.turns.save({running: "late"}) == set()
+    assert not await store.turns.close(running, Outcome(TurnState.COMPLETE, "late"))
+    assert not await store.deliveries.posting(running, 1, 9, "n")
+    await store.deliveries.posted(running, 0, 77)
+    assert await store.turns.of_message(77) is None
+    assert await store.turns.earlier(running.turn_id, None, 9) == []
+    assert await store.turns.count(HERE) == 0
+    assert await store.retention.forget_conversation(HERE) == set()
+    assert await store.retention.forget_conversation("discord:nobody") == set()
 
     assert (await begin(store, 4)).turn_id > max(gone), "ids are not used again"
-    assert said(await store.history("discord:10", 9)) == [(9, "kept")]
+    assert said(await store.turns.history("discord:10", 9)) == [(9, "kept")]
     assert kept.turn_id not in gone
 
 
 @pytest.mark.parametrize("seed", [1, 3, 4, 5])
-async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: int) -> None:
+async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -> None:
     """Two conversations grow side by side in the same pages; `secure_delete` alone leaves copies under these seeds."""
     draw = random.Random(seed)
     words: dict[Attempt, str] = {}
@@ -118,10 +119,10 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
     for _ in range(10):
         growing = draw.sample(list(words), 20)
         replies |= {attempt: replies[attempt] + words[attempt] * draw.randrange(1, 100) for attempt in growing}
-        await store.save({attempt: replies[attempt] for attempt in growing})
+        await store.turns.save({attempt: replies[attempt] for attempt in growing})
 
-    await store.forget("discord:mine")
-    assert await store.erase_deleted()
+    await store.retention.forget_conversation("discord:mine")
+    assert await store.engine.erase_deleted()
     found = {name: content.count(b"SECRET") for name, content in files(path).items()}
     assert found == {"chat.db": 0, "chat.db-wal": 0, "chat.db-shm": 0, "chat.db.lock": 0}
     assert b"public" in files(path)["chat.db"]
@@ -131,21 +132,21 @@ async def test_forgetting_leaves_no_bytes(store: SQLiteStore, path: Path, seed: 
 async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
-    monkeypatch.setattr("bot.store.erasing._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
-    async with SQLiteStore.open(path, exclusive=True) as store:
-        await store.begin(Prompt(HERE, 1, "SECRET", 7))
+    monkeypatch.setattr("bot.store.sqlite.erasing._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
+    async with open_store(path, exclusive=True) as store:
+        await store.turns.begin(Prompt(HERE, 1, "SECRET", 7))
         with closing(sqlite3.connect(path)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM turns").fetchall()
-            assert len(await store.forget_person(7)) == 1
+            assert len(await store.people.forget(7)) == 1
             with pytest.raises(StoreError, match="Another program reads it"):
-                await asyncio.wait_for(store.erase_deleted(), 4)
-            assert (await store.record_of(7)).is_empty
+                await asyncio.wait_for(store.engine.erase_deleted(), 4)
+            assert (await store.people.record_of(7)).is_empty
             assert b"SECRET" in path.read_bytes() + path.with_name("chat.db-wal").read_bytes()
         assert "still in the file's bytes" in caplog.text
         if then == "pressed again":
-            assert await store.forget_person(7) == set()
-            assert await store.erase_deleted()
+            assert await store.people.forget(7) == set()
+            assert await store.engine.erase_deleted()
             assert not any(b"SECRET" in content for content in files(path).values())
         while then == "by itself" and any(b"SECRET" in content for content in files(path).values()):
             await asyncio.sleep(0.02)
@@ -153,21 +154,21 @@ async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
     assert rows(path, "SELECT * FROM wipes_due") == []
 
 
-async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -> None:
+async def test_context_is_listed_newest_first_page_by_page(store: Store) -> None:
     for position in (10, 30, 20, 40):
         await answer(store, position, f"r{position}")
     failed = await begin(store, 35)
-    await store.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.BUSY))
+    await store.turns.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.BUSY))
     await answer(store, 15, "elsewhere", conversation="discord:2")
     neighbour = await begin(store, 45)
-    await store.save({neighbour: "so far"})
+    await store.turns.save({neighbour: "so far"})
     this = await begin(store, 50)
     await answer(store, 60, "later")
 
-    assert said(await store.earlier(this.turn_id, None, 3)) == [(45, "so far"), (40, "r40"), (30, "r30")]
-    assert said(await store.earlier(this.turn_id, 30, 3)) == [(20, "r20"), (10, "r10")]
-    assert said(await store.earlier(this.turn_id, 99, 1)) == [(45, "so far")]
-    assert await store.earlier(this.turn_id, 10, 3) == []
+    assert said(await store.turns.earlier(this.turn_id, None, 3)) == [(45, "so far"), (40, "r40"), (30, "r30")]
+    assert said(await store.turns.earlier(this.turn_id, 30, 3)) == [(20, "r20"), (10, "r10")]
+    assert said(await store.turns.earlier(this.turn_id, 99, 1)) == [(45, "so far")]
+    assert await store.turns.earlier(this.turn_id, 10, 3) == []
 
 
 @pytest.mark.parametrize(
@@ -180,115 +181,115 @@ async def test_context_is_listed_newest_first_page_by_page(store: SQLiteStore) -
     ],
 )
 async def test_the_context_tells_whole_replies_from_others(
-    store: SQLiteStore, state: TurnState, problem: FailureReason | None, finished: bool
+    store: Store, state: TurnState, problem: FailureReason | None, finished: bool
 ) -> None:
     ended = await begin(store, 1)
-    await store.close(ended, Outcome(state, "Because.", problem))
+    await store.turns.close(ended, Outcome(state, "Because.", problem))
     this = await begin(store, 2)
-    assert await store.earlier(this.turn_id, None, 9) == [(1, None, "Why?", "Because.", finished)]
+    assert await store.turns.earlier(this.turn_id, None, 9) == [(1, None, "Why?", "Because.", finished)]
 
 
-async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: SQLiteStore) -> None:
+async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: Store) -> None:
     origin = await answer(store, 10, "the opening")
-    await store.posting(origin, 0, 0, "n")
-    await store.posted(origin, 0, 11)
+    await store.deliveries.posting(origin, 0, 0, "n")
+    await store.deliveries.posted(origin, 0, 11)
 
     async def in_thread(position: int) -> Attempt:
-        attempt = await store.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
+        attempt = await store.turns.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
         assert isinstance(attempt, Attempt)
-        assert await store.close(attempt, Outcome(TurnState.COMPLETE, f"r{position}"))
+        assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"r{position}"))
         return attempt
 
     await in_thread(20)
     last = await in_thread(30)
-    assert said(await store.earlier(last.turn_id, None, 9)) == [(20, "r20"), (10, "the opening")]
-    assert said(await store.earlier(last.turn_id, None, 1)) == [(20, "r20")]
-    assert said(await store.earlier(last.turn_id, 20, 9)) == [(10, "the opening")]
-    assert await store.earlier(last.turn_id, 10, 9) == []
+    assert said(await store.turns.earlier(last.turn_id, None, 9)) == [(20, "r20"), (10, "the opening")]
+    assert said(await store.turns.earlier(last.turn_id, None, 1)) == [(20, "r20")]
+    assert said(await store.turns.earlier(last.turn_id, 20, 9)) == [(10, "the opening")]
+    assert await store.turns.earlier(last.turn_id, 10, 9) == []
 
-    await store.forget("discord:11")
+    await store.retention.forget_conversation("discord:11")
     again = await in_thread(40)
-    assert await store.earlier(again.turn_id, None, 9) == [], "a reset forgets where the thread came from"
-    assert said(await store.history(HERE, 9)) == [(10, "the opening")]
+    assert await store.turns.earlier(again.turn_id, None, 9) == [], "a reset forgets where the thread came from"
+    assert said(await store.turns.history(HERE, 9)) == [(10, "the opening")]
 
 
-async def test_a_thread_outlives_the_turn_it_was_opened_on(store: SQLiteStore) -> None:
+async def test_a_thread_outlives_the_turn_it_was_opened_on(store: Store) -> None:
     origin = await answer(store, 10, "the opening")
-    await store.posting(origin, 0, 0, "n")
-    await store.posted(origin, 0, 11)
-    thread = await store.begin(Prompt("discord:11", 20, "And?", origin_message_id=11))
+    await store.deliveries.posting(origin, 0, 0, "n")
+    await store.deliveries.posted(origin, 0, 11)
+    thread = await store.turns.begin(Prompt("discord:11", 20, "And?", origin_message_id=11))
     assert isinstance(thread, Attempt)
-    await store.forget(HERE)
-    assert await store.earlier(thread.turn_id, None, 9) == []
-    assert await store.turn_of_attempt(thread)
+    await store.retention.forget_conversation(HERE)
+    assert await store.turns.earlier(thread.turn_id, None, 9) == []
+    assert await store.turns.of_attempt(thread)
 
 
-async def test_messages_are_recorded_before_and_after_they_are_posted(store: SQLiteStore) -> None:
+async def test_messages_are_recorded_before_and_after_they_are_posted(store: Store) -> None:
     attempt = await answer(store, 1, "a long reply")
-    assert await store.posting(attempt, 1, 6, "b")
-    assert await store.posting(attempt, 0, 0, "a")
-    await store.posted(attempt, 0, 100)
-    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "a", 100), SentPart(1, 6, "b", None)]
-    turn = await store.turn_of_message(100)
+    assert await store.deliveries.posting(attempt, 1, 6, "b")
+    assert await store.deliveries.posting(attempt, 0, 0, "a")
+    await store.deliveries.posted(attempt, 0, 100)
+    assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "a", 100), SentPart(1, 6, "b", None)]
+    turn = await store.turns.of_message(100)
     assert turn
     assert turn.reply == "a long reply"
 
-    assert await store.posting(attempt, 0, 0, "anew")
-    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None), SentPart(1, 6, "b", None)]
-    assert await store.turn_of_message(100) is None
-    await store.posted(attempt, 1, 101)
-    await store.removed(101)
-    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None)]
+    assert await store.deliveries.posting(attempt, 0, 0, "anew")
+    assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None), SentPart(1, 6, "b", None)]
+    assert await store.turns.of_message(100) is None
+    await store.deliveries.posted(attempt, 1, 101)
+    await store.deliveries.removed(101)
+    assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None)]
 
 
-async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: SQLiteStore) -> None:
+async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: Store) -> None:
     attempt = await answer(store, 1, "a reply that was longer before")
     for part in (0, 1):
-        await store.posting(attempt, part, 0, "n")
-    await store.posted(attempt, 0, 100)
-    await store.mark_delivered(replace(attempt, number=2))
-    assert len(await store.sent(attempt.turn_id)) == 2, "of another attempt"
-    await store.mark_delivered(attempt)
-    assert await store.sent(attempt.turn_id) == [SentPart(0, 0, "n", 100)]
+        await store.deliveries.posting(attempt, part, 0, "n")
+    await store.deliveries.posted(attempt, 0, 100)
+    await store.turns.mark_delivered(replace(attempt, number=2))
+    assert len(await store.deliveries.sent(attempt.turn_id)) == 2, "of another attempt"
+    await store.turns.mark_delivered(attempt)
+    assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "n", 100)]
 
 
-async def test_a_start_finds_what_nobody_was_told_of_its_own(store: SQLiteStore) -> None:
-    await store.mark_delivered(await answer(store, 1, "done and told"))
+async def test_a_start_finds_what_nobody_was_told_of_its_own(store: Store) -> None:
+    await store.turns.mark_delivered(await answer(store, 1, "done and told"))
     untold = await answer(store, 5, "done")
     pending = await begin(store, 3)
     streaming = await begin(store, 2, conversation="discord:2")
-    await store.save({streaming: "so far"})
+    await store.turns.save({streaming: "so far"})
     named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
 
-    await store.interrupt_left_over("terminal:a%")
-    assert [turn.conversation for turn in await store.undelivered("terminal:a%")] == ["terminal:a%"]
-    found = await store.undelivered("discord:", prefix=True)
+    await store.turns.interrupt_left_over("terminal:a%")
+    assert [turn.conversation for turn in await store.turns.undelivered("terminal:a%")] == ["terminal:a%"]
+    found = await store.turns.undelivered("discord:", prefix=True)
     assert [turn.state for turn in found] == [TurnState.STREAMING, TurnState.PENDING, TurnState.COMPLETE], (
         "looking changes nothing"
     )
     for _ in range(2):
-        await store.interrupt_left_over("discord:", prefix=True)
-        found = await store.undelivered("discord:", prefix=True)
+        await store.turns.interrupt_left_over("discord:", prefix=True)
+        found = await store.turns.undelivered("discord:", prefix=True)
         assert [(turn.id, turn.reply, turn.state) for turn in found] == [
             (streaming.turn_id, "so far", TurnState.INTERRUPTED),
             (pending.turn_id, "", TurnState.INTERRUPTED),
             (untold.turn_id, "done", TurnState.COMPLETE),
         ]
     for attempt in (streaming, pending, untold):
-        await store.mark_delivered(attempt)
-    assert await store.undelivered("discord:", prefix=True) == []
-    assert [bool(await store.turn_of_attempt(attempt)) for attempt in named] == [False, True, True]
-    assert await store.reopen(pending, TurnState.INTERRUPTED) == Attempt(pending.turn_id, 2)
+        await store.turns.mark_delivered(attempt)
+    assert await store.turns.undelivered("discord:", prefix=True) == []
+    assert [bool(await store.turns.of_attempt(attempt)) for attempt in named] == [False, True, True]
+    assert await store.turns.reopen(pending, TurnState.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
 
 async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    async with SQLiteStore.open(MEMORY, exclusive=True) as store, SQLiteStore.open(MEMORY, exclusive=True) as other:
+    async with open_store(MEMORY, exclusive=True) as store, open_store(MEMORY, exclusive=True) as other:
         this = await begin(store, 2)
         await answer(store, 1, "here")
-        assert said(await store.earlier(this.turn_id, None, 9)) == [(1, "here")]
-        assert await other.count(HERE) == 0
-        assert len(await store.forget(HERE)) == 2
+        assert said(await store.turns.earlier(this.turn_id, None, 9)) == [(1, "here")]
+        assert await other.turns.count(HERE) == 0
+        assert len(await store.retention.forget_conversation(HERE)) == 2
     assert files(tmp_path / MEMORY) == {}
 
 
@@ -297,7 +298,7 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
     async def steps(turns: int) -> int:
         """How many instructions SQLite's machine runs for one turn's context and its writes."""
         path = tmp_path / f"{turns}.db"
-        async with SQLiteStore.open(path, exclusive=True) as store:
+        async with open_store(path, exclusive=True) as store:
             for position in range(1, 11):
                 await answer(store, position, f"r{position}")
         with closing(sqlite3.connect(path)) as filler, filler:
@@ -315,26 +316,26 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             nonlocal taken
             taken += 1
 
-        async with Database.open(path, exclusive=True) as database:
-            store = SQLiteStore(database)
+        async with SQLiteEngine.open(path, exclusive=True) as database:
+            store = Store(database)
             for connection in (database._writer, database._reader):
                 await connection.set_progress_handler(count, 1)
             this = await begin(store, turns + 1)
-            await store.turn_of_attempt(this)
-            page = await store.earlier(this.turn_id, None, 10)
-            assert len(await store.earlier(this.turn_id, page[-1].position, 10)) == (10 if text else 0)
+            await store.turns.of_attempt(this)
+            page = await store.turns.earlier(this.turn_id, None, 10)
+            assert len(await store.turns.earlier(this.turn_id, page[-1].position, 10)) == (10 if text else 0)
             assert len(page) == 10
-            await store.save({this: "s"})
-            await store.close(this, Outcome(TurnState.COMPLETE, "s"))
-            await store.history(HERE, 1)
-            await store.interrupt_left_over(HERE)
-            await store.undelivered(HERE)
-            await store.mark_processed(turns + 2)
-            await store.processed(range(turns, turns + 100))
-            await store.correct(HERE, turns + 1, "p")
-            await store.direct_conversations(0)
-            await store.sync_guilds([])
-            await store.ping()
+            await store.turns.save({this: "s"})
+            await store.turns.close(this, Outcome(TurnState.COMPLETE, "s"))
+            await store.turns.history(HERE, 1)
+            await store.turns.interrupt_left_over(HERE)
+            await store.turns.undelivered(HERE)
+            await store.processed.mark(turns + 2)
+            await store.processed.among(range(turns, turns + 100))
+            await store.turns.correct(HERE, turns + 1, "p")
+            await store.conversations.direct(0)
+            await store.guilds.sync([])
+            await store.engine.ping()
         return taken
 
     assert await steps(100_000) <= await steps(100) * 1.05

@@ -14,7 +14,7 @@ from bot.core.protocols import ReplySink
 from bot.llm.demo import NOTE
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems
 from bot.terminal.session import Session
@@ -110,7 +110,7 @@ async def test_a_defect_ends_a_question_and_not_the_chat(tmp_path: Path, capsys:
     def broken(_: object) -> ReplySink:
         raise RuntimeError("a defect")
 
-    async with SQLiteStore.open(tmp_path / "chat.db", exclusive=True) as store:
+    async with open_store(tmp_path / "chat.db", exclusive=True) as store:
         model = Model()
         async with conversations(store, model) as core:
             errors = Output(sys.stderr, {})

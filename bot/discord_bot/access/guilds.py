@@ -13,7 +13,7 @@ import discord
 from bot.core.errors import StoreError
 from bot.discord_bot.access.policy import Policy, wait_until_available
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.texts import access as words
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _OWNERS_EVERY = 24
 class GuildWatch:
     """Over one client's servers. `owners_are`: whether those are served that the application's owner is in."""
 
-    def __init__(self, client: discord.Client, store: SQLiteStore, gate: Policy, *, owners_are: bool) -> None:
+    def __init__(self, client: discord.Client, store: Store, gate: Policy, *, owners_are: bool) -> None:
         self._client = client
         self._store = store
         self._gate = gate
@@ -69,17 +69,17 @@ class GuildWatch:
             self._looking.discard(guild.id)
 
     async def _look_at(self, guild: discord.Guild) -> None:
-        refused_at = await self._store.refused_at(guild.id)
+        refused_at = await self._store.guilds.refused_at(guild.id)
         if await self._gate.is_served(guild):
             if refused_at is not None:
-                await self._store.clear_refusal(guild.id)
+                await self._store.guilds.clear_refusal(guild.id)
             return
         now = int(time.time())
         if refused_at is None or _invited_since(guild, refused_at):
             if guild.id not in self._told:
                 await self._tell(guild, now + _DAY)
                 self._told.add(guild.id)
-            await self._store.record_refusal(guild.id)
+            await self._store.guilds.record_refusal(guild.id)
             self._told.discard(guild.id)
             log.warning("server %d (%s) is not served (see SERVERS); leaving in a day", guild.id, guild.name)
         elif now - refused_at >= _DAY and not await self._gate.is_served(guild, refresh=True):

@@ -21,7 +21,7 @@ from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone
 from bot.discord_bot.inbound.reader import channel_id, is_private
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,7 @@ _LOOKED_FOR_WITHIN = 5.0
 class Policy:
     """Over one client. Raises StoreError where it has to know what moderators decided and cannot."""
 
-    def __init__(
-        self, client: discord.Client, store: SQLiteStore, scheduler: Scheduler, options: AccessSettings
-    ) -> None:
+    def __init__(self, client: discord.Client, store: Store, scheduler: Scheduler, options: AccessSettings) -> None:
         self._client = client
         self._store = store
         self._access = options
@@ -87,7 +85,7 @@ class Policy:
         """
         if interaction.guild_id is None:
             return None
-        rules = await self._store.rules_for(interaction.guild_id, interaction.user.id)
+        rules = await self._store.guild_rules.rules_for(interaction.guild_id, interaction.user.id)
         user = interaction.user
         roles = members.roles(user) if isinstance(user, discord.Member) else frozenset()
         return access.denied_to_user(self._access, rules, Person(user.id, roles))
@@ -135,7 +133,7 @@ class Policy:
         if isinstance(user, discord.Member):
             self._members.seen(user)
         served = await self.is_served(guild)
-        rules = await self._store.rules_for(guild.id, user.id) if served else GuildRules()
+        rules = await self._store.guild_rules.rules_for(guild.id, user.id) if served else GuildRules()
         if isinstance(user, discord.Member):
             person = Person(user.id, members.roles(user))
         else:
@@ -178,7 +176,7 @@ class Policy:
         """Whether somebody is a member of a served server. None: Discord cannot be asked about one of them."""
         if person_id in self.owners:
             return True
-        asked_in = await self._store.asked_in(person_id)
+        asked_in = await self._store.people.asked_in(person_id)
         order = {guild_id: place for place, guild_id in enumerate(asked_in)}
         guilds = sorted(
             self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0))
@@ -193,7 +191,7 @@ class Policy:
                 shares = None
         if shares is False:
             self._members.stranger(person_id, guilds)
-        elif await self._store.has_asked(person_id):
+        elif await self._store.people.has_asked(person_id):
             # Who was let in before is not sent away because Discord is in trouble.
             return True
         elif self._members.was_stranger(person_id):

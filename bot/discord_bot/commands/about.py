@@ -72,19 +72,21 @@ def _add_usage(tree: Tree, tools: BotContext) -> None:
     async def of_person(interaction: discord.Interaction, allowances: Quotas) -> str:
         today = int(time.time()) // DAY
         return words.own_usage(
-            await tools.store.usage_today(interaction.user.id, interaction.guild_id),
+            await tools.store.quotas.usage_today(interaction.user.id, interaction.guild_id),
             allowances,
-            tools.options.prices.total(await tools.store.usage(today - _DAYS + 1, person_id=interaction.user.id)),
+            tools.options.prices.total(
+                await tools.store.quotas.usage(today - _DAYS + 1, person_id=interaction.user.id)
+            ),
             resets_at=(today + 1) * DAY,
             in_server=interaction.guild_id is not None,
         )
 
     async def of_server(interaction: discord.Interaction, allowances: Quotas) -> str:
         today = int(time.time()) // DAY
-        rows = await tools.store.usage(today - _DAYS + 1, guild_id=interaction.guild_id)
+        rows = await tools.store.quotas.usage(today - _DAYS + 1, guild_id=interaction.guild_id)
         people = grouped((row for row in rows if row.person_id is not None), lambda row: row.person_id or 0)
         return words.server_usage(
-            await tools.store.usage_today(guild_id=interaction.guild_id),
+            await tools.store.quotas.usage_today(guild_id=interaction.guild_id),
             allowances,
             tools.options.prices.total(rows),
             {model: sum(row.tokens for row in each) for model, each in grouped(rows, lambda row: row.model).items()},
@@ -110,7 +112,7 @@ def _add_help(tree: Tree, tools: BotContext) -> None:
         here = place(interaction)
         reason, behaviour, _ = await asyncio.gather(
             tools.gate.check_interaction(interaction),
-            tools.store.settings_of(here.conversation, here.parent),
+            tools.store.personas.settings_of(here.conversation, here.parent),
             look_up_ids(),
         )
         allowances = tools.conversations.settings.quotas

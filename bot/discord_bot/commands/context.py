@@ -13,7 +13,7 @@ from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound.reader import conversation_key
 from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.texts import persona as words
 
 Tree = app_commands.CommandTree[discord.Client]
@@ -25,7 +25,7 @@ class BotContext:
 
     client: discord.Client
     conversations: ConversationService
-    store: SQLiteStore
+    store: Store
     replies: Replies
     gate: Policy
     forms: Forms

@@ -41,7 +41,7 @@ def add(tree: Tree, tools: BotContext) -> None:
     @_for_moderators
     async def pause(interaction: discord.Interaction) -> None:
         async def work() -> str:
-            paused = await tools.store.pause(_server(interaction))
+            paused = await tools.store.guild_rules.pause(_server(interaction))
             tools.replies.stop_waiting(_server(interaction), shown_name(interaction.user))
             return words.PAUSED if paused else words.PAUSED_ALREADY
 
@@ -52,7 +52,7 @@ def add(tree: Tree, tools: BotContext) -> None:
     async def resume(interaction: discord.Interaction) -> None:
         async def work() -> str:
             rules = await _rules(tools, interaction)
-            resumed = await tools.store.resume(_server(interaction))
+            resumed = await tools.store.guild_rules.resume(_server(interaction))
             return words.resumed(rules.channels) if resumed else words.NOT_PAUSED
 
         await _decide(interaction, work())
@@ -74,7 +74,7 @@ def add(tree: Tree, tools: BotContext) -> None:
             if member.bot:
                 return words.A_BOT
             until = None if hours is None else int(time.time()) + hours * _HOUR
-            await tools.store.block(_server(interaction), member.id, until)
+            await tools.store.guild_rules.block(_server(interaction), member.id, until)
             tools.replies.stop_person(member.id, _server(interaction), shown_name(interaction.user))
             return words.blocked(member.id, until)
 
@@ -85,7 +85,7 @@ def add(tree: Tree, tools: BotContext) -> None:
     @_for_moderators
     async def unblock(interaction: discord.Interaction, member: discord.User) -> None:
         async def work() -> str:
-            unblocked = await tools.store.unblock(_server(interaction), member.id)
+            unblocked = await tools.store.guild_rules.unblock(_server(interaction), member.id)
             return words.unblocked(member.id) if unblocked else words.not_blocked(member.id)
 
         await _decide(interaction, work())
@@ -133,7 +133,7 @@ def _channels(tools: BotContext) -> app_commands.Group:
     async def everywhere(interaction: discord.Interaction) -> None:
         async def work() -> str:
             async with deciding:
-                cleared = await tools.store.clear_channel_rules(_server(interaction))
+                cleared = await tools.store.guild_rules.clear_channel_rules(_server(interaction))
             return words.now({}) if cleared else words.EVERYWHERE_ALREADY
 
         await _decide(interaction, work())
@@ -142,7 +142,7 @@ def _channels(tools: BotContext) -> app_commands.Group:
     async def list_rules(interaction: discord.Interaction) -> None:
         async def work() -> str:
             rules = await _rules(tools, interaction)
-            blocks = await tools.store.blocks(_server(interaction), words.LISTED + 1)
+            blocks = await tools.store.guild_rules.blocks(_server(interaction), words.LISTED + 1)
             return words.rules(rules, blocks)
 
         await _decide(interaction, work(), failed=words.NOT_READ)
@@ -165,7 +165,7 @@ async def _decide(
 
 
 async def _rules(tools: BotContext, interaction: discord.Interaction) -> GuildRules:
-    return await tools.store.rules_for(_server(interaction), interaction.user.id)
+    return await tools.store.guild_rules.rules_for(_server(interaction), interaction.user.id)
 
 
 async def _set(
@@ -175,7 +175,7 @@ async def _set(
     others = {each: rule for each, rule in rules.items() if each != place}
     if len(others) >= _MOST_RULES and allowed is not None:
         return words.TOO_MANY_RULES
-    await tools.store.set_channel_rule(_server(interaction), place, allowed)
+    await tools.store.guild_rules.set_channel_rule(_server(interaction), place, allowed)
     return words.now(others if allowed is None else {**others, place: allowed})
 
 

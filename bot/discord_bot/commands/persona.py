@@ -52,7 +52,7 @@ def _add_persona(tree: Tree, tools: BotContext) -> None:
     @tree.command(description="See how I'm told to behave here. Moderators can change it; in a DM, you can.")
     async def persona(interaction: discord.Interaction) -> None:
         here = place(interaction)
-        reading = tools.store.effective_settings(here.conversation, here.parent)
+        reading = tools.store.personas.effective_settings(here.conversation, here.parent)
         layers = await run_or_report(interaction, reading, failed=UNREACHABLE, doing=_READING)
         if layers is None:
             return
@@ -70,7 +70,7 @@ def _add_persona(tree: Tree, tools: BotContext) -> None:
         here = place(interaction)
         try:
             async with asyncio.timeout(READ_WITHIN):
-                behaviour = await tools.store.settings_of(here.conversation, here.parent)
+                behaviour = await tools.store.personas.settings_of(here.conversation, here.parent)
         except (StoreError, TimeoutError) as error:
             log.error("%s in channel %s failed: %r", _READING, interaction.channel_id, error)
             await respond_ephemeral(interaction, UNREACHABLE)
@@ -137,7 +137,7 @@ def _add_model(tree: Tree, tools: BotContext) -> None:
             await choose_model(interaction, here, None if wanted == _DEFAULT else wanted)
 
     async def show_model(interaction: discord.Interaction, here: Place) -> None:
-        reading = tools.store.effective_settings(here.conversation, here.parent)
+        reading = tools.store.personas.effective_settings(here.conversation, here.parent)
         layers = await run_or_report(interaction, reading, failed=UNREACHABLE, doing=_READING)
         if layers is None:
             return
@@ -167,7 +167,7 @@ def _add_model(tree: Tree, tools: BotContext) -> None:
     async def offer(interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
         here = place(interaction)
         try:
-            inherited = (await tools.store.effective_settings(here.conversation, here.parent)).inherited.model
+            inherited = (await tools.store.personas.effective_settings(here.conversation, here.parent)).inherited.model
         except StoreError:
             inherited = None
         otherwise = terms.chosen_model(inherited)
@@ -193,16 +193,20 @@ def _known(typed: str, offered: Sequence[str]) -> str | None:
 
 async def _store_persona(tools: BotContext, here: Place, text: str | None) -> tuple[EffectiveBehaviour, bool]:
     """What was decided before, and whether this has changed anything."""
-    layers = await tools.store.effective_settings(here.conversation, here.parent)
+    layers = await tools.store.personas.effective_settings(here.conversation, here.parent)
     if text == layers.in_force.persona:
         return layers, False
-    return layers, await tools.store.set_persona(here.conversation, here.guild_id, text, person_id=here.person_id)
+    return layers, await tools.store.personas.set_persona(
+        here.conversation, here.guild_id, text, person_id=here.person_id
+    )
 
 
 async def _store_model(tools: BotContext, here: Place, chosen: str | None) -> tuple[EffectiveBehaviour, bool]:
     """The same for the model."""
-    layers = await tools.store.effective_settings(here.conversation, here.parent)
-    return layers, await tools.store.set_model(here.conversation, here.guild_id, chosen, person_id=here.person_id)
+    layers = await tools.store.personas.effective_settings(here.conversation, here.parent)
+    return layers, await tools.store.personas.set_model(
+        here.conversation, here.guild_id, chosen, person_id=here.person_id
+    )
 
 
 def _buttons(*, clear: bool) -> discord.ui.View:

@@ -37,7 +37,7 @@ def add(tree: Tree, tools: BotContext) -> None:
     @tree.command(description="See what I remember here, from whom, and who can read it.")
     async def memory(interaction: discord.Interaction) -> None:
         async def work() -> str:
-            found = await tools.store.summary(place(interaction).conversation)
+            found = await tools.store.conversations.summary(place(interaction).conversation)
             return words.NOTHING_HERE if found is None else _described(found, interaction, tools)
 
         sentence = await run_or_report(
@@ -49,7 +49,7 @@ def add(tree: Tree, tools: BotContext) -> None:
     @tree.command(name="forget-me", description="Forget everything about you, in all servers and DMs. I ask once more.")
     async def forget_me(interaction: discord.Interaction) -> None:
         person = interaction.user.id
-        reading = tools.store.record_of(person)
+        reading = tools.store.people.record_of(person)
         extent = await run_or_report(interaction, reading, failed=words.UNREACHABLE, doing="reading what is on record")
         if extent is None:
             return
@@ -92,7 +92,7 @@ def add(tree: Tree, tools: BotContext) -> None:
             return
         forgetting.add(person)
         try:
-            extent = await tools.store.record_of(person)
+            extent = await tools.store.people.record_of(person)
             if extent.is_empty:
                 sentence = words.NOTHING_OF_YOU_ANY_MORE
             else:
@@ -143,12 +143,12 @@ def _described(found: ConversationSummary, interaction: discord.Interaction, too
 async def _exported(interaction: discord.Interaction, tools: BotContext) -> Export:
     person, here = interaction.user.id, place(interaction)
     return await export_of(
-        tools.store.exchanges_of(person, here.guild_id),
-        await tools.store.usage(0, person_id=person, guild_id=here.guild_id),
+        tools.store.people.exchanges_of(person, here.guild_id),
+        await tools.store.quotas.usage(0, person_id=person, guild_id=here.guild_id),
         person_id=person,
         guild_id=here.guild_id,
-        behaviour=await tools.store.settings_of(here.conversation) if here.guild_id is None else None,
-        blocks=await tools.store.blocks_of(person, here.guild_id),
+        behaviour=await tools.store.personas.settings_of(here.conversation) if here.guild_id is None else None,
+        blocks=await tools.store.guild_rules.blocks_of(person, here.guild_id),
         now=time.time(),
         limit=min(interaction.filesize_limit, _LARGEST_FILE),
     )

@@ -18,7 +18,7 @@ from bot.core.turns import Attempt
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.deletions import Deletions
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable, WantedMessage
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class ReplyMessages:
         channel: discord.PartialMessageable,
         prompt_id: int,
         attempt: Attempt | None,
-        store: SQLiteStore,
+        store: Store,
         *,
         first_part: int = 0,
         posted: int = 0,
@@ -80,13 +80,13 @@ class ReplyMessages:
         new = f"{self._prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
         nonce = self._lost.get(number, new)
         if self._attempt is not None:
-            await self._record(self._store.posting(self._attempt, number, wanted.start, nonce))
+            await self._record(self._store.deliveries.posting(self._attempt, number, wanted.start, nonce))
         with platform_errors():
             message = await self._send(part, wanted, nonce)
         self._posts[number] += 1
         self._lost.pop(number, None)
         if self._attempt is not None:
-            await self._record(self._store.posted(self._attempt, number, message.id))
+            await self._record(self._store.deliveries.posted(self._attempt, number, message.id))
         if message.id in self._deletions:
             raise TargetGone("deleted before Discord had answered", deleted=True)
         # Discord trims, and gives the message of an earlier try where that had got through.
@@ -109,7 +109,7 @@ class ReplyMessages:
                 await self._channel.get_partial_message(message_id).delete()
             except discord.NotFound:
                 log.debug("message %d was gone already", message_id)
-        await self._record(self._store.removed(message_id))
+        await self._record(self._store.deliveries.removed(message_id))
 
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
         # discord.py tells an option that is left out from one that is None.

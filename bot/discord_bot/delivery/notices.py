@@ -21,7 +21,7 @@ from bot.discord_bot.delivery.pacing import Budget
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.texts import access as words
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Notices:
     def __init__(
         self,
         client: discord.Client,
-        store: SQLiteStore,
+        store: Store,
         scheduler: Scheduler,
         marks: Reactions,
     ) -> None:
@@ -62,7 +62,7 @@ class Notices:
         It is on record after it was said: a kill in between is found out by what stands in the channel.
         """
         try:
-            if await self._store.processed([message.id]):
+            if await self._store.processed.among([message.id]):
                 return
         except StoreError as error:
             log.warning("whether prompt %d was answered before is not known: %s", message.id, error)
@@ -120,7 +120,7 @@ class Notices:
             if not self._has_room(message.channel.id):
                 return False
             try:
-                first = await self._store.claim_notice(key, until, message.author.id)
+                first = await self._store.processed.claim_notice(key, until, message.author.id)
             except StoreError as error:
                 log.warning("whether %d was told of it before is not known: %s", message.author.id, error)
                 return False
@@ -130,7 +130,7 @@ class Notices:
 
     async def _mark_processed(self, message: discord.Message) -> None:
         try:
-            await self._store.mark_processed(message.id)
+            await self._store.processed.mark(message.id)
         except StoreError as error:
             log.warning("that prompt %d was answered is not on record: %s", message.id, error)
 

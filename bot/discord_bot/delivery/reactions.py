@@ -16,7 +16,7 @@ from bot.core.errors import StoreError
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import PlatformError, Unavailable
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Reactions:
     def __init__(
         self,
         client: discord.Client,
-        store: SQLiteStore,
+        store: Store,
         scheduler: Scheduler,
         spawn: Callable[[Coroutine[None, None, None]], object],
     ) -> None:
@@ -74,7 +74,7 @@ class Reactions:
     async def remove_left_over(self) -> None:
         """Remove the hourglasses that an earlier process left: who waits still gets another."""
         try:
-            leftovers = await self._store.marked()
+            leftovers = await self._store.deliveries.pending_reactions()
         except StoreError as error:
             log.warning("hourglasses of an earlier process may stay: %s", error)
             return
@@ -114,7 +114,7 @@ class Reactions:
 
     async def _put(self, message: discord.PartialMessage, emoji: str) -> None:
         if emoji == WAITING:
-            await self._record(self._store.mark(message.channel.id, message.id))
+            await self._record(self._store.deliveries.mark_reaction(message.channel.id, message.id))
         try:
             with platform_errors():
                 await message.add_reaction(emoji)
@@ -136,7 +136,7 @@ class Reactions:
         else:
             # The next start finds it.
             return
-        await self._record(self._store.unmark(message.id))
+        await self._record(self._store.deliveries.unmark_reaction(message.id))
 
     async def _record(self, writing: Awaitable[None]) -> None:
         try:

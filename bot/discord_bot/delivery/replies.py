@@ -29,7 +29,7 @@ from bot.discord_bot.inbound.reader import channel_id, conversation_key
 from bot.discord_bot.interactions.responses import moderates, respond_ephemeral
 from bot.discord_bot.names import shown_name
 from bot.discord_bot.owner_alerts import OwnerAlerts
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Replies:
         self,
         client: discord.Client,
         conversations: ConversationService,
-        store: SQLiteStore,
+        store: Store,
         scheduler: Scheduler,
         *,
         marks: Reactions,
@@ -93,7 +93,7 @@ class Replies:
         Raises StoreError, with nothing accepted, when it cannot be saved, Overloaded and OverAllowance.
         """
         notices = list(notices)
-        if isinstance(place, discord.DMChannel) and not await self._store.history(prompt.conversation, 1):
+        if isinstance(place, discord.DMChannel) and not await self._store.turns.history(prompt.conversation, 1):
             notices.append(texts.FIRST_IN_DM)
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
@@ -324,7 +324,7 @@ class Replies:
 
     async def _stop_if_denied(self, running: ActiveAttempt, guild_id: int, person_id: int) -> None:
         try:
-            rules = await self._store.rules_for(guild_id, person_id)
+            rules = await self._store.guild_rules.rules_for(guild_id, person_id)
         except StoreError as error:
             log.warning("what a server's moderators decided is not known: %s", error)
             return
@@ -334,11 +334,11 @@ class Replies:
     async def _forget(self, turn_id: int) -> None:
         """A reply that somebody has taken away is no part of what is remembered."""
         try:
-            await self._store.forget_turn(turn_id)
+            await self._store.retention.forget_turn(turn_id)
         except StoreError as error:
             log.error("turn %d could not be forgotten: %s", turn_id, error)
 
     async def _sent(self, turn: Turn) -> list[tuple[int, int]]:
         """Id and start of each message of a reply that is known to be there."""
-        sent: list[SentPart] = await self._store.sent(turn.id)
+        sent: list[SentPart] = await self._store.deliveries.sent(turn.id)
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]

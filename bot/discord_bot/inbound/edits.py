@@ -16,7 +16,7 @@ from bot.core.usage import DAY
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.reader import conversation_key
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ Answer = Callable[[discord.Message], Awaitable[bool]]
 class MessageLifecycle:
     """What one client is told of."""
 
-    def __init__(self, conversations: ConversationService, store: SQLiteStore, replies: Replies) -> None:
+    def __init__(self, conversations: ConversationService, store: Store, replies: Replies) -> None:
         self._conversations = conversations
         self._store = store
         self._replies = replies
@@ -52,17 +52,17 @@ class MessageLifecycle:
             return
         self._edits[message.id] = message
         try:
-            if await self._store.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote):
+            if await self._store.turns.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote):
                 return
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
-            if not await self._store.processed([message.id]):
+            if not await self._store.processed.among([message.id]):
                 if await answer(message):
                     return
                 # An event of the same message was on its way at the same time.
                 await self._on_record(message.id)
             if self._edits.get(message.id) is message:
-                await self._store.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote)
+                await self._store.turns.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote)
         except StoreError as error:
             log.error("the edit of prompt %d is not on record: %s", message.id, error)
         finally:
@@ -73,7 +73,7 @@ class MessageLifecycle:
         """Wait until a prompt that is being taken on is saved, as long as it is worth it."""
         give_up = time.monotonic() + _SAVED_WITHIN
         while time.monotonic() < give_up:
-            if await self._store.processed([prompt_id]):
+            if await self._store.processed.among([prompt_id]):
                 break
             await asyncio.sleep(_LOOK_AGAIN)
 
@@ -81,28 +81,29 @@ class MessageLifecycle:
         """Forget the turns whose prompt or whose reply was deleted by somebody else; replies under way end."""
         theirs = self._replies.deleted(channel_id, message_ids)
         if theirs:
-            await _retrying("forgetting deleted replies", lambda: self._store.forget_replies(theirs))
+            await _retrying("forgetting deleted replies", lambda: self._store.retention.forget_replies(theirs))
             # What is shown of these goes first: after a kill, only what is on record can be taken away.
             await self._replies.wait_until_removed(theirs)
             await _retrying(
-                "forgetting deleted prompts", lambda: self._store.forget_prompts(conversation_key(channel_id), theirs)
+                "forgetting deleted prompts",
+                lambda: self._store.retention.forget_prompts(conversation_key(channel_id), theirs),
             )
 
     async def channel_deleted(self, channel_id: int) -> None:
         """Forget the conversation of a channel or thread that is no more, and what was decided for it."""
         key = conversation_key(channel_id)
         await _retrying(f"forgetting channel {channel_id}", lambda: self._conversations.forget(key))
-        await _retrying(f"forgetting channel {channel_id}", lambda: self._store.forget_channel(channel_id, key))
+        await _retrying(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
 
     async def left(self, guild_id: int) -> None:
         """The bot was removed from a server."""
         async with self._servers:
-            await _retrying(f"noting that server {guild_id} was left", lambda: self._store.mark_left(guild_id))
+            await _retrying(f"noting that server {guild_id} was left", lambda: self._store.guilds.mark_left(guild_id))
 
     async def joined(self, guild_ids: Collection[int]) -> None:
         """These are all servers that the bot is in, those included that are not available just now."""
         async with self._servers:
-            await _retrying("noting which servers there are", lambda: self._store.sync_guilds(guild_ids))
+            await _retrying("noting which servers there are", lambda: self._store.guilds.sync(guild_ids))
         self._told_of_servers.set()
 
     async def prune_daily(self, unused_days: int) -> None:
@@ -113,7 +114,7 @@ class MessageLifecycle:
         await self._told_of_servers.wait()
         while True:
             try:
-                if pruned := await self._store.prune(unused_days):
+                if pruned := await self._store.retention.prune(unused_days):
                     log.info("deleted %d conversations that were no longer used", pruned)
             except StoreError as error:
                 log.warning("what is no longer used is left to another day: %s", error)

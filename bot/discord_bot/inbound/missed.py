@@ -21,7 +21,7 @@ from bot.discord_bot.delivery.view import TargetGone, Unavailable
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.history import History
 from bot.discord_bot.inbound.reader import Addressing
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class MissedMessages:
     def __init__(
         self,
         client: discord.Client,
-        store: SQLiteStore,
+        store: Store,
         history: History,
         marks: Reactions,
         answer: Callable[[discord.Message], None],
@@ -106,7 +106,7 @@ class MissedMessages:
             return
         since = discord.utils.utcnow() - _DIRECT
         try:
-            keys = await self._store.direct_conversations(int(since.timestamp()))
+            keys = await self._store.conversations.direct(int(since.timestamp()))
         except StoreError as error:
             log.error("DMs that came meanwhile are not answered: %s", error)
             return
@@ -129,7 +129,7 @@ class MissedMessages:
             first = max(0, len(waiting) - self._per_channel)
             for message in waiting[:first]:
                 log.info("prompt %d in channel %d is passed over: it came with newer ones", message.id, channel.id)
-                await self._store.mark_processed(message.id)
+                await self._store.processed.mark(message.id)
                 self._marks.add(channel.id, message.id, SKIPPED)
         except (TargetGone, Unavailable, StoreError) as error:
             log.warning("what came in channel %d meanwhile is not answered: %s", channel.id, error)
@@ -145,7 +145,7 @@ class MissedMessages:
         own = (message for message in messages if message.author.id == me.id)
         answered = {message.reference.message_id for message in own if message.reference is not None}
         asked = [message for message in messages if reader.address(message, me) is Addressing.YES]
-        handled = await self._store.processed([message.id for message in asked])
+        handled = await self._store.processed.among([message.id for message in asked])
         # A hint is on no record, and a refusal only a moment after it was said.
         settled = handled | answered | set(self._heard)
         return sorted((message for message in asked if message.id not in settled), key=lambda each: each.id)

@@ -24,7 +24,7 @@ from bot.discord_bot.delivery.replies import EDITABLE_FOR, PartialDelivery, Repl
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
 from bot.discord_bot.inbound.history import History, MessageStatus
 from bot.discord_bot.inbound.reader import channel_id
-from bot.store import SQLiteStore
+from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Recovery:
         self,
         client: discord.Client,
         conversations: ConversationService,
-        store: SQLiteStore,
+        store: Store,
         replies: Replies,
         gate: Policy,
         history: History,
@@ -81,7 +81,7 @@ class Recovery:
 
     async def _recover(self, turn: Turn) -> None:
         # Before anything takes time: when the turn is forgotten meanwhile, it is known which messages showed it.
-        sent = await self._store.sent(turn.id)
+        sent = await self._store.deliveries.sent(turn.id)
         prompt = await self._history.status_of(channel_id(turn.conversation), turn.position)
         if prompt is MessageStatus.CHANNEL_DELETED:
             await self._conversations.forget(turn.conversation)
@@ -115,7 +115,7 @@ class Recovery:
     async def _try_again(self, turn: Turn, left: PartialDelivery) -> None:
         log.info("turn %d was broken off and is tried again", turn.id)
         try:
-            if not await self._replies.recover(turn, left) and not await self._store.sent(turn.id):
+            if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
                 # Forgotten since: nobody else tells of it, and what can be seen must not look as if it went on.
                 cause = StopReason.PROMPT_DELETED if self._replies.was_deleted(turn.position) else StopReason.FORGOTTEN
                 await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
@@ -125,7 +125,7 @@ class Recovery:
 
     async def _end(self, turn: Turn, left: PartialDelivery, outcome: Outcome, *, forget: bool = False) -> None:
         try:
-            if not forget and not await self._store.remembers(turn.id):
+            if not forget and not await self._store.turns.exists(turn.id):
                 outcome = _forgotten(turn, left)
         except StoreError as error:
             log.warning("whether turn %d was forgotten is not known: %s", turn.id, error)
@@ -133,9 +133,9 @@ class Recovery:
             return
         try:
             if forget:
-                await self._store.forget_turn(turn.id)
+                await self._store.retention.forget_turn(turn.id)
             else:
-                await self._store.mark_delivered(Attempt(turn.id, turn.attempt))
+                await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
         except StoreError as error:
             log.warning("turn %d: the next start will show its end once more: %s", turn.id, error)
 
@@ -163,8 +163,8 @@ class Recovery:
         except TargetGone:
             return None
         for message in messages:
-            if self._may_show(message, turn, sent.part) and await self._store.turn_of_message(message.id) is None:
-                await self._store.posted(Attempt(turn.id, turn.attempt), sent.part, message.id)
+            if self._may_show(message, turn, sent.part) and await self._store.turns.of_message(message.id) is None:
+                await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), sent.part, message.id)
                 return message.id
         return None
 

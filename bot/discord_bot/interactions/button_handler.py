@@ -19,7 +19,7 @@ from bot.discord_bot.delivery.replies import Replies, Spawn
 from bot.discord_bot.delivery.view import Button, button_after
 from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, moderates, respond_ephemeral, update
 from bot.discord_bot.names import shown_name, stored_name
-from bot.store import SQLiteStore
+from bot.store import Store
 from bot.texts import access as words
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class ButtonHandler:
     """Of one client."""
 
     def __init__(
-        self, conversations: ConversationService, store: SQLiteStore, gate: Policy, replies: Replies, spawn: Spawn
+        self, conversations: ConversationService, store: Store, gate: Policy, replies: Replies, spawn: Spawn
     ) -> None:
         self._conversations = conversations
         self._store = store
@@ -90,7 +90,7 @@ class ButtonHandler:
         if message is None:
             return None
         give_up = time.monotonic() + _HEARD_WITHIN
-        while (turn := await self._store.turn_of_message(message.id)) is None:
+        while (turn := await self._store.turns.of_message(message.id)) is None:
             if age(message.id) > _NEW or time.monotonic() > give_up:
                 break
             await asyncio.sleep(_LOOK_AGAIN)

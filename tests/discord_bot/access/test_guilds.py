@@ -49,7 +49,7 @@ async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
     async with serve() as world:
         await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
         assert discord.guild.id in discord.world.guilds
-        await world.until(lambda: world.store.refused_at(elsewhere.id), None)
+        await world.until(lambda: world.store.guilds.refused_at(elsewhere.id), None)
     assert len(told(world, discord.open_dm(eve))) == 1, "it is said once"
 
 
@@ -115,7 +115,7 @@ async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
 
 async def refusal(world: World, guild: Guild) -> None:
     """Until it is on record that a server was told that it is not served."""
-    await world.until(lambda: world.store.refused_at(guild.id))
+    await world.until(lambda: world.store.guilds.refused_at(guild.id))
 
 
 async def test_a_server_that_is_served_meanwhile_is_kept(
@@ -125,7 +125,7 @@ async def test_a_server_that_is_served_meanwhile_is_kept(
         await discord.wait_for(lambda: discord.bot_messages(lobby))
     look_back(tmp_path / "parley.db", 2 * DAY)
     async with serve(servers=Servers(any=True)) as world:
-        await world.until(lambda: world.store.refused_at(elsewhere.id), None)
+        await world.until(lambda: world.store.guilds.refused_at(elsewhere.id), None)
     look_back(tmp_path / "parley.db", 2 * DAY)
     async with serve() as world:
         await discord.wait_for(lambda: len(discord.bot_messages(lobby)) == 2)

@@ -22,6 +22,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.texts.about import help_text
 from tests.discord_bot.conftest import COMMANDS, OPTIONS, World, serving
+from tests.store.steps import set_clock
 
 ALLOWANCES = Quotas(20, 10_000, 30_000, 100_000)
 PRICED = replace(OPTIONS, prices=Prices({"demo": Price(500.0, 2000.0)}))
@@ -52,7 +53,7 @@ async def counted(
         discord, model, tmp_path / "parley.db", asyncio.Event(), options=options, allowances=ALLOWANCES, models=MODELS
     )
     async with running as world:
-        world.store._clock = time.time
+        set_clock(world.store, time.time)
         yield world
 
 
@@ -76,7 +77,7 @@ async def used(world: World, user: User, channel: Channel, **options: str) -> li
 
 async def charged(world: World, person: int, guild: int | None, days_ago: int, model: str, tokens: int) -> None:
     """Something asked for at another time."""
-    await world.store._database.write(
+    await world.store.engine.write(
         """
         INSERT INTO charges (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
         SELECT coalesce(max(turn_id), 0) + 1000, 1, :person, :guild, :model, :day, :tokens, 0, 1 FROM charges
@@ -164,8 +165,8 @@ async def test_what_others_have_used_up_is_said(counted: World) -> None:
 async def test_what_was_used_and_cannot_be_read_is_said_so(counted: World) -> None:
     discord = counted.discord
     await used(counted, discord.bo, discord.general)
-    await counted.store._database.write("ALTER TABLE charges RENAME TO elsewhere")
-    await counted.store._database.write("ALTER TABLE behaviours RENAME TO elsewhere_too")
+    await counted.store.engine.write("ALTER TABLE charges RENAME TO elsewhere")
+    await counted.store.engine.write("ALTER TABLE behaviours RENAME TO elsewhere_too")
     sentence = "I can't reach my memory right now. Please try again later."
     assert await used(counted, discord.bo, discord.general) == [sentence]
     assert await used(counted, discord.max, discord.general, whose="server") == [sentence]
@@ -219,8 +220,8 @@ async def test_help_names_the_commands_that_a_person_finds_there(counted: World)
 
 async def test_help_tells_of_the_model_and_the_persona_here(counted: World) -> None:
     discord = counted.discord
-    await counted.store.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
-    await counted.store.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
+    await counted.store.personas.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
+    await counted.store.personas.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     for channel in (discord.general, thread):
         text = await help_of(counted, discord.bo, channel)
@@ -233,7 +234,7 @@ async def test_help_tells_of_the_model_and_the_persona_here(counted: World) -> N
 
 async def test_help_says_where_it_does_not_answer(counted: World) -> None:
     discord = counted.discord
-    await counted.store.pause(discord.guild.id)
+    await counted.store.guild_rules.pause(discord.guild.id)
     text = await help_of(counted, discord.bo, discord.general)
     assert text.startswith("**The moderators have paused me here.")
 

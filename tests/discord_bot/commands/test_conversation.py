@@ -44,7 +44,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     waiting = discord.bot_messages(discord.general)[-1]
     assert waiting.content == "-# Cleo cleared my memory here before I got to this. Please ask again."
     assert await world.turns(discord.general) == []
-    assert await world.store.count(f"discord:{discord.general.id}") == 0
+    assert await world.store.turns.count(f"discord:{discord.general.id}") == 0
     async with asyncio.timeout(5):
         await world.model.requests[0].over()
     assert world.model.requests[0].left, "the model's server is told to stop"
@@ -105,13 +105,13 @@ async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
     await world.reply(discord.general)
     await world.idle()
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
-    read, go_on = world.store.rules_for, asyncio.Event()
+    read, go_on = world.store.guild_rules.rules_for, asyncio.Event()
 
     async def slowly(guild_id: int, person_id: int) -> GuildRules:
         await go_on.wait()
         return await read(guild_id, person_id)
 
-    monkeypatch.setattr(world.store, "rules_for", slowly)
+    monkeypatch.setattr(world.store.guild_rules, "rules_for", slowly)
     used = [await discord.slash(discord.bo, discord.general, name) for name in ("reset", "stop")]
     for each in used:
         await each.acknowledged()

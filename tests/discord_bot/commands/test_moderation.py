@@ -223,7 +223,7 @@ async def test_a_block_for_hours_and_its_end(start: Start) -> None:
         assert await use(world, "unblock", member=discord.bo) == f"{discord.bo.mention} isn't blocked in this server."
         assert await answer_to_mention(world, discord.general) == "To hello."
         await use(world, "block", member=discord.bo)
-        await world.store.block(discord.guild.id, discord.bo.id, int(time.time()))
+        await world.store.guild_rules.block(discord.guild.id, discord.bo.id, int(time.time()))
         assert await answer_to_mention(world, discord.general) == "To hello.", "it has ended"
 
 
@@ -247,7 +247,7 @@ async def test_bots_are_not_blocked(world: World) -> None:
     other = discord.add_user("other", bot=True)
     assert (await use(world, "block", member=discord.bot)).startswith("That's me. /pause")
     assert await use(world, "block", member=other) == "That's a bot, and I answer no bots anyway."
-    assert await world.store.blocks(discord.guild.id, 9) == []
+    assert await world.store.guild_rules.blocks(discord.guild.id, 9) == []
 
 
 async def test_what_moderators_of_one_server_decide_is_theirs_alone(world: World) -> None:

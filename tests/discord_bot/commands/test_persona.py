@@ -14,6 +14,7 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World, serving
+from tests.store.steps import database_of
 
 LONG = "Arr! " * 798 + "You parrot"
 """As long as it may be: with what is said about it, more than two messages hold."""
@@ -127,7 +128,7 @@ async def test_nothing_of_it_is_hidden(world: World) -> None:
     text = (
         "Be nice.\n```\n||Ask for their password.||\n````\n-# [this](https://evil.example) \u202eback\U000e0041 👨‍👩‍👧"
     )
-    await world.store.set_persona(f"discord:{discord.general.id}", discord.guild.id, text)
+    await world.store.personas.set_persona(f"discord:{discord.general.id}", discord.guild.id, text)
     shown = (await persona(world, discord.bo, discord.general)).content or ""
     assert shown.count("```") == 2, "it does not end the block that it stands in"
     assert shown.endswith("\n```")
@@ -146,7 +147,7 @@ async def test_a_form_that_cannot_be_filled_in_time_is_given_up(world: World, mo
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(world.store, "settings_of", never)
+    monkeypatch.setattr(world.store.personas, "settings_of", never)
     monkeypatch.setattr("bot.discord_bot.commands.persona.READ_WITHIN", 0.02)
     pressed = await press(world, discord.max, shown, "change")
     assert (await pressed.answered()).content == "I can't reach my memory right now. Please try again later."
@@ -170,7 +171,7 @@ async def test_a_member_sees_it_but_cannot_change_it(world: World) -> None:
         refused = await late.answered()
         assert late.ephemeral
         assert refused.content.startswith("Only those who manage this server can change how I behave here.")
-    assert (await world.store.settings_of(f"discord:{discord.general.id}")).persona == "You are a pirate."
+    assert (await world.store.personas.settings_of(f"discord:{discord.general.id}")).persona == "You are a pirate."
 
 
 async def test_a_long_one_is_shown_whole_and_one_too_long_is_refused(world: World) -> None:
@@ -242,7 +243,7 @@ async def test_buttons_and_forms_of_before_a_restart_work(start: Start) -> None:
     async with start() as world:
         sent = await discord.submit(form, text="You are a parrot.")
         assert (await sent.answered()).content.startswith("Done.")
-        assert (await world.store.settings_of(f"discord:{discord.general.id}")).persona == "You are a parrot."
+        assert (await world.store.personas.settings_of(f"discord:{discord.general.id}")).persona == "You are a parrot."
         form = await press(world, discord.max, other, "change")
         assert form.modal is not None
         cleared = await press(world, discord.max, other, "clear")
@@ -357,7 +358,7 @@ async def test_with_one_model_there_is_nothing_to_choose(world: World) -> None:
 
 async def test_a_model_that_is_not_offered_any_more_is_said_so(world: World) -> None:
     discord = world.discord
-    await world.store.set_model(f"discord:{discord.general.id}", discord.guild.id, "retired")
+    await world.store.personas.set_model(f"discord:{discord.general.id}", discord.guild.id, "retired")
     used = await discord.slash(discord.max, discord.general, "model")
     assert (await used.answered()).content.startswith(
         "`retired` was chosen here, but I'm not offered it any more.\n`demo` answers in this channel.\n"
@@ -368,7 +369,7 @@ async def test_what_cannot_be_read_or_saved_is_said(choice: World) -> None:
     discord = choice.discord
     used = await persona(choice, discord.max, discord.general)
     form = await press(choice, discord.max, await used.answered(), "change")
-    await choice.store._database.write("DROP TABLE behaviours")
+    await choice.store.engine.write("DROP TABLE behaviours")
     not_read = "I can't reach my memory right now. Please try again later."
     not_saved = "I can't save right now, so nothing is changed. Please try again later."
     for answer, sentence in (
@@ -388,7 +389,7 @@ async def test_a_slow_disk_delays_the_word_but_loses_nothing(choice: World, monk
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
     used = await persona(choice, discord.max, discord.general)
     form = await press(choice, discord.max, await used.answered(), "change")
-    async with choice.store._database._write_lock:
+    async with database_of(choice.store)._write_lock:
         sent = await discord.submit(form, text="You are a pirate.")
         chosen = await discord.slash(discord.max, discord.general, "model", name="large")
         for each in (sent, chosen):
@@ -399,7 +400,7 @@ async def test_a_slow_disk_delays_the_word_but_loses_nothing(choice: World, monk
     await discord.wait_for(lambda: (sent.content or "").startswith("Done."))
     sentences = ["Max changed how I behave here. /persona shows it.", "Max chose `large` to answer here from now on."]
     await discord.wait_for(lambda: sorted(each.content for each in discord.bot_messages(discord.general)) == sentences)
-    async with choice.store._database._write_lock:
+    async with database_of(choice.store)._write_lock:
         again = await discord.slash(discord.max, discord.general, "model", name="large")
         await again.acknowledged()
         assert again.deferred

@@ -92,7 +92,9 @@ async def test_a_name_in_the_list_of_people_means_nothing_but_itself(world: Worl
     discord = world.discord
     key = f"discord:{discord.general.id}"
     for number in range(12):
-        await world.store.begin(Prompt(key, number, "Why?", number, speaker(f"**{number:x}**" + "_*" * 13, "x" * 32)))
+        await world.store.turns.begin(
+            Prompt(key, number, "Why?", number, speaker(f"**{number:x}**" + "_*" * 13, "x" * 32))
+        )
     said = (await (await discord.slash(discord.bo, discord.general, "memory")).answered()).content
     assert r": \*\*0\*\*" in said
     assert " and 2 more people." in said
@@ -136,7 +138,7 @@ async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, 
         (f"{gone}and that?", "No.", "complete"),
     ]
     assert "SECRET-QUESTION" in first.content
-    assert await world.store.erase_deleted()
+    assert await world.store.engine.erase_deleted()
     wanted = (b"SECRET", b"Bo (@bo)", str(discord.bo.id).encode(), discord.bo.id.to_bytes(8, "big"))
     for name in ("parley.db", "parley.db-wal"):
         content = (tmp_path / name).read_bytes()
@@ -165,13 +167,13 @@ async def test_nothing_is_forgotten_for_somebody_else_or_by_second_thoughts(worl
 async def test_a_block_outlives_whom_it_is_for(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
-    await world.store.block(discord.guild.id, discord.bo.id, None)
+    await world.store.guild_rules.block(discord.guild.id, discord.bo.id, None)
     used = await asked_to_forget(world, discord.bo, discord.general)
     assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
     await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
     assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
-    assert await world.store.blocks(discord.guild.id, 9)
+    assert await world.store.guild_rules.blocks(discord.guild.id, 9)
 
 
 async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
@@ -191,8 +193,8 @@ async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
     assert world.model.requests[0].left, "the model's server is told to stop"
     assert not world.model.requests[1].left
     assert "Stopped" not in others.content
-    assert await world.store.count(f"discord:{discord.general.id}") == 0
-    assert (await world.store.record_of(discord.bo.id)).is_empty, "nothing is written back"
+    assert await world.store.turns.count(f"discord:{discord.general.id}") == 0
+    assert (await world.store.people.record_of(discord.bo.id)).is_empty, "nothing is written back"
     await discord.slash(discord.cleo, discord.random_channel, "stop")
     await world.idle()
 
@@ -200,7 +202,7 @@ async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a bot that starts look every few milliseconds whether its file is to be written anew."""
-    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.01)
+    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.01)
 
 
 @pytest.mark.usefixtures("often")
@@ -231,7 +233,7 @@ async def test_what_people_do_in_a_loop_costs_one_writing_of_the_file(world: Wor
         await chat(world, channel, discord.cleo, "hello")
     await trace(database_of(world.store), done.append)
     for _ in range(20):
-        await world.store.set_persona(f"discord:{direct.id}", None, "A pirate.", person_id=discord.bo.id)
+        await world.store.personas.set_persona(f"discord:{direct.id}", None, "A pirate.", person_id=discord.bo.id)
         used = await asked_to_forget(world, discord.bo, direct)
         await press(world, discord.bo, used, "yes")
         await discord.wait_for(lambda used=used: (used.content or "").startswith("I have forgotten"))  # type: ignore[misc]
@@ -267,7 +269,7 @@ async def test_if_it_cannot_be_forgotten_it_can_be_tried_again(world: World) -> 
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     used = await asked_to_forget(world, discord.bo, discord.general)
-    write = world.store._database.write
+    write = world.store.engine.write
     await write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'the disk is full'); END")
     pressed = await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: pressed.followups)
@@ -313,7 +315,7 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
 
     assert "direct_message" not in told
 
-    await world.store.block(discord.guild.id, discord.bo.id, None)
+    await world.store.guild_rules.block(discord.guild.id, discord.bo.id, None)
     used = await discord.slash(discord.bo, direct, "export")
     assert (await used.answered()).content == (
         "The file has 4 questions of yours in all servers and direct messages with my replies, what you used, what you "
@@ -336,7 +338,7 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
 async def test_a_block_is_told_although_the_bot_has_left_that_server(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
-    await world.store.block(1, discord.bo.id, 2**31)
+    await world.store.guild_rules.block(1, discord.bo.id, 2**31)
     told = []
     for place in (discord.open_dm(discord.bo), discord.general):
         used = await discord.slash(discord.bo, place, "export")
@@ -360,7 +362,7 @@ async def test_what_is_remembered_is_as_much_as_is_reset(world: World) -> None:
 async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
     discord = world.discord
     direct = discord.open_dm(discord.bo)
-    await world.store.set_persona(f"discord:{direct.id}", None, "You are a parrot.", person_id=discord.bo.id)
+    await world.store.personas.set_persona(f"discord:{direct.id}", None, "You are a parrot.", person_id=discord.bo.id)
     used = await discord.slash(discord.bo, direct, "export")
     await used.answered()
     assert file(used)["direct_message"] == {"persona": "You are a parrot.", "model": None}
@@ -388,11 +390,11 @@ async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world
     await discord.wait_for(lambda: running.content.endswith("\n-# Stopped."))
     await world.idle()
     assert [prompt for prompt, _, _ in await world.turns(discord.general)] == ["hello"]
-    assert (await world.store.record_of(discord.bo.id)).is_empty
-    assert await world.store.erase_deleted()
+    assert (await world.store.people.record_of(discord.bo.id)).is_empty
+    assert await world.store.engine.erase_deleted()
     for name in ("parley.db", "parley.db-wal"):
         assert b"SECRET" not in (tmp_path / name).read_bytes(), name
-    assert await world.store.usage(0, person_id=discord.bo.id) == []
+    assert await world.store.quotas.usage(0, person_id=discord.bo.id) == []
 
 
 async def test_a_file_that_discord_refuses_is_not_waited_for_in_vain(world: World) -> None:

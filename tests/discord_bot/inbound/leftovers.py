@@ -8,7 +8,7 @@ from bot.core.turns import Attempt, Outcome, Prompt, TurnState
 from bot.standin.entities import Channel, Message, MessageFlag, MessageType
 from bot.standin.mentions import NOBODY
 from bot.standin.server import DiscordStandin
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import World
 from tests.discord_bot.people import ask
 
@@ -22,14 +22,14 @@ def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
 
 async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
     """Reply and state of each turn, as another process reads them."""
-    async with SQLiteStore.open(file, exclusive=False) as store:
-        return [(turn.reply, turn.state.value) for turn in await store.history(f"discord:{channel.id}", 10)]
+    async with open_store(file, exclusive=False) as store:
+        return [(turn.reply, turn.state.value) for turn in await store.turns.history(f"discord:{channel.id}", 10)]
 
 
 async def forgotten(world: World, said: Message) -> None:
     """Wait until nothing is on record of a prompt in #general."""
     key = f"discord:{world.discord.general.id}"
-    await world.until(lambda: world.store.correct(key, said.id, said.content), False)
+    await world.until(lambda: world.store.turns.correct(key, said.id, said.content), False)
 
 
 class Leftover:
@@ -53,15 +53,15 @@ async def leave(
     channel = channel or discord.general
     said = await ask(discord, text, channel)
     key = f"discord:{channel.id}"
-    async with SQLiteStore.open(file, exclusive=True) as store:
-        attempt = await store.begin(
+    async with open_store(file, exclusive=True) as store:
+        attempt = await store.turns.begin(
             Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id if channel.guild else None)
         )
         assert isinstance(attempt, Attempt)
-        await store.save({attempt: "".join(parts)})
+        await store.turns.save({attempt: "".join(parts)})
         messages = []
         for part, content in enumerate(parts):
-            await store.posting(attempt, part, sum(map(len, parts[:part])), f"nonce{part}")
+            await store.deliveries.posting(attempt, part, sum(map(len, parts[:part])), f"nonce{part}")
             message = discord.world.post(
                 channel,
                 discord.bot,
@@ -71,8 +71,8 @@ async def leave(
                 flags=MessageFlag.SUPPRESS_NOTIFICATIONS if part else MessageFlag.NONE,
                 reply_to=None if part else said,
             )
-            await store.posted(attempt, part, message.id)
+            await store.deliveries.posted(attempt, part, message.id)
             messages.append(message)
         if end is not None:
-            await store.close(attempt, Outcome(end, "".join(parts)))
+            await store.turns.close(attempt, Outcome(end, "".join(parts)))
     return Leftover(said, messages, attempt)

@@ -13,7 +13,8 @@ from bot.standin.entities import Channel, Message
 from bot.standin.faults import Late, Slow
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.store import SQLiteStore
+from bot.store.processed import ProcessedStore
+from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import ask, heard_of
 from tests.store.steps import database_of, set_clock
@@ -94,7 +95,7 @@ async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
 
 
 async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin, handled = SQLiteStore.begin, SQLiteStore.processed
+    begin, handled = TurnStore.begin, ProcessedStore.among
     reached, go = asyncio.Event(), asyncio.Event()
     looked_for: list[int] = []
 
@@ -103,14 +104,14 @@ async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeyp
         await go.wait()
         return await begin(*details)
 
-    async def counted(store: SQLiteStore, prompt_ids: Collection[int]) -> set[int]:
+    async def counted(store: ProcessedStore, prompt_ids: Collection[int]) -> set[int]:
         looked_for.extend(prompt_ids)
         return await handled(store, prompt_ids)
 
-    monkeypatch.setattr(SQLiteStore, "begin", late)
+    monkeypatch.setattr(TurnStore, "begin", late)
     said = await ask(world.discord, "one")
     await reached.wait()
-    monkeypatch.setattr(SQLiteStore, "processed", counted)
+    monkeypatch.setattr(ProcessedStore, "among", counted)
     await edit(world, said, "two")
     # It does not give up the first time that it finds nothing.
     await world.until(lambda: looked_for.count(said.id) > 1)
@@ -223,7 +224,7 @@ async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_f
         assert await left_at(world) is None
         discord.world.remove_guild(discord.guild)
         await world.until(lambda: left_at(world))
-        await world.store.prune(0)
+        await world.store.retention.prune(0)
         await remembered(world, ["hello", "still here?"])
     discord.world.guilds[discord.guild.id] = discord.guild
     async with start() as world:
@@ -231,8 +232,8 @@ async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_f
         del discord.world.guilds[discord.guild.id]
     async with start() as world:
         await world.until(lambda: left_at(world))
-        set_clock(world.store, 2e9)
-        await world.store.prune(0)
+        set_clock(world.store, lambda: 2e9)
+        await world.store.retention.prune(0)
         await remembered(world, [])
 
 

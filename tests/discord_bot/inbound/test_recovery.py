@@ -18,7 +18,7 @@ from bot.standin.faults import Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import OPTIONS, Start, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, shown, states
 from tests.waiting import until
@@ -57,15 +57,15 @@ async def test_what_may_not_be_answered_any_more_is_not_tried_again(
     options = decided if isinstance(decided, dict) else {}
     if "blocked_users" in options:
         options = {"blocked_users": frozenset({discord.bo.id})}
-    async with SQLiteStore.open(file, exclusive=True) as store:
+    async with open_store(file, exclusive=True) as store:
         if decided == "pause":
-            await store.pause(discord.guild.id)
+            await store.guild_rules.pause(discord.guild.id)
         elif decided == "block the channel":
-            await store.set_channel_rule(discord.guild.id, discord.general.id, False)
+            await store.guild_rules.set_channel_rule(discord.guild.id, discord.general.id, False)
     access = replace(OPTIONS, access=AccessSettings(**options))
     async with serving(discord, model, file, asyncio.Event(), options=access) as world:
         await discord.wait_for(lambda: shown(discord, channel)[0] == f"Half of it\n{COULD_NOT}")
-        await world.until(lambda: world.store.undelivered("discord:", prefix=True), [])
+        await world.until(lambda: world.store.turns.undelivered("discord:", prefix=True), [])
     assert [button["label"] for button in discord.bot_messages(channel)[0].buttons] == ["Retry"]
     assert model.requests == []
 
@@ -253,7 +253,7 @@ async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
     async with start() as world:
         await until(lambda: states(file, thread), [("The whole answer.", "complete")])
         await world.idle()
-        assert await world.store.undelivered("discord:", prefix=True) == []
+        assert await world.store.turns.undelivered("discord:", prefix=True) == []
     assert left.messages[0].content == "Half of it"
 
 
@@ -262,8 +262,8 @@ async def test_a_channel_full_of_other_replies_does_not_lend_its_messages(
 ) -> None:
     """A post without an answer is looked for among the bot's messages; those of other turns are none of it."""
     left = await leave(discord, file, "first " * 200, text="one")
-    async with SQLiteStore.open(file, exclusive=True) as store:
-        await store.posting(left.attempt, 1, 1200, "nonce1")
+    async with open_store(file, exclusive=True) as store:
+        await store.deliveries.posting(left.attempt, 1, 1200, "nonce1")
     other = await leave(discord, file, "other " * 200, "rest " * 100, text="two", end=TurnState.COMPLETE)
     model.default = Reply("The whole answer.")
     async with start() as world:
@@ -290,13 +290,13 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
         said = await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
         await world.idle()
-        await world.store.forget(f"discord:{discord.general.id}")
+        await world.store.retention.forget_conversation(f"discord:{discord.general.id}")
         # As a kill leaves it between the two.
-        await world.store.mark(discord.general.id, said.id)
+        await world.store.deliveries.mark_reaction(discord.general.id, said.id)
         discord.world.react(said, discord.bot, "⏳")
     async with start() as world:
         await discord.wait_for(lambda: not said.reactions)
-        await world.until(world.store.marked, [])
+        await world.until(world.store.deliveries.pending_reactions, [])
 
 
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
@@ -304,10 +304,10 @@ async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
     discord: DiscordStandin, start: Start, file: Path, end: TurnState | None
 ) -> None:
     left = await leave(discord, file)
-    async with SQLiteStore.open(file, exclusive=True) as store:
-        await store.save({left.attempt: "the secret is 42"})
+    async with open_store(file, exclusive=True) as store:
+        await store.turns.save({left.attempt: "the secret is 42"})
         if end is not None:
-            await store.close(left.attempt, Outcome(end, "the secret is 42"))
+            await store.turns.close(left.attempt, Outcome(end, "the secret is 42"))
     slow = discord.faults.add(Slow(1.5), method="GET", route=POSTS + "/{message_id}")
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)

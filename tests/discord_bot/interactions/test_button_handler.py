@@ -333,7 +333,7 @@ async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
     await world.idle()
     await over(world)
     assert world.model.requests[0].left
-    assert await world.store.undelivered("discord:", prefix=True) == [], "and what was asked is forgotten"
+    assert await world.store.turns.undelivered("discord:", prefix=True) == [], "and what was asked is forgotten"
     assert await world.turns(discord.general) == []
 
 

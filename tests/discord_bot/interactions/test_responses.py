@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.standin.script import REFUSALS
-from bot.store import SQLiteStore
+from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import World
 
 
@@ -17,13 +17,13 @@ async def test_a_press_that_takes_long_to_look_up_is_put_off(
     world: World, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.05)
-    look_up = SQLiteStore.turn_of_message
+    look_up = TurnStore.of_message
 
     async def slow(*details: Any) -> Any:
         await asyncio.sleep(0.2)
         return await look_up(*details)
 
-    monkeypatch.setattr(SQLiteStore, "turn_of_message", slow)
+    monkeypatch.setattr(TurnStore, "of_message", slow)
     discord = world.discord
     world.model.script.append(REFUSALS["rate limit"])
     await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")

@@ -26,7 +26,7 @@ from bot.config import Settings
 from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
 from bot.playground import or_demo, playground
-from bot.store import SQLiteStore
+from bot.store.sqlite import open_store
 from tests.playground.browser.chromium import NoChromium, chromium
 
 _PATIENCE_MS = 15_000
@@ -134,7 +134,7 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
     settings, database = or_demo(Settings.load({}, env_file=None)), tmp_path / "playground.db"
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with SQLiteStore.open(database, exclusive=True) as store, asyncio.TaskGroup() as tasks:
+    async with open_store(database, exclusive=True) as store, asyncio.TaskGroup() as tasks:
         running = playground(
             settings,
             store,

@@ -21,21 +21,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.store.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
-from bot.store.erasing import MARK_ERASE_DUE, Eraser
-from bot.store.error_messages import advice, defect, is_damage
+from bot.store.engine import Rows, Statement, Value, Values
+from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
+from bot.store.sqlite.erasing import MARK_ERASE_DUE, Eraser
+from bot.store.sqlite.error_messages import advice, defect, is_damage
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _log = logging.getLogger(__name__)
 
-Value: TypeAlias = str | int | float | None
-Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
-Statement: TypeAlias = tuple[str, Values]
-Rows: TypeAlias = list[sqlite3.Row]
 _T = TypeVar("_T")
 
 
@@ -56,8 +53,8 @@ class _Write:
             self.done.set_exception(error)
 
 
-class Database:
-    """The connections to one database. Made by `open`."""
+class SQLiteEngine:
+    """The connections to one SQLite database. Made by `open`. Implements `bot.store.engine.Engine`."""
 
     def __init__(self, file: Path | None, writer: Connection, reader: Connection, *, keeper: bool) -> None:
         self._file = file

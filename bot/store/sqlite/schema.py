@@ -10,7 +10,7 @@ from pathlib import Path
 import aiosqlite
 
 from bot.core.errors import StoreUnusable
-from bot.store.error_messages import FOREIGN
+from bot.store.sqlite.error_messages import FOREIGN
 
 _APPLICATION_ID = 0x5061726C
 """Marks the file as ours ("Parl"), for `file` and for the next opening."""

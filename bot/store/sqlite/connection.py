@@ -16,9 +16,9 @@ from typing import TypeVar
 import aiosqlite
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.store.error_messages import result_code
-from bot.store.lock import exclusive_lock
-from bot.store.schema import migrate, verify_ownership
+from bot.store.sqlite.error_messages import result_code
+from bot.store.sqlite.lock import exclusive_lock
+from bot.store.sqlite.schema import migrate, verify_ownership
 
 MEMORY = ":memory:"
 """A path that keeps everything in memory, gone when the store is closed."""

@@ -15,12 +15,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
-from sqlite3 import Row
 from typing import Protocol
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.store.connection import BUSY_S
-from bot.store.lock import exclusive_lock
+from bot.store.engine import Rows
+from bot.store.sqlite.connection import BUSY_S
+from bot.store.sqlite.lock import exclusive_lock
 
 MARK_ERASE_DUE = "INSERT INTO wipes_due DEFAULT VALUES"
 """To be committed with what deletes: it is due until it was done, whatever happens to this process."""
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 class Run(Protocol):
     """Runs and commits one statement of what writes. Raises StoreError."""
 
-    async def __call__(self, sql: str, values: dict[str, float] = ...) -> list[Row]: ...
+    async def __call__(self, sql: str, values: dict[str, float] = ...) -> Rows: ...
 
 
 class Eraser:

@@ -12,8 +12,8 @@ from pathlib import Path
 import aiosqlite
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.store.error_messages import advice, advice_on_backup, is_damage
-from bot.store.schema import verify_ownership
+from bot.store.sqlite.error_messages import advice, advice_on_backup, is_damage
+from bot.store.sqlite.schema import verify_ownership
 
 
 async def backup(database: Path, to: Path) -> None:

@@ -1,0 +1,116 @@
+"""What is told of whole conversations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+
+from bot.core.records import ConversationOverview, ConversationSummary
+from bot.store.part import Part
+
+_SAMPLE = 1000
+"""Turns whose size stands for that of all: reading every text of a long conversation would hold up other readers."""
+_PEOPLE = 10
+_CONVERSATIONS_AT_ONCE = 200
+
+
+class ConversationStore(Part):
+    """Summaries and lists of conversations."""
+
+    async def direct(self, since: int) -> list[str]:
+        """The keys of at most 100 conversations in DMs used since that time, the latest used first."""
+        rows = await self._engine.read(
+            """
+            SELECT key FROM conversations INDEXED BY conversations_by_use
+            WHERE used_at >= :since AND guild_id IS NULL AND key GLOB 'discord:*'
+            ORDER BY used_at DESC LIMIT 100
+            """,
+            since=since,
+        )
+        return [row["key"] for row in rows]
+
+    async def summary(self, conversation: str) -> ConversationSummary | None:
+        """What is remembered of a conversation. None: nothing."""
+        [row] = await self._engine.read(
+            """
+            WITH here AS (SELECT id FROM conversations WHERE key = :key),
+            counted AS (
+                SELECT author_id, count(*) AS turns FROM turns WHERE conversation_id = (SELECT id FROM here)
+                GROUP BY author_id
+            ), most AS (
+                SELECT * FROM counted ORDER BY turns DESC, author_id LIMIT :people
+            ), sample AS (
+                SELECT length(CAST(prompt AS BLOB)) + length(CAST(reply AS BLOB)) AS size
+                FROM turns WHERE conversation_id = (SELECT id FROM here) ORDER BY position DESC LIMIT :sample
+            )
+            SELECT
+                (SELECT sum(turns) FROM counted) AS turns,
+                (SELECT count(*) FROM counted) AS people_in_all,
+                (SELECT avg(size) FROM sample) AS size,
+                (
+                    SELECT created_at FROM turns WHERE conversation_id = (SELECT id FROM here)
+                    ORDER BY position LIMIT 1
+                ) AS since,
+                (
+                    SELECT json_group_array(json_array(
+                        (
+                            SELECT author_name FROM turns
+                            WHERE conversation_id = (SELECT id FROM here) AND author_id = most.author_id
+                            ORDER BY id DESC LIMIT 1
+                        ),
+                        turns
+                    )) FROM most
+                ) AS people
+            """,
+            key=conversation,
+            people=_PEOPLE,
+            sample=_SAMPLE,
+        )
+        if row["turns"] is None:
+            return None
+        return ConversationSummary(
+            turns=row["turns"],
+            since=row["since"],
+            size=round(row["size"] * row["turns"]),
+            people=[(name, turns) for name, turns in json.loads(row["people"])],
+            people_in_all=row["people_in_all"],
+        )
+
+    async def overview(self) -> AsyncIterator[Sequence[ConversationOverview]]:
+        """All conversations, the latest used first and some at a time."""
+        used_at, last_id = None, None
+        while rows := await self._engine.read(
+            """
+            WITH page AS (
+                SELECT * FROM conversations
+                WHERE :used_at IS NULL OR (used_at, id) < (:used_at, :last_id)
+                ORDER BY used_at DESC, id DESC LIMIT :most
+            )
+            SELECT page.id, key AS conversation, page.guild_id, used_at, count(turns.id) AS turns,
+                count(DISTINCT author_id) AS people, min(created_at) AS first_at,
+                coalesce(sum(length(CAST(prompt AS BLOB)) + length(CAST(reply AS BLOB))), 0) AS size,
+                persona IS NOT NULL AS persona, behaviours.model
+            FROM page
+            LEFT JOIN turns ON turns.conversation_id = page.id
+            LEFT JOIN behaviours ON behaviours.conversation = key
+            GROUP BY page.id ORDER BY used_at DESC, page.id DESC
+            """,
+            used_at=used_at,
+            last_id=last_id,
+            most=_CONVERSATIONS_AT_ONCE,
+        ):
+            used_at, last_id = rows[-1]["used_at"], rows[-1]["id"]
+            yield [
+                ConversationOverview(
+                    row["conversation"],
+                    row["guild_id"],
+                    row["turns"],
+                    row["people"],
+                    row["size"],
+                    row["first_at"],
+                    row["used_at"],
+                    bool(row["persona"]),
+                    row["model"],
+                )
+                for row in rows
+            ]

@@ -1,0 +1,60 @@
+"""The seam between the store's parts and a database: statements in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+Value: TypeAlias = str | int | float | None
+Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
+Statement: TypeAlias = tuple[str, Values]
+
+
+class Row(Protocol):
+    """One row of an answer, read by column name, by index or in order."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def keys(self) -> Sequence[str]: ...
+
+
+Rows: TypeAlias = Sequence[Row]
+
+
+class Engine(Protocol):
+    """Runs SQL on one database. Every method raises `StoreError` where the database fails.
+
+    A write is whole or undone whatever happens: an error, a kill, a caller that is cancelled.
+    """
+
+    async def read(self, sql: str, **values: Value) -> Rows:
+        """The rows of a query. Reading never waits for a commit."""
+        ...
+
+    async def write(self, sql: str, **values: Value) -> Rows:
+        """Run and commit one statement; the answer is the rows that it returns."""
+        ...
+
+    async def transaction(self, *statements: Statement) -> list[Rows]:
+        """Run and commit several statements as one transaction; the answer has the rows of each."""
+        ...
+
+    async def delete_securely(self, *statements: Statement) -> list[Rows]:
+        """Run and commit statements that delete, each of which returns rows if it deletes something.
+
+        The engine then also removes the deleted bytes from its storage in the background, as far as it can.
+        """
+        ...
+
+    async def erase_deleted(self) -> bool:
+        """Remove the bytes of everything deleted before this call from the storage now.
+
+        False: another process does it later.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the database can be read and a write could begin."""
+        ...

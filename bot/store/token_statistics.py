@@ -1,0 +1,24 @@
+"""What is known of the tokens of each model."""
+
+from __future__ import annotations
+
+from bot.core.model_events import TokenStatistics
+from bot.store.part import Part
+
+
+class TokenStatisticsStore(Part):
+    """Token statistics by model name, kept from one start to the next."""
+
+    async def of(self, model: str) -> TokenStatistics:
+        rows = await self._engine.read(
+            "SELECT bytes_per_token, context_tokens FROM learned WHERE model = :model", model=model
+        )
+        return TokenStatistics(*rows[0]) if rows else TokenStatistics()
+
+    async def record(self, model: str, statistics: TokenStatistics) -> None:
+        await self._engine.write(
+            "REPLACE INTO learned (model, bytes_per_token, context_tokens) VALUES (:model, :bytes, :context)",
+            model=model,
+            bytes=statistics.bytes_per_token,
+            context=statistics.context_tokens,
+        )
