@@ -160,21 +160,22 @@ async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Se
     with closing(sqlite3.connect(database)) as filler, filler:
         guild = discord.guild.id
         filler.executemany(
-            "INSERT INTO conversations (id, key, guild_id) VALUES (?, ?, ?)",
-            ((row, f"discord:{key}", guild) for row, key in enumerate(keys, 1)),
+            "INSERT INTO conversations (id, platform, channel, guild_id, used_at) VALUES (?, 'discord', ?, ?, 0)",
+            ((row, str(key), guild) for row, key in enumerate(keys, 1)),
         )
         filler.executemany(
             """
             INSERT INTO turns
-                (id, conversation_id, position, author_id, author_name, prompt, reply, state, created_at, told)
-            VALUES (?, ?, ?, ?, 'Bo (@bo)', 'Why is the sky over the harbour so dark at night?', ?, 'complete', ?, 1)
+                (id, conversation_id, position, user_id, display_name, user_name, prompt, reply,
+                state, created_at, delivered)
+            VALUES (?, ?, ?, ?, 'Bo', 'bo', 'Why is the sky over the harbour so dark at night?', ?, 'complete', ?, 1)
             """,
             ((n, n % len(keys) + 1, at(n) << 22, people[n % len(people)], ANSWER, at(n)) for n in range(1, turns + 1)),
         )
         filler.executemany(
             """
             INSERT INTO charges
-                (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
+                (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
             VALUES (?, 1, ?, ?, 'small', ?, 2000, 100, 1)
             """,
             ((n, people[n % len(people)], guild, at(n) // DAY) for n in range(1, turns + 1)),
@@ -183,13 +184,13 @@ async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Se
             "INSERT INTO channel_rules (channel_id, guild_id, allowed) VALUES (?, ?, 1)",
             ((channel.id, guild) for channel in channels),
         )
-        filler.executemany("INSERT INTO blocked (guild_id, person_id) VALUES (?, ?)", ((guild, n) for n in range(1000)))
+        filler.executemany("INSERT INTO blocks (guild_id, user_id) VALUES (?, ?)", ((guild, n) for n in range(1000)))
         filler.executemany(
             """
-            INSERT INTO behaviours (conversation, guild_id, persona, model)
-            VALUES (?, ?, 'You are a patient teacher.', 'large')
+            INSERT INTO personas (platform, channel, guild_id, persona, model)
+            VALUES ('discord', ?, ?, 'You are a patient teacher.', 'large')
             """,
-            ((f"discord:{channel.id}", guild) for channel in channels),
+            ((str(channel.id), guild) for channel in channels),
         )
     os.sync()  # or the first commits would wait for the filling to reach the disk
 

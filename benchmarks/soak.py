@@ -287,7 +287,9 @@ class Soak:
 
     def _quiet(self) -> bool:
         """Everything has ended, and everybody has been told."""
-        open_ones = self._rows("SELECT count(*) AS n FROM turns WHERE told = 0 OR state IN ('pending', 'streaming')")
+        open_ones = self._rows(
+            "SELECT count(*) AS n FROM turns WHERE delivered = 0 OR state IN ('pending', 'streaming')"
+        )
         return not open_ones[0]["n"] and all(asked.excused or self._answered(asked) for asked in self.ledger.asked)
 
     async def _until(self, met: Callable[[], bool], seconds: float) -> None:
@@ -331,8 +333,8 @@ class Soak:
 
     def _disagreements(self, row: sqlite3.Row, heads: list[Message], ids: list[int | None]) -> list[str]:
         """Where what is shown is not what the row says."""
-        if row["state"] in ("pending", "streaming") or not row["told"]:
-            return [f"state {row['state']}, told {row['told']}"]
+        if row["state"] in ("pending", "streaming") or not row["delivered"]:
+            return [f"state {row['state']}, delivered {row['delivered']}"]
         if not heads:
             return []
         channel = heads[0].channel
@@ -347,11 +349,11 @@ class Soak:
             said = [word for word in text.split("\n-# ")[0].split() if not text.startswith("-# ")]
         found = []
         if said != row["reply"].split():
-            found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['error']})")
-        note = _NOTES.get(row["state"]) or _NOTES.get(row["error"] or "")
+            found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['failure']})")
+        note = _NOTES.get(row["state"]) or _NOTES.get(row["failure"] or "")
         if note and note not in text:
-            found.append(f"is {row['state']} ({row['error']}) and says {text[-80:]!r}")
-        if row["state"] == "complete" and row["error"] is None and "\n-# I was" in text:
+            found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
+        if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:
             found.append(f"is complete and says {text[-80:]!r}")
         return found
 
@@ -366,7 +368,7 @@ _NOTES = {
     "declined": "-# The model's provider declined",
     "empty": "-# The model had nothing to say.",
 }
-"""What people are told, by a turn's state or else its error."""
+"""What people are told, by a turn's state or else its failure."""
 
 
 async def soak(minutes: float, seed: int, keep: Path | None) -> int:
@@ -381,8 +383,8 @@ async def soak(minutes: float, seed: int, keep: Path | None) -> int:
             await run.run(minutes)
             ledger = run.ledger
             states = Counter(
-                f"{row['state']}{' (' + row['error'] + ')' if row['error'] else ''}"
-                for row in run._rows("SELECT state, error FROM turns")
+                f"{row['state']}{' (' + row['failure'] + ')' if row['failure'] else ''}"
+                for row in run._rows("SELECT state, failure FROM turns")
             )
             forgotten = sum(asked.forgotten for asked in ledger.asked)
             print(f"did:    {', '.join(f'{name} {count}' for name, count in sorted(ledger.did.items()))}")

@@ -15,11 +15,11 @@ from contextlib import closing
 from pathlib import Path
 
 from bot.core.quotas import Quotas, Usage
-from bot.core.turns import Attempt, Outcome, Prompt, TurnState
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState, UserName
 from bot.store import Store
 from bot.store.sqlite import open_store
 
-HERE = "discord:1"
+HERE = Conversation("discord", "1")
 GUILD = 7
 PEOPLE = 5000
 PLENTY = Quotas(100, daily_tokens_per_user=10**12, daily_tokens_per_server=10**12, daily_tokens_total=10**12)
@@ -29,7 +29,7 @@ REPLY = "A sentence of an answer, of the usual length. " * 20
 async def fill(path: Path, turns: int) -> None:
     """A conversation of `turns` answered turns that were all paid for today, and one of a single turn to forget."""
     async with open_store(path, exclusive=True) as store:
-        for conversation, position in ((HERE, 1), ("discord:2", 2**40)):
+        for conversation, position in ((HERE, 1), (Conversation("discord", "2"), 2**40)):
             attempt = await store.turns.begin(Prompt(conversation, position, "Why?"))
             if isinstance(attempt, Attempt):
                 await store.turns.close(attempt, Outcome(TurnState.COMPLETE, REPLY))
@@ -37,7 +37,7 @@ async def fill(path: Path, turns: int) -> None:
         filler.execute(
             """
             WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-            INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, told)
+            INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, delivered)
             SELECT 1, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
             """,
             (turns, REPLY),
@@ -67,7 +67,7 @@ async def way_of_a_turn(store: Store, position: int) -> None:
     person = position % PEOPLE
     await store.guild_rules.rules_for(GUILD, person)
     attempt = await store.turns.begin(
-        Prompt(HERE, position, "Why?", person, "Bo (@bo)", GUILD), PLENTY.hourly_questions_per_user
+        Prompt(HERE, position, "Why?", person, UserName("Bo", "bo"), GUILD), PLENTY.hourly_questions_per_user
     )
     if isinstance(attempt, Attempt):
         await store.turns.of_attempt(attempt)
@@ -112,7 +112,9 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
             taken.append((time.perf_counter() - at) * 1000)
         result["the way of a turn"] = statistics.median(taken)
         result["  its 95th percentile"] = statistics.quantiles(taken, n=20)[-1]
-        result["forget 1 turn"] = await median_ms(lambda: store.retention.forget_conversation("discord:2"), times=1)
+        result["forget 1 turn"] = await median_ms(
+            lambda: store.retention.forget_conversation(Conversation("discord", "2")), times=1
+        )
         result |= await measure_wipe(store)
     return result
 

@@ -14,11 +14,12 @@ from bot.core.model_events import End, Event, Message, Reasoning, Text
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
-from bot.core.turns import Outcome, Prompt, Turn
+from bot.core.turns import Conversation, Outcome, Prompt, Turn
 from bot.store import Store
+from tests.places import on_discord
 from tests.waiting import until
 
-HERE = "discord:1"
+HERE = on_discord(1)
 Step: TypeAlias = str | Exception | asyncio.Event | Reasoning | Usage | End
 
 
@@ -105,7 +106,7 @@ class Talk:
         self._position = 0
 
     def say(
-        self, text: str, by: int = 1, where: str = HERE, guild: int | None = None, position: int | None = None
+        self, text: str, by: int = 1, where: Conversation = HERE, guild: int | None = None, position: int | None = None
     ) -> asyncio.Task[Outcome | None]:
         self._position = self._position + 1 if position is None else position
         prompt = Prompt(where, self._position, text, author_id=by, guild_id=guild)

@@ -18,9 +18,10 @@ import pytest
 
 from bot.cli import main
 from bot.core.quotas import Quotas, Usage
-from bot.core.turns import Attempt, Outcome, Prompt, TurnState
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import on_discord
 
 BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
 
@@ -35,14 +36,14 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def remember(database: Path) -> None:
     async with open_store(database, exclusive=False) as store:
-        attempt = await store.turns.begin(Prompt("discord:1", 1, "my name is Bo"))
+        attempt = await store.turns.begin(Prompt(on_discord(1), 1, "my name is Bo"))
         assert isinstance(attempt, Attempt)
         await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Hello Bo."))
 
 
 async def recall(database: Path) -> list[tuple[str, str]]:
     async with open_store(database, exclusive=True) as store:
-        return [(turn.prompt, turn.reply) for turn in await store.turns.history("discord:1", 10)]
+        return [(turn.prompt, turn.reply) for turn in await store.turns.history(on_discord(1), 10)]
 
 
 def test_a_backup_is_a_database_that_a_bot_goes_on_with(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +80,7 @@ async def fill(database: Path) -> None:
     """What Bo and Cleo asked in a channel, and Bo in a DM."""
     async with open_store(database, exclusive=False) as store:
         for position, person, conversation, guild in ((1, BO, 11, GUILD), (2, CLEO, 11, GUILD), (3, BO, 12, None)):
-            prompt = Prompt(f"discord:{conversation}", position, "Why?" * 5, person, "P (@p)", guild)
+            prompt = Prompt(on_discord(conversation), position, "Why?" * 5, person, UserName("P", "p"), guild)
             attempt = await store.turns.begin(prompt)
             assert isinstance(attempt, Attempt)
             await store.quotas.reserve(attempt, "gpt-6-luna", 500, 500, 1, Quotas())
@@ -89,7 +90,7 @@ async def fill(database: Path) -> None:
 async def people(database: Path) -> list[int | None]:
     """Who asked what is on record."""
     async with SQLiteEngine.open(database, exclusive=False) as opened:
-        rows = await opened.read("SELECT author_id FROM turns ORDER BY position")
+        rows = await opened.read("SELECT user_id FROM turns ORDER BY position")
         return [row["author_id"] for row in rows]
 
 
@@ -263,7 +264,8 @@ async def fill_many(database: Path) -> None:
         await opened.write(
             """
             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)
-            INSERT INTO conversations (key, guild_id, used_at) SELECT 'discord:' || n, 5, 1000 + n FROM numbers
+            INSERT INTO conversations (platform, channel, guild_id, used_at)
+            SELECT 'discord', CAST(n AS TEXT), 5, 1000 + n FROM numbers
             """
         )
 

@@ -8,7 +8,7 @@ from datetime import date
 
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
-from bot.core.turns import EarlierTurn, Turn
+from bot.core.turns import EarlierTurn, Turn, UserName
 
 BYTES_PER_TOKEN = 3.5
 """Where the estimate starts: low for English (about 4.5), about right for most other text, so that it errs on the safe
@@ -33,18 +33,12 @@ _SPEAKERS = (
 _NAME_LENGTH = 32
 
 
-def speaker(display_name: str, username: str) -> str:
+def speaker(display_name: str, username: str) -> UserName:
     """A name for the first line of a message, which can neither end that line nor pass for another person's.
 
     The user name is unique on the platform; the display name is anything its owner likes.
     """
-    shown, unique = _clean(display_name)[:_NAME_LENGTH].strip(), _clean(username)
-    return f"{shown} (@{unique})" if shown else f"@{unique}"
-
-
-def shown_part(name: str) -> str:
-    """Of what `speaker` gave, the part for people."""
-    return name.rpartition(" (@")[0] or name
+    return UserName(_clean(display_name)[:_NAME_LENGTH].strip(), _clean(username))
 
 
 def _clean(name: str) -> str:

@@ -17,7 +17,7 @@ from bot.core.log_entries import with_texts
 from bot.core.model_events import End, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
-from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
+from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class ReplyGenerator:
         model: ChatModel,
         terms: GenerationSettings,
         *,
-        save: Callable[[str], Awaitable[None]],
+        save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
     ) -> None:
         self._store = store

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.core.quotas import Usage
-from bot.core.turns import FailureReason, StopReason, TurnState
+from bot.core.turns import Conversation, FailureReason, StopReason, TurnState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class TurnLogEntry:
     until a person could see the end. None: it did not come to that. `messages` is how many show the reply.
     """
 
-    conversation: str
+    conversation: Conversation
     prompt_id: int
     turn: int
     attempt: int
@@ -45,7 +45,7 @@ class TurnLogEntry:
     def fields(self) -> dict[str, object]:
         """All of it but the texts."""
         return {
-            "conversation": self.conversation,
+            "conversation": str(self.conversation),
             "prompt_id": self.prompt_id,
             "turn": self.turn,
             "attempt": self.attempt,

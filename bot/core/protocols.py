@@ -1,4 +1,4 @@
-"""The seams between the modules: what the core asks of a store, a model and a platform. No IO."""
+"""What the core asks of a store, a model and a platform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.core.model_events import Event, Message, TokenStatistics
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation
-from bot.core.turns import Attempt, Behaviour, EarlierTurn, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Behaviour, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
 
 
 class ChatModel(Protocol):
@@ -126,11 +126,11 @@ class QuotaStore(Protocol):
         *,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
-        """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
+        """Commit what an attempt's requests may use, before the first of them, if `minimum` tokens for the reply fit.
 
         Contended: there will be room for more of a reply if what is under way needs less than it might; unless some of
-        it is wanted `at_once`. An attempt has one reservation: asked for again, it is the same. None: the attempt was
-        forgotten or superseded.
+        it is wanted (`accept_partial`). An attempt has one reservation: asked for again, it is the same. None: the
+        attempt was forgotten or superseded.
         """
         ...
 
@@ -138,7 +138,7 @@ class QuotaStore(Protocol):
 class PersonaStore(Protocol):
     """How the bot is to behave in a conversation."""
 
-    async def settings_of(self, conversation: str) -> Behaviour:
+    async def settings_of(self, conversation: Conversation) -> Behaviour:
         """How the bot is to behave in a conversation."""
         ...
 
@@ -150,7 +150,7 @@ class RetentionStore(Protocol):
         """Delete one turn for good."""
         ...
 
-    async def forget_conversation(self, conversation: str) -> set[int]:
+    async def forget_conversation(self, conversation: Conversation) -> set[int]:
         """Delete a conversation's turns for good; the answer is their ids."""
         ...
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bot.core.errors import Overloaded, QueueLimit
+from bot.core.turns import Conversation
 
 REFUSAL_REPEATED_AFTER = 60.0
 """Seconds until it is said again in a conversation that it, or the bot, has too much to do."""
@@ -58,18 +59,20 @@ class Queues:
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
-        self._lines: dict[str, _Queue] = {}
+        self._lines: dict[Conversation, _Queue] = {}
         """The conversation that was served last stands last."""
         self._waiting = 0
         self._served = 0
-        self._told: dict[str, float] = {}
+        self._told: dict[Conversation, float] = {}
         """When it was last said in a conversation that there is too much to do, oldest first."""
         self.empty = asyncio.Event()
         """Set while there is no place taken."""
         self.empty.set()
 
     @contextmanager
-    def place(self, conversation: str, person: int | None, *, accepted: bool = False) -> Iterator[asyncio.Event]:
+    def place(
+        self, conversation: Conversation, person: int | None, *, accepted: bool = False
+    ) -> Iterator[asyncio.Event]:
         """A place behind the same person's earlier ones; the event is set when its turn has come.
 
         Entering does not wait. Raises Overloaded where there is no room, but never for what was `accepted` before.
@@ -87,7 +90,7 @@ class Queues:
         finally:
             self._leave(conversation, line, place)
 
-    def limit_reached(self, conversation: str, person: int | None) -> QueueLimit | None:
+    def limit_reached(self, conversation: Conversation, person: int | None) -> QueueLimit | None:
         """The limit that keeps a prompt from being taken on. None: there is room."""
         limits = self._limits
         line = self._lines.get(conversation) or _Queue()
@@ -115,13 +118,13 @@ class Queues:
             self._lines[conversation] = self._lines.pop(conversation)
             place.turn.set()
 
-    def _next(self) -> tuple[str, _Queue, _Entry] | None:
+    def _next(self) -> tuple[Conversation, _Queue, _Entry] | None:
         for conversation, line in self._lines.items():
             if self._may_begin(line) and (place := line.next()) is not None:
                 return conversation, line, place
         return None
 
-    def _leave(self, conversation: str, line: _Queue, place: _Entry) -> None:
+    def _leave(self, conversation: Conversation, line: _Queue, place: _Entry) -> None:
         if place.turn.is_set():
             line.served.remove(place)
             self._served -= 1
@@ -136,7 +139,7 @@ class Queues:
             self.empty.set()
         self._serve()
 
-    def _told_before(self, limit: QueueLimit, conversation: str, person: int | None) -> bool:
+    def _told_before(self, limit: QueueLimit, conversation: Conversation, person: int | None) -> bool:
         """Whether this refusal was said lately: to a person since they last had no place, else in the conversation."""
         if limit is QueueLimit.USER:
             refused = self._lines[conversation].refused

@@ -7,15 +7,15 @@ from enum import StrEnum
 
 
 class Quota(StrEnum):
-    """What may be used only so much."""
+    """A limited resource."""
 
-    QUESTIONS = "prompts"
-    """One person's prompts in an hour."""
-    USER = "person"
-    """One person's tokens in a day; days are those of UTC."""
-    GUILD = "server"
-    """The tokens of all people in a server together."""
-    BOT = "bot"
+    QUESTIONS = "questions"
+    """The questions of one user in an hour."""
+    USER = "user"
+    """The tokens of one user in a day of UTC."""
+    GUILD = "guild"
+    """The tokens of all users in one guild in a day."""
+    TOTAL = "total"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.core.turns import Behaviour, TurnState
+from bot.core.turns import Behaviour, Conversation, TurnState, UserName
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class ExportedTurn:
     The tokens are those of the whole request, with what the model was reminded of; None where they are not known.
     """
 
-    conversation: str
+    conversation: Conversation
     guild_id: int | None
-    author_name: str | None
+    author_name: UserName | None
     """The name under which it is on record; None where only one person can be speaking."""
     asked_at: int
     prompt: str
@@ -71,7 +71,7 @@ class ConversationSummary:
     turns: int
     since: int
     size: int
-    people: Sequence[tuple[str | None, int]]
+    people: Sequence[tuple[UserName | None, int]]
     people_in_all: int
 
 
@@ -79,7 +79,7 @@ class ConversationSummary:
 class ConversationOverview:
     """One conversation, as the operator is told of it. Times are seconds since the epoch, `size` is in UTF-8 bytes."""
 
-    conversation: str
+    conversation: Conversation
     guild_id: int | None
     turns: int
     people: int

@@ -16,7 +16,7 @@ from bot.core.model_events import TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded, Quotas
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,15 @@ class ConversationService:
         None: somebody was faster, and nothing happens. `recovery`: nobody asked for it. Raises StoreError, with nothing
         changed.
         """
-        prompt = Prompt(turn.conversation, turn.position, turn.prompt, turn.author_id, turn.author_name, turn.guild_id)
+        prompt = Prompt(
+            turn.conversation,
+            turn.position,
+            turn.prompt,
+            turn.author_id,
+            turn.author_name,
+            turn.guild_id,
+            message_id=turn.message_id,
+        )
         with self._queues.place(turn.conversation, turn.author_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
             attempt = await self._store.turns.reopen(ended, turn.state, recovery=recovery)
@@ -200,7 +208,7 @@ class ConversationService:
                 exc_info=not isinstance(error, StoreError),
             )
 
-    async def forget(self, conversation: str, by: str | None = None) -> set[int]:
+    async def forget(self, conversation: Conversation, by: str | None = None) -> set[int]:
         """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError.
 
         The answer is the ids of its turns.
@@ -280,7 +288,7 @@ class ConversationService:
             except Exception:
                 log.exception("replies under way could not be saved for a defect, trying again")
 
-    async def _save(self, conversation: str | None = None) -> None:
+    async def _save(self, conversation: Conversation | None = None) -> None:
         progress = {
             attempt: (running.text, running.reply_tokens)
             for attempt, running in self._running.items()

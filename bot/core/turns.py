@@ -10,6 +10,38 @@ from typing import NamedTuple
 from bot.core.quotas import QuotaExceeded, Usage
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A place where people talk to the bot.
+
+    `channel` is Discord's id of a channel, thread or DM, or the name of a conversation in the terminal.
+    """
+
+    platform: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.channel}"
+
+
+class UserName(NamedTuple):
+    """The names of a user, clean enough for a line that the model is told. `user_name` is unique on the platform."""
+
+    display_name: str
+    user_name: str
+
+    def __str__(self) -> str:
+        """The name as the model is told it."""
+        if not self.user_name:
+            return self.display_name
+        return f"{self.display_name} (@{self.user_name})" if self.display_name else f"@{self.user_name}"
+
+    @property
+    def shown(self) -> str:
+        """The name as people are told it."""
+        return self.display_name or f"@{self.user_name}"
+
+
 class TurnState(StrEnum):
     """Where a turn stands. The last four are final until somebody asks for another attempt."""
 
@@ -42,15 +74,15 @@ class FailureReason(StrEnum):
     """Refused connection, 5xx, a stalled or cut stream."""
     BUSY = "busy"
     """Rate limited by the model's server (429 that waiting cures)."""
-    CONFIGURATION = "setup"
+    CONFIGURATION = "configuration"
     """Key, quota, model name or a refused request: the operator's to mend."""
-    CONTENT_FILTERED = "declined"
+    CONTENT_FILTERED = "content filtered"
     """The provider's content filter."""
     LENGTH = "length"
     """The reply ran into the limit on its tokens: all of it that came is good."""
     OUT_OF_ROOM = "out of room"
     """It ran into that limit before anything could be seen of it: the model thought all the while."""
-    EMPTY_REPLY = "empty"
+    EMPTY_REPLY = "empty reply"
     """The model ended without a word."""
     TOO_LONG = "too long"
     """The server cannot take a context of this size, not even the prompt alone."""
@@ -58,7 +90,7 @@ class FailureReason(StrEnum):
     """The database could not be written."""
     INTERNAL = "internal"
     """A defect of ours, with its trace in the log."""
-    QUOTA = "used up"
+    QUOTA = "quota"
     """There are no tokens left for it today."""
 
 
@@ -90,20 +122,22 @@ class Prompt:
     """What somebody said, ready to be committed.
 
     `position` orders a conversation: Discord's snowflake of the message, or nanoseconds since the epoch in a terminal.
+    `message_id` is the platform's id of the message; None in a terminal.
     `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
-    conversation begins with the turn behind it. `parent` is the key of the channel that a thread belongs to.
+    conversation begins with the turn behind it. `parent` is the channel that a thread belongs to.
     """
 
-    conversation: str
+    conversation: Conversation
     position: int
     text: str
     author_id: int | None = None
-    author_name: str | None = None
+    author_name: UserName | None = None
     guild_id: int | None = None
     origin_message_id: int | None = None
-    parent: str | None = None
+    parent: Conversation | None = None
     quote: Quote | None = None
+    message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +156,26 @@ class Turn:
     """
 
     id: int
-    conversation: str
+    conversation: Conversation
     position: int
     prompt: str
     reply: str
     state: TurnState
     attempt: int
     author_id: int | None
-    author_name: str | None
+    author_name: UserName | None
     failure: FailureReason | None
     created_at: int
     tries: int = 1
     guild_id: int | None = None
+    message_id: int | None = None
 
 
 class EarlierTurn(NamedTuple):
     """A turn with text in its reply, as a later one's context needs it. A tuple, as there may be hundreds for one."""
 
     position: int
-    author_name: str | None
+    author_name: UserName | None
     prompt: str
     reply: str
     finished: bool

@@ -28,13 +28,13 @@ class Price:
 class UsageToday:
     """What was used of each allowance, charges under way included: tokens today (UTC), and prompts in the last hour.
 
-    `person` and `prompts` are of one person, `server` of one server; 0 where none was asked about.
+    `user` and `questions` are of one user, `guild` of one guild; 0 where none was asked about. `total` is of everybody.
     """
 
-    person: int = 0
-    server: int = 0
-    bot: int = 0
-    prompts: int = 0
+    user: int = 0
+    guild: int = 0
+    total: int = 0
+    questions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

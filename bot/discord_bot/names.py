@@ -6,7 +6,7 @@ import re
 
 import discord
 
-from bot.core.context import shown_part
+from bot.core.turns import UserName
 
 
 def literal(name: str) -> str:
@@ -20,9 +20,9 @@ def shown_name(user: discord.User | discord.Member) -> str:
     return literal(user.display_name)
 
 
-def stored_name(author_name: str | None) -> str | None:
+def stored_name(author_name: UserName | None) -> str | None:
     """The same of somebody whose name is on record. None: there is none."""
-    return None if author_name is None else literal(shown_part(author_name))
+    return None if author_name is None else literal(author_name.shown)
 
 
 def own_name(client: discord.Client, guild: discord.Guild | None) -> str:

@@ -109,11 +109,11 @@ class OwnerAlerts:
     async def _of_tokens(self, most: Quotas, outcome: Outcome, guild_id: int | None) -> None:
         spent = await self._store.quotas.usage_today(guild_id=guild_id, reserved=False)
         gone = None if outcome.quota_exceeded is None else outcome.quota_exceeded.quota
-        await self._of_share("bot", spent.bot, most.daily_tokens_total, gone is Quota.BOT, None)
+        await self._of_share("bot", spent.total, most.daily_tokens_total, gone is Quota.TOTAL, None)
         if guild_id is not None:
             name = self._name(guild_id)
             await self._of_share(
-                f"server {guild_id}", spent.server, most.daily_tokens_per_server, gone is Quota.GUILD, name
+                f"server {guild_id}", spent.guild, most.daily_tokens_per_server, gone is Quota.GUILD, name
             )
 
     async def _of_share(self, whose: str, used: int, most: int, gone: bool, server: str | None) -> None:

@@ -15,6 +15,7 @@ from bot.core.protocols import ListModels
 from bot.core.service import ConversationService
 from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.ids import PLATFORM
 from bot.discord_bot.options import Options
 from bot.operator.health import HealthChecks, serve_health
 from bot.store import Store
@@ -39,8 +40,8 @@ async def run(
 
     Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
     """
-    await store.turns.interrupt_left_over("discord:", prefix=True)
-    untold = await store.turns.undelivered("discord:", prefix=True)
+    await store.turns.interrupt_left_over(PLATFORM)
+    untold = await store.turns.undelivered(PLATFORM)
     async with (
         Scheduler() as scheduler,
         ParleyClient(conversations, store, scheduler, options, untold, list_models) as client,

@@ -58,7 +58,7 @@ class ConversationTable:
         """Lines for these; what was set in one stands below it."""
         for each in remembered:
             yield self._line(
-                each.conversation.removeprefix("discord:"),
+                each.conversation.channel if each.conversation.platform == "discord" else str(each.conversation),
                 "-" if each.guild_id is None else str(each.guild_id),
                 f"{each.turns:,}",
                 f"{each.people:,}",

@@ -6,7 +6,9 @@ import json
 from collections.abc import AsyncIterator, Sequence
 
 from bot.core.records import ConversationOverview, ConversationSummary
+from bot.core.turns import Conversation, UserName
 from bot.store.part import Part
+from bot.store.rows import conversation_of
 
 _SAMPLE = 1000
 """Turns whose size stands for that of all: reading every text of a long conversation would hold up other readers."""
@@ -17,52 +19,52 @@ _CONVERSATIONS_AT_ONCE = 200
 class ConversationStore(Part):
     """Summaries and lists of conversations."""
 
-    async def direct(self, since: int) -> list[str]:
-        """The keys of at most 100 conversations in DMs used since that time, the latest used first."""
+    async def direct(self, since: int) -> list[Conversation]:
+        """At most 100 conversations in DMs used since that time, the latest used first."""
         rows = await self._engine.read(
             """
-            SELECT key FROM conversations INDEXED BY conversations_by_use
-            WHERE used_at >= :since AND guild_id IS NULL AND key GLOB 'discord:*'
+            SELECT platform, channel FROM conversations INDEXED BY conversations_by_use
+            WHERE used_at >= :since AND guild_id IS NULL AND platform = 'discord'
             ORDER BY used_at DESC LIMIT 100
             """,
             since=since,
         )
-        return [row["key"] for row in rows]
+        return [conversation_of(row) for row in rows]
 
-    async def summary(self, conversation: str) -> ConversationSummary | None:
+    async def summary(self, conversation: Conversation) -> ConversationSummary | None:
         """What is remembered of a conversation. None: nothing."""
         [row] = await self._engine.read(
             """
-            WITH here AS (SELECT id FROM conversations WHERE key = :key),
+            WITH here AS (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel),
             counted AS (
-                SELECT author_id, count(*) AS turns FROM turns WHERE conversation_id = (SELECT id FROM here)
-                GROUP BY author_id
+                SELECT user_id, count(*) AS questions FROM turns WHERE conversation_id = (SELECT id FROM here)
+                GROUP BY user_id
             ), most AS (
-                SELECT * FROM counted ORDER BY turns DESC, author_id LIMIT :people
+                SELECT * FROM counted ORDER BY questions DESC, user_id LIMIT :people
+            ), named AS (
+                SELECT display_name, user_name, questions
+                FROM most LEFT JOIN turns ON turns.id = (
+                    SELECT id FROM turns
+                    WHERE conversation_id = (SELECT id FROM here) AND turns.user_id = most.user_id
+                    ORDER BY id DESC LIMIT 1
+                )
+                ORDER BY questions DESC, most.user_id
             ), sample AS (
                 SELECT length(CAST(prompt AS BLOB)) + length(CAST(reply AS BLOB)) AS size
                 FROM turns WHERE conversation_id = (SELECT id FROM here) ORDER BY position DESC LIMIT :sample
             )
             SELECT
-                (SELECT sum(turns) FROM counted) AS turns,
+                (SELECT sum(questions) FROM counted) AS turns,
                 (SELECT count(*) FROM counted) AS people_in_all,
                 (SELECT avg(size) FROM sample) AS size,
                 (
                     SELECT created_at FROM turns WHERE conversation_id = (SELECT id FROM here)
                     ORDER BY position LIMIT 1
                 ) AS since,
-                (
-                    SELECT json_group_array(json_array(
-                        (
-                            SELECT author_name FROM turns
-                            WHERE conversation_id = (SELECT id FROM here) AND author_id = most.author_id
-                            ORDER BY id DESC LIMIT 1
-                        ),
-                        turns
-                    )) FROM most
-                ) AS people
+                (SELECT json_group_array(json_array(display_name, user_name, questions)) FROM named) AS people
             """,
-            key=conversation,
+            platform=conversation.platform,
+            channel=conversation.channel,
             people=_PEOPLE,
             sample=_SAMPLE,
         )
@@ -72,7 +74,10 @@ class ConversationStore(Part):
             turns=row["turns"],
             since=row["since"],
             size=round(row["size"] * row["turns"]),
-            people=[(name, turns) for name, turns in json.loads(row["people"])],
+            people=[
+                (None if display is None else UserName(display, user), questions)
+                for display, user, questions in json.loads(row["people"])
+            ],
             people_in_all=row["people_in_all"],
         )
 
@@ -86,13 +91,13 @@ class ConversationStore(Part):
                 WHERE :used_at IS NULL OR (used_at, id) < (:used_at, :last_id)
                 ORDER BY used_at DESC, id DESC LIMIT :most
             )
-            SELECT page.id, key AS conversation, page.guild_id, used_at, count(turns.id) AS turns,
-                count(DISTINCT author_id) AS people, min(created_at) AS first_at,
+            SELECT page.id, page.platform, page.channel, page.guild_id, used_at, count(turns.id) AS turns,
+                count(DISTINCT turns.user_id) AS people, min(created_at) AS first_at,
                 coalesce(sum(length(CAST(prompt AS BLOB)) + length(CAST(reply AS BLOB))), 0) AS size,
-                persona IS NOT NULL AS persona, behaviours.model
+                persona IS NOT NULL AS persona, personas.model
             FROM page
             LEFT JOIN turns ON turns.conversation_id = page.id
-            LEFT JOIN behaviours ON behaviours.conversation = key
+            LEFT JOIN personas ON personas.platform = page.platform AND personas.channel = page.channel
             GROUP BY page.id ORDER BY used_at DESC, page.id DESC
             """,
             used_at=used_at,
@@ -102,7 +107,7 @@ class ConversationStore(Part):
             used_at, last_id = rows[-1]["used_at"], rows[-1]["id"]
             yield [
                 ConversationOverview(
-                    row["conversation"],
+                    conversation_of(row),
                     row["guild_id"],
                     row["turns"],
                     row["people"],

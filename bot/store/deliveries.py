@@ -1,4 +1,4 @@
-"""The messages that show replies: where a reply is on Discord, and whose turn a message shows."""
+"""Deliveries: the messages that show replies, and the reactions that have to be removed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from bot.store.part import Part
 
 
 class DeliveryStore(Part):
-    """The part of the store that knows what was posted. It goes with the turns."""
+    """Posted messages, which are forgotten with their turns, and pending reactions, which are not."""
 
     async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
-        """Commit that a message is about to be posted, in place of the part's former one. False: the attempt was
-        forgotten or superseded, so there is nothing to keep a record of.
+        """Commit that a message is about to be posted for a part, in place of its former message.
+
+        False: the attempt was forgotten or superseded, and nothing is recorded.
         """
         rows = await self._engine.write(
             """
@@ -55,18 +56,18 @@ class DeliveryStore(Part):
         return [SentPart(*row) for row in rows]
 
     async def mark_reaction(self, channel_id: int, message_id: int) -> None:
-        """Commit that a message on Discord may have the bot's hourglass from now on."""
+        """Commit that a message may have the bot's reaction from now on."""
         await self._engine.write(
-            "INSERT OR IGNORE INTO marked (message_id, channel_id) VALUES (:message, :channel)",
+            "INSERT OR IGNORE INTO pending_reactions (message_id, channel_id) VALUES (:message, :channel)",
             message=message_id,
             channel=channel_id,
         )
 
     async def unmark_reaction(self, message_id: int) -> None:
-        """Commit that it has none any more."""
-        await self._engine.write("DELETE FROM marked WHERE message_id = :message", message=message_id)
+        """Commit that a message has no reaction of the bot any more."""
+        await self._engine.write("DELETE FROM pending_reactions WHERE message_id = :message", message=message_id)
 
     async def pending_reactions(self) -> list[tuple[int, int]]:
-        """Channel and id of the messages that may have one."""
-        rows = await self._engine.read("SELECT channel_id, message_id FROM marked ORDER BY message_id")
+        """The channel id and message id of each message that may have a reaction of the bot."""
+        rows = await self._engine.read("SELECT channel_id, message_id FROM pending_reactions ORDER BY message_id")
         return [(row["channel_id"], row["message_id"]) for row in rows]

@@ -35,7 +35,7 @@ async def export_of(
     pages: AsyncIterable[Sequence[ExportedTurn]],
     usage: Sequence[UsageRow],
     *,
-    person_id: int,
+    user_id: int,
     guild_id: int | None,
     behaviour: Behaviour | None,
     blocks: Mapping[int, Block],
@@ -50,7 +50,7 @@ async def export_of(
     """
     head: dict[str, Any] = {
         "exported_at": _iso(now),
-        "person": str(person_id),
+        "person": str(user_id),
         "scope": "all servers and direct messages" if guild_id is None else f"server {guild_id}",
         "blocks": [_block(server, block) for server, block in blocks.items()],
         "usage": [_day(row) for row in usage],
@@ -119,9 +119,9 @@ def _bytes(text: str) -> int:
 
 def _exchange(exchange: ExportedTurn) -> Mapping[str, Any]:
     return {
-        "conversation": exchange.conversation,
+        "conversation": str(exchange.conversation),
         "server": None if exchange.guild_id is None else str(exchange.guild_id),
-        "name": exchange.author_name,
+        "name": None if exchange.author_name is None else str(exchange.author_name),
         "asked_at": _iso(exchange.asked_at),
         "prompt": exchange.prompt,
         "reply": exchange.reply,

@@ -1,4 +1,4 @@
-"""What a server's moderators decided: where and by whom the bot may be used there."""
+"""Guild rules: where and by whom the bot may be used, as the moderators of each guild decided."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from bot.core.access import Block, GuildRules
 from bot.store.part import Part
 
 IN_FORCE = "(until IS NULL OR until > :now)"
-"""SQL for what is not over, of rows of `blocked`."""
+"""SQL that holds for rows of `blocks` that are not over."""
 
 
 class GuildRuleStore(Part):
-    """The part of the store that says who may use the bot where. Ids are Discord's, times seconds since the epoch."""
+    """Pauses, channel rules and blocks by guild. Times are seconds since the epoch."""
 
-    async def rules_for(self, guild_id: int, person_id: int) -> GuildRules:
-        """What holds for one person in a server now; one query, as it stands in the way of every turn."""
+    async def rules_for(self, guild_id: int, user_id: int) -> GuildRules:
+        """The rules for one user in a guild now. One query, since every turn waits for it."""
         [row] = await self._engine.read(
             f"""
             SELECT
-                (SELECT paused FROM servers WHERE guild_id = :guild) AS paused,
+                (SELECT paused FROM guilds WHERE guild_id = :guild) AS paused,
                 (
-                    SELECT json_array(until) FROM blocked
-                    WHERE guild_id = :guild AND person_id = :person AND {IN_FORCE}
+                    SELECT json_array(until) FROM blocks
+                    WHERE guild_id = :guild AND user_id = :user AND {IN_FORCE}
                 ) AS block,
                 (SELECT json_group_object(channel_id, allowed) FROM channel_rules WHERE guild_id = :guild) AS channels
             """,
             guild=guild_id,
-            person=person_id,
+            user=user_id,
             now=self._now(),
         )
         return GuildRules(
@@ -37,10 +37,10 @@ class GuildRuleStore(Part):
         )
 
     async def pause(self, guild_id: int) -> bool:
-        """Commit that the bot answers nobody in a server. False: that was so before."""
+        """Commit that the bot answers nobody in a guild. False: it was paused before."""
         rows = await self._engine.write(
             """
-            INSERT INTO servers (guild_id, paused) VALUES (:guild, 1)
+            INSERT INTO guilds (guild_id, paused) VALUES (:guild, 1)
             ON CONFLICT DO UPDATE SET paused = 1 WHERE NOT paused
             RETURNING guild_id
             """,
@@ -49,17 +49,20 @@ class GuildRuleStore(Part):
         return bool(rows)
 
     async def resume(self, guild_id: int) -> bool:
-        """Commit that it does again. False: that was so before."""
         return bool(
             await self._engine.write(
-                "UPDATE servers SET paused = 0 WHERE guild_id = :guild AND paused RETURNING guild_id", guild=guild_id
+                "UPDATE guilds SET paused = 0 WHERE guild_id = :guild AND paused RETURNING guild_id", guild=guild_id
             )
         )
 
     async def set_channel_rule(self, guild_id: int, channel_id: int, allowed: bool | None) -> None:
-        """Commit that the bot is or is not allowed in a channel, thread or category. None: that there is no rule."""
+        """Commit whether the bot is allowed in a channel, thread or category. None: there is no rule for it."""
         if allowed is None:
-            await self._engine.write("DELETE FROM channel_rules WHERE channel_id = :channel", channel=channel_id)
+            await self._engine.write(
+                "DELETE FROM channel_rules WHERE guild_id = :guild AND channel_id = :channel",
+                guild=guild_id,
+                channel=channel_id,
+            )
         else:
             await self._engine.write(
                 "REPLACE INTO channel_rules (channel_id, guild_id, allowed) VALUES (:channel, :guild, :allowed)",
@@ -69,53 +72,53 @@ class GuildRuleStore(Part):
             )
 
     async def clear_channel_rules(self, guild_id: int) -> bool:
-        """Commit that the bot is allowed in all channels of a server. False: there was no rule."""
+        """Delete all channel rules of a guild. False: there was none."""
         return bool(
             await self._engine.write(
                 "DELETE FROM channel_rules WHERE guild_id = :guild RETURNING channel_id", guild=guild_id
             )
         )
 
-    async def block(self, guild_id: int, person_id: int, until: int | None) -> None:
-        """Commit that a person may not use the bot in a server until then, or (None) at all."""
+    async def block(self, guild_id: int, user_id: int, until: int | None) -> None:
+        """Commit that a user may not use the bot in a guild until a time, or (None) for good."""
         await self._engine.transaction(
-            ("DELETE FROM blocked WHERE until <= :now", {"now": self._now()}),
+            ("DELETE FROM blocks WHERE until <= :now", {"now": self._now()}),
             (
-                "REPLACE INTO blocked (guild_id, person_id, until) VALUES (:guild, :person, :until)",
-                {"guild": guild_id, "person": person_id, "until": until},
+                "REPLACE INTO blocks (guild_id, user_id, until) VALUES (:guild, :user, :until)",
+                {"guild": guild_id, "user": user_id, "until": until},
             ),
         )
 
-    async def unblock(self, guild_id: int, person_id: int) -> bool:
-        """Commit that they may. False: they might before."""
+    async def unblock(self, guild_id: int, user_id: int) -> bool:
+        """Delete the block of a user. False: no block was in force."""
         rows = await self._engine.write(
-            "DELETE FROM blocked WHERE guild_id = :guild AND person_id = :person RETURNING until",
+            "DELETE FROM blocks WHERE guild_id = :guild AND user_id = :user RETURNING until",
             guild=guild_id,
-            person=person_id,
+            user=user_id,
         )
         return any(row["until"] is None or row["until"] > self._now() for row in rows)
 
     async def blocks(self, guild_id: int, most: int) -> list[tuple[int, Block]]:
-        """Up to so many of the people who are blocked in a server now."""
+        """Up to `most` of the users who are blocked in a guild now."""
         rows = await self._engine.read(
             f"""
-            SELECT person_id, until FROM blocked WHERE guild_id = :guild AND {IN_FORCE}
+            SELECT user_id, until FROM blocks WHERE guild_id = :guild AND {IN_FORCE}
             ORDER BY until IS NULL, until LIMIT :most
             """,
             guild=guild_id,
             now=self._now(),
             most=most,
         )
-        return [(row["person_id"], Block(row["until"])) for row in rows]
+        return [(row["user_id"], Block(row["until"])) for row in rows]
 
-    async def blocks_of(self, person_id: int, guild_id: int | None = None) -> dict[int, Block]:
-        """The servers whose moderators keep somebody from using the bot now; of all, or that one alone."""
+    async def blocks_of(self, user_id: int, guild_id: int | None = None) -> dict[int, Block]:
+        """The blocks in force of one user by guild; of all guilds, or of one."""
         rows = await self._engine.read(
             f"""
-            SELECT guild_id, until FROM blocked
-            WHERE person_id = :person AND (:guild IS NULL OR guild_id = :guild) AND {IN_FORCE} ORDER BY guild_id
+            SELECT guild_id, until FROM blocks
+            WHERE user_id = :user AND (:guild IS NULL OR guild_id = :guild) AND {IN_FORCE} ORDER BY guild_id
             """,
-            person=person_id,
+            user=user_id,
             guild=guild_id,
             now=self._now(),
         )

@@ -1,4 +1,4 @@
-"""The prompts on Discord that need no more attention, and those that wait under an hourglass."""
+"""What is done once: messages that need no more attention, and notices that are not repeated."""
 
 from __future__ import annotations
 
@@ -7,45 +7,49 @@ from collections.abc import Collection
 
 from bot.store.part import Part
 
-HANDLED = "SELECT 1 FROM handled WHERE prompt_id = :position AND :key GLOB 'discord:*'"
-"""SQL that finds something where the prompt at a position in the conversation of that key had a turn or needs none."""
+PROCESSED = "SELECT 1 FROM processed_messages WHERE message_id = :message_id"
+"""SQL that finds something where the message of a prompt had a turn or needs none; nothing where it has no message."""
 
 
 class ProcessedStore(Part):
-    """The part of the store that knows prompts beyond their turns."""
+    """Processed messages and given notices. Both outlive the turns."""
 
-    async def mark(self, prompt_id: int) -> bool:
-        """Commit that a prompt on Discord gets no turn: it is refused, or answered with a hint. False: it has one, or
-        this was said before.
+    async def mark(self, message_id: int) -> bool:
+        """Commit that the prompt in a message gets no turn, since it is refused or answered with a hint.
+
+        False: it has a turn, or was marked before.
         """
         rows = await self._engine.write(
-            "INSERT INTO handled (prompt_id, at) VALUES (:prompt, :now) ON CONFLICT DO NOTHING RETURNING prompt_id",
-            prompt=prompt_id,
+            """
+            INSERT INTO processed_messages (message_id, at) VALUES (:message, :now)
+            ON CONFLICT DO NOTHING RETURNING message_id
+            """,
+            message=message_id,
             now=self._now(),
         )
         return bool(rows)
 
-    async def among(self, prompt_ids: Collection[int]) -> set[int]:
-        """Which of these prompts on Discord, if younger than two days, had a turn or were handled without one."""
+    async def among(self, message_ids: Collection[int]) -> set[int]:
+        """Those of the messages that had a turn or were marked. Only the last two days are known."""
         rows = await self._engine.read(
-            "SELECT prompt_id FROM handled WHERE prompt_id IN (SELECT value FROM json_each(:prompts))",
-            prompts=json.dumps(list(prompt_ids)),
+            "SELECT message_id FROM processed_messages WHERE message_id IN (SELECT value FROM json_each(:messages))",
+            messages=json.dumps(list(message_ids)),
         )
-        return {row["prompt_id"] for row in rows}
+        return {row["message_id"] for row in rows}
 
-    async def claim_notice(self, key: str, until: int, person_id: int = 0) -> bool:
-        """Commit that something is said, not to be said again before `until`: to a person, or (0) at all.
+    async def claim_notice(self, key: str, until: int, user_id: int = 0) -> bool:
+        """Commit that a notice is given now and not again before `until`: to a user, or (0) to anybody.
 
-        False: such a time has not passed yet.
+        False: it was given before, and its time has not passed yet.
         """
         rows = await self._engine.write(
             """
-            INSERT INTO told (key, person_id, until) VALUES (:key, :person, :until)
-            ON CONFLICT DO UPDATE SET until = excluded.until WHERE told.until <= :now
+            INSERT INTO notices (key, user_id, until) VALUES (:key, :user, :until)
+            ON CONFLICT (key, user_id) DO UPDATE SET until = excluded.until WHERE notices.until <= :now
             RETURNING key
             """,
             key=key,
-            person=person_id,
+            user=user_id,
             until=until,
             now=self._now(),
         )

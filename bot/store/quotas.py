@@ -1,4 +1,4 @@
-"""What may be used, what was used, and what was said about it."""
+"""Quotas: what is reserved before a request, what was used, and what is left."""
 
 from __future__ import annotations
 
@@ -11,60 +11,64 @@ from bot.core.turns import Attempt, Outcome, Prompt
 from bot.core.usage import DAY, UsageRow, UsageToday
 from bot.store.engine import Engine, Row, Rows, Statement, Value
 from bot.store.part import Part
-from bot.store.processed import HANDLED
+from bot.store.processed import PROCESSED
 
 HOUR = 3600
 
 # What these are asked of: whoever asks, and where.
-_SOMEBODY = "(SELECT :person AS author_id, :guild AS server_id) AS asker"
+_SOMEBODY = "(SELECT :user AS user_id, :guild AS guild_id) AS asker"
 _ATTEMPT = """
     (
-        SELECT turns.id AS turn_id, attempt, author_id, guild_id AS server_id
+        SELECT turns.id AS turn_id, attempt, user_id, guild_id
         FROM turns JOIN conversations ON conversations.id = conversation_id
         WHERE turns.id = :turn AND turns.attempt = :attempt
     ) AS asker
     """
 _SPENT = {
-    scope: f"coalesce((SELECT tokens FROM spent WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"
-    for scope, of in (("person", "author_id"), ("server", "server_id"), ("bot", "0"))
+    scope: f"coalesce((SELECT tokens FROM daily_usage WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"
+    for scope, of in (("user", "asker.user_id"), ("guild", "asker.guild_id"), ("total", "0"))
 }
-_CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(author_id AS TEXT)), 0)"
-_SPENT["person"] = f"({_SPENT['person']} + {_CARRIED})"
+_CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(asker.user_id AS TEXT)), 0)"
+_SPENT["user"] = f"({_SPENT['user']} + {_CARRIED})"
 _OPEN = "SELECT sum(prompt_tokens + reply_tokens) FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
 _SETTLED = {
     scope: f"({_SPENT[scope]} - coalesce(({_OPEN} {whose}), 0))"
-    for scope, whose in (("person", "AND person_id = author_id"), ("server", "AND guild_id = server_id"), ("bot", ""))
+    for scope, whose in (
+        ("user", "AND charges.user_id = asker.user_id"),
+        ("guild", "AND charges.guild_id = asker.guild_id"),
+        ("total", ""),
+    )
 }
 
 
 def _room(used: Mapping[str, str]) -> str:
     """SQL for what is left in the allowance that leaves the least."""
     return f"""min(
-        :in_all - {used["bot"]},
-        iif(author_id IS NULL, :in_all, :per_person - {used["person"]}),
-        iif(server_id IS NULL, :in_all, :per_server - {used["server"]})
+        :total - {used["total"]},
+        iif(asker.user_id IS NULL, :total, :per_user - {used["user"]}),
+        iif(asker.guild_id IS NULL, :total, :per_guild - {used["guild"]})
     )"""
 
 
 # One statement looks and takes, so that of all who ask at once nobody is promised what another one was. Where there is
 # not room for all that is wanted, some is taken only if nothing under way could still make room for more.
 _RESERVE = f"""
-    INSERT INTO charges (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens)
-    SELECT turn_id, attempt, author_id, server_id, :model, :day, :prompt, min(:reply, room - :prompt)
-    FROM (SELECT *, {_room(_SPENT)} AS room FROM {_ATTEMPT})
-    WHERE room >= :prompt + :least AND (room >= :prompt + :reply OR :at_once OR room >= {_room(_SETTLED)})
+    INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens)
+    SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt)
+    FROM (SELECT *, {_room(_SPENT)} AS room FROM {_ATTEMPT}) AS asker
+    WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial OR room >= {_room(_SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
     """
-_SETTLED_COLUMNS = ", ".join(f"{sql} AS {scope}" for scope, sql in _SETTLED.items())
+_SETTLED_COLUMNS = ", ".join(f"{sql} AS used_{scope}" for scope, sql in _SETTLED.items())
 _RESERVED = f"""
     SELECT
         (SELECT reply_tokens FROM charges WHERE turn_id = asker.turn_id AND charges.attempt = asker.attempt) AS granted,
-        author_id, server_id, {_SETTLED_COLUMNS}
+        user_id, guild_id, {_SETTLED_COLUMNS}
     FROM {_ATTEMPT}
     """
 # The sums with what is under way are quicker to read, and as a rule leave room enough.
-_SHORT = f"SELECT author_id, server_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"
+_SHORT = f"SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"
 
 SETTLE_LEFT_OVER: Statement = (
     """
@@ -72,7 +76,7 @@ SETTLE_LEFT_OVER: Statement = (
     """,
     (),
 )
-"""Charges what a process that was killed had asked for. Only while no attempt is under way."""
+"""Charges what a killed process had reserved, as far as it was used. To be run before any attempt begins."""
 
 
 def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
@@ -95,7 +99,7 @@ def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Retained:
-    """What somebody who was forgotten had used: tokens on a day, and prompts by the times at which they were begun."""
+    """What a forgotten user had used: tokens on a day, and the times of their questions."""
 
     day: int
     tokens: int
@@ -103,27 +107,27 @@ class _Retained:
 
 
 class QuotaStore(Part):
-    """The part of the store that counts. Days are those of UTC."""
+    """Reservations, charges and usage. Days are days of UTC."""
 
     def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
         self._retained: dict[int, _Retained] = {}
 
-    def used_by(self, person_id: int) -> tuple[Statement, Statement]:
+    def used_by(self, user_id: int) -> tuple[Statement, Statement]:
         """What is to be read for `carry`, in the transaction that deletes it. There are rows where something is."""
         now = self._now()
         return (
             (
-                "SELECT tokens FROM spent WHERE day = :day AND scope = 'person' AND id = :person",
-                {"day": now // DAY, "person": person_id},
+                "SELECT tokens FROM daily_usage WHERE day = :day AND scope = 'user' AND id = :user",
+                {"day": now // DAY, "user": user_id},
             ),
             (
-                "SELECT at FROM asked WHERE person_id = :person AND at > :since",
-                {"person": person_id, "since": now - HOUR},
+                "SELECT at FROM recent_questions WHERE user_id = :user AND at > :since",
+                {"user": user_id, "since": now - HOUR},
             ),
         )
 
-    def retain_after_forget(self, person_id: int, tokens: Rows, prompts: Rows) -> None:
+    def retain_after_forget(self, user_id: int, tokens: Rows, prompts: Rows) -> None:
         """Keep in mind what a person had used of the allowances, by the answers to `used_by`, and is on no record now.
 
         It is in this process's memory and in no file, until the hour and the day are over: or being forgotten would be
@@ -131,8 +135,8 @@ class QuotaStore(Part):
         """
         now = self._now()
         today = now // DAY
-        before = self._retained.pop(person_id, _Retained(today, 0, ()))
-        self._retained[person_id] = _Retained(
+        before = self._retained.pop(user_id, _Retained(today, 0, ()))
+        self._retained[user_id] = _Retained(
             today,
             sum(row["tokens"] for row in tokens) + (before.tokens if before.day == today else 0),
             (*before.prompts, *(row["at"] for row in prompts)),
@@ -143,9 +147,9 @@ class QuotaStore(Part):
             if (each.tokens and each.day == today) or any(at > now - HOUR for at in each.prompts)
         }
 
-    def retained_questions(self, person_id: int | None) -> list[int]:
+    def retained_questions(self, user_id: int | None) -> list[int]:
         """When a person began the prompts of the last hour that are on record nowhere."""
-        carried = None if person_id is None else self._retained.get(person_id)
+        carried = None if user_id is None else self._retained.get(user_id)
         return [at for at in carried.prompts if at > self._now() - HOUR] if carried else []
 
     def _carried_tokens(self) -> str:
@@ -162,7 +166,7 @@ class QuotaStore(Part):
         """
         rows = await self._engine.read(
             _SHORT,
-            person=prompt.author_id,
+            user=prompt.author_id,
             guild=prompt.guild_id,
             tokens=tokens,
             **self._limits(quotas),
@@ -172,7 +176,7 @@ class QuotaStore(Part):
         left, used_up = self._tightest(rows[0], quotas)
         if left >= tokens:
             return None
-        known = await self._engine.read(HANDLED, position=prompt.position, key=prompt.conversation)
+        known = await self._engine.read(PROCESSED, message_id=prompt.message_id)
         return None if known else used_up
 
     async def reserve(
@@ -186,15 +190,15 @@ class QuotaStore(Part):
         *,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
-        """Commit what an attempt's requests may use, before the first of them, if `least` tokens for the reply fit.
+        """Commit what an attempt's requests may use, before the first of them, if `minimum` tokens for the reply fit.
 
         Until `TurnStore.close` puts the truth in its place it counts as used. So no allowance is ever promised twice,
         and none is overspent by requests that use no more than was reserved for them; of one that the server counts
         higher, the surplus is on the ledger too, but only then.
 
-        UsedUp: there is no room by what is used for certain. Contended: there is, but what is reserved for others needs
-        it so far; unless less than they leave is wanted `at_once`. An attempt has one reservation: asked for again, it
-        is the same. None: the attempt was forgotten or superseded.
+        QuotaExceeded: there is no room by what is used for certain. Contended: there is, but what is reserved for
+        others needs it so far. `accept_partial` takes what they leave instead. An attempt has one reservation: asked
+        for again, it is the same. None: the attempt was forgotten or superseded.
         """
         values: dict[str, Value] = {
             "turn": attempt.turn_id,
@@ -202,8 +206,8 @@ class QuotaStore(Part):
             "model": model,
             "prompt": prompt_tokens,
             "reply": reply_tokens,
-            "least": minimum,
-            "at_once": accept_partial,
+            "minimum": minimum,
+            "accept_partial": accept_partial,
             **self._limits(quotas),
         }
         fresh = await self._engine.write(_RESERVE, **values)
@@ -225,24 +229,24 @@ class QuotaStore(Part):
         return {
             "day": self._now() // DAY,
             "carried": self._carried_tokens(),
-            "per_person": allowances.daily_tokens_per_user,
-            "per_server": allowances.daily_tokens_per_server,
-            "in_all": allowances.daily_tokens_total,
+            "per_user": allowances.daily_tokens_per_user,
+            "per_guild": allowances.daily_tokens_per_server,
+            "total": allowances.daily_tokens_total,
         }
 
     def _tightest(self, settled: Row, allowances: Quotas) -> tuple[int, QuotaExceeded]:
         """What is left by what is used for certain, and the allowance that leaves no more."""
-        most = {Quota.BOT: allowances.daily_tokens_total}
-        if settled["author_id"] is not None:
+        most = {Quota.TOTAL: allowances.daily_tokens_total}
+        if settled["user_id"] is not None:
             most[Quota.USER] = allowances.daily_tokens_per_user
-        if settled["server_id"] is not None:
+        if settled["guild_id"] is not None:
             most[Quota.GUILD] = allowances.daily_tokens_per_server
-        left = {allowance: most[allowance] - settled[allowance.value] for allowance in most}
+        left = {allowance: most[allowance] - settled[f"used_{allowance.value}"] for allowance in most}
         tightest = min(left, key=left.__getitem__)
         return left[tightest], QuotaExceeded(tightest, most[tightest], until=(self._now() // DAY + 1) * DAY)
 
     async def usage_today(
-        self, person_id: int | None = None, guild_id: int | None = None, *, reserved: bool = True
+        self, user_id: int | None = None, guild_id: int | None = None, *, reserved: bool = True
     ) -> UsageToday:
         """What a person, a server and all together have used of today's tokens, with or without what is only reserved;
         and how many prompts the person began within the last hour.
@@ -250,24 +254,26 @@ class QuotaStore(Part):
         used = _SPENT if reserved else _SETTLED
         [row] = await self._engine.read(
             f"""
-            SELECT {used["person"]} AS person, {used["server"]} AS server, {used["bot"]} AS bot, (
-                SELECT count(*) FROM asked WHERE person_id = author_id AND at > :now - {HOUR}
-            ) AS prompts
+            SELECT {used["user"]} AS used_user, {used["guild"]} AS used_guild, {used["total"]} AS used_total, (
+                SELECT count(*) FROM recent_questions
+                WHERE recent_questions.user_id = asker.user_id AND at > :now - {HOUR}
+            ) AS questions
             FROM {_SOMEBODY}
             """,
-            person=person_id,
+            user=user_id,
             guild=guild_id,
             carried=self._carried_tokens(),
             day=self._now() // DAY,
             now=self._now(),
         )
         return UsageToday(
-            row["person"], row["server"], row["bot"], row["prompts"] + len(self.retained_questions(person_id))
+            row["used_user"],
+            row["used_guild"],
+            row["used_total"],
+            row["questions"] + len(self.retained_questions(user_id)),
         )
 
-    async def usage(
-        self, since_day: int, *, person_id: int | None = None, guild_id: int | None = None
-    ) -> list[UsageRow]:
+    async def usage(self, since_day: int, *, user_id: int | None = None, guild_id: int | None = None) -> list[UsageRow]:
         """What was used of each model on each day from that one on, in days since the epoch; of everybody everywhere,
         or of one person, or in one server.
         """
@@ -275,19 +281,19 @@ class QuotaStore(Part):
         # of servers out of it, in which one has many more rows than a person.
         where = " ".join(
             ["day >= :since"]
-            + ["AND person_id = :person"] * (person_id is not None)
-            + ["AND guild_id = :guild"] * (guild_id is not None and person_id is None)
-            + ["AND +guild_id = :guild"] * (guild_id is not None and person_id is not None)
+            + ["AND user_id = :user"] * (user_id is not None)
+            + ["AND guild_id = :guild"] * (guild_id is not None and user_id is None)
+            + ["AND +guild_id = :guild"] * (guild_id is not None and user_id is not None)
         )
         rows = await self._engine.read(
             f"""
-            SELECT day, model, guild_id, person_id,
+            SELECT day, model, guild_id, user_id AS person_id,
                 count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens
             FROM charges WHERE {where}
-            GROUP BY day, model, guild_id, person_id ORDER BY day, model, guild_id, person_id
+            GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id
             """,
             since=since_day,
-            person=person_id,
+            user=user_id,
             guild=guild_id,
         )
         return [UsageRow(**dict(row)) for row in rows]

@@ -7,19 +7,31 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from bot.core.quotas import Quota, QuotaExceeded
-from bot.core.turns import Attempt, EarlierTurn, FailureReason, Outcome, Prompt, Quote, Turn, TurnState
+from bot.core.turns import (
+    Attempt,
+    Conversation,
+    EarlierTurn,
+    FailureReason,
+    Outcome,
+    Prompt,
+    Quote,
+    Turn,
+    TurnState,
+    UserName,
+)
 from bot.store.engine import Engine, Row, Value
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
-from bot.store.processed import HANDLED
+from bot.store.processed import PROCESSED
 from bot.store.quotas import HOUR, SETTLE_LEFT_OVER, QuotaStore, settlement
+from bot.store.rows import conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 
 # Of the prompts that fill the hour, the one that leaves it first.
 _AT_LIMIT = f"""
     SELECT at FROM (
-        SELECT at FROM asked WHERE person_id = :author_id AND at > :now - {HOUR}
+        SELECT at FROM recent_questions WHERE user_id = :user_id AND at > :now - {HOUR}
         UNION ALL SELECT value FROM json_each(:carried)
         ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
     ) WHERE :most IS NOT NULL
@@ -29,33 +41,43 @@ _AT_LIMIT = f"""
 _NOBODYS = "(:own AND NOT EXISTS (SELECT 1 FROM messages WHERE message_id = :source))"
 _PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
 _QUOTED = """
-    iif(:own, (SELECT author_id FROM messages JOIN turns ON turns.id = turn_id WHERE message_id = :source), :source)
+    iif(
+        :own,
+        (SELECT user_id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :source),
+        :source
+    )
     """
 _QUOTE_LENGTH = f"iif({_NOBODYS}, 0, :quote_length)"
 _OPEN = f"""
-    INSERT INTO conversations (key, guild_id, origin_turn_id, parent, used_at)
-    SELECT :key, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :parent, :now
+    INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, used_at)
+    SELECT :platform, :channel, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :parent, :now
     WHERE NOT EXISTS ({_AT_LIMIT})
-    ON CONFLICT (key) DO UPDATE SET parent = excluded.parent WHERE parent IS NOT coalesce(excluded.parent, parent)
+    ON CONFLICT (platform, channel) DO UPDATE SET parent_channel = excluded.parent_channel
+    WHERE conversations.parent_channel IS NOT coalesce(excluded.parent_channel, conversations.parent_channel)
     """
 _BEGIN = f"""
-    INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, quoted_id, quote_length, created_at)
-    SELECT id, :position, :author_id, :author_name, {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now FROM conversations
-    WHERE key = :key AND NOT EXISTS ({HANDLED}) AND NOT EXISTS ({_AT_LIMIT})
+    INSERT INTO turns (
+        conversation_id, position, message_id, user_id, display_name, user_name,
+        prompt, quoted_id, quote_length, created_at
+    )
+    SELECT id, :position, :message_id, :user_id, :display_name, :user_name,
+        {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now
+    FROM conversations
+    WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({_AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
     """
-_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({HANDLED})"
+_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({PROCESSED})"
 _CLOSE = """
     UPDATE turns
-    SET reply = :reply, state = :state, error = :error, prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens,
-        ended_at = :now
+    SET reply = :reply, state = :state, failure = :failure,
+        prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens, ended_at = :now
     WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
     RETURNING id
     """
-_UNTOLD = """
-    told = 0 AND conversation_id IN (
-        SELECT id FROM conversations WHERE key = :key OR (:prefix AND substr(key, 1, length(:key)) = :key)
+_UNDELIVERED = """
+    delivered = 0 AND conversation_id IN (
+        SELECT id FROM conversations WHERE platform = :platform AND (:channel IS NULL OR channel = :channel)
     )
     """
 
@@ -68,19 +90,21 @@ class TurnStore(Part):
         self._quotas = quotas
 
     async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
-        """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
+        """Commit a prompt as a pending turn, unless its author has asked `hourly_limit` questions within the last hour.
 
-        What was forgotten since counts too; another attempt does not. None: the position is taken or handled, so the
-        event came twice.
+        Questions that were forgotten since count too; another attempt at a turn does not. None: the event came twice.
         """
         values: dict[str, Value] = {
-            "key": prompt.conversation,
+            "platform": prompt.conversation.platform,
+            "channel": prompt.conversation.channel,
             "guild": prompt.guild_id,
             "origin": prompt.origin_message_id,
-            "parent": prompt.parent,
+            "parent": prompt.parent.channel if prompt.parent else None,
             "position": prompt.position,
-            "author_id": prompt.author_id,
-            "author_name": prompt.author_name,
+            "message_id": prompt.message_id,
+            "user_id": prompt.author_id,
+            "display_name": prompt.author_name.display_name if prompt.author_name else None,
+            "user_name": prompt.author_name.user_name if prompt.author_name else None,
             **_said(prompt.text, prompt.quote),
             "most": hourly_limit,
             "carried": json.dumps(self._quotas.retained_questions(prompt.author_id)),
@@ -93,19 +117,15 @@ class TurnStore(Part):
             return QuotaExceeded(Quota.QUESTIONS, hourly_limit, until=at_limit[0]["at"] + HOUR)
         return None
 
-    async def correct(self, conversation: str, position: int, text: str, quote: Quote | None = None) -> bool:
-        """Commit the new text of an edited prompt, and what of it is a quote, for the attempts to come.
-
-        False: there is no such turn.
-        """
+    async def correct(self, message_id: int, text: str, quote: Quote | None = None) -> bool:
+        """Commit the new text and quote of an edited prompt for later attempts. False: its message has no turn."""
         rows = await self._engine.write(
             f"""
             UPDATE turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND position = :position
+            WHERE message_id = :message_id
             RETURNING id
             """,
-            key=conversation,
-            position=position,
+            message_id=message_id,
             **_said(text, quote),
         )
         return bool(rows)
@@ -114,7 +134,7 @@ class TurnStore(Part):
         """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
         rows = await self._engine.read(
             """
-            SELECT turns.*, key AS conversation, guild_id
+            SELECT turns.*, platform, channel, guild_id
             FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE turns.id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
             """,
@@ -136,14 +156,14 @@ class TurnStore(Part):
                 FROM turns WHERE id = :turn
             )
             SELECT * FROM (
-                SELECT position, author_name, prompt, reply, state = 'complete' AND error IS NULL
+                SELECT position, display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL
                 FROM turns INDEXED BY turns_with_text
                 WHERE conversation_id = (SELECT conversation_id FROM this)
                   AND position < (SELECT below FROM this) AND reply <> ''
                 ORDER BY position DESC LIMIT :limit
             )
             UNION ALL
-            SELECT turns.position, author_name, prompt, reply, state = 'complete' AND error IS NULL
+            SELECT turns.position, display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL
             FROM this
             JOIN conversations ON conversations.id = this.conversation_id
             JOIN turns ON turns.id = conversations.origin_turn_id
@@ -155,8 +175,8 @@ class TurnStore(Part):
             limit=limit,
         )
         return [
-            EarlierTurn(position, name, prompt, reply, bool(finished))
-            for position, name, prompt, reply, finished in rows
+            EarlierTurn(position, None if display is None else UserName(display, user), prompt, reply, bool(finished))
+            for position, display, user, prompt, reply, finished in rows
         ]
 
     async def save(
@@ -199,7 +219,7 @@ class TurnStore(Part):
             "attempt": attempt.number,
             "reply": outcome.text,
             "state": outcome.state,
-            "error": outcome.failure,
+            "failure": outcome.failure,
             "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
             "reply_tokens": outcome.usage.reply_tokens if outcome.usage else None,
             "now": self._now(),
@@ -231,8 +251,8 @@ class TurnStore(Part):
                 """
                 UPDATE turns
                 SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
-                    error = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, told = 0,
-                    unshown = NULL
+                    failure = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, delivered = 0,
+                    delivery_error = NULL
                 WHERE id = :turn AND attempt = :attempt AND state = :expected
                 RETURNING attempt
                 """,
@@ -255,58 +275,64 @@ class TurnStore(Part):
                 this,
             ),
             (
-                "UPDATE turns SET told = 1, unshown = :unshown WHERE id = :turn AND attempt = :attempt",
-                {**this, "unshown": delivery_error},
+                """
+                UPDATE turns SET delivered = 1, delivery_error = :delivery_error
+                WHERE id = :turn AND attempt = :attempt
+                """,
+                {**this, "delivery_error": delivery_error},
             ),
         )
 
-    async def interrupt_left_over(self, conversation: str, *, prefix: bool = False) -> None:
-        """Mark as interrupted what an earlier process left unfinished in a conversation; or, with `prefix`, in all
-        whose key begins so, and charge for all that it left reserved. Only while none of them is running.
+    async def interrupt_left_over(self, platform: str, channel: str | None = None) -> None:
+        """Mark as interrupted what an earlier process left unfinished in a channel, or (None) on a whole platform.
+
+        For a whole platform, what such a process left reserved is charged too. To be called before any attempt begins.
         """
         interrupt = f"""
             UPDATE turns SET state = 'interrupted', ended_at = :now
-            WHERE {_UNTOLD} AND state IN ('pending', 'streaming')
+            WHERE {_UNDELIVERED} AND state IN ('pending', 'streaming')
             """
-        values: dict[str, Value] = {"key": conversation, "prefix": prefix, "now": self._now()}
-        await self._engine.transaction((interrupt, values), *([SETTLE_LEFT_OVER] if prefix else []))
+        values: dict[str, Value] = {"platform": platform, "channel": channel, "now": self._now()}
+        await self._engine.transaction((interrupt, values), *([SETTLE_LEFT_OVER] if channel is None else []))
 
-    async def undelivered(self, conversation: str, *, prefix: bool = False) -> list[Turn]:
-        """The turns whose end nobody has seen, oldest first; of one conversation or, with `prefix`, of all whose key
-        begins so.
-        """
+    async def undelivered(self, platform: str, channel: str | None = None) -> list[Turn]:
+        """The turns of a channel or (None) of a platform whose end nobody has seen, oldest first."""
         rows = await self._engine.read(
             f"""
-            SELECT turns.*, key AS conversation, guild_id
-            FROM turns JOIN conversations ON conversations.id = conversation_id WHERE {_UNTOLD}
+            SELECT turns.*, platform, channel, guild_id
+            FROM turns JOIN conversations ON conversations.id = conversation_id WHERE {_UNDELIVERED}
             """,
-            key=conversation,
-            prefix=prefix,
+            platform=platform,
+            channel=channel,
         )
         return sorted(map(_turn, rows), key=lambda turn: turn.position)
 
-    async def history(self, conversation: str, limit: int) -> list[Turn]:
+    async def history(self, conversation: Conversation, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first."""
         rows = await self._engine.read(
             """
-            SELECT turns.*, :key AS conversation, (SELECT guild_id FROM conversations WHERE key = :key) AS guild_id
+            WITH here AS (SELECT * FROM conversations WHERE platform = :platform AND channel = :channel)
+            SELECT turns.*, :platform AS platform, :channel AS channel, (SELECT guild_id FROM here) AS guild_id
             FROM turns INDEXED BY turns_with_text
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key) AND reply <> ''
+            WHERE conversation_id = (SELECT id FROM here) AND reply <> ''
             ORDER BY position DESC LIMIT :limit
             """,
-            key=conversation,
+            platform=conversation.platform,
+            channel=conversation.channel,
             limit=limit,
         )
         return [_turn(row) for row in rows]
 
-    async def count(self, conversation: str) -> int:
-        """How many turns a conversation has."""
+    async def count(self, conversation: Conversation) -> int:
+        """The number of turns in a conversation."""
         rows = await self._engine.read(
             """
-            SELECT count(*) AS turns FROM turns
-            WHERE conversation_id = (SELECT id FROM conversations WHERE key = :key)
+            SELECT count(*) AS turns FROM turns WHERE conversation_id = (
+                SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
+            )
             """,
-            key=conversation,
+            platform=conversation.platform,
+            channel=conversation.channel,
         )
         return int(rows[0]["turns"])
 
@@ -318,9 +344,9 @@ class TurnStore(Part):
         """The turn whose reply a message shows."""
         rows = await self._engine.read(
             """
-            SELECT turns.*, key AS conversation, guild_id FROM messages
+            SELECT turns.*, platform, channel, guild_id FROM messages
             JOIN turns ON turns.id = turn_id JOIN conversations ON conversations.id = conversation_id
-            WHERE message_id = :message
+            WHERE messages.message_id = :message
             """,
             message=message_id,
         )
@@ -328,21 +354,22 @@ class TurnStore(Part):
 
 
 def _turn(row: Row) -> Turn:
-    """A row of `turns`, with its `conversation` and `guild_id`."""
+    """A row of `turns` with the `platform`, `channel` and `guild_id` of its conversation."""
     return Turn(
         id=row["id"],
-        conversation=row["conversation"],
+        conversation=conversation_of(row),
         position=row["position"],
         prompt=row["prompt"],
         reply=row["reply"],
         state=TurnState(row["state"]),
         attempt=row["attempt"],
-        author_id=row["author_id"],
-        author_name=row["author_name"],
-        failure=None if row["error"] is None else FailureReason(row["error"]),
+        author_id=row["user_id"],
+        author_name=name_of(row),
+        failure=None if row["failure"] is None else FailureReason(row["failure"]),
         created_at=row["created_at"],
         tries=row["tries"],
         guild_id=row["guild_id"],
+        message_id=row["message_id"],
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from bot.core.service import ConversationService
-from bot.core.turns import TurnState
+from bot.core.turns import Conversation, TurnState
 from bot.store import Store
 from bot.terminal.interrupts import Interrupts, without_carets
 from bot.terminal.keyboard import Keyboard
@@ -43,7 +43,7 @@ async def chat(
     at_keyboard = stdin.isatty()
     talk = answers if at_keyboard and answers.terminal else errors
     with Problems(errors) as problems, Interrupts() as interrupts:
-        session = Session(store, conversations, f"terminal:{name}", answers, talk, problems, interrupts)
+        session = Session(store, conversations, Conversation("terminal", name), answers, talk, problems, interrupts)
         if not at_keyboard:
             return await _take_lines(stdin, session, interrupts)
         keyboard = Keyboard(talk, interrupts, edits=answers.terminal, escapes=answers.escapes)

@@ -10,7 +10,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.protocols import ReplySink
 from bot.core.service import ConversationService
-from bot.core.turns import Attempt, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems
@@ -28,7 +28,7 @@ class Session:
         self,
         store: Store,
         conversations: ConversationService,
-        key: str,
+        conversation: Conversation,
         answers: Output,
         talk: Output,
         problems: Problems,
@@ -36,7 +36,7 @@ class Session:
     ) -> None:
         self._store = store
         self._conversations = conversations
-        self._key = key
+        self._conversation = conversation
         self._answers = answers
         self._talk = talk
         self._problems = problems
@@ -50,18 +50,18 @@ class Session:
 
     async def resume(self) -> tuple[int, Turn | None]:
         """How many questions are remembered, and the last turn, which an earlier process may have left unfinished."""
-        await self._store.turns.interrupt_left_over(self._key)
-        unfinished = await self._store.turns.undelivered(self._key)
+        await self._store.turns.interrupt_left_over(self._conversation.platform, self._conversation.channel)
+        unfinished = await self._store.turns.undelivered(self._conversation.platform, self._conversation.channel)
         for turn in unfinished:
             await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
-        turns = unfinished + await self._store.turns.history(self._key, 1)
+        turns = unfinished + await self._store.turns.history(self._conversation, 1)
         last = max(turns, key=lambda turn: turn.position, default=None)
         self._position = last.position if last else 0
-        return await self._store.turns.count(self._key), last
+        return await self._store.turns.count(self._conversation), last
 
     async def prompts(self, limit: int) -> list[str]:
         """The prompts that were answered, oldest first."""
-        return [turn.prompt for turn in reversed(await self._store.turns.history(self._key, limit))]
+        return [turn.prompt for turn in reversed(await self._store.turns.history(self._conversation, limit))]
 
     async def take(self, text: str) -> None:
         """Do what a line asks for."""
@@ -86,7 +86,7 @@ class Session:
 
     async def _reset(self) -> None:
         try:
-            forgotten = await self._conversations.forget(self._key)
+            forgotten = await self._conversations.forget(self._conversation)
         except StoreError as error:
             self._fail(texts.NOT_RESET, error)
             return
@@ -103,7 +103,7 @@ class Session:
             while outcome is None:
                 # A clock may be coarse or set back, and another process talk here too: a turn comes after all others.
                 self._position = max(time.time_ns(), self._position + 1)
-                outcome = await self._conversations.answer(Prompt(self._key, self._position, text), show)
+                outcome = await self._conversations.answer(Prompt(self._conversation, self._position, text), show)
         except StoreError as error:
             self._fail(texts.CANNOT_SAVE, error)
             return

@@ -53,7 +53,7 @@ _FULL = {
 _USED_UP = {
     Quota.USER: "That's all I can do for you today.",
     Quota.GUILD: "That's all I can do in this server today.",
-    Quota.BOT: "That's all I can do today.",
+    Quota.TOTAL: "That's all I can do today.",
 }
 
 

@@ -29,13 +29,13 @@ def own_usage(spent: UsageToday, allowances: Quotas, month: Total, *, resets_at:
     """What a person used. `resets_at` is when the next day begins, in seconds since the epoch."""
     lines = [
         "**What you used**",
-        f"Questions in the last hour: {spent.prompts:,} of {allowances.hourly_questions_per_user:,}",
-        f"Tokens today: {_of(spent.person, allowances.daily_tokens_per_user)}, renewed <t:{resets_at}:R>",
+        f"Questions in the last hour: {spent.questions:,} of {allowances.hourly_questions_per_user:,}",
+        f"Tokens today: {_of(spent.user, allowances.daily_tokens_per_user)}, renewed <t:{resets_at}:R>",
         _month(month),
     ]
-    if spent.bot >= allowances.daily_tokens_total:
+    if spent.total >= allowances.daily_tokens_total:
         lines.append("All that I may use today is used up, whoever asks.")
-    elif in_server and spent.server >= allowances.daily_tokens_per_server:
+    elif in_server and spent.guild >= allowances.daily_tokens_per_server:
         lines.append("All that this server may use today is used up, whoever asks.")
     lines.append("-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.")
     return "\n".join(lines)
@@ -53,14 +53,14 @@ def server_usage(
     """What a server used; `models` and `people` (by id) with their tokens in these days, most first."""
     lines = [
         "**What this server used**",
-        f"Tokens today: {_of(spent.server, allowances.daily_tokens_per_server)}, renewed <t:{resets_at}:R>",
+        f"Tokens today: {_of(spent.guild, allowances.daily_tokens_per_server)}, renewed <t:{resets_at}:R>",
         _month(month),
     ]
     if models:
         lines.append(f"By model: {_most((f'`{name}`', tokens) for name, tokens in models.items())}")
     if people:
         lines.append(f"Most by: {_most((f'<@{person}>', tokens) for person, tokens in people.items())}")
-    if spent.bot >= allowances.daily_tokens_total:
+    if spent.total >= allowances.daily_tokens_total:
         lines.append("All that I may use today in all places together is used up.")
     return "\n".join(lines)
 

@@ -12,12 +12,13 @@ from bot.core.context import RESUME, Context, credible, learn_from_usage, speake
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.turns import EarlierTurn, Turn, TurnState
+from tests.places import on_discord
 
 SUNDAY = date(2026, 11, 22)
 
 
 def turn(prompt: str) -> Turn:
-    return Turn(1, "discord:1", 9, prompt, "", TurnState.PENDING, 1, None, None, None, 0)
+    return Turn(1, on_discord(1), 9, prompt, "", TurnState.PENDING, 1, None, None, None, 0)
 
 
 def earlier(prompt: str, reply: str, *, finished: bool = True) -> EarlierTurn:
@@ -78,7 +79,7 @@ def test_a_long_reply_goes_on_from_as_much_of_its_end_as_half_the_budget_holds(c
 
 @given(st.text(), st.sampled_from(["ada", "b.o_1"]))
 def test_a_display_name_stays_on_its_line_and_in_its_brackets(name: str, username: str) -> None:
-    line = speaker(name, username)
+    line = str(speaker(name, username))
     assert len(line.splitlines()) == 1
     assert line.endswith(f"@{username})" if " " in line else f"@{username}")
     shown = line.removesuffix(f"(@{username})").removesuffix(f"@{username}")

@@ -18,6 +18,7 @@ from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
+from tests.places import on_discord
 from tests.talking import HERE, Model, Step, Talk, conversations
 
 PLENTY = 10**9
@@ -49,7 +50,7 @@ async def talking(store: Store, tokens: int = PLENTY, prompts: int = 1000) -> As
 
 
 async def charged(store: Store) -> int:
-    return (await store.quotas.usage_today(1)).person
+    return (await store.quotas.usage_today(1)).user
 
 
 async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(store: Store) -> None:
@@ -65,9 +66,9 @@ async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(st
         assert talk.model.left_early == 1, "and the server is told"
         assert await charged(store) == PROMPT + 200
         with pytest.raises(OverQuota) as refused_elsewhere:
-            await talk.say("Hi", where="discord:2")
+            await talk.say("Hi", where=on_discord(2))
         assert refused_elsewhere.value.quota_exceeded == ended.quota_exceeded
-        assert await store.turns.history("discord:2", 1) == [], "it is not taken on"
+        assert await store.turns.history(on_discord(2), 1) == [], "it is not taken on"
         [turn] = await store.turns.history(HERE, 1)
         refused = await talk.again(turn, go_on=True)
         assert refused == Outcome(
@@ -249,7 +250,10 @@ async def test_what_others_have_reserved_is_waited_for(store: Store) -> None:
         talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
         first = talk.say("Hi")
         await (await talk.sink(0)).said()
-        second, stopped = talk.say("Hi", where="discord:2"), talk.say("Hi", where="discord:3")
+        second, stopped = (
+            talk.say("Hi", where=on_discord(2)),
+            talk.say("Hi", where=on_discord(3)),
+        )
         (await talk.sink(2)).running.stop(StopReason.USER)
         assert await stopped == Outcome(TurnState.STOPPED, stop_reason=StopReason.USER)
         assert len(talk.model.asked) == 1
@@ -268,7 +272,7 @@ async def test_after_a_while_what_they_leave_has_to_do(
         talk.model.replies = [["First.", asyncio.Event()], ["Cut", End(FailureReason.LENGTH)]]
         first = talk.say("Hi")
         await (await talk.sink(0)).said()
-        second = await talk.say("Hi", where="discord:2")
+        second = await talk.say("Hi", where=on_discord(2))
         # Neither says that the day is over.
         if gets is None:
             assert second == Outcome(TurnState.FAILED, "", FailureReason.BUSY)
@@ -286,7 +290,7 @@ async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store
         talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
         first = talk.say("Hi")
         await (await talk.sink(0)).said()
-        second = talk.say("Hi", where="discord:2")
+        second = talk.say("Hi", where=on_discord(2))
         await talk.sink(1)
         closing = asyncio.create_task(talk.core.close(grace))
         if grace:
@@ -298,13 +302,13 @@ async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store
 
 async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) -> None:
     async with talking(store) as talk:
-        await store.personas.set_persona("discord:1", 9, "You are a pirate.")
-        await store.personas.set_model("discord:1", 9, "large")
-        await store.personas.set_model("discord:2", 9, "no longer offered")
-        for where in ("discord:1", "discord:2"):
+        await store.personas.set_persona(on_discord(1), 9, "You are a pirate.")
+        await store.personas.set_model(on_discord(1), 9, "large")
+        await store.personas.set_model(on_discord(2), 9, "no longer offered")
+        for where in (on_discord(1), on_discord(2)):
             talk.model.replies = [["x" * 800, Usage(500, 400)]]
             await talk.say("y" * 8000, where=where)
-        thread = Prompt("discord:3", 99, "Hi", 1, parent="discord:1")
+        thread = Prompt(on_discord(3), 99, "Hi", 1, parent=on_discord(1))
         await talk.core.answer(thread, talk._open)
         assert [model for model, _ in talk.model.asked_for] == ["large", "m", "large"]
         systems = [sent[0].content.partition("\n")[0] for sent in talk.model.asked]
@@ -313,8 +317,8 @@ async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) 
         assert (await store.token_statistics.of("m")).bytes_per_token == (
             await store.token_statistics.of("large")
         ).bytes_per_token
-        await talk.core.forget("discord:3")
-        await talk.core.answer(Prompt("discord:3", 100, "Hi", 1), talk._open)
+        await talk.core.forget(on_discord(3))
+        await talk.core.answer(Prompt(on_discord(3), 100, "Hi", 1), talk._open)
         assert talk.model.asked_for[-1][0] == "large", "and so it stays after a reset"
 
 
@@ -325,7 +329,7 @@ async def test_who_wants_to_be_forgotten_is_while_being_answered(store: Store) -
         await (await talk.sink(0)).said()
         elsewhere = talk.say("Hi", by=8)
         await elsewhere
-        begun = [talk.say("Hi", by=7, where=f"discord:{n}") for n in range(2, 7)]
+        begun = [talk.say("Hi", by=7, where=on_discord(n)) for n in range(2, 7)]
         # Each of them is on record, and somewhere between that and its first word.
         await talk.sink(7)
         forgotten = await talk.core.forget_person(7, "Bo")
@@ -335,7 +339,7 @@ async def test_who_wants_to_be_forgotten_is_while_being_answered(store: Store) -
             assert ended.stop_reason is StopReason.FORGOTTEN
             assert ended.stopped_by in ("Bo", None), "some only find that they are gone"
         assert len(forgotten) == 7
-        rows = await store.engine.read("SELECT prompt, author_id FROM turns")
+        rows = await store.engine.read("SELECT prompt, user_id FROM turns")
         assert [tuple(row) for row in rows] == [("Hi", 8)]
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bot.core.errors import Overloaded, QueueLimit
 from bot.core.queues import REFUSAL_REPEATED_AFTER, QueueLimits, Queues
 from tests import virtual_time
+from tests.places import on_discord
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Bot:
 
     async def answer(self, conversation: str, person: int, number: int = 0, *, accepted: bool = False) -> None:
         try:
-            with self.queues.place(conversation, person, accepted=accepted) as turn:
+            with self.queues.place(on_discord(conversation), person, accepted=accepted) as turn:
                 await turn.wait()
                 self.begun.append((conversation, person, number))
                 keys = ("all", conversation, (conversation, person))
@@ -165,10 +166,10 @@ def test_whoever_gives_up_waiting_makes_room_and_lets_nobody_past() -> None:
         bot = Bot(QueueLimits())
         tasks = [bot.say("here", 1, number) for number in range(6)]
         await asyncio.sleep(0.5)
-        assert bot.queues.limit_reached("here", 1) is QueueLimit.USER
+        assert bot.queues.limit_reached(on_discord("here"), 1) is QueueLimit.USER
         tasks[1].cancel()
         await asyncio.sleep(0)
-        assert bot.queues.limit_reached("here", 1) is None
+        assert bot.queues.limit_reached(on_discord("here"), 1) is None
         assert bot.begun == [("here", 1, 0)]
         await asyncio.gather(*tasks, return_exceptions=True)
         assert bot.begun == [("here", 1, number) for number in (0, 2, 3, 4, 5)]

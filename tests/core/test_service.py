@@ -27,6 +27,7 @@ from bot.discord_bot.delivery.view import Button, button_after
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.texts import note
+from tests.places import on_discord
 from tests.store.steps import database_of, disk_full, read_only, slow_disk
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 from tests.waiting import until
@@ -125,7 +126,7 @@ async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
     await talk.say("0")
     running = talk.say("1")
     await (await talk.sink(1)).said()
-    waiting, elsewhere = talk.say("2"), talk.say("3", where="discord:2")
+    waiting, elsewhere = talk.say("2"), talk.say("3", where=on_discord(2))
     await talk.sink(3)
     forgotten = await talk.core.forget(HERE, "Cleo")
     assert forgotten
@@ -280,7 +281,7 @@ async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: St
 
 async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(talk: Talk) -> None:
     await talk.say("1")
-    assert await talk.store.turns.undelivered(HERE) == []
+    assert await talk.store.turns.undelivered(HERE.platform, HERE.channel) == []
     sinks: list[Sink] = []
 
     def open_sink(running: ActiveAttempt) -> Sink:
@@ -289,7 +290,7 @@ async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(t
         return sinks[-1]
 
     await talk.core.answer(Prompt(HERE, 99, "2"), open_sink)
-    assert [turn.prompt for turn in await talk.store.turns.undelivered(HERE)] == ["2"]
+    assert [turn.prompt for turn in await talk.store.turns.undelivered(HERE.platform, HERE.channel)] == ["2"]
 
 
 async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
@@ -417,7 +418,7 @@ async def test_memory_does_not_grow_with_conversations(tmp_path: Path) -> None:
 
         async def newcomers() -> None:
             for number in islice(numbers, 100):
-                await talk.say("hi", by=number, where=f"discord:{number}")
+                await talk.say("hi", by=number, where=on_discord(number))
             talk.sinks.clear()
             model.asked.clear()
             model.asked_for.clear()
@@ -504,14 +505,14 @@ async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
             unharmed = where in ("turns.mark_delivered", "token_statistics.record")
             assert (texts.note(talk.sinks[0].outcome) is None) is unharmed
         assert where == "events" or fault.calls >= 1
-        [turn] = await store.engine.read("SELECT state, error, ended_at FROM turns")
+        [turn] = await store.engine.read("SELECT state, failure, ended_at FROM turns")
         assert turn["state"] == (
             "complete" if where in ("turns.mark_delivered", "token_statistics.record", "finish") else "failed"
         )
         assert turn["ended_at"] is not None
         open_charges = await store.engine.read("SELECT 1 FROM charges WHERE settled = 0")
         assert open_charges == []
-        assert (await store.quotas.usage_today()).bot == (await store.quotas.usage_today(reserved=False)).bot < 100
+        assert (await store.quotas.usage_today()).total == (await store.quotas.usage_today(reserved=False)).total < 100
         assert core.running == ()
         model.replies = []
         assert await talk.say("And now?", position=2) == Outcome(TurnState.COMPLETE, "Yes.")
@@ -549,4 +550,4 @@ async def test_an_end_that_could_not_be_saved_is_on_record_once_it_can(talk: Tal
     assert sink.outcome.failure is FailureReason.STORAGE
     [turn] = await talk.store.turns.history(HERE, 9)
     assert (turn.reply, turn.state, turn.failure) == (sink.outcome.text, TurnState.FAILED, FailureReason.STORAGE)
-    assert await talk.store.turns.undelivered(HERE) == []
+    assert await talk.store.turns.undelivered(HERE.platform, HERE.channel) == []

@@ -28,6 +28,7 @@ from bot.standin.server import DiscordStandin
 from bot.standin.transcript import transcript
 from bot.store import Store
 from bot.store.sqlite import open_store
+from tests.places import on_discord
 from tests.waiting import WHAT_IS_TRUE, until
 
 
@@ -87,7 +88,7 @@ class World:
 
     async def turns(self, channel: Channel) -> list[tuple[str, str, str]]:
         """Prompt, reply and state of what is remembered of a channel, oldest first."""
-        kept = await self.store.turns.history(f"discord:{channel.id}", 100)
+        kept = await self.store.turns.history(on_discord(channel.id), 100)
         return [(turn.prompt, turn.reply, turn.state.value) for turn in reversed(kept)]
 
 

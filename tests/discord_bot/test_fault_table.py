@@ -283,8 +283,8 @@ def assert_seen(seen: Seen, replies: list[Message], text: str) -> None:
 
 async def reasons(world: World) -> list[str]:
     """Why replies could not be shown, as the database has it."""
-    rows = await world.store.engine.read("SELECT unshown FROM turns WHERE unshown IS NOT NULL")
-    return [row["unshown"] for row in rows]
+    rows = await world.store.engine.read("SELECT delivery_error FROM turns WHERE delivery_error IS NOT NULL")
+    return [row["delivery_error"] for row in rows]
 
 
 async def nobody_types(discord: DiscordStandin, channel: Channel) -> None:

@@ -18,6 +18,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import Launch
+from tests.places import on_discord
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -57,7 +58,7 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
         await process.wait()
     async with open_store(tmp_path / "parley.db", exclusive=True) as store:
         turns = [
-            (turn.reply, turn.state.value) for turn in await store.turns.history(f"discord:{discord.general.id}", 10)
+            (turn.reply, turn.state.value) for turn in await store.turns.history(on_discord(discord.general.id), 10)
         ]
     assert turns == [("Not forgotten.", "complete"), ("All of it.", "complete"), ("Kept.", "complete")]
 

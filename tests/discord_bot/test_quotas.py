@@ -24,6 +24,7 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
 from tests.discord_bot.people import ask
 from tests.llm.wire import DONE, STOP, data, say
+from tests.places import on_discord
 from tests.store.steps import assert_it_adds_up, database_of, rows
 
 REPLY_TOKENS = 4000
@@ -73,9 +74,9 @@ def button(message: Message) -> str:
 @pytest.mark.parametrize(
     ("whose", "sentence"),
     [
-        ("person", "That's all I can do for you today."),
-        ("server", "That's all I can do in this server today."),
-        ("bot", "That's all I can do today."),
+        ("user", "That's all I can do for you today."),
+        ("guild", "That's all I can do in this server today."),
+        ("total", "That's all I can do today."),
     ],
 )
 async def test_fifty_prompts_at_once_and_tokens_for_ten(
@@ -89,10 +90,10 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
 ) -> None:
     # Ten whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for an eleventh.
     budget = 10 * REPLY_TOKENS + 1850
-    limited = {"person": "daily_tokens_per_user", "server": "daily_tokens_per_server", "bot": "daily_tokens_total"}[
+    limited = {"user": "daily_tokens_per_user", "guild": "daily_tokens_per_server", "total": "daily_tokens_total"}[
         whose
     ]
-    if whose == "person":
+    if whose == "user":
         places = [discord.add_channel(f"channel{n}") for n in range(50)]
         people = [discord.bo] * 50
     else:
@@ -106,7 +107,8 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
     async with serve(replace(ALLOWANCES, **{limited: budget})) as world:
         await database_of(world.store).write(
             f"""
-            CREATE TEMP TRIGGER overspent AFTER UPDATE ON spent WHEN NEW.scope = '{whose}' AND NEW.tokens > {budget}
+            CREATE TEMP TRIGGER overspent AFTER UPDATE ON daily_usage
+            WHEN NEW.scope = '{whose}' AND NEW.tokens > {budget}
             BEGIN SELECT RAISE(ABORT, 'more than there is'); END
             """
         )
@@ -261,8 +263,8 @@ async def test_a_channels_model_and_persona_reach_the_wire(
 ) -> None:
     model.default = Reply("Arr.")
     async with serve(ALLOWANCES) as world:
-        await world.store.personas.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
-        await world.store.personas.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
+        await world.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "large")
+        await world.store.personas.set_persona(on_discord(discord.general.id), discord.guild.id, "You are a pirate.")
         for channel in (discord.general, discord.random_channel):
             await ask(discord, channel=channel)
             await world.reply(channel, "Arr.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bot.core.records import ConversationOverview, UserRecord
+from bot.core.turns import Conversation
 from bot.core.usage import Price, Prices, UsageRow
 from bot.operator import reports
+from tests.places import on_discord
 
 BO = 777_000_111_222_333_444
 
@@ -23,9 +25,19 @@ ROWS = [
 DAY = 24 * 3600
 REMEMBERED = [
     ConversationOverview(
-        "discord:1234567890123456789", 987654321098765432, 12_345, 67, 7_000_000, 0, DAY, True, "gpt-6-luna"
+        on_discord(1234567890123456789),
+        987654321098765432,
+        12_345,
+        67,
+        7_000_000,
+        0,
+        DAY,
+        True,
+        "gpt-6-luna",
     ),
-    ConversationOverview("terminal:with-a-long-name", None, 1, 0, 350, None, 20_000 * DAY, False, None),
+    ConversationOverview(
+        Conversation("terminal", "with-a-long-name"), None, 1, 0, 350, None, 20_000 * DAY, False, None
+    ),
 ]
 
 
@@ -44,7 +56,7 @@ def test_conversations_stand_in_columns() -> None:
 
 def test_in_a_narrow_terminal_conversations_keep_their_ids() -> None:
     table = reports.ConversationTable(80)
-    long = [ConversationOverview("discord:1", 1, 1, 1, 1, 0, 0, True, "a-maker/" * 20)]
+    long = [ConversationOverview(on_discord(1), 1, 1, 1, 1, 0, 0, True, "a-maker/" * 20)]
     lines = [table.heads(), *table.lines([*REMEMBERED, *long])]
     assert max(map(len, lines)) == 80
     assert lines[1].split() == ["1234567890123456789", "987654321098765432", "12,345", "2,000,000", "1970-01-02"]

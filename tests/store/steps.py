@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.core.turns import Attempt, EarlierTurn, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
 from bot.store.part import Part
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from bot.store.sqlite.erasing import Eraser
+from tests.places import on_discord
 
 ROOT = Path(__file__).parents[2]
-HERE = "discord:1"
+HERE = on_discord(1)
 
 
 class Clock:
@@ -38,13 +39,14 @@ class Clock:
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions and limits")
 
 
-async def begin(store: Store, position: int, text: str = "Why?", conversation: str = HERE) -> Attempt:
-    attempt = await store.turns.begin(Prompt(conversation, position, text))
+async def begin(store: Store, position: int, text: str = "Why?", conversation: Conversation = HERE) -> Attempt:
+    message_id = position if conversation.platform == "discord" else None
+    attempt = await store.turns.begin(Prompt(conversation, position, text, message_id=message_id))
     assert isinstance(attempt, Attempt)
     return attempt
 
 
-async def answer(store: Store, position: int, reply: str, conversation: str = HERE) -> Attempt:
+async def answer(store: Store, position: int, reply: str, conversation: Conversation = HERE) -> Attempt:
     attempt = await begin(store, position, conversation=conversation)
     assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, reply))
     return attempt
@@ -100,24 +102,24 @@ def set_clock(store: Store, clock: Callable[[], float]) -> None:
             part._clock = clock
 
 
-def wiper_of(database: SQLiteEngine) -> Eraser:
-    assert database._wiper is not None
-    return database._wiper
+def eraser_of(database: SQLiteEngine) -> Eraser:
+    assert database._eraser is not None
+    return database._eraser
 
 
 async def wiping(database: SQLiteEngine) -> asyncio.Task[bool | StoreError]:
-    """The wipe under way, once there is one."""
-    wiper = wiper_of(database)
-    while not wiper._wipes:
+    """The erasing under way, once there is one."""
+    eraser = eraser_of(database)
+    while not eraser._runs:
         await asyncio.sleep(0)
-    [task] = wiper._wipes
+    [task] = eraser._runs
     return task
 
 
 def set_clocks(database: SQLiteEngine, clock: Callable[[], float]) -> None:
-    """What the wiper of a database takes for the time, in this process and from one to the next."""
-    wiper = wiper_of(database)
-    wiper._clock = wiper._monotonic = clock
+    """What the eraser of a database takes for the time, in this process and from one to the next."""
+    eraser = eraser_of(database)
+    eraser._clock = eraser._monotonic = clock
 
 
 class Hold:
@@ -153,13 +155,13 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def assert_it_adds_up(path: Path) -> None:
     """The sums are those of the ledger, for everybody, for each server and for each person."""
-    sums = "SELECT day, 'bot', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
-    for scope, column in (("person", "person_id"), ("server", "guild_id")):
+    sums = "SELECT day, 'total', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
+    for scope, column in (("user", "user_id"), ("guild", "guild_id")):
         sums += (
             f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"
             f" WHERE {column} IS NOT NULL GROUP BY day, {column}"
         )
-    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM spent"))
+    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM daily_usage"))
 
 
 def files(path: Path) -> dict[str, bytes]:

@@ -11,6 +11,8 @@ from bot.core.errors import StoreError
 from bot.core.turns import Outcome, TurnState
 from bot.store import Store
 from bot.store.sqlite import backup, open_store
+from tests.places import on_discord
+from tests.store import old_databases
 from tests.store.steps import HERE, answer, begin, files, posix_only, rows, said, write
 
 
@@ -39,8 +41,8 @@ async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(store:
     assert b"SECRET" not in copy.read_bytes()
 
     async with open_store(copy, exclusive=True) as restored:
-        await restored.turns.interrupt_left_over(HERE)
-        _, turn = await restored.turns.undelivered(HERE)
+        await restored.turns.interrupt_left_over(HERE.platform, HERE.channel)
+        _, turn = await restored.turns.undelivered(HERE.platform, HERE.channel)
         assert (turn.position, turn.state) == (3, TurnState.INTERRUPTED)
         assert turn.reply
         assert set(turn.reply.split()) == {"word"}
@@ -95,3 +97,11 @@ async def test_a_copy_that_does_not_fit_leaves_nothing(store: Store, path: Path,
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(copy) == {}
     await backup(path, copy)
+
+
+async def test_a_database_of_an_earlier_version_is_copied_as_it_is(path: Path, copy: Path) -> None:
+    old_databases.make(path, 3)
+    await backup(path, copy)
+    assert rows(copy, "PRAGMA user_version") == rows(path, "PRAGMA user_version") == [(3,)]
+    async with open_store(copy, exclusive=True) as restored:
+        assert said(await restored.turns.history(on_discord(11), 9)) == [(101, "Because.")]

@@ -13,6 +13,7 @@ from bot.core.turns import Outcome, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import on_discord
 from tests.store.steps import HERE, begin, child, files, rows, set_clocks, trace
 from tests.waiting import until
 
@@ -20,7 +21,7 @@ CRASHING = """
 import asyncio, itertools, sys
 from bot.store import Store
 from bot.store.sqlite import open_store
-from bot.core.turns import Outcome, Prompt, TurnState
+from bot.core.turns import Conversation, Outcome, Prompt, TurnState
 
 async def talk(store, conversation, positions):
     for position in positions:
@@ -32,7 +33,8 @@ async def talk(store, conversation, positions):
         await store.turns.close(attempt, Outcome(TurnState.COMPLETE, text))
         print("closed", attempt.turn_id, flush=True)
 
-async def main(path, conversation, first):
+async def main(path, channel, first):
+    conversation = Conversation("discord", channel)
     async with open_store(path, exclusive=True) as store:
         positions = itertools.count(int(first))
         await asyncio.gather(*(talk(store, conversation, positions) for _ in range(5)))
@@ -45,7 +47,7 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
     draw = random.Random(7)
     acknowledged: dict[str, set[int]] = {"begun": set(), "closed": set()}
     for conversation in range(3):
-        process = await child(CRASHING, path, f"discord:{conversation}", conversation * 1_000_000)
+        process = await child(CRASHING, path, conversation, conversation * 1_000_000)
         assert process.stdout
         for _ in range(draw.randrange(1, 60)):
             what, turn_id = (await process.stdout.readline()).decode().split()
@@ -58,8 +60,8 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             acknowledged[what].add(int(turn_id))
 
     async with open_store(path, exclusive=True) as store:
-        await store.turns.interrupt_left_over("discord:", prefix=True)
-        untold = await store.turns.undelivered("discord:", prefix=True)
+        await store.turns.interrupt_left_over("discord")
+        untold = await store.turns.undelivered("discord")
     interrupted = {turn.id for turn in untold if turn.state is TurnState.INTERRUPTED}
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
     stored = {row[0]: row[1:] for row in rows(path, "SELECT id, state, reply FROM turns")}
@@ -84,7 +86,7 @@ import asyncio, os, signal, sys
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
-from bot.core.turns import Prompt
+from bot.core.turns import Conversation, Prompt
 from tests.store.steps import trace
 
 def die(sql):
@@ -94,8 +96,9 @@ def die(sql):
 async def main(path):
     async with SQLiteEngine.open(path, exclusive=True) as database:
         store = Store(database)
-        await store.turns.begin(Prompt("discord:1", 1, "SECRET" * 100, 7))
-        await store.turns.begin(Prompt("discord:1", 2, "kept", 8))
+        here = Conversation("discord", "1")
+        await store.turns.begin(Prompt(here, 1, "SECRET" * 100, 7))
+        await store.turns.begin(Prompt(here, 2, "kept", 8))
         await trace(database, die)
         await store.people.forget(7)
         await store.engine.erase_deleted()
@@ -115,7 +118,7 @@ asyncio.run(main(sys.argv[1]))
         await until(lambda: sum("max(id)" in sql for sql in done) > 3)
         assert "VACUUM" not in done, "a start after the other would be killed in it"
         set_clocks(database, lambda: time.time() + 601)
-        await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+        await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
         assert not any(b"SECRET" in content for content in files(path).values())
     assert rows(path, "SELECT prompt FROM turns") == [("kept",)]
 
@@ -141,8 +144,8 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: Store) -> No
             reach(position, length + 1)
             assert await store.turns.save({attempt: f"{position} " * length}) == {attempt}
         if position % 10 == 0:
-            await begin(store, 1000 + position, conversation=f"discord:{position}")
-            assert len(await store.retention.forget_conversation(f"discord:{position}")) == 1
+            await begin(store, 1000 + position, conversation=on_discord(position))
+            assert len(await store.retention.forget_conversation(on_discord(position))) == 1
         reach(position, 7)
         assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"{position} " * 5))
         closed.add(attempt.turn_id)
@@ -151,8 +154,12 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: Store) -> No
     results = await asyncio.gather(*tasks.values(), return_exceptions=True)
     assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
 
-    await store.turns.interrupt_left_over(HERE)
-    unfinished = {turn.id: turn for turn in await store.turns.undelivered(HERE) if turn.state is TurnState.INTERRUPTED}
+    await store.turns.interrupt_left_over(HERE.platform, HERE.channel)
+    unfinished = {
+        turn.id: turn
+        for turn in await store.turns.undelivered(HERE.platform, HERE.channel)
+        if turn.state is TurnState.INTERRUPTED
+    }
     stored = {turn.id: turn for turn in await store.turns.history(HERE, 99)} | unfinished
     assert closed
     assert unfinished
@@ -175,7 +182,7 @@ async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: Store
         named.update(await store.retention.forget_conversation(HERE))
 
     await asyncio.gather(*(reset() if number % 4 == 3 else talk(number) for number in range(41)))
-    kept = {turn.id for turn in await store.turns.undelivered(HERE)}
+    kept = {turn.id for turn in await store.turns.undelivered(HERE.platform, HERE.channel)}
     assert kept
     assert named
     assert (kept | named, kept & named) == (begun, set())

@@ -28,15 +28,15 @@ async def test_reading_does_not_wait_for_a_commit(store: Store, path: Path) -> N
 
 @pytest.mark.parametrize("in_company", [False, True])
 async def test_several_statements_are_written_all_or_none(database: SQLiteEngine, in_company: bool) -> None:
-    insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
+    insert = "INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)"
     writes = [database.transaction((insert, {"id": 1}), (insert, {"id": 2}), (insert, {"id": 1}))]
     if in_company:
         writes.append(database.transaction((insert, {"id": 3}), (insert, {"id": 4})))
     refused, *taken = await asyncio.gather(*writes, return_exceptions=True)
     assert isinstance(refused, StoreError)
     assert taken == [[[], []]] * in_company
-    kept = await database.read("SELECT prompt_id FROM handled")
-    assert [row["prompt_id"] for row in kept] == [3, 4] * in_company
+    kept = await database.read("SELECT message_id FROM processed_messages")
+    assert [row["message_id"] for row in kept] == [3, 4] * in_company
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ async def test_whatever_the_driver_raises_is_one_error(
 
     with monkeypatch.context() as broken:
         broken.setattr("bot.store.sqlite.engine._fetch", fail)
-        insert = ("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", {"id": 1})
+        insert = ("INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)", {"id": 1})
         calls = [database.read("SELECT 1"), database.write(*insert[:1], id=1), database.transaction(insert, insert)]
         results = await asyncio.gather(
             *calls, database.delete_securely(insert), database.ping(), return_exceptions=True
@@ -58,21 +58,21 @@ async def test_whatever_the_driver_raises_is_one_error(
     assert {type(result) for result in results} == {StoreError}
     assert all(str(result).startswith(f"The database {path} ") for result in results)
     await database.write(*insert[:1], id=1)
-    assert len(await database.read("SELECT 1 FROM handled")) == 1
+    assert len(await database.read("SELECT 1 FROM processed_messages")) == 1
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
 async def test_a_number_that_no_column_holds_is_refused_with_its_write(database: SQLiteEngine, value: int) -> None:
     with pytest.raises(StoreError, match="OverflowError"):
-        await database.write("INSERT INTO handled (prompt_id, at) VALUES (:id, 0)", id=value)
+        await database.write("INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)", id=value)
 
 
 async def test_nobody_sees_half_of_a_write(database: SQLiteEngine, path: Path) -> None:
-    insert = "INSERT INTO handled (prompt_id, at) VALUES (:id, 0)"
+    insert = "INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         writing = asyncio.create_task(database.transaction(*((insert, {"id": n}) for n in range(200))))
         seen = set()
         while not writing.done():
-            seen.add(other.execute("SELECT count(*) FROM handled").fetchone()[0])
+            seen.add(other.execute("SELECT count(*) FROM processed_messages").fetchone()[0])
             await asyncio.sleep(0)
     assert seen <= {0, 200}

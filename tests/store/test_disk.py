@@ -182,7 +182,7 @@ async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_prog
             await database.erase_deleted()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM pending_erasures") == [(1,)]
     assert await database.erase_deleted()
     assert not any(b"SECRET" in content for content in files(path).values())
     [[patience]] = await database.write("PRAGMA busy_timeout")
@@ -264,13 +264,13 @@ async def test_a_disk_that_takes_its_time_makes_nobody_queue(path: Path, tmp_pat
     process = await child(
         """
 import asyncio, ctypes, sys
-from bot.store import Store
+from bot.core.turns import Conversation
 from bot.store.sqlite import open_store
 from tests.store.steps import answer
 from tests.waiting import until
 
 async def turn(store, position):
-    attempt = await answer(store, position, "done", conversation=f"discord:{position}")
+    attempt = await answer(store, position, "done", conversation=Conversation("discord", str(position)))
     await store.deliveries.posting(attempt, 0, 0, "n")
     await store.deliveries.posted(attempt, 0, position)
 
@@ -282,7 +282,7 @@ async def main(path, library):
         turns = asyncio.gather(*(turn(store, position) for position in range(2, 52)))
         try:
             await until(lambda: begun.value > before)
-            print(await asyncio.wait_for(store.turns.count("discord:1"), 10))
+            print(await asyncio.wait_for(store.turns.count(Conversation("discord", "1")), 10))
         finally:
             held.value = 0
         await turns

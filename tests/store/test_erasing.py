@@ -13,7 +13,8 @@ from bot.operator.health import HealthChecks, query_health, serve_health
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
-from tests.store.steps import HERE, Hold, answer, begin, files, rows, said, set_clocks, trace, wiper_of
+from tests.places import on_discord
+from tests.store.steps import HERE, Hold, answer, begin, eraser_of, files, rows, said, set_clocks, trace
 from tests.waiting import until
 
 
@@ -77,9 +78,9 @@ async def test_a_start_serves_before_it_wipes_and_a_stop_does_not_wait(
         async with open_store(path, exclusive=True) as store:
             await answer(store, 2, "served")
     assert "VACUUM" not in statements
-    assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM pending_erasures") == [(1,)]
     async with open_store(path, exclusive=True) as store:
-        await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+        await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
         assert said(await store.turns.history(HERE, 9)) == [(2, "served")]
         assert not secret(path)
     assert statements.count("VACUUM") == 1
@@ -103,17 +104,17 @@ async def test_one_takes_at_most_a_twentieth_of_the_time(
     await trace(database, clock.began)
     await answer(store, 1, "SECRET")
     await store.retention.forget_conversation(HERE)
-    await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+    await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
     ended = clock.now
     for position in range(2, 12):
-        await answer(store, position, "SECRET", f"discord:{position}")
-        await store.retention.forget_conversation(f"discord:{position}")
+        await answer(store, position, "SECRET", on_discord(position))
+        await store.retention.forget_conversation(on_discord(position))
     clock.now = ended + pause - 1
     await looked(clock.done)
     assert clock.done.count("VACUUM") == 1
     assert not secret(path), "but for copies that were left in the gaps of pages"
     clock.now = ended + pause
-    await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+    await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
     await looked(clock.done)
     assert clock.done.count("VACUUM") == 2, "the ten of them share one"
 
@@ -122,7 +123,7 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
     database: SQLiteEngine, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.operator.health._DATABASE_PATIENCE", 0.5)
-    kept = await answer(store, 1, "kept", "discord:2")
+    kept = await answer(store, 1, "kept", on_discord(2))
     await answer(store, 2, "SECRET")
     async with (
         Hold(database) as held,
@@ -134,11 +135,11 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
             await store.engine.ping()
             assert (await query_health(path)).well
             assert await store.turns.of_message(5) is None
-            assert said(await store.turns.history("discord:2", 9)) == [(1, "kept")]
+            assert said(await store.turns.history(on_discord(2), 9)) == [(1, "kept")]
         writing = asyncio.create_task(begin(store, 3))
-        wiper = wiper_of(database)
-        now = wiper._monotonic()
-        wiper._monotonic = lambda: now + 61
+        eraser = eraser_of(database)
+        now = eraser._monotonic()
+        eraser._monotonic = lambda: now + 61
         assert "Database: no answer within 0.5 s." in (await query_health(path)).report
         held.release()
         assert (await writing).turn_id > kept.turn_id
@@ -149,19 +150,19 @@ async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogC
     async with SQLiteEngine.open(path, exclusive=True) as database:
         store = Store(database)
         await answer(store, 1, "SECRET")
-        held, wiper = Hold(database), wiper_of(database)
-        interrupt = wiper._interrupt
+        held, eraser = Hold(database), eraser_of(database)
+        interrupt = eraser._interrupt
 
         async def interrupted() -> None:
             await interrupt()
             held.release()
 
-        wiper._interrupt = interrupted
+        eraser._interrupt = interrupted
         await held.__aenter__()
         await store.retention.forget_conversation(HERE)
         await until(held.begun.is_set)
     assert held.count == 1
-    assert rows(path, "SELECT count(*) FROM wipes_due") == [(1,)], "it was not done, and the next start knows"
+    assert rows(path, "SELECT count(*) FROM pending_erasures") == [(1,)], "it was not done, and the next start knows"
     assert "see to its disk" not in caplog.text
 
 
@@ -175,7 +176,7 @@ async def test_beside_a_bot_it_is_the_bots(database: SQLiteEngine, path: Path) -
         assert not await other.erase_deleted()
         await until(held.begun.is_set)
         held.release()
-        await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+        await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
         assert await other.erase_deleted()
     assert "VACUUM" not in done
     assert not secret(path)

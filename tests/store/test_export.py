@@ -13,9 +13,10 @@ from typing import Any
 
 from bot.core.access import Block
 from bot.core.records import ExportedTurn
-from bot.core.turns import Behaviour, TurnState
+from bot.core.turns import Behaviour, TurnState, UserName
 from bot.core.usage import UsageRow
 from bot.store.export import Export, export_of
+from tests.places import on_discord
 
 BO, GUILD = 777_000_111_222_333_444, 555_000_111_222_333_444
 MEGABYTE = 2**20
@@ -28,7 +29,15 @@ async def pages(exchanges: Sequence[ExportedTurn], of: int = 50) -> AsyncIterato
 
 def exchange(number: int, reply: str = 'Because.\nOf "that" 🙂') -> ExportedTurn:
     return ExportedTurn(
-        "discord:11", GUILD, "Bo (@bo)", 1_700_000_000 + number, f"p{number}", reply, TurnState.COMPLETE, 12, 3
+        on_discord(11),
+        GUILD,
+        UserName("Bo", "bo"),
+        1_700_000_000 + number,
+        f"p{number}",
+        reply,
+        TurnState.COMPLETE,
+        12,
+        3,
     )
 
 
@@ -47,7 +56,7 @@ async def file_of(
     return await export_of(
         pages(exchanges),
         usage,
-        person_id=BO,
+        user_id=BO,
         guild_id=guild,
         behaviour=behaviour,
         blocks=blocks,

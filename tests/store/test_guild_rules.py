@@ -10,6 +10,7 @@ from bot.core.access import Block, GuildRules
 from bot.core.turns import Prompt
 from bot.store import Store
 from bot.store.sqlite import open_store
+from tests.places import on_discord
 from tests.store.steps import Clock
 
 HARBOUR, LIGHTHOUSE = 11, 12
@@ -83,7 +84,7 @@ async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_op
         await store.guild_rules.set_channel_rule(HARBOUR, channel, allowed)
     await store.guild_rules.set_channel_rule(LIGHTHOUSE, 34, True)
     for channel in (33, 31, 32):
-        await store.guilds.forget_channel(channel, f"discord:{channel}")
+        await store.guilds.forget_channel(channel, on_discord(channel))
     assert (await store.guild_rules.rules_for(HARBOUR, BO)).channels == {32: True}
 
 
@@ -127,7 +128,7 @@ async def test_where_a_person_asked(store: Store) -> None:
     for position, (place, server, author) in enumerate(
         [("1", HARBOUR, BO), ("2", LIGHTHOUSE, BO), ("3", None, BO), ("1", HARBOUR, CLEO), ("2", LIGHTHOUSE, BO)]
     ):
-        await store.turns.begin(Prompt(f"discord:{place}", position, "hello", author_id=author, guild_id=server))
+        await store.turns.begin(Prompt(on_discord(place), position, "hello", author_id=author, guild_id=server))
     assert await store.people.asked_in(BO) == [LIGHTHOUSE, HARBOUR]
     assert await store.people.asked_in(BO, most=2) == [LIGHTHOUSE], "the latest turns alone are looked at"
     assert await store.people.asked_in(CLEO) == [HARBOUR]

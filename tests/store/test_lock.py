@@ -10,6 +10,7 @@ import pytest
 
 from bot.core.errors import StoreUnusable
 from bot.store.sqlite import open_store
+from tests.places import TERMINAL
 from tests.store.steps import answer, child
 
 
@@ -40,11 +41,11 @@ asyncio.run(main(*sys.argv[1:]))
             async with open_store(name, exclusive=True):
                 pass
     async with open_store(path, exclusive=False) as chat:
-        await answer(chat, 1, "beside it", conversation="terminal:main")
+        await answer(chat, 1, "beside it", conversation=TERMINAL)
     holder.kill()
     await holder.communicate()
     async with open_store(path, exclusive=True) as store:
-        assert await store.turns.count("terminal:main") == 1
+        assert await store.turns.count(TERMINAL) == 1
         with pytest.raises(StoreUnusable, match=f"process {os.getpid()}"):
             async with open_store(path, exclusive=True):
                 pass

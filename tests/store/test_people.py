@@ -11,16 +11,17 @@ import pytest
 from bot.core.errors import StoreError
 from bot.core.quotas import Quotas, Usage
 from bot.core.records import ExportedTurn, UserRecord
-from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.core.usage import UsageToday
 from bot.store import Store
 from bot.store.engine import Value
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import on_discord
 from tests.store.steps import answer, files, rows
 
 BO, CLEO, DEE = 777_000_111_222_333_444, 888_000_111_222_333_444, 999_000_111_222_333_444
-HERE, ELSEWHERE, DM = "discord:11", "discord:12", "discord:13"
+HERE, ELSEWHERE, DM = on_discord(11), on_discord(12), on_discord(13)
 GUILD = 5
 
 
@@ -36,14 +37,20 @@ async def ask(
     text: str,
     reply: str = "",
     *,
-    where: str = HERE,
+    where: Conversation = HERE,
     guild: int | None = GUILD,
     quote: Quote | None = None,
     message: int | None = None,
 ) -> Attempt:
     """A person's prompt, charged with 10 tokens and answered with `reply`, if there is one, in that message."""
-    name = None if guild is None else {BO: "Bo (@bo_1)", CLEO: "Cleo (@cleo)"}.get(person, f"P{person} (@p)")
-    begun = await store.turns.begin(Prompt(where, position, text, person, name, guild, quote=quote))
+    name = (
+        None
+        if guild is None
+        else {BO: UserName("Bo", "bo_1"), CLEO: UserName("Cleo", "cleo")}.get(person, UserName(f"P{person}", "p"))
+    )
+    begun = await store.turns.begin(
+        Prompt(where, position, text, person, name, guild, quote=quote, message_id=position)
+    )
     assert isinstance(begun, Attempt)
     await store.quotas.reserve(begun, "m", 5, 5, 1, Quotas())
     if message is not None:
@@ -72,7 +79,7 @@ def found(path: Path, wanted: dict[str, bytes]) -> set[str]:
 
 
 async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
-    texts = ("SECRET-PROMPT", "SECRET-REPLY", "SECRET-DM", "SECRET-PERSONA", "Bo (@bo_1)", "SECRET-RUNNING")
+    texts = ("SECRET-PROMPT", "SECRET-REPLY", "SECRET-DM", "SECRET-PERSONA", "bo_1", "SECRET-RUNNING")
     wanted = {text: text.encode() for text in texts} | forms(BO)
     async with open_store(path, exclusive=True) as store:
         for position in range(100, 160):
@@ -81,9 +88,9 @@ async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
             await ask(store, position, person, f"{secret}PROMPT " * 30, f"{secret}REPLY " * 90, message=position + 5000)
         await ask(store, 200, BO, "SECRET-PROMPT elsewhere", "SECRET-REPLY", where=ELSEWHERE, message=5200)
         await ask(store, 201, BO, "SECRET-DM", "SECRET-REPLY", where=DM, guild=None)
-        await store.personas.set_persona(DM, None, "SECRET-PERSONA", person_id=BO)
+        await store.personas.set_persona(DM, None, "SECRET-PERSONA", user_id=BO)
         await store.personas.set_persona(
-            "discord:77", None, "SECRET-PERSONA of a DM in which nothing was asked", person_id=BO
+            on_discord(77), None, "SECRET-PERSONA of a DM in which nothing was asked", user_id=BO
         )
         await store.processed.claim_notice("blocked", 2**40, BO)
         await store.guild_rules.block(GUILD, BO, 1)
@@ -112,7 +119,7 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: Stor
     await ask(store, 102, CLEO, "[In reply to Dee:]\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
     await ask(store, 103, BO, "in a DM", "Hm.", where=DM, guild=None)
     before = await store.quotas.usage_today(BO, GUILD)
-    assert before == UsageToday(person=20, server=30, bot=40, prompts=2)
+    assert before == UsageToday(user=20, guild=30, total=40, questions=2)
 
     await store.people.forget(BO)
 
@@ -121,14 +128,14 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: Stor
         ("[They are replying to a message that was forgotten.]\n\nIs that so?", "Yes."),
     ]
     assert await store.quotas.usage_today(BO, GUILD) == before, "of theirs no file knows"
-    assert rows(path, f"SELECT * FROM spent WHERE id = {BO}") == []
-    assert await store.quotas.usage_today(CLEO) == UsageToday(person=20, bot=40, prompts=2)
+    assert rows(path, f"SELECT * FROM daily_usage WHERE id = {BO}") == []
+    assert await store.quotas.usage_today(CLEO) == UsageToday(user=20, total=40, questions=2)
     assert [(row.guild_id, row.person_id, row.requests) for row in await store.quotas.usage(0)] == [
         (None, None, 1),
         (GUILD, None, 1),
         (GUILD, CLEO, 2),
     ]
-    assert rows(path, "SELECT key FROM conversations") == [(HERE,)], "a DM is its person's"
+    assert rows(path, "SELECT channel FROM conversations") == [(HERE.channel,)], "a DM is its person's"
 
 
 async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: Store, path: Path) -> None:
@@ -150,8 +157,8 @@ async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: Store
         (None, 0),
         (BO, len(quote)),
     ]
-    assert await store.turns.correct(HERE, 202, f"{quote}\n\nEdited", of[5999])
-    assert await store.turns.correct(HERE, 203, f"{quote}\n\nEdited", of[5100])
+    assert await store.turns.correct(202, f"{quote}\n\nEdited", of[5999])
+    assert await store.turns.correct(203, f"{quote}\n\nEdited", of[5100])
     prompts = [f"{quote}\n\nEdited", f"{neutral}\n\nEdited", f"{neutral}\n\nHm?"]
     assert [turn.prompt for turn in await store.turns.history(HERE, 3)] == prompts
 
@@ -159,13 +166,13 @@ async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: Store
 async def test_nothing_is_forgotten_if_not_everything_can_be(store: Store, database: SQLiteEngine, path: Path) -> None:
     await ask(store, 100, BO, "mine", "yours")
     before = await store.quotas.usage_today(BO, GUILD)
-    assert before == UsageToday(person=10, server=10, bot=10, prompts=1)
+    assert before == UsageToday(user=10, guild=10, total=10, questions=1)
     await database.write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'no'); END")
     for _ in range(3):
         with pytest.raises(StoreError, match="no"):
             await store.people.forget(BO)
         assert await store.quotas.usage_today(BO, GUILD) == before, "nor is anything counted twice"
-    assert rows(path, "SELECT * FROM wipes_due") == []
+    assert rows(path, "SELECT * FROM pending_erasures") == []
     await database.write("DROP TRIGGER refusing")
     for _ in range(3):
         await store.people.forget(BO)
@@ -197,12 +204,12 @@ async def test_the_extent_is_what_goes(store: Store) -> None:
     assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True)
 
 
-NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "prompt_id", "turn_id"
+NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "turn_id"
 """What columns of ids are called in which no person's stand."""
 FILLED: dict[tuple[str, str], Value] = {
-    ("spent", "scope"): "person",
+    ("daily_usage", "scope"): "user",
     # A block in force is the moderators' and stays; one that is over goes.
-    ("blocked", "until"): 1,
+    ("blocks", "until"): 1,
 }
 """What makes a row one of a person's, beside the id."""
 
@@ -220,9 +227,9 @@ async def test_wherever_a_person_can_stand_they_are_found_and_forgotten(
         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'
         """,
     )
-    people = [("spent", "id")]
+    people = [("daily_usage", "id")]
     people += [(table, name) for table, name, *_ in columns if name.endswith("_id") and name not in NO_PERSON]
-    assert {("turns", "author_id"), ("turns", "quoted_id"), ("charges", "person_id")} < {*people}
+    assert {("turns", "user_id"), ("turns", "quoted_id"), ("charges", "user_id")} < {*people}
 
     for person, (table, theirs) in enumerate(people, BO):
         row: dict[str, Value] = {
@@ -253,7 +260,7 @@ async def test_a_persons_own_exchanges_are_listed_newest_first(store: Store) -> 
     every = await exported(store, BO)
     assert every[0] == ExportedTurn(DM, None, None, 1000, "in a DM", "", TurnState.PENDING, None, None)
     assert every[1] == ExportedTurn(
-        ELSEWHERE, 6, "Bo (@bo_1)", 1000, "in another server", "r", TurnState.COMPLETE, 6, 4
+        ELSEWHERE, 6, UserName("Bo", "bo_1"), 1000, "in another server", "r", TurnState.COMPLETE, 6, 4
     )
     assert [exchange.prompt for exchange in every[2:]] == [f"p{position}" for position in range(218, 99, -2)]
     assert [exchange.prompt for exchange in await exported(store, BO, 6)] == ["in another server"]
@@ -271,7 +278,7 @@ async def test_a_conversation_is_summed_up(store: Store) -> None:
     summary = await store.conversations.summary(HERE)
     assert summary is not None
     assert (summary.turns, summary.since, summary.size) == (41, 1000, 4100)
-    assert summary.people[:2] == [("Bo (@bo_1)", 20), ("Cleo (@cleo)", 10)]
+    assert summary.people[:2] == [(UserName("Bo", "bo_1"), 20), (UserName("Cleo", "cleo"), 10)]
     assert (len(summary.people), summary.people_in_all) == (10, 13)
     await ask(store, 301, BO, "hello", "r", where=DM, guild=None)
     private = await store.conversations.summary(DM)
@@ -285,20 +292,20 @@ async def test_all_conversations_are_listed_the_latest_used_first(database: SQLi
     assert [page async for page in store.conversations.overview()] == []
     for number in range(450):
         now = 1000.0 + number // 3
-        await store.turns.begin(Prompt(f"discord:{number}", 1000 + number, "Why?", BO, guild_id=GUILD))
+        await store.turns.begin(Prompt(on_discord(number), 1000 + number, "Why?", BO, guild_id=GUILD))
     now = 5000.0
-    await ask(store, 9000, CLEO, "Whyä", "B" * 95, where="discord:7")
-    await store.personas.set_persona("discord:7", GUILD, "A pirate.")
-    await store.retention.forget_conversation("discord:8")
+    await ask(store, 9000, CLEO, "Whyä", "B" * 95, where=on_discord(7))
+    await store.personas.set_persona(on_discord(7), GUILD, "A pirate.")
+    await store.retention.forget_conversation(on_discord(8))
     listed = [each async for page in store.conversations.overview() for each in page]
     assert [each.conversation for each in listed] == [
-        "discord:7",
-        *(f"discord:{n}" for n in range(449, -1, -1) if n != 7),
+        on_discord(7),
+        *(on_discord(n) for n in range(449, -1, -1) if n != 7),
     ]
     first = listed[0]
     assert (first.guild_id, first.turns, first.people, first.size) == (GUILD, 2, 2, 104)
     assert (first.first_at, first.used_at, first.persona, first.model) == (1002, 5000, True, None)
-    emptied = next(each for each in listed if each.conversation == "discord:8")
+    emptied = next(each for each in listed if each.conversation == on_discord(8))
     assert (emptied.turns, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
 
 
@@ -307,8 +314,9 @@ async def test_a_summary_of_a_long_conversation_is_quick(database: SQLiteEngine,
     await database.write(
         """
         WITH RECURSIVE numbers (n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100999)
-        INSERT INTO turns (conversation_id, position, author_id, author_name, prompt, reply, state, created_at)
-        SELECT 1, n, n % 50, 'P', 'Why?', 'Because.', 'complete', n FROM numbers
+        INSERT INTO turns
+            (conversation_id, position, user_id, display_name, user_name, prompt, reply, state, created_at)
+        SELECT 1, n, n % 50, 'P', 'p', 'Why?', 'Because.', 'complete', n FROM numbers
         """
     )
     began = time.perf_counter()

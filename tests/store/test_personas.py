@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.turns import Behaviour, Prompt
+from bot.core.turns import Behaviour, Conversation, Prompt
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import on_discord
 from tests.store.steps import files, rows
 
-CHANNEL, THREAD, OTHER = "discord:1", "discord:2", "discord:3"
+CHANNEL, THREAD, OTHER = on_discord(1), on_discord(2), on_discord(3)
 DAY = 24 * 3600
 
 
@@ -32,15 +33,15 @@ async def test_a_thread_has_its_channels_behaviour_while_it_has_none_of_its_own(
 
 async def test_a_change_says_whether_it_was_one_and_nothing_is_left_of_nothing(store: Store, path: Path) -> None:
     assert not await store.personas.set_persona(CHANNEL, 7, None)
-    assert rows(path, "SELECT * FROM behaviours") == []
+    assert rows(path, "SELECT * FROM personas") == []
     assert await store.personas.set_persona(CHANNEL, 7, "A pirate.")
     assert not await store.personas.set_persona(CHANNEL, 7, "A pirate.")
     assert await store.personas.set_model(CHANNEL, 7, "large")
-    assert rows(path, "SELECT * FROM behaviours") == [(CHANNEL, 7, None, "A pirate.", "large")]
+    assert rows(path, "SELECT * FROM personas") == [("discord", CHANNEL.channel, 7, None, "A pirate.", "large")]
     assert await store.personas.set_persona(CHANNEL, 7, None)
     assert await store.personas.settings_of(CHANNEL) == Behaviour(None, "large")
     assert await store.personas.set_model(CHANNEL, 7, None)
-    assert rows(path, "SELECT * FROM behaviours") == []
+    assert rows(path, "SELECT * FROM personas") == []
 
 
 async def test_a_reset_keeps_it_and_clearing_takes_it_out_of_the_file(store: Store, path: Path) -> None:
@@ -59,7 +60,7 @@ async def test_it_goes_with_the_channel_and_its_threads(store: Store, path: Path
         await store.personas.set_persona(key, 7, f"Persona of {key}")
     await store.guilds.forget_channel(1, CHANNEL)
     await store.engine.erase_deleted()
-    assert rows(path, "SELECT conversation FROM behaviours") == [(OTHER,)]
+    assert rows(path, "SELECT channel FROM personas") == [(OTHER.channel,)]
     assert b"Persona of discord:1" not in b"".join(files(path).values())
 
 
@@ -67,11 +68,11 @@ async def test_it_goes_with_the_channel_and_its_threads(store: Store, path: Path
 async def test_it_goes_a_week_after_the_server_was_left(
     database: SQLiteEngine, path: Path, days: int, stays: bool
 ) -> None:
-    await database.write("INSERT INTO servers (guild_id, left_at) VALUES (7, :at), (8, NULL)", at=1000 * DAY)
+    await database.write("INSERT INTO guilds (guild_id, left_at) VALUES (7, :at), (8, NULL)", at=1000 * DAY)
     store = Store(database, clock=lambda: (1000 + days) * DAY)
     await store.personas.set_persona(CHANNEL, 7, "Of the server left.")
     await store.personas.set_persona(OTHER, 8, "Of another.")
-    await store.personas.set_persona("discord:4", None, "Of a chat.")
+    await store.personas.set_persona(on_discord(4), None, "Of a chat.")
     await store.retention.prune(unused_days=0)
-    kept = {key for (key,) in rows(path, "SELECT conversation FROM behaviours")}
-    assert kept == {OTHER, "discord:4"} | ({CHANNEL} if stays else set())
+    kept = {Conversation(*row) for row in rows(path, "SELECT platform, channel FROM personas")}
+    assert kept == {OTHER, on_discord(4)} | ({CHANNEL} if stays else set())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.core.turns import Prompt
 from bot.store import Store
+from tests.places import TERMINAL
 from tests.store.steps import HERE, answer, begin
 
 
@@ -17,8 +18,8 @@ async def test_a_prompt_is_handled_once_even_if_it_is_forgotten(store: Store) ->
     assert await store.processed.among([1, 2, 3, 4]) == {1, 2, 3}
     assert await store.processed.among([]) == set()
     for position in (1, 2, 3):
-        assert await store.turns.begin(Prompt(HERE, position, "the event again")) is None
+        assert await store.turns.begin(Prompt(HERE, position, "the event again", message_id=position)) is None
     await answer(store, 4, "new")
-    assert await store.turns.begin(Prompt("terminal:main", 1, "a terminal's times are not Discord's ids"))
-    await store.turns.begin(Prompt("terminal:main", 5, "Why?"))
+    assert await store.turns.begin(Prompt(TERMINAL, 1, "a terminal's times are not Discord's ids"))
+    await store.turns.begin(Prompt(TERMINAL, 5, "Why?"))
     assert await store.processed.among([5]) == set()

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, TurnState, UserName
 from bot.core.usage import UsageRow, UsageToday
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
-from tests.store.steps import Clock, assert_it_adds_up, rows
+from tests.places import TERMINAL, on_discord
+from tests.store.steps import HERE, Clock, assert_it_adds_up, rows
 
 DAY = 24 * 3600
 NOON = 20_000 * DAY + DAY // 2
@@ -28,8 +29,16 @@ def clock() -> Clock:
     return clock
 
 
-async def ask(store: Store, position: int, person: int = 1, where: str = "discord:1", guild: int | None = 9) -> Attempt:
-    attempt = await store.turns.begin(Prompt(where, position, "Why?", person, "Bo", guild))
+def message_id(where: Conversation, position: int) -> int | None:
+    return position if where.platform == "discord" else None
+
+
+async def ask(
+    store: Store, position: int, person: int = 1, where: Conversation = HERE, guild: int | None = 9
+) -> Attempt:
+    attempt = await store.turns.begin(
+        Prompt(where, position, "Why?", person, UserName("Bo", "bo"), guild, message_id=message_id(where, position))
+    )
     assert isinstance(attempt, Attempt)
     return attempt
 
@@ -55,18 +64,18 @@ async def close(store: Store, attempt: Attempt, usage: Usage | None) -> bool:
     [
         (replace(PLENTY, daily_tokens_per_user=5000), 1, Quota.USER),
         (replace(PLENTY, daily_tokens_per_server=5000), 50, Quota.GUILD),
-        (replace(PLENTY, daily_tokens_total=5000), 50, Quota.BOT),
+        (replace(PLENTY, daily_tokens_total=5000), 50, Quota.TOTAL),
     ],
 )
 async def test_of_fifty_at_once_ten_get_what_there_is_for_ten(
     store: Store, path: Path, allowances: Quotas, people: int, allowance: Quota
 ) -> None:
-    attempts = [await ask(store, n + 1, person=n % people, where=f"discord:{n}") for n in range(50)]
+    attempts = [await ask(store, n + 1, person=n % people, where=on_discord(n)) for n in range(50)]
     answers = await asyncio.gather(*(reserve(store, attempt, allowances) for attempt in attempts))
     assert answers.count(Reservation(400)) == 10
     assert answers.count(Contended()) == 40
-    assert (await store.quotas.usage_today()).bot == 5000
-    assert (await store.quotas.usage_today(reserved=False)).bot == 0
+    assert (await store.quotas.usage_today()).total == 5000
+    assert (await store.quotas.usage_today(reserved=False)).total == 0
     assert_it_adds_up(path)
     refused = [attempt for attempt, answer in zip(attempts, answers, strict=True) if answer == Contended()]
     for attempt in set(attempts) - set(refused):
@@ -78,7 +87,7 @@ async def test_of_fifty_at_once_ten_get_what_there_is_for_ten(
     await close(store, refused[0], Usage(100, 180))
     answers = await asyncio.gather(*(reserve(store, attempt, allowances) for attempt in refused[1:]))
     assert answers == [QuotaExceeded(allowance, 5000, until=MIDNIGHT)] * 39
-    assert (await store.quotas.usage_today()).bot == 10 * 470 + 280
+    assert (await store.quotas.usage_today()).total == 10 * 470 + 280
 
 
 async def test_the_last_of_it_is_granted_and_what_is_too_little_is_not(store: Store) -> None:
@@ -112,33 +121,37 @@ async def test_what_has_no_room_need_not_begin(store: Store) -> None:
     first = await ask(store, 1)
     await reserve(store, first, allowances)
 
-    async def left(tokens: int, person: int = 1, position: int = 2, where: str = "discord:1") -> QuotaExceeded | None:
-        return await store.quotas.exceeded(Prompt(where, position, "Why?", person, guild_id=9), tokens, allowances)
+    async def left(tokens: int, person: int = 1, position: int = 2, where: Conversation = HERE) -> QuotaExceeded | None:
+        return await store.quotas.exceeded(
+            Prompt(where, position, "Why?", person, guild_id=9, message_id=message_id(where, position)),
+            tokens,
+            allowances,
+        )
 
     assert await left(150) is None, "what is only reserved may come back"
     await close(store, first, Usage(100, 400))
     assert (await left(100), await left(101)) == (None, used_up)
     assert await left(101, person=2) is None
     assert await left(101, position=1) is None, "the event of one that was taken"
-    assert await left(101, position=1, where="terminal:main") == used_up
+    assert await left(101, position=1, where=TERMINAL) == used_up
 
 
 async def test_no_charge_is_a_credit(store: Store, path: Path) -> None:
     attempt = await ask(store, 1)
     await reserve(store, attempt)
     assert await close(store, attempt, Usage(-500_000, -7))
-    assert (await store.quotas.usage_today()).bot == 0
+    assert (await store.quotas.usage_today()).total == 0
     assert_it_adds_up(path)
 
 
 async def test_in_a_direct_message_no_server_pays_and_in_a_terminal_nobody(store: Store) -> None:
     allowances = Quotas(daily_tokens_per_user=600, daily_tokens_per_server=1, daily_tokens_total=10_000)
-    assert await reserve(store, await ask(store, 1, where="discord:2", guild=None), allowances) == Reservation(400)
-    nobody = await store.turns.begin(Prompt("terminal:main", 1, "Why?"))
+    assert await reserve(store, await ask(store, 1, where=on_discord(2), guild=None), allowances) == Reservation(400)
+    nobody = await store.turns.begin(Prompt(TERMINAL, 1, "Why?"))
     assert isinstance(nobody, Attempt)
     assert await reserve(store, nobody, allowances, reply=1000) == Reservation(1000)
-    assert await store.quotas.usage_today(person_id=1, guild_id=9) == UsageToday(
-        person=500, server=0, bot=1600, prompts=1
+    assert await store.quotas.usage_today(user_id=1, guild_id=9) == UsageToday(
+        user=500, guild=0, total=1600, questions=1
     )
 
 
@@ -146,16 +159,16 @@ async def test_what_was_used_is_on_the_ledger_once_and_truly(store: Store, path:
     attempt = await ask(store, 1)
     for _ in range(2):
         assert await reserve(store, attempt) == Reservation(400)
-    assert (await store.quotas.usage_today()).bot == 500
+    assert (await store.quotas.usage_today()).total == 500
     clock.now = MIDNIGHT + 5
     assert await close(store, attempt, Usage(120, 900)), "more than was reserved"
     assert not await close(store, attempt, Usage(500, 500)), "but the end could not be written twice"
-    await store.turns.interrupt_left_over("discord:", prefix=True)  # which does not settle it once more
+    await store.turns.interrupt_left_over("discord")  # which does not settle it once more
     again = await store.turns.reopen(attempt, TurnState.COMPLETE)
     assert again
     await reserve(store, again)
     await close(store, again, None)
-    assert await store.quotas.usage(0, person_id=1) == [
+    assert await store.quotas.usage(0, user_id=1) == [
         UsageRow(20_000, "m", 9, 1, requests=1, prompt_tokens=120, reply_tokens=900),
         UsageRow(20_001, "m", 9, 1, requests=1, prompt_tokens=0, reply_tokens=0),
     ]
@@ -168,17 +181,17 @@ async def test_ones_own_usage_is_found_by_the_person(database: SQLiteEngine, sto
     await reserve(store, await ask(store, 1))
     done: list[str] = []
     await database._reader.set_trace_callback(done.append)
-    assert await store.quotas.usage(20_000, person_id=1, guild_id=8) == []
-    assert len(await store.quotas.usage(20_000, person_id=1, guild_id=9)) == 1
+    assert await store.quotas.usage(20_000, user_id=1, guild_id=8) == []
+    assert len(await store.quotas.usage(20_000, user_id=1, guild_id=9)) == 1
     [_, query] = done
     plan = [row["detail"] for row in await database.read(f"EXPLAIN QUERY PLAN {query}")]
-    assert "SEARCH charges USING INDEX charges_by_person (person_id=? AND day>?)" in plan
+    assert "SEARCH charges USING INDEX charges_by_user (user_id=? AND day>?)" in plan
 
 
 async def test_what_is_forgotten_is_paid_for_but_takes_nothing_more(store: Store) -> None:
     running, waiting = await ask(store, 1), await ask(store, 2)
     await reserve(store, running)
-    await store.retention.forget_conversation("discord:1")
+    await store.retention.forget_conversation(HERE)
     assert await reserve(store, waiting) is None
     assert not await close(store, running, Usage(100, 7))
     assert await store.quotas.usage_today(1, 9) == UsageToday(107, 107, 107, 2)
@@ -193,7 +206,7 @@ async def test_who_is_forgotten_while_being_answered_is_named_nowhere(store: Sto
     assert await store.quotas.usage_today(77, 9) == UsageToday(500, 107, 107, 2), (
         "theirs with all that was reserved, and once"
     )
-    assert rows(path, "SELECT * FROM spent WHERE scope = 'person'") == []
+    assert rows(path, "SELECT * FROM daily_usage WHERE scope = 'user'") == []
     assert_it_adds_up(path)
 
 
@@ -203,88 +216,94 @@ async def test_what_a_killed_process_left_is_settled_once(store: Store, path: Pa
     await store.turns.save({attempt: "Becau"}, {attempt: 3})
     await store.turns.save({attempt: ""}, {attempt: 8})
     for _ in range(2):
-        await store.turns.interrupt_left_over("discord:", prefix=True)
-        [turn] = await store.turns.undelivered("discord:", prefix=True)
+        await store.turns.interrupt_left_over("discord")
+        [turn] = await store.turns.undelivered("discord")
         assert turn.reply == "Becau", "thoughts are no text"
-        assert (await store.quotas.usage_today()).bot == 100 + 8
+        assert (await store.quotas.usage_today()).total == 100 + 8
     assert not await close(store, attempt, Usage(500, 500))
     again = await store.turns.reopen(attempt, TurnState.INTERRUPTED, recovery=True)
     assert again
     await reserve(store, again)
-    assert (await store.quotas.usage_today()).bot == 108 + 500, "the other attempt is another request"
+    assert (await store.quotas.usage_today()).total == 108 + 500, "the other attempt is another request"
     await close(store, again, Usage(100, 50))
-    assert (await store.quotas.usage_today()).bot == 108 + 150
+    assert (await store.quotas.usage_today()).total == 108 + 150
     assert_it_adds_up(path)
 
 
 async def test_the_hour_slides(store: Store, clock: Clock) -> None:
-    async def begin(position: int, person: int | None = 1, where: str = "discord:1") -> Attempt | QuotaExceeded | None:
-        return await store.turns.begin(Prompt(where, position, "Why?", person), 3)
+    async def begin(
+        position: int, person: int | None = 1, where: Conversation = HERE
+    ) -> Attempt | QuotaExceeded | None:
+        return await store.turns.begin(
+            Prompt(where, position, "Why?", person, message_id=message_id(where, position)), 3
+        )
 
     began = int(clock.now)
     first = await begin(1)
     assert isinstance(first, Attempt)
     for position in (2, 3):
         clock.now += 60
-        assert isinstance(await begin(position, where=f"discord:{position}"), Attempt)
+        assert isinstance(await begin(position, where=on_discord(position)), Attempt)
     used_up = QuotaExceeded(Quota.QUESTIONS, 3, until=began + 3600)
     assert await begin(4) == used_up
-    assert await begin(4, where="discord:new") == used_up
+    assert await begin(4, where=on_discord("new")) == used_up
     assert await begin(3) is None, "the event of one that was taken"
     assert isinstance(await begin(5, person=2), Attempt)
-    assert isinstance(await begin(6, person=None, where="terminal:main"), Attempt)
+    assert isinstance(await begin(6, person=None, where=TERMINAL), Attempt)
     await store.turns.close(first, Outcome(TurnState.FAILED, failure=FailureReason.BUSY))
     assert await store.turns.reopen(first, TurnState.FAILED), "to try again is not to ask"
-    await store.retention.forget_conversation("discord:1")
+    await store.retention.forget_conversation(HERE)
     assert await begin(4) == used_up, "whatever was forgotten since"
     clock.now = began + 3599
     assert await begin(4) == used_up
     clock.now = began + 3600
     assert isinstance(await begin(4), Attempt)
     assert await begin(7) == QuotaExceeded(Quota.QUESTIONS, 3, until=began + 60 + 3600), "then one at a time"
-    assert (await store.quotas.usage_today(1)).prompts == 3
+    assert (await store.quotas.usage_today(1)).questions == 3
 
 
 async def test_being_forgotten_is_no_way_to_use_more(store: Store, path: Path, clock: Clock) -> None:
     attempt = await ask(store, 1, person=77)
     await reserve(store, attempt)
     await close(store, attempt, Usage(100, 50))
-    await store.turns.begin(Prompt("discord:2", 2, "Why?", 77), 3)
+    await store.turns.begin(Prompt(on_discord(2), 2, "Why?", 77, message_id=2), 3)
     for _ in range(3):
         await store.people.forget(77)
-        assert rows(path, "SELECT * FROM asked WHERE person_id = 77") == []
-        assert rows(path, "SELECT * FROM spent WHERE id = 77") == []
+        assert rows(path, "SELECT * FROM recent_questions WHERE user_id = 77") == []
+        assert rows(path, "SELECT * FROM daily_usage WHERE id = 77") == []
         spent = await store.quotas.usage_today(77)
-        assert (spent.person, spent.prompts) == (150, 2)
-    assert isinstance(await store.turns.begin(Prompt("discord:3", 3, "Why?", 77), 3), Attempt)
+        assert (spent.user, spent.questions) == (150, 2)
+    assert isinstance(await store.turns.begin(Prompt(on_discord(3), 3, "Why?", 77, message_id=3), 3), Attempt)
     refused = QuotaExceeded(Quota.QUESTIONS, 3, until=int(clock.now) + 3600)
-    assert await store.turns.begin(Prompt("discord:3", 4, "Why?", 77), 3) == refused
-    assert await store.turns.begin(Prompt("discord:3", 5, "Why?", 77), 2) == QuotaExceeded(
+    assert await store.turns.begin(Prompt(on_discord(3), 4, "Why?", 77, message_id=4), 3) == refused
+    assert await store.turns.begin(Prompt(on_discord(3), 5, "Why?", 77, message_id=5), 2) == QuotaExceeded(
         Quota.QUESTIONS, 2, refused.until
     )
-    assert await store.turns.begin(Prompt("discord:3", 3, "Why?", 77), 2) is None, "the event of one that was taken"
+    assert await store.turns.begin(Prompt(on_discord(3), 3, "Why?", 77, message_id=3), 2) is None, (
+        "the event of one that was taken"
+    )
     clock.now += 24 * 3600
     assert await store.quotas.usage_today(77) == UsageToday()
-    assert isinstance(await store.turns.begin(Prompt("discord:3", 6, "Why?", 77), 1), Attempt)
+    assert isinstance(await store.turns.begin(Prompt(on_discord(3), 6, "Why?", 77, message_id=6), 1), Attempt)
 
 
 async def test_a_prompt_of_somebody_forgotten_counts_for_its_own_hour_and_no_longer(store: Store, clock: Clock) -> None:
     first = int(clock.now)
     for position in range(1, 4):
-        assert isinstance(await store.turns.begin(Prompt("discord:1", position, "Why?", 77), 3), Attempt)
+        assert isinstance(await store.turns.begin(Prompt(HERE, position, "Why?", 77, message_id=position), 3), Attempt)
         clock.now += 600
         await store.people.forget(77)
-    refused = await store.turns.begin(Prompt("discord:1", 4, "Why?", 77), 3)
+    refused = await store.turns.begin(Prompt(HERE, 4, "Why?", 77, message_id=4), 3)
     assert refused == QuotaExceeded(Quota.QUESTIONS, 3, until=first + 3600)
     clock.now = first + 3600
-    assert (await store.quotas.usage_today(77)).prompts == 2
-    assert isinstance(await store.turns.begin(Prompt("discord:1", 5, "Why?", 77), 3), Attempt)
-    refused = await store.turns.begin(Prompt("discord:1", 6, "Why?", 77), 3)
+    assert (await store.quotas.usage_today(77)).questions == 2
+    assert isinstance(await store.turns.begin(Prompt(HERE, 5, "Why?", 77, message_id=5), 3), Attempt)
+    refused = await store.turns.begin(Prompt(HERE, 6, "Why?", 77, message_id=6), 3)
     assert refused == QuotaExceeded(Quota.QUESTIONS, 3, until=first + 600 + 3600)
 
 
 async def test_fifty_prompts_at_once_are_no_more_than_the_hour_allows(store: Store) -> None:
-    prompts = [Prompt(f"discord:{n}", n, "Why?", 1) for n in range(1, 51)]
+    prompts = [Prompt(on_discord(n), n, "Why?", 1, message_id=n) for n in range(1, 51)]
     begun = await asyncio.gather(*(store.turns.begin(prompt, 20) for prompt in prompts))
     assert sum(isinstance(each, Attempt) for each in begun) == 20
     assert sum(isinstance(each, QuotaExceeded) for each in begun) == 30
@@ -292,9 +311,9 @@ async def test_fifty_prompts_at_once_are_no_more_than_the_hour_allows(store: Sto
 
 async def test_the_first_hour_of_a_refused_person_leaves_no_trace(store: Store, path: Path) -> None:
     for position in (1, 2):
-        await store.turns.begin(Prompt(f"discord:{position}", position, "Why?", 1), 1)
-    assert rows(path, "SELECT key FROM conversations") == [("discord:1",)]
-    assert rows(path, "SELECT prompt_id FROM handled") == [(1,)]
+        await store.turns.begin(Prompt(on_discord(position), position, "Why?", 1, message_id=position), 1)
+    assert rows(path, "SELECT channel FROM conversations") == [(HERE.channel,)]
+    assert rows(path, "SELECT message_id FROM processed_messages") == [(1,)]
 
 
 async def test_a_new_day_begins_at_midnight_in_utc(store: Store, clock: Clock) -> None:
@@ -328,7 +347,7 @@ async def test_old_counts_go(store: Store, path: Path, clock: Clock) -> None:
     async def kept(after: int) -> list[int]:
         clock.now = NOON + after
         await store.retention.prune(0)
-        tables = ("asked", "told", "spent", "charges")
+        tables = ("recent_questions", "notices", "daily_usage", "charges")
         return [rows(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
 
     assert await kept(3599) == [1, 1, 3, 1]

@@ -7,24 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.turns import Outcome, Prompt, TurnState
+from bot.core.turns import Conversation, Outcome, Prompt, TurnState
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import TERMINAL, on_discord
 from tests.store.steps import HERE, Clock, answer, begin, files, rows, said, trace, wiping
 from tests.waiting import until
 
 DAY = 24 * 3600
 
 
-async def in_server(store: Store, guild: int, position: int) -> str:
-    """A conversation in a server's channel, by its key."""
-    key = f"discord:{position}"
+async def in_server(store: Store, guild: int, position: int) -> Conversation:
+    """A conversation in a server's channel."""
+    key = on_discord(position)
     assert await store.turns.begin(Prompt(key, position, "Why?", guild_id=guild))
     return key
 
 
-def kept(path: Path) -> set[str]:
-    return {key for (key,) in rows(path, "SELECT DISTINCT key FROM conversations")}
+def kept(path: Path) -> set[Conversation]:
+    return {Conversation(*row) for row in rows(path, "SELECT platform, channel FROM conversations")}
 
 
 async def test_what_people_delete_on_discord_is_forgotten(store: Store) -> None:
@@ -34,28 +35,28 @@ async def test_what_people_delete_on_discord_is_forgotten(store: Store) -> None:
         await store.deliveries.posted(third, part, message)
     running = await begin(store, 4)
 
-    assert await store.retention.forget_prompts("discord:2", [1]) == set()
-    assert await store.retention.forget_prompts(HERE, [1, 4, 77]) == {first.turn_id, running.turn_id}
+    assert await store.retention.forget_prompts([77]) == set()
+    assert await store.retention.forget_prompts([1, 4, 77]) == {first.turn_id, running.turn_id}
     assert not await store.turns.close(running, Outcome(TurnState.COMPLETE, "late"))
     assert said(await store.turns.history(HERE, 9)) == [(3, "r3"), (2, "r2")]
     assert await store.retention.forget_replies([31, 99]) == {third.turn_id}
     assert await store.turns.of_message(30) is None
     assert said(await store.turns.history(HERE, 9)) == [(2, "r2")]
-    assert await store.retention.forget_prompts(HERE, []) == set()
+    assert await store.retention.forget_prompts([]) == set()
     assert said(await store.turns.history(HERE, 9)) == [(2, "r2")]
 
 
 async def test_many_resets_at_once_share_the_rewriting(database: SQLiteEngine, store: Store, path: Path) -> None:
     """Each returns with its own bytes gone, and none of those that go on writing waits for all of them."""
     for position in range(1, 31):
-        await answer(store, position, f"SECRET-{position}-" * 50, f"discord:{position + 100}")
+        await answer(store, position, f"SECRET-{position}-" * 50, on_discord(position + 100))
     talking = await begin(store, 99)
     done: list[str] = []
     await trace(database, done.append)
 
     async def reset(position: int) -> None:
         await asyncio.sleep(position // 10 * 0.002)
-        await store.retention.forget_conversation(f"discord:{position + 100}")
+        await store.retention.forget_conversation(on_discord(position + 100))
         assert await store.engine.erase_deleted()
         assert not any(f"SECRET-{position}-".encode() in content for content in files(path).values())
 
@@ -78,14 +79,14 @@ async def test_single_deletions_wait_for_one_rewriting(
             await answer(store, position, f"SECRET-{position}-" * 50)
         await trace(database, done.append)
         for position in range(1, 10):
-            await store.retention.forget_prompts(HERE, [position])
+            await store.retention.forget_prompts([position])
         await store.personas.set_persona(HERE, None, "SECRET")
         await store.personas.set_persona(HERE, None, None)
         await store.retention.forget_turn(10)
         assert "VACUUM" not in done
-        assert rows(path, "SELECT count(*) FROM wipes_due") == [(11,)], "a kill now would not make it forgotten"
+        assert rows(path, "SELECT count(*) FROM pending_erasures") == [(11,)], "a kill now would not make it forgotten"
         if not closed:
-            await until(lambda: rows(path, "SELECT count(*) FROM wipes_due"), [(0,)])
+            await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
     assert done.count("VACUUM") == 1
     assert not any(b"SECRET" in content for content in files(path).values())
 
@@ -105,12 +106,12 @@ async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Pa
 
 async def test_what_nobody_used_is_forgotten_after_a_time(store: Store, clock: Clock, path: Path) -> None:
     for position in range(1, 26):
-        await answer(store, position, "SECRET" * 20, conversation=f"discord:{position}")
-    await answer(store, 1, "kept", conversation="terminal:main")
-    asked_again = await begin(store, 30, conversation="discord:asked again")
+        await answer(store, position, "SECRET" * 20, conversation=on_discord(position))
+    await answer(store, 1, "kept", conversation=TERMINAL)
+    asked_again = await begin(store, 30, conversation=on_discord("asked again"))
     await store.turns.close(asked_again, Outcome(TurnState.FAILED))
     clock.now += 80 * DAY
-    await answer(store, 31, "kept", conversation="discord:in use")
+    await answer(store, 31, "kept", conversation=on_discord("in use"))
     await store.turns.reopen(asked_again, TurnState.FAILED)
     clock.now += 10 * DAY
     assert await store.retention.prune(unused_days=0) == 0, "never"
@@ -118,14 +119,14 @@ async def test_what_nobody_used_is_forgotten_after_a_time(store: Store, clock: C
     clock.now += DAY
     assert await store.retention.prune(unused_days=90) == 25
     await store.engine.erase_deleted()
-    assert kept(path) == {"terminal:main", "discord:in use", "discord:asked again"}
+    assert kept(path) == {TERMINAL, on_discord("in use"), on_discord("asked again")}
     assert not any(b"SECRET" in content for content in files(path).values())
     assert rows(path, "PRAGMA foreign_key_check") == []
 
 
 async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(store: Store, clock: Clock, path: Path) -> None:
     mine, _, lost = [await in_server(store, guild, guild) for guild in (1, 2, 3)]
-    dm, back, asks = "discord:9", await in_server(store, 4, 4), await in_server(store, 5, 5)
+    dm, back, asks = on_discord(9), await in_server(store, 4, 4), await in_server(store, 5, 5)
     await begin(store, 9, conversation=dm)
     await store.guilds.mark_left(2)
     clock.now += DAY

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from importlib import resources
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from bot.core.access import Block, GuildRules
+from bot.core.model_events import TokenStatistics
+from bot.core.turns import Behaviour, Conversation, FailureReason, Turn, TurnState, UserName
 from bot.store.sqlite import open_store, schema
-from tests.store.steps import HERE, answer, begin, files, refusal, rows, said, write
+from tests.places import on_discord
+from tests.store import old_databases
+from tests.store.steps import (
+    HERE,
+    answer,
+    assert_it_adds_up,
+    begin,
+    child,
+    files,
+    posix_only,
+    refusal,
+    rows,
+    said,
+    write,
+)
 
 
 @pytest.mark.parametrize("foreign", ["a short text", "a long one", "a database"])
@@ -33,33 +48,184 @@ async def test_a_newer_database_is_left_alone(path: Path) -> None:
     assert files(path) == before
 
 
-FIRST = (resources.files("bot") / "migrations" / "0001_conversations.sql").read_text()
-
-
 @pytest.mark.parametrize("filled", [True, False], ids=["with rows", "without rows"])
 async def test_the_first_schema_is_brought_up_to_date(path: Path, filled: bool) -> None:
-    with closing(sqlite3.connect(path)) as first:
-        first.executescript(FIRST)
-        if filled:
-            first.executescript(
-                """
-                INSERT INTO conversations (id, key) VALUES (1, 'discord:1');
-                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at)
-                VALUES (1, 1, 'Why?', 'Because.', 'complete', strftime('%s', 'now') + 0),
-                       (1, 2, 'And?', '', 'streaming', 2);
-                INSERT INTO messages (turn_id, part, start, nonce, message_id) VALUES (1, 0, 0, 'n', 5);
-                """
-            )
-        first.executescript("PRAGMA application_id = 0x5061726C; PRAGMA user_version = 1")
+    old_databases.make(path, 1, filled=filled)
     async with open_store(path, exclusive=True) as store:
         assert said(await store.turns.history(HERE, 9)) == ([(1, "Because.")] if filled else [])
-        assert [turn.position for turn in await store.turns.undelivered(HERE)] == ([1, 2] if filled else [])
+        left = await store.turns.undelivered(HERE.platform, HERE.channel)
+        assert [(turn.position, turn.message_id) for turn in left] == ([(1, 1), (2, 2)] if filled else [])
         assert await store.processed.among([1, 2, 3]) == ({1, 2} if filled else set())
         await store.retention.prune(unused_days=90)
         this = await begin(store, 3)
         assert said(await store.turns.earlier(this.turn_id, None, 9)) == ([(1, "Because.")] if filled else [])
-    assert rows(path, "PRAGMA user_version") == [(len(schema.migrations()),)]
+    assert_is_current(path)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+async def test_every_table_of_an_earlier_version_comes_along(path: Path, version: int) -> None:
+    old_databases.make(path, version)
+    channel, thread, named = on_discord(11), on_discord(12), Conversation("terminal", "a:b")
+    async with open_store(path, exclusive=True, clock=lambda: 4_000_000_000) as store:
+        [turn] = await store.turns.history(channel, 9)
+        assert turn == Turn(
+            id=1,
+            conversation=channel,
+            position=101,
+            prompt="Why?",
+            reply="Because.",
+            state=TurnState.COMPLETE,
+            attempt=2,
+            author_id=7,
+            author_name=UserName("Bo B", "bo"),
+            failure=None,
+            created_at=4_000_000_000,
+            guild_id=9,
+            message_id=101,
+        )
+        [untold] = await store.turns.undelivered("discord")
+        assert (untold.author_name, untold.failure, untold.tries) == (
+            UserName("", "cleo"),
+            FailureReason.CONFIGURATION,
+            3,
+        )
+        assert str(untold.author_name) == "@cleo"
+        [here] = await store.turns.history(named, 9)
+        assert (here.prompt, here.message_id, here.author_name) == ("Here?", None, None)
+        assert await store.turns.of_message(5) == turn
+        in_thread = await begin(store, 110, conversation=thread)
+        assert said(await store.turns.earlier(in_thread.turn_id, None, 9)) == [(101, "Because.")], "its origin"
+        assert in_thread.turn_id == 10, "no id is used twice"
+        assert await store.processed.among([101, 106, 200]) == {101, 200}
+        assert await store.deliveries.pending_reactions() == [(11, 300)]
+        assert await store.token_statistics.of("m") == TokenStatistics(4.5, 9000)
+        assert [(row.person_id, row.guild_id, row.tokens) for row in await store.quotas.usage(0)] == [
+            (8, None, 2),
+            (7, 9, 42),
+        ]
+        assert not await store.processed.claim_notice("blocked", 5_000_000_000, 7)
+        assert not await store.processed.claim_notice("model", 5_000_000_000)
+        assert await store.guild_rules.rules_for(9, 70) == GuildRules(True, Block(None), {11: True, 12: False})
+        assert await store.guilds.refused_at(9) == 5
+        assert await store.personas.settings_of(thread) == Behaviour("A pirate.", "large"), "its channel's"
+        assert (await store.people.record_of(7)).turns == 4
+        assert len(await store.people.forget(7)) == 4
+        assert await store.personas.settings_of(on_discord(13)) == Behaviour()
+    failures = "SELECT failure FROM turns WHERE id IN (2, 6) ORDER BY id"
+    assert rows(path, failures) == [("configuration",), ("busy",)]
+    assert_it_adds_up(path)
+    assert_is_current(path)
+
+
+def test_reasons_and_scopes_get_their_new_words(path: Path) -> None:
+    old_databases.make(path, 4)
+    asyncio.run(_open(path))
+    assert rows(path, "SELECT failure, delivery_error FROM turns ORDER BY id") == [
+        (None, "too many"),
+        ("configuration", None),
+        ("content filtered", None),
+        ("empty reply", None),
+        ("quota", None),
+        ("busy", None),
+    ]
+    assert set(rows(path, "SELECT scope, id, tokens FROM daily_usage")) == {
+        ("user", 7, 42),
+        ("user", 8, 2),
+        ("guild", 9, 42),
+        ("total", 0, 44),
+    }
+
+
+async def _open(path: Path) -> None:
+    async with open_store(path, exclusive=True):
+        pass
+
+
+def assert_is_current(path: Path) -> None:
+    """The schema is that of a new database, column by column, index by index."""
+    fresh = path.with_name(f"{path.stem}-new.db")
+    old_databases.make(fresh, len(schema.migrations()), filled=False)
+    shape = """
+        SELECT tables.name, columns.name, columns.type, "notnull", dflt_value, pk
+        FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+        """
+    others = "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    for query in (shape, others, "PRAGMA user_version"):
+        assert set(rows(path, query)) == set(rows(fresh, query))
     assert rows(path, "PRAGMA foreign_key_check") == []
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+KILLED = """
+import asyncio, os, signal, sqlite3, sys
+from bot.store.sqlite import connection, open_store
+from tests.store import old_databases
+
+def killing(number):
+    seen = 0
+    def connect(path, **options):
+        def count(sql):
+            nonlocal seen
+            seen += not sql.startswith("--")  # what a trigger does
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+        opened = sqlite3.connect(path, **options)
+        opened.set_trace_callback(count)
+        return opened
+    return connect
+
+async def upgrade(file):
+    async with open_store(file, exclusive=True):
+        pass
+
+number = status = 1
+while status:
+    file = f"{sys.argv[1]}/{number}.db"
+    process = os.fork()
+    if not process:
+        connection.sqlite3 = type("sqlite3", (), {**vars(sqlite3), "connect": staticmethod(killing(number))})
+        asyncio.run(upgrade(file))
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    number += 1
+print(number)
+"""
+
+
+@posix_only
+async def test_killed_at_each_statement_of_a_migration_it_is_the_old_one_or_the_new(tmp_path: Path) -> None:
+    current = len(schema.migrations())
+    old = tmp_path / "old.db"
+    old_databases.make(old, 3)
+    before, whole = content(old), old.read_bytes()
+    for number in range(1, 400):
+        write(tmp_path / f"{number}.db", whole)
+    process = await child(KILLED, tmp_path)
+    out, _ = await process.communicate()
+    kills = int(out) - 1
+    versions = []
+    for number in range(1, kills):
+        file = tmp_path / f"{number}.db"
+        [[version]] = rows(file, "PRAGMA user_version")
+        versions.append(version)
+        assert version == current or content(file) == before
+        await _open(file)
+        assert rows(file, "SELECT count(*) FROM turns") == [(6,)]
+        assert rows(file, "PRAGMA user_version") == [(current,)]
+    assert versions == sorted(versions)
+    assert {*versions} == {3, current}
+    assert versions.count(3) > 60, "each statement has had its turn"
+
+
+def content(path: Path) -> list[tuple[object, ...]]:
+    """Everything that a database holds."""
+    tables = rows(path, "SELECT name, sql FROM sqlite_schema ORDER BY name")
+    return tables + [
+        row
+        for name, sql in tables
+        if sql and sql.startswith("CREATE TABLE")
+        for row in rows(path, f"SELECT * FROM {name}")
+    ]
 
 
 async def test_a_migration_that_fails_half_way_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,22 +15,27 @@ from bot.core.errors import StoreError
 from bot.core.model_events import TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.records import SentPart
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, Quote, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, Quote, Turn, TurnState, UserName
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
 from bot.store.sqlite.engine import SQLiteEngine
+from tests.places import on_discord
 from tests.store.steps import HERE, answer, begin, files, rows, said
+
+ADA = UserName("Ada", "ada_l")
 
 
 async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
     async with open_store(path, exclusive=True, clock=lambda: 1000.9) as store:
-        prompt = Prompt(HERE, 5, "Why?", author_id=2**63 - 1, author_name="Ada", guild_id=3, quote=Quote(8, 2))
+        prompt = Prompt(
+            HERE, 5, "Why?", author_id=2**63 - 1, author_name=ADA, guild_id=3, quote=Quote(8, 2), message_id=5
+        )
         attempt = await store.turns.begin(prompt)
         assert isinstance(attempt, Attempt)
         assert await store.turns.begin(prompt) is None
         pending = await store.turns.of_attempt(attempt)
-        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", TurnState.PENDING, 1, 2**63 - 1, "Ada", None, 1000)
-        assert pending == replace(expected, guild_id=3)
+        expected = Turn(attempt.turn_id, HERE, 5, "Why?", "", TurnState.PENDING, 1, 2**63 - 1, ADA, None, 1000)
+        assert pending == replace(expected, guild_id=3, message_id=5)
         assert await store.turns.save({attempt: "Bec"}) == {attempt}
         assert await store.turns.close(
             attempt, Outcome(TurnState.COMPLETE, "Because.", FailureReason.LENGTH, usage=Usage(7, 2))
@@ -40,7 +45,7 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
 
     async with open_store(path, exclusive=True) as store:
         [turn] = await store.turns.history(HERE, 10)
-        assert await store.turns.undelivered(HERE) == [turn]
+        assert await store.turns.undelivered(HERE.platform, HERE.channel) == [turn]
         assert turn.guild_id == 3
         assert (turn.reply, turn.state, turn.failure) == ("Because.", TurnState.COMPLETE, FailureReason.LENGTH)
         assert await store.turns.count(HERE) == 1
@@ -51,9 +56,9 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
 
 
 async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: Store) -> None:
-    attempt = await begin(store, 1, "a\0b\ud83d", conversation="terminal:\udcff")
+    attempt = await begin(store, 1, "a\0b\ud83d", conversation=Conversation("terminal", "\udcff"))
     await store.turns.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
-    [turn] = await store.turns.history("terminal:\udcff", 1)
+    [turn] = await store.turns.history(Conversation("terminal", "\udcff"), 1)
     assert (turn.prompt, turn.reply) == ("a\0b\ufffd", "\0 \ufffd 🦜 'quoted' \r\n")
 
 
@@ -81,7 +86,7 @@ async def test_a_superseded_attempt_changes_nothing(store: Store) -> None:
 
 
 async def test_a_forgotten_conversation_stays_forgotten(store: Store) -> None:
-    kept = await answer(store, 9, "kept", conversation="discord:10")
+    kept = await answer(store, 9, "kept", conversation=on_discord(10))
     done = await answer(store, 1, "done")
     failed = await begin(store, 2)
     await store.turns.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.CONFIGURATION))
@@ -99,10 +104,10 @@ async def test_a_forgotten_conversation_stays_forgotten(store: Store) -> None:
     assert await store.turns.earlier(running.turn_id, None, 9) == []
     assert await store.turns.count(HERE) == 0
     assert await store.retention.forget_conversation(HERE) == set()
-    assert await store.retention.forget_conversation("discord:nobody") == set()
+    assert await store.retention.forget_conversation(on_discord("nobody")) == set()
 
     assert (await begin(store, 4)).turn_id > max(gone), "ids are not used again"
-    assert said(await store.turns.history("discord:10", 9)) == [(9, "kept")]
+    assert said(await store.turns.history(on_discord(10), 9)) == [(9, "kept")]
     assert kept.turn_id not in gone
 
 
@@ -112,7 +117,7 @@ async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -
     draw = random.Random(seed)
     words: dict[Attempt, str] = {}
     for position in range(60):
-        conversation, word = draw.choice([("discord:mine", "SECRET"), ("discord:theirs", "public")])
+        conversation, word = draw.choice([(on_discord("mine"), "SECRET"), (on_discord("theirs"), "public")])
         attempt = await begin(store, position, word * draw.randrange(1, 100), conversation)
         words[attempt] = word
     replies = dict.fromkeys(words, "")
@@ -121,7 +126,7 @@ async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -
         replies |= {attempt: replies[attempt] + words[attempt] * draw.randrange(1, 100) for attempt in growing}
         await store.turns.save({attempt: replies[attempt] for attempt in growing})
 
-    await store.retention.forget_conversation("discord:mine")
+    await store.retention.forget_conversation(on_discord("mine"))
     assert await store.engine.erase_deleted()
     found = {name: content.count(b"SECRET") for name, content in files(path).items()}
     assert found == {"chat.db": 0, "chat.db-wal": 0, "chat.db-shm": 0, "chat.db.lock": 0}
@@ -151,7 +156,7 @@ async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
         while then == "by itself" and any(b"SECRET" in content for content in files(path).values()):
             await asyncio.sleep(0.02)
     assert not any(b"SECRET" in content for content in files(path).values())
-    assert rows(path, "SELECT * FROM wipes_due") == []
+    assert rows(path, "SELECT * FROM pending_erasures") == []
 
 
 async def test_context_is_listed_newest_first_page_by_page(store: Store) -> None:
@@ -159,7 +164,7 @@ async def test_context_is_listed_newest_first_page_by_page(store: Store) -> None
         await answer(store, position, f"r{position}")
     failed = await begin(store, 35)
     await store.turns.close(failed, Outcome(TurnState.FAILED, failure=FailureReason.BUSY))
-    await answer(store, 15, "elsewhere", conversation="discord:2")
+    await answer(store, 15, "elsewhere", conversation=on_discord(2))
     neighbour = await begin(store, 45)
     await store.turns.save({neighbour: "so far"})
     this = await begin(store, 50)
@@ -195,7 +200,7 @@ async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: Store) -> N
     await store.deliveries.posted(origin, 0, 11)
 
     async def in_thread(position: int) -> Attempt:
-        attempt = await store.turns.begin(Prompt("discord:11", position, "And?", origin_message_id=11))
+        attempt = await store.turns.begin(Prompt(on_discord(11), position, "And?", origin_message_id=11))
         assert isinstance(attempt, Attempt)
         assert await store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"r{position}"))
         return attempt
@@ -207,7 +212,7 @@ async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: Store) -> N
     assert said(await store.turns.earlier(last.turn_id, 20, 9)) == [(10, "the opening")]
     assert await store.turns.earlier(last.turn_id, 10, 9) == []
 
-    await store.retention.forget_conversation("discord:11")
+    await store.retention.forget_conversation(on_discord(11))
     again = await in_thread(40)
     assert await store.turns.earlier(again.turn_id, None, 9) == [], "a reset forgets where the thread came from"
     assert said(await store.turns.history(HERE, 9)) == [(10, "the opening")]
@@ -217,7 +222,7 @@ async def test_a_thread_outlives_the_turn_it_was_opened_on(store: Store) -> None
     origin = await answer(store, 10, "the opening")
     await store.deliveries.posting(origin, 0, 0, "n")
     await store.deliveries.posted(origin, 0, 11)
-    thread = await store.turns.begin(Prompt("discord:11", 20, "And?", origin_message_id=11))
+    thread = await store.turns.begin(Prompt(on_discord(11), 20, "And?", origin_message_id=11))
     assert isinstance(thread, Attempt)
     await store.retention.forget_conversation(HERE)
     assert await store.turns.earlier(thread.turn_id, None, 9) == []
@@ -257,19 +262,21 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: Store) -> No
     await store.turns.mark_delivered(await answer(store, 1, "done and told"))
     untold = await answer(store, 5, "done")
     pending = await begin(store, 3)
-    streaming = await begin(store, 2, conversation="discord:2")
+    streaming = await begin(store, 2, conversation=on_discord(2))
     await store.turns.save({streaming: "so far"})
-    named = [await begin(store, 4, conversation=f"terminal:{name}") for name in ("a%", "ab", "a%b")]
+    named = [await begin(store, 4, conversation=Conversation("terminal", name)) for name in ("a%", "ab", "a%b")]
 
-    await store.turns.interrupt_left_over("terminal:a%")
-    assert [turn.conversation for turn in await store.turns.undelivered("terminal:a%")] == ["terminal:a%"]
-    found = await store.turns.undelivered("discord:", prefix=True)
+    await store.turns.interrupt_left_over("terminal", "a%")
+    assert [turn.conversation for turn in await store.turns.undelivered("terminal", "a%")] == [
+        Conversation("terminal", "a%")
+    ]
+    found = await store.turns.undelivered("discord")
     assert [turn.state for turn in found] == [TurnState.STREAMING, TurnState.PENDING, TurnState.COMPLETE], (
         "looking changes nothing"
     )
     for _ in range(2):
-        await store.turns.interrupt_left_over("discord:", prefix=True)
-        found = await store.turns.undelivered("discord:", prefix=True)
+        await store.turns.interrupt_left_over("discord")
+        found = await store.turns.undelivered("discord")
         assert [(turn.id, turn.reply, turn.state) for turn in found] == [
             (streaming.turn_id, "so far", TurnState.INTERRUPTED),
             (pending.turn_id, "", TurnState.INTERRUPTED),
@@ -277,7 +284,7 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: Store) -> No
         ]
     for attempt in (streaming, pending, untold):
         await store.turns.mark_delivered(attempt)
-    assert await store.turns.undelivered("discord:", prefix=True) == []
+    assert await store.turns.undelivered("discord") == []
     assert [bool(await store.turns.of_attempt(attempt)) for attempt in named] == [False, True, True]
     assert await store.turns.reopen(pending, TurnState.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
@@ -305,7 +312,7 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             filler.execute(
                 """
                 WITH RECURSIVE numbers (n) AS (SELECT 11 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, told)
+                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, delivered)
                 SELECT 1, n, 'p', ?, 'failed', 0, 1 FROM numbers
                 """,
                 (turns, text),
@@ -328,11 +335,11 @@ async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, tex
             await store.turns.save({this: "s"})
             await store.turns.close(this, Outcome(TurnState.COMPLETE, "s"))
             await store.turns.history(HERE, 1)
-            await store.turns.interrupt_left_over(HERE)
-            await store.turns.undelivered(HERE)
+            await store.turns.interrupt_left_over(HERE.platform, HERE.channel)
+            await store.turns.undelivered(HERE.platform, HERE.channel)
             await store.processed.mark(turns + 2)
             await store.processed.among(range(turns, turns + 100))
-            await store.turns.correct(HERE, turns + 1, "p")
+            await store.turns.correct(turns + 1, "p")
             await store.conversations.direct(0)
             await store.guilds.sync([])
             await store.engine.ping()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
 from bot.store import Store
+from tests.places import TERMINAL, on_discord
 from tests.store.steps import HERE, Clock, answer, begin, rows
 
 DAY = 24 * 3600
@@ -13,14 +14,13 @@ DAY = 24 * 3600
 
 async def test_an_edited_prompt_is_the_one_that_is_remembered(store: Store, path: Path) -> None:
     await answer(store, 1, "done")
-    assert await store.turns.correct(HERE, 1, "Why not?", Quote(7, 3))
-    assert not await store.turns.correct(HERE, 2, "of nobody")
-    assert not await store.turns.correct("discord:2", 1, "elsewhere")
+    assert await store.turns.correct(1, "Why not?", Quote(7, 3))
+    assert not await store.turns.correct(2, "of nobody")
     [turn] = await store.turns.history(HERE, 9)
     assert (turn.prompt, turn.reply) == ("Why not?", "done")
     quoted = "SELECT quoted_id, quote_length FROM turns"
     assert rows(path, quoted) == [(7, 3)]
-    await store.turns.correct(HERE, 1, "Why?")
+    await store.turns.correct(1, "Why?")
     assert rows(path, quoted) == [(None, 0)]
 
 
@@ -37,14 +37,14 @@ async def test_what_was_tried_by_itself_is_counted_until_a_person_asks(store: St
 async def test_the_latest_direct_conversations_are_found(store: Store, clock: Clock) -> None:
     for position in range(1, 111):
         clock.now += DAY
-        await begin(store, position, conversation=f"discord:{position}")
-    assert await store.turns.begin(Prompt("discord:200", 200, "Why?", guild_id=7))
-    await begin(store, 1, conversation="terminal:main")
+        await begin(store, position, conversation=on_discord(position))
+    assert await store.turns.begin(Prompt(on_discord(200), 200, "Why?", guild_id=7))
+    await begin(store, 1, conversation=TERMINAL)
     clock.now += DAY
-    await begin(store, 300, conversation="discord:50")
+    await begin(store, 300, conversation=on_discord(50))
     since = int(clock()) - 61 * DAY
     assert await store.conversations.direct(since) == [
-        "discord:50",
-        *(f"discord:{position}" for position in range(110, 49, -1) if position != 50),
+        on_discord(50),
+        *(on_discord(position) for position in range(110, 49, -1) if position != 50),
     ]
     assert len(await store.conversations.direct(0)) == 100

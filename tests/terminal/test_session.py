@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.protocols import ReplySink
+from bot.core.turns import Conversation
 from bot.llm.demo import NOTE
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
@@ -115,7 +116,9 @@ async def test_a_defect_ends_a_question_and_not_the_chat(tmp_path: Path, capsys:
         async with conversations(store, model) as core:
             errors = Output(sys.stderr, {})
             with Problems(errors) as problems, Interrupts() as interrupts:
-                session = Session(store, core, "terminal:x", Output(sys.stdout, {}), errors, problems, interrupts)
+                session = Session(
+                    store, core, Conversation("terminal", "x"), Output(sys.stdout, {}), errors, problems, interrupts
+                )
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr("bot.terminal.session.TerminalReply", lambda *_: broken(_))
                     await session.take("one")

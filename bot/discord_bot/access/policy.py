@@ -20,7 +20,8 @@ from bot.discord_bot.access.members import Members, Membership, MembershipStatus
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone
-from bot.discord_bot.inbound.reader import channel_id, is_private
+from bot.discord_bot.ids import channel_of
+from bot.discord_bot.inbound.reader import is_private
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Policy:
         if guild is None:
             return Denial.GUILD
         await wait_until_available(guild)
-        channel = await self._channel(guild, channel_id(turn.conversation))
+        channel = await self._channel(guild, channel_of(turn.conversation))
         return await self._denied_in(guild, channel, discord.Object(turn.author_id or 0))
 
     async def check_user(self, interaction: discord.Interaction) -> Denial | None:

@@ -74,9 +74,7 @@ def _add_usage(tree: Tree, tools: BotContext) -> None:
         return words.own_usage(
             await tools.store.quotas.usage_today(interaction.user.id, interaction.guild_id),
             allowances,
-            tools.options.prices.total(
-                await tools.store.quotas.usage(today - _DAYS + 1, person_id=interaction.user.id)
-            ),
+            tools.options.prices.total(await tools.store.quotas.usage(today - _DAYS + 1, user_id=interaction.user.id)),
             resets_at=(today + 1) * DAY,
             in_server=interaction.guild_id is not None,
         )

@@ -8,9 +8,10 @@ import discord
 from discord import app_commands
 
 from bot.core.service import ConversationService
+from bot.core.turns import Conversation
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.replies import Replies
-from bot.discord_bot.inbound.reader import conversation_key
+from bot.discord_bot.ids import conversation_in
 from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
 from bot.store import Store
@@ -34,10 +35,10 @@ class BotContext:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is used: the keys of its conversation and, in a thread, of the channel's."""
+    """Where something is used: its conversation and, in a thread, the channel's."""
 
-    conversation: str
-    parent: str | None
+    conversation: Conversation
+    parent: Conversation | None
     guild_id: int | None
     person_id: int | None
     """Whose DM it is."""
@@ -53,6 +54,6 @@ class Place:
 def place(interaction: discord.Interaction) -> Place:
     """The place of an interaction."""
     channel = interaction.channel
-    parent = conversation_key(channel.parent_id) if isinstance(channel, discord.Thread) else None
+    parent = conversation_in(channel.parent_id) if isinstance(channel, discord.Thread) else None
     whose = interaction.user.id if interaction.guild_id is None else None
-    return Place(conversation_key(interaction.channel_id or 0), parent, interaction.guild_id, whose)
+    return Place(conversation_in(interaction.channel_id or 0), parent, interaction.guild_id, whose)

@@ -18,7 +18,7 @@ from bot.discord_bot.commands.context import BotContext, Place, Tree, place
 from bot.discord_bot.commands.verbatim import verbatim
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
-from bot.discord_bot.inbound.reader import channel_id
+from bot.discord_bot.ids import channel_of
 from bot.discord_bot.interactions.responses import respond_ephemeral, respond_public, run_or_report, send, update
 from bot.discord_bot.names import shown_name
 from bot.texts import persona as words
@@ -95,7 +95,7 @@ def _add_persona(tree: Tree, tools: BotContext) -> None:
         layers, changed = saved
         inherits = layers.inherited.persona is not None
         if not changed and text is None and here.parent is not None and inherits:
-            await respond_ephemeral(interaction, words.persona_inherited(channel_id(here.parent)))
+            await respond_ephemeral(interaction, words.persona_inherited(channel_of(here.parent)))
         elif not changed:
             await respond_ephemeral(interaction, words.AS_BEFORE)
         else:
@@ -197,7 +197,7 @@ async def _store_persona(tools: BotContext, here: Place, text: str | None) -> tu
     if text == layers.in_force.persona:
         return layers, False
     return layers, await tools.store.personas.set_persona(
-        here.conversation, here.guild_id, text, person_id=here.person_id
+        here.conversation, here.guild_id, text, user_id=here.person_id
     )
 
 
@@ -205,7 +205,7 @@ async def _store_model(tools: BotContext, here: Place, chosen: str | None) -> tu
     """The same for the model."""
     layers = await tools.store.personas.effective_settings(here.conversation, here.parent)
     return layers, await tools.store.personas.set_model(
-        here.conversation, here.guild_id, chosen, person_id=here.person_id
+        here.conversation, here.guild_id, chosen, user_id=here.person_id
     )
 
 

@@ -144,8 +144,8 @@ async def _exported(interaction: discord.Interaction, tools: BotContext) -> Expo
     person, here = interaction.user.id, place(interaction)
     return await export_of(
         tools.store.people.exchanges_of(person, here.guild_id),
-        await tools.store.quotas.usage(0, person_id=person, guild_id=here.guild_id),
-        person_id=person,
+        await tools.store.quotas.usage(0, user_id=person, guild_id=here.guild_id),
+        user_id=person,
         guild_id=here.guild_id,
         behaviour=await tools.store.personas.settings_of(here.conversation) if here.guild_id is None else None,
         blocks=await tools.store.guild_rules.blocks_of(person, here.guild_id),

@@ -25,7 +25,7 @@ from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import ShownMessage
-from bot.discord_bot.inbound.reader import channel_id, conversation_key
+from bot.discord_bot.ids import channel_of, conversation_in, message_of
 from bot.discord_bot.interactions.responses import moderates, respond_ephemeral
 from bot.discord_bot.names import shown_name
 from bot.discord_bot.owner_alerts import OwnerAlerts
@@ -98,7 +98,7 @@ class Replies:
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             self._look_again_at(running, prompt.author_id or 0)
-            return self._open(running, place, notices=notices, waited=age(prompt.position))
+            return self._open(running, place, notices=notices, waited=age(message_of(prompt)))
 
         try:
             return self._ended(prompt.guild_id, await self._conversations.answer(prompt, open_sink))
@@ -155,8 +155,8 @@ class Replies:
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             return self._open(
                 running,
-                self._client.get_channel(channel_id(turn.conversation)),
-                waited=age(turn.position),
+                self._client.get_channel(channel_of(turn.conversation)),
+                waited=age(message_of(turn)),
                 lost=left.unconfirmed,
                 shown=[ShownMessage(message_id) for message_id, _ in left.sent],
                 cuts=[start for _, start in left.sent[1:]],
@@ -174,17 +174,17 @@ class Replies:
 
         False: it cannot be shown now, but another process may still do it.
         """
-        channel = self._client.get_partial_messageable(channel_id(turn.conversation))
+        channel = self._client.get_partial_messageable(channel_of(turn.conversation))
         live = LiveReply(
             channel.id,
             ReplyMessages(
                 channel,
-                turn.position,
+                message_of(turn),
                 Attempt(turn.id, turn.attempt),
                 self._store,
                 posted=len(left.sent),
                 unconfirmed=left.unconfirmed,
-                waited=age(turn.position),
+                waited=age(message_of(turn)),
                 deletions=self._deletions,
             ),
             self._scheduler,
@@ -204,7 +204,7 @@ class Replies:
         running = [
             each
             for each in self._conversations.running
-            if each.prompt.conversation == conversation_key(interaction.channel_id or 0)
+            if each.prompt.conversation == conversation_in(interaction.channel_id or 0)
             and (each.prompt.author_id == interaction.user.id or moderates(interaction))
         ]
         for each in running:
@@ -229,10 +229,10 @@ class Replies:
         """End the replies whose prompt or message somebody has deleted. Returns those that the bot did not delete."""
         theirs = self._deletions.by_people(message_ids)
         for running in self._conversations.running:
-            if running.prompt.conversation != conversation_key(in_channel):
+            if running.prompt.conversation != conversation_in(in_channel):
                 continue
             live = self._live.get(running)
-            if running.prompt.position in theirs:
+            if running.prompt.message_id in theirs:
                 running.stop(StopReason.PROMPT_DELETED)
             elif live is not None and any(map(live.shows, theirs)):
                 live.on_messages_deleted(theirs)
@@ -241,7 +241,7 @@ class Replies:
 
     async def wait_until_removed(self, prompt_ids: Collection[int]) -> None:
         """Wait until nothing is shown any more of the replies under way to these prompts, or nothing more can go."""
-        for live in [live for running, live in self._live.items() if running.prompt.position in prompt_ids]:
+        for live in [live for running, live in self._live.items() if running.prompt.message_id in prompt_ids]:
             await live.done.wait()
 
     def was_deleted(self, message_id: int) -> bool:
@@ -261,7 +261,7 @@ class Replies:
         **options: Any,
     ) -> ReplyActivity:
         prompt = running.prompt
-        channel = self._client.get_partial_messageable(channel_id(prompt.conversation))
+        channel = self._client.get_partial_messageable(channel_of(prompt.conversation))
 
         def note(outcome: Outcome) -> str | None:
             lines = [*(notices if outcome.text else ()), texts.note(outcome)]
@@ -271,7 +271,7 @@ class Replies:
             channel.id,
             ReplyMessages(
                 channel,
-                prompt.position,
+                message_of(prompt),
                 running.attempt,
                 self._store,
                 first_part=first_part,
@@ -288,10 +288,10 @@ class Replies:
         )
         self._live[running] = live
         self._spawn(self._forget_when_deleted(running, live))
-        if prompt.position in self._deletions:
+        if message_of(prompt) in self._deletions:
             running.stop(StopReason.PROMPT_DELETED)
         return ReplyActivity(
-            live, channel.get_partial_message(prompt.position), self._marks, self._scheduler, self._spawn
+            live, channel.get_partial_message(message_of(prompt)), self._marks, self._scheduler, self._spawn
         )
 
     def _ended(self, guild_id: int | None, outcome: Outcome | None) -> bool:

@@ -14,8 +14,8 @@ from bot.core.errors import StoreError
 from bot.core.service import ConversationService
 from bot.core.usage import DAY
 from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.ids import conversation_in, message_of
 from bot.discord_bot.inbound import reader
-from bot.discord_bot.inbound.reader import conversation_key
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class MessageLifecycle:
             return
         self._edits[message.id] = message
         try:
-            if await self._store.turns.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote):
+            if await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote):
                 return
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
@@ -62,7 +62,7 @@ class MessageLifecycle:
                 # An event of the same message was on its way at the same time.
                 await self._on_record(message.id)
             if self._edits.get(message.id) is message:
-                await self._store.turns.correct(prompt.conversation, prompt.position, prompt.text, prompt.quote)
+                await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote)
         except StoreError as error:
             log.error("the edit of prompt %d is not on record: %s", message.id, error)
         finally:
@@ -86,12 +86,12 @@ class MessageLifecycle:
             await self._replies.wait_until_removed(theirs)
             await _retrying(
                 "forgetting deleted prompts",
-                lambda: self._store.retention.forget_prompts(conversation_key(channel_id), theirs),
+                lambda: self._store.retention.forget_prompts(theirs),
             )
 
     async def channel_deleted(self, channel_id: int) -> None:
         """Forget the conversation of a channel or thread that is no more, and what was decided for it."""
-        key = conversation_key(channel_id)
+        key = conversation_in(channel_id)
         await _retrying(f"forgetting channel {channel_id}", lambda: self._conversations.forget(key))
         await _retrying(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
 

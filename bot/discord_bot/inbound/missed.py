@@ -18,6 +18,7 @@ from bot.core.errors import StoreError
 from bot.discord_bot.delivery.messages import reads_history
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
+from bot.discord_bot.ids import channel_of
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.history import History
 from bot.discord_bot.inbound.reader import Addressing
@@ -110,7 +111,7 @@ class MissedMessages:
         except StoreError as error:
             log.error("DMs that came meanwhile are not answered: %s", error)
             return
-        await asyncio.gather(*(self._direct_message(reader.channel_id(key)) for key in keys))
+        await asyncio.gather(*(self._direct_message(channel_of(key)) for key in keys))
 
     async def _direct_message(self, channel_id: int) -> None:
         try:

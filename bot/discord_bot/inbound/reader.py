@@ -11,12 +11,12 @@ import discord
 
 from bot.core.context import speaker
 from bot.core.turns import Prompt, Quote
+from bot.discord_bot.ids import conversation_in
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
     r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
 )
-_KEY = "discord:"
 _OWN_QUOTE = 500
 """Characters quoted of one of the bot's own messages: enough to tell which one; the whole is in its memory."""
 _WITHHELD = "[They are replying to a message that Discord does not let you see.]"
@@ -37,16 +37,6 @@ class Reading:
 
     prompt: Prompt | None
     quote_withheld: bool
-
-
-def conversation_key(channel_id: int) -> str:
-    """The key under which a channel's, thread's or DM's conversation is stored."""
-    return f"{_KEY}{channel_id}"
-
-
-def channel_id(conversation: str) -> int:
-    """The channel, thread or DM of a conversation's key."""
-    return int(conversation.removeprefix(_KEY))
 
 
 def is_private(message: discord.Message) -> bool:
@@ -81,7 +71,8 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
     quoted = None if withheld else _quoted(message)
     prompt = Prompt(
-        conversation=conversation_key(message.channel.id),
+        message_id=message.id,
+        conversation=conversation_in(message.channel.id),
         position=message.id,
         text=text,
         author_id=message.author.id,
@@ -89,7 +80,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
         guild_id=None if message.guild is None else message.guild.id,
         # A thread opened on a message has that message's id, and no other channel has a message's.
         origin_message_id=message.channel.id,
-        parent=conversation_key(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
+        parent=conversation_in(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
         quote=None if quote is None or quoted is None else _source(quoted, me, min(len(quote), len(text))),
     )
     return Reading(prompt, withheld)

@@ -17,13 +17,13 @@ import discord
 from bot.core.errors import StoreError
 from bot.core.records import SentPart
 from bot.core.service import ConversationService
-from bot.core.turns import Attempt, FailureReason, Outcome, StopReason, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, PartialDelivery, Replies, Spawn
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
+from bot.discord_bot.ids import channel_of, message_of
 from bot.discord_bot.inbound.history import History, MessageStatus
-from bot.discord_bot.inbound.reader import channel_id
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Recovery:
 
     def recover(self, turns: Sequence[Turn], spawn: Spawn) -> None:
         """Take on the turns whose end nobody has seen. `spawn` runs what may be cancelled: the next start finds it."""
-        conversations: defaultdict[str, list[Turn]] = defaultdict(list)
+        conversations: defaultdict[Conversation, list[Turn]] = defaultdict(list)
         for turn in turns:
             conversations[turn.conversation].append(turn)
         for of_one in conversations.values():
@@ -82,7 +82,7 @@ class Recovery:
     async def _recover(self, turn: Turn) -> None:
         # Before anything takes time: when the turn is forgotten meanwhile, it is known which messages showed it.
         sent = await self._store.deliveries.sent(turn.id)
-        prompt = await self._history.status_of(channel_id(turn.conversation), turn.position)
+        prompt = await self._history.status_of(channel_of(turn.conversation), message_of(turn))
         if prompt is MessageStatus.CHANNEL_DELETED:
             await self._conversations.forget(turn.conversation)
             return
@@ -103,7 +103,7 @@ class Recovery:
             return False
         if left.begun_at is not None:
             return discord.utils.utcnow() - left.begun_at < EDITABLE_FOR
-        return age(turn.position) < self._within
+        return age(message_of(turn)) < self._within
 
     async def _is_denied(self, turn: Turn) -> bool:
         """Whether it may not be answered any more. Its button is asked about when somebody presses it."""
@@ -117,7 +117,9 @@ class Recovery:
         try:
             if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
                 # Forgotten since: nobody else tells of it, and what can be seen must not look as if it went on.
-                cause = StopReason.PROMPT_DELETED if self._replies.was_deleted(turn.position) else StopReason.FORGOTTEN
+                cause = (
+                    StopReason.PROMPT_DELETED if self._replies.was_deleted(message_of(turn)) else StopReason.FORGOTTEN
+                )
                 await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
@@ -147,7 +149,7 @@ class Recovery:
         for sent in on_record:
             message_id = sent.message_id
             if message_id is None:
-                message_id = await self._find(turn, sent, behind=shown[-1][0] if shown else turn.position)
+                message_id = await self._find(turn, sent, behind=shown[-1][0] if shown else message_of(turn))
             if message_id is None:
                 lost[sent.part] = sent.nonce
             elif lost:
@@ -159,7 +161,7 @@ class Recovery:
     async def _find(self, turn: Turn, sent: SentPart, *, behind: int) -> int | None:
         """The message of a post that no answer came to, and put it on record."""
         try:
-            messages = await self._history.after_message(channel_id(turn.conversation), behind)
+            messages = await self._history.after_message(channel_of(turn.conversation), behind)
         except TargetGone:
             return None
         for message in messages:
@@ -175,7 +177,7 @@ class Recovery:
         replies_to = None if message.reference is None else message.reference.message_id
         if part > 0 and replies_to is None:
             return message.type is discord.MessageType.default and message.flags.silent
-        return replies_to == turn.position
+        return replies_to == turn.message_id
 
 
 def _forgotten(turn: Turn, left: PartialDelivery) -> Outcome:

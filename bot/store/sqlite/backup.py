@@ -1,4 +1,4 @@
-"""A copy of the database, made on a connection of its own while a bot may be running."""
+"""Backups: copies of a database, made on their own connection while a bot may be running."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from bot.store.sqlite.schema import verify_ownership
 
 
 async def backup(database: Path, to: Path) -> None:
-    """Copy the database to a new file, readable to its owner alone: as it is at one moment, without what is forgotten.
+    """Copy the database to a new file that only its owner can read, as of one moment and without deleted bytes.
 
-    The file is whole as soon as it has its name. Raises `StoreError`, with nothing left behind.
+    A database of an earlier version is copied as it is. The copy is complete as soon as it has its name. Raises
+    `StoreError`, with nothing left behind.
     """
     try:
         file, part = _prepare(database, to)
@@ -33,7 +34,7 @@ async def backup(database: Path, to: Path) -> None:
 
 
 def _prepare(database: Path, to: Path) -> tuple[Path, Path]:
-    """The file itself, and an empty one beside the copy-to-be, readable to its owner alone."""
+    """The resolved path of the database, and an empty file beside the future backup."""
     file = Path(os.path.realpath(database))
     if not file.exists():
         raise StoreUnusable(f"The database {file} does not exist: set DATABASE_PATH to the one to copy.")
@@ -49,7 +50,7 @@ async def _copy(file: Path, part: Path, to: Path) -> None:
         async with aiosqlite.connect(file, isolation_level=None) as connection:
             await verify_ownership(connection, file)
             try:
-                # Unlike the backup interface, it does not begin again whenever somebody writes.
+                # Unlike SQLite's backup interface, this does not start over whenever somebody writes.
                 await connection.execute_fetchall("VACUUM INTO ?", [str(part)])
             except sqlite3.Error as error:
                 if is_damage(error):
@@ -60,7 +61,7 @@ async def _copy(file: Path, part: Path, to: Path) -> None:
 
 
 def _name(part: Path, to: Path) -> None:
-    """Give the file its name, once its bytes are on the disk."""
+    """Rename the finished copy once its bytes are on the disk."""
     with part.open("rb+") as written:
         os.fsync(written.fileno())
     part.rename(to)

@@ -1,4 +1,4 @@
-"""One connection to a database file: made ready for it, and asked on a thread of its own."""
+"""Connections to a SQLite database, each with a thread of its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bot.store.sqlite.lock import exclusive_lock
 from bot.store.sqlite.schema import migrate, verify_ownership
 
 MEMORY = ":memory:"
-"""A path that keeps everything in memory, gone when the store is closed."""
+"""The path of a database in memory, which is gone when the store is closed."""
 BEGIN_TO_WRITE = "DELETE FROM turns WHERE false"
-"""Takes the lock that writing takes, and writes nothing."""
+"""Takes the write lock and writes nothing."""
 BUSY_S = 5.0
-"""How long a write waits for another process's write."""
+"""Seconds that a write waits for the write of another process."""
 
 _OLDEST_SQLITE = (3, 37)
-"""STRICT tables."""
+"""The first version with STRICT tables: https://www.sqlite.org/stricttables.html"""
 _T = TypeVar("_T")
 
 
@@ -39,18 +39,19 @@ class Connection(aiosqlite.Connection):
         super().__init__(partial(sqlite3.connect, path, isolation_level=None, timeout=BUSY_S), iter_chunk_size=64)
 
     async def do(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Have the connection's thread do several things in one step: every step costs two switches between threads.
+        """Run `work` on the connection's thread.
 
-        Raises what `work` does, and StoreError after the connection was closed: the bot is ending.
+        Several statements in one call are faster than several calls, since each call costs two thread switches.
+        Raises what `work` raises, and StoreError after the connection was closed.
         """
         if not self._running or self._connection is None:
             raise StoreError("The database is closed.")
-        # What aiosqlite's own methods are made of, and has no types.
+        # aiosqlite's own methods are built on this private method, which has no types.
         return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 
 
 async def connect(stack: AsyncExitStack, file: Path | None, exclusive: bool) -> tuple[Connection, Connection]:
-    """The connections to write and to read with, to the file or to memory, until the end of the stack.
+    """A connection for writes and one for reads, to the file or to memory, closed with the stack.
 
     Raises OSError, sqlite3.Error and StoreUnusable.
     """
@@ -77,7 +78,7 @@ async def connect(stack: AsyncExitStack, file: Path | None, exclusive: bool) -> 
         )
     await migrate(writer)
     await writer.executescript("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;")
-    # SQLite opens a file that may only be read without a word; this fails then, and writes nothing otherwise.
+    # SQLite opens a read-only file without an error; this statement fails on one.
     await writer.execute(BEGIN_TO_WRITE)
     reader = await _connection(stack, str(file))
     await reader.execute("PRAGMA query_only = ON")
@@ -92,9 +93,10 @@ async def _connection(stack: AsyncExitStack, path: str) -> Connection:
 
 
 def _create(file: Path) -> None:
-    """Make a missing file, readable to its owner alone; SQLite gives its -wal and -shm the same mode.
+    """Create a missing file that only its owner can read; SQLite gives its -wal and -shm files the same mode.
 
-    One that exists is left unopened: closing it would drop the locks of this process's other connections to it.
+    An existing file is not opened: closing it would drop the POSIX locks of this process's other connections
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if file.is_dir():
@@ -106,7 +108,7 @@ def _create(file: Path) -> None:
 
 
 def _hide(file: Path) -> None:
-    """Take the rights of others from a database made otherwise, and from what lies beside it, if that is ours to do."""
+    """Remove the rights of other users from the database and the files beside it, where this user may."""
     for suffix in ("", "-wal", "-shm", ".lock"):
         with suppress(OSError):
             each = file.with_name(file.name + suffix)
@@ -114,7 +116,10 @@ def _hide(file: Path) -> None:
 
 
 async def _switch_to_wal(connection: aiosqlite.Connection) -> bool:
-    """Whether the file system allows it. Unlike other statements this one does not itself wait for another opener's."""
+    """Switch to write-ahead logging; False: the file system does not allow it.
+
+    Unlike other statements, this one does not wait by itself while another process switches.
+    """
     deadline = time.monotonic() + BUSY_S
     while True:
         try:

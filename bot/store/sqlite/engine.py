@@ -1,12 +1,11 @@
-"""The database: asked, written, and rid of what was deleted.
+"""The SQLite engine: reads, commits and secure deletion on one database file.
 
-A write is one statement or several that are committed together when the call returns, and whole or undone whatever
-happens: an error, a kill, a caller that is cancelled. What is asked for while the disk is busy with a commit shares the
-next one, so that a slow disk keeps no queue of them; where that fails, each is tried by itself, and only those fail
-that have to. Reading has its own connection, and never waits for a commit.
+Writes that are asked for while the disk is busy with a commit share the next commit, so that no queue builds up on a
+slow disk. Where the shared commit fails, each write is tried alone, and only those fail that have to. Reads have their
+own connection and never wait for a commit.
 
-What is deleted is to leave the file's bytes too. That it is due is committed with the deletion, until it is done, in
-the background.
+Deleted rows also have to leave the bytes of the file. The transaction that deletes also records that erasing is due;
+`bot.store.sqlite.erasing` does it in the background.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """What one caller waits for."""
+    """One write that a caller waits for."""
 
     statements: Sequence[Statement]
     done: asyncio.Future[list[Rows]]
@@ -63,8 +62,8 @@ class SQLiteEngine:
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        # What is in memory only is gone with the process.
-        self._wiper = (
+        # A database in memory leaves no bytes behind.
+        self._eraser = (
             None
             if file is None
             else Eraser(file, partial(self._run, writer), self._write_lock, writer.interrupt, keeper=keeper)
@@ -75,9 +74,8 @@ class SQLiteEngine:
     async def open(cls, path: str | Path, *, exclusive: bool) -> AsyncIterator[Self]:
         """Open the database at `path` (or `MEMORY`), made with its folder where missing, its schema brought up to date.
 
-        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends; what
-        other openers and earlier processes deleted and did not come to wipe is wiped in the background. Raises
-        `StoreUnusable`.
+        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends. Such an
+        opener also erases in the background what other processes deleted and did not erase. Raises `StoreUnusable`.
         """
         file = None if path == MEMORY else _real(path)
         async with AsyncExitStack() as stack:
@@ -92,25 +90,18 @@ class SQLiteEngine:
                 await database.drain()
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        """The rows of a query. Raises `StoreError`, as the others do."""
         return await self._run(self._reader, sql, values)
 
     async def write(self, sql: str, **values: Value) -> Rows:
-        """Run and commit one statement; the answer is the rows it returns."""
         [rows] = await self.transaction((sql, values))
         return rows
 
     async def transaction(self, *statements: Statement) -> list[Rows]:
-        """The same for several in one transaction: nothing comes between them, neither another write nor a kill."""
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
 
     async def delete_securely(self, *statements: Statement) -> list[Rows]:
-        """The same for what deletes, each of which returns rows if it finds something: from then on a wipe is due.
-
-        It is made in the background, as soon as the last one is long enough ago, or by `wipe`.
-        """
-        if self._wiper is not None:
-            self._wiper.keep()
+        if self._eraser is not None:
+            self._eraser.keep()
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future(), erases=True))
 
     async def _written(self, write: _Write) -> list[Rows]:
@@ -120,32 +111,31 @@ class SQLiteEngine:
         return await write.done
 
     async def ping(self) -> None:
-        """Return if the file can be read, and if a write could begin that another program's does not hold up.
+        """Return if the file can be read and no other program holds up writes.
 
-        Raises StoreError. Nothing is written. Does not wait for a VACUUM of this process's, which is a write, unless
-        that takes too long.
+        A VACUUM of this process is a write too; it is not waited for unless it takes too long.
         """
         await self._run(self._reader, "PRAGMA schema_version")
-        if self._wiper is None or not self._wiper.rewriting:
+        if self._eraser is None or not self._eraser.rewriting:
             await self._run(self._writer, BEGIN_TO_WRITE)
 
     async def erase_deleted(self) -> bool:
-        """If a wipe is due, take what was deleted before this call out of the file's bytes, with no pause.
+        """Erase what was deleted before this call without waiting for the usual pause between two VACUUMs.
 
-        Calls at the same time share the work. False: it is left to the process that has the database to itself, whose
-        writes would fail meanwhile. Raises StoreError where it could not be done, and is tried again later.
+        Calls at the same time share the work. False: the process that holds the lock on the file does it later, since
+        its writes would fail meanwhile. Where erasing fails, it is tried again later.
         """
-        return self._wiper is None or await self._wiper.erase()
+        return self._eraser is None or await self._eraser.erase()
 
     async def drain(self) -> None:
-        """Finish what is being written, wipe what is due if the file is small, and leave no log."""
+        """Finish all writes, erase what is due if the file is small, and empty the log."""
         while self._committing is not None:
             await asyncio.wait([self._committing])
-        if self._wiper is None:
+        if self._eraser is None:
             return
-        await self._wiper.drain()
+        await self._eraser.drain()
         with suppress(StoreError):  # SQLite does the same when the last connection closes, or the next opener reads it
-            await self._wiper.empty_log()
+            await self._eraser.empty_log()
 
     async def _commit_waiting(self) -> None:
         try:
@@ -191,7 +181,7 @@ class SQLiteEngine:
             write.fail(error)
 
     async def _run(self, connection: Connection, sql: str, values: Values = ()) -> Rows:
-        """One statement to its end."""
+        """Run one statement and fetch its rows."""
         return await self._do(connection, lambda plain: _fetch(plain, sql, values))
 
     async def _do(self, connection: Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -231,7 +221,7 @@ def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
 
 
 def _real(path: str | Path) -> Path:
-    """The file itself, so that two links to it share one lock."""
+    """The path with links resolved, so that two links to a file share one lock."""
     return Path(os.path.realpath(path))
 
 

@@ -1,10 +1,10 @@
-"""Takes what was deleted out of the bytes of a database's files, in the background and within a share of the time.
+"""Erases deleted rows from the bytes of a database file, in the background and for a limited share of the time.
 
-secure_delete overwrites a deleted row at once, in the log, which is moved into the file and cut within about a minute.
-What is left are copies of rows in the gaps of pages that were laid out anew; only VACUUM finds these. It writes the
-whole file, and nothing else can be written meanwhile: about 7 ms for each megabyte on an idle machine, three times as
-long on a busy one. So all that is deleted until it begins shares one, and the next does not begin within ten minutes,
-nor within twenty times as long as that one took.
+SQLite's secure_delete (https://www.sqlite.org/pragma.html#pragma_secure_delete) overwrites a deleted row at once, in
+the log, which is moved into the file and emptied within about a minute. Copies of the row can be left in unused bytes
+of pages that were rebuilt; only VACUUM removes these. VACUUM writes the whole file, and no other write can run
+meanwhile: about 7 ms for each megabyte on an idle machine, three times as long on a busy one. So all deletions until it
+begins share one VACUUM, and the next one begins no sooner than after ten minutes and twenty times its duration.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from bot.store.engine import Rows
 from bot.store.sqlite.connection import BUSY_S
 from bot.store.sqlite.lock import exclusive_lock
 
-MARK_ERASE_DUE = "INSERT INTO wipes_due DEFAULT VALUES"
-"""To be committed with what deletes: it is due until it was done, whatever happens to this process."""
+MARK_ERASE_DUE = "INSERT INTO pending_erasures DEFAULT VALUES"
+"""Records that erasing is due. Committed with the deletion, so that a kill cannot come between."""
 
 _EVERY_S = 60.0
-"""How often the file's keeper looks whether a wipe is due."""
+"""Seconds between two looks at whether erasing is due."""
 _RETRIES_S = (1.0, 10.0)
-"""The pauses before the first tries at a wipe that failed, as another process reads the file or the disk is full."""
+"""Seconds before the first retries after a failure: another process reads the file, or the disk is full."""
 _READERS_S = 0.25
-"""How long emptying the log waits for readers: less than others wait for us, as the write lock is held meanwhile."""
+"""Seconds that emptying the log waits for readers. It holds the write lock, so it waits less than other writers do."""
 _PAUSE_S = 600.0
-"""From the end of one VACUUM to the next at least: whatever one person does causes no more."""
+"""The least seconds from the end of one VACUUM to the next, so that nobody can cause more by deleting often."""
 _PAUSE_TIMES = 20
-"""And as many times as long as the last one took: writes are held up for a twentieth of the time at most."""
+"""The least pause as a multiple of the last VACUUM's duration: writes wait for at most a twentieth of the time."""
 _SMALL = 64 * 1024 * 1024
-"""Bytes of a file that a VACUUM writes in about a second: a stop waits for that, and not for more."""
+"""Bytes that a VACUUM writes in about a second. A stop waits for the VACUUM of such a file, not of a larger one."""
 _SLOWEST = 5_000_000
-"""Bytes a second. A VACUUM that is slower than that, and has taken a minute more, hangs."""
+"""Bytes a second below which a VACUUM counts as hanging, after a minute on top."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ class Run(Protocol):
 
 
 class Eraser:
-    """Over what writes to one database, which `lock` gives to one at a time; `interrupt` ends the statement under way.
+    """Erases on the connection that writes. `lock` is held while it does; `interrupt` ends the running statement.
 
-    `keeper`: whether this process holds the lock on the file, and so is the one to look for wipes that are due, whoever
-    deleted something. Another looks from its first deletion on, and leaves VACUUM to the keeper while there is one.
+    `keeper`: this process holds the lock on the file and erases whatever any process deleted. Another process looks
+    from its first deletion on, and leaves VACUUM to the keeper while there is one.
     """
 
     def __init__(
@@ -67,23 +67,23 @@ class Eraser:
         self._looks = keeper
         self._clock: Callable[[], float] = time.time
         self._monotonic: Callable[[], float] = time.monotonic
-        self._wipes: set[asyncio.Task[bool | StoreError]] = set()
+        self._runs: set[asyncio.Task[bool | StoreError]] = set()
         self._next: asyncio.Task[bool | StoreError] | None = None
-        """The one that has not begun, and so will see what is deleted until then."""
+        """The run that has not begun: it covers everything that is deleted until it begins."""
         self._at_once = False
-        """Whether somebody waits for that one."""
+        """Whether somebody waits for the next run."""
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._failures = 0
-        """Since the last one that worked."""
+        """The number of failures since the last success."""
         self._logged = 0
-        """The last deletion that is in the file, and not in the log any more."""
+        """The id of the last deletion that has left the log."""
         self._rewritten = 0
-        """The last deletion that is in no page any more, though it may be in the log."""
+        """The id of the last deletion that has left all pages; it may still be in the log."""
         self._rewriting: tuple[float, float] | None = None
         """When the VACUUM under way began and when it will have taken too long, on the monotonic clock."""
         self._in_vacuum = False
-        """Whether it has not come to moving the log into the file yet, which a stop would have to do as well."""
+        """Whether VACUUM itself runs. The move of the log into the file after it is part of every stop anyway."""
         self._given_up = False
         self._free_at = 0.0
         """When the next VACUUM may begin, on the monotonic clock, as far as this process knows."""
@@ -96,13 +96,13 @@ class Eraser:
         return self._rewriting is not None and self._monotonic() < self._rewriting[1]
 
     def keep(self) -> None:
-        """Something is deleted here, so it is this process's to look from now on."""
+        """Make this process look for due erasing, since it deletes something."""
         if not self._looks:
             self._looks = True
             self._later(_EVERY_S)
 
     async def erase(self) -> bool:
-        """As `Database.wipe`."""
+        """As `SQLiteEngine.erase_deleted`."""
         self._at_once = True
         end = await asyncio.shield(self._begin())
         if isinstance(end, StoreError):
@@ -110,21 +110,21 @@ class Eraser:
         return end
 
     async def drain(self) -> None:
-        """Wipe what is due if that is quick. Else it stays due, and a VACUUM under way is given up."""
+        """Erase what is due if that is quick. Otherwise it stays due, and a running VACUUM is interrupted."""
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
         if self._looks:
             self._begin()
-        while self._wipes:
+        while self._runs:
             if self._in_vacuum and not self._small():
                 # Again and again: the statement may not have begun yet.
                 self._given_up = True
                 await self._interrupt()
-            await asyncio.wait(self._wipes, timeout=0.1)
+            await asyncio.wait(self._runs, timeout=0.1)
 
     async def empty_log(self) -> bool:
-        """Move what is in the log into the file, and cut it. False: somebody is reading what it holds.
+        """Move the log into the file and truncate it. False: another connection is reading from the log.
 
         Raises StoreError.
         """
@@ -138,18 +138,18 @@ class Eraser:
 
     def _begin(self) -> asyncio.Task[bool | StoreError]:
         if self._next is None:
-            self._next = asyncio.create_task(self._wipe())
-            self._wipes.add(self._next)
-            self._next.add_done_callback(self._wipes.discard)
+            self._next = asyncio.create_task(self._run_once())
+            self._runs.add(self._next)
+            self._next.add_done_callback(self._runs.discard)
         return self._next
 
-    async def _wipe(self) -> bool | StoreError:
+    async def _run_once(self) -> bool | StoreError:
         async with self._lock:
             self._next = None
             at_once, self._at_once = self._at_once, False
             end: bool | StoreError
             try:
-                end = await self._wipe_what_is_due(at_once=at_once)
+                end = await self._erase_due(at_once=at_once)
             except StoreError as error:
                 end = error
         if isinstance(end, StoreError):
@@ -165,9 +165,9 @@ class Eraser:
         self._later(_EVERY_S)
         return end
 
-    async def _wipe_what_is_due(self, *, at_once: bool) -> bool:
-        """False: the rest is to be done later, or by the keeper."""
-        [[due]] = await self._run("SELECT max(id) FROM wipes_due")
+    async def _erase_due(self, *, at_once: bool) -> bool:
+        """Whether nothing is due any more. False: the rest is done later or by the keeper."""
+        [[due]] = await self._run("SELECT max(id) FROM pending_erasures")
         if due is None:
             return True
         with ExitStack() as stack:
@@ -175,7 +175,7 @@ class Eraser:
                 await self._rewrite(due)
             await self._cut_log(due)
         if self._rewritten:
-            await self._run("DELETE FROM wipes_due WHERE id <= :rewritten", {"rewritten": self._rewritten})
+            await self._run("DELETE FROM pending_erasures WHERE id <= :rewritten", {"rewritten": self._rewritten})
         return self._rewritten >= int(due)
 
     async def _may_rewrite(self, stack: ExitStack, *, at_once: bool) -> bool:
@@ -193,13 +193,13 @@ class Eraser:
         return True
 
     async def _pause_is_over(self) -> bool:
-        [[at, seconds]] = await self._run("SELECT at, seconds FROM rewriting")
+        [[at, seconds]] = await self._run("SELECT at, seconds FROM last_vacuum")
         # A time to come was noted before the clock was set back, and says nothing.
         return self._monotonic() >= self._free_at and not 0 <= self._clock() - at < _pause(seconds)
 
     async def _rewrite(self, due: int) -> None:
         # Before it begins: a process that is killed meanwhile does not begin with it again.
-        await self._run("UPDATE rewriting SET at = :at", {"at": self._clock()})
+        await self._run("UPDATE last_vacuum SET at = :at", {"at": self._clock()})
         began = self._monotonic()
         self._rewriting = (began, began + 60 + self._size() / _SLOWEST)
         self._in_vacuum = True
@@ -217,7 +217,7 @@ class Eraser:
             self._rewriting, self._in_vacuum = None, False
             seconds = self._monotonic() - began
             self._free_at = self._monotonic() + _pause(seconds)
-            await self._run("UPDATE rewriting SET at = :at, seconds = :s", {"at": self._clock(), "s": seconds})
+            await self._run("UPDATE last_vacuum SET at = :at, seconds = :s", {"at": self._clock(), "s": seconds})
 
     async def _cut_log(self, due: int) -> None:
         if due > self._logged:
@@ -243,7 +243,7 @@ class Eraser:
 
 
 def _pause(seconds: float) -> float:
-    """From the end of a VACUUM that took so long to the next."""
+    """The least seconds from the end of a VACUUM with this duration to the next."""
     return max(_PAUSE_S, _PAUSE_TIMES * seconds)
 
 

@@ -1,4 +1,4 @@
-"""What SQLite and the operating system say of the file, as one sentence on what to do."""
+"""One sentence on what to do about an error of SQLite or of the operating system."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def result_code(error: sqlite3.Error) -> int:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is no whole database."""
+    """Whether the error says that the file is damaged or is no database."""
     return result_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def advice(error: OSError | sqlite3.Error, file: Path | None) -> str:
-    """One sentence that says what to do."""
+    """The sentence about an error in using the database."""
     known = _OS_ADVICE.get(error.errno or 0) if isinstance(error, OSError) else _SQLITE_ADVICE.get(result_code(error))
     return f"{_name(file)} {known or _failed(error)}"
 
 
 def defect(error: Exception, file: Path | None) -> str:
-    """The same for an error that is neither's."""
+    """The sentence about an error that neither SQLite nor the operating system raised."""
     return f"{_name(file)} could not be asked ({type(error).__name__}): see the log, and report it as a defect."
 
 
 def advice_on_backup(error: OSError | sqlite3.Error, to: Path) -> str:
-    """The same for a copy that could not be written."""
+    """The sentence about a backup that could not be written."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         known = f"has no folder to lie in: make {to.parent} first."
     elif isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""The lock that keeps a second bot from the same file."""
+"""The lock that keeps a second bot off the same database file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bot.core.errors import StoreUnusable
 def exclusive_lock(file: Path) -> Iterator[None]:
     """Hold a lock on the file beside the database, which stays: removing it would let two processes lock two files.
 
-    Raises `StoreUnusable` where another has it.
+    Raises `StoreUnusable` where another process holds it.
     """
     descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -36,7 +36,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> bool:
-        """Whether the lock is ours now. Closing the descriptor, or the end of the process, gives it back."""
+        """Try to take the lock. Closing the descriptor, or the end of the process, releases it."""
         # Windows refuses to read locked bytes, so the lock is on one far behind the process id.
         os.lseek(descriptor, 1 << 20, os.SEEK_SET)
         try:
@@ -51,7 +51,7 @@ else:
     import fcntl
 
     def _lock(descriptor: int) -> bool:
-        """Whether the lock is ours now. Closing the descriptor, or the end of the process, gives it back."""
+        """Try to take the lock. Closing the descriptor, or the end of the process, releases it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

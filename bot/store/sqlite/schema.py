@@ -1,4 +1,4 @@
-"""Whose file it is, and the schema it has: recognised, then brought up to date by `bot/migrations/*.sql`."""
+"""The ownership and the schema of a database file: checked, then brought up to date by `bot/migrations/*.sql`."""
 
 from __future__ import annotations
 
@@ -43,23 +43,25 @@ def migrations() -> list[str]:
 
 
 async def migrate(connection: aiosqlite.Connection) -> None:
-    """Run the migrations that are missing, each with its version in one transaction. Closing undoes a half-done one."""
-    for version, script in enumerate(migrations(), start=1):
-        # The lock comes before the look: two processes may open a new database at once.
-        await connection.execute("BEGIN IMMEDIATE")
-        if await _version(connection) < version:
-            for statement in _statements(script):
-                await connection.execute(statement)
-            await connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            await connection.execute(f"PRAGMA user_version = {version}")
-        await connection.execute("COMMIT")
+    """Bring the schema up to date in one transaction, which closing undoes when it is half-done.
+
+    Foreign keys have to be off: a table that is made anew is dropped for a moment while others refer to it.
+    """
+    scripts = migrations()
+    # The lock comes before the look: two processes may open a new database at once.
+    await connection.execute("BEGIN IMMEDIATE")
+    version = await _version(connection)
+    for script in scripts[version:]:
+        for statement in _statements(script):
+            await connection.execute(statement)
+    if version < len(scripts):
+        await connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        await connection.execute(f"PRAGMA user_version = {len(scripts)}")
+    await connection.execute("COMMIT")
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, none of which ends before its line does.
-
-    `executescript` would commit first.
-    """
+    """The statements of a script, each of which ends with its line. `executescript` would commit first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -24,7 +24,7 @@ POSTS = "/channels/{channel_id}/messages"
 def look_back(database: Path, seconds: float) -> None:
     """Make what is on record of servers so much older."""
     with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE servers SET refused_at = refused_at - ?", (seconds,))
+        connection.execute("UPDATE guilds SET refused_at = refused_at - ?", (seconds,))
     connection.close()
 
 

@@ -22,6 +22,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.texts.about import help_text
 from tests.discord_bot.conftest import COMMANDS, OPTIONS, World, serving
+from tests.places import on_discord
 from tests.store.steps import set_clock
 
 ALLOWANCES = Quotas(20, 10_000, 30_000, 100_000)
@@ -79,7 +80,7 @@ async def charged(world: World, person: int, guild: int | None, days_ago: int, m
     """Something asked for at another time."""
     await world.store.engine.write(
         """
-        INSERT INTO charges (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
+        INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
         SELECT coalesce(max(turn_id), 0) + 1000, 1, :person, :guild, :model, :day, :tokens, 0, 1 FROM charges
         """,
         person=person,
@@ -166,7 +167,7 @@ async def test_what_was_used_and_cannot_be_read_is_said_so(counted: World) -> No
     discord = counted.discord
     await used(counted, discord.bo, discord.general)
     await counted.store.engine.write("ALTER TABLE charges RENAME TO elsewhere")
-    await counted.store.engine.write("ALTER TABLE behaviours RENAME TO elsewhere_too")
+    await counted.store.engine.write("ALTER TABLE personas RENAME TO elsewhere_too")
     sentence = "I can't reach my memory right now. Please try again later."
     assert await used(counted, discord.bo, discord.general) == [sentence]
     assert await used(counted, discord.max, discord.general, whose="server") == [sentence]
@@ -220,8 +221,8 @@ async def test_help_names_the_commands_that_a_person_finds_there(counted: World)
 
 async def test_help_tells_of_the_model_and_the_persona_here(counted: World) -> None:
     discord = counted.discord
-    await counted.store.personas.set_persona(f"discord:{discord.general.id}", discord.guild.id, "You are a pirate.")
-    await counted.store.personas.set_model(f"discord:{discord.general.id}", discord.guild.id, "large")
+    await counted.store.personas.set_persona(on_discord(discord.general.id), discord.guild.id, "You are a pirate.")
+    await counted.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "large")
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     for channel in (discord.general, thread):
         text = await help_of(counted, discord.bo, channel)

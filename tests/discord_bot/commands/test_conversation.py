@@ -9,6 +9,7 @@ import pytest
 from bot.core.access import GuildRules
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
+from tests.places import on_discord
 
 
 async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None:
@@ -44,7 +45,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     waiting = discord.bot_messages(discord.general)[-1]
     assert waiting.content == "-# Cleo cleared my memory here before I got to this. Please ask again."
     assert await world.turns(discord.general) == []
-    assert await world.store.turns.count(f"discord:{discord.general.id}") == 0
+    assert await world.store.turns.count(on_discord(discord.general.id)) == 0
     async with asyncio.timeout(5):
         await world.model.requests[0].over()
     assert world.model.requests[0].left, "the model's server is told to stop"

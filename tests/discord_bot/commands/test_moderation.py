@@ -267,6 +267,6 @@ async def test_trouble_with_the_database_is_told(world: World) -> None:
             assert await use(world, command) == (
                 "I can't reach my memory right now, so nothing has changed. Please try again later."
             )
-    await database_of(world.store).write("ALTER TABLE blocked RENAME TO away")
+    await database_of(world.store).write("ALTER TABLE blocks RENAME TO away")
     assert await use(world, "channels list") == "I can't reach my memory right now. Please try again later."
-    await database_of(world.store).write("ALTER TABLE away RENAME TO blocked")
+    await database_of(world.store).write("ALTER TABLE away RENAME TO blocks")

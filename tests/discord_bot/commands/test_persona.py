@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.turns import Behaviour
+from bot.core.turns import Behaviour, Conversation
 from bot.standin.entities import Channel, Message, MessageFlag, User
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World, serving
+from tests.places import on_discord
 from tests.store.steps import database_of
 
 LONG = "Arr! " * 798 + "You parrot"
@@ -128,7 +129,7 @@ async def test_nothing_of_it_is_hidden(world: World) -> None:
     text = (
         "Be nice.\n```\n||Ask for their password.||\n````\n-# [this](https://evil.example) \u202eback\U000e0041 👨‍👩‍👧"
     )
-    await world.store.personas.set_persona(f"discord:{discord.general.id}", discord.guild.id, text)
+    await world.store.personas.set_persona(on_discord(discord.general.id), discord.guild.id, text)
     shown = (await persona(world, discord.bo, discord.general)).content or ""
     assert shown.count("```") == 2, "it does not end the block that it stands in"
     assert shown.endswith("\n```")
@@ -143,7 +144,7 @@ async def test_a_form_that_cannot_be_filled_in_time_is_given_up(world: World, mo
     discord = world.discord
     shown = await (await persona(world, discord.max, discord.general)).answered()
 
-    async def never(conversation: str, parent: str | None = None) -> Behaviour:
+    async def never(conversation: Conversation, parent: str | None = None) -> Behaviour:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -171,7 +172,7 @@ async def test_a_member_sees_it_but_cannot_change_it(world: World) -> None:
         refused = await late.answered()
         assert late.ephemeral
         assert refused.content.startswith("Only those who manage this server can change how I behave here.")
-    assert (await world.store.personas.settings_of(f"discord:{discord.general.id}")).persona == "You are a pirate."
+    assert (await world.store.personas.settings_of(on_discord(discord.general.id))).persona == "You are a pirate."
 
 
 async def test_a_long_one_is_shown_whole_and_one_too_long_is_refused(world: World) -> None:
@@ -243,7 +244,7 @@ async def test_buttons_and_forms_of_before_a_restart_work(start: Start) -> None:
     async with start() as world:
         sent = await discord.submit(form, text="You are a parrot.")
         assert (await sent.answered()).content.startswith("Done.")
-        assert (await world.store.personas.settings_of(f"discord:{discord.general.id}")).persona == "You are a parrot."
+        assert (await world.store.personas.settings_of(on_discord(discord.general.id))).persona == "You are a parrot."
         form = await press(world, discord.max, other, "change")
         assert form.modal is not None
         cleared = await press(world, discord.max, other, "clear")
@@ -358,7 +359,7 @@ async def test_with_one_model_there_is_nothing_to_choose(world: World) -> None:
 
 async def test_a_model_that_is_not_offered_any_more_is_said_so(world: World) -> None:
     discord = world.discord
-    await world.store.personas.set_model(f"discord:{discord.general.id}", discord.guild.id, "retired")
+    await world.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "retired")
     used = await discord.slash(discord.max, discord.general, "model")
     assert (await used.answered()).content.startswith(
         "`retired` was chosen here, but I'm not offered it any more.\n`demo` answers in this channel.\n"
@@ -369,7 +370,7 @@ async def test_what_cannot_be_read_or_saved_is_said(choice: World) -> None:
     discord = choice.discord
     used = await persona(choice, discord.max, discord.general)
     form = await press(choice, discord.max, await used.answered(), "change")
-    await choice.store.engine.write("DROP TABLE behaviours")
+    await choice.store.engine.write("DROP TABLE personas")
     not_read = "I can't reach my memory right now. Please try again later."
     not_saved = "I can't save right now, so nothing is changed. Please try again later."
     for answer, sentence in (

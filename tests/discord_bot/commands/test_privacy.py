@@ -19,6 +19,7 @@ from bot.standin.faults import Refused
 from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
+from tests.places import on_discord
 from tests.store.steps import Hold, database_of, trace
 from tests.waiting import until
 
@@ -90,7 +91,7 @@ async def test_memory_says_what_is_kept_of_whom_and_who_can_read_it(world: World
 
 async def test_a_name_in_the_list_of_people_means_nothing_but_itself(world: World) -> None:
     discord = world.discord
-    key = f"discord:{discord.general.id}"
+    key = on_discord(discord.general.id)
     for number in range(12):
         await world.store.turns.begin(
             Prompt(key, number, "Why?", number, speaker(f"**{number:x}**" + "_*" * 13, "x" * 32))
@@ -139,7 +140,7 @@ async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, 
     ]
     assert "SECRET-QUESTION" in first.content
     assert await world.store.engine.erase_deleted()
-    wanted = (b"SECRET", b"Bo (@bo)", str(discord.bo.id).encode(), discord.bo.id.to_bytes(8, "big"))
+    wanted = (b"SECRET", str(discord.bo.id).encode(), discord.bo.id.to_bytes(8, "big"))
     for name in ("parley.db", "parley.db-wal"):
         content = (tmp_path / name).read_bytes()
         assert not [each for each in wanted if each in content], name
@@ -193,7 +194,7 @@ async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
     assert world.model.requests[0].left, "the model's server is told to stop"
     assert not world.model.requests[1].left
     assert "Stopped" not in others.content
-    assert await world.store.turns.count(f"discord:{discord.general.id}") == 0
+    assert await world.store.turns.count(on_discord(discord.general.id)) == 0
     assert (await world.store.people.record_of(discord.bo.id)).is_empty, "nothing is written back"
     await discord.slash(discord.cleo, discord.random_channel, "stop")
     await world.idle()
@@ -233,7 +234,7 @@ async def test_what_people_do_in_a_loop_costs_one_writing_of_the_file(world: Wor
         await chat(world, channel, discord.cleo, "hello")
     await trace(database_of(world.store), done.append)
     for _ in range(20):
-        await world.store.personas.set_persona(f"discord:{direct.id}", None, "A pirate.", person_id=discord.bo.id)
+        await world.store.personas.set_persona(on_discord(direct.id), None, "A pirate.", user_id=discord.bo.id)
         used = await asked_to_forget(world, discord.bo, direct)
         await press(world, discord.bo, used, "yes")
         await discord.wait_for(lambda used=used: (used.content or "").startswith("I have forgotten"))  # type: ignore[misc]
@@ -362,7 +363,7 @@ async def test_what_is_remembered_is_as_much_as_is_reset(world: World) -> None:
 async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
     discord = world.discord
     direct = discord.open_dm(discord.bo)
-    await world.store.personas.set_persona(f"discord:{direct.id}", None, "You are a parrot.", person_id=discord.bo.id)
+    await world.store.personas.set_persona(on_discord(direct.id), None, "You are a parrot.", user_id=discord.bo.id)
     used = await discord.slash(discord.bo, direct, "export")
     await used.answered()
     assert file(used)["direct_message"] == {"persona": "You are a parrot.", "model": None}
@@ -394,7 +395,7 @@ async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world
     assert await world.store.engine.erase_deleted()
     for name in ("parley.db", "parley.db-wal"):
         assert b"SECRET" not in (tmp_path / name).read_bytes(), name
-    assert await world.store.quotas.usage(0, person_id=discord.bo.id) == []
+    assert await world.store.quotas.usage(0, user_id=discord.bo.id) == []
 
 
 async def test_a_file_that_discord_refuses_is_not_waited_for_in_vain(world: World) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.core.turns import Attempt, Outcome, Prompt, TurnState
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.standin.entities import Channel, Message, MessageFlag, MessageType
 from bot.standin.mentions import NOBODY
 from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import World
 from tests.discord_bot.people import ask
+from tests.places import on_discord
 
 POSTS = "/channels/{channel_id}/messages"
 COULD_NOT = "-# I was restarted and couldn't finish."
@@ -23,13 +24,12 @@ def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
 async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
     """Reply and state of each turn, as another process reads them."""
     async with open_store(file, exclusive=False) as store:
-        return [(turn.reply, turn.state.value) for turn in await store.turns.history(f"discord:{channel.id}", 10)]
+        return [(turn.reply, turn.state.value) for turn in await store.turns.history(on_discord(channel.id), 10)]
 
 
 async def forgotten(world: World, said: Message) -> None:
     """Wait until nothing is on record of a prompt in #general."""
-    key = f"discord:{world.discord.general.id}"
-    await world.until(lambda: world.store.turns.correct(key, said.id, said.content), False)
+    await world.until(lambda: world.store.turns.correct(said.id, said.content), False)
 
 
 class Leftover:
@@ -52,10 +52,17 @@ async def leave(
     """A prompt, and as much of a reply as there is to see; it had ended (`end`), or was broken off."""
     channel = channel or discord.general
     said = await ask(discord, text, channel)
-    key = f"discord:{channel.id}"
     async with open_store(file, exclusive=True) as store:
         attempt = await store.turns.begin(
-            Prompt(key, said.id, text, discord.bo.id, "Bo (@bo)", discord.guild.id if channel.guild else None)
+            Prompt(
+                on_discord(channel.id),
+                said.id,
+                text,
+                discord.bo.id,
+                UserName("Bo", "bo"),
+                discord.guild.id if channel.guild else None,
+                message_id=said.id,
+            )
         )
         assert isinstance(attempt, Attempt)
         await store.turns.save({attempt: "".join(parts)})

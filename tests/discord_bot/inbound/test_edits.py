@@ -241,8 +241,9 @@ async def test_what_nobody_has_used_for_long_is_deleted_at_the_start(start: Star
     async with start() as world:
         await answered(world, "hello")
         await answered(world, "hello", world.discord.random_channel)
-        key = f"discord:{world.discord.general.id}"
-        await database_of(world.store).write("UPDATE conversations SET used_at = 1 WHERE key = :key", key=key)
+        await database_of(world.store).write(
+            "UPDATE conversations SET used_at = 1 WHERE channel = :channel", channel=str(world.discord.general.id)
+        )
     async with start() as world:
         await remembered(world, [])
         await remembered(world, ["hello"], world.discord.random_channel)

@@ -21,6 +21,7 @@ from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import OPTIONS, Start, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, shown, states
+from tests.places import on_discord
 from tests.waiting import until
 
 
@@ -65,7 +66,7 @@ async def test_what_may_not_be_answered_any_more_is_not_tried_again(
     access = replace(OPTIONS, access=AccessSettings(**options))
     async with serving(discord, model, file, asyncio.Event(), options=access) as world:
         await discord.wait_for(lambda: shown(discord, channel)[0] == f"Half of it\n{COULD_NOT}")
-        await world.until(lambda: world.store.turns.undelivered("discord:", prefix=True), [])
+        await world.until(lambda: world.store.turns.undelivered("discord"), [])
     assert [button["label"] for button in discord.bot_messages(channel)[0].buttons] == ["Retry"]
     assert model.requests == []
 
@@ -253,7 +254,7 @@ async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
     async with start() as world:
         await until(lambda: states(file, thread), [("The whole answer.", "complete")])
         await world.idle()
-        assert await world.store.turns.undelivered("discord:", prefix=True) == []
+        assert await world.store.turns.undelivered("discord") == []
     assert left.messages[0].content == "Half of it"
 
 
@@ -290,7 +291,7 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
         said = await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
         await world.idle()
-        await world.store.retention.forget_conversation(f"discord:{discord.general.id}")
+        await world.store.retention.forget_conversation(on_discord(discord.general.id))
         # As a kill leaves it between the two.
         await world.store.deliveries.mark_reaction(discord.general.id, said.id)
         discord.world.react(said, discord.bot, "⏳")

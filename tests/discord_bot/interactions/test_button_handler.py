@@ -333,7 +333,7 @@ async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
     await world.idle()
     await over(world)
     assert world.model.requests[0].left
-    assert await world.store.turns.undelivered("discord:", prefix=True) == [], "and what was asked is forgotten"
+    assert await world.store.turns.undelivered("discord") == [], "and what was asked is forgotten"
     assert await world.turns(discord.general) == []
 
 
@@ -402,7 +402,7 @@ async def test_a_defect_in_front_of_a_reply_is_told_and_the_turn_can_be_tried_ag
         await ask(discord)
         await world.reply(discord.general, WRONG, count=2)
         await world.idle()
-    turns = await database_of(world.store).read("SELECT state, error FROM turns")
+    turns = await database_of(world.store).read("SELECT state, failure FROM turns")
     assert [tuple(turn) for turn in turns] == [("failed", "internal")] * 2
     await ask(discord)
     await world.reply(discord.general, "Here.", count=3)
