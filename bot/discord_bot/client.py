@@ -28,6 +28,7 @@ from bot.discord_bot.commands.context import BotContext
 from bot.discord_bot.commands.sync import sync_with_retry
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.notices import Notices
+from bot.discord_bot.delivery.opener import ReplyOpener
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.scheduler import Scheduler, scheduled
@@ -114,16 +115,8 @@ class ParleyClient(discord.Client):
         self._gate = gate = Policy(self, store, scheduler, options.access)
         self._invitations = GuildWatch(self, store, gate, owners_are=options.access.servers.owner)
         self._warnings = OwnerAlerts(self, store, conversations.settings.quotas)
-        self._replies = Replies(
-            self,
-            conversations,
-            store,
-            scheduler,
-            marks=marks,
-            warnings=self._warnings,
-            spawn=self.spawn,
-            most=options.messages_per_reply,
-        )
+        opener = ReplyOpener(self, store, scheduler, marks, self.spawn, options.messages_per_reply)
+        self._replies = Replies(opener, conversations, store, self.spawn, on_end=self._warnings.check)
         self._changes = MessageLifecycle(conversations, store, self._replies)
         history = History(self, scheduler)
         within = options.recovery_max_age

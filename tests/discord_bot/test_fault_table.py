@@ -171,7 +171,7 @@ CELLS = [
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """What else would come after seconds has to come within a cell's one: Stop, typing anew, a new session."""
     monkeypatch.setattr("bot.discord_bot.delivery.reconciler.STOP_AFTER", 0.1)
-    monkeypatch.setattr("bot.discord_bot.delivery.activity.TYPING_EVERY", 0.4)
+    monkeypatch.setattr("bot.discord_bot.delivery.activity.TYPING_INTERVAL", 0.4)
     monkeypatch.setattr("bot.standin.server.TYPING_SECONDS", 0.6)
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
 

@@ -9,7 +9,13 @@ import discord
 from bot import texts
 from bot.core.errors import StoreError
 from bot.discord_bot.commands.context import BotContext, Tree, place
-from bot.discord_bot.interactions.responses import defer_if_slow, respond_ephemeral, respond_public, run_or_report
+from bot.discord_bot.interactions.responses import (
+    defer_if_slow,
+    moderates,
+    respond_ephemeral,
+    respond_public,
+    run_or_report,
+)
 from bot.discord_bot.names import shown_name
 from bot.texts import access as words
 
@@ -40,7 +46,11 @@ def add(tree: Tree, tools: BotContext) -> None:
         async def work() -> str:
             if denied := await _denied(interaction, tools):
                 return denied
-            count = tools.replies.stop(interaction)
+            count = tools.replies.stopping.stop(
+                interaction.channel_id or 0,
+                None if moderates(interaction) else interaction.user.id,
+                shown_name(interaction.user),
+            )
             return texts.stopped(count) if count else texts.NOTHING_TO_STOP
 
         await respond_ephemeral(interaction, await defer_if_slow(interaction, work()))

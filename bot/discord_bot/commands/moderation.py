@@ -42,7 +42,7 @@ def add(tree: Tree, tools: BotContext) -> None:
     async def pause(interaction: discord.Interaction) -> None:
         async def work() -> str:
             paused = await tools.store.guild_rules.pause(_server(interaction))
-            tools.replies.stop_waiting(_server(interaction), shown_name(interaction.user))
+            tools.replies.stopping.stop_waiting(_server(interaction), shown_name(interaction.user))
             return words.PAUSED if paused else words.PAUSED_ALREADY
 
         await _decide(interaction, work())
@@ -75,7 +75,7 @@ def add(tree: Tree, tools: BotContext) -> None:
                 return words.A_BOT
             until = None if hours is None else int(time.time()) + hours * _HOUR
             await tools.store.guild_rules.block(_server(interaction), member.id, until)
-            tools.replies.stop_person(member.id, _server(interaction), shown_name(interaction.user))
+            tools.replies.stopping.stop_person(member.id, _server(interaction), shown_name(interaction.user))
             return words.blocked(member.id, until)
 
         await _decide(interaction, work())

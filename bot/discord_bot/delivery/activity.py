@@ -1,4 +1,7 @@
-"""A reply's manners on Discord around its messages: the hourglass while it waits, typing until there is text."""
+"""The signs of activity around a reply: the hourglass under a prompt that waits, and typing until there is text.
+
+They are best effort: they never delay a reply, and a failure of one changes nothing else.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,16 @@ from bot.discord_bot.delivery.view import PlatformError
 log = logging.getLogger(__name__)
 
 HOURGLASS_AFTER = 3.0
-"""Seconds that a prompt may wait for its turn before it gets its hourglass."""
-TYPING_EVERY = 8.0
-"""Seconds between two calls; Discord shows typing for 10."""
+"""Seconds for which a prompt waits for its turn before it gets an hourglass."""
+TYPING_INTERVAL = 8.0
+"""Seconds from one typing request to the next.
+
+Discord shows typing for 10 seconds: https://discord.com/developers/docs/resources/channel#trigger-typing-indicator.
+"""
 
 
 class ReplyActivity:
-    """A `bot.core.protocols.ReplySink` around a live reply; courtesies never hold the reply up and never fail it.
+    """A live reply with its signs of activity; a `bot.core.protocols.ReplySink`.
 
     `spawn` runs a task in the background and keeps it alive.
     """
@@ -33,16 +39,16 @@ class ReplyActivity:
         self,
         live: LiveReply,
         prompt: discord.PartialMessage,
-        marks: Reactions,
+        reactions: Reactions,
         scheduler: Scheduler,
         spawn: Callable[[Coroutine[None, None, None]], object],
     ) -> None:
         self._live = live
         self._prompt = prompt
-        self._marks = marks
+        self._reactions = reactions
         self._scheduler = scheduler
         self._started = asyncio.Event()
-        spawn(self._be_polite())
+        spawn(self._show_activity())
 
     def start(self) -> None:
         """The model is being asked."""
@@ -53,33 +59,34 @@ class ReplyActivity:
         self._live.update(text)
 
     async def finish(self, outcome: Outcome) -> bool:
-        """Return once the end can be seen, or never will be. False: not now, but another process may still show it."""
+        """Return once the end is shown, or never will be. False: another process may still show it."""
         self._started.set()
         return await self._live.finish(outcome)
 
     @property
     def messages(self) -> int:
-        """How many messages show it."""
-        return self._live.messages
+        """How many messages show the reply."""
+        return len(self._live.shown)
 
     @property
     def delivery_error(self) -> str | None:
-        """Why Discord would not show all of it."""
-        return self._live.delivery_error
+        """Why Discord would not show all of the reply."""
+        return self._live.lifecycle.delivery_error
 
-    async def _be_polite(self) -> None:
-        if not await _within(HOURGLASS_AFTER, self._started):
-            self._marks.add(self._prompt.channel.id, self._prompt.id, WAITING)
+    async def _show_activity(self) -> None:
+        if not await _set_within(HOURGLASS_AFTER, self._started):
+            self._reactions.add(self._prompt.channel.id, self._prompt.id, WAITING)
             await self._started.wait()
-            self._marks.remove(self._prompt.channel.id, self._prompt.id, WAITING)
-        # Only a new message ends it on Discord: beside one that is edited it would go on behind the end.
-        while not self._live.messages and not self._live.visible.is_set():
+            self._reactions.remove(self._prompt.channel.id, self._prompt.id, WAITING)
+        # Discord stops showing typing at a new message, but not at an edit. So a reply that begins in messages which
+        # are there already shows none: it would go on beyond the reply's end.
+        while not len(self._live.shown) and not self._live.lifecycle.visible.is_set():
             await self._type()
-            await _within(TYPING_EVERY, self._live.visible)
+            await _set_within(TYPING_INTERVAL, self._live.lifecycle.visible)
 
     async def _type(self) -> None:
-        """Show typing once that is in nobody's way, unless it is needless by then."""
-        while not self._live.visible.is_set():
+        """Request typing as soon as there is room for it, unless the reply is visible by then."""
+        while not self._live.lifecycle.visible.is_set():
             with self._scheduler.best_effort("typing", self._prompt.channel.id) as has_room:
                 if has_room:
                     try:
@@ -88,10 +95,11 @@ class ReplyActivity:
                     except PlatformError as error:
                         log.debug("typing could not be shown: %s", error)
                     return
-            await _within(RETRY_AFTER, self._live.visible)
+            await _set_within(RETRY_AFTER, self._live.lifecycle.visible)
 
 
-async def _within(seconds: float, event: asyncio.Event) -> bool:
+async def _set_within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event. False: the seconds passed without it."""
     try:
         async with asyncio.timeout(seconds):
             return await event.wait()

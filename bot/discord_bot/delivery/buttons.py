@@ -1,4 +1,7 @@
-"""Buttons that hold no state: what is pressed is told by its id, also after a restart."""
+"""Buttons without state: the id of a pressed button says what it does, so it works after a restart too.
+
+See https://discordpy.readthedocs.io/en/stable/interactions/api.html#discord.ui.DynamicItem.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,31 @@ import discord
 from bot.discord_bot.delivery.view import Button
 
 REPLY = re.compile(r"reply:(?P<button>stop|continue|retry)")
-"""The ids of the buttons under replies: what they act on is the reply that they stand under."""
+"""The ids of the buttons under replies. Each acts on the reply that it stands under."""
 _LABELS = {Button.STOP: "Stop", Button.CONTINUE: "Continue", Button.RETRY: "Retry"}
 
 Pressed = Callable[[discord.Interaction, re.Match[str]], Awaitable[None]]
+"""Handles a press on a button, with the match of its id."""
 
 
 def under_reply(button: Button | None) -> discord.ui.View | None:
-    """The row with this button."""
+    """The row with a button for a message. None: the message has no button."""
     return None if button is None else row(discord.ui.Button(label=_LABELS[button], custom_id=f"reply:{button.value}"))
 
 
 def row(*buttons: discord.ui.Button[discord.ui.View]) -> discord.ui.View:
-    """A row of buttons whose ids somebody listens to."""
+    """A row of buttons whose ids a listener handles."""
     view = discord.ui.View(timeout=None)
     for button in buttons:
         view.add_item(button)
-    # discord.py keeps views that are not finished, one for each message; presses come without them.
+    # discord.py keeps each view that is not finished, for the presses on its message (`discord.ui.view.ViewStore`). The
+    # listeners need none, and memory would grow with every message.
     view.stop()
     return view
 
 
 def listen(client: discord.Client, ids: re.Pattern[str], pressed: Pressed) -> None:
-    """Have presses on buttons with such ids told to `pressed`."""
+    """Have `pressed` handle all presses on buttons with such ids."""
 
     class Listener(discord.ui.DynamicItem[discord.ui.Item[Any]], template=ids):
         def __init__(self, item: discord.ui.Item[Any], found: re.Match[str]) -> None:

@@ -1,31 +1,75 @@
-"""Which messages were deleted lately, and by whom: an event may come before what it is about is known here."""
+"""What happens when messages of replies, or their prompts, are deleted by people."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
-_LATELY = 1000
-"""How many are remembered."""
+from bot.core.attempt import ActiveAttempt
+from bot.core.service import ConversationService
+from bot.core.turns import StopReason
+from bot.discord_bot.delivery.reconciler import LiveReply
+from bot.discord_bot.ids import conversation_in, message_of
+
+_REMEMBERED = 1000
+"""How many deleted messages are remembered."""
 
 
-class Deletions:
-    """The bot's own deletions come back as events too, and must not look like somebody else's."""
+class DeletionLog:
+    """The latest deleted messages, by the bot and by people.
+
+    The event about a deletion may come before its message is known here, for example while a post is in flight. The
+    events about the bot's own deletions must not look as if somebody else had deleted the messages.
+    """
 
     def __init__(self) -> None:
-        self._seen: deque[int] = deque(maxlen=_LATELY)
-        self._own: deque[int] = deque(maxlen=_LATELY)
+        self._by_people: deque[int] = deque(maxlen=_REMEMBERED)
+        self._by_the_bot: deque[int] = deque(maxlen=_REMEMBERED)
 
-    def by_the_bot(self, message_id: int) -> None:
-        """The bot is about to delete this one."""
-        self._own.append(message_id)
+    def add_own(self, message_id: int) -> None:
+        """Record that the bot is about to delete a message."""
+        self._by_the_bot.append(message_id)
 
-    def by_people(self, message_ids: Iterable[int]) -> set[int]:
-        """Take note of an event; returns those that the bot did not delete itself."""
-        theirs = set(message_ids).difference(self._own)
-        self._seen.extend(theirs)
-        return theirs
+    def add(self, message_ids: Iterable[int]) -> set[int]:
+        """Record an event. Returns the messages that the bot did not delete itself."""
+        by_people = set(message_ids).difference(self._by_the_bot)
+        self._by_people.extend(by_people)
+        return by_people
 
     def __contains__(self, message_id: int) -> bool:
-        """Whether people deleted it lately."""
-        return message_id in self._seen
+        """Whether people deleted the message lately."""
+        return message_id in self._by_people
+
+
+class ReplyDeletions:
+    """Ends replies whose prompt or messages people delete. `live` are the replies that are being shown."""
+
+    def __init__(
+        self, conversations: ConversationService, log: DeletionLog, live: Mapping[ActiveAttempt, LiveReply]
+    ) -> None:
+        self._conversations = conversations
+        self._log = log
+        self._live = live
+
+    def deleted(self, in_channel: int, message_ids: Collection[int]) -> set[int]:
+        """End the replies that a deletion is about. Returns the messages that the bot did not delete itself."""
+        by_people = self._log.add(message_ids)
+        for running in self._conversations.running:
+            if running.prompt.conversation != conversation_in(in_channel):
+                continue
+            live = self._live.get(running)
+            if message_of(running.prompt) in by_people:
+                running.stop(StopReason.PROMPT_DELETED)
+            elif live is not None and any(message_id in live.shown for message_id in by_people):
+                live.on_messages_deleted(by_people)
+                running.stop(StopReason.REPLY_DELETED)
+        return by_people
+
+    def was_deleted(self, message_id: int) -> bool:
+        """Whether people deleted the message lately."""
+        return message_id in self._log
+
+    async def wait_until_removed(self, prompt_ids: Collection[int]) -> None:
+        """Wait until nothing is shown of the running replies to these prompts, or no more of it can be removed."""
+        for live in [live for running, live in self._live.items() if message_of(running.prompt) in prompt_ids]:
+            await live.lifecycle.done.wait()

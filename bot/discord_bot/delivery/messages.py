@@ -1,4 +1,7 @@
-"""One reply's messages on Discord: posted, edited and deleted, and kept on record in the store."""
+"""The calls to Discord that post, edit and delete one reply's messages, each recorded in the store.
+
+What a message should show, and when it is changed, is not decided here; see `view` and `reconciler`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import io
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -16,94 +20,113 @@ import discord
 from bot.core.errors import StoreError
 from bot.core.turns import Attempt
 from bot.discord_bot.delivery import buttons
-from bot.discord_bot.delivery.deletions import Deletions
+from bot.discord_bot.delivery.beginning import PartialDelivery
+from bot.discord_bot.delivery.deletions import DeletionLog
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable, WantedMessage
 from bot.store import Store
 
 log = logging.getLogger(__name__)
 
 PINGS_AFTER = 15.0
-"""Seconds after which a person has turned to something else and wants to be told of the answer."""
+"""Seconds after which an answer pings the asker, who has turned to something else by then."""
 _NONCE_LENGTH = 25
-"""What Discord takes."""
-UNKNOWN_CHANNEL, UNKNOWN_MESSAGE = 10003, 10008
-"""Discord's codes for what was deleted."""
+"""Characters of a nonce at most; see https://discord.com/developers/docs/resources/message#create-message."""
+UNKNOWN_CHANNEL = 10003
+"""Discord's error code for a channel that was deleted.
+
+All codes are listed at https://discord.com/developers/docs/topics/opcodes-and-status-codes#json.
+"""
+UNKNOWN_MESSAGE = 10008
+"""Discord's error code for a message that was deleted."""
 _ARCHIVED = 50083
-"""Discord's code for an edit in an archived thread; a new message opens it again."""
+"""Discord's error code for an edit in an archived thread. A new message opens the thread again."""
 _NO_HISTORY = 160002
-"""Discord's code for a reply without the right to read the channel's history."""
+"""Discord's error code for a reply without the permission to read the channel's history."""
 
 REQUEST_ERRORS = (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError)
-"""All that a request to Discord can raise. Where it matters what becomes of it, see `platform_errors`."""
+"""The exceptions that a request to Discord can raise. `platform_errors` tells them apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTarget:
+    """The prompt that a reply answers."""
+
+    channel: discord.PartialMessageable
+    prompt_id: int
+    can_quote: bool = True
+    """Whether the bot may post its message as a reply to the prompt, as far as that is known."""
+    waited: float = 0.0
+    """Seconds since the prompt was written."""
 
 
 class ReplyMessages:
-    """The messages of one attempt; a `bot.discord_bot.delivery.reconciler.Messages`.
+    """The messages of one attempt at a reply; a `bot.discord_bot.delivery.view.MessageGateway`.
 
-    The first one replies to the prompt where that is possible, and pings the asker only after a long wait; further ones
-    are silent. Each is on record before it is posted, with the nonce by which Discord drops a second copy. `first_part`
-    is how many parts of the reply other messages show already, `posted` how many of its own an earlier process has
-    posted, `lost` the nonces of the parts of which that is not known. Without an attempt nothing is kept on record.
-    `quotes`: whether it may reply, as far as that is known; `waited`: the seconds since the prompt was written.
+    The first message replies to the prompt where that is possible, and pings the asker only after a long wait. Further
+    messages are silent. Each message is on record before it is posted, with the nonce by which Discord recognizes a
+    second copy. Without an attempt nothing is recorded. `first_part` is the number of the reply's parts that other
+    messages show. `partial` is what an earlier process has posted of this attempt.
     """
 
     def __init__(
         self,
-        channel: discord.PartialMessageable,
-        prompt_id: int,
+        target: ReplyTarget,
         attempt: Attempt | None,
         store: Store,
+        deletions: DeletionLog,
         *,
         first_part: int = 0,
-        posted: int = 0,
-        unconfirmed: Mapping[int, str] | None = None,
-        quotes: bool = True,
-        waited: float = 0.0,
-        deletions: Deletions | None = None,
+        partial: PartialDelivery | None = None,
     ) -> None:
-        self._channel = channel
-        self._prompt_id = prompt_id
+        partial = partial or PartialDelivery()
+        self._target = target
+        self._channel = target.channel
         self._attempt = attempt
         self._store = store
+        self._deletions = deletions
         self._first_part = first_part
-        self._deletions = deletions or Deletions()
-        self._lost = dict(unconfirmed or {})
-        self._quotes = quotes
-        self._asked_at = time.monotonic() - waited
-        self._posts = Counter(range(posted))
+        self._unconfirmed = dict(partial.unconfirmed)
+        self._can_quote = target.can_quote
+        self._asked_at = time.monotonic() - target.waited
+        self._posts = Counter(range(len(partial.sent)))
+        """How often each part was posted."""
 
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
-        """Post a part; see `bot.discord_bot.delivery.reconciler.Messages`."""
+        """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
         attempt = 0 if self._attempt is None else self._attempt.number
-        # The same for every try at a post, and different for all else, also where a part has to be posted anew.
-        new = f"{self._prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
-        nonce = self._lost.get(number, new)
+        # All calls for one post share a nonce. A part that is posted a second time gets a new one.
+        new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
+        nonce = self._unconfirmed.get(number, new)
         if self._attempt is not None:
             await self._record(self._store.deliveries.posting(self._attempt, number, wanted.start, nonce))
         with platform_errors():
             message = await self._send(part, wanted, nonce)
         self._posts[number] += 1
-        self._lost.pop(number, None)
+        self._unconfirmed.pop(number, None)
         if self._attempt is not None:
             await self._record(self._store.deliveries.posted(self._attempt, number, message.id))
         if message.id in self._deletions:
             raise TargetGone("deleted before Discord had answered", deleted=True)
-        # Discord trims, and gives the message of an earlier try where that had got through.
+        # Discord trims the content. For a known nonce it returns the message that was posted with it.
         return message.id, message.content == wanted.content.strip()
 
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
-        """Edit by id: editing a message object of discord.py 2.7 would bring link previews back."""
+        """Edit a message by its id.
+
+        With a `discord.Message` every edit would bring the link previews back, because `suppress` is False by default:
+        https://discordpy.readthedocs.io/en/stable/api.html#discord.Message.edit.
+        """
         message = self._channel.get_partial_message(message_id)
         view = buttons.under_reply(wanted.button)
         with platform_errors():
-            # Also where there is none: an earlier attempt may have left one.
+            # Without a file the list is empty, so that the file of an earlier attempt is removed.
             files = [] if wanted.file is None else [_file(wanted.file)]
             await message.edit(content=wanted.content, view=view, attachments=files)
 
     async def delete(self, message_id: int) -> None:
-        """Delete a message; that it is gone already is as good."""
-        self._deletions.by_the_bot(message_id)
+        """Delete a message, unless it is gone already."""
+        self._deletions.add_own(message_id)
         with platform_errors():
             try:
                 await self._channel.get_partial_message(message_id).delete()
@@ -112,7 +135,7 @@ class ReplyMessages:
         await self._record(self._store.deliveries.removed(message_id))
 
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
-        # discord.py tells an option that is left out from one that is None.
+        # discord.py takes None for a value, so an option that is not wanted has to be left out.
         options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
         if (view := buttons.under_reply(wanted.button)) is not None:
             options["view"] = view
@@ -120,25 +143,25 @@ class ReplyMessages:
             options["file"] = _file(wanted.file)
         if part > 0:
             return await self._channel.send(wanted.content, silent=True, **options)
-        if not self._quotes:
+        if not self._can_quote:
             return await self._channel.send(wanted.content, **options)
         try:
             return await self._channel.send(
                 wanted.content,
                 mention_author=time.monotonic() - self._asked_at > PINGS_AFTER,
                 reference=discord.MessageReference(
-                    message_id=self._prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
+                    message_id=self._target.prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
                 ),
                 **options,
             )
         except discord.HTTPException as error:
             if error.code != _NO_HISTORY:
                 raise
-            self._quotes = False
+            self._can_quote = False
             return await self._channel.send(wanted.content, **options)
 
     async def _record(self, writing: Awaitable[object]) -> None:
-        """People come first: a reply is shown even when the database cannot take note of its message."""
+        """Write to the store. A failure is only logged: people see the reply even if its messages are not on record."""
         try:
             await writing
         except StoreError as error:
@@ -147,7 +170,7 @@ class ReplyMessages:
 
 @contextmanager
 def platform_errors() -> Iterator[None]:
-    """Tell what is over from what may work later, and from what works otherwise."""
+    """Raise the exceptions of a request to Discord as `PlatformError`s, which say what can be done about them."""
     try:
         yield
     except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -161,17 +184,20 @@ def platform_errors() -> Iterator[None]:
             raise ContentRejected(str(error)) from error
         raise TargetGone(str(error), deleted=error.code in (UNKNOWN_CHANNEL, UNKNOWN_MESSAGE)) from error
     except RuntimeError as error:
-        # aiohttp's word for a session that was closed: the bot is ending.
+        # aiohttp raises it for a session that was closed: the bot is ending.
         raise Unavailable(str(error)) from error
 
 
 def age(message_id: int) -> float:
-    """Seconds since a message was written, as far as Discord's clock and this machine's agree."""
+    """Seconds since a message was written, by the time in its id and this machine's clock.
+
+    See https://discord.com/developers/docs/reference#snowflakes.
+    """
     return max(0.0, (discord.utils.utcnow() - discord.utils.snowflake_time(message_id)).total_seconds())
 
 
 def reads_history(place: object) -> bool:
-    """Whether the bot may reply to messages there; where discord.py does not know, it is worth a try."""
+    """Whether the bot may reply to messages in a channel. Where discord.py does not know, the answer is yes."""
     if not isinstance(place, discord.abc.GuildChannel | discord.Thread):
         return True
     me: discord.Member | None = place.guild.me

@@ -1,6 +1,6 @@
-"""What people are told beside the answers: hints, troubles, and that there is too much to do.
+"""Notices: the sentences of the bot that are no replies, such as hints, refusals and failures.
 
-Nobody can keep answers from being shown by making the bot say such things: in each channel they are few.
+Their number in each channel is limited, so that nobody can use them to keep replies from being shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from bot.core.access import Denial
 from bot.core.errors import Overloaded, StoreError
 from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import Outcome, TurnState
-from bot.discord_bot.delivery.messages import ReplyMessages, age, reads_history
+from bot.discord_bot.delivery.deletions import DeletionLog
+from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, reads_history
 from bot.discord_bot.delivery.pacing import Budget
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
@@ -27,39 +28,41 @@ from bot.texts import access as words
 log = logging.getLogger(__name__)
 
 SECONDS_PER_NOTICE = 5.0
-"""Seconds for one sentence in a channel: Discord lets about five messages pass in them."""
+"""Seconds for each notice in a channel. Discord accepts about five messages in that time."""
 NOTICE_BURST = 5
-"""Sentences that a channel may have at once after a pause."""
+"""Notices that a channel may have at once after a pause."""
 DENIAL_MAX_AGE = 120.0
-"""Seconds after a prompt until it is too late to say why it is not answered."""
-DAY = 24 * 3600
+"""Seconds after a prompt in which people are told why it is not answered."""
+DENIAL_REPEATED_AFTER = 24 * 3600
+"""Seconds until a user is told again why the bot does not answer them in a guild."""
 UNKNOWN_REPEATED_AFTER = 600
-"""Seconds until a person is told again of what is over soon."""
-_CHANNELS = 1000
-"""Channels that are remembered to have had sentences lately."""
+"""Seconds until a user is told again that it is not known whether they may use the bot."""
+_MAX_CHANNELS = 1000
+"""The number of channels from which on the budgets of those without recent notices are forgotten."""
 
 
 class Notices:
-    """All sentences of one client that are no turns."""
+    """Sends the notices of one client."""
 
     def __init__(
         self,
         client: discord.Client,
         store: Store,
         scheduler: Scheduler,
-        marks: Reactions,
+        reactions: Reactions,
     ) -> None:
         self._client = client
         self._store = store
         self._scheduler = scheduler
-        self._marks = marks
+        self._reactions = reactions
         self._budgets: dict[int, Budget] = {}
-        self._telling = asyncio.Lock()
+        self._claiming = asyncio.Lock()
 
     async def answer(self, message: discord.Message, sentence: str | None, *, has_room: bool = False) -> None:
-        """Say something in answer to a prompt, or mark it (None); once, however often its event comes.
+        """Answer a prompt with a notice, or with a reaction (None), once, however often its event comes.
 
-        It is on record after it was said: a kill in between is found out by what stands in the channel.
+        The prompt is recorded as processed after the notice was sent. If the process is killed in between, the next one
+        finds the notice in the channel.
         """
         try:
             if await self._store.processed.among([message.id]):
@@ -67,56 +70,57 @@ class Notices:
         except StoreError as error:
             log.warning("whether prompt %d was answered before is not known: %s", message.id, error)
         if sentence is None:
-            self._marks.add(message.channel.id, message.id, SKIPPED)
+            self._reactions.add(message.channel.id, message.id, SKIPPED)
         elif not await self.send(message, sentence, has_room=has_room):
             return
         await self._mark_processed(message)
 
     async def send(self, message: discord.Message, sentence: str, *, has_room: bool = False) -> bool:
-        """Say something to a person; where there was much of that lately, a mark has to do. False: it was not seen.
+        """Send a notice in reply to a message, or a reaction where the channel has had many notices.
 
-        `has_room`: room was taken for it already.
+        `has_room`: the notice is counted already. False: it cannot be shown now.
         """
         if not has_room:
             if not self._has_room(message.channel.id):
-                self._marks.add(message.channel.id, message.id, SKIPPED)
+                self._reactions.add(message.channel.id, message.id, SKIPPED)
                 return True
             self._take_room(message.channel.id)
         channel = self._client.get_partial_messageable(message.channel.id)
-        messages = ReplyMessages(channel, message.id, None, self._store, quotes=reads_history(message.channel))
+        target = ReplyTarget(channel, message.id, reads_history(message.channel))
+        messages = ReplyMessages(target, None, self._store, DeletionLog())
         live = LiveReply(channel.id, messages, self._scheduler, note=lambda _: sentence)
         return await live.finish(Outcome(TurnState.COMPLETE))
 
     async def overloaded(self, message: discord.Message, refusal: Overloaded) -> None:
-        """Tell a person that the bot has too much to do for a prompt, or mark it where that was told lately."""
+        """Tell a user that the bot has too much to do for a prompt. A repeated refusal is a reaction."""
         if not refusal.repeated:
             log.warning("channel %d: too much is waiting for the %s", message.channel.id, refusal.limit.value)
         await self.answer(message, None if refusal.repeated else texts.full(refusal.limit))
 
     async def quota(self, message: discord.Message, exceeded: QuotaExceeded) -> None:
-        """Tell a person once that nothing is left of an allowance, and mark what they ask until there is again."""
+        """Tell a user once that a quota is used up. Until there is room again, their other prompts get a reaction."""
         guild_id = message.guild.id if message.guild and exceeded.quota is Quota.GUILD else 0
-        telling = await self._claim(f"used up: {exceeded.quota}, {guild_id}", exceeded.until, message)
-        await self.answer(message, texts.used_up(exceeded) if telling else None, has_room=telling)
+        first = await self._claim(f"used up: {exceeded.quota}, {guild_id}", exceeded.until, message)
+        await self.answer(message, texts.used_up(exceeded) if first else None, has_room=first)
 
     async def denied(self, message: discord.Message, denied: Denial) -> None:
-        """Tell a person once a day in a server why the bot is not to answer, if the prompt came just now."""
+        """Tell a user once a day in a guild why the bot does not answer, if the prompt is recent."""
         key = f"denied: {denied.value}, {message.guild.id if message.guild else 0}"
-        until = int(time.time() + (UNKNOWN_REPEATED_AFTER if denied is Denial.UNKNOWN else DAY))
+        until = int(time.time() + (UNKNOWN_REPEATED_AFTER if denied is Denial.UNKNOWN else DENIAL_REPEATED_AFTER))
         if age(message.id) < DENIAL_MAX_AGE and await self._claim(key, until, message):
             await self.answer(message, words.denied_aloud(denied), has_room=True)
         elif denied is Denial.UNKNOWN:
-            # To be asked again later, which the mark says.
+            # The reaction says that asking again later may help.
             await self.answer(message, None)
         else:
             await self._mark_processed(message)
 
     async def _claim(self, key: str, until: int, message: discord.Message) -> bool:
-        """Whether the author is to be told now what holds until then, and nothing more of it; takes the room for it.
+        """Whether to tell the author of a message something that holds until then. If so, the notice is counted.
 
-        Where there is none, they are told of it another time; where the database fails, they count as told.
+        False: they were told before, or the channel has had many notices, or the store failed.
         """
-        async with self._telling:
+        async with self._claiming:
             if not self._has_room(message.channel.id):
                 return False
             try:
@@ -135,13 +139,13 @@ class Notices:
             log.warning("that prompt %d was answered is not on record: %s", message.id, error)
 
     def _has_room(self, channel_id: int) -> bool:
-        """Whether a channel may have one more sentence."""
+        """Whether a channel may have one more notice."""
         budget = self._budgets.get(channel_id)
         now = asyncio.get_running_loop().time()
         return budget is None or budget.at(now) <= now
 
     def _take_room(self, channel_id: int) -> None:
         now = asyncio.get_running_loop().time()
-        if len(self._budgets) >= _CHANNELS:
+        if len(self._budgets) >= _MAX_CHANNELS:
             self._budgets = {key: budget for key, budget in self._budgets.items() if not budget.has_room(now)}
         self._budgets.setdefault(channel_id, Budget(1 / SECONDS_PER_NOTICE, NOTICE_BURST)).spend(now)

@@ -1,9 +1,11 @@
-"""When the next call to the platform may go: arithmetic over time and the limits seen in answers. No IO, no clock of
-its own.
+"""When the next call to the platform may go: arithmetic over times and over the limits seen in answers.
 
-All times are seconds on one monotonic clock of the caller's. What is known of Discord's limits: a bucket for each
-route and channel, with POST and PATCH of messages counted apart; either leaky (`limit` tokens, one back every
-`period`) or a fixed window (all tokens back at its end); and 50 requests a second for the whole bot.
+This module is pure: it does no IO and reads no clock. All times are seconds on one monotonic clock of the caller's.
+
+Discord documents that limits must be read from the headers of its answers, and a limit of 50 requests a second for the
+whole bot: https://discord.com/developers/docs/topics/rate-limits. From these headers follows that each route has a
+bucket in each channel, that POST and PATCH of messages are counted apart, and that there are two kinds of buckets:
+leaky ones (`limit` tokens, one back every `period`) and fixed windows (all tokens back at the window's end).
 """
 
 from __future__ import annotations
@@ -13,26 +15,33 @@ from dataclasses import dataclass
 from typing import Self
 
 SHORTEST_GAP = 0.25
-"""Seconds between two edits in a channel at the fastest: more often, people see flicker, not progress."""
+"""The shortest update interval of a channel in seconds. More frequent edits look like flicker."""
 PER_SECOND = 46
-"""Requests a second for the whole bot: with a burst, still under Discord's 50 in any one second."""
+"""Requests a second for the whole bot. With a burst, they stay below Discord's 50 in any second."""
 BURST = 3
-"""How many of these may go at one moment after a pause."""
+"""Requests that may go at the same moment after a pause."""
 _SPARE_LASTS = 4.0
-"""Seconds in which the tokens to spare of a leaky bucket are used, the sooner the more: nobody knows how long a reply
-will be, and most are short."""
+"""Seconds in which the spare tokens of a leaky bucket are used, most of them early.
+
+How long a reply will be is not known, and most replies are short.
+"""
 _WINDOW_LASTS = 8.0
-"""Seconds in which a longer window is taken to be used up, for the same reason: never quite, as what is left is spread
-anew after each call."""
+"""Seconds over which the remaining tokens of a longer fixed window are spread after each call.
+
+How long a reply will be is not known, and most replies are short.
+"""
 _LAST_SHARE = 0.5
-"""How long before a fixed window's end its last token may be taken, in shares of a token."""
+"""How long before a fixed window's end its last token may be taken, in shares of a token's period."""
 _ROUNDING = 0.005
-"""Seconds by which a time from a header may be off: headers are rounded to milliseconds."""
+"""Seconds by which a time from a header may be wrong, because headers are rounded to milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitHeaders:
-    """The rate-limit headers of one answer. `reset` is on the server's clock, `reset_after` counts from the answer."""
+    """The rate-limit headers of one answer, as Discord documents them.
+
+    `reset` is a time on the server's clock. `reset_after` are the seconds from the answer to that time.
+    """
 
     limit: int
     remaining: int
@@ -41,7 +50,7 @@ class RateLimitHeaders:
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> Self | None:
-        """What the headers say; None without them, or where they make no sense."""
+        """The headers of an answer. None: they are missing, or make no sense."""
         try:
             seen = cls(
                 int(headers["X-RateLimit-Limit"]),
@@ -55,20 +64,19 @@ class RateLimitHeaders:
 
 
 class Bucket:
-    """One bucket, as far as it can be known from here.
+    """One bucket of the server, as far as it is known from the answers.
 
-    Before the first header it is taken for Discord's usual one. The first answer after a pause fits both kinds of
-    bucket, and then the more careful reading of the two counts; the second tells them apart, because an absolute
-    reset time that stays where it was is a window's end, and one that moves with each call moves by one token's
-    period.
+    Before the first answer it counts as a leaky bucket of 5 tokens and one second. The first answer after a pause fits
+    both kinds of buckets, so the more careful assumption holds. The second answer tells them apart: the reset time of a
+    fixed window stays where it was, and that of a leaky bucket moves by one token's period with each call.
     """
 
     def __init__(self, limit: int = 5, period: float = 1.0) -> None:
         self.limit = limit
         self.period = period
-        """Seconds for one token; of a window, its length divided by the limit."""
+        """Seconds for one token. For a fixed window: its length divided by the limit."""
         self.fixed: bool | None = False
-        """Whether it is a fixed window; None while that is not clear."""
+        """Whether the bucket is a fixed window. None: that is not known yet."""
         self.last = float("-inf")
         """When the last call went."""
         self._remaining = limit
@@ -76,13 +84,13 @@ class Bucket:
         self._seen: RateLimitHeaders | None = None
 
     def fresh(self) -> Bucket:
-        """A full bucket that starts with what this one has learned."""
+        """A full bucket with the limits that this one has learned."""
         bucket = Bucket(self.limit, self.period)
         bucket.fixed = self.fixed
         return bucket
 
     def tokens(self, now: float) -> float:
-        """How many calls the bucket has left."""
+        """The number of calls that the bucket has left."""
         if now >= self._resets_at:
             return self.limit
         if self.fixed is False:
@@ -90,7 +98,7 @@ class Bucket:
         return self._remaining
 
     def available_at(self, tokens: float, now: float) -> float:
-        """The first moment from now on at which there are as many tokens."""
+        """The first time from now on at which the bucket has so many tokens."""
         if self.tokens(now) >= tokens:
             return now
         if self.fixed is False:
@@ -98,7 +106,7 @@ class Bucket:
         return self._resets_at + _ROUNDING
 
     def spend(self, now: float) -> None:
-        """A call goes. Its answer's headers, where it has any, will correct this."""
+        """Count a call. The headers of its answer will correct the count."""
         self.last = now
         if self.fixed is False:
             self._resets_at = max(self._resets_at, now) + self.period
@@ -108,7 +116,7 @@ class Bucket:
             self._remaining = max(0, self._remaining - 1)
 
     def observe(self, seen: RateLimitHeaders, now: float) -> None:
-        """Learn from an answer that came now."""
+        """Learn from the headers of an answer that came now."""
         before, self._seen = self._seen, seen
         if before is None or before.limit != seen.limit or seen.reset - seen.reset_after >= before.reset:
             used = max(1, seen.limit - seen.remaining)
@@ -128,22 +136,23 @@ class Bucket:
         self._resets_at = now + seen.reset_after
 
     def _fits(self, seen: RateLimitHeaders, used: int) -> bool:
-        """Whether the first answer after a pause is what the known kind of bucket would give."""
+        """Whether the first answer after a pause is one that the known kind of bucket gives."""
         if self.fixed is None:
             return False
         expected = used * self.period if self.fixed is False else seen.limit * self.period
         return abs(seen.reset_after - expected) <= 0.02 * expected + _ROUNDING
 
     def hold(self, until: float) -> None:
-        """The platform said to wait: nothing is left before that moment."""
+        """Make no call before that time, because the platform has refused one."""
         self._remaining = 0
         self._resets_at = max(self._resets_at, until + (self.limit - 1) * self.period if self.fixed is False else until)
 
     def even_gap(self, streams: int) -> float:
-        """How long after the last call the next should go so that all are spaced as evenly as the tokens allow.
+        """Seconds from the last call to the next, so that all are spaced as evenly as the tokens allow.
 
-        As many tokens as replies are streaming, and one more, stay in hand: so the end of each can be shown at once,
-        and discord.py, which sleeps inside the call that takes the last one, never has to.
+        One token for each streaming reply and one more stay unused, so that the end of each reply can be shown at once.
+        With one token left, discord.py does not sleep inside a call either, as it does after the last one (see
+        `discord.http.Ratelimit`).
         """
         left = self.tokens(self.last)
         if self.fixed is False:
@@ -153,19 +162,22 @@ class Bucket:
             else:
                 gap = self.period * _SPARE_LASTS / (_SPARE_LASTS + (left - keep) * self.period)
         elif self.fixed:
-            # The last token goes shortly before the window ends: until then an end can be shown at once.
+            # The last token is taken shortly before the window ends. Until then it can show a reply's end at once.
             unused = self.last == float("-inf")
             until = self.limit * self.period if unused else self._resets_at - self.last
             gap = min(_WINDOW_LASTS, until - _LAST_SHARE * self.period) / left if left else until
         else:
-            # The longer of what the two kinds would ask for, within a second: while tokens are left, that is safe for
-            # both, and the next answer tells.
+            # The longer interval of the two kinds, but a second at most. It is safe for both kinds while tokens are
+            # left, and the next answer tells the kind.
             gap = min(1.0, max(self.period, self.limit * self.period / 2)) if left > 1 else self._resets_at - self.last
         return max(SHORTEST_GAP, gap)
 
 
 class ChannelPacer:
-    """The pace of one channel: its messages' buckets and what refusals have taught."""
+    """The pace of one channel: the buckets of its messages, and a slower pace after refusals.
+
+    `like` is another channel's pacer, whose limits the new one starts with.
+    """
 
     def __init__(self, like: ChannelPacer | None = None) -> None:
         self.posts: Bucket = Bucket() if like is None else like.posts.fresh()
@@ -174,15 +186,18 @@ class ChannelPacer:
         self._wider = 1.0
 
     def idle(self, now: float) -> bool:
-        """Whether all its buckets are full, so that it knows no more than a new one."""
+        """Whether all buckets are full, so that nothing is lost with the pacer."""
         return all(bucket.tokens(now) == bucket.limit for bucket in (self.posts, self.edits, self.deletes))
 
     def bucket(self, method: str) -> Bucket:
-        """The bucket that a method on messages counts in."""
+        """The bucket in which a method on messages counts."""
         return {"POST": self.posts, "PATCH": self.edits}.get(method, self.deletes)
 
     def post_at(self, now: float) -> float:
-        """When a new message may go. The last token stays: with it, discord.py would hold the channel up."""
+        """When a message may be posted.
+
+        The last token is not used: after it, discord.py sleeps inside the call and keeps the channel busy.
+        """
         return self.posts.available_at(min(2, self.posts.limit), now)
 
     def delete_at(self, now: float) -> float:
@@ -190,16 +205,16 @@ class ChannelPacer:
         return self.deletes.available_at(min(2, self.deletes.limit), now)
 
     def edit_at(self, now: float, streams: int) -> float:
-        """When the next edit of a reply that goes on should go, with so many replies streaming in the channel."""
+        """When a reply that goes on should be edited, while so many replies stream in the channel."""
         shown = max(self.posts.last, self.edits.last)
         return max(now, shown + self.edits.even_gap(streams) * self._wider, self.edits.available_at(1, now))
 
     def final_at(self, now: float) -> float:
-        """When an edit that shows an end may go: as soon as there is a token."""
+        """When an edit that shows a reply's end may go: as soon as there is a token."""
         return self.edits.available_at(1, now)
 
     def observe(self, method: str, seen: RateLimitHeaders | None, now: float, *, retry_after: float | None) -> None:
-        """Learn from an answer; `retry_after` where it was a refusal (429)."""
+        """Learn from an answer. `retry_after` are the seconds to wait after a refusal (429)."""
         bucket = self.bucket(method)
         if seen is not None:
             bucket.observe(seen, now)
@@ -211,32 +226,32 @@ class ChannelPacer:
 
 
 class Budget:
-    """The requests of the whole bot: evenly, with room for a few at once."""
+    """The requests of the whole bot: a steady rate, with a burst after a pause."""
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
         self._gap = 1 / per_second
         self._burst = burst
         self._taken_until = float("-inf")
         self.held_until = float("-inf")
-        """Until when the platform refuses everything."""
+        """The time until which the platform refuses all requests."""
 
     def at(self, now: float) -> float:
         """When the next request may go."""
         return max(now, self._taken_until - (self._burst - 1) * self._gap)
 
     def has_room(self, now: float) -> bool:
-        """Whether something that could as well not happen may go now."""
+        """Whether a request that gives way to others may go now."""
         return self.room_at(now) <= now
 
     def room_at(self, now: float) -> float:
-        """When something may go that gives way to others."""
+        """When a request that gives way to others may go."""
         return max(now, self._taken_until - self._gap)
 
     def spend(self, now: float) -> None:
-        """A request goes."""
+        """Count a request."""
         self._taken_until = max(self._taken_until, now) + self._gap
 
     def hold(self, until: float) -> None:
-        """The platform refused everything until that moment."""
+        """Make no request before that time, because the platform has refused all."""
         self.held_until = max(self.held_until, until)
         self._taken_until = max(self._taken_until, until + (self._burst - 1) * self._gap)

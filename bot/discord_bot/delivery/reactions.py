@@ -1,7 +1,8 @@
-"""The bot's reactions to people's messages, put and taken away behind the answers' backs.
+"""The bot's reactions to people's messages, added and removed in the background.
 
-Discord lets one pass every quarter of a second in a channel, so they are sent one at a time, and only while nothing
-else is in a hurry. What is taken away before it was sent is never sent.
+Discord accepts one reaction every quarter of a second in a channel, although its headers say one a second:
+https://github.com/discord/discord-api-docs/issues/182. So they are sent one at a time, and only while no reply needs
+the room. A reaction that is removed before it was sent is never sent.
 """
 
 from __future__ import annotations
@@ -21,23 +22,25 @@ from bot.store import Store
 log = logging.getLogger(__name__)
 
 WAITING = "⏳"
+"""Marks a prompt that waits for its turn."""
 SKIPPED = "🕒"
+"""Marks a prompt that is not answered now."""
 
 RETRY_AFTER = 0.2
-"""Seconds until a courtesy is tried again that would have been in the way."""
-_PAUSES = (0.5, 5.0, 25.0)
-"""Seconds between tries at taking one away while Discord fails."""
-_MOST = 1000
-"""Marks that may wait to be put; in a flood of more, the later ones are left out."""
+"""Seconds until a best-effort request is tried again for which there was no room."""
+_RETRY_DELAYS = (0.5, 5.0, 25.0)
+"""Seconds between the tries to remove a reaction while Discord fails."""
+_MAX_PENDING = 1000
+"""Reactions that may wait to be added. Further ones are left out."""
 
-_Mark = tuple[int, str]
-"""Message and emoji."""
+_Reaction = tuple[int, str]
+"""The id of a message, and an emoji."""
 
 
 class Reactions:
-    """The marks of one client. `spawn` runs a task in the background and keeps it alive.
+    """The reactions of one client. `spawn` runs a task in the background and keeps it alive.
 
-    An hourglass is on record before it is put and until it is gone, so that none outlasts a kill.
+    An hourglass is on record before it is added and until it is removed, so that a killed process leaves none for good.
     """
 
     def __init__(
@@ -51,35 +54,35 @@ class Reactions:
         self._store = store
         self._scheduler = scheduler
         self._spawn = spawn
-        self._to_put: dict[int, dict[_Mark, None]] = {}
-        self._to_take: dict[int, dict[_Mark, None]] = {}
+        self._to_add: dict[int, dict[_Reaction, None]] = {}
+        self._to_remove: dict[int, dict[_Reaction, None]] = {}
         self._working: set[int] = set()
 
     def add(self, channel_id: int, message_id: int, emoji: str) -> None:
-        """Mark a message, soon."""
-        if sum(map(len, self._to_put.values())) < _MOST:
-            self._to_put.setdefault(channel_id, {})[message_id, emoji] = None
+        """Add a reaction to a message as soon as there is room."""
+        if sum(map(len, self._to_add.values())) < _MAX_PENDING:
+            self._to_add.setdefault(channel_id, {})[message_id, emoji] = None
             self._work_on(channel_id)
 
     def remove(self, channel_id: int, message_id: int, emoji: str) -> None:
-        """Remove a mark, soon."""
-        mark = (message_id, emoji)
-        putting = self._to_put.get(channel_id, {})
-        if mark in putting:
-            del putting[mark]
+        """Remove a reaction from a message as soon as there is room."""
+        reaction = (message_id, emoji)
+        adding = self._to_add.get(channel_id, {})
+        if reaction in adding:
+            del adding[reaction]
         else:
-            self._to_take.setdefault(channel_id, {})[mark] = None
+            self._to_remove.setdefault(channel_id, {})[reaction] = None
             self._work_on(channel_id)
 
     async def remove_left_over(self) -> None:
-        """Remove the hourglasses that an earlier process left: who waits still gets another."""
+        """Remove the hourglasses that an earlier process left. A prompt that still waits gets another."""
         try:
             leftovers = await self._store.deliveries.pending_reactions()
         except StoreError as error:
             log.warning("hourglasses of an earlier process may stay: %s", error)
             return
         for channel_id, message_id in leftovers:
-            self._to_take.setdefault(channel_id, {})[message_id, WAITING] = None
+            self._to_remove.setdefault(channel_id, {})[message_id, WAITING] = None
             self._work_on(channel_id)
 
     def _work_on(self, channel_id: int) -> None:
@@ -88,53 +91,53 @@ class Reactions:
             self._spawn(self._work(channel_id))
 
     async def _work(self, channel_id: int) -> None:
-        putting = self._to_put.setdefault(channel_id, {})
-        taking = self._to_take.setdefault(channel_id, {})
+        adding = self._to_add.setdefault(channel_id, {})
+        removing = self._to_remove.setdefault(channel_id, {})
         channel = self._client.get_partial_messageable(channel_id)
         try:
-            while putting or taking:
-                if taking:
-                    # A mark that is no longer true gives way to others for a while only.
+            while adding or removing:
+                if removing:
+                    # A reaction that is no longer true gives way to other requests only for some seconds.
                     async with self._scheduler.low_priority():
-                        message_id, emoji = mark = next(iter(taking))
-                        del taking[mark]
-                        await self._take(channel.get_partial_message(message_id), emoji)
+                        message_id, emoji = reaction = next(iter(removing))
+                        del removing[reaction]
+                        await self._remove(channel.get_partial_message(message_id), emoji)
                     continue
-                with self._scheduler.best_effort("mark", channel_id) as has_room:
+                with self._scheduler.best_effort("reaction", channel_id) as has_room:
                     if has_room:
-                        # Who is waiting for an answer comes first.
-                        message_id, emoji = mark = min(putting, key=lambda each: each[1] != WAITING)
-                        del putting[mark]
-                        await self._put(channel.get_partial_message(message_id), emoji)
+                        # Hourglasses come first.
+                        message_id, emoji = reaction = min(adding, key=lambda each: each[1] != WAITING)
+                        del adding[reaction]
+                        await self._add(channel.get_partial_message(message_id), emoji)
                         continue
                 await asyncio.sleep(RETRY_AFTER)
         finally:
-            del self._to_put[channel_id], self._to_take[channel_id]
+            del self._to_add[channel_id], self._to_remove[channel_id]
             self._working.remove(channel_id)
 
-    async def _put(self, message: discord.PartialMessage, emoji: str) -> None:
+    async def _add(self, message: discord.PartialMessage, emoji: str) -> None:
         if emoji == WAITING:
             await self._record(self._store.deliveries.mark_reaction(message.channel.id, message.id))
         try:
             with platform_errors():
                 await message.add_reaction(emoji)
         except PlatformError as error:
-            log.debug("message %d could not be marked: %s", message.id, error)
+            log.debug("message %d got no reaction: %s", message.id, error)
 
-    async def _take(self, message: discord.PartialMessage, emoji: str) -> None:
+    async def _remove(self, message: discord.PartialMessage, emoji: str) -> None:
         me = discord.Object(self._client.user.id if self._client.user else 0)
-        for pause in _PAUSES:
+        for delay in _RETRY_DELAYS:
             try:
                 with platform_errors():
                     await message.remove_reaction(emoji, me)
             except Unavailable:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(delay)
             except PlatformError:
                 break
             else:
                 break
         else:
-            # The next start finds it.
+            # It stays on record, so the next process tries again.
             return
         await self._record(self._store.deliveries.unmark_reaction(message.id))
 
@@ -142,4 +145,4 @@ class Reactions:
         try:
             await writing
         except StoreError as error:
-            log.debug("a mark is not on record: %s", error)
+            log.debug("a reaction is not on record: %s", error)

@@ -1,8 +1,11 @@
-"""Which live reply makes its next call to the platform, and when: one call at a time in a channel, one budget for the
-bot.
+"""Decides which live reply makes its next call to the platform, and when.
 
-Ends of replies come first, then first messages, then whoever has waited longest. It asks `pacing` when a call may
-go and knows nothing of what the calls are.
+Only one call at a time is in flight in a channel, and all channels share one budget. Ends of replies come first, then
+first messages, then the reply that has waited longest. The scheduler asks `pacing` when a call may go, and knows
+nothing of what the calls do.
+
+discord.py would send the calls one after another as they come, and sleep inside the call that takes a bucket's last
+token (see `discord.http.Ratelimit`). So the scheduler decides what is worth a token before discord.py sees it.
 """
 
 from __future__ import annotations
@@ -18,32 +21,38 @@ from typing import Protocol, Self
 from bot.discord_bot.delivery.pacing import Budget, ChannelPacer, RateLimitHeaders
 
 scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
-"""Whether the request being made was let through here, and so is in the budget already."""
+"""Whether the scheduler has counted the current request in its budget."""
 
 DRAIN_TIMEOUT = 0.2
-"""Seconds for calls in flight when the scheduler is left. discord.py may sleep in one for much longer."""
-_UNHURRIED = 5.0
-"""Seconds that a request waits at most while others are in a hurry."""
-_AT_ONCE = 0.01
-"""Seconds for which calls are prepared before everything else in the process has its turn."""
-_IDLE_CHANNELS = 1000
-"""Channels whose limits are remembered before those that are idle are forgotten."""
+"""Seconds that calls in flight have when the scheduler is left.
+
+discord.py may sleep in one for much longer, after Discord has answered it.
+"""
+_LOW_PRIORITY_TIMEOUT = 5.0
+"""Seconds for which a request with low priority gives way to others."""
+_PREPARE_FOR = 0.01
+"""Seconds for which calls are prepared in one go. Then the other tasks of the process have a turn."""
+_MAX_CHANNELS = 1000
+"""The number of channels from which on the limits of idle ones are forgotten."""
 
 
 class Urgency(IntEnum):
-    """What goes first where not all can go."""
+    """The order of calls when not all of them can go; smaller ones go first."""
 
     END = 0
+    """Shows the end of a reply."""
     FIRST = 1
+    """Shows the first text of a reply."""
     MORE = 2
+    """Shows more of a reply."""
 
 
 class Caller(Protocol):
-    """Something that has calls to make in a channel, one at a time. None of this raises."""
+    """Something that makes calls in a channel, one at a time. Its methods raise nothing."""
 
     @property
     def wants(self) -> str | None:
-        """The method of the next call (POST, PATCH, DELETE); None: nothing to do just now."""
+        """The method of the next call (POST, PATCH or DELETE). None: there is no call to make just now."""
         ...
 
     @property
@@ -56,13 +65,13 @@ class Caller(Protocol):
 
     @property
     def not_before(self) -> float:
-        """The earliest moment for the next call, whatever the limits allow."""
+        """The earliest time for the next call, whatever the limits allow."""
         ...
 
     def prepare(self) -> str | None:
-        """Settle what the next call will be, with the latest there is to show, and return its method.
+        """Settle the next call, from the latest text, and return its method.
 
-        None: there is nothing to do, or that takes a while, after which the caller wakes the scheduler.
+        None: there is no call to make, or it is not settled yet, and the caller will wake the scheduler.
         """
         ...
 
@@ -80,10 +89,14 @@ class _Channel:
     pacer: ChannelPacer
     callers: list[Caller] = field(default_factory=list)
     busy: bool = False
+    """Whether a call is in flight."""
 
 
 class Scheduler:
-    """Runs while it is entered as a context; on leaving, calls in flight are awaited, and callers abandoned."""
+    """Starts the callers' calls while it is entered as a context.
+
+    On leaving, it waits a moment for the calls in flight and abandons all callers.
+    """
 
     def __init__(self, budget: Budget | None = None) -> None:
         self._budget = budget or Budget()
@@ -92,7 +105,7 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._calls: set[asyncio.Task[None]] = set()
         self._best_effort: set[tuple[str, int]] = set()
-        self._next_unhurried = asyncio.Lock()
+        self._low_priority_lock = asyncio.Lock()
         self._latest: ChannelPacer | None = None
         self._loop: asyncio.Task[None] | None = None
         self._left = False
@@ -116,7 +129,7 @@ class Scheduler:
                 caller.abandon()
 
     def add(self, channel_id: int, caller: Caller) -> None:
-        """Take a caller in; it is asked for its wants from now on."""
+        """Take in a caller, which is asked from now on what it wants."""
         self._channel(channel_id).callers.append(caller)
         self._active.add(channel_id)
         self.wake()
@@ -124,18 +137,18 @@ class Scheduler:
             caller.abandon()
 
     def remove(self, channel_id: int, caller: Caller) -> None:
-        """Let a caller go that has nothing more to do."""
+        """Drop a caller that has no more calls to make."""
         channel = self._channels[channel_id]
         channel.callers.remove(caller)
         if not channel.callers:
             self._active.discard(channel_id)
 
     def wake(self) -> None:
-        """Look again: some caller's wants have changed."""
+        """Ask the callers again, because what one of them wants has changed."""
         self._wake.set()
 
     def observe(self, channel_id: int | None, method: str, status: int, headers: Mapping[str, str]) -> None:
-        """Learn from the answer to a call on a channel's messages, or to any other call (None)."""
+        """Learn from the answer to a call on a channel's messages, or to any other request (`channel_id` is None)."""
         now = asyncio.get_running_loop().time()
         retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
         if status == 429 and "X-RateLimit-Global" in headers:
@@ -146,15 +159,15 @@ class Scheduler:
             self._latest = pacer
 
     def spend(self) -> None:
-        """A request goes that was not scheduled here but counts for the whole bot."""
+        """Count a request that was not scheduled here in the budget of the whole bot."""
         self._budget.spend(asyncio.get_running_loop().time())
 
     @contextmanager
     def best_effort(self, what: str, channel_id: int) -> Iterator[bool]:
-        """Room for one request that could as well not happen; False while others are in a hurry.
+        """Give room for one request that need not happen. False: others need the room, or such a request is in flight.
 
-        There is one of each sort at a time in a channel: they have limits of their own, in which discord.py lets them
-        pile up.
+        Only one request of each kind (`what`) is in flight in a channel, because they have limits of their own, for
+        which discord.py would let them queue up.
         """
         now = asyncio.get_running_loop().time()
         if (what, channel_id) in self._best_effort or not self._budget.has_room(now):
@@ -171,13 +184,13 @@ class Scheduler:
 
     @asynccontextmanager
     async def low_priority(self) -> AsyncIterator[None]:
-        """Room for one request that has to happen: once nobody is in a hurry, or after some seconds all the same.
+        """Wait for room for one request that has to happen: until no other needs the room, or some seconds at most.
 
-        While the platform refuses everything, there is none.
+        While the platform refuses all requests, there is no room.
         """
         loop = asyncio.get_running_loop()
-        latest = loop.time() + _UNHURRIED
-        async with self._next_unhurried:
+        latest = loop.time() + _LOW_PRIORITY_TIMEOUT
+        async with self._low_priority_lock:
             while True:
                 now = loop.time()
                 at = max(min(self._budget.room_at(now), latest), self._budget.held_until)
@@ -194,7 +207,7 @@ class Scheduler:
     def _channel(self, channel_id: int) -> _Channel:
         channel = self._channels.get(channel_id)
         if channel is None:
-            if len(self._channels) >= _IDLE_CHANNELS:
+            if len(self._channels) >= _MAX_CHANNELS:
                 now = asyncio.get_running_loop().time()
                 self._channels = {
                     key: kept
@@ -208,7 +221,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            # An event that is set already would not let anybody else have a turn.
+            # Waiting for an event that is set already would not let any other task run.
             await asyncio.sleep(0)
             now = loop.time()
             at = self._start_what_is_due(now)
@@ -220,7 +233,7 @@ class Scheduler:
                     timer.cancel()
 
     def _start_what_is_due(self, now: float) -> float | None:
-        """Start the most urgent calls that may go. Returns when to look again without being woken."""
+        """Start the most urgent calls that may go. Returns when to look again without being woken, if at all."""
         if (at := self._budget.at(now)) > now:
             return at
         due: list[tuple[Urgency, float, int, Caller]] = []
@@ -245,13 +258,13 @@ class Scheduler:
             if (at := self._budget.at(now)) > now:
                 later.append(at)
                 break
-            if time() - now > _AT_ONCE:
+            if time() - now > _PREPARE_FOR:
                 later.append(now)
                 break
             channel = self._channels[channel_id]
             method = caller.prepare()
             if method is None:
-                # Somebody else in the channel may have more to do.
+                # Another caller in the channel may have a call to make.
                 self._wake.set()
                 continue
             if (at := self._at(channel, caller, method, now)) > now:

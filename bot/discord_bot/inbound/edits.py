@@ -79,11 +79,11 @@ class MessageLifecycle:
 
     async def deleted(self, channel_id: int, message_ids: Collection[int]) -> None:
         """Forget the turns whose prompt or whose reply was deleted by somebody else; replies under way end."""
-        theirs = self._replies.deleted(channel_id, message_ids)
+        theirs = self._replies.deletions.deleted(channel_id, message_ids)
         if theirs:
             await _retrying("forgetting deleted replies", lambda: self._store.retention.forget_replies(theirs))
             # What is shown of these goes first: after a kill, only what is on record can be taken away.
-            await self._replies.wait_until_removed(theirs)
+            await self._replies.deletions.wait_until_removed(theirs)
             await _retrying(
                 "forgetting deleted prompts",
                 lambda: self._store.retention.forget_prompts(theirs),

@@ -19,8 +19,10 @@ from bot.core.records import SentPart
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.messages import age
-from bot.discord_bot.delivery.replies import EDITABLE_FOR, PartialDelivery, Replies, Spawn
+from bot.discord_bot.delivery.opener import Spawn
+from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
 from bot.discord_bot.ids import channel_of, message_of
 from bot.discord_bot.inbound.history import History, MessageStatus
@@ -117,9 +119,8 @@ class Recovery:
         try:
             if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
                 # Forgotten since: nobody else tells of it, and what can be seen must not look as if it went on.
-                cause = (
-                    StopReason.PROMPT_DELETED if self._replies.was_deleted(message_of(turn)) else StopReason.FORGOTTEN
-                )
+                deleted = self._replies.deletions.was_deleted(message_of(turn))
+                cause = StopReason.PROMPT_DELETED if deleted else StopReason.FORGOTTEN
                 await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)

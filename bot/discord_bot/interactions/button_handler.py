@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 
 import discord
 
@@ -15,7 +16,8 @@ from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.messages import age
-from bot.discord_bot.delivery.replies import Replies, Spawn
+from bot.discord_bot.delivery.opener import Spawn
+from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.view import Button, button_after
 from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, moderates, respond_ephemeral, update
 from bot.discord_bot.names import shown_name, stored_name
@@ -66,7 +68,9 @@ class ButtonHandler:
         else:
             # The button goes at once; this call counts towards no limit.
             await update(interaction)
-            self._spawn(self._replies.retry(interaction, turn, resume=button is Button.CONTINUE))
+            channel, user, report = interaction.channel, interaction.user, partial(respond_ephemeral, interaction)
+            resume = button is Button.CONTINUE
+            self._spawn(self._replies.retry(turn, channel, user.id, resume=resume, report=report))
 
     async def _stop(self, interaction: discord.Interaction, turn: Turn) -> None:
         running = [each for each in self._conversations.running if each.attempt.turn_id == turn.id]

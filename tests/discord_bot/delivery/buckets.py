@@ -1,4 +1,4 @@
-"""A server's buckets, in arithmetic alone."""
+"""A server's rate-limit buckets, computed without a clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bot.discord_bot.delivery.pacing import RateLimitHeaders
 
 @dataclass
 class Bucket:
-    """A server's bucket: leaky, or a fixed window that begins with the first call in it."""
+    """One bucket of a server: leaky, or a fixed window that begins with the first call in it."""
 
     fixed: bool
     limit: int
@@ -35,5 +35,5 @@ class Bucket:
                 return None
             self._full_at = full_at + self.period
             left = int(self.limit - (self._full_at - at) / self.period + 1e-9)
-        # The server's clock is not ours.
+        # The server's clock differs from that of the caller.
         return RateLimitHeaders(self.limit, left, round(self._full_at + 5e8, 3), round(self._full_at - at, 3))

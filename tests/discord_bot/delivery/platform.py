@@ -1,4 +1,4 @@
-"""A platform for live replies, in virtual time: it keeps Discord's rules, and fails as told."""
+"""A platform for live replies, in virtual time. It keeps Discord's rules, and raises the armed failures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from bot.core.turns import Outcome, TurnState
+from bot.discord_bot.delivery.beginning import Beginning
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import Button, WantedMessage
@@ -16,19 +17,21 @@ from tests.virtual_time import run
 
 
 class Platform:
-    """A channel in which calls take time, count in buckets and may fail as told; remembers what it showed when."""
+    """One channel, whose calls take time, count in buckets and raise the armed failures. It records what it shows."""
 
-    def __init__(self, scheduler: Scheduler, rtt: float = 0.08) -> None:
+    def __init__(self, scheduler: Scheduler, rtt: float = 0.08, channel_id: int = 1) -> None:
         self.messages: dict[int, str] = {}
         self.buttons: dict[int, Button | None] = {}
         self.files: dict[int, str | None] = {}
         self._ids = count()
         self.shown: list[tuple[float, int, str]] = []
         self.failures: list[Exception] = []
+        self.calls: list[float] = []
         self.overlapping = 0
         self._in_flight = 0
         self._scheduler = scheduler
         self._rtt = rtt
+        self._channel_id = channel_id
         self.buckets = {method: Bucket(False, 5, 1.0) for method in ("POST", "PATCH", "DELETE")}
 
     @property
@@ -56,6 +59,7 @@ class Platform:
         self.shown.append((asyncio.get_running_loop().time(), message_id, wanted.content))
 
     async def _call(self, method: str) -> None:
+        self.calls.append(asyncio.get_running_loop().time())
         self._in_flight += 1
         self.overlapping = max(self.overlapping, self._in_flight)
         await asyncio.sleep(self._rtt)
@@ -70,7 +74,7 @@ class Platform:
             "X-RateLimit-Reset": str(seen.reset),
             "X-RateLimit-Reset-After": str(seen.reset_after),
         }
-        self._scheduler.observe(1, method, 200, headers)
+        self._scheduler.observe(self._channel_id, method, 200, headers)
 
 
 def scene(play: Callable[[Scheduler, Platform], Coroutine[Any, Any, None]]) -> Platform:
@@ -78,16 +82,19 @@ def scene(play: Callable[[Scheduler, Platform], Coroutine[Any, Any, None]]) -> P
         async with Scheduler() as scheduler:
             platform = Platform(scheduler)
             await play(scheduler, platform)
+            assert not platform.failures, "an armed failure never struck"
             return platform
 
     return run(main())
 
 
-def live(scheduler: Scheduler, platform: Platform, **options: Any) -> LiveReply:
+def live(
+    scheduler: Scheduler, platform: Platform, beginning: Beginning | None = None, *, max_messages: int | None = None
+) -> LiveReply:
     def note(outcome: Outcome) -> str | None:
         return f"-# {outcome.failure}" if outcome.failure else None
 
-    return LiveReply(1, platform, scheduler, note=note, **options)
+    return LiveReply(1, platform, scheduler, note=note, beginning=beginning, max_messages=max_messages)
 
 
 async def stream(reply: LiveReply, seconds: float, per_second: int = 60, name: str = "w") -> str:

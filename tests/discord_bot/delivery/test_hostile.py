@@ -1,4 +1,4 @@
-"""One member whose reply is costly to render keeps nobody else waiting."""
+"""A user whose reply is costly to render keeps no other user waiting."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from tests.discord_bot.conftest import Start
 COSTLY = "- - -\n" * 2667
 
 
-async def test_somebody_else_is_answered_while_a_reply_that_shows_nothing_streams(
-    start: Start, discord: DiscordStandin, model: ModelStandin
-) -> None:
+async def test_costly_replies_keep_nobody_waiting(start: Start, discord: DiscordStandin, model: ModelStandin) -> None:
     other = discord.add_channel("other")
     model.default = Reply(lambda messages: COSTLY if "rules" in messages[-1].content else "Yes.")
     async with start(reply_tokens=10_000) as world:
@@ -24,5 +22,5 @@ async def test_somebody_else_is_answered_while_a_reply_that_shows_nothing_stream
         await world.reply(discord.general)
         await world.idle()
         ((_, kept, _),) = await world.turns(discord.general)
-    # That no callback took long meanwhile is for the watch over all tests.
+    # The guard in tests/callbacks.py checks that no callback took long meanwhile.
     assert kept == COSTLY

@@ -1,4 +1,4 @@
-"""The pace against buckets like Discord's, in arithmetic alone: no refusal, close to the best there can be."""
+"""The pace of calls against buckets like Discord's, computed without a clock."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.discord_bot.delivery.buckets import Bucket
 @dataclass
 class Shown:
     staleness: float
-    """Mean seconds by which people see less than there is."""
+    """The mean age of what people see, in seconds."""
     final_delay: float
     refused: int
     spared: bool
-    """Whether the end left a token, so that discord.py did not sleep on it."""
+    """Whether the last call left a token, so that discord.py did not sleep in it."""
     calls: list[float] = field(default_factory=list)
 
 
@@ -32,7 +32,7 @@ def stream(
     rtt: float = 0.08,
     like: ChannelPacer | None = None,
 ) -> Shown:
-    """One reply whose text grows evenly for so long, shown as the pacer says and slept on as discord.py does."""
+    """Show one evenly growing reply at the pacer's pace, with the sleeps of discord.py."""
     pacer, posts, edits = ChannelPacer(like), Bucket(fixed, limit, period), Bucket(fixed, limit, period)
     begin = now = 100.0
     end = begin + seconds
@@ -76,7 +76,7 @@ def stream(
         (True, 60, 0.58, 1.20),
     ],
 )
-def test_the_pace_is_close_to_the_best_there_can_be(fixed: bool, seconds: int, bound: float, factor: float) -> None:
+def test_the_pace_is_nearly_optimal(fixed: bool, seconds: int, bound: float, factor: float) -> None:
     runs = [stream(fixed=fixed, seconds=seconds + random.Random(seed).random()) for seed in range(20)]
     assert sorted(run.staleness for run in runs)[10] <= bound * factor
     assert max(run.final_delay for run in runs) <= (1.1 if fixed else 0.25)
@@ -86,7 +86,7 @@ def test_the_pace_is_close_to_the_best_there_can_be(fixed: bool, seconds: int, b
 
 
 def bound(*, fixed: bool, seconds: float, limit: int, period: float, rtt: float) -> float:
-    """Mean staleness with all edits known in advance and every token used, at the shortest gap at the most."""
+    """The lowest possible mean staleness: all edits are known in advance, and every token is used."""
     if fixed:
         windows, rest = divmod(seconds, limit * period)
         gap = (windows * limit * period**2 + rest**2 / limit) / seconds
@@ -115,7 +115,7 @@ def test_other_limits_are_learned_and_kept() -> None:
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-def test_a_new_channel_begins_with_what_another_has_taught(fixed: bool) -> None:
+def test_new_channels_start_with_learned_limits(fixed: bool) -> None:
     known = ChannelPacer()
     for bucket in (known.posts, known.edits):
         server, now = Bucket(fixed, 5, 1.0), 100.0
@@ -132,7 +132,7 @@ def test_a_new_channel_begins_with_what_another_has_taught(fixed: bool) -> None:
     assert run.calls[1] - run.calls[0] > 0.5, "the first edit is not wasted on the first words"
 
 
-def test_a_bucket_that_changes_is_followed() -> None:
+def test_changed_limits_are_followed() -> None:
     pacer, now = ChannelPacer(), 100.0
     edits = Bucket(False, 5, 1.0)
     for calls in range(60):
@@ -147,7 +147,7 @@ def test_a_bucket_that_changes_is_followed() -> None:
     assert pacer.edits.period == pytest.approx(2.0, abs=0.01)
 
 
-def test_a_refusal_widens_the_pace_and_it_recovers() -> None:
+def test_refusals_slow_the_pace_for_a_while() -> None:
     pacer, now = ChannelPacer(), 100.0
     edits = Bucket(False, 5, 1.0)
     gaps = []
@@ -163,7 +163,7 @@ def test_a_refusal_widens_the_pace_and_it_recovers() -> None:
     assert gaps[-1] == pytest.approx(1.0, abs=0.05)
 
 
-def test_without_any_header_it_goes_by_what_is_usual() -> None:
+def test_missing_headers_mean_the_usual_limits() -> None:
     pacer, now = ChannelPacer(), 100.0
     edits = Bucket(False, 5, 1.0)
     for _ in range(30):
@@ -193,11 +193,11 @@ def test_without_any_header_it_goes_by_what_is_usual() -> None:
         },
     ],
 )
-def test_headers_without_sense_teach_nothing(headers: dict[str, str]) -> None:
+def test_senseless_headers_are_ignored(headers: dict[str, str]) -> None:
     assert RateLimitHeaders.read(headers) is None
 
 
-def test_the_budget_of_the_whole_bot_is_never_over_fifty_in_a_second() -> None:
+def test_the_bot_stays_below_fifty_requests() -> None:
     budget, now, sent = Budget(), 100.0, []
     draw = random.Random(1)
     for _ in range(500):

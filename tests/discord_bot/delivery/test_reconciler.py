@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -12,11 +13,12 @@ from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import Button, ContentRejected, TargetGone, Unavailable
+from bot.markdown import Document
 from tests.discord_bot.delivery.platform import Platform, live, scene, stream
 from tests.virtual_time import run
 
 
-def test_the_first_text_is_shown_at_once_and_the_end_is_whole() -> None:
+def test_first_text_and_end_show_at_once() -> None:
     times: list[float] = []
     whole: list[str] = []
 
@@ -32,7 +34,7 @@ def test_the_first_text_is_shown_at_once_and_the_end_is_whole() -> None:
     assert platform.overlapping == 1
 
 
-def test_only_what_changed_is_sent() -> None:
+def test_unchanged_text_is_sent_once() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
         for _ in range(50):
@@ -43,7 +45,7 @@ def test_only_what_changed_is_sent() -> None:
     assert [content for _, _, content in scene(play).shown] == ["the same"]
 
 
-def test_three_replies_in_one_channel_share_its_pace() -> None:
+def test_replies_share_their_channels_pace() -> None:
     ends: list[float] = []
 
     async def play(scheduler: Scheduler, platform: Platform) -> None:
@@ -65,7 +67,7 @@ def test_three_replies_in_one_channel_share_its_pace() -> None:
         assert max(b - a for a, b in pairwise(times)) < 4.0, "nobody starves"
 
 
-def test_a_platform_that_fails_for_a_while_gets_the_latest_text_once() -> None:
+def test_the_latest_text_follows_an_outage() -> None:
     whole: list[str] = []
 
     async def play(scheduler: Scheduler, platform: Platform) -> None:
@@ -76,7 +78,50 @@ def test_a_platform_that_fails_for_a_while_gets_the_latest_text_once() -> None:
     assert platform.messages == {0: whole[0].strip()}
 
 
-def test_a_reply_that_cannot_be_shown_any_more_ends() -> None:
+def delays(calls: list[float], rtt: float = 0.08) -> list[float]:
+    """The seconds from each failed call's end to the next call."""
+    return [round(after - before - rtt, 2) for before, after in pairwise(calls)]
+
+
+def test_delays_grow_while_the_platform_fails() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.failures = [Unavailable("down")] * 8
+        reply = live(scheduler, platform)
+        reply.update("text")
+        await reply.lifecycle.visible.wait()
+
+    assert delays(scene(play).calls) == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
+
+
+def test_one_success_resets_the_delays() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        for number in range(2):
+            platform.calls.clear()
+            platform.failures = [Unavailable("down")] * 3
+            reply.update("text " * (number + 1))
+            await asyncio.sleep(30)
+            # The pace of edits may add to the first delay.
+            assert delays(platform.calls)[1:] == [1.0, 2.0]
+        await reply.finish(Outcome(TurnState.COMPLETE, "text text"))
+
+    scene(play)
+
+
+def test_an_end_skips_the_delay() -> None:
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        platform.failures = [Unavailable("down")] * 6
+        reply = live(scheduler, platform)
+        reply.update("text")
+        await asyncio.sleep(17)
+        assert len(platform.calls) == 6, "the next call is due in 15 seconds"
+        async with asyncio.timeout(1):
+            await reply.finish(Outcome(TurnState.COMPLETE, "text"))
+
+    assert scene(play).messages == {0: "text"}
+
+
+def test_lost_permission_ends_one_reply() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
         reply.update("begun")
@@ -91,7 +136,7 @@ def test_a_reply_that_cannot_be_shown_any_more_ends() -> None:
     assert platform.messages[1].endswith("w59"), "the next reply in the channel is shown"
 
 
-def test_a_call_that_fails_by_a_defect_is_made_again() -> None:
+def test_calls_that_fail_by_defect_are_repeated() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         for text in ("", "Some text"):
             reply = live(scheduler, platform)
@@ -105,7 +150,7 @@ def test_a_call_that_fails_by_a_defect_is_made_again() -> None:
 WRONG = "-# Something went wrong on my side. Please try again."
 
 
-@pytest.mark.parametrize("broken", ["note", "bot.discord_bot.delivery.reconciler.Document.steps"])
+@pytest.mark.parametrize("broken", ["note", "bot.discord_bot.delivery.live_view.Document.steps"])
 @pytest.mark.parametrize(
     ("outcome", "shown", "button"),
     [
@@ -116,7 +161,7 @@ WRONG = "-# Something went wrong on my side. Please try again."
         (Outcome(TurnState.COMPLETE, "All of it"), "All of it", None),
     ],
 )
-def test_a_reply_that_cannot_be_rendered_is_shown_as_written_or_says_so(
+def test_unrenderable_replies_are_shown_as_written(
     monkeypatch: pytest.MonkeyPatch, broken: str, outcome: Outcome, shown: str, button: Button | None
 ) -> None:
     def defect(*_: object, **__: object) -> None:
@@ -137,17 +182,18 @@ def test_a_reply_that_cannot_be_rendered_is_shown_as_written_or_says_so(
 
 
 @pytest.mark.parametrize("failure", [Unavailable("down"), RuntimeError("a defect")])
-def test_a_platform_that_stays_away_is_given_up_after_a_while(failure: Exception) -> None:
+def test_a_long_outage_ends_in_giving_up(failure: Exception) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         platform.failures = [failure] * 1000
         began = asyncio.get_running_loop().time()
         assert not await live(scheduler, platform).finish(Outcome(TurnState.COMPLETE, "whole")), "another process may"
         assert 60 < asyncio.get_running_loop().time() - began < 180
+        platform.failures.clear()
 
     assert scene(play).messages == {}
 
 
-def test_a_note_stands_under_the_text_in_the_same_message() -> None:
+def test_a_note_follows_the_text() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         for text in ("", "Some text", "x" * 1990, "word " * 380):
             reply = live(scheduler, platform)
@@ -160,7 +206,7 @@ def test_a_note_stands_under_the_text_in_the_same_message() -> None:
     assert sum(message.endswith("-# unreachable") for message in messages) == 4
 
 
-def test_a_reply_to_a_deleted_prompt_goes_with_it() -> None:
+def test_deleting_the_prompt_deletes_the_reply() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
         reply.update("begun")
@@ -170,12 +216,10 @@ def test_a_reply_to_a_deleted_prompt_goes_with_it() -> None:
     assert scene(play).messages == {}
 
 
-def test_a_hundred_replies_share_the_bots_budget() -> None:
+def test_a_hundred_replies_share_one_budget() -> None:
     async def main() -> None:
         async with Scheduler() as scheduler:
-            platforms = [Platform(scheduler) for _ in range(100)]
-            for number, platform in enumerate(platforms):
-                platform._scheduler = _Channel(scheduler, number)  # type: ignore[assignment]
+            platforms = [Platform(scheduler, channel_id=number) for number in range(100)]
             loop = asyncio.get_running_loop()
             began = loop.time()
 
@@ -194,18 +238,7 @@ def test_a_hundred_replies_share_the_bots_budget() -> None:
     run(main())
 
 
-class _Channel:
-    """Lets the platform's answers be learned from under another channel's number."""
-
-    def __init__(self, scheduler: Scheduler, number: int) -> None:
-        self._scheduler = scheduler
-        self._number = number
-
-    def observe(self, _: int, method: str, status: int, headers: dict[str, str]) -> None:
-        self._scheduler.observe(self._number, method, status, headers)
-
-
-def test_the_stop_button_joins_a_long_reply_on_an_edit_and_goes_with_its_end() -> None:
+def test_long_replies_carry_a_stop_button() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
         streaming = asyncio.create_task(stream(reply, 20, 40))
@@ -237,7 +270,7 @@ def test_the_stop_button_joins_a_long_reply_on_an_edit_and_goes_with_its_end() -
         (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER), None),
     ],
 )
-def test_an_end_offers_what_can_be_done_about_it(outcome: Outcome, button: Button | None) -> None:
+def test_each_end_offers_its_button(outcome: Outcome, button: Button | None) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = LiveReply(1, platform, scheduler, note=texts.note)
         reply.update("x")
@@ -246,7 +279,7 @@ def test_an_end_offers_what_can_be_done_about_it(outcome: Outcome, button: Butto
     assert list(scene(play).buttons.values()) == [button]
 
 
-def test_a_reply_that_would_flood_a_channel_comes_as_a_file() -> None:
+def test_a_flooding_reply_becomes_a_file() -> None:
     whole: list[str] = []
 
     async def play(scheduler: Scheduler, platform: Platform) -> None:
@@ -259,7 +292,7 @@ def test_a_reply_that_would_flood_a_channel_comes_as_a_file() -> None:
     assert any(content.endswith("-# The rest is coming as a file.") for _, _, content in platform.shown)
 
 
-def test_a_flood_that_only_waits_for_its_file_can_still_be_stopped() -> None:
+def test_a_truncated_reply_can_be_stopped() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform, max_messages=2)
         reply.update("word " * 2000)
@@ -275,12 +308,12 @@ def test_a_flood_that_only_waits_for_its_file_can_still_be_stopped() -> None:
 
 
 @pytest.mark.parametrize("after", [0.5, 1.04], ids=["between two calls", "while one is under way"])
-def test_deleted_by_somebody_it_is_shown_no_more(after: float) -> None:
+def test_deleting_a_message_removes_the_reply(after: float) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = live(scheduler, platform)
         reply.update("long " * 400)
         await asyncio.sleep(1)
-        assert reply.shows(0)
+        assert 0 in reply.shown
         reply.update("long " * 401)
         await asyncio.sleep(after - 0.5)
         del platform.messages[0]
@@ -290,7 +323,7 @@ def test_deleted_by_somebody_it_is_shown_no_more(after: float) -> None:
     assert scene(play).messages == {}, "and nothing is left of the rest"
 
 
-def test_two_that_end_at_once_are_both_seen() -> None:
+def test_simultaneous_ends_are_both_shown() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         replies = [live(scheduler, platform) for _ in range(2)]
         for reply in replies:
@@ -304,19 +337,26 @@ def test_two_that_end_at_once_are_both_seen() -> None:
     assert sorted(scene(play).messages.values()) == ["begun", "begun and ended"]
 
 
-def test_a_defect_in_the_rendering_shows_the_text_as_it_is_and_stops_nobody_else() -> None:
+def test_one_rendering_defect_leaves_other_replies_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Document.steps
+
+    def fails_for_one(document: Document, text: str, *, final: bool = False) -> Iterator[int]:
+        if "broken" in text:
+            raise RuntimeError("a defect")
+        return steps(document, text, final=final)
+
     async def play(scheduler: Scheduler, platform: Platform) -> None:
-        broken, other = live(scheduler, platform), live(scheduler, platform)
-        broken._document = None  # type: ignore[assignment]
+        monkeypatch.setattr("bot.discord_bot.delivery.live_view.Document.steps", fails_for_one)
+        written = ["#### broken", "#### whole"]
         async with asyncio.timeout(60):
             await asyncio.gather(
-                *(reply.finish(Outcome(TurnState.COMPLETE, "**as** it is")) for reply in (broken, other))
+                *(live(scheduler, platform).finish(Outcome(TurnState.COMPLETE, text)) for text in written)
             )
 
-    assert list(scene(play).messages.values()) == ["**as** it is", "**as** it is"]
+    assert set(scene(play).messages.values()) == {"#### broken", "**whole**"}
 
 
-def test_when_the_scheduler_is_left_nobody_waits_for_it() -> None:
+def test_leaving_the_scheduler_abandons_replies() -> None:
     async def main() -> None:
         async with Scheduler() as scheduler:
             reply = live(scheduler, Platform(scheduler))
@@ -325,15 +365,32 @@ def test_when_the_scheduler_is_left_nobody_waits_for_it() -> None:
     run(main())
 
 
+def test_a_deleted_reply_is_never_abandoned() -> None:
+    async def main() -> None:
+        async with Scheduler() as scheduler:
+            platform = Platform(scheduler)
+            reply = live(scheduler, platform)
+            reply.update("long " * 500)
+            await asyncio.sleep(3)
+            assert len(platform.messages) == 2
+            platform.failures = [Unavailable("down")]
+            reply.on_messages_deleted({0})
+            await asyncio.sleep(0.1)
+        assert reply.lifecycle.deleted
+        assert await reply.finish(Outcome(TurnState.STOPPED, stop_reason=StopReason.REPLY_DELETED)), "nothing to show"
+
+    run(main())
+
+
 @pytest.mark.parametrize("text", ["---", "** **", "\u200b", "\n\n"])
-def test_a_reply_that_looks_like_nothing_is_said_to_be_nothing(text: str) -> None:
+def test_invisible_replies_get_a_note(text: str) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         await live(scheduler, platform).finish(Outcome(TurnState.COMPLETE, text))
 
     assert list(scene(play).messages.values()) == ["-# The model had nothing to say. Try rewording."]
 
 
-def test_a_refused_text_leaves_what_was_shown_and_a_word() -> None:
+def test_rejected_text_leaves_a_note() -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         for begun in ("", "shown"):
             reply = live(scheduler, platform)

@@ -395,7 +395,7 @@ async def test_a_defect_in_front_of_a_reply_is_told_and_the_turn_can_be_tried_ag
     message = await world.reply(discord.general, BROKEN)
     await world.idle()
     with monkeypatch.context() as broken:
-        broken.setattr("bot.discord_bot.delivery.replies.LiveReply", defect)
+        broken.setattr("bot.discord_bot.delivery.opener.LiveReply", defect)
         pressed = await discord.press(discord.bo, message, press_id(message))
         await discord.wait_for(lambda: pressed.followups)
         assert pressed.followups[-1].content == WRONG

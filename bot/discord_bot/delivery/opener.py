@@ -1,0 +1,154 @@
+"""Opens live replies in Discord's channels, and keeps those that are running within reach.
+
+Which attempt gets a reply, and how it begins, is decided in `replies`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import discord
+
+from bot import texts
+from bot.core.attempt import ActiveAttempt
+from bot.core.errors import StoreError
+from bot.core.turns import Attempt, Conversation, Outcome, StopReason, Turn
+from bot.discord_bot.delivery.activity import ReplyActivity
+from bot.discord_bot.delivery.beginning import (
+    Beginning,
+    ContinuedBelow,
+    ContinuedInPlace,
+    Fresh,
+    PartialDelivery,
+    sent_messages,
+)
+from bot.discord_bot.delivery.deletions import DeletionLog
+from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, reads_history
+from bot.discord_bot.delivery.reactions import Reactions
+from bot.discord_bot.delivery.reconciler import LiveReply
+from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.ids import channel_of, message_of
+from bot.store import Store
+
+log = logging.getLogger(__name__)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Runs a coroutine in the background and keeps its task alive."""
+
+
+class ReplyOpener:
+    """Opens the live replies of one client. In a guild's channels a reply over `max_messages` messages is a file.
+
+    `live` are the replies of the attempts that are running.
+    """
+
+    def __init__(
+        self,
+        client: discord.Client,
+        store: Store,
+        scheduler: Scheduler,
+        reactions: Reactions,
+        spawn: Spawn,
+        max_messages: int | None,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._scheduler = scheduler
+        self._reactions = reactions
+        self._spawn = spawn
+        self._max_messages = max_messages
+        self.deletions = DeletionLog()
+        self.live: WeakKeyDictionary[ActiveAttempt, LiveReply] = WeakKeyDictionary()
+
+    def open(
+        self,
+        running: ActiveAttempt,
+        channel: object,
+        beginning: Beginning | None = None,
+        *,
+        notices: Sequence[str] = (),
+        partial: PartialDelivery | None = None,
+        waited: float = 0.0,
+    ) -> ReplyActivity:
+        """Open the reply of an attempt.
+
+        `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text.
+        `partial` is what an earlier process has posted, and `waited` the seconds since the prompt was written.
+        """
+        prompt, beginning = running.prompt, beginning or Fresh()
+        target = ReplyTarget(self._target(prompt.conversation), message_of(prompt), reads_history(channel), waited)
+
+        def note(outcome: Outcome) -> str | None:
+            lines = [*(notices if outcome.text else ()), texts.note(outcome)]
+            return "\n".join(filter(None, lines)) or None
+
+        live = LiveReply(
+            target.channel.id,
+            ReplyMessages(
+                target,
+                running.attempt,
+                self._store,
+                self.deletions,
+                first_part=beginning.part_count if isinstance(beginning, ContinuedBelow) else 0,
+                partial=partial,
+            ),
+            self._scheduler,
+            note=note,
+            beginning=beginning,
+            max_messages=self._limit_in(channel, len(sent_messages(beginning))),
+        )
+        self.live[running] = live
+        self._spawn(self._stop_when_deleted(running, live))
+        if message_of(prompt) in self.deletions:
+            running.stop(StopReason.PROMPT_DELETED)
+        message = target.channel.get_partial_message(message_of(prompt))
+        return ReplyActivity(live, message, self._reactions, self._scheduler, self._spawn)
+
+    async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
+        """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""
+        target = ReplyTarget(self._target(turn.conversation), message_of(turn), waited=age(message_of(turn)))
+        live = LiveReply(
+            target.channel.id,
+            ReplyMessages(target, Attempt(turn.id, turn.attempt), self._store, self.deletions, partial=partial),
+            self._scheduler,
+            note=texts.note,
+            beginning=ContinuedInPlace(partial.sent, partial.orphaned),
+            max_messages=self._limit_in(None, len(partial.sent)),
+        )
+        seen = await live.finish(outcome)
+        if live.lifecycle.deleted:
+            await self._forget(turn.id)
+        return seen
+
+    def known_channel(self, turn: Turn) -> object:
+        """What discord.py knows of the channel of a turn. None: nothing."""
+        return self._client.get_channel(channel_of(turn.conversation))
+
+    def _target(self, conversation: Conversation) -> discord.PartialMessageable:
+        return self._client.get_partial_messageable(channel_of(conversation))
+
+    def _limit_in(self, channel: object, shown: int) -> int | None:
+        """The number of messages over which a reply is a file. None: there is no such number.
+
+        Long replies flood a channel, but not a thread or a DM. A channel that discord.py does not know (None) counts
+        as a guild's channel, in which the messages that are shown already may stay.
+        """
+        if self._max_messages is None or not (channel is None or isinstance(channel, discord.abc.GuildChannel)):
+            return None
+        return max(self._max_messages, shown) if channel is None else self._max_messages
+
+    async def _stop_when_deleted(self, running: ActiveAttempt, live: LiveReply) -> None:
+        """Stop and forget a reply that people deleted: nobody sees its further tokens, which would be billed."""
+        await live.lifecycle.done.wait()
+        if live.lifecycle.deleted:
+            running.stop(StopReason.REPLY_DELETED)
+            await self._forget(running.attempt.turn_id)
+
+    async def _forget(self, turn_id: int) -> None:
+        try:
+            await self._store.retention.forget_turn(turn_id)
+        except StoreError as error:
+            log.error("turn %d could not be forgotten: %s", turn_id, error)
