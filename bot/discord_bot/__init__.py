@@ -1,6 +1,13 @@
-"""The Discord adapter: events to turns, commands, buttons; the one place that imports discord.py."""
+"""The Discord adapter, and the only package that imports discord.py.
+
+It turns Discord's events into turns of the core, and replies into messages. Not its job: what the model is sent, and
+the order of turns (core), what is kept (store) and the sentences for people (texts).
+
+An inner package or module imports only what is listed below it: check > runner > client > wiring > commands and
+owner_alerts > interactions > inbound > access > delivery > channels, names, calls, tasks, options and endpoint.
+"""
 
 from discord import VoiceClient
 
-# This bot does not speak, so discord.py need not warn at every start of what it would take.
+# The bot does not use voice. Without this, discord.py warns at every start that the libraries for voice are missing.
 VoiceClient.warn_nacl = VoiceClient.warn_dave = False

@@ -1,7 +1,7 @@
-"""The REST calls of one client: none is cancelled before the client is closed, and it shows when none is answered.
+"""The REST calls of one client: none is cancelled before the client is closed, and a lack of answers is measured.
 
-On a global 429 discord.py 2.7 closes a lock that all its calls pass, sleeps, and opens the lock. A call that is
-cancelled in that sleep leaves the lock closed for ever, and nothing is sent any more.
+On a global 429, discord.py 2.7 clears an event that all its calls wait for (`HTTPClient._global_over`), sleeps, and
+sets the event again. A call that is cancelled in that sleep leaves the event cleared, and no call is sent any more.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import discord
 from discord.http import HTTPClient, Route
 
 LONGEST_SLEEP = 30.0
-"""Seconds that discord.py may sleep in a call until a limit is over, instead of raising RateLimited: its least."""
+"""Seconds that discord.py may sleep in a call for a rate limit before it raises RateLimited. It accepts no less."""
 
 
 class Calls:
-    """The calls of one client. Who waits for one may be cancelled; the call goes on until Discord has answered it.
+    """The calls of one client. A task that waits for a call may be cancelled; the call goes on until it is answered.
 
-    How many go on like that is up to those who stop waiting: before the client is closed, these are only the searches
-    that are broken off, each with one call.
+    Before the client is closed, only the tasks that a shutdown cancels leave calls behind, each at most one.
     """
 
     def __init__(self, http: HTTPClient) -> None:
@@ -31,8 +30,8 @@ class Calls:
         self._closed = False
         self._unanswered_since: float | None = None
         self._last_ended = 0.0
-        # All of discord.py's calls pass this public method, those that it makes by itself included. On the wire, where
-        # a trace sees them, the calls that wait for the closed lock never arrive. Answers to interactions pass neither.
+        # All calls pass this public method, also those that discord.py makes by itself, but no answers to interactions.
+        # An aiohttp trace does not see the calls that wait for the event above.
         http.request = self._make  # type: ignore[method-assign]
 
     async def _make(self, route: Route, **details: Any) -> Any:
@@ -51,12 +50,12 @@ class Calls:
     def _ended(self, call: asyncio.Task[Any]) -> None:
         self._under_way.discard(call)
         self._last_ended = time.monotonic()
-        # Looking at the error also keeps asyncio from reporting it where nobody waits for the call any more.
+        # `exception()` also keeps asyncio from reporting the error of a call that nobody waits for any more.
         if not call.cancelled() and isinstance(call.exception(), discord.DiscordException | None):
             self.answered()
 
     def answered(self) -> None:
-        """Discord answered a call, whatever the status."""
+        """Note that Discord answered a call, whatever the status."""
         self._unanswered_since = time.monotonic() if self._under_way else None
 
     def unanswered_for(self) -> float:
@@ -66,7 +65,7 @@ class Calls:
         return (time.monotonic() if self._under_way else self._last_ended) - self._unanswered_since
 
     async def close(self) -> None:
-        """Cancel what is under way. No call is made from now on."""
+        """Cancel the calls under way and refuse further ones."""
         self._closed = True
         for call in self._under_way:
             call.cancel()

@@ -1,4 +1,4 @@
-"""What `check` asks Discord: whose token it is, where the bot is and serves, and how to invite it."""
+"""Reads a token's account on Discord for `python -m bot check`: its owner, its guilds, and the link that invites it."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ PERMISSIONS = discord.Permissions(
     add_reactions=True,
     attach_files=True,
 )
-"""All that the bot needs in a server."""
+"""The permissions that the bot needs in a guild."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The application behind a token.
-
-    `owner` is a person's name; where `team` names a team, its owner's. Of the `servers` it is in, so many are `served`.
-    """
+    """The application that a token belongs to."""
 
     bot: str
     owner: str
+    """The name of the owner; for a team, that of the team's owner."""
     team: str | None
     servers: int
+    """How many guilds the bot is in."""
     served: int
+    """How many of them it serves."""
     invite: str
 
 
 async def account(token: str, access: AccessSettings) -> Account:
-    """Log in without the gateway and look around. Raises DiscordError."""
-    # discord.py would warn of missing libraries for voice, and of intents without guilds; neither is of use here.
+    """Read the account of a token over the REST API, without the gateway. Raises DiscordError."""
+    # discord.py warns of intents without `guilds`.
     intents = discord.Intents(guilds=True)
     async with discord.Client(intents=intents, max_ratelimit_timeout=LONGEST_SLEEP) as client:
         with discord_errors():
             await client.login(token)
             application = await client.application_info()
-            servers = [guild async for guild in client.fetch_guilds(limit=None, with_counts=False)]
+            guilds = [guild async for guild in client.fetch_guilds(limit=None, with_counts=False)]
             team = application.team
             return Account(
                 bot=str(client.user),
                 owner=str(application.owner if team is None else team.owner),
                 team=None if team is None else team.name,
-                servers=len(servers),
-                served=sum([await _serves(access, guild, owners(application)) for guild in servers]),
+                servers=len(guilds),
+                served=sum([await _serves(access, guild, owners(application)) for guild in guilds]),
                 invite=discord.utils.oauth_url(
                     application.id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
                 ),
@@ -62,7 +62,7 @@ async def account(token: str, access: AccessSettings) -> Account:
 
 
 async def _serves(access: AccessSettings, guild: discord.Guild, owners: Iterable[int]) -> bool:
-    """Whether the running bot would serve a server; see `Gate.served`."""
+    """Whether the running bot serves a guild; see `Policy.is_served`."""
     if access.servers.any or guild.id in access.servers.ids:
         return True
     for owner in owners if access.servers.owner else ():

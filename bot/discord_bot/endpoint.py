@@ -1,4 +1,4 @@
-"""Points discord.py at a server other than Discord's, for the stand-in."""
+"""Points discord.py at the stand-in for Discord instead of Discord itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from discord.http import Route
 
 @contextmanager
 def connect_to(rest_url: str, gateway_url: str, cdn_url: str) -> Iterator[None]:
-    """Every client of this process talks to those addresses until the block ends; `rest_url` ends in `/api/v10`."""
+    """Have every client of this process use these addresses until the block ends; `rest_url` ends in `/api/v10`."""
     before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE
     Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY, Asset.BASE = rest_url, yarl.URL(gateway_url), cdn_url
     try:

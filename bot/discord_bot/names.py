@@ -1,4 +1,4 @@
-"""Names of people and of the bot, as text that means nothing but itself."""
+"""Display names of users and of the bot, as text without effect on Discord."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from bot.core.turns import UserName
 
 
 def literal(name: str) -> str:
-    """A name as text that Discord does not render, also at the beginning of a line."""
+    """A name as text in which Discord renders nothing, also at the beginning of a line."""
     escaped = discord.utils.escape_markdown(" ".join(name.split())).replace("<", r"\<")
     return re.sub(r"^(\d+)\.", r"\1\.", escaped)
 
 
 def shown_name(user: discord.User | discord.Member) -> str:
-    """The display name of somebody who is there."""
+    """The display name of a user or member, escaped."""
     return literal(user.display_name)
 
 
 def stored_name(author_name: UserName | None) -> str | None:
-    """The same of somebody whose name is on record. None: there is none."""
+    """The display name in the stored name of an author, escaped; None if no name is on record."""
     return None if author_name is None else literal(author_name.shown)
 
 
 def own_name(client: discord.Client, guild: discord.Guild | None) -> str:
-    """What the bot is called in a server, or in none; as it is, for a mention that people would type."""
+    """The bot's display name in a guild or in DMs, not escaped: it is shown as users would type it."""
     if client.user is None:
         return ""
     member = None if guild is None else guild.get_member(client.user.id)

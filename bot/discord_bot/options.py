@@ -1,4 +1,4 @@
-"""How one bot on Discord is to run: what the adapter takes from the settings."""
+"""The options of the Discord adapter, taken from the settings."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from bot.core.usage import Prices
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times are seconds.
-
-    What is older than `recovery_max_age` is no longer answered, nor more than the newest `catch_up_per_channel` prompts
-    that came to a channel while the bot was away. Conversations that nobody used for `retention_days` are deleted (0:
-    never); of others the model is sent up to `context_tokens` at a time. In a server's channels a reply over
-    `messages_per_reply` messages comes as a file. Beside the file `database` it can be asked for its health. `provider`
-    names in one word where the messages go.
-    """
+    """How one bot on Discord runs."""
 
     grace: float = 8.0
+    """Seconds that replies under way have at a shutdown."""
     messages_per_reply: int | None = None
+    """Messages that a reply may take in a guild's channel; a longer one comes as a file. None means no limit."""
     recovery_max_age: float = 900.0
+    """Seconds after which a prompt without a reply is no longer answered by itself."""
     catch_up_per_channel: int = 3
+    """How many of the newest prompts that came to a channel while the bot was away are answered."""
     retention_days: int = 90
+    """Days without use after which a conversation is deleted; 0 means never."""
     context_tokens: int = 8000
+    """Tokens of a conversation that the model is sent at most."""
     database: Path | None = None
+    """The database file, beside which the bot answers the health check."""
     access: AccessSettings = field(default_factory=AccessSettings)
     prices: Prices = field(default_factory=Prices)
     provider: str = "OpenAI"
+    """The name of the company that the messages go to."""
 
     @classmethod
     def of(cls, settings: Settings, *, grace: float, database: Path | None = None) -> Self:
-        """What the settings say."""
+        """The options that settings ask for."""
         return cls(
             grace=grace,
             messages_per_reply=settings.messages_per_reply,

@@ -1,6 +1,4 @@
-"""Warnings to the application's owner, in direct messages: tokens that run out, a model that does not answer, and one
-that is about to be shut down.
-"""
+"""Alerts to the application's owner, in direct messages: quotas that run out, a model that fails or is shut down."""
 
 from __future__ import annotations
 
@@ -8,9 +6,9 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from itertools import repeat
 
 import discord
 
@@ -18,125 +16,128 @@ from bot.core.errors import ModelError, StoreError
 from bot.core.generation import MINIMUM_REPLY_TOKENS
 from bot.core.protocols import ListModels
 from bot.core.quotas import Quota, Quotas
+from bot.core.retrying import retrying
 from bot.core.turns import FailureReason, Outcome, StopReason
 from bot.core.usage import DAY
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.view import PlatformError, Unavailable
+from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
 from bot.texts import owner_alerts as words
 
 log = logging.getLogger(__name__)
 
 REPEATED_AFTER = 3600
-"""Seconds until the same trouble with the model is told again."""
+"""Seconds until the same failure of the model is reported again."""
 DAYS_BEFORE = (60, 14, 1)
-"""Days before a model is shut down on which that is told."""
-LOOK_EVERY, LOOK_AGAIN = float(DAY), 3600.0
-"""Seconds from one look at the server's list of models to the next, and until that is tried again where it failed."""
-
-Finish = Callable[[Coroutine[Any, Any, object]], None]
-"""Runs something in the background, and waits for it when the bot ends."""
+"""Days before the shutdown of a model on which it is reported."""
+CHECK_EVERY = float(DAY)
+"""Seconds between two reads of the model server's list of models."""
+RETRY_DELAY = 3600.0
+"""Seconds until the list is read again after that failed."""
 
 
 class OwnerAlerts:
-    """Over one client. Each cause is told once an hour, or once a day (UTC) where it lasts for the day; that a model is
-    shut down, once for each of `DAYS_BEFORE` and once afterwards.
+    """Sends the alerts of one client.
 
-    Without `allowances` none can run out.
+    A failing model is reported once an hour, a quota once a day (UTC), and the shutdown of a model once for each of
+    `DAYS_BEFORE` and once afterwards. Without `quotas`, no quota can run out.
     """
 
-    def __init__(self, client: discord.Client, store: Store, allowances: Quotas | None) -> None:
+    def __init__(self, client: discord.Client, store: Store, quotas: Quotas | None, tasks: TaskSupervisor) -> None:
         self._client = client
         self._store = store
-        self._allowances = allowances
+        self._quotas = quotas
+        self._tasks = tasks
         self._unsent: dict[str, int] = {}
-        """Causes on record as told whose message Discord could not take, and until when they count as told."""
+        """Causes on record as reported whose message Discord could not take, and until when they count as reported."""
 
     async def check(self, outcome: Outcome, guild_id: int | None) -> None:
-        """Warn the owner if how a turn ended in a server, or in none, gives a reason to. Raises nothing."""
+        """Alert the owner if the outcome of a turn in a guild, or in none, gives a reason to. Raises nothing."""
         if outcome.stop_reason is StopReason.SHUTDOWN:
             return
         try:
-            await self._of_model(outcome)
-            if self._allowances is not None:
-                await self._of_tokens(self._allowances, outcome, guild_id)
+            await self._check_model(outcome)
+            if self._quotas is not None:
+                await self._check_quotas(self._quotas, outcome, guild_id)
         except StoreError as error:
             log.warning("whether the owner is to be warned is not known: %s", error)
 
-    async def check_shutdowns_daily(self, models: Sequence[str], list_models: ListModels, finish: Finish) -> None:
-        """Warn the owner of the shutdown of those among `models` for which the server tells a day.
+    async def check_shutdowns_daily(self, models: Sequence[str], list_models: ListModels) -> None:
+        """Alert the owner of the shutdown of each of `models` for which the model server names a day.
 
-        This may be broken off at any time. `finish` gets what may not, as the message is on record before it is sent.
+        The alerts outlive a cancellation of this, as each is on record before it is sent.
         """
-        while True:
-            pause = LOOK_EVERY
-            try:
-                days = await list_models()
-            except ModelError as error:
-                log.info("whether a model is to be shut down is not known: %s", error)
-                pause = LOOK_AGAIN
-            else:
-                finish(self._of_shutdowns(models, days))
-            await asyncio.sleep(pause)
 
-    async def _of_shutdowns(self, models: Sequence[str], days: Mapping[str, date | None]) -> None:
+        def log_retry(error: Exception, _delay: float) -> None:
+            log.info("whether a model is to be shut down is not known: %s", error)
+
+        while True:
+            days = await retrying(list_models, repeat(RETRY_DELAY), on=(ModelError,), log_retry=log_retry)
+            self._tasks.spawn(self._check_shutdowns(models, days), on_shutdown="drain")
+            await asyncio.sleep(CHECK_EVERY)
+
+    async def _check_shutdowns(self, models: Sequence[str], days: Mapping[str, date | None]) -> None:
         try:
             for model in models:
                 if (day := days.get(model)) is not None:
-                    await self._of_shutdown(model, day, "OPENAI_MODEL" if model == models[0] else "MODELS")
+                    await self._check_shutdown(model, day, "OPENAI_MODEL" if model == models[0] else "MODELS")
         except StoreError as error:
             log.warning("whether the owner is to be warned of a shutdown is not known: %s", error)
 
-    async def _of_shutdown(self, model: str, day: date, setting: str) -> None:
+    async def _check_shutdown(self, model: str, day: date, setting: str) -> None:
         left = (day - _today()).days
         step = "past" if left < 0 else next((str(days) for days in sorted(DAYS_BEFORE) if left <= days), None)
         if step is not None:
-            # A day that is put off is news.
+            # A shutdown on another day is reported again.
             cause = f"warning: shutdown {model} {day} {step}"
             name = discord.utils.escape_markdown(model)
             until = int(time.time()) + 365 * DAY
-            await self._warn(cause, until, words.shutdown(name, day, left, setting))
+            await self._warn(cause, until, words.model_shutdown(name, day, left, setting))
 
-    async def _of_model(self, outcome: Outcome) -> None:
+    async def _check_model(self, outcome: Outcome) -> None:
         until = int(time.time()) + REPEATED_AFTER
         if outcome.failure is FailureReason.UNREACHABLE:
-            await self._warn("warning: unreachable", until, words.unreachable(outcome.detail))
+            await self._warn("warning: unreachable", until, words.model_unreachable(outcome.detail))
         elif outcome.failure is FailureReason.CONFIGURATION:
-            # What is wrong next, once the first thing is mended, is news.
+            # The next mistake, once the first one is mended, is reported at once.
             cause = f"warning: setup {zlib.crc32(outcome.advice.encode()):08x}"
-            await self._warn(cause, until, words.set_up(outcome.detail))
+            await self._warn(cause, until, words.configuration_error(outcome.detail))
 
-    async def _of_tokens(self, most: Quotas, outcome: Outcome, guild_id: int | None) -> None:
+    async def _check_quotas(self, quotas: Quotas, outcome: Outcome, guild_id: int | None) -> None:
         spent = await self._store.quotas.usage_today(guild_id=guild_id, reserved=False)
-        gone = None if outcome.quota_exceeded is None else outcome.quota_exceeded.quota
-        await self._of_share("bot", spent.total, most.daily_tokens_total, gone is Quota.TOTAL, None)
+        exceeded = None if outcome.quota_exceeded is None else outcome.quota_exceeded.quota
+        await self._check_quota("bot", spent.total, quotas.daily_tokens_total, exceeded is Quota.TOTAL, None)
         if guild_id is not None:
-            name = self._name(guild_id)
-            await self._of_share(
-                f"server {guild_id}", spent.guild, most.daily_tokens_per_server, gone is Quota.GUILD, name
+            await self._check_quota(
+                f"server {guild_id}",
+                spent.guild,
+                quotas.daily_tokens_per_server,
+                exceeded is Quota.GUILD,
+                self._guild_name(guild_id),
             )
 
-    async def _of_share(self, whose: str, used: int, most: int, gone: bool, server: str | None) -> None:
+    async def _check_quota(self, name: str, used: int, limit: int, exceeded: bool, guild_name: str | None) -> None:
         until = (int(time.time()) // DAY + 1) * DAY
-        mostly, wholly = f"warning: {whose} 80 %", f"warning: {whose} 100 %"
-        if gone or most - used < MINIMUM_REPLY_TOKENS:
-            # The lesser warning would be no news after this one.
-            await self._store.processed.claim_notice(mostly, until)
-            await self._warn(wholly, until, words.used_up(most, until, server))
-        elif used * 5 >= most * 4:
-            await self._warn(mostly, until, words.mostly_used(used, most, until, server))
+        mostly_used, used_up = f"warning: {name} 80 %", f"warning: {name} 100 %"
+        if exceeded or limit - used < MINIMUM_REPLY_TOKENS:
+            # After this alert, the one at 80 % is not sent any more.
+            await self._store.processed.claim_notice(mostly_used, until)
+            await self._warn(used_up, until, words.quota_used_up(limit, until, guild_name))
+        elif used * 5 >= limit * 4:
+            await self._warn(mostly_used, until, words.quota_mostly_used(used, limit, until, guild_name))
 
     async def _warn(self, cause: str, until: int, sentence: str) -> None:
-        """Tell the owner of a cause, unless that was done; where Discord is in trouble, it is tried at the next one."""
+        """Send an alert, unless its cause is on record as reported. If Discord fails, the next outcome tries again."""
         if self._unsent.pop(cause, 0) <= time.time() and not await self._store.processed.claim_notice(cause, until):
             return
-        owner = _owner(self._client.application)
-        if owner is None:
+        owner_id = _owner_id(self._client.application)
+        if owner_id is None:
             log.warning("nobody is known to own the application, so nobody was warned: %s", sentence)
             return
         try:
             with platform_errors():
-                channel = await self._client.create_dm(discord.Object(owner))
+                channel = await self._client.create_dm(discord.Object(owner_id))
                 await channel.send(sentence, suppress_embeds=True)
         except Unavailable as error:
             self._unsent[cause] = until
@@ -144,7 +145,7 @@ class OwnerAlerts:
         except PlatformError as error:
             log.warning("the owner takes no direct message from the bot (%s): %s", error, sentence)
 
-    def _name(self, guild_id: int) -> str:
+    def _guild_name(self, guild_id: int) -> str:
         guild = self._client.get_guild(guild_id)
         name = "" if guild is None else f"{discord.utils.escape_markdown(guild.name)} "
         return f"{name}({guild_id})"
@@ -154,8 +155,8 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _owner(application: discord.AppInfo | None) -> int | None:
-    """The id of the one who answers for an application: of a team, its owner."""
+def _owner_id(application: discord.AppInfo | None) -> int | None:
+    """The id of the owner of an application; for a team, that of the team's owner."""
     if application is None:
         return None
     return application.owner.id if application.team is None else application.team.owner_id

@@ -1,4 +1,4 @@
-"""Runs the bot on Discord until it is told to end, or Discord will not have it."""
+"""Runs the bot on Discord until it is told to stop or Discord refuses it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import discord
 from bot.core.errors import DiscordError
 from bot.core.protocols import ListModels
 from bot.core.service import ConversationService
+from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.discord_bot.ids import PLATFORM
 from bot.discord_bot.options import Options
 from bot.operator.health import HealthChecks, serve_health
 from bot.store import Store
@@ -34,17 +34,17 @@ async def run(
     stop: asyncio.Event,
     list_models: ListModels | None = None,
 ) -> None:
-    """Serve until `stop` is set, then end what is running within `options.grace` seconds.
+    """Run until `stop` is set, then end the replies under way within `options.grace` seconds.
 
-    With `list_models` the owner is warned before a model is shut down.
+    With `list_models` the owner is alerted before a model is shut down.
 
-    Raises DiscordError where Discord refuses the bot, or cannot be reached at the start.
+    Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """
     await store.turns.interrupt_left_over(PLATFORM)
-    untold = await store.turns.undelivered(PLATFORM)
+    undelivered = await store.turns.undelivered(PLATFORM)
     async with (
         Scheduler() as scheduler,
-        ParleyClient(conversations, store, scheduler, options, untold, list_models) as client,
+        ParleyClient(conversations, store, scheduler, options, undelivered, list_models) as client,
         AsyncExitStack() as stack,
     ):
         if options.database is not None:
@@ -64,14 +64,14 @@ async def run(
         finally:
             stopping.cancel()
             await client.close()
-            # discord.py sleeps through a close while it waits to connect again.
+            # discord.py does not end the sleep before its next connection when it is closed.
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
 
 
 @contextmanager
 def discord_errors() -> Iterator[None]:
-    """Turn Discord's refusals into the sentence that says what to do."""
+    """Turn the errors of a start into DiscordError, whose sentence says what to do."""
     refused = "Discord refused DISCORD_TOKEN. Copy the bot's token anew (Developer Portal, Bot, Reset Token)."
     try:
         yield

@@ -56,8 +56,8 @@ def not_served(server_id: int, leaves_at: int, *, owners_are: bool) -> str:
     )
 
 
-def now(channels: Mapping[int, bool]) -> str:
-    """The answer to whoever changed where the bot answers: what holds from now on."""
+def rules_changed(channels: Mapping[int, bool]) -> str:
+    """The answer to a change of the channels in which the bot answers."""
     return f"From now on {_where(channels)} in this server."
 
 

@@ -1,4 +1,4 @@
-"""What the bot's owner is told in direct messages. `until`: seconds since the epoch, when a day's tokens are new."""
+"""Alerts to the bot's owner in direct messages. `until` is when the tokens of the next day begin (epoch seconds)."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from datetime import date
 _RESTART = "in .env and restart."
 
 
-def mostly_used(used: int, most: int, until: int, server: str | None = None) -> str:
-    """Four fifths of a day's tokens are used: of one server's, or of all."""
-    share, setting = _of(server)
+def quota_mostly_used(used: int, limit: int, until: int, guild_name: str | None = None) -> str:
+    """Four fifths of a day's tokens are used: those of a guild, or (None) those of the whole bot."""
+    share, setting = _whose(guild_name)
     return (
-        f"{used * 100 // most} % of {share} for today are used: {used:,} of {most:,}. If the rest goes too, I answer"
-        f" nobody{_there(server)} until <t:{until}:t>. For more, raise {setting} {_RESTART}"
+        f"{used * 100 // limit} % of {share} for today are used: {used:,} of {limit:,}. If the rest goes too, I answer"
+        f" nobody{_where(guild_name)} until <t:{until}:t>. For more, raise {setting} {_RESTART}"
     )
 
 
-def used_up(most: int, until: int, server: str | None = None) -> str:
-    """Nothing worth mentioning is left of them."""
-    share, setting = _of(server)
+def quota_used_up(limit: int, until: int, guild_name: str | None = None) -> str:
+    """A day's tokens are used up: those of a guild, or (None) those of the whole bot."""
+    share, setting = _whose(guild_name)
     return (
-        f"{share[0].upper()}{share[1:]} for today are used up, all {most:,}. I answer nobody{_there(server)} until"
+        f"{share[0].upper()}{share[1:]} for today are used up, all {limit:,}. I answer nobody{_where(guild_name)} until"
         f" <t:{until}:t>, <t:{until}:R>. For more, raise {setting} {_RESTART}"
     )
 
 
-def set_up(detail: str) -> str:
-    """The model's server refuses what it is asked, for a reason that the operator can mend."""
+def configuration_error(detail: str) -> str:
+    """The model server refuses requests for a reason that the operator can mend."""
     return f"A question went unanswered for a set-up problem. {detail}"
 
 
-def unreachable(detail: str) -> str:
-    """The model's server gives no replies, or breaks them off."""
+def model_unreachable(detail: str) -> str:
+    """The model server sends no replies, or breaks them off."""
     return f"My model isn't answering. {detail}"
 
 
-def shutdown(model: str, day: date, left: int, setting: str) -> str:
-    """A model is shut down in so many days; below 0: it was. `setting` is the one that names it."""
+def model_shutdown(model: str, day: date, left: int, setting: str) -> str:
+    """A model is shut down in `left` days, or has been if that is negative. `setting` names the model."""
     if left < 0:
         said = f"My provider shut down {model} on {day}."
     else:
@@ -45,13 +45,13 @@ def shutdown(model: str, day: date, left: int, setting: str) -> str:
     return f"{said} Choose another model: change {setting} {_RESTART}"
 
 
-def _of(server: str | None) -> tuple[str, str]:
+def _whose(guild_name: str | None) -> tuple[str, str]:
     return (
         ("my tokens", "DAILY_TOKENS_TOTAL")
-        if server is None
-        else (f"the tokens of {server}", "DAILY_TOKENS_PER_SERVER")
+        if guild_name is None
+        else (f"the tokens of {guild_name}", "DAILY_TOKENS_PER_SERVER")
     )
 
 
-def _there(server: str | None) -> str:
-    return "" if server is None else " there"
+def _where(guild_name: str | None) -> str:
+    return "" if guild_name is None else " there"

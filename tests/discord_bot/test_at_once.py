@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -144,7 +144,7 @@ async def test_of_the_last_two_allowed_channels_only_one_can_be_blocked(world: W
 async def test_a_change_that_is_tried_again_stays_before_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("bot.discord_bot.inbound.edits._PAUSES", (0.1, 0.1))
+    monkeypatch.setattr("bot.discord_bot.inbound.edits._RETRY_DELAYS", (0.1, 0.1))
     await ask(world)
     await world.reply(world.discord.general)
     await world.idle()
@@ -156,7 +156,8 @@ async def test_a_change_that_is_tried_again_stays_before_the_next(
         await left(*details)
 
     monkeypatch.setattr(GuildStore, "mark_left", at_second_try)
-    changes = MessageLifecycle(world.conversations, world.store, cast("Any", None))
+    unused: Any = None
+    changes = MessageLifecycle(unused, world.conversations, world.store, unused, unused, unused)
     server = world.discord.guild.id
     await asyncio.gather(changes.left(server), changes.joined({server}))
     with closing(sqlite3.connect(tmp_path / "parley.db")) as connection:

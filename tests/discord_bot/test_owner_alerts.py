@@ -219,7 +219,7 @@ async def test_that_a_model_is_shut_down_is_told_60_14_and_1_days_before_and_aft
 async def test_a_running_bot_looks_again_also_where_the_list_could_not_be_read(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("LOOK_EVERY", "LOOK_AGAIN"):
+    for name in ("CHECK_EVERY", "RETRY_DELAY"):
         monkeypatch.setattr(f"bot.discord_bot.owner_alerts.{name}", 0.05)
     await model.stop_listening()
     async with start():

@@ -1,4 +1,4 @@
-"""Who is a member of which server and with which roles, by Discord's word: asked where it matters, kept for a while."""
+"""Memberships and roles of users in guilds: asked of Discord when they are needed, and cached."""
 
 from __future__ import annotations
 
@@ -18,133 +18,139 @@ from bot.discord_bot.delivery.scheduler import Scheduler
 log = logging.getLogger(__name__)
 
 LOOKUP_TIMEOUT = 1.5
-"""Seconds for Discord's answer: whoever pressed a button sees it fail after three."""
-_AT_ONCE, _AT_ONCE_IN_ONE = 10, 2
-"""Look-ups under way, in all and in one server: the limits of a few servers must not hold up the others."""
-_PENDING, _PENDING_IN_ONE = 400, 40
-"""Look-ups under way or waiting to be; with so many, none is begun."""
-_MOST = 10_000
-"""Answers that are kept, and strangers."""
-_UNKNOWN_MEMBER, _UNKNOWN_USER = 10007, 10013
-"""Discord's codes for somebody who is not in a server, and who is nowhere."""
+"""Seconds to wait for Discord's answer: the press on a button has to be answered within 3."""
+_MAX_CONCURRENT = 10
+"""Look-ups under way at the same time."""
+_MAX_CONCURRENT_PER_GUILD = 2
+"""Look-ups under way in one guild: the rate limits of a few guilds must not hold up the others."""
+_MAX_PENDING = 400
+"""Look-ups under way or waiting. With so many, no further one is started."""
+_MAX_PENDING_PER_GUILD = 40
+"""Look-ups under way or waiting in one guild."""
+_CACHE_SIZE = 10_000
+"""Memberships in the cache, and as many users who share no guild."""
+_UNKNOWN_MEMBER = 10007
+"""Discord's error code for a user who is not in the guild."""
+_UNKNOWN_USER = 10013
+"""Discord's error code for a user who does not exist."""
 
 
 class MembershipStatus(Enum):
-    """What Discord says of somebody in a server."""
+    """Discord's answer to whether a user is in a guild."""
 
     MEMBER = auto()
     NOT_MEMBER = auto()
     UNKNOWN = auto()
-    """It could not be asked."""
+    """Discord could not be asked."""
 
 
-_KEPT = {MembershipStatus.MEMBER: 3600.0, MembershipStatus.NOT_MEMBER: 300.0, MembershipStatus.UNKNOWN: 60.0}
-"""Seconds until it is asked again."""
+_CACHED_FOR = {MembershipStatus.MEMBER: 3600.0, MembershipStatus.NOT_MEMBER: 300.0, MembershipStatus.UNKNOWN: 60.0}
+"""Seconds for which each answer is cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What is known of somebody in a server."""
+    """Whether a user is in a guild, and with which roles."""
 
     status: MembershipStatus
     roles: frozenset[int] = frozenset()
 
 
 class Members:
-    """What one client knows of members; discord.py, without their intent, keeps none.
+    """The memberships that one client has looked up. Without the members intent, discord.py caches none.
 
-    Look-ups give way to all that people see. Each is made once, for all who ask; who stops waiting does not end it.
+    Look-ups have low priority. Each is made once for all who wait for it, and goes on if one of them stops waiting.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._known: dict[tuple[int, int], tuple[Membership, float]] = {}
+        self._cache: dict[tuple[int, int], tuple[Membership, float]] = {}
         self._strangers: dict[int, float] = {}
-        self._asking: dict[tuple[int, int], asyncio.Task[Membership]] = {}
-        self._few = asyncio.Semaphore(_AT_ONCE)
-        self._few_in: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+        self._lookups: dict[tuple[int, int], asyncio.Task[Membership]] = {}
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._guild_slots: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     async def of(
         self, guild: discord.Guild, person_id: int, *, refresh: bool = False, within: float = LOOKUP_TIMEOUT
     ) -> Membership:
-        """What Discord says of a person in a server, or, where it cannot be asked within so many seconds, said last.
+        """The membership of a user in a guild.
 
-        `anew`: only what it says now.
+        If Discord cannot be asked within `within` seconds, its last answer counts. With `refresh`, only a new one does.
         """
         key = (guild.id, person_id)
-        known, until = self._known.get(key, (None, 0.0))
+        known, until = self._cache.get(key, (None, 0.0))
         if known is not None and until > time.monotonic() and not refresh:
             return known
         now = await self._look_up(guild, person_id, within)
-        return now if refresh else self._known.get(key, (now, 0.0))[0]
+        return now if refresh else self._cache.get(key, (now, 0.0))[0]
 
     def looks_up(self, guild: discord.Guild, person_id: int) -> bool:
-        """Whether that is being asked just now."""
-        return (guild.id, person_id) in self._asking
+        """Whether a look-up of a user in a guild is under way or waiting."""
+        return (guild.id, person_id) in self._lookups
 
     def is_stranger(self, person_id: int) -> bool:
-        """Whether it is known of a person, as that of members is, that they are in none of the servers that count."""
+        """Whether the cache says that a user is in none of the guilds that were searched."""
         return self._strangers.get(person_id, 0.0) > time.monotonic()
 
     def was_stranger(self, person_id: int) -> bool:
-        """Whether that is what was found last."""
+        """Whether the last search found a user in no guild, however long ago."""
         return person_id in self._strangers
 
-    def stranger(self, person_id: int, guilds: Iterable[discord.Guild]) -> None:
-        """A person was looked for in all servers that count and is in none. One word on it takes the place of many."""
+    def add_stranger(self, person_id: int, guilds: Iterable[discord.Guild]) -> None:
+        """Cache that a user is in none of the guilds searched. One entry takes the place of one for each guild."""
         for guild in guilds:
-            self._known.pop((guild.id, person_id), None)
+            self._cache.pop((guild.id, person_id), None)
         self._strangers.pop(person_id, None)
-        self._strangers[person_id] = time.monotonic() + _KEPT[MembershipStatus.NOT_MEMBER]
-        if len(self._strangers) > _MOST:
+        self._strangers[person_id] = time.monotonic() + _CACHED_FOR[MembershipStatus.NOT_MEMBER]
+        if len(self._strangers) > _CACHE_SIZE:
             del self._strangers[next(iter(self._strangers))]
 
     def seen(self, member: discord.Member) -> None:
-        """Somebody did something in a server: there is no need to ask."""
-        self._keep((member.guild.id, member.id), Membership(MembershipStatus.MEMBER, roles(member)))
+        """Cache a membership that an event of Discord's has shown."""
+        self._cache_membership((member.guild.id, member.id), Membership(MembershipStatus.MEMBER, roles(member)))
 
     def close(self) -> None:
-        """Begin no more of the look-ups that wait to be."""
-        for asking in self._asking.values():
-            asking.cancel()
+        """Cancel the look-ups, so that those that wait are not made."""
+        for lookup in self._lookups.values():
+            lookup.cancel()
 
     async def _look_up(self, guild: discord.Guild, person_id: int, within: float) -> Membership:
         key = (guild.id, person_id)
-        asking = self._asking.get(key)
-        if asking is None:
+        lookup = self._lookups.get(key)
+        if lookup is None:
             if within <= 0 or not self._has_room(guild.id):
                 return Membership(MembershipStatus.UNKNOWN)
-            asking = self._asking[key] = asyncio.create_task(self._ask(guild, person_id))
-            asking.add_done_callback(lambda _: self._asking.pop(key))
-        await asyncio.wait([asking], timeout=max(0.0, within))
-        if asking.done() and not asking.cancelled():
-            return asking.result()
-        unclear = Membership(MembershipStatus.UNKNOWN)
+            lookup = self._lookups[key] = asyncio.create_task(self._ask(guild, person_id))
+            lookup.add_done_callback(lambda _: self._lookups.pop(key))
+        await asyncio.wait([lookup], timeout=max(0.0, within))
+        if lookup.done() and not lookup.cancelled():
+            return lookup.result()
+        unknown = Membership(MembershipStatus.UNKNOWN)
         if within > 0:
             log.info("whether %d is a member of server %d is not known within %.1f s", person_id, guild.id, within)
-            # Until it is: the next one who needs it need not wait as well.
-            self._keep(key, unclear)
-        return unclear
+            # Cached until the answer comes, so that the next one who asks does not wait as well.
+            self._cache_membership(key, unknown)
+        return unknown
 
     def _has_room(self, guild_id: int) -> bool:
-        in_one = sum(asked_in == guild_id for asked_in, _ in self._asking)
-        return len(self._asking) < _PENDING and in_one < _PENDING_IN_ONE
+        in_guild = sum(each == guild_id for each, _ in self._lookups)
+        return len(self._lookups) < _MAX_PENDING and in_guild < _MAX_PENDING_PER_GUILD
 
     async def _ask(self, guild: discord.Guild, person_id: int) -> Membership:
-        few_here = self._few_in.setdefault(guild.id, asyncio.Semaphore(_AT_ONCE_IN_ONE))
-        async with few_here, self._few, self._scheduler.low_priority():
+        guild_slots = self._guild_slots.setdefault(guild.id, asyncio.Semaphore(_MAX_CONCURRENT_PER_GUILD))
+        async with guild_slots, self._slots, self._scheduler.low_priority():
             membership = await ask(guild, person_id)
-        self._keep((guild.id, person_id), membership)
+        self._cache_membership((guild.id, person_id), membership)
         return membership
 
-    def _keep(self, key: tuple[int, int], membership: Membership) -> None:
+    def _cache_membership(self, key: tuple[int, int], membership: Membership) -> None:
         if membership.status is MembershipStatus.MEMBER:
             self._strangers.pop(key[1], None)
-        before, _ = self._known.pop(key, (membership, 0.0))
+        before, _ = self._cache.pop(key, (membership, 0.0))
         kept = before if membership.status is MembershipStatus.UNKNOWN else membership
-        self._known[key] = kept, time.monotonic() + _KEPT[membership.status]
-        if len(self._known) > _MOST:
-            del self._known[next(iter(self._known))]
+        self._cache[key] = kept, time.monotonic() + _CACHED_FOR[membership.status]
+        if len(self._cache) > _CACHE_SIZE:
+            del self._cache[next(iter(self._cache))]
 
 
 def roles(member: discord.Member) -> frozenset[int]:
@@ -153,7 +159,7 @@ def roles(member: discord.Member) -> frozenset[int]:
 
 
 async def ask(guild: discord.Guild, person_id: int) -> Membership:
-    """Ask Discord whether a person is a member of a server, however long it takes. Whatever goes wrong is no answer."""
+    """Ask Discord for the membership of a user in a guild, however long it takes. Every error makes it UNKNOWN."""
     try:
         return Membership(MembershipStatus.MEMBER, roles(await guild.fetch_member(person_id)))
     except discord.NotFound as error:

@@ -1,20 +1,39 @@
-"""The slash commands."""
+"""The slash commands: one module with one class for each subject.
+
+Not its job: answering in time (interactions/) and the sentences of the answers (bot/texts). Imports interactions,
+inbound, access and delivery.
+"""
 
 from __future__ import annotations
 
 from discord import app_commands
 
-from bot.discord_bot.commands import about, conversation, moderation, persona, privacy
 from bot.discord_bot.commands.context import BotContext, Tree
+from bot.discord_bot.commands.conversation import ConversationCommands
+from bot.discord_bot.commands.help import HelpCommand
+from bot.discord_bot.commands.model import ModelCommand
+from bot.discord_bot.commands.moderation import ModerationCommands
+from bot.discord_bot.commands.persona import PersonaCommand
+from bot.discord_bot.commands.privacy import PrivacyCommands
+from bot.discord_bot.commands.usage import UsageCommand
 
 
-def tree(tools: BotContext) -> Tree:
-    """All commands of the bot."""
-    commands: Tree = app_commands.CommandTree(
-        tools.client,
+def command_tree(bot: BotContext) -> Tree:
+    """The tree with all commands of a bot, usable in guilds and in DMs with the bot unless a command says otherwise."""
+    tree: Tree = app_commands.CommandTree(
+        bot.client,
         allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
-    for each in (conversation, persona, moderation, privacy, about):
-        each.add(commands, tools)
-    return commands
+    for cog in (
+        ConversationCommands(bot),
+        PersonaCommand(bot),
+        ModelCommand(bot),
+        ModerationCommands(bot),
+        PrivacyCommands(bot),
+        UsageCommand(bot),
+        HelpCommand(bot, tree),
+    ):
+        for command in cog.get_app_commands():
+            tree.add_command(command)
+    return tree

@@ -1,4 +1,4 @@
-"""What the commands work with."""
+"""What the commands share: the parts of the bot that they act on, and the place that a command is used in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from discord import app_commands
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation
 from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.channels import conversation_in
 from bot.discord_bot.delivery.replies import Replies
-from bot.discord_bot.ids import conversation_in
 from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
 from bot.store import Store
-from bot.texts import persona as words
+from bot.texts import channel_settings as words
 
 Tree = app_commands.CommandTree[discord.Client]
 
@@ -28,24 +28,25 @@ class BotContext:
     conversations: ConversationService
     store: Store
     replies: Replies
-    gate: Policy
+    policy: Policy
     forms: Forms
     options: Options
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is used: its conversation and, in a thread, the channel's."""
+    """The channel, thread or DM that a command is used in."""
 
     conversation: Conversation
     parent: Conversation | None
+    """The channel's conversation, for a thread."""
     guild_id: int | None
     person_id: int | None
-    """Whose DM it is."""
+    """The user whose DM it is."""
 
     @property
     def label(self) -> str:
-        """What the place is called."""
+        """What sentences call the place."""
         if self.guild_id is None:
             return words.DIRECT
         return words.CHANNEL if self.parent is None else words.THREAD
@@ -55,5 +56,5 @@ def place(interaction: discord.Interaction) -> Place:
     """The place of an interaction."""
     channel = interaction.channel
     parent = conversation_in(channel.parent_id) if isinstance(channel, discord.Thread) else None
-    whose = interaction.user.id if interaction.guild_id is None else None
-    return Place(conversation_in(interaction.channel_id or 0), parent, interaction.guild_id, whose)
+    person_id = interaction.user.id if interaction.guild_id is None else None
+    return Place(conversation_in(interaction.channel_id or 0), parent, interaction.guild_id, person_id)

@@ -1,7 +1,7 @@
-"""What a server's moderators decide: /channels, /block, /unblock, /pause and /resume.
+"""What the moderators of a guild decide: /channels, /block, /unblock, /pause and /resume.
 
-Discord shows them to members who may manage the server, or to whom the server's own settings give them, and to nobody
-else: that is not checked again here.
+The permissions of these commands are not checked here. Discord shows the commands only to members who may manage the
+guild, or whom the guild's own settings allow them.
 """
 
 from __future__ import annotations
@@ -13,141 +13,26 @@ from typing import Any, TypeAlias, TypeVar
 
 import discord
 from discord import app_commands
+from discord.ext.commands import Cog
 
 from bot.core import access
 from bot.core.access import GuildRules
 from bot.discord_bot.access.policy import channel_ids
-from bot.discord_bot.commands.context import BotContext, Tree
+from bot.discord_bot.commands.context import BotContext
 from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report
 from bot.discord_bot.names import shown_name
 from bot.texts import access as words
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
-Picked: TypeAlias = app_commands.AppCommandChannel | app_commands.AppCommandThread
+PickedChannel: TypeAlias = app_commands.AppCommandChannel | app_commands.AppCommandThread
 
 _MODERATORS = discord.Permissions(manage_guild=True)
-# What a command leaves open here, discord.py takes from the tree, which has commands for DMs too.
-_SERVERS = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
-_HOUR, _YEAR_IN_HOURS = 3600, 8760
-_MOST_RULES = 500
-"""Channels of a server that may have a rule: all of them are read for each prompt."""
-
-
-def add(tree: Tree, tools: BotContext) -> None:
-    """Add the commands of this module."""
-    tree.add_command(_channels(tools))
-
-    @tree.command(description="Have me answer nobody in this server, until /resume.")
-    @_for_moderators
-    async def pause(interaction: discord.Interaction) -> None:
-        async def work() -> str:
-            paused = await tools.store.guild_rules.pause(_server(interaction))
-            tools.replies.stopping.stop_waiting(_server(interaction), shown_name(interaction.user))
-            return words.PAUSED if paused else words.PAUSED_ALREADY
-
-        await _decide(interaction, work())
-
-    @tree.command(description="Have me answer again after /pause.")
-    @_for_moderators
-    async def resume(interaction: discord.Interaction) -> None:
-        async def work() -> str:
-            rules = await _rules(tools, interaction)
-            resumed = await tools.store.guild_rules.resume(_server(interaction))
-            return words.resumed(rules.channels) if resumed else words.NOT_PAUSED
-
-        await _decide(interaction, work())
-
-    @tree.command(description="Have me no longer answer somebody in this server.")
-    @app_commands.describe(
-        member="Whom I am not to answer. For somebody who has left, paste their id.",
-        hours="For how many hours; without it, until /unblock.",
-    )
-    @_for_moderators
-    async def block(
-        interaction: discord.Interaction,
-        member: discord.User,
-        hours: app_commands.Range[int, 1, _YEAR_IN_HOURS] | None = None,
-    ) -> None:
-        async def work() -> str:
-            if member.id == interaction.application_id:
-                return words.THATS_ME
-            if member.bot:
-                return words.A_BOT
-            until = None if hours is None else int(time.time()) + hours * _HOUR
-            await tools.store.guild_rules.block(_server(interaction), member.id, until)
-            tools.replies.stopping.stop_person(member.id, _server(interaction), shown_name(interaction.user))
-            return words.blocked(member.id, until)
-
-        await _decide(interaction, work())
-
-    @tree.command(description="Have me answer somebody again after /block.")
-    @app_commands.describe(member="Whom I am to answer again. For somebody who has left, paste their id.")
-    @_for_moderators
-    async def unblock(interaction: discord.Interaction, member: discord.User) -> None:
-        async def work() -> str:
-            unblocked = await tools.store.guild_rules.unblock(_server(interaction), member.id)
-            return words.unblocked(member.id) if unblocked else words.not_blocked(member.id)
-
-        await _decide(interaction, work())
-
-
-def _channels(tools: BotContext) -> app_commands.Group:
-    group = app_commands.Group(
-        name="channels",
-        description="Where I answer in this server.",
-        default_permissions=_MODERATORS,
-        allowed_contexts=_SERVERS,
-    )
-    # Each rule follows from those that there are.
-    deciding = asyncio.Lock()
-
-    @group.command(description="Have me answer only here, and in what else is allowed; or lift a block.")
-    @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
-    async def allow(interaction: discord.Interaction, channel: Picked | None = None) -> None:
-        async def work() -> str:
-            async with deciding:
-                rules = (await _rules(tools, interaction)).channels
-                here = _places(interaction, channel)
-                if rules.get(here[0]) is True:
-                    return words.allowed_already(here[0], rules)
-                return await _set(tools, interaction, rules, here[0], access.rule_to_allow(rules, here))
-
-        await _decide(interaction, work())
-
-    @group.command(name="block", description="Have me not answer here.")
-    @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
-    async def block_channel(interaction: discord.Interaction, channel: Picked | None = None) -> None:
-        async def work() -> str:
-            async with deciding:
-                rules = (await _rules(tools, interaction)).channels
-                here = _places(interaction, channel)
-                if not access.channel_allowed(rules, here):
-                    return words.not_allowed_already(here[0], rules)
-                if access.is_last_allowed(rules, here[0]):
-                    return words.last_allowed(here[0])
-                return await _set(tools, interaction, rules, here[0], access.rule_to_block(rules, here))
-
-        await _decide(interaction, work())
-
-    @group.command(description="Have me answer in every channel again: forgets what was allowed and blocked.")
-    async def everywhere(interaction: discord.Interaction) -> None:
-        async def work() -> str:
-            async with deciding:
-                cleared = await tools.store.guild_rules.clear_channel_rules(_server(interaction))
-            return words.now({}) if cleared else words.EVERYWHERE_ALREADY
-
-        await _decide(interaction, work())
-
-    @group.command(name="list", description="Show where I answer, and whom I don't.")
-    async def list_rules(interaction: discord.Interaction) -> None:
-        async def work() -> str:
-            rules = await _rules(tools, interaction)
-            blocks = await tools.store.guild_rules.blocks(_server(interaction), words.LISTED + 1)
-            return words.rules(rules, blocks)
-
-        await _decide(interaction, work(), failed=words.NOT_READ)
-
-    return group
+# discord.py gives a command without contexts those of the tree, which include DMs.
+_GUILDS = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
+_HOUR = 3600
+_YEAR_IN_HOURS = 8760
+_MAX_RULES = 500
+"""Channels of a guild that may have a rule: all rules are read for each prompt."""
 
 
 def _for_moderators(command: F) -> F:
@@ -155,37 +40,151 @@ def _for_moderators(command: F) -> F:
     return app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)(command)
 
 
-async def _decide(
+class ModerationCommands(Cog):
+    """/channels, /block, /unblock, /pause and /resume."""
+
+    def __init__(self, bot: BotContext) -> None:
+        self._bot = bot
+        self._changing_rules = asyncio.Lock()
+        """Held from the reading of a guild's rules to the change that depends on them."""
+
+    channels = app_commands.Group(
+        name="channels",
+        description="Where I answer in this server.",
+        default_permissions=_MODERATORS,
+        allowed_contexts=_GUILDS,
+    )
+
+    @channels.command(description="Have me answer only here, and in what else is allowed; or lift a block.")
+    @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
+    async def allow(self, interaction: discord.Interaction, channel: PickedChannel | None = None) -> None:
+        await _answer(interaction, self._allow(interaction, channel))
+
+    async def _allow(self, interaction: discord.Interaction, channel: PickedChannel | None) -> str:
+        async with self._changing_rules:
+            rules = (await self._rules(interaction)).channels
+            ids = _target(interaction, channel)
+            if rules.get(ids[0]) is True:
+                return words.allowed_already(ids[0], rules)
+            return await self._set_rule(interaction, rules, ids[0], access.rule_to_allow(rules, ids))
+
+    @channels.command(name="block", description="Have me not answer here.")
+    @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
+    async def block_channel(self, interaction: discord.Interaction, channel: PickedChannel | None = None) -> None:
+        await _answer(interaction, self._block_channel(interaction, channel))
+
+    async def _block_channel(self, interaction: discord.Interaction, channel: PickedChannel | None) -> str:
+        async with self._changing_rules:
+            rules = (await self._rules(interaction)).channels
+            ids = _target(interaction, channel)
+            if not access.channel_allowed(rules, ids):
+                return words.not_allowed_already(ids[0], rules)
+            if access.is_last_allowed(rules, ids[0]):
+                return words.last_allowed(ids[0])
+            return await self._set_rule(interaction, rules, ids[0], access.rule_to_block(rules, ids))
+
+    @channels.command(description="Have me answer in every channel again: forgets what was allowed and blocked.")
+    async def everywhere(self, interaction: discord.Interaction) -> None:
+        await _answer(interaction, self._clear_rules(interaction))
+
+    async def _clear_rules(self, interaction: discord.Interaction) -> str:
+        async with self._changing_rules:
+            cleared = await self._bot.store.guild_rules.clear_channel_rules(_guild_id(interaction))
+        return words.rules_changed({}) if cleared else words.EVERYWHERE_ALREADY
+
+    @channels.command(name="list", description="Show where I answer, and whom I don't.")
+    async def list_rules(self, interaction: discord.Interaction) -> None:
+        await _answer(interaction, self._list_rules(interaction), failed=words.NOT_READ)
+
+    async def _list_rules(self, interaction: discord.Interaction) -> str:
+        rules = await self._rules(interaction)
+        blocks = await self._bot.store.guild_rules.blocks(_guild_id(interaction), words.LISTED + 1)
+        return words.rules(rules, blocks)
+
+    @app_commands.command(description="Have me answer nobody in this server, until /resume.")
+    @_for_moderators
+    async def pause(self, interaction: discord.Interaction) -> None:
+        await _answer(interaction, self._pause(interaction))
+
+    async def _pause(self, interaction: discord.Interaction) -> str:
+        paused = await self._bot.store.guild_rules.pause(_guild_id(interaction))
+        self._bot.replies.stopping.stop_waiting(_guild_id(interaction), shown_name(interaction.user))
+        return words.PAUSED if paused else words.PAUSED_ALREADY
+
+    @app_commands.command(description="Have me answer again after /pause.")
+    @_for_moderators
+    async def resume(self, interaction: discord.Interaction) -> None:
+        await _answer(interaction, self._resume(interaction))
+
+    async def _resume(self, interaction: discord.Interaction) -> str:
+        rules = await self._rules(interaction)
+        resumed = await self._bot.store.guild_rules.resume(_guild_id(interaction))
+        return words.resumed(rules.channels) if resumed else words.NOT_PAUSED
+
+    @app_commands.command(description="Have me no longer answer somebody in this server.")
+    @app_commands.describe(
+        member="Whom I am not to answer. For somebody who has left, paste their id.",
+        hours="For how many hours; without it, until /unblock.",
+    )
+    @_for_moderators
+    async def block(
+        self,
+        interaction: discord.Interaction,
+        member: discord.User,
+        hours: app_commands.Range[int, 1, _YEAR_IN_HOURS] | None = None,
+    ) -> None:
+        await _answer(interaction, self._block(interaction, member, hours))
+
+    async def _block(self, interaction: discord.Interaction, member: discord.User, hours: int | None) -> str:
+        if member.id == interaction.application_id:
+            return words.THATS_ME
+        if member.bot:
+            return words.A_BOT
+        until = None if hours is None else int(time.time()) + hours * _HOUR
+        await self._bot.store.guild_rules.block(_guild_id(interaction), member.id, until)
+        self._bot.replies.stopping.stop_person(member.id, _guild_id(interaction), shown_name(interaction.user))
+        return words.blocked(member.id, until)
+
+    @app_commands.command(description="Have me answer somebody again after /block.")
+    @app_commands.describe(member="Whom I am to answer again. For somebody who has left, paste their id.")
+    @_for_moderators
+    async def unblock(self, interaction: discord.Interaction, member: discord.User) -> None:
+        await _answer(interaction, self._unblock(interaction, member))
+
+    async def _unblock(self, interaction: discord.Interaction, member: discord.User) -> str:
+        unblocked = await self._bot.store.guild_rules.unblock(_guild_id(interaction), member.id)
+        return words.unblocked(member.id) if unblocked else words.not_blocked(member.id)
+
+    async def _rules(self, interaction: discord.Interaction) -> GuildRules:
+        return await self._bot.store.guild_rules.rules_for(_guild_id(interaction), interaction.user.id)
+
+    async def _set_rule(
+        self, interaction: discord.Interaction, rules: Mapping[int, bool], channel_id: int, allowed: bool | None
+    ) -> str:
+        """Save the rule of one channel, or remove it (None). The answer says what is in force now."""
+        others = {each: rule for each, rule in rules.items() if each != channel_id}
+        if len(others) >= _MAX_RULES and allowed is not None:
+            return words.TOO_MANY_RULES
+        await self._bot.store.guild_rules.set_channel_rule(_guild_id(interaction), channel_id, allowed)
+        return words.rules_changed(others if allowed is None else {**others, channel_id: allowed})
+
+
+async def _answer(
     interaction: discord.Interaction, work: Coroutine[object, object, str], failed: str = words.NOT_SAVED
 ) -> None:
-    """Answer with the work's sentence, in private; with `failed` where the store fails."""
+    """Answer in private with the result of `work`, or with `failed` if the store fails."""
     sentence = await run_or_report(interaction, work, failed=failed, doing="a moderators' command")
     if sentence is not None:
         await respond_ephemeral(interaction, sentence)
 
 
-async def _rules(tools: BotContext, interaction: discord.Interaction) -> GuildRules:
-    return await tools.store.guild_rules.rules_for(_server(interaction), interaction.user.id)
+def _target(interaction: discord.Interaction, channel: PickedChannel | None) -> list[int]:
+    """The id of the channel that a rule is for, followed by those of its parent and its category."""
+    id_ = channel.id if channel is not None else interaction.channel_id or 0
+    known = None if interaction.guild is None else interaction.guild.get_channel_or_thread(id_)
+    return channel_ids(known or discord.Object(id_))
 
 
-async def _set(
-    tools: BotContext, interaction: discord.Interaction, rules: Mapping[int, bool], place: int, allowed: bool | None
-) -> str:
-    """Commit one channel's rule; the answer says what holds now."""
-    others = {each: rule for each, rule in rules.items() if each != place}
-    if len(others) >= _MOST_RULES and allowed is not None:
-        return words.TOO_MANY_RULES
-    await tools.store.guild_rules.set_channel_rule(_server(interaction), place, allowed)
-    return words.now(others if allowed is None else {**others, place: allowed})
-
-
-def _places(interaction: discord.Interaction, channel: Picked | None) -> list[int]:
-    """Where a rule is to hold, and what that is in."""
-    place = channel.id if channel is not None else interaction.channel_id or 0
-    known = None if interaction.guild is None else interaction.guild.get_channel_or_thread(place)
-    return channel_ids(known or discord.Object(place))
-
-
-def _server(interaction: discord.Interaction) -> int:
-    """Discord sends these commands only from servers."""
+def _guild_id(interaction: discord.Interaction) -> int:
+    """The guild of a command that Discord offers only in guilds."""
     return interaction.guild_id or 0

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from bot.core.attempt import ActiveAttempt
 from bot.core.service import ConversationService
 from bot.core.turns import StopReason
+from bot.discord_bot.channels import conversation_in, message_of
 from bot.discord_bot.delivery.reconciler import LiveReply
-from bot.discord_bot.ids import conversation_in, message_of
 
 _REMEMBERED = 1000
 """How many deleted messages are remembered."""

@@ -16,6 +16,7 @@ from bot import texts
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.turns import Attempt, Conversation, Outcome, StopReason, Turn
+from bot.discord_bot.channels import channel_of, message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
@@ -30,7 +31,6 @@ from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, r
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.discord_bot.ids import channel_of, message_of
 from bot.store import Store
 
 log = logging.getLogger(__name__)

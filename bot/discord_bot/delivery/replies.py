@@ -17,6 +17,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, Outcome, Prompt, Turn, TurnState
+from bot.discord_bot.channels import message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
@@ -31,7 +32,6 @@ from bot.discord_bot.delivery.deletions import ReplyDeletions
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.opener import ReplyOpener, Spawn
 from bot.discord_bot.delivery.stopping import ReplyStopping
-from bot.discord_bot.ids import message_of
 from bot.store import Store
 
 log = logging.getLogger(__name__)

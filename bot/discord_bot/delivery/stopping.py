@@ -10,8 +10,8 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.service import ConversationService
 from bot.core.turns import StopReason
+from bot.discord_bot.channels import conversation_in
 from bot.discord_bot.delivery.opener import Spawn
-from bot.discord_bot.ids import conversation_in
 from bot.store import Store
 
 log = logging.getLogger(__name__)

@@ -1,54 +1,73 @@
-"""What becomes of conversations when something around them changes: edits, deletions, servers come and gone."""
+"""Keeps the conversations on record true to Discord: edited and deleted messages, deleted channels, guilds left."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 
 import discord
 
 from bot.core.errors import StoreError
+from bot.core.retrying import poll_until, retrying
 from bot.core.service import ConversationService
 from bot.core.usage import DAY
+from bot.discord_bot.channels import conversation_in, message_of
 from bot.discord_bot.delivery.replies import Replies
-from bot.discord_bot.ids import conversation_in, message_of
 from bot.discord_bot.inbound import reader
+from bot.discord_bot.inbound.message_handler import MessageHandler
+from bot.discord_bot.inbound.reader import Addressing
+from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
 
 log = logging.getLogger(__name__)
 
 EDIT_BECOMES_PROMPT_WITHIN = timedelta(minutes=2)
 """How long after a message was written an edit can make a prompt of it."""
-_SAVED_WITHIN, _LOOK_AGAIN = 10.0, 0.02
-"""Seconds that a prompt may take to be saved, and from one look to the next."""
-_PAUSES = (1.0, 10.0, 60.0, 600.0)
+_SAVED_WITHIN = 10.0
+"""Seconds that a prompt may take until it is saved."""
+_SAVED_CHECK_EVERY = 0.02
+"""Seconds between two checks whether a prompt is saved."""
+_RETRY_DELAYS = (1.0, 10.0, 60.0, 600.0)
 """Seconds between tries at a change while the database fails: what is to be forgotten must not stay."""
-
-Answer = Callable[[discord.Message], Awaitable[bool]]
-"""Answers a message as a prompt. False: it was taken before."""
 
 
 class MessageLifecycle:
-    """What one client is told of."""
+    """Applies what happens to messages, channels and guilds on Discord to the conversations on record."""
 
-    def __init__(self, conversations: ConversationService, store: Store, replies: Replies) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        conversations: ConversationService,
+        store: Store,
+        replies: Replies,
+        messages: MessageHandler,
+        tasks: TaskSupervisor,
+    ) -> None:
+        self._client = client
         self._conversations = conversations
         self._store = store
         self._replies = replies
+        self._messages = messages
+        self._tasks = tasks
         self._edits: dict[int, discord.Message] = {}
         """The newest edit of each prompt that is being put on record."""
-        self._servers = asyncio.Lock()
-        """A change that has to be tried again stays before those that came after it."""
-        self._told_of_servers = asyncio.Event()
+        self._guild_changes = asyncio.Lock()
+        """Keeps changes in order: one that has to be tried again stays before those that came after it."""
+        self._guilds_known = asyncio.Event()
 
-    async def edited(self, message: discord.Message, me: discord.ClientUser, answer: Answer) -> None:
-        """Correct a prompt that is on record; one that was none before is answered, if that was just now."""
+    def updated(self, message: discord.Message) -> None:
+        """Handle Discord's event of an update of a message, if the message is meant for the bot."""
+        me = self._client.user
+        if me is not None and reader.address(message, me) is Addressing.YES:
+            self._tasks.spawn(self._edited(message, me))
+
+    async def _edited(self, message: discord.Message, me: discord.ClientUser) -> None:
+        """Correct a prompt that is on record; answer a message that an edit has just made a prompt."""
         prompt = reader.read(message, me).prompt
         if prompt is None or message.edited_at is None:
-            # Link previews come as updates too, but are no edits.
+            # Discord sends link previews as updates too; they are no edits.
             return
         self._edits[message.id] = message
         try:
@@ -57,10 +76,10 @@ class MessageLifecycle:
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
             if not await self._store.processed.among([message.id]):
-                if await answer(message):
+                if await self._messages.answer(message, me):
                     return
-                # An event of the same message was on its way at the same time.
-                await self._on_record(message.id)
+                # Another event of the same message is being handled at the same time.
+                await self._wait_until_saved(message.id)
             if self._edits.get(message.id) is message:
                 await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote)
         except StoreError as error:
@@ -69,49 +88,47 @@ class MessageLifecycle:
             if self._edits.get(message.id) is message:
                 del self._edits[message.id]
 
-    async def _on_record(self, prompt_id: int) -> None:
-        """Wait until a prompt that is being taken on is saved, as long as it is worth it."""
-        give_up = time.monotonic() + _SAVED_WITHIN
-        while time.monotonic() < give_up:
-            if await self._store.processed.among([prompt_id]):
-                break
-            await asyncio.sleep(_LOOK_AGAIN)
+    async def _wait_until_saved(self, prompt_id: int) -> None:
+        """Wait until a prompt that is being answered is saved, but not for longer than that may take."""
+        await poll_until(
+            lambda: self._store.processed.among([prompt_id]), every=_SAVED_CHECK_EVERY, timeout=_SAVED_WITHIN
+        )
 
     async def deleted(self, channel_id: int, message_ids: Collection[int]) -> None:
-        """Forget the turns whose prompt or whose reply was deleted by somebody else; replies under way end."""
-        theirs = self._replies.deletions.deleted(channel_id, message_ids)
-        if theirs:
-            await _retrying("forgetting deleted replies", lambda: self._store.retention.forget_replies(theirs))
-            # What is shown of these goes first: after a kill, only what is on record can be taken away.
-            await self._replies.deletions.wait_until_removed(theirs)
-            await _retrying(
+        """Forget the turns whose prompt or reply a user deleted, and end their replies under way."""
+        by_users = self._replies.deletions.deleted(channel_id, message_ids)
+        if by_users:
+            await _apply("forgetting deleted replies", lambda: self._store.retention.forget_replies(by_users))
+            # The replies' messages go first: after a kill, only messages on record can be taken away.
+            await self._replies.deletions.wait_until_removed(by_users)
+            await _apply(
                 "forgetting deleted prompts",
-                lambda: self._store.retention.forget_prompts(theirs),
+                lambda: self._store.retention.forget_prompts(by_users),
             )
 
     async def channel_deleted(self, channel_id: int) -> None:
-        """Forget the conversation of a channel or thread that is no more, and what was decided for it."""
+        """Forget the conversation of a deleted channel or thread, and the rules and the persona set for it."""
         key = conversation_in(channel_id)
-        await _retrying(f"forgetting channel {channel_id}", lambda: self._conversations.forget(key))
-        await _retrying(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
+        await _apply(f"forgetting channel {channel_id}", lambda: self._conversations.forget(key))
+        await _apply(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
 
     async def left(self, guild_id: int) -> None:
-        """The bot was removed from a server."""
-        async with self._servers:
-            await _retrying(f"noting that server {guild_id} was left", lambda: self._store.guilds.mark_left(guild_id))
+        """Note that the bot was removed from a guild."""
+        async with self._guild_changes:
+            await _apply(f"noting that server {guild_id} was left", lambda: self._store.guilds.mark_left(guild_id))
 
     async def joined(self, guild_ids: Collection[int]) -> None:
-        """These are all servers that the bot is in, those included that are not available just now."""
-        async with self._servers:
-            await _retrying("noting which servers there are", lambda: self._store.guilds.sync(guild_ids))
-        self._told_of_servers.set()
+        """Note which guilds the bot is in: `guild_ids` are all of them, those that are unavailable included."""
+        async with self._guild_changes:
+            await _apply("noting which servers there are", lambda: self._store.guilds.sync(guild_ids))
+        self._guilds_known.set()
 
     async def prune_daily(self, unused_days: int) -> None:
-        """Delete for ever, day by day, what has not been used for so long, or belongs to servers left.
+        """Delete every day the conversations that were unused for so many days or whose guild the bot has left.
 
-        Not before it is known where the bot is: it may have been invited back while it was not running.
+        The first deletion waits until the bot's guilds are known: it may have been invited back while it was away.
         """
-        await self._told_of_servers.wait()
+        await self._guilds_known.wait()
         while True:
             try:
                 if pruned := await self._store.retention.prune(unused_days):
@@ -121,14 +138,14 @@ class MessageLifecycle:
             await asyncio.sleep(DAY)
 
 
-async def _retrying(doing: str, change: Callable[[], Awaitable[object]]) -> None:
-    """Make a change, for some minutes if need be; `doing` is for the log."""
-    for pause in _PAUSES:
-        try:
-            await change()
-        except StoreError as error:
-            log.error("%s failed, trying again in %g s: %s", doing, pause, error)
-            await asyncio.sleep(pause)
-        else:
-            return
-    log.error("%s is given up: what was to be forgotten may still be on record", doing)
+async def _apply(doing: str, change: Callable[[], Awaitable[object]]) -> None:
+    """Make a change, for some minutes if need be. `doing` names the change in the log."""
+    try:
+        await retrying(
+            change,
+            _RETRY_DELAYS,
+            on=(StoreError,),
+            log_retry=lambda error, delay: log.error("%s failed, trying again in %g s: %s", doing, delay, error),
+        )
+    except StoreError:
+        log.error("%s is given up: what was to be forgotten may still be on record", doing)

@@ -1,4 +1,4 @@
-"""Reads what stands in Discord's channels: a few requests at a time, behind everything that people wait for."""
+"""Reads messages and channels from Discord: a few requests at a time, after all requests that users wait for."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from typing import TypeVar
 
 import discord
 
+from bot.core.retrying import retrying
 from bot.discord_bot.delivery.messages import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable
 
 _T = TypeVar("_T")
 
-_AT_ONCE = 3
-"""Requests under way."""
-_PAUSES = (1.0, 5.0, 20.0)
-"""Seconds between tries while Discord fails."""
+_MAX_CONCURRENT = 3
+"""Requests under way at the same time."""
+_RETRY_DELAYS = (1.0, 5.0, 20.0)
+"""Seconds between tries at a request while Discord fails."""
 _PAGE = 100
-"""Messages that Discord gives at once."""
+"""Messages that Discord gives in one answer."""
 
 
 class MessageStatus(Enum):
-    """Whether a message still stands in its channel."""
+    """Whether a message is still in its channel."""
 
     PRESENT = auto()
     DELETED = auto()
     CHANNEL_DELETED = auto()
     UNKNOWN = auto()
-    """The bot may not look."""
+    """Discord does not let the bot read the channel."""
 
 
 class History:
-    """Everything that one client reads. Raises Unavailable where Discord fails for a while, and Gone where the bot may
-    not read.
+    """Reads the history of channels for one client.
+
+    Every method raises Unavailable if Discord fails for a while, and TargetGone if the bot may not read the channel.
     """
 
     def __init__(self, client: discord.Client, scheduler: Scheduler) -> None:
         self._client = client
         self._scheduler = scheduler
-        self._few = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def status_of(self, channel_id: int, message_id: int) -> MessageStatus:
-        """Look for one message."""
+        """Whether a message is still there."""
         channel = self._client.get_partial_messageable(channel_id)
         try:
             await self._read(lambda: channel.fetch_message(message_id))
@@ -56,15 +58,18 @@ class History:
             return MessageStatus.CHANNEL_DELETED if code == UNKNOWN_CHANNEL else MessageStatus.UNKNOWN
         return MessageStatus.PRESENT
 
-    async def after_message(self, channel_id: int, message_id: int) -> list[discord.Message]:
-        """The first page of the messages that came after one, oldest first."""
-        channel = self._client.get_partial_messageable(channel_id)
-        return await self._page(channel, after=discord.Object(message_id), oldest_first=True)
+    async def own_messages_after(self, channel_id: int, message_id: int) -> list[discord.Message]:
+        """The bot's messages in the first page of those that were written after a message, oldest first."""
+        channel, me = self._client.get_partial_messageable(channel_id), self._client.user
+        page = await self._page(channel, after=discord.Object(message_id), oldest_first=True)
+        return [message for message in page if me is not None and message.author.id == me.id]
 
-    async def since(self, channel: discord.abc.MessageableChannel, after: datetime, most: int) -> list[discord.Message]:
-        """The newest messages written after a moment, newest first; after `most` of them no more pages are read."""
+    async def since(
+        self, channel: discord.abc.MessageableChannel, after: datetime, limit: int
+    ) -> list[discord.Message]:
+        """The messages written after a moment, newest first; no more pages are read once there are `limit`."""
         messages: list[discord.Message] = []
-        while len(messages) < most:
+        while len(messages) < limit:
             before = messages[-1] if messages else None
             page = await self._page(channel, before=before, after=after, oldest_first=False)
             messages += page
@@ -73,7 +78,7 @@ class History:
         return messages
 
     async def channel(self, channel_id: int) -> object:
-        """A channel that discord.py does not know by itself, such as a DM."""
+        """Fetch a channel that is not in discord.py's cache, such as a DM."""
         return await self._read(lambda: self._client.fetch_channel(channel_id))
 
     async def _page(
@@ -91,15 +96,10 @@ class History:
         return await self._read(get)
 
     async def _read(self, get: Callable[[], Awaitable[_T]]) -> _T:
-        for pause in _PAUSES:
-            try:
-                return await self._once(get)
-            except Unavailable:
-                await asyncio.sleep(pause)
-        return await self._once(get)
+        return await retrying(lambda: self._read_once(get), _RETRY_DELAYS, on=(Unavailable,))
 
-    async def _once(self, get: Callable[[], Awaitable[_T]]) -> _T:
-        async with self._few, self._scheduler.low_priority():
+    async def _read_once(self, get: Callable[[], Awaitable[_T]]) -> _T:
+        async with self._slots, self._scheduler.low_priority():
             try:
                 with platform_errors():
                     return await get()

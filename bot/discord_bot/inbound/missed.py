@@ -1,46 +1,49 @@
-"""Finds the prompts that came while the bot was away, in what stands in the channels.
+"""Finds the prompts that came while the bot was away, by reading the channels.
 
-Discord repeats the events of a session that goes on, but nothing of the time between two sessions.
+Discord sends the missed events of a session that is resumed again, but no events of the time between two sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import discord
 
 from bot.core.errors import StoreError
+from bot.core.retrying import poll_until
+from bot.discord_bot.channels import channel_of
 from bot.discord_bot.delivery.messages import reads_history
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
-from bot.discord_bot.ids import channel_of
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.history import History
+from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.reader import Addressing
 from bot.store import Store
 
 log = logging.getLogger(__name__)
 
-_Place: TypeAlias = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
+_ReadableChannel: TypeAlias = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
 
-_MOST = 500
-"""Messages of one channel that are looked through."""
-_HEARD = 1000
-"""Prompts whose events came lately: those that are only about to be saved are known by this."""
-_SILENCE, _LOOK_AGAIN = 2.0, 0.1
-"""Seconds without a word of another server after which the rest of them count as hidden, and between two looks."""
-_DIRECT = timedelta(days=30)
-"""How long after their last use people's DMs are looked into: Discord lists none of them."""
+_MAX_MESSAGES = 500
+"""Messages of one channel that are searched for prompts."""
+_GUILD_TIMEOUT = 2.0
+"""Seconds without data of another guild after which the guilds that are still unavailable count as in an outage."""
+_GUILD_CHECK_EVERY = 0.1
+"""Seconds between two checks for data of another guild."""
+_DM_MAX_AGE = timedelta(days=30)
+"""How long after its last use a DM is searched. The store names these DMs: Discord has no request that lists them."""
 
 
 class MissedMessages:
-    """What came within the last `within` seconds and nothing was said to, at most the newest `per_channel` of a
-    channel, is given to `answer`, oldest first.
+    """Gives missed prompts to the message handler, oldest first.
+
+    A prompt is missed if it came within the last `max_age` seconds and got neither a reply nor a notice. Of each
+    channel the newest `per_channel` are answered.
     """
 
     def __init__(
@@ -48,98 +51,107 @@ class MissedMessages:
         client: discord.Client,
         store: Store,
         history: History,
-        marks: Reactions,
-        answer: Callable[[discord.Message], None],
+        reactions: Reactions,
+        messages: MessageHandler,
         *,
-        within: float,
+        max_age: float,
         per_channel: int,
     ) -> None:
         self._client = client
         self._store = store
         self._history = history
-        self._marks = marks
-        self._answer = answer
-        self._within = timedelta(seconds=within)
+        self._reactions = reactions
+        self._messages = messages
+        self._max_age = timedelta(seconds=max_age)
         self._per_channel = per_channel
-        self._missing: set[int] = set()
-        self._heard: deque[int] = deque(maxlen=_HEARD)
+        self._hidden: set[int] = set()
+        """Guilds in an outage."""
 
     async def everywhere(self) -> None:
-        """Look through all servers, once Discord has told of them, and the DMs that are known."""
-        await asyncio.gather(self._all_servers(), self._direct_messages())
-
-    def heard(self, message_id: int) -> None:
-        """The event of a prompt came: it is being answered already."""
-        self._heard.append(message_id)
+        """Search all guilds, once Discord has sent their data, and the DMs on record."""
+        await asyncio.gather(self._all_guilds(), self._all_dms())
 
     def lost(self, guild: discord.Guild) -> None:
-        """An outage hides a server."""
-        self._missing.add(guild.id)
+        """Note that a guild has become unavailable by an outage."""
+        self._hidden.add(guild.id)
 
     async def back(self, guild: discord.Guild) -> None:
-        """Look through a server that was hidden."""
-        if guild.id in self._missing:
-            self._missing.remove(guild.id)
-            await self._server(guild)
+        """Search a guild whose outage has ended."""
+        if guild.id in self._hidden:
+            self._hidden.remove(guild.id)
+            await self._guild(guild)
 
-    async def _all_servers(self) -> None:
-        waited, missing = 0.0, self._not_told_of()
-        while missing and waited < _SILENCE:
-            await asyncio.sleep(_LOOK_AGAIN)
-            before, missing = missing, self._not_told_of()
-            waited = waited + _LOOK_AGAIN if missing == before else 0.0
-        self._missing |= missing
-        await asyncio.gather(*(self._server(guild) for guild in self._client.guilds if guild.id not in missing))
+    async def _all_guilds(self) -> None:
+        unavailable = await self._wait_for_guilds()
+        self._hidden |= unavailable
+        await asyncio.gather(*(self._guild(guild) for guild in self._client.guilds if guild.id not in unavailable))
 
-    def _not_told_of(self) -> set[int]:
+    async def _wait_for_guilds(self) -> set[int]:
+        """Wait until Discord has sent the data of all guilds, or of no other guild for a while.
+
+        Returns the guilds that are still unavailable. discord.py has no event for this that comes in time: it holds
+        `on_guild_available` back until `on_ready`.
+        """
+        unavailable = self._unavailable()
+
+        async def changed() -> bool:
+            return self._unavailable() != unavailable
+
+        while unavailable:
+            if not await poll_until(changed, every=_GUILD_CHECK_EVERY, timeout=_GUILD_TIMEOUT):
+                break
+            unavailable = self._unavailable()
+        return unavailable
+
+    def _unavailable(self) -> set[int]:
         return {guild.id for guild in self._client.guilds if guild.unavailable}
 
-    async def _server(self, guild: discord.Guild) -> None:
-        """Look through the channels and threads in which somebody wrote lately."""
+    async def _guild(self, guild: discord.Guild) -> None:
+        """Search the channels and threads of a guild in which somebody wrote lately."""
         if self._per_channel == 0:
             return
-        after = discord.utils.utcnow() - self._within
-        lively = [place for place in _places(guild) if _written_in(place, after) and reads_history(place)]
-        await asyncio.gather(*map(self._look_through, lively))
+        after = discord.utils.utcnow() - self._max_age
+        active = [each for each in _channels(guild) if _written_in(each, after) and reads_history(each)]
+        await asyncio.gather(*map(self._search, active))
 
-    async def _direct_messages(self) -> None:
+    async def _all_dms(self) -> None:
         if self._per_channel == 0:
             return
-        since = discord.utils.utcnow() - _DIRECT
+        since = discord.utils.utcnow() - _DM_MAX_AGE
         try:
             keys = await self._store.conversations.direct(int(since.timestamp()))
         except StoreError as error:
             log.error("DMs that came meanwhile are not answered: %s", error)
             return
-        await asyncio.gather(*(self._direct_message(channel_of(key)) for key in keys))
+        await asyncio.gather(*(self._dm(channel_of(key)) for key in keys))
 
-    async def _direct_message(self, channel_id: int) -> None:
+    async def _dm(self, channel_id: int) -> None:
         try:
             channel = await self._history.channel(channel_id)
         except (TargetGone, Unavailable) as error:
             log.info("DM %d cannot be looked into: %s", channel_id, error)
             return
         if isinstance(channel, discord.DMChannel):
-            await self._look_through(channel)
+            await self._search(channel)
 
-    async def _look_through(self, channel: discord.abc.MessageableChannel) -> None:
-        """Find what one channel still waits for, and leave but the newest of it aside."""
+    async def _search(self, channel: discord.abc.MessageableChannel) -> None:
+        """Find the missed prompts of a channel, have the newest answered and mark the others as skipped."""
         try:
-            after = discord.utils.utcnow() - self._within
-            waiting = await self._waiting(await self._history.since(channel, after, _MOST))
-            first = max(0, len(waiting) - self._per_channel)
-            for message in waiting[:first]:
+            after = discord.utils.utcnow() - self._max_age
+            missed = await self._missed(await self._history.since(channel, after, _MAX_MESSAGES))
+            first = max(0, len(missed) - self._per_channel)
+            for message in missed[:first]:
                 log.info("prompt %d in channel %d is passed over: it came with newer ones", message.id, channel.id)
                 await self._store.processed.mark(message.id)
-                self._marks.add(channel.id, message.id, SKIPPED)
+                self._reactions.add(channel.id, message.id, SKIPPED)
         except (TargetGone, Unavailable, StoreError) as error:
             log.warning("what came in channel %d meanwhile is not answered: %s", channel.id, error)
             return
-        for message in waiting[first:]:
-            self._answer(message)
+        for message in missed[first:]:
+            self._messages.found(message)
 
-    async def _waiting(self, messages: Iterable[discord.Message]) -> list[discord.Message]:
-        """The prompts among the messages that nothing was said to, oldest first."""
+    async def _missed(self, messages: Iterable[discord.Message]) -> list[discord.Message]:
+        """The prompts among the messages that got neither a reply nor a notice, oldest first."""
         me = self._client.user
         if me is None:
             return []
@@ -147,17 +159,17 @@ class MissedMessages:
         answered = {message.reference.message_id for message in own if message.reference is not None}
         asked = [message for message in messages if reader.address(message, me) is Addressing.YES]
         handled = await self._store.processed.among([message.id for message in asked])
-        # A hint is on no record, and a refusal only a moment after it was said.
-        settled = handled | answered | set(self._heard)
+        # The store does not record hints, and refusals only after they were sent.
+        settled = handled | answered | self._messages.recent()
         return sorted((message for message in asked if message.id not in settled), key=lambda each: each.id)
 
 
-def _places(guild: discord.Guild) -> list[_Place]:
-    """Where people write in a server: voice channels have a chat too."""
+def _channels(guild: discord.Guild) -> list[_ReadableChannel]:
+    """The channels and threads of a guild that hold messages: voice channels have a text chat too."""
     return [*guild.text_channels, *guild.voice_channels, *guild.stage_channels, *guild.threads]
 
 
-def _written_in(channel: _Place, after: datetime) -> bool:
-    """Whether the newest message there came after that moment."""
+def _written_in(channel: _ReadableChannel, after: datetime) -> bool:
+    """Whether the newest message of a channel came after a moment."""
     newest = channel.last_message_id
     return newest is not None and discord.utils.snowflake_time(newest) > after

@@ -1,4 +1,4 @@
-"""Reads Discord's messages: whether one is meant for the bot, and what a person saw who read it."""
+"""Reads Discord's messages: whether a message is meant for the bot, and its text as users see it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import discord
 
 from bot.core.context import speaker
 from bot.core.turns import Prompt, Quote
-from bot.discord_bot.ids import conversation_in
+from bot.discord_bot.channels import conversation_in, is_private
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
     r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
 )
 _OWN_QUOTE = 500
-"""Characters quoted of one of the bot's own messages: enough to tell which one; the whole is in its memory."""
+"""Characters quoted of a message of the bot: enough to recognize it, as the conversation holds all of it."""
 _WITHHELD = "[They are replying to a message that Discord does not let you see.]"
 
 
@@ -28,24 +28,28 @@ class Addressing(Enum):
     NO = auto()
     YES = auto()
     UNREADABLE = auto()
-    """It is, but Discord withholds what it says."""
+    """The message is meant for the bot, but Discord withholds its text.
+
+    Without the message content intent, the bot gets the text of DMs and of messages that mention it. See
+    https://discord.com/developers/docs/events/gateway#message-content-intent.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A message that is meant for the bot, read. `prompt` is None where it says nothing."""
+    """What a message that is meant for the bot says."""
 
     prompt: Prompt | None
+    """The prompt, or None if the message says nothing."""
     quote_withheld: bool
-
-
-def is_private(message: discord.Message) -> bool:
-    """Whether it came in a DM. A server that discord.py does not know yet is none either, but no DM."""
-    return isinstance(message.channel, discord.DMChannel)
+    """Whether Discord withholds the text of the quoted message."""
 
 
 def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
-    """Whether the message is for the bot: any DM, a mention, a reply to it, or its role where that can be read."""
+    """Whether a message is meant for the bot: every DM, a mention of it, and a readable mention of its role.
+
+    A reply to the bot mentions it unless its author has turned the ping off.
+    """
     by_person = not message.author.bot and message.webhook_id is None
     if not by_person or message.type not in (discord.MessageType.default, discord.MessageType.reply):
         return Addressing.NO
@@ -62,7 +66,7 @@ def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
 
 
 def read(message: discord.Message, me: discord.ClientUser) -> Reading:
-    """What the message says, as its readers saw it: names instead of ids, the quoted message, what is attached."""
+    """The text of a message as users see it: names instead of ids, the quoted message, the names of attachments."""
     said = _text(message, me)
     quote, withheld = _quote(message, me)
     lines = [line for line in (said, *_attached(message)) if line]
@@ -71,14 +75,13 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
     quoted = None if withheld else _quoted(message)
     prompt = Prompt(
-        message_id=message.id,
         conversation=conversation_in(message.channel.id),
         position=message.id,
         text=text,
         author_id=message.author.id,
         author_name=None if is_private(message) else speaker(message.author.display_name, message.author.name),
         guild_id=None if message.guild is None else message.guild.id,
-        # A thread opened on a message has that message's id, and no other channel has a message's.
+        # A thread that was opened on a message has the id of that message. No other channel has the id of a message.
         origin_message_id=message.channel.id,
         parent=conversation_in(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
         quote=None if quote is None or quoted is None else _source(quoted, me, min(len(quote), len(text))),
@@ -94,13 +97,13 @@ def _quoted(message: discord.Message) -> discord.Message | None:
 
 
 def _source(quoted: discord.Message, me: discord.ClientUser, length: int) -> Quote:
-    """Whose the quoted message is; of one of the bot's own its id, by which the store knows whom that answered."""
+    """The source of a quote: its author, or the message itself if it is the bot's, which the store maps to a turn."""
     own = quoted.author.id == me.id
     return Quote(quoted.id if own else quoted.author.id, length, own=own)
 
 
 def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None, bool]:
-    """The quoted message as lines of a quote, and whether Discord withholds it."""
+    """The lines that quote a message, if it is a reply, and whether Discord withholds the quoted text."""
     if message.type is not discord.MessageType.reply:
         return None, False
     quoted = _quoted(message)
@@ -153,7 +156,7 @@ def _date(seconds: int, otherwise: str) -> str:
 
 
 def _attached(message: discord.Message) -> list[str]:
-    """What came with a message and cannot be read here, by name: the model should know that it was there."""
+    """The names of attachments and stickers, which the bot cannot read, and the text of forwarded messages."""
     return [
         *(f"[attached, but not readable for you: {attachment.filename}]" for attachment in message.attachments),
         *(f"[sticker: {sticker.name}]" for sticker in message.stickers),

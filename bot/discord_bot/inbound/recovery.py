@@ -1,88 +1,85 @@
-"""Brings to an end what an earlier process left unfinished, or ended without anybody seeing it.
+"""Recovers turns that an earlier process left unfinished, or whose end nobody has seen.
 
-A turn that was broken off is tried again once by itself, in the messages that it has. What of a reply stands on
-Discord is looked up where the store does not know: a process may be killed between a post and its answer.
+An interrupted turn is tried again once, in the messages that its reply has already. The messages of a reply are looked
+up on Discord where the store does not know them: a process may be killed between a post and Discord's answer.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import repeat
 
 import discord
 
 from bot.core.errors import StoreError
 from bot.core.records import SentPart
+from bot.core.retrying import retrying
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.channels import channel_of, message_of
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.messages import age
-from bot.discord_bot.delivery.opener import Spawn
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
-from bot.discord_bot.ids import channel_of, message_of
 from bot.discord_bot.inbound.history import History, MessageStatus
+from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
 
 log = logging.getLogger(__name__)
 
-_LATER = 60.0
-"""Seconds until a turn is looked up again after Discord or the database failed."""
-_TRIES = 2
-"""Attempts until a person is asked: what ended the process may have been the turn."""
+_RETRY_DELAY = 60.0
+"""Seconds until the recovery of a turn is tried again after Discord or the database failed."""
+_MAX_TRIES = 2
+"""Attempts at a turn until a user has to press Retry: the turn itself may have ended the process."""
 
 
 class Recovery:
-    """Over one client's replies. A prompt older than `within` seconds that nothing was said to is not answered any
-    more. `spawn` keeps tasks that must come to their end alive.
-    """
+    """Recovers the turns of one client. A prompt without a reply is answered until it is `max_age` seconds old."""
 
     def __init__(
         self,
-        client: discord.Client,
         conversations: ConversationService,
         store: Store,
         replies: Replies,
-        gate: Policy,
+        policy: Policy,
         history: History,
-        spawn: Spawn,
+        tasks: TaskSupervisor,
         *,
-        within: float,
+        max_age: float,
     ) -> None:
-        self._client = client
         self._conversations = conversations
         self._store = store
         self._replies = replies
-        self._gate = gate
+        self._policy = policy
         self._history = history
-        self._spawn = spawn
-        self._within = within
+        self._tasks = tasks
+        self._max_age = max_age
 
-    def recover(self, turns: Sequence[Turn], spawn: Spawn) -> None:
-        """Take on the turns whose end nobody has seen. `spawn` runs what may be cancelled: the next start finds it."""
+    def recover(self, turns: Sequence[Turn]) -> None:
+        """Start to recover turns. A shutdown leaves those that were not looked up yet to the next start."""
         conversations: defaultdict[Conversation, list[Turn]] = defaultdict(list)
         for turn in turns:
             conversations[turn.conversation].append(turn)
         for of_one in conversations.values():
-            spawn(self._one_after_the_other(of_one))
+            self._tasks.spawn(self._recover_in_order(of_one), on_shutdown="cancel")
 
-    async def _one_after_the_other(self, turns: Sequence[Turn]) -> None:
-        """Look each one up, in order; people's places in line are taken in it."""
+    async def _recover_in_order(self, turns: Sequence[Turn]) -> None:
+        """Recover the turns of one conversation in their order, in which they also enter the queue."""
         for turn in turns:
-            while True:
-                try:
-                    await self._recover(turn)
-                    break
-                except (Unavailable, StoreError) as error:
-                    log.warning("turn %d has to wait for its recovery: %s", turn.id, error)
-                    await asyncio.sleep(_LATER)
+            await retrying(
+                partial(self._recover, turn),
+                repeat(_RETRY_DELAY),
+                on=(Unavailable, StoreError),
+                log_retry=partial(_log_retry, turn),
+            )
 
     async def _recover(self, turn: Turn) -> None:
-        # Before anything takes time: when the turn is forgotten meanwhile, it is known which messages showed it.
+        # Read first: if the turn is forgotten during the requests below, its messages are known all the same.
         sent = await self._store.deliveries.sent(turn.id)
         prompt = await self._history.status_of(channel_of(turn.conversation), message_of(turn))
         if prompt is MessageStatus.CHANNEL_DELETED:
@@ -91,25 +88,25 @@ class Recovery:
         left = await self._left(turn, sent)
         outcome = Outcome(turn.state, turn.reply, turn.failure)
         if prompt is MessageStatus.DELETED:
-            # A reply that is whole stays where it can be seen.
+            # A complete reply that can be seen stays as it is.
             if turn.state is TurnState.INTERRUPTED or not turn.reply or not left.sent:
                 outcome = replace(outcome, stop_reason=StopReason.PROMPT_DELETED)
-            self._spawn(self._end(turn, left, outcome, forget=True))
-        elif self._is_worth_a_try(turn, left) and not await self._is_denied(turn):
-            self._spawn(self._try_again(turn, left))
+            self._tasks.spawn(self._end(turn, left, outcome, forget=True))
+        elif self._may_be_retried(turn, left) and not await self._is_denied(turn):
+            self._tasks.spawn(self._try_again(turn, left))
         else:
-            self._spawn(self._end(turn, left, outcome))
+            self._tasks.spawn(self._end(turn, left, outcome))
 
-    def _is_worth_a_try(self, turn: Turn, left: PartialDelivery) -> bool:
-        if turn.state is not TurnState.INTERRUPTED or turn.tries >= _TRIES:
+    def _may_be_retried(self, turn: Turn, left: PartialDelivery) -> bool:
+        if turn.state is not TurnState.INTERRUPTED or turn.tries >= _MAX_TRIES:
             return False
         if left.begun_at is not None:
             return discord.utils.utcnow() - left.begun_at < EDITABLE_FOR
-        return age(message_of(turn)) < self._within
+        return age(message_of(turn)) < self._max_age
 
     async def _is_denied(self, turn: Turn) -> bool:
-        """Whether it may not be answered any more. Its button is asked about when somebody presses it."""
-        denied = await self._gate.check_retry(turn)
+        """Whether the policy forbids to answer a turn now. Its Retry button is checked when somebody presses it."""
+        denied = await self._policy.check_retry(turn)
         if denied is not None:
             log.info("turn %d was broken off and is not tried again: %s", turn.id, denied.value)
         return denied is not None
@@ -118,7 +115,7 @@ class Recovery:
         log.info("turn %d was broken off and is tried again", turn.id)
         try:
             if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
-                # Forgotten since: nobody else tells of it, and what can be seen must not look as if it went on.
+                # The turn was forgotten. Its messages still say that it goes on, and nothing else corrects them.
                 deleted = self._replies.deletions.was_deleted(message_of(turn))
                 cause = StopReason.PROMPT_DELETED if deleted else StopReason.FORGOTTEN
                 await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
@@ -143,7 +140,7 @@ class Recovery:
             log.warning("turn %d: the next start will show its end once more: %s", turn.id, error)
 
     async def _left(self, turn: Turn, on_record: Sequence[SentPart]) -> PartialDelivery:
-        """What there is of a reply, on record or to be found."""
+        """The messages of a reply: those on record, and those found on Discord."""
         shown: list[tuple[int, int]] = []
         lost: dict[int, str] = {}
         surplus: list[int] = []
@@ -160,9 +157,9 @@ class Recovery:
         return PartialDelivery(shown, lost, surplus)
 
     async def _find(self, turn: Turn, sent: SentPart, *, behind: int) -> int | None:
-        """The message of a post that no answer came to, and put it on record."""
+        """Find the message of a post whose answer the earlier process did not see, and put it on record."""
         try:
-            messages = await self._history.after_message(channel_of(turn.conversation), behind)
+            messages = await self._history.own_messages_after(channel_of(turn.conversation), behind)
         except TargetGone:
             return None
         for message in messages:
@@ -172,15 +169,17 @@ class Recovery:
         return None
 
     def _may_show(self, message: discord.Message, turn: Turn, part: int) -> bool:
-        """Whether the bot may have posted it as this part of the reply: the first one replies to the prompt."""
-        if self._client.user is None or message.author.id != self._client.user.id:
-            return False
+        """Whether a message of the bot may be this part of a turn's reply: the first part replies to the prompt."""
         replies_to = None if message.reference is None else message.reference.message_id
         if part > 0 and replies_to is None:
             return message.type is discord.MessageType.default and message.flags.silent
-        return replies_to == turn.message_id
+        return replies_to == message_of(turn)
+
+
+def _log_retry(turn: Turn, error: Exception, _delay: float) -> None:
+    log.warning("turn %d has to wait for its recovery: %s", turn.id, error)
 
 
 def _forgotten(turn: Turn, left: PartialDelivery) -> Outcome:
-    """How a turn ends that is gone: nothing of it is shown that was not there before."""
+    """The outcome of a turn that was forgotten: it shows no text that was not shown before."""
     return Outcome(TurnState.STOPPED, turn.reply if left.sent else "", stop_reason=StopReason.FORGOTTEN)

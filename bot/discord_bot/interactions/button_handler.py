@@ -1,10 +1,9 @@
-"""Presses on the buttons under replies: by whom, on what, and in time."""
+"""Handles presses on the buttons under replies."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
+import re
 from functools import partial
 
 import discord
@@ -12,40 +11,54 @@ import discord
 from bot import texts
 from bot.core.access import Denial
 from bot.core.errors import StoreError
+from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.channels import moderates
 from bot.discord_bot.delivery.messages import age
-from bot.discord_bot.delivery.opener import Spawn
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.view import Button, button_after
-from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, moderates, respond_ephemeral, update
+from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, respond_ephemeral, update
 from bot.discord_bot.names import shown_name, stored_name
+from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
 from bot.texts import access as words
 
 log = logging.getLogger(__name__)
 
 _NEW = 10.0
-"""Seconds for which a message may be too new to be on record."""
-_HEARD_WITHIN, _LOOK_AGAIN = 1.5, 0.05
-"""Seconds that a press waits for that, of the 3 in which it has to be answered, and from one look to the next."""
+"""Seconds after its post for which a message may not be on record yet."""
+_RECORD_TIMEOUT = 1.5
+"""Seconds that a press waits for the record of its message; Discord allows 3 for the answer to a press."""
+_RECORD_CHECK_EVERY = 0.05
+"""Seconds between two checks for that record."""
 
 
 class ButtonHandler:
-    """Of one client."""
+    """Handles the presses on the reply buttons of one client."""
 
     def __init__(
-        self, conversations: ConversationService, store: Store, gate: Policy, replies: Replies, spawn: Spawn
+        self,
+        conversations: ConversationService,
+        store: Store,
+        policy: Policy,
+        replies: Replies,
+        tasks: TaskSupervisor,
     ) -> None:
         self._conversations = conversations
         self._store = store
-        self._gate = gate
+        self._policy = policy
         self._replies = replies
-        self._spawn = spawn
+        self._tasks = tasks
 
-    async def handle(self, interaction: discord.Interaction, button: Button) -> None:
-        """Do what a button says, for the asker and for moderators, once."""
+    async def pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        """Handle a press; `id_` is the match of the button's id."""
+        # A shutdown waits for this: what is done must not look to the user as if it had failed.
+        self._tasks.spawn(self._handle(interaction, Button(id_["button"])), on_shutdown="drain")
+
+    async def _handle(self, interaction: discord.Interaction, button: Button) -> None:
+        """Do what a button says, for the author of the prompt and for moderators, once."""
         try:
             turn, denied = await defer_if_slow(interaction, self._look_up(interaction, button))
         except StoreError as error:
@@ -61,47 +74,48 @@ class ButtonHandler:
         elif denied is not None:
             await respond_ephemeral(interaction, words.denied(denied))
         elif button_after(Outcome(turn.state, turn.reply, turn.failure)) is not button:
-            # Somebody was faster: this is being done, or is done already.
+            # Somebody else pressed it first.
             await acknowledge(interaction)
         elif self._conversations.queue_limit(turn) is not None:
             await respond_ephemeral(interaction, texts.PRESS_LATER)
         else:
-            # The button goes at once; this call counts towards no limit.
+            # This takes the button away at once; the call counts towards no rate limit.
             await update(interaction)
             channel, user, report = interaction.channel, interaction.user, partial(respond_ephemeral, interaction)
             resume = button is Button.CONTINUE
-            self._spawn(self._replies.retry(turn, channel, user.id, resume=resume, report=report))
+            self._tasks.spawn(self._replies.retry(turn, channel, user.id, resume=resume, report=report))
 
     async def _stop(self, interaction: discord.Interaction, turn: Turn) -> None:
         running = [each for each in self._conversations.running if each.attempt.turn_id == turn.id]
         for each in running:
             each.stop(StopReason.USER, shown_name(interaction.user))
         if not running and turn.state is TurnState.INTERRUPTED:
-            # It is about to be tried again after a restart.
+            # The recovery after a restart is about to try the turn again.
             await respond_ephemeral(interaction, texts.ONE_MOMENT)
         else:
             await acknowledge(interaction)
 
     async def _look_up(self, interaction: discord.Interaction, button: Button) -> tuple[Turn | None, Denial | None]:
-        """The turn behind a press, and why it is not to be answered. To stop a reply costs nothing, so nobody is denied
-        that.
-        """
+        """The turn behind a press, and why it may not be answered. Stop is denied to nobody, as it costs nothing."""
         turn = await self._turn_behind(interaction.message)
-        return turn, None if button is Button.STOP else await self._gate.check_interaction(interaction)
+        return turn, None if button is Button.STOP else await self._policy.check_interaction(interaction)
 
     async def _turn_behind(self, message: discord.Message | None) -> Turn | None:
-        """The turn whose reply a message shows. People see a new one before the bot hears that it is there."""
+        """The turn whose reply a message shows.
+
+        Users see a new message before Discord's answer tells the bot its id, so a press may come before the record.
+        """
         if message is None:
             return None
-        give_up = time.monotonic() + _HEARD_WITHIN
-        while (turn := await self._store.turns.of_message(message.id)) is None:
-            if age(message.id) > _NEW or time.monotonic() > give_up:
-                break
-            await asyncio.sleep(_LOOK_AGAIN)
-        return turn
+        message_id = message.id
+        return await poll_until(
+            lambda: self._store.turns.of_message(message_id),
+            every=_RECORD_CHECK_EVERY,
+            timeout=min(_RECORD_TIMEOUT, _NEW - age(message_id)),
+        )
 
 
 def _not_on_record(interaction: discord.Interaction) -> str:
-    """What to say of a message whose turn is not found: it may be too new for that."""
+    """The answer to a press on a message whose turn is not on record, or not yet."""
     is_new = interaction.message is not None and age(interaction.message.id) < _NEW
     return texts.ONE_MOMENT if is_new else texts.NOT_REMEMBERED

@@ -1,4 +1,7 @@
-"""Answers to interactions: in time, and in the form that is left after what was answered before."""
+"""Answers to interactions, in time and in the form that Discord takes after an earlier answer to the same interaction.
+
+See https://discord.com/developers/docs/interactions/receiving-and-responding.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DEFER_AFTER = 1.5
-"""Seconds until an answer is put off; Discord allows 3, the way there and back included."""
+"""Seconds until an answer is deferred; Discord allows 3, the way there and back included."""
 
 
 async def defer_if_slow(interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
-    """The work's result. Where it takes long, Discord shows meanwhile, in private, that an answer will come.
+    """The result of `work`. If it takes long, Discord shows the user in the meantime that the bot is thinking.
 
-    For what a message's button or form asks, it shows that message as it is.
+    For a button or a form of a message, Discord shows nothing new in the meantime.
     """
     working = asyncio.create_task(work)
     await asyncio.wait([working], timeout=DEFER_AFTER)
@@ -39,7 +42,7 @@ async def defer_if_slow(interaction: discord.Interaction, work: Coroutine[Any, A
 async def run_or_report(
     interaction: discord.Interaction, work: Coroutine[Any, Any, T], *, failed: str, doing: str
 ) -> T | None:
-    """The work's result, in time. None: the store failed at it (`doing`, for the log), and `failed` has been said."""
+    """The result of `work`, or None if the store failed: then the user is told `failed`, and `doing` is logged."""
     try:
         return await defer_if_slow(interaction, work)
     except StoreError as error:
@@ -51,7 +54,7 @@ async def run_or_report(
 async def respond_ephemeral(
     interaction: discord.Interaction, sentence: str, *, view: discord.ui.View = MISSING, file: discord.File = MISSING
 ) -> bool:
-    """Answer in private, whether or not that was put off. False: Discord did not take it."""
+    """Answer in private, deferred or not. Returns False if Discord did not take the answer."""
     response = interaction.response
     if not response.is_done():
         sending: Awaitable[object] = response.send_message(
@@ -66,40 +69,43 @@ async def respond_ephemeral(
 
 
 async def acknowledge(interaction: discord.Interaction) -> None:
-    """Answer a press by which nothing is to be said."""
+    """Answer a press without saying anything."""
     if not interaction.response.is_done():
         await _taken(interaction, interaction.response.defer())
 
 
 async def update(interaction: discord.Interaction, sentence: str = MISSING) -> None:
-    """Take away what can be pressed in the message whose button or form this is; `sentence` stands in its place."""
+    """Remove the buttons of the message that an interaction came from, and set its text to `sentence` if given."""
     done = interaction.response.is_done()
     edit = interaction.edit_original_response if done else interaction.response.edit_message
     await _taken(interaction, edit(content=sentence, view=None))
 
 
 async def respond_public(interaction: discord.Interaction, sentence: str) -> None:
-    """Answer for everybody to see: as an answer or, where that was put off, which is private, in the channel."""
-    put_off = interaction.response.is_done()
-    if not put_off and await _taken(
+    """Answer for everybody to see.
+
+    A deferred answer is private, so after that the sentence goes to the channel as a message of its own.
+    """
+    deferred = interaction.response.is_done()
+    if not deferred and await _taken(
         interaction, interaction.response.send_message(sentence, silent=True, suppress_embeds=True)
     ):
         return
     if not await send(interaction, sentence):
         await respond_ephemeral(interaction, sentence)
-    elif put_off:
+    elif deferred:
         with suppress(*REQUEST_ERRORS):
             await interaction.delete_original_response()
 
 
 async def send(interaction: discord.Interaction, sentence: str) -> bool:
-    """Say something in the channel. False: Discord did not take it."""
+    """Send a message to the channel of an interaction. Returns False if Discord did not take it."""
     channel = interaction.client.get_partial_messageable(interaction.channel_id or 0)
     return await _taken(interaction, channel.send(sentence, silent=True, suppress_embeds=True))
 
 
 async def _taken(interaction: discord.Interaction, call: Awaitable[object]) -> bool:
-    """Whether Discord takes a call. What was asked for is done either way."""
+    """Make a call and return whether Discord took it. An error is only logged: what the user asked for is done."""
     try:
         with platform_errors():
             await call
@@ -110,29 +116,25 @@ async def _taken(interaction: discord.Interaction, call: Awaitable[object]) -> b
     return True
 
 
-def moderates(interaction: discord.Interaction) -> bool:
-    """Whether somebody may decide over the replies to others."""
-    return interaction.guild_id is not None and interaction.permissions.manage_messages
-
-
 Submitted = Callable[[discord.Interaction, str], Awaitable[None]]
-"""Takes a form of one text field that was sent, and its text."""
+"""Handles a submitted form of one text field and gets its text."""
 
 
 class Forms:
-    """The forms of one client. discord.py matches them with objects that it loses at a restart, so each is known by its
-    id alone, where all interactions pass.
+    """Routes submitted forms by their custom id.
+
+    discord.py itself routes a form only to the `Modal` object that opened it, which is lost at a restart.
     """
 
     def __init__(self) -> None:
         self._submitted: dict[str, Submitted] = {}
 
     def register(self, custom_id: str, submitted: Submitted) -> None:
-        """Have a form of that id told to `submitted`."""
+        """Route forms with a custom id to `submitted`."""
         self._submitted[custom_id] = submitted
 
     async def dispatch(self, interaction: discord.Interaction) -> None:
-        """Take an interaction of any kind."""
+        """Route an interaction if it is a registered form."""
         data: Any = interaction.data
         if interaction.type is discord.InteractionType.modal_submit and data["custom_id"] in self._submitted:
             [text] = [label["component"]["value"] for label in data["components"]]

@@ -102,7 +102,7 @@ async def test_where_nobody_takes_the_word_the_day_passes_too(
 async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
     serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(guilds, "_EVERY", 0.02)
+    monkeypatch.setattr(guilds, "_CHECK_EVERY", 0.02)
     async with serve() as world:
         async with read_only(world.store):
             elsewhere = discord.add_guild("Elsewhere", eve)

@@ -69,7 +69,7 @@ async def test_strangers_in_a_global_limit_hold_up_nobody(serve: Start, discord:
 async def test_lookups_that_hang_are_few_and_the_rest_is_unclear(
     serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.discord_bot.access.members._PENDING", 30)
+    monkeypatch.setattr("bot.discord_bot.access.members._MAX_PENDING", 30)
     people = strangers(discord, 40, 20)
     async with serve() as world:
         discord.faults.add(Slow(60.0), route=MEMBERS, times=ALWAYS)
@@ -88,7 +88,7 @@ async def test_a_stranger_is_remembered_as_one(
     serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger, other = strangers(discord, 40, 2)
-    monkeypatch.setattr("bot.discord_bot.access.members._MOST", 60)
+    monkeypatch.setattr("bot.discord_bot.access.members._CACHE_SIZE", 60)
     place = discord.open_dm(stranger)
     async with serve() as world:
         await mention(world, place, stranger)

@@ -109,6 +109,15 @@ async def test_any_member_of_the_owning_team_is_enough(
         assert told(world, lobby)[-1] == "To hello."
 
 
+async def test_every_server_is_served_while_no_owner_is_known(
+    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
+) -> None:
+    discord.found_team("Crew", discord.ada).members.clear()
+    async with serve() as world:
+        await mention(world, lobby, eve)
+        assert told(world, lobby) == ["To hello."]
+
+
 async def test_servers_by_list_and_any(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
@@ -229,7 +238,7 @@ async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
 ) -> None:
     with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
     for answer in (MembershipStatus.MEMBER, MembershipStatus.NOT_MEMBER):
-        monkeypatch.setitem(members._KEPT, answer, 0.0)
+        monkeypatch.setitem(members._CACHED_FOR, answer, 0.0)
     async with serve() as world:
         for person, place in ((discord.bo, with_bo), (eve, with_eve)):
             await mention(world, place, person)

@@ -8,7 +8,7 @@ import pytest
 
 from bot.core.access import GuildRules
 from bot.standin.script import Reply
-from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.conftest import World
 from tests.places import on_discord
 
 
@@ -60,13 +60,6 @@ async def test_reset_works_in_a_dm(world: World) -> None:
     used = await discord.slash(discord.bo, direct, "reset")
     assert "1 question" in (await used.answered()).content
     assert await world.turns(direct) == []
-
-
-async def test_commands_are_registered_only_when_they_changed(start: Start) -> None:
-    async with start() as world:
-        assert world.discord.commands.puts == 1
-    async with start() as world:
-        assert world.discord.commands.puts == 1
 
 
 @pytest.mark.parametrize(

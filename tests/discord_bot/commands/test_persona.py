@@ -1,39 +1,21 @@
-"""/persona and /model, as members, moderators and people in DMs use them."""
+"""/persona, as members, moderators and people in DMs use it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import pytest
 
 from bot.core.turns import Behaviour, Conversation
 from bot.standin.entities import Channel, Message, MessageFlag, User
 from bot.standin.interactions import Interaction
-from bot.standin.model import ModelStandin
-from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import Start, World, serving
+from tests.discord_bot.commands.conftest import ask
+from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
 from tests.store.steps import database_of
 
 LONG = "Arr! " * 798 + "You parrot"
 """As long as it may be: with what is said about it, more than two messages hold."""
-MODELS = ("small", "large", "Huge")
-
-
-@pytest.fixture
-def models() -> Sequence[str]:
-    return MODELS
-
-
-@pytest.fixture
-async def choice(
-    discord: DiscordStandin, model: ModelStandin, tmp_path: Path, models: Sequence[str]
-) -> AsyncIterator[World]:
-    """A bot with more than one model."""
-    async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), models=models) as world:
-        yield world
 
 
 def labels(message: Message) -> list[str]:
@@ -59,15 +41,6 @@ async def set_persona(world: World, user: User, channel: Channel, text: str) -> 
     await sent.answered()
     assert sent.ephemeral
     return sent
-
-
-async def ask(world: World, user: User, channel: Channel) -> list[dict[str, str]]:
-    """Ask something there; the answer is what the model was sent."""
-    before = len(world.model.requests)
-    await world.discord.say(channel, user, f"<@{world.discord.bot.id}> who are you?")
-    request = await world.asked(before)
-    await world.idle()
-    return request.messages
 
 
 async def test_a_moderator_changes_how_it_behaves_and_everybody_is_told(world: World) -> None:
@@ -251,159 +224,31 @@ async def test_buttons_and_forms_of_before_a_restart_work(start: Start) -> None:
         assert (await cleared.answered()).content.startswith("Done.")
 
 
-async def test_a_moderator_chooses_a_model_and_everybody_is_told(choice: World) -> None:
-    discord = choice.discord
-    shown = await discord.slash(discord.max, discord.general, "model")
-    assert (await shown.answered()).content == (
-        "`small` answers in this channel.\nYou can choose from `small`, `large`, `Huge`, or `default`."
-    )
-    assert shown.ephemeral
-    used = await discord.slash(discord.max, discord.general, "model", name=" huge")
-    told = await used.answered()
-    assert told.content == "Max chose `Huge` to answer here from now on."
-    assert told.silent
-    assert not used.ephemeral
-    await ask(choice, discord.bo, discord.general)
-    await ask(choice, discord.bo, discord.random_channel)
-    assert [request.body["model"] for request in choice.model.requests] == ["Huge", "small"]
-    again = await discord.slash(discord.max, discord.general, "model", name="Huge")
-    assert (await again.answered()).content == "That's how it was already."
-    assert again.ephemeral
-    await (await discord.slash(discord.bo, discord.general, "reset")).answered()
-    back = await discord.slash(discord.max, discord.general, "model", name="default")
-    assert (await back.answered()).content == "Max chose `small` to answer here from now on."
-
-
-async def test_an_unknown_model_gets_one_clear_sentence(choice: World) -> None:
-    discord = choice.discord
-    used = await discord.slash(discord.max, discord.general, "model", name="**gpt-9** " * 50)
-    answer = await used.answered()
-    assert used.ephemeral
-    assert answer.content.startswith("I have no model called “\\*\\*gpt-9\\*\\* ")
-    assert answer.content.endswith("You can choose from `small`, `large`, `Huge`, or `default`.")
-    assert len(answer.content) < 400
-
-
-async def test_a_member_finds_no_model_but_in_a_dm(choice: World) -> None:
-    discord = choice.discord
-    with pytest.raises(LookupError):
-        await discord.slash(discord.bo, discord.general, "model", name="large")
-    direct = discord.open_dm(discord.bo)
-    used = await discord.slash(discord.bo, direct, "model", name="large")
-    assert "`large`" in (await used.answered()).content
-    await ask(choice, discord.bo, direct)
-    assert choice.model.requests[-1].body["model"] == "large"
-
-
-async def test_a_thread_is_answered_by_its_channels_model_until_it_has_its_own(choice: World) -> None:
-    discord = choice.discord
-    await (await discord.slash(discord.max, discord.general, "model", name="large")).answered()
-    thread = await discord.open_thread(discord.general, "side", discord.bo)
-    shown = await discord.slash(discord.max, thread, "model")
-    assert (await shown.answered()).content.startswith("`large` answers in this thread, as in its channel.")
-    await ask(choice, discord.bo, thread)
-    await (await discord.slash(discord.max, thread, "model", name="small")).answered()
-    await ask(choice, discord.bo, thread)
-    assert [request.body["model"] for request in choice.model.requests] == ["large", "small"]
-    back = await discord.slash(discord.max, thread, "model", name="default")
-    assert (await back.answered()).content == "Max chose `large` to answer here from now on."
-
-
-async def test_completion_offers_what_fits_the_letters(choice: World) -> None:
-    discord = choice.discord
-
-    async def offered(channel: Channel, typed: str) -> list[tuple[str, str]]:
-        asked = await discord.complete(discord.max, channel, "model", focused="name", name=typed)
-        await asked.acknowledged()
-        return [(each["name"], each["value"]) for each in asked.choices or []]
-
-    everything = [("default (as everywhere: small)", "default"), *((each, each) for each in MODELS)]
-    assert await offered(discord.general, "") == everything
-    assert await offered(discord.general, "hU") == [("Huge", "Huge")]
-    assert await offered(discord.general, "x") == []
-    await (await discord.slash(discord.max, discord.general, "model", name="large")).answered()
-    thread = await discord.open_thread(discord.general, "side", discord.bo)
-    assert (await offered(thread, "default"))[0] == ("default (as in the channel: large)", "default")
-
-
-@pytest.mark.parametrize("models", [[f"model-{n}" for n in range(40)] + ["m" * 101]])
-async def test_completion_keeps_to_discords_limits(choice: World) -> None:
-    discord = choice.discord
-    asked = await discord.complete(discord.max, discord.general, "model", focused="name", name="")
-    await asked.acknowledged()
-    assert len(asked.choices or []) == 25
-    asked = await discord.complete(discord.max, discord.general, "model", focused="name", name="mmm")
-    await asked.acknowledged()
-    assert asked.choices == []
-
-
-@pytest.mark.parametrize("models", [[f"maker/{'m' * 200}-{n}" for n in range(40)]])
-async def test_many_long_names_fit_the_answer(choice: World) -> None:
-    discord = choice.discord
-    for options in ({}, {"name": "x"}):
-        used = await discord.slash(discord.max, discord.general, "model", **options)
-        answer = (await used.answered()).content
-        assert len(answer) < 2000
-        assert answer.endswith(" more, or `default`.")
-
-
-async def test_with_one_model_there_is_nothing_to_choose(world: World) -> None:
+async def test_a_persona_that_cannot_be_read_or_saved_is_said(world: World) -> None:
     discord = world.discord
-    for options in ({}, {"name": "demo"}):
-        used = await discord.slash(discord.max, discord.general, "model", **options)
-        assert (await used.answered()).content == (
-            "`demo` answers in this channel.\nIt's the only one I have, so there is nothing to choose."
-        )
-        assert used.ephemeral
-
-
-async def test_a_model_that_is_not_offered_any_more_is_said_so(world: World) -> None:
-    discord = world.discord
-    await world.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "retired")
-    used = await discord.slash(discord.max, discord.general, "model")
-    assert (await used.answered()).content.startswith(
-        "`retired` was chosen here, but I'm not offered it any more.\n`demo` answers in this channel.\n"
-    )
-
-
-async def test_what_cannot_be_read_or_saved_is_said(choice: World) -> None:
-    discord = choice.discord
-    used = await persona(choice, discord.max, discord.general)
-    form = await press(choice, discord.max, await used.answered(), "change")
-    await choice.store.engine.write("DROP TABLE personas")
+    used = await persona(world, discord.max, discord.general)
+    form = await press(world, discord.max, await used.answered(), "change")
+    await world.store.engine.write("DROP TABLE personas")
     not_read = "I can't reach my memory right now. Please try again later."
     not_saved = "I can't save right now, so nothing is changed. Please try again later."
     for answer, sentence in (
-        (await persona(choice, discord.bo, discord.general), not_read),
-        (await press(choice, discord.max, await used.answered(), "change"), not_read),
+        (await persona(world, discord.bo, discord.general), not_read),
+        (await press(world, discord.max, await used.answered(), "change"), not_read),
         (await discord.submit(form, text="You are a pirate."), not_saved),
-        (await discord.slash(discord.max, discord.general, "model"), not_read),
-        (await discord.slash(discord.max, discord.general, "model", name="large"), not_saved),
     ):
         assert (await answer.answered()).content == sentence
-    asked = await discord.complete(discord.max, discord.general, "model", focused="name", name="large")
-    assert [each["value"] for each in (await asked.acknowledged()).choices or []] == ["large"]
 
 
-async def test_a_slow_disk_delays_the_word_but_loses_nothing(choice: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    discord = choice.discord
+async def test_a_slow_disk_delays_a_persona_but_loses_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord = world.discord
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
-    used = await persona(choice, discord.max, discord.general)
-    form = await press(choice, discord.max, await used.answered(), "change")
-    async with database_of(choice.store)._write_lock:
+    used = await persona(world, discord.max, discord.general)
+    form = await press(world, discord.max, await used.answered(), "change")
+    async with database_of(world.store)._write_lock:
         sent = await discord.submit(form, text="You are a pirate.")
-        chosen = await discord.slash(discord.max, discord.general, "model", name="large")
-        for each in (sent, chosen):
-            await each.acknowledged()
-            assert each.deferred
+        await sent.acknowledged()
+        assert sent.deferred
     assert sent.ephemeral
-    assert chosen.ephemeral, "it may come to nothing that others have to know"
     await discord.wait_for(lambda: (sent.content or "").startswith("Done."))
-    sentences = ["Max changed how I behave here. /persona shows it.", "Max chose `large` to answer here from now on."]
-    await discord.wait_for(lambda: sorted(each.content for each in discord.bot_messages(discord.general)) == sentences)
-    async with database_of(choice.store)._write_lock:
-        again = await discord.slash(discord.max, discord.general, "model", name="large")
-        await again.acknowledged()
-        assert again.deferred
-    assert (await again.answered()).content == "That's how it was already."
-    assert again.ephemeral
+    told = await world.reply(discord.general)
+    assert told.content == "Max changed how I behave here. /persona shows it."

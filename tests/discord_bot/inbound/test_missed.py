@@ -166,7 +166,7 @@ async def test_what_is_deleted_while_it_is_being_found_is_not_answered(discord: 
 async def test_what_cannot_be_read_keeps_nothing_else_from_being_answered(
     discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.discord_bot.inbound.history._PAUSES", ())
+    monkeypatch.setattr("bot.discord_bot.inbound.history._RETRY_DELAYS", ())
     bot, secret, broken = f"<@{discord.bot.id}>", discord.add_channel("secret"), discord.add_channel("broken")
     discord.deny(secret, Permission.READ_MESSAGE_HISTORY)
     discord.faults.add(ServerError(503), method="GET", channel_id=broken.id)

@@ -1,6 +1,8 @@
-"""Between Discord's ids and the core's conversations and prompts."""
+"""Between Discord's ids and the core's conversations and prompts; whether a channel is a DM, and who moderates it."""
 
 from __future__ import annotations
+
+import discord
 
 from bot.core.turns import Conversation, Prompt, Turn
 
@@ -22,3 +24,16 @@ def message_of(prompt: Prompt | Turn) -> int:
     if prompt.message_id is None:
         raise ValueError("this prompt did not come from Discord")
     return prompt.message_id
+
+
+def is_private(message: discord.Message) -> bool:
+    """Whether a message came in a DM.
+
+    `message.guild` does not tell: it is also None for a guild that discord.py does not know yet.
+    """
+    return isinstance(message.channel, discord.DMChannel)
+
+
+def moderates(interaction: discord.Interaction) -> bool:
+    """Whether a user may decide over other users' replies in the channel of an interaction."""
+    return interaction.guild_id is not None and interaction.permissions.manage_messages

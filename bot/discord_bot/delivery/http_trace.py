@@ -1,0 +1,45 @@
+"""Shows the scheduler every request that discord.py makes: requests count towards the budget, answers carry limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import aiohttp
+from discord.http import Route
+
+from bot.discord_bot.delivery.scheduler import Scheduler, scheduled
+
+_MESSAGES_ROUTE = re.compile(r"/channels/(\d+)/messages(?:/\d+)?$")
+_EXEMPT_ROUTE = re.compile(r"/(?:interactions|webhooks)/")
+"""Interactions and their follow-ups, which Discord does not count towards the bot's requests a second.
+
+See https://discord.com/developers/docs/topics/rate-limits#global-rate-limit.
+"""
+
+
+def http_trace(scheduler: Scheduler, on_answer: Callable[[], None]) -> aiohttp.TraceConfig:
+    """The trace of a client's HTTP session; `on_answer` is called when Discord answers a request."""
+
+    async def count_request(
+        _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        if not scheduled.get() and not _EXEMPT_ROUTE.search(params.url.path):
+            scheduler.spend()
+
+    async def observe_answer(
+        _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        # The session also carries the gateway's handshake, and requests that are exempt from the bot's limits.
+        if not str(params.url).startswith(Route.BASE) or _EXEMPT_ROUTE.search(params.url.path):
+            return
+        on_answer()
+        route = None if params.method == "GET" else _MESSAGES_ROUTE.search(params.url.path)
+        channel_id = None if route is None else int(route[1])
+        scheduler.observe(channel_id, params.method, params.response.status, params.response.headers)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(count_request)
+    trace.on_request_end.append(observe_answer)
+    return trace

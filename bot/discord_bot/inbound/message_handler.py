@@ -1,0 +1,134 @@
+"""Answers messages that are meant for the bot: with a reply, or with a notice that says why there is none."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+
+import discord
+
+from bot import texts
+from bot.core.errors import Overloaded, OverQuota, StoreError
+from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.delivery.notices import Notices
+from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.inbound import reader
+from bot.discord_bot.inbound.reader import Addressing
+from bot.discord_bot.names import own_name
+from bot.discord_bot.tasks import TaskSupervisor
+
+log = logging.getLogger(__name__)
+
+UNREADABLE_REPEATED_AFTER = 24 * 3600.0
+"""Seconds before a user is told again that a message could not be read."""
+_HINTED = 1000
+"""Messages without a question that are remembered to have got a hint: Discord may send an event twice."""
+_RECENT = 1000
+"""Prompts whose events came lately and that are remembered: the store does not know them until they are saved."""
+
+
+class MessageHandler:
+    """Handles the messages of one client, each once however many events there are of it."""
+
+    def __init__(
+        self, client: discord.Client, replies: Replies, notices: Notices, policy: Policy, tasks: TaskSupervisor
+    ) -> None:
+        self._client = client
+        self._replies = replies
+        self._notices = notices
+        self._policy = policy
+        self._tasks = tasks
+        self._accepting = True
+        self._in_progress: dict[int, discord.Message] = {}
+        """The newest version of each message that is being answered."""
+        self._recent: deque[int] = deque(maxlen=_RECENT)
+        self._hinted: deque[int] = deque(maxlen=_HINTED)
+        self._told_unreadable: dict[int, float] = {}
+
+    def stop_accepting(self) -> None:
+        """Answer every further prompt with the notice that the bot restarts."""
+        self._accepting = False
+
+    def recent(self) -> set[int]:
+        """The ids of prompts whose events came lately, so that somebody answers them already."""
+        return set(self._recent)
+
+    def received(self, message: discord.Message) -> None:
+        """Answer a new message if it is meant for the bot."""
+        if self._client.user is None:
+            return
+        match reader.address(message, self._client.user):
+            case Addressing.YES:
+                self._recent.append(message.id)
+                self._tasks.spawn(self.answer(message, self._client.user))
+            case Addressing.UNREADABLE:
+                self._tasks.spawn(self._tell_unreadable(message))
+            case Addressing.NO:
+                pass
+
+    def found(self, message: discord.Message) -> None:
+        """Answer a prompt that came while the bot was away; during a shutdown it is left to the next start."""
+        if self._accepting and self._client.user is not None:
+            self._tasks.spawn(self.answer(message, self._client.user))
+
+    async def answer(self, message: discord.Message, me: discord.ClientUser) -> bool:
+        """Answer a message that is meant for the bot. Returns False if it was or is being answered already."""
+        if (known := self._in_progress.get(message.id)) is not None:
+            # An edit may come before the prompt was read, or the message itself after its edit.
+            self._in_progress[message.id] = max(known, message, key=lambda each: each.edited_at or each.created_at)
+            return False
+        self._in_progress[message.id] = message
+        try:
+            if not self._accepting:
+                await self._notices.answer(message, texts.RESTARTING)
+                return True
+            if (denied := await self._policy.check_message(message)) is not None:
+                await self._notices.denied(message, denied)
+                return True
+            read = None
+            while read is not (latest := self._in_progress[message.id]):
+                read, reading = latest, reader.read(latest, me)
+                notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
+                if reading.prompt is not None:
+                    return await self._replies.answer(message.channel, reading.prompt, notices)
+                # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
+                hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
+                await self._send_hint(message, hint)
+        except Overloaded as refusal:
+            await self._notices.overloaded(message, refusal)
+        except OverQuota as refusal:
+            await self._notices.quota(message, refusal.quota_exceeded)
+        except StoreError as error:
+            log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
+            await self._notices.send(message, texts.CANNOT_SAVE)
+        except Exception:
+            log.exception("message %d could not be answered for a defect", message.id)
+            await self._notices.send(message, texts.WENT_WRONG)
+        finally:
+            del self._in_progress[message.id]
+        return True
+
+    async def _send_hint(self, message: discord.Message, sentence: str) -> None:
+        if message.id not in self._hinted:
+            self._hinted.append(message.id)
+            await self._notices.send(message, sentence)
+
+    async def _tell_unreadable(self, message: discord.Message) -> None:
+        """Tell the author once a day that Discord withholds the text of such messages from the bot."""
+        now = time.monotonic()
+        self._told_unreadable = {
+            user_id: at for user_id, at in self._told_unreadable.items() if now - at < UNREADABLE_REPEATED_AFTER
+        }
+        if message.author.id in self._told_unreadable:
+            return
+        self._told_unreadable[message.author.id] = now
+        try:
+            denied = await self._policy.check_message(message)
+        except StoreError as error:
+            log.error("a message in channel %d is passed over: %s", message.channel.id, error)
+            return
+        if denied is not None:
+            await self._notices.denied(message, denied)
+        else:
+            await self._notices.send(message, texts.unreadable(own_name(self._client, message.guild)))

@@ -1,0 +1,90 @@
+"""Builds the parts of one bot and connects them to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import discord
+
+from bot.core.service import ConversationService
+from bot.discord_bot.access.guilds import GuildWatch
+from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.commands import command_tree
+from bot.discord_bot.commands.context import BotContext, Tree
+from bot.discord_bot.delivery import buttons
+from bot.discord_bot.delivery.notices import Notices
+from bot.discord_bot.delivery.opener import ReplyOpener
+from bot.discord_bot.delivery.reactions import Reactions
+from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.inbound.edits import MessageLifecycle
+from bot.discord_bot.inbound.history import History
+from bot.discord_bot.inbound.message_handler import MessageHandler
+from bot.discord_bot.inbound.missed import MissedMessages
+from bot.discord_bot.inbound.recovery import Recovery
+from bot.discord_bot.interactions.button_handler import ButtonHandler
+from bot.discord_bot.interactions.responses import Forms
+from bot.discord_bot.options import Options
+from bot.discord_bot.owner_alerts import OwnerAlerts
+from bot.discord_bot.tasks import TaskSupervisor
+from bot.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a bot to which the client routes Discord's events."""
+
+    tasks: TaskSupervisor
+    policy: Policy
+    guild_watch: GuildWatch
+    owner_alerts: OwnerAlerts
+    reactions: Reactions
+    messages: MessageHandler
+    lifecycle: MessageLifecycle
+    missed: MissedMessages
+    recovery: Recovery
+    forms: Forms
+    tree: Tree
+
+
+def wire(
+    client: discord.Client,
+    conversations: ConversationService,
+    store: Store,
+    scheduler: Scheduler,
+    options: Options,
+) -> Parts:
+    """Build the parts of a client that is not logged in yet."""
+    tasks = TaskSupervisor()
+    policy = Policy(client, store, scheduler, options.access)
+    owner_alerts = OwnerAlerts(client, store, conversations.settings.quotas, tasks)
+    reactions = Reactions(client, store, scheduler, tasks.spawn)
+    opener = ReplyOpener(client, store, scheduler, reactions, tasks.spawn, options.messages_per_reply)
+    replies = Replies(opener, conversations, store, tasks.spawn, on_end=owner_alerts.check)
+    notices = Notices(client, store, scheduler, reactions)
+    messages = MessageHandler(client, replies, notices, policy, tasks)
+    history = History(client, scheduler)
+    forms = Forms()
+    button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
+    buttons.listen(client, buttons.REPLY, button_handler.pressed)
+    return Parts(
+        tasks=tasks,
+        policy=policy,
+        guild_watch=GuildWatch(client, store, policy, tasks, owners_are=options.access.servers.owner),
+        owner_alerts=owner_alerts,
+        reactions=reactions,
+        messages=messages,
+        lifecycle=MessageLifecycle(client, conversations, store, replies, messages, tasks),
+        missed=MissedMessages(
+            client,
+            store,
+            history,
+            reactions,
+            messages,
+            max_age=options.recovery_max_age,
+            per_channel=options.catch_up_per_channel,
+        ),
+        recovery=Recovery(conversations, store, replies, policy, history, tasks, max_age=options.recovery_max_age),
+        forms=forms,
+        tree=command_tree(BotContext(client, conversations, store, replies, policy, forms, options)),
+    )

@@ -1,0 +1,53 @@
+"""The text of /help: how the bot is used, what it keeps, and where messages go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MAX_LENGTH = 2000
+"""Characters that Discord lets a message have."""
+
+
+def help_text(
+    bot: str | None,
+    denied: str | None,
+    model: str,
+    provider: str,
+    *,
+    direct_messages: bool,
+    retention_days: int,
+    hourly_questions_per_user: int | None,
+    persona: bool,
+    commands: Sequence[tuple[str, str]],
+) -> str:
+    """How the bot is used in a channel or a DM.
+
+    `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
+    there, if so. `commands` holds the mention of each command and what it does. The text fits one message: too many
+    commands are only named.
+    """
+    if bot is None:
+        asking = '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me.'
+    else:
+        reply = "by a reply to one of my messages"
+        others = f"{reply}, or in a direct message" if direct_messages else f"or {reply}"
+        asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", {others}.'
+    if hourly_questions_per_user is not None:
+        questions = "one question" if hourly_questions_per_user == 1 else f"{hourly_questions_per_user:,} questions"
+        asking += f" You have {questions} an hour; /usage shows what is left."
+    memory = (
+        "**I remember** what is said with me, separately in every channel, thread and direct message. /reset forgets"
+        " what was said here, /forget-me all that you said."
+    )
+    if retention_days:
+        memory += f" Where nobody talks to me for {retention_days} days, I forget by myself."
+    way = f"**Your messages go** to the model `{model}` ({provider}), with what I remember here."
+    if persona:
+        way += " Somebody told me how to behave here: /persona shows it."
+    paragraphs = [f"**{denied}**"] if denied else []
+    paragraphs += [asking, memory, way]
+    for listed in ("\n".join(f"{name} {does}" for name, does in commands), " ".join(name for name, _ in commands)):
+        text = "\n\n".join([*paragraphs, f"**Commands**\n{listed}"])
+        if len(text) <= _MAX_LENGTH:
+            break
+    return text[:_MAX_LENGTH]

@@ -1,0 +1,131 @@
+"""/help, as members, moderators and people in DMs read it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from bot.core.access import AccessSettings
+from bot.standin.entities import Channel, User
+from bot.standin.faults import Slow
+from bot.standin.server import DiscordStandin
+from bot.texts.help import help_text
+from tests.discord_bot.commands.conftest import PRICED
+from tests.discord_bot.conftest import COMMANDS, World
+from tests.places import on_discord
+
+
+async def help_of(world: World, user: User, channel: Channel) -> str:
+    shown = await world.discord.slash(user, channel, "help")
+    answer = await shown.answered()
+    assert shown.ephemeral
+    assert len(answer.content) <= 2000
+    return answer.content
+
+
+@pytest.fixture
+def nickname(discord: DiscordStandin) -> None:
+    """What the bot is called in the server."""
+    discord.guild.members[discord.bot.id].nick = "Polly"
+
+
+@pytest.mark.usefixtures("nickname")
+async def test_help_says_how_it_is_used_and_where_messages_go(counted: World) -> None:
+    discord = counted.discord
+    text = await help_of(counted, discord.bo, discord.general)
+    assert text.startswith(
+        '**Ask me** by mentioning me, like "@Polly why is the night sky dark?", by a reply to one of my messages, or in'
+        " a direct message. You have 20 questions an hour; /usage shows what is left.\n\n"
+        "**I remember** what is said with me, separately in every channel, thread and direct message. /reset forgets"
+        " what was said here, /forget-me all that you said. Where nobody talks to me for 90 days, I forget by myself."
+        "\n\n**Your messages go** to the model `demo` (OpenAI), with what I remember here.\n\n**Commands**\n"
+    )
+    assert " Forget everything about you, in all servers and DMs. I ask once more.\n" in text
+    assert " See what I remember here, from whom, and who can read it\n" in text
+    direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
+    assert direct.startswith(
+        '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. You have 20'
+    )
+
+
+async def test_help_names_the_commands_that_a_person_finds_there(counted: World) -> None:
+    discord = counted.discord
+    direct = discord.open_dm(discord.max)
+    for person, channel in ((discord.bo, discord.general), (discord.max, discord.general), (discord.max, direct)):
+        text = await help_of(counted, person, channel)
+        found = {(each["name"], each["id"]) for each in discord.visible_commands(person, channel)}
+        named = {(name.split(" ")[0], id_) for name, id_ in re.findall(r"</([^:]+):(\d+)>", text)}
+        assert named == found
+        assert "persona" in text
+    assert "</model:" not in await help_of(counted, discord.bo, discord.general)
+
+
+async def test_help_tells_of_the_model_and_the_persona_here(counted: World) -> None:
+    discord = counted.discord
+    await counted.store.personas.set_persona(on_discord(discord.general.id), discord.guild.id, "You are a pirate.")
+    await counted.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "large")
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    for channel in (discord.general, thread):
+        text = await help_of(counted, discord.bo, channel)
+        assert "the model `large` (OpenAI)" in text
+        assert "/persona shows it." in text
+    text = await help_of(counted, discord.bo, discord.random_channel)
+    assert "the model `demo` (OpenAI)" in text
+    assert "/persona shows it." not in text
+
+
+async def test_help_says_where_it_does_not_answer(counted: World) -> None:
+    discord = counted.discord
+    await counted.store.guild_rules.pause(discord.guild.id)
+    text = await help_of(counted, discord.bo, discord.general)
+    assert text.startswith("**The moderators have paused me here.")
+
+
+async def test_help_that_cannot_be_read_is_said_so(counted: World) -> None:
+    await counted.store.engine.write("ALTER TABLE personas RENAME TO elsewhere")
+    text = await help_of(counted, counted.discord.bo, counted.discord.general)
+    assert text == "I can't reach my memory right now. Please try again later."
+
+
+@pytest.mark.parametrize(
+    "options", [replace(PRICED, access=AccessSettings(direct_messages="off"), retention_days=0, provider="ollama.lan")]
+)
+async def test_help_says_what_the_operator_has_set(counted: World) -> None:
+    discord = counted.discord
+    text = await help_of(counted, discord.bo, discord.general)
+    assert "or in a direct message" not in text
+    assert "I forget by myself" not in text
+    assert "`demo` (ollama.lan)" in text
+
+
+async def test_help_does_without_what_discord_does_not_tell(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord = counted.discord
+    monkeypatch.setattr("bot.discord_bot.commands.help.IDS_WITHIN", 0.1)
+    before = len(discord.calls("GET", COMMANDS))
+    discord.faults.add(Slow(1.0), method="GET", route=COMMANDS)
+    for _ in range(2):
+        text = await help_of(counted, discord.bo, discord.general)
+        assert "\n/reset Forget this conversation\n" in text
+    await discord.wait_for(lambda: all(call.answered for call in discord.calls("GET", COMMANDS)))
+    assert "\n</reset:" in await help_of(counted, discord.bo, discord.general), "what came too late is used"
+    assert len(discord.calls("GET", COMMANDS)) == before + 1, "asked once, however many wait for it"
+
+
+def test_help_only_names_the_commands_where_they_are_many() -> None:
+    many = [(f"</command-{n}:1234567890123456789>", "What it does, at some length") for n in range(25)]
+    text = help_text(
+        "Polly",
+        None,
+        "demo",
+        "OpenAI",
+        direct_messages=True,
+        retention_days=90,
+        hourly_questions_per_user=20,
+        persona=True,
+        commands=many,
+    )
+    assert len(text) <= 2000
+    assert all(name in text for name, _ in many)
+    assert "What it does" not in text

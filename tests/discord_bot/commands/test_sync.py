@@ -1,0 +1,23 @@
+"""What Discord is told of the commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.discord_bot.conftest import COMMANDS, Start, World
+
+PAYLOAD = Path(__file__).with_name("payload.json")
+"""The registration as it is meant to be. A change of it makes every running bot register its commands anew."""
+
+
+async def test_commands_are_registered_only_when_they_changed(start: Start) -> None:
+    async with start() as world:
+        assert world.discord.commands.puts == 1
+    async with start() as world:
+        assert world.discord.commands.puts == 1
+
+
+async def test_the_registered_payload_is_the_one_on_file(world: World) -> None:
+    [put] = world.discord.calls("PUT", COMMANDS)
+    assert json.dumps(put.body, ensure_ascii=False, indent=1) + "\n" == PAYLOAD.read_text(encoding="utf-8")

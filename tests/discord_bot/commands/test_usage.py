@@ -1,0 +1,137 @@
+"""/usage, as members, moderators and people in DMs read it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bot.core.quotas import Usage
+from bot.standin.entities import Channel, User
+from bot.standin.script import Reply
+from tests.discord_bot.conftest import World
+
+DAY = 24 * 3600
+TODAY = int(time.time()) // DAY
+MIDNIGHT = (TODAY + 1) * DAY
+
+
+@pytest.fixture(autouse=True)
+def before_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no test begins on one day and ends on the next: in the last minutes of a day it is a little earlier."""
+    began, monotonic = min(time.time(), MIDNIGHT - 300.0), time.monotonic()
+    monkeypatch.setattr("time.time", lambda: began + time.monotonic() - monotonic)
+
+
+async def ask(world: World, user: User, channel: Channel, *, prompt: int, reply: int) -> None:
+    """Ask something that costs so many tokens."""
+    world.model.script.append(Reply("Because.", usage=Usage(prompt, reply)))
+    before = len(world.model.requests)
+    await world.discord.say(channel, user, f"<@{world.discord.bot.id}> why?")
+    await world.asked(before)
+    await world.idle()
+
+
+async def used(world: World, user: User, channel: Channel, **options: str) -> list[str]:
+    """The lines that /usage shows a person."""
+    shown = await world.discord.slash(user, channel, "usage", **options)
+    answer = await shown.answered()
+    assert shown.ephemeral
+    assert answer.pinged == set()
+    return answer.content.splitlines()
+
+
+async def charged(world: World, person: int, guild: int | None, days_ago: int, model: str, tokens: int) -> None:
+    """Something asked for at another time."""
+    await world.store.engine.write(
+        """
+        INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
+        SELECT coalesce(max(turn_id), 0) + 1000, 1, :person, :guild, :model, :day, :tokens, 0, 1 FROM charges
+        """,
+        person=person,
+        guild=guild,
+        model=model,
+        day=TODAY - days_ago,
+        tokens=tokens,
+    )
+
+
+async def test_everybody_sees_what_they_used_and_what_is_left(counted: World) -> None:
+    discord = counted.discord
+    await ask(counted, discord.bo, discord.general, prompt=1_000, reply=200)
+    await ask(counted, discord.bo, discord.open_dm(discord.bo), prompt=2_000, reply=34)
+    await ask(counted, discord.cleo, discord.general, prompt=500, reply=5)
+    await charged(counted, discord.bo.id, discord.guild.id, 29, "demo", 1_000)
+    await charged(counted, discord.bo.id, discord.guild.id, 30, "demo", 1_000)
+    assert await used(counted, discord.bo, discord.general) == [
+        "**What you used**",
+        "Questions in the last hour: 2 of 20",
+        f"Tokens today: 3,234 of 10,000, 6,766 left, renewed <t:{MIDNIGHT}:R>",
+        "Last 30 days: 4,234 tokens, at a price of 2.47 (in the currency of whoever runs me)",
+        "-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.",
+    ]
+    assert (await used(counted, discord.cleo, discord.open_dm(discord.cleo), whose=" Mine "))[1:3] == [
+        "Questions in the last hour: 1 of 20",
+        f"Tokens today: 505 of 10,000, 9,495 left, renewed <t:{MIDNIGHT}:R>",
+    ]
+
+
+async def test_a_moderator_sees_what_the_server_used(counted: World) -> None:
+    discord = counted.discord
+    other = discord.add_guild("Elsewhere")
+    for number in range(6):
+        await charged(counted, 1000 + number, discord.guild.id, 1, "demo", 1_000 - number)
+    await charged(counted, 7, other.id, 0, "demo", 50_000)
+    await charged(counted, discord.bo.id, discord.guild.id, 0, "unpriced", 20_000)
+    lines = await used(counted, discord.max, discord.general, whose="server")
+    assert lines == [
+        "**What this server used**",
+        f"Tokens today: 20,000 of 30,000, 10,000 left, renewed <t:{MIDNIGHT}:R>",
+        "Last 30 days: 25,985 tokens, at a price of >2.99 (in the currency of whoever runs me)",
+        "By model: `unpriced` 20,000 · `demo` 5,985",
+        f"Most by: <@{discord.bo.id}> 20,000 · <@1000> 1,000 · <@1001> 999 · <@1002> 998 · <@1003> 997",
+    ]
+
+
+async def test_nobody_else_sees_what_the_server_used(counted: World) -> None:
+    discord = counted.discord
+    await charged(counted, discord.cleo.id, discord.guild.id, 0, "demo", 20_000)
+    [refused] = await used(counted, discord.bo, discord.general, whose="SERVER")
+    assert refused.startswith("Only moderators can see what this server used.")
+    direct = discord.open_dm(discord.max)
+    [nowhere] = await used(counted, discord.max, direct, whose="server")
+    assert nowhere.startswith("This is a direct message, not a server.")
+    [unknown] = await used(counted, discord.max, discord.general, whose="Bo")
+    assert unknown == "I can show what you used (`mine`), or what this server used (`server`)."
+    for person, channel, offered in (
+        (discord.bo, discord.general, ["mine"]),
+        (discord.max, discord.general, ["mine", "server"]),
+        (discord.max, direct, ["mine"]),
+    ):
+        asked = await discord.complete(person, channel, "usage", focused="whose", whose="")
+        await asked.acknowledged()
+        assert [each["value"] for each in asked.choices or []] == offered
+    asked = await discord.complete(discord.max, discord.general, "usage", focused="whose", whose="Serv")
+    await asked.acknowledged()
+    assert [each["value"] for each in asked.choices or []] == ["server"]
+
+
+async def test_what_others_have_used_up_is_said(counted: World) -> None:
+    discord = counted.discord
+    await charged(counted, 7, discord.guild.id, 0, "demo", 30_000)
+    assert "All that this server may use today is used up, whoever asks." in await used(
+        counted, discord.bo, discord.general
+    )
+    direct = discord.open_dm(discord.bo)
+    assert not any("used up" in line for line in await used(counted, discord.bo, direct))
+    await charged(counted, 7, None, 0, "demo", 70_000)
+    assert "All that I may use today is used up, whoever asks." in await used(counted, discord.bo, direct)
+
+
+async def test_what_was_used_and_cannot_be_read_is_said_so(counted: World) -> None:
+    discord = counted.discord
+    await used(counted, discord.bo, discord.general)
+    await counted.store.engine.write("ALTER TABLE charges RENAME TO elsewhere")
+    sentence = "I can't reach my memory right now. Please try again later."
+    assert await used(counted, discord.bo, discord.general) == [sentence]
+    assert await used(counted, discord.max, discord.general, whose="server") == [sentence]
