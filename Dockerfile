@@ -22,6 +22,6 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 STOPSIGNAL SIGTERM
-# Longer than the command takes to find out that the bot hangs; the start includes bringing an old database up to date.
+# The start includes bringing an old database up to date.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 CMD ["python", "-m", "bot", "health"]
 ENTRYPOINT ["python", "-m", "bot"]

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from benchmarks.harness import Usage as Machine
 from bot.core.access import AccessSettings
+from bot.core.generation import GenerationSettings
 from bot.core.model_events import End, Event, Message, Text
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.service import ConversationService
@@ -128,10 +129,12 @@ def serve() -> None:
             ConversationService(
                 store,
                 AtOnce(),
-                models=("small", "large"),
-                system_prompt="Be brief.",
-                context_tokens=8000,
-                quotas=Quotas(1000, PLENTY, PLENTY, PLENTY),
+                GenerationSettings(
+                    models=("small", "large"),
+                    system_prompt="Be brief.",
+                    context_tokens=8000,
+                    quotas=Quotas(1000, PLENTY, PLENTY, PLENTY),
+                ),
             ) as conversations,
         ):
             access = AccessSettings(allowed_roles=frozenset({job["role"]}), blocked_users=frozenset({1}))

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.harness import Usage, bot
-from bot.core.model_events import Message
 from bot.standin.entities import Channel
 from bot.standin.entities import Message as Shown
 from bot.standin.model import ModelStandin
+from bot.standin.script import Message as Asked
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 
@@ -163,7 +163,7 @@ async def measure(scenario: Scenario, seeds: int) -> None:
             print(f"  heartbeats up to {late:.2f} s late")
 
 
-def text(messages: Sequence[Message]) -> str:
+def text(messages: Sequence[Asked]) -> str:
     """Words that begin with the letter and are as many as the prompt asks for."""
     letter, count = messages[-1].content.split()[-2:]
     return " ".join(f"{letter}{n:04}" for n in range(int(count)))

@@ -1,0 +1,1 @@
+"""Parley, a chatbot for Discord. The map of its packages is in docs/architecture.md."""

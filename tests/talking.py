@@ -10,6 +10,7 @@ from datetime import date
 from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
+from bot.core.generation import GenerationSettings
 from bot.core.model_events import End, Event, Message, Reasoning, Text
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
@@ -143,11 +144,13 @@ def conversations(
     return ConversationService(
         store,
         model,
-        models=("m", "large"),
-        system_prompt="Be brief.",
-        context_tokens=8000,
-        reply_tokens=reply_tokens,
-        limits=limits,
-        quotas=allowances,
+        GenerationSettings(
+            models=("m", "large"),
+            system_prompt="Be brief.",
+            context_tokens=8000,
+            reply_tokens=reply_tokens,
+            quotas=allowances,
+        ),
+        limits,
         today=lambda: date(2026, 11, 22),
     )

@@ -63,7 +63,7 @@ def test_without_a_bot_health_says_so(database: Path, capsys: pytest.CaptureFixt
     assert main(["health"]) == 1
     assert capsys.readouterr() == (
         "",
-        f"No bot answers on the database {database}: start it with `python -m bot`.\n",
+        f"No bot runs on the database {database}: start it with `python -m bot`.\n",
     )
 
 
@@ -165,7 +165,7 @@ def test_what_takes_long_is_said(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
-    monkeypatch.setattr("bot.cli._SOON", 0)
+    monkeypatch.setattr("bot.operator.maintenance._NOTICE_DELAY", 0)
     assert main(["forget", str(BO), "--yes"]) == 0
     assert "\nWriting the database file again without it." in capsys.readouterr().out
 

@@ -22,6 +22,7 @@ from bot.config import SETTINGS, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 IGNORED = [".git", *(line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines())]
 OUTSIDE = {
@@ -52,9 +53,9 @@ LONG_ENOUGH = timedelta(days=183)
 """How long a model that we name has to be there."""
 
 
-def section(title: str) -> str:
-    """The README's text under a heading, up to the next heading."""
-    return re.split(r"^#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+def section(title: str, page: str = README) -> str:
+    """A page's text under a heading, up to the next heading."""
+    return re.split(r"^#+ ", page.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def kept(names: list[str]) -> list[str]:
@@ -68,10 +69,30 @@ def files() -> Iterator[Path]:
         yield from (Path(directory, name) for name in kept(names))
 
 
-def modules() -> dict[str, int]:
-    """The modules and packages directly under `bot`, with their line in the README's map."""
-    names = re.findall(r"^bot/(\w+)(?:\.py|/) ", section("Map"), re.MULTILINE)
-    return {name: line for line, name in enumerate(names)}
+MAP = section("Map", ARCHITECTURE)
+LINES = {name: line for line, name in enumerate(re.findall(r"^bot/(\w+)(?:\.py|/) ", MAP, re.MULTILINE))}
+"""The modules and packages directly under `bot`, with their line in the map."""
+FOLDERS = {name: line for line, name in enumerate(re.findall(r"^  (\w+)/ ", MAP, re.MULTILINE))}
+"""The folders of `bot/discord_bot`, with their line in the map."""
+ON_TOP = {"check", "client", "runner", "wiring"}
+"""The modules of `bot/discord_bot` that stand above its folders."""
+NOTHING_OF_OURS = {"core", "markdown", "standin"}
+SOURCES = sorted((ROOT / "bot").rglob("*.py"))
+
+
+def packages(below: Path) -> set[str]:
+    """The folders with modules in them."""
+    return {path.parent.name for path in below.glob("*/*.py")}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of what a module imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where they lead"
+            yield from ([f"bot.{name.name}" for name in node.names] if node.module == "bot" else [node.module or ""])
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
 
 
 def test_the_settings_table_is_the_one_in_the_code() -> None:
@@ -94,15 +115,21 @@ def test_a_copy_of_the_example_file_changes_nothing_commented_out_or_not(tmp_pat
         assert Settings.load({}, copy) == Settings.load({}, None)
 
 
-def test_links_lead_to_files_and_headings_that_exist() -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", h).replace(" ", "-").lower() for h in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", README):
+def headings(page: str) -> set[str]:
+    """The anchors of a page's headings."""
+    found = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-").lower() for heading in found}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/architecture.md"], ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
         path, _, anchor = target.partition("#")
         if "://" not in target:
-            assert (ROOT / path).exists(), target
-            assert not anchor or anchor in headings, target
+            file = page.parent / path if path else page
+            assert file.exists(), target
+            assert not anchor or anchor in headings(file.read_text(encoding="utf-8")), target
 
 
 def test_the_invite_link_asks_for_the_permissions_in_the_table() -> None:
@@ -113,35 +140,59 @@ def test_the_invite_link_asks_for_the_permissions_in_the_table() -> None:
     assert re.findall(r"&permissions=(\d+)", README) == [str(sum(int(value) for _, value in rows))]
 
 
-def test_the_map_has_every_module() -> None:
-    assert set(modules()) == {
-        path.stem
-        for path in (ROOT / "bot").iterdir()
-        if path.stem != "__init__" and (path.suffix == ".py" or (path / "__init__.py").exists())
-    }
+def test_the_map_has_every_package() -> None:
+    top_modules = {path.stem for path in (ROOT / "bot").glob("*.py") if path.stem != "__init__"}
+    assert LINES.keys() == top_modules | packages(ROOT / "bot")
+    assert FOLDERS.keys() == packages(ROOT / "bot/discord_bot")
 
 
-UPWARDS = {"discord_bot/runner.py", "standin/model.py", "standin/script.py"}
-"""What still imports from above; to be made right, and taken from here."""
+def test_at_the_top_stand_packages_and_few_modules() -> None:
+    assert {path.name for path in (ROOT / "bot").glob("*.py")} == {"__init__.py", "__main__.py", "app.py", "cli.py"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "bot").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in SOURCES}), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_a_folder_says_what_it_is_for(folder: Path) -> None:
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_imports_only_what_stands_further_down_in_the_map(path: Path) -> None:
-    lines = modules()
     owner = path.relative_to(ROOT / "bot").parts[0].removesuffix(".py")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide where they lead"
-            imported = [f"bot.{name.name}" for name in node.names] if node.module == "bot" else [node.module or ""]
-        elif isinstance(node, ast.Import):
-            imported = [name.name for name in node.names]
-        else:
-            continue
-        for top, _, rest in (name.partition(".") for name in imported):
-            assert owner in OUTSIDE.get(top, {owner}), f"bot.{owner} may not import {top}"
-            if top == "bot" and (target := rest.split(".")[0]) != owner:
-                below = lines.get(target, -1) > lines[owner]
-                assert below or str(path.relative_to(ROOT / "bot")) in UPWARDS, f"bot.{target} is not below bot.{owner}"
+    for top, _, rest in (name.partition(".") for name in imports(path)):
+        assert owner in OUTSIDE.get(top, {owner}), f"bot.{owner} may not import {top}"
+        if top == "bot" and (target := rest.split(".")[0]) != owner:
+            assert owner not in NOTHING_OF_OURS, f"bot.{owner} may not import bot.{target}"
+            assert LINES.get(target, -1) > LINES.get(owner, -1), f"bot.{target} is not below bot.{owner}"
+
+
+INNER_EXCEPTIONS = {
+    ("access/policy.py", "inbound"),
+    ("delivery/replies.py", "inbound"),
+    ("delivery/replies.py", "interactions"),
+}
+"""The modules of `bot/discord_bot` that still import a folder above theirs."""
+
+
+def test_a_folder_of_the_adapter_imports_only_those_below_it() -> None:
+    found = set()
+    for folder, line in FOLDERS.items():
+        for path in (ROOT / "bot/discord_bot" / folder).rglob("*.py"):
+            for name in imports(path):
+                target = name.removeprefix("bot.discord_bot.").split(".")[0]
+                if name.startswith("bot.discord_bot.") and (target in ON_TOP or FOLDERS.get(target, line) < line):
+                    found.add((str(path.relative_to(ROOT / "bot/discord_bot")), target))
+    assert found == INNER_EXCEPTIONS, "take out what no longer does"
+
+
+def test_the_architecture_page_names_only_files_that_exist() -> None:
+    named = re.findall(r"`((?:bot|tests|benchmarks|docs)/[\w./]+)`", ARCHITECTURE)
+    assert (
+        len(re.findall(r"^\| .*\? \| `bot/[\w/]+\.py` \|$", section("Where to look", ARCHITECTURE), re.MULTILINE)) >= 20
+    )
+    for name in named:
+        assert (ROOT / name).exists(), name
 
 
 @pytest.mark.parametrize(

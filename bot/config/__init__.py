@@ -1,4 +1,7 @@
-"""The settings. Nothing else in this project reads the environment."""
+"""The settings, from the environment and `.env`, with all mistakes reported together.
+
+Not its job: what a setting does. Nothing else in this project reads settings. Imports the core's values.
+"""
 
 from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Requirement, Settings, help_text
 from bot.config.values import Secret

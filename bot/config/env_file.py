@@ -1,4 +1,4 @@
-"""The `.env` file: what it sets, and what is wrong with it."""
+"""Reading the `.env` file and the mistakes in it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from dotenv.parser import parse_stream
 
 _OTHER_NAMES = {"OPENAI_API_BASE": "OPENAI_BASE_URL", "BOT_TOKEN": "DISCORD_TOKEN", "TOKEN": "DISCORD_TOKEN"}
-"""Names that other bots and older clients use, too far from ours to be found by likeness."""
+"""Names that other bots and older clients use, and that are too different from ours to be found as misspellings."""
 
 
 def read(env_file: Path | None, known: Collection[str]) -> tuple[Mapping[str, str | None], list[str]]:
-    """What a `.env` file sets, and what is wrong with it: also names like those `known`. That there is none is fine."""
+    """The values in a `.env` file, and its mistakes, among them misspelt `known` names. A missing file sets nothing."""
     if env_file is None:
         return {}, []
     try:
-        # Editors on Windows like to begin a file with a byte order mark.
+        # Some editors on Windows begin a file with a byte order mark.
         text = env_file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return {}, []
@@ -39,7 +39,7 @@ def read(env_file: Path | None, known: Collection[str]) -> tuple[Mapping[str, st
 
 
 def _meant(name: str, known: Collection[str]) -> str | None:
-    """The setting that an unknown name is likely to mean."""
+    """The setting that an unknown name is probably meant to be, if any."""
     if name in known:
         return None
     upper = name.upper()

@@ -1,4 +1,4 @@
-"""What one setting's text, stripped and not empty, means; or the mistake in it. Pure but for looking at paths."""
+"""The parsers of the settings: from a stripped text that is not empty to a value. Some look at paths, none writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _LOG_FORMATS = ("text", "json")
 
 
 class InvalidValue(Exception):
-    """What is wrong with a value and what would be right, as the end of a sentence that began with the name."""
+    """A mistake in a value. Its text says what is wrong and what to write, as the end of a sentence that begins with
+    the setting's name.
+    """
 
 
 def secret(what: str) -> Callable[[str], Secret]:
@@ -57,17 +59,17 @@ def _is_local(host: str) -> bool:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The URL's pieces, or None where it cannot be one."""
+    """The parts of a URL, or None for a text that is no URL."""
     try:
         pieces = urlsplit(url)
-        _ = pieces.port  # only reading it checks it
+        _ = pieces.port  # the port is checked only when it is read
     except ValueError:
         return None
     return pieces
 
 
 def base_url(value: str) -> str:
-    # These come first because what they find may hold a password, which no message may repeat.
+    # These checks come first: a URL that fails them may hold a password, which no error message may repeat.
     if "@" in value:
         raise InvalidValue("holds a name or a password; leave it out and put the key into OPENAI_API_KEY")
     if re.search(r"[?#]", value):
@@ -150,7 +152,7 @@ def seconds(high: int) -> Callable[[str], float]:
 def ids(whose: str) -> Callable[[str], frozenset[int]]:
     def parse(value: str) -> frozenset[int]:
         found = [each.strip() for each in value.split(",") if each.strip()]
-        # An empty list would let everybody in, which is not what a person means who writes something there.
+        # A text without ids is a mistake: an empty list would let everybody in.
         for each in found or [value]:
             if not _ID.fullmatch(each):
                 raise InvalidValue(
@@ -196,5 +198,5 @@ def prices(value: str) -> Mapping[str, Price]:
 
 
 def quoted(value: str) -> str:
-    """A value as mistakes repeat it."""
+    """A value in quotation marks, cut where it is very long."""
     return f'"{value if len(value) <= 200 else value[:200] + "…"}"'

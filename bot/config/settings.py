@@ -1,4 +1,4 @@
-"""The one table of settings, read from a mapping and a `.env` file. All mistakes are reported together.
+"""The table of all settings, read from a mapping and a `.env` file. All mistakes are reported together.
 
 The annotations of `Settings` are the table: names, defaults, help and parsers. The help text and the test of the
 documentation derive from it.
@@ -19,6 +19,9 @@ from bot.config.parsers import BOT_TAB, InvalidValue, quoted
 from bot.config.values import Secret
 from bot.core.access import AccessSettings, Servers
 from bot.core.errors import SettingsError
+from bot.core.generation import GenerationSettings
+from bot.core.queues import QueueLimits
+from bot.core.quotas import Quotas
 from bot.core.usage import Price
 
 DEFAULT_SYSTEM_PROMPT = """\
@@ -31,7 +34,7 @@ _OPENAI_HOST = "api.openai.com"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `default` is text as one would write it, or empty where not setting it means None."""
+    """One row of the table. `default` is written as in `.env`; it is empty where an unset value means None."""
 
     default: str
     help: str
@@ -40,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What a command cannot do without: one of these settings."""
+    """One of several settings that a command needs, and the sentence for when none of them is set."""
 
     any_of: tuple[str, ...]
     missing: str
@@ -53,14 +56,14 @@ MODEL = Requirement(
     " such as http://localhost:11434/v1, or both.",
 )
 
-# With less, not even a short question would be answered.
+# With fewer tokens, not even a short question could be answered.
 _TOKENS = parsers.integer(1_000, 999_999_999_999)
 _PEOPLE, _ROLES = "the ids of people", "the ids of roles"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator decides. Times are seconds. Every text is stripped and not empty."""
+    """The settings of one process. Times are seconds. Texts are stripped and not empty."""
 
     discord_token: Annotated[
         Secret | None,
@@ -234,8 +237,37 @@ class Settings:
     ]
 
     @property
+    def generation(self) -> GenerationSettings:
+        """The settings of requests to the model, without quotas."""
+        return GenerationSettings(
+            models=self.offered_models,
+            system_prompt=self.system_prompt,
+            context_tokens=self.context_tokens,
+            reply_tokens=self.reply_tokens,
+            provider_key=self.openai_base_url or "",
+        )
+
+    @property
+    def limits(self) -> QueueLimits:
+        return QueueLimits(
+            max_concurrent_replies=self.max_concurrent_replies,
+            queue_per_user=self.queue_per_user,
+            queue_per_conversation=self.queue_per_conversation,
+            queue_total=self.queue_total,
+        )
+
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(
+            hourly_questions_per_user=self.hourly_questions_per_user,
+            daily_tokens_per_user=self.daily_tokens_per_user,
+            daily_tokens_per_server=self.daily_tokens_per_server,
+            daily_tokens_total=self.daily_tokens_total,
+        )
+
+    @property
     def access(self) -> AccessSettings:
-        """Who may use the bot where, as far as the operator decides it."""
+        """The operator's rules on who may use the bot, and where."""
         return AccessSettings(
             self.servers,
             self.direct_messages,
@@ -247,18 +279,18 @@ class Settings:
 
     @property
     def offered_models(self) -> tuple[str, ...]:
-        """The models that may be chosen; the first is the one that answers where nobody has."""
+        """The models that a channel may choose, without duplicates, the default one first."""
         return tuple(dict.fromkeys((self.openai_model, *(self.models or ()))))
 
     @property
     def provider(self) -> str:
-        """Where the messages go, in one word: OpenAI, or the host of another server."""
+        """The name of the model's provider: OpenAI, or the host of another server."""
         host = _OPENAI_HOST if self.openai_base_url is None else urlsplit(self.openai_base_url).hostname or ""
         return "OpenAI" if host == _OPENAI_HOST else host
 
     @property
     def model_configured(self) -> bool:
-        """Whether there is a model to talk to. If not, a terminal conversation is held with the demo model."""
+        """Whether a model server is set. Without one, chat and playground use the demo model."""
         return self.openai_api_key is not None or self.openai_base_url is not None
 
     @classmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A text that shows itself only to those who ask for it by `reveal`."""
+    """A text that only `reveal` returns; `repr` and logs do not show it."""
 
     _value: str = field(repr=False)
 

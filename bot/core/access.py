@@ -1,4 +1,4 @@
-"""Who may use the bot where: the operator's rules and those of a server's moderators. Pure."""
+"""The rules on who may use the bot where, of the operator and of a server's moderators. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Which servers are served: those that the application's owner is in, those with these ids, or all."""
+    """The servers that are served: those with the application's owner in them, those with these ids, or all."""
 
     owner: bool = False
     ids: frozenset[int] = frozenset()
@@ -33,17 +33,17 @@ class Denial(Enum):
     NOT_MEMBER = "no server in common"
     """Direct messages are answered, but not those of people whom the bot shares no server with."""
     UNKNOWN = "unclear who it is"
-    """It depends on what Discord cannot be asked just now."""
+    """The answer depends on a look-up that Discord does not answer now."""
 
     @property
     def concerns_user(self) -> bool:
-        """Whether it is about who asks, wherever that is in a server."""
+        """Whether the denial is about the person, in every channel of a server."""
         return self in (Denial.USER, Denial.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who asks, with the roles that are known of them, and whether these are all that they have."""
+    """The person who asks, with their known roles. `all_roles`: they have no others."""
 
     id: int
     roles: frozenset[int] = frozenset()
@@ -52,7 +52,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """What the operator allows. Ids are Discord's; no allowed person and no allowed role: everybody."""
+    """The operator's rules. Ids are Discord's. Without allowed users and roles, everybody is allowed."""
 
     servers: Servers = field(default_factory=lambda: Servers(owner=True))
     direct_messages: Literal["members", "everyone", "off"] = "members"
@@ -63,11 +63,11 @@ class AccessSettings:
 
     @property
     def roles(self) -> frozenset[int]:
-        """The roles that matter. They belong to servers, and in a direct message have to be looked up."""
+        """The roles that the rules name. In a direct message they have to be looked up in their servers."""
         return self.allowed_roles | self.blocked_roles
 
     def blocks(self, person: Person) -> Denial | None:
-        """Why somebody is not on the list of those allowed, if there is one, or is blocked, which always wins."""
+        """Why a person is blocked, which always wins, or not among the allowed ones. None: they may use the bot."""
         if person.id in self.blocked_users or person.roles & self.blocked_roles:
             return Denial.USER
         if self.blocked_roles and not person.all_roles:
@@ -81,16 +81,16 @@ class AccessSettings:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """That moderators have blocked somebody, until a time in seconds since the epoch, or (None) for good."""
+    """A block by moderators, until a time in seconds since the epoch, or for good (None)."""
 
     until: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class GuildRules:
-    """What a server's moderators want, as far as it concerns one person now.
+    """The rules of a server's moderators for one person now.
 
-    `channels` says of channels, threads and categories whether they are allowed.
+    `channels` maps the ids of channels, threads and categories to whether they are allowed.
     """
 
     paused: bool = False
@@ -101,9 +101,9 @@ class GuildRules:
 def denied_in_guild(
     access: AccessSettings, rules: GuildRules, person: Person, places: Sequence[int], *, served: bool
 ) -> Denial | None:
-    """Why a prompt in a server is not answered; None: it is.
+    """Why a prompt in a server is not answered. None: it is answered.
 
-    `places` are the ids of where it was written, the most specific first: thread, channel, category.
+    `places` are the ids of thread, channel and category, in this order.
     """
     if not served:
         return Denial.GUILD
@@ -115,14 +115,14 @@ def denied_in_guild(
 
 
 def denied_to_user(access: AccessSettings, rules: GuildRules, person: Person) -> Denial | None:
-    """The same without the place."""
+    """Why a person may not use the bot in any channel of a server. None: they may."""
     return access.blocks(person) or (Denial.BLOCKED if rules.block is not None else None)
 
 
 def denied_in_dm(access: AccessSettings, person: Person, *, shares_guild: bool | None) -> Denial | None:
-    """Why a direct message is not answered; None: it is.
+    """Why a direct message is not answered. None: it is answered.
 
-    `shares_server`: whether the bot serves one of theirs; None: that is not known.
+    `shares_guild`: whether the bot serves a server that the person is in. None: that is not known.
     """
     if access.direct_messages == "off":
         return Denial.DIRECT_MESSAGES
@@ -134,7 +134,7 @@ def denied_in_dm(access: AccessSettings, person: Person, *, shares_guild: bool |
 
 
 def channel_allowed(rules: Mapping[int, bool], places: Sequence[int]) -> bool:
-    """Whether the bot may be used there: by the most specific rule, or, without any, if none allows another place."""
+    """Whether the bot may be used in a channel: by the most specific rule, or else if no rule allows another place."""
     for place in places:
         if (allowed := rules.get(place)) is not None:
             return allowed
@@ -142,21 +142,22 @@ def channel_allowed(rules: Mapping[int, bool], places: Sequence[int]) -> bool:
 
 
 def rule_to_allow(rules: Mapping[int, bool], places: Sequence[int]) -> Literal[True] | None:
-    """The rule with which the first of the places is allowed. None: with no rule of its own.
+    """The rule that allows the first of the places. None: it is allowed without a rule of its own.
 
-    A channel that was blocked goes back to be like others; any other becomes one of the only ones allowed.
+    A blocked channel loses its rule and is like the others again. Any other channel gets a rule, and from then on only
+    channels with such a rule are allowed.
     """
     was_blocked = rules.get(places[0]) is False
     return None if was_blocked and channel_allowed(_without(rules, places[0]), places) else True
 
 
 def rule_to_block(rules: Mapping[int, bool], places: Sequence[int]) -> Literal[False] | None:
-    """The rule with which the first of the places is not allowed. None: with no rule of its own."""
+    """The rule that blocks the first of the places. None: it is blocked without a rule of its own."""
     return False if channel_allowed(_without(rules, places[0]), places) else None
 
 
 def is_last_allowed(rules: Mapping[int, bool], place: int) -> bool:
-    """Whether the bot would be allowed everywhere else if this place were not any more."""
+    """Whether the place has the last rule that allows one: without it the bot would be allowed everywhere."""
     return rules.get(place) is True and not any(_without(rules, place).values())
 
 

@@ -1,4 +1,4 @@
-"""One attempt at a reply, while it is under way: what has come of it, and what ends it."""
+"""One attempt at a reply while it is under way: its text so far, its tokens, its times, and what stops it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,91 @@ from bot.core.quotas import Usage
 from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, TurnState
 
 
+class TokenCounter:
+    """The tokens of one attempt, by estimate, and the check of what the model's server counted."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._prompt_tokens = 0
+        self._bytes_per_token = 1.0
+        self._bytes = 0
+        self._reasoning_chunks = 0
+
+    def mark_requested(self, prompt_tokens: int, bytes_per_token: float) -> None:
+        """Note a request with these estimates. A later request of the attempt has less context."""
+        self._requested = True
+        self._prompt_tokens, self._bytes_per_token = prompt_tokens, bytes_per_token
+
+    def mark_rejected(self) -> None:
+        """Charge no context for the request, unless something of a reply has come."""
+        if not self._bytes and not self._reasoning_chunks:
+            self._prompt_tokens = 0
+
+    def add_reasoning(self) -> None:
+        self._reasoning_chunks += 1
+
+    def add(self, text: str) -> None:
+        self._bytes += len(text.encode(errors="replace"))
+
+    @property
+    def reply_tokens(self) -> int:
+        """The estimated tokens of text and reasoning in this attempt, without the text that it resumed."""
+        return math.ceil(self._bytes / self._bytes_per_token) + self._reasoning_chunks
+
+    def credible(self, usage: Usage, messages: list[Message], granted: int) -> Usage:
+        """The server's count for a request with these messages, without what `context.credible` rules out."""
+        return context.credible(usage, messages, self._bytes, self._reasoning_chunks, granted)
+
+    def usage(self, counted: Usage | None) -> Usage | None:
+        """The server's count, with estimates in place of what is missing. None: the model was not asked."""
+        if not self._requested:
+            return None
+        prompt, reply = (counted.prompt_tokens, counted.reply_tokens) if counted else (0, 0)
+        return Usage(prompt or self._prompt_tokens, reply or self.reply_tokens)
+
+
+class AttemptClock:
+    """The moments of one attempt, in the event loop's time."""
+
+    def __init__(self) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._accepted_at = self._now()
+        self._requested_at: float | None = None
+        self._first_text_at: float | None = None
+
+    def mark_requested(self) -> None:
+        """Note the first request."""
+        if self._requested_at is None:
+            self._requested_at = self._now()
+
+    def mark_text(self) -> None:
+        """Note the first text."""
+        if self._first_text_at is None:
+            self._first_text_at = self._now()
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds from the acceptance to the first request."""
+        return None if self._requested_at is None else self._requested_at - self._accepted_at
+
+    @property
+    def first_text(self) -> float | None:
+        """Seconds from the first request to the first text."""
+        if self._requested_at is None or self._first_text_at is None:
+            return None
+        return self._first_text_at - self._requested_at
+
+    @property
+    def total(self) -> float:
+        """Seconds from the acceptance until now."""
+        return self._now() - self._accepted_at
+
+
 class ActiveAttempt:
     """One attempt under way, from its commit until a person can see its end.
 
-    `begun` is the text that it goes on from; `kept`, what an earlier one said, which stays if this one says nothing.
+    `resumed_text` is the text that the reply goes on from. `previous_text` is what an earlier attempt said; it stays if
+    this one says nothing.
     """
 
     def __init__(self, prompt: Prompt, attempt: Attempt, *, resumed_text: str = "", previous_text: str = "") -> None:
@@ -24,24 +105,18 @@ class ActiveAttempt:
         self.resumed_text = resumed_text
         self.previous_text = previous_text
         self.text = resumed_text
-        """What has come of the reply so far."""
+        """The reply so far."""
         self.stop_reason: StopReason | None = None
         self.stopped_by: str | None = None
         self.new_statistics: tuple[str, TokenStatistics] | None = None
-        """What its requests have taught about a model's tokens, with that model's key."""
+        """What its requests have shown about a model's tokens, with that model's key."""
+        self.tokens = TokenCounter()
+        self._clock = AttemptClock()
         self._reading: asyncio.Task[Outcome] | None = None
         self._stopped = asyncio.Event()
-        self._clock = asyncio.get_running_loop().time
-        self._accepted_at = self._clock()
-        self._asked_at: float | None = None
-        self._first_text_at: float | None = None
-        self._prompt_tokens = 0
-        self._bytes_per_token = 1.0
-        self._bytes = 0
-        self._reasoning_chunks = 0
 
     def stop(self, reason: StopReason, by: str | None = None) -> None:
-        """End it, for the person named. The first cause counts; only reading the model is cancelled."""
+        """End the attempt, for the person named. The first reason counts. Only reading the model is cancelled."""
         if self.stop_reason is None:
             self.stop_reason, self.stopped_by = reason, by
             self._stopped.set()
@@ -49,46 +124,22 @@ class ActiveAttempt:
                 self._reading.cancel()
 
     def mark_requested(self, prompt_tokens: int, bytes_per_token: float) -> None:
-        """The model is being asked, for the first time or with less context. Both are estimates."""
-        self._prompt_tokens, self._bytes_per_token = prompt_tokens, bytes_per_token
-        if self._asked_at is None:
-            self._asked_at = self._clock()
-
-    def mark_rejected(self) -> None:
-        """The model's server has not worked on it, unless something has come."""
-        if not self._bytes and not self._reasoning_chunks:
-            self._prompt_tokens = 0
-
-    def add_reasoning(self) -> None:
-        """The model has reasoned for a moment."""
-        self._reasoning_chunks += 1
+        """Note that the model is asked, with estimates of the context's tokens and of the bytes in a token."""
+        self.tokens.mark_requested(prompt_tokens, bytes_per_token)
+        self._clock.mark_requested()
 
     def add(self, text: str) -> None:
-        """The model has said more."""
+        """Append text to the reply."""
         self.text += text
-        self._bytes += len(text.encode(errors="replace"))
-        if self._first_text_at is None:
-            self._first_text_at = self._clock()
-
-    @property
-    def reply_tokens(self) -> int:
-        """What the model has said and thought so far, by estimate; without what was there before."""
-        return math.ceil(self._bytes / self._bytes_per_token) + self._reasoning_chunks
-
-    def credible(self, usage: Usage, messages: list[Message], granted: int) -> Usage:
-        """As `context.credible` says of a request with these messages, by what has come of the reply."""
-        return context.credible(usage, messages, self._bytes, self._reasoning_chunks, granted)
+        self.tokens.add(text)
+        self._clock.mark_text()
 
     def estimated_usage(self, counted: Usage | None = None) -> Usage | None:
-        """What it has cost so far, by estimate where that is not counted. None: the model was not asked."""
-        if self._asked_at is None:
-            return None
-        prompt, reply = (counted.prompt_tokens, counted.reply_tokens) if counted else (0, 0)
-        return Usage(prompt or self._prompt_tokens, reply or self.reply_tokens)
+        """The server's count, with estimates in place of what is missing. None: the model was not asked."""
+        return self.tokens.usage(counted)
 
     def log_entry(self, outcome: Outcome, messages: int) -> TurnLogEntry:
-        """What the log says of it, now that a person can see its end."""
-        asked, first = self._asked_at, self._first_text_at
+        """The log's line about the attempt, once a person can see its end."""
         return TurnLogEntry(
             conversation=self.prompt.conversation,
             prompt_id=self.prompt.position,
@@ -97,9 +148,9 @@ class ActiveAttempt:
             state=outcome.state,
             failure=outcome.failure,
             stop_reason=outcome.stop_reason,
-            waited=None if asked is None else asked - self._accepted_at,
-            first_text=None if asked is None or first is None else first - asked,
-            total=self._clock() - self._accepted_at,
+            waited=self._clock.waited,
+            first_text=self._clock.first_text,
+            total=self._clock.total,
             usage=outcome.usage,
             messages=messages,
             prompt=self.prompt.text,
@@ -107,7 +158,7 @@ class ActiveAttempt:
         )
 
     async def wait_for(self, event: asyncio.Event) -> None:
-        """Wait for the event or for a cause, whichever comes first."""
+        """Wait for the event or for a stop, whichever comes first."""
         if event.is_set() or self._stopped.is_set():
             return
         waiting = [asyncio.create_task(each.wait()) for each in (event, self._stopped)]
@@ -119,11 +170,11 @@ class ActiveAttempt:
 
     @property
     def reading(self) -> bool:
-        """Whether the model is being read for it just now."""
+        """Whether the model is being read for this attempt."""
         return self._reading is not None
 
     async def read(self, reading: asyncio.Task[Outcome]) -> Outcome:
-        """The task's outcome, or that of the cause which ended it."""
+        """Wait for the task that reads the model. Returns its outcome, or that of the stop that ended it."""
         self._reading = reading
         if self.stop_reason is not None:
             reading.cancel()
@@ -139,7 +190,7 @@ class ActiveAttempt:
         return self.stop_outcome()
 
     def stop_outcome(self) -> Outcome:
-        """The outcome of the cause that came."""
+        """The outcome of an attempt that was stopped."""
         state = TurnState.INTERRUPTED if self.stop_reason is StopReason.SHUTDOWN else TurnState.STOPPED
         deleted = self.stop_reason in (StopReason.PROMPT_DELETED, StopReason.REPLY_DELETED)
         return Outcome(

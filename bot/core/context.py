@@ -1,4 +1,4 @@
-"""What the model is sent: the system prompt, then whole turns, oldest first, within a budget of tokens. Pure."""
+"""The context: the system prompt, then whole turns, oldest first, within a budget of tokens. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from bot.core.quotas import Usage
 from bot.core.turns import EarlierTurn, Turn, UserName
 
 BYTES_PER_TOKEN = 3.5
-"""Where the estimate starts: low for English (about 4.5), about right for most other text, so that it errs on the safe
-side."""
+"""The estimate before a server has counted anything. English text has about 4.5, most other text about as many as
+this, so the estimated tokens are rather too many than too few."""
 SAFE_BYTES_PER_TOKEN = 2.0
-"""Until a server has counted anything: more tokens than it will find in nearly every text. Only what is rare in what
-tokenizers were made from (some scripts, rows of emoji) may have up to one for each byte."""
+"""The estimate for reservations before a server has counted anything. Nearly every text has more bytes in a token. Only
+text that is rare in the training of tokenizers (some scripts, rows of emoji) has down to one."""
 TOKENS_PER_MESSAGE = 4
-"""What chat templates add to every message for its role and its borders."""
+"""The tokens that chat templates add to each message for its role and its borders."""
 LONGEST_TOKEN = 128
-"""Bytes. The longest that a tokenizer knows are rows of spaces; ordinary text has 2 to 5 bytes a token."""
+"""Bytes of the longest tokens, which are rows of spaces. Ordinary text has 2 to 5 bytes in a token."""
 SERVERS_OWN_TOKENS = 2000
-"""The most that a server may add to a prompt and count: a template's own system prompt, a gateway's."""
+"""The most tokens that a server may add to a prompt and count, such as the system prompt of a template or a gateway."""
 UNFINISHED = "[This reply was cut off here.]"
 RESUME = "[Go on exactly where you stopped. Repeat nothing, and say nothing about having stopped.]"
 
@@ -54,20 +54,20 @@ def tokens(text: str, bytes_per_token: float) -> int:
 class Context:
     """The messages of one request, collected from the newest turn to the oldest.
 
-    The system prompt and the prompt to be answered are always part of it, whatever the budget; so is what has been said
-    in answer to it already (`begun`), if the model is to go on from there: of that, the end that fits half the budget.
+    The system prompt and the prompt are always part of it, whatever the budget. So is the text that the reply goes on
+    from (`begun`): of a long one the end, up to half the budget.
     """
 
     def __init__(
         self, system_prompt: str, turn: Turn, *, begun: str = "", today: date, budget: int, learned: TokenStatistics
     ) -> None:
         self.bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
-        """What all estimates for this request are made with."""
+        """The ratio of all estimates for this request."""
         system = [system_prompt, f"Today is {today:%A}, {today.day} {today:%B %Y}."]
         if turn.author_name is not None:
             system.append(_SPEAKERS)
         self._system = Message("system", "\n\n".join(system))
-        # The whole of it may be more than the model can read; where it stopped, its end tells.
+        # The whole text may be longer than the model's window, and its end is enough to go on from.
         end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self.bytes_per_token)) :].decode(errors="ignore")
         going_on = [Message("user", RESUME), Message("assistant", end)] if begun else []
         self._newest_first = [*going_on, _prompt(turn)]
@@ -76,22 +76,22 @@ class Context:
         self._added = 0
         self._fixed = sum(tokens(m.content, self.bytes_per_token) for m in (self._system, *self._newest_first))
         self.tokens = self._fixed
-        """The estimated size of all of it."""
+        """The estimated tokens of the whole context."""
 
     @property
     def reserved_tokens(self) -> int:
-        """What to reserve for all of it: the estimate, or more where that was never compared with a server's count."""
+        """The tokens to reserve: the estimate, or more where no server's count has confirmed it."""
         if self._learned:
             return self.tokens
         return sum(tokens(message.content, SAFE_BYTES_PER_TOKEN) for message in self.messages())
 
     @property
     def room(self) -> int:
-        """How many more turns would fit if they were as long as those that were added."""
+        """How many more turns of the same average length would fit."""
         return (self._budget - self.tokens) * self._added // max(1, self.tokens - self._fixed)
 
     def add(self, turn: EarlierTurn) -> bool:
-        """Put an earlier turn before what there is. False: it does not fit whole, and neither would an older one."""
+        """Put an earlier turn before the others. False: the whole turn does not fit, and the context is complete."""
         pair = (_reply(turn), _prompt(turn))
         size = sum(tokens(message.content, self.bytes_per_token) for message in pair)
         if self.tokens + size > self._budget:
@@ -102,15 +102,15 @@ class Context:
         return True
 
     def messages(self) -> list[Message]:
-        """The system prompt, then user and assistant in turns; the last one is the prompt to be answered."""
+        """The system prompt, then messages of user and assistant in alternation, and last the prompt to be answered."""
         return [self._system, *reversed(self._newest_first)]
 
 
 def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, granted: int) -> Usage:
-    """What a server counted, with 0 in place of a count that cannot be true of what was sent, said and granted.
+    """A server's count, with 0 in place of a number that cannot be true of the request and its reply.
 
-    `said` is the bytes of the reply, `thoughts` how often the model was seen to think, `granted` the most tokens that
-    it may come to if the server does not go on beyond what it was allowed.
+    `said` is the bytes of the reply, `thoughts` the chunks of reasoning, and `granted` the most tokens that a server
+    that keeps to its limit can reach.
     """
     size = sum(_size(message.content) for message in messages)
     most = size + TOKENS_PER_MESSAGE * len(messages) + SERVERS_OWN_TOKENS
@@ -122,14 +122,14 @@ def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, gr
 
 
 def learn_from_usage(learned: TokenStatistics, messages: list[Message], usage: Usage) -> TokenStatistics:
-    """Improve the estimate by what a server counted for these messages; the more there was to count, the more."""
+    """Move the estimate towards a server's count for these messages. A longer context has more weight."""
     size = sum(_size(message.content) for message in messages)
     counted = usage.prompt_tokens - TOKENS_PER_MESSAGE * len(messages)
     if counted <= 0 or size == 0:
         return learned
     before = learned.bytes_per_token or BYTES_PER_TOKEN
     weight = min(0.5, size / 8000)
-    # Between one byte a token and eight: outside of it the server counts something else than these messages.
+    # Outside of one to eight bytes in a token, the server counts something else than these messages.
     now = before + weight * (min(8.0, max(1.0, size / counted)) - before)
     return TokenStatistics(bytes_per_token=now, context_tokens=learned.context_tokens)
 

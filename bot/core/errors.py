@@ -5,7 +5,7 @@ BotError
 ├── StoreError           the database cannot be read or written just now
 │   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
 ├── Overloaded           there are too many prompts waiting for another one
-├── OverAllowance        a person has asked as often as they may for now, or the day's tokens are used
+├── OverQuota            a person has asked as often as they may for now, or the day's tokens are used
 ├── ModelError           the model's server did not give a whole reply
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
@@ -23,10 +23,10 @@ class QueueLimit(Enum):
     """Which queue is too long for another prompt."""
 
     USER = "person"
-    """What one person has waiting in a conversation."""
+    """The prompts of one person that wait in one conversation."""
     CONVERSATION = "conversation"
     BOT = "bot"
-    """What waits in all conversations together."""
+    """The prompts that wait in all conversations together."""
 
 
 _QUEUES = {
@@ -34,7 +34,7 @@ _QUEUES = {
     QueueLimit.CONVERSATION: "QUEUE_PER_CONVERSATION",
     QueueLimit.BOT: "QUEUE_TOTAL",
 }
-_ALLOWANCES = {
+_QUOTAS = {
     Quota.QUESTIONS: "HOURLY_QUESTIONS_PER_USER",
     Quota.USER: "DAILY_TOKENS_PER_USER",
     Quota.GUILD: "DAILY_TOKENS_PER_SERVER",
@@ -43,7 +43,7 @@ _ALLOWANCES = {
 
 
 class BotError(Exception):
-    """Something that has one sentence saying what to do about it."""
+    """An expected error, whose one sentence says what to do about it."""
 
 
 class SettingsError(BotError):
@@ -63,7 +63,7 @@ class StoreUnusable(StoreError):
 
 
 class Overloaded(BotError):
-    """A prompt was not taken on, as a queue is full. `repeated`: those it concerns have been told of it lately."""
+    """A prompt was refused because a queue is full. `repeated`: the same refusal was announced a short time ago."""
 
     def __init__(self, limit: QueueLimit, *, repeated: bool) -> None:
         self.limit = limit
@@ -72,20 +72,20 @@ class Overloaded(BotError):
 
 
 class OverQuota(BotError):
-    """A prompt was not taken on, as nothing is left of an allowance."""
+    """A prompt was refused because a quota is used up."""
 
     def __init__(self, quota_exceeded: QuotaExceeded) -> None:
         self.quota_exceeded = quota_exceeded
-        super().__init__(f"An allowance is used up: {_ALLOWANCES[quota_exceeded.quota]} says how much there is.")
+        super().__init__(f"An allowance is used up: {_QUOTAS[quota_exceeded.quota]} says how much there is.")
 
 
 class ModelError(BotError):
     """The model's server did not give a whole reply.
 
-    `detail` is for the log and the operator, never for a conversation; `advice` is what of it is the same for all
-    requests that fail for the same reason, if that is not all. `said` are the server's own words, which may repeat a
-    message, so that they are logged only where messages may be. `retry_after` is seconds, where it said. `accepted`:
-    the server may have worked on the request, and so may bill it, although nothing of a reply came.
+    `detail` is for the log and the operator, never for a conversation. `advice` is the part of it that is the same for
+    all requests that fail for this reason. `server_message` is the server's own text; it may repeat a message, so it is
+    logged only where messages may be. `retry_after` is in seconds. `accepted`: the server may have worked on the
+    request, and may bill it, although nothing of a reply came.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Asks a model for the reply of one turn: with as much of the conversation as fits, and within what may be used."""
+"""Requests to the model: a context that fits, the reservation of tokens, the reply, a shorter context on refusal."""
 
 from __future__ import annotations
 
@@ -22,91 +22,94 @@ from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopRea
 log = logging.getLogger(__name__)
 
 MAX_HALVINGS = 3
-"""How often a context that the server finds too long is halved before the turn fails."""
-PAGE_SIZE, MAX_PAGE_SIZE = 32, 512
-"""The fewest and the most turns that are read from the store at a time: about as many as will fit."""
+"""How often a context that the server refuses as too long is halved before the turn fails."""
+PAGE_SIZE = 32
+"""The fewest turns that are read from the store at a time."""
+MAX_PAGE_SIZE = 512
+"""The most turns that are read from the store at a time."""
 TYPICAL_TURN_TOKENS = 100
-"""Tokens of a turn, as long as it is not known how long they are in a conversation."""
+"""The assumed tokens of a turn, before the first turns of a conversation are read."""
 MINIMUM_REPLY_TOKENS = 100
-"""With less left for it a reply is not begun."""
+"""The fewest tokens with which a reply is begun."""
 CONTEXT_MAX_AGE = 0.1
-"""Seconds after which a context is built anew: what was forgotten while tokens were waited for is not sent."""
+"""Seconds after which a context is built again, so that nothing is sent that was forgotten during a wait for tokens."""
 RESERVATION_TIMEOUT = 20.0
-"""Seconds that a request waits for tokens that are reserved for others, who as a rule use far fewer."""
+"""Seconds that a request waits for tokens that others have reserved. Most of them use far fewer."""
 CHARACTERS_PER_TOKEN = 32
-"""More than any text has: a reply that is over its tokens by this measure comes from a server that does not keep to
-them, and might never end. A thought counts as one character."""
+"""More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
+server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
 OVERRUN = 2
-"""How many times what was granted a reply may come to, by our estimate or the server's count."""
+"""How many times its reserved tokens a reply may use, by our estimate or the server's count."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSettings:
-    """What is asked of which models, where a conversation's behaviour says nothing else, and how much.
-
-    The first of `models` answers unless another of them was chosen. `provider_key` tells their server from others in
-    what is learned of their tokens. A reply of more than `reply_tokens`, by a generous measure, is cut off. Without
-    `allowances` nothing is counted.
-    """
+    """The settings of every request to a model. A channel's own persona and model take precedence over them."""
 
     models: tuple[str, ...]
-    provider_key: str
+    """The models that a channel may choose. The first one answers where none was chosen."""
     system_prompt: str
     context_tokens: int
-    reply_tokens: int
-    quotas: Quotas | None
+    """The largest context that is sent, in tokens."""
+    reply_tokens: int = 4000
+    """The longest reply that a request allows, in tokens. A much longer one is cut off."""
+    provider_key: str = ""
+    """The name of the models' server, under which token statistics are stored."""
+    quotas: Quotas | None = None
+    """Without quotas no usage is counted."""
 
     def chosen_model(self, chosen: str | None) -> str:
-        """The model that answers where this one was chosen."""
+        """The chosen model if it is still offered, otherwise the default one."""
         return self.models[0] if chosen is None or chosen not in self.models else chosen
 
 
 class ReplyGenerator:
-    """All requests of one process. `save` has the store know how far the replies in a conversation have got.
+    """All requests of one process.
 
-    `today` gives the date that the model is told.
+    `save` writes the progress of a conversation's replies to the store. `today` returns the date that the system prompt
+    names.
     """
 
     def __init__(
         self,
         store: Store,
         model: ChatModel,
-        terms: GenerationSettings,
+        settings: GenerationSettings,
         *,
         save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
     ) -> None:
         self._store = store
         self._model = model
-        self._settings = terms
+        self._settings = settings
         self._save = save
         self._today = today
         self._released = asyncio.Event()
-        """Set, and replaced, at the end of each request."""
+        """Set and replaced at the end of each request."""
         self.last_reply_at: float | None = None
-        """When the model last came to the end of a reply, on the monotonic clock."""
+        """The time at which the model last completed a reply, on the monotonic clock."""
 
     async def quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
-        """The allowance that leaves nothing for a reply, whatever becomes of what is under way. Raises StoreError."""
+        """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""
         if self._settings.quotas is None:
             return None
         least = self._minimum + context.tokens(prompt.text, context.BYTES_PER_TOKEN)
         return await self._store.quotas.exceeded(prompt, least, self._settings.quotas)
 
     def notify_released(self) -> None:
-        """What was reserved for a request is settled: those that wait for room look again."""
+        """Wake the requests that wait for reserved tokens, because a reservation was released."""
         self._released.set()
         self._released = asyncio.Event()
 
     async def generate(self, turn: Turn, running: ActiveAttempt, sink: ReplySink) -> Outcome:
-        """Ask the model, with less and less context as long as the server finds it too long. Raises StoreError."""
-        terms = self._settings
-        behaviour = await self._store.personas.settings_of(turn.conversation)
-        model = terms.chosen_model(behaviour.model)
-        system_prompt = behaviour.persona or terms.system_prompt
-        key = f"{terms.provider_key} {model}".strip()
+        """Ask the model, with a shorter context each time the server refuses it as too long. Raises StoreError."""
+        settings = self._settings
+        conversation = await self._store.personas.settings_of(turn.conversation)
+        model = settings.chosen_model(conversation.model)
+        system_prompt = conversation.persona or settings.system_prompt
+        key = f"{settings.provider_key} {model}".strip()
         learned = await self._store.token_statistics.of(key)
-        budget = min(terms.context_tokens, learned.context_tokens or terms.context_tokens)
+        budget = min(settings.context_tokens, learned.context_tokens or settings.context_tokens)
         halvings = 0
         fitting, grant = await self._reserve_context(turn, running, model, system_prompt, budget, learned)
         if grant is None:
@@ -139,7 +142,7 @@ class ReplyGenerator:
     async def _context(
         self, turn: Turn, running: ActiveAttempt, system_prompt: str, budget: int, learned: TokenStatistics
     ) -> context.Context:
-        # What a neighbour's reply has got to is part of the context, so the store has to know it.
+        # The context includes the text so far of other people's running replies, so the store needs it.
         await self._save(turn.conversation)
         fitting = context.Context(
             system_prompt, turn, begun=running.resumed_text, today=self._today(), budget=budget, learned=learned
@@ -156,9 +159,9 @@ class ReplyGenerator:
     async def _reserve_context(
         self, turn: Turn, running: ActiveAttempt, model: str, system_prompt: str, budget: int, learned: TokenStatistics
     ) -> tuple[context.Context, Reservation | QuotaExceeded | Contended | None]:
-        """The context and what was reserved for it: of a long one the latest part, where all of it costs too much.
+        """The context and its reservation. If the whole context costs too much, only its latest part is sent.
 
-        One reservation covers all requests of the attempt: of those but the last the server does nothing.
+        One reservation covers all requests of the attempt, because the server works on the last one only.
         """
         clock = asyncio.get_running_loop().time
         built_at = clock()
@@ -179,31 +182,32 @@ class ReplyGenerator:
     async def _reserve(
         self, running: ActiveAttempt, model: str, prompt_tokens: int
     ) -> Reservation | QuotaExceeded | Contended | None:
-        """What the attempt may use. Waits for what others have reserved and may not need, then takes what they leave.
+        """Reserve tokens for the attempt.
 
-        Contended: that is nothing, or the attempt was ended meanwhile.
+        While other requests hold them, it waits until some are released, and in the end accepts fewer than it wants.
+        Contended: none are left, or the attempt was stopped during the wait.
         """
-        terms = self._settings
-        if terms.quotas is None:
-            return Reservation(terms.reply_tokens)
+        settings = self._settings
+        if settings.quotas is None:
+            return Reservation(settings.reply_tokens)
         clock = asyncio.get_running_loop().time
         give_up = clock() + RESERVATION_TIMEOUT
         while True:
-            room_made, at_once = self._released, clock() >= give_up
+            released, accept_partial = self._released, clock() >= give_up
             answer = await self._store.quotas.reserve(
                 running.attempt,
                 model,
                 prompt_tokens,
-                terms.reply_tokens,
+                settings.reply_tokens,
                 self._minimum,
-                terms.quotas,
-                accept_partial=at_once,
+                settings.quotas,
+                accept_partial=accept_partial,
             )
-            if not isinstance(answer, Contended) or at_once:
+            if not isinstance(answer, Contended) or accept_partial:
                 return answer
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(give_up):
-                    await running.wait_for(room_made)
+                    await running.wait_for(released)
             if running.stop_reason is not None:
                 return answer
 
@@ -215,7 +219,7 @@ class ReplyGenerator:
         self, running: ActiveAttempt, sink: ReplySink, model: str, fitting: context.Context, grant: Reservation
     ) -> Outcome:
         usage: Usage | None = None
-        problem: FailureReason | None = None
+        failure: FailureReason | None = None
         left = self._settings.reply_tokens * CHARACTERS_PER_TOKEN
         counted = self._settings.quotas is not None
         running.mark_requested(fitting.tokens, fitting.bytes_per_token)
@@ -227,10 +231,10 @@ class ReplyGenerator:
                         left -= len(event.text)
                         sink.update(running.text)
                     elif isinstance(event, Reasoning):
-                        running.add_reasoning()
+                        running.tokens.add_reasoning()
                         left -= 1
                     elif isinstance(event, Usage):
-                        usage = running.credible(event, fitting.messages(), OVERRUN * grant.reply_tokens)
+                        usage = running.tokens.credible(event, fitting.messages(), OVERRUN * grant.reply_tokens)
                         if usage != event:
                             log.warning(
                                 "turn %d: the server's count of tokens cannot be true: %s",
@@ -238,21 +242,21 @@ class ReplyGenerator:
                                 event,
                             )
                     elif isinstance(event, End):
-                        problem = event.failure
+                        failure = event.failure
                         continue
-                    if grant.limited_by is not None and running.reply_tokens >= grant.reply_tokens:
-                        problem = FailureReason.LENGTH
+                    if grant.limited_by is not None and running.tokens.reply_tokens >= grant.reply_tokens:
+                        failure = FailureReason.LENGTH
                         break
-                    if left <= 0 or (counted and running.reply_tokens >= OVERRUN * grant.reply_tokens):
+                    if left <= 0 or (counted and running.tokens.reply_tokens >= OVERRUN * grant.reply_tokens):
                         log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
-                        problem = FailureReason.LENGTH
+                        failure = FailureReason.LENGTH
                         break
         except ModelError as error:
             log.warning(
                 "turn %d: %s", running.attempt.turn_id, error.detail, extra=with_texts(server=error.server_message)
             )
             if not error.accepted:
-                running.mark_rejected()
+                running.tokens.mark_rejected()
             return Outcome(
                 TurnState.FAILED,
                 running.text,
@@ -261,11 +265,11 @@ class ReplyGenerator:
                 detail=error.detail,
                 advice=error.advice,
             )
-        if is_blank(running.text) and problem is None:
+        if is_blank(running.text) and failure is None:
             return Outcome(TurnState.FAILED, "", FailureReason.EMPTY_REPLY, usage=usage)
         if (
             is_blank(running.text[len(running.resumed_text) :])
-            and problem is FailureReason.LENGTH
+            and failure is FailureReason.LENGTH
             and grant.limited_by is None
         ):
             detail = (
@@ -277,9 +281,9 @@ class ReplyGenerator:
                 TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
             )
         self.last_reply_at = time.monotonic()
-        if problem is FailureReason.LENGTH and grant.limited_by is not None:
+        if failure is FailureReason.LENGTH and grant.limited_by is not None:
             return Outcome(
                 TurnState.COMPLETE, running.text, FailureReason.QUOTA, usage=usage, quota_exceeded=grant.limited_by
             )
-        state = TurnState.FAILED if problem is FailureReason.CONTENT_FILTERED else TurnState.COMPLETE
-        return Outcome(state, running.text, problem, usage=usage)
+        state = TurnState.FAILED if failure is FailureReason.CONTENT_FILTERED else TurnState.COMPLETE
+        return Outcome(state, running.text, failure, usage=usage)

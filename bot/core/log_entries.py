@@ -1,4 +1,4 @@
-"""What is logged of a turn: its fields and, apart from them, its texts."""
+"""The log's line about an attempt. Its texts are kept apart from its fields, since only some logs may hold them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bot.core.turns import Conversation, FailureReason, StopReason, TurnState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnLogEntry:
-    """The one line about an attempt at a turn; logged as the message itself, so that its fields can be told apart.
+    """One attempt at a turn, logged as the record's message itself so that a formatter can read its fields.
 
-    Times are seconds: `waited` until the model was asked, `first_text` from then to the first of its text, `total`
-    until a person could see the end. None: it did not come to that. `messages` is how many show the reply.
+    Times are seconds: `waited` until the model was asked, `first_text` from then to the first text, `total` until a
+    person could see the end. None: that did not happen. `messages` is the number of messages that show the reply.
     """
 
     conversation: Conversation
@@ -43,7 +43,7 @@ class TurnLogEntry:
         )
 
     def fields(self) -> dict[str, object]:
-        """All of it but the texts."""
+        """All fields except the texts."""
         return {
             "conversation": str(self.conversation),
             "prompt_id": self.prompt_id,
@@ -62,12 +62,12 @@ class TurnLogEntry:
         }
 
     def texts(self) -> dict[str, str]:
-        """What was said."""
+        """The prompt and the reply."""
         return {"prompt": self.prompt, "reply": self.reply}
 
 
 def with_texts(**texts: str) -> Mapping[str, object]:
-    """For the `extra` of a call: what may repeat a message, by name, and is logged only where messages may be."""
+    """The `extra` of a log call with texts that may repeat a message. They are logged only where messages may be."""
     return {"texts": {name: text for name, text in texts.items() if text}}
 
 

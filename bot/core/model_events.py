@@ -1,4 +1,4 @@
-"""What the model is sent, what it answers with, and what its server taught about tokens."""
+"""The messages to a model, the events of its reply, and what is known of its tokens. Values only."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The model reasoned for a moment. It proves life and is never shown as the reply."""
+    """A chunk of reasoning. It shows that the model works, and its text is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The model said that it is done. `problem` is None, LENGTH or DECLINED."""
+    """The end of the reply, as the model reports it. `failure` is None, LENGTH or CONTENT_FILTERED."""
 
     failure: FailureReason | None = None
 
@@ -41,9 +41,9 @@ Event = Text | Reasoning | Usage | End
 
 @dataclass(frozen=True, slots=True)
 class TokenStatistics:
-    """What a model's server has taught us about its tokens."""
+    """What is known of a model's tokens from its server's counts and refusals."""
 
     bytes_per_token: float | None = None
-    """UTF-8 bytes of context for each prompt token it counted."""
+    """UTF-8 bytes of context for each prompt token that the server counted."""
     context_tokens: int | None = None
-    """The largest context, in our estimate of tokens, that fitted after it had refused a larger one."""
+    """The largest context, in estimated tokens, that the server took after it had refused a larger one."""

@@ -1,4 +1,4 @@
-"""What may be used, what a request may use at the most, and what it did use."""
+"""The quotas, the reservations from them, and the tokens that a request used. Values only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Quota(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """How much may be used of each `Allowance`."""
+    """The limit of each `Quota`."""
 
     hourly_questions_per_user: int = 20
     daily_tokens_per_user: int = 200_000
@@ -30,7 +30,7 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class QuotaExceeded:
-    """Nothing is left of an allowance of `most`, until a time in seconds since the epoch."""
+    """A quota is used up, until a time in seconds since the epoch. `limit` is its whole amount."""
 
     quota: Quota
     limit: int
@@ -39,12 +39,12 @@ class QuotaExceeded:
 
 @dataclass(frozen=True, slots=True)
 class Contended:
-    """There is room in every allowance, but what is under way may need it: to be asked again when some of that ends."""
+    """Running requests have reserved the rest of a quota. Ask again when one of them ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """How many tokens a reply may have. `bound` is the allowance that leaves no more; None: they are all it wants."""
+    """The tokens that a reply may have. `limited_by` is the quota that allows no more, if the reply wanted more."""
 
     reply_tokens: int
     limited_by: QuotaExceeded | None = None
@@ -52,7 +52,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request. As a server's event: what it counted; 0 where it did not."""
+    """The tokens of one request. In a server's event, 0 means that it did not count them."""
 
     prompt_tokens: int
     reply_tokens: int

@@ -1,4 +1,7 @@
-"""The life of one turn: saved, queued, answered from the store's context, closed. Knows no platform."""
+"""The conversations of one process: each prompt is saved, queued, answered, closed and marked as delivered.
+
+Not its job: what the model is sent (generation) and how a reply is shown (the platform's sink).
+"""
 
 from __future__ import annotations
 
@@ -15,43 +18,36 @@ from bot.core.generation import GenerationSettings, ReplyGenerator
 from bot.core.model_events import TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
-from bot.core.quotas import QuotaExceeded, Quotas
+from bot.core.quotas import QuotaExceeded
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 1.0
-"""Seconds between two savings of what has streamed in: the most that a kill can cost."""
+"""Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
 
 
 class ConversationService:
-    """All conversations of one process, over one store and the models of one server, on the same `Terms`.
+    """All conversations of one process, over one store and the models of one server.
 
-    `today` gives the date that the model is told.
+    `today` returns the date that the system prompt names.
     """
 
     def __init__(
         self,
         store: Store,
         model: ChatModel,
-        *,
-        models: Sequence[str],
-        provider_key: str = "",
-        system_prompt: str,
-        context_tokens: int,
-        reply_tokens: int = 4000,
+        settings: GenerationSettings,
         limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
-        quotas: Quotas | None = None,
+        *,
         today: Callable[[], date] = date.today,
     ) -> None:
         self._store = store
-        self.settings = GenerationSettings(
-            tuple(models), provider_key, system_prompt, context_tokens, reply_tokens, quotas
-        )
+        self.settings = settings
         self._generator = ReplyGenerator(store, model, self.settings, save=self._save, today=today)
         self._running: dict[Attempt, ActiveAttempt] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
-        """The text, and the tokens it cost."""
+        """The text and the tokens that were last saved of each attempt."""
         self._queues = Queues(limits)
         self._closing = False
         self._saver: asyncio.Task[None] | None = None
@@ -68,9 +64,9 @@ class ConversationService:
             await asyncio.wait([self._saver])
 
     async def close(self, grace: float = 0.0, endings: float = 0.0) -> None:
-        """Let running replies go on for `grace` seconds, then interrupt what is left, and what may still come.
+        """Let running replies go on for `grace` seconds, then interrupt them and every later attempt.
 
-        Waits up to `endings` seconds more until that can be seen.
+        Waits up to `endings` seconds more until the interrupted ends are shown.
         """
         await self._idle_within(grace)
         self._closing = True
@@ -87,20 +83,20 @@ class ConversationService:
 
     @property
     def last_reply_at(self) -> float | None:
-        """When the model last came to the end of a reply, on the monotonic clock."""
+        """The time at which the model last completed a reply, on the monotonic clock."""
         return self._generator.last_reply_at
 
     @property
     def running(self) -> Sequence[ActiveAttempt]:
-        """The attempts under way or waiting, oldest first."""
+        """The attempts that are waiting or under way, oldest first."""
         return tuple(self._running.values())
 
     async def answer(self, prompt: Prompt, open_sink: Callable[[ActiveAttempt], ReplySink]) -> Outcome | None:
-        """A prompt's whole life; returns when its end can be seen. None: it had been taken before.
+        """Answer a prompt, from its acceptance until its end can be seen. None: the prompt was accepted before.
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
-        side by side. Raises StoreError, with nothing accepted, when the prompt cannot be saved, Overloaded when too
-        many are waiting, and OverAllowance when the person has asked too much lately or no tokens are left for a reply.
+        side by side. Three errors mean that nothing was accepted: StoreError if the prompt cannot be saved, Overloaded
+        if too many prompts are waiting, and OverQuota if the person's questions or the day's tokens are used up.
         """
         most = self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
         with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
@@ -113,7 +109,7 @@ class ConversationService:
             return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink)
 
     def queue_limit(self, turn: Turn) -> QueueLimit | None:
-        """The limit that another attempt at the turn is over just now; None: there is room."""
+        """The queue limit that another attempt at the turn would exceed now. None: there is room."""
         return self._queues.limit_reached(turn.conversation, turn.author_id)
 
     async def retry(
@@ -124,10 +120,10 @@ class ConversationService:
         resume: bool = False,
         recovery: bool = False,
     ) -> Outcome | None:
-        """Another attempt at an ended turn, from the beginning or from where its reply stopped, whatever is waiting.
+        """Make another attempt at an ended turn. The queue limits do not apply to it.
 
-        None: somebody was faster, and nothing happens. `recovery`: nobody asked for it. Raises StoreError, with nothing
-        changed.
+        With `resume` the reply goes on from its text so far, otherwise it starts again. `recovery` marks an attempt
+        that nobody asked for. None: another attempt was already made. Raises StoreError, with nothing changed.
         """
         prompt = Prompt(
             turn.conversation,
@@ -156,7 +152,7 @@ class ConversationService:
             try:
                 sink = open_sink(running)
             except Exception:
-                # There is nothing to show an end with: the caller tells the person.
+                # Without a sink the end cannot be shown. The caller reports the error to the person.
                 await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
                 raise
             await running.wait_for(turn_has_come)
@@ -173,7 +169,7 @@ class ConversationService:
             self._saved.pop(running.attempt, None)
 
     async def _show(self, running: ActiveAttempt, sink: ReplySink, outcome: Outcome) -> bool:
-        """Whether the end can be seen, or never will be."""
+        """Show the end. Returns whether nothing more is to be shown: it is visible, or can never be."""
         try:
             return await sink.finish(outcome)
         except Exception:
@@ -183,11 +179,11 @@ class ConversationService:
     async def _mark_delivered(self, attempt: Attempt, outcome: Outcome, unshown: str | None) -> None:
         try:
             if outcome.stop_reason is StopReason.PROMPT_DELETED:
-                # Not before nothing of it is shown any more: only by its turn a start after a kill would find it.
+                # Only now: after a kill, the next start finds the messages to remove by the turn.
                 await self._store.retention.forget_turn(attempt.turn_id)
                 return
             if outcome.failure is FailureReason.STORAGE:
-                # What could not be written a moment ago may be by now; else the next start takes it up.
+                # The write that failed may work by now. If it does not, the next start recovers the turn.
                 await self._close(attempt, outcome)
             await self._store.turns.mark_delivered(attempt, unshown)
         except Exception as error:
@@ -209,24 +205,21 @@ class ConversationService:
             )
 
     async def forget(self, conversation: Conversation, by: str | None = None) -> set[int]:
-        """Delete a conversation for good, and end what is being written or waiting there. Raises StoreError.
-
-        The answer is the ids of its turns.
-        """
+        """Delete a conversation for good and stop its attempts. Returns the ids of its turns. Raises StoreError."""
         await self._save(conversation)
         return self._stop_forgotten(await self._store.retention.forget_conversation(conversation), StopReason.RESET, by)
 
     async def forget_person(self, person_id: int, by: str | None = None) -> set[int]:
-        """Delete a person's turns in all conversations for good, and end what is being written or waiting of them.
+        """Delete a person's turns in all conversations for good and stop their attempts. Returns the turns' ids.
 
-        A prompt that was accepted before this call is among them, however far it has got. What they used of the
-        allowances goes on to count. Raises StoreError. The answer is the ids of the turns.
+        Every prompt that was accepted before this call is among them. What the person used of the quotas still counts.
+        Raises StoreError.
         """
         await self._save()
         return self._stop_forgotten(await self._store.people.forget(person_id), StopReason.FORGOTTEN, by)
 
     def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
-        """Stop the attempts at what was forgotten. Those that only now hear of their turn find it gone."""
+        """Stop the attempts at these turns. An attempt that is not active yet finds its turn gone."""
         for running in self.running:
             if running.attempt.turn_id in forgotten:
                 running.stop(cause, by)
@@ -241,7 +234,7 @@ class ConversationService:
         return await self._settle(running, outcome)
 
     async def _settle(self, running: ActiveAttempt, outcome: Outcome) -> Outcome:
-        """Commit an end and what it cost; the outcome that can be told then."""
+        """Save an end and its usage. Returns the outcome to show, which may be a failed or a forgotten one."""
         if not outcome.text and outcome.state is TurnState.FAILED:
             outcome = replace(outcome, text=running.previous_text)
         outcome = replace(outcome, usage=running.estimated_usage(outcome.usage))
@@ -290,10 +283,10 @@ class ConversationService:
 
     async def _save(self, conversation: Conversation | None = None) -> None:
         progress = {
-            attempt: (running.text, running.reply_tokens)
+            attempt: (running.text, running.tokens.reply_tokens)
             for attempt, running in self._running.items()
             if running.reading
-            and (running.text, running.reply_tokens) != self._saved.get(attempt, ("", 0))
+            and (running.text, running.tokens.reply_tokens) != self._saved.get(attempt, ("", 0))
             and conversation in (None, running.prompt.conversation)
         }
         if not progress:

@@ -1,4 +1,4 @@
-"""What was used, and what it cost. Pure."""
+"""Used tokens and their cost. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class UsageToday:
-    """What was used of each allowance, charges under way included: tokens today (UTC), and prompts in the last hour.
+    """The use of each quota, with the reservations of running requests: tokens today (UTC), prompts in the last hour.
 
     `user` and `questions` are of one user, `guild` of one guild; 0 where none was asked about. `total` is of everybody.
     """
@@ -39,9 +39,9 @@ class UsageToday:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one person used of one model in one server (None: in no server) on one day, in days since the epoch (UTC).
+    """The use of one model by one person in one server on one day, in days since the epoch (UTC).
 
-    `person_id` None: somebody who was forgotten, or nobody in particular.
+    Without a `guild_id` it was in no server. Without a `person_id` the person was forgotten, or is not known.
     """
 
     day: int
@@ -59,7 +59,7 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The sum of some usage. `cost` is None where no price is known, and not all of it where not `all_priced`."""
+    """A sum of usage. `cost` is None where no price is known, and incomplete where `all_priced` is false."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -79,14 +79,14 @@ class Prices:
     of_models: Mapping[str, Price] = field(default_factory=dict)
 
     def cost(self, model: str, usage: Usage) -> float | None:
-        """What that many tokens of a model cost. None: its price is not known."""
+        """The cost of these tokens of a model. None: its price is not known."""
         price = self.of_models.get(model)
         if price is None:
             return None
         return (usage.prompt_tokens * price.prompt + usage.reply_tokens * price.reply) / _MILLION
 
     def total(self, rows: Iterable[UsageRow]) -> Total:
-        """What the rows come to."""
+        """The sum of the rows."""
         rows = tuple(rows)
         costs = [self.cost(row.model, Usage(row.prompt_tokens, row.reply_tokens)) for row in rows]
         known = [cost for cost in costs if cost is not None]
@@ -100,7 +100,7 @@ class Prices:
 
 
 def grouped(rows: Iterable[UsageRow], key: Callable[[UsageRow], _Key]) -> dict[_Key, list[UsageRow]]:
-    """The rows by what `key` says of them, those of the most tokens first."""
+    """The rows grouped by `key`, the group with the most tokens first."""
     groups: dict[_Key, list[UsageRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -110,7 +110,7 @@ def grouped(rows: Iterable[UsageRow], key: Callable[[UsageRow], _Key]) -> dict[_
 def money(total: Total) -> str | None:
     """The cost in the operator's currency, to the hundredth. None: no price is known.
 
-    A sign says where it is less than that, or more because some of it has no price.
+    A sign marks a cost that is less than a hundredth, or more because some of the usage has no price.
     """
     if total.cost is None:
         return None

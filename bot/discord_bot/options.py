@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 from bot.config import Settings
@@ -27,15 +26,13 @@ class Options:
     """Days without use after which a conversation is deleted; 0 means never."""
     context_tokens: int = 8000
     """Tokens of a conversation that the model is sent at most."""
-    database: Path | None = None
-    """The database file, beside which the bot answers the health check."""
     access: AccessSettings = field(default_factory=AccessSettings)
     prices: Prices = field(default_factory=Prices)
     provider: str = "OpenAI"
     """The name of the company that the messages go to."""
 
     @classmethod
-    def of(cls, settings: Settings, *, grace: float, database: Path | None = None) -> Self:
+    def of(cls, settings: Settings, *, grace: float) -> Self:
         """The options that settings ask for."""
         return cls(
             grace=grace,
@@ -44,7 +41,6 @@ class Options:
             catch_up_per_channel=settings.catch_up_per_channel,
             retention_days=settings.retention_days,
             context_tokens=settings.context_tokens,
-            database=database,
             access=settings.access,
             prices=Prices(settings.prices or {}),
             provider=settings.provider,

@@ -16,8 +16,8 @@ from bot.core.service import ConversationService
 from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.health import HealthChecks, PublishHealth
 from bot.discord_bot.options import Options
-from bot.operator.health import HealthChecks, serve_health
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,11 @@ async def run(
     *,
     stop: asyncio.Event,
     list_models: ListModels | None = None,
+    publish_health: PublishHealth | None = None,
 ) -> None:
     """Run until `stop` is set, then end the replies under way within `options.grace` seconds.
 
-    With `list_models` the owner is alerted before a model is shut down.
+    With `list_models` the owner is alerted before a model is shut down. `publish_health` gets the bot's health checks.
 
     Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """
@@ -47,11 +48,11 @@ async def run(
         ParleyClient(conversations, store, scheduler, options, undelivered, list_models) as client,
         AsyncExitStack() as stack,
     ):
-        if options.database is not None:
-            vitals = HealthChecks(
+        if publish_health is not None:
+            checks = HealthChecks(
                 client.away_for, client.unanswered_for, store.engine.ping, lambda: conversations.last_reply_at
             )
-            await stack.enter_async_context(serve_health(options.database, vitals))
+            await stack.enter_async_context(publish_health(checks))
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -1,1 +1,4 @@
-"""A streamed chat completion, from any server that speaks OpenAI's protocol, as events."""
+"""Chat completions of any server that speaks OpenAI's protocol, streamed as events; and the offline demo model.
+
+Not its job: what is sent, and what becomes of the reply. The only importer of openai. Imports config and the core.
+"""

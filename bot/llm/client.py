@@ -27,29 +27,30 @@ from bot.llm.error_kinds import classify
 from bot.llm.error_messages import ErrorTranslator
 from bot.llm.parameters import RequestParameters
 from bot.llm.read_deadline import ReadDeadline
+from bot.llm.timeouts import Timeouts
 
 _OPENAI = "https://api.openai.com/v1"
 _UNUSED_KEY = "unused"
-"""The SDK insists on a key; what is sent is decided in `OpenAIModel._authorize`."""
+"""The SDK requires a key. `OpenAIModel._authorize` sets the one that is sent."""
 _HEADERS_SENT = frozenset(
     {"host", "accept", "connection", "content-length", "content-type", "user-agent"}
-    # The SDK reads from this one that we want the response itself.
+    # By this header the SDK itself knows that the raw response is wanted.
     | {"x-stainless-raw-response"}
 )
 _PAUSES = (0.5, 1.5)
-"""Seconds before the first and the second retry, where the server names none."""
+"""Seconds before the first and the second retry, unless the server names a wait."""
 _LINGER_FINISHED = 2.0
-"""Seconds for the usage to follow a finish reason."""
+"""Seconds to wait for the usage after a finish reason."""
 _LINGER_DONE = 0.1
-"""Seconds for the response to end after `[DONE]`, so that its connection can be used again."""
+"""Seconds to wait for the response's end after `[DONE]`, so that its connection can be used again."""
 _LONGEST_LIST = 2 * 2**20
-"""Bytes of a list of models; one that is longer is not read to its end."""
+"""Bytes of a list of models. A longer one is not read to its end."""
 _FULLEST_LIST = 20_000
-"""Objects and lists in it: each costs a microsecond, and nothing else happens meanwhile."""
+"""Objects and lists in a list of models. Decoding blocks the event loop for a microsecond for each of them."""
 _FIRST_SHUTDOWN = date(2023, 1, 1)
-"""There were no chat completions before: an earlier date stands for none."""
+"""Chat completions are newer than this, so an earlier date stands for no date."""
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
-"""What a failing connection raises; aiohttp's own errors are those that the SDK's transport does not translate."""
+"""The errors of a failing connection. The SDK's transport lets some of aiohttp's errors through."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +65,10 @@ class _Request:
 class OpenAIModel:
     """A `ChatModel` on an OpenAI-compatible server. An async context manager that owns its connections.
 
-    `base_url` None is OpenAI's own. Without an `api_key` none is sent. Timeouts are seconds: `first_delta_timeout` runs
-    from a request to its first text or thought, `silence_timeout` from one of them to the next. A failed request is
-    repeated while nothing has come of the reply, up to twice, and begun at most `retry_within` seconds after the first.
-    `reasoning_effort` is sent as it is; a server that takes other values is sent the lowest that it names.
+    Without a `base_url` the server is OpenAI's own. Without an `api_key` no key is sent. As long as nothing of a reply
+    has come, a failed request is repeated up to twice, the last time at most `retry_within` seconds after the first.
+    `reasoning_effort` is sent as it is. A server that takes other values is sent the lowest that it names. `jitter`
+    returns a number from 0 to 1 that varies the pauses between repeated requests.
     """
 
     def __init__(
@@ -76,29 +77,20 @@ class OpenAIModel:
         api_key: str | None = None,
         base_url: str | None = None,
         reasoning_effort: str = "none",
-        connect_timeout: float = 10.0,
-        first_delta_timeout: float = 120.0,
-        silence_timeout: float = 60.0,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 -- it is frozen
         retry_within: float = 20.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._key = api_key
-        self._first_delta_timeout = first_delta_timeout
-        self._silence_timeout = silence_timeout
+        self._timeouts = timeouts
         self._retry_within = retry_within
         self._jitter = jitter
-        self._dialect = RequestParameters(effort=reasoning_effort)
-        self._dialects: dict[str, RequestParameters] = {}
+        self._parameters = RequestParameters(effort=reasoning_effort)
+        self._parameters_of: dict[str, RequestParameters] = {}
         base_url = base_url or _OPENAI
-        self._advisor = ErrorTranslator(
-            base_url=base_url,
-            key=api_key,
-            connect_timeout=connect_timeout,
-            first_delta_timeout=first_delta_timeout,
-            silence_timeout=silence_timeout,
-        )
+        self._errors = ErrorTranslator(base_url=base_url, key=api_key, timeouts=timeouts)
         # Comment lines would keep a read timeout from firing, and a timer per read costs CPU: no read timeout here.
-        timeout = httpx2.Timeout(None, connect=connect_timeout, pool=connect_timeout)
+        timeout = httpx2.Timeout(None, connect=timeouts.connect, pool=timeouts.connect)
         self._client = openai.AsyncOpenAI(
             api_key=_UNUSED_KEY,
             base_url=base_url,
@@ -115,14 +107,12 @@ class OpenAIModel:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The models of the server that the settings name."""
+        """The client for the server in the settings."""
         return cls(
             api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
             base_url=settings.openai_base_url,
             reasoning_effort=settings.reasoning_effort,
-            connect_timeout=settings.connect_timeout,
-            first_delta_timeout=settings.first_delta_timeout,
-            silence_timeout=settings.silence_timeout,
+            timeouts=Timeouts(settings.connect_timeout, settings.first_delta_timeout, settings.silence_timeout),
         )
 
     async def __aenter__(self) -> Self:
@@ -141,23 +131,23 @@ class OpenAIModel:
     async def stream(
         self, messages: Sequence[Message], *, model: str, reply_tokens: int
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        """One reply. `Usage`, where the server counts, comes before `End`, and `End` is last."""
+        """Request one reply. `End` is the last event; `Usage`, if the server counts, comes before it."""
         async with aclosing(self._with_retries(_Request(model, reply_tokens, messages))) as events:
             yield events
 
     async def probe(self, model: str, reply_tokens: int) -> None:
-        """Ask for a reply as every turn does, and leave it at its first event."""
+        """Request a reply as a turn does, and close it at its first event. Raises ModelError."""
         async with self.stream([Message("user", "Say ok.")], model=model, reply_tokens=reply_tokens) as events:
             await anext(events)
 
     async def models(self) -> Mapping[str, date | None]:
-        """The models that the server lists, each with the day on which it is shut down, where the server tells one.
+        """The models that the server lists, each with the day of its shutdown if the server gives one.
 
-        None where it keeps no list.
+        The answer is empty where the server has no such list. Raises ModelError.
         """
         try:
             async with (
-                asyncio.timeout(self._first_delta_timeout),
+                asyncio.timeout(self._timeouts.first_delta),
                 self._client.models.with_streaming_response.list() as response,
             ):
                 listing = await _limited(response.http_response, _LONGEST_LIST)
@@ -165,9 +155,9 @@ class OpenAIModel:
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return {}
-            raise self._advisor.from_status(error, "its list of models") from None
+            raise self._errors.from_status(error, "its list of models") from None
         except (openai.APIConnectionError, *_BROKEN) as error:
-            raise self._advisor.from_connection(error, begun=False) from None
+            raise self._errors.from_connection(error, begun=False) from None
         except ValueError:
             return {}  # a page instead of a list, or too long for one
         match body:
@@ -200,7 +190,7 @@ class OpenAIModel:
 
     async def _attempt(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._first_delta_timeout
+        deadline = clock() + self._timeouts.first_delta
         decoder = Decoder()
         begun = False
         try:
@@ -209,7 +199,7 @@ class OpenAIModel:
                     response = await stack.enter_async_context(self._open(request))
                     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                     if kind == "text/html":
-                        raise self._advisor.from_web_page()
+                        raise self._errors.from_web_page()
                     # Not streamed although that was asked for.
                     whole = await response.aread() if kind == "application/json" else None
                 if whole is not None:
@@ -217,10 +207,10 @@ class OpenAIModel:
                         yield event
                     return
                 chunks = await stack.enter_async_context(aclosing(_body(response)))
-                watch = stack.enter_context(ReadDeadline(deadline))
+                read_deadline = stack.enter_context(ReadDeadline(deadline))
                 while True:
                     try:
-                        chunk = await watch.next(chunks)
+                        chunk = await read_deadline.next(chunks)
                     except _BROKEN:
                         if not decoder.finished:
                             raise
@@ -233,23 +223,23 @@ class OpenAIModel:
                         yield event
                     # A reader that took its time does not shorten the server's.
                     if progress:
-                        watch.reschedule(clock() + self._silence_timeout)
+                        read_deadline.reschedule(clock() + self._timeouts.silence)
                     if decoder.finished:
                         linger = _LINGER_DONE if decoder.done else _LINGER_FINISHED
-                        watch.reschedule(min(watch.deadline, clock() + linger))
+                        read_deadline.reschedule(min(read_deadline.deadline, clock() + linger))
                 for event in decoder.close():
                     yield event
         except StreamError as refused:
-            raise self._advisor.from_event(refused.body, request.model) from None
+            raise self._errors.from_event(refused.body, request.model) from None
         except openai.APIStatusError as error:
-            raise self._advisor.from_status(error, request.model) from None
+            raise self._errors.from_status(error, request.model) from None
         except (openai.APIConnectionError, *_BROKEN) as error:
-            raise self._advisor.from_connection(error, begun) from None
+            raise self._errors.from_connection(error, begun) from None
 
     @asynccontextmanager
     async def _open(self, request: _Request) -> AsyncIterator[httpx2.Response]:
-        """A response of status 200, asked for with as many of our optional parameters as the server takes."""
-        dialect = known = self._dialects.get(request.model, self._dialect)
+        """Send a request with as many optional parameters as the server takes, until its status is 200."""
+        parameters = known = self._parameters_of.get(request.model, self._parameters)
         sent = [_as_sent(message) for message in request.messages]
         async with AsyncExitStack() as stack:
             while True:
@@ -260,24 +250,24 @@ class OpenAIModel:
                             # In `messages` the SDK would look at each one's type: 0.2 ms a message.
                             messages=[],
                             stream=True,
-                            extra_body={"messages": sent, **dialect.parameters(request.reply_tokens)},
+                            extra_body={"messages": sent, **parameters.parameters(request.reply_tokens)},
                         )
                     )
                     break
                 except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                     said = error.response.text
                     ours = classify(error.status_code, said.lower()) is FailureReason.CONFIGURATION
-                    other = dialect.dropping(said) if ours else None
+                    other = parameters.dropping(said) if ours else None
                     if other is None:
                         raise
-                    dialect = other
-            if dialect != known:
-                _log.info("%s takes other parameters; from now on it is sent %s.", request.model, dialect)
-                self._dialects[request.model] = dialect
+                    parameters = other
+            if parameters != known:
+                _log.info("%s takes other parameters; from now on it is sent %s.", request.model, parameters)
+                self._parameters_of[request.model] = parameters
             yield response.http_response
 
     async def _authorize(self, request: httpx2.Request) -> None:
-        """Send our key or none, and nothing that the SDK found in the environment or tells about this machine."""
+        """Send the configured key or none, and no header with what the SDK found in the environment or the system."""
         for name in [name for name in request.headers if name not in _HEADERS_SENT]:
             del request.headers[name]
         # A server that compresses holds deltas back.
@@ -290,16 +280,17 @@ def _body(response: httpx2.Response) -> AsyncGenerator[bytes]:
     return response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
 
 
-async def _limited(response: httpx2.Response, most: int) -> bytes:
-    """The body of an answer. ValueError where it is longer, or packed although that was not asked for: a few bytes
-    can be unpacked to any length.
+async def _limited(response: httpx2.Response, limit: int) -> bytes:
+    """The body of an answer. Raises ValueError if it is longer than `limit`.
+
+    A compressed answer, which was not asked for, raises ValueError too: a few bytes can decompress to any length.
     """
     if "Content-Encoding" in response.headers:
         raise ValueError
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > most:
+        if len(body) > limit:
             raise ValueError
     return bytes(body)
 

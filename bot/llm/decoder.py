@@ -1,4 +1,4 @@
-"""The bytes of an answer into events. No IO: it takes what was read, and says what is in it.
+"""The decoder of a model server's answer: from bytes to events. No IO.
 
 The SDK's typed chunks cost over 100 µs of CPU each, so only what is needed of each line is decoded here.
 """
@@ -22,11 +22,11 @@ _ENDINGS = {
     "content_filter": FailureReason.CONTENT_FILTERED,
 }
 _GIVEN_UP = {"error", "insufficient_system_resource"}
-"""Finish reasons of a reply that its server could not finish: OpenRouter's and DeepSeek's."""
+"""Finish reasons with which OpenRouter and DeepSeek report that a reply could not be finished."""
 
 
 class StreamError(Exception):
-    """An error where a reply should be; within this package only."""
+    """A server's error object in place of a reply. It is raised and caught within this package."""
 
     def __init__(self, body: object) -> None:
         super().__init__()
@@ -34,10 +34,7 @@ class StreamError(Exception):
 
 
 class Decoder:
-    """The bytes of one answer into events.
-
-    Raises `Refused` where they hold an error, and `ConnectionError` where the reply is not whole.
-    """
+    """Decodes one answer. Raises `StreamError` for a server's error, and `ConnectionError` for an incomplete reply."""
 
     def __init__(self) -> None:
         self.done = False
@@ -45,7 +42,7 @@ class Decoder:
         self._in_error = False
         self._finish = ""
         self._usage: Usage | None = None
-        self._thoughts = ReasoningFilter()
+        self._reasoning = ReasoningFilter()
         self._high = ""
 
     @property
@@ -54,32 +51,32 @@ class Decoder:
         return self.done or bool(self._finish)
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Take the next bytes of a stream of server-sent events, wherever they are divided."""
+        """Decode the next bytes of a stream of server-sent events. The bytes may end anywhere."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             if line or self._in_error:
                 yield from self._line(line)
 
     def decode_json(self, body: bytes) -> Iterator[Event]:
-        """Take the JSON of an answer that was not streamed."""
+        """Decode the JSON of an answer that was not streamed."""
         self.done = True
         yield from self._chunk(_json(body), "message")
         yield from self.close()
 
     def close(self) -> Iterator[Event]:
-        """Nothing more will come: what was held back, the usage and the end."""
+        """End the decoding: yields text that was held back, the usage and the end."""
         rest, self._rest = self._rest, b""
         yield from self._line(rest)
         if not self.finished:
             raise ConnectionError("it ended without an end")
         if self._finish in _GIVEN_UP:
             raise ConnectionError(f"it was given up with {self._finish}")
-        yield from self._thoughts.close()
+        yield from self._reasoning.close()
         if self._usage:
             yield self._usage
         yield End(_ENDINGS.get(self._finish))
 
-    # From here on lists instead of generators, and `get` instead of patterns: this runs for every delta.
+    # The methods below run for every delta, so they use lists instead of generators and `get` instead of patterns.
 
     def _line(self, line: bytes) -> Sequence[Event]:
         if line.startswith(b"data:"):
@@ -132,7 +129,7 @@ class Decoder:
     def _count(self, usage: object) -> None:
         if not isinstance(usage, dict):
             return
-        # Where several events count, each includes those before it. One without a count does not take an earlier away.
+        # Each count includes those of earlier events. An event without a count leaves an earlier one in place.
         before = self._usage or Usage(0, 0)
         prompt, reply = _whole_number(usage.get("prompt_tokens")), _whole_number(usage.get("completion_tokens"))
         counted = Usage(prompt or before.prompt_tokens, reply or before.reply_tokens)
@@ -141,7 +138,7 @@ class Decoder:
     def _content(self, content: object) -> Sequence[Event]:
         if isinstance(content, str):
             text = self._join_surrogates(content)
-            return self._thoughts.feed(text) if text else ()
+            return self._reasoning.feed(text) if text else ()
         events: list[Event] = []
         for part in content if isinstance(content, list) else ():
             match part:
@@ -152,7 +149,7 @@ class Decoder:
         return events
 
     def _join_surrogates(self, text: str) -> str:
-        """Join the halves of a character beyond the BMP: JSON can divide it between two deltas."""
+        """Join the two surrogates of a character beyond the BMP. JSON can divide them between two deltas."""
         if text.isascii() and not self._high:
             return text
         text = self._high + text
@@ -169,7 +166,7 @@ class _Part(Enum):
 
 
 class ReasoningFilter:
-    """Tells the reply from a `<think>` block in front of it, wherever deltas divide the tags."""
+    """Removes a `<think>` block before the reply. The tags may be divided between deltas."""
 
     _OPEN, _CLOSE = "<think>", "</think>"
 
@@ -178,7 +175,7 @@ class ReasoningFilter:
         self._held = ""
 
     def feed(self, text: str) -> Sequence[Event]:
-        """The events of a delta's text."""
+        """Decode a delta's text."""
         if self._part is _Part.REPLY:
             return (Text(text),)
         self._held += text
@@ -197,7 +194,7 @@ class ReasoningFilter:
         return [*([Reasoning()] if thinks else []), *(self._reply(reply) if reply else [])]
 
     def close(self) -> Sequence[Event]:
-        """What looked like the beginning of a tag and was none."""
+        """The held-back text that looked like the beginning of a tag and was none."""
         return self._reply(self._held) if self._part is _Part.START and self._held.strip() else ()
 
     def _reply(self, text: str) -> Sequence[Event]:
@@ -206,7 +203,7 @@ class ReasoningFilter:
 
 
 def _whole_number(count: object) -> int:
-    """A count of tokens; 0 for what is none. JSON does not tell 7 from 7.0."""
+    """A count of tokens, or 0 for anything else. JSON does not distinguish 7 from 7.0."""
     if isinstance(count, float) and count.is_integer():
         count = int(count)
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
@@ -216,7 +213,7 @@ def _json(data: bytes) -> Any:
     try:
         return jiter.from_json(data)
     except ValueError:
-        pass  # it takes neither halves of surrogate pairs nor invalid UTF-8, and servers do send these
+        pass  # jiter takes neither lone surrogates nor invalid UTF-8, and some servers send these
     try:
         return json.loads(data.decode("utf-8", "replace"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The built-in offline model: a conversation for whoever has no model yet. It remembers exactly what it is sent."""
+"""The built-in offline model, for trying the bot without a model server. It knows only the messages it is sent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from typing import Protocol
 
 from bot.config import DEFAULT_SYSTEM_PROMPT
 from bot.core.model_events import End, Event, Message, Text
@@ -14,7 +15,7 @@ NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BA
 _TOKENS_PER_SECOND = 40.0
 _ASKED_AS = "You are asked as the model "
 _SHOWN = 500
-"""Characters of what it was told."""
+"""Characters of the system prompt that the demo repeats."""
 
 
 class DemoModel:
@@ -27,7 +28,7 @@ class DemoModel:
     async def stream(
         self, messages: Sequence[Message], *, model: str, reply_tokens: int
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        """The demo's reply at the pace of a quick model, whole whatever is asked for."""
+        """Stream the demo's whole reply at the pace of a quick model."""
 
         async def events() -> AsyncGenerator[Event]:
             for token in tokens(demo_reply(asked_as(model, messages))):
@@ -40,17 +41,27 @@ class DemoModel:
 
 
 def asked_as(model: str, messages: Sequence[Message]) -> list[Message]:
-    """The messages with the name of the model that they are for, which the demo can tell."""
+    """The messages, and after them the name of the requested model, so that the demo can tell it."""
     return [*messages, Message("system", f"{_ASKED_AS}{model}")]
 
 
 def tokens(text: str) -> list[str]:
-    """The text in pieces of about a token; joined they are the text."""
+    """The text in pieces of about a token. Joined, they are the text."""
     return re.findall(r"\s*\S{1,5}|\s+", text)
 
 
-def demo_reply(messages: Sequence[Message]) -> str:
-    """What the demo says to the last message, from what it is sent and nothing else."""
+class SentMessage(Protocol):
+    """Any message with a role and a content."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def content(self) -> str: ...
+
+
+def demo_reply(messages: Sequence[SentMessage]) -> str:
+    """The demo's reply to the last message. It depends on the messages and on nothing else."""
     told = [message.content for message in messages if message.role == "system"]
     model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
     system = told[0] if told else ""
@@ -63,7 +74,7 @@ _SPEAKER = rf"(?!{_QUOTE})\[[^\n\]]+\][ \t]*\n"
 
 
 def _said(content: str) -> str:
-    """On Discord a line names who speaks, as in `[Anna (@anna)]`, and a reply comes with what it quotes."""
+    """A message without the line that names its speaker, as in `[Anna (@anna)]`, and without its quote."""
     return re.sub(rf"\A(?:{_SPEAKER})?(?:{_QUOTE})?", "", content)
 
 

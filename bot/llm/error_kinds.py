@@ -1,4 +1,4 @@
-"""What a server says when it refuses: which problem it is, its sentence, its status, and how long to wait."""
+"""The meaning of a model server's refusal: the failure reason, its message, its status, and how long to wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 from bot.core.turns import FailureReason
 
-# The words of OpenAI, Azure, OpenRouter, Anthropic, Gemini, DeepSeek, Qwen, Groq, Mistral, vLLM, llama.cpp, LM Studio.
+# Wordings of OpenAI, Azure, OpenRouter, Anthropic, Gemini, DeepSeek, Qwen, Groq, Mistral, vLLM, llama.cpp, LM Studio.
 _QUOTA = re.compile(r"insufficient_quota|insufficient.(credits|balance)|billing_|credit balance|payment_required")
 _BAD_KEY = re.compile(r"invalid_api_key|authentication_error|api.key not valid|api_key_invalid")
 _TOO_LONG = re.compile(
@@ -27,11 +27,11 @@ _OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|per
 
 _NAME = re.compile(r"[\w.\-\[\]]{1,60}", re.ASCII)
 _LONGEST_WAIT = 24 * 3600.0
-"""Seconds. No server of models asks for more and means it; some say "never", as a number or as a date."""
+"""Seconds. Some servers send a huge number or a far date for "never"; no server means a longer wait."""
 
 
 def classify(status: int | None, said: str) -> FailureReason:
-    """Which problem a refusal is; the words, in lower case, count for more than the status."""
+    """The failure reason of a refusal. `said`, its text in lower case, counts for more than the status."""
     if status == 404 or is_out_of_credit(status, said) or is_bad_key(status, said):
         return FailureReason.CONFIGURATION
     if status == 413 or _TOO_LONG.search(said):
@@ -57,7 +57,7 @@ def is_bad_key(status: int | None, said: str) -> bool:
 
 
 def message_of(body: object) -> str:
-    """The sentence in what a server said, whose shape every server chooses for itself."""
+    """The message in an error body. Each server has its own shape for it."""
     match body:
         case str():
             return body
@@ -67,7 +67,7 @@ def message_of(body: object) -> str:
 
 
 def names_in(body: object) -> list[str]:
-    """The names that a server gives its error and what it is about, which no message can be taken for."""
+    """The names of an error and of the parameter it is about. No text of a message can be among them."""
     match body:
         case {"error": dict(inner)}:
             return names_in(inner)
@@ -78,7 +78,7 @@ def names_in(body: object) -> list[str]:
 
 
 def status_of(body: object) -> int | None:
-    """The HTTP status that an error within a stream carries, if it does."""
+    """The HTTP status in an error within a stream, if there is one."""
     match body:
         case {"code": int(code) | str(code)} if str(code).isdecimal() and 400 <= int(code) < 600:
             return int(code)
@@ -86,7 +86,7 @@ def status_of(body: object) -> int | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, at most a day, from a number or a date. None: the server names neither."""
+    """The seconds to wait, at most a day, from a header with a number or a date. None: there is no such header."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return min(milliseconds / 1000, _LONGEST_WAIT)
@@ -101,7 +101,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """A number of zero or more, which may be infinite."""
+    """The text as a number of zero or more, which may be infinite. None: it is no such number."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What went wrong with the model's server, as errors that name the setting to change and never show the key."""
+"""The failures of a model server as errors that name the setting to change and never show the key."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import openai
 from bot.core.errors import ModelError
 from bot.core.turns import FailureReason
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit, message_of, names_in, retry_after, status_of
+from bot.llm.timeouts import Timeouts
 
 _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
@@ -20,21 +21,20 @@ _NEVER_CONNECTED = (
     httpx2.UnsupportedProtocol,
     httpx2.InvalidURL,
 )
-"""aiohttp's own, as the SDK's transport makes one timeout of these and of a connection that was lost later."""
+"""The errors before a connection exists. They are aiohttp's own, because the SDK's transport reports the same timeout
+for them and for a connection that was lost later."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorTranslator:
-    """Knows which server was asked. Timeouts are seconds."""
+    """Turns the failures of one model server into a `ModelError`, which names the setting to change."""
 
     base_url: str
     key: str | None = field(repr=False)
-    connect_timeout: float
-    first_delta_timeout: float
-    silence_timeout: float
+    timeouts: Timeouts
 
     def from_status(self, error: openai.APIStatusError, model: str) -> ModelError:
-        """The server refused, in a status, what was asked of a model."""
+        """The error for a response with an error status."""
         if error.status_code in (301, 302, 303, 307, 308):
             target = self._clean(error.response.headers.get("Location", "another address"))
             return ModelError(
@@ -50,7 +50,7 @@ class ErrorTranslator:
         return self._from_text(body, error.status_code, retry_after(error.response.headers), model)
 
     def from_event(self, body: object, model: str) -> ModelError:
-        """The server refused within a stream."""
+        """The error for an error object within a stream."""
         return self._from_text(body, status_of(body), None, model)
 
     def _from_text(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
@@ -103,7 +103,7 @@ class ErrorTranslator:
         )
 
     def from_web_page(self) -> ModelError:
-        """The server answered with a page for people."""
+        """The error for an answer that is a web page."""
         return ModelError(
             FailureReason.CONFIGURATION,
             f"OPENAI_BASE_URL {self.base_url} is a web page and no model server. Correct it in .env (most end in /v1)"
@@ -111,7 +111,7 @@ class ErrorTranslator:
         )
 
     def from_connection(self, error: BaseException, begun: bool) -> ModelError:
-        """There is no connection, or it broke or fell silent; `begun` says whether something of the reply had come."""
+        """The error for a connection that failed, broke or fell silent. `begun`: some of the reply had come."""
         chain = [error]
         while (cause := chain[-1].__cause__) is not None:
             chain.append(cause)
@@ -126,7 +126,7 @@ class ErrorTranslator:
                     f"OPENAI_BASE_URL {self.base_url} is no address. Correct it in .env and restart.",
                 )
             if any(isinstance(link, TimeoutError) for link in chain):
-                reason = f"no connection within CONNECT_TIMEOUT, {self.connect_timeout:g} s"
+                reason = f"no connection within CONNECT_TIMEOUT, {self.timeouts.connect:g} s"
             detail = (
                 f"The model server at {self.base_url} cannot be reached. Start it, or correct OPENAI_BASE_URL in .env"
                 f" and restart. The reason: {reason}"
@@ -135,19 +135,19 @@ class ErrorTranslator:
             detail = f"The model server cut its reply off. Look at its log or its status page. The reason: {reason}"
         elif begun:
             detail = (
-                f"The model server fell silent in the middle of a reply for {self.silence_timeout:g} s. Look at its"
+                f"The model server fell silent in the middle of a reply for {self.timeouts.silence:g} s. Look at its"
                 " log; if it only needs longer, raise SILENCE_TIMEOUT in .env and restart."
             )
         else:
             detail = (
-                f"The model server sent nothing of a reply within {self.first_delta_timeout:g} s. Look at its log; if"
+                f"The model server sent nothing of a reply within {self.timeouts.first_delta:g} s. Look at its log; if"
                 " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
             )
         accepted = not any(isinstance(link, _NEVER_CONNECTED) for link in chain)
         return ModelError(FailureReason.UNREACHABLE, detail, server_message=said, accepted=accepted)
 
     def _clean(self, text: str) -> str:
-        """One line of limited length without the key, which servers like to repeat."""
+        """The text in one line of limited length, without the key, which some servers repeat."""
         if self.key:
             text = text.replace(self.key, "***")
         text = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())

@@ -1,4 +1,4 @@
-"""Which of our optional parameters a server takes, learned from its refusals."""
+"""The optional parameters of a request, and which of them a server takes, as its refusals show."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ _UNKNOWN_PARAMETER = re.compile(
 )
 _EFFORT = re.compile(r"reasoning[._ ]?(effort|value)|not support (reasoning|thinking)|not a reasoning model")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-"""Values of reasoning_effort that servers know, the least first."""
+"""Known values of reasoning_effort, the lowest first."""
 _EFFORTS_TRIED = 3
-"""The setting's, and two that errors named: the first may list what the server knows, the next what its model takes."""
+"""How many values are tried: the setting's, and two from refusals. The first refusal may list what the server knows,
+the second what its model takes."""
 _LIST = re.compile(
     r"\b(?:supported|allowed|valid|possible|accepted) values|one of|(?:should|must) be|expected", re.IGNORECASE
 )
 _QUOTED = re.compile(r"""["'`‘“]([\w-]{1,40})["'`’”]""")
 _JSON_STRING = re.compile(r'"((?:[^"\\]|\\.?)*+)(?:"|\Z)')
-"""Also one without an end: to search for it from each mark again would take a time that grows with the square."""
+"""A JSON string, also an unterminated one: without that case, the search would restart at each quotation mark and take
+quadratic time."""
 _LONGEST_REFUSAL = 4_000
-"""Characters of a refusal that are searched for values: what is behind them is no message."""
+"""Characters of a refusal that are searched. No server's message is longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
-    """Which of our optional parameters a server takes. `refused` are the efforts that it did not."""
+    """The optional parameters that a server takes. `refused` are the values of reasoning_effort that it refused."""
 
     usage: bool = True
     limit: str | None = "max_tokens"
@@ -45,9 +47,10 @@ class RequestParameters:
         return parameters
 
     def dropping(self, error: str) -> RequestParameters | None:
-        """The dialect without what a refusal complains of; None where it is not about our parameters."""
+        """The parameters without the one that a refusal names. None: the refusal is not about these parameters."""
         lower = error.lower()
-        # The newer models of OpenAI want the newer name.
+        # Newer models of OpenAI take only max_completion_tokens:
+        # https://platform.openai.com/docs/api-reference/chat/create
         shorter = replace(self, limit="max_completion_tokens" if self.limit == "max_tokens" else None)
         if self.usage and "stream_options" in lower:
             return replace(self, usage=False)
@@ -62,8 +65,9 @@ class RequestParameters:
         return None
 
     def _with_another_effort(self, tried: str, said: str) -> RequestParameters | None:
-        """The lowest effort that a refusal names. Without the parameter, models that take one think at medium, so that
-        it is left out only where the refusal names none.
+        """The parameters with the lowest effort that a refusal names.
+
+        Without the parameter, models reason at medium effort, so it is left out only where the refusal names no value.
         """
         named = _efforts_in(said)
         refused = (*self.refused, tried)
@@ -78,7 +82,7 @@ class RequestParameters:
 
 
 def _efforts_in(said: str) -> list[str]:
-    """The values of reasoning_effort that a refusal names, the lowest first; words that we do not know come last."""
+    """The values of reasoning_effort that a refusal names, the lowest first and unknown ones last."""
     known, unknown = set[str](), list[str]()
     for sentence in _sentences(said):
         listed = _LIST.search(sentence)
@@ -90,7 +94,7 @@ def _efforts_in(said: str) -> list[str]:
 
 
 def _sentences(said: str) -> Iterator[str]:
-    """What a refusal says in words: the strings of its JSON that are more than a name, or all of it."""
+    """The sentences of a refusal: the strings of its JSON with a space in them, or the whole text if it is not JSON."""
     said = said[:_LONGEST_REFUSAL]
     if not said.lstrip().startswith(("{", "[")):
         yield said

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class ReadDeadline:
-    """`asyncio.timeout_at` around one read after another, for a tenth of its CPU: its timer outlives the reads."""
+    """`asyncio.timeout_at` around one read after another. One timer serves all reads, for a tenth of the CPU."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -24,13 +24,13 @@ class ReadDeadline:
         self._disarm()
 
     def reschedule(self, deadline: float) -> None:
-        """Move the deadline of the reads to come."""
+        """Move the deadline of later reads."""
         self.deadline = deadline
         if self._timer is not None and deadline < self._timer.when():
             self._disarm()
 
     async def next(self, chunks: AsyncIterator[bytes]) -> bytes:
-        """The next chunk, or nothing at the end. `TimeoutError` when the deadline passes first."""
+        """The next chunk, or empty bytes at the end. Raises TimeoutError if the deadline passes first."""
         self._reader = reader = asyncio.current_task()
         cancelling = reader.cancelling() if reader is not None else 0
         if self._timer is None:
@@ -40,7 +40,7 @@ class ReadDeadline:
         except StopAsyncIteration:
             return b""
         except asyncio.CancelledError:
-            # As in `asyncio.timeout`: somebody else's cancellation goes before ours.
+            # As in `asyncio.timeout`, a cancellation from outside takes precedence over the deadline.
             if self._expired and reader is not None and reader.uncancel() <= cancelling:
                 raise TimeoutError from None
             raise

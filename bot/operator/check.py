@@ -1,4 +1,4 @@
-"""Goes through a set-up and says for each point that it is well, or what to do."""
+"""The check of a set-up: for each point it says that all is well, or what to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bot.llm.client import OpenAIModel
 from bot.store.sqlite import open_store
 
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
-"""Files that Docker and Podman put into every container."""
+"""Files that exist in every container of Docker and of Podman."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LISTED_MODELS = 12
 
@@ -33,7 +33,7 @@ async def check(
     container_marks: Sequence[Path] = _CONTAINER_MARKS,
     patience: float = 3.0,
 ) -> bool:
-    """Check settings, database, model and Discord, whatever of it there is. True: all is well.
+    """Check the settings, the database, the model and Discord, as far as they are set. Returns whether all is well.
 
     After `patience` seconds without an answer it says that it is still waiting.
     """
@@ -51,7 +51,7 @@ async def check(
 
 
 def _settings(say: Say, environ: Mapping[str, str], env_file: Path) -> tuple[Settings | None, bool]:
-    """The settings, None where one is wrong, and whether they are all that the bot needs."""
+    """The settings, or None if one is wrong; and whether the bot has all that it needs."""
     try:
         settings = Settings.load(environ, env_file, needs=(config.DISCORD, config.MODEL))
     except SettingsError as error:
@@ -62,7 +62,7 @@ def _settings(say: Say, environ: Mapping[str, str], env_file: Path) -> tuple[Set
         return settings, True
     if not env_file.exists():
         say(f"Settings: there is no file {env_file.absolute()}; .env.example shows what to write into it.")
-    # What is missing must not hide what can be tried.
+    # A missing setting must not keep the other points from being checked.
     try:
         return Settings.load(environ, env_file), False
     except SettingsError:
@@ -96,7 +96,7 @@ async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
                     hint = _container_hint(settings.openai_base_url or "", container_marks)
                 else:
                     hint = await _models_hint(name, model, settings)
-                # Nothing of anybody's was sent, so that the server's own words can be shown.
+                # No message of a person was sent, so the server's own text can be shown.
                 detail = f"{error.detail} It said: {error.server_message}" if error.server_message else error.detail
                 stop = "" if detail.endswith((".", "!", "?", "…")) else "."
                 raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
@@ -133,9 +133,7 @@ def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
 
 
 async def _models_hint(name: str, model: OpenAIModel, settings: Settings) -> str:
-    """The models there are, the likeliest first, where the one that was asked for is not among them; of one that is,
-    the day on which it is shut down, if there is one.
-    """
+    """A hint on a refused model: the server's models, the most similar first; or, if it is listed, its shutdown day."""
     listed = await _listed(model)
     if name in listed:
         day = listed[name]

@@ -1,236 +1,236 @@
-"""Whether the running bot is well: its own event loop says so, to whoever asks beside its database.
+"""The health of the running bot, in a status file beside its database.
 
-It answers over a Unix socket. Where there can be none (Windows, a path too long for one, some mounted file systems) it
-takes a port of this machine, whose number and password stand in a file. Either may be used by the bot's user alone.
+The bot writes the file every few seconds, from its own event loop: the time, its process id, and the result of each
+check. `python -m bot health` reads it. A file that is no longer fresh shows that the event loop is blocked. The bot
+removes the file at a clean end; after a kill, the process id in it tells that the bot is gone. Only the bot's own user
+may read the file.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
-import secrets
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
-from hmac import compare_digest
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bot.core.errors import BotError, StoreError
+from bot.discord_bot.health import HealthChecks
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 5.0
-"""Seconds within which an event loop that turns has answered."""
-UNANSWERED = 120.0
-"""Seconds for which Discord may leave all requests unanswered: discord.py waits out no limit for as long."""
-_DATABASE_PATIENCE = 3.0
-"""Shorter, so that a database that hangs can still be told from a loop that does."""
-_LOOPBACK = "127.0.0.1"
-_WELL, _UNWELL = "well", "unwell"
-_NO_PASSWORD = b"\n"
-
-
-@dataclass(frozen=True, slots=True)
-class HealthChecks:
-    """What the bot is asked. `gateway`: seconds without Discord's gateway, or None while connected to it. `unanswered`:
-    seconds for which requests to Discord have been under way and none was answered. `database` raises StoreError.
-    `model`: when its last good reply ended, on the monotonic clock, or None.
-    """
-
-    gateway: Callable[[], float | None]
-    unanswered: Callable[[], float]
-    database: Callable[[], Awaitable[None]]
-    model: Callable[[], float | None]
+INTERVAL = 2.0
+"""Seconds between two reports of the bot."""
+DATABASE_TIMEOUT = 3.0
+"""Seconds that the database may take to answer. A report waits for it, so this is part of how old a report can be."""
+MAX_AGE = 15.0
+"""Seconds after which a report is no longer fresh. A healthy event loop reports after `INTERVAL + DATABASE_TIMEOUT`
+at the latest; the rest is for a slow disk and a busy machine."""
+UNANSWERED_LIMIT = 120.0
+"""Seconds for which Discord may leave all requests unanswered. discord.py waits at most as long for a rate limit."""
+_READ_ATTEMPTS = 5
+_READ_PAUSE = 0.1
+"""Seconds between two attempts to read a file that is being written."""
+_SIZE = 4096
+"""Bytes of the file. A constant size can be overwritten in place on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """`report` has a line for each of them."""
+    """The results of all checks; `text` has a line for each."""
 
     well: bool
-    report: str
-
-
-@asynccontextmanager
-async def serve_health(database: Path, vitals: HealthChecks) -> AsyncIterator[None]:
-    """Answer until the block ends; only for whoever holds the lock on the database.
-
-    A bot that cannot be asked still serves: that is only logged.
-    """
-    places = _Places.beside(database)
-    connections: set[asyncio.Task[None]] = set()
-
-    def connected(password: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_serve(reader, writer, password, vitals))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    server: asyncio.Server | None = None
-    try:
-        places.clear()  # a killed bot leaves them behind
-        server = await _listen(places, connected)
-    except OSError as error:
-        log.warning("`python -m bot health` will not work: %s", error)
-    try:
-        yield
-    finally:
-        if server is not None:
-            server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-        with suppress(OSError):
-            places.clear()
-
-
-async def query_health(database: Path, patience: float = PATIENCE) -> HealthReport:
-    """What the bot on a database says of itself within `patience` seconds. Raises BotError where none does."""
-    places = _Places.beside(database)
-    nobody = f"No bot answers on the database {places.database}: start it with `python -m bot`."
-    try:
-        async with asyncio.timeout(patience):
-            said = await _question(places)
-    except PermissionError:
-        raise BotError(f"Only the user of the bot on the database {places.database} may ask how it is.") from None
-    except TimeoutError:
-        raise BotError(
-            f"The bot on the database {places.database} runs, but its event loop does not turn: no answer within"
-            f" {patience:g} s. Look at its log, then restart it."
-        ) from None
-    except (OSError, ValueError):
-        raise BotError(nobody) from None
-    verdict, _, report = said.decode(errors="replace").partition("\n")
-    if verdict not in (_WELL, _UNWELL):
-        raise BotError(nobody)
-    return HealthReport(verdict == _WELL, report)
-
-
-_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Where to ask the bot on a database; all links to one file lead to the same."""
+class _Status:
+    """The content of the status file."""
 
-    database: Path
-    socket: Path
-    port: Path
-    """The file with the number of the port and its password, where there is no socket."""
+    time: float
+    """Seconds since the epoch."""
+    pid: int
+    well: bool
+    text: str
 
     @classmethod
-    def beside(cls, database: Path) -> _Places:
-        real = os.path.realpath(database)
-        return cls(Path(real), Path(f"{real}.sock"), Path(f"{real}.port"))
+    def parse(cls, content: str) -> _Status:
+        """Raises ValueError where the content is no status, or only a part of one."""
+        match json.loads(content):
+            case {"time": float(written), "pid": int(pid), "well": bool(well), "text": str(text)} if pid > 0:
+                return cls(written, pid, well, text)
+        raise ValueError("not a status")
 
-    def clear(self) -> None:
-        self.socket.unlink(missing_ok=True)
-        self.port.unlink(missing_ok=True)
+
+def status_file(database: Path) -> Path:
+    """The status file of the bot on a database. All links to one database lead to the same file."""
+    return Path(f"{os.path.realpath(database)}.health")
 
 
-if sys.platform == "win32":
+@asynccontextmanager
+async def publish_health(database: Path, checks: HealthChecks) -> AsyncIterator[None]:
+    """Keep the status file up to date until the block ends. Only for the process that holds the database's lock.
 
-    async def _listen_on_socket(path: Path, serve: _Serve) -> asyncio.Server:
-        raise OSError("asyncio has no Unix sockets on Windows")
+    Failing writes are logged and do not end the bot.
+    """
+    file = status_file(database)
+    with suppress(OSError):
+        file.unlink(missing_ok=True)  # a killed bot leaves it behind
+    publishing = asyncio.create_task(_publish(file, checks))
+    try:
+        yield
+    finally:
+        publishing.cancel()
+        await asyncio.wait([publishing])
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
 
-    async def _connect_to_socket(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        raise FileNotFoundError(path)
 
-else:
-
-    async def _listen_on_socket(path: Path, serve: _Serve) -> asyncio.Server:
-        listener = socket.socket(socket.AF_UNIX)
-        # A mode that is set afterwards would leave a moment in which anybody may connect.
-        mask = os.umask(0o177)
+async def _publish(file: Path, checks: HealthChecks) -> None:
+    failing = False
+    while True:
+        report = await _run(checks)
+        status = _Status(time.time(), os.getpid(), report.well, report.text)
+        # In a thread, since a disk that hangs must not block the event loop; shielded, since a thread cannot be
+        # cancelled and would write the file again after its removal.
+        writing = asyncio.create_task(asyncio.to_thread(_write, file, status))
         try:
-            listener.bind(str(path))
-        except OSError:
-            listener.close()
+            await asyncio.shield(writing)
+        except OSError as error:
+            if not failing:
+                log.warning("`python -m bot health` will not work as long as its file cannot be written: %s", error)
+            failing = True
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
             raise
-        finally:
-            os.umask(mask)
-        return await asyncio.start_unix_server(serve, sock=listener)
-
-    async def _connect_to_socket(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_unix_connection(path)
+        else:
+            failing = False
+        await asyncio.sleep(INTERVAL)
 
 
-async def _listen(
-    places: _Places, connected: Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], None]
-) -> asyncio.Server:
+def _write(file: Path, status: _Status) -> None:
+    """Replace the file. Where the disk has no space for a second one, say so in the first. Raises OSError."""
+    new = file.with_name(f"{file.name}.new")
     try:
-        return await _listen_on_socket(places.socket, partial(connected, _NO_PASSWORD))
+        new.unlink(missing_ok=True)
+        _write_to(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), status)
+        os.replace(new, file)
     except OSError as error:
-        log.debug("a port instead of the socket %s: %s", places.socket, error)
-    password = secrets.token_hex().encode() + b"\n"
-    server = await asyncio.start_server(partial(connected, password), _LOOPBACK, 0)
-    number = server.sockets[0].getsockname()[1]
-    try:
-        with os.fdopen(os.open(places.port, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(b"%d %b" % (number, password))
-    except OSError:
-        server.close()
-        raise
-    return server
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        # Windows replaces no file while somebody reads it, which says nothing about the disk.
+        if not isinstance(error, PermissionError):
+            status = replace(status, well=False, text=f"{status.text}\nDisk: {error.strerror}.")
+        _write_to(os.open(file, os.O_WRONLY), status)
 
 
-async def _question(places: _Places) -> bytes:
-    """All that is answered. Raises OSError, and ValueError for a file that holds no port."""
-    try:
-        number, password = places.port.read_bytes().split(b" ")
-    except FileNotFoundError:
-        reader, writer = await _connect_to_socket(places.socket)
-        password = _NO_PASSWORD
-    else:
-        reader, writer = await asyncio.open_connection(_LOOPBACK, int(number))
-    try:
-        writer.write(password)
-        return await reader.read(-1)
-    finally:
-        writer.close()
+def _write_to(descriptor: int, status: _Status) -> None:
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(json.dumps(asdict(status)).encode().ljust(_SIZE))
+        opened.truncate()
 
 
-async def _serve(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, password: bytes, vitals: HealthChecks
-) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            if compare_digest(await reader.readline(), password):
-                writer.write((await _report(vitals)).encode(errors="replace"))
-                await writer.drain()
-    except (OSError, TimeoutError, ValueError) as error:
-        log.debug("a question after the bot's health came to nothing: %s", error)
-    finally:
-        writer.close()
-
-
-async def _report(vitals: HealthChecks) -> str:
-    away, unanswered = vitals.gateway(), vitals.unanswered()
-    silent = unanswered >= UNANSWERED
-    if away is not None:
-        discord = f"no connection to the gateway for {away:.0f} s."
-    elif silent:
+async def _run(checks: HealthChecks) -> HealthReport:
+    """Run all checks. The model is reported and not judged."""
+    disconnected, unanswered = checks.gateway(), checks.unanswered()
+    no_answers = unanswered >= UNANSWERED_LIMIT
+    if disconnected is not None:
+        discord = f"no connection to the gateway for {disconnected:.0f} s."
+    elif no_answers:
         discord = f"connected, but no request has been answered for {unanswered:.0f} s. If this lasts, restart the bot."
     else:
         discord = "connected."
-    fault = await _fault(vitals.database)
-    last = vitals.model()
-    ago = 0.0 if last is None else time.monotonic() - last
-    model = "no reply since the start." if last is None else f"the last reply ended {ago:.0f} s ago."
-    verdict = _WELL if away is None and not silent and fault is None else _UNWELL
-    return "\n".join([verdict, f"Discord: {discord}", f"Database: {fault or 'answers.'}", f"Model: {model}"])
+    database_error = await _database_error(checks.database)
+    last_reply = checks.model()
+    if last_reply is None:
+        model = "no reply since the start."
+    else:
+        model = f"the last reply ended {time.monotonic() - last_reply:.0f} s ago."
+    text = f"Discord: {discord}\nDatabase: {database_error or 'answers.'}\nModel: {model}"
+    # The path of a database, which an error names, need not be text that can be printed.
+    text = text.encode(errors="replace").decode()
+    return HealthReport(disconnected is None and not no_answers and database_error is None, text)
 
 
-async def _fault(database: Callable[[], Awaitable[None]]) -> str | None:
+async def _database_error(check: Callable[[], Awaitable[None]]) -> str | None:
     try:
-        async with asyncio.timeout(_DATABASE_PATIENCE):
-            await database()
+        async with asyncio.timeout(DATABASE_TIMEOUT):
+            await check()
     except TimeoutError:
-        return f"no answer within {_DATABASE_PATIENCE:g} s."
+        return f"no answer within {DATABASE_TIMEOUT:g} s."
     except StoreError as error:
         return str(error)
     return None
+
+
+async def read_health(database: Path, max_age: float = MAX_AGE) -> HealthReport:
+    """The last report of the bot on a database. Raises BotError where no bot runs, or where it is blocked.
+
+    A report older than `max_age` seconds comes from a blocked bot.
+    """
+    file = status_file(database)
+    real = file.with_suffix("")
+    no_bot = BotError(f"No bot runs on the database {real}: start it with `python -m bot`.")
+    try:
+        status = await asyncio.to_thread(_read, file)
+    except PermissionError:
+        raise BotError(f"Only the user of the bot on the database {real} may ask how it is.") from None
+    except (OSError, ValueError):
+        raise no_bot from None
+    if not _is_running(status.pid):
+        raise no_bot
+    # A clock that was set back makes a report of the future, which is not fresh either.
+    age = abs(time.time() - status.time)
+    if age > max_age:
+        raise BotError(
+            f"The bot on the database {real} is blocked: it has not reported its health for {age:.0f} s. Look at its"
+            " log, then restart it."
+        )
+    return HealthReport(status.well, status.text)
+
+
+def _read(file: Path) -> _Status:
+    """Read the file, again if it is just being written. Raises OSError, and ValueError for a file of something else."""
+    for _ in range(_READ_ATTEMPTS - 1):
+        try:
+            return _Status.parse(file.read_text(encoding="utf-8"))
+        except (PermissionError, ValueError):
+            # Windows denies access to a file that is being replaced; a file that is overwritten may be read in part.
+            time.sleep(_READ_PAUSE)
+    return _Status.parse(file.read_text(encoding="utf-8"))
+
+
+if sys.platform == "win32":
+    import ctypes
+
+    _QUERY_LIMITED_INFORMATION = 0x1000
+    """https://learn.microsoft.com/windows/win32/procthread/process-security-and-access-rights"""
+    _STILL_ACTIVE = 259
+
+    def _is_running(pid: int) -> bool:
+        # Not os.kill(pid, 0), which on Windows sends Ctrl-C.
+        kernel = ctypes.windll.kernel32
+        handle = kernel.OpenProcess(_QUERY_LIMITED_INFORMATION, False, pid)
+        if not handle:
+            return False
+        try:
+            code = ctypes.c_ulong()
+            return bool(kernel.GetExitCodeProcess(handle, ctypes.byref(code))) and code.value == _STILL_ACTIVE
+        finally:
+            kernel.CloseHandle(handle)
+
+else:
+
+    def _is_running(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            return True
+        return True

@@ -1,4 +1,4 @@
-"""The log: what is said of a turn, and how every line is written; never a secret, and no message unless asked for."""
+"""The format of the log, as text or JSON. No line holds a secret, and none a message unless LOG_MESSAGES allows it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from bot.core.log_entries import TurnLogEntry
 
 _OURS = "bot"
 _TALKATIVE = ("openai", "httpx2", "httpcore2")
-"""Libraries that log each request."""
+"""Libraries that log each request at INFO."""
 _SHORTEST_SECRET = 8
-"""Shorter ones are stand-ins for a key, such as "ollama", and words of much else."""
+"""Characters. Shorter secrets are placeholders for a key, such as "ollama", which are ordinary words too."""
 _INTERACTION_TOKEN = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.~%-]+")
-"""With it anybody can speak as the bot for 15 minutes; discord.py logs the addresses that hold it."""
+"""The token in an address that discord.py logs. For 15 minutes anybody with it can send messages as the bot:
+https://discord.com/developers/docs/interactions/receiving-and-responding"""
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def to_stderr(level: str, *, form: str, messages: bool, secrets: Sequence[str]) -> None:
-    """Log to standard error from now on, also the warnings and the exceptions that nobody caught.
+    """Log to standard error, with Python's warnings and uncaught exceptions.
 
-    `form` is `text`, or `json` for one object a line; `messages`, whether what was said is part of a line;
-    `secrets` are masked wherever they turn up. `level` below INFO is for our own lines: there libraries log what people
-    wrote.
+    `form` is `text`, or `json` for one object a line. With `messages`, lines hold the texts of prompts and replies.
+    `secrets` are masked in all lines. A `level` below INFO applies to our own lines only, because below INFO libraries
+    log what people wrote.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter((_Objects if form == "json" else _Lines)(messages, secrets))
+    handler.setFormatter((_JsonFormatter if form == "json" else _TextFormatter)(messages, secrets))
     logging.basicConfig(level=max(logging.INFO, logging.getLevelName(level)), handlers=[handler])
     logging.getLogger(_OURS).setLevel(level)
     for name in _TALKATIVE:
@@ -45,7 +46,7 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     logging.getLogger(_OURS).critical("a defect that nothing caught", exc_info=(kind, error or kind(), trace))
 
 
-class _Masked(logging.Formatter):
+class _MaskingFormatter(logging.Formatter):
     def __init__(self, messages: bool, secrets: Sequence[str]) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
         self._messages = messages
@@ -63,16 +64,16 @@ class _Masked(logging.Formatter):
         return _INTERACTION_TOKEN.sub(r"\1***", text)
 
 
-class _Lines(_Masked):
-    """For people. What goes on in a further line is indented, so that no text can pass for a line of the log."""
+class _TextFormatter(_MaskingFormatter):
+    """Lines for people. Further lines of a message are indented, so that no text can look like a line of the log."""
 
     def format(self, record: logging.LogRecord) -> str:
         lines = [self._mask(super().format(record)), *(f"{name}: {text}" for name, text in self._texts(record).items())]
         return _CONTROL.sub(lambda found: repr(found[0])[1:-1], "\n".join(lines).replace("\n", "\n    "))
 
 
-class _Objects(_Masked):
-    """For programs: one JSON object a line, in ASCII."""
+class _JsonFormatter(_MaskingFormatter):
+    """Lines for programs: one JSON object each, in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""What the operator is told of what the bot keeps, and of what was used. Pure."""
+"""The operator's reports on stored conversations, deletions and usage, as text. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bot.core.records import ConversationOverview, UserRecord
 from bot.core.usage import DAY, Prices, Total, UsageRow, grouped, money
 
 WIDTH = 100
-"""Columns of a terminal, where nobody says how many it has."""
+"""Columns of a report that is not written to a terminal."""
 
 _GAP = "  "
 _FIGURES = ("requests", "context", "replies", "tokens", "cost")
 _NAME_WIDTH = 8
-"""The least that is left of a name."""
+"""The fewest columns of a name that is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class _Column:
     head: str
     width: int
     left: bool = False
-    """Whether it holds names, which stand to the left and may be cut."""
+    """Whether the column holds names, which are aligned to the left and may be cut."""
     wide: bool = False
-    """Whether it gives way where there is little room."""
+    """Whether the column is left out of a narrow table."""
 
 
 # Discord's ids have up to 19 digits for some centuries.
@@ -43,7 +43,7 @@ _COLUMNS = (
 
 
 class ConversationTable:
-    """The lines of a list of conversations that is read bit by bit, for a terminal of so many columns."""
+    """A table of conversations that are read page by page, `width` columns wide."""
 
     def __init__(self, width: int = WIDTH) -> None:
         self._width = width
@@ -51,11 +51,11 @@ class ConversationTable:
         self._kept = [index for index, column in enumerate(_COLUMNS) if whole <= width or not column.wide]
 
     def heads(self) -> str:
-        """The line above them."""
+        """The table's heading."""
         return self._line(*(column.head for column in _COLUMNS))
 
     def lines(self, remembered: Iterable[ConversationOverview]) -> Iterator[str]:
-        """Lines for these; what was set in one stands below it."""
+        """The lines of these conversations, each followed by its persona and model if they were set."""
         for each in remembered:
             yield self._line(
                 each.conversation.channel if each.conversation.platform == "discord" else str(each.conversation),
@@ -80,25 +80,25 @@ class ConversationTable:
 
 
 def total(conversations: int, questions: int, size: int) -> str:
-    """The line under them; `size` in UTF-8 bytes."""
+    """The table's last line. `size` is in UTF-8 bytes."""
     if not conversations:
         return "There are no conversations."
     return f"{_count(conversations, 'conversation')}, {_count(questions, 'question')}, about {_tokens(size):,} tokens"
 
 
 def deletion_preview(person_id: int, extent: UserRecord) -> str:
-    """What is about to be deleted."""
+    """The sentence before a deletion, on its extent."""
     what = f"{_count(extent.turns, 'question')} in {_count(extent.conversations, 'conversation')}"
     return f"On record of {person_id}: {what}, what others quoted of it, and what they used."
 
 
 def nothing_stored(person_id: int) -> str:
-    """There is nothing to delete."""
+    """The sentence for a person of whom nothing is stored."""
     return f"Nothing is on record of {person_id}."
 
 
 def deleted(person_id: int, questions: int, *, blocked: bool) -> str:
-    """What was deleted, and what is not the bot's to delete."""
+    """The sentences after a deletion: what was deleted, and what stays."""
     lines = [
         f"Forgotten: {_count(questions, 'question')} of {person_id}.",
         "The messages on Discord stay, and so do backups and logs.",
@@ -117,7 +117,7 @@ NOT_WIPED = (
 
 
 def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: int = WIDTH) -> str:
-    """What was used, by day and model, by server, and by those who used most."""
+    """The tables of usage: by day and model, by server, and by the people who used most."""
     if not rows:
         return "Nothing was used in this time."
     by_day = grouped(rows, lambda row: (row.day, row.model))
@@ -162,7 +162,7 @@ def _table(
     *,
     total: bool = False,
 ) -> str:
-    """Names, then figures; `total` adds their sum. The last name gives way."""
+    """One table: names, then figures. `total` adds a line with their sum. If it is too wide, the last name is cut."""
     lines = [[*names, *_figures(prices.total(rows))] for names, rows in entries]
     if total:
         everything = prices.total(row for _, rows in entries for row in rows)
@@ -176,7 +176,7 @@ def _table(
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], *, names: int) -> str:
-    """One line of a table: so many names to the left, cut where they are too long, then figures to the right."""
+    """One line of a table: `names` cells aligned to the left and cut to their width, then figures to the right."""
     columns = enumerate(zip(cells, widths, strict=True))
     return _GAP.join(
         _end_of(cell, width).ljust(width) if index < names else cell.rjust(width) for index, (cell, width) in columns
@@ -193,7 +193,7 @@ def _name(of: int | None, otherwise: str) -> str:
 
 
 def _end_of(name: str, width: int) -> str:
-    """What is left of a name; models of one maker begin alike."""
+    """The end of a name that is too long. The end is kept, because models of one maker begin alike."""
     return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
 
 

@@ -12,6 +12,7 @@ from bot.core.model_events import Event, Message
 from bot.core.protocols import ChatModel
 from bot.llm.client import OpenAIModel
 from bot.llm.demo import asked_as, demo_reply
+from bot.llm.timeouts import Timeouts
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply, Step
 
@@ -65,8 +66,7 @@ def demo_client(server: ModelStandin) -> OpenAIModel:
     """The real client on it, so that every fault is one on the wire."""
     return OpenAIModel(
         base_url=server.base_url,
-        first_delta_timeout=_SILENCE,
-        silence_timeout=_SILENCE,
+        timeouts=Timeouts(first_delta=_SILENCE, silence=_SILENCE),
         retry_within=3.0,
     )
 

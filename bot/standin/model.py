@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -26,24 +27,21 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from bot.core.model_events import Message
-from bot.core.quotas import Usage
-from bot.llm.demo import demo_reply, tokens
 from bot.standin.guard import no_browsers
-from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step, openai_error
+from bot.standin.script import REFUSALS, Drop, Message, Raw, Refusal, Reply, Step, openai_error
 
 _BURST = 200
-"""Deltas that are sent at once where nothing says how fast."""
+"""Deltas that are sent without a pause where the script gives no speed."""
 
 
 class Request:
-    """One request as it arrived, and what became of it."""
+    """One recorded request and its end."""
 
     def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str], peer: object) -> None:
         self.body = body
         self.headers = headers
         self.peer = peer
-        """The address and port it came from: the same for one connection."""
+        """The address and port of the client. Requests of one connection share them."""
         self.left = False
         """Whether the client left before the response was whole."""
         self.sent_at: list[float] = []
@@ -57,7 +55,7 @@ class Request:
 
     @property
     def max_tokens(self) -> int | None:
-        """The length it allows the reply, under the newer name of it or the older."""
+        """The longest reply that the request allows, by the newer or the older name of the parameter."""
         most: int | None = self.body.get("max_completion_tokens", self.body.get("max_tokens"))
         return most
 
@@ -91,11 +89,11 @@ class ModelStandin:
         keep_requests: int | None = None,
     ) -> None:
         self.script = deque(script)
-        self.default = default or Reply(demo_reply)
+        self.default = default or Reply("Hello from the model.")
         self.models = models
         """What `/v1/models` lists, or its response byte for byte; None for a server that has no such list."""
         self.shutdown_dates: dict[str, object] = {}
-        """What that list says of some of the models. Without any, it knows of no such dates."""
+        """The shutdown dates in the list of models, by name. While it is empty, the list has no such field."""
         self.refused_parameters = set(refused_parameters)
         self.efforts = efforts
         """The values of reasoning_effort that are taken; None: all."""
@@ -114,7 +112,7 @@ class ModelStandin:
 
     @property
     def base_url(self) -> str:
-        """For OPENAI_BASE_URL."""
+        """The value for OPENAI_BASE_URL."""
         return f"http://127.0.0.1:{self._port}/v1"
 
     async def __aenter__(self) -> Self:
@@ -297,16 +295,16 @@ def _completion(reply: Reply, request: Request) -> dict[str, object]:
 
 
 def _said(reply: Reply, request: Request) -> tuple[list[tuple[str, str]], str | None]:
-    """Which field of a delta, and its text, one for each delta that the request allows; and the finish reason."""
+    """The deltas that the request allows, each with its field's name and its text; and the finish reason."""
     match reply.say:
         case str(text):
-            said: Sequence[str] = tokens(text)
+            said: Sequence[str] = _tokens(text)
         case [*deltas]:
             said = deltas
         case say:
-            said = tokens(say([Message(m["role"], m["content"]) for m in request.body["messages"]]))
+            said = _tokens(say([Message(m["role"], m["content"]) for m in request.body["messages"]]))
     whole = [
-        *(("reasoning_content", token) for token in tokens(reply.reasoning)),
+        *(("reasoning_content", token) for token in _tokens(reply.reasoning)),
         *(("content", token) for token in said),
     ]
     most = None if reply.ignores_max_tokens else request.max_tokens
@@ -315,15 +313,22 @@ def _said(reply: Reply, request: Request) -> tuple[list[tuple[str, str]], str | 
     return whole[:most], reply.finish and "length"
 
 
+def _tokens(text: str) -> list[str]:
+    """The text in pieces of about a token."""
+    return re.findall(r"\s*\S{1,5}|\s+", text)
+
+
 def _prompt_tokens(request: Request) -> int:
     # Every message costs a few tokens for its role, as with real chat templates.
-    return sum(4 + len(tokens(message["content"])) for message in request.messages)
+    return sum(4 + len(_tokens(message["content"])) for message in request.messages)
 
 
 def _usage(reply: Reply, request: Request, reply_tokens: int) -> dict[str, int]:
-    usage = reply.usage if isinstance(reply.usage, Usage) else Usage(_prompt_tokens(request), reply_tokens)
+    prompt_tokens = _prompt_tokens(request)
+    if not isinstance(reply.usage, bool):
+        prompt_tokens, reply_tokens = reply.usage.prompt_tokens, reply.usage.reply_tokens
     return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.reply_tokens,
-        "total_tokens": usage.prompt_tokens + usage.reply_tokens,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": reply_tokens,
+        "total_tokens": prompt_tokens + reply_tokens,
     }

@@ -1,20 +1,37 @@
-"""What a model server can be told to do with a request: replies, what goes wrong with them, and refusals."""
+"""The steps of a scripted model server: replies, their faults, and refusals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from bot.core.model_events import Message
-from bot.core.quotas import Usage
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a request."""
+
+    role: str
+    content: str
+
+
+class TokenCounts(Protocol):
+    """The tokens that a reply reports: any object with these two."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+
+    @property
+    def reply_tokens(self) -> int: ...
+
 
 Say = str | Sequence[str] | Callable[[Sequence[Message]], str]
-"""A reply's text; or its deltas one by one; or what to answer to the messages."""
+"""A reply's text; its deltas one by one; or a function of the request's messages that returns the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply, and what goes wrong with it. `..._after` counts deltas that are sent before; times are seconds.
+    """A reply and its faults. `..._after` is the number of deltas before a fault. Times are seconds.
 
     `jitter` stretches and shrinks each pause by up to that fraction, drawn from the server's seed.
     """
@@ -29,8 +46,9 @@ class Reply:
     finish: str | None = "stop"
     done: bool = True
     """Whether `[DONE]` is sent."""
-    usage: bool | Usage = True
-    """Whether the tokens are told where the request asks for it: as counted, or these."""
+    usage: bool | TokenCounts = True
+    """Whether the tokens are reported where the request asks for it; given counts are reported in place of the true
+    ones."""
     ignores_max_tokens: bool = False
     """Whether it goes on beyond the length that the request allows, as with some servers."""
     stall_after: int | None = None

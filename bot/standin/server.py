@@ -174,7 +174,7 @@ class DiscordStandin(People):
 
     @property
     def url(self) -> str:
-        """For `discord.http.Route.BASE`."""
+        """The value for `discord.http.Route.BASE`."""
         return f"http://127.0.0.1:{self._port}{PREFIX}"
 
     @property
@@ -183,7 +183,7 @@ class DiscordStandin(People):
 
     @property
     def cdn_url(self) -> str:
-        """For `discord.asset.Asset.BASE`."""
+        """The value for `discord.asset.Asset.BASE`."""
         return f"http://127.0.0.1:{self._port}/cdn"
 
     def _sampler(self, rtt: Rtt) -> Callable[[], float]:
@@ -249,11 +249,11 @@ class DiscordStandin(People):
         return (guild or self.guild).members[user.id]
 
     def allow(self, channel: Channel, permissions: Permission, who: User | Role | None = None) -> None:
-        """In one channel, for the bot unless somebody else is named; replaces what was set for them there."""
+        """Allow permissions in one channel, for the bot, a member or a role, in place of earlier rules for them."""
         self.world.set_permissions(channel, who or self.bot, allow=permissions)
 
     def deny(self, channel: Channel, permissions: Permission, who: User | Role | None = None) -> None:
-        """The opposite of `allow`."""
+        """Deny permissions in one channel, for the bot, a member or a role, in place of earlier rules for them."""
         self.world.set_permissions(channel, who or self.bot, deny=permissions)
 
     # Seeing
@@ -303,15 +303,15 @@ class DiscordStandin(People):
         return self._cdn.find(attachment_id)
 
     def messages(self, channel: Channel) -> list[Message]:
-        """What stands in the channel, oldest first."""
+        """The channel's messages, oldest first."""
         return list(channel.messages.values())
 
     def bot_messages(self, channel: Channel) -> list[Message]:
-        """What the bot has written there."""
+        """The bot's messages in the channel, oldest first."""
         return [message for message in channel.messages.values() if message.author is self.bot]
 
     def typing(self, channel: Channel) -> list[Typing]:
-        """Who is shown as typing there now: for ten seconds after each call, or until their message."""
+        """The users shown as typing in the channel: for ten seconds after each call, or until their message."""
         oldest = self.world.clock() - TYPING_SECONDS
         return [typing for typing in channel.typing.values() if typing.times[-1] > oldest]
 

@@ -1,4 +1,7 @@
-"""A conversation over standard input and output: at a terminal a chat, in a pipe one turn for each line."""
+"""A conversation over standard input and output: a chat at a terminal, one turn a line in a pipe.
+
+Not its job: opening the store or the model. Imports the store, texts and the core.
+"""
 
 from bot.terminal.run import chat
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, whatever is going on when it is pressed."""
+"""The handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bot.core.turns import StopReason
 
 
 class Interrupts:
-    """Ctrl-C: an exception while a line is read; at any other time it stops the reply under way, and is counted.
+    """Handles Ctrl-C. While a line is read it raises KeyboardInterrupt; otherwise it stops the running reply.
 
-    Not through asyncio's own handling, which would cancel the whole chat, nor `add_signal_handler`, which Windows does
-    not have.
+    It does not use asyncio's own handling, which would cancel the whole chat, nor `add_signal_handler`, which Windows
+    does not have. `count` is how often Ctrl-C was pressed outside of reading.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Interrupts:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """A line is read here."""
+        """Mark the block as reading a line."""
         self._reading = True
         try:
             yield
@@ -44,7 +44,7 @@ class Interrupts:
             self._reading = False
 
     def stopping(self, running: ActiveAttempt) -> None:
-        """Let it stop this reply, at once if it has come already."""
+        """Let Ctrl-C stop this reply. If it was pressed before, the reply stops at once."""
         self._running = running
         if self.count:
             running.stop(StopReason.USER)
@@ -65,7 +65,7 @@ class Interrupts:
 def without_carets() -> Iterator[None]:
     """Keep the terminal from writing ^C into the reply that it stops."""
     if sys.platform == "win32":
-        yield  # it writes none
+        yield  # Windows writes none
         return
     import termios
 

@@ -1,4 +1,4 @@
-"""What a person types: prompts of one line or several, edited, recalled and pasted."""
+"""The prompts that a person types: one line or several, edited, recalled or pasted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bot.terminal.text import plain
 from bot.texts import terminal as phrases
 
 _PASTED = 0.02
-"""Seconds within which the next line of something pasted is there, and no typed one."""
+"""Seconds within which the next line of a paste arrives. No typed line is that quick."""
 
 
 class Keyboard:
     """Reads prompts from a person at a terminal, with line editing where Python has readline.
 
-    It reads in the main thread, though that holds up the event loop: between turns nothing needs the loop, and only
-    there do `input`, readline and Ctrl-C work together; a thread that reads could not be ended either.
+    It reads in the main thread and blocks the event loop, which nothing needs between turns. Only in the main thread do
+    `input`, readline and Ctrl-C work together, and a reading thread could not be ended.
     """
 
     def __init__(self, talk: Output, interrupts: Interrupts, *, edits: bool, escapes: bool) -> None:
@@ -29,23 +29,23 @@ class Keyboard:
         self._edits = edits
         self._left = False
         self._readline = _readline() if edits else None
-        # GNU readline, which Python keeps from it, takes a paste of several lines as one, to be edited and sent.
+        # With bracketed paste, GNU readline takes a paste of several lines as one prompt. Python turns it off.
         self._takes_pastes = self._readline is not None and escapes and "GNU" in (self._readline.__doc__ or "")
         if self._readline and self._takes_pastes:
             self._readline.parse_and_bind("set enable-bracketed-paste on")
 
     def remember(self, prompt: str) -> None:
-        """Let the arrow keys bring it back."""
+        """Add a prompt to what the arrow keys recall."""
         if self._readline:
             self._readline.add_history(plain(prompt))
 
     def forget(self) -> None:
-        """Let the arrow keys bring nothing back."""
+        """Clear what the arrow keys recall."""
         if self._readline:
             self._readline.clear_history()
 
     def ask(self) -> str | None:
-        """What the person says next, maybe in several lines. None: they leave."""
+        """Read the next prompt, of one line or several. None: the person leaves."""
         lines: list[str] = []
         while not self._left:
             try:
@@ -79,7 +79,7 @@ class Keyboard:
 
 
 def _more_waits() -> bool:
-    """Whether the next line is there already, as when several are pasted."""
+    """Whether the next line has arrived already, as in a paste of several lines."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -89,7 +89,7 @@ def _more_waits() -> bool:
 
 
 def _readline() -> ModuleType | None:
-    # Not at the top: merely importing it writes an escape sequence to some terminals.
+    # Imported here and not at the top, because the import writes an escape sequence to some terminals.
     try:
         import readline
     except ImportError:  # on Windows, where the console edits lines

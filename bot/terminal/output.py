@@ -1,4 +1,4 @@
-"""The standard streams to write to, and what the log has for the operator, kept until a reply has ended."""
+"""Writing to the standard streams, and log lines that are held back until a reply has ended."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bot.terminal.text import one_line
 from bot.terminal.wrapping import Wrapper
 
 WIDEST = 100
-"""Columns after which lines of prose become hard to read, however wide the terminal is."""
+"""The most columns of a line: longer lines of prose are hard to read, however wide the terminal is."""
 
 
 class Output:
-    """A standard stream, whose reader may go away at any time."""
+    """A standard stream. Its reader may go away at any time."""
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
         self._stream = stream
@@ -32,11 +32,11 @@ class Output:
 
     @property
     def columns(self) -> int:
-        """The width of its lines now, as the person may change it."""
+        """The present width of lines. The person may change the terminal's size."""
         return min(shutil.get_terminal_size().columns, WIDEST)
 
     def write(self, text: str) -> None:
-        """Show it at once. An error silences the stream and is kept."""
+        """Write text at once. After an error, which is kept in `error`, nothing more is written."""
         if self.error is not None or not text:
             return
         try:
@@ -44,18 +44,18 @@ class Output:
             self._stream.flush()
         except OSError as error:
             self.error = error
-            # The interpreter would try to write what is left in the buffer when it ends, and complain.
+            # At its end the interpreter would flush the buffer, fail, and print an error.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
     def say(self, text: str) -> None:
-        """Write lines of ours: wrapped and dim, to tell them from the conversation."""
+        """Write lines of the program's own, wrapped, and dim to set them apart from the conversation."""
         text = self._wrapped(text)
         self.write(f"\x1b[2m{text}\x1b[0m\n" if self._dims else f"{text}\n")
 
     def report(self, problem: str) -> None:
-        """Write what the operator should know: in one line, as in a log, unless it is a terminal that breaks it."""
+        """Write a log message in one line. At a terminal the line is wrapped."""
         self.write(self._wrapped(one_line(problem)) + "\n")
 
     def _wrapped(self, text: str) -> str:
@@ -66,12 +66,12 @@ class Output:
 
     @property
     def reader_left(self) -> bool:
-        """Whether its error means only that nobody reads it any more. Windows calls that an invalid argument."""
+        """Whether the error means only that the reader is gone. Windows reports that as an invalid argument."""
         return self.error is not None and self.error.errno in (errno.EPIPE, errno.EINVAL)
 
 
 class Problems(logging.Handler):
-    """Keeps what the log has for the operator, so that it comes under the reply it is about and not into it."""
+    """Holds log messages back, so that they come below the reply they are about and not into it."""
 
     def __init__(self, errors: Output) -> None:
         super().__init__(logging.WARNING)
@@ -87,11 +87,11 @@ class Problems(logging.Handler):
         self.tell()
 
     def emit(self, record: logging.LogRecord) -> None:
-        # There is only one turn here that it could be about. No trace: it is a log's, not a conversation's.
+        # The turn's number is dropped, since a chat has only one turn at a time; so is the traceback.
         self._kept.append(re.sub(r"^turn \d+: ", "", record.getMessage()))
 
     def tell(self) -> None:
-        """Show what was kept."""
+        """Write the messages that were held back."""
         kept, self._kept = self._kept, []
         for problem in kept:
             self._errors.report(problem)

@@ -1,4 +1,4 @@
-"""A reply on a stream."""
+"""A reply on an output stream."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bot.terminal.wrapping import Wrapper
 from bot.texts import terminal as words
 
 PATIENCE = 2.0
-"""Seconds without a word of the reply after which the terminal says that it is waiting."""
+"""Seconds without text of the reply after which the terminal shows that it is waiting."""
 
 
 class TerminalReply:
-    """Shows a reply as it comes, and under it how it ended. Implements `bot.core.protocols.ReplySink`."""
+    """Shows a reply as it streams, and how it ended below it. Implements `bot.core.protocols.ReplySink`."""
 
     def __init__(self, running: ActiveAttempt, answers: Output, say: Callable[[str], None]) -> None:
         self._running = running

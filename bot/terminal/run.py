@@ -18,7 +18,7 @@ from bot.terminal.text import plain, shortened
 from bot.texts import terminal as phrases
 
 _RECALLED = 200
-"""Earlier prompts that the arrow keys bring back."""
+"""Earlier prompts that the arrow keys recall."""
 
 
 async def chat(
@@ -30,11 +30,11 @@ async def chat(
     temporary: bool,
     environ: Mapping[str, str],
 ) -> int:
-    """Hold the conversation of this name over the standard streams until it is left; the answer is the exit code.
+    """Hold the named conversation over the standard streams until its end. Returns the exit code.
 
-    `model` is None for the demo. `environ` is asked for TERM and NO_COLOR.
+    `model` is the model's name, or None for the demo. `environ` may hold TERM and NO_COLOR.
     """
-    # Each of them is None where the process was started without it.
+    # A stream is None where the process was started without it.
     stdin, stdout, stderr = (stream or io.StringIO() for stream in (sys.stdin, sys.stdout, sys.stderr))
     for stream in (stdin, stdout, stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -53,7 +53,7 @@ async def chat(
 
 
 async def _take_lines(stdin: TextIO, session: Session, interrupts: Interrupts) -> int:
-    """Answer line by line; the answer is the exit code."""
+    """Answer each line of the input. Returns the exit code."""
     await session.resume()
     while not session.over:
         with interrupts.reading():
@@ -67,7 +67,7 @@ async def _take_lines(stdin: TextIO, session: Session, interrupts: Interrupts) -
 
 
 async def _converse(session: Session, keyboard: Keyboard, talk: Output, name: str | None, model: str | None) -> None:
-    """Talk with a person, beginning with where they were."""
+    """Chat with a person at a terminal, after showing where the conversation stands."""
     remembered, last = await session.resume()
     talk.say(phrases.opening(name, model, remembered))
     if model is None:

@@ -1,4 +1,4 @@
-"""One conversation: a line becomes a turn or a command, and what becomes of it is told."""
+"""One conversation in the terminal: each line is a prompt or a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Session:
-    """One conversation: takes what is typed, and tells what becomes of it."""
+    """One conversation. `answers` is the stream for replies, `talk` the one for the program's own lines."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Session:
         self._position = 0
         self.over = False
         self.failed = False
-        """Whether something that was asked was not done."""
+        """Whether a prompt or a command failed."""
         self.empty = False
-        """Whether the last thing done was to forget everything."""
+        """Whether the last line was a /reset that worked."""
 
     async def resume(self) -> tuple[int, Turn | None]:
-        """How many questions are remembered, and the last turn, which an earlier process may have left unfinished."""
+        """Take the conversation up. Returns the number of its questions, and its last turn, which may be unfinished."""
         await self._store.turns.interrupt_left_over(self._conversation.platform, self._conversation.channel)
         unfinished = await self._store.turns.undelivered(self._conversation.platform, self._conversation.channel)
         for turn in unfinished:
@@ -60,11 +60,11 @@ class Session:
         return await self._store.turns.count(self._conversation), last
 
     async def prompts(self, limit: int) -> list[str]:
-        """The prompts that were answered, oldest first."""
+        """The last answered prompts, oldest first."""
         return [turn.prompt for turn in reversed(await self._store.turns.history(self._conversation, limit))]
 
     async def take(self, text: str) -> None:
-        """Do what a line asks for."""
+        """Answer a prompt, or carry out a command."""
         self.empty = False
         match text.lower():
             case "":
@@ -101,7 +101,8 @@ class Session:
         outcome: Outcome | None = None
         try:
             while outcome is None:
-                # A clock may be coarse or set back, and another process talk here too: a turn comes after all others.
+                # A later turn needs a higher position, though the clock may be coarse or set back, and another process
+                # may use the conversation too: then the position is taken, and the next one is tried.
                 self._position = max(time.time_ns(), self._position + 1)
                 outcome = await self._conversations.answer(Prompt(self._conversation, self._position, text), show)
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""Text made fit for a terminal: without what it obeys, in one line, cut to its width. Pure."""
+"""Text for a terminal: without control characters, in one line, or cut to a width. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
-    """The text without the characters that a terminal obeys instead of showing, but for newline and tab."""
+    """The text without control characters, except newline and tab."""
     return _CONTROL.sub("", text)
 
 
 def one_line(text: str) -> str:
-    """The plain text with a space for whatever white space there is."""
+    """The plain text with one space for each run of white space."""
     return " ".join(plain(text).split())
 
 
 def shortened(text: str, columns: int) -> str:
-    """The beginning of the text, in one line of at most so many columns."""
+    """The beginning of the text in one line of at most `columns`."""
     line = one_line(text)
     return line if wcswidth(line) <= columns else clip(line, 0, columns - 1).rstrip() + "…"

@@ -1,4 +1,4 @@
-"""The wrapping of text that streams in: pure."""
+"""The wrapping of streamed text. Pure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _MARKER = re.compile(r"[-*+•>]|\d{1,3}[.)]")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 _TOKEN = re.compile(r"\n|[ \t]+|[^ \t\n]+")
 _LONGEST_OPENING = 200
-"""Characters of a word that tell whether it opens a code block."""
+"""Characters of a word that are enough to know whether it opens a code block."""
 _LONGEST_GRAPHEME = 64
-"""Characters at the end of a grapheme that tell whether the next one belongs to it."""
+"""Characters at the end of a grapheme that are enough to know whether the next one belongs to it."""
 _INVISIBLE = 8
-"""Graphemes for each column of a line after which a word is too long to wait for its end, however narrow it is."""
+"""Graphemes for each column of a line after which a word is no longer held back, even if it is invisible."""
 
 
 class Wrapper:
-    """Breaks text that comes in pieces at word borders, into lines of at most `width` columns.
+    """Breaks streamed text at word borders into lines of at most `width` columns.
 
     Lines of a list or a quote go on under their own text. Fenced code is left as it is. A word that is wider than a
     line stays whole. A word is held back until its end is known; empty lines before and behind the text are dropped.
@@ -29,11 +29,11 @@ class Wrapper:
     def __init__(self, width: int) -> None:
         self._width = width
         self._word: list[str] = []
-        """The graphemes of a word that is held back, all but the last."""
+        """The graphemes of the word that is held back, except the last."""
         self._last = ""
-        """The last, which may still grow, so that it is not known yet whether a line may end before it."""
+        """The last grapheme of that word. It may still grow, so a line cannot be broken before it yet."""
         self._wide = 0
-        """The columns of those before it."""
+        """The columns of the graphemes in `_word`."""
         self._gap = ""
         self._newlines = 0
         self._column = 0
@@ -48,7 +48,7 @@ class Wrapper:
         self._verbatim = False
 
     def feed(self, delta: str) -> str:
-        """What can be shown once this piece has come."""
+        """Add a piece of the text. Returns what can be shown now."""
         out: list[str] = []
         for token in _TOKEN.findall(delta):
             if token[0] in " \t\n":
@@ -59,11 +59,14 @@ class Wrapper:
         return "".join(out)
 
     def finish(self) -> str:
-        """What was held back."""
+        """End the text. Returns what was held back."""
         return "".join(self._end_word())
 
     def _grow(self, characters: str) -> Iterator[str]:
-        """More of a word: what of it need not wait for its end. Looks only at what has come and what it clings to."""
+        """Add to a word. Yields the parts of it that need not wait for its end.
+
+        The cost depends on the new characters and one grapheme before them, not on the length of the word.
+        """
         before, tail = self._last[:-_LONGEST_GRAPHEME], self._last[-_LONGEST_GRAPHEME:]
         characters = tail + characters
         first, *rest = iter(characters) if characters.isascii() else iter_graphemes(characters)
@@ -72,7 +75,7 @@ class Wrapper:
         overlong = self._wide > self._width or len(self._word) > _INVISIBLE * self._width
         if overlong and len(self._word) > 1:
             shown = "".join(self._word[:-1])
-            # Whether marks open a code block is told by all of their word, or by enough of it.
+            # Marks open a code block or not depending on their whole word, or on enough of it.
             if not shown.startswith(("```", "~~~")) or len(shown) >= _LONGEST_OPENING:
                 self._word = self._word[-1:]
                 self._wide = _columns(self._word[0])
@@ -80,7 +83,7 @@ class Wrapper:
                 self._glued = True
 
     def _complete(self, graphemes: Iterable[str]) -> Iterator[str]:
-        """More of a word, as far as its graphemes are certain: the pieces of it that are."""
+        """Add complete graphemes to a word. Yields the parts after which a line may end."""
         for grapheme in graphemes:
             if self._word and _may_end_between(self._word[-1], grapheme):
                 yield self._put("".join(self._word))
@@ -125,7 +128,7 @@ class Wrapper:
         return out + gap + piece
 
     def _lead(self, gap: str, piece: str) -> None:
-        """Learn from a line's beginning how the rest of it is to be wrapped."""
+        """Set the indent and the code block's state from the beginning of a line."""
         if _MARKER.fullmatch(piece):
             return
         self._leading = False
@@ -140,7 +143,7 @@ class Wrapper:
             self._fence = ""
 
     def _across(self, gap: str) -> int:
-        """The columns that white space takes up here."""
+        """The columns of white space at the present position."""
         column = self._column
         for character in gap:
             column += 8 - column % 8 if character == "\t" else 1
@@ -152,7 +155,7 @@ def _columns(text: str) -> int:
 
 
 def _may_end_between(before: str, after: str) -> bool:
-    """Whether a line may end between two graphemes of a word: beside a wide character, but for punctuation."""
+    """Whether a line may end between two graphemes of a word: beside a wide character that is no punctuation."""
     if max(_columns(before), _columns(after)) <= 1:
         return False
     clings = unicodedata.category(before[-1]) in ("Ps", "Pi") or unicodedata.category(after[0]) in (

@@ -63,12 +63,12 @@ def full_size(sentence: str) -> str:
 
 
 def full(limit: QueueLimit) -> str:
-    """The answer to a prompt that is one too many. Those after it only get a mark."""
+    """The answer to a prompt that a full queue refuses. Later ones are only marked with a reaction."""
     return f"{_SMALL}{_FULL[limit]} Please ask this again later, and whatever I mark with 🕒."
 
 
 def used_up(what: QuotaExceeded) -> str:
-    """The answer where nothing is left of an allowance."""
+    """The answer where a quota is used up."""
     if what.quota is Quota.QUESTIONS:
         said = f"That's your {what.limit} questions this hour." if what.limit > 1 else "That's your question this hour."
     else:
@@ -77,7 +77,7 @@ def used_up(what: QuotaExceeded) -> str:
 
 
 def hint(bot: str) -> str:
-    """The answer to a mention with nothing else."""
+    """The answer to a mention without a question."""
     return f'Hi! Put your question in the same message: "@{bot} why is the night sky dark?"'
 
 
@@ -87,7 +87,7 @@ def unreadable(bot: str) -> str:
 
 
 def note(outcome: Outcome) -> str | None:
-    """What stands under a reply that ended this way. None: it is all there, and needs no word."""
+    """The note under a reply with this outcome. None: the reply is whole and needs none."""
     sentence = _sentence(outcome)
     return None if sentence is None else _SMALL + sentence
 
@@ -118,7 +118,7 @@ def _sentence(outcome: Outcome) -> str | None:
 
 
 def _wait(seconds: float) -> str:
-    """So long, in a unit of which there are enough that rounding up adds little."""
+    """A time in a unit that is small enough for rounding up to add little."""
     if seconds <= 120:
         return f"{math.ceil(seconds)} s"
     if seconds <= 120 * 60:
@@ -127,20 +127,20 @@ def _wait(seconds: float) -> str:
 
 
 def stopped(count: int) -> str:
-    """The answer to whoever stopped replies."""
+    """The answer to a stop of so many replies."""
     return "Stopped." if count == 1 else f"Stopped {count} replies."
 
 
 def not_theirs(name: str) -> str:
-    """The answer to a press on a button of somebody else's."""
+    """The answer to a press on a button under somebody else's reply."""
     return f"Only {name} and moderators can do that."
 
 
 def was_reset(name: str, forgotten: int) -> str:
-    """The public word on a reset."""
+    """The public notice of a reset."""
     return f"{name} cleared my memory here: {questions(forgotten)}. The messages above stay."
 
 
 def questions(number: int) -> str:
-    """So many of them, whatever became of each."""
+    """A number of questions, in words."""
     return "1 question" if number == 1 else f"{number:,} questions"

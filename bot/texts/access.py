@@ -1,4 +1,4 @@
-"""What people are told of who may use the bot where, and moderators of what they decided."""
+"""The sentences on who may use the bot where, for members and for the moderators who decide it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DENIED = {
     Denial.NOT_MEMBER: "I only answer direct messages of people I share a server with. Please mention me there first.",
 }
 LISTED = 15
-"""Channels, and people, that are named in one message."""
+"""The most channels, and the most people, that one message names."""
 
 NOT_SAVED = "I can't reach my memory right now, so nothing has changed. Please try again later."
 NOT_READ = "I can't reach my memory right now. Please try again later."
@@ -35,17 +35,17 @@ A_BOT = "That's a bot, and I answer no bots anyway."
 
 
 def denied(reason: Denial) -> str:
-    """Why something is not done; as a private answer."""
+    """The private answer to somebody who may not use the bot here."""
     return _DENIED[reason]
 
 
 def denied_aloud(reason: Denial) -> str:
-    """The same in a channel."""
+    """The public answer to somebody who may not use the bot here."""
     return _SMALL + _DENIED[reason]
 
 
 def not_served(server_id: int, leaves_at: int, *, owners_are: bool) -> str:
-    """The word to a server that is not served. `owners_are`: whether those are, of which the operator is a member."""
+    """The notice to a server that is not served. `owners_are`: whether the servers of the operator are served."""
     if owners_are:
         how = f"join this server, or to add its id to SERVERS in my settings, as in `SERVERS=owner,{server_id}`"
     else:
@@ -62,17 +62,17 @@ def rules_changed(channels: Mapping[int, bool]) -> str:
 
 
 def allowed_already(place: int, channels: Mapping[int, bool]) -> str:
-    """The answer to whoever allows a channel once more."""
+    """The answer where a channel is allowed already."""
     return f"<#{place}> is allowed already: {_where(channels)} in this server."
 
 
 def not_allowed_already(place: int, channels: Mapping[int, bool]) -> str:
-    """The answer to whoever blocks a channel in which the bot does not answer anyway."""
+    """The answer where a channel is blocked already."""
     return f"I don't answer in <#{place}> anyway: {_where(channels)} in this server."
 
 
 def last_allowed(place: int) -> str:
-    """The answer to whoever blocks the only channel that is allowed, which would allow all others."""
+    """The answer where the only allowed channel is to be blocked, which would allow all others."""
     return (
         f"Nothing has changed: <#{place}> is the only place where I answer. To have me answer nobody, use /pause; in"
         " every channel again, /channels everywhere."
@@ -80,28 +80,28 @@ def last_allowed(place: int) -> str:
 
 
 def resumed(channels: Mapping[int, bool]) -> str:
-    """The answer to whoever ended a pause."""
+    """The answer to the end of a pause."""
     return f"I'm back: {_where(channels)} in this server."
 
 
 def blocked(person_id: int, until: int | None) -> str:
-    """The answer to whoever blocked somebody."""
+    """The answer to a block."""
     how_long = "until somebody uses /unblock" if until is None else f"until <t:{until}:f>"
     return f"From now on I don't answer <@{person_id}> in this server, {how_long}."
 
 
 def unblocked(person_id: int) -> str:
-    """The answer to whoever lifted a block."""
+    """The answer to the end of a block."""
     return f"I answer <@{person_id}> in this server again."
 
 
 def not_blocked(person_id: int) -> str:
-    """The answer to whoever lifts a block that there is not."""
+    """The answer where somebody who is not blocked is to be unblocked."""
     return f"<@{person_id}> isn't blocked in this server."
 
 
 def rules(of_server: GuildRules, blocks: Sequence[tuple[int, Block]]) -> str:
-    """All that moderators decided in a server."""
+    """The list of the moderators' rules in a server."""
     where = _where(of_server.channels)
     lines = [f"{where[0].upper()}{where[1:]} in this server."]
     if of_server.paused:

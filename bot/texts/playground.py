@@ -1,4 +1,4 @@
-"""What is said in the playground, on Discord's behalf and on its own."""
+"""The sentences of the playground: those of the stand-in for Discord's client, and its own."""
 
 from __future__ import annotations
 
@@ -37,42 +37,42 @@ TOPIC_OF_ITS_OWN = "A conversation of its own: what was said in #general is not 
 
 
 def too_long(length: int, most: int) -> str:
-    """For a message over Discord's limit."""
+    """The error for a message over Discord's limit."""
     return f"That is {length} characters; Discord takes {most}."
 
 
 def too_many_files(most: int) -> str:
-    """For a message with more files than Discord takes."""
+    """The error for a message with more files than Discord takes."""
     return f"A message carries up to {most} files."
 
 
 def too_many_reactions(most: int) -> str:
-    """For one emoji more than a message holds."""
+    """The error for one more emoji than a message can have."""
     return f"A message has room for {most} different reactions."
 
 
 def no_such_command(name: str) -> str:
-    """For a command that is not there, for this person or in this channel."""
+    """The error for a command that this person does not have in this channel."""
     return f"/{name} is not there for this person in this channel."
 
 
 def option_missing(name: str) -> str:
-    """For a required option that is left out."""
+    """The error for a missing required option."""
     return f"{name} is required."
 
 
 def option_wrong(name: str) -> str:
-    """For a value that a command's option or a form's field does not take."""
+    """The error for a value that an option or a form's field does not take."""
     return f"{name} does not take this value."
 
 
 def topic_to_ask(bot: str) -> str:
-    """The topic of the channel where people are to begin."""
+    """The topic of the first channel."""
     return f"Mention @{bot} and ask. Try: help"
 
 
 def welcome(url: str, *, database: str, model: str | None, host: str | None, taken_port: int | None, bot: str) -> str:
-    """What the terminal shows at the start. `model` is None for the demo, `taken_port` the one that was in use."""
+    """The text in the terminal at the start. `model` is None for the demo. `taken_port` is a port that was in use."""
     talker = f"{model} at {host}" if model else "the built-in offline demo, no real model"
     lines = [
         "Parley's playground: the whole bot, on a stand-in for Discord on this computer.",

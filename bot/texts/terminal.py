@@ -1,4 +1,4 @@
-"""What is said in a terminal."""
+"""The sentences of the chat in the terminal."""
 
 from __future__ import annotations
 

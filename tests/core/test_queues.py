@@ -196,7 +196,7 @@ def test_no_limit_is_ever_exceeded_and_nobody_is_forgotten(
                     await task
                 bot._tasks.remove(task)
         await bot.done()
-        assert bot.queues._lines == {}, "what nobody stands in is not kept"
+        assert bot.queues._queues == {}, "what nobody stands in is not kept"
         assert bot.most["all"] <= limits.max_concurrent_replies
         for key, most in bot.most.items():
             if isinstance(key, tuple):

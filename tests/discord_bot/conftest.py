@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.access import AccessSettings
+from bot.core.generation import GenerationSettings
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
@@ -21,6 +22,9 @@ from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
 from bot.llm.client import OpenAIModel
+from bot.llm.demo import demo_reply
+from bot.llm.timeouts import Timeouts
+from bot.operator.health import publish_health
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
@@ -127,7 +131,7 @@ async def discord(request: pytest.FixtureRequest) -> AsyncIterator[DiscordStandi
 
 @pytest.fixture
 async def model() -> AsyncIterator[ModelStandin]:
-    async with ModelStandin() as standin:
+    async with ModelStandin(default=Reply(demo_reply)) as standin:
         yield standin
 
 
@@ -174,28 +178,38 @@ async def serving(
     reply_tokens: int = 4000,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
-    options = replace(options, database=database)
     async with (
         open_store(database, exclusive=True) as store,
         OpenAIModel(
             base_url=model.base_url,
-            first_delta_timeout=2 * patience,
-            silence_timeout=patience,
+            timeouts=Timeouts(first_delta=2 * patience, silence=patience),
             retry_within=0.5 * patience,
         ) as client,
         ConversationService(
             store,
             client,
-            models=models,
-            system_prompt="Be brief.",
-            context_tokens=8000,
-            reply_tokens=reply_tokens,
-            limits=limits,
-            quotas=allowances,
+            GenerationSettings(
+                models=tuple(models),
+                system_prompt="Be brief.",
+                context_tokens=8000,
+                reply_tokens=reply_tokens,
+                quotas=allowances,
+            ),
+            limits,
         ) as core,
         asyncio.TaskGroup() as tasks,
     ):
-        tasks.create_task(run(discord.token, store, core, options, stop=stop, list_models=client.models))
+        tasks.create_task(
+            run(
+                discord.token,
+                store,
+                core,
+                options,
+                stop=stop,
+                list_models=client.models,
+                publish_health=partial(publish_health, database),
+            )
+        )
         await discord.ready()
         await discord.wait_for(lambda: commands_are_settled(discord))
         yield World(discord, model, store, core, stop)

@@ -8,14 +8,16 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bot.core.errors import BotError
-from bot.operator.health import query_health
+from bot.operator.health import HealthReport, read_health
 from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, RestAction, Slow
 from bot.standin.server import DiscordStandin
+from tests import waiting
 from tests.discord_bot.conftest import Launch, World
 
 ROOT = Path(__file__).parents[2]
@@ -41,11 +43,30 @@ async def image_check(database: Path) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
+@pytest.fixture(autouse=True)
+def reports_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot in this process reports its health often; one of its own keeps its interval."""
+    monkeypatch.setattr("bot.operator.health.INTERVAL", 0.01)
+
+
+async def says(database: Path, max_age: float = 15.0) -> str:
+    """`well` or `unwell`, or why that is not known."""
+    try:
+        return "well" if (await read_health(database, max_age)).well else "unwell"
+    except BotError as error:
+        return str(error)
+
+
 async def until(well: bool, database: Path) -> str:
-    async with asyncio.timeout(5):
-        while (answer := await query_health(database)).well is not well:
-            await asyncio.sleep(0.005)
-    return answer.report
+    reports: list[HealthReport] = []
+
+    async def found() -> bool:
+        with suppress(BotError):
+            reports.append(await read_health(database))
+        return bool(reports) and reports[-1].well is well
+
+    await waiting.until(found, within=60)
+    return reports[-1].text
 
 
 async def test_health_follows_the_gateway(
@@ -68,7 +89,7 @@ async def test_health_follows_the_gateway(
 async def test_health_follows_the_requests(
     discord: DiscordStandin, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: RestAction
 ) -> None:
-    monkeypatch.setattr("bot.operator.health.UNANSWERED", 0.5)
+    monkeypatch.setattr("bot.operator.health.UNANSWERED_LIMIT", 0.5)
     database = tmp_path / "parley.db"
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
     await world.reply(discord.general)
@@ -99,16 +120,19 @@ async def test_the_image_sees_the_bot_run_hang_and_end(discord: DiscordStandin, 
         assert await image_check(database) == (0, HEALTHY, "")
 
         process.send_signal(signal.SIGSTOP)
-        with pytest.raises(BotError, match="its event loop does not turn"):
-            await query_health(database, patience=0.2)
+
+        async def blocked() -> bool:
+            return "is blocked" in await says(database, max_age=4)
+
+        await waiting.until(blocked, within=60)
         process.send_signal(signal.SIGCONT)
-        assert (await query_health(database)).well
+        await waiting.until(lambda: says(database, max_age=4), "well", within=60)
 
         process.kill()
         await process.wait()
     code, out, error = await image_check(database)
     assert (code, out) == (1, "")
-    assert error == f"No bot answers on the database {database}: start it with `python -m bot`.\n"
+    assert error == f"No bot runs on the database {database}: start it with `python -m bot`.\n"
 
     async with launch() as process:
         await discord.ready()

@@ -255,7 +255,7 @@ class Left:
         [queues] = [each for each in there if isinstance(each, Queues)]
         [marks] = [each for each in there if isinstance(each, Reactions)]
         held = [each for each in there if isinstance(each, REPLIES)]
-        waiting = [queues._lines, scheduler._active, scheduler._calls, scheduler._best_effort, marks._working]
+        waiting = [queues._queues, scheduler._active, scheduler._calls, scheduler._best_effort, marks._working]
         names = tasks()
         del names["RequestHandler.start"]
         files = (os.path.realpath(file.path) for file in os.scandir("/proc/self/fd"))

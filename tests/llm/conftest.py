@@ -11,6 +11,7 @@ from bot.core.errors import ModelError
 from bot.core.model_events import Event, Message, Text
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
+from bot.llm.timeouts import Timeouts
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 
@@ -38,9 +39,7 @@ async def client(
         api_key=api_key,
         base_url=base_url,
         reasoning_effort=reasoning_effort,
-        connect_timeout=2.0,
-        first_delta_timeout=first_delta_timeout,
-        silence_timeout=silence_timeout,
+        timeouts=Timeouts(2.0, first_delta_timeout, silence_timeout),
         retry_within=retry_within,
         jitter=lambda: 0.0,
     ) as model:

@@ -67,7 +67,7 @@ async def test_every_refusal_says_what_to_change_and_never_the_key(
         assert len(error.detail) < 400
         assert "\n" not in error.detail + error.server_message
         logging.getLogger("test").error("It failed.", exc_info=error)
-        parts = repr([vars(model)["_client"], vars(model)["_advisor"]])
+        parts = repr([vars(model)["_client"], vars(model)["_errors"]])
         for shown in (error.detail, error.server_message, repr(error), repr(model), parts, caplog.text):
             assert KEY not in shown
         assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"

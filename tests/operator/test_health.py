@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import os
-import socket
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,43 +19,76 @@ from pathlib import Path
 import pytest
 
 from bot.core.errors import BotError
+from bot.discord_bot.health import HealthChecks
 from bot.operator import health
-from bot.operator.health import HealthChecks, query_health, serve_health
+from bot.operator.health import HealthReport, publish_health, read_health, status_file
 from bot.store.sqlite import open_store
+from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def reports_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "INTERVAL", 0.01)
 
 
 @asynccontextmanager
 async def bot(
     database: Path, *, away: float | None = None, unanswered: float = 0.0, model: float | None = None
 ) -> AsyncIterator[None]:
-    """What answers in a bot, on a database of its own."""
+    """What reports the health of a bot, on a database of its own, once there is a report."""
     async with (
         open_store(database, exclusive=True) as store,
-        serve_health(database, HealthChecks(lambda: away, lambda: unanswered, store.engine.ping, lambda: model)),
+        publish_health(database, HealthChecks(lambda: away, lambda: unanswered, store.engine.ping, lambda: model)),
     ):
+        await until(status_file(database).exists)
         yield
 
 
-@pytest.fixture(params=["parley.db", "a path too long for a socket/" * 5 + "parley.db"], ids=["socket", "port"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return tmp_path / str(request.param)
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "parley.db"
 
 
-def left_behind(database: Path) -> list[Path]:
-    return sorted(path for path in database.parent.iterdir() if path.suffix in (".sock", ".port"))
+def left_behind(database: Path) -> list[str]:
+    return sorted(path.name for path in database.parent.iterdir() if ".health" in path.name)
+
+
+async def report_with(line: str, database: Path) -> HealthReport:
+    """The first report from now on that has this line."""
+    reports: list[HealthReport] = []
+
+    async def found() -> bool:
+        reports.append(await read_health(database))
+        return line in reports[-1].text.splitlines()
+
+    await until(found)
+    return reports[-1]
+
+
+def leave_behind(database: Path, pid: int) -> None:
+    """The file of a bot that was killed just now."""
+    status = {"time": time.time(), "pid": pid, "well": True, "text": "Discord: connected."}
+    status_file(database).write_text(json.dumps(status), encoding="utf-8")
+
+
+def ended_process() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
 
 
 async def test_all_is_well(database: Path) -> None:
     async with bot(database, model=time.monotonic() - 42):
-        answer = await query_health(database)
-    assert answer.report == "Discord: connected.\nDatabase: answers.\nModel: the last reply ended 42 s ago."
+        answer = await read_health(database)
+    assert answer.text == "Discord: connected.\nDatabase: answers.\nModel: the last reply ended 42 s ago."
     assert answer.well
 
 
 async def test_a_bot_without_the_gateway_is_not_well_and_the_model_is_not_judged(database: Path) -> None:
     async with bot(database, away=7):
-        answer = await query_health(database)
-    assert answer.report.splitlines() == [
+        answer = await read_health(database)
+    assert answer.text.splitlines() == [
         "Discord: no connection to the gateway for 7 s.",
         "Database: answers.",
         "Model: no reply since the start.",
@@ -66,88 +101,115 @@ async def test_a_bot_whose_requests_are_not_answered_is_not_well_after_two_minut
     database: Path, unanswered: float, well: bool
 ) -> None:
     async with bot(database, unanswered=unanswered):
-        answer = await query_health(database)
+        answer = await read_health(database)
     assert answer.well is well
-    assert ("no request has been answered for 120 s. If this lasts, restart the bot." in answer.report) is not well
+    assert ("no request has been answered for 120 s. If this lasts, restart the bot." in answer.text) is not well
 
 
 async def test_a_database_that_another_program_holds_is_not_well(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "_DATABASE_PATIENCE", 0.2)
+    monkeypatch.setattr(health, "DATABASE_TIMEOUT", 0.2)
     async with bot(database):
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            answer = await query_health(database)
-        assert "Database: no answer within 0.2 s." in answer.report.splitlines()
-        assert not answer.well
-        async with asyncio.timeout(5):
-            while not (await query_health(database)).well:
-                pass
+            answer = await report_with("Database: no answer within 0.2 s.", database)
+            assert not answer.well
+        assert (await report_with("Database: answers.", database)).well
 
 
-async def test_a_loop_that_does_not_turn_is_not_well(database: Path) -> None:
+async def test_a_blocked_event_loop_is_not_well(database: Path) -> None:
     async with bot(database):
         with ThreadPoolExecutor() as pool:
             # Waiting for the answer here is what blocks the bot's loop.
-            error = pool.submit(asyncio.run, query_health(database, patience=0.2)).exception()
-    assert isinstance(error, BotError)
-    assert "its event loop does not turn: no answer within 0.2 s" in str(error)
+            error = pool.submit(asyncio.run, until_blocked(database)).result()
+        assert (await report_with("Database: answers.", database)).well
+    assert "is blocked: it has not reported its health for" in str(error)
+
+
+async def until_blocked(database: Path) -> BotError:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await read_health(database, max_age=0.5)
+            except BotError as error:
+                return error
+            await asyncio.sleep(0.01)
+
+
+async def test_a_report_of_the_future_is_not_fresh(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_behind(database, os.getpid())
+    assert (await read_health(database)).well
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    with pytest.raises(BotError, match="is blocked"):
+        await read_health(database)
 
 
 async def test_no_bot_is_not_well(database: Path) -> None:
-    with pytest.raises(BotError, match=r"No bot answers on the database .*parley\.db: start it"):
-        await query_health(database)
+    with pytest.raises(BotError, match=r"No bot runs on the database .*parley\.db: start it"):
+        await read_health(database)
 
 
-async def test_nothing_is_left_behind_and_what_a_killed_bot_left_does_not_hinder(database: Path) -> None:
-    database.parent.mkdir(parents=True, exist_ok=True)
-    dead = database.with_name("parley.db.sock")
-    if sys.platform != "win32" and len(str(dead)) < 100:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(dead))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        database.with_name("parley.db.port").write_text(f"{free.getsockname()[1]} password\n")
-    with pytest.raises(BotError, match="No bot answers"):
-        await query_health(database)
-    async with bot(database):
-        assert (await query_health(database)).well
-        assert len(left_behind(database)) == 1
+async def test_a_killed_bots_file_is_not_believed_and_replaced(database: Path) -> None:
+    leave_behind(database, ended_process())
+    with pytest.raises(BotError, match="No bot runs"):
+        await read_health(database)
+    async with bot(database, away=1):
+        assert not (await read_health(database)).well
+        assert left_behind(database) == ["parley.db.health"]
     assert left_behind(database) == []
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"time": 1.5, "pid": -1, "well": true, "text": ""}'])
+async def test_a_file_of_something_else_is_no_bot(database: Path, content: str) -> None:
+    status_file(database).write_text(content, encoding="utf-8")
+    with pytest.raises(BotError, match="No bot runs"):
+        await read_health(database)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
-async def test_only_the_bots_user_may_ask(database: Path) -> None:
-    async with bot(database):
-        [place] = left_behind(database)
-        assert stat.S_IMODE(place.stat().st_mode) == 0o600
-        if place.suffix == ".port":
-            number, _ = place.read_text().split()
-            place.write_text(f"{number} {'0' * 64}\n")
-            with pytest.raises(BotError, match="No bot answers"):
-                await query_health(database)
+async def test_only_the_bots_user_may_read_it(database: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with bot(database):
+            assert stat.S_IMODE(status_file(database).stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
 
 
 async def test_bots_on_different_databases_answer_for_themselves(database: Path) -> None:
     other = database.with_name("other.db")
     async with bot(database), bot(other, away=1):
-        assert (await query_health(database)).well
-        assert not (await query_health(other)).well
+        assert (await read_health(database)).well
+        assert not (await read_health(other)).well
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
 async def test_a_link_to_the_database_leads_to_its_bot(database: Path, tmp_path: Path) -> None:
     async with bot(database):
         os.symlink(database, tmp_path / "link.db")
-        assert (await query_health(tmp_path / "link.db")).well
+        assert (await read_health(tmp_path / "link.db")).well
 
 
-async def test_a_place_where_nobody_can_ask_does_not_keep_the_bot_from_serving(
+async def test_a_full_disk_is_not_well(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with bot(database):
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "replace", full)
+            answer = await report_with(f"Disk: {os.strerror(errno.ENOSPC)}.", database)
+            assert not answer.well
+            assert "Database: answers." in answer.text
+        await until(lambda: "Disk" not in status_file(database).read_text())
+        assert (await read_health(database)).well
+
+
+async def test_a_file_that_cannot_be_written_does_not_keep_the_bot_from_serving(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database.parent.mkdir(parents=True, exist_ok=True)
-    database.with_name("parley.db.port").mkdir()
+    status_file(database).mkdir()
     async with bot(database):
-        pass
-    assert "`python -m bot health` will not work" in caplog.text
+        await until(lambda: caplog.text)
+    assert caplog.text.count("`python -m bot health` will not work") == 1

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 
 from bot.config import Settings
 from bot.core.protocols import ChatModel
-from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
+from bot.llm.demo import demo_reply
 from bot.playground import playground
 from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
 from bot.store.sqlite import open_store
 
 Json = dict[str, Any]
@@ -166,7 +168,7 @@ Open = Callable[..., Awaitable[Home]]
 @pytest.fixture
 async def model() -> AsyncIterator[ModelStandin]:
     """A model server of the operator's own."""
-    async with ModelStandin() as server:
+    async with ModelStandin(default=Reply(demo_reply)) as server:
         yield server
 
 
@@ -184,10 +186,12 @@ async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
             return ConversationService(
                 store,
                 switched,
-                models=("test", "test-large"),
-                system_prompt="Be brief.",
-                context_tokens=settings.context_tokens,
-                quotas=Quotas(),
+                replace(
+                    settings.generation,
+                    models=("test", "test-large"),
+                    system_prompt="Be brief.",
+                    quotas=settings.quotas,
+                ),
             )
 
         running = asyncio.create_task(

@@ -15,13 +15,14 @@ def client(server: ModelStandin) -> AsyncOpenAI:
 
 
 async def test_an_unmodified_client_talks_to_it() -> None:
-    async with ModelStandin() as server, client(server) as openai:
-        whole = await openai.chat.completions.create(
-            model="demo", messages=[{"role": "user", "content": "repeat Aha!"}]
-        )
-        assert (whole.choices[0].message.content or "").startswith("Aha!")
+    async with (
+        ModelStandin(default=Reply(lambda messages: f"You said: {messages[-1].content}")) as server,
+        client(server) as openai,
+    ):
+        whole = await openai.chat.completions.create(model="demo", messages=[{"role": "user", "content": "Aha!"}])
+        assert whole.choices[0].message.content == "You said: Aha!"
         stream = await openai.chat.completions.create(
-            model="demo", messages=[{"role": "user", "content": "repeat Aha!"}], stream=True
+            model="demo", messages=[{"role": "user", "content": "Aha!"}], stream=True
         )
         pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
         assert "".join(pieces) == whole.choices[0].message.content

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.operator.health import HealthChecks, query_health, serve_health
+from bot.discord_bot.health import HealthChecks
+from bot.operator.health import publish_health, read_health
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
@@ -119,28 +120,33 @@ async def test_one_takes_at_most_a_twentieth_of_the_time(
     assert clock.done.count("VACUUM") == 2, "the ten of them share one"
 
 
+async def health_says(path: Path, line: str) -> bool:
+    return line in (await read_health(path)).text.splitlines()
+
+
 async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
     database: SQLiteEngine, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.operator.health._DATABASE_PATIENCE", 0.5)
+    monkeypatch.setattr("bot.operator.health.DATABASE_TIMEOUT", 0.5)
+    monkeypatch.setattr("bot.operator.health.INTERVAL", 0.01)
     kept = await answer(store, 1, "kept", on_discord(2))
     await answer(store, 2, "SECRET")
     async with (
         Hold(database) as held,
-        serve_health(path, HealthChecks(lambda: None, lambda: 0.0, store.engine.ping, lambda: None)),
+        publish_health(path, HealthChecks(lambda: None, lambda: 0.0, store.engine.ping, lambda: None)),
     ):
         await store.retention.forget_conversation(HERE)
         await until(held.begun.is_set)
         async with asyncio.timeout(5):
             await store.engine.ping()
-            assert (await query_health(path)).well
+            await until(lambda: health_says(path, "Database: answers."))
             assert await store.turns.of_message(5) is None
             assert said(await store.turns.history(on_discord(2), 9)) == [(1, "kept")]
         writing = asyncio.create_task(begin(store, 3))
         eraser = eraser_of(database)
         now = eraser._monotonic()
         eraser._monotonic = lambda: now + 61
-        assert "Database: no answer within 0.5 s." in (await query_health(path)).report
+        await until(lambda: health_says(path, "Database: no answer within 0.5 s."))
         held.release()
         assert (await writing).turn_id > kept.turn_id
         await store.engine.ping()

@@ -134,7 +134,8 @@ async function begin() {
   state.me = person;
   tab.set("person", person);
   emit("me");
-  const before = (state.channel ??= tab.get("channel"));
+  state.channel ??= tab.get("channel");
+  const before = state.channel;
   try {
     await ask("as", { user: person });
     // Where that channel is gone, or nothing was remembered, the places have led elsewhere by now.

@@ -1,6 +1,6 @@
 // The list that opens above the composer, and what it offers: mentions, channels, commands, an option's values.
 
-import { avatar, byId, h, icon } from "./dom.js";
+import { avatar, byId, closest, h, icon } from "./dom.js";
 import { mentionable } from "./names.js";
 import { commandsOf } from "./acts.js";
 import { humans, RANKS, state } from "./state.js";
@@ -17,11 +17,11 @@ export class Completion {
   constructor() {
     list.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
     list.addEventListener("click", (event) => {
-      const option = event.target.closest(".suggestion");
+      const option = closest(event, ".suggestion");
       if (option) this.#choose(Number(option.dataset.index));
     });
     list.addEventListener("pointermove", (event) => {
-      const option = event.target.closest(".suggestion");
+      const option = closest(event, ".suggestion");
       if (option && Number(option.dataset.index) !== this.#at) this.#select(Number(option.dataset.index));
     });
   }
@@ -96,7 +96,7 @@ export class Completion {
   #select(index) {
     this.#at = index;
     const options = list.querySelectorAll(".suggestion");
-    options.forEach((option, each) => option.setAttribute("aria-selected", `${each === index}`));
+    for (const [each, option] of options.entries()) option.setAttribute("aria-selected", `${each === index}`);
     if (index < 0) return this.#owner.removeAttribute("aria-activedescendant");
     options[index].scrollIntoView({ block: "nearest" });
     this.#owner.setAttribute("aria-activedescendant", `suggestion-${index}`);

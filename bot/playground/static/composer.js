@@ -15,16 +15,23 @@ const TYPING_EVERY_MS = 8000;
 const COUNTER_FROM = 200;
 
 const form = byId("composer");
+/** @type {HTMLTextAreaElement} */
 const input = byId("input");
 const counter = byId("counter");
 const replyBar = byId("reply-bar");
+/** @type {HTMLButtonElement} */
 const send = byId("send");
+/** @type {HTMLButtonElement} */
+const attach = byId("attach");
+/** @type {HTMLInputElement} */
+const fileInput = byId("file-input");
+/** @type {HTMLElement} */
 const main = document.querySelector(".main");
 
 const completion = new Completion();
 const slash = new SlashForm(completion, (refocus) => {
   input.hidden = false;
-  byId("attach").hidden = false;
+  attach.hidden = false;
   setText(drafts.get(state.channel) ?? "");
   if (refocus) input.focus();
 });
@@ -34,6 +41,7 @@ let replyTo = null;
 let ping = true;
 let typedAt = 0;
 let sending = false;
+/** @type {(message: any) => void} */
 let editLast = () => {};
 
 /** `edit(message)` begins to edit a message in its place. */
@@ -49,10 +57,10 @@ export function setUpComposer({ edit }) {
   input.addEventListener("blur", () => completion.hide());
   input.addEventListener("click", suggest);
   input.addEventListener("paste", (event) => takeFiles(event, event.clipboardData));
-  byId("attach").addEventListener("click", () => byId("file-input").click());
-  byId("file-input").addEventListener("change", (event) => {
-    uploads.add(event.target.files);
-    event.target.value = "";
+  attach.addEventListener("click", () => fileInput.click());
+  fileInput.addEventListener("change", () => {
+    uploads.add(fileInput.files);
+    fileInput.value = "";
     input.focus();
   });
   acceptDrops();
@@ -108,7 +116,7 @@ function drawReply() {
   const setPing = () => {
     ping = !ping;
     drawReply();
-    replyBar.querySelector(".ping-switch").focus();
+    /** @type {HTMLElement} */ (replyBar.querySelector(".ping-switch")).focus();
   };
   replyBar.replaceChildren(
     h(
@@ -134,7 +142,14 @@ function drawReply() {
             ping ? "@ ON" : "@ OFF",
           ),
         ]),
-    iconButton("close", "Do not reply", { on: { click: () => (cancelReply(), input.focus()) } }),
+    iconButton("close", "Do not reply", {
+      on: {
+        click: () => {
+          cancelReply();
+          input.focus();
+        },
+      },
+    }),
   );
   replyBar.hidden = false;
 }
@@ -293,7 +308,7 @@ function acceptDrops() {
     drop.hidden = input.disabled;
   });
   main.addEventListener("dragleave", (event) => {
-    if (!main.contains(event.relatedTarget)) drop.hidden = true;
+    if (!main.contains(/** @type {Node} */ (event.relatedTarget))) drop.hidden = true;
   });
   main.addEventListener("drop", (event) => {
     drop.hidden = true;
@@ -308,7 +323,7 @@ function refresh() {
   const here = place();
   const writable = Boolean(here?.writable);
   input.disabled = !writable;
-  byId("attach").disabled = !writable;
+  attach.disabled = !writable;
   form.classList.toggle("closed", Boolean(here) && !writable);
   const name = here
     ? here.kind === "dm"

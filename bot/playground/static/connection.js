@@ -44,7 +44,8 @@ export class Connection {
 
   #connect() {
     if (this.#ended || (this.#socket && this.#socket.readyState <= WebSocket.OPEN)) return;
-    const socket = (this.#socket = new WebSocket(url));
+    const socket = new WebSocket(url);
+    this.#socket = socket;
     socket.addEventListener("open", () => {
       this.#tries = 0;
       this.#onState("open");

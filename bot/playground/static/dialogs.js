@@ -1,10 +1,15 @@
 // Modal dialogs: deleting, naming a thread, the bot's forms, jumping to a channel.
 
-import { byId, h } from "./dom.js";
+import { byId, closest, h } from "./dom.js";
 import { codePoints } from "./format.js";
 
-/** Show a dialog around `body`. `submit()` runs on the main button; it stays open with the sentence if that is refused.
- * A `lasting` one is not closed by a click beside it. */
+/**
+ * Show a dialog around `body`. `submit()` runs on the main button; it stays open with the sentence if that is refused.
+ * A `lasting` one is not closed by a click beside it.
+ * @param {string} title
+ * @param {any} body
+ * @param {{ action: string, danger?: boolean, lasting?: boolean, submit: () => any, cancelled?: () => void }} options
+ */
 function dialog(title, body, { action, danger = false, lasting = false, submit, cancelled }) {
   const error = h("p", { class: "failed", role: "alert", hidden: true });
   const main = h("button", { type: "submit", class: `btn ${danger ? "danger" : "primary"}` }, action);
@@ -30,14 +35,14 @@ function dialog(title, body, { action, danger = false, lasting = false, submit, 
       await submit();
       done = true;
       box.close();
-    } catch (refused) {
+    } catch (/** @type {any} */ refused) {
       error.textContent = refused.message;
       error.hidden = !refused.message;
     }
     main.disabled = false;
   });
   box.addEventListener("click", (event) => {
-    if ((event.target === box && !lasting) || event.target.closest("[data-cancel]")) box.close();
+    if ((event.target === box && !lasting) || closest(event, "[data-cancel]")) box.close();
   });
   box.addEventListener("close", () => {
     takeAway(box);
@@ -52,7 +57,8 @@ function dialog(title, body, { action, danger = false, lasting = false, submit, 
 function takeAway(box) {
   box.remove();
   // What had it before may be hidden by now; and Chromium gives a field its focus back without the caret.
-  const back = document.activeElement === document.body ? byId("input") : document.activeElement;
+  const active = /** @type {HTMLElement} */ (document.activeElement);
+  const back = active === document.body ? byId("input") : active;
   back.blur();
   back.focus();
 }
@@ -67,7 +73,7 @@ export function confirmDelete(message, remove) {
     h("p", { class: "dialog-note" }, "Hold Shift while you choose Delete to skip this question."),
   ];
   const box = dialog("Delete message", body, { action: "Delete", danger: true, submit: remove });
-  box.querySelector("[type=submit]").focus();
+  /** @type {HTMLElement} */ (box.querySelector("[type=submit]")).focus();
 }
 
 export function askThreadName(suggested, start) {

@@ -1,8 +1,30 @@
 // Making elements, batching work per frame, and storage that may be forbidden.
 
-export const byId = (id) => document.getElementById(id);
+/**
+ * An element of the page, of the kind that the caller says it is.
+ * @template {HTMLElement} [T=HTMLElement]
+ * @param {string} id
+ * @returns {T}
+ */
+export const byId = (id) => /** @type {T} */ (document.getElementById(id));
 
-/** An element. Strings become text, never HTML; `on` adds listeners, `data` fills the dataset, `html` is for the server's HTML only. */
+/**
+ * The innermost element around an event's target that fits the selector, the target included.
+ * @template {HTMLElement} [T=HTMLElement]
+ * @param {Event} event
+ * @param {string} selector
+ * @returns {T | null}
+ */
+export const closest = (event, selector) => /** @type {Element} */ (event.target).closest(selector);
+
+/**
+ * An element. Strings become text, never HTML; `on` adds listeners, `data` fills the dataset, `html` is for the server's HTML only.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, any>} props
+ * @param {any[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -22,7 +44,11 @@ export function h(tag, props = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An icon of the page's sprite. With a label it is read out, without one it is decoration. */
+/**
+ * An icon of the page's sprite. With a label it is read out, without one it is decoration.
+ * @param {string} name
+ * @param {{ label?: string, className?: string }} options
+ */
 export function icon(name, { label, className = "" } = {}) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", `icon ${className}`.trim());
@@ -71,6 +97,7 @@ export function perFrame(work) {
   };
 }
 
+/** @param {"sessionStorage" | "localStorage"} kind */
 function storage(kind) {
   return {
     get(key, otherwise = null) {

@@ -11,8 +11,13 @@ export class Follow {
   #lastTop = 0;
   #settled = "";
 
-  /** `isEnd()`: whether the content's end is the list's end; `onChange()` hears that following began or ended; `onScroll(move)`
-   * hears of the person's own moves: {up, above, below}, in pixels. */
+  /**
+   * `isEnd()`: whether the content's end is the list's end; `onChange()` hears that following began or ended; `onScroll(move)`
+   * hears of the person's own moves: {up, above, below}, in pixels.
+   * @param {HTMLElement} scroller
+   * @param {HTMLElement} content
+   * @param {{ isEnd?: () => boolean, onChange?: () => void, onScroll?: (move: { up: boolean, above: number, below: number }) => void }} options
+   */
   constructor(scroller, content, { isEnd = () => true, onChange = () => {}, onScroll = () => {} } = {}) {
     this.#scroller = scroller;
     this.#isEnd = isEnd;

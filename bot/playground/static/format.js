@@ -34,6 +34,7 @@ export function stamp(at) {
   return days === 1 ? `Yesterday at ${timeOfDay(at)}` : `${shortDay.format(at * 1000)}, ${timeOfDay(at)}`;
 }
 
+/** @type {[number, Intl.RelativeTimeFormatUnit, number][]} */
 const STEPS = [
   [60, "second", 1],
   [3600, "minute", 60],

@@ -25,7 +25,9 @@ let from = 0;
 let loading = false;
 let newSince = null;
 let away = 0;
-let loadOlder = async () => false;
+/** @type {() => Promise<number>} */
+let loadOlder = async () => 0;
+/** @type {() => any} */
 let reload = () => {};
 let onMove = () => {};
 
@@ -136,7 +138,10 @@ function arrange() {
     if (!sameDay) mark(`${dayKey(message.at)}`, longDay(message.at));
     if (firstNew) mark("new", "New");
     let view = views.get(message.id);
-    if (!view) views.set(message.id, (view = new MessageView(message)));
+    if (!view) {
+      view = new MessageView(message);
+      views.set(message.id, view);
+    }
     view.head = !sameDay || Boolean(firstNew) || !continues(previous, message);
     place(view.element);
     previous = message;
@@ -268,7 +273,8 @@ export function focusMessage(element, options) {
 }
 
 function makeReachable(element) {
-  for (const other of log.querySelectorAll(':scope > .msg[tabindex="0"]')) other.tabIndex = -1;
+  const reachable = /** @type {NodeListOf<HTMLElement>} */ (log.querySelectorAll(':scope > .msg[tabindex="0"]'));
+  for (const other of reachable) other.tabIndex = -1;
   if (element) element.tabIndex = 0;
 }
 

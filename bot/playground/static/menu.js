@@ -4,8 +4,13 @@ import { h, icon } from "./dom.js";
 
 let open = null;
 
-/** Open a menu at `at` ({x, y} or an element, above or below which it stands).
- * Items: {label, icon, lead, hint, danger, checked, run} | {title} | {note} | "line". With `grid` they stand in columns. */
+/**
+ * Open a menu at `at` ({x, y} or an element, above or below which it stands).
+ * Items: {label, icon, lead, hint, danger, checked, run} | {title} | {note} | "line". With `grid` they stand in columns.
+ * @param {any} at
+ * @param {any[]} items
+ * @param {{ label?: string, grid?: boolean }} options
+ */
 export function openMenu(at, items, { label, grid = false } = {}) {
   closeMenu();
   const returnTo = document.activeElement;
@@ -23,7 +28,8 @@ export function openMenu(at, items, { label, grid = false } = {}) {
   position(menu, at);
   open = { menu, returnTo, opener: at instanceof Element ? at : null };
   open.opener?.setAttribute("aria-expanded", "true");
-  (menu.querySelector('[aria-checked="true"]') ?? menu.querySelector(".menu-item"))?.focus({ preventScroll: true });
+  const first = menu.querySelector('[aria-checked="true"]') ?? menu.querySelector(".menu-item");
+  /** @type {HTMLElement | null} */ (first)?.focus({ preventScroll: true });
 }
 
 export function closeMenu({ refocus = true } = {}) {

@@ -5,7 +5,10 @@ import { fullTime, localizeTimes, stamp, timeOfDay } from "./format.js";
 import { attachments, componentRows, embeds, reactions, threadCard } from "./parts.js";
 import { RANKS, state } from "./state.js";
 
-/** The parts below a message's text, in their order, and what of the message each depends on. */
+/**
+ * The parts below a message's text, in their order, and what of the message each depends on.
+ * @type {[string, (message: any) => any, (message: any) => any][]}
+ */
 const PARTS = [
   ["files", (message) => message.attachments, attachments],
   ["embeds", (message) => message.embeds, embeds],

@@ -14,16 +14,21 @@ import {
   tell,
   toggleReaction,
 } from "./acts.js";
-import { byId, h, icon, iconButton } from "./dom.js";
+import { byId, closest, h, icon, iconButton } from "./dom.js";
 import { focusMessage, jumpTo, neighbour, timeline } from "./log.js";
 import { isMenuOpenFor, openMenu } from "./menu.js";
 import { toast } from "./toast.js";
 
 const log = byId("log");
+/** @type {(channel: string) => void} */
 let go = () => {};
+/** @type {(message: any) => void} */
 let reply = () => {};
+/** @type {(message: any) => void} */
 let edit = () => {};
+/** @type {(id: string, at: HTMLElement) => void} */
 let person = () => {};
+/** @type {(name: string) => void} */
 let command = () => {};
 
 /** `go(channel)` opens a channel, `reply(message)`, `edit(message)` and `command(name)` begin those, `person(id, at)`
@@ -34,10 +39,10 @@ export function setUpMessageMenu(wired) {
   log.addEventListener("change", onChange);
   log.addEventListener("contextmenu", onContextMenu);
   log.addEventListener("keydown", onKey);
-  log.addEventListener("pointerover", (event) => showTools(event.target.closest(".msg")));
+  log.addEventListener("pointerover", (event) => showTools(closest(event, ".msg")));
   // A finger leaves as soon as it is lifted; what it touched keeps its toolbar.
   log.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && showTools(null));
-  log.addEventListener("focusin", (event) => showTools(event.target.closest(".msg")));
+  log.addEventListener("focusin", (event) => showTools(closest(event, ".msg")));
 }
 
 const messageOf = (element) => timeline.byId.get(element?.closest(".msg")?.dataset.id);
@@ -59,11 +64,13 @@ function showTools(element) {
   if (!message || message.ephemeral || element.querySelector(".editor")) return tools.remove();
   if (tools.parentElement === element) return;
   const allowed = { reply: canReply(message), edit: canEdit(message), thread: canThread(message) };
-  for (const button of tools.children) button.hidden = allowed[button.dataset.do] === false;
+  for (const button of /** @type {Iterable<HTMLElement>} */ (tools.children))
+    button.hidden = allowed[button.dataset.do] === false;
   element.append(tools);
 }
 
 function items(message) {
+  /** @type {any[]} */
   const list = [
     { label: "Add a reaction", icon: "smile", hint: "+", run: () => pickEmoji(message, elementOf(message)) },
   ];
@@ -122,7 +129,7 @@ const DO = {
 };
 
 function onClick(event) {
-  const target = event.target.closest("[data-do]");
+  const target = closest(event, "[data-do]");
   const message = messageOf(target);
   if (message && log.contains(target)) DO[target.dataset.do]?.(message, target);
 }
@@ -168,7 +175,7 @@ function onContextMenu(event) {
   if (!message || event.target.closest("a, textarea, img") || (!getSelection().isCollapsed && event.button === 2))
     return;
   event.preventDefault();
-  const element = event.target.closest(".msg");
+  const element = closest(event, ".msg");
   focusMessage(element, { preventScroll: true });
   openFor(message, event.clientX || event.clientY ? { x: event.clientX, y: event.clientY } : element);
 }
@@ -176,7 +183,7 @@ function onContextMenu(event) {
 const MOVES = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity };
 
 function onKey(event) {
-  const element = event.target.closest(".msg");
+  const element = closest(event, ".msg");
   const message = messageOf(element);
   if (!message) return;
   if (event.target !== element) {

@@ -10,6 +10,7 @@ export function mentionable() {
   const bot = state.people.get(state.bot.id) ?? state.bot;
   const people = [bot, ...humans()].filter((person) => person.id);
   const count = (name) => people.filter((person) => person.name === name).length;
+  /** @type {{ label: string, token: string, kind: string, person?: any, role?: any, place?: any }[]} */
   const list = people.map((person) => ({
     label: count(person.name) > 1 ? `@${person.name} (${person.username})` : `@${person.name}`,
     token: `<@${person.id}>`,

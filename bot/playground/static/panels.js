@@ -2,14 +2,16 @@
 
 import { commandsOf, runContextCommand, speaksAs } from "./acts.js";
 import { addMention } from "./composer.js";
-import { avatar, browser, byId, h, iconButton } from "./dom.js";
+import { avatar, browser, byId, closest, h, iconButton } from "./dom.js";
 import { openMenu } from "./menu.js";
 import { mentionable } from "./names.js";
 import { rankIcon } from "./sidebar.js";
 import { on, place, state } from "./state.js";
 
 const PANELS = { people: "people-button", drawer: "drawer-button" };
+/** @type {(open: boolean) => void} */
 let onDrawer = () => {};
+/** @type {(id: string) => void} */
 let become = () => {};
 
 /** `drawer(open)` hears whether the drawer is seen; `become(person)` speaks as somebody. */
@@ -27,8 +29,8 @@ export function setUpPanels(wired) {
     });
   }
   byId("people").addEventListener("click", (event) => {
-    if (event.target.closest("[data-close]")) return showPanel(null);
-    const button = event.target.closest(".person");
+    if (closest(event, "[data-close]")) return showPanel(null);
+    const button = closest(event, ".person");
     if (button) personMenu(button.dataset.id, button);
   });
   for (const topic of ["people", "me", "bot"]) on(topic, drawPeople);

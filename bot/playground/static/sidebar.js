@@ -1,11 +1,12 @@
 // The left column: where one can go, what is unread there, and whom one speaks as.
 
-import { avatar, byId, h, icon, isNarrow, tab } from "./dom.js";
+import { avatar, byId, closest, h, icon, isNarrow, tab } from "./dom.js";
 import { compareIds } from "./format.js";
 import { openMenu } from "./menu.js";
 import { humans, me, on, place, RANKS, state } from "./state.js";
 
 const list = byId("places");
+/** @type {(channel: string) => void} */
 let go = () => {};
 
 /** The last message read in each channel, for each person of this tab. */
@@ -14,7 +15,7 @@ const seen = tab.get("seen", {});
 export function setUpSidebar({ openChannel, become }) {
   go = openChannel;
   list.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-channel]");
+    const button = closest(event, "[data-channel]");
     if (button) go(button.dataset.channel);
   });
   byId("me").addEventListener("click", () => chooseMe(become));
@@ -32,7 +33,8 @@ export function setUpSidebar({ openChannel, become }) {
 export function setSide(open) {
   byId("side").classList.toggle("open", open);
   byId("scrim").hidden = !open;
-  if (open) (list.querySelector('[aria-current="page"]') ?? byId("side-close")).focus();
+  const current = /** @type {HTMLElement | null} */ (list.querySelector('[aria-current="page"]'));
+  if (open) (current ?? byId("side-close")).focus();
   else if (byId("side").contains(document.activeElement)) byId("side-open").focus();
 }
 
@@ -74,7 +76,8 @@ export function ordered() {
 
 function draw() {
   if (!state.places.length) return;
-  const focused = document.activeElement?.closest?.("#places [data-channel]")?.dataset.channel;
+  const button = document.activeElement?.closest?.("#places [data-channel]");
+  const focused = /** @type {HTMLElement | null} */ (button)?.dataset.channel;
   const channels = state.places.filter((each) => each.kind === "text");
   const direct = state.places.filter((each) => each.kind === "dm");
   list.replaceChildren(
@@ -91,7 +94,8 @@ function draw() {
         ]
       : []),
   );
-  if (focused) list.querySelector(`[data-channel="${CSS.escape(focused)}"]`)?.focus();
+  const again = focused ? list.querySelector(`[data-channel="${CSS.escape(focused)}"]`) : null;
+  /** @type {HTMLElement | null} */ (again)?.focus();
   byId("side-dot").hidden = !state.places.some(isUnread);
   const here = place();
   document.title = `${here ? (here.kind === "text" ? `#${here.name}` : here.name) : "Parley"} | ${state.guild.name || "Playground"}`;

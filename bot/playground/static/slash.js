@@ -36,7 +36,7 @@ export class SlashForm {
       this.#suggest(event.target, REST_MS);
     });
     form.addEventListener("focusin", (event) => this.#suggest(event.target));
-    form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || this.#hide());
+    form.addEventListener("focusout", (event) => form.contains(/** @type {Node} */ (event.relatedTarget)) || this.#hide());
   }
 
   get isOpen() {
@@ -168,7 +168,7 @@ export class SlashForm {
     try {
       const { choices } = await ask("complete", about);
       values = choices.map(({ name, value }) => ({ label: name, value: `${value}` }));
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       note = error.message;
     }
     if (this.#asking !== asking) return;

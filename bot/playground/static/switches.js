@@ -1,14 +1,14 @@
 // The switches that make trouble for the bot.
 
 import { tell } from "./acts.js";
-import { byId, h } from "./dom.js";
+import { byId, closest, h } from "./dom.js";
 import { on, state } from "./state.js";
 
 const box = byId("switches");
 
 export function setUpSwitches() {
   box.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-name]");
+    const button = closest(event, "[data-name]");
     const chosen = state.switches.find((each) => each.name === button?.dataset.name);
     // Not `disabled` meanwhile, which would take the focus away.
     if (!chosen || button.ariaBusy === "true") return;

@@ -1,6 +1,6 @@
 // Files that go with the next message: uploaded at once, shown as chips, taken off again.
 
-import { byId, h, icon, iconButton } from "./dom.js";
+import { byId, closest, h, icon, iconButton } from "./dom.js";
 import { fileSize } from "./format.js";
 import { state } from "./state.js";
 import { toast } from "./toast.js";
@@ -15,7 +15,7 @@ export class Uploads {
   constructor(onChange) {
     this.#onChange = onChange;
     chips.addEventListener("click", (event) => {
-      const chip = event.target.closest("button")?.closest(".chip");
+      const chip = closest(event, "button")?.closest(".chip");
       if (chip) this.#remove(this.#files.find((each) => each.chip === chip));
     });
   }
@@ -83,7 +83,7 @@ export class Uploads {
       if (!answer.ok) throw new Error((await answer.text()).slice(0, 200) || `The upload failed (${answer.status}).`);
       entry.id = (await answer.json()).file;
       note.textContent = fileSize(file.size);
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       if (error.name === "AbortError") return;
       toast(
         error instanceof TypeError ? "The file could not be uploaded. Is the playground still running?" : error.message,

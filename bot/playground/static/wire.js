@@ -1,6 +1,6 @@
 // The live list of REST calls and gateway events. Data is kept while the drawer is shut; elements only while it is open.
 
-import { byId, h, icon, perFrame } from "./dom.js";
+import { byId, closest, h, icon, perFrame } from "./dom.js";
 import { Follow } from "./follow.js";
 import { seconds } from "./format.js";
 
@@ -18,7 +18,7 @@ let paused = false;
 const follow = new Follow(scroller, list);
 
 export function setUpWire() {
-  byId("wire-filter").addEventListener("click", (event) => filter(event.target.closest("[data-filter]")));
+  byId("wire-filter").addEventListener("click", (event) => filter(closest(event, "[data-filter]")));
   byId("wire-filter").addEventListener("keydown", (event) => {
     if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
     const all = [...byId("wire-filter").children];
@@ -182,7 +182,7 @@ function eventRow(entry) {
 
 function filter(button) {
   if (!button) return;
-  for (const each of byId("wire-filter").children) {
+  for (const each of /** @type {Iterable<HTMLElement>} */ (byId("wire-filter").children)) {
     each.setAttribute("aria-checked", `${each === button}`);
     each.tabIndex = each === button ? 0 : -1;
   }

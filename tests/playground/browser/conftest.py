@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,6 @@ from playwright.async_api import (
 )
 
 from bot.config import Settings
-from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
 from bot.playground import or_demo, playground
 from bot.store.sqlite import open_store
@@ -141,10 +141,7 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
             lambda model: ConversationService(
                 store,
                 model,
-                models=settings.offered_models,
-                system_prompt="Be brief.",
-                context_tokens=settings.context_tokens,
-                quotas=Quotas(),
+                replace(settings.generation, system_prompt="Be brief.", quotas=settings.quotas),
             ),
             port=0,
             database=database,

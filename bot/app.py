@@ -1,0 +1,196 @@
+"""The composition root: each command with the parts it is built from.
+
+This is the only module that knows all the others. Each function runs one command and returns its exit code.
+Modules that only one command needs are imported in its function, so that the other commands start quickly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bot import config
+from bot.config import Secret, Settings
+from bot.core.errors import BotError, SettingsError
+from bot.core.protocols import ChatModel
+from bot.core.quotas import Quotas
+from bot.core.service import ConversationService
+from bot.core.usage import Prices
+from bot.llm.demo import DemoModel
+from bot.operator import health, logs, maintenance
+from bot.store import Store
+from bot.store.sqlite import MEMORY, open_store
+
+log = logging.getLogger(__name__)
+
+
+async def run_bot() -> int:
+    """Run the bot on Discord until a signal stops it."""
+    settings = Settings.load(os.environ, needs=(config.DISCORD, config.MODEL))
+    if settings.discord_token is None:
+        raise SettingsError([config.DISCORD.missing])
+    _start_log(settings.log_level, settings)
+    try:
+        await _serve(settings, settings.discord_token)
+    except BotError as error:
+        log.critical("%s", error)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, token: Secret) -> None:
+    from bot.discord_bot.options import Options
+    from bot.discord_bot.runner import run
+    from bot.llm.client import OpenAIModel
+
+    stop = asyncio.Event()
+    _on_first_signal(stop.set)
+    async with (
+        open_store(settings.database_path, exclusive=True) as store,
+        OpenAIModel.of(settings) as model,
+        _conversations(settings, store, model, settings.quotas) as conversations,
+    ):
+        await run(
+            token.reveal(),
+            store,
+            conversations,
+            Options.of(settings, grace=settings.shutdown_grace),
+            stop=stop,
+            list_models=model.models,
+            publish_health=partial(health.publish_health, settings.database_path),
+        )
+
+
+async def chat(conversation: str, *, temporary: bool) -> int:
+    """Chat on the standard streams; a temporary conversation is kept in memory only."""
+    from bot.terminal import chat
+
+    settings = Settings.load(os.environ)
+    path = MEMORY if temporary else settings.database_path
+    async with (
+        open_store(path, exclusive=False) as store,
+        _model(settings) as model,
+        _conversations(settings, store, model) as conversations,
+    ):
+        name = settings.openai_model if settings.model_configured else None
+        return await chat(store, conversations, conversation, name, temporary=temporary, environ=os.environ)
+
+
+async def run_playground(port: int, database: Path, *, open_browser: bool) -> int:
+    """Run the playground until a signal stops it."""
+    from bot.playground import or_demo, playground
+
+    settings = or_demo(Settings.load(os.environ))
+    _start_playground_log(settings)
+    stop = asyncio.Event()
+    _on_first_signal(stop.set)
+    async with open_store(database, exclusive=True) as store:
+        await playground(
+            settings,
+            store,
+            lambda model: _conversations(settings, store, model, settings.quotas),
+            port=port,
+            database=database,
+            open_browser=open_browser and sys.stdout.isatty() and _has_screen(os.environ),
+            stop=stop,
+            say=lambda text: print(text, flush=True),
+        )
+    return 0
+
+
+async def check() -> int:
+    """Check the set-up and print what to do."""
+    from bot.operator.check import check
+
+    return 0 if await check(os.environ) else 1
+
+
+async def report_health() -> int:
+    """Print the health of the running bot."""
+    report = await health.read_health(Settings.load(os.environ).database_path)
+    print(report.text)
+    return 0 if report.well else 1
+
+
+async def copy_database(file: Path) -> int:
+    """Copy the database to a file that does not exist yet."""
+    return await maintenance.copy_database(Settings.load(os.environ).database_path, file)
+
+
+async def list_conversations() -> int:
+    """Print a table of all conversations."""
+    return await maintenance.list_conversations(Settings.load(os.environ).database_path)
+
+
+async def report_usage(days: int) -> int:
+    """Print the tokens of the last days, with their cost where prices are set."""
+    settings = Settings.load(os.environ)
+    return await maintenance.report_usage(settings.database_path, days, Prices(settings.prices or {}))
+
+
+async def forget(user_id: int, *, confirmed: bool) -> int:
+    """Delete a person's data, after a question unless it is already confirmed."""
+    return await maintenance.forget(Settings.load(os.environ).database_path, user_id, confirmed=confirmed)
+
+
+@asynccontextmanager
+async def _model(settings: Settings) -> AsyncIterator[ChatModel]:
+    """The configured model, or the offline demo."""
+    if not settings.model_configured:
+        yield DemoModel()
+        return
+    from bot.llm.client import OpenAIModel
+
+    async with OpenAIModel.of(settings) as model:
+        yield model
+
+
+def _conversations(
+    settings: Settings, store: Store, model: ChatModel, quotas: Quotas | None = None
+) -> ConversationService:
+    return ConversationService(store, model, replace(settings.generation, quotas=quotas), settings.limits)
+
+
+def _on_first_signal(stop: Callable[[], None]) -> None:
+    """Call `stop` on the first SIGINT or SIGTERM; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def first(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(stop)
+
+    # Not loop.add_signal_handler, which Windows does not have.
+    for number in numbers:
+        signal.signal(number, first)
+
+
+def _has_screen(environ: Mapping[str, str]) -> bool:
+    """Whether a browser can open a window here."""
+    if "SSH_CONNECTION" in environ:
+        return False
+    return sys.platform in ("win32", "darwin") or not environ.keys().isdisjoint({"DISPLAY", "WAYLAND_DISPLAY"})
+
+
+def _start_playground_log(settings: Settings) -> None:
+    """Log only warnings unless LOG_LEVEL is set: in the playground most faults are wanted, and the page shows them."""
+    level = settings.log_level
+    quiet = level == config.SETTINGS["LOG_LEVEL"].default and not os.environ.get("LOG_LEVEL", "").strip()
+    _start_log("WARNING" if quiet else level, settings)
+    if quiet:
+        # discord.py logs a traceback for each lost connection.
+        logging.getLogger("discord").setLevel(logging.CRITICAL)
+
+
+def _start_log(level: str, settings: Settings) -> None:
+    secrets = [secret.reveal() for secret in (settings.discord_token, settings.openai_api_key) if secret]
+    logs.to_stderr(level, form=settings.log_format, messages=settings.log_messages, secrets=secrets)

@@ -1,0 +1,109 @@
+"""The operator's commands on the database: a copy, the list of conversations, the usage, and deleting a person's data.
+
+Each function prints what it did and returns the command's exit code. All of them work while the bot runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bot.core.errors import StoreError, StoreUnusable
+from bot.core.usage import DAY, Prices
+from bot.operator import reports
+from bot.store import Store
+from bot.store.sqlite import backup, open_store
+
+_NOTICE_DELAY = 2.0
+"""Seconds of erasing after which the command says what it waits for."""
+
+
+async def copy_database(database: Path, file: Path) -> int:
+    await backup(database, file)
+    print(f"The conversations are copied to {file}.")
+    return 0
+
+
+async def list_conversations(database: Path) -> int:
+    conversations = questions = size = 0
+    table = reports.ConversationTable(_width())
+    async with open_store(_existing(database), exclusive=False) as store:
+        async for page in store.conversations.overview():
+            if not conversations:
+                print(table.heads())
+            print(*table.lines(page), sep="\n")
+            conversations += len(page)
+            questions += sum(each.turns for each in page)
+            size += sum(each.size for each in page)
+    print(reports.total(conversations, questions, size))
+    return 0
+
+
+async def report_usage(database: Path, days: int, prices: Prices) -> int:
+    """Print what was used in the last `days` days of UTC, today included."""
+    async with open_store(_existing(database), exclusive=False) as store:
+        rows = await store.quotas.usage(int(time.time()) // DAY - days + 1)
+    print(reports.usage(rows, prices, width=_width()))
+    return 0
+
+
+async def forget(database: Path, user_id: int, *, confirmed: bool) -> int:
+    """Delete what is stored of a person. Unless `confirmed`, somebody at a terminal is asked first."""
+    async with open_store(_existing(database), exclusive=False) as store:
+        extent = await store.people.record_of(user_id)
+        if extent.is_empty:
+            print(reports.nothing_stored(user_id))
+            return await _erase(store)
+        print(reports.deletion_preview(user_id, extent))
+        if not confirmed:
+            if not sys.stdin.isatty():
+                print("Nobody is here to confirm it: add --yes to delete it.", file=sys.stderr)
+                return 2
+            if not _ask("Delete it for good? [y/N] "):
+                print("Nothing is deleted.")
+                return 1
+        forgotten = await store.people.forget(user_id)
+        print(reports.deleted(user_id, len(forgotten), blocked=extent.blocked))
+        return await _erase(store)
+
+
+async def _erase(store: Store) -> int:
+    """Take what was deleted out of the file's bytes, or leave that to the running bot. Returns the exit code."""
+    erasing = asyncio.create_task(store.engine.erase_deleted())
+    if not (await asyncio.wait([erasing], timeout=_NOTICE_DELAY))[0]:
+        print(reports.WIPING, flush=True)
+    try:
+        if not await erasing:
+            print(reports.LEFT_TO_THE_BOT)
+    except StoreError:
+        print(reports.NOT_WIPED, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _existing(database: Path) -> Path:
+    """The path, if there is such a file: these commands have nothing to do with a new one. Raises StoreUnusable."""
+    if not database.exists():
+        raise StoreUnusable(f"The database {database} does not exist: set DATABASE_PATH to the one that the bot uses.")
+    return database
+
+
+def _width() -> int:
+    """The terminal's columns. At least 80: in a narrower terminal, whole ids matter more than unbroken lines."""
+    return max(80, shutil.get_terminal_size().columns) if sys.stdout.isatty() else reports.WIDTH
+
+
+def _ask(question: str) -> bool:
+    # Under asyncio, the first Ctrl-C only cancels the main task, which waits for the answer itself.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:
+        print()
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)
