@@ -167,14 +167,6 @@ def test_a_module_imports_only_what_stands_further_down_in_the_map(path: Path) -
             assert LINES.get(target, -1) > LINES.get(owner, -1), f"bot.{target} is not below bot.{owner}"
 
 
-INNER_EXCEPTIONS = {
-    ("access/policy.py", "inbound"),
-    ("delivery/replies.py", "inbound"),
-    ("delivery/replies.py", "interactions"),
-}
-"""The modules of `bot/discord_bot` that still import a folder above theirs."""
-
-
 def test_a_folder_of_the_adapter_imports_only_those_below_it() -> None:
     found = set()
     for folder, line in FOLDERS.items():
@@ -183,7 +175,7 @@ def test_a_folder_of_the_adapter_imports_only_those_below_it() -> None:
                 target = name.removeprefix("bot.discord_bot.").split(".")[0]
                 if name.startswith("bot.discord_bot.") and (target in ON_TOP or FOLDERS.get(target, line) < line):
                     found.add((str(path.relative_to(ROOT / "bot/discord_bot")), target))
-    assert found == INNER_EXCEPTIONS, "take out what no longer does"
+    assert found == set()
 
 
 def test_the_architecture_page_names_only_files_that_exist() -> None:

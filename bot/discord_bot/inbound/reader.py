@@ -77,6 +77,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     prompt = Prompt(
         conversation=conversation_in(message.channel.id),
         position=message.id,
+        message_id=message.id,
         text=text,
         author_id=message.author.id,
         author_name=None if is_private(message) else speaker(message.author.display_name, message.author.name),
