@@ -91,7 +91,7 @@ async def people(database: Path) -> list[int | None]:
     """Who asked what is on record."""
     async with SQLiteEngine.open(database, exclusive=False) as opened:
         rows = await opened.read("SELECT user_id FROM turns ORDER BY position")
-        return [row["author_id"] for row in rows]
+        return [row["user_id"] for row in rows]
 
 
 def started(*command: str, stdin: int | None = None) -> subprocess.Popen[bytes]:

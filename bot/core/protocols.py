@@ -62,43 +62,45 @@ class TurnStore(Protocol):
     """Turns and their attempts. Every part of the store raises `bot.core.errors.StoreError`."""
 
     async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
-        """Commit a prompt as a pending turn, unless its author has begun so many within the last hour.
+        """Commit a prompt as a pending turn, unless its author has asked `hourly_limit` questions within the last hour.
 
-        None: the position is taken or handled, so the event came twice.
+        Questions that were forgotten since count too; another attempt at a turn does not. None: the event came twice,
+        since the position is taken or the message was processed.
         """
         ...
 
     async def of_attempt(self, attempt: Attempt) -> Turn | None:
-        """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
+        """The turn of an attempt as it stands. None: the attempt was forgotten, superseded or has ended."""
         ...
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[EarlierTurn]:
-        """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
+        """Up to `limit` turns with text in their reply that came before a turn in its conversation, newest first.
 
-        `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on.
+        `before` continues a listing below that position. A thread's conversation ends with the turn that the thread was
+        opened on.
         """
         ...
 
     async def save(self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = ...) -> set[Attempt]:
-        """Write the text of running attempts in one transaction, and what has been used of their reservations.
+        """Write the text of running attempts and the tokens used of their reservations, in one transaction.
 
-        The answer names those still alive. An empty text leaves what there was.
+        The answer is the attempts that are still alive. An empty text keeps the text on record.
         """
         ...
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
+        """Commit the end of an attempt, and charge what it used, even if it was forgotten.
 
-        False: it was forgotten, superseded or already ended.
+        False: it was forgotten, superseded or had ended.
         """
         ...
 
     async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
-        """Commit that a person has seen how the attempt ended, or why nobody can."""
+        """Commit that a person has seen how an attempt ended, or why nobody can."""
         ...
 
     async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
-        """Begin another attempt after the latest one, if that ended like this; else None.
+        """Begin another attempt after the latest one. None: that one is not in the expected state.
 
         `recovery`: nobody asked for it, so it counts as one more try.
         """
@@ -109,9 +111,9 @@ class QuotaStore(Protocol):
     """What may be used, is reserved and was used."""
 
     async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
-        """The allowance that has not even so many tokens left for a prompt, whatever becomes of what is under way.
+        """The quota that has not even this many tokens left for a prompt, whatever becomes of running attempts.
 
-        None: there is room, or the prompt was taken or handled before.
+        None: there is room, or the message of the prompt was processed before.
         """
         ...
 
@@ -128,9 +130,9 @@ class QuotaStore(Protocol):
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Commit what an attempt's requests may use, before the first of them, if `minimum` tokens for the reply fit.
 
-        Contended: there will be room for more of a reply if what is under way needs less than it might; unless some of
-        it is wanted (`accept_partial`). An attempt has one reservation: asked for again, it is the same. None: the
-        attempt was forgotten or superseded.
+        Contended: there will be room for more of the reply if running attempts use less than they reserved;
+        `accept_partial` takes what is free instead. An attempt has one reservation: asked for again, it is the same.
+        None: the attempt was forgotten or superseded.
         """
         ...
 
@@ -139,7 +141,7 @@ class PersonaStore(Protocol):
     """How the bot is to behave in a conversation."""
 
     async def settings_of(self, conversation: Conversation) -> Behaviour:
-        """How the bot is to behave in a conversation."""
+        """The persona and the model in force in a conversation."""
         ...
 
 
@@ -151,18 +153,17 @@ class RetentionStore(Protocol):
         ...
 
     async def forget_conversation(self, conversation: Conversation) -> set[int]:
-        """Delete a conversation's turns for good; the answer is their ids."""
+        """Delete the turns of a conversation for good. The answer is their ids."""
         ...
 
 
 class PeopleStore(Protocol):
     """What is on record of users."""
 
-    async def forget(self, person_id: int) -> set[int]:
-        """Delete a person's turns in all conversations for good, and what else names that person; the answer is the
-        turns' ids.
+    async def forget(self, user_id: int) -> set[int]:
+        """Delete whatever names a user, in all conversations, for good. The answer is the ids of their turns.
 
-        What they used of the allowances goes on to count, on no record.
+        What they used goes on to count for the quotas, on no record.
         """
         ...
 
@@ -170,13 +171,9 @@ class PeopleStore(Protocol):
 class TokenStatisticsStore(Protocol):
     """Token statistics by model, kept from one start to the next."""
 
-    async def of(self, model: str) -> TokenStatistics:
-        """What is known of a model's tokens."""
-        ...
+    async def of(self, model: str) -> TokenStatistics: ...
 
-    async def record(self, model: str, statistics: TokenStatistics) -> None:
-        """Remember it for the next start."""
-        ...
+    async def record(self, model: str, statistics: TokenStatistics) -> None: ...
 
 
 class Store(Protocol):

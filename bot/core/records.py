@@ -1,4 +1,4 @@
-"""What is on record of conversations and of people, as the store tells it: values, no IO."""
+"""Values about records: sent parts, users, exported turns, conversations and their settings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class SentPart:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """How much is on record of a person: so many `turns` in so many `conversations`.
+    """How much is on record of a user.
 
-    `traces`: or anything else that is deleted with them. `blocked`: a server's moderators keep them out, which stays.
+    `traces`: something else is on record that is deleted with the turns. `blocked`: the moderators of a guild keep them
+    out, which stays.
     """
 
     turns: int
@@ -42,15 +43,15 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class ExportedTurn:
-    """One turn, as it is told to whoever asked it. `asked_at` is in seconds since the epoch.
+    """One turn, as it is exported to whoever asked it. `asked_at` is in seconds since the epoch.
 
-    The tokens are those of the whole request, with what the model was reminded of; None where they are not known.
+    The tokens are those of the whole request, context included; None where they are not known.
     """
 
     conversation: Conversation
     guild_id: int | None
     author_name: UserName | None
-    """The name under which it is on record; None where only one person can be speaking."""
+    """The name of whoever asked; None where only one person can be speaking."""
     asked_at: int
     prompt: str
     reply: str
@@ -61,7 +62,7 @@ class ExportedTurn:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSummary:
-    """What is remembered of one conversation.
+    """A summary of one conversation for its members.
 
     `since` is in seconds since the epoch. `size`, in UTF-8 bytes of prompts and replies, is an estimate where there are
     many. `people` has the names of those with the most turns, and how many these are; None is the name where only one
@@ -77,7 +78,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True)
 class ConversationOverview:
-    """One conversation, as the operator is told of it. Times are seconds since the epoch, `size` is in UTF-8 bytes."""
+    """One conversation in the operator's list. Times are seconds since the epoch, `size` is in UTF-8 bytes."""
 
     conversation: Conversation
     guild_id: int | None
@@ -93,14 +94,14 @@ class ConversationOverview:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveBehaviour:
-    """What was decided for a conversation itself, and for the channel that its thread belongs to."""
+    """The settings of a conversation itself and, in a thread, of its channel."""
 
     own: Behaviour
     inherited: Behaviour
 
     @property
     def in_force(self) -> Behaviour:
-        """Its own persona, else the channel's; and so the model."""
+        """The conversation's own persona and model, each with the channel's where it has none."""
         return Behaviour(
             self.inherited.persona if self.own.persona is None else self.own.persona,
             self.inherited.model if self.own.model is None else self.own.model,

@@ -1,4 +1,4 @@
-"""The values that pass between the modules. No IO."""
+"""Turns, attempts and their outcomes: the values that pass between the modules."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class TurnState(StrEnum):
     """Where a turn stands. The last four are final until somebody asks for another attempt."""
 
     PENDING = "pending"
-    """Saved, and nothing of the reply is."""
+    """The prompt is saved, and nothing of the reply."""
     STREAMING = "streaming"
-    """Some of the reply is saved."""
+    """Part of the reply is saved."""
     COMPLETE = "complete"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -56,47 +56,47 @@ class TurnState(StrEnum):
 
 
 class StopReason(Enum):
-    """What ended an attempt from outside; of several the first one counts."""
+    """What ended an attempt from outside. Of several reasons the first one counts."""
 
     USER = "person"
     RESET = "reset"
     FORGOTTEN = "forgotten"
-    """The author wanted to be forgotten (then it has a name with it), or the turn was found to be gone."""
+    """The author asked to be forgotten, or the turn was found to be deleted."""
     PROMPT_DELETED = "prompt deleted"
     REPLY_DELETED = "reply deleted"
     SHUTDOWN = "shutdown"
 
 
 class FailureReason(StrEnum):
-    """Why a reply is not what it should be; stored as a turn's error, told in the words of `bot.texts`."""
+    """Why a reply failed or is incomplete. Stored with the turn, and explained to people by `bot.texts`."""
 
     UNREACHABLE = "unreachable"
     """Refused connection, 5xx, a stalled or cut stream."""
     BUSY = "busy"
-    """Rate limited by the model's server (429 that waiting cures)."""
+    """Rate limited by the model's server: a 429 that waiting cures."""
     CONFIGURATION = "configuration"
-    """Key, quota, model name or a refused request: the operator's to mend."""
+    """A wrong key, account quota, model name or request, which the operator has to fix."""
     CONTENT_FILTERED = "content filtered"
     """The provider's content filter."""
     LENGTH = "length"
-    """The reply ran into the limit on its tokens: all of it that came is good."""
+    """The reply reached the limit on its tokens. What came of it is good."""
     OUT_OF_ROOM = "out of room"
-    """It ran into that limit before anything could be seen of it: the model thought all the while."""
+    """The reply reached that limit before it had any text, since the model spent it on reasoning."""
     EMPTY_REPLY = "empty reply"
-    """The model ended without a word."""
+    """The model ended without any text."""
     TOO_LONG = "too long"
-    """The server cannot take a context of this size, not even the prompt alone."""
+    """The server takes no context of this size, not even the prompt alone."""
     STORAGE = "storage"
     """The database could not be written."""
     INTERNAL = "internal"
-    """A defect of ours, with its trace in the log."""
+    """A defect of the bot, with its trace in the log."""
     QUOTA = "quota"
-    """There are no tokens left for it today."""
+    """No tokens are left for the reply today."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the bot is to behave in a conversation. None: as everywhere.
+    """How the bot is to behave in a conversation. None: as it does by default.
 
     `persona` stands in place of the system prompt; `model` is a name, which may not be offered any more.
     """
@@ -107,9 +107,10 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The beginning of a prompt that is somebody else's words.
+    """The beginning of a prompt that quotes somebody.
 
-    `source_id` is whose, or, where it is the bot's (`own`), the id of its message; `length` is in characters.
+    `source_id` is the id of the quoted user or, where the bot is quoted (`own`), of its message. `length` is in
+    characters.
     """
 
     source_id: int
@@ -119,7 +120,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What somebody said, ready to be committed.
+    """A question of a user, ready to be committed.
 
     `position` orders a conversation: Discord's snowflake of the message, or nanoseconds since the epoch in a terminal.
     `message_id` is the platform's id of the message; None in a terminal.
@@ -179,12 +180,12 @@ class EarlierTurn(NamedTuple):
     prompt: str
     reply: str
     finished: bool
-    """Whether the reply is all that the model meant to say."""
+    """Whether the reply is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended, and with which text.
+    """The end of an attempt, with its text.
 
     `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them. `usage` is
     estimated where it did not count. `detail` is for the log and the operator, never for a conversation; `advice` is

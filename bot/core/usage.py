@@ -1,4 +1,4 @@
-"""Used tokens and their cost. Pure."""
+"""Usage of tokens, and what it cost."""
 
 from __future__ import annotations
 

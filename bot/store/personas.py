@@ -14,7 +14,6 @@ class PersonaStore(Part):
     """Personas and models by conversation. A reset keeps them."""
 
     async def settings_of(self, conversation: Conversation, parent: Conversation | None = None) -> Behaviour:
-        """The persona and the model in force in a conversation."""
         return (await self.effective_settings(conversation, parent)).in_force
 
     async def effective_settings(

@@ -159,11 +159,6 @@ class QuotaStore(Part):
         )
 
     async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
-        """The allowance that has not even so many tokens left for a prompt, by what is used for certain: what is only
-        reserved may come back.
-
-        None: there is room, or the prompt on Discord was taken or handled before.
-        """
         rows = await self._engine.read(
             _SHORT,
             user=prompt.author_id,
@@ -190,16 +185,9 @@ class QuotaStore(Part):
         *,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
-        """Commit what an attempt's requests may use, before the first of them, if `minimum` tokens for the reply fit.
-
-        Until `TurnStore.close` puts the truth in its place it counts as used. So no allowance is ever promised twice,
-        and none is overspent by requests that use no more than was reserved for them; of one that the server counts
-        higher, the surplus is on the ledger too, but only then.
-
-        QuotaExceeded: there is no room by what is used for certain. Contended: there is, but what is reserved for
-        others needs it so far. `accept_partial` takes what they leave instead. An attempt has one reservation: asked
-        for again, it is the same. None: the attempt was forgotten or superseded.
-        """
+        # A reservation counts as used until `TurnStore.close` puts the true count in its place. So no quota is promised
+        # twice, and none is overspent by requests that use no more than was reserved for them. Where the server counts
+        # more, the surplus is charged too, but only then.
         values: dict[str, Value] = {
             "turn": attempt.turn_id,
             "attempt": attempt.number,

@@ -36,7 +36,6 @@ class RetentionStore(Part):
     """Deletes turns and conversations, and prunes old records. All of it leaves the storage's bytes too."""
 
     async def forget_conversation(self, conversation: Conversation) -> set[int]:
-        """Delete a conversation's turns for good; the answer is their ids."""
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
         # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
         # an origin: all of it in one statement.
@@ -60,7 +59,6 @@ class RetentionStore(Part):
         return {row["id"] for row in rows}
 
     async def forget_turn(self, turn_id: int) -> None:
-        """Delete one turn for good."""
         await self._delete("id = :turn", turn=turn_id)
 
     async def forget_prompts(self, message_ids: Collection[int]) -> set[int]:

@@ -90,10 +90,6 @@ class TurnStore(Part):
         self._quotas = quotas
 
     async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
-        """Commit a prompt as a pending turn, unless its author has asked `hourly_limit` questions within the last hour.
-
-        Questions that were forgotten since count too; another attempt at a turn does not. None: the event came twice.
-        """
         values: dict[str, Value] = {
             "platform": prompt.conversation.platform,
             "channel": prompt.conversation.channel,
@@ -105,7 +101,7 @@ class TurnStore(Part):
             "user_id": prompt.author_id,
             "display_name": prompt.author_name.display_name if prompt.author_name else None,
             "user_name": prompt.author_name.user_name if prompt.author_name else None,
-            **_said(prompt.text, prompt.quote),
+            **_prompt_values(prompt.text, prompt.quote),
             "most": hourly_limit,
             "carried": json.dumps(self._quotas.retained_questions(prompt.author_id)),
             "now": self._now(),
@@ -126,12 +122,11 @@ class TurnStore(Part):
             RETURNING id
             """,
             message_id=message_id,
-            **_said(text, quote),
+            **_prompt_values(text, quote),
         )
         return bool(rows)
 
     async def of_attempt(self, attempt: Attempt) -> Turn | None:
-        """The turn that is to be answered, as it stands. None: forgotten, superseded or already ended."""
         rows = await self._engine.read(
             """
             SELECT turns.*, platform, channel, guild_id
@@ -144,11 +139,7 @@ class TurnStore(Part):
         return _turn(rows[0]) if rows else None
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[EarlierTurn]:
-        """Up to `limit` turns with text in their reply, newest first, that came before the turn in its conversation.
-
-        `before` continues a listing below that position. A thread's conversation ends with the turn it was opened on:
-        the prompt behind a message is older than everything in the thread on it, so its position comes last by itself.
-        """
+        # A message is older than everything in the thread on it, so the position of its turn comes last by itself.
         rows = await self._engine.read(
             """
             WITH this AS (
@@ -182,10 +173,6 @@ class TurnStore(Part):
     async def save(
         self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = _NOTHING
     ) -> set[Attempt]:
-        """Write the text of running attempts in one transaction, and how many tokens of their reservations it cost.
-
-        The answer names those still alive. An empty text leaves what there was.
-        """
         if not progress:
             return set()
         values: list[Value] = []
@@ -210,10 +197,6 @@ class TurnStore(Part):
         return {Attempt(row["id"], row["attempt"]) for row in rows}
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Commit an ending, and what the attempt did use of what was reserved for it, forgotten or not.
-
-        False: it was forgotten, superseded or already ended.
-        """
         end: dict[str, Value] = {
             "turn": attempt.turn_id,
             "attempt": attempt.number,
@@ -228,10 +211,6 @@ class TurnStore(Part):
         return bool(rows)
 
     async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
-        """Begin another attempt at a turn. Its reply stays until that one writes. None: the state is another.
-
-        `recovery`: nobody asked for it, so it counts as one more try.
-        """
         values: dict[str, Value] = {
             "turn": ended.turn_id,
             "attempt": ended.number,
@@ -262,9 +241,6 @@ class TurnStore(Part):
         return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
 
     async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
-        """Commit that a person has seen how the attempt ended, or why nobody can, and so that no message of it is still
-        on its way.
-        """
         this: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
         await self._engine.transaction(
             (
@@ -337,7 +313,7 @@ class TurnStore(Part):
         return int(rows[0]["turns"])
 
     async def exists(self, turn_id: int) -> bool:
-        """Whether a turn is on record: it was not forgotten."""
+        """Whether a turn is on record, so that it was not forgotten."""
         return bool(await self._engine.read("SELECT 1 FROM turns WHERE id = :turn", turn=turn_id))
 
     async def of_message(self, message_id: int) -> Turn | None:
@@ -373,8 +349,8 @@ def _turn(row: Row) -> Turn:
     )
 
 
-def _said(text: str, quote: Quote | None) -> dict[str, Value]:
-    """The values of a prompt and its quote; `unquoted` is for a quote that nobody could have forgotten."""
+def _prompt_values(text: str, quote: Quote | None) -> dict[str, Value]:
+    """The values of a prompt and its quote. `unquoted` replaces a quote that nobody could ever have forgotten."""
     length = quote.length if quote else 0
     return {
         "prompt": text,

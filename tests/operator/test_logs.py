@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 
-from tests.places import on_discord
-
 TOKEN = "MTA.fake.0123456789-secret"
 KEY = "sk-a-secret-0123456789"
 SETUP = f"""
 import logging, threading, warnings
 from bot.core.log_entries import TurnLogEntry, with_texts; from bot.operator.logs import to_stderr
-from bot.core.turns import FailureReason, StopReason, TurnState; from bot.core.quotas import Usage
+from bot.core.turns import Conversation, FailureReason, StopReason, TurnState; from bot.core.quotas import Usage
 log = logging.getLogger("bot.somewhere")
 turn = TurnLogEntry(
-    conversation=on_discord(42), prompt_id=7, turn=3, attempt=2, state=TurnState.STOPPED, failure=FailureReason.LENGTH,
+    conversation=Conversation("discord", "42"), prompt_id=7, turn=3, attempt=2, state=TurnState.STOPPED,
+    failure=FailureReason.LENGTH,
     stop_reason=StopReason.PROMPT_DELETED, waited=0.01234, first_text=None, total=12.5, usage=Usage(300, 54),
     messages=2, prompt="what she said\\n2031-01-01 ERROR forged", reply="what it said \u001b[2J",
 )
@@ -60,7 +59,7 @@ def test_as_json_it_is_an_object_with_the_same_as_fields() -> None:
     assert said == {
         "level": "INFO",
         "logger": "bot.somewhere",
-        "conversation": on_discord(42),
+        "conversation": "discord:42",
         "prompt_id": 7,
         "turn": 3,
         "attempt": 2,

@@ -310,7 +310,7 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
     )
     assert [(each["conversation"], each["server"], each["prompt"], each["reply"]) for each in told["exchanges"]] == [
         (f"discord:{thread.id}", str(discord.guild.id), "two", "2"),
-        (on_discord(discord.general.id), str(discord.guild.id), "one", "1"),
+        (f"discord:{discord.general.id}", str(discord.guild.id), "one", "1"),
     ]
     assert [day["requests"] for day in told["usage"]] == [2]
 
