@@ -45,7 +45,7 @@ async def fill(path: Path, turns: int) -> None:
         filler.execute(
             """
             INSERT INTO charges
-                (turn_id, attempt, person_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
+                (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
             SELECT id, attempt, id % ?, ?, 'm', ?, 2000, 300, 1 FROM turns
             """,
             (PEOPLE, GUILD, int(time.time()) // 86_400),
@@ -67,7 +67,8 @@ async def way_of_a_turn(store: Store, position: int) -> None:
     person = position % PEOPLE
     await store.guild_rules.rules_for(GUILD, person)
     attempt = await store.turns.begin(
-        Prompt(HERE, position, "Why?", person, UserName("Bo", "bo"), GUILD), PLENTY.hourly_questions_per_user
+        Prompt(HERE, position, "Why?", person, UserName("Bo", "bo"), GUILD, message_id=position),
+        PLENTY.hourly_questions_per_user,
     )
     if isinstance(attempt, Attempt):
         await store.turns.of_attempt(attempt)
