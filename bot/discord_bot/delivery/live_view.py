@@ -164,7 +164,7 @@ class LiveView:
         if begun and not self._render():
             asyncio.get_running_loop().call_soon(self._render_on)
             return
-        # A restart has dropped the text that was begun.
+        # After a restart of the reply, the text that was begun is no longer needed.
         self._background = _Background.READY if begun else _Background.IDLE
         self._on_ready()
 
@@ -202,7 +202,7 @@ class LiveView:
 
 
 class _Rendering:
-    """One text after another, each beginning with the one before, made into the parts of a document slice by slice."""
+    """Renders one text after another into the parts of a document, slice by slice. Each begins with the one before."""
 
     def __init__(self, document: Document, max_messages: int | None) -> None:
         self._document = document

@@ -196,14 +196,14 @@ def age(message_id: int) -> float:
     return max(0.0, (discord.utils.utcnow() - discord.utils.snowflake_time(message_id)).total_seconds())
 
 
-def reads_history(place: object) -> bool:
+def reads_history(channel: object) -> bool:
     """Whether the bot may reply to messages in a channel. Where discord.py does not know, the answer is yes."""
-    if not isinstance(place, discord.abc.GuildChannel | discord.Thread):
+    if not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
         return True
-    me: discord.Member | None = place.guild.me
-    if me is None or (isinstance(place, discord.Thread) and place.parent is None):
+    me: discord.Member | None = channel.guild.me
+    if me is None or (isinstance(channel, discord.Thread) and channel.parent is None):
         return True
-    return place.permissions_for(me).read_message_history
+    return channel.permissions_for(me).read_message_history
 
 
 def _file(text: str) -> discord.File:

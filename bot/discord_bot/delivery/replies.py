@@ -44,7 +44,7 @@ error 30046: https://github.com/discord/discord-api-docs/pull/4381.
 """
 
 Report = Callable[[str], Awaitable[object]]
-"""Shows a sentence to whoever pressed a button, and to nobody else."""
+"""Shows a sentence to the user who pressed a button, and to no other."""
 
 
 class Replies:

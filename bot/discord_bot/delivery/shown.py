@@ -46,7 +46,7 @@ class ShownMessages:
         """Drop a message that is about to be deleted.
 
         The event about its deletion must not find it among the reply's messages, or the bot would take its own
-        deletion for somebody else's.
+        deletion for one by a user.
         """
         self._messages = [shown for shown in self._messages if shown.message_id != message_id]
         self._stale = [stale for stale in self._stale if stale != message_id]
@@ -57,7 +57,7 @@ class ShownMessages:
         self._undeleted.append(message_id)
 
     def discard(self, keep_first: int = 0, *, gone: Collection[int] = ()) -> None:
-        """Mark the messages behind the first `keep_first` as stale, except those that are gone already."""
+        """Have the messages behind the first `keep_first` deleted, except those that are gone already."""
         discarded = [shown.message_id for shown in self._messages[keep_first:]]
         self._stale += [message_id for message_id in discarded if message_id not in gone]
         del self._messages[keep_first:]

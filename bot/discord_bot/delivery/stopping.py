@@ -1,4 +1,4 @@
-"""Stops running replies because somebody wants them stopped: the asker, or a guild's moderators."""
+"""Stops running replies for users: for the asker, or for a guild's moderators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ It is far more than the time from the first check of a prompt to its commit.
 
 
 class ReplyStopping:
-    """Stops running replies. `by` is the name of whoever wants it, as it is shown under the reply."""
+    """Stops running replies. `by` is the name of the user who stops them, as it is shown under the reply."""
 
     def __init__(self, conversations: ConversationService, store: Store, spawn: Spawn) -> None:
         self._conversations = conversations
