@@ -1,4 +1,4 @@
-"""Quotas, reservations and usage of tokens."""
+"""The quotas, the reservations from them, and the tokens that a request used. Values only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class QuotaExceeded:
-    """Nothing is left of a quota of `limit`, until a time in seconds since the epoch."""
+    """A quota is used up, until a time in seconds since the epoch. `limit` is its whole amount."""
 
     quota: Quota
     limit: int
@@ -39,12 +39,12 @@ class QuotaExceeded:
 
 @dataclass(frozen=True, slots=True)
 class Contended:
-    """Every quota has room, but running attempts may need it. To be asked again when one of them ends."""
+    """Running requests have reserved the rest of a quota. Ask again when one of them ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """How many tokens a reply may have. `limited_by` is the quota that leaves no more; None: they are all."""
+    """The tokens that a reply may have. `limited_by` is the quota that allows no more, if the reply wanted more."""
 
     reply_tokens: int
     limited_by: QuotaExceeded | None = None
@@ -52,7 +52,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens of one request. From a model's server: 0 where it did not count."""
+    """The tokens of one request. In a server's event, 0 means that it did not count them."""
 
     prompt_tokens: int
     reply_tokens: int

@@ -1,4 +1,4 @@
-"""Usage of tokens, and what it cost."""
+"""Used tokens and their cost. Pure."""
 
 from __future__ import annotations
 
