@@ -7,22 +7,31 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
-from bot.markdown.inline import HOLD, Inline, as_code, escape
-from bot.markdown.latex import to_unicode
+from bot.markdown.emphasis import APART
+from bot.markdown.formulas import in_display, in_square
+from bot.markdown.inline import HOLD, Inline, apart, as_code, escape, guarded
+from bot.markdown.latex import to_lines
 from bot.markdown.lines import (
     BLANK_LINES,
+    CLOSING_HASHES,
+    COMMENT,
     DISPLAY,
     DISPLAY_END,
+    ENVIRONMENT,
     FENCE,
+    FENCE_BEHIND,
     HALF_DISPLAY,
     HALF_LINE,
     HEADING,
     ITEM,
+    ITEM_SIGNS,
+    LANGUAGE,
     LONGEST_DISPLAY,
     QUOTE,
-    QUOTE_REST,
     UNDERLINE,
+    UNDERLINES,
     closing_fence,
+    columns,
     is_marked,
     is_rule,
     is_text,
@@ -48,11 +57,25 @@ class Rank(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """An item of a list that is open: the columns where its mark and its text begin, and what its mark was."""
+
+    mark: int
+    text: int
+    sign: str
+    number: int
+    """That of the next item, where they are numbered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Carry:
-    """What a part takes over from the one before: lines to read before its own, and marks to open in the first."""
+    """What a part takes over from the one before: lines to read before its own, marks to open in the first, lists."""
 
     lines: str = ""
     marks: tuple[str, ...] = ()
+    items: tuple[Item, ...] = ()
+    within: bool = False
+    """Whether the part before ends within a line, which then goes on in the item that it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +86,19 @@ class Rendered:
     """
 
     content: str
-    settled: tuple[int, str]
-    """An offset after which rendering can start afresh, and what comes of the text before it, whatever is after it."""
+    settled: tuple[int, str, tuple[Item, ...]]
+    """An offset after which rendering can start afresh, what comes of the text before it, and the lists open there."""
     carry: Carry
     breaks: list[tuple[int, Rank]]
     atoms: list[tuple[int, int]]
 
 
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
-_LONGEST_LANGUAGE: Final = 64
+_EMPTY_QUOTES: Final = re.compile(r"(?:(?:\A|\n)[ \t]*>[ \t]*)+\Z")
+"""Lines at the end of a message with nothing but the mark of a quote: Discord would show it."""
 _TITLE: Final = 80
+_DEEPEST: Final = 6
+"""How many marks of items may stand on one line."""
 _ENOUGH: Final = 4
 """Messages' worth of content after which no more is rendered, as it is too much in any case."""
 
@@ -92,23 +118,31 @@ class _Blocks:
         self._end = end
         self._limit = limit
         self._growing = end is End.GROWING
-        self._inline = Inline(self._source, carry.marks, growing=self._growing, long=limit // 2)
+        self._inline = Inline(self._source, carry.marks, growing=self._growing, final=end is End.FINAL, long=limit // 2)
         self._at = 0
         self._breaks: list[tuple[int, Rank]] = []
+        self._within = carry.within
+        self._items: tuple[Item, ...] = carry.items
+        """The items that are open, the outermost first."""
+        self._code_goes_on = False
+        """Whether indented code reaches to the end, so that more of it may come."""
+        self._left: Item | None = None
+        """The item that the line closed last: its next one, if the line is one in the same list."""
+        self._quoting = False
         self._gap = True
         """Whether a blank line or the end of a block that stands alone came just before."""
         self._keep = False
         """Whether what came before (a heading) belongs to what comes next."""
-        self._rest = False
-        """Whether `>>>` has made a quote of everything."""
         self._tail = ""
         """What closes the block that is open at the end."""
         self._lines = ""
         """What reopens it."""
         self._display_end = 0
         """Where the next display formula in brackets may end, as far as it has been looked for."""
-        self._settled = (0, 0)
-        """An offset in the source with nothing open before it, and the pieces of output up to there."""
+        self._no_fence_from = len(self._source) + 1
+        """From where on no line closes a fence that begins behind text, as far as it has been looked for."""
+        self._settled: tuple[int, int, tuple[Item, ...]] = (0, 0, carry.items)
+        """An offset in the source with nothing open before it, the pieces of output up to there, and the lists."""
 
     def render(self, before: str) -> Rendered:
         source = self._source
@@ -118,17 +152,18 @@ class _Blocks:
             written = len(inline.out)
             self._block()
             size += sum(map(len, inline.out[written:]))
-        offset, pieces = self._settled
+        offset, pieces, items = self._settled
         settled = _LEADING.sub("", before + "".join(inline.out[:pieces]), count=1)
-        inline.drop_empty_marks()
+        marks, closing = inline.marks, inline.end()
         content = (before + "".join(inline.out)).rstrip()
-        marks = inline.marks
-        content += self._tail + "".join(reversed(inline.due if self._end is End.FINAL else marks))
-        content = _LEADING.sub("", content, count=1).rstrip()
-        carry = Carry((">>> " if self._rest else "") + self._lines, marks)
+        if content.endswith(">"):
+            content = _EMPTY_QUOTES.sub("", content)
+        content += self._tail + closing
+        content = guarded(_LEADING.sub("", content, count=1).rstrip())
+        carry = Carry(self._lines, marks, self._items, source[-1:] != "\n")
         shift = self._shift
         atoms = [(start - shift, end - shift) for start, end in inline.atoms if end > shift]
-        return Rendered(content, (offset, settled), carry, self._breaks, atoms)
+        return Rendered(content, (offset, settled, items), carry, self._breaks, atoms)
 
     def _line_end(self, at: int) -> int:
         end = self._source.find("\n", at)
@@ -151,52 +186,140 @@ class _Blocks:
 
     def _block(self) -> None:
         source, start = self._source, self._at
-        if not self._rest and source.startswith(QUOTE_REST, start):
-            self._rest = True
-            self._offer(start)
-            self._keep = True
-            self._inline.write(QUOTE_REST)
-            start = self._at = start + len(QUOTE_REST)
         end = self._line_end(start)
         line = source[start:end]
         if not line or line.isspace():
             self._inline.end_paragraph()
             blank = BLANK_LINES.match(source, start)
             self._at = blank.end() if blank else end + 1
-            self._inline.write(source[start : self._at])
+            self._inline.write("\n" * source.count("\n", start, self._at))
             self._gap = True
-            if blank and not (self._keep or self._rest or self._inline.marks):
-                self._settled = (self._at - self._shift, len(self._inline.out))
+            if blank and not (self._keep or self._code_goes_on or self._inline.marks):
+                self._settled = (self._at - self._shift, len(self._inline.out), self._items)
             return
-        quote = QUOTE.match(source, start, end) if ">" in line[:4] else None
-        body = quote.end() if quote else start
-        if self._is_last(end) and HALF_LINE.match(source, body, end) and self._hold(start):
+        first = line.lstrip()[0]
+        quote = QUOTE.match(source, start, end) if first == ">" else None
+        if quote and columns(line[: line.index(">")]) > self._inside() + 3:
+            quote = None
+        if bool(quote) != self._quoting:
+            self._quoting, self._items = bool(quote), () if quote else self._items
+        mark = ""
+        body = start
+        if quote:
+            mark, body = "> ", quote.end()
+            line = source[body:end]
+            if not line.strip():
+                self._blank_quote(end)
+                return
+        if end == len(source) and self._growing and HALF_LINE.match(source, body, end) and self._hold(start):
             return
-        mark = source[start:body]
-        if is_marked(line[body - start :]):
-            if fence := FENCE.match(source, body, end):
-                self._fence(fence, mark, start, end)
-                return
-            if self._leaf(mark, start, body, end):
-                return
-        self._paragraph(mark, start, body, end)
+        if not self._items and not is_marked(line):
+            self._paragraph(mark, mark, start, body, end)
+        else:
+            self._marked(mark, line, start, body, end)
 
-    def _leaf(self, mark: str, start: int, body: int, end: int) -> bool:
-        """Write the block that begins here if it is a rule, a table, a display formula or a heading."""
+    def _inside(self) -> int:
+        """The column where the text of the innermost item begins."""
+        return self._items[-1].text if self._items else 0
+
+    def _blank_quote(self, end: int) -> None:
+        self._inline.end_paragraph()
+        self._inline.write("> \n")
+        self._at = end + 1
+        self._gap = True
+
+    def _marked(self, mark: str, line: str, start: int, body: int, end: int) -> None:
+        """Write the block that begins with a line that may be more than text, or may belong to an item."""
         source = self._source
-        if is_rule(source, body, end):
+        stripped = line.lstrip()
+        first = stripped[0]
+        indent = columns(line[: len(line) - len(stripped)])
+        item = None
+        if first in ITEM_SIGNS and not (first in "-*" and is_rule(source, body, end)):
+            item = ITEM.match(source, body, end)
+        if item and not mark and end < len(source) and not (self._keep or self._inline.marks):
+            self._inline.end_paragraph()
+            self._settled = (start - self._shift, len(self._inline.out), self._items)
+        if self._items and not (self._within and start <= self._shift):
+            self._leave(indent, item)
+        else:
+            self._left = None
+        if item is None:
+            if self._leaf(mark, first, start, body, end):
+                return
+            if self._gap and indent >= self._inside() + 4 and self._indented(mark, start):
+                return
+        at, marks = body, ""
+        while item and len(marks) < 4 * _DEEPEST:
+            column = columns(source[body : item.end()])
+            marks += self._item(item, columns(source[body:at]) if at > body else indent, column, first=at == body)
+            at = item.end()
+            item = ITEM.match(source, at, end) if source[at : at + 1] in ITEM_SIGNS else None
+            if item and is_rule(source, at, end):
+                item = None
+        if marks:
+            first = source[at : at + 1] or " "
+        if first in "`~" and (fence := FENCE.match(source, at, end)):
+            self._fence(fence, mark, marks, start, end)
+            return
+        if first in "#-" and (heading := HEADING.match(source, at, end)) and (marks or indent < self._inside() + 4):
+            self._heading(mark, marks, start, heading.end(), end, heading[1])
+            return
+        text = at
+        if marks and first == ">" and (quote := QUOTE.match(source, at, end)):
+            text = quote.end()
+        behind = FENCE_BEHIND.match(source, at, end) if "```" in line else None
+        if behind and self._behind(mark, marks, start, at, behind.end(1), end):
+            return
+        self._paragraph(mark, mark + (marks or "  " * len(self._items)), start, text, end, item=bool(marks))
+
+    def _leave(self, indent: int, item: re.Match[str] | None) -> None:
+        """Close the items that a line with this indentation does not belong to. Items may be less than deep enough."""
+        items = list(self._items)
+        self._left = None
+        while items and indent < items[-1].text and not (item and indent >= items[-1].mark + 2):
+            self._left = items.pop()
+        self._items = tuple(items)
+
+    def _item(self, item: re.Match[str], indent: int, column: int, *, first: bool) -> str:
+        """The mark of an item as Discord needs it, two spaces deeper for each list that it is in."""
+        sign = item[1] or item[3]
+        number = int(item[2]) if item[2] else 0
+        if first and self._left and self._left.sign == sign:
+            number = self._left.number
+        depth = len(self._items)
+        self._items += (Item(indent, column, sign, number + 1),)
+        return ("  " * depth if first else "") + (f"{number}. " if item[2] else "- ")
+
+    def _leaf(self, mark: str, first: str, start: int, body: int, end: int) -> bool:
+        """Write the block that begins here if it is a rule, a table, a display formula or a comment."""
+        source = self._source
+        rule = first in "-*_" and is_rule(source, body, end)
+        if rule or (first == "=" and not self._gap and UNDERLINE.match(source, body, end)):
             self._offer(start)
             self._inline.end_paragraph()
             if not self._gap:
-                self._inline.write("\n")
+                self._inline.write(mark + "\n")
             self._skip_blank(end + 1)
             return True
-        if "|" in source[body:end] and self._table(mark, start, body, end):
+        if source.find("|", body, end) >= 0 and self._table(mark, start, body, end):
             return True
-        if (half := HALF_DISPLAY.match(source, body, end)) and self._display(mark, start, body, half.end()):
-            return True
-        if heading := HEADING.match(source, body, end):
-            self._heading(mark, start, heading.end(), end, heading[1])
+        if first in "\\$":
+            if half := HALF_DISPLAY.match(source, body, end):
+                return self._display(mark, start, body, half.end())
+            if environment := ENVIRONMENT.match(source, body, end):
+                return self._environment(mark, start, environment)
+            return False
+        if first != "<":
+            return False
+        if COMMENT.match(source, body, end) and not mark:
+            close = source.find("-->", body, body + _ENOUGH * self._limit)
+            if close < 0:
+                return self._hold(start)
+            self._inline.atoms.append((start, close + 3))
+            self._at = close + 3
+            if self._line_end(self._at) < len(source) and not source[self._at : self._line_end(self._at)].strip():
+                self._at = self._line_end(self._at) + 1
             return True
         return False
 
@@ -206,79 +329,133 @@ class _Blocks:
         self._at = at
         self._gap = True
 
-    def _heading(self, mark: str, start: int, body: int, end: int, hashes: str) -> None:
-        inline = self._inline
+    def _heading(self, mark: str, marks: str, start: int, body: int, end: int, hashes: str) -> None:
+        inline, source = self._inline, self._source
         inline.end_paragraph()
         self._offer(start)
         inline.atoms.append((start, body + 1))
-        bold = len(hashes) > 3
-        inline.write(mark if bold else f"{mark}{hashes} ")
+        bold = len(hashes) > 3 or bool(marks)
+        text_end = end
+        goes_on = end == len(source) and self._end is not End.FINAL
+        if not goes_on and (closing := CLOSING_HASHES.search(source, body, end)):
+            text_end = max(closing.start(), body)
+            inline.atoms.append((text_end, end))
+        inline.write(mark + marks + ("" if bold else f"{hashes} "))
         inline.reopen(paragraph=start < self._shift)
-        first = len(inline.out)
-        if bold:
-            inline.open("**")
-        inline.chunk(body, end, bold=bold)
-        if end == len(self._source) and self._end is not End.FINAL:
+        inline.newline = "\n"
+        if not bold and source[body] == "#":
+            inline.write("\\")
+        inline.chunk(body, text_end, bold=bold)
+        if not bold and inline.out and inline.out[-1].endswith("#"):
+            inline.write(APART)
+        if goes_on:
             self._lines = "" if bold else f"{mark}{hashes} "
-        elif bold and len(inline.out) > first + 1:
-            inline.close("**")
-        if end < len(self._source):
+        if end < len(source):
             inline.end_paragraph()
             inline.write("\n")
         self._at = end + 1
         self._gap, self._keep = True, hashes != "-#"
 
-    def _paragraph(self, mark: str, start: int, body: int, end: int) -> None:
+    def _paragraph(self, mark: str, lead: str, start: int, body: int, end: int, *, item: bool = False) -> None:
+        """Write a paragraph, or what there is of one; `lead` goes before its first line, `mark` before all of them."""
         source, inline = self._source, self._inline
-        item = ITEM.match(source, body, end)
         if item and start >= self._shift:
             inline.end_paragraph()
-        if not item and not mark and self._title(start, end):
+        if not lead and self._title(start, end):
             return
         self._offer(start)
         self._gap = self._keep = False
-        text = item.end() if item else body
+        text = body + len(source[body:end]) - len(source[body:end].lstrip())
         if text > start:
             inline.atoms.append((start, text + 1))
-            inline.write(source[start:text])
+        inline.write(lead)
         inline.reopen(paragraph=not item)
-        while not mark and end + 1 < len(source) and self._goes_on(end + 1):
+        while end + 1 < len(source) and self._goes_on(mark, end + 1):
             self._offer(end + 1)
             end = self._line_end(end + 1)
-        inline.newline = "\n" + _quote(mark)
+        inline.newline = "\n" + mark + "  " * len(self._items)
+        inline.quoted = bool(mark)
         inline.chunk(text, end)
+        inline.quoted = False
         if inline.held:
             return
         if end < len(source):
-            inline.newline = "\n"
-            if end + 1 < len(source) and not (mark and QUOTE.match(source, end + 1)):
+            if end + 1 < len(source):
                 inline.end_paragraph()
             inline.write("\n")
         elif mark:
-            self._lines = _quote(mark)
+            self._lines = mark
         self._at = end + 1
 
-    def _goes_on(self, at: int) -> bool:
+    def _goes_on(self, mark: str, at: int) -> bool:
         """Whether the line there belongs to the paragraph above it."""
+        source = self._source
         end = self._line_end(at)
-        half = self._is_last(end) and HALF_LINE.match(self._source, at, end)
-        return not half and is_text(self._source, at, end)
+        if mark:
+            quote = QUOTE.match(source, at, end)
+            if quote is None:
+                return False
+            at = quote.end()
+        if self._is_last(end) and HALF_LINE.match(source, at, end):
+            return False
+        if "|" in source[at:end]:
+            below = source[end + 1 : self._line_end(end + 1)].strip(" \t>")
+            if not below.strip("|:- \t") and (below or self._is_last(end) or self._is_last(self._line_end(end + 1))):
+                return False
+            return not _starts(source, at, end)
+        return is_text(source, at, end)
 
     def _title(self, start: int, end: int) -> bool:
         """Write a line with a rule drawn under it as the heading it is, if it does not read like a sentence."""
         source = self._source
+        if source[end + 1 : end + 2] not in UNDERLINES:
+            return False
         below = self._line_end(end + 1)
         if end >= len(source) or not UNDERLINE.match(source, end + 1, below) or self._is_last(below):
             return False
         line = source[start:end].rstrip()
         if not self._gap or len(line) > _TITLE or line.endswith((".", ":", "!", "?", ",", ";", "|")):
             return False
-        self._heading("", start, start, end, "#" if "=" in source[end + 1 : below] else "##")
+        text = start + len(source[start:end]) - len(source[start:end].lstrip())
+        self._heading("", "", start, text, end, "#" if "=" in source[end + 1 : below] else "##")
         self._inline.atoms.append((start, below))
         self._at = below + 1
         return True
 
-    def _fence(self, fence: re.Match[str], mark: str, start: int, end: int) -> None:
+    def _behind(self, mark: str, marks: str, start: int, body: int, text_end: int, end: int) -> bool:
+        """Write a line of text with a fence behind it as two blocks, if the fence is closed or may still be."""
+        source, inline = self._source, self._inline
+        fence = FENCE.match(source, source.index("```", text_end), end)
+        if fence is None or not self._is_closed(end):
+            return False
+        if self._is_last(end) and self._hold(start):
+            return True
+        inline.end_paragraph()
+        self._offer(start)
+        inline.atoms.append((start, end + 1))
+        inline.write(mark + (marks or "  " * len(self._items)))
+        inline.reopen(paragraph=not marks)
+        inline.quoted = False
+        text = body + len(source[body:text_end]) - len(source[body:text_end].lstrip())
+        inline.chunk(text, text_end)
+        inline.end_paragraph()
+        inline.write("\n")
+        self._keep = True
+        self._fence(fence, mark, "", start, end)
+        return True
+
+    def _is_closed(self, at: int) -> bool:
+        """Whether a fence that begins before there ends, or may: nothing is certain before the text is whole."""
+        if self._end is not End.FINAL:
+            return True
+        if at >= self._no_fence_from:
+            return False
+        if _CLOSING.search(self._source, at):
+            return True
+        self._no_fence_from = at
+        return False
+
+    def _fence(self, fence: re.Match[str], mark: str, marks: str, start: int, end: int) -> None:
         source, inline = self._source, self._inline
         lead, ticks, info = fence.groups()
         content = min(end + 1, len(source))
@@ -293,49 +470,69 @@ class _Blocks:
             code = re.sub(rf"(?:^|\n)[ \t>]*{re.escape(ticks[0])}+\Z", "", code)
             if not code.strip(" \t\r\n>") and self._hold(start):
                 return
+        if mark:
+            code = _QUOTE_MARKS.sub("", code)
+        if " \n" in code:
+            code = _TRAILING.sub("\n", code)
+        if "```" in code:
+            code = apart(code)
+        if mark and code:
+            code = mark + code.removesuffix("\n").replace("\n", f"\n{mark}") + "\n" * code.endswith("\n")
         inline.reopen(paragraph=False)
-        self._at = at if close is None else close + 1
-        if start < self._shift and not code.strip() and (close is not None or self._end is not End.FINAL):
+        self._at = at if close is None else close
+        empty = not code.strip(" \t\r\n>")
+        if empty and (close is not None or self._end is End.FINAL or at < len(source)):
+            inline.write(mark + marks if marks else "")
+            self._after_fence(start, close)
             return
-        if ticks[0] == "~":
-            longest = max((len(run) for run in re.findall("`+", code)), default=0)
-            shown = "`" * max(3, longest + 1)
-        else:
-            shown = ticks
-        opening = f"{mark}{lead}{shown}{info.rstrip()}\n"
+        if empty and start < self._shift and self._end is not End.FINAL:
+            self._lines = source[: self._shift]
+            return
+        language = LANGUAGE.match(info)
+        lead = lead.expandtabs(4)
+        indent = mark + (" " * len(marks) if marks else lead)
+        name = language[1].rstrip(".") if language else ""
         inline.atoms.append((start, content + 1))
-        indent = mark + (lead if lead.isspace() else " " * len(lead))
-        ended = close is not None or at < len(source)
-        if close is not None:
-            inline.atoms.append((max(at - 1, 0), close))
-            inline.write(opening + code + (source[at:close] if ticks[0] == "`" else indent + shown))
-        else:
-            code = code.rstrip()
-            closing = f"\n{indent}{shown}"
-            inline.write(opening + code if code else opening.rstrip("\n"))
-            if ended:
-                inline.write(closing)
-        if ended:
-            inline.write("\n")
+        inline.write(f"{mark}{marks or lead}```{name}\n")
+        if close is not None or at < len(source):
+            if close is not None:
+                inline.atoms.append((max(at - 1, 0), close))
+            inline.write(code if code.endswith("\n") else code + "\n")
+            inline.write(f"{indent}```\n")
+            self._after_fence(start, close)
             return
-        self._tail = closing
-        language = info.strip()[:_LONGEST_LANGUAGE].rstrip()
-        self._lines = f"{indent}{ticks}{language}\n" + (mark if source[-1:] != "\n" else "")
+        self._tail = f"\n{indent}```"
+        inline.write(code.rstrip())
+        if not code.strip():
+            inline.out[-1:] = [inline.out[-1].rstrip("\n")]
+        self._lines = f"{mark}{indent[len(mark) :]}{ticks}{name}\n" + (mark if source[-1:] != "\n" else "")
+
+    def _after_fence(self, start: int, close: int | None) -> None:
+        """Go on behind the line that closed a fence, or behind its ticks where there is text on it."""
+        if close is None:
+            return
+        end = self._line_end(close)
+        if self._source[close:end].strip():
+            self._inline.atoms.append((close - 1, close + 1))
+            self._at = close
+            self._gap = False
+        else:
+            self._at = end + 1
 
     def _fence_lines(self, ticks: str, mark: str, at: int) -> tuple[int | None, int]:
-        """Find the line that closes a fence: where it ends (None: it is open) and where the content does."""
+        """Find what closes a fence: where it ends (None: it is open) and where the line is that the content ends at."""
         source, blank, fresh = self._source, False, True
         closing = closing_fence(ticks)
         while at < len(source):
             end = self._line_end(at)
             body = at
             if mark:
-                quote = QUOTE.match(source, at, end)
+                quote = _ONE_QUOTE.match(source, at, end)
                 if quote is None:
                     return None, at
                 body = quote.end()
-            if ticks in source[body:end] and closing.match(source, body, end):
-                return end, at
+            if ticks in source[body:end] and (closed := closing.match(source, body, end)):
+                return closed.end(), at
             if not source[body:end].strip():
                 blank = True
             else:
@@ -345,10 +542,52 @@ class _Blocks:
             at = end + 1
         return None, len(source)
 
+    def _indented(self, mark: str, start: int) -> bool:
+        """Write lines that are indented by four columns or more as the code they are."""
+        source, inline = self._source, self._inline
+        least = self._inside() + 4
+        lines: list[str] = []
+        at = kept = start
+        blank = 0
+        while at < len(source):
+            end = self._line_end(at)
+            line = source[at:end]
+            if mark:
+                quote = _ONE_QUOTE.match(line)
+                if quote is None:
+                    break
+                line = line[quote.end() :]
+            line = line.expandtabs(4)
+            if line.strip():
+                if len(line) - len(line.lstrip()) < least:
+                    break
+                if lines:
+                    self._offer(at, Rank.LINE)
+                else:
+                    self._offer(start)
+                lines += [""] * blank if lines else []
+                lines.append(line[least:].rstrip())
+                kept, blank = end + 1, 0
+            else:
+                blank += 1
+            at = end + 1
+        inline.end_paragraph()
+        inline.reopen(paragraph=False)
+        inline.write(f"{mark}```\n")
+        for line in lines:
+            inline.write(f"{mark}{apart(line)}\n")
+        inline.write(f"{mark}```\n")
+        self._at = min(kept, len(source))
+        self._gap, self._keep, self._code_goes_on = True, False, at >= len(source)
+        return True
+
     def _table(self, mark: str, start: int, body: int, end: int) -> bool:
         source, inline = self._source, self._inline
         header, below = source[body:end], self._line_end(end + 1)
-        delimiters = source[end + 1 : below][len(mark) :] if end < len(source) else ""
+        delimiters = source[end + 1 : below] if end < len(source) else ""
+        if mark:
+            quote = QUOTE.match(delimiters)
+            delimiters = delimiters[quote.end() :] if quote else ""
         if self._is_last(below) and (header.lstrip().startswith("|") or delimiters):
             possible = not delimiters.strip("|:- \t") and (delimiters or self._is_last(end) or end + 1 == len(source))
             if possible and self._hold(start):
@@ -358,7 +597,7 @@ class _Blocks:
         inline.end_paragraph()
         self._offer(start)
         self._keep = False
-        rows, at = self._rows(mark, below + 1)
+        rows, at = self._rows(mark, below + 1, len(head.header))
         open_end = at >= len(source)
         if not rows and self._growing and open_end and self._hold(start):
             return True
@@ -370,18 +609,19 @@ class _Blocks:
             return True
         inline.atoms.append((start, min(below + 2, len(source))))
         inline.reopen(paragraph=False)
-        inline.write("\n".join(_quote(mark) + line for line in _show(head, rows, self._limit).split("\n")))
+        inline.write("\n".join(mark + line for line in _show(head, rows, self._limit).split("\n")))
         inline.write("\n")
         return True
 
-    def _rows(self, mark: str, at: int) -> tuple[list[list[str]], int]:
+    def _rows(self, mark: str, at: int, columns: int) -> tuple[list[list[str]], int]:
         """The rows from there on, and where they end. A row that is being written waits until it is whole."""
         source = self._source
         rows: list[list[str]] = []
         while at < len(source):
             end = self._line_end(at)
             line = source[at:end]
-            if not line.startswith(mark) or "|" not in line[len(mark) :] or (not mark and QUOTE.match(line)):
+            quote = QUOTE.match(line)
+            if bool(quote) != bool(mark) or "|" not in line:
                 break
             if self._is_last(end) and self._hold(at):
                 return rows, len(source)
@@ -389,34 +629,58 @@ class _Blocks:
                 self._offer(at, Rank.LINE)
             if len(line) <= self._limit // 2:
                 self._inline.atoms.append((at, end))
-            rows.append(cells(line[len(mark) :]))
+            rows.append(cells(line[quote.end() :] if quote else line, columns))
             at = end + 1
         return rows, min(at, len(source))
 
     def _display(self, mark: str, start: int, body: int, latex_at: int) -> bool:
-        source, inline = self._source, self._inline
+        source = self._source
         possible = source[latex_at - 1] == "$" or self._display_ends(latex_at)
         formula = DISPLAY.match(source, body) if possible else None
         if formula is None or "\n\n" in formula[0].rstrip("\n"):
             return self._hold(start)
+        latex = formula[2] or formula[3]
+        if mark:
+            latex = _QUOTE_MARKS.sub("", latex)
+        if not (in_square(latex) or (in_display(latex) and (formula[3] or " " in latex.strip()))):
+            return False
+        self._formula(mark, formula[1], latex, formula[4], start, formula.end())
+        return True
+
+    def _environment(self, mark: str, start: int, begin: re.Match[str]) -> bool:
+        r"""Write a formula that has no dollars around it: `\begin{align}` to `\end{align}`."""
+        source = self._source
+        close = f"\\end{{{begin[1]}}}"
+        at = source.find(close, begin.end(), begin.end() + 2 * LONGEST_DISPLAY)
+        if at < 0:
+            return self._hold(start)
+        end = self._line_end(at + len(close))
+        latex = source[begin.start() : at + len(close)]
+        if "\n\n" in latex or source[at + len(close) : end].strip(" \t.,;"):
+            return False
+        if mark:
+            latex = _QUOTE_MARKS.sub("", latex)
+        stop = source[at + len(close) : end].strip()
+        self._formula(mark, "", latex.strip(), stop, start, min(end + 1, len(source)))
+        return True
+
+    def _formula(self, mark: str, indent: str, latex: str, stop: str, start: int, end: int) -> None:
+        inline = self._inline
         inline.end_paragraph()
         self._offer(start)
         inline.reopen(paragraph=False)
         self._keep = self._gap = False
-        indent, latex, stop = formula[1], formula[2] or formula[3], formula[4]
-        if mark:
-            latex = latex.replace("\n" + mark.rstrip(), "\n")
-        text = to_unicode(latex)
-        if text is not None:
-            inline.write(f"{mark}{indent}{escape(text)}{stop}\n")
+        lines = to_lines(latex)
+        if lines is not None:
+            inline.write("".join(f"{mark}{indent}{escape(line)}\n" for line in lines[:-1]))
+            inline.write(f"{mark}{indent}{escape(lines[-1])}{stop}\n")
         elif "```" in latex:
             inline.write(f"{mark}{indent}{as_code(latex)}{stop}\n")
         else:
             lines = ["```tex", *latex.strip().split("\n"), "```"]
             inline.write("".join(f"{mark}{indent}{line}\n" for line in lines))
-        inline.atoms.append((start, formula.end()))
-        self._at = formula.end()
-        return True
+        inline.atoms.append((start, end))
+        self._at = end
 
     def _display_ends(self, latex_at: int) -> bool:
         """Whether there is an end for a formula in brackets. Found once for all the formulas before it."""
@@ -426,9 +690,17 @@ class _Blocks:
         return self._display_end <= latex_at + LONGEST_DISPLAY
 
 
-def _quote(mark: str) -> str:
-    """A quote's mark as the next part needs it: Discord knows one depth."""
-    return mark if len(mark) <= 8 else "> "
+_QUOTE_MARKS: Final = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
+"""`> x = 1` → what is before `x`, of code or a formula in a quote."""
+_ONE_QUOTE: Final = re.compile(r"[ \t]*>[ \t]?")
+_TRAILING: Final = re.compile(r"[ \t]+\n")
+_CLOSING: Final = re.compile(r"\n[ \t>]*```+[ \t\r]*(?:\n|\Z)")
+"""A line that closes a fence."""
+
+
+def _starts(source: str, start: int, end: int) -> bool:
+    """Whether a line with a pipe in it begins a block."""
+    return not is_text(source[start:end].replace("|", "x"), 0, end - start)
 
 
 def _show(head: Table, rows: list[list[str]], limit: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 from wcwidth import grapheme_boundary_before
 
-from bot.markdown.blocks import Carry, End, Rank, Rendered, render
+from bot.markdown.blocks import Rank, Rendered
 
 _SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s++|[。！？；][」』）”\"*_~|]*)(?=\S)")
 _WORD: Final = re.compile(r"(?<!\s)\s++(?=\S)|[，、：](?=\S)")
@@ -19,43 +19,41 @@ _TRIES: Final = 32
 """Messages' worth of source that may be rendered to find how much fits, and again to find the best place for a cut."""
 
 
-def choose(text: str, carry: Carry, rendered: Rendered, limit: int) -> Generator[int, None, int]:
+def choose(
+    text: str, rendered: Rendered, limit: int, part: Callable[[int], str], *, last: bool = False
+) -> Generator[int, None, int]:
     """Return the offset at which to cut a text whose `rendered` form is over the limit, or that is too long itself.
 
-    Yields how many characters it has rendered each time.
+    `part` is the content that comes of the text up to an offset. With `last` it is the last place instead of the best,
+    for what may still change: so the most of it stays in view. Yields how many characters were rendered each time.
     """
-    longest = yield from _longest(text, carry, limit)
+    longest = yield from _longest(text, limit, part)
     # What takes more than half a message is cut, if it must be, behind its first half: see Inline's `long`.
     atoms = sorted((start, min(end, start + limit // 2 + 1)) for start, end in rendered.atoms)
     tried = 0
-    for cut in _candidates(text, rendered, atoms, longest):
+    for cut in _candidates(text, rendered, atoms, longest, last=last):
         # Where nothing is shown at all, no place leaves a part with words.
-        if fits(text[:cut], carry, limit, empty=rendered.content == ""):
+        content = part(cut)
+        if len(content) <= limit and (content != "" or rendered.content == ""):
             return cut
         yield cut
         tried += cut
         if tried > _TRIES * limit:
             break
-    while longest > 1 and not fits(text[:longest], carry, limit, empty=True):
+    while longest > 1 and len(part(longest)) > limit:
         yield longest
         longest -= longest // 4 or 1
     return longest
 
 
-def fits(text: str, carry: Carry, limit: int, *, empty: bool = False) -> bool:
-    """Whether a part of this text is a message: not too long and, unless `empty`, not without words."""
-    content = render(text, carry, End.CUT, limit).content
-    return len(content) <= limit and (empty or content != "")
-
-
-def _longest(text: str, carry: Carry, limit: int) -> Generator[int, None, int]:
+def _longest(text: str, limit: int, part: Callable[[int], str]) -> Generator[int, None, int]:
     """About how much of the text fits: rendering is not quite monotonic, as a table can turn into a list."""
     low, high = 1, len(text)
     # As little as is shown of a text that is much longer than a message, all of it but its end should fit.
     sparse = high > 2 * limit
     guess, spare, tried = high if sparse else min(limit, high), 0, 0
     while low < high and tried <= _TRIES * limit:
-        size = len(render(text[:guess], carry, End.CUT, limit).content)
+        size = len(part(guess))
         yield guess
         tried += guess
         spare = limit - size
@@ -72,9 +70,13 @@ def _longest(text: str, carry: Carry, limit: int) -> Generator[int, None, int]:
     return low
 
 
-def _candidates(text: str, rendered: Rendered, atoms: list[tuple[int, int]], longest: int) -> Iterator[int]:
+def _candidates(
+    text: str, rendered: Rendered, atoms: list[tuple[int, int]], longest: int, *, last: bool
+) -> Iterator[int]:
     """Places for a cut, the best first."""
     whole = _Whole(text, atoms)
+    if last and (at := whole.before(longest)) > 0:
+        yield at
     offered: dict[Rank, list[int]] = {rank: [] for rank in Rank}
     for at, rank in rendered.breaks:
         if at <= longest:

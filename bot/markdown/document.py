@@ -7,11 +7,13 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bot.markdown.blocks import Carry, End, render
+from bot.markdown.blocks import Carry, End, Item, Rendered, render
 from bot.markdown.cuts import choose
 
 _STEP: Final = 32
 """Characters after which a part that is nearly full is looked at again."""
+_MOST_TRIED: Final = 40
+"""Places for a cut that are remembered with what comes of them."""
 _LONGEST: Final = 8
 """Messages' worth of source that one part may at most be made from, however little of it is shown."""
 _ORDINARY: Final = 2
@@ -40,10 +42,12 @@ class Document:
         self._last: Part | None = None
         self._start = 0
         self._carry = Carry()
+        self._tried: dict[int, Rendered] = {}
+        """What comes of the open part if it is cut at certain offsets."""
         self._look = limit * 3 // 4
         """How much of the open part there must be before it is looked at for a cut."""
-        self._settled = (0, "")
-        """How much of the open part's source needs no more rendering, and what became of it."""
+        self._settled: tuple[int, str, tuple[Item, ...]] = (0, "", ())
+        """How much of the open part's source needs no more rendering, what became of it, and the lists open there."""
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -61,33 +65,47 @@ class Document:
         Whoever has begun has to go through all steps before there is more text. Until then `parts` are those that are
         certain.
         """
+        text = _with_newlines(text, final=final)
         while (cut := (yield from self._cut(text, final))) is not None:
             yield self._close(text, cut)
         yield len(text) - self._start - self._settled[0]
         content = self._rendered(text, len(text), End.FINAL if final else End.GROWING)
         if len(content) > self._limit:
-            cut = yield from self._choose(text, len(text), End.GROWING)
-            content = render(text[self._start : cut], self._carry, End.CUT, self._limit).content
+            cut = yield from self._choose(text, len(text), End.GROWING, last=True)
+            content = self._until(text, cut).content
         self._last = Part(self._start, content) if content else None
 
     def _rendered(self, text: str, seen: int, end: End) -> str:
         """The open part as far as it is seen; only what can still change is rendered again."""
-        offset, before = self._settled
-        carry = Carry() if offset else self._carry
+        offset, before, items = self._settled
+        carry = Carry(items=items) if offset else self._carry
         rendered = render(text[self._start + offset : seen], carry, end, self._limit, before=before)
-        self._settled = (offset + rendered.settled[0], rendered.settled[1])
+        at, content, items = rendered.settled
+        self._settled = (offset + at, content, items)
         return rendered.content
 
-    def _choose(self, text: str, seen: int, end: End) -> Generator[int, None, int]:
+    def _choose(self, text: str, seen: int, end: End, *, last: bool = False) -> Generator[int, None, int]:
         window = text[self._start : seen]
         rendered = render(window, self._carry, end, self._limit)
         yield len(window)
-        cut = yield from choose(window, self._carry, rendered, self._limit)
+        cut = yield from choose(
+            window, rendered, self._limit, lambda at: self._until(text, self._start + at).content, last=last
+        )
         return self._start + cut
+
+    def _until(self, text: str, cut: int) -> Rendered:
+        """The open part if it is cut there; what was tried before is not rendered again."""
+        rendered = self._tried.get(cut)
+        if rendered is None:
+            if len(self._tried) >= _MOST_TRIED:
+                self._tried.clear()
+            rendered = self._tried[cut] = render(text[self._start : cut], self._carry, End.CUT, self._limit)
+        return rendered
 
     def _close(self, text: str, cut: int) -> int:
         source = text[self._start : cut]
-        rendered = render(source, self._carry, End.CUT, self._limit)
+        rendered = self._until(text, cut)
+        self._tried.clear()
         if rendered.content:
             self._closed.append(Part(self._start, rendered.content))
         self._start, self._carry, self._last = cut, rendered.carry, None
@@ -95,7 +113,7 @@ class Document:
         if len(source) < self._limit // 8 and len(rendered.content) > self._limit // 4:
             # A little source makes a lot of text here, and most of what a longer look renders is for nothing.
             self._look = max(_STEP, 2 * len(source))
-        self._settled = (0, "")
+        self._settled = (0, "", ())
         return len(source)
 
     def _cut(self, text: str, final: bool) -> Generator[int, None, int | None]:
@@ -114,7 +132,7 @@ class Document:
         if cut > len(text):
             return None
         seen = min(cut, self._start + _LONGEST * self._limit)
-        content = render(text[self._start : seen], self._carry, End.CUT, self._limit).content
+        content = self._until(text, seen).content
         yield seen - self._start
         if seen < cut or len(content) > self._limit:
             return (yield from self._choose(text, seen, End.CUT))
@@ -132,3 +150,12 @@ class Document:
             self._look += step
             return None
         return (yield from self._choose(text, seen, end))
+
+
+def _with_newlines(text: str, *, final: bool) -> str:
+    r"""Text in which `\n` alone ends a line, with all offsets as they were: `\r\n` → a space and `\n`."""
+    if "\r" not in text:
+        return text
+    if text.endswith("\r") and not final:
+        text = text[:-1]
+    return text.replace("\r\n", " \n").replace("\r", "\n")

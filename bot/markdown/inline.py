@@ -3,85 +3,161 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from html.entities import html5
 from typing import Final
 
+from bot.markdown.emphasis import APART, WRITTEN, Run, match, sides
+from bot.markdown.formulas import in_display, in_dollars, in_round, in_square
 from bot.markdown.latex import to_unicode
 
 HOLD: Final = 300
 """Characters for which a half-written construct is held back before it is shown as it stands."""
 
-_SPECIAL: Final = re.compile(r"[\\`*_~|\[<$]|!\[|(?<!\S)!\Z|https?://")
+_SPECIAL: Final = re.compile(r"[\\`*_~|\[<$&\n]|!\[|(?<!\S)!\Z|https?://")
+"""`see *this*` → `*`: where text may be anything but text."""
 _TOKEN: Final = re.compile(
     r"<(?:@[!&]?\d+|#\d+|a?:\w+:\d+|t:-?\d+(?::\w)?|/[^<>\n:]+:\d+|id:\w+(?::\d+)?|https?://[^\s<>]+)>", re.ASCII
 )
+"""`<@12>`, `<:name:3>`, `<t:4:R>`, `<https://a.b>`: what Discord has a form of its own for."""
 _HALF_TOKEN: Final = re.compile(r"<(?:[@#:/a-zA-Z][^<>\s]*)?$")
-_TAG: Final = re.compile(
-    r"<(/?)(b|strong|i|em|u|ins|s|del|strike|code|kbd|br|sub|sup|mark|small|span)(?:\s[^<>\n]*|\s*/)?>", re.IGNORECASE
+"""`<@1`, `<http`."""
+_AUTOLINK: Final = re.compile(
+    r"<(?:mailto:)?([A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)>", re.ASCII
 )
-_SCRIPTED: Final = re.compile(r"<(su[bp])>([^<>\n]*)</\1>", re.IGNORECASE)
-_HALF_SCRIPTED: Final = re.compile(r"<su[bp]>[^<>\n]*(?:<[^<>\n]*)?$", re.IGNORECASE)
-_LABEL: Final = r"\[((?:[^\[\]\n\\]|\\.|\[[^\[\]\n]{0,300}\]){0,1000})\]"
-_TARGET: Final = r"\(([^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:[ \t]++[\"'][^\n]{0,300}?[\"'])?\)"
+"""`<me@a.b>` → `me@a.b`, `<ftp://a.b>` → `ftp://a.b`."""
+_TAG: Final = re.compile(r"<(/?)([a-z]+[1-6]?)((?:\s[^<>]{0,300})?)/?>", re.IGNORECASE)
+"""`<b>`, `</p>`, `<br/>`, `<a href="x">`."""
+_COMMENT: Final = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
+"""`<!-- a note -->`."""
+_SCRIPTED: Final = re.compile(r"<(su[bp])>([^<>\n]{0,300})</\1>", re.IGNORECASE)
+"""`<sub>2</sub>` → `2`."""
+_ATTRIBUTE: Final = r"""\b{}\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"""
+_LABEL: Final = r"\[((?:[^\[\]\\`\n]|\\.|`[^`\n]{0,300}`|\n(?!\n)|\[[^\[\]\n]{0,300}\]){0,1000})\]"
+_TARGET: Final = (
+    r"\(\s*+(?:<([^<>\n]{0,1000})>|([^()\s<]*(?:\([^()\s]*\)[^()\s]*)*))"
+    r"(?:\s++(?:\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'|\([^()\n]{0,300}\)))?\s*+\)"
+)
 _LINK: Final = re.compile(rf"{_LABEL}{_TARGET}")
+"""`[label](target "title")`."""
 _IMAGE: Final = re.compile(rf"!{_LABEL}{_TARGET}")
+"""`![name](target)`."""
 _LINKED_IMAGE: Final = re.compile(rf"\[!{_LABEL}{_TARGET}\]{_TARGET}")
+"""`[![name](picture)](target)`."""
 _HALF_LINK: Final = re.compile(r"!$|!?\[(?:[^\[\]\n]|\[(?:[^\[\]\n]*+\])?)*(?:\](?:\([^\n)]*)?)?$")
+"""`[lab`, `[label](tar`."""
 _HALF_LINKED_IMAGE: Final = re.compile(r"\[(?:!(?:\[[^\[\]\n]*(?:\](?:\([^\n()]*(?:\)(?:\](?:\([^\n)]*)?)?)?)?)?)?)?$")
-_URL: Final = re.compile(r"https?://[^\s<>*|~`\"\]，。、；：！？）」』】]+")
-_URL_TAIL: Final = ".,;:!?)_'"
-_INLINE_MATH: Final = re.compile(r"\$(?=\S)([^$\n]{1,300}?)(?<=\S)\$(?!\d)")
-_DISPLAY_MATH: Final = re.compile(r"\$\$(?=[^$])([^$]{1,300})\$\$")
-_BRACKET_MATH: Final = re.compile(r"\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
+"""`[![name](pic`."""
+_BALANCED: Final = re.compile(r"(?:[^\[\]]|\[[^\[\]]*\])*")
+"""`a [1] b`: a label in which Discord finds its end."""
+_ADDRESS: Final = re.compile(r"<?https?://[^\s<>]*>?")
+"""`docs at https://a.b` → `https://a.b`: what no label may have in it."""
+_URL: Final = re.compile(r"https?://(?:[^\s<>*|~`\"\]\\，。、；：！？）」』】]|\\[_*~&#%()+=.-]|~(?!~))+")
+"""`https://a.b/c?d_e`."""
+_URL_TAIL: Final = ".,;:!?'"
+_AFTER_URL: Final = re.compile(r"[.,:;\"'!?)\]]*(?:\s|\Z)")
+"""`https://a.b/c).` → `).`: what may follow an address without being taken for a part of it."""
+_IN_DOLLARS: Final = re.compile(r"(?<![^\W_])(?<![$\\=/{])\$(?=\S)([^$\n]{1,300}?)(?<=\S)\$(?![^\W_]|\$)")
+"""`$x^2$` → `x^2`; not `=$A1*$B1`, `US$5 and $6`."""
+_IN_TWO_DOLLARS: Final = re.compile(r"(?<![^\W_])(?<![$\\])\$\$(?=[^$])([^$]{1,300})\$\$(?![^\W_])")
+"""`$$x^2$$` → `x^2`."""
+_IN_BRACKETS: Final = re.compile(r"\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
+r"""`\(x^2\)`, `\[x^2\]` → `x^2`."""
 _BRACKETS: Final = {"(": "\\)", "[": "\\]"}
-_HALF_MATH: Final = re.compile(r"\$\$?(?=[^\s\d$])[^$\n]*\$?$|\$\$[^$]*\$?$")
-_FORMULA: Final = re.compile(r"[\\^]|[A-Za-z]_[\w{]|^[A-Za-z]′?'*$|^[\d.,]+$")
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_ESCAPED: Final = re.compile(r"([*_~`|\\])")
-_MARK_OF_TAG: Final = {
-    **dict.fromkeys(("b", "strong"), "**"), **dict.fromkeys(("i", "em"), "*"), **dict.fromkeys(("u", "ins"), "__"),
-    **dict.fromkeys(("s", "del", "strike"), "~~"), **dict.fromkeys(("code", "kbd"), "`"),
-}  # fmt: skip
-_RUNS: Final[dict[str, dict[int, tuple[str, ...]]]] = {
-    "*": {1: ("*",), 2: ("**",), 3: ("**", "*")},
-    "_": {1: ("_",), 2: ("__",), 3: ("__", "_")},
-    "~": {2: ("~~",)},
-    "|": {2: ("||",)},
-}
+_COMMAND: Final = re.compile(r"\\([A-Za-z]+)(?:\{(?:[^{}\n]|\{(?:[^{}\n]|\{[^{}\n]{0,60}\}){0,60}\}){0,200}\})+")
+r"""`\frac{1}{2}`, `\boxed{42}`: a formula in prose without dollars."""
+_IN_PROSE: Final = frozenset(["frac", "dfrac", "tfrac", "boxed", "sqrt", "binom", "mathbb", "mathbf", "mathrm", "text"])
+_HALF_MATH: Final = re.compile(r"(?<![\w$\\=/{])\$\$?(?=[^\s\d$])[^$\n]*\$?$|\$\$[^$]*\$?$")
+"""`$x^`."""
+_ENTITY: Final = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
+"""`&lt;`, `&#39;`, `&#x27;`."""
+_SIGNS: Final = frozenset("\\`*_~|[<>#-+.")
+_HALF_ENTITY: Final = re.compile(r"&#?\w{0,31}$", re.ASCII)
+"""`&am`."""
+_BLOCK: Final = re.compile(r"#{1,3}(?=\s)|-#(?=\s)|>|[-*](?=\s)|(\d+)\.(?=\s)")
+"""`# a`, `> b`, `- c`, `1. d`: what Discord takes for a block at the start of a line."""
+_LINE_START: Final = re.compile(r"\n[ \t]*+")
+_QUOTED_LINE_START: Final = re.compile(r"\n[ \t]*+(?:(?!>>>(?:\s|\Z))>[ \t]?)*+[ \t]*+")
+"""`\\n> a` → what is before `a`."""
+_HTTP: Final = re.compile(r"https?://[^\s/]", re.IGNORECASE)
+_UNESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
+r"""`a\_b` → `a_b`."""
+_ENCODED: Final = ' \n*|~`\\<>"[]'
+_ROUND: Final = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
+"""`/a_(b)`: an address in which Discord finds the end."""
+_ANY_TAG: Final = re.compile(r"<[^<>]*>")
+_DUNDER: Final = re.compile(r"__(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__(?![A-Za-z0-9_])")
+"""`__init__`, `__FILE__`: names of programming languages, not bold text."""
+_SHRUG: Final = "¯\\_(ツ)_/¯"
+_RISKY: Final = re.compile(r"_(?![A-Za-z0-9_])(?<!\\_)")
+"""`my_name and `a_`` → the last underscore, with which Discord would end italics that it sees begin at another one."""
+_GUARDED: Final = re.compile(
+    r"```.*?```|¯\\_\(ツ\)_/¯|(`{1,2})(?!`).*?[^`]\1(?!`)|\\.|<[^\s<>]+>|\]\([^\s)]*\)|https?://\S+"
+    r"|(_)",
+    re.DOTALL,
+)
+"""All underscores, and before it what they may stand in and be safe: `[a](http://b_c_)`."""
+_ESCAPED: Final = re.compile(r"([*_~`|\\\[<])")
+_TICKS: Final = re.compile("`+")
+_INLINE_TAGS: Final = frozenset(tag[1:-1] for tag in WRITTEN if tag[0] == "<" and tag != "<h>")
+_DROPPED_TAGS: Final = frozenset(["mark", "small", "span", "font", "big", "abbr", "center", "sub", "sup", "picture"])
+_BLOCK_TAGS: Final = frozenset(
+    ["p", "div", "ul", "ol", "li", "details", "summary", "section", "article", "center", "picture",
+     "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "header", "footer", "main", "nav"]
+)  # fmt: skip
 LONGEST_TICKS: Final = 16
 """A longer run of backticks is text: as a mark it would not leave room in a message for what it marks."""
-
-
-@dataclass(slots=True)
-class _Mark:
-    text: str
-    pieces: int
-    """How many pieces of output there were once it was written: no more now, and it is empty."""
-    carried: bool
 
 
 class Inline:
     """Writes paragraphs, one chunk of source after the other, and knows which marks are open after each.
 
     `carried` are the marks that the part before closed at its end: they are written at the first chunk and, unlike
-    marks of this part that turn out to be mere text, always closed.
+    marks of this part that turn out to be mere text, always closed. `final` says that no more is to come, `growing`
+    that more is being written; otherwise a cut ends the text.
     """
 
-    def __init__(self, source: str, carried: tuple[str, ...] = (), *, growing: bool = False, long: int = 1000) -> None:
+    def __init__(
+        self,
+        source: str,
+        carried: tuple[str, ...] = (),
+        *,
+        growing: bool = False,
+        final: bool = False,
+        long: int = 1000,
+    ) -> None:
         self.out: list[str] = []
         self.atoms: list[tuple[int, int]] = []
         self.held = False
         self.newline = "\n"
         """What begins a new line here: in a quote, its mark belongs to it."""
+        self.quoted = False
+        """Whether the lines of the chunk have marks of quotes before them."""
         self._source = source
         self._growing = growing
+        self._final = final
         self._long = long
         """Inline code that is still open after so many characters is taken up again after a cut."""
         self._pending = carried
-        self._open: list[_Mark] = []
-        self._bold = False
+        self._runs: list[Run] = []
+        self._open: list[tuple[str, str]] = []
+        """The marks that are open now, outermost first: in the source, and as they were written."""
+        self._code_open = ""
+        """The backticks of inline code that goes on."""
+        self._spoiler: Run | None = None
+        """One that is open, which may span paragraphs."""
+        self._opaque: list[int] = []
+        """Pieces of output with `*`, `_`, `~~` or `||` in them that cannot be escaped there."""
+        self._closers: dict[int, str] = {}
+        """Where tags are that close others, and what is written for each."""
+        self._none_after: dict[str, int] = {}
+        """What has been looked for in vain, and from where on."""
+        self._last_target = -1
+        """Where in the chunk the last address of a link may begin."""
+        self._in_label = False
+        self._line_at = -1
+        """Where the text of a line begins, behind marks that open there."""
         self._start = 0
         self._end = 0
 
@@ -92,68 +168,170 @@ class Inline:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The marks that are open now, outermost first."""
-        return tuple(mark.text for mark in self._open)
+        """The marks that are open now, outermost first, as the source has them."""
+        return tuple(mark for mark, _ in self._open)
 
-    @property
-    def due(self) -> tuple[str, ...]:
-        """Those of them that the end of the reply must close."""
-        return tuple(mark.text for mark in self._open if mark.carried)
-
-    def open(self, text: str) -> None:
-        """Open a mark that the source has in another form."""
-        self._push(text)
-
-    def close(self, text: str) -> None:
-        """Close a mark opened so, and with it what stands open inside."""
-        for mark in reversed(self.marks):
-            self._open.pop()
-            self.write(mark)
-            if mark == text:
-                return
-
-    def drop_empty_marks(self) -> None:
-        """Take back marks at the very end that nothing follows."""
-        while self._open and self._open[-1].pieces == len(self.out):
-            self._open.pop()
-            self.out.pop()
+    def end(self) -> str:
+        """What closes the marks that are open at the end of the text. A spoiler that nothing closes is none."""
+        if self._final and self._spoiler and not self._spoiler.carried:
+            self.out[self._spoiler.piece] = self._spoiler.literal * 2
+            return ""
+        return "".join(written for _, written in reversed(self._open))
 
     def reopen(self, *, paragraph: bool) -> None:
         """Write what the part before left open; emphasis goes on only in the same paragraph, a spoiler everywhere."""
         for mark in self._pending:
-            if paragraph or mark == "||":
-                self._push(mark, carried=True)
+            if mark[0] == "`":
+                if paragraph:
+                    self._code_open = mark
+            elif mark == "||":
+                self._spoiler = Run(len(self.out), "|", 2, opens=True, closes=False, literal="", carried=True)
+                self._open = [("||", "||")]
+                self.out.append("||")
+            elif paragraph:
+                kind, length = (mark, 1) if mark[0] == "<" else (mark[0], len(mark))
+                self._runs.append(Run(len(self.out), kind, length, opens=True, closes=False, literal="", carried=True))
+                self.out.append("")
         self._pending = ()
 
     def end_paragraph(self) -> None:
-        """Close what must be closed. The rest that is open was mere text; a spoiler may span paragraphs."""
-        spoiler: list[_Mark] = []
-        for mark in reversed(self._open):
-            if mark.text == "||":
-                spoiler = [mark]
-            elif mark.carried:
-                self.write(mark.text)
-        self._open = spoiler
+        """Forget what is open: a spoiler apart, which may span paragraphs, nothing goes on after one."""
+        if self._open:
+            self._open = [("||", "||")] if self._spoiler else []
 
     def chunk(self, start: int, end: int, *, bold: bool = False) -> None:
-        """Write the source from `start` to `end`, a paragraph or a line of it. `bold` text is bold already."""
-        self._start, self._end, self._bold = start, end, bold
-        source = self._source
+        """Write the source from `start` to `end`, a whole paragraph or what there is of it; all of it `bold`."""
+        self._start, self._end = start, end
+        self._none_after.clear()
+        self._last_target = self._source.rfind("](", start, end)
+        self._open = []
+        if self._spoiler:
+            self._runs.insert(0, self._spoiler)
+            self._spoiler = None
+        if bold:
+            self._mark("<h>", opens=True)
         at = start
-        if self._open and self._open[-1].text[0] == "`":
-            at = self._rest_of_code(at, self._open[-1].text)
-        while at < end and not self.held:
-            found = _SPECIAL.search(source, at, end)
-            if found is None:
-                self.out.append(source[at:end])
-                return
-            if found.start() > at:
-                self.out.append(source[at : found.start()])
-            at = _HANDLERS[source[found.start()]](self, found.start())
+        if self._code_open:
+            ticks, self._code_open = self._code_open, ""
+            self.write(ticks)
+            at = self._rest_of_code(at, ticks)
+        else:
+            at = self._line(at)
+        self._text(at, end)
+        if bold and not self.held and (end < len(self._source) or self._final):
+            self._mark("<h>", closes=True)
+        if self._runs:
+            self._finish()
+        if self._code_open:
+            self._open.append((self._code_open, self._code_open))
 
-    def _push(self, text: str, *, carried: bool = False) -> None:
-        self.out.append(text)
-        self._open.append(_Mark(text, len(self.out), carried))
+    def _text(self, at: int, end: int) -> None:
+        source, out, search = self._source, self.out, _SPECIAL.search
+        while at < end and not self.held:
+            found = search(source, at, end)
+            if found is None:
+                out.append(source[at:end])
+                return
+            special = found.start()
+            if special > at:
+                out.append(source[at:special])
+            at = _HANDLERS[source[special]](self, special)
+
+    def _mark(
+        self, kind: str, *, opens: bool = False, closes: bool = False, literal: str = "", length: int = 1
+    ) -> None:
+        self._runs.append(Run(len(self.out), kind, length, opens, closes, literal))
+        self.out.append("")
+
+    def _finish(self) -> None:
+        """Write the marks of the chunk, now that it is known which of its runs are marks."""
+        runs, out = self._runs, self.out
+        goes_on = self._end == len(self._source) and not self._final
+        left = {id(run) for run in match(runs)}
+        last = len(out) - 1
+        while last >= 0 and not out[last]:
+            last -= 1
+        stack: list[tuple[str, str]] = []
+        due: list[str] = []
+        closed_at = -2
+        opaque = iter([*self._opaque, len(out)])
+        next_opaque = next(opaque)
+        for run in runs:
+            while next_opaque < run.piece:
+                self._split(next_opaque, stack)
+                next_opaque = next(opaque)
+            text = ""
+            if run.closing:
+                text = "".join([stack.pop()[1] for _ in run.closing if stack])
+                if text and text[0] in "~|":
+                    text = self._kept_apart(run.piece, text)
+            closes_star = text[-1:] == "*"
+            marks: tuple[str, ...] = ()
+            if run.length and id(run) in left and not run.dead:
+                if run.kind == "|":
+                    marks = run.pending() if run.carried or last > run.piece or not goes_on else ()
+                    self._spoiler = run if marks else self._spoiler
+                elif goes_on or run.carried:
+                    marks = run.pending()
+                if marks and last < run.piece:
+                    marks, run.length = (), 0
+                elif marks and not goes_on and run.kind != "|":
+                    due += marks
+            if run.length and not marks:
+                literal = "\\*" if run.literal == "*" and stack else run.literal
+                text += literal * run.length
+                closes_star = False
+            opened = self._opened((*marks, *run.opening), stack) if marks or run.opening else ""
+            if opened:
+                if opened[0] == "*":
+                    if closes_star or (not text and closed_at >= 0 and self._piece_before(run.piece) == closed_at):
+                        text += APART
+                elif not text:
+                    opened = self._kept_apart(run.piece, opened)
+            out[run.piece] = text + opened
+            if closes_star and not opened:
+                closed_at = run.piece
+        while next_opaque < len(out):
+            self._split(next_opaque, stack)
+            next_opaque = next(opaque)
+        self._runs, self._opaque = [], []
+        if due:
+            while stack and stack[-1][0] in due:
+                self.write(stack.pop()[1])
+        self._open = stack
+
+    def _opened(self, marks: Iterable[str], stack: list[tuple[str, str]]) -> str:
+        """Marks as Discord is given them; one within another of its kind has no meaning there and is left out."""
+        text = ""
+        for mark in marks:
+            written = WRITTEN[mark]
+            if any(written == outer for _, outer in stack):
+                written = ""
+            stack.append((mark, written))
+            text += written
+        return text
+
+    def _piece_before(self, piece: int) -> int:
+        piece -= 1
+        while piece >= 0 and not self.out[piece]:
+            piece -= 1
+        return piece
+
+    def _kept_apart(self, piece: int, mark: str) -> str:
+        """A mark; one of tildes or pipes is kept apart from such a character before it, as in `\\~` and `~~`."""
+        if mark[0] not in "~|":
+            return mark
+        before = self._piece_before(piece)
+        return APART + mark if before >= 0 and self.out[before][-1] == mark[0] else mark
+
+    def _split(self, piece: int, stack: list[tuple[str, str]]) -> None:
+        """Close emphasis before something that has its mark inside, and open it again behind: Discord looks for the
+        next such mark wherever it is. `*see `a*b` there*` → `*see *`a*b`* there*`, with something invisible in it.
+        """
+        text = self.out[piece]
+        marks = [written for _, written in stack if written]
+        if any((written[0] if written[0] == "*" else written) in text for written in marks):
+            self.out[piece] = f"{APART}{''.join(reversed(marks))}{text}{''.join(marks)}{APART}"
 
     def _literal(self, at: int, end: int) -> int:
         self.out.append(self._source[at:end])
@@ -165,6 +343,14 @@ class Inline:
         self.write(self._source[at:end] if text is None else text)
         return end
 
+    def _solid(self, at: int, end: int, text: str) -> int:
+        """Write something in which no mark can be escaped."""
+        if "*" in text or "__" in text or "~~" in text or "||" in text:
+            self._opaque.append(len(self.out))
+        if text[:1] == "`" and (before := self._piece_before(len(self.out))) >= 0 and self.out[before][-1] == "`":
+            text = APART + text
+        return self._atom(at, end, text)
+
     def _hold(self, at: int, *halves: re.Pattern[str]) -> bool:
         """Whether what begins at `at` may still become whole; if so, nothing more is shown. `halves` say what may."""
         source, end = self._source, self._end
@@ -172,45 +358,84 @@ class Inline:
             self.held = not halves or any(half.match(source, at, end) for half in halves)
         return self.held
 
+    def _find(self, what: re.Pattern[str], name: str, at: int) -> re.Match[str] | None:
+        """Search the chunk from there on. What is not there is not looked for again."""
+        if self._none_after.get(name, self._end) <= at:
+            return None
+        found = what.search(self._source, at, self._end)
+        if found is None:
+            self._none_after[name] = at
+        return found
+
     def _run_end(self, at: int) -> int:
         character, end = self._source[at], at
         while end < self._end and self._source[end] == character:
             end += 1
         return end
 
+    def _newline(self, at: int) -> int:
+        start = (_QUOTED_LINE_START if self.quoted else _LINE_START).match(self._source, at, self._end)
+        self.out.append(self.newline)
+        return self._line(start.end() if start else at + 1)
+
+    def _line(self, at: int) -> int:
+        """Keep Discord from taking the text at the start of a line for a block: `# a` → `\\# a`."""
+        block = _BLOCK.match(self._source, at, self._end)
+        if block is None:
+            self._line_at = at
+            return at
+        self.write(f"{block[1]}\\." if block[1] else f"\\{block[0]}")
+        return block.end()
+
     def _rest_of_code(self, at: int, ticks: str) -> int:
-        close = re.compile(rf"(?<!`){ticks}(?!`)").search(self._source, at, self._end)
+        close = _closing_ticks(ticks).search(self._source, at, self._end)
         if close is None:
             self.atoms.append((at, self._end))
-            self.write(self._source[at : self._end])
+            self.write(self._code_text(at, self._end))
+            self._code_open = ticks
             return self._end
-        self._open.pop()
-        return self._code(at, at, close)
+        self._close_code(at, at, close)
+        self.write(self._code_text(at, close.start()) + ticks)
+        return close.end()
 
-    def _code(self, at: int, content: int, close: re.Match[str]) -> int:
-        """Write inline code. However long it is, its last character stays with the mark that closes it."""
+    def _code_text(self, start: int, end: int) -> str:
+        """Code on its way out, without the marks of the quote it may stand in; three ticks in it are kept apart."""
+        code = self._source[start:end]
+        if "\n" in code:
+            code = (_QUOTED_LINE_START if self.quoted else _LINE_START).sub(" ", code)
+        return apart(code) if "```" in code else code
+
+    def _close_code(self, at: int, content: int, close: re.Match[str]) -> None:
+        """However long inline code is, its last character stays with the mark that closes it."""
         last = content + len(self._source[content : close.start()].rstrip()) - 1
         self.atoms.append((max(last, at), close.end()))
-        return self._atom(at, close.end())
+        self.atoms.append((at, close.end()))
 
     def _backticks(self, at: int) -> int:
         after = self._run_end(at)
         ticks = self._source[at:after]
+        escaped = "\\`" * len(ticks)
         if len(ticks) > LONGEST_TICKS:
-            return self._literal(at, after)
-        close = re.compile(rf"(?<!`){ticks}(?!`)").search(self._source, after, self._end)
+            return self._atom(at, after, escaped)
+        close = self._find(_closing_ticks(ticks), ticks, after)
         if close is not None:
-            return self._code(at, after, close)
+            self._close_code(at, after, close)
+            text = code_span(self._code_text(after, close.start()))
+            return self._solid(at, close.end(), text)
         last = self._end == len(self._source)
         if last and after == self._end and self._hold(at):
             return at
-        if last and (self._growing or self._end - at > self._long) and self._source[after : self._end].strip("`"):
-            self._push(ticks)
-            rest = self._source[after : self._end]
-            self.write(rest.rstrip("`") if self._growing else rest)
+        if last and len(ticks) < 3 and self._goes_on(at) and self._source[after : self._end].strip("`"):
+            rest = self._code_text(after, self._end)
+            self.write(ticks + (rest.rstrip("`") if self._growing else rest))
+            self._code_open = ticks
             self.atoms.append((at, self._end))
             return self._end
-        return self._literal(at, after)
+        return self._atom(at, after, escaped)
+
+    def _goes_on(self, at: int) -> bool:
+        """Whether inline code that begins there and has no end yet is taken for code."""
+        return not self._final and (self._growing or self._end - at > self._long)
 
     def _delimiters(self, at: int) -> int:
         source, after = self._source, self._run_end(at)
@@ -218,106 +443,233 @@ class Inline:
             self.held = True
             return at
         character, length = source[at], after - at
-        if self._bold and character == "*" and length > 1:
-            length -= 2
-            if not length:
-                return after
-        marks = _RUNS[character].get(length)
-        if marks is None:
-            return self._literal(at, after)
         before = source[at - 1] if at > self._start else " "
         behind = source[after] if after < self._end else " "
-        closes = length > 1 or not (before.isspace() or (character == "_" and behind.isalnum()))
-        if closes and any(self._close(mark) for mark in reversed(marks)):
-            self.atoms.append((at - 1, after))
-            return self._literal(at, after) if not self._bold else self._atom(at, after, character * length)
-        within_word = before.isalnum() and (character == "_" or (before.isascii() and behind.isalnum()))
-        if behind.isspace() or within_word or any(mark in self.marks for mark in marks):
-            return self._literal(at, after)
-        for mark in marks:
-            self._push(mark)
-        self.atoms.append((at, min(after + 1, self._end)))
-        return after
-
-    def _close(self, text: str) -> bool:
-        for depth, mark in enumerate(self._open):
-            if mark.text == text:
-                del self._open[depth:]
-                return True
-        return False
+        if length == 1:
+            if character in "~|":
+                return self._literal(at, after)
+            if character == "_" and before.isalnum() and behind.isalnum() and behind.isascii():
+                return self._literal(at, after)
+        elif character == "_" and not before.isalnum() and (dunder := _DUNDER.match(source, at, self._end)):
+            return self._atom(at, dunder.end(), dunder[0].replace("_", "\\_"))
+        opens, closes = sides(character, before, behind)
+        if character in "~|" and length != 2:
+            opens = closes = False
+        spaced = character == "*" and length == 1 and before.isspace() and behind.isspace()
+        self.atoms.append((at - 1 if closes else at, min(after + 1, self._end) if opens else after))
+        self._mark(character, opens=opens, closes=closes, literal="*" if spaced else f"\\{character}", length=length)
+        return self._line(after) if at == self._line_at else after
 
     def _bracket(self, at: int) -> int:
         source, end = self._source, self._end
-        if link := _LINKED_IMAGE.match(source, at, end):
-            return self._atom(at, link.end(), f"[{link[1] or 'image'}]({link[3]})")
-        if link := _LINK.match(source, at, end):
-            return self._atom(at, link.end())
-        return at if self._hold(at, _HALF_LINK, _HALF_LINKED_IMAGE) else self._literal(at, at + 1)
+        if self._in_label:
+            return self._literal(at, at + 1)
+        if at < self._last_target:
+            if link := _LINKED_IMAGE.match(source, at, end):
+                name = _UNESCAPE.sub(r"\1", link[1])
+                return self._solid(at, link.end(), self._named(name, _target(link[4] or link[5] or ""), link.end()))
+            if link := _LINK.match(source, at, end):
+                return self._link(at, link)
+        if self._hold(at, _HALF_LINK, _HALF_LINKED_IMAGE):
+            return at
+        if at < self._last_target:
+            self.out.append("\\")
+        return self._literal(at, at + 1)
+
+    def _link(self, at: int, link: re.Match[str]) -> int:
+        self.atoms.append((at, link.end()))
+        target = _target(link[2] or link[3] or "")
+        out, runs, span = self.out, self._runs, (self._start, self._end)
+        first = len(out)
+        out.append("")
+        self._runs, self._in_label, (self._start, self._end) = [], True, link.span(1)
+        self._text(*link.span(1))
+        inside, self._runs, self._in_label, (self._start, self._end) = self._runs, runs, False, span
+        match(inside)
+        for run in inside:
+            run.opens = run.closes = False
+        text = "".join(out[first:])
+        before, behind = self._around(text.strip(), target, link.end())
+        if "://" in text and before == "[" and (address := _ADDRESS.search(text)):
+            inside, text = [], _ADDRESS.sub("", text).strip()
+            self._opaque = [piece for piece in self._opaque if piece < first]
+            out[first:] = ["", text]
+            if not text or address[0] == text:
+                before, behind = self._around("", target, link.end())
+        out[first] = before
+        out.append(behind if text or before or behind else APART)
+        runs += inside
+        return link.end()
+
+    def _around(self, text: str, target: str, after: int) -> tuple[str, str]:
+        """What goes before and after the label of a link, to make of it what Discord has.
+
+        To `http://a.b`: `[label](http://a.b)`; to `mailto:me@a.b`: `label (me@a.b)`; to `#part` or `./file`: `label`.
+        """
+        if target[:7].lower() == "mailto:":
+            mail = target[7:].partition("?")[0]
+            return "", "" if text.replace("\\", "") == mail else f"{' ' * bool(text)}({escape(mail)})"
+        if not _HTTP.match(target):
+            return "", ""
+        if not text:
+            return "", target if _AFTER_URL.match(self._source, after, self._end) else f"<{target}>"
+        return ("[", f"]({target})") if _BALANCED.fullmatch(text) else ("", f" (<{target}>)")
+
+    def _named(self, name: str, target: str, after: int) -> str:
+        """A picture, or an element of HTML, as a link if Discord can have one."""
+        name = escape(_ADDRESS.sub("", name).strip() or "image")
+        return "".join((before := self._around(name, target, after))[:1]) + name + before[1]
 
     def _image(self, at: int) -> int:
-        if image := _IMAGE.match(self._source, at, self._end):
-            return self._atom(at, image.end(), f"[{image[1].strip() or 'image'}]({image[2]})")
+        if at < self._last_target and (image := _IMAGE.match(self._source, at, self._end)):
+            name, target = _UNESCAPE.sub(r"\1", image[1]), _target(image[2] or image[3] or "")
+            return self._solid(at, image.end(), self._named(name, target if _HTTP.match(target) else "", image.end()))
         return at if self._hold(at, _HALF_LINK) else self._literal(at, at + 1)
 
     def _angle(self, at: int) -> int:
         source, end = self._source, self._end
         if token := _TOKEN.match(source, at, end):
-            return self._atom(at, token.end())
+            return self._solid(at, token.end(), token[0])
+        if mail := _AUTOLINK.match(source, at, end):
+            return self._atom(at, mail.end(), escape(mail[1]))
+        if comment := _COMMENT.match(source, at, end):
+            return self._atom(at, comment.end(), "")
         if script := _SCRIPTED.match(source, at, end):
             text = to_unicode(("_" if script[1].lower() == "sub" else "^") + f"{{{script[2]}}}")
-            return self._atom(at, script.end(), script[2] if text is None or text[0] in "_^" else text)
-        if self._hold(at, _HALF_SCRIPTED):
-            return at
+            return self._atom(at, script.end(), escape(script[2] if text is None or text[0] in "_^" else text))
         if tag := _TAG.match(source, at, end):
-            return self._tag(at, tag.end(), closing=bool(tag[1]), name=tag[2].lower())
-        return at if self._hold(at, _HALF_TOKEN) else self._literal(at, at + 1)
+            done = self._tag(tag)
+            if done or self.held:
+                return done
+            self.atoms.append((at, tag.end()))
+        elif self._hold(at, _HALF_TOKEN):
+            return at
+        return self._literal(at, at + 1)
 
-    def _tag(self, at: int, after: int, *, closing: bool, name: str) -> int:
-        self.atoms.append((at, after))
-        mark = _MARK_OF_TAG.get(name)
+    def _tag(self, tag: re.Match[str]) -> int:
+        """Write what an HTML tag means, and return where to go on; 0 if it is text."""
+        at, after, name = tag.start(), tag.end(), tag[2].lower()
+        if at in self._closers:
+            self.atoms.append((at, after))
+            text = self._closers.pop(at)
+            if text == "<":
+                self._mark(f"<{name}>", closes=True, literal=tag[0])
+            elif text != "\n" or self._source[after : after + 1] not in ("", "\n", "<"):
+                self.write(self.newline if text == "\n" else text)
+            return after
+        alone = self._is_alone(at, after)
+        if tag[1]:
+            return self._atom(at, after, "") if alone and name in _BLOCK_TAGS else 0
         if name == "br":
-            self.write(self.newline)
-        elif mark == "`":
-            close = re.compile(rf"([^<>`\n]+)</{name}>", re.IGNORECASE).match(self._source, after, self._end)
-            if close and not closing:
-                return self._atom(at, close.end(), f"`{close[1]}`")
-        elif mark is not None and closing:
-            if self._open and self._open[-1].text == mark:
-                self.write(mark)
-                self._open.pop()
-        elif mark is not None and mark not in self.marks and self._source[after : after + 1].strip():
-            self._push(mark)
-        return after
+            named = self._source[at - 1 : at] == " " and self._source[after : after + 1] == " "
+            return 0 if named and not alone else self._atom(at, after, self.newline)
+        if name == "hr":
+            return self._atom(at, after, "") if alone else 0
+        if name == "img" and (picture := _attribute("src", tag[3])):
+            return self._solid(at, after, self._named(_attribute("alt", tag[3]) or "", _target(picture), after))
+        if name in ("code", "kbd"):
+            code = _code_element(name).match(self._source, after, self._end)
+            return self._solid(at, code.end(), code_span(_entities(code[1]))) if code else self._half(at, after)
+        link = _attribute("href", tag[3]) if name == "a" else None
+        if name in _INLINE_TAGS or name in _BLOCK_TAGS or name in _DROPPED_TAGS or link:
+            close = self._find(_closing_tag(name), name, after)
+            if close is None:
+                return self._atom(at, after, "") if alone and name in _BLOCK_TAGS else self._half(at, after)
+            if name in _INLINE_TAGS:
+                self._closers[close.start()] = "<"
+                self.atoms.append((at, after + 1))
+                self._mark(f"<{name}>", opens=True, literal=tag[0])
+                return after
+            if link:
+                label = _ANY_TAG.sub("", self._source[after : close.start()]).strip()
+                return self._solid(at, close.end(), self._named(_entities(label), _target(link), close.end()))
+            self._closers[close.start()] = "\n" if name in _BLOCK_TAGS else ""
+            if name in _BLOCK_TAGS and "".join(self.out[-3:]).strip() and not "".join(self.out[-3:]).endswith("\n"):
+                self.write(self.newline)
+            return self._atom(at, after, "- " if name == "li" else "")
+        return 0
+
+    def _half(self, at: int, after: int) -> int:
+        """A tag that nothing closes is text, but what closes it may still be written."""
+        return at if self._growing and self._source[after:].strip() == "" and self._hold(at) else 0
+
+    def _is_alone(self, at: int, after: int) -> bool:
+        """Whether there is nothing else on the line."""
+        source = self._source
+        line = source[source.rfind("\n", 0, at) + 1 : at]
+        end = source.find("\n", after)
+        return not line.strip(" \t>") and not source[after : end if end >= 0 else len(source)].strip()
 
     def _escape(self, at: int) -> int:
-        if closing := _BRACKETS.get(self._source[at + 1 : at + 2]):
+        source = self._source
+        behind = source[at + 1 : at + 2]
+        if closing := _BRACKETS.get(behind):
             # Looked for first, as the pattern would walk 300 characters for each bracket that is not closed.
-            closed = self._source.find(closing, at + 3, min(self._end, at + 304)) >= 0
-            if closed and (math := _BRACKET_MATH.match(self._source, at, self._end)):
-                return self._formula(at, math.end(), math[1] or math[2])
-            if self._hold(at):
+            closed = source.find(closing, at + 3, min(self._end, at + 304)) >= 0
+            if closed and (math := _IN_BRACKETS.match(source, at, self._end)):
+                before = source[at - 1] if at > self._start else " "
+                plain = in_square(math[2]) if math[2] else in_round(math[1]) and not (before.isalnum() or before == "_")
+                if plain:
+                    return self._formula(at, math.end(), math[1] or math[2])
+            elif self._hold(at):
                 return at
-        elif at + 1 == self._end and self._hold(at):
-            return at
-        return self._atom(at, min(at + 2, self._end))
+        elif at + 1 >= self._end:
+            return at if self._hold(at) else self._atom(at, at + 1, "\\\\")
+        elif behind == "\n":
+            return at + 1
+        elif source.startswith(_SHRUG, at - 1):
+            return self._literal(at, at + len(_SHRUG) - 1)
+        elif behind.isalpha() and behind.isascii():
+            command = _COMMAND.match(source, at, self._end)
+            if command and command[1] in _IN_PROSE:
+                return self._formula(at, command.end(), command[0])
+            return self._literal(at, at + 1)
+        if not behind.isascii() or behind.isspace():
+            return self._atom(at, at + 1, "\\\\")
+        if behind.isdigit():
+            return self._literal(at, at + 1)
+        return self._atom(at, at + 2)
 
     def _dollar(self, at: int) -> int:
         source, end = self._source, self._end
-        if math := _DISPLAY_MATH.match(source, at, end):
+        if (math := _IN_TWO_DOLLARS.match(source, at, end)) and in_display(math[1]):
             return self._formula(at, math.end(), math[1])
-        if (math := _INLINE_MATH.match(source, at, end)) and _looks_like_math(math[1]):
+        if (math := _IN_DOLLARS.match(source, at, end)) and in_dollars(math[1]):
             return self._formula(at, math.end(), math[1])
         return at if self._hold(at, _HALF_MATH) else self._literal(at, self._run_end(at))
 
     def _formula(self, at: int, after: int, formula: str) -> int:
+        if self.quoted:
+            formula = _QUOTED_LINE_START.sub(" ", formula)
         text = to_unicode(formula)
-        return self._atom(at, after, as_code(formula) if text is None else escape(text))
+        return self._solid(at, after, as_code(formula) if text is None else escape(text))
+
+    def _entity(self, at: int) -> int:
+        entity = _ENTITY.match(self._source, at, self._end)
+        if entity is None:
+            return at if self._hold(at, _HALF_ENTITY) else self._literal(at, at + 1)
+        text = _character(entity)
+        if text is None:
+            return self._literal(at, at + 1)
+        if text in _SIGNS:
+            text = f"\\{text}"
+        elif text.isspace():
+            # Discord sees no mark beside a space.
+            text = APART + text + APART
+        return self._atom(at, entity.end(), text)
 
     def _url(self, at: int) -> int:
         url = _URL.match(self._source, at, self._end)
         if url is None:
             return self._literal(at, at + 1)
-        return self._atom(at, max(at + 1, at + len(url[0].rstrip(_URL_TAIL))))
+        text = url[0].rstrip(_URL_TAIL)
+        while text.endswith(")") and text.count(")") > text.count("("):
+            text = text[:-1].rstrip(_URL_TAIL)
+        after = max(at + 1, at + len(text))
+        if self._in_label or len(text) < 9:
+            return self._atom(at, after)
+        text = _UNESCAPE.sub(r"\1", text)
+        return self._solid(at, after, text if _AFTER_URL.match(self._source, after, self._end) else f"<{text}>")
 
 
 _HANDLERS: Final[dict[str, Callable[[Inline, int], int]]] = {
@@ -331,8 +683,17 @@ _HANDLERS: Final[dict[str, Callable[[Inline, int], int]]] = {
     "<": Inline._angle,
     "\\": Inline._escape,
     "$": Inline._dollar,
+    "&": Inline._entity,
+    "\n": Inline._newline,
     "h": Inline._url,
 }
+
+
+def guarded(content: str) -> str:
+    """A message without italics from an underscore in a word to one in code or an address."""
+    if "_" not in content or _RISKY.search(content) is None:
+        return content
+    return _GUARDED.sub(lambda found: "\\_" if found[2] else found[0], content)
 
 
 def escape(text: str) -> str:
@@ -340,23 +701,82 @@ def escape(text: str) -> str:
     return _ESCAPED.sub(r"\\\1", text)
 
 
+def apart(code: str) -> str:
+    """Code in which no three backticks stand together, which would end a block: something invisible is put between."""
+    while "```" in code:
+        code = code.replace("```", f"``{APART}`")
+    return code
+
+
+def code_span(code: str) -> str:
+    """Inline code with as many backticks around it as it needs, but never three, which begin a block on Discord."""
+    if code.startswith(" ") and code.endswith(" ") and code.strip():
+        code = code[1:-1]
+    if "`" not in code:
+        return f"`{code}`" if code else ""
+    if code.strip("`") == "":
+        return f"`` {apart(code)} ``" if len(code) == 1 else f"` {apart(code)} `"
+    runs = {len(run) for run in _TICKS.findall(code)}
+    ticks = "``" if 2 not in runs else "`"
+    if ticks == "`" and 1 in runs:
+        code, ticks = code.replace("``", f"`{APART}`"), "``"
+    code = apart(code)
+    before, after = (" " if code[at] == "`" else "" for at in (0, -1))
+    return f"{ticks}{before}{code}{after}{ticks}"
+
+
 def as_code(formula: str) -> str:
     """A formula as inline code, on one line."""
-    formula = " ".join(formula.split())
-    return f"``{formula} ``" if "`" in formula else f"`{formula}`" if formula else ""
+    return code_span(" ".join(formula.split()))
 
 
 @lru_cache(maxsize=1024)
-def inline(text: str) -> str:
+def inline(text: str, *, bold: bool = False) -> str:
     """One finished line on its own, such as a cell of a table."""
-    writer = Inline(text)
-    writer.chunk(0, len(text))
-    writer.end_paragraph()
+    writer = Inline(text, final=True)
+    writer.chunk(0, len(text), bold=bold and text != "")
+    writer.end()
     return "".join(writer.out)
 
 
-def _looks_like_math(formula: str) -> bool:
-    """Whether what stands between two dollar signs is a formula and not text between two prices."""
-    if _FORMULA.search(formula):
-        return True
-    return not formula[0].isdigit() and not _WORD.search(formula) and any(sign in formula for sign in "=+-*/<>()")
+def _target(address: str) -> str:
+    """An address as a link of Discord's needs it: without spaces, marks, and brackets that are no pair."""
+    address = _entities(_UNESCAPE.sub(r"\1", address)).strip()
+    for character in _ENCODED:
+        if character in address:
+            address = address.replace(character, f"%{ord(character):02X}")
+    if not _ROUND.fullmatch(address):
+        address = address.replace("(", "%28").replace(")", "%29")
+    return address
+
+
+def _entities(text: str) -> str:
+    return _ENTITY.sub(lambda entity: _character(entity) or entity[0], text)
+
+
+def _character(entity: re.Match[str]) -> str | None:
+    """`&lt;` → `<`; None for a name that is none."""
+    if entity[3]:
+        return html5.get(f"{entity[3]};")
+    point = int(entity[1]) if entity[1] else int(entity[2], 16)
+    return chr(point) if 0 < point < 0x110000 and not 0xD800 <= point < 0xE000 else "\ufffd"
+
+
+def _attribute(name: str, attributes: str) -> str | None:
+    found = re.search(_ATTRIBUTE.format(name), attributes or "", re.IGNORECASE)
+    return next((value for value in found.groups() if value is not None), None) if found else None
+
+
+@lru_cache(maxsize=64)
+def _closing_ticks(ticks: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!`){ticks}(?!`)")
+
+
+@lru_cache(maxsize=64)
+def _closing_tag(name: str) -> re.Pattern[str]:
+    return re.compile(rf"</{name}\s*>", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4)
+def _code_element(name: str) -> re.Pattern[str]:
+    return re.compile(rf"([^<>`\n]{{1,300}})</{name}>", re.IGNORECASE)

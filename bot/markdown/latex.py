@@ -49,12 +49,13 @@ _RELATIONS: Final = _pairs(
 )
 """Commands for a binary operator, relation or arrow: a space goes on either side."""
 
-_FUNCTIONS: Final = _words(
+FUNCTIONS: Final = _words(
     """
     sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp lim limsup liminf max min sup inf arg det
     dim ker deg gcd lcm hom Pr argmax argmin
     """
 )
+"""Commands that are their own name, and words that may stand in a formula."""
 _FONTS: Final = _words(
     """
     text textbf textit textrm texttt textsf mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm operatorname
@@ -97,6 +98,24 @@ def to_unicode(formula: str) -> str | None:
     except _NoUnicode:
         return None
     return re.sub(r" {2,}", " ", text).strip() or None
+
+
+_ROWS: Final = re.compile(
+    r"\\begin\{(align|aligned|gather|gathered|equation|split|multline)(\*?)\}(.*)\\end\{\1\2\}", re.DOTALL
+)
+r"""`\begin{align} a &= b \\ c &= d \end{align}` → what is between."""
+_ALIGNMENT: Final = re.compile(r"(?<!\\)&")
+_ROW_END: Final = re.compile(r"\\\\(?:\[[^\]]*\])?")
+
+
+def to_lines(formula: str) -> list[str] | None:
+    r"""Return a formula of several rows as lines of text: `a &= b \\ c &= d` → `a = b`, `c = d`; None as above."""
+    rows = _ROWS.fullmatch(formula.strip())
+    if rows is None:
+        text = to_unicode(formula)
+        return None if text is None else [text]
+    lines = [to_unicode(_ALIGNMENT.sub(" ", row)) for row in _ROW_END.split(rows[3]) if row.strip()]
+    return [line for line in lines if line is not None] if lines and None not in lines else None
 
 
 class _Parser:
@@ -168,7 +187,7 @@ class _Parser:
             return out + _LETTERS[name]
         if name in _RELATIONS:
             return f"{out.rstrip()} {_RELATIONS[name]} "
-        if name in _FUNCTIONS:
+        if name in FUNCTIONS:
             return (out + " " if out and out[-1].isalnum() else out) + name + (" " if self._peek().isalnum() else "")
         if name in _NOTHING:
             return out
@@ -223,6 +242,14 @@ class _Parser:
             words += piece.removeprefix("\\")
         return words
 
+
+COMMANDS: Final = (
+    frozenset(_LETTERS) | frozenset(_RELATIONS) | FUNCTIONS | _FONTS | _SIZES | _NOTHING | frozenset(_SPACES)
+    | frozenset(_ACCENTS)
+    | _words("frac dfrac tfrac cfrac sqrt binom dbinom tbinom mathbb pmod not begin end hline mathfrak tag label")
+    | _words("underbrace overbrace xrightarrow xleftarrow stackrel overset underset substack cases boxed cancel color")
+)  # fmt: skip
+"""Commands of formulas, those included that have no form in plain text."""
 
 _AFTER_FRACTION: Final = frozenset(
     ["", "}", "]", ")", ",", ".", ";", "=", "+", "-", "\\,", "\\right", "\\quad", "<", ">"]

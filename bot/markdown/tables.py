@@ -10,21 +10,27 @@ from typing import Final
 
 from wcwidth import wcswidth
 
-from bot.markdown.inline import inline
+from bot.markdown.inline import apart, inline
 
-WIDEST: Final = 60
-"""Columns of monospaced text that a Discord window of ordinary size shows without wrapping."""
+WIDEST: Final = 36
+"""Columns of monospaced text that Discord shows on a phone without wrapping."""
 
 _LONGEST_NAME: Final = 200
 """A column's name that is longer is not repeated in a list of the rows: a few of them would fill a message each."""
 
 _DELIMITERS: Final = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
 _PIPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
+"""`a \\| b | c` → the second pipe."""
 _CODE: Final = re.compile(r"(?<!`)(`{1,16}+)(?!`)(.+?)(?<!`)\1(?!`)")
-_STYLE: Final = re.compile(r"\*\*|~~|\|\||__(?=\w)|(?<=\w)__|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
-_UNESCAPE: Final = re.compile(r"\\([^\w\s])")
+"""`` `a | b` `` → `a | b`."""
+_MARKS: Final = re.compile(
+    r"(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)|\\([^0-9A-Za-z\s])|(?<!\s)\*+|\*+(?!\s|\Z)|~~|\|\||__|\u200b"
+)
+"""`**a** \\* `b`` → `**`, `**`, `\\*`, and `b` in its ticks: what is left out or changed where no mark is read."""
 _LIVE: Final = re.compile(r"\]\([^()\s]+\)|https?://|<(?:[@#]|a?:\w+:|t:)")
+"""`[a](http://b.c)`, `<@1>`: what is only of use where marks are read."""
 _BREAK: Final = re.compile(r"(?:(?<!\s)\s++)?<br\s*+/?>\s*+", re.IGNORECASE)
+"""`a<br>b` → `a b`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,16 @@ def is_delimiter_row(line: str) -> bool:
     return "|" in line and "-" in line and _DELIMITERS.fullmatch(line) is not None
 
 
-def cells(line: str) -> list[str]:
-    """Split a row at its pipes, except escaped ones."""
+def cells(line: str, columns: int = 0) -> list[str]:
+    """Split a row at its pipes, except escaped ones, and those in code where there would be too many `columns`."""
+    parts = _split(line)
+    if 0 < columns < len(parts) and "`" in line:
+        kept = _split(_CODE.sub(lambda code: code[0].replace("\\|", "|").replace("|", "\\|"), line))
+        parts = kept if len(kept) >= columns else parts
+    return parts
+
+
+def _split(line: str) -> list[str]:
     parts = _PIPE.sub("\\1\0", line.strip()).split("\0")
     if parts and not parts[0].strip():
         parts = parts[1:]
@@ -96,17 +110,15 @@ def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
             break
         before = len(items)
         names = table.header if rows else ()
-        lead, *rest = [inline(cell) for cell in row] or [""]
-        title = lead.replace("**", "").strip() or "…"
-        first = f"**{title}**" if "`" not in title[:1] else title
-        items.append(f"- {_named(names, 0)}{first}")
-        items += [f"  - {_named(names, column)}{cell}" for column, cell in enumerate(rest, 1) if cell]
+        lead, *rest = row or [""]
+        items.append(f"- {_named(names, 0)}{inline(lead, bold=True) or '…'}")
+        items += [f"  - {_named(names, column)}{inline(cell)}" for column, cell in enumerate(rest, 1) if cell]
         size += sum(map(len, items[before:]))
     return "\n".join(items)
 
 
 def _named(names: Sequence[str], column: int) -> str:
-    name = inline(names[column]).replace("**", "") if column < len(names) else ""
+    name = inline(names[column]) if column < len(names) else ""
     if len(name) > _LONGEST_NAME:
         return ""
     return f"{name}: " if name else ""
@@ -118,14 +130,6 @@ def _plain(cell: str) -> tuple[str, int]:
     text = inline(cell)
     if _LIVE.search(text):
         return text, WIDEST + 1
-    out, at = [], 0
-    for code in _CODE.finditer(text):
-        out += [_unmarked(text[at : code.start()]), code[2].strip()]
-        at = code.end()
-    out.append(_unmarked(text[at:]))
-    plain = " ".join("".join(out).replace("```", "").split())
+    plain = _MARKS.sub(lambda mark: mark[2] or mark[3] or "", text)
+    plain = apart(" ".join(plain.split()))
     return plain, len(plain) if plain.isascii() else max(wcswidth(plain), 0) or len(plain)
-
-
-def _unmarked(text: str) -> str:
-    return _UNESCAPE.sub(r"\1", _STYLE.sub("", text))
