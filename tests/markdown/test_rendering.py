@@ -6,6 +6,7 @@ import pytest
 
 from bot.markdown import Document
 from bot.markdown.latex import to_unicode
+from tests.discord_reading import read
 
 
 def shown(text: str, *, final: bool = True) -> str:
@@ -27,7 +28,6 @@ def shown(text: str, *, final: bool = True) -> str:
         ("![](http://x.y/cat.png)", "[image](http://x.y/cat.png)"),
         ("[![build](http://x.y/b.svg)](http://x.y/ci)", "[build](http://x.y/ci)"),
         ("~~~py\nx = 1\n~~~", "```py\nx = 1\n```"),
-        ("~~~md\n```py\nx\n```\n~~~", "````md\n```py\nx\n```\n````"),
         ("one<br>two <b>three</b> <kbd>Esc</kbd>", "one\ntwo **three** `Esc`"),
         ("> one<br/>two", "> one\n> two"),
         ("H<sub>2</sub>O and x<sup>10</sup>, 1<sup>st?</sup>", "H₂O and x¹⁰, 1st?"),
@@ -40,17 +40,16 @@ def test_what_discord_cannot_show_has_another_form(written: str, seen: str) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        "# One\n## Two\n### Three\n-# small\n**b** *i* _i_ __u__ ~~s~~ ||p|| `c` ``c ` c``",
-        "- one\n  - nested\n* two\n1. first\n2. second\n\n> quoted\n> more\n\n>>> the rest",
+        "# One\n## Two\n### Three\n-# small\n**b** *i* ***bi*** ~~s~~ ||p|| `c` ``c ` c``",
+        "- one\n  - nested\n- two\n1. first\n2. second\n\n> quoted\n> more",
         "[link](http://x.y/a_(b)) <http://x.y> <@1> <@&2> <#3> <:name:4> <a:name:5> <t:6:R> </cmd:7> http://x.y/_a_",
         "- [ ] open\n- [x] done\n\n[^1] and a footnote\n\n[^1]: the note",
         "```md\n| a | b |\n|---|---|\n$x^2$ #### no\n---\n~~~\n![a](b)\n```",
         "`$x^2$ ![a](b) <br>` and `| a |`",
         "It costs $5 and $10, or $5-$10, US$3; echo $HOME/$USER; 2 * 3 * 4 and snake_case_name",
-        "a < b and c > d, x <y and z, a | b || c",
+        "a < b and c > d, x <y and z, a | b",
         r"escaped \*stars\* and \$5\$",
         "a | b\nc | d",
-        "<details>\n<summary>More</summary>\n\ntext\n</details>",
     ],
 )
 def test_what_discord_can_show_stays_as_it_is(text: str) -> None:
@@ -150,6 +149,6 @@ def test_nothing_is_held_back_for_longer_than_300_characters(opening: str) -> No
     assert shown(text[:299], final=False) in ("", "see")
 
 
-@pytest.mark.parametrize("text", ["**a", "`", "```", "```py", "[a](b", "<", "| a |", "$", "\\", "x\n---", "a *", "#"])
+@pytest.mark.parametrize("text", ["**a", "`", "[a](b", "<", "| a |", "$", "\\", "x\n---", "a *", "#", "<b>a", "&am"])
 def test_in_the_end_nothing_is_held_back(text: str) -> None:
-    assert shown(text).replace("\n```", "").replace("## ", "") == text.removesuffix("\n---")
+    assert "".join(character for character, _ in read(shown(text))) == "".join(text.removesuffix("\n---").split())

@@ -1,0 +1,137 @@
+"""Replies that came out wrong in the field, message by message, each with three more of its kind."""
+
+# ruff: noqa: E501 (one case a line)
+
+from __future__ import annotations
+
+import pytest
+
+from tests.discord_reading import read
+from tests.markdown.growing import whole
+
+KINDS: dict[str, list[tuple[str, str]]] = {
+    "a fence behind text, and text behind a fence": [
+        ("Here is it: ```python\nx = 1\n\ny = 2\n```\n\n#### Notes", "Here is it:\n```python\nx = 1\n\ny = 2\n```\n\n**Notes**"),
+        ("```python\nprint(1)\n``` This prints one.\n\n#### Deep", "```python\nprint(1)\n```\nThis prints one.\n\n**Deep**"),
+        ("- Run: ```\nls\n```\n\nend", "- Run:\n```\nls\n```\n\nend"),
+        ("Use it:```js\nlet a\n```\n| A | B |\n|---|---|\n| 1 | 2 |", "Use it:\n```js\nlet a\n```\n```\nA    B\n---  ---\n1    2\n```"),
+        ("```\na\n``` and then **b**", "```\na\n```\nand then **b**"),
+    ],
+    "three backticks inside code": [
+        ('```python\nprompt = "Answer inside ``` fences"\n```\n\nend', '```python\nprompt = "Answer inside ``~` fences"\n```\n\nend'),
+        ("````markdown\n# Tool\n\n```bash\nmake\n```\n````\n\nend", "```markdown\n# Tool\n\n``~`bash\nmake\n``~`\n```\n\nend"),
+        ("~~~markdown\n```js\nlet x\n```\n~~~\nafter **that**", "```markdown\n``~`js\nlet x\n``~`\n```\nafter **that**"),
+        ("Write ```` ``` ```` to begin", "Write `` `~`~` `` to begin"),
+        ("> ````\n> ```\n> ````\nend", "> ```\n> ``~`\n> ```\nend"),
+        ("`````\n````\n`````", "```\n``~``\n```"),
+    ],
+    "more behind a fence than a language": [
+        ('```python title="main.py"\nx\n```', "```python\nx\n```"),
+        ("```js {1,3-5}\nx\n```", "```js\nx\n```"),
+        ("```python:app/main.py\nx\n```", "```python\nx\n```"),
+        ("```{r}\nx\n```", "```r\nx\n```"),
+        ("```{.python}\nx\n```", "```python\nx\n```"),
+        ("```c++ // main.cpp\nx\n```", "```c++\nx\n```"),
+        ("``` rust\nx\n```", "```rust\nx\n```"),
+        ("~~~ C# linenos\nx\n~~~", "```C#\nx\n```"),
+        ("```src/main.rs\nx\n```", "```\nx\n```"),
+        ('```title="x"\nx\n```', "```\nx\n```"),
+    ],
+    "links that Discord has not": [
+        ("See [https://x.y/docs](https://x.y/docs) for more", "See https://x.y/docs for more"),
+        ("[docs at https://x.y](https://x.y/a)", "[docs at](https://x.y/a)"),
+        ("[https://x.y](https://x.y), or", "https://x.y, or"),
+        ("[http://a.b here](http://a.b)", "[here](http://a.b)"),
+        ("- [Install](#install)\n- [the guide](./docs/guide.md)", "- Install\n- the guide"),
+        ("[mail us](mailto:help@x.y), [me@x.y](mailto:me@x.y)", "mail us (help@x.y), me@x.y"),
+        ("![logo](logo.png) and ![](a.png)", "logo and image"),
+        ("[*a* `b`](/c) [x](tel:1)", "*a* `b` x"),
+    ],
+    "a table that is hard to split": [
+        ("| A | B |\r\n|---|---|\r\n| 1 | 2 |\r\n\r\n#### Deep\r\nend\r\n", "```\nA    B\n---  ---\n1    2\n```\n\n**Deep**\nend"),
+        ("| Op | Is |\n|---|---|\n| `a || b` | or |\n| `ls | wc` | count |", "```\nOp       Is\n-------  -----\na || b   or\nls | wc  count\n```"),
+        ("| A | B |\n|---|---|\n| `a \\| b` | 1 |", "```\nA      B\n-----  ---\na | b  1\n```"),
+        ("| A | B |\n|---|---|\n| ``x | ` y`` | __init__ |", "```\nA        B\n-------  --------\nx | ` y  __init__\n```"),
+    ],
+    "HTML": [
+        ('Go to <a href="https://x.y/x">the site</a>.', "Go to [the site](https://x.y/x)."),
+        ('<p align="center">Hello</p>\n<ul><li>One</li><li>Two</li></ul>', "Hello\n- One\n- Two"),
+        ("a <!-- note --> b\n\n<!-- one\n\ntwo -->\nc", "a  b\n\nc"),
+        ('<img src="https://x.y/a.png" alt="A cat"> <img src="a.png" alt="B">', "[A cat](https://x.y/a.png) B"),
+        ("a\n\n<hr>\n\n<h2>T</h2>", "a\n\n\n\nT"),
+        ("<details>\n<summary>More</summary>\n\ntext\n</details>", "More\n\ntext"),
+    ],
+    "lists and headings": [
+        ("- a\n\t- b\n\t\t- c", "- a\n  - b\n    - c"),
+        ("1. a\n\t* b\n2) c", "1. a\n  - b\n2. c"),
+        ("+ a\n    + b\n        + c", "- a\n  - b\n    - c"),
+        ("1. a\n1. b\n\n   more\n1. c", "1. a\n2. b\n\n  more\n3. c"),
+        ("## Title ##\n\n### Three ###", "## Title\n\n### Three"),
+        ("# C# #\n#### F#\n## C#", "# C#~\n**F#**\n## C#~"),
+        ("- ## In an item", "- **In an item**"),
+    ],
+    "formulas without dollars": [
+        ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "a = b\nc = d"),
+        ("So \\boxed{42}, or \\frac{1}{2}", "So 42, or 1/2"),
+        ("\\begin{cases}\na \\\\\nb\n\\end{cases}", "```tex\n\\begin{cases}\na \\\\\nb\n\\end{cases}\n```"),
+        ("> \\begin{equation}\n> x = 1\n> \\end{equation}", "> x = 1"),
+    ],
+}  # fmt: skip
+AS_WRITTEN = [
+    *(
+        "Write =$A1*$B1 into C1.",
+        "$VERIFIED/$TOTAL and $JAVA_HOME/bin:$PATH",
+        "$first_name,$last_name",
+        "${a}/${b} /^abc$/",
+    ),
+    *("The <b> tag, <i> too, and <br> breaks.", "List<b>, and Option<i>", "Use <code> for code", "</b> <u> Map<K, V>"),
+    *("So 2*3*4 = 24, 2*pi*r, x**2 + y**2 = z**2", "*args, **kwargs", "f(*a, **b) 3 * 4", "a*b*c a ** b ** c"),
+    *(
+        "__init__ and __call__; __init__.py",
+        "__name__ == '__main__'",
+        "my_ and _my, snake_case a__b",
+        "__FILE__ ~~ ~/a~",
+    ),
+    *("a || b is lazy, and so is c || d", "x||y||z", "cmd || exit || true", "||"),
+    *("Try:\n\n>>> 1 + 1\n2\n>>> x", ">>> print(__name__)", "a\n>>> b * c", ">>>"),
+    *("#b #", "-5 and +1", "1986 was\n1987. too"),
+]
+"""Text that no mark is read from, on any of the two sides."""
+ESCAPED = [
+    (r"As in \[1\] and \[2\]: cp \[options\] \[y/N\] f\(x\)", "As in [1] and [2]: cp [options] [y/N] f(x)"),
+    (r"\[not a link\](https://x.y)", "[not a link](https://x.y)"),
+    (r"\# a", "# a"),
+    (r"1\. a \> b \- c \*d\* \`e\`", "1. a > b - c *d* `e`"),
+    ("&lt;div&gt; &amp; &quot;x&quot;, 5 &times; 3, it&#39;s, &copy; &#x41;", '<div> & "x", 5 × 3, it\'s, © A'),
+    ("&ast;a&ast; &lt;@123&gt; &gt; &#35; b", "*a* <@123> > # b"),
+    ("10&nbsp;km &unknown; AT&T &amp;lt;", "10\xa0km &unknown; AT&T &lt;"),
+]
+
+
+def seen(text: str) -> str:
+    return "".join(character for message in whole(text, 2000) for character, _ in read(message))
+
+
+@pytest.mark.parametrize(("written", "sent"), [case for cases in KINDS.values() for case in cases])
+def test_what_is_sent(written: str, sent: str) -> None:
+    assert "\n<cut>\n".join(whole(written, 2000)) == sent.replace("~", "\u200b")
+
+
+@pytest.mark.parametrize("text", AS_WRITTEN)
+def test_what_is_no_mark_is_seen_as_it_was_written(text: str) -> None:
+    shown = [each for message in whole(text, 2000) for each in read(message)]
+    styles = {style for _, each in shown for style in each}
+    assert "".join(character for character, _ in shown) == "".join(text.split())
+    assert not styles
+
+
+@pytest.mark.parametrize(("written", "want"), ESCAPED)
+def test_what_is_escaped_is_seen_without_its_escapes(written: str, want: str) -> None:
+    assert seen(written) == "".join(want.split())
+
+
+def test_a_long_reply_with_a_fence_behind_text_is_code_only_where_it_says() -> None:
+    text = "Here: ```python\n" + "x = 1\n" * 200 + "```\n\n" + "Some *words* of text. " * 100
+    shown = [each for message in whole(text, 600) for each in read(message)]
+    assert sum(styles == {"code"} for _, styles in shown) == 200 * len("x=1")
+    assert sum(styles == {"italic"} for _, styles in shown) == 100 * len("words")
