@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any, Literal
@@ -84,6 +84,7 @@ class MessageFlag(IntFlag):
     EPHEMERAL = 1 << 6
     LOADING = 1 << 7
     SUPPRESS_NOTIFICATIONS = 1 << 12
+    HAS_SNAPSHOT = 1 << 14
     COMPONENTS_V2 = 1 << 15
 
 
@@ -268,6 +269,24 @@ class Shown:
     content: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A message that another one passes on, as it was then."""
+
+    source: Message
+    snapshot: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A question with answers to choose from, as somebody writes it."""
+
+    question: str
+    answers: Sequence[str]
+    several: bool = False
+    """Whether one may choose more than one of them."""
+
+
 @dataclass(eq=False)
 class Message:
     """A message as a person sees it."""
@@ -283,6 +302,10 @@ class Message:
     edited_at: float | None = None
     nonce: str | int | None = None
     reply_to: Message | None = None
+    forwarded: Forward | None = None
+    poll: Poll | None = None
+    stickers: list[str] = field(default_factory=list)
+    """Their names."""
     embeds: list[Json] = field(default_factory=list)
     components: list[Json] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)

@@ -95,6 +95,8 @@ def _load(description: Path) -> tuple[dict[str, tuple[str, Json]], _Validate]:
     document, lenient = json.loads(text), json.loads(text)
     # The codes inside `errors` are names: https://discord.com/developers/docs/reference#error-messages
     document["components"]["schemas"]["InnerErrors"]["properties"]["_errors"]["items"] = _NAMED_ERROR
+    # Forwards are left out: https://docs.discord.com/developers/resources/message#message-reference-types
+    document["components"]["schemas"]["MessageReferenceType"]["oneOf"].append({"title": "FORWARD", "const": 1})
     lenient["components"]["schemas"]["SnowflakeType"]["type"] = ["string", "integer"]
     registry: Registry[Any] = Registry().with_resources(
         (side, DRAFT202012.create_resource(content))

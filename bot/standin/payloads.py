@@ -17,6 +17,7 @@ from bot.standin.entities import (
     Member,
     Message,
     Permission,
+    Poll,
     Role,
     Team,
     User,
@@ -306,6 +307,10 @@ def _message(it: Message, viewer: Viewer) -> Json:
         "pinned": False,
         "flags": int(it.flags),
     }
+    if it.stickers:
+        body["sticker_items"] = _stickers(it)
+    if it.poll is not None and visible:
+        body["poll"] = _poll(it.poll, it)
     if it.nonce is not None and it.author is viewer.bot:
         body["nonce"] = it.nonce
     if it.author is viewer.bot:
@@ -318,9 +323,47 @@ def _message(it: Message, viewer: Viewer) -> Json:
         body["reactions"] = [_reaction(key, users, viewer.bot) for key, users in it.reactions.items()]
     if it.reply_to is not None:
         body["message_reference"] = _reference(it.reply_to)
+    if it.forwarded is not None:
+        body["message_reference"] = _reference(it.forwarded.source) | {"type": 1}
+        hidden: Json = {} if visible else {"content": "", "attachments": [], "embeds": [], "components": []}
+        body["message_snapshots"] = [{"message": it.forwarded.snapshot | hidden}]
     if it.thread is not None:
         body["thread"] = channel(it.thread)
     return body
+
+
+def snapshot(it: Message) -> Json:
+    """What a forward shows of a message: neither its author nor its poll."""
+    body: Json = {
+        "type": int(it.type),
+        "content": it.content,
+        "mentions": [user(each) for each in it.mentions],
+        "mention_roles": [str(each.id) for each in it.mention_roles],
+        "attachments": [attachment(each) for each in it.attachments],
+        "embeds": [] if it.embeds_suppressed else list(it.embeds),
+        "timestamp": moment(it.created_at),
+        "edited_timestamp": None if it.edited_at is None else moment(it.edited_at),
+        "flags": int(it.flags),
+        "components": list(it.components),
+    }
+    if it.stickers:
+        body["sticker_items"] = _stickers(it)
+    return body
+
+
+def _stickers(it: Message) -> list[Json]:
+    return [{"id": str(it.id + at), "name": name, "format_type": 1} for at, name in enumerate(it.stickers)]
+
+
+def _poll(poll: Poll, on: Message) -> Json:
+    return {
+        "question": {"text": poll.question},
+        "answers": [{"answer_id": at, "poll_media": {"text": text}} for at, text in enumerate(poll.answers, 1)],
+        "expiry": moment(on.created_at + 24 * 3600),
+        "allow_multiselect": poll.several,
+        "layout_type": 1,
+        "results": {"answer_counts": [], "is_finalized": False},
+    }
 
 
 def _reference(quoted: Message) -> Json:

@@ -13,12 +13,14 @@ from bot.standin.directory import Event
 from bot.standin.entities import (
     Attachment,
     Channel,
+    Forward,
     Guild,
     Json,
     Message,
     MessageFlag,
     MessageType,
     Permission,
+    Poll,
     Role,
     User,
     walk_components,
@@ -50,15 +52,23 @@ class People:
         reply_to: Message | None = None,
         ping: bool = True,
         attachments: Iterable[Attachment] = (),
+        stickers: Iterable[str] = (),
+        poll: Poll | None = None,
+        embeds: Iterable[Json] = (),
+        components: Iterable[Json] = (),
         silent: bool = False,
         webhook: bool = False,
         type: int | None = None,  # noqa: A002  Discord's name of the field
     ) -> Message:
         """Send a message. `ping` is the switch beside a reply; `webhook` makes the author a webhook's face; `type`
-        makes it a system message. Mentions are written as Discord sends them: `user.mention`, `role.mention`.
+        makes it a system message. Only webhooks and bots send `embeds` and `components`. Mentions are written as
+        Discord sends them: `user.mention`, `role.mention`.
         """
         if Permission.SEND_MESSAGES not in self.world.permissions(author, channel) and not webhook:
             raise PermissionError(f"{author.name} cannot write in {channel.name}")
+        cards, parts = list(embeds), list(components)
+        if (cards or parts) and not (author.bot or webhook):
+            raise PermissionError(f"{author.name} is a person, who sends no embeds or components")
         message = self.world.post(
             channel,
             author,
@@ -67,10 +77,32 @@ class People:
             type=type if type is not None else MessageType.REPLY if reply_to else MessageType.DEFAULT,
             flags=MessageFlag.SUPPRESS_NOTIFICATIONS if silent else MessageFlag.NONE,
             reply_to=reply_to,
+            poll=poll,
+            stickers=stickers,
+            embeds=[{"type": "rich", **card} for card in cards],
+            components=parts,
             attachments=[self._cdn.store(each, channel) for each in attachments],
             webhook_id=author.id if webhook else None,
         )
         return await _delivered(message)
+
+    async def forward(self, channel: Channel, author: User, message: Message) -> Message:
+        """Pass a message on as it is now. What somebody writes beside it, Discord sends as a message of its own.
+
+        Messages with a poll are refused: https://docs.discord.com/developers/resources/message#message-reference-types
+        """
+        if Permission.SEND_MESSAGES not in self.world.permissions(author, channel):
+            raise PermissionError(f"{author.name} cannot write in {channel.name}")
+        if message.poll is not None:
+            raise ValueError("Discord forwards no polls")
+        passed_on = self.world.post(
+            channel,
+            author,
+            "",
+            flags=MessageFlag.HAS_SNAPSHOT,
+            forwarded=Forward(message, payloads.snapshot(message)),
+        )
+        return await _delivered(passed_on)
 
     async def edit(self, message: Message, content: str) -> Message:
         """As its author. A reply's ping is not changed by an edit."""

@@ -8,7 +8,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.standin.entities import Attachment, MessageType, Permission
+from bot.standin.entities import Attachment, MessageType, Permission, Poll
 from bot.standin.server import DiscordStandin
 from tests.standin.conftest import MESSAGES, Client, Connect, text_channel
 
@@ -261,3 +261,38 @@ async def test_malformed_embeds_and_buttons_are_refused(standin: DiscordStandin,
         await channel.send("twins", view=view)
     await channel.send(embed=discord.Embed(description="x" * 4096))
     assert len(standin.bot_messages(standin.general)) == 1
+
+
+async def test_a_forward_shows_a_message_as_it_was_and_a_poll_its_answers(
+    standin: DiscordStandin, client: Client
+) -> None:
+    said = await standin.say(
+        standin.general,
+        standin.ada,
+        f"See {standin.random_channel.mention}",
+        attachments=[Attachment("cat.png", b"...", "image/png")],
+        stickers=["Wave"],
+    )
+    direct = standin.open_dm(standin.bo)
+    passed_on = await standin.forward(direct, standin.bo, said)
+    asked = await standin.say(direct, standin.bo, "", poll=Poll("Tea?", ["Yes", "No"], several=True))
+    await standin.edit(said, "Nothing.")
+    channel = await client.create_dm(discord.Object(standin.bo.id))
+
+    message = await channel.fetch_message(passed_on.id)
+    assert (message.content, message.attachments, message.flags.forwarded) == ("", [], True)
+    assert message.reference is not None
+    assert (message.reference.type, message.reference.message_id) == (discord.MessageReferenceType.forward, said.id)
+    (snapshot,) = message.message_snapshots
+    assert snapshot.content == f"See {standin.random_channel.mention}"
+    assert [attachment.filename for attachment in snapshot.attachments] == ["cat.png"]
+    assert [sticker.name for sticker in snapshot.stickers] == ["Wave"]
+
+    poll = (await channel.fetch_message(asked.id)).poll
+    assert poll is not None
+    assert (poll.question, poll.multiple) == ("Tea?", True)
+    assert [answer.text for answer in poll.answers] == ["Yes", "No"]
+    with pytest.raises(ValueError, match="polls"):
+        await standin.forward(standin.random_channel, standin.bo, asked)
+    with pytest.raises(PermissionError, match="person"):
+        await standin.say(standin.general, standin.bo, "", embeds=[{"title": "A card"}])
