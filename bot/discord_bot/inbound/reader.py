@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum, auto
 
 import discord
@@ -12,11 +10,8 @@ import discord
 from bot.core.context import speaker
 from bot.core.turns import Prompt, Quote
 from bot.discord_bot.channels import conversation_in, is_private
+from bot.discord_bot.inbound import content
 
-_TOKEN = re.compile(
-    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
-    r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
-)
 _OWN_QUOTE = 500
 """Characters quoted of a message of the bot: enough to recognize it, as the conversation holds all of it."""
 _WITHHELD = "[They are replying to a message that Discord does not let you see.]"
@@ -66,10 +61,10 @@ def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
 
 
 def read(message: discord.Message, me: discord.ClientUser) -> Reading:
-    """The text of a message as users see it: names instead of ids, the quoted message, the names of attachments."""
-    said = _text(message, me)
+    """The text of a message as users see it: names instead of ids, the quoted message, what is attached."""
+    said = content.text(message, me)
     quote, withheld = _quote(message, me)
-    lines = [line for line in (said, *_attached(message)) if line]
+    lines = [line for line in (said, *content.extras(message, me)) if line]
     if not lines and (quote is None or withheld):
         return Reading(None, withheld)
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
@@ -111,55 +106,10 @@ def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None
     if quoted is None:
         return "[They are replying to a message that is gone.]", False
     own = quoted.author.id == me.id
-    text = "\n".join(filter(None, (_text(quoted, me), *_attached(quoted))))
+    text = "\n".join(filter(None, (content.text(quoted, me), *content.extras(quoted, me))))
     if not text:
         return (None, False) if own else (_WITHHELD, True)
     if own and len(text) > _OWN_QUOTE:
         text = f"{text[:_OWN_QUOTE]}…"
     whom = "you" if own else speaker(quoted.author.display_name, quoted.author.name)
     return "\n".join([f"[In reply to {whom}:]", *(f"> {line}" for line in text.splitlines())]), False
-
-
-def _text(message: discord.Message, me: discord.ClientUser) -> str:
-    users = {user.id: user.display_name for user in message.mentions}
-    guild = message.guild
-    own_role = guild.self_role if guild is not None else None
-
-    def name(token: re.Match[str]) -> str:
-        kind, value = next((key, value) for key, value in token.groupdict().items() if value is not None)
-        if kind == "emoji":
-            return f":{value}:"
-        if kind == "command":
-            return f"/{value}"
-        if kind == "time":
-            return _date(int(value), token[0])
-        found: object
-        if kind == "user":
-            found = users.get(int(value))
-        elif guild is None:
-            return token[0]
-        elif kind == "role":
-            found = guild.get_role(int(value))
-        else:
-            found = guild.get_channel_or_thread(int(value))
-        return token[0] if found is None else f"{'#' if kind == 'channel' else '@'}{found}"
-
-    mine = [rf"<@!?{me.id}>"] + ([rf"<@&{own_role.id}>"] if own_role is not None else [])
-    text = re.sub(rf"[ \t]*(?:{'|'.join(mine)})(?P<after>[ \t]*)", lambda m: m["after"] and " ", message.content)
-    return _TOKEN.sub(name, text).strip()
-
-
-def _date(seconds: int, otherwise: str) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-    except (ValueError, OverflowError, OSError):
-        return otherwise
-
-
-def _attached(message: discord.Message) -> list[str]:
-    """The names of attachments and stickers, which the bot cannot read, and the text of forwarded messages."""
-    return [
-        *(f"[attached, but not readable for you: {attachment.filename}]" for attachment in message.attachments),
-        *(f"[sticker: {sticker.name}]" for sticker in message.stickers),
-        *(f"[forwarded:]\n{snapshot.content}" for snapshot in message.message_snapshots if snapshot.content),
-    ]

@@ -1,0 +1,152 @@
+"""What a Discord message shows, as text: names instead of ids, and what came with it as a description in brackets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import discord
+
+_TOKEN = re.compile(
+    r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
+    r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
+)
+_LONGEST_CARDS = 4000
+"""Characters kept of all embeds and text components of one message, as many as its own text may have."""
+_LONGEST_DESCRIPTION = 300
+"""Characters kept of the alternative text of an attachment."""
+_PICTURE = "[picture, but not readable for you]"
+_KINDS = {"image": "picture", "video": "video", "audio": "recording"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names that are known where a text was written."""
+
+    users: Mapping[int, str]
+    guild: discord.Guild | None
+
+
+def text(message: discord.Message, me: discord.ClientUser) -> str:
+    """The text of a message without the mention of the bot that addresses it."""
+    own_role = message.guild.self_role if message.guild is not None else None
+    mine = [rf"<@!?{me.id}>"] + ([rf"<@&{own_role.id}>"] if own_role is not None else [])
+    spoken = re.sub(rf"[ \t]*(?:{'|'.join(mine)})(?P<after>[ \t]*)", lambda m: m["after"] and " ", message.content)
+    return _written_out(spoken, _names(message, me)).strip()
+
+
+def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
+    """What a message shows beside its text, one entry each: files, stickers, embeds, a poll, forwarded messages.
+
+    What cannot be read here is named: the model should know that it was there.
+    """
+    names = _names(message, me)
+    entries = _shown(message, names, previews_only=_by_person(message))
+    if message.poll is not None:
+        entries.append(_written_out(_poll(message.poll), names))
+    reference = message.reference
+    origin = discord.utils.get(me.mutual_guilds, id=reference.guild_id) if reference and reference.guild_id else None
+    for snapshot in message.message_snapshots:
+        # discord.py drops the users that Discord sends with a snapshot; roles and channels are those of its server.
+        elsewhere = _Names(names.users, origin)
+        said = _written_out(snapshot.content, elsewhere).strip()
+        lines = [line for line in (said, *_shown(snapshot, elsewhere, previews_only=False)) if line]
+        if lines:
+            entries.append("\n".join(["[forwarded:]", *lines]))
+    return entries
+
+
+def _by_person(message: discord.Message) -> bool:
+    return not message.author.bot and message.webhook_id is None
+
+
+def _names(message: discord.Message, me: discord.ClientUser) -> _Names:
+    known = (me, message.author, *message.mentions)
+    return _Names({user.id: user.display_name for user in known}, message.guild)
+
+
+def _written_out(text: str, names: _Names) -> str:
+    def name(token: re.Match[str]) -> str:
+        kind, value = next((key, value) for key, value in token.groupdict().items() if value is not None)
+        if kind == "emoji":
+            return f":{value}:"
+        if kind == "command":
+            return f"/{value}"
+        if kind == "time":
+            return _date(int(value), token[0])
+        found: object
+        if kind == "user":
+            found = names.users.get(int(value))
+        elif names.guild is None:
+            return token[0]
+        elif kind == "role":
+            found = names.guild.get_role(int(value))
+        else:
+            found = names.guild.get_channel_or_thread(int(value))
+        return token[0] if found is None else f"{'#' if kind == 'channel' else '@'}{found}"
+
+    return _TOKEN.sub(name, text)
+
+
+def _date(seconds: int, otherwise: str) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return otherwise
+
+
+def _shown(message: discord.Message | discord.MessageSnapshot, names: _Names, *, previews_only: bool) -> list[str]:
+    """The files, stickers and cards of a message or of a forwarded one; people's embeds are `previews_only`."""
+    cards = [] if previews_only else [_embed(embed) for embed in message.embeds if not _is_preview(embed, message)]
+    cards += _displays(message.components)
+    written = _bounded(_written_out("\n".join(f"[card:]\n{card}" for card in cards if card), names), _LONGEST_CARDS)
+    return [
+        *(_file(attachment) for attachment in message.attachments),
+        *(f"[sticker: {sticker.name}]" for sticker in message.stickers),
+        *([written] if written else []),
+    ]
+
+
+def _file(attachment: discord.Attachment) -> str:
+    kind = _KINDS.get((attachment.content_type or "").partition("/")[0], "")
+    described = _bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
+    said = f", described as “{described}”" if described else ""
+    return f"[{f'{kind} ' if kind else ''}attached, but not readable for you: {attachment.filename}{said}]"
+
+
+def _is_preview(embed: discord.Embed, message: discord.Message | discord.MessageSnapshot) -> bool:
+    """Whether Discord made an embed from an address in the text, which says what it leads to already.
+
+    Some sites get previews of the type that bots send; those are told by the address.
+    """
+    return embed.type != "rich" or bool(embed.url and embed.url in message.content)
+
+
+def _embed(embed: discord.Embed) -> str:
+    fields = [f"{field.name}: {field.value}" for field in embed.fields]
+    picture = _PICTURE if embed.image.url else None
+    lines = (embed.author.name, embed.title, embed.description, *fields, picture, embed.footer.text)
+    return "\n".join(line for line in lines if line)
+
+
+def _displays(components: Iterable[discord.Component]) -> Iterator[str]:
+    """The text of a message that consists of components."""
+    for component in components:
+        if isinstance(component, discord.TextDisplay):
+            yield component.content
+        elif isinstance(component, discord.Container | discord.SectionComponent):
+            yield "\n".join(_displays(component.children))
+        elif isinstance(component, discord.MediaGalleryComponent):
+            yield from [_PICTURE] * len(component.items)
+
+
+def _poll(poll: discord.Poll) -> str:
+    several = ", several answers possible" if poll.multiple else ""
+    answers = (f"- {f'{answer.emoji} ' if answer.emoji else ''}{answer.text or ''}".rstrip() for answer in poll.answers)
+    return "\n".join([f"[poll{several}:]", poll.question, *answers])
+
+
+def _bounded(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit].rstrip()}…"
