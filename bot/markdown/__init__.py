@@ -4,5 +4,6 @@ Not its job: limits on the number of messages, and how they are sent. Imports no
 """
 
 from bot.markdown.document import Document, Part
+from bot.markdown.stream import Piece, Stream
 
-__all__ = ["Document", "Part"]
+__all__ = ["Document", "Part", "Piece", "Stream"]

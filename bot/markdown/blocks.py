@@ -36,7 +36,7 @@ from bot.markdown.lines import (
     is_rule,
     is_text,
 )
-from bot.markdown.tables import Table, as_list, as_text, cells, is_delimiter_row, table
+from bot.markdown.tables import WIDEST, Table, as_list, as_text, cells, is_delimiter_row, table
 
 
 class End(Enum):
@@ -103,20 +103,21 @@ _ENOUGH: Final = 4
 """Messages' worth of content after which no more is rendered, as it is too much in any case."""
 
 
-def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "") -> Rendered:
+def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", columns: int = WIDEST) -> Rendered:
     """Render a stretch that follows on `carry`, or on the settled content `before` it, which is put in front.
 
-    `limit` only bounds what is worth keeping whole or repeating.
+    `limit` only bounds what is worth keeping whole or repeating. A table that is at most `columns` wide is aligned.
     """
-    return _Blocks(carry, text, end, limit).render(before)
+    return _Blocks(carry, text, end, limit, columns).render(before)
 
 
 class _Blocks:
-    def __init__(self, carry: Carry, text: str, end: End, limit: int) -> None:
+    def __init__(self, carry: Carry, text: str, end: End, limit: int, columns: int) -> None:
         self._source = carry.lines + text
         self._shift = len(carry.lines)
         self._end = end
         self._limit = limit
+        self._columns = columns
         self._growing = end is End.GROWING
         self._inline = Inline(self._source, carry.marks, growing=self._growing, final=end is End.FINAL, long=limit // 2)
         self._at = 0
@@ -609,7 +610,7 @@ class _Blocks:
             return True
         inline.atoms.append((start, min(below + 2, len(source))))
         inline.reopen(paragraph=False)
-        inline.write("\n".join(mark + line for line in _show(head, rows, self._limit).split("\n")))
+        inline.write("\n".join(mark + line for line in _show(head, rows, self._limit, self._columns).split("\n")))
         inline.write("\n")
         return True
 
@@ -703,6 +704,6 @@ def _starts(source: str, start: int, end: int) -> bool:
     return not is_text(source[start:end].replace("|", "x"), 0, end - start)
 
 
-def _show(head: Table, rows: list[list[str]], limit: int) -> str:
-    text = as_text(head, rows)
+def _show(head: Table, rows: list[list[str]], limit: int, columns: int) -> str:
+    text = as_text(head, rows, columns)
     return as_list(head, rows, _ENOUGH * limit) if text is None else f"```\n{text}\n```"

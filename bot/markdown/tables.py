@@ -15,6 +15,8 @@ from bot.markdown.inline import apart, inline
 WIDEST: Final = 36
 """Columns of monospaced text that Discord shows on a phone without wrapping."""
 
+_TOO_WIDE: Final = 1_000_000
+"""Columns for a cell that no aligned table can hold."""
 _LONGEST_NAME: Final = 200
 """A column's name that is longer is not repeated in a list of the rows: a few of them would fill a message each."""
 
@@ -75,7 +77,7 @@ def table(header: str, delimiters: str) -> Table | None:
     return Table(names, right, frozenset(column for column, (starts, ends) in enumerate(aligned) if ends and starts))
 
 
-def as_text(table: Table, rows: Sequence[Sequence[str]]) -> str | None:
+def as_text(table: Table, rows: Sequence[Sequence[str]], widest: int = WIDEST) -> str | None:
     """The table in columns, without the fence around it, or None if it is too wide or must stay clickable."""
     lines = []
     widths: list[int] = []
@@ -85,7 +87,7 @@ def as_text(table: Table, rows: Sequence[Sequence[str]]) -> str | None:
         for column, (_, width) in enumerate(line):
             widths[column] = max(widths[column], width)
         lines.append(line)
-    if sum(widths) + 2 * (len(widths) - 1) > WIDEST:
+    if sum(widths) + 2 * (len(widths) - 1) > widest:
         return None
     lines.insert(1, [("-" * width, width) for width in widths])
     return "\n".join("  ".join(_padded(table, widths, line)).rstrip() for line in lines)
@@ -129,7 +131,7 @@ def _plain(cell: str) -> tuple[str, int]:
     """A cell without its marks, since a fence shows them as they are, and the columns it takes."""
     text = inline(cell)
     if _LIVE.search(text):
-        return text, WIDEST + 1
+        return text, _TOO_WIDE
     plain = _MARKS.sub(lambda mark: mark[2] or mark[3] or "", text)
     plain = apart(" ".join(plain.split()))
     return plain, len(plain) if plain.isascii() else max(wcswidth(plain), 0) or len(plain)
