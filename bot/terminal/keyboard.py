@@ -71,6 +71,10 @@ class Keyboard:
         return "\n".join(lines) if lines else None
 
     def _line(self, prompt: str) -> str:
+        if self._talk.styles:
+            # Readline is told with the characters around an escape sequence that it has no width.
+            opened, closed = ("\x01", "\x02") if self._readline else ("", "")
+            prompt = f"{opened}\x1b[1;32m{closed}{prompt}{opened}\x1b[0m{closed}"
         if not self._edits:
             self._talk.write(prompt)
             prompt = ""

@@ -27,7 +27,8 @@ class Output:
         self.escapes = self.terminal and environ.get("TERM") != "dumb"
         # Windows shows escape sequences as they are, except in its new terminal.
         modern = sys.platform != "win32" or "WT_SESSION" in environ
-        self._dims = self.escapes and modern and not environ.get("NO_COLOR")
+        self.styles = self.escapes and modern and not environ.get("NO_COLOR")
+        """Whether it may be shown in bold, dim and coloured letters."""
         self.error: OSError | None = None
 
     @property
@@ -52,7 +53,7 @@ class Output:
     def say(self, text: str) -> None:
         """Write lines of the program's own, wrapped, and dim to set them apart from the conversation."""
         text = self._wrapped(text)
-        self.write(f"\x1b[2m{text}\x1b[0m\n" if self._dims else f"{text}\n")
+        self.write(f"\x1b[2m{text}\x1b[0m\n" if self.styles else f"{text}\n")
 
     def report(self, problem: str) -> None:
         """Write a log message in one line. At a terminal the line is wrapped."""

@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bot import texts
 from bot.core.attempt import ActiveAttempt
 from bot.core.turns import Outcome, StopReason
+from bot.markdown import Piece, Stream
 from bot.terminal.output import Output
+from bot.terminal.styling import SPEAKER, Painter, styled
 from bot.terminal.text import plain
 from bot.terminal.wrapping import Wrapper
 from bot.texts import terminal as words
 
 PATIENCE = 2.0
 """Seconds without text of the reply after which the terminal shows that it is waiting."""
+
+
+class _Plain:
+    """Text as it comes, for a pipe or a file."""
+
+    def feed(self, delta: str) -> str:
+        return delta
+
+    def finish(self) -> str:
+        return ""
+
+
+class _Rendered:
+    """Text whose Markdown is shown as what it means, as soon as it is certain, under the name of who says it."""
+
+    def __init__(self, columns: int) -> None:
+        self._stream = Stream(columns)
+        self._wrapper = Wrapper(columns, styled=True)
+        self._painter = Painter()
+        self._head = f"{SPEAKER}{words.SPEAKER}{SPEAKER}\n"
+
+    def feed(self, delta: str) -> str:
+        return self._shown(self._stream.feed(delta))
+
+    def finish(self) -> str:
+        return self._shown(self._stream.finish())
+
+    def _shown(self, pieces: Sequence[Piece]) -> str:
+        if not pieces:
+            return ""
+        text = self._head + "".join(piece.before + styled(piece.content) for piece in pieces)
+        self._head = ""
+        # No word goes on behind a piece.
+        return self._painter.paint(self._wrapper.feed(text) + self._wrapper.finish())
 
 
 class TerminalReply:
@@ -24,7 +60,13 @@ class TerminalReply:
         self._running = running
         self._answers = answers
         self._say = say
-        self._wrapper = Wrapper(answers.columns) if answers.terminal else None
+        self._text: _Plain | Wrapper | _Rendered
+        if answers.styles:
+            self._text = _Rendered(answers.columns)
+        elif answers.terminal:
+            self._text = Wrapper(answers.columns)
+        else:
+            self._text = _Plain()
         self._taken = 0
         self._last = ""
         self._hint = ""
@@ -36,11 +78,11 @@ class TerminalReply:
 
     def update(self, text: str) -> None:
         delta, self._taken = plain(text[self._taken :]), len(text)
-        self._show(self._wrapper.feed(delta) if self._wrapper else delta)
+        self._show(self._text.feed(delta))
 
     async def finish(self, outcome: Outcome) -> bool:
         self.update(outcome.text)
-        self._show(self._wrapper.finish() if self._wrapper else "")
+        self._show(self._text.finish())
         self._stop_waiting()
         if self._last and self._last != "\n":
             self._answers.write("\n")

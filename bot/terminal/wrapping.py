@@ -8,7 +8,10 @@ from collections.abc import Iterable, Iterator
 
 from wcwidth import iter_graphemes, wcswidth
 
+from bot.terminal.styling import STYLES, VERBATIM
+
 _MARKER = re.compile(r"[-*+•>]|\d{1,3}[.)]")
+_STYLED_MARKER = re.compile(rf"{STYLES.pattern}?(?:{_MARKER.pattern}|│){STYLES.pattern}?")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 _TOKEN = re.compile(r"\n|[ \t]+|[^ \t\n]+")
 _LONGEST_OPENING = 200
@@ -24,10 +27,12 @@ class Wrapper:
 
     Lines of a list or a quote go on under their own text. Fenced code is left as it is. A word that is wider than a
     line stays whole. A word is held back until its end is known; empty lines before and behind the text are dropped.
+    In `styled` text, marks of styles have no width, code is told by its mark, and fences are text.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, styled: bool = False) -> None:
         self._width = width
+        self._styled = styled
         self._word: list[str] = []
         """The graphemes of the word that is held back, except the last."""
         self._last = ""
@@ -75,8 +80,8 @@ class Wrapper:
         overlong = self._wide > self._width or len(self._word) > _INVISIBLE * self._width
         if overlong and len(self._word) > 1:
             shown = "".join(self._word[:-1])
-            # Marks open a code block or not depending on their whole word, or on enough of it.
-            if not shown.startswith(("```", "~~~")) or len(shown) >= _LONGEST_OPENING:
+            # Whether marks open a code block is told by all of their word, or by enough of it.
+            if self._styled or not shown.startswith(("```", "~~~")) or len(shown) >= _LONGEST_OPENING:
                 self._word = self._word[-1:]
                 self._wide = _columns(self._word[0])
                 yield self._put(shown)
@@ -128,12 +133,15 @@ class Wrapper:
         return out + gap + piece
 
     def _lead(self, gap: str, piece: str) -> None:
-        """Set the indent and the code block's state from the beginning of a line."""
-        if _MARKER.fullmatch(piece):
+        """Learn from a line's beginning how the rest of it is to be wrapped."""
+        if (_STYLED_MARKER if self._styled else _MARKER).fullmatch(piece):
             return
         self._leading = False
         indent = self._column + self._across(gap)
         self._indent = indent if indent <= self._width // 2 else 0
+        if self._styled:
+            self._verbatim = piece[0] == VERBATIM
+            return
         piece = piece[:_LONGEST_OPENING]
         if not (marks := _FENCE.fullmatch(piece)):
             return
@@ -151,11 +159,15 @@ class Wrapper:
 
 
 def _columns(text: str) -> int:
+    if not text.isprintable():
+        text = STYLES.sub("", text)
     return len(text) if text.isascii() else wcswidth(text)
 
 
 def _may_end_between(before: str, after: str) -> bool:
-    """Whether a line may end between two graphemes of a word: beside a wide character that is no punctuation."""
+    """Whether a line may end between two graphemes of a word: beside a wide character, but for punctuation."""
+    if STYLES.match(after):
+        return False
     if max(_columns(before), _columns(after)) <= 1:
         return False
     clings = unicodedata.category(before[-1]) in ("Ps", "Pi") or unicodedata.category(after[0]) in (

@@ -17,6 +17,9 @@ ONCE_MORE = "Ctrl-C once more leaves."
 CUT_OFF = "I was interrupted there. Ask again if you still need it."
 CANNOT_WRITE = "I can't write my answers."
 
+SPEAKER = "Parley"
+"""Stands over each reply."""
+
 
 def opening(name: str | None, model: str | None, questions: int) -> str:
     """The first line of a chat. `name` is None for a temporary conversation, `model` for the demo."""

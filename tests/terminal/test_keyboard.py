@@ -20,7 +20,7 @@ async def test_several_lines_are_one_prompt(environ: dict[str, str], model: Mode
         await terminal.ask("//slash")
     environ["TERM"] = "xterm"
     async with Terminal.open(environ) as terminal:
-        await terminal.until("\x1b[?2004h> ")  # the terminal is asked to mark what is pasted
+        await terminal.until("\x1b[?2004h\x1b[1;32m> ")  # the terminal is asked to mark what is pasted
         terminal.type("\x1b[200~x\ry\rz\x1b[201~")
         await terminal.until("z")
         terminal.type("\r")
