@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from wcwidth import wcswidth
 from wcwidth import width as width_with_tabs
 
+from bot.terminal.styling import BOLD, CODE, VERBATIM
 from bot.terminal.wrapping import Wrapper
 
 
@@ -98,3 +99,15 @@ def test_no_line_is_wider_than_the_terminal_unless_a_word_is(pieces: list[str], 
         columns = width_with_tabs(line)
         *_, word = re.split(r"[ \t]", line)
         assert columns <= width or wcswidth(word) >= width - width // 2, line
+
+
+def test_styles_have_no_width() -> None:
+    wrapper = Wrapper(10, styled=True)
+    text = (
+        f"{BOLD}one{BOLD} {BOLD}two{BOLD} three\n• {CODE}four{CODE} five six\n"
+        f"{VERBATIM}{CODE}a = 1; b = 2{CODE}\n```\nand so on"
+    )
+    assert wrapper.feed(text) + wrapper.finish() == (
+        f"{BOLD}one{BOLD} {BOLD}two{BOLD}\nthree\n• {CODE}four{CODE}\n  five six\n"
+        f"{VERBATIM}{CODE}a = 1; b = 2{CODE}\n```\nand so on"
+    )
