@@ -11,6 +11,7 @@ token (see `discord.http.Ratelimit`). So the scheduler decides what is worth a t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -34,6 +35,10 @@ _PREPARE_FOR = 0.01
 """Seconds for which calls are prepared in one go. Then the other tasks of the process have a turn."""
 _MAX_CHANNELS = 1000
 """The number of channels from which on the limits of idle ones are forgotten."""
+
+
+LONGEST_HOLD = 600.0
+"""Seconds that a 429 may hold calls back. Discord counts refused requests over ten minutes."""
 
 
 class Urgency(IntEnum):
@@ -301,7 +306,9 @@ class Scheduler:
 
 
 def _seconds(value: str | None) -> float:
+    """The wait of a `Retry-After` header, within bounds: an infinite one would stop the bot for good."""
     try:
-        return max(0.0, float(value or ""))
+        seconds = float(value or "")
     except ValueError:
         return 1.0
+    return min(max(0.0, seconds), LONGEST_HOLD) if not math.isnan(seconds) else 1.0
