@@ -14,6 +14,7 @@ from typing import IO
 
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
+from tests.waiting import FOR_A_PROCESS
 
 RUN = """
 import sys
@@ -56,6 +57,7 @@ async def bot(
     discord: DiscordStandin, model: ModelStandin, log: IO[bytes] | None = None, /, **settings: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The bot, in its own process, between the two stand-ins; settings may be given by name."""
+    discord.patience = FOR_A_PROCESS
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),

@@ -1,12 +1,13 @@
-"""What all tests share: the profiles of the property tests, and that no callback keeps everybody waiting."""
+"""What all tests share: hypothesis profiles, a limit on the CPU time of callbacks, and faults that must strike."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests.armed import missed_faults
 from tests.callbacks import watched
 
 # The same examples in every run, so that a change is judged by what it changed; `--hypothesis-profile=hunt` draws
@@ -23,3 +24,16 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         result = yield
     assert not slow, "everybody waited for this: " + "; ".join(slow)
     return result
+
+
+@pytest.fixture(autouse=True)
+def faults_strike(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that arms a fault which never strikes, unless it is marked `fault_may_miss` with the reason."""
+    with missed_faults() as missed:
+        yield
+    marker = request.node.get_closest_marker("fault_may_miss")
+    if marker is None:
+        assert not missed, f"armed, but never struck: {missed}"
+    else:
+        [reason] = marker.args
+        assert reason, "the mark fault_may_miss needs a reason"

@@ -104,17 +104,17 @@ class Talk:
         self.model = model
         self.store = store
         self.sinks: list[Sink] = []
-        self._position = 0
+        self.position = 0
 
     def say(
         self, text: str, by: int = 1, where: Conversation = HERE, guild: int | None = None, position: int | None = None
     ) -> asyncio.Task[Outcome | None]:
-        self._position = self._position + 1 if position is None else position
-        prompt = Prompt(where, self._position, text, author_id=by, guild_id=guild)
-        return asyncio.create_task(self._told(self.core.answer(prompt, self._open)))
+        self.position = self.position + 1 if position is None else position
+        prompt = Prompt(where, self.position, text, author_id=by, guild_id=guild)
+        return asyncio.create_task(self._told(self.core.answer(prompt, self.open)))
 
     def again(self, turn: Turn, *, go_on: bool = False, recovery: bool = False) -> asyncio.Task[Outcome | None]:
-        return asyncio.create_task(self._told(self.core.retry(turn, self._open, resume=go_on, recovery=recovery)))
+        return asyncio.create_task(self._told(self.core.retry(turn, self.open, resume=go_on, recovery=recovery)))
 
     @staticmethod
     async def _told(answering: Awaitable[Outcome | None]) -> Outcome | None:
@@ -129,7 +129,7 @@ class Talk:
     def sent(self, number: int) -> list[str]:
         return [message.content for message in self.model.asked[number][1:]]
 
-    def _open(self, running: ActiveAttempt) -> Sink:
+    def open(self, running: ActiveAttempt) -> Sink:
         self.sinks.append(Sink(running))
         return self.sinks[-1]
 

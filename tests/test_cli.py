@@ -22,6 +22,7 @@ from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
+from tests.waiting import FOR_A_PROCESS
 
 BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
 
@@ -227,7 +228,7 @@ def test_a_person_at_a_terminal_is_asked_first(
             os.write(master, typed.encode())
         rest = process.stdout.read().decode()
         assert process.stderr.read() == b""
-        assert process.wait(10) == code
+        assert process.wait(FOR_A_PROCESS) == code
     os.close(master)
     assert said in rest
     assert asyncio.run(people(database)) == left
@@ -273,7 +274,7 @@ async def fill_many(database: Path) -> None:
 def test_many_conversations_are_listed_as_far_as_anybody_reads(database: Path) -> None:
     asyncio.run(fill_many(database))
     with started("conversations") as process:
-        out, error = process.communicate(timeout=20)
+        out, error = process.communicate(timeout=FOR_A_PROCESS)
         assert (out.count(b"\n"), error) == (10_002, b"")
     with started("conversations") as process:
         assert process.stdout is not None

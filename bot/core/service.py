@@ -58,10 +58,14 @@ class ConversationService:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-        await self._queues.empty.wait()
+        await self.idle()
         if self._saver is not None:
             self._saver.cancel()
             await asyncio.wait([self._saver])
+
+    async def idle(self) -> None:
+        """Return once no reply is under way and no prompt waits."""
+        await self._queues.empty.wait()
 
     async def close(self, grace: float = 0.0, endings: float = 0.0) -> None:
         """Let running replies go on for `grace` seconds, then interrupt them and every later attempt.
@@ -77,7 +81,7 @@ class ConversationService:
     async def _idle_within(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._queues.empty.wait()
+                await self.idle()
         except TimeoutError:
             return
 

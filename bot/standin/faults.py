@@ -122,6 +122,12 @@ class Faults:
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
+        self._missed: list[Fault] = []
+
+    @property
+    def never_struck(self) -> list[Fault]:
+        """The faults that were armed and have met no request or event, including those that were cleared since."""
+        return [*self._missed, *(fault for fault in self._waiting if not fault.hits)]
 
     def add(
         self,
@@ -154,6 +160,7 @@ class Faults:
         return fault
 
     def clear(self) -> None:
+        self._missed = self.never_struck
         self._waiting.clear()
 
     def for_request(self, call: Call) -> RestAction | None:

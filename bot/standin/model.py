@@ -28,7 +28,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from bot.standin.guard import no_browsers
-from bot.standin.script import REFUSALS, Drop, Message, Raw, Refusal, Reply, Step, openai_error
+from bot.standin.script import REFUSALS, Drop, Message, Raw, Refusal, Reply, Step, is_fault, openai_error
 
 _BURST = 200
 """Deltas that are sent without a pause where the script gives no speed."""
@@ -46,6 +46,10 @@ class Request:
         """Whether the client left before the response was whole."""
         self.sent_at: list[float] = []
         """When each delta was sent, in the event loop's time."""
+        self.step: Step | None = None
+        """What the server was told to do with it; None while nothing is decided, and for what no step allows."""
+        self.struck = False
+        """Whether the fault in that step has come about."""
         self._over = asyncio.Event()
 
     @property
@@ -89,7 +93,9 @@ class ModelStandin:
         keep_requests: int | None = None,
     ) -> None:
         self.script = deque(script)
-        self.default = default or Reply("Hello from the model.")
+        self._default = default or Reply("Hello from the model.")
+        self._default_taken = False
+        self._missed: list[Step] = []
         self.models = models
         """What `/v1/models` lists, or its response byte for byte; None for a server that has no such list."""
         self.shutdown_dates: dict[str, object] = {}
@@ -114,6 +120,24 @@ class ModelStandin:
     def base_url(self) -> str:
         """The value for OPENAI_BASE_URL."""
         return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def never_struck(self) -> list[Step]:
+        """Steps with a fault that has not come about: no request took them, or the reply was over before it."""
+        untaken = [*self.script, *([] if self._default_taken else [self._default])]
+        over = [request.step for request in self.requests if request.step and not request.struck]
+        return [*self._missed, *(step for step in (*untaken, *over) if is_fault(step))]
+
+    @property
+    def default(self) -> Step:
+        """What requests are answered with once the script has run out."""
+        return self._default
+
+    @default.setter
+    def default(self, step: Step) -> None:
+        if not self._default_taken and is_fault(self._default):
+            self._missed.append(self._default)
+        self._default, self._default_taken = step, False
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -174,7 +198,11 @@ class ModelStandin:
         return response
 
     async def _answer(self, http: web.Request, request: Request) -> web.StreamResponse:
-        step = self._objection(request) or (self.script.popleft() if self.script else self.default)
+        step: Step | None = self._objection(request)
+        if step is None:
+            self._default_taken = self._default_taken or not self.script
+            step = request.step = self.script.popleft() if self.script else self._default
+        request.struck = not isinstance(step, Reply)
         match step:
             case Refusal():
                 return _refuse(step, request)
@@ -228,17 +256,22 @@ class ModelStandin:
 
         async def goes_wrong(sent: int) -> bool:
             if reply.cut_after == sent:
+                request.struck = True
                 raise _abort(http)
             while reply.stall_after == sent:
+                request.struck = True
                 await asyncio.sleep(reply.ping_every or 3600)
                 await response.write(b": ping\n\n")
             if reply.error_after == sent:
+                request.struck = True
                 await response.write(f"data: {json.dumps({'error': reply.error})}\n\n".encode())
             return reply.error_after == sent
 
+        await send('{"role":"assistant","content":""}')
+        if reply.held_until is not None:
+            await reply.held_until.wait()
         clock = asyncio.get_running_loop().time
         due = clock() + reply.first_token_after
-        await send('{"role":"assistant","content":""}')
         sent = 0
         deltas, finish = _said(reply, request)
         for field_name, delta in deltas:

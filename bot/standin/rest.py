@@ -181,6 +181,9 @@ class Rest:
             channel, guild = incoming.id("channel_id") or None, incoming.id("guild_id") or None
             call = Call(endpoint.method, endpoint.route, channel, incoming.body, guild)
             exchange.fault = self._faults.for_request(call)
+            if exchange.fault is not None:
+                # Whoever waits for the fault to strike sees it now, however long the call takes from here.
+                self._world.changed()
             status, body = await self._apply(endpoint, request, incoming, exchange)
         except ApiError as error:
             status, body = error.status, error.body()

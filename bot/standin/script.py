@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,6 +41,8 @@ class Reply:
     tokens_per_second: float | None = None
     """None sends everything at once."""
     first_token_after: float = 0.0
+    held_until: asyncio.Event | None = None
+    """No delta is sent before this event is set."""
     jitter: float = 0.0
     reasoning: str = ""
     """Sent before the reply, as `reasoning_content`."""
@@ -87,6 +90,11 @@ class Drop:
 
 
 Step = Reply | Refusal | Raw | Drop
+
+
+def is_fault(step: Step) -> bool:
+    """Whether something goes wrong in this step. A raw response counts as a fault whatever it says."""
+    return not isinstance(step, Reply) or (step.stall_after, step.cut_after, step.error_after) != (None, None, None)
 
 
 def openai_error(status: int, message: str, type_: str, code: str | None, param: str | None = None) -> Refusal:

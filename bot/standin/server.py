@@ -84,6 +84,8 @@ class DiscordStandin(People):
         port: int = 0,
     ) -> None:
         self.token = token
+        self.patience = 5.0
+        """Seconds that `wait_for` and `ready` wait where they are not told."""
         self.random = random.Random(seed)
         self.faults = Faults()
         self.limits = Limits(messages=Limit(limit, period, bucket))
@@ -319,26 +321,27 @@ class DiscordStandin(People):
         """The recorded REST calls of one route, given as its template."""
         return [each for each in self.requests if (each.method, each.route) == (method, route)]
 
-    async def wait_for(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    async def wait_for(self, condition: Callable[[], object], timeout: float | None = None) -> None:
         """Return as soon as `condition()` is true; it is asked after every change of the world.
 
-        On a timeout (seconds) AssertionError shows what the channels hold.
+        After `timeout` seconds, or else `patience`, AssertionError shows what the channels hold.
         """
         if condition():
             return
+        limit = self.patience if timeout is None else timeout
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (condition, future)
         self._waiting.append(entry)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(limit):
                 await future
         except TimeoutError:
             shown = transcript(self.world.channels.values(), self.requests)
-            raise AssertionError(f"not within {timeout} s. The channels show:\n{shown}") from None
+            raise AssertionError(f"not within {limit} s. The channels show:\n{shown}") from None
         finally:
             self._waiting.remove(entry)
 
-    async def ready(self, timeout: float = 5.0) -> None:
+    async def ready(self, timeout: float | None = None) -> None:
         """Wait until a client is connected and has been sent READY."""
         await self.wait_for(lambda: self.gateway.connected, timeout)
 

@@ -129,3 +129,11 @@ def test_the_estimate_follows_what_the_server_counts() -> None:
     )
     for counted in (1, 10**9):
         assert 1 <= (learn_from_usage(TokenStatistics(), messages, Usage(counted + 4, 1)).bytes_per_token or 0) <= 8
+
+
+@pytest.mark.parametrize(("size", "expected"), [(80, 3.485), (800, 3.35), (4000, 2.75), (80_000, 2.75)])
+def test_one_count_moves_the_estimate_partway(size: int, expected: float) -> None:
+    """From 3.5 bytes a token towards 2: in proportion to the size of what was counted, and half the way at most."""
+    before = TokenStatistics(bytes_per_token=3.5)
+    after = learn_from_usage(before, [Message("user", "x" * size)], Usage(size // 2 + 4, 1))
+    assert after.bytes_per_token == pytest.approx(expected)

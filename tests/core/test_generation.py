@@ -227,7 +227,7 @@ async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: Store) -
         assert await talk.again(failed) == Outcome(TurnState.COMPLETE, "Yes.")
     async with talking(store, prompts=2) as talk:
         await talk.core.forget(HERE)
-        talk._position = 100
+        talk.position = 100
         with pytest.raises(OverQuota):
             await talk.say("Hi")
 
@@ -237,7 +237,7 @@ async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(s
         for _ in range(6):
             await talk.say("x" * 2000)
     async with talking(store, tokens=2500) as talk:
-        talk._position = 100
+        talk.position = 100
         assert await talk.say("And?", by=2) == Outcome(TurnState.COMPLETE, "Yes.")
         sent = talk.model.asked[-1]
         assert 3 <= len(sent) < 13
@@ -309,7 +309,7 @@ async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) 
             talk.model.replies = [["x" * 800, Usage(500, 400)]]
             await talk.say("y" * 8000, where=where)
         thread = Prompt(on_discord(3), 99, "Hi", 1, parent=on_discord(1))
-        await talk.core.answer(thread, talk._open)
+        await talk.core.answer(thread, talk.open)
         assert [model for model, _ in talk.model.asked_for] == ["large", "m", "large"]
         systems = [sent[0].content.partition("\n")[0] for sent in talk.model.asked]
         assert systems == ["You are a pirate.", "Be brief.", "You are a pirate."]
@@ -318,7 +318,7 @@ async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) 
             await store.token_statistics.of("large")
         ).bytes_per_token
         await talk.core.forget(on_discord(3))
-        await talk.core.answer(Prompt(on_discord(3), 100, "Hi", 1), talk._open)
+        await talk.core.answer(Prompt(on_discord(3), 100, "Hi", 1), talk.open)
         assert talk.model.asked_for[-1][0] == "large", "and so it stays after a reset"
 
 

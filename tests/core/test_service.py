@@ -489,7 +489,7 @@ async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
         def open_sink(running: ActiveAttempt) -> Sink:
             if where == "open":
                 fault._strike()
-            sink = talk._open(running)
+            sink = talk.open(running)
             if where in ("start", "update", "finish"):
                 monkeypatch.setattr(sink, where, fault.on(sink, where))
             return sink

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,14 +27,16 @@ from bot.llm.demo import demo_reply
 from bot.llm.timeouts import Timeouts
 from bot.operator.health import publish_health
 from bot.standin.entities import Channel, Guild, Message, User
+from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.transcript import transcript
 from bot.store import Store
 from bot.store.sqlite import open_store
+from tests.discord_bot.people import ask, shown
 from tests.places import on_discord
-from tests.waiting import WHAT_IS_TRUE, until
+from tests.waiting import FOR_A_PROCESS, PATIENCE, WHAT_IS_TRUE, until
 
 
 @dataclass
@@ -45,6 +48,38 @@ class World:
     store: Store
     conversations: ConversationService
     stop: asyncio.Event
+
+    async def ask(self, text: str = "why?", channel: Channel | None = None, author: User | None = None) -> Message:
+        """Mention the bot, as Bo in #general unless told otherwise."""
+        return await ask(self.discord, text, channel, author)
+
+    async def ask_and_wait(
+        self, text: str = "why?", channel: Channel | None = None, author: User | None = None
+    ) -> Message:
+        """Ask, and wait until the prompt is answered or refused and nothing is under way; the prompt."""
+        said = await self.ask(text, channel, author)
+        await self.taken(said)
+        return said
+
+    async def answered(self, text: str = "why?", channel: Channel | None = None, author: User | None = None) -> Message:
+        """Ask, and wait for the whole reply, which is returned."""
+        place = channel or self.discord.general
+        count = len(self.discord.bot_messages(place)) + 1
+        await self.ask(text, place, author)
+        reply = await self.reply(place, count=count)
+        await self.idle()
+        return reply
+
+    async def press(self, message: Message, person: User | None = None, button: str | None = None) -> Interaction:
+        """Press a button of a message: the only one, as Bo, unless told otherwise."""
+        if button is None:
+            [only] = message.buttons
+            button = str(only["custom_id"])
+        return await self.discord.press(person or self.discord.bo, message, button)
+
+    def shown(self, channel: Channel | None = None) -> list[str]:
+        """The texts of the bot's messages in a channel, or in #general."""
+        return shown(self.discord, channel)
 
     async def reply(self, channel: Channel, containing: str = "", count: int = 1) -> Message:
         """The newest of the bot's messages in a channel, once there are `count` and it reads like this."""
@@ -58,21 +93,21 @@ class World:
 
     async def asked(self, number: int) -> Request:
         """The model server's request of that number, from 0, once it has come."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self.model.request(number)
 
     async def until(self, ask: Callable[[], object], answer: object = WHAT_IS_TRUE) -> None:
         """Wait as `tests.waiting.until` does; on a timeout AssertionError shows what the channels hold too."""
         try:
-            await until(ask, answer)
+            await until(ask, answer, self.discord.patience)
         except AssertionError as error:
             shown = transcript(self.discord.world.channels.values(), self.discord.requests)
             raise AssertionError(f"{error}. The channels show:\n{shown}") from None
 
-    async def idle(self, within: float = 10) -> None:
+    async def idle(self, within: float = PATIENCE) -> None:
         """Wait until no reply is under way, and no prompt about to be saved."""
         async with asyncio.timeout(within):
-            await self.conversations._queues.empty.wait()
+            await self.conversations.idle()
 
     async def taken(self, said: Message) -> None:
         """Wait until a prompt is on record as answered or refused, and nothing is under way."""
@@ -123,6 +158,7 @@ async def discord(request: pytest.FixtureRequest) -> AsyncIterator[DiscordStandi
     """Discord, as `@pytest.mark.standin(...)` wants it."""
     marker = request.node.get_closest_marker("standin")
     async with DiscordStandin(**marker.kwargs if marker else {}) as standin:
+        standin.patience = PATIENCE
         with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
             yield standin
         assert standin.unknown_routes == []
@@ -170,20 +206,24 @@ async def serving(
     database: Path,
     stop: asyncio.Event,
     *,
-    patience: float = 1.0,
+    patience: float | None = None,
     options: Options = OPTIONS,
     models: Sequence[str] = ("demo",),
     limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
     allowances: Quotas = ALLOWANCES,
     reply_tokens: int = 4000,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[World]:
-    """The bot on a database, until the end of the block or `stop`; its model may be silent for `patience` seconds."""
+    """The bot on a database, until the end of the block or `stop`.
+
+    Its model may be silent for `patience` seconds, or for as long as any wait if that is not given.
+    """
     async with (
-        open_store(database, exclusive=True) as store,
+        open_store(database, exclusive=True, clock=clock) as store,
         OpenAIModel(
             base_url=model.base_url,
-            timeouts=Timeouts(first_delta=2 * patience, silence=patience),
-            retry_within=0.5 * patience,
+            timeouts=Timeouts(first_delta=2 * patience if patience else PATIENCE, silence=patience or PATIENCE),
+            retry_within=0.5 * (patience or 1.0),
         ) as client,
         ConversationService(
             store,
@@ -241,10 +281,11 @@ async def world(start: Start) -> AsyncIterator[World]:
 
 @pytest.fixture
 def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Launch:
-    """Start `python -m bot` against the stand-ins; settings may be given by name."""
+    """Start `python -m bot` against the stand-ins; settings may be given by name. Every wait may then take minutes."""
 
     @asynccontextmanager
     async def launched(**settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        discord.patience = FOR_A_PROCESS
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path.cwd()),

@@ -1,11 +1,10 @@
-"""What people ask of the bot, and what it tells those whom it may not answer."""
+"""What people ask of the bot, what they are shown, and what it tells those whom it may not answer."""
 
 from __future__ import annotations
 
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Frame
-from tests.discord_bot.conftest import World
 
 MEMBERS = "/guilds/{guild_id}/members/{user_id}"
 NOT_HERE = "-# I don't answer in this server. Whoever runs me can change that."
@@ -22,20 +21,14 @@ async def ask(
     return await discord.say(channel or discord.general, author or discord.bo, f"{discord.bot.mention} {text}")
 
 
-async def mention(world: World, channel: Channel, author: User, text: str = "hello") -> Message:
-    """The same, and wait until the bot is done with it."""
-    said = await ask(world.discord, text, channel, author)
-    await world.taken(said)
-    return said
+def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
+    """The texts of the bot's messages in a channel, or in #general."""
+    return [message.content for message in discord.bot_messages(channel or discord.general)]
 
 
-def told(world: World, channel: Channel) -> list[str]:
-    return [message.content for message in world.discord.bot_messages(channel)]
-
-
-def lookups(world: World, guild: Guild) -> int:
+def lookups(discord: DiscordStandin, guild: Guild) -> int:
     """How often Discord was asked about somebody in a server."""
-    return len([each for each in world.discord.calls("GET", MEMBERS) if f"/{guild.id}/" in each.path])
+    return len([each for each in discord.calls("GET", MEMBERS) if f"/{guild.id}/" in each.path])
 
 
 def heard_of(discord: DiscordStandin) -> list[int]:

@@ -24,6 +24,7 @@ from bot.store.part import Part
 from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Start, World
+from tests.waiting import PATIENCE
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 
@@ -53,15 +54,10 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Part], str], Held]:
     return hold
 
 
-async def ask(world: World, text: str = "hello") -> Message:
-    discord = world.discord
-    return await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {text}")
-
-
 async def failed(world: World) -> Message:
     """A reply that can be tried again."""
     world.model.script.append(REFUSALS["rate limit"])
-    await ask(world)
+    await world.ask("hello")
     message = await world.reply(world.discord.general, "My model is busy")
     await world.idle()
     return message
@@ -77,14 +73,14 @@ async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
 ) -> None:
     discord = world.discord
     begin = hold(TurnStore, "begin")
-    said = await ask(world, "one")
+    said = await world.ask("one")
     await begin.begun.wait()
     look = hold(ProcessedStore, "among")
     await discord.edit(said, f"{discord.bot.mention} two")
     await look.begun.wait()
     await discord.edit(said, f"{discord.bot.mention} three")
     begin.go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while [turn[0] for turn in await world.turns(discord.general)] != ["three"]:
             await asyncio.sleep(0.01)
     look.go_on.set()
@@ -97,7 +93,7 @@ async def test_what_is_decided_before_a_prompt_is_on_record_holds_for_it(
     world: World, hold: Callable[[type[Part], str], Held], command: str
 ) -> None:
     begin = hold(TurnStore, "begin")
-    await ask(world)
+    await world.ask("hello")
     await begin.begun.wait()
     await decide(world, command, **({"member": world.discord.bo} if command == "block" else {}))
     begin.go_on.set()
@@ -110,7 +106,7 @@ async def test_what_is_decided_while_a_press_is_answered_holds_for_it(world: Wor
     discord = world.discord
     message = await failed(world)
     slow = discord.faults.add(Slow(1.5), method="POST", route=CALLBACK)
-    await discord.press(discord.bo, message, "reply:retry")
+    await world.press(message, button="reply:retry")
     await discord.wait_for(lambda: slow.hits)
     await decide(world, "pause")
     await discord.wait_for(lambda: "Stopped" in message.content)
@@ -125,7 +121,7 @@ async def test_a_press_whose_reply_cannot_be_read_is_told(world: World, monkeypa
         raise StoreError("The database is damaged.")
 
     monkeypatch.setattr(DeliveryStore, "sent", broken)
-    press = await world.discord.press(world.discord.bo, message, "reply:retry")
+    press = await world.press(message, button="reply:retry")
     await world.discord.wait_for(lambda: press.followups)
     assert "save" in press.followups[0].content
 
@@ -145,7 +141,7 @@ async def test_a_change_that_is_tried_again_stays_before_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.inbound.edits._RETRY_DELAYS", (0.1, 0.1))
-    await ask(world)
+    await world.ask("hello")
     await world.reply(world.discord.general)
     await world.idle()
     left, failures = GuildStore.mark_left, [StoreError("The disk is full.")]
@@ -168,14 +164,14 @@ async def test_a_server_that_invited_the_bot_back_while_it_was_not_running_keeps
     discord: DiscordStandin, start: Start, tmp_path: Path
 ) -> None:
     async with start() as world:
-        await ask(world)
+        await world.ask("hello")
         await world.reply(discord.general)
         await world.idle()
         await world.store.guilds.mark_left(discord.guild.id)
     with closing(sqlite3.connect(tmp_path / "parley.db")) as connection, connection:
         connection.execute("UPDATE conversations SET left_at = left_at - 8 * 86400")
     async with start() as world:
-        await ask(world, "and now?")
+        await world.ask("and now?")
         await world.reply(discord.general, count=2)
         await world.idle()
         assert [turn[0] for turn in await world.turns(discord.general)] == ["hello", "and now?"]

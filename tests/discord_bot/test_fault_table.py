@@ -34,6 +34,8 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Close, Frame
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.people import shown
+from tests.waiting import PATIENCE
 
 TYPE = "/channels/{channel_id}/typing"
 SHORT = ["begun ", *["and "] * 4, "going ", *["on "] * 12, "ended."]
@@ -181,7 +183,7 @@ async def test_whatever_discord_does_the_person_sees_what_can_be_shown(
     world: World, strike: Strike, phase: Phase, seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot")
-    discord, bot = world.discord, world.discord.bot.mention
+    discord = world.discord
     discord.limits.messages = Limit(5, 0.1)
     discord.limits.others["POST", TYPE] = Limit(50, 0.1)
     channel, elsewhere = discord.general, discord.random_channel
@@ -192,10 +194,10 @@ async def test_whatever_discord_does_the_person_sees_what_can_be_shown(
     world.model.default = Reply("Here I am.")
     struck = arm(discord, channel, phase, strike)
 
-    prompt = await discord.say(channel, discord.bo, f"{bot} tell me")
-    async with asyncio.timeout(5):
+    prompt = await world.ask("tell me", channel)
+    async with asyncio.timeout(PATIENCE):
         await struck.wait()
-    await discord.say(elsewhere, discord.cleo, f"{bot} and you?")
+    await world.ask("and you?", elsewhere, discord.cleo)
     await discord.wait_for(lambda: shown(discord, elsewhere) == ["Here I am."])
     await world.idle(15)
 
@@ -213,7 +215,7 @@ async def test_whatever_discord_does_the_person_sees_what_can_be_shown(
     if channel.id not in discord.world.channels:
         channel = elsewhere
     before = shown(discord, channel)
-    await discord.say(channel, discord.cleo, f"{bot} are you there?")
+    await world.ask("are you there?", channel, discord.cleo)
     await discord.wait_for(lambda: shown(discord, channel) == [*before, "Here I am."])
     await world.idle()
     assert len(world.model.requests) == 3
@@ -299,10 +301,6 @@ def make_good(discord: DiscordStandin, channel: Channel) -> None:
         discord.world.update_thread(channel, archived=False, locked=False)
     else:
         discord.allow(channel, Permission.NONE)
-
-
-def shown(discord: DiscordStandin, channel: Channel) -> list[str]:
-    return [message.content for message in discord.bot_messages(channel)]
 
 
 def _content(body: object) -> str:

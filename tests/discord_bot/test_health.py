@@ -19,6 +19,7 @@ from bot.standin.faults import ALWAYS, ConnectionReset, RateLimited, RestAction,
 from bot.standin.server import DiscordStandin
 from tests import waiting
 from tests.discord_bot.conftest import Launch, World
+from tests.waiting import FOR_A_PROCESS
 
 ROOT = Path(__file__).parents[2]
 HEALTHY = "Discord: connected.\nDatabase: answers.\nModel: no reply since the start.\n"
@@ -65,7 +66,7 @@ async def until(well: bool, database: Path) -> str:
             reports.append(await read_health(database))
         return bool(reports) and reports[-1].well is well
 
-    await waiting.until(found, within=60)
+    await waiting.until(found, within=FOR_A_PROCESS)
     return reports[-1].text
 
 
@@ -91,12 +92,12 @@ async def test_health_follows_the_requests(
 ) -> None:
     monkeypatch.setattr("bot.operator.health.UNANSWERED_LIMIT", 0.5)
     database = tmp_path / "parley.db"
-    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
+    await world.ask("hello")
     await world.reply(discord.general)
     await world.idle()
     await until(True, database)
     discord.faults.add(trouble, times=ALWAYS)
-    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello?")
+    await world.ask("hello?")
     assert "Discord: connected, but no request has been answered for" in await until(False, database)
     discord.faults.clear()
     await world.reply(discord.general, count=2)
@@ -105,10 +106,10 @@ async def test_health_follows_the_requests(
 
 
 async def test_a_reply_of_the_model_is_reported(discord: DiscordStandin, world: World, tmp_path: Path) -> None:
-    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> hello")
+    await world.ask("hello")
     await world.reply(discord.general)
     await world.idle()
-    assert re.search(r"\nModel: the last reply ended [0-5] s ago\.$", await until(True, tmp_path / "parley.db"))
+    assert re.search(r"\nModel: the last reply ended \d+ s ago\.$", await until(True, tmp_path / "parley.db"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -124,9 +125,9 @@ async def test_the_image_sees_the_bot_run_hang_and_end(discord: DiscordStandin, 
         async def blocked() -> bool:
             return "is blocked" in await says(database, max_age=4)
 
-        await waiting.until(blocked, within=60)
+        await waiting.until(blocked, within=FOR_A_PROCESS)
         process.send_signal(signal.SIGCONT)
-        await waiting.until(lambda: says(database, max_age=4), "well", within=60)
+        await waiting.until(lambda: says(database, max_age=4), "well", within=FOR_A_PROCESS)
 
         process.kill()
         await process.wait()

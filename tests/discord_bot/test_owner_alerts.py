@@ -19,7 +19,6 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World, serving
-from tests.store.steps import set_clock
 
 pytestmark = pytest.mark.standin(period=0.05)
 
@@ -33,7 +32,7 @@ async def ask(world: World, channel: Channel, count: int = 1) -> None:
     """Bo asks, and sees the end."""
     asked = len(world.discord.bot_messages(channel))
     for _ in range(count):
-        await world.discord.say(channel, world.discord.bo, f"<@{world.discord.bot.id}> {PRIVATE}")
+        await world.ask(PRIVATE, channel)
     await world.reply(channel, count=asked + count)
     await world.idle()
 
@@ -56,8 +55,9 @@ def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkey
 
     @asynccontextmanager
     async def start(allowances: Quotas) -> AsyncIterator[World]:
-        async with serving(discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances) as world:
-            set_clock(world.store, time.time)
+        async with serving(
+            discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances, clock=lambda: time.time()
+        ) as world:
             yield world
 
     return start
@@ -82,7 +82,7 @@ async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_
         await ask(world, discord.general)
         await discord.wait_for(lambda: len(told(discord)) == 2)
         await ask(world, discord.general)
-        marked = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> {PRIVATE}")
+        marked = await world.ask(PRIVATE)
         await discord.wait_for(lambda: marked.reactions.get("🕒"))
         assert len(told(discord)) == 2
         assert told(discord)[1].startswith("My tokens for today are used up, all 10,000. I answer nobody until <t:")
@@ -94,7 +94,7 @@ async def test_what_is_only_reserved_is_no_reason_to_warn(
     model.script += [Reply("Late.", first_token_after=0.5), Reply("Soon.", usage=Usage(180, 4000))]
     async with limited(Quotas(daily_tokens_total=9_000)) as world:
         for place in (discord.general, discord.random_channel):
-            await discord.say(place, discord.bo, f"<@{discord.bot.id}> {PRIVATE}")
+            await world.ask(PRIVATE, place)
         await world.reply(discord.random_channel, "Soon.")
         await world.reply(discord.general, "Late.")
         await world.idle()

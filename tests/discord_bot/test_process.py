@@ -19,6 +19,7 @@ from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import Launch
 from tests.places import on_discord
+from tests.waiting import FOR_A_PROCESS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -34,7 +35,7 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
         await discord.say(discord.general, discord.bo, f"{bot} write a lot")
         await discord.say(discord.general, discord.bo, f"{bot} and this waits")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(FOR_A_PROCESS):
             await model.request(1)
         waits = discord.messages(discord.general)[-1]
         await discord.wait_for(lambda: "⏳" in waits.reactions)
@@ -73,8 +74,7 @@ async def test_a_signal_ends_it_within_its_grace(
         await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
         process.send_signal(number)
-        # Far less than the grace that is not given; on a busy machine the interpreter's own end takes its time.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(FOR_A_PROCESS):
             assert await process.wait() == 0
     message = discord.bot_messages(discord.general)[-1]
     assert message.content.startswith("word word")
@@ -88,11 +88,10 @@ async def test_a_call_that_waits_for_discords_limits_does_not_keep_it(
     async with launch() as process:
         await discord.ready()
         await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
-        limited = discord.faults.add(RateLimited(30), method="PATCH", times=math.inf)
+        limited = discord.faults.add(RateLimited(2 * FOR_A_PROCESS), method="PATCH", times=math.inf)
         await discord.wait_for(lambda: limited.hits)
         process.send_signal(signal.SIGTERM)
-        # The two waits below, and the interpreter's own end on a busy machine.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(FOR_A_PROCESS):
             assert await process.wait() == 0
     assert END_NOTICE_TIMEOUT + DRAIN_TIMEOUT <= 1.5, "of the two seconds behind the grace"
 

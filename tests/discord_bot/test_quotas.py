@@ -16,13 +16,11 @@ import pytest
 
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
-from bot.standin.entities import Message
 from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Raw, Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
-from tests.discord_bot.people import ask
 from tests.llm.wire import DONE, STOP, data, say
 from tests.places import on_discord
 from tests.store.steps import assert_it_adds_up, database_of, rows
@@ -62,12 +60,6 @@ def ledger(folder: Path) -> list[tuple[int, int, int, int]]:
 def assert_all_is_settled(folder: Path) -> None:
     assert_it_adds_up(folder / DATABASE)
     assert rows(folder / DATABASE, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
-
-
-def button(message: Message) -> str:
-    [row] = message.components
-    [only] = row["components"]
-    return str(only["custom_id"])
 
 
 @pytest.mark.parametrize("all_of_it", [True, False])
@@ -113,7 +105,7 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
             """
         )
         for channel, person in zip(places, people, strict=True):
-            await ask(discord, channel=channel, author=person)
+            await world.ask(channel=channel, author=person)
         channels = set(places)
 
         def told() -> list[str]:
@@ -137,15 +129,15 @@ async def test_who_has_nothing_left_is_told_once(
 ) -> None:
     model.script += [Reply("Because.", usage=Usage(80, 850)), Reply("Because.", usage=False)]
     async with serve(replace(ALLOWANCES, daily_tokens_per_user=1000)) as world:
-        await ask(discord)
+        await world.ask()
         await world.reply(discord.general, "Because.")
         await world.idle()
-        await ask(discord)
+        await world.ask()
         told = await world.reply(discord.general, count=2)
         assert re.fullmatch(r"-# That's all I can do for you today\. Back <t:\d+:R>\.", told.content)
-        marked = [await ask(discord, channel=place) for place in (discord.general, discord.random_channel)]
+        marked = [await world.ask(channel=place) for place in (discord.general, discord.random_channel)]
         await discord.wait_for(lambda: all(message.reactions.get("🕒") for message in marked))
-        await ask(discord, channel=discord.random_channel, author=discord.cleo)
+        await world.ask(channel=discord.random_channel, author=discord.cleo)
         await world.reply(discord.random_channel, "Because.")
         await world.idle()
     assert len(discord.bot_messages(discord.general)) == 2
@@ -158,21 +150,21 @@ async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, mod
     allowances = replace(ALLOWANCES, hourly_questions_per_user=3)
     async with serve(allowances) as world:
         for channel, count in ((discord.general, 1), (discord.general, 2), (discord.random_channel, 1)):
-            await ask(discord, channel=channel)
+            await world.ask(channel=channel)
             await world.reply(channel, "Because.", count=count)
-        fourth = await ask(discord)
+        fourth = await world.ask()
         assert back.fullmatch((await world.reply(discord.general, "-# ", count=3)).content)
-        fifth = await ask(discord)
+        fifth = await world.ask()
         await discord.wait_for(lambda: fifth.reactions.get("🕒"))
         await discord.slash(discord.bo, discord.general, "reset")
         await world.reply(discord.general, "cleared my memory here", count=4)
-        sixth = await ask(discord)
+        sixth = await world.ask()
         await discord.wait_for(lambda: sixth.reactions.get("🕒"))
-        await ask(discord, channel=discord.general, author=discord.cleo)
+        await world.ask(channel=discord.general, author=discord.cleo)
         await world.reply(discord.general, "Because.", count=5)
         await world.idle()
     async with serve(allowances) as world:
-        seventh = await ask(discord, channel=discord.random_channel)
+        seventh = await world.ask(channel=discord.random_channel)
         await discord.wait_for(lambda: seventh.reactions.get("🕒"))
     assert fourth.reactions == {}, "who is told needs no mark"
     assert len(model.requests) == 4
@@ -183,7 +175,7 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
 ) -> None:
     model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
     async with serve(replace(ALLOWANCES, daily_tokens_per_user=600)) as world:
-        await ask(discord)
+        await world.ask()
         message = await world.reply(discord.general, "-# ")
         await world.idle()
         text, note = message.content.rsplit("\n", 1)
@@ -197,7 +189,7 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
         await model.requests[0].over()
         assert model.requests[0].left, "the server is not left talking"
         assert 3 * reply < len(text) < 4 * reply
-        await discord.press(discord.bo, message, button(message))
+        await world.press(message)
         await discord.wait_for(lambda: "I have to stop here" in message.content and message.components)
         await world.idle()
         assert message.content.startswith(text), "what there was stays"
@@ -211,7 +203,7 @@ async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_i
     model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(2000, 5000))]
     async with serve(ALLOWANCES) as world:
         for count in (1, 2, 3):
-            await ask(discord)
+            await world.ask()
             await world.reply(discord.general, count=count)
             await world.idle()
         (_, prompt, reply, _), free, counted = ledger(tmp_path)
@@ -229,7 +221,7 @@ async def test_a_count_that_cannot_be_true_is_no_count(
     model.default = Raw([say("x" * 350) + STOP + data({}, usage=usage) + DONE])
     async with serve(ALLOWANCES) as world:
         for number in (1, 2):
-            await ask(discord)
+            await world.ask()
             message = await world.reply(discord.general, "x" * 350, count=number)
             await world.idle()
             assert message.content == "x" * 350
@@ -245,13 +237,13 @@ async def test_a_retry_pays_for_itself_and_for_nothing_else(
 ) -> None:
     model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
     async with serve(ALLOWANCES) as world:
-        await ask(discord)
+        await world.ask()
         message = await world.reply(discord.general, "My model isn't answering")
         await world.idle()
         [first] = ledger(tmp_path)
         for _ in range(2):
             if message.components:
-                await discord.press(discord.bo, message, button(message))
+                await world.press(message)
         await discord.wait_for(lambda: message.content == "Whole.")
         await world.idle()
         assert ledger(tmp_path) == [first, (2, 100, 10, 1)]
@@ -266,7 +258,7 @@ async def test_a_channels_model_and_persona_reach_the_wire(
         await world.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "large")
         await world.store.personas.set_persona(on_discord(discord.general.id), discord.guild.id, "You are a pirate.")
         for channel in (discord.general, discord.random_channel):
-            await ask(discord, channel=channel)
+            await world.ask(channel=channel)
             await world.reply(channel, "Arr.")
         await world.idle()
     asked = [(request.body["model"], request.max_tokens, request.messages[0]["content"]) for request in model.requests]

@@ -37,7 +37,7 @@ async def test_a_request_is_repeated_until_something_came(server: ModelStandin) 
 
 async def test_some_refusals_are_not_worth_a_second_try(server: ModelStandin) -> None:
     later = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "30"})
-    server.script += [REFUSALS["quota"], later, later]
+    server.script += [REFUSALS["quota"], later]
     async with client(server.base_url, retry_within=2.0) as model:
         assert (await failure(model)).failure is FailureReason.CONFIGURATION
         error = await failure(model)

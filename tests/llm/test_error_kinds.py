@@ -149,7 +149,7 @@ async def test_what_a_server_repeats_of_a_message_is_not_told(
     server: ModelStandin, step: Step, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    server.script += [step] * 3
+    server.default = step
     async with client(server.base_url, retry_within=3.0) as model:
         error = await failure(model)
     assert words in error.detail

@@ -13,6 +13,7 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Raw, Reply
 from tests.llm.conftest import HELLO, ask, client, failure, text
 from tests.llm.wire import DONE, NO_CHOICES, STOP, say
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("ping", [None, 0.02])
@@ -25,7 +26,7 @@ async def test_waiting_has_limits(server: ModelStandin, ping: float | None) -> N
         error = await failure(model)
         assert error.failure is FailureReason.UNREACHABLE
         assert "raise FIRST_DELTA_TIMEOUT" in error.detail
-    async with client(server.base_url, silence_timeout=0.1) as model, asyncio.timeout(2):
+    async with client(server.base_url, silence_timeout=0.1) as model, asyncio.timeout(PATIENCE):
         error = await failure(model)
         assert error.failure is FailureReason.UNREACHABLE
         assert "raise SILENCE_TIMEOUT" in error.detail
@@ -35,13 +36,13 @@ async def test_waiting_has_limits(server: ModelStandin, ping: float | None) -> N
 
 
 async def test_a_slow_reply_and_a_slow_reader_are_not_silence(server: ModelStandin) -> None:
-    server.script.append(Reply("One two three four five six", tokens_per_second=20, reasoning="hm hm hm"))
-    async with client(server.base_url, first_delta_timeout=0.4, silence_timeout=0.2) as model:
+    server.script.append(Reply("One two three four five six", tokens_per_second=5, reasoning="hm hm hm"))
+    async with client(server.base_url, first_delta_timeout=2.0, silence_timeout=1.0) as model:
         said = []
         async with model.stream(HELLO, model="gpt-x", reply_tokens=100) as events:
             async for event in events:
                 if event == Text(" two"):
-                    await asyncio.sleep(0.3)
+                    await asyncio.sleep(1.2)
                 said.append(event)
     assert text(said) == "One two three four five six"
     assert said[-1] == End()
@@ -49,7 +50,7 @@ async def test_a_slow_reply_and_a_slow_reader_are_not_silence(server: ModelStand
 
 async def test_the_usage_is_waited_for_and_the_end_of_the_response_hardly(server: ModelStandin) -> None:
     server.script.append(Raw([say("Hi") + STOP, NO_CHOICES + DONE], pause=0.1))
-    server.script.append(Raw([say("Hi") + DONE, b": never"], pause=60))
-    async with client(server.base_url) as model, asyncio.timeout(2):
+    server.script.append(Raw([say("Hi") + DONE, b": never"], pause=3600))
+    async with client(server.base_url) as model, asyncio.timeout(PATIENCE):
         assert await ask(model) == [Text("Hi"), Usage(7, 2), End()]
         assert await ask(model) == [Text("Hi"), End()]

@@ -23,7 +23,7 @@ from bot.discord_bot.health import HealthChecks
 from bot.operator import health
 from bot.operator.health import HealthReport, publish_health, read_health, status_file
 from bot.store.sqlite import open_store
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +128,7 @@ async def test_a_blocked_event_loop_is_not_well(database: Path) -> None:
 
 
 async def until_blocked(database: Path) -> BotError:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await read_health(database, max_age=0.5)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import FOR_A_PROCESS
+
 TOKEN = "MTA.fake.0123456789-secret"
 KEY = "sk-a-secret-0123456789"
 SETUP = f"""
@@ -32,7 +34,11 @@ def start(level="DEBUG", form="text", messages=False):
 def logged(code: str) -> str:
     """The standard error of a process that sets the log up and runs this code, which may fail."""
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-W", "default", "-c", SETUP + code], capture_output=True, text=True, check=False, timeout=20
+        [sys.executable, "-W", "default", "-c", SETUP + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=FOR_A_PROCESS,
     )
     return done.stderr
 

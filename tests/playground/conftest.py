@@ -21,6 +21,7 @@ from bot.playground import playground
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.store.sqlite import open_store
+from tests.waiting import PATIENCE
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ class Tab:
             case "done":
                 self._answers[frame["n"]] = frame
 
-    async def until(self, condition: Callable[[], object], seconds: float = 8.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
         """Wait until the frames make it true."""
         try:
             async with asyncio.timeout(seconds):
@@ -211,7 +212,7 @@ async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
         opened = Home(next(word for word in text.split() if word.startswith("http")), client)
         yield opened
         stop.set()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             await running
         for tab in opened.tabs:
             await tab.close()

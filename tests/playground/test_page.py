@@ -11,6 +11,7 @@ import pytest
 
 from bot.playground import tabs
 from tests.playground.conftest import Home
+from tests.waiting import PATIENCE
 
 PIXEL = b"\x89PNG\r\n\x1a\n"
 
@@ -136,7 +137,7 @@ async def test_a_tab_that_does_not_read_is_cut_off_and_holds_nobody_up(
     asked = json.dumps({"n": 1, "do": "older", "channel": tab.channel, "before": "9" * 19}).encode()
     frame = bytes([0x81, 0x80 | len(asked), 0, 0, 0, 0]) + asked
     with pytest.raises(ConnectionError):  # noqa: PT012  it takes as many as the buffers on the way hold
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 writer.write(frame)
                 await writer.drain()

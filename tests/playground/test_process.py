@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from tests.playground.conftest import Home
+from tests.waiting import FOR_A_PROCESS
 
 Launch = Callable[..., AbstractAsyncContextManager["Process"]]
 
@@ -25,9 +26,9 @@ class Process:
     start: str
 
     async def end(self, number: signal.Signals = signal.SIGINT) -> str:
-        """Its last words, having ended well and long before replies would have to."""
+        """Its last words, having ended well."""
         self.process.send_signal(number)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(FOR_A_PROCESS):
             assert await self.process.wait() == 0
         assert self.process.stderr is not None
         return (await self.process.stderr.read()).decode()
@@ -57,8 +58,9 @@ def launch(environ: dict[str, str], tmp_path: Path) -> Launch:
         )
         assert process.stdout is not None
         try:
-            async with aiohttp.ClientSession() as client, asyncio.timeout(30):
-                start = (await process.stdout.readuntil(b"helps with it.\n")).decode()
+            async with aiohttp.ClientSession() as client:
+                async with asyncio.timeout(FOR_A_PROCESS):
+                    start = (await process.stdout.readuntil(b"helps with it.\n")).decode()
                 yield Process(process, Home(next(w for w in start.split() if w.startswith("http")), client), start)
         finally:
             if process.returncode is None:
@@ -98,6 +100,7 @@ async def test_it_ends_at_once_in_the_middle_of_a_reply_and_tells_the_page(launc
         assert await running.end() == ""
         await tab.until(lambda: "closed" in tab.latest)
         assert "ended" in tab.latest
+        assert all("That was all of it." not in each["raw"] for each in tab.messages.values()), "it was in the middle"
         await tab.close()
     async with launch() as again:
         await ask(again.home, "what did I say first?", "The first thing you said: “long”")
@@ -121,6 +124,7 @@ async def test_a_second_one_on_the_same_memory_says_so(launch: Launch, environ: 
         second = await asyncio.create_subprocess_exec(
             *command("--port", "0"), env=environ, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
         )
-        _, said = await second.communicate()
+        async with asyncio.timeout(FOR_A_PROCESS):
+            _, said = await second.communicate()
         assert (second.returncode, b"already in use" in said) == (1, True)
         await running.end()

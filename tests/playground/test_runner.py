@@ -4,6 +4,7 @@ import asyncio
 
 from bot.core.errors import DiscordError
 from bot.playground.runner import Runner
+from tests.waiting import PATIENCE
 
 
 async def test_a_bot_that_cannot_start_says_why() -> None:
@@ -12,7 +13,7 @@ async def test_a_bot_that_cannot_start_says_why() -> None:
 
     runner = Runner(serve, connected=lambda: False, changed=lambda: None)
     await runner.start()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE):
         assert str(await runner.failure) == "Discord refused."
     assert runner.state == "stopped"
 

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.playground.conftest import Home, Json, Tab
+from tests.waiting import PATIENCE
 
 
 async def ask(tab: Tab, text: str) -> None:
@@ -30,6 +33,7 @@ async def test_where_the_bot_may_not_write_it_stays_silent_until_it_may(home: Ho
     assert "unheard" not in str([each for each in tab.messages.values() if each["author"]["bot"]])
 
 
+@pytest.mark.fault_may_miss("The second switch replaces the first before anybody asks.")
 async def test_a_fault_of_the_model_is_shown_and_its_switches_exclude_each_other(
     home: Home, model: ModelStandin
 ) -> None:
@@ -86,7 +90,7 @@ async def test_the_newest_reply_can_be_deleted(home: Home, model: ModelStandin) 
     reply = await tab.reply("word")
     await tab.do("fault", name="rest_delete", on=True, channel=tab.channel)
     await tab.until(lambda: reply["id"] not in tab.messages)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await model.requests[0].over()
     assert model.requests[0].left
 

@@ -15,6 +15,7 @@ from discord import app_commands
 from bot.discord_bot.endpoint import connect_to
 from bot.standin.entities import Channel
 from bot.standin.server import DiscordStandin
+from tests.waiting import PATIENCE
 
 MESSAGES = "/channels/{channel_id}/messages"
 UNPRIVILEGED = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
@@ -37,7 +38,7 @@ class Client(discord.Client):
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until what the client was given makes the condition true."""
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 self._happened.clear()
                 await self._happened.wait()

@@ -13,6 +13,7 @@ from bot.discord_bot.endpoint import connect_to
 from bot.standin.entities import Intent, Permission
 from bot.standin.server import DiscordStandin
 from tests.standin.conftest import UNPRIVILEGED, Client, Connect, Open
+from tests.waiting import PATIENCE
 
 WITH_CONTENT = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True)
 
@@ -70,7 +71,7 @@ async def test_a_wrong_token_is_refused_at_login_and_by_the_gateway(standin: Dis
             await client.login(standin.token)
             client.http.token = "wrong"
             with pytest.raises(discord.ConnectionClosed) as closed:
-                await asyncio.wait_for(client.connect(), 3)
+                await asyncio.wait_for(client.connect(), PATIENCE)
             assert closed.value.code == 4004
 
 
@@ -79,7 +80,7 @@ async def test_a_privileged_intent_that_is_switched_off_is_refused(standin: Disc
         async with discord.Client(intents=WITH_CONTENT) as client:
             await client.login(standin.token)
             with pytest.raises(discord.PrivilegedIntentsRequired):
-                await asyncio.wait_for(client.connect(), 3)
+                await asyncio.wait_for(client.connect(), PATIENCE)
 
 
 @pytest.mark.parametrize("how", ["cut", "closed", "reconnect", "resumable"])
@@ -178,5 +179,5 @@ async def test_events_of_channels_and_servers(standin: DiscordStandin, client: C
 async def test_stopping_with_clients_connected_is_quick(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin()
     await connect(standin)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(PATIENCE):
         await standin.__aexit__(None, None, None)

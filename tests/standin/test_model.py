@@ -8,6 +8,7 @@ from openai import AsyncOpenAI, BadRequestError, DefaultAioHttpClient
 from bot.core.quotas import Usage
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
+from tests.waiting import PATIENCE
 
 
 def client(server: ModelStandin) -> AsyncOpenAI:
@@ -105,4 +106,4 @@ async def test_it_closes_at_once_with_replies_under_way() -> None:
             await anext(stream)
             begun = clock()
             await server.__aexit__()
-            assert clock() - begun < 0.5
+            assert clock() - begun < PATIENCE

@@ -13,6 +13,7 @@ from bot.core.errors import StoreError
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.store.steps import HERE, answer, begin, said
+from tests.waiting import PATIENCE
 
 
 async def test_reading_does_not_wait_for_a_commit(store: Store, path: Path) -> None:
@@ -20,7 +21,7 @@ async def test_reading_does_not_wait_for_a_commit(store: Store, path: Path) -> N
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(begin(store, 2))
-        assert said(await asyncio.wait_for(store.turns.history(HERE, 9), 1)) == [(1, "done")]
+        assert said(await asyncio.wait_for(store.turns.history(HERE, 9), PATIENCE)) == [(1, "done")]
         assert not writing.done()
         other.execute("COMMIT")
     await writing

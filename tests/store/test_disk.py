@@ -36,6 +36,7 @@ from tests.store.steps import (
     trace,
     write,
 )
+from tests.waiting import PATIENCE
 
 
 async def test_a_damaged_database_says_so(path: Path) -> None:
@@ -193,7 +194,7 @@ async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_prog
 async def test_a_write_after_the_end_is_refused(path: Path, writes: int) -> None:
     async with open_store(path, exclusive=True) as store:
         pass
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         results = await asyncio.gather(*map(store.processed.mark, range(writes)), return_exceptions=True)
     assert [str(result) for result in results] == ["The database is closed."] * writes
     assert all(isinstance(result, StoreError) for result in results)

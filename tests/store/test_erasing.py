@@ -16,7 +16,7 @@ from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
 from tests.store.steps import HERE, Hold, answer, begin, eraser_of, files, rows, said, set_clocks, trace
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 class Ticking:
@@ -137,7 +137,7 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
     ):
         await store.retention.forget_conversation(HERE)
         await until(held.begun.is_set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await store.engine.ping()
             await until(lambda: health_says(path, "Database: answers."))
             assert await store.turns.of_message(5) is None

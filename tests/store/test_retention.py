@@ -71,7 +71,7 @@ async def test_single_deletions_wait_for_one_rewriting(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     """However fast somebody deletes, nobody else is kept waiting; it is done a while later, or as the bot stops."""
-    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 60.0 if closed else 0.5)
+    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 60.0 if closed else 3.0)
     done: list[str] = []
     async with SQLiteEngine.open(path, exclusive=True) as database:
         store = Store(database)

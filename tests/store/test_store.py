@@ -21,6 +21,7 @@ from bot.store.sqlite import MEMORY, open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
 from tests.store.steps import HERE, answer, begin, files, rows, said
+from tests.waiting import PATIENCE
 
 ADA = UserName("Ada", "ada_l")
 
@@ -145,7 +146,7 @@ async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
             reader.execute("SELECT * FROM turns").fetchall()
             assert len(await store.people.forget(7)) == 1
             with pytest.raises(StoreError, match="Another program reads it"):
-                await asyncio.wait_for(store.engine.erase_deleted(), 4)
+                await asyncio.wait_for(store.engine.erase_deleted(), PATIENCE)
             assert (await store.people.record_of(7)).is_empty
             assert b"SECRET" in path.read_bytes() + path.with_name("chat.db-wal").read_bytes()
         assert "still in the file's bytes" in caplog.text

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import FOR_A_PROCESS
+
 CHAT = (sys.executable, "-m", "bot", "chat")
 
 needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals that Python can open")
@@ -97,7 +99,7 @@ class Terminal:
     async def until(self, text: str) -> str:
         """What has come since the last call, up to and with this text; what came later is left for the next."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(FOR_A_PROCESS):
                 while text not in self.screen:
                     self._readable.clear()
                     await self._readable.wait()
@@ -113,7 +115,7 @@ class Terminal:
 
     async def left(self) -> tuple[str, int]:
         """What was shown last, and the exit code."""
-        code = await asyncio.wait_for(self.process.wait(), 10)
+        code = await asyncio.wait_for(self.process.wait(), FOR_A_PROCESS)
         return self.screen, code
 
 
@@ -123,5 +125,5 @@ async def pipe(environ: Mapping[str, str], stdin: bytes, *options: str) -> tuple
     process = await asyncio.create_subprocess_exec(
         *CHAT, *options, cwd=cwd, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(stdin), 10)
+    out, err = await asyncio.wait_for(process.communicate(stdin), FOR_A_PROCESS)
     return out.decode(), err.decode(), process.returncode

@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from tests.terminal.processes import CHAT, Terminal, needs_pty, stored
+from tests.waiting import FOR_A_PROCESS
 
 
 @needs_pty
@@ -41,7 +42,7 @@ async def test_ctrl_c_in_a_pipe_ends_it(environ: dict[str, str], tmp_path: Path)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"long\nlong\n")
-    await asyncio.wait_for(process.stdout.readuntil(b"conversations\n"), 10)
+    await asyncio.wait_for(process.stdout.readuntil(b"conversations\n"), FOR_A_PROCESS)
     process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), 10)
+    _, err = await asyncio.wait_for(process.communicate(), FOR_A_PROCESS)
     assert (err, process.returncode) == (b"Stopped.\n", 130)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.terminal.processes import CHAT, Terminal, needs_pty, stored
+from tests.waiting import FOR_A_PROCESS
 
 
 @needs_pty
@@ -35,7 +36,7 @@ async def test_a_reader_that_has_had_enough_ends_it_without_a_word(environ: dict
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, os.read, reading, 1)
     os.close(reading)
-    _, err = await asyncio.wait_for(process.communicate(), 10)
+    _, err = await asyncio.wait_for(process.communicate(), FOR_A_PROCESS)
     assert (err, process.returncode) == (b"", 0)
     assert [(prompt, state) for prompt, _, state in stored(environ)] == [("long", "stopped")]
 
@@ -47,6 +48,6 @@ async def test_a_full_disk_is_told(environ: dict[str, str]) -> None:
         *CHAT, "--temporary", env=environ, cwd="/", stdin=PIPE, stdout=full, stderr=PIPE
     )
     os.close(full)
-    _, err = await asyncio.wait_for(process.communicate(b"hi\nhi\n"), 10)
+    _, err = await asyncio.wait_for(process.communicate(b"hi\nhi\n"), FOR_A_PROCESS)
     assert err.decode().splitlines() == ["I can't write my answers.", "[Errno 28] No space left on device"]
     assert process.returncode == 1

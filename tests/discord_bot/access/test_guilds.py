@@ -13,7 +13,7 @@ from bot.standin.entities import Channel, Guild, Permission, User
 from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
-from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups, mention, told
+from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups
 from tests.store.steps import read_only
 
 pytestmark = pytest.mark.usefixtures("echo")
@@ -34,7 +34,7 @@ async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
     async with serve() as world:
         elsewhere = discord.add_guild("Elsewhere", eve)
         await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
-        [word] = told(world, discord.open_dm(eve))
+        [word] = world.shown(discord.open_dm(eve))
         assert word.startswith(
             "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to join"
         )
@@ -42,15 +42,15 @@ async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
         lobby = discord.add_channel("lobby", elsewhere)
     look_back(tmp_path / "parley.db", DAY - 60)
     async with serve() as world:
-        await discord.wait_for(lambda: lookups(world, elsewhere) == 2)
-        await mention(world, lobby, eve)
+        await discord.wait_for(lambda: lookups(world.discord, elsewhere) == 2)
+        await world.ask_and_wait("hello", lobby, eve)
     assert elsewhere.id in discord.world.guilds, "a day has not passed"
     look_back(tmp_path / "parley.db", 60)
     async with serve() as world:
         await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
         assert discord.guild.id in discord.world.guilds
         await world.until(lambda: world.store.guilds.refused_at(elsewhere.id), None)
-    assert len(told(world, discord.open_dm(eve))) == 1, "it is said once"
+    assert len(world.shown(discord.open_dm(eve))) == 1, "it is said once"
 
 
 async def test_where_the_word_is_said(serve: Start, discord: DiscordStandin, eve: User) -> None:
@@ -84,7 +84,7 @@ async def test_a_server_whose_own_rules_refuse_the_word_is_told_elsewhere_and_le
     discord.faults.add(AUTOMOD, method="POST", route=POSTS, when=refused, times=ALWAYS)
     async with serve() as world:
         await refusal(world, elsewhere)
-        assert [len(told(world, each)) for each in (system, lobby, direct)] == ([0, 0, 1] if everywhere else [0, 1, 0])
+        assert [len(world.shown(each)) for each in (system, lobby, direct)] == ([0, 0, 1] if everywhere else [0, 1, 0])
     look_back(tmp_path / "parley.db", DAY)
     async with serve():
         await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
@@ -96,7 +96,7 @@ async def test_where_nobody_takes_the_word_the_day_passes_too(
     discord.faults.add(AUTOMOD, method="POST", route=POSTS, times=ALWAYS)
     async with serve() as world:
         await refusal(world, elsewhere)
-    assert told(world, lobby) == []
+    assert world.shown(lobby) == []
 
 
 async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
@@ -110,7 +110,7 @@ async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
             has_to_wait = f"server {elsewhere.id}, which may not be one that is served, has to wait"
             await world.until(lambda: caplog.text.count(has_to_wait) >= 3)
         await refusal(world, elsewhere)
-        assert len(told(world, discord.open_dm(eve))) == 1
+        assert len(world.shown(discord.open_dm(eve))) == 1
 
 
 async def refusal(world: World, guild: Guild) -> None:
@@ -146,7 +146,7 @@ async def test_before_it_leaves_it_asks_once_more(
 
     discord.faults.add(ServerError(503), route=MEMBERS, when=second, times=ALWAYS)
     async with serve() as world:
-        await discord.wait_for(lambda: lookups(world, elsewhere) == 3)
-        await mention(world, lobby, eve)
-        assert told(world, lobby)[-1] == NOT_HERE, "of what was said before nothing is taken back"
+        await discord.wait_for(lambda: lookups(world.discord, elsewhere) == 3)
+        await world.ask_and_wait("hello", lobby, eve)
+        assert world.shown(lobby)[-1] == NOT_HERE, "of what was said before nothing is taken back"
     assert elsewhere.id in discord.world.guilds

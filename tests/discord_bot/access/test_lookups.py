@@ -18,7 +18,7 @@ from bot.standin.rest import Exchange
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World, serving
-from tests.discord_bot.people import MEMBERS, STRANGER, UNCLEAR, ask, mention, told
+from tests.discord_bot.people import MEMBERS, STRANGER, UNCLEAR
 
 AT_ONCE = 10
 PER_SECOND = 50
@@ -52,11 +52,11 @@ async def test_strangers_in_a_global_limit_hold_up_nobody(serve: Start, discord:
     async with serve() as world:
         limited = discord.faults.add(RateLimited(2.0, "global"), route=MEMBERS, times=3)
         for each in people:
-            await ask(discord, "hello", discord.open_dm(each), each)
+            await world.ask("hello", discord.open_dm(each), each)
         await discord.wait_for(lambda: limited.hits)
-        await ask(discord, "hello")
-        await discord.wait_for(lambda: told(world, discord.general) == ["To hello."], timeout=20)
-        await discord.wait_for(lambda: all(told(world, discord.open_dm(each)) for each in people), timeout=30)
+        await world.ask("hello")
+        await discord.wait_for(lambda: world.shown(discord.general) == ["To hello."], timeout=20)
+        await discord.wait_for(lambda: all(world.shown(discord.open_dm(each)) for each in people), timeout=30)
         asked = asked_of_members(world)
         assert most_under_way(asked) <= AT_ONCE
         assert set(Counter(call.path for call in asked if call.fault is None).values()) == {1}, "nothing twice"
@@ -74,12 +74,12 @@ async def test_lookups_that_hang_are_few_and_the_rest_is_unclear(
     async with serve() as world:
         discord.faults.add(Slow(60.0), route=MEMBERS, times=ALWAYS)
         for each in people:
-            await ask(discord, "hello", discord.open_dm(each), each)
+            await world.ask("hello", discord.open_dm(each), each)
         await world.until(lambda: asked_of_members(world))
-        await ask(discord, "hello")
-        await discord.wait_for(lambda: told(world, discord.general) == ["To hello."])
-        await discord.wait_for(lambda: all(told(world, discord.open_dm(each)) for each in people), timeout=30)
-        assert {word for each in people for word in told(world, discord.open_dm(each))} == {UNCLEAR}
+        await world.ask("hello")
+        await discord.wait_for(lambda: world.shown(discord.general) == ["To hello."])
+        await discord.wait_for(lambda: all(world.shown(discord.open_dm(each)) for each in people), timeout=30)
+        assert {word for each in people for word in world.shown(discord.open_dm(each))} == {UNCLEAR}
         assert len(asked_of_members(world)) <= AT_ONCE
 
 
@@ -91,16 +91,16 @@ async def test_a_stranger_is_remembered_as_one(
     monkeypatch.setattr("bot.discord_bot.access.members._CACHE_SIZE", 60)
     place = discord.open_dm(stranger)
     async with serve() as world:
-        await mention(world, place, stranger)
-        assert told(world, place) == [STRANGER]
-        await mention(world, discord.open_dm(other), other)
+        await world.ask_and_wait("hello", place, stranger)
+        assert world.shown(place) == [STRANGER]
+        await world.ask_and_wait("hello", discord.open_dm(other), other)
         assert len(asked_of_members(world)) == 2 * 41
-        await mention(world, place, stranger, "again")
+        await world.ask_and_wait("again", place, stranger)
         assert len(asked_of_members(world)) == 2 * 41, "as one, not as somebody in each server"
         discord.world.add_member(discord.guild, stranger)
-        await mention(world, discord.general, stranger)
-        await mention(world, place, stranger, "and now?")
-        assert told(world, place)[-1].startswith("To and now?.")
+        await world.ask_and_wait("hello", discord.general, stranger)
+        await world.ask_and_wait("and now?", place, stranger)
+        assert world.shown(place)[-1].startswith("To and now?.")
 
 
 @pytest.mark.usefixtures("echo")
@@ -113,11 +113,11 @@ async def test_a_server_whose_limit_is_used_up_holds_up_no_others(serve: Start, 
     discord.faults.add(RateLimited(25.0), route=MEMBERS, when=lambda call: call.guild_id == stuck.id, times=ALWAYS)
     async with serve() as world:
         for each in people:
-            await ask(discord, "hello", discord.open_dm(each), each)
+            await world.ask("hello", discord.open_dm(each), each)
         await world.until(lambda: len(asked_of_members(world)) > len(people))
-        await ask(discord, "hello", discord.open_dm(discord.bo), discord.bo)
-        await discord.wait_for(lambda: told(world, discord.open_dm(discord.bo)), timeout=10)
-        assert told(world, discord.open_dm(discord.bo))[0].startswith("To hello.")
+        await world.ask("hello", discord.open_dm(discord.bo), discord.bo)
+        await discord.wait_for(lambda: world.shown(discord.open_dm(discord.bo)), timeout=10)
+        assert world.shown(discord.open_dm(discord.bo))[0].startswith("To hello.")
 
 
 async def test_a_search_in_a_global_limit_does_not_keep_the_last_edit_from_being_seen(
@@ -127,7 +127,7 @@ async def test_a_search_in_a_global_limit_does_not_keep_the_last_edit_from_being
     async with start(options=replace(OPTIONS, grace=10.0)) as world:
         text = " ".join(f"word{number}" for number in range(40))
         model.script.append(Reply(text, tokens_per_second=20))
-        await ask(discord)
+        await world.ask()
         message = await world.reply(discord.general, "word0")
         limited = discord.faults.add(RateLimited(1.0, "global"), method="GET", route=MESSAGES)
         await discord.gateway.invalidate()

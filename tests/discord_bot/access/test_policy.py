@@ -26,9 +26,8 @@ from tests.discord_bot.people import (
     STRANGER,
     UNCLEAR,
     lookups,
-    mention,
-    told,
 )
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("echo")
 
@@ -41,8 +40,8 @@ async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
     said = []
     for _ in range(2):
         async with serve() as world:
-            said += [await mention(world, lobby, eve), await mention(world, lobby, eve, "again")]
-    assert [each for each in told(world, lobby) if each.startswith("-#")] == [NOT_HERE]
+            said += [await world.ask_and_wait("hello", lobby, eve), await world.ask_and_wait("again", lobby, eve)]
+    assert [each for each in world.shown(lobby) if each.startswith("-#")] == [NOT_HERE]
     answer = next(each for each in discord.bot_messages(lobby) if each.content == NOT_HERE)
     assert answer.reply_to is said[0]
     assert answer.pinged == set()
@@ -56,11 +55,11 @@ async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
     discord.world.add_member(elsewhere, discord.ada)
     async with serve() as world:
         for number in range(3):
-            await mention(world, lobby, eve, f"{number}")
-        assert told(world, lobby) == ["To 0.", "To 1.", "To 2."]
-        assert lookups(world, elsewhere) == 1
-        await mention(world, discord.general, discord.bo)
-        assert lookups(world, discord.guild) == 0, "it is the owner's own"
+            await world.ask_and_wait(f"{number}", lobby, eve)
+        assert world.shown(lobby) == ["To 0.", "To 1.", "To 2."]
+        assert lookups(world.discord, elsewhere) == 1
+        await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert lookups(world.discord, discord.guild) == 0, "it is the owner's own"
 
 
 @pytest.mark.parametrize(
@@ -81,19 +80,19 @@ async def test_only_discords_own_word_refuses_a_server(
 ) -> None:
     discord.faults.add(trouble, route=MEMBERS, times=ALWAYS)
     async with serve() as world:
-        await mention(world, lobby, eve)
-        assert told(world, lobby) == ["To hello."]
+        await world.ask_and_wait("hello", lobby, eve)
+        assert world.shown(lobby) == ["To hello."]
 
 
 async def test_the_owner_who_joins_and_asks_at_once_is_answered(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
-        await mention(world, lobby, eve)
-        assert NOT_HERE in told(world, lobby)
+        await world.ask_and_wait("hello", lobby, eve)
+        assert NOT_HERE in world.shown(lobby)
         discord.world.add_member(elsewhere, discord.ada)
-        await mention(world, lobby, discord.ada)
-        assert told(world, lobby)[-1] == "To hello."
+        await world.ask_and_wait("hello", lobby, discord.ada)
+        assert world.shown(lobby)[-1] == "To hello."
 
 
 async def test_any_member_of_the_owning_team_is_enough(
@@ -101,12 +100,12 @@ async def test_any_member_of_the_owning_team_is_enough(
 ) -> None:
     discord.found_team("Crew", discord.ada, discord.max, discord.bo, invited=[eve])
     async with serve() as world:
-        await mention(world, lobby, eve)
-        assert NOT_HERE in told(world, lobby), "who is only invited owns nothing"
+        await world.ask_and_wait("hello", lobby, eve)
+        assert NOT_HERE in world.shown(lobby), "who is only invited owns nothing"
     discord.world.add_member(elsewhere, discord.bo)
     async with serve() as world:
-        await mention(world, lobby, eve)
-        assert told(world, lobby)[-1] == "To hello."
+        await world.ask_and_wait("hello", lobby, eve)
+        assert world.shown(lobby)[-1] == "To hello."
 
 
 async def test_every_server_is_served_while_no_owner_is_known(
@@ -114,8 +113,8 @@ async def test_every_server_is_served_while_no_owner_is_known(
 ) -> None:
     discord.found_team("Crew", discord.ada).members.clear()
     async with serve() as world:
-        await mention(world, lobby, eve)
-        assert told(world, lobby) == ["To hello."]
+        await world.ask_and_wait("hello", lobby, eve)
+        assert world.shown(lobby) == ["To hello."]
 
 
 async def test_servers_by_list_and_any(
@@ -123,18 +122,18 @@ async def test_servers_by_list_and_any(
 ) -> None:
     only = Servers(ids=frozenset({elsewhere.id}))
     async with serve(servers=only) as world:
-        await mention(world, lobby, eve)
-        await mention(world, discord.general, discord.bo)
-        assert told(world, lobby) == ["To hello."]
-        assert NOT_HERE in told(world, discord.general)
+        await world.ask_and_wait("hello", lobby, eve)
+        await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert world.shown(lobby) == ["To hello."]
+        assert NOT_HERE in world.shown(discord.general)
     async with serve(servers=replace(only, owner=True)) as world:
-        await mention(world, lobby, eve)
-        await mention(world, discord.general, discord.bo)
-        assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
+        await world.ask_and_wait("hello", lobby, eve)
+        await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert world.shown(lobby)[-1] == world.shown(discord.general)[-1] == "To hello."
     async with serve(servers=Servers(any=True)) as world:
-        await mention(world, lobby, eve)
-        await mention(world, discord.general, discord.bo)
-        assert told(world, lobby)[-1] == told(world, discord.general)[-1] == "To hello."
+        await world.ask_and_wait("hello", lobby, eve)
+        await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert world.shown(lobby)[-1] == world.shown(discord.general)[-1] == "To hello."
         assert discord.calls("GET", MEMBERS) == []
 
 
@@ -143,16 +142,16 @@ async def test_a_press_on_retry_is_refused_in_private_each_time(
 ) -> None:
     model.script.append(Reply(""))
     async with serve() as world:
-        await mention(world, discord.general, discord.bo)
+        await world.ask_and_wait("hello", discord.general, discord.bo)
         shown = await world.reply(discord.general)
         assert "nothing to say" in shown.content
     async with serve(blocked_users=frozenset({discord.bo.id})) as world:
         for _ in range(2):
-            press = await discord.press(discord.bo, shown, "reply:retry")
+            press = await world.press(shown, button="reply:retry")
             answer = await press.answered()
             assert (press.ephemeral, answer.content) == (True, NOT_YOU.removeprefix("-# "))
         assert shown.buttons, "a moderator may still press it"
-        await discord.press(discord.max, shown, "reply:retry")
+        await world.press(shown, discord.max, "reply:retry")
         await discord.wait_for(lambda: shown.content == "To hello.")
         await world.idle()
     assert len(model.requests) == 2
@@ -165,7 +164,7 @@ async def test_an_edit_makes_no_prompt_where_there_may_be_none(
         said = await discord.say(lobby, eve, "hello")
         await discord.edit(said, f"{discord.bot.mention} hello")
         await world.taken(said)
-        assert NOT_HERE in told(world, lobby)
+        assert NOT_HERE in world.shown(lobby)
         assert world.model.requests == []
 
 
@@ -178,29 +177,29 @@ async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
     with_bo, with_eve, with_ada = (discord.open_dm(each) for each in (discord.bo, eve, discord.ada))
     async with serve() as world:
         for _ in range(2):
-            await mention(world, with_bo, discord.bo)
-            await mention(world, with_eve, eve)
-        assert [each.split("\n")[0] for each in told(world, with_bo)] == ["To hello.", "To hello."]
-        assert told(world, with_eve) == [STRANGER]
-        assert lookups(world, discord.guild) == 2, "one for each"
+            await world.ask_and_wait("hello", with_bo, discord.bo)
+            await world.ask_and_wait("hello", with_eve, eve)
+        assert [each.split("\n")[0] for each in world.shown(with_bo)] == ["To hello.", "To hello."]
+        assert world.shown(with_eve) == [STRANGER]
+        assert lookups(world.discord, discord.guild) == 2, "one for each"
         discord.world.add_member(discord.guild, eve)
-        await mention(world, discord.general, eve)
-        await mention(world, with_eve, eve)
-        assert told(world, with_eve)[1].startswith("To hello."), "who asks in a server is known from then on"
+        await world.ask_and_wait("hello", discord.general, eve)
+        await world.ask_and_wait("hello", with_eve, eve)
+        assert world.shown(with_eve)[1].startswith("To hello."), "who asks in a server is known from then on"
         del discord.guild.members[discord.ada.id]
-        await mention(world, with_ada, discord.ada)
-        assert told(world, with_ada)[0].startswith("To hello."), "the owner needs no server"
+        await world.ask_and_wait("hello", with_ada, discord.ada)
+        assert world.shown(with_ada)[0].startswith("To hello."), "the owner needs no server"
 
 
 async def test_a_server_that_is_not_served_is_none_in_common(
     serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
-        await mention(world, discord.open_dm(eve), eve)
-        assert STRANGER in told(world, discord.open_dm(eve))
+        await world.ask_and_wait("hello", discord.open_dm(eve), eve)
+        assert STRANGER in world.shown(discord.open_dm(eve))
     async with serve(servers=Servers(any=True)) as world:
-        await mention(world, discord.open_dm(eve), eve)
-        assert told(world, discord.open_dm(eve))[-1].startswith("To hello.")
+        await world.ask_and_wait("hello", discord.open_dm(eve), eve)
+        assert world.shown(discord.open_dm(eve))[-1].startswith("To hello.")
 
 
 async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Start, discord: DiscordStandin, eve: User) -> None:
@@ -208,17 +207,17 @@ async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Start, discord: Di
     noisy = discord.add_role("Noisy")
     with_eve, with_bo = discord.open_dm(eve), discord.open_dm(discord.bo)
     async with serve() as world:
-        await mention(world, with_eve, eve)
-        again = await mention(world, with_eve, eve)
-        assert told(world, with_eve) == [UNCLEAR], "once in a while"
+        await world.ask_and_wait("hello", with_eve, eve)
+        again = await world.ask_and_wait("hello", with_eve, eve)
+        assert world.shown(with_eve) == [UNCLEAR], "once in a while"
         await discord.wait_for(lambda: "🕒" in again.reactions)
     async with serve(direct_messages="everyone", blocked_roles=frozenset({noisy.id})) as world:
-        await mention(world, with_bo, discord.bo)
-        assert told(world, with_bo) == [UNCLEAR]
+        await world.ask_and_wait("hello", with_bo, discord.bo)
+        assert world.shown(with_bo) == [UNCLEAR]
         assert world.model.requests == []
         assert fault.hits
-        await mention(world, discord.general, discord.bo)
-        assert told(world, discord.general) == ["To hello."], "there the message tells the roles"
+        await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert world.shown(discord.general) == ["To hello."], "there the message tells the roles"
 
 
 async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_up(
@@ -226,11 +225,11 @@ async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_u
 ) -> None:
     with_bo = discord.open_dm(discord.bo)
     async with serve() as world:
-        await mention(world, with_bo, discord.bo)
+        await world.ask_and_wait("hello", with_bo, discord.bo)
     discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
     async with serve() as world:
-        await mention(world, with_bo, discord.bo, "again")
-        assert told(world, with_bo)[-1].startswith("To again.")
+        await world.ask_and_wait("again", with_bo, discord.bo)
+        assert world.shown(with_bo)[-1].startswith("To again.")
 
 
 async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
@@ -241,25 +240,25 @@ async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
         monkeypatch.setitem(members._CACHED_FOR, answer, 0.0)
     async with serve() as world:
         for person, place in ((discord.bo, with_bo), (eve, with_eve)):
-            await mention(world, place, person)
+            await world.ask_and_wait("hello", place, person)
         fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
         for person, place in ((discord.bo, with_bo), (eve, with_eve)):
-            await mention(world, place, person, "again")
+            await world.ask_and_wait("again", place, person)
         assert fault.hits
-        assert told(world, with_bo)[1] == "To again."
-        assert told(world, with_eve) == [STRANGER]
+        assert world.shown(with_bo)[1] == "To again."
+        assert world.shown(with_eve) == [STRANGER]
 
 
 async def test_direct_messages_off_and_for_everyone(serve: Start, discord: DiscordStandin, eve: User) -> None:
     with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
     async with serve(direct_messages="off") as world:
-        await mention(world, with_bo, discord.bo)
-        assert told(world, with_bo) == [NOT_DIRECTLY]
+        await world.ask_and_wait("hello", with_bo, discord.bo)
+        assert world.shown(with_bo) == [NOT_DIRECTLY]
         used = await discord.slash(discord.bo, with_bo, "reset")
         assert (await used.answered()).content == "There was nothing to forget.", "to forget is never denied"
     async with serve(direct_messages="everyone") as world:
-        await mention(world, with_eve, eve)
-        assert told(world, with_eve)[-1].startswith("To hello.")
+        await world.ask_and_wait("hello", with_eve, eve)
+        assert world.shown(with_eve)[-1].startswith("To hello.")
     assert discord.calls("GET", MEMBERS) == []
 
 
@@ -271,17 +270,17 @@ async def test_blocked_people_and_roles(serve: Start, discord: DiscordStandin, m
     discord.member(discord.cleo).roles.append(noisy)
     async with serve(blocked_users=frozenset({discord.bo.id}), blocked_roles=frozenset({noisy.id})) as world:
         for person in (discord.bo, discord.cleo):
-            await mention(world, discord.general, person)
-            await mention(world, discord.open_dm(person), person)
-            assert told(world, discord.open_dm(person)) == [NOT_YOU]
+            await world.ask_and_wait("hello", discord.general, person)
+            await world.ask_and_wait("hello", discord.open_dm(person), person)
+            assert world.shown(discord.open_dm(person)) == [NOT_YOU]
             for command in ("reset", "stop"):
                 used = await discord.slash(person, discord.general, command)
                 assert (await used.answered()).content == NOT_YOU.removeprefix("-# ")
                 assert used.ephemeral
-        assert told(world, discord.general) == [NOT_YOU, NOT_YOU]
+        assert world.shown(discord.general) == [NOT_YOU, NOT_YOU]
         assert model.requests == []
-        await mention(world, discord.general, discord.max)
-        assert told(world, discord.general)[-1] == "To hello."
+        await world.ask_and_wait("hello", discord.general, discord.max)
+        assert world.shown(discord.general)[-1] == "To hello."
 
 
 async def test_an_allow_list_of_people_and_roles(serve: Start, discord: DiscordStandin, eve: User) -> None:
@@ -289,12 +288,12 @@ async def test_an_allow_list_of_people_and_roles(serve: Start, discord: DiscordS
     discord.member(discord.cleo).roles.append(crew)
     async with serve(allowed_users=frozenset({discord.bo.id}), allowed_roles=frozenset({crew.id})) as world:
         for person, answer in {discord.bo: "To hello.", discord.cleo: "To hello.", discord.max: NOT_YOU}.items():
-            await mention(world, discord.general, person)
-            assert told(world, discord.general)[-1] == answer
-            await mention(world, discord.open_dm(person), person)
-            assert told(world, discord.open_dm(person))[-1].split("\n")[0] == answer
-        await mention(world, discord.open_dm(eve), eve)
-        assert told(world, discord.open_dm(eve)) == [NOT_YOU]
+            await world.ask_and_wait("hello", discord.general, person)
+            assert world.shown(discord.general)[-1] == answer
+            await world.ask_and_wait("hello", discord.open_dm(person), person)
+            assert world.shown(discord.open_dm(person))[-1].split("\n")[0] == answer
+        await world.ask_and_wait("hello", discord.open_dm(eve), eve)
+        assert world.shown(discord.open_dm(eve)) == [NOT_YOU]
 
 
 async def test_roles_count_for_what_came_while_the_bot_was_away(
@@ -309,7 +308,7 @@ async def test_roles_count_for_what_came_while_the_bot_was_away(
     async with serve(blocked_roles=frozenset({noisy.id})) as world:
         for each in said:
             await world.taken(each)
-        assert sorted(told(world, discord.general)) == [NOT_YOU, "To hello."]
+        assert sorted(world.shown(discord.general)) == [NOT_YOU, "To hello."]
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 300)
@@ -319,7 +318,7 @@ async def test_what_is_refused_late_is_refused_in_silence(
     said = await discord.say(lobby, eve, f"{discord.bot.mention} hello")
     async with serve() as world:
         await world.taken(said)
-    assert NOT_HERE not in told(world, lobby)
+    assert NOT_HERE not in world.shown(lobby)
     assert world.model.requests == []
 
 
@@ -334,10 +333,10 @@ async def test_what_there_was_no_room_to_say_is_said_later(
     async with serve(blocked_users=frozenset({discord.bo.id})) as world:
         await discord.say(discord.general, discord.cleo, discord.bot.mention)
         await world.reply(discord.general, "Put your question in the same message")
-        first = await mention(world, discord.general, discord.bo)
-        assert len(told(world, discord.general)) == 1, "there was only room for the hint"
-        async with asyncio.timeout(5):
-            while NOT_YOU not in told(world, discord.general):
-                await mention(world, discord.general, discord.bo)
-        assert told(world, discord.general)[1:] == [NOT_YOU]
+        first = await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert len(world.shown(discord.general)) == 1, "there was only room for the hint"
+        async with asyncio.timeout(PATIENCE):
+            while NOT_YOU not in world.shown(discord.general):
+                await world.ask_and_wait("hello", discord.general, discord.bo)
+        assert world.shown(discord.general)[1:] == [NOT_YOU]
         assert first.reactions == {}

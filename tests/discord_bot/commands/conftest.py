@@ -17,7 +17,6 @@ from bot.standin.entities import Channel, User
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, World, serving
-from tests.store.steps import set_clock
 
 ALLOWANCES = Quotas(20, 10_000, 30_000, 100_000)
 PRICED = replace(OPTIONS, prices=Prices({"demo": Price(500.0, 2000.0)}))
@@ -42,9 +41,9 @@ async def counted(
         options=options,
         allowances=ALLOWANCES,
         models=("demo", "large"),
+        clock=lambda: time.time(),
     )
     async with running as world:
-        set_clock(world.store, time.time)
         yield world
 
 
@@ -65,7 +64,7 @@ async def choice(
 async def ask(world: World, user: User, channel: Channel) -> list[dict[str, str]]:
     """Ask something there; the answer is what the model was sent."""
     before = len(world.model.requests)
-    await world.discord.say(channel, user, f"<@{world.discord.bot.id}> who are you?")
+    await world.ask("who are you?", channel, user)
     request = await world.asked(before)
     await world.idle()
     return request.messages

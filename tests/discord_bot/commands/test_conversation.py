@@ -10,12 +10,13 @@ from bot.core.access import GuildRules
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
 from tests.places import on_discord
+from tests.waiting import PATIENCE
 
 
 async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     for channel in (discord.general, discord.random_channel):
-        await discord.say(channel, discord.bo, f"{bot} my name is Bo")
+        await world.ask("my name is Bo", channel)
         await world.reply(channel)
         await world.idle()
     used = await discord.slash(discord.cleo, discord.general, "reset")
@@ -25,17 +26,17 @@ async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None
     assert not used.ephemeral
     assert await world.turns(discord.general) == []
     assert len(await world.turns(discord.random_channel)) == 1
-    await discord.say(discord.general, discord.bo, f"{bot} what is my name?")
+    await world.ask("what is my name?")
     request = await world.asked(2)
     assert len(request.messages) == 2, "nothing of before is sent"
     await world.idle()
 
 
 async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     world.model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
-    await discord.say(discord.general, discord.bo, f"{bot} first")
-    await discord.say(discord.general, discord.bo, f"{bot} second")
+    await world.ask("first")
+    await world.ask("second")
     running = await world.reply(discord.general, "a reply that goes on")
     used = await discord.slash(discord.cleo, discord.general, "reset")
     assert "2 questions." in (await used.answered()).content, "what is being written counts, and what waits"
@@ -46,7 +47,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     assert waiting.content == "-# Cleo cleared my memory here before I got to this. Please ask again."
     assert await world.turns(discord.general) == []
     assert await world.store.turns.count(on_discord(discord.general.id)) == 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await world.model.requests[0].over()
     assert world.model.requests[0].left, "the model's server is told to stop"
 
@@ -76,7 +77,7 @@ async def test_reset_works_in_a_dm(world: World) -> None:
 async def test_a_display_name_cannot_decorate_the_public_word(world: World, name: str, shown: str) -> None:
     discord = world.discord
     person = discord.add_user("someone", name)
-    await discord.say(discord.general, person, f"{discord.bot.mention} hello")
+    await world.ask("hello", author=person)
     await world.reply(discord.general)
     await world.idle()
     used = await discord.slash(person, discord.general, "reset")
@@ -94,8 +95,8 @@ async def test_what_holds_nothing_is_reset_in_private(world: World) -> None:
 async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    discord, bot = world.discord, world.discord.bot.mention
-    await discord.say(discord.general, discord.bo, f"{bot} hello")
+    discord = world.discord
+    await world.ask("hello")
     await world.reply(discord.general)
     await world.idle()
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)

@@ -8,7 +8,7 @@ from bot.standin.entities import Channel
 from tests.discord_bot.commands.conftest import MODELS, ask
 from tests.discord_bot.conftest import World
 from tests.places import on_discord
-from tests.store.steps import database_of
+from tests.store.steps import slow_disk
 
 
 async def test_a_moderator_chooses_a_model_and_everybody_is_told(choice: World) -> None:
@@ -142,14 +142,14 @@ async def test_a_model_that_cannot_be_read_or_saved_is_said(choice: World) -> No
 async def test_a_slow_disk_delays_a_choice_but_loses_nothing(choice: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = choice.discord
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
-    async with database_of(choice.store)._write_lock:
+    async with slow_disk(choice.store):
         chosen = await discord.slash(discord.max, discord.general, "model", name="large")
         await chosen.acknowledged()
         assert chosen.deferred
     assert chosen.ephemeral, "it may come to nothing that others have to know"
     told = await choice.reply(discord.general)
     assert told.content == "Max chose `large` to answer here from now on."
-    async with database_of(choice.store)._write_lock:
+    async with slow_disk(choice.store):
         again = await discord.slash(discord.max, discord.general, "model", name="large")
         await again.acknowledged()
         assert again.deferred

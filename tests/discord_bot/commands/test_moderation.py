@@ -11,7 +11,6 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
-from tests.discord_bot.people import mention
 from tests.store.steps import database_of, read_only
 
 pytestmark = pytest.mark.usefixtures("echo")
@@ -33,7 +32,7 @@ async def use(world: World, command: str, channel: Channel | None = None, **opti
 async def answer_to_mention(world: World, channel: Channel, author: User | None = None) -> str | None:
     """What the bot says to a prompt, if anything."""
     before = len(world.discord.bot_messages(channel))
-    await mention(world, channel, author or world.discord.bo)
+    await world.ask_and_wait("hello", channel, author or world.discord.bo)
     return next((message.content for message in world.discord.bot_messages(channel)[before:]), None)
 
 
@@ -60,7 +59,7 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
     async with start() as world:
         discord = world.discord
         model.script.append(Reply("a reply that takes its time " * 5, tokens_per_second=100))
-        await discord.say(discord.general, discord.cleo, f"{discord.bot.mention} hello")
+        await world.ask("hello", author=discord.cleo)
         running = await world.reply(discord.general, "a reply")
         assert await use(world, "resume") == "I'm not paused."
         assert (await use(world, "pause")).startswith(
@@ -88,9 +87,9 @@ async def test_a_pause_stops_what_waits_and_nothing_else(world: World, model: Mo
     await answer_to_mention(world, discord.general)
     empty = await world.reply(discord.general, "nothing to say")
     for number in range(3):
-        await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {number}")
+        await world.ask(str(number))
         await world.asked(1)
-    await discord.press(discord.bo, empty, "reply:retry")
+    await world.press(empty, button="reply:retry")
     await world.until(lambda: len(world.conversations.running) == 4)
     elsewhere = discord.open_dm(discord.bo)
     assert "what waits is stopped" in await use(world, "pause")
@@ -182,7 +181,7 @@ async def test_a_blocked_person_is_told_once_and_what_they_wait_for_stops(world:
     model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
     model.script.append(Reply("another one that goes on and on " * 40, tokens_per_second=100))
     for person, text in ((discord.bo, "first"), (discord.bo, "second"), (discord.cleo, "hers")):
-        await discord.say(discord.general, person, f"{discord.bot.mention} {text}")
+        await world.ask(text, author=person)
         await world.asked(0 if person is discord.bo else 1)
     answer = await use(world, "block", member=discord.bo)
     assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until somebody uses /unblock."

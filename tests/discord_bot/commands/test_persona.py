@@ -12,7 +12,7 @@ from bot.standin.interactions import Interaction
 from tests.discord_bot.commands.conftest import ask
 from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
-from tests.store.steps import database_of
+from tests.store.steps import slow_disk
 
 LONG = "Arr! " * 798 + "You parrot"
 """As long as it may be: with what is said about it, more than two messages hold."""
@@ -30,7 +30,7 @@ async def persona(world: World, user: User, channel: Channel) -> Interaction:
 
 
 async def press(world: World, user: User, message: Message, act: str) -> Interaction:
-    return await (await world.discord.press(user, message, f"persona:{act}")).acknowledged()
+    return await (await world.press(message, user, f"persona:{act}")).acknowledged()
 
 
 async def set_persona(world: World, user: User, channel: Channel, text: str) -> Interaction:
@@ -244,7 +244,7 @@ async def test_a_slow_disk_delays_a_persona_but_loses_nothing(world: World, monk
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
     used = await persona(world, discord.max, discord.general)
     form = await press(world, discord.max, await used.answered(), "change")
-    async with database_of(world.store)._write_lock:
+    async with slow_disk(world.store):
         sent = await discord.submit(form, text="You are a pirate.")
         await sent.acknowledged()
         assert sent.deferred

@@ -21,7 +21,7 @@ from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
 from tests.store.steps import Hold, database_of, trace
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
@@ -50,7 +50,7 @@ async def asked_to_forget(world: World, person: User, channel: Channel) -> Inter
 
 async def press(world: World, person: User, used: Interaction, answer: str) -> Interaction:
     assert used.response is not None
-    return await world.discord.press(person, used.response, f"forget-me:{answer}:{used.user.id}")
+    return await world.press(used.response, person, f"forget-me:{answer}:{used.user.id}")
 
 
 def file(used: Interaction) -> Any:
@@ -178,12 +178,12 @@ async def test_a_block_outlives_whom_it_is_for(world: World) -> None:
 
 
 async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
-    discord, bot = world.discord, world.discord.bot.mention
+    discord = world.discord
     world.model.script += [Reply("a reply that goes on and on " * 40, tokens_per_second=100) for _ in range(2)]
-    await discord.say(discord.general, discord.bo, f"{bot} first")
+    await world.ask("first")
     running = await world.reply(discord.general, "a reply that goes on")
-    await discord.say(discord.general, discord.bo, f"{bot} second")
-    await discord.say(discord.random_channel, discord.cleo, f"{bot} mine")
+    await world.ask("second")
+    await world.ask("mine", discord.random_channel, discord.cleo)
     others = await world.reply(discord.random_channel, "a reply that goes on")
     used = await asked_to_forget(world, discord.bo, discord.random_channel)
     assert "your 2 questions and my replies, in 1 conversation," in (used.content or "")
@@ -371,11 +371,11 @@ async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
 
 async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world: World, tmp_path: Path) -> None:
     """By another process, of which the running bot hears nothing."""
-    discord, bot = world.discord, world.discord.bot.mention
+    discord = world.discord
     await chat(world, discord.general, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
     await chat(world, discord.general, discord.cleo, "hello")
     world.model.script.append(Reply("SECRET and so on and on and on " * 100, tokens_per_second=100))
-    await discord.say(discord.random_channel, discord.bo, f"{bot} go on")
+    await world.ask("go on", discord.random_channel)
     running = await world.reply(discord.random_channel, "SECRET and so on")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "forget", str(discord.bo.id), "--yes"),
@@ -417,7 +417,7 @@ async def test_a_reply_that_is_forgotten_does_not_come_back_by_being_quoted(worl
     said = await chat(world, discord.general, discord.cleo, "what was that?", "Hm.", reply_to=forgotten)
     assert (await world.turns(discord.general))[0][0] == f"{neutral}\n\nwhat was that?"
     await discord.edit(said, f"{discord.bot.mention} and what was that?")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (await world.turns(discord.general))[0][0] != f"{neutral}\n\nand what was that?":
             await asyncio.sleep(0.01)
     kept = discord.bot_messages(discord.general)[-1]

@@ -27,7 +27,7 @@ async def ask(world: World, user: User, channel: Channel, *, prompt: int, reply:
     """Ask something that costs so many tokens."""
     world.model.script.append(Reply("Because.", usage=Usage(prompt, reply)))
     before = len(world.model.requests)
-    await world.discord.say(channel, user, f"<@{world.discord.bot.id}> why?")
+    await world.ask("why?", channel, user)
     await world.asked(before)
     await world.idle()
 

@@ -14,10 +14,10 @@ async def test_costly_replies_keep_nobody_waiting(start: Start, discord: Discord
     other = discord.add_channel("other")
     model.default = Reply(lambda messages: COSTLY if "rules" in messages[-1].content else "Yes.")
     async with start(reply_tokens=10_000) as world:
-        await discord.say(discord.general, discord.ada, f"{discord.bot.mention} rules")
+        await world.ask("rules", author=discord.ada)
         await world.asked(0)
         for number in range(3):
-            await discord.say(other, discord.bo, f"{discord.bot.mention} there?")
+            await world.ask("there?", other)
             await world.reply(other, "Yes.", count=number + 1)
         await world.reply(discord.general)
         await world.idle()

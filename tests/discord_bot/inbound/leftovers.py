@@ -17,10 +17,6 @@ POSTS = "/channels/{channel_id}/messages"
 COULD_NOT = "-# I was restarted and couldn't finish."
 
 
-def shown(discord: DiscordStandin, channel: Channel | None = None) -> list[str]:
-    return [message.content for message in discord.bot_messages(channel or discord.general)]
-
-
 async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
     """Reply and state of each turn, as another process reads them."""
     async with open_store(file, exclusive=False) as store:

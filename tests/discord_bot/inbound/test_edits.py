@@ -16,21 +16,10 @@ from bot.standin.server import DiscordStandin
 from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Start, World
-from tests.discord_bot.people import ask, heard_of
+from tests.discord_bot.people import heard_of
 from tests.store.steps import database_of, set_clock
 
 SLOW = Reply([f"word{n} " for n in range(40)], tokens_per_second=60)
-
-
-async def answered(world: World, text: str, channel: Channel | None = None) -> Message:
-    """Ask something; the answer to it, once that is on record."""
-    discord = world.discord
-    place = channel or discord.general
-    count = len(discord.bot_messages(place)) + 1
-    await ask(discord, text, place)
-    message = await world.reply(place, count=count)
-    await world.idle()
-    return message
 
 
 async def remembered(world: World, prompts: list[str], channel: Channel | None = None) -> None:
@@ -48,12 +37,12 @@ async def edit(world: World, message: Message, text: str) -> None:
 
 async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
     discord = world.discord
-    said = await ask(world.discord, "my name is Bo")
+    said = await world.ask("my name is Bo")
     await world.reply(discord.general)
     await world.idle()
     await edit(world, said, "my name is Bob")
     await remembered(world, ["my name is Bob"])
-    await answered(world, "who am I?")
+    await world.answered("who am I?")
     assert "Bob" in world.model.requests[1].messages[1]["content"]
     assert len(discord.bot_messages(discord.general)) == 2
 
@@ -61,7 +50,7 @@ async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
 async def test_an_edit_while_it_is_answered_and_one_while_it_waits(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
-    running, waiting = await ask(world.discord, "one"), await ask(world.discord, "two")
+    running, waiting = await world.ask("one"), await world.ask("two")
     await world.reply(discord.general, "word")
     await edit(world, running, "one, I mean")
     await edit(world, waiting, "two, I mean")
@@ -86,7 +75,7 @@ async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
         await edit(world, said, "hello?")
         await edit(world, said, "hello again?")
         if late:
-            await answered(world, "now")
+            await world.answered("now")
         message = await world.reply(discord.general)
         await world.idle()
         assert (message.reply_to is said) is not late
@@ -109,7 +98,7 @@ async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeyp
         return await handled(store, prompt_ids)
 
     monkeypatch.setattr(TurnStore, "begin", late)
-    said = await ask(world.discord, "one")
+    said = await world.ask("one")
     await reached.wait()
     monkeypatch.setattr(ProcessedStore, "among", counted)
     await edit(world, said, "two")
@@ -124,24 +113,24 @@ async def test_an_edit_that_overtakes_its_message_is_what_counts(world: World) -
     discord = world.discord
     heard = heard_of(discord)
     discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
-    said = await ask(discord, "one")
+    said = await world.ask("one")
     await edit(world, said, "two")
     reply = await world.reply(discord.general)
     await world.until(lambda: said.id in heard)
     assert heard == [reply.id, said.id], "it is not waited for"
-    await answered(world, "and now?", discord.random_channel)
+    await world.answered("and now?", discord.random_channel)
     await remembered(world, ["two"])
     assert len(discord.bot_messages(discord.general)) == 1
 
 
 async def test_a_link_preview_is_no_edit(world: World) -> None:
     discord = world.discord
-    said = await ask(world.discord, "see https://example.org")
+    said = await world.ask("see https://example.org")
     await world.reply(discord.general)
     await world.idle()
     await (await discord.slash(discord.bo, discord.general, "reset")).answered()
     await discord.unfurl(said, {"title": "Example", "type": "link"})
-    await answered(world, "now", discord.random_channel)
+    await world.answered("now", discord.random_channel)
     assert len(world.model.requests) == 2
     assert await world.turns(discord.general) == []
 
@@ -150,7 +139,7 @@ async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World
     discord = world.discord
     said = []
     for text in ("one", "two", "three", "four"):
-        said.append(await ask(world.discord, text))
+        said.append(await world.ask(text))
         await world.reply(discord.general, count=len(said))
         await world.idle()
     await discord.delete(said[0])
@@ -162,7 +151,7 @@ async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World
 async def test_a_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
-    said = await ask(world.discord, "one")
+    said = await world.ask("one")
     await world.reply(discord.general, "word")
 
     async def states() -> list[str]:
@@ -175,28 +164,28 @@ async def test_a_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> 
 
 
 async def test_a_deleted_reply_is_no_longer_part_of_the_conversation(world: World) -> None:
-    await answered(world, "one")
-    reply = await answered(world, "two")
+    await world.answered("one")
+    reply = await world.answered("two")
     await world.discord.delete(reply)
     await remembered(world, ["one"])
-    await answered(world, "three")
+    await world.answered("three")
     assert "two" not in str(world.model.requests[2].messages)
 
 
 async def test_what_the_bot_deletes_itself_is_not_forgotten(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply(["long " * 500, "x"], cut_after=1))
-    await ask(world.discord, "one")
+    await world.ask("one")
     last = await world.reply(discord.general, "-# My model isn't answering", count=2)
     await world.idle()
     world.model.default = Reply("short")
     # The event comes before the answer.
     discord.faults.add(Slow(0.2, applied=True), method="DELETE")
-    await discord.press(discord.bo, last, last.buttons[0]["custom_id"])
+    await world.press(last)
     await discord.wait_for(lambda: [message.content for message in discord.bot_messages(discord.general)] == ["short"])
     await world.idle()
     # Its events have come by the time that somebody else is answered.
-    await answered(world, "and?", discord.random_channel)
+    await world.answered("and?", discord.random_channel)
     await remembered(world, ["one"])
 
 
@@ -206,7 +195,7 @@ async def test_a_deleted_channel_or_thread_is_forgotten(world: World) -> None:
     thread = await discord.open_thread(channel, "side", discord.bo)
     lone = await discord.open_thread(discord.general, "side", discord.bo)
     for place in (channel, thread, lone):
-        await answered(world, "hello", place)
+        await world.answered("hello", place)
     discord.world.delete_channel(channel)
     discord.world.delete_channel(lone)
     for place in (channel, thread, lone):
@@ -217,10 +206,10 @@ async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_f
     discord: DiscordStandin, start: Start
 ) -> None:
     async with start() as world:
-        await answered(world, "hello")
+        await world.answered("hello")
         discord.world.remove_guild(discord.guild, unavailable=True)
         discord.world.restore_guild(discord.guild)
-        await answered(world, "still here?")
+        await world.answered("still here?")
         assert await left_at(world) is None
         discord.world.remove_guild(discord.guild)
         await world.until(lambda: left_at(world))
@@ -239,8 +228,8 @@ async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_f
 
 async def test_what_nobody_has_used_for_long_is_deleted_at_the_start(start: Start) -> None:
     async with start() as world:
-        await answered(world, "hello")
-        await answered(world, "hello", world.discord.random_channel)
+        await world.answered("hello")
+        await world.answered("hello", world.discord.random_channel)
         await database_of(world.store).write(
             "UPDATE conversations SET used_at = 1 WHERE channel = :channel", channel=str(world.discord.general.id)
         )

@@ -15,12 +15,10 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Launch, Start
-from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, shown, states
-from tests.discord_bot.people import ask
+from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, states
+from tests.discord_bot.people import ask, shown
 from tests.waiting import until
 
-PATIENCE = 20.0
-"""Seconds for a process to start on a machine that is busy."""
 Phase = Callable[[DiscordStandin, ModelStandin, Path], Awaitable[None]]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
 GOES_ON = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
@@ -32,7 +30,7 @@ def second_part(call: Call) -> bool:
 
 
 async def before_the_post(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
-    model.script.append(Reply("never", first_token_after=60))
+    model.script.append(Reply("never", first_token_after=3600))
     await ask(discord, "tell me")
     await model.request(0)
 
@@ -46,14 +44,14 @@ async def the_post_failed(discord: DiscordStandin, model: ModelStandin, file: Pa
 
 async def the_answer_to_the_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(GOES_ON)
-    discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS)
+    discord.faults.add(Slow(3600, applied=True), method="POST", route=POSTS)
     await ask(discord, "tell me")
     await discord.wait_for(lambda: shown(discord))
 
 
 async def the_answer_to_the_second_post_was_lost(discord: DiscordStandin, model: ModelStandin, file: Path) -> None:
     model.script.append(TWO_PARTS)
-    discord.faults.add(Slow(60, applied=True), method="POST", route=POSTS, when=second_part)
+    discord.faults.add(Slow(3600, applied=True), method="POST", route=POSTS, when=second_part)
     await ask(discord, "tell me")
     await discord.wait_for(lambda: len(shown(discord)) == 2)
 
@@ -68,7 +66,7 @@ async def after_the_unseen_end(discord: DiscordStandin, model: ModelStandin, fil
     model.script.append(Reply(["The ", "whole ", "answer."], tokens_per_second=10))
     discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
     await ask(discord, "tell me")
-    await until(lambda: states(file, discord.general), [("The whole answer.", "complete")])
+    await until(lambda: states(file, discord.general), [("The whole answer.", "complete")], discord.patience)
 
 
 LOST = [the_answer_to_the_post_was_lost, the_answer_to_the_second_post_was_lost]
@@ -96,7 +94,7 @@ async def test_after_a_kill_there_is_one_reply_that_is_whole(
     if "nothing" in nonces:
         discord.deny(discord.general, Permission.READ_MESSAGE_HISTORY)
     async with launch() as process:
-        await discord.ready(PATIENCE)
+        await discord.ready()
         await phase(discord, model, file)
         process.kill()
         await process.wait()
@@ -108,7 +106,7 @@ async def test_after_a_kill_there_is_one_reply_that_is_whole(
         async with start() as world:
             await discord.wait_for(lambda: shown(discord) == ["The whole answer."])
             # What is done once more is done by the time that somebody else is answered.
-            await ask(discord, f"still there? {restart}", discord.random_channel)
+            await world.ask(f"still there? {restart}", discord.random_channel)
             await world.reply(discord.random_channel, "The whole answer.", count=restart)
             await world.idle()
     [reply] = discord.bot_messages(discord.general)
@@ -126,10 +124,10 @@ async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
     async def killed(*, asking: bool) -> None:
         asked = len(model.requests)
         async with launch() as process:
-            await discord.ready(PATIENCE)
+            await discord.ready()
             if asking:
                 await ask(discord, "tell me")
-            await discord.wait_for(lambda: len(model.requests) > asked, PATIENCE)
+            await discord.wait_for(lambda: len(model.requests) > asked)
             await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
             process.kill()
             await process.wait()
@@ -143,8 +141,7 @@ async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
         await discord.wait_for(lambda: reply.content.endswith(COULD_NOT))
         await world.idle()
         assert len(model.requests) == 2
-        [retry] = reply.buttons
-        await discord.press(discord.bo, reply, retry["custom_id"])
+        await world.press(reply)
         await discord.wait_for(lambda: shown(discord) == ["At last."])
         await world.idle()
 
@@ -155,7 +152,7 @@ async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
 ) -> None:
     model.script.append(GOES_ON)
     async with launch() as process:
-        await discord.ready(PATIENCE)
+        await discord.ready()
         said = await ask(discord, "tell me")
         await discord.wait_for(lambda: shown(discord) and "word9" in shown(discord)[0])
         fault = discord.faults.add(ServerError(503), method="DELETE", times=math.inf)
@@ -175,9 +172,9 @@ async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
 async def test_who_was_refused_without_seeing_it_is_not_forgotten(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
 ) -> None:
-    model.default = Reply("never", first_token_after=60)
+    model.default = Reply("never", first_token_after=3600)
     async with launch(QUEUE_PER_USER="1") as process:
-        await discord.ready(PATIENCE)
+        await discord.ready()
         fault = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf)
         prompts = [await ask(discord, text) for text in ("one", "two", "one too many")]
         await discord.wait_for(lambda: fault.hits)

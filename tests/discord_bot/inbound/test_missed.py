@@ -6,19 +6,15 @@ import time
 
 import pytest
 
-from bot.standin.entities import Channel, Permission
+from bot.standin.entities import Permission
 from bot.standin.faults import Late, Lost, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
-from tests.discord_bot.people import heard_of
+from tests.discord_bot.people import heard_of, shown
 
 pytestmark = pytest.mark.usefixtures("echo")
 MESSAGES = "/channels/{channel_id}/messages"
-
-
-def shown(discord: DiscordStandin, channel: Channel) -> list[str]:
-    return [message.content for message in discord.bot_messages(channel)]
 
 
 async def test_mentions_in_channels_and_threads_and_known_dms_are_answered_in_order_and_once(
@@ -87,7 +83,7 @@ async def test_what_is_too_old_is_not_answered(discord: DiscordStandin, start: S
         await world.reply(direct)
         await world.idle()
     async with start() as world:
-        await discord.say(discord.random_channel, discord.cleo, f"<@{discord.bot.id}> and now")
+        await world.ask("and now", discord.random_channel, discord.cleo)
         await world.reply(discord.random_channel)
         await world.idle()
     assert shown(discord, discord.general) == []
@@ -108,7 +104,7 @@ async def test_a_hint_that_was_given_is_not_given_again(
 
 async def test_what_was_forgotten_is_not_answered_anew(discord: DiscordStandin, start: Start) -> None:
     async with start() as world:
-        await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
+        await world.ask("one")
         answer = await world.reply(discord.general, "To one.")
         await world.idle()
         await (await discord.slash(discord.bo, discord.general, "reset")).answered()
@@ -123,19 +119,19 @@ async def test_a_new_session_neither_waits_nor_loses_what_came_between(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     heard = heard_of(discord)
     # One event is still on its way when the session ends: it comes after the answer.
     discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
-    late = await discord.say(discord.general, discord.bo, f"{bot} one")
+    late = await world.ask("one")
     began = time.monotonic()
     await discord.gateway.invalidate()
-    await discord.say(discord.general, discord.cleo, f"{bot} two")
+    await world.ask("two", author=discord.cleo)
     await discord.wait_for(lambda: sorted(shown(discord, discord.general)) == ["To one.", "To two."])
     assert discord.gateway.identifies == 2
     assert time.monotonic() - began < 2.5
     await world.until(lambda: late.id in heard)
-    await discord.say(discord.random_channel, discord.bo, f"{bot} three")
+    await world.ask("three", discord.random_channel)
     await world.reply(discord.random_channel)
     await world.idle()
     assert len(shown(discord, discord.general)) == 2
@@ -169,23 +165,24 @@ async def test_what_cannot_be_read_keeps_nothing_else_from_being_answered(
     monkeypatch.setattr("bot.discord_bot.inbound.history._RETRY_DELAYS", ())
     bot, secret, broken = f"<@{discord.bot.id}>", discord.add_channel("secret"), discord.add_channel("broken")
     discord.deny(secret, Permission.READ_MESSAGE_HISTORY)
-    discord.faults.add(ServerError(503), method="GET", channel_id=broken.id)
+    failed = discord.faults.add(ServerError(503), method="GET", channel_id=broken.id)
     for place in (secret, broken, discord.general):
         await discord.say(place, discord.bo, f"{bot} one")
     async with start() as world:
+        await discord.wait_for(lambda: failed.hits)
         await world.reply(discord.general, "To one.")
         await world.caught_up()
     assert shown(discord, secret) == shown(discord, broken) == []
 
 
 async def test_a_server_that_was_hidden_by_an_outage_is_caught_up_with(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
-    await discord.say(discord.general, discord.bo, f"{bot} one")
+    discord = world.discord
+    await world.ask("one")
     await world.reply(discord.general, "To one.")
     await world.idle()
     discord.world.remove_guild(discord.guild, unavailable=True)
     discord.faults.add(Lost(), event="MESSAGE_CREATE")
-    await discord.say(discord.general, discord.bo, f"{bot} two")
+    await world.ask("two")
     discord.world.restore_guild(discord.guild)
     await world.reply(discord.general, "To two.", count=2)
     await world.idle()

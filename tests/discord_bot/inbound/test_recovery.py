@@ -20,7 +20,8 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import OPTIONS, Start, serving
-from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, shown, states
+from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
+from tests.discord_bot.people import shown
 from tests.places import on_discord
 from tests.waiting import until
 
@@ -288,7 +289,7 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
     discord: DiscordStandin, start: Start
 ) -> None:
     async with start() as world:
-        said = await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
+        said = await world.ask("hello")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
         await world.idle()
         await world.store.retention.forget_conversation(on_discord(discord.general.id))
@@ -329,7 +330,7 @@ async def test_stop_pressed_before_it_is_tried_again_says_to_press_later(
     model.default = Reply("The whole answer.")
     async with start() as world:
         await discord.wait_for(lambda: slow.hits)
-        press = await discord.press(discord.bo, message, "reply:stop")
+        press = await world.press(message, button="reply:stop")
         assert (await press.answered()).content == "One moment, then press again."
         await discord.wait_for(lambda: message.content == "The whole answer.")
         await world.idle()

@@ -12,8 +12,8 @@ from bot.standin.entities import Message
 from bot.standin.faults import Late, Slow
 from bot.standin.script import REFUSALS, Reply
 from tests.discord_bot.conftest import Start, World
-from tests.discord_bot.people import ask
 from tests.store.steps import database_of, slow_disk
+from tests.waiting import PATIENCE
 
 TYPING = "/channels/{channel_id}/typing"
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
@@ -31,18 +31,13 @@ def button(message: Message) -> list[str]:
     return [each["label"] for each in message.buttons]
 
 
-def press_id(message: Message) -> str:
-    [only] = message.buttons
-    return str(only["custom_id"])
-
-
 async def has_button(world: World, message: Message, label: str) -> None:
     await world.discord.wait_for(lambda: button(message) == [label])
 
 
 async def over(world: World) -> None:
     """Wait until the model's server has seen the end of its latest request."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await world.model.requests[-1].over()
 
 
@@ -50,16 +45,16 @@ async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
     discord = world.discord
     for person in (discord.bo, discord.max):
         world.model.script.append(LONG)
-        await ask(discord)
+        await world.ask()
         count = len(discord.bot_messages(discord.general)) + 1
         message = await world.reply(discord.general, "word", count=count)
         await world.reply(discord.general, "word1", count=count)
         await has_button(world, message, "Stop")
-        refused = await discord.press(discord.cleo, message, press_id(message))
+        refused = await world.press(message, discord.cleo)
         await refused.answered()
         assert refused.ephemeral
         assert refused.content == "Only Bo and moderators can do that."
-        await discord.press(person, message, press_id(message))
+        await world.press(message, person)
         await world.reply(discord.general, f"\n-# Stopped by {person.display_name}.", count=count)
         await world.idle()
         assert message.content.startswith("word0 word1")
@@ -72,10 +67,10 @@ async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
 
 
 async def test_slash_stop_stops_ones_own_replies_and_a_moderators_all(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     world.model.default = LONG
-    await discord.say(discord.general, discord.bo, f"{bot} one")
-    await discord.say(discord.general, discord.cleo, f"{bot} two")
+    await world.ask("one")
+    await world.ask("two", author=discord.cleo)
     await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 2)
     nothing = await discord.slash(discord.ada, discord.random_channel, "stop")
     assert (await nothing.answered()).content == "None of my replies to you is under way here."
@@ -94,7 +89,7 @@ async def test_retry_answers_in_place_once_however_often_it_is_pressed(start: St
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
-        await ask(discord, "tell me")
+        await world.ask("tell me")
         message = await world.reply(discord.general, BROKEN)
         assert button(message) == ["Retry"]
         await world.idle()
@@ -109,13 +104,13 @@ async def retried(world: World, message: Message) -> None:
     discord = world.discord
     asked = len(world.model.requests)
     world.model.default = Reply("The whole answer.", first_token_after=0.2)
-    custom_id = press_id(message)
+    custom_id = message.buttons[0]["custom_id"]
     # One press comes at the same time, one while it is being written, and one when it is there.
     for late in (0.1, 0.5):
         discord.faults.add(Late(late), event="INTERACTION_CREATE")
-        await discord.press(discord.max, message, custom_id)
-    await discord.press(discord.bo, message, custom_id)
-    await discord.press(discord.bo, message, custom_id)
+        await world.press(message, discord.max, custom_id)
+    await world.press(message, button=custom_id)
+    await world.press(message, button=custom_id)
     await discord.wait_for(lambda: message.content == "The whole answer.")
     await discord.wait_for(lambda: len(discord.calls("POST", CALLBACK)) == 4)
     await world.idle()
@@ -139,12 +134,12 @@ async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
     async with asyncio.timeout(20) as limit, start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
-        await ask(discord)
+        await world.ask()
         message = await world.reply(discord.general, BROKEN)
         await world.idle()
         # As on a slow disk: it is taken on before the bot leaves Discord, and begun after that.
         async with slow_disk(world.store) as waits:
-            await discord.press(discord.bo, message, press_id(message))
+            await world.press(message)
             await world.until(lambda: waits("UPDATE turns"))
             world.stop.set()
             await left.wait()
@@ -160,11 +155,11 @@ async def test_a_press_that_is_being_answered_as_the_bot_stops_is_answered(start
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
-        await ask(discord)
+        await world.ask()
         message = await world.reply(discord.general, BROKEN)
         await world.idle()
         slow = discord.faults.add(Slow(0.5), method="POST", route=CALLBACK)
-        press = await discord.press(discord.bo, message, press_id(message))
+        press = await world.press(message)
         await discord.wait_for(lambda: slow.hits)
         world.stop.set()
     assert press.callback is not None, "or Discord says that it failed"
@@ -173,12 +168,12 @@ async def test_a_press_that_is_being_answered_as_the_bot_stops_is_answered(start
 async def test_a_retry_says_so_until_there_is_text_and_shows_no_typing(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half", cut_after=2))
-    await ask(discord, "tell me")
+    await world.ask("tell me")
     message = await world.reply(discord.general, BROKEN)
     await world.idle()
     world.model.default = Reply("The whole answer.", first_token_after=1.5)
     before = len(discord.calls("POST", TYPING))
-    await discord.press(discord.bo, message, press_id(message))
+    await world.press(message)
     await discord.wait_for(lambda: message.content == "A half\n-# Trying again…")
     await discord.wait_for(lambda: message.content == "The whole answer.")
     await world.idle()
@@ -188,11 +183,11 @@ async def test_a_retry_says_so_until_there_is_text_and_shows_no_typing(world: Wo
 async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half of it", error_after=2))
-    await ask(discord)
+    await world.ask()
     message = await world.reply(discord.general, BROKEN)
     await world.idle()
     world.model.default = REFUSALS["rate limit"]
-    await discord.press(discord.bo, message, press_id(message))
+    await world.press(message)
     await discord.wait_for(lambda: "-# My model is busy." in message.content)
     assert message.content.startswith("A half")
     assert button(message) == ["Retry"]
@@ -203,9 +198,9 @@ async def test_a_press_before_the_bot_has_heard_of_its_message_counts(world: Wor
     discord = world.discord
     discord.faults.add(Slow(0.4, applied=True), method="POST", route="/channels/{channel_id}/messages")
     world.model.script.append(REFUSALS["rate limit"])
-    await ask(discord)
+    await world.ask()
     message = await world.reply(discord.general, "My model is busy")
-    await discord.press(discord.bo, message, press_id(message))
+    await world.press(message)
     await discord.wait_for(lambda: "busy" not in message.content)
     await world.idle()
     assert len(world.model.requests) == 2
@@ -216,7 +211,7 @@ async def test_continue_goes_on_where_it_was_cut(start: Start, restart: bool) ->
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("One, two,", finish="length"))
-        await ask(discord, "count")
+        await world.ask("count")
         message = await world.reply(discord.general, "-# Cut at the length limit.")
         assert button(message) == ["Continue"]
         await world.idle()
@@ -230,7 +225,7 @@ async def test_continue_goes_on_where_it_was_cut(start: Start, restart: bool) ->
 async def continued(world: World, message: Message) -> None:
     discord = world.discord
     world.model.default = Reply(" three.")
-    await discord.press(discord.bo, message, press_id(message))
+    await world.press(message)
     await discord.wait_for(lambda: message.content == "One, two, three.")
     await world.idle()
     assert discord.bot_messages(discord.general) == [message]
@@ -249,11 +244,11 @@ async def test_messages_over_an_hour_old_are_gone_on_below(
     # As if everything up to now were old already.
     monkeypatch.setattr("bot.discord_bot.delivery.replies.EDITABLE_FOR", timedelta(hours=-1))
     world.model.script.append(Reply("One, two,", finish="length") if what == "Continue" else Reply("One,", cut_after=1))
-    await ask(discord, "count")
+    await world.ask("count")
     old = await world.reply(discord.general, "-# ")
     await world.idle()
     world.model.default = Reply(" three, four." if what == "Continue" else "One, two, three, four.")
-    await discord.press(discord.bo, old, press_id(old))
+    await world.press(old)
     new = await world.reply(discord.general, "four.", count=1 if what == "Retry" else 2)
     await world.idle()
     shown = [message.content for message in discord.bot_messages(discord.general)]
@@ -270,13 +265,13 @@ async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(wo
     discord = world.discord
     long = "".join(f"old{n} " for n in range(1800))
     world.model.script.append(Reply([long, "x"], cut_after=1))
-    await ask(discord)
+    await world.ask()
     await world.reply(discord.general, BROKEN, count=5)
     await world.idle()
     first, *_, last = discord.bot_messages(discord.general)
     assert [file.filename for file in last.attachments] == ["reply.md"]
     world.model.default = Reply([f"new{n} " for n in range(60)], tokens_per_second=60)
-    await discord.press(discord.bo, last, press_id(last))
+    await world.press(last)
     await discord.wait_for(lambda: first.content.startswith("new0"))
     await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
     assert not first.content.endswith("new59"), "while it is being written"
@@ -289,7 +284,7 @@ async def test_a_prompt_deleted_before_the_bot_had_it_is_not_answered(world: Wor
     discord = world.discord
     world.model.default = LONG
     async with slow_disk(world.store) as waits:
-        said = await ask(discord, "oh, wait")
+        said = await world.ask("oh, wait")
         await discord.delete(said)
         await world.until(lambda: waits("INSERT INTO turns") and waits("DELETE FROM turns"))
     await world.taken(said)
@@ -301,7 +296,7 @@ async def test_a_reply_deleted_before_its_id_was_known_is_stopped(world: World) 
     discord = world.discord
     discord.faults.add(Slow(0.3, applied=True), method="POST", route="/channels/{channel_id}/messages")
     world.model.default = LONG
-    await ask(discord)
+    await world.ask()
     message = await world.reply(discord.general, "word")
     await discord.delete(message)
     await world.idle()
@@ -312,10 +307,10 @@ async def test_a_reply_deleted_before_its_id_was_known_is_stopped(world: World) 
 
 
 async def test_a_thread_deleted_in_mid_reply_stops_it(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     world.model.default = LONG
-    await discord.say(thread, discord.bo, f"{bot} go on")
+    await world.ask("go on", thread)
     await world.reply(thread, "word")
     discord.world.delete_channel(thread)
     await world.idle()
@@ -324,9 +319,9 @@ async def test_a_thread_deleted_in_mid_reply_stops_it(world: World) -> None:
 
 
 async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
-    discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+    discord = world.discord
     world.model.default = LONG
-    said = await discord.say(discord.general, discord.bo, f"{bot} oh, wait")
+    said = await world.ask("oh, wait")
     await world.reply(discord.general, "word")
     await discord.delete(said)
     await discord.wait_for(lambda: discord.bot_messages(discord.general) == [])
@@ -340,7 +335,7 @@ async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
 async def test_a_deleted_reply_stops_and_is_not_shown_again(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
-    await ask(discord)
+    await world.ask()
     message = await world.reply(discord.general, "word")
     await discord.wait_for(lambda: len(message.shown) > 1)
     await discord.delete(message)
@@ -354,12 +349,12 @@ async def test_a_deleted_reply_stops_and_is_not_shown_again(world: World) -> Non
 async def test_a_flood_comes_as_a_file_in_a_channel_but_not_in_a_thread(start: Start) -> None:
     text = "".join(f"word{n} " for n in range(1800))
     async with start() as world:
-        discord, bot = world.discord, f"<@{world.discord.bot.id}>"
+        discord = world.discord
         world.model.default = Reply([text])
         thread = await discord.open_thread(discord.general, "side", discord.bo)
         discord.limits.messages = type(discord.limits.messages)(5, 0.05)
         for place in (discord.general, thread):
-            await discord.say(place, discord.bo, f"{bot} everything")
+            await world.ask("everything", place)
             await discord.wait_for(lambda: world.conversations.running != ())
             await world.idle()
         assert len(discord.bot_messages(discord.general)) == 5
@@ -374,10 +369,10 @@ async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypa
     discord = world.discord
     monkeypatch.setattr("bot.discord_bot.delivery.messages.PINGS_AFTER", 1.0)
     world.model.script.extend([Reply("At once."), Reply("At last.", first_token_after=1.1)])
-    await ask(discord)
+    await world.ask()
     assert (await world.reply(discord.general, "At once.")).pinged == set()
     await world.idle()
-    await ask(discord)
+    await world.ask()
     assert (await world.reply(discord.general, "At last.")).pinged == {discord.bo}
     await world.idle()
 
@@ -391,18 +386,18 @@ async def test_a_defect_in_front_of_a_reply_is_told_and_the_turn_can_be_tried_ag
     discord = world.discord
     world.model.script += [REFUSALS["server error"]]
     world.model.default = Reply("Here.")
-    await ask(discord)
+    await world.ask()
     message = await world.reply(discord.general, BROKEN)
     await world.idle()
     with monkeypatch.context() as broken:
         broken.setattr("bot.discord_bot.delivery.opener.LiveReply", defect)
-        pressed = await discord.press(discord.bo, message, press_id(message))
+        pressed = await world.press(message)
         await discord.wait_for(lambda: pressed.followups)
         assert pressed.followups[-1].content == WRONG
-        await ask(discord)
+        await world.ask()
         await world.reply(discord.general, WRONG, count=2)
         await world.idle()
     turns = await database_of(world.store).read("SELECT state, failure FROM turns")
     assert [tuple(turn) for turn in turns] == [("failed", "internal")] * 2
-    await ask(discord)
+    await world.ask()
     await world.reply(discord.general, "Here.", count=3)

@@ -26,10 +26,10 @@ async def test_a_press_that_takes_long_to_look_up_is_put_off(
     monkeypatch.setattr(TurnStore, "of_message", slow)
     discord = world.discord
     world.model.script.append(REFUSALS["rate limit"])
-    await discord.say(discord.general, discord.bo, f"{discord.bot.mention} hello")
+    await world.ask("hello")
     message = await world.reply(discord.general, "My model is busy")
     await world.idle()
-    press = await discord.press(discord.bo if whose == "theirs" else discord.cleo, message, "reply:retry")
+    press = await world.press(message, discord.bo if whose == "theirs" else discord.cleo, "reply:retry")
     if whose == "theirs":
         await discord.wait_for(lambda: "busy" not in message.content and not message.buttons)
         await world.idle()

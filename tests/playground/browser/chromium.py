@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, async_playwright
 
+from tests.waiting import FOR_A_PROCESS
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
     "--no-sandbox",  # whoever is root, as in containers, has none
@@ -36,6 +38,8 @@ async def chromium() -> AsyncIterator[Browser]:
         raise NoChromium
     async with (
         async_playwright() as playwright,
-        await playwright.chromium.launch(executable_path=program, args=_ARGUMENTS) as browser,
+        await playwright.chromium.launch(
+            executable_path=program, args=_ARGUMENTS, timeout=FOR_A_PROCESS * 1000
+        ) as browser,
     ):
         yield browser

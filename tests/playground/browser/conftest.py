@@ -28,8 +28,10 @@ from bot.core.service import ConversationService
 from bot.playground import or_demo, playground
 from bot.store.sqlite import open_store
 from tests.playground.browser.chromium import NoChromium, chromium
+from tests.waiting import FOR_A_PROCESS
 
-_PATIENCE_MS = 15_000
+# Chromium draws and runs the page's scripts in processes of its own.
+_PATIENCE_MS = FOR_A_PROCESS * 1000
 expect.set_options(timeout=_PATIENCE_MS)
 
 
