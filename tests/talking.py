@@ -110,7 +110,7 @@ class Talk:
         self, text: str, by: int = 1, where: Conversation = HERE, guild: int | None = None, position: int | None = None
     ) -> asyncio.Task[Outcome | None]:
         self.position = self.position + 1 if position is None else position
-        prompt = Prompt(where, self.position, text, author_id=by, guild_id=guild)
+        prompt = Prompt(where, self.position, text, user_id=by, guild_id=guild)
         return asyncio.create_task(self._told(self.core.answer(prompt, self.open)))
 
     def again(self, turn: Turn, *, go_on: bool = False, recovery: bool = False) -> asyncio.Task[Outcome | None]:

@@ -103,7 +103,7 @@ class ConversationService:
         if too many prompts are waiting, and OverQuota if the person's questions or the day's tokens are used up.
         """
         most = self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
-        with self._queues.place(prompt.conversation, prompt.author_id) as turn_has_come:
+        with self._queues.place(prompt.conversation, prompt.user_id) as turn_has_come:
             used_up = await self._generator.quota_exceeded(prompt)
             attempt = used_up or await self._store.turns.begin(prompt, most)
             if attempt is None:
@@ -114,7 +114,7 @@ class ConversationService:
 
     def queue_limit(self, turn: Turn) -> QueueLimit | None:
         """The queue limit that another attempt at the turn would exceed now. None: there is room."""
-        return self._queues.limit_reached(turn.conversation, turn.author_id)
+        return self._queues.limit_reached(turn.conversation, turn.user_id)
 
     async def retry(
         self,
@@ -133,12 +133,12 @@ class ConversationService:
             turn.conversation,
             turn.position,
             turn.prompt,
-            turn.author_id,
+            turn.user_id,
             turn.author_name,
             turn.guild_id,
             message_id=turn.message_id,
         )
-        with self._queues.place(turn.conversation, turn.author_id, accepted=True) as turn_has_come:
+        with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
             attempt = await self._store.turns.reopen(ended, turn.state, recovery=recovery)
             if attempt is None:
@@ -213,14 +213,14 @@ class ConversationService:
         await self._save(conversation)
         return self._stop_forgotten(await self._store.retention.forget_conversation(conversation), StopReason.RESET, by)
 
-    async def forget_person(self, person_id: int, by: str | None = None) -> set[int]:
+    async def forget_user(self, user_id: int, by: str | None = None) -> set[int]:
         """Delete a person's turns in all conversations for good and stop their attempts. Returns the turns' ids.
 
         Every prompt that was accepted before this call is among them. What the person used of the quotas still counts.
         Raises StoreError.
         """
         await self._save()
-        return self._stop_forgotten(await self._store.people.forget(person_id), StopReason.FORGOTTEN, by)
+        return self._stop_forgotten(await self._store.people.forget(user_id), StopReason.FORGOTTEN, by)
 
     def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
         """Stop the attempts at these turns. An attempt that is not active yet finds its turn gone."""

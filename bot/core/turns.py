@@ -132,7 +132,7 @@ class Prompt:
     conversation: Conversation
     position: int
     text: str
-    author_id: int | None = None
+    user_id: int | None = None
     author_name: UserName | None = None
     guild_id: int | None = None
     origin_message_id: int | None = None
@@ -163,7 +163,7 @@ class Turn:
     reply: str
     state: TurnState
     attempt: int
-    author_id: int | None
+    user_id: int | None
     author_name: UserName | None
     failure: FailureReason | None
     created_at: int

@@ -41,13 +41,13 @@ class UsageToday:
 class UsageRow:
     """The use of one model by one person in one server on one day, in days since the epoch (UTC).
 
-    Without a `guild_id` it was in no server. Without a `person_id` the person was forgotten, or is not known.
+    Without a `guild_id` it was in no server. Without a `user_id` the person was forgotten, or is not known.
     """
 
     day: int
     model: str
     guild_id: int | None
-    person_id: int | None
+    user_id: int | None
     requests: int
     prompt_tokens: int
     reply_tokens: int

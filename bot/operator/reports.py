@@ -86,21 +86,21 @@ def total(conversations: int, questions: int, size: int) -> str:
     return f"{_count(conversations, 'conversation')}, {_count(questions, 'question')}, about {_tokens(size):,} tokens"
 
 
-def deletion_preview(person_id: int, extent: UserRecord) -> str:
+def deletion_preview(user_id: int, extent: UserRecord) -> str:
     """The sentence before a deletion, on its extent."""
     what = f"{_count(extent.turns, 'question')} in {_count(extent.conversations, 'conversation')}"
-    return f"On record of {person_id}: {what}, what others quoted of it, and what they used."
+    return f"On record of {user_id}: {what}, what others quoted of it, and what they used."
 
 
-def nothing_stored(person_id: int) -> str:
+def nothing_stored(user_id: int) -> str:
     """The sentence for a person of whom nothing is stored."""
-    return f"Nothing is on record of {person_id}."
+    return f"Nothing is on record of {user_id}."
 
 
-def deleted(person_id: int, questions: int, *, blocked: bool) -> str:
+def deleted(user_id: int, questions: int, *, blocked: bool) -> str:
     """The sentences after a deletion: what was deleted, and what stays."""
     lines = [
-        f"Forgotten: {_count(questions, 'question')} of {person_id}.",
+        f"Forgotten: {_count(questions, 'question')} of {user_id}.",
         "The messages on Discord stay, and so do backups and logs.",
     ]
     if blocked:
@@ -142,7 +142,7 @@ def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: 
             (f"person (the {people} who used most)",),
             [
                 ((_name(person, "unknown or forgotten"),), each)
-                for person, each in grouped(rows, lambda row: row.person_id).items()
+                for person, each in grouped(rows, lambda row: row.user_id).items()
             ][:people],
             prices,
             width,

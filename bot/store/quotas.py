@@ -161,7 +161,7 @@ class QuotaStore(Part):
     async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
         rows = await self._engine.read(
             _SHORT,
-            user=prompt.author_id,
+            user=prompt.user_id,
             guild=prompt.guild_id,
             tokens=tokens,
             **self._limits(quotas),
@@ -275,7 +275,7 @@ class QuotaStore(Part):
         )
         rows = await self._engine.read(
             f"""
-            SELECT day, model, guild_id, user_id AS person_id,
+            SELECT day, model, guild_id, user_id AS user_id,
                 count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens
             FROM charges WHERE {where}
             GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id

@@ -98,12 +98,12 @@ class TurnStore(Part):
             "parent": prompt.parent.channel if prompt.parent else None,
             "position": prompt.position,
             "message_id": prompt.message_id,
-            "user_id": prompt.author_id,
+            "user_id": prompt.user_id,
             "display_name": prompt.author_name.display_name if prompt.author_name else None,
             "user_name": prompt.author_name.user_name if prompt.author_name else None,
             **_prompt_values(prompt.text, prompt.quote),
             "most": hourly_limit,
-            "carried": json.dumps(self._quotas.retained_questions(prompt.author_id)),
+            "carried": json.dumps(self._quotas.retained_questions(prompt.user_id)),
             "now": self._now(),
         }
         at_limit, _, begun = await self._engine.transaction((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
@@ -339,7 +339,7 @@ def _turn(row: Row) -> Turn:
         reply=row["reply"],
         state=TurnState(row["state"]),
         attempt=row["attempt"],
-        author_id=row["user_id"],
+        user_id=row["user_id"],
         author_name=name_of(row),
         failure=None if row["failure"] is None else FailureReason(row["failure"]),
         created_at=row["created_at"],

@@ -84,20 +84,20 @@ def resumed(channels: Mapping[int, bool]) -> str:
     return f"I'm back: {_where(channels)} in this server."
 
 
-def blocked(person_id: int, until: int | None) -> str:
+def blocked(user_id: int, until: int | None) -> str:
     """The answer to a block."""
     how_long = "until somebody uses /unblock" if until is None else f"until <t:{until}:f>"
-    return f"From now on I don't answer <@{person_id}> in this server, {how_long}."
+    return f"From now on I don't answer <@{user_id}> in this server, {how_long}."
 
 
-def unblocked(person_id: int) -> str:
+def unblocked(user_id: int) -> str:
     """The answer to the end of a block."""
-    return f"I answer <@{person_id}> in this server again."
+    return f"I answer <@{user_id}> in this server again."
 
 
-def not_blocked(person_id: int) -> str:
+def not_blocked(user_id: int) -> str:
     """The answer where somebody who is not blocked is to be unblocked."""
-    return f"<@{person_id}> isn't blocked in this server."
+    return f"<@{user_id}> isn't blocked in this server."
 
 
 def rules(of_server: GuildRules, blocks: Sequence[tuple[int, Block]]) -> str:

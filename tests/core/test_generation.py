@@ -332,7 +332,7 @@ async def test_who_wants_to_be_forgotten_is_while_being_answered(store: Store) -
         begun = [talk.say("Hi", by=7, where=on_discord(n)) for n in range(2, 7)]
         # Each of them is on record, and somewhere between that and its first word.
         await talk.sink(7)
-        forgotten = await talk.core.forget_person(7, "Bo")
+        forgotten = await talk.core.forget_user(7, "Bo")
         for each in (running, waiting, *begun):
             ended = await each
             assert ended is not None
@@ -358,7 +358,7 @@ async def test_what_is_forgotten_while_tokens_are_waited_for_is_not_sent(store: 
         await talk.sink(2)
         await asyncio.sleep(CONTEXT_MAX_AGE)
         assert len(model.asked) == 2, "there are no tokens for it yet"
-        await core.forget_person(1)
+        await core.forget_user(1)
         go.set()
         await held
         assert await waits == Outcome(TurnState.COMPLETE, "Yes.")

@@ -494,7 +494,7 @@ async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
                 monkeypatch.setattr(sink, where, fault.on(sink, where))
             return sink
 
-        answering = core.answer(Prompt(HERE, 1, "Hi", author_id=1), open_sink)
+        answering = core.answer(Prompt(HERE, 1, "Hi", user_id=1), open_sink)
         if where == "open":
             with pytest.raises(error):
                 await answering

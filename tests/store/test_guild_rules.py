@@ -128,7 +128,7 @@ async def test_where_a_person_asked(store: Store) -> None:
     for position, (place, server, author) in enumerate(
         [("1", HARBOUR, BO), ("2", LIGHTHOUSE, BO), ("3", None, BO), ("1", HARBOUR, CLEO), ("2", LIGHTHOUSE, BO)]
     ):
-        await store.turns.begin(Prompt(on_discord(place), position, "hello", author_id=author, guild_id=server))
+        await store.turns.begin(Prompt(on_discord(place), position, "hello", user_id=author, guild_id=server))
     assert await store.people.asked_in(BO) == [LIGHTHOUSE, HARBOUR]
     assert await store.people.asked_in(BO, most=2) == [LIGHTHOUSE], "the latest turns alone are looked at"
     assert await store.people.asked_in(CLEO) == [HARBOUR]

@@ -130,7 +130,7 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: Stor
     assert await store.quotas.usage_today(BO, GUILD) == before, "of theirs no file knows"
     assert rows(path, f"SELECT * FROM daily_usage WHERE id = {BO}") == []
     assert await store.quotas.usage_today(CLEO) == UsageToday(user=20, total=40, questions=2)
-    assert [(row.guild_id, row.person_id, row.requests) for row in await store.quotas.usage(0)] == [
+    assert [(row.guild_id, row.user_id, row.requests) for row in await store.quotas.usage(0)] == [
         (None, None, 1),
         (GUILD, None, 1),
         (GUILD, CLEO, 2),

@@ -29,7 +29,7 @@ ADA = UserName("Ada", "ada_l")
 async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
     async with open_store(path, exclusive=True, clock=lambda: 1000.9) as store:
         prompt = Prompt(
-            HERE, 5, "Why?", author_id=2**63 - 1, author_name=ADA, guild_id=3, quote=Quote(8, 2), message_id=5
+            HERE, 5, "Why?", user_id=2**63 - 1, author_name=ADA, guild_id=3, quote=Quote(8, 2), message_id=5
         )
         attempt = await store.turns.begin(prompt)
         assert isinstance(attempt, Attempt)

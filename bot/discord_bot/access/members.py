@@ -71,37 +71,37 @@ class Members:
         self._guild_slots: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
     async def of(
-        self, guild: discord.Guild, person_id: int, *, refresh: bool = False, within: float = LOOKUP_TIMEOUT
+        self, guild: discord.Guild, user_id: int, *, refresh: bool = False, within: float = LOOKUP_TIMEOUT
     ) -> Membership:
         """The membership of a user in a guild.
 
         If Discord cannot be asked within `within` seconds, its last answer counts. With `refresh`, only a new one does.
         """
-        key = (guild.id, person_id)
+        key = (guild.id, user_id)
         known, until = self._cache.get(key, (None, 0.0))
         if known is not None and until > time.monotonic() and not refresh:
             return known
-        now = await self._look_up(guild, person_id, within)
+        now = await self._look_up(guild, user_id, within)
         return now if refresh else self._cache.get(key, (now, 0.0))[0]
 
-    def looks_up(self, guild: discord.Guild, person_id: int) -> bool:
+    def looks_up(self, guild: discord.Guild, user_id: int) -> bool:
         """Whether a look-up of a user in a guild is under way or waiting."""
-        return (guild.id, person_id) in self._lookups
+        return (guild.id, user_id) in self._lookups
 
-    def is_stranger(self, person_id: int) -> bool:
+    def is_stranger(self, user_id: int) -> bool:
         """Whether the cache says that a user is in none of the guilds that were searched."""
-        return self._strangers.get(person_id, 0.0) > time.monotonic()
+        return self._strangers.get(user_id, 0.0) > time.monotonic()
 
-    def was_stranger(self, person_id: int) -> bool:
+    def was_stranger(self, user_id: int) -> bool:
         """Whether the last search found a user in no guild, however long ago."""
-        return person_id in self._strangers
+        return user_id in self._strangers
 
-    def add_stranger(self, person_id: int, guilds: Iterable[discord.Guild]) -> None:
+    def add_stranger(self, user_id: int, guilds: Iterable[discord.Guild]) -> None:
         """Cache that a user is in none of the guilds searched. One entry takes the place of one for each guild."""
         for guild in guilds:
-            self._cache.pop((guild.id, person_id), None)
-        self._strangers.pop(person_id, None)
-        self._strangers[person_id] = time.monotonic() + _CACHED_FOR[MembershipStatus.NOT_MEMBER]
+            self._cache.pop((guild.id, user_id), None)
+        self._strangers.pop(user_id, None)
+        self._strangers[user_id] = time.monotonic() + _CACHED_FOR[MembershipStatus.NOT_MEMBER]
         if len(self._strangers) > _CACHE_SIZE:
             del self._strangers[next(iter(self._strangers))]
 
@@ -114,20 +114,20 @@ class Members:
         for lookup in self._lookups.values():
             lookup.cancel()
 
-    async def _look_up(self, guild: discord.Guild, person_id: int, within: float) -> Membership:
-        key = (guild.id, person_id)
+    async def _look_up(self, guild: discord.Guild, user_id: int, within: float) -> Membership:
+        key = (guild.id, user_id)
         lookup = self._lookups.get(key)
         if lookup is None:
             if within <= 0 or not self._has_room(guild.id):
                 return Membership(MembershipStatus.UNKNOWN)
-            lookup = self._lookups[key] = asyncio.create_task(self._ask(guild, person_id))
+            lookup = self._lookups[key] = asyncio.create_task(self._ask(guild, user_id))
             lookup.add_done_callback(lambda _: self._lookups.pop(key))
         await asyncio.wait([lookup], timeout=max(0.0, within))
         if lookup.done() and not lookup.cancelled():
             return lookup.result()
         unknown = Membership(MembershipStatus.UNKNOWN)
         if within > 0:
-            log.info("whether %d is a member of server %d is not known within %.1f s", person_id, guild.id, within)
+            log.info("whether %d is a member of server %d is not known within %.1f s", user_id, guild.id, within)
             # Cached until the answer comes, so that the next one who asks does not wait as well.
             self._cache_membership(key, unknown)
         return unknown
@@ -136,11 +136,11 @@ class Members:
         in_guild = sum(each == guild_id for each, _ in self._lookups)
         return len(self._lookups) < _MAX_PENDING and in_guild < _MAX_PENDING_PER_GUILD
 
-    async def _ask(self, guild: discord.Guild, person_id: int) -> Membership:
+    async def _ask(self, guild: discord.Guild, user_id: int) -> Membership:
         guild_slots = self._guild_slots.setdefault(guild.id, asyncio.Semaphore(_MAX_CONCURRENT_PER_GUILD))
         async with guild_slots, self._slots, self._scheduler.low_priority():
-            membership = await ask(guild, person_id)
-        self._cache_membership((guild.id, person_id), membership)
+            membership = await ask(guild, user_id)
+        self._cache_membership((guild.id, user_id), membership)
         return membership
 
     def _cache_membership(self, key: tuple[int, int], membership: Membership) -> None:
@@ -158,15 +158,15 @@ def roles(member: discord.Member) -> frozenset[int]:
     return frozenset(role.id for role in member.roles)
 
 
-async def ask(guild: discord.Guild, person_id: int) -> Membership:
+async def ask(guild: discord.Guild, user_id: int) -> Membership:
     """Ask Discord for the membership of a user in a guild, however long it takes. Every error makes it UNKNOWN."""
     try:
-        return Membership(MembershipStatus.MEMBER, roles(await guild.fetch_member(person_id)))
+        return Membership(MembershipStatus.MEMBER, roles(await guild.fetch_member(user_id)))
     except discord.NotFound as error:
         if error.code in (_UNKNOWN_MEMBER, _UNKNOWN_USER):
             return Membership(MembershipStatus.NOT_MEMBER)
         trouble: Exception = error
     except REQUEST_ERRORS as error:
         trouble = error
-    log.info("whether %d is a member of server %d is not known: %r", person_id, guild.id, trouble)
+    log.info("whether %d is a member of server %d is not known: %r", user_id, guild.id, trouble)
     return Membership(MembershipStatus.UNKNOWN)

@@ -72,13 +72,13 @@ class Policy:
         """
         await self.connected.wait()
         if turn.guild_id is None:
-            return await self._denied_in_dm(turn.author_id or 0)
+            return await self._denied_in_dm(turn.user_id or 0)
         guild = self._client.get_guild(turn.guild_id)
         if guild is None:
             return Denial.GUILD
         await wait_until_available(guild)
         channel = await self._channel(guild, channel_of(turn.conversation))
-        return await self._denied_in(guild, channel, discord.Object(turn.author_id or 0))
+        return await self._denied_in(guild, channel, discord.Object(turn.user_id or 0))
 
     async def check_user(self, interaction: discord.Interaction) -> Denial | None:
         """Why a user may not use a command that asks no model, such as /reset, in a guild, or None if they may.
@@ -155,11 +155,11 @@ class Policy:
         except (TargetGone, ContentRejected, NotEditable):
             return discord.Object(id_)
 
-    async def _denied_in_dm(self, person_id: int) -> Denial | None:
+    async def _denied_in_dm(self, user_id: int) -> Denial | None:
         settings = self._settings
         if settings.direct_messages == "off":
             return Denial.DIRECT_MESSAGES
-        if settings.direct_messages == "members" and self._members.is_stranger(person_id):
+        if settings.direct_messages == "members" and self._members.is_stranger(user_id):
             return Denial.NOT_MEMBER
         deadline = time.monotonic() + _SEARCH_TIMEOUT
         # While a guild is unavailable, its roles are not known.
@@ -168,24 +168,24 @@ class Policy:
             for guild in self._client.guilds
             if settings.roles and (guild.unavailable or any(map(guild.get_role, settings.roles)))
         ]
-        found = [membership async for _, membership in self._memberships(person_id, with_roles, deadline)]
-        person = _person(person_id, found)
+        found = [membership async for _, membership in self._memberships(user_id, with_roles, deadline)]
+        person = _person(user_id, found)
         denied = access.denied_in_dm(settings, person, shares_guild=True)
         if denied or settings.direct_messages == "everyone":
             return denied
-        return access.denied_in_dm(settings, person, shares_guild=await self._shares_guild(person_id, deadline))
+        return access.denied_in_dm(settings, person, shares_guild=await self._shares_guild(user_id, deadline))
 
-    async def _shares_guild(self, person_id: int, deadline: float) -> bool | None:
+    async def _shares_guild(self, user_id: int, deadline: float) -> bool | None:
         """Whether a user is a member of a served guild, or None if Discord cannot be asked about one of them."""
-        if person_id in self.owners:
+        if user_id in self.owners:
             return True
-        asked_in = await self._store.people.asked_in(person_id)
+        asked_in = await self._store.people.asked_in(user_id)
         order = {guild_id: index for index, guild_id in enumerate(asked_in)}
         guilds = sorted(
             self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0))
         )[:_MAX_GUILDS]
         shares: bool | None = False
-        async for guild, membership in self._memberships(person_id, guilds, deadline):
+        async for guild, membership in self._memberships(user_id, guilds, deadline):
             if membership.status is not MembershipStatus.NOT_MEMBER and await self.is_served(
                 guild, within=deadline - time.monotonic()
             ):
@@ -193,16 +193,16 @@ class Policy:
                     return True
                 shares = None
         if shares is False:
-            self._members.add_stranger(person_id, guilds)
-        elif await self._store.people.has_asked(person_id):
+            self._members.add_stranger(user_id, guilds)
+        elif await self._store.people.has_asked(user_id):
             # A user who was answered before is not refused while Discord fails.
             return True
-        elif self._members.was_stranger(person_id):
+        elif self._members.was_stranger(user_id):
             return False
         return shares
 
     async def _memberships(
-        self, person_id: int, guilds: list[discord.Guild], deadline: float
+        self, user_id: int, guilds: list[discord.Guild], deadline: float
     ) -> AsyncIterator[tuple[discord.Guild, Membership]]:
         """The memberships of a user in guilds, those that take long to look up last. Ends at `deadline`.
 
@@ -211,16 +211,16 @@ class Policy:
         late: list[discord.Guild] = []
         for batch in _batches(guilds, _MAX_CONCURRENT):
             within = min(members.LOOKUP_TIMEOUT, deadline - time.monotonic())
-            found = await asyncio.gather(*(self._members.of(guild, person_id, within=within) for guild in batch))
+            found = await asyncio.gather(*(self._members.of(guild, user_id, within=within) for guild in batch))
             for guild, membership in zip(batch, found, strict=True):
-                if membership.status is MembershipStatus.UNKNOWN and self._members.looks_up(guild, person_id):
+                if membership.status is MembershipStatus.UNKNOWN and self._members.looks_up(guild, user_id):
                     late.append(guild)
                 else:
                     yield guild, membership
         within = deadline - time.monotonic()
-        pending = {guild.id for guild in late if self._members.looks_up(guild, person_id)}
+        pending = {guild.id for guild in late if self._members.looks_up(guild, user_id)}
         found = await asyncio.gather(
-            *(self._members.of(guild, person_id, refresh=guild.id in pending, within=within) for guild in late)
+            *(self._members.of(guild, user_id, refresh=guild.id in pending, within=within) for guild in late)
         )
         for each in zip(late, found, strict=True):
             yield each
@@ -259,11 +259,11 @@ async def wait_until_available(guild: discord.Guild) -> None:
     await poll_until(available, every=_GUILD_CHECK_EVERY, timeout=_GUILD_TIMEOUT)
 
 
-def _person(person_id: int, found: Iterable[Membership]) -> Person:
+def _person(user_id: int, found: Iterable[Membership]) -> Person:
     """A user with all roles of their memberships."""
     memberships = list(found)
     return Person(
-        person_id,
+        user_id,
         frozenset().union(*(each.roles for each in memberships)),
         all_roles=all(each.status is not MembershipStatus.UNKNOWN for each in memberships),
     )

@@ -41,7 +41,7 @@ class Place:
     parent: Conversation | None
     """The channel's conversation, for a thread."""
     guild_id: int | None
-    person_id: int | None
+    user_id: int | None
     """The user whose DM it is."""
 
     @property
@@ -56,5 +56,5 @@ def place(interaction: discord.Interaction) -> Place:
     """The place of an interaction."""
     channel = interaction.channel
     parent = conversation_in(channel.parent_id) if isinstance(channel, discord.Thread) else None
-    person_id = interaction.user.id if interaction.guild_id is None else None
-    return Place(conversation_in(interaction.channel_id or 0), parent, interaction.guild_id, person_id)
+    user_id = interaction.user.id if interaction.guild_id is None else None
+    return Place(conversation_in(interaction.channel_id or 0), parent, interaction.guild_id, user_id)

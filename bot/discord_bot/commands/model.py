@@ -97,7 +97,7 @@ class ModelCommand(Cog):
         """Save a choice. Returns what was in force before, and whether that has changed."""
         store = self._bot.store
         layers = await store.personas.effective_settings(here.conversation, here.parent)
-        return layers, await store.personas.set_model(here.conversation, here.guild_id, chosen, user_id=here.person_id)
+        return layers, await store.personas.set_model(here.conversation, here.guild_id, chosen, user_id=here.user_id)
 
 
 def _known(typed: str, offered: Sequence[str]) -> str | None:

@@ -142,7 +142,7 @@ class ModerationCommands(Cog):
             return words.A_BOT
         until = None if hours is None else int(time.time()) + hours * _HOUR
         await self._bot.store.guild_rules.block(_guild_id(interaction), member.id, until)
-        self._bot.replies.stopping.stop_person(member.id, _guild_id(interaction), shown_name(interaction.user))
+        self._bot.replies.stopping.stop_user(member.id, _guild_id(interaction), shown_name(interaction.user))
         return words.blocked(member.id, until)
 
     @app_commands.command(description="Have me answer somebody again after /block.")

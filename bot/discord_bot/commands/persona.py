@@ -119,7 +119,7 @@ class PersonaCommand(Cog):
         layers = await store.personas.effective_settings(here.conversation, here.parent)
         if text == layers.in_force.persona:
             return layers, False
-        return layers, await store.personas.set_persona(here.conversation, here.guild_id, text, user_id=here.person_id)
+        return layers, await store.personas.set_persona(here.conversation, here.guild_id, text, user_id=here.user_id)
 
 
 def _may_change(interaction: discord.Interaction) -> bool:

@@ -135,7 +135,7 @@ class PrivacyCommands(Cog):
             if extent.is_empty:
                 sentence = words.NOTHING_OF_YOU_ANY_MORE
             else:
-                forgotten = await self._bot.conversations.forget_person(user_id, shown_name(interaction.user))
+                forgotten = await self._bot.conversations.forget_user(user_id, shown_name(interaction.user))
                 sentence = words.forgotten(len(forgotten), blocked=extent.blocked)
         except StoreError as error:
             log.error("a person could not be forgotten: %s", error)

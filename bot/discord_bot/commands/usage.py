@@ -70,7 +70,7 @@ class UsageCommand(Cog):
         today = int(time.time()) // DAY
         store, prices = self._bot.store, self._bot.options.prices
         rows = await store.quotas.usage(today - _DAYS + 1, guild_id=interaction.guild_id)
-        users = grouped((row for row in rows if row.person_id is not None), lambda row: row.person_id or 0)
+        users = grouped((row for row in rows if row.user_id is not None), lambda row: row.user_id or 0)
         return words.guild_usage(
             await store.quotas.usage_today(guild_id=interaction.guild_id),
             quotas,

@@ -76,7 +76,7 @@ class Replies:
             notices.append(texts.FIRST_IN_DM)
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
-            self.stopping.recheck(running, prompt.author_id or 0)
+            self.stopping.recheck(running, prompt.user_id or 0)
             return self._opener.open(running, channel, notices=notices, waited=age(message_of(prompt)))
 
         try:
@@ -87,13 +87,13 @@ class Replies:
             raise
         return self._report_end(prompt.guild_id, outcome)
 
-    async def retry(self, turn: Turn, channel: object, person_id: int, *, resume: bool, report: Report) -> None:
+    async def retry(self, turn: Turn, channel: object, user_id: int, *, resume: bool, report: Report) -> None:
         """Make another attempt at a turn because somebody pressed a button. `resume`: it goes on from the text."""
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume)
 
             def open_sink(running: ActiveAttempt) -> ReplyActivity:
-                self.stopping.recheck(running, person_id)
+                self.stopping.recheck(running, user_id)
                 return self._opener.open(running, channel, beginning)
 
             self._report_end(turn.guild_id, await self._conversations.retry(turn, open_sink, resume=resume))

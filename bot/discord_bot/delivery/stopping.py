@@ -36,23 +36,23 @@ class ReplyStopping:
     def stop(self, channel_id: int, user_id: int | None, by: str) -> int:
         """Stop the replies to a user in a channel, or all replies there (None). Returns how many there are."""
         key = conversation_in(channel_id)
-        return self._stop(lambda each: each.prompt.conversation == key and user_id in (None, each.prompt.author_id), by)
+        return self._stop(lambda each: each.prompt.conversation == key and user_id in (None, each.prompt.user_id), by)
 
-    def stop_person(self, person_id: int, guild_id: int, by: str) -> None:
+    def stop_user(self, user_id: int, guild_id: int, by: str) -> None:
         """Stop all replies to a user in a guild, including those that wait for their turn."""
         self._decided_at = time.monotonic()
-        self._stop(lambda each: each.prompt.guild_id == guild_id and each.prompt.author_id == person_id, by)
+        self._stop(lambda each: each.prompt.guild_id == guild_id and each.prompt.user_id == user_id, by)
 
     def stop_waiting(self, guild_id: int, by: str) -> None:
         """Stop all replies in a guild for which the model has not been asked yet."""
         self._decided_at = time.monotonic()
         self._stop(lambda each: each.prompt.guild_id == guild_id and each.estimated_usage() is None, by)
 
-    def recheck(self, running: ActiveAttempt, person_id: int) -> None:
+    def recheck(self, running: ActiveAttempt, user_id: int) -> None:
         """Stop a new reply if moderators decided against it after its prompt was checked and before it was saved."""
         guild_id = running.prompt.guild_id
         if guild_id is not None and time.monotonic() - self._decided_at < _RECHECKED_FOR:
-            self._spawn(self._stop_if_denied(running, guild_id, person_id))
+            self._spawn(self._stop_if_denied(running, guild_id, user_id))
 
     def _stop(self, affected: Callable[[ActiveAttempt], bool], by: str) -> int:
         running = [each for each in self._conversations.running if affected(each)]
@@ -60,9 +60,9 @@ class ReplyStopping:
             each.stop(StopReason.USER, by)
         return len(running)
 
-    async def _stop_if_denied(self, running: ActiveAttempt, guild_id: int, person_id: int) -> None:
+    async def _stop_if_denied(self, running: ActiveAttempt, guild_id: int, user_id: int) -> None:
         try:
-            rules = await self._store.guild_rules.rules_for(guild_id, person_id)
+            rules = await self._store.guild_rules.rules_for(guild_id, user_id)
         except StoreError as error:
             log.warning("what a server's moderators decided is not known: %s", error)
             return

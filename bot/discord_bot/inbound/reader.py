@@ -74,7 +74,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
         position=message.id,
         message_id=message.id,
         text=text,
-        author_id=message.author.id,
+        user_id=message.author.id,
         author_name=None if is_private(message) else speaker(message.author.display_name, message.author.name),
         guild_id=None if message.guild is None else message.guild.id,
         # A thread that was opened on a message has the id of that message. No other channel has the id of a message.

@@ -67,7 +67,7 @@ class ButtonHandler:
             return
         if turn is None:
             await respond_ephemeral(interaction, _not_on_record(interaction))
-        elif interaction.user.id != turn.author_id and not moderates(interaction):
+        elif interaction.user.id != turn.user_id and not moderates(interaction):
             await respond_ephemeral(interaction, texts.not_theirs(stored_name(turn.author_name) or "the one who asked"))
         elif button is Button.STOP:
             await self._stop(interaction, turn)

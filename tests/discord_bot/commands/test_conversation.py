@@ -102,9 +102,9 @@ async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.02)
     read, go_on = world.store.guild_rules.rules_for, asyncio.Event()
 
-    async def slowly(guild_id: int, person_id: int) -> GuildRules:
+    async def slowly(guild_id: int, user_id: int) -> GuildRules:
         await go_on.wait()
-        return await read(guild_id, person_id)
+        return await read(guild_id, user_id)
 
     monkeypatch.setattr(world.store.guild_rules, "rules_for", slowly)
     used = [await discord.slash(discord.bo, discord.general, name) for name in ("reset", "stop")]

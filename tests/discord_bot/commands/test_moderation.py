@@ -188,7 +188,7 @@ async def test_a_blocked_person_is_told_once_and_what_they_wait_for_stops(world:
     await discord.wait_for(lambda: len([1 for each in stopped(world) if each.reply_to]) == 2)
     assert all(each.reply_to and each.reply_to.author is discord.bo for each in stopped(world))
     await world.until(lambda: len(world.conversations.running) == 1)
-    assert [each.prompt.author_id for each in world.conversations.running] == [discord.cleo.id], "hers goes on"
+    assert [each.prompt.user_id for each in world.conversations.running] == [discord.cleo.id], "hers goes on"
     used = await discord.slash(discord.max, discord.general, "stop")
     await used.answered()
     await world.idle()
