@@ -18,7 +18,7 @@ LATE = Reply("Whole", cut_after=9)
 
 
 @pytest.mark.parametrize("cleared", [True, False])
-async def test_discord_fault_that_never_strikes_is_reported(cleared: bool) -> None:
+async def test_missed_discord_fault_is_reported(cleared: bool) -> None:
     with missed_faults() as missed:
         async with DiscordStandin() as discord, aiohttp.ClientSession() as client:
             discord.faults.add(ServerError(502), times=9)
@@ -42,9 +42,7 @@ async def test_discord_fault_that_never_strikes_is_reported(cleared: bool) -> No
     ],
     ids=["struck", "none armed", "left in the script", "over before it", "default not asked for"],
 )
-async def test_model_fault_that_never_strikes_is_reported(
-    script: list[Step], default: Step, expected: list[Step]
-) -> None:
+async def test_missed_model_fault_is_reported(script: list[Step], default: Step, expected: list[Step]) -> None:
     body = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     with missed_faults() as missed:
         async with ModelStandin(script, default=default) as model, aiohttp.ClientSession() as client:

@@ -51,7 +51,7 @@ def blamed(work: Callable[[], object]) -> list[str]:
     return slow
 
 
-def test_a_callback_and_a_task_that_take_too_long_are_found(other_code: ModuleType) -> None:
+def test_slow_callbacks_and_tasks_are_found(other_code: ModuleType) -> None:
     burn, handle = other_code.burn, other_code.handle
     too_long = 4 * limit()
     (found,) = blamed(lambda: handle(too_long))
@@ -60,7 +60,7 @@ def test_a_callback_and_a_task_that_take_too_long_are_found(other_code: ModuleTy
     assert "burn" in found
 
 
-def test_waiting_imports_collections_and_what_a_test_does_are_not(
+def test_waits_imports_and_tests_are_not_blamed(
     other_code: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     burn, too_long = other_code.burn, 4 * limit()

@@ -47,7 +47,7 @@ async def recall(database: Path) -> list[tuple[str, str]]:
         return [(turn.prompt, turn.reply) for turn in await store.turns.history(on_discord(1), 10)]
 
 
-def test_a_backup_is_a_database_that_a_bot_goes_on_with(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backup_is_a_usable_database(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(remember(database))
     assert main(["backup", "copy.db"]) == 0
     assert capsys.readouterr() == ("The conversations are copied to copy.db.\n", "")
@@ -59,7 +59,7 @@ def test_a_backup_is_a_database_that_a_bot_goes_on_with(database: Path, capsys: 
     assert "copy.db is there already" in error
 
 
-def test_without_a_bot_health_says_so(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_without_a_bot_says_so(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(remember(database))
     assert main(["health"]) == 1
     assert capsys.readouterr() == (
@@ -68,7 +68,7 @@ def test_without_a_bot_health_says_so(database: Path, capsys: pytest.CaptureFixt
     )
 
 
-def test_a_mistake_in_the_settings_is_told_apart(
+def test_mistaken_settings_have_their_own_exit_code(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LOG_FORMAT", "xml")
@@ -107,7 +107,7 @@ def started(*command: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("command", [["conversations"], ["usage"], ["forget", str(BO), "--yes"]])
-def test_without_a_database_there_is_nothing_to_report_and_none_is_made(
+def test_missing_database_is_reported_and_not_made(
     database: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     assert main(command) == 1
@@ -131,7 +131,7 @@ def test_without_a_database_there_is_nothing_to_report_and_none_is_made(
         (["usage", "--days", "²"], "'²' will not do"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(
+def test_invalid_arguments_are_refused(
     database: Path, capsys: pytest.CaptureFixture[str], command: list[str], sentence: str
 ) -> None:
     asyncio.run(fill(database))
@@ -142,7 +142,7 @@ def test_arguments_that_cannot_be_are_refused(
     assert asyncio.run(people(database)) == [BO, CLEO, BO]
 
 
-def test_a_person_is_forgotten_on_the_operators_word(
+def test_operator_forgets_a_person(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
@@ -162,7 +162,7 @@ def test_a_person_is_forgotten_on_the_operators_word(
     assert capsys.readouterr() == (f"Nothing is on record of {BO}.\n", "")
 
 
-def test_what_takes_long_is_said(
+def test_slow_forgetting_is_announced(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
@@ -171,9 +171,7 @@ def test_what_takes_long_is_said(
     assert "\nWriting the database file again without it." in capsys.readouterr().out
 
 
-def test_what_could_not_be_wiped_yet_is_said_and_done_the_next_time(
-    database: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unfinished_wipe_is_reported_and_done_later(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(fill(database))
 
     def kept() -> bool:
@@ -203,7 +201,7 @@ def test_what_could_not_be_wiped_yet_is_said_and_done_the_next_time(
         ("y\n", 0, f"Forgotten: 2 questions of {BO}.\n", [CLEO]),
     ],
 )
-def test_a_person_at_a_terminal_is_asked_first(
+def test_person_at_a_terminal_is_asked_first(
     database: Path, typed: str | None, code: int, said: str, left: list[int]
 ) -> None:
     import pty
@@ -249,9 +247,7 @@ def test_conversations_are_listed_with_their_sums(database: Path, capsys: pytest
     assert error == ""
 
 
-def test_help_shows_each_command_beside_its_use(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_shows_each_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -271,7 +267,7 @@ async def fill_many(database: Path) -> None:
         )
 
 
-def test_many_conversations_are_listed_as_far_as_anybody_reads(database: Path) -> None:
+def test_many_conversations_are_listed_until_the_reader_stops(database: Path) -> None:
     asyncio.run(fill_many(database))
     with started("conversations") as process:
         out, error = process.communicate(timeout=FOR_A_PROCESS)
@@ -285,7 +281,7 @@ def test_many_conversations_are_listed_as_far_as_anybody_reads(database: Path) -
         assert process.stderr.read() == b"", "`| head` is no error"
 
 
-def test_the_usage_is_reported_with_its_prices(
+def test_usage_is_reported_with_prices(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))

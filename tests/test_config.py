@@ -179,11 +179,11 @@ def load(**environ: str) -> Settings:
         ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is no price; {PRICES}'),
     ],
 )
-def test_a_mistake_is_named_with_what_would_be_right(name: str, value: str, problem: str) -> None:
+def test_mistake_names_a_valid_value(name: str, value: str, problem: str) -> None:
     assert problems({name: value}) == [f"{name}: {problem}"]
 
 
-def test_all_mistakes_come_at_once_together_with_what_is_missing(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("OPENAI_MODLE=gpt\nthis is no setting\nLOG_LEVEL=loud\nHOMEPAGE=https://example.com\n")
     with pytest.raises(SettingsError) as caught:
@@ -199,14 +199,14 @@ def test_all_mistakes_come_at_once_together_with_what_is_missing(tmp_path: Path)
 
 
 @pytest.mark.parametrize("model", [{"OPENAI_API_KEY": "sk-1"}, {"OPENAI_BASE_URL": "http://localhost:11434/v1/"}])
-def test_a_token_and_either_a_key_or_a_url_are_enough_for_the_bot(model: dict[str, str]) -> None:
+def test_token_and_model_are_enough_for_the_bot(model: dict[str, str]) -> None:
     settings = Settings.load({"DISCORD_TOKEN": f"Bot {TOKEN}\n", **model}, None, needs=(DISCORD, MODEL))
     assert settings.discord_token == Secret(TOKEN)
     assert settings.model_configured
     assert settings.openai_base_url in (None, "http://localhost:11434/v1")
 
 
-def test_nothing_set_is_enough_for_a_conversation_with_the_demo_model(tmp_path: Path) -> None:
+def test_demo_needs_no_settings(tmp_path: Path) -> None:
     settings = Settings.load({}, tmp_path / "absent")
     assert not settings.model_configured
     assert settings.system_prompt == DEFAULT_SYSTEM_PROMPT
@@ -217,14 +217,14 @@ def test_nothing_set_is_enough_for_a_conversation_with_the_demo_model(tmp_path: 
     )
 
 
-def test_strangers_spend_nothing_unless_somebody_says_so() -> None:
+def test_default_quotas_protect_against_strangers() -> None:
     settings = load()
     assert (settings.servers, settings.direct_messages) == (Servers(owner=True), "members")
     assert (settings.hourly_questions_per_user, settings.daily_tokens_per_user) == (20, 200_000)
     assert (settings.daily_tokens_per_server, settings.daily_tokens_total) == (1_000_000, 2_000_000)
 
 
-def test_lists_are_written_with_commas() -> None:
+def test_lists_are_separated_by_commas() -> None:
     settings = load(
         SERVERS="198622483471925248,198622483471925249,",
         ALLOWED_ROLES=" 198622483471925250 ",
@@ -244,7 +244,7 @@ def test_lists_are_written_with_commas() -> None:
     assert settings.prices == {"small": Price(0.4, 1.6), "llama3.2:1b": Price(0, 0)}
 
 
-def test_the_environment_wins_over_the_file_and_empty_is_not_set(tmp_path: Path) -> None:
+def test_environment_overrides_the_file(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_bytes(
         "\ufeffOPENAI_API_KEY='sk-$HOME'  # kept as it is\r\n"
@@ -269,14 +269,14 @@ def test_the_environment_wins_over_the_file_and_empty_is_not_set(tmp_path: Path)
         ("REPLY_TOKEN", "REPLY_TOKENS"),
     ],
 )
-def test_a_misspelt_name_is_a_mistake_in_the_file_alone(tmp_path: Path, written: str, meant: str) -> None:
+def test_misspelt_name_is_a_mistake_only_in_the_file(tmp_path: Path, written: str, meant: str) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(f"{written}=x\n")
     assert problems({}, env_file) == [f"{written}: unknown; did you mean {meant}?"]
     assert Settings.load({written: "x"}, None) == load()
 
 
-def test_an_unusable_file_is_one_sentence(tmp_path: Path) -> None:
+def test_unusable_file_is_one_sentence(tmp_path: Path) -> None:
     utf_16 = tmp_path / "utf-16"
     utf_16.write_text("LOG_LEVEL=INFO", encoding="utf-16")  # what `>` writes in Windows PowerShell
     assert problems({}, utf_16) == [f"{utf_16}: is not UTF-8; save it as UTF-8 text."]
@@ -285,7 +285,7 @@ def test_an_unusable_file_is_one_sentence(tmp_path: Path) -> None:
     ]
 
 
-def test_the_system_prompt_comes_from_one_place(tmp_path: Path) -> None:
+def test_system_prompt_has_one_source(tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text("\ufeff Tu es un pirate.\n", encoding="utf-8")
     assert load(SYSTEM_PROMPT_FILE=str(file)).system_prompt == "Tu es un pirate."
@@ -301,7 +301,7 @@ def test_the_system_prompt_comes_from_one_place(tmp_path: Path) -> None:
     ]
 
 
-def test_a_directory_is_no_database(tmp_path: Path) -> None:
+def test_directory_is_no_database(tmp_path: Path) -> None:
     assert problems({"DATABASE_PATH": str(tmp_path)}) == [
         f'DATABASE_PATH: "{tmp_path}" is a directory; name a file in it such as {tmp_path / "parley.db"}.'
     ]

@@ -95,19 +95,19 @@ def imports(path: Path) -> Iterator[str]:
             yield from (name.name for name in node.names)
 
 
-def test_the_settings_table_is_the_one_in_the_code() -> None:
+def test_settings_table_matches_the_code() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (?:`(.*)`)? ?\| (.*) \|$", section("Settings"), re.MULTILINE)
     assert rows == [(name, setting.default, setting.help) for name, setting in SETTINGS.items()]
 
 
-def test_the_example_file_has_every_setting_with_its_default_and_its_help() -> None:
+def test_example_file_has_every_setting() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     rows = re.findall(r"^# (.*)\n#?(\w+)=(.*)$", example, re.MULTILINE)
     assert rows == [(setting.help, name, setting.default) for name, setting in SETTINGS.items()]
     assert len(re.findall(r"^#?\w+=", example, re.MULTILINE)) == len(rows)
 
 
-def test_a_copy_of_the_example_file_changes_nothing_commented_out_or_not(tmp_path: Path) -> None:
+def test_copied_example_file_changes_nothing(tmp_path: Path) -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     copy = tmp_path / ".env"
     for text in (example, re.sub(r"^#(\w+=)", r"\1", example, flags=re.MULTILINE)):
@@ -122,7 +122,7 @@ def headings(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/architecture.md"], ids=lambda page: page.name)
-def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+def test_links_lead_to_existing_places(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):
         path, _, anchor = target.partition("#")
@@ -132,7 +132,7 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
             assert not anchor or anchor in headings(file.read_text(encoding="utf-8")), target
 
 
-def test_the_invite_link_asks_for_the_permissions_in_the_table() -> None:
+def test_invite_link_asks_for_the_listed_permissions() -> None:
     rows = re.findall(r"^\| ([A-Z][\w ]+) \| (\d+) \|", section("Set up the Discord application"), re.MULTILINE)
     for name, value in rows:
         flag = name.lower().replace(" ", "_").replace("view_channels", "view_channel")
@@ -158,7 +158,7 @@ def test_a_folder_says_what_it_is_for(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_only_what_stands_further_down_in_the_map(path: Path) -> None:
+def test_modules_import_only_downwards(path: Path) -> None:
     owner = path.relative_to(ROOT / "bot").parts[0].removesuffix(".py")
     for top, _, rest in (name.partition(".") for name in imports(path)):
         assert owner in OUTSIDE.get(top, {owner}), f"bot.{owner} may not import {top}"
@@ -191,14 +191,14 @@ def test_the_architecture_page_names_only_files_that_exist() -> None:
     ("module", "unwanted"),
     [("bot.operator.reports", {"aiosqlite", "sqlite3", "bot.store"}), ("bot.store.export", {"aiosqlite", "sqlite3"})],
 )
-def test_what_only_tells_of_the_record_loads_no_database(module: str, unwanted: set[str]) -> None:
+def test_reporting_modules_load_no_database(module: str, unwanted: set[str]) -> None:
     script = f"import sys, {module}; print(*{unwanted} & sys.modules.keys())"
     command = [sys.executable, "-c", script]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - a script of ours
     assert loaded.stdout == "\n"
 
 
-def test_the_image_is_given_what_it_copies_and_nothing_else() -> None:
+def test_image_contains_exactly_what_it_copies() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     copied = {
         source
@@ -215,7 +215,7 @@ def test_the_image_is_given_what_it_copies_and_nothing_else() -> None:
     assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == copied
 
 
-def test_the_lock_pins_every_dependency_with_hashes() -> None:
+def test_lock_pins_every_dependency_with_hashes() -> None:
     pins = {
         name: (version, hashes)
         for name, version, hashes in re.findall(
@@ -229,7 +229,7 @@ def test_the_lock_pins_every_dependency_with_hashes() -> None:
         assert version in dependency.specifier, dependency
 
 
-def test_no_file_names_the_host_of_a_package_registry() -> None:
+def test_no_file_names_a_package_registry() -> None:
     hosts = [host.encode() for host in ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + ".com")]
     assert "://" not in LOCK
     for path in files():
@@ -254,7 +254,7 @@ def pages() -> Iterator[Path]:
             yield path
 
 
-def test_every_model_that_is_named_stays_for_half_a_year() -> None:
+def test_named_models_live_for_half_a_year() -> None:
     ends = {name: day or date.max for name, day, _ in MODELS}
     today = datetime.now(UTC).date()
     found = {path: named(path.read_text(encoding="utf-8")) for path in pages()}
@@ -274,5 +274,5 @@ def test_every_model_that_is_named_stays_for_half_a_year() -> None:
         ("foo3, my-gpt-5 and chatgpt-5", set()),
     ],
 )
-def test_models_are_found_in_a_text(text: str, names: set[str]) -> None:
+def test_models_are_found_in_text(text: str, names: set[str]) -> None:
     assert named(text) == names

@@ -19,7 +19,7 @@ PLACES = [THREAD, CHANNEL, CATEGORY]
 Rules = Mapping[int, bool]
 
 
-def test_the_settings_are_taken_over() -> None:
+def test_settings_define_the_access_rules() -> None:
     environ = {"SERVERS": "any", "DIRECT_MESSAGES": "off", "BLOCKED_ROLES": "123456789012345678"}
     wanted = AccessSettings(Servers(any=True), "off", blocked_roles=frozenset({123456789012345678}))
     assert Settings.load(environ, None).access == wanted
@@ -42,7 +42,7 @@ def test_the_settings_are_taken_over() -> None:
         (AccessSettings(allowed_roles=frozenset({70}), blocked_users=frozenset({1})), False),
     ],
 )
-def test_people_and_roles_are_one_list_and_a_block_wins(options: AccessSettings, admitted: bool) -> None:
+def test_block_wins_over_allow(options: AccessSettings, admitted: bool) -> None:
     denied = None if admitted else Denial.USER
     assert access.denied_in_guild(options, GuildRules(), BO, PLACES, served=True) == denied
     assert access.denied_in_dm(options, BO, shares_guild=True) == denied
@@ -61,13 +61,13 @@ def test_people_and_roles_are_one_list_and_a_block_wins(options: AccessSettings,
         (AccessSettings(allowed_users=frozenset({1}), allowed_roles=frozenset({72})), None),
     ],
 )
-def test_roles_that_are_not_known_neither_let_in_nor_shut_out(options: AccessSettings, denied: Denial | None) -> None:
+def test_unknown_roles_neither_allow_nor_block(options: AccessSettings, denied: Denial | None) -> None:
     some = Person(1, frozenset({70}), all_roles=False)
     assert access.denied_in_guild(options, GuildRules(), some, PLACES, served=True) == denied
     assert access.denied_in_dm(options, some, shares_guild=True) == denied
 
 
-def test_where_several_things_forbid_it_the_one_that_reveals_least_is_told() -> None:
+def test_least_revealing_of_several_reasons_is_told() -> None:
     options = AccessSettings(blocked_users=frozenset({1}))
     rules = GuildRules(paused=True, block=Block(None), channels={CHANNEL: False})
     assert access.denied_in_guild(options, rules, BO, PLACES, served=False) is Denial.GUILD
@@ -89,7 +89,7 @@ def test_where_several_things_forbid_it_the_one_that_reveals_least_is_told() -> 
         ("everyone", None, None),
     ],
 )
-def test_direct_messages(wanted: str, shares_server: bool | None, denied: Denial | None) -> None:
+def test_direct_message_access(wanted: str, shares_server: bool | None, denied: Denial | None) -> None:
     options = AccessSettings(direct_messages=wanted)  # type: ignore[arg-type]  # pytest knows no literals
     assert access.denied_in_dm(options, BO, shares_guild=shares_server) is denied
 
@@ -108,7 +108,7 @@ def test_direct_messages(wanted: str, shares_server: bool | None, denied: Denial
         ({CHANNEL: False, THREAD: True}, True),
     ],
 )
-def test_the_most_specific_rule_counts(rules: Rules, allowed: bool) -> None:
+def test_most_specific_channel_rule_wins(rules: Rules, allowed: bool) -> None:
     assert access.channel_allowed(rules, PLACES) is allowed
 
 
@@ -122,13 +122,13 @@ some_places = st.sampled_from([PLACES, PLACES[1:], PLACES[2:], [OTHER]])
 
 
 @given(some_rules, some_places)
-def test_what_moderators_allow_is_allowed(rules: Rules, places: Sequence[int]) -> None:
+def test_channels_moderators_allow_are_open(rules: Rules, places: Sequence[int]) -> None:
     after = changed(rules, places[0], access.rule_to_allow(rules, places))
     assert access.channel_allowed(after, places)
 
 
 @given(some_rules, some_places)
-def test_what_moderators_block_is_not_and_nothing_else_opens(rules: Rules, places: Sequence[int]) -> None:
+def test_channels_moderators_block_are_closed(rules: Rules, places: Sequence[int]) -> None:
     if access.is_last_allowed(rules, places[0]):
         return
     after = changed(rules, places[0], access.rule_to_block(rules, places))
@@ -138,13 +138,13 @@ def test_what_moderators_block_is_not_and_nothing_else_opens(rules: Rules, place
             assert access.channel_allowed(rules, elsewhere)
 
 
-def test_to_allow_what_was_blocked_does_not_close_all_other_channels() -> None:
+def test_unblocking_a_channel_closes_no_other() -> None:
     assert access.rule_to_allow({CHANNEL: False}, PLACES[1:]) is None
     assert access.rule_to_allow({}, PLACES[1:]) is True, "but where nothing was said, it is to be the only one"
     assert access.rule_to_allow({CATEGORY: False, CHANNEL: False}, PLACES[1:]) is True
 
 
-def test_the_last_channel_that_is_allowed_is_known() -> None:
+def test_last_allowed_channel_is_recognized() -> None:
     assert access.is_last_allowed({CHANNEL: True, OTHER: False}, CHANNEL)
     assert not access.is_last_allowed({CHANNEL: True, OTHER: True}, CHANNEL)
     assert not access.is_last_allowed({CHANNEL: False}, CHANNEL)

@@ -29,7 +29,7 @@ def context(prompt: str, budget: int = 1000) -> Context:
     return Context("Be brief.", turn(prompt), today=SUNDAY, budget=budget, learned=TokenStatistics())
 
 
-def test_turns_stand_oldest_first_and_roles_alternate() -> None:
+def test_context_is_oldest_first_with_alternating_roles() -> None:
     built = context("newest")
     for n in (3, 2, 1):
         assert built.add(earlier(f"prompt {n}", f"reply {n}"))
@@ -45,14 +45,14 @@ def test_turns_stand_oldest_first_and_roles_alternate() -> None:
     ]
 
 
-def test_an_unfinished_reply_says_so() -> None:
+def test_unfinished_reply_is_marked() -> None:
     built = context("and?")
     built.add(earlier("tell me", "It was", finished=False))
     assert built.messages()[2].content == "It was\n\n[This reply was cut off here.]"
 
 
 @given(st.lists(st.text(min_size=1), max_size=8), st.integers(10, 200))
-def test_only_whole_turns_within_the_budget_and_always_the_prompt(replies: list[str], budget: int) -> None:
+def test_context_holds_whole_turns_within_the_budget(replies: list[str], budget: int) -> None:
     built = context("the prompt", budget)
     taken = 0
     for reply in replies:
@@ -66,7 +66,7 @@ def test_only_whole_turns_within_the_budget_and_always_the_prompt(replies: list[
 
 
 @pytest.mark.parametrize("character", ["x", "字"])
-def test_a_long_reply_goes_on_from_as_much_of_its_end_as_half_the_budget_holds(character: str) -> None:
+def test_resumed_reply_fits_half_the_budget(character: str) -> None:
     begun = character * 100_000 + " and so it"
     built = Context("Be brief.", turn("go on"), begun=begun, today=SUNDAY, budget=1000, learned=TokenStatistics())
     user, told, end = built.messages()[1:]
@@ -78,7 +78,7 @@ def test_a_long_reply_goes_on_from_as_much_of_its_end_as_half_the_budget_holds(c
 
 
 @given(st.text(), st.sampled_from(["ada", "b.o_1"]))
-def test_a_display_name_stays_on_its_line_and_in_its_brackets(name: str, username: str) -> None:
+def test_display_name_cannot_leave_its_brackets(name: str, username: str) -> None:
     line = str(speaker(name, username))
     assert len(line.splitlines()) == 1
     assert line.endswith(f"@{username})" if " " in line else f"@{username}")
@@ -87,7 +87,7 @@ def test_a_display_name_stays_on_its_line_and_in_its_brackets(name: str, usernam
     assert len(line) <= 32 + len(username) + 4
 
 
-def test_more_than_the_estimate_is_reserved_until_a_server_has_counted() -> None:
+def test_reservation_is_generous_before_the_first_count() -> None:
     def built(learned: TokenStatistics) -> Context:
         return Context("Be brief.", turn("🦜" * 100), today=SUNDAY, budget=1000, learned=learned)
 
@@ -111,13 +111,11 @@ def test_more_than_the_estimate_is_reserved_until_a_server_has_counted() -> None
         (1, 0, Usage(10**400, 10**400), Usage(0, 0)),
     ],
 )
-def test_a_count_is_believed_within_what_was_sent_said_and_granted(
-    said: int, thoughts: int, counted: Usage, kept: Usage
-) -> None:
+def test_implausible_counts_are_discarded(said: int, thoughts: int, counted: Usage, kept: Usage) -> None:
     assert credible(counted, [Message("user", "x" * 4000)], said, thoughts, 800) == kept
 
 
-def test_the_estimate_follows_what_the_server_counts() -> None:
+def test_estimate_follows_the_servers_counts() -> None:
     messages = [Message("user", "x" * 4000)]
     learned = TokenStatistics()
     for _ in range(20):

@@ -53,7 +53,7 @@ async def charged(store: Store) -> int:
     return (await store.quotas.usage_today(1)).user
 
 
-async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(store: Store) -> None:
+async def test_reply_ends_where_the_quota_does(store: Store) -> None:
     async with talking(store, RESERVED + 200) as talk:
         talk.model.replies = [repeat("seven b")]
         ended = await talk.say("Hi")
@@ -79,7 +79,7 @@ async def test_a_reply_ends_where_the_allowance_does_whatever_the_server_does(st
 
 
 @pytest.mark.parametrize("thought", [Reasoning(), "\n"])
-async def test_thoughts_use_it_up_too(store: Store, thought: Step) -> None:
+async def test_reasoning_uses_up_the_quota(store: Store, thought: Step) -> None:
     async with talking(store, RESERVED + 150) as talk:
         talk.model.replies = [repeat(thought)]
         ended = await talk.say("Hi")
@@ -88,9 +88,7 @@ async def test_thoughts_use_it_up_too(store: Store, thought: Step) -> None:
 
 
 @pytest.mark.parametrize(("left", "problem"), [(200, FailureReason.QUOTA), (REPLY, FailureReason.LENGTH)])
-async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
-    store: Store, left: int, problem: FailureReason
-) -> None:
+async def test_server_length_limit_counts_as_the_quota(store: Store, left: int, problem: FailureReason) -> None:
     async with talking(store, RESERVED + left) as talk:
         talk.model.replies = [["Half", Usage(PROMPT, left), End(FailureReason.LENGTH)]]
         ended = await talk.say("Hi")
@@ -98,7 +96,7 @@ async def test_the_servers_own_end_is_the_allowances_where_that_made_it(
         assert ended.failure is problem
 
 
-async def test_a_whole_reply_is_whole_however_little_was_left(store: Store) -> None:
+async def test_last_tokens_still_make_a_whole_reply(store: Store) -> None:
     async with talking(store, RESERVED + 100) as talk:
         assert await talk.say("Hi") == Outcome(TurnState.COMPLETE, "Yes.")
 
@@ -129,7 +127,7 @@ TEN_TOKENS = "x" * 35
         ([End(FailureReason.CONTENT_FILTERED)], PROMPT),
     ],
 )
-async def test_what_a_request_costs(store: Store, reply: list[Step], costs: int) -> None:
+async def test_charge_of_a_request(store: Store, reply: list[Step], costs: int) -> None:
     async with talking(store) as talk:
         talk.model.replies = [reply]
         await talk.say("Hi")
@@ -141,7 +139,7 @@ async def test_what_a_request_costs(store: Store, reply: list[Step], costs: int)
 
 
 @pytest.mark.parametrize("usage", [Usage(0, 1), Usage(-4, 1), Usage(10**20, 1), Usage(10**400, 1)])
-async def test_a_count_that_cannot_be_true_teaches_nothing(store: Store, usage: Usage) -> None:
+async def test_implausible_count_teaches_nothing(store: Store, usage: Usage) -> None:
     async with talking(store) as talk:
         talk.model.replies = [["Yes.", usage]]
         assert await talk.say("Hi") == Outcome(TurnState.COMPLETE, "Yes.")
@@ -150,7 +148,7 @@ async def test_a_count_that_cannot_be_true_teaches_nothing(store: Store, usage: 
 
 @pytest.mark.parametrize(("said", "costs"), [([], PROMPT), ([TEN_TOKENS], PROMPT + 10)])
 @pytest.mark.parametrize("cause", [StopReason.USER, StopReason.SHUTDOWN, StopReason.RESET])
-async def test_what_is_stopped_has_cost_what_came(
+async def test_stopped_reply_is_charged_for_what_came(
     store: Store, said: list[Step], costs: int, cause: StopReason
 ) -> None:
     async with talking(store) as talk:
@@ -165,7 +163,7 @@ async def test_what_is_stopped_has_cost_what_came(
         assert await charged(store) == costs
 
 
-async def test_what_waits_for_its_turn_costs_nothing(store: Store) -> None:
+async def test_waiting_prompt_costs_nothing(store: Store) -> None:
     async with talking(store) as talk:
         go = asyncio.Event()
         talk.model.replies = [[go, Usage(10, 1)]]
@@ -177,7 +175,7 @@ async def test_what_waits_for_its_turn_costs_nothing(store: Store) -> None:
         assert await charged(store) == 11
 
 
-async def test_another_attempt_is_charged_for_itself_alone(store: Store) -> None:
+async def test_each_attempt_is_charged_separately(store: Store) -> None:
     async with talking(store) as talk:
         talk.model.replies = [
             [TEN_TOKENS, ModelError(FailureReason.UNREACHABLE, "cut")],
@@ -191,7 +189,7 @@ async def test_another_attempt_is_charged_for_itself_alone(store: Store) -> None
             assert await charged(store) == after
 
 
-async def test_a_context_that_is_too_long_is_paid_for_once(store: Store) -> None:
+async def test_too_long_context_is_charged_once(store: Store) -> None:
     async with talking(store) as talk:
         for n in range(4):
             talk.model.replies = [["r" * 100]]
@@ -205,7 +203,7 @@ async def test_a_context_that_is_too_long_is_paid_for_once(store: Store) -> None
         assert await charged(store) - before == size + 10, "that which was answered"
 
 
-async def test_without_a_reservation_nothing_is_asked(store: Store) -> None:
+async def test_no_request_without_a_reservation(store: Store) -> None:
     async with talking(store) as talk:
         await store.engine.write("CREATE TRIGGER full BEFORE INSERT ON charges BEGIN SELECT RAISE(ABORT, 'no'); END")
         assert await talk.say("Hi") == Outcome(TurnState.FAILED, "", FailureReason.STORAGE)
@@ -215,7 +213,7 @@ async def test_without_a_reservation_nothing_is_asked(store: Store) -> None:
         assert talk.model.asked == []
 
 
-async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: Store) -> None:
+async def test_hourly_limit_refuses_further_prompts(store: Store) -> None:
     async with talking(store, prompts=2) as talk:
         talk.model.replies = [["Half", ModelError(FailureReason.UNREACHABLE, "cut")]]
         await talk.say("Hi")
@@ -232,7 +230,7 @@ async def test_more_prompts_than_an_hour_allows_are_not_taken_on(store: Store) -
             await talk.say("Hi")
 
 
-async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(store: Store) -> None:
+async def test_context_shrinks_to_the_tokens_left(store: Store) -> None:
     async with talking(store) as talk:
         for _ in range(6):
             await talk.say("x" * 2000)
@@ -244,7 +242,7 @@ async def test_a_long_conversation_is_answered_with_what_of_it_can_be_paid_for(s
         assert sent[-1].content.endswith("And?")
 
 
-async def test_what_others_have_reserved_is_waited_for(store: Store) -> None:
+async def test_prompt_waits_for_reserved_tokens(store: Store) -> None:
     async with talking(store, RESERVED + REPLY + 100) as talk:
         go = asyncio.Event()
         talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
@@ -264,7 +262,7 @@ async def test_what_others_have_reserved_is_waited_for(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("left", "gets"), [(99, None), (150, 150)])
-async def test_after_a_while_what_they_leave_has_to_do(
+async def test_prompt_finally_takes_the_tokens_left(
     store: Store, monkeypatch: pytest.MonkeyPatch, left: int, gets: int | None
 ) -> None:
     monkeypatch.setattr("bot.core.generation.RESERVATION_TIMEOUT", 0.05)
@@ -284,7 +282,7 @@ async def test_after_a_while_what_they_leave_has_to_do(
 
 
 @pytest.mark.parametrize("grace", [0.0, 60.0])
-async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store: Store, grace: float) -> None:
+async def test_shutdown_interrupts_a_wait_for_tokens(store: Store, grace: float) -> None:
     async with talking(store, RESERVED + REPLY) as talk:
         go = asyncio.Event()
         talk.model.replies = [["First.", go, Usage(PROMPT, 10)], ["Second."]]
@@ -300,7 +298,7 @@ async def test_who_waits_for_tokens_is_interrupted_at_the_end_of_the_grace(store
         assert tuple(ended and ended.state for ended in (await first, await second)) == expected
 
 
-async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) -> None:
+async def test_each_conversation_uses_its_model_and_persona(store: Store) -> None:
     async with talking(store) as talk:
         await store.personas.set_persona(on_discord(1), 9, "You are a pirate.")
         await store.personas.set_model(on_discord(1), 9, "large")
@@ -322,7 +320,7 @@ async def test_each_conversation_is_answered_as_was_chosen_for_it(store: Store) 
         assert talk.model.asked_for[-1][0] == "large", "and so it stays after a reset"
 
 
-async def test_who_wants_to_be_forgotten_is_while_being_answered(store: Store) -> None:
+async def test_person_is_forgotten_while_being_answered(store: Store) -> None:
     async with talking(store) as talk:
         talk.model.replies = [["running", asyncio.Event()], ["of another"], *([asyncio.Event()] for _ in range(5))]
         running, waiting = talk.say("Hi", by=7), talk.say("Hi", by=7)
@@ -343,7 +341,7 @@ async def test_who_wants_to_be_forgotten_is_while_being_answered(store: Store) -
         assert [tuple(row) for row in rows] == [("Hi", 8)]
 
 
-async def test_what_is_forgotten_while_tokens_are_waited_for_is_not_sent(store: Store) -> None:
+async def test_prompt_forgotten_while_waiting_is_not_sent(store: Store) -> None:
     model = Model()
     allowances = Quotas(
         1000, daily_tokens_per_user=PLENTY, daily_tokens_per_server=2 * REPLY + 100, daily_tokens_total=PLENTY

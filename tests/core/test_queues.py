@@ -66,7 +66,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     virtual_time.run(main)
 
 
-def test_two_hundred_prompts_of_one_person_are_answered_in_order_up_to_the_limit_and_refused_aloud_once() -> None:
+def test_one_persons_prompts_run_in_order_up_to_the_limit() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits())
         for number in range(200):
@@ -85,7 +85,7 @@ def test_two_hundred_prompts_of_one_person_are_answered_in_order_up_to_the_limit
     run(main())
 
 
-def test_two_hundred_people_with_one_prompt_each_are_answered_side_by_side_up_to_the_limit() -> None:
+def test_many_people_are_answered_side_by_side() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits())
         for person in range(200):
@@ -98,7 +98,7 @@ def test_two_hundred_people_with_one_prompt_each_are_answered_side_by_side_up_to
     run(main())
 
 
-def test_a_channel_that_stays_full_is_told_so_once_a_minute() -> None:
+def test_full_channel_is_told_once_a_minute() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits(), takes=10 * REFUSAL_REPEATED_AFTER)
         for second in range(200):
@@ -111,7 +111,7 @@ def test_a_channel_that_stays_full_is_told_so_once_a_minute() -> None:
     run(main())
 
 
-def test_a_flood_everywhere_keeps_no_conversation_from_its_next_reply() -> None:
+def test_flood_does_not_delay_other_conversations() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits(max_concurrent_replies=10))
         for person in range(33):
@@ -131,7 +131,7 @@ def test_a_flood_everywhere_keeps_no_conversation_from_its_next_reply() -> None:
     run(main())
 
 
-def test_the_bot_itself_takes_on_only_so_much_but_all_that_it_has_taken_on() -> None:
+def test_total_limit_refuses_new_prompts_only() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits(max_concurrent_replies=3, queue_total=4))
         for n in range(9):
@@ -148,7 +148,7 @@ def test_the_bot_itself_takes_on_only_so_much_but_all_that_it_has_taken_on() -> 
     run(main())
 
 
-def test_what_can_begin_at_once_is_never_refused() -> None:
+def test_prompt_that_can_start_is_accepted() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits(max_replies_per_conversation=1, queue_total=2))
         for person in range(3):
@@ -161,7 +161,7 @@ def test_what_can_begin_at_once_is_never_refused() -> None:
     run(main())
 
 
-def test_whoever_gives_up_waiting_makes_room_and_lets_nobody_past() -> None:
+def test_leaving_the_queue_keeps_its_order() -> None:
     async def main() -> None:
         bot = Bot(QueueLimits())
         tasks = [bot.say("here", 1, number) for number in range(6)]
@@ -179,7 +179,7 @@ def test_whoever_gives_up_waiting_makes_room_and_lets_nobody_past() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 8))
-def test_no_limit_is_ever_exceeded_and_nobody_is_forgotten(
+def test_queue_limits_hold_and_nobody_is_forgotten(
     seed: int, at_once: int, in_conversation: int, per_person: int, in_all: int
 ) -> None:
     limits = QueueLimits(at_once, in_conversation, per_person, 2 * per_person, in_all)

@@ -47,7 +47,7 @@ async def talk(store: Store) -> AsyncIterator[Talk]:
             yield Talk(core, model, store)
 
 
-async def test_what_was_said_is_sent_and_kept(talk: Talk) -> None:
+async def test_prompt_and_reply_are_sent_and_stored(talk: Talk) -> None:
     talk.model.replies = [["Hel", "lo."], ["Again."]]
     await talk.say("Hi")
     await talk.say("Once more")
@@ -61,7 +61,7 @@ async def test_what_was_said_is_sent_and_kept(talk: Talk) -> None:
     ]
 
 
-async def test_one_persons_prompts_run_in_order_and_other_peoples_beside_them(talk: Talk) -> None:
+async def test_one_persons_prompts_run_in_order(talk: Talk) -> None:
     go = asyncio.Event()
     talk.model.replies = [["first, ", go, "done"], ["for another"], ["second"]]
     first = talk.say("1")
@@ -78,7 +78,7 @@ async def test_one_persons_prompts_run_in_order_and_other_peoples_beside_them(ta
     assert talk.sent(2) == ["1", "first, done", "2"], "and only what came before it"
 
 
-async def test_whoever_leaves_the_queue_early_lets_nobody_past(talk: Talk) -> None:
+async def test_leaving_the_queue_early_keeps_its_order(talk: Talk) -> None:
     go = asyncio.Event()
     talk.model.replies = [["first", go], ["fourth"]]
     first = talk.say("1")
@@ -94,7 +94,7 @@ async def test_whoever_leaves_the_queue_early_lets_nobody_past(talk: Talk) -> No
     assert talk.sent(1) == ["1", "first", "4"]
 
 
-async def test_the_first_cause_ends_a_reply_and_keeps_its_part(talk: Talk) -> None:
+async def test_first_cause_ends_a_reply(talk: Talk) -> None:
     talk.model.replies = [["A part", asyncio.Event()]]
     answering = talk.say("1")
     sink = await talk.sink(0)
@@ -107,7 +107,7 @@ async def test_the_first_cause_ends_a_reply_and_keeps_its_part(talk: Talk) -> No
     assert talk.sent(1) == ["1", "A part\n\n[This reply was cut off here.]", "2"]
 
 
-async def test_a_waiting_prompt_can_be_ended_before_its_turn(talk: Talk) -> None:
+async def test_waiting_prompt_can_be_ended(talk: Talk) -> None:
     go = asyncio.Event()
     talk.model.replies = [[go, "late"]]
     first, second = talk.say("1"), talk.say("2")
@@ -120,7 +120,7 @@ async def test_a_waiting_prompt_can_be_ended_before_its_turn(talk: Talk) -> None
     assert len(talk.model.asked) == 1
 
 
-async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
+async def test_forgotten_turn_stays_forgotten(talk: Talk) -> None:
     go = asyncio.Event()
     talk.model.replies = [["secret"], ["running", go]]
     await talk.say("0")
@@ -139,7 +139,7 @@ async def test_what_is_forgotten_stays_forgotten(talk: Talk) -> None:
     assert talk.sent(-1) == ["4"]
 
 
-async def test_what_another_process_has_forgotten_is_in_nobodys_name(talk: Talk) -> None:
+async def test_turn_forgotten_by_another_process_stays_unnamed(talk: Talk) -> None:
     go = asyncio.Event()
     talk.model.replies = [[go, "secret"]]
     running, waiting = talk.say("0"), talk.say("1")
@@ -154,7 +154,7 @@ async def test_what_another_process_has_forgotten_is_in_nobodys_name(talk: Talk)
     ]
 
 
-async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:
+async def test_failure_is_shown_and_the_next_prompt_works(talk: Talk) -> None:
     talk.model.replies = [
         [ModelError(FailureReason.BUSY, "429", retry_after=7)],
         ["half", ModelError(FailureReason.UNREACHABLE, "cut")],
@@ -177,7 +177,7 @@ async def test_a_failure_is_told_and_poisons_nothing(talk: Talk) -> None:
     [[10] * 40, [10] * 300, [2000] * 40, [2000] * 10 + [10] * 300, [10] * 50 + [2000] * 40],
     ids=["all of them", "short", "long", "short after long", "long after short"],
 )
-async def test_as_many_of_the_latest_turns_as_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
+async def test_latest_turns_that_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
     """`lengths` of their replies, oldest first."""
     for position, length in enumerate(lengths, -len(lengths)):
         attempt = await talk.store.turns.begin(Prompt(HERE, position, f"prompt {position}"))
@@ -194,7 +194,7 @@ async def test_as_many_of_the_latest_turns_as_fit_are_sent(talk: Talk, lengths: 
     )
 
 
-async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembered(talk: Talk) -> None:
+async def test_too_long_context_is_halved_and_remembered(talk: Talk) -> None:
     for n in range(20):
         talk.model.replies = [["r" * 100]]
         await talk.say(f"{n} " + "p" * 100)
@@ -215,7 +215,7 @@ async def test_a_context_that_is_too_long_is_halved_and_what_fitted_is_remembere
     assert len(talk.model.asked) == asked + 3 + 1 + 4
 
 
-async def test_a_context_that_was_not_answered_is_not_known_to_fit(talk: Talk) -> None:
+async def test_unanswered_context_does_not_count_as_fitting(talk: Talk) -> None:
     for n in range(20):
         await talk.say(f"{n} " + "p" * 100)
     talk.model.replies = [[ModelError(FailureReason.TOO_LONG, "")], [ModelError(FailureReason.UNREACHABLE, "")]]
@@ -223,7 +223,7 @@ async def test_a_context_that_was_not_answered_is_not_known_to_fit(talk: Talk) -
     assert (await talk.store.token_statistics.of("m")).context_tokens is None
 
 
-async def test_the_estimate_of_tokens_learns_from_the_server(talk: Talk) -> None:
+async def test_token_estimate_learns_from_usage(talk: Talk) -> None:
     talk.model.replies = [["ok", Usage(prompt_tokens=4000, reply_tokens=1)]]
     await talk.say("x" * 8000)
     learned = await talk.store.token_statistics.of("m")
@@ -231,7 +231,7 @@ async def test_the_estimate_of_tokens_learns_from_the_server(talk: Talk) -> None
     assert learned.bytes_per_token < 3, "it counted two bytes a token"
 
 
-async def test_progress_is_saved_every_second_for_all_at_once(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progress_of_all_replies_is_saved_every_second(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
     async with conversations(talk.store, talk.model) as core:
         saving = Talk(core, talk.model, talk.store)
@@ -248,7 +248,7 @@ async def kept(store: Store) -> list[str]:
     return [turn.reply for turn in await store.turns.history(HERE, 1)]
 
 
-async def test_closing_lets_replies_end_within_its_grace(store: Store) -> None:
+async def test_shutdown_lets_replies_end_within_the_grace(store: Store) -> None:
     model = Model()
     async with conversations(store, model) as core:
         talk = Talk(core, model, store)
@@ -265,7 +265,7 @@ async def test_closing_lets_replies_end_within_its_grace(store: Store) -> None:
         assert (ended.state, ended.text) == (TurnState.INTERRUPTED, "never ")
 
 
-async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: Store) -> None:
+async def test_prompt_saved_during_shutdown_is_interrupted(store: Store) -> None:
     model = Model()
     async with conversations(store, model) as core:
         talk = Talk(core, model, store)
@@ -279,7 +279,7 @@ async def test_a_prompt_that_is_saved_while_closing_is_interrupted_too(store: St
     assert model.asked == []
 
 
-async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(talk: Talk) -> None:
+async def test_only_undelivered_outcomes_are_shown_again(talk: Talk) -> None:
     await talk.say("1")
     assert await talk.store.turns.undelivered(HERE.platform, HERE.channel) == []
     sinks: list[Sink] = []
@@ -293,7 +293,7 @@ async def test_an_end_that_was_seen_is_not_shown_again_and_one_that_was_not_is(t
     assert [turn.prompt for turn in await talk.store.turns.undelivered(HERE.platform, HERE.channel)] == ["2"]
 
 
-async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None:
+async def test_unsaved_prompt_is_not_accepted(talk: Talk) -> None:
     async with read_only(talk.store):
         with pytest.raises(StoreError):
             await talk.say("lost?")
@@ -301,7 +301,7 @@ async def test_a_prompt_that_cannot_be_saved_is_not_accepted(talk: Talk) -> None
     assert await talk.say("saved") == Outcome(TurnState.COMPLETE, "Yes.")
 
 
-async def test_another_attempt_replaces_the_reply_or_goes_on_from_it_once(talk: Talk) -> None:
+async def test_retry_replaces_and_continue_extends_a_reply_once(talk: Talk) -> None:
     talk.model.replies = [["half", ModelError(FailureReason.UNREACHABLE, "cut")], ["whole"], [" and more"]]
     await talk.say("1")
     for go_on, text in ((False, "whole"), (True, "whole and more")):
@@ -314,7 +314,7 @@ async def test_another_attempt_replaces_the_reply_or_goes_on_from_it_once(talk: 
 
 
 @pytest.mark.parametrize("first", [[], ["hm", *repeat(Reasoning(), 3000)]])
-async def test_a_reply_without_end_is_cut_off_and_can_go_on(talk: Talk, first: list[Step]) -> None:
+async def test_endless_reply_is_cut_and_can_be_continued(talk: Talk, first: list[Step]) -> None:
     talk.model.replies = [chain(first, repeat("on and ")), [*repeat(Reasoning(), 3000), "on."]]
     cut = await talk.say("1")
     assert cut is not None
@@ -325,16 +325,14 @@ async def test_a_reply_without_end_is_cut_off_and_can_go_on(talk: Talk, first: l
     assert await talk.again(turn, go_on=True) == Outcome(TurnState.COMPLETE, turn.reply + "on.")
 
 
-async def test_thoughts_without_end_are_cut_off_too(talk: Talk) -> None:
+async def test_endless_reasoning_is_cut(talk: Talk) -> None:
     talk.model.replies = [repeat(Reasoning())]
     ended = await talk.say("1")
     assert ended is not None
     assert (ended.state, ended.text, ended.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)
 
 
-async def test_a_reply_that_runs_out_of_room_unseen_is_a_failure_and_loses_nothing(
-    talk: Talk, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_reply_cut_before_its_text_keeps_the_old(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     unseen: list[Step] = [*repeat(Reasoning(), 9), " \n\u200b", End(FailureReason.LENGTH)]
     talk.model.replies = [unseen, ["Half ", End(FailureReason.LENGTH)], unseen, unseen, ["and half."]]
     failed = await talk.say("1")
@@ -356,7 +354,7 @@ async def test_a_reply_that_runs_out_of_room_unseen_is_a_failure_and_loses_nothi
     assert whole == Outcome(TurnState.COMPLETE, "Half and half.")
 
 
-async def test_a_prompt_over_a_limit_is_not_taken_on_but_another_attempt_is(store: Store) -> None:
+async def test_queue_limit_refuses_prompts_but_not_retries(store: Store) -> None:
     model = Model()
     async with conversations(store, model, QueueLimits(queue_per_user=1)) as core:
         talk = Talk(core, model, store)
@@ -395,7 +393,7 @@ async def grown_by(several_times: Callable[[], Awaitable[None]]) -> int:
     return after - before
 
 
-async def test_a_flood_leaves_no_memory_behind(talk: Talk) -> None:
+async def test_flood_leaves_no_memory_behind(talk: Talk) -> None:
     async def flood() -> None:
         go = asyncio.Event()
         talk.model.replies = [[go, "done"]]
@@ -470,7 +468,7 @@ STORED = [
 
 @pytest.mark.parametrize("error", [StoreError, OverflowError, MemoryError, RecursionError])
 @pytest.mark.parametrize("where", [*STORED, "open", "start", "update", "finish", "stream", "events", "today"])
-async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
+async def test_any_exception_ends_visibly_and_frees_tokens(
     store: Store, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
 ) -> None:
     fault = Fault(where, error("a defect"))
@@ -518,7 +516,7 @@ async def test_whatever_is_raised_the_end_is_seen_and_nothing_stays_reserved(
         assert await talk.say("And now?", position=2) == Outcome(TurnState.COMPLETE, "Yes.")
 
 
-async def test_a_saving_that_fails_by_a_defect_is_made_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_save_is_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
     fault = Fault("save", MemoryError())
     monkeypatch.setattr(store.turns, "save", fault.on(store.turns, "save"))
@@ -534,7 +532,7 @@ async def test_a_saving_that_fails_by_a_defect_is_made_again(store: Store, monke
         await answering
 
 
-async def test_an_end_that_could_not_be_saved_is_on_record_once_it_can(talk: Talk) -> None:
+async def test_unsaved_outcome_is_recorded_later(talk: Talk) -> None:
     more = asyncio.Event()
     talk.model.replies = [["Half", more, "🦉" * 3000]]
     answering = talk.say("Why?")

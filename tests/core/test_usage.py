@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.core.usage import Total, money
 
 
-def test_a_cost_says_what_is_not_known_of_it() -> None:
+def test_cost_names_its_unknown_parts() -> None:
     assert money(Total()) is None
     assert money(Total(cost=1234.5)) == "1,234.50"
     assert money(Total(cost=0.0)) == "0.00", "a local server costs nothing"

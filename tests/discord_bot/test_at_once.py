@@ -68,9 +68,7 @@ async def decide(world: World, command: str, **options: object) -> str:
     return (await used.answered()).content
 
 
-async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
-    world: World, hold: Callable[[type[Part], str], Held]
-) -> None:
+async def test_later_of_two_edits_wins(world: World, hold: Callable[[type[Part], str], Held]) -> None:
     discord = world.discord
     begin = hold(TurnStore, "begin")
     said = await world.ask("one")
@@ -89,7 +87,7 @@ async def test_the_later_of_two_edits_counts_whichever_is_saved_first(
 
 
 @pytest.mark.parametrize("command", ["pause", "block"])
-async def test_what_is_decided_before_a_prompt_is_on_record_holds_for_it(
+async def test_decision_before_a_prompt_is_stored_applies(
     world: World, hold: Callable[[type[Part], str], Held], command: str
 ) -> None:
     begin = hold(TurnStore, "begin")
@@ -102,7 +100,7 @@ async def test_what_is_decided_before_a_prompt_is_on_record_holds_for_it(
     assert world.model.requests == []
 
 
-async def test_what_is_decided_while_a_press_is_answered_holds_for_it(world: World) -> None:
+async def test_decision_during_a_press_applies_to_it(world: World) -> None:
     discord = world.discord
     message = await failed(world)
     slow = discord.faults.add(Slow(1.5), method="POST", route=CALLBACK)
@@ -114,7 +112,7 @@ async def test_what_is_decided_while_a_press_is_answered_holds_for_it(world: Wor
     assert len(world.model.requests) == 1
 
 
-async def test_a_press_whose_reply_cannot_be_read_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_press_on_an_unreadable_reply_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     message = await failed(world)
 
     async def broken(*_: object) -> Any:
@@ -126,7 +124,7 @@ async def test_a_press_whose_reply_cannot_be_read_is_told(world: World, monkeypa
     assert "save" in press.followups[0].content
 
 
-async def test_of_the_last_two_allowed_channels_only_one_can_be_blocked(world: World) -> None:
+async def test_concurrent_blocks_leave_one_allowed_channel(world: World) -> None:
     discord = world.discord
     both = discord.general, discord.random_channel
     for channel in both:
@@ -137,9 +135,7 @@ async def test_of_the_last_two_allowed_channels_only_one_can_be_blocked(world: W
     assert True in (await world.store.guild_rules.rules_for(discord.guild.id, 1)).channels.values()
 
 
-async def test_a_change_that_is_tried_again_stays_before_the_next(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_retried_change_precedes_the_next(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("bot.discord_bot.inbound.edits._RETRY_DELAYS", (0.1, 0.1))
     await world.ask("hello")
     await world.reply(world.discord.general)
@@ -160,9 +156,7 @@ async def test_a_change_that_is_tried_again_stays_before_the_next(
         assert connection.execute("SELECT left_at FROM conversations").fetchall() == [(None,)]
 
 
-async def test_a_server_that_invited_the_bot_back_while_it_was_not_running_keeps_its_memory(
-    discord: DiscordStandin, start: Start, tmp_path: Path
-) -> None:
+async def test_guild_that_reinvites_keeps_its_memory(discord: DiscordStandin, start: Start, tmp_path: Path) -> None:
     async with start() as world:
         await world.ask("hello")
         await world.reply(discord.general)

@@ -179,7 +179,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("strike", "phase", "seen"), CELLS)
-async def test_whatever_discord_does_the_person_sees_what_can_be_shown(
+async def test_person_sees_the_reply_despite_discord_faults(
     world: World, strike: Strike, phase: Phase, seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot")
@@ -229,9 +229,7 @@ async def test_whatever_discord_does_the_person_sees_what_can_be_shown(
         (Close.INVALID_SHARD, r"Discord closed the connection for good \(code 4010\)"),
     ],
 )
-async def test_a_gateway_that_will_not_have_the_bot(
-    discord: DiscordStandin, start: Start, close: Close, sentence: str
-) -> None:
+async def test_gateway_refusal_ends_the_bot(discord: DiscordStandin, start: Start, close: Close, sentence: str) -> None:
     def refuse(frame: Frame) -> None:
         if frame.name == "IDENTIFY":
             closing.append(asyncio.create_task(discord.gateway.drop(close)))

@@ -21,7 +21,7 @@ from tests.store.steps import database_of, disk_full
 WORDS = [f"word{n} " for n in range(30)]
 
 
-async def test_a_full_disk(world: World) -> None:
+async def test_full_disk(world: World) -> None:
     discord = world.discord
     async with disk_full(database_of(world.store)):
         for _ in range(3):
@@ -33,7 +33,7 @@ async def test_a_full_disk(world: World) -> None:
     await assert_the_next_prompt_works(world)
 
 
-async def test_a_hint_gets_through_like_any_reply(world: World) -> None:
+async def test_hint_survives_a_failed_post(world: World) -> None:
     discord, bot = world.discord, f"<@{world.discord.bot.id}>"
     discord.deny(discord.general, Permission.READ_MESSAGE_HISTORY)
     discord.faults.add(ServerError(503), method="POST", route="/channels/{channel_id}/messages")
@@ -44,7 +44,7 @@ async def test_a_hint_gets_through_like_any_reply(world: World) -> None:
     assert len(discord.bot_messages(discord.general)) == 2, "told once, though the event came twice"
 
 
-async def test_an_hourglass_does_not_stay_for_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hourglass_goes_after_a_failed_removal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.delivery.activity.HOURGLASS_AFTER", 0.05)
     discord = world.discord
     discord.faults.add(ServerError(503), method="DELETE")
@@ -56,7 +56,7 @@ async def test_an_hourglass_does_not_stay_for_a_failure(world: World, monkeypatc
     await world.idle()
 
 
-async def test_a_reset_whose_answer_fails_is_told_in_the_channel(world: World) -> None:
+async def test_failed_reset_answer_is_told_in_the_channel(world: World) -> None:
     discord = world.discord
     route = "/interactions/{interaction_id}/{interaction_token}/callback"
     await assert_the_next_prompt_works(world)
@@ -65,15 +65,13 @@ async def test_a_reset_whose_answer_fails_is_told_in_the_channel(world: World) -
     await world.reply(discord.general, "Cleo cleared my memory here")
 
 
-async def test_commands_that_cannot_be_registered_do_not_keep_the_bot_away(
-    discord: DiscordStandin, start: Start
-) -> None:
+async def test_bot_starts_without_registered_commands(discord: DiscordStandin, start: Start) -> None:
     discord.faults.add(ServerError(503), method="GET", route=COMMANDS)
     async with start() as world:
         await assert_the_next_prompt_works(world)
 
 
-async def test_a_fatal_close_in_mid_reply_ends_the_bot_with_a_sentence(
+async def test_fatal_close_during_a_reply_ends_the_bot(
     discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.script.append(Reply(WORDS * 40, tokens_per_second=40))
@@ -90,9 +88,7 @@ async def test_a_fatal_close_in_mid_reply_ends_the_bot_with_a_sentence(
     assert failed.group_contains(DiscordError, match="Discord refused DISCORD_TOKEN")
 
 
-async def test_the_end_comes_in_time_though_discord_is_down_and_the_next_start_tries_again(
-    discord: DiscordStandin, start: Start
-) -> None:
+async def test_shutdown_is_timely_while_discord_is_down(discord: DiscordStandin, start: Start) -> None:
     async with start() as world:
         world.model.script.append(Reply(WORDS * 40, tokens_per_second=40))
         await world.ask("tell me")
@@ -109,7 +105,7 @@ async def test_the_end_comes_in_time_though_discord_is_down_and_the_next_start_t
     assert len(discord.bot_messages(discord.general)) == 1
 
 
-async def test_a_prompt_while_the_bot_ends_is_told_so(discord: DiscordStandin, start: Start) -> None:
+async def test_prompt_during_shutdown_is_told_to_ask_later(discord: DiscordStandin, start: Start) -> None:
     async with start() as world:
         world.model.script.append(Reply(WORDS, tokens_per_second=5))
         await world.ask("tell me")

@@ -101,7 +101,7 @@ async def test_two_hundred_people_with_a_mention_each(world: World, others: list
     assert discord.too_many == 0
 
 
-async def test_a_flood_of_nothing_but_mentions_leaves_room_for_answers(world: World) -> None:
+async def test_flood_of_bare_mentions_leaves_room_for_answers(world: World) -> None:
     discord = world.discord
     world.model.default = Reply("Done.")
     empty = [await discord.say(discord.general, discord.bo, discord.bot.mention) for _ in range(50)]
@@ -111,7 +111,7 @@ async def test_a_flood_of_nothing_but_mentions_leaves_room_for_answers(world: Wo
     await discord.wait_for(lambda: len(marked(empty)) > 3)
 
 
-async def test_a_retry_has_to_wait_for_room_and_keeps_its_button(world: World) -> None:
+async def test_retry_without_room_keeps_its_button(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("Half", cut_after=1))
     world.model.default = Reply("Done.", first_token_after=1.0)
@@ -129,7 +129,7 @@ async def test_a_retry_has_to_wait_for_room_and_keeps_its_button(world: World) -
     assert message.components == [row]
 
 
-async def test_what_is_refused_is_not_held_and_what_was_answered_neither(world: World) -> None:
+async def test_refused_and_answered_prompts_are_released(world: World) -> None:
     faster(world)
     discord = world.discord
     world.model.default = Reply("Done.", first_token_after=1.5)
@@ -158,7 +158,7 @@ async def test_what_is_refused_is_not_held_and_what_was_answered_neither(world: 
     await held_at_most(0)
 
 
-async def test_a_reply_without_end_is_cut_off_and_goes_on_when_asked(world: World) -> None:
+async def test_endless_reply_is_cut_and_continued_on_request(world: World) -> None:
     faster(world)
     discord, most = world.discord, 2 * 4000 * BYTES_PER_TOKEN
     delta = "on and on, " * 100
@@ -177,7 +177,7 @@ async def test_a_reply_without_end_is_cut_off_and_goes_on_when_asked(world: Worl
     assert len(world.model.requests[1].messages[2]["content"]) < 16_000, "the model is sent the end of it only"
 
 
-async def test_a_hundred_thousand_characters_arrive_whole(start: Start, discord: DiscordStandin) -> None:
+async def test_hundred_thousand_characters_arrive_whole(start: Start, discord: DiscordStandin) -> None:
     text = "".join(f"{n} words. " for n in range(9000))[:100_000]
     async with start(reply_tokens=40_000) as world:
         world.model.script.append(Reply(text))
@@ -199,7 +199,7 @@ async def test_a_hundred_thousand_characters_arrive_whole(start: Start, discord:
     ],
     ids=["long", "directions", "marks", "markdown", "mentions", "control"],
 )
-async def test_whatever_is_asked_comes_to_the_model_and_back_as_it_was(world: World, text: str) -> None:
+async def test_any_text_reaches_the_model_and_returns_unchanged(world: World, text: str) -> None:
     discord = world.discord
     world.model.script.append(Reply(f"You said: {text[:500]}"))
     await world.ask(text)
@@ -213,7 +213,7 @@ async def test_whatever_is_asked_comes_to_the_model_and_back_as_it_was(world: Wo
     assert message.mentions == []
 
 
-async def test_nothing_but_large_attachments_are_named_and_never_downloaded(world: World) -> None:
+async def test_large_attachments_are_named_but_not_downloaded(world: World) -> None:
     discord = world.discord
     files = [Attachment(f"film{n}.mp4", b"", size=25 * 2**20) for n in range(10)]
     await discord.say(discord.open_dm(discord.bo), discord.bo, "", attachments=files)
@@ -225,7 +225,7 @@ async def test_nothing_but_large_attachments_are_named_and_never_downloaded(worl
     assert discord.downloads == []
 
 
-async def test_a_display_name_full_of_markdown_and_a_prompt_in_the_systems_voice_stay_what_they_are(
+async def test_hostile_name_and_prompt_stay_plain(
     world: World,
 ) -> None:
     discord = world.discord

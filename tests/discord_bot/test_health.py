@@ -105,7 +105,7 @@ async def test_health_follows_the_requests(
     await until(True, database)
 
 
-async def test_a_reply_of_the_model_is_reported(discord: DiscordStandin, world: World, tmp_path: Path) -> None:
+async def test_health_reports_the_last_reply(discord: DiscordStandin, world: World, tmp_path: Path) -> None:
     await world.ask("hello")
     await world.reply(discord.general)
     await world.idle()
@@ -113,7 +113,7 @@ async def test_a_reply_of_the_model_is_reported(discord: DiscordStandin, world: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-async def test_the_image_sees_the_bot_run_hang_and_end(discord: DiscordStandin, launch: Launch, tmp_path: Path) -> None:
+async def test_image_healthcheck_sees_run_hang_and_end(discord: DiscordStandin, launch: Launch, tmp_path: Path) -> None:
     database = tmp_path / "parley.db"
     async with launch() as process:
         await discord.ready()

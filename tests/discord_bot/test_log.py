@@ -33,7 +33,7 @@ def turns(log: str) -> list[Mapping[str, Any]]:
     return [entry for entry in map(json.loads, log.splitlines()) if "turn" in entry]
 
 
-async def test_each_turn_is_one_line_without_what_was_said(
+async def test_each_turn_is_one_log_line_without_text(
     discord: DiscordStandin, model: ModelStandin, launch: Launch
 ) -> None:
     model.script.append(Reply("A long answer. " * 200))
@@ -53,9 +53,7 @@ async def test_each_turn_is_one_line_without_what_was_said(
         assert secret not in log
 
 
-async def test_what_was_said_is_in_the_log_where_the_operator_wants_it(
-    discord: DiscordStandin, model: ModelStandin, launch: Launch
-) -> None:
+async def test_operator_can_log_the_messages(discord: DiscordStandin, model: ModelStandin, launch: Launch) -> None:
     model.script.append(Reply("The answer."))
     async with launch(LOG_FORMAT="json", LOG_MESSAGES="true") as process:
         await discord.ready()
@@ -65,7 +63,7 @@ async def test_what_was_said_is_in_the_log_where_the_operator_wants_it(
     assert (line["prompt"], line["reply"]) == ("tell me the watchword", "The answer.")
 
 
-async def test_why_the_bot_gave_up_is_a_line_of_the_log(discord: DiscordStandin, launch: Launch) -> None:
+async def test_reason_for_giving_up_is_logged(discord: DiscordStandin, launch: Launch) -> None:
     async with launch(LOG_FORMAT="json", DISCORD_TOKEN="wrong.wrong.wrong") as process:
         _, log = await process.communicate()
         assert process.returncode == 1

@@ -156,7 +156,9 @@ async def hasty(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("step", "ending"), [pytest.param(*rest, id=name) for name, *rest in FAULTS])
-async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, caplog: pytest.LogCaptureFixture) -> None:
+async def test_model_fault_is_explained_and_retryable(
+    hasty: World, step: Step, ending: Ending, caplog: pytest.LogCaptureFixture
+) -> None:
     world, discord = hasty, hasty.discord
     text, sentence, button = ending
     world.model.default = step
@@ -186,7 +188,7 @@ async def test_a_fault_of_the_model(hasty: World, step: Step, ending: Ending, ca
     assert len(discord.bot_messages(discord.general)) == 2
 
 
-async def test_a_model_server_that_is_not_there(hasty: World) -> None:
+async def test_unreachable_model_server_is_explained(hasty: World) -> None:
     discord = hasty.discord
     await hasty.model.stop_listening()
     # Over the connection on which it listed its models.
@@ -268,7 +270,7 @@ class Left:
 @pytest.mark.standin(keep=Keep(messages=4, shown=1), keep_requests=20)
 @pytest.mark.fault_may_miss("How many steps are taken depends on how often the client tries again.")
 @pytest.mark.usefixtures("without_limits")
-async def test_a_thousand_turns_of_which_every_other_fails_leave_nothing(
+async def test_thousand_turns_leave_nothing_behind(
     discord: DiscordStandin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)

@@ -63,7 +63,7 @@ def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkey
     return start
 
 
-async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_each(
+async def test_owner_is_warned_of_the_daily_quota(
     discord: DiscordStandin, model: ModelStandin, limited: Limited
 ) -> None:
     allowances = Quotas(daily_tokens_per_server=20_000, daily_tokens_total=10_000)
@@ -88,9 +88,7 @@ async def test_four_fifths_of_the_days_tokens_and_the_end_of_them_are_told_once_
         assert told(discord)[1].startswith("My tokens for today are used up, all 10,000. I answer nobody until <t:")
 
 
-async def test_what_is_only_reserved_is_no_reason_to_warn(
-    discord: DiscordStandin, model: ModelStandin, limited: Limited
-) -> None:
+async def test_reserved_tokens_cause_no_warning(discord: DiscordStandin, model: ModelStandin, limited: Limited) -> None:
     model.script += [Reply("Late.", first_token_after=0.5), Reply("Soon.", usage=Usage(180, 4000))]
     async with limited(Quotas(daily_tokens_total=9_000)) as world:
         for place in (discord.general, discord.random_channel):
@@ -101,7 +99,7 @@ async def test_what_is_only_reserved_is_no_reason_to_warn(
     assert told(discord) == []
 
 
-async def test_a_servers_tokens_are_told_of_by_its_name(
+async def test_warning_names_the_guild_whose_tokens_run_out(
     discord: DiscordStandin, model: ModelStandin, limited: Limited
 ) -> None:
     model.script.append(Reply("Here.", usage=Usage(2_000, 8_000)))
@@ -117,7 +115,7 @@ async def test_a_servers_tokens_are_told_of_by_its_name(
     assert sentence.endswith("For more, raise DAILY_TOKENS_PER_SERVER in .env and restart.")
 
 
-async def test_a_refused_key_is_told_once_however_many_ask_and_also_after_a_restart(
+async def test_refused_key_is_reported_once_across_restarts(
     discord: DiscordStandin, model: ModelStandin, start: Start
 ) -> None:
     model.default = REFUSALS["bad key"]
@@ -136,7 +134,7 @@ async def test_a_refused_key_is_told_once_however_many_ask_and_also_after_a_rest
     assert "The model server refused the model demo (404)." in told(discord)[1]
 
 
-async def test_one_trouble_is_told_once_whatever_names_the_server_gives_it(world: World) -> None:
+async def test_varying_server_errors_are_reported_once(world: World) -> None:
     def refusal(number: int) -> Refusal:
         return openai_error(400, "No.", "invalid_request_error", "bad_value", f"messages[{number}].content")
 
@@ -147,7 +145,7 @@ async def test_one_trouble_is_told_once_whatever_names_the_server_gives_it(world
     assert sentence.endswith("Its error: invalid_request_error, bad_value, messages[0].content.")
 
 
-async def test_of_a_team_its_owner_is_told_that_the_model_does_not_answer(
+async def test_team_owner_is_told_of_a_failing_model(
     discord: DiscordStandin, model: ModelStandin, start: Start
 ) -> None:
     discord.found_team("Crew", discord.max, discord.ada)
@@ -160,9 +158,7 @@ async def test_of_a_team_its_owner_is_told_that_the_model_does_not_answer(
     assert told(discord) == []
 
 
-async def test_where_the_owner_takes_no_message_it_is_logged_and_nobody_else_notices(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_undeliverable_warning_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     discord = world.discord
     discord.ada.closed_dms = True
     world.model.default = REFUSALS["bad key"]
@@ -180,7 +176,7 @@ async def test_where_the_owner_takes_no_message_it_is_logged_and_nobody_else_not
     assert told(discord) == []
 
 
-async def test_a_warning_that_discord_could_not_take_is_sent_at_the_next_occasion(world: World) -> None:
+async def test_unsent_warning_is_sent_later(world: World) -> None:
     discord = world.discord
     failed = discord.faults.add(ServerError(503), channel_id=discord.open_dm(discord.ada).id)
     world.model.default = REFUSALS["bad key"]
@@ -193,7 +189,7 @@ async def test_a_warning_that_discord_could_not_take_is_sent_at_the_next_occasio
     assert len(told(discord)) == 1
 
 
-async def test_that_a_model_is_shut_down_is_told_60_14_and_1_days_before_and_afterwards_once_each(
+async def test_model_shutdown_is_announced_in_time(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.models = ("demo", "other")
@@ -216,7 +212,7 @@ async def test_that_a_model_is_shut_down_is_told_60_14_and_1_days_before_and_aft
     assert told(discord)[0].endswith("Choose another model: change MODELS in .env and restart.")
 
 
-async def test_a_running_bot_looks_again_also_where_the_list_could_not_be_read(
+async def test_running_bot_checks_model_shutdowns_again(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CHECK_EVERY", "RETRY_DELAY"):
@@ -237,7 +233,7 @@ async def test_a_running_bot_looks_again_also_where_the_list_could_not_be_read(
     assert f"demo on {soon}, in " in sentence
 
 
-async def test_a_message_of_a_shutdown_that_is_on_its_way_when_the_bot_ends_is_sent(
+async def test_pending_warning_is_sent_before_the_end(
     discord: DiscordStandin, model: ModelStandin, start: Start
 ) -> None:
     model.shutdown_dates = {"demo": str(datetime.now(UTC).date() + timedelta(days=5))}

@@ -24,7 +24,7 @@ from tests.waiting import FOR_A_PROCESS
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
-async def test_a_kill_in_mid_reply_loses_a_second_at_most(
+async def test_kill_loses_at_most_a_second_of_text(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
 ) -> None:
     bot = f"<@{discord.bot.id}>"
@@ -65,7 +65,7 @@ async def test_a_kill_in_mid_reply_loses_a_second_at_most(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it_within_its_grace(
+async def test_signal_ends_the_bot_within_its_grace(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, number: signal.Signals
 ) -> None:
     model.script.append(Reply("word " * 2000, tokens_per_second=100))
@@ -81,7 +81,7 @@ async def test_a_signal_ends_it_within_its_grace(
     assert message.content.endswith("\n-# I was restarted and couldn't finish.")
 
 
-async def test_a_call_that_waits_for_discords_limits_does_not_keep_it(
+async def test_rate_limited_call_does_not_delay_the_end(
     discord: DiscordStandin, model: ModelStandin, launch: Launch
 ) -> None:
     model.script.append(Reply("word " * 2000, tokens_per_second=100))
@@ -104,7 +104,7 @@ async def test_a_call_that_waits_for_discords_limits_does_not_keep_it(
         ({"DATABASE_PATH": "/dev/null/parley.db"}, 1, "/dev/null"),
     ],
 )
-async def test_what_cannot_work_is_one_sentence(
+async def test_unusable_setup_is_one_sentence(
     launch: Launch, settings: dict[str, str], code: int, sentence: str
 ) -> None:
     async with launch(**settings) as process:
@@ -116,7 +116,7 @@ async def test_what_cannot_work_is_one_sentence(
     assert "wrong.wrong" not in said
 
 
-async def test_a_second_bot_on_the_same_database_says_so(discord: DiscordStandin, launch: Launch) -> None:
+async def test_second_bot_on_the_database_is_refused(discord: DiscordStandin, launch: Launch) -> None:
     async with launch():
         await discord.ready()
         async with launch() as second:

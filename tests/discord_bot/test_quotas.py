@@ -71,7 +71,7 @@ def assert_all_is_settled(folder: Path) -> None:
         ("total", "That's all I can do today."),
     ],
 )
-async def test_fifty_prompts_at_once_and_tokens_for_ten(
+async def test_fifty_prompts_share_tokens_for_ten(
     serve: Serve,
     discord: DiscordStandin,
     model: ModelStandin,
@@ -124,7 +124,7 @@ async def test_fifty_prompts_at_once_and_tokens_for_ten(
     assert_all_is_settled(tmp_path)
 
 
-async def test_who_has_nothing_left_is_told_once(
+async def test_exhausted_quota_is_told_once(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.script += [Reply("Because.", usage=Usage(80, 850)), Reply("Because.", usage=False)]
@@ -144,7 +144,7 @@ async def test_who_has_nothing_left_is_told_once(
     assert len(ledger(tmp_path)) == 2
 
 
-async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
+async def test_hourly_limit_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
     model.default = Reply("Because.")
     back = re.compile(r"-# That's your 3 questions this hour\. Back <t:\d+:R>\.")
     allowances = replace(ALLOWANCES, hourly_questions_per_user=3)
@@ -170,7 +170,7 @@ async def test_the_hour_of_one_person(serve: Serve, discord: DiscordStandin, mod
     assert len(model.requests) == 4
 
 
-async def test_a_reply_ends_at_the_days_end_and_says_so(
+async def test_reply_ends_at_the_daily_quota(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
@@ -197,7 +197,7 @@ async def test_a_reply_ends_at_the_days_end_and_says_so(
     assert_all_is_settled(tmp_path)
 
 
-async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_is_free(
+async def test_uncounted_replies_are_estimated_and_refusals_free(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(2000, 5000))]
@@ -214,7 +214,7 @@ async def test_what_the_server_does_not_count_is_estimated_and_what_it_refuses_i
 
 
 @pytest.mark.parametrize("count", [0, -500_000, 10**20, 10**30, True, "12", 1e300, math.nan, math.inf, None, [7]])
-async def test_a_count_that_cannot_be_true_is_no_count(
+async def test_implausible_count_is_ignored(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, count: object
 ) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": count}
@@ -232,7 +232,7 @@ async def test_a_count_that_cannot_be_true_is_no_count(
     assert_all_is_settled(tmp_path)
 
 
-async def test_a_retry_pays_for_itself_and_for_nothing_else(
+async def test_retry_is_charged_only_for_itself(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
@@ -250,7 +250,7 @@ async def test_a_retry_pays_for_itself_and_for_nothing_else(
     assert_all_is_settled(tmp_path)
 
 
-async def test_a_channels_model_and_persona_reach_the_wire(
+async def test_channels_model_and_persona_are_sent(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.default = Reply("Arr.")
@@ -269,7 +269,7 @@ async def test_a_channels_model_and_persona_reach_the_wire(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-async def test_a_kill_is_paid_for_once(
+async def test_killed_attempt_is_charged_once(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
 ) -> None:
     model.script += [Reply("word " * 2000, tokens_per_second=100), Reply("All of it.", usage=Usage(80, 6))]

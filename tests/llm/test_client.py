@@ -20,7 +20,7 @@ from tests.llm.conftest import HELLO, ask, client, failure, text
 from tests.llm.wire import STOP, say
 
 
-async def test_a_request_is_repeated_until_something_came(server: ModelStandin) -> None:
+async def test_request_is_repeated_until_text_came(server: ModelStandin) -> None:
     soon = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "0.1"})
     server.script += [soon, Refusal(503, "", {"retry-after-ms": "50"})]
     clock = asyncio.get_running_loop().time
@@ -35,7 +35,7 @@ async def test_a_request_is_repeated_until_something_came(server: ModelStandin) 
     assert len(server.requests) == 6
 
 
-async def test_some_refusals_are_not_worth_a_second_try(server: ModelStandin) -> None:
+async def test_hopeless_refusals_are_not_repeated(server: ModelStandin) -> None:
     later = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "30"})
     server.script += [REFUSALS["quota"], later]
     async with client(server.base_url, retry_within=2.0) as model:
@@ -46,7 +46,7 @@ async def test_some_refusals_are_not_worth_a_second_try(server: ModelStandin) ->
 
 
 @pytest.mark.parametrize("stream_cut", [True, False])
-async def test_a_connection_cut_behind_the_end_is_no_problem(server: ModelStandin, stream_cut: bool) -> None:
+async def test_connection_cut_after_the_end_is_ignored(server: ModelStandin, stream_cut: bool) -> None:
     server.script.append(Raw([say("Hi") + STOP], cut=stream_cut))
     async with client(server.base_url) as model:
         assert await ask(model) == [Text("Hi"), End()]
@@ -65,7 +65,7 @@ async def test_a_connection_cut_behind_the_end_is_no_problem(server: ModelStandi
         ([Drop(), REFUSALS["bad key"]], True),
     ],
 )
-async def test_whether_the_server_may_have_worked_on_it(
+async def test_error_says_whether_the_server_may_have_worked(
     server: ModelStandin, steps: list[Step], accepted: bool
 ) -> None:
     server.script += steps
@@ -73,13 +73,13 @@ async def test_whether_the_server_may_have_worked_on_it(
         assert (await failure(model)).accepted is accepted
 
 
-async def test_a_server_that_is_not_there_has_not(server: ModelStandin) -> None:
+async def test_unreachable_server_has_not_worked(server: ModelStandin) -> None:
     await server.stop_listening()
     async with client(server.base_url) as model:
         assert not (await failure(model)).accepted
 
 
-async def test_each_model_is_asked_for_its_own_length(server: ModelStandin) -> None:
+async def test_each_model_gets_its_own_length_parameter(server: ModelStandin) -> None:
     async with client(server.base_url) as model:
         for name, most in (("small", 7), ("large", 70)):
             async with model.stream(HELLO, model=name, reply_tokens=most) as events:
@@ -87,7 +87,7 @@ async def test_each_model_is_asked_for_its_own_length(server: ModelStandin) -> N
     assert [(request.body["model"], request.max_tokens) for request in server.requests] == [("small", 7), ("large", 70)]
 
 
-async def test_leaving_early_ends_the_reply_on_the_server() -> None:
+async def test_leaving_early_cancels_the_reply_on_the_server() -> None:
     talking = Reply("word " * 1000, tokens_per_second=100)
     async with (
         ModelStandin([talking, talking, Reply("word", first_token_after=60)]) as server,
@@ -118,7 +118,7 @@ async def test_leaving_early_ends_the_reply_on_the_server() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_nothing_is_taken_from_the_environment(server: ModelStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_environment_configures_nothing(server: ModelStandin, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_WEBHOOK_SECRET"):
         monkeypatch.setenv(name, "from-the-environment")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Own: from-the-environment\nAuthorization: from-the-environment")
@@ -136,14 +136,14 @@ async def test_nothing_is_taken_from_the_environment(server: ModelStandin, monke
     assert len(server.requests) == 1
 
 
-async def test_the_connection_is_used_again(server: ModelStandin) -> None:
+async def test_connection_is_reused(server: ModelStandin) -> None:
     async with client(server.base_url) as model:
         for _ in range(3):
             await ask(model)
     assert len({request.peer for request in server.requests}) == 1
 
 
-async def test_models_and_probe(server: ModelStandin) -> None:
+async def test_model_list_and_probe(server: ModelStandin) -> None:
     server.models = ("small", "large")
     async with client(server.base_url) as model:
         assert await model.models() == {"small": None, "large": None}
@@ -159,7 +159,7 @@ async def test_models_and_probe(server: ModelStandin) -> None:
             await model.models()
 
 
-async def test_the_day_on_which_a_model_is_shut_down_is_believed_if_it_can_be_one(server: ModelStandin) -> None:
+async def test_plausible_shutdown_dates_are_believed(server: ModelStandin) -> None:
     values = ["2027-01-14", None, "", "20270114", "2027-02-30", "2027-01-14T00:00", "1970-01-01", 1, ["2027-01-14"]]
     server.models = [f"m{number}" for number in range(len(values))]
     server.shutdown_dates = dict(zip(server.models, values, strict=True))
@@ -170,7 +170,7 @@ async def test_the_day_on_which_a_model_is_shut_down_is_believed_if_it_can_be_on
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_a_list_of_models_that_is_too_long_is_not_read(server: ModelStandin, packed: bool) -> None:
+async def test_too_long_model_list_is_not_read(server: ModelStandin, packed: bool) -> None:
     entries = b'{"id":"m","object":"model"},' * 40_000
     listing = [b'{"data":[', *[entries] * 60, b"{}]}"]
     if packed:
@@ -200,7 +200,7 @@ async def test_a_list_of_models_that_is_too_long_is_not_read(server: ModelStandi
         "<html></html>",
     ],
 )
-async def test_what_is_no_list_of_models_lists_none(server: ModelStandin, body: str) -> None:
+async def test_invalid_model_list_is_empty(server: ModelStandin, body: str) -> None:
     server.models = Raw([body.encode()], "application/json")
     async with client(server.base_url) as model:
         assert await model.models() == {}

@@ -124,14 +124,14 @@ ERROR_LATER = {"error": {"message": "boom", "code": 502}}
         pytest.param(say("Hi", "stop") + b'data: {"error": {"message": "late"}}\n\n', HI, id="error behind the end"),
     ],
 )
-async def test_what_servers_send(server: ModelStandin, wire: bytes, expected: list[object]) -> None:
+async def test_streams_of_real_servers_are_decoded(server: ModelStandin, wire: bytes, expected: list[object]) -> None:
     server.script.append(Raw([wire]))
     async with client(server.base_url) as model:
         assert await ask(model) == expected
         assert text(await ask(model)) == "Hi there."
 
 
-async def test_an_answer_that_is_not_streamed(server: ModelStandin) -> None:
+async def test_unstreamed_answer_is_decoded(server: ModelStandin) -> None:
     message = {"role": "assistant", "content": "<think>hm</think>Hi"}
     body = json.dumps({"choices": [{"message": message, "finish_reason": "length"}], **USAGE}, indent=1).encode()
     server.script.append(Raw([body], "application/json; charset=utf-8"))
@@ -150,7 +150,7 @@ WIRE = WIRE.replace(b"\\u4e16", "世".encode()).replace(b"\\u00fc", "ü".encode(
 
 
 @given(st.lists(st.integers(0, len(WIRE))))
-def test_the_same_events_wherever_the_bytes_are_divided(cuts: list[int]) -> None:
+def test_chunk_boundaries_do_not_change_the_events(cuts: list[int]) -> None:
     decoder = Decoder()
     bounds = [0, *sorted(cuts), len(WIRE)]
     events = [event for start, end in pairwise(bounds) for event in decoder.feed(WIRE[start:end])] + list(
@@ -175,7 +175,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_json_is_a_defect_of_ours(value: object) -> None:
+def test_any_json_decodes_without_a_defect(value: object) -> None:
     for wire in (
         value,
         {"choices": [value]},

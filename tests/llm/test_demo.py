@@ -50,15 +50,15 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
         ),
     ],
 )
-def test_it_remembers_what_it_is_sent(prompts: list[str], reply: str) -> None:
+def test_demo_remembers_its_context(prompts: list[str], reply: str) -> None:
     assert talk(*prompts) == reply
 
 
-def test_it_knows_the_date_from_the_system_prompt() -> None:
+def test_demo_reads_the_date_from_the_system_prompt() -> None:
     assert talk("What's the date today?", system="Today is 2031-05-17.") == "As far as I was told, it is 2031-05-17."
 
 
-def test_it_tells_its_persona_and_as_which_model_it_is_asked() -> None:
+def test_demo_names_its_persona_and_model() -> None:
     date = "\n\nToday is Monday, 2 June 2031.\n\nSeveral people talk here."
     assert talk("who are you?", system=f"You are a pirate.{date}") == "I was told: “You are a pirate.”"
     assert talk("Who are you?", system=DEFAULT_SYSTEM_PROMPT + date) == "I'm a demo, and was told nothing special."
@@ -66,7 +66,7 @@ def test_it_tells_its_persona_and_as_which_model_it_is_asked() -> None:
     assert "asked as the model `demo-twin`." in demo_reply(asked)
 
 
-def test_it_shows_off() -> None:
+def test_demo_shows_every_kind_of_text() -> None:
     assert re.findall(r"\*\*(list|table|code|emoji|cjk|long|long code)\*\*", talk("Help!"))
     code = talk("long code")
     assert code.startswith("```python\n")
@@ -80,7 +80,7 @@ def test_it_shows_off() -> None:
         assert not talk(word).startswith("You said")
 
 
-async def test_it_streams_at_a_pace_and_ends() -> None:
+async def test_demo_streams_at_a_pace_and_ends() -> None:
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -95,6 +95,6 @@ async def test_it_streams_at_a_pace_and_ends() -> None:
 
 
 @given(st.text())
-def test_tokens_lose_nothing(text: str) -> None:
+def test_tokens_lose_no_text(text: str) -> None:
     assert "".join(tokens(text)) == text
     assert all(tokens(text))

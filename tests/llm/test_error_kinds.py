@@ -55,7 +55,7 @@ DAY = 24 * 3600.0
         (Drop(), FailureReason.UNREACHABLE, "OPENAI_BASE_URL"),
     ],
 )
-async def test_every_refusal_says_what_to_change_and_never_the_key(
+async def test_every_refusal_says_what_to_change(
     server: ModelStandin, step: Step, problem: FailureReason, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -99,16 +99,14 @@ async def test_every_refusal_says_what_to_change_and_never_the_key(
         ({"retry-after-ms": "nan", "Retry-After": "9"}, 9.0),
     ],
 )
-async def test_a_wait_is_bounded_whatever_the_server_names(
-    server: ModelStandin, headers: dict[str, str], wait: float | None
-) -> None:
+async def test_retry_wait_is_bounded(server: ModelStandin, headers: dict[str, str], wait: float | None) -> None:
     server.script.append(replace(REFUSALS["rate limit"], headers=headers))
     async with client(server.base_url) as model:
         error = await failure(model)
     assert (error.failure, error.retry_after) == (FailureReason.BUSY, wait)
 
 
-async def test_a_server_that_is_not_there(server: ModelStandin) -> None:
+async def test_missing_server_is_unreachable(server: ModelStandin) -> None:
     await server.stop_listening()
     async with client(server.base_url) as model:
         error = await failure(model)
@@ -120,7 +118,7 @@ async def test_a_server_that_is_not_there(server: ModelStandin) -> None:
         assert (await failure(model)).failure is FailureReason.CONFIGURATION
 
 
-async def test_a_server_that_speaks_something_else() -> None:
+async def test_server_of_another_protocol_is_unreachable() -> None:
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com ESMTP\r\n\r\n")
         writer.close()
@@ -130,7 +128,7 @@ async def test_a_server_that_speaks_something_else() -> None:
         assert (await failure(model)).failure is FailureReason.UNREACHABLE
 
 
-async def test_a_server_that_wants_a_key(server: ModelStandin) -> None:
+async def test_server_that_wants_a_key_says_so(server: ModelStandin) -> None:
     server.script.append(REFUSALS["bad key"])
     async with client(server.base_url, api_key=None) as model:
         assert "Set OPENAI_API_KEY" in (await failure(model)).detail
@@ -145,7 +143,7 @@ async def test_a_server_that_wants_a_key(server: ModelStandin) -> None:
         (Refusal(500, "hello?"), "failed (500)."),
     ],
 )
-async def test_what_a_server_repeats_of_a_message_is_not_told(
+async def test_prompt_repeated_in_an_error_is_not_shown(
     server: ModelStandin, step: Step, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -156,7 +154,7 @@ async def test_what_a_server_repeats_of_a_message_is_not_told(
     assert "hello?" not in error.detail + str(error) + caplog.text
 
 
-async def test_what_cannot_be_read_of_a_reply_is_not_told() -> None:
+async def test_unreadable_reply_is_not_shown() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(

@@ -27,7 +27,7 @@ def said(message: str) -> Refusal:
         ({"stream_options", "max_tokens", "max_completion_tokens", "reasoning_effort"}, set()),
     ],
 )
-async def test_what_a_server_refused_is_not_sent_again(server: ModelStandin, refused: set[str], left: set[str]) -> None:
+async def test_refused_parameter_is_not_sent_again(server: ModelStandin, refused: set[str], left: set[str]) -> None:
     server.refused_parameters = refused
     async with client(server.base_url) as model:
         for _ in range(3):
@@ -44,14 +44,14 @@ async def test_what_a_server_refused_is_not_sent_again(server: ModelStandin, ref
         {"error": {"message": "Unrecognized request argument supplied"}},
     ],
 )
-async def test_a_refused_parameter_without_a_name(server: ModelStandin, body: object) -> None:
+async def test_refused_parameter_without_a_name_is_found(server: ModelStandin, body: object) -> None:
     server.script += [Refusal(422, body)] * 2
     async with client(server.base_url) as model:
         assert text(await ask(model)) == "Hi there."
     assert server.requests[-1].body.keys() - {"model", "messages", "stream"} == {"max_tokens"}
 
 
-async def test_what_one_model_does_not_take_another_may(server: ModelStandin) -> None:
+async def test_refused_parameters_are_remembered_per_model(server: ModelStandin) -> None:
     async with client(server.base_url) as model:
         server.refused_parameters = {"max_tokens"}
         await ask(model, "new")
@@ -74,7 +74,7 @@ async def test_what_one_model_does_not_take_another_may(server: ModelStandin) ->
         ("Lite", None, ["Lite", "Lite"]),
     ],
 )
-async def test_a_model_that_refuses_an_effort_is_given_the_lowest_that_the_error_names(
+async def test_refused_effort_becomes_the_lowest_named(
     server: ModelStandin, effort: str, taken: list[str] | None, sent: list[str]
 ) -> None:
     server.efforts = taken
@@ -160,7 +160,7 @@ async def test_a_model_that_refuses_an_effort_is_given_the_lowest_that_the_error
         ),
     ],
 )
-async def test_how_servers_refuse_an_effort(server: ModelStandin, refusal: Refusal, then: str | None) -> None:
+async def test_refusals_of_efforts_are_recognized(server: ModelStandin, refusal: Refusal, then: str | None) -> None:
     server.script.append(refusal)
     async with client(server.base_url) as model:
         assert text(await ask(model)) == "Hi there."
@@ -168,7 +168,7 @@ async def test_how_servers_refuse_an_effort(server: ModelStandin, refusal: Refus
     assert {"stream_options", "max_tokens"} <= server.requests[-1].body.keys()
 
 
-async def test_a_server_that_knows_more_efforts_than_its_model_takes(server: ModelStandin) -> None:
+async def test_efforts_named_by_errors_are_tried_in_turn(server: ModelStandin) -> None:
     server.efforts = ["ultra", "low", "high"]
     server.script.append(said("reasoning_effort: expected one of 'none', 'low', 'high'"))
     async with client(server.base_url, reasoning_effort="ultra") as model:
@@ -176,7 +176,7 @@ async def test_a_server_that_knows_more_efforts_than_its_model_takes(server: Mod
     assert efforts(server) == ["ultra", "none", "low"]
 
 
-async def test_a_server_that_refuses_every_effort_it_names_is_not_asked_without_end(server: ModelStandin) -> None:
+async def test_effort_negotiation_ends(server: ModelStandin) -> None:
     server.script += [said(f"reasoning_effort must be one of 'a{number}', 'b{number}'") for number in range(3)]
     async with client(server.base_url) as model:
         error = await failure(model)

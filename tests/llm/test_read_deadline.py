@@ -17,7 +17,7 @@ from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("ping", [None, 0.02])
-async def test_waiting_has_limits(server: ModelStandin, ping: float | None) -> None:
+async def test_waits_for_the_server_are_limited(server: ModelStandin, ping: float | None) -> None:
     server.script += [
         Reply("One two", stall_after=0, ping_every=ping),
         Reply("One two", stall_after=1, ping_every=ping),
@@ -35,7 +35,7 @@ async def test_waiting_has_limits(server: ModelStandin, ping: float | None) -> N
         assert request.left
 
 
-async def test_a_slow_reply_and_a_slow_reader_are_not_silence(server: ModelStandin) -> None:
+async def test_slow_reply_or_reader_is_not_silence(server: ModelStandin) -> None:
     server.script.append(Reply("One two three four five six", tokens_per_second=5, reasoning="hm hm hm"))
     async with client(server.base_url, first_delta_timeout=2.0, silence_timeout=1.0) as model:
         said = []
@@ -48,7 +48,7 @@ async def test_a_slow_reply_and_a_slow_reader_are_not_silence(server: ModelStand
     assert said[-1] == End()
 
 
-async def test_the_usage_is_waited_for_and_the_end_of_the_response_hardly(server: ModelStandin) -> None:
+async def test_usage_is_awaited_but_hardly_the_end(server: ModelStandin) -> None:
     server.script.append(Raw([say("Hi") + STOP, NO_CHOICES + DONE], pause=0.1))
     server.script.append(Raw([say("Hi") + DONE, b": never"], pause=3600))
     async with client(server.base_url) as model, asyncio.timeout(PATIENCE):

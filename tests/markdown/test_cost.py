@@ -102,7 +102,7 @@ def stream(text: str) -> None:
 @example("---\n", whole)
 @example("- - -\n", stream)
 @example("<i>\n\n", whole)
-def test_the_cost_of_any_text_grows_with_its_length(pattern: str, render: Callable[[str], None]) -> None:
+def test_rendering_cost_grows_linearly(pattern: str, render: Callable[[str], None]) -> None:
     whole(pattern)  # what is cached once for a pattern is not part of it
     small, double, fourfold = (
         calls(lambda times=times: render((pattern * (SIZE * times // len(pattern) + 1))[: SIZE * times]))  # type: ignore[misc]
@@ -127,7 +127,7 @@ def test_the_cost_of_any_text_grows_with_its_length(pattern: str, render: Callab
         "$$" + "\\frac" * 190 + "$$\n",
     ],
 )
-def test_no_pattern_looks_at_a_line_in_more_ways_than_it_has_characters(text: str) -> None:
+def test_patterns_do_not_backtrack(text: str) -> None:
     # A pattern that does takes minutes or years for these: the test of a callback's time could not even fail.
     document = Document()
     document.update(text)

@@ -96,7 +96,7 @@ def squeezed(text: str) -> str:
 
 
 @given(GARBAGE, LIMITS, CHUNKS)
-def test_parts_fit_and_do_not_depend_on_when_text_came(text: str, limit: int, chunks: list[float]) -> None:
+def test_parts_fit_whenever_the_text_came(text: str, limit: int, chunks: list[float]) -> None:
     want = whole(text, limit)
     states = in_chunks(text, limit, chunks)
     assert states[-1] == want
@@ -110,7 +110,7 @@ def test_parts_fit_and_do_not_depend_on_when_text_came(text: str, limit: int, ch
 
 
 @given(GARBAGE, LIMITS, CHUNKS)
-def test_a_cut_that_was_shown_never_moves(text: str, limit: int, chunks: list[float]) -> None:
+def test_shown_cut_never_moves(text: str, limit: int, chunks: list[float]) -> None:
     for before, after in pairwise(in_chunks(text, limit, chunks)):
         assert after[: max(0, len(before) - 1)] == before[:-1]
         if len(after) >= len(before) > 0:
@@ -118,13 +118,13 @@ def test_a_cut_that_was_shown_never_moves(text: str, limit: int, chunks: list[fl
 
 
 @given(GARBAGE, LIMITS)
-def test_recorded_cuts_give_the_same_parts_again(text: str, limit: int) -> None:
+def test_recorded_cuts_reproduce_the_parts(text: str, limit: int) -> None:
     parts = whole(text, limit)
     assert whole(text, limit, [part.start for part in parts]) == parts
 
 
 @given(REPLIES, LIMITS, st.lists(st.integers(0, 5000), max_size=4))
-def test_recorded_cuts_are_kept_wherever_they_are(text: str, limit: int, cuts: list[int]) -> None:
+def test_recorded_cuts_are_kept_anywhere(text: str, limit: int, cuts: list[int]) -> None:
     parts = whole(text, limit, cuts)
     within = {cut for cut in cuts if 0 < cut < len(text) and not text[cut].isspace() and not text[:cut].isspace()}
     assert all(len(part.content) <= limit for part in parts)
@@ -133,7 +133,7 @@ def test_recorded_cuts_are_kept_wherever_they_are(text: str, limit: int, cuts: l
 
 
 @given(PLAIN, LIMITS)
-def test_plain_text_comes_back_as_it_was(text: str, limit: int) -> None:
+def test_plain_text_survives_unchanged(text: str, limit: int) -> None:
     shown = "".join(character for part in whole(text, limit) for character, _ in read(part.content))
     assert shown == "".join(character for character in squeezed(text) if character not in INVISIBLE)
 
@@ -144,7 +144,7 @@ def test_a_reply_comes_back_with_its_words_its_code_and_its_emphasis(text: str, 
 
 
 @given(GARBAGE, st.lists(st.booleans(), min_size=40, max_size=40))
-def test_no_word_is_lost_in_another_form(text: str, named: list[bool]) -> None:
+def test_other_forms_lose_no_word(text: str, named: list[bool]) -> None:
     pieces = re.split(r"(?<=[\s)>|*])", text)
     marked = "".join(
         piece + (f"KEEP{at}IT" if name else "") for at, (piece, name) in enumerate(zip(pieces, named, strict=False))
@@ -166,7 +166,7 @@ def test_shown_text_stays_while_more_comes(text: str, step: int) -> None:
         before, count = content, len(document.parts)
 
 
-def test_the_work_grows_with_the_text_not_with_its_square() -> None:
+def test_work_grows_linearly_with_the_text() -> None:
     """Counted in characters that are looked at, which a slow machine does not change."""
 
     class Counted(str):

@@ -31,7 +31,7 @@ def test_a_fence_within_a_fence_is_code_on_both_sides_of_a_cut() -> None:
     assert "".join(character for character, styles in shown if not styles) == "Here:after"
 
 
-def test_three_hundred_lines_of_code_are_cut_between_functions() -> None:
+def test_long_code_is_cut_between_functions() -> None:
     functions = [f"def f{at}():\n    x = {at}\n    return x\n" for at in range(75)]
     parts = messages("Sure:\n\n```python\n" + "\n".join(functions) + "```\n\nThat is all.", 2000)
     assert len(parts) == 2
@@ -42,7 +42,7 @@ def test_three_hundred_lines_of_code_are_cut_between_functions() -> None:
     assert re.findall(r"def f(\d+)", "".join(parts)) == [str(at) for at in range(75)]
 
 
-def test_indented_code_keeps_its_indentation_across_a_cut() -> None:
+def test_indented_code_keeps_its_indentation() -> None:
     first, second = messages(
         "1. First:\n   ```bash\n" + "   if true; then\n     echo hello\n   fi\n" * 9 + "   ```\n2. Then"
     )
@@ -51,7 +51,7 @@ def test_indented_code_keeps_its_indentation_across_a_cut() -> None:
     assert second.endswith("   fi\n   ```\n2. Then")
 
 
-def test_a_table_goes_on_with_its_header() -> None:
+def test_cut_table_repeats_its_header() -> None:
     rows = "".join(f"| person number {at} | {at * at} |\n" for at in range(20))
     parts = messages("Look:\n\n| Name | Amount |\n|:--|--:|\n" + rows + "\nDone.")
     assert len(parts) == 3
@@ -63,7 +63,7 @@ def test_a_table_goes_on_with_its_header() -> None:
     assert re.findall(r"number (\d+)", "".join(parts)) == [str(at) for at in range(20)]
 
 
-def test_twelve_columns_become_a_list_cut_between_rows() -> None:
+def test_wide_table_becomes_a_list_cut_between_rows() -> None:
     header = "| " + " | ".join(f"Col {at}" for at in range(12)) + " |\n|" + "---|" * 12 + "\n"
     rows = "".join("| " + " | ".join(f"val {row}.{at}" for at in range(12)) + " |\n" for row in range(6))
     parts = messages(header + rows + "\nDone.", 600)
@@ -76,42 +76,42 @@ def test_twelve_columns_become_a_list_cut_between_rows() -> None:
     assert "\n  - Col 11: val 5.11\n\nDone." in parts[2]
 
 
-def test_nine_thousand_characters_without_a_space_fill_the_messages() -> None:
+def test_text_without_spaces_fills_the_messages() -> None:
     line = "abcdefghi " * 2 + "abcdefghij" * 898
     parts = messages(line, 2000)
     assert [len(part) for part in parts] == [2000, 2000, 2000, 2000, len(line) - 8000]
     assert "".join(parts) == line
 
 
-def test_families_and_flags_stay_together() -> None:
+def test_grapheme_clusters_stay_together() -> None:
     family, flag = "👨‍👩‍👧‍👦", "🇩🇪"
     parts = messages((family + flag) * 60)
     assert all(set(iter_graphemes(part)) == {family, flag} for part in parts)
     assert "".join(parts) == (family + flag) * 60
 
 
-def test_a_cluster_longer_than_a_message_is_the_only_one_cut() -> None:
+def test_cluster_longer_than_a_message_is_cut() -> None:
     parts = messages("x " + "a" + "\u0301" * 5000 + " y", 2000, piece=500)
     assert parts[0] == "x"
     assert parts[1].startswith("a\u0301")
     assert "".join(parts).replace("x", "x ") == "x " + "a" + "\u0301" * 5000 + " y"
 
 
-def test_text_without_spaces_is_cut_after_its_sentences() -> None:
+def test_unspaced_text_is_cut_after_sentences() -> None:
     text = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。" * 20
     parts = messages(text)
     assert all(part.endswith("。") and len(part) > 250 for part in parts[:-1])
     assert "".join(parts) == text
 
 
-def test_a_link_across_the_cut_goes_to_the_next_message() -> None:
+def test_link_across_the_cut_moves_on() -> None:
     link = "[the whole long title of the page](https://example.com/a/very/long/path/that/goes/on)"
     first, second = messages("word " * 50 + f"see {link} and so on")
     assert first.endswith("word see")
     assert second == f"{link} and so on"
 
 
-def test_a_quote_with_a_list_and_a_fence_goes_on_as_one() -> None:
+def test_quoted_list_and_fence_continue_together() -> None:
     code = "> x = compute(1)\n" * 25
     first, second = messages(
         f"> Quoted\n> - one\n>   - nested\n>\n> ```py\n{code}> ```\n> after the code\n\nnot quoted"
@@ -122,13 +122,13 @@ def test_a_quote_with_a_list_and_a_fence_goes_on_as_one() -> None:
     assert second.endswith("> ```\n> after the code\n\nnot quoted")
 
 
-def test_a_long_line_of_a_quote_stays_quoted() -> None:
+def test_long_quoted_line_stays_quoted() -> None:
     parts = messages("> " + "some words here. " * 40)
     assert len(parts) == 3
     assert all(part.startswith("> some words here.") and part.endswith("here.") for part in parts)
 
 
-def test_emphasis_and_spoilers_close_and_open_at_the_cut() -> None:
+def test_emphasis_and_spoilers_reopen_after_the_cut() -> None:
     first, second = messages("**bold and *italic words " + "go on and on " * 35 + "end* here** done")
     assert first.endswith("***")
     assert second.startswith("***")
@@ -141,7 +141,7 @@ def test_emphasis_and_spoilers_close_and_open_at_the_cut() -> None:
     assert items[1].startswith("- ||the butler")
 
 
-def test_emphasis_that_never_ends_is_closed_where_the_paragraph_is() -> None:
+def test_unclosed_emphasis_ends_with_its_paragraph() -> None:
     first, second = messages("Look: **bold words " + "go on and on " * 35 + "end\n\nfin")
     assert first.endswith("**")
     assert second.startswith("**")
@@ -155,13 +155,13 @@ def test_emphasis_does_not_reach_into_the_next_list() -> None:
     assert "**" not in second
 
 
-def test_a_spoiler_ends_where_discord_ends_it() -> None:
+def test_spoiler_ends_where_discord_ends_it() -> None:
     parts = messages("It was ||" + "the butler and friends " * 30 + "too|| really")
     assert all(part.count("||") == 2 for part in parts)
     assert parts[-1].endswith("friends too|| really")
 
 
-def test_inline_code_is_cut_only_if_it_is_too_long() -> None:
+def test_inline_code_is_cut_only_when_too_long() -> None:
     first, second = messages("word " * 50 + "`" + "code " * 20 + "x` end")
     assert first.endswith("word")
     assert second == "`" + "code " * 20 + "x` end"
@@ -177,13 +177,13 @@ def test_numbered_lists_keep_their_numbers() -> None:
     assert all(re.match(r"\d+\. Item", part) for part in parts)
 
 
-def test_a_heading_goes_with_what_it_stands_over() -> None:
+def test_heading_stays_with_its_text() -> None:
     first, second = messages("Intro " * 42 + "\n\n## A heading\n\n" + "Text below it. " * 10)
     assert first.endswith("Intro")
     assert second.startswith("## A heading\n\nText below it.")
 
 
-def test_a_paragraph_is_not_worth_half_a_message() -> None:
+def test_cut_does_not_waste_half_a_message() -> None:
     first, second = messages("Short.\n\n" + "A longer line follows it.\n" * 14)
     assert len(first) > 250
     assert second.startswith("A longer line")
@@ -197,12 +197,12 @@ def test_nothing_but_backticks() -> None:
         assert shown == ("`" * count if count < 3 or count > 16 else "")
 
 
-def test_nothing_but_space_is_no_message() -> None:
+def test_blank_text_is_no_message() -> None:
     assert messages(" \n\t\n" * 3000, 2000, piece=999) == []
     assert messages("x" + "\n" * 5000 + "y", 2000, piece=999) == ["x", "y"]
 
 
-def test_a_line_of_code_longer_than_a_message_is_cut_between_words() -> None:
+def test_long_line_of_code_is_cut_between_words() -> None:
     parts = messages("```json\n" + '{"key": "value"} ' * 60 + "\n```")
     assert len(parts) > 3
     words = [word for part in parts for word in part.removeprefix("```json\n").removesuffix("\n```").split()]

@@ -33,7 +33,7 @@ def shown(text: str, *, final: bool = True) -> str:
         ("H<sub>2</sub>O and x<sup>10</sup>, 1<sup>st?</sup>", "H₂O and x¹⁰, 1st?"),
     ],
 )
-def test_what_discord_cannot_show_has_another_form(written: str, seen: str) -> None:
+def test_unsupported_markdown_gets_another_form(written: str, seen: str) -> None:
     assert shown(written) == seen
 
 
@@ -52,11 +52,11 @@ def test_what_discord_cannot_show_has_another_form(written: str, seen: str) -> N
         "a | b\nc | d",
     ],
 )
-def test_what_discord_can_show_stays_as_it_is(text: str) -> None:
+def test_supported_markdown_stays(text: str) -> None:
     assert shown(text) == text
 
 
-def test_a_table_becomes_aligned_text() -> None:
+def test_table_becomes_aligned_text() -> None:
     table = (
         "| Name | Right | Mid |\n|:-----|------:|:---:|\n| **Ann** | 1 | `a\\|b` |\n"
         "| 太郎 | 22.5 | 👨‍👩‍👧‍👦 |\n| Zoë | $x^2$ | |\n\nend"
@@ -66,7 +66,7 @@ def test_a_table_becomes_aligned_text() -> None:
     )
 
 
-def test_a_wide_table_and_one_with_links_become_lists() -> None:
+def test_wide_or_linked_table_becomes_a_list() -> None:
     wide = f"| Plan | For | Against |\n|---|---|---|\n| **One** | {'good ' * 8}| {'bad ' * 8}|\n| Two | | `no` |\n"
     assert shown(wide) == (
         f"- Plan: **One**\n  - For: {('good ' * 8).strip()}\n  - Against: {('bad ' * 8).strip()}\n"
@@ -75,7 +75,7 @@ def test_a_wide_table_and_one_with_links_become_lists() -> None:
     assert shown("| A | B |\n|---|---|\n| x | [y](http://z.z) |") == "- A: **x**\n  - B: [y](http://z.z)"
 
 
-def test_a_table_in_a_quote_stays_in_it() -> None:
+def test_quoted_table_stays_quoted() -> None:
     assert (
         shown("> | A | B |\n> |---|---|\n> | x | y |\n\nend") == "> ```\n> A    B\n> ---  ---\n> x    y\n> ```\n\nend"
     )
@@ -138,17 +138,17 @@ def test_formulas_in_text() -> None:
         ("| A | B |\n|---|---|\n| x | y |\n| z |", "```\nA    B\n---  ---\nx    y\n```"),
     ],
 )
-def test_what_is_half_written_looks_right(written: str, seen: str) -> None:
+def test_half_written_markdown_looks_right(written: str, seen: str) -> None:
     assert shown(written, final=False) == seen
 
 
 @pytest.mark.parametrize("opening", ["[", "| a ", "\\(", "$x", "```", "see <http://"])
-def test_nothing_is_held_back_for_longer_than_300_characters(opening: str) -> None:
+def test_at_most_300_characters_are_held_back(opening: str) -> None:
     text = opening + "x" * 301
     assert shown(text, final=False) != ""
     assert shown(text[:299], final=False) in ("", "see")
 
 
 @pytest.mark.parametrize("text", ["**a", "`", "[a](b", "<", "| a |", "$", "\\", "x\n---", "a *", "#", "<b>a", "&am"])
-def test_in_the_end_nothing_is_held_back(text: str) -> None:
+def test_nothing_is_held_back_at_the_end(text: str) -> None:
     assert "".join(character for character, _ in read(shown(text))) == "".join(text.removesuffix("\n---").split())

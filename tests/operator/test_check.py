@@ -97,7 +97,7 @@ def discord_ok(discord: DiscordStandin) -> str:
     )
 
 
-async def test_all_is_well_also_beside_a_running_bot(
+async def test_check_passes_beside_a_running_bot(
     look: Look, database_ok: str, model_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:
     lines = [SETTINGS_OK, database_ok, model_ok, discord_ok, READY]
@@ -106,7 +106,7 @@ async def test_all_is_well_also_beside_a_running_bot(
         assert await look() == (True, lines)
 
 
-async def test_the_servers_are_counted(look: Look, discord: DiscordStandin) -> None:
+async def test_check_counts_the_guilds(look: Look, discord: DiscordStandin) -> None:
     discord.add_guild("Lighthouse")
     _, lines = await look()
     assert "owned by ada, is in 2 servers and serves all of them. Invite link: https://discord.com/" in lines[3]
@@ -115,7 +115,7 @@ async def test_the_servers_are_counted(look: Look, discord: DiscordStandin) -> N
     assert "owned by ada, is in no server yet. Invite link: https://discord.com/" in lines[3]
 
 
-async def test_the_servers_that_are_not_served_are_counted(look: Look, discord: DiscordStandin) -> None:
+async def test_check_counts_unserved_guilds(look: Look, discord: DiscordStandin) -> None:
     eve = discord.world.add_user("eve", "Eve")
     elsewhere = discord.add_guild("Elsewhere", eve)
     well, lines = await look()
@@ -130,7 +130,7 @@ async def test_the_servers_that_are_not_served_are_counted(look: Look, discord: 
     assert f"is in 1 server and does not serve it. {left}" in (await look())[1][3]
 
 
-async def test_a_team_as_the_owner(look: Look, discord: DiscordStandin) -> None:
+async def test_check_names_the_team_owner(look: Look, discord: DiscordStandin) -> None:
     eve, ivy = discord.world.add_user("eve", "Eve"), discord.world.add_user("ivy", "Ivy")
     discord.add_guild("Invited", ivy)
     discord.found_team("Crew", eve, discord.bo, invited=[ivy])
@@ -142,7 +142,7 @@ async def test_a_team_as_the_owner(look: Look, discord: DiscordStandin) -> None:
     assert "Of the team, its owner, eve, gets the bot's warnings." in (await look(SERVERS="any"))[1][3]
 
 
-async def test_a_wrong_token(look: Look, database_ok: str, model_ok: str) -> None:
+async def test_check_reports_a_wrong_token(look: Look, database_ok: str, model_ok: str) -> None:
     assert await look(DISCORD_TOKEN="not.the.token") == (
         False,
         [
@@ -155,7 +155,7 @@ async def test_a_wrong_token(look: Look, database_ok: str, model_ok: str) -> Non
     )
 
 
-async def test_a_wrong_key(look: Look, model: ModelStandin, database_ok: str, discord_ok: str) -> None:
+async def test_check_reports_a_wrong_key(look: Look, model: ModelStandin, database_ok: str, discord_ok: str) -> None:
     model.script.append(REFUSALS["bad key"])
     refused = (
         "Model: The model server refused OPENAI_API_KEY (401). Replace it in .env and restart."
@@ -174,7 +174,9 @@ async def test_a_wrong_key(look: Look, model: ModelStandin, database_ok: str, di
     )
 
 
-async def test_an_unknown_model(look: Look, model: ModelStandin, database_ok: str, discord_ok: str) -> None:
+async def test_check_reports_an_unknown_model(
+    look: Look, model: ModelStandin, database_ok: str, discord_ok: str
+) -> None:
     model.script.append(REFUSALS["unknown model (Ollama)"])
     model.models = ("mistral", "llama3.2:3b")
     refused = (
@@ -191,7 +193,7 @@ async def test_an_unknown_model(look: Look, model: ModelStandin, database_ok: st
     assert lines[2] == f"{refused} Some of the models there: {', '.join(model.models[:12])}."
 
 
-async def test_models_that_are_shut_down(look: Look, model: ModelStandin, model_ok: str) -> None:
+async def test_check_reports_model_shutdowns(look: Look, model: ModelStandin, model_ok: str) -> None:
     model.models = ("demo", "other", "third")
     model.shutdown_dates = {"demo": "2999-01-14", "other": "2024-02-29", "third": None}
     well, lines = await look(MODELS="other,third")
@@ -210,7 +212,7 @@ async def test_models_that_are_shut_down(look: Look, model: ModelStandin, model_
     assert (await look())[1][2] == model_ok
 
 
-async def test_a_model_server_that_is_not_there(
+async def test_check_reports_an_unreachable_model_server(
     look: Look, model: ModelStandin, database_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:
     await model.stop_listening()
@@ -230,7 +232,7 @@ async def test_a_model_server_that_is_not_there(
     )
 
 
-async def test_what_is_missing_does_not_hide_what_can_be_tried(
+async def test_check_tries_what_is_configured(
     look: Look, database_ok: str, model_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:
     no_token, no_model = f"Settings: {DISCORD.missing}", f"Settings: {MODEL.missing}"
@@ -242,7 +244,7 @@ async def test_what_is_missing_does_not_hide_what_can_be_tried(
     assert await look(**none) == (False, [no_model, database_ok, discord_ok, NOT_READY])
 
 
-async def test_settings_that_are_wrong_come_first(look: Look, tmp_path: Path) -> None:
+async def test_check_reports_wrong_settings_first(look: Look, tmp_path: Path) -> None:
     (tmp_path / ".env").touch()
     assert await look(OPENAI_BASE_URL="localhost:1/v1", DISCORD_TOKEN="") == (
         False,
@@ -255,7 +257,9 @@ async def test_settings_that_are_wrong_come_first(look: Look, tmp_path: Path) ->
     assert not (tmp_path / "parley.db").exists()
 
 
-async def test_a_file_of_another_program(look: Look, model_ok: str, discord_ok: str, tmp_path: Path) -> None:
+async def test_check_reports_a_foreign_database_file(
+    look: Look, model_ok: str, discord_ok: str, tmp_path: Path
+) -> None:
     path = tmp_path / "photos.db"
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE photos (id)")
@@ -269,13 +273,13 @@ async def test_a_file_of_another_program(look: Look, model_ok: str, discord_ok: 
     assert path.read_bytes() == before
 
 
-async def test_waiting_is_not_done_in_silence(look: Look, database_ok: str, model_ok: str, discord_ok: str) -> None:
+async def test_check_says_what_it_waits_for(look: Look, database_ok: str, model_ok: str, discord_ok: str) -> None:
     waiting = [f"{name}: still waiting for an answer." for name in ("Database", "Model", "Discord")]
     _, lines = await look(patience=0)
     assert lines[1:-1] == [waiting[0], database_ok, waiting[1], model_ok, waiting[2], discord_ok]
 
 
-def test_the_exit_code_says_that_not_all_is_well(
+def test_failed_check_sets_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

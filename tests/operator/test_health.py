@@ -78,14 +78,14 @@ def ended_process() -> int:
     return process.pid
 
 
-async def test_all_is_well(database: Path) -> None:
+async def test_healthy_bot_is_reported_well(database: Path) -> None:
     async with bot(database, model=time.monotonic() - 42):
         answer = await read_health(database)
     assert answer.text == "Discord: connected.\nDatabase: answers.\nModel: the last reply ended 42 s ago."
     assert answer.well
 
 
-async def test_a_bot_without_the_gateway_is_not_well_and_the_model_is_not_judged(database: Path) -> None:
+async def test_missing_gateway_is_not_well(database: Path) -> None:
     async with bot(database, away=7):
         answer = await read_health(database)
     assert answer.text.splitlines() == [
@@ -97,7 +97,7 @@ async def test_a_bot_without_the_gateway_is_not_well_and_the_model_is_not_judged
 
 
 @pytest.mark.parametrize(("unanswered", "well"), [(119.0, True), (120.0, False)])
-async def test_a_bot_whose_requests_are_not_answered_is_not_well_after_two_minutes(
+async def test_unanswered_requests_are_not_well_after_two_minutes(
     database: Path, unanswered: float, well: bool
 ) -> None:
     async with bot(database, unanswered=unanswered):
@@ -106,9 +106,7 @@ async def test_a_bot_whose_requests_are_not_answered_is_not_well_after_two_minut
     assert ("no request has been answered for 120 s. If this lasts, restart the bot." in answer.text) is not well
 
 
-async def test_a_database_that_another_program_holds_is_not_well(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_locked_database_is_not_well(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "DATABASE_TIMEOUT", 0.2)
     async with bot(database):
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
@@ -146,7 +144,7 @@ async def test_a_report_of_the_future_is_not_fresh(database: Path, monkeypatch: 
         await read_health(database)
 
 
-async def test_no_bot_is_not_well(database: Path) -> None:
+async def test_missing_bot_is_not_well(database: Path) -> None:
     with pytest.raises(BotError, match=r"No bot runs on the database .*parley\.db: start it"):
         await read_health(database)
 
@@ -178,7 +176,7 @@ async def test_only_the_bots_user_may_read_it(database: Path) -> None:
         os.umask(before)
 
 
-async def test_bots_on_different_databases_answer_for_themselves(database: Path) -> None:
+async def test_bots_on_different_databases_answer_separately(database: Path) -> None:
     other = database.with_name("other.db")
     async with bot(database), bot(other, away=1):
         assert (await read_health(database)).well
@@ -186,7 +184,7 @@ async def test_bots_on_different_databases_answer_for_themselves(database: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
-async def test_a_link_to_the_database_leads_to_its_bot(database: Path, tmp_path: Path) -> None:
+async def test_linked_database_leads_to_its_bot(database: Path, tmp_path: Path) -> None:
     async with bot(database):
         os.symlink(database, tmp_path / "link.db")
         assert (await read_health(tmp_path / "link.db")).well

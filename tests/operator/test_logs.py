@@ -48,7 +48,7 @@ def lines(code: str) -> list[Mapping[str, Any]]:
     return [json.loads(line) for line in logged(code).splitlines()]
 
 
-def test_a_turn_is_one_line_with_all_that_an_operator_wants_to_know() -> None:
+def test_turn_is_one_text_line() -> None:
     line = logged("start(); log.info(turn)")
     _, _, said = line.partition("INFO    bot.somewhere: ")
     assert said == (
@@ -57,7 +57,7 @@ def test_a_turn_is_one_line_with_all_that_an_operator_wants_to_know() -> None:
     )
 
 
-def test_as_json_it_is_an_object_with_the_same_as_fields() -> None:
+def test_turn_is_one_json_object() -> None:
     [entry] = lines('start(form="json"); log.info(turn)')
     said = dict(entry)
     assert datetime.now(UTC) - datetime.fromisoformat(said.pop("time")) < timedelta(minutes=1)
@@ -82,7 +82,7 @@ def test_as_json_it_is_an_object_with_the_same_as_fields() -> None:
     }
 
 
-def test_what_was_said_is_there_only_if_it_was_asked_for_and_cannot_forge_a_line() -> None:
+def test_logged_messages_cannot_forge_a_line() -> None:
     said = logged('start(messages=True); log.info(turn); log.warning("a cause\\n2031-01-01 ERROR forged")')
     assert said.splitlines()[1:4] == [
         "    prompt: what she said",
@@ -95,7 +95,7 @@ def test_what_was_said_is_there_only_if_it_was_asked_for_and_cannot_forge_a_line
     assert entry["reply"] == "what it said \x1b[2J"
 
 
-def test_what_a_server_said_is_there_only_where_messages_may_be() -> None:
+def test_server_errors_are_logged_only_with_messages() -> None:
     call = 'log.warning("it refused", extra=with_texts(server="you asked what she said"))'
     for form in ("text", "json"):
         assert "what she said" not in logged(f'start(form="{form}"); {call}')
@@ -105,7 +105,7 @@ def test_what_a_server_said_is_there_only_where_messages_may_be() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_secret_is_masked_wherever_it_turns_up(form: str) -> None:
+def test_secrets_are_masked_everywhere(form: str) -> None:
     said = logged(
         f"""
 start(form="{form}", messages=True)
@@ -131,7 +131,7 @@ raise RuntimeError("{KEY}")
     assert "RuntimeError: ***" in said
 
 
-def test_each_line_is_an_object_also_of_what_nobody_caught() -> None:
+def test_uncaught_errors_are_json_objects() -> None:
     entries = lines(
         """
 start(form="json")
@@ -162,7 +162,7 @@ int("main")
     assert traces[0][0] == "Traceback (most recent call last):"
 
 
-def test_libraries_are_quiet_where_they_would_log_what_people_write() -> None:
+def test_libraries_do_not_log_messages() -> None:
     loggers = 'map(logging.getLogger, ("bot.x", "discord", "aiohttp.client", "openai"))'
     entries = lines(f'start(form="json")\nfor each in {loggers}: each.debug("frame"); each.info("request")')
     assert [(entry["logger"], entry["level"]) for entry in entries] == [

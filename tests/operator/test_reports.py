@@ -41,7 +41,7 @@ REMEMBERED = [
 ]
 
 
-def test_conversations_stand_in_columns() -> None:
+def test_conversations_are_listed_in_columns() -> None:
     table = reports.ConversationTable()
     lines = [table.heads(), *table.lines(REMEMBERED), reports.total(2, 12_346, 7_000_350)]
     assert lines == [
@@ -54,7 +54,7 @@ def test_conversations_stand_in_columns() -> None:
     assert reports.total(0, 0, 0) == "There are no conversations."
 
 
-def test_in_a_narrow_terminal_conversations_keep_their_ids() -> None:
+def test_narrow_list_keeps_conversation_ids() -> None:
     table = reports.ConversationTable(80)
     long = [ConversationOverview(on_discord(1), 1, 1, 1, 1, 0, 0, True, "a-maker/" * 20)]
     lines = [table.heads(), *table.lines([*REMEMBERED, *long])]
@@ -62,7 +62,7 @@ def test_in_a_narrow_terminal_conversations_keep_their_ids() -> None:
     assert lines[1].split() == ["1234567890123456789", "987654321098765432", "12,345", "2,000,000", "1970-01-02"]
 
 
-def test_the_report_tells_days_models_servers_and_people() -> None:
+def test_usage_lists_days_models_guilds_and_people() -> None:
     assert reports.usage(ROWS, PRICES, people=2).splitlines() == [
         "day (UTC)   model                               requests    context  replies     tokens   cost",
         "2026-08-02  small                                      4  1,000,200  100,100  1,100,300   0.70",
@@ -82,7 +82,7 @@ def test_the_report_tells_days_models_servers_and_people() -> None:
     ]
 
 
-def test_without_a_use_or_a_price_there_is_little_to_say() -> None:
+def test_usage_report_without_use_or_prices() -> None:
     assert reports.usage([], PRICES) == "Nothing was used in this time."
     text = reports.usage(ROWS, Prices())
     assert text.count("No price is set in PRICES") == 1
@@ -90,14 +90,14 @@ def test_without_a_use_or_a_price_there_is_little_to_say() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
-def test_the_report_fits_the_terminal(width: int) -> None:
+def test_usage_report_fits_the_terminal(width: int) -> None:
     many = [UsageRow(20_668, f"model-{n}" * 9, 2**63, 2**63 - n, 10**4, 10**7 - 1, 10**6) for n in range(30)]
     names = Prices({row.model: Price(100, 100) for row in many[1:]})
     assert max(map(len, reports.usage(many, names, width=width).splitlines())) <= width
     assert max(map(len, reports.usage(many, Prices(), width=width).splitlines())) <= width
 
 
-def test_what_goes_and_what_went_is_said() -> None:
+def test_forgetting_reports_what_goes_and_went() -> None:
     assert reports.deletion_preview(BO, UserRecord(1, 1, traces=True, blocked=False)) == (
         f"On record of {BO}: 1 question in 1 conversation, what others quoted of it, and what they used."
     )

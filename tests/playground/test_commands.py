@@ -29,7 +29,7 @@ async def form_of(tab: Tab) -> Json:
     return tab.latest["modal"]
 
 
-async def test_everybody_finds_what_they_may_use(home: Home) -> None:
+async def test_everybody_finds_their_commands(home: Home) -> None:
     bo, max_ = await home.tab("Bo"), await home.tab("Max")
     await max_.until(lambda: {"help", "block", "channels allow", "model"} <= names(max_))
     await bo.until(lambda: "help" in names(bo))
@@ -49,7 +49,7 @@ async def test_everybody_finds_what_they_may_use(home: Home) -> None:
     await max_.until(lambda: "block" not in names(max_) and "help" in names(max_))
 
 
-async def test_an_option_is_completed_by_the_bot(home: Home) -> None:
+async def test_bot_completes_an_option(home: Home) -> None:
     max_, bo = await home.tab("Max"), await home.tab("Bo")
     await max_.until(lambda: "model" in names(max_))
     assert {"test", "test-large"} <= set(await choices(max_, "model", "name", ""))
@@ -61,7 +61,7 @@ async def test_an_option_is_completed_by_the_bot(home: Home) -> None:
     assert await max_.refused("complete", option="member", **asked) == "That is not there any more."
 
 
-async def test_a_form_comes_filled_in_and_is_sent_once(home: Home) -> None:
+async def test_prefilled_form_is_sent_once(home: Home) -> None:
     max_, cleo = await home.tab("Max"), await home.tab("Cleo")
     await max_.until(lambda: "persona" in names(max_))
     form = await form_of(max_)
@@ -80,7 +80,7 @@ async def test_a_form_comes_filled_in_and_is_sent_once(home: Home) -> None:
     assert await cleo.refused("submit", form=again["form"], fields={}) == "That is not there any more."
 
 
-async def test_what_was_written_into_a_form_outlasts_a_bot_that_does_not_answer(home: Home) -> None:
+async def test_form_text_survives_an_unresponsive_bot(home: Home) -> None:
     max_ = await home.tab("Max")
     await max_.until(lambda: "persona" in names(max_))
     form = await form_of(max_)

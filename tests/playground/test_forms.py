@@ -45,17 +45,17 @@ def test_options_get_their_types() -> None:
         (option("string", choices=[{"name": "Tea", "value": "tea"}]), "coffee"),
     ],
 )
-def test_what_an_option_does_not_take_is_declined(listed: list[Json], text: str) -> None:
+def test_invalid_option_is_declined(listed: list[Json], text: str) -> None:
     with pytest.raises(Declined, match=r"^it does not take this value\.$"):
         given(listed, text)
 
 
-def test_a_required_option_must_be_there() -> None:
+def test_required_option_must_be_given() -> None:
     with pytest.raises(Declined, match=r"^it is required\.$"):
         forms.options(option("string", required=True), {}, lambda kind, id_: None)
 
 
-def test_what_is_being_typed_goes_as_it_stands_and_half_a_number_not_at_all() -> None:
+def test_partial_text_is_sent_but_no_partial_number() -> None:
     listed = [*option("integer"), *({**each, "name": "by"} for each in option("string", min=3, completes=True))]
     assert forms.typed(listed, {"it": "-", "by": "a"}) == {"by": "a"}
     assert forms.typed(listed, {"it": "-7", "by": ""}) == {"it": -7}
@@ -63,7 +63,7 @@ def test_what_is_being_typed_goes_as_it_stands_and_half_a_number_not_at_all() ->
         forms.typed(listed, {"color": "red"})
 
 
-def test_a_form_is_shown_and_filled_as_the_bot_made_it() -> None:
+def test_form_is_shown_and_filled_as_defined() -> None:
     row = {"type": 1, "components": [{"type": 4, "custom_id": "a", "label": "Name", "style": 1, "max_length": 5}]}
     label = {
         "type": 18,
@@ -83,7 +83,7 @@ def test_a_form_is_shown_and_filled_as_the_bot_made_it() -> None:
             forms.filled(form, fields)
 
 
-def test_only_what_a_menu_offers_can_be_chosen() -> None:
+def test_only_offered_menu_items_can_be_chosen() -> None:
     menu = {"type": 3, "custom_id": "m", "max_values": 2, "options": [{"label": x, "value": x} for x in "abc"]}
     message = Message(4, CHANNEL, BO, "", 0.0, components=[{"type": 1, "components": [menu]}])
     assert forms.chosen(message, "m", ["a", "c"]) == ["a", "c"]

@@ -28,7 +28,7 @@ CALLERS: list[tuple[dict[str, str], int]] = [
 ]
 
 
-async def test_only_its_own_page_comes_in(home: Home) -> None:
+async def test_only_its_own_page_is_admitted(home: Home) -> None:
     port = str(urlsplit(home.url).port)
     for headers, status in CALLERS:
         sent = {name: value.replace("{port}", port) for name, value in headers.items()}
@@ -42,7 +42,7 @@ async def test_only_its_own_page_comes_in(home: Home) -> None:
                 await home.client.ws_connect(f"{home.url}ws", headers=sent)
 
 
-async def test_without_the_secret_there_is_nothing_but_a_hint(home: Home) -> None:
+async def test_request_without_the_secret_gets_a_hint(home: Home) -> None:
     for path in ("", "ws", "wrong/", "wrong/ws", "static/index.html", "%ff/", "%F0%9F%A6%89/"):
         async with home.client.get(f"{home.origin}/{path}") as answer:
             assert answer.status == 404, path
@@ -50,7 +50,7 @@ async def test_without_the_secret_there_is_nothing_but_a_hint(home: Home) -> Non
             assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
 
 
-async def test_every_answer_is_locked_down(home: Home) -> None:
+async def test_every_response_has_security_headers(home: Home) -> None:
     async with home.client.get(home.url) as page:
         assert page.content_type == "text/html"
     for path in ("", "static/index.html", "static/icon.svg", "static/none.js", "attachments/1/a", "ws"):
@@ -61,13 +61,13 @@ async def test_every_answer_is_locked_down(home: Home) -> None:
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], path
 
 
-async def test_an_attachment_of_no_number_there_is_is_not_there(home: Home) -> None:
+async def test_unknown_attachment_is_not_found(home: Home) -> None:
     for number in ("9" * 20, "9" * 5000, "\u0663", "-1"):
         async with home.client.get(f"{home.url}attachments/{number}/a.png") as answer:
             assert answer.status == 404
 
 
-async def test_files_beside_the_page_stay_where_they_are(home: Home) -> None:
+async def test_files_beside_the_page_are_not_served(home: Home) -> None:
     address = urlsplit(home.url)
     for name in ("..%2frun.py", "..%2f..%2fcli.py", "%2e%2e/run.py", "....//run.py", "%2fetc%2fpasswd", "../run.py"):
         # Over a plain socket: a client's library would tidy the path.
@@ -78,7 +78,7 @@ async def test_files_beside_the_page_stay_where_they_are(home: Home) -> None:
         await writer.wait_closed()
 
 
-async def test_a_file_is_shown_if_it_can_do_nothing_and_else_only_saved(home: Home) -> None:
+async def test_only_harmless_files_are_shown(home: Home) -> None:
     tab = await home.tab()
     sent = [("a.png", "image/png", PIXEL), ("x.html", "text/html", b"<script>alert(1)</script>")]
     sent += [("x.svg", "image/svg+xml", b"<svg/>"), ('"; filename=../é\n.txt', "text/plain", b"hello")]
@@ -100,13 +100,13 @@ async def test_a_file_is_shown_if_it_can_do_nothing_and_else_only_saved(home: Ho
     assert await tab.refused("say", channel=tab.channel, content="", reply_to=None, ping=True, files=files)
 
 
-async def test_a_file_that_is_too_large_is_refused_with_a_sentence(home: Home) -> None:
+async def test_too_large_file_is_refused(home: Home) -> None:
     async with home.client.post(f"{home.url}files?name=big", data=BytesIO(bytes(25 * 2**20 + 1))) as answer:
         assert answer.status == 413
         assert await answer.text() == "Files here may have up to 25 MB. Choose a smaller one."
 
 
-async def test_a_frame_that_no_page_sends_closes_that_tab_alone(home: Home) -> None:
+async def test_invalid_frame_closes_only_its_tab(home: Home) -> None:
     other = await home.tab("Bo")
     for frame in ("{", "[]", "1" * 5000, '{"do": 1}', "[" * 50_000, "\x00"):
         broken = await home.tab()
@@ -115,9 +115,7 @@ async def test_a_frame_that_no_page_sends_closes_that_tab_alone(home: Home) -> N
     await other.say("still here")
 
 
-async def test_a_tab_that_does_not_read_is_cut_off_and_holds_nobody_up(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unread_tab_is_cut_off(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tabs, "_PATIENCE", 0.3)
     tab = await home.tab()
     for _ in range(8):

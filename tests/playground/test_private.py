@@ -9,7 +9,7 @@ from tests.playground.conftest import Home
 NOTHING = "None of my replies to you is under way here."
 
 
-async def test_an_ephemeral_answer_is_for_one_person_alone(home: Home) -> None:
+async def test_ephemeral_answer_reaches_one_person(home: Home) -> None:
     bo, cleo, second = await home.tab("Bo"), await home.tab("Cleo"), await home.tab("Bo")
     await bo.until(lambda: {"reset", "stop"} <= {each["name"] for each in bo.latest["commands"]["list"]})
     await bo.do("slash", channel=bo.channel, command="stop", options={})
@@ -40,7 +40,7 @@ async def test_reset_is_public_and_forgets(home: Home, model: ModelStandin) -> N
     await bo.reply("Nothing yet.")
 
 
-async def test_a_command_without_an_answer_says_so_to_who_used_it(home: Home) -> None:
+async def test_unanswered_command_tells_its_user(home: Home) -> None:
     bo, cleo = await home.tab("Bo"), await home.tab("Cleo")
     await bo.do("fault", name="bot_away", on=True, channel=None)
     await bo.until(lambda: bo.latest["bot"]["state"] == "stopped")
@@ -53,7 +53,7 @@ async def test_a_command_without_an_answer_says_so_to_who_used_it(home: Home) ->
     await bo.until(lambda: bo.latest["bot"]["state"] == "online")
 
 
-async def test_a_button_is_its_askers(home: Home, model: ModelStandin) -> None:
+async def test_button_belongs_to_its_asker(home: Home, model: ModelStandin) -> None:
     model.script.append(Reply("word " * 900, tokens_per_second=60))
     bo, cleo = await home.tab("Bo"), await home.tab("Cleo")
     await bo.say(f"<@{bo.id_of('Parley')}> write")

@@ -78,7 +78,7 @@ async def ask(home: Home, question: str, answer: str) -> None:
     await tab.close()
 
 
-async def test_it_remembers_after_a_restart(launch: Launch, tmp_path: Path) -> None:
+async def test_playground_remembers_after_a_restart(launch: Launch, tmp_path: Path) -> None:
     question = "what did I say first?"
     async with launch() as first:
         assert "offline demo" in first.start
@@ -91,7 +91,7 @@ async def test_it_remembers_after_a_restart(launch: Launch, tmp_path: Path) -> N
     assert (tmp_path / "data" / "playground.db").exists()
 
 
-async def test_it_ends_at_once_in_the_middle_of_a_reply_and_tells_the_page(launch: Launch) -> None:
+async def test_playground_ends_during_a_reply(launch: Launch) -> None:
     async with launch() as running:
         tab = await running.home.tab()
         await tab.do("fault", name="rest_slow", on=True, channel=None)
@@ -107,7 +107,7 @@ async def test_it_ends_at_once_in_the_middle_of_a_reply_and_tells_the_page(launc
         await again.end()
 
 
-async def test_a_taken_port_is_left_to_its_owner(launch: Launch) -> None:
+async def test_taken_port_is_replaced(launch: Launch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -119,7 +119,9 @@ async def test_a_taken_port_is_left_to_its_owner(launch: Launch) -> None:
             await running.end()
 
 
-async def test_a_second_one_on_the_same_memory_says_so(launch: Launch, environ: dict[str, str], tmp_path: Path) -> None:
+async def test_second_playground_on_the_database_is_refused(
+    launch: Launch, environ: dict[str, str], tmp_path: Path
+) -> None:
     async with launch() as running:
         second = await asyncio.create_subprocess_exec(
             *command("--port", "0"), env=environ, cwd=tmp_path, stderr=asyncio.subprocess.PIPE

@@ -65,7 +65,7 @@ _LINK = 'rel="noopener noreferrer nofollow" target="_blank"'
         ("👩‍💻 🇩🇪 1️⃣ <:wow:7>", '<span class="jumbo">👩‍💻 🇩🇪 1️⃣ <span class="emoji" data-id="7">:wow:</span></span>'),
     ],
 )  # fmt: skip
-def test_what_discord_renders(content: str, html: str) -> None:
+def test_supported_markdown_is_rendered(content: str, html: str) -> None:
     assert render(content, TOWN) == html
 
 
@@ -79,19 +79,19 @@ def test_what_discord_renders(content: str, html: str) -> None:
         "ftp://x.y", "<@>", "<@x>", "<t:99999999999999999>", "1.5", "😀" * 28, "a😀",
     ],
 )  # fmt: skip
-def test_what_discord_does_not_render_stays_as_it_was_typed(content: str) -> None:
+def test_unsupported_markdown_stays_as_typed(content: str) -> None:
     html = render(content, TOWN)
     assert _text(html) == content
     assert set(re.findall(r"<\w+", html)) <= {"<br"}
 
 
-def test_a_link_that_would_hide_another_address_is_not_masked() -> None:
+def test_misleading_link_is_not_masked() -> None:
     assert 'href="https://evil.example"' not in render("[https://bank.example](https://evil.example)", TOWN)
     assert _text(render("[https://bank.example](https://evil.example)", TOWN)).startswith("[https://bank.example]")
     assert render("![i](https://x.y)", TOWN) == f'!<a href="https://x.y" {_LINK}>i</a>'
 
 
-def test_code() -> None:
+def test_code_is_rendered() -> None:
     highlighted = render("x ```py\ndef f(): return '<'\n``` y", TOWN)
     assert highlighted.startswith('x <pre><code class="hl lang-py"><span class="k">def</span>')
     assert highlighted.endswith("</code></pre> y")
@@ -102,7 +102,7 @@ def test_code() -> None:
     assert _text(render('```"><script>\na\n```', TOWN)) == '"><script>\na'
 
 
-def test_a_reply_quotes_one_line_in_which_nothing_can_be_pressed() -> None:
+def test_quoted_reply_is_one_inert_line() -> None:
     line = render_line("# Hi <@1>\n> **so** [a](https://x.y) ||b||\n```py\nx = '<'\n```\n- c", TOWN)
     assert line == (
         'Hi <span class="mention user" data-id="1">@Ada</span> <strong>so</strong> <span class="link">a</span> '
@@ -179,13 +179,13 @@ HOSTILE = st.one_of(
 
 
 @given(HOSTILE)
-def test_no_message_brings_markup_of_its_own(content: str) -> None:
+def test_message_markup_is_escaped(content: str) -> None:
     _text(render(content, TOWN))
     _text(render_line(content, TOWN))
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=300))
-def test_escaped_text_is_shown_as_it_was_typed(content: str) -> None:
+def test_escaped_text_stays_as_typed(content: str) -> None:
     escaped = re.sub(r"([^0-9A-Za-z\s])", r"\\\1", content)
     assert _text(render(escaped, TOWN)) == content
 
@@ -208,7 +208,7 @@ def test_plain_text_loses_nothing(content: str) -> None:
         "```c#\nx" + "a\n" * 950 + "```",
     ],
 )
-def test_no_message_holds_the_page_up(content: str) -> None:
+def test_no_message_is_slow_to_render(content: str) -> None:
     render("```c#\na\n```\n```cpp\na\n```", TOWN)  # loads the lexers
 
     def cost() -> float:

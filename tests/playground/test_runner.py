@@ -7,7 +7,7 @@ from bot.playground.runner import Runner
 from tests.waiting import PATIENCE
 
 
-async def test_a_bot_that_cannot_start_says_why() -> None:
+async def test_bot_that_cannot_start_says_why() -> None:
     async def serve(_: asyncio.Event) -> None:
         raise DiscordError("Discord refused.")
 
@@ -18,7 +18,7 @@ async def test_a_bot_that_cannot_start_says_why() -> None:
     assert runner.state == "stopped"
 
 
-async def test_a_bot_that_is_closed_does_not_come_back() -> None:
+async def test_closed_bot_stays_closed() -> None:
     begun = 0
 
     async def serve(stop: asyncio.Event) -> None:

@@ -18,7 +18,7 @@ def _refused_message(entry: Json) -> bool:
     return entry.get("code") == 50013 and str(entry["path"]).endswith("/messages")
 
 
-async def test_where_the_bot_may_not_write_it_stays_silent_until_it_may(home: Home) -> None:
+async def test_bot_is_silent_until_it_may_write(home: Home) -> None:
     tab = await home.tab()
     await tab.do("fault", name="rest_forbid", on=True, channel=tab.channel)
     await tab.until(lambda: tab.switch("rest_forbid")["on"])
@@ -34,9 +34,7 @@ async def test_where_the_bot_may_not_write_it_stays_silent_until_it_may(home: Ho
 
 
 @pytest.mark.fault_may_miss("The second switch replaces the first before anybody asks.")
-async def test_a_fault_of_the_model_is_shown_and_its_switches_exclude_each_other(
-    home: Home, model: ModelStandin
-) -> None:
+async def test_model_fault_switches_are_exclusive(home: Home, model: ModelStandin) -> None:
     tab = await home.tab()
     await tab.do("fault", name="model_stalls", on=True, channel=None)
     await tab.do("fault", name="model_busy", on=True, channel=None)
@@ -50,7 +48,7 @@ async def test_a_fault_of_the_model_is_shown_and_its_switches_exclude_each_other
     assert len(model.requests) == 1
 
 
-async def test_a_cut_reply_keeps_what_came(home: Home) -> None:
+async def test_cut_reply_keeps_its_text(home: Home) -> None:
     tab = await home.tab()
     await tab.do("fault", name="model_cuts", on=True, channel=None)
     await ask(tab, "long")
@@ -58,7 +56,7 @@ async def test_a_cut_reply_keeps_what_came(home: Home) -> None:
     assert reply["raw"].startswith("# On conversations")
 
 
-async def test_the_bot_survives_a_gateway_that_drops_and_calls_that_fail(home: Home, model: ModelStandin) -> None:
+async def test_bot_survives_gateway_and_rest_faults(home: Home, model: ModelStandin) -> None:
     model.script.append(Reply("word " * 60 + "end.", tokens_per_second=60))
     tab = await home.tab()
     await ask(tab, "write")
@@ -72,7 +70,7 @@ async def test_the_bot_survives_a_gateway_that_drops_and_calls_that_fail(home: H
     await tab.reply("after that")
 
 
-async def test_the_bot_starts_again_and_remembers(home: Home) -> None:
+async def test_bot_restarts_and_remembers(home: Home) -> None:
     tab = await home.tab()
     await ask(tab, "I like tea.")
     await tab.reply("offline demo")
@@ -83,7 +81,7 @@ async def test_the_bot_starts_again_and_remembers(home: Home) -> None:
     await tab.reply("I like tea.")
 
 
-async def test_the_newest_reply_can_be_deleted(home: Home, model: ModelStandin) -> None:
+async def test_newest_reply_can_be_deleted(home: Home, model: ModelStandin) -> None:
     model.script.append(Reply("word " * 500, tokens_per_second=60))
     tab = await home.tab()
     await ask(tab, "write")
@@ -95,7 +93,7 @@ async def test_the_newest_reply_can_be_deleted(home: Home, model: ModelStandin) 
     assert model.requests[0].left
 
 
-async def test_no_token_is_on_the_wire_of_the_page(home: Home) -> None:
+async def test_no_token_reaches_the_page(home: Home) -> None:
     tab = await home.tab()
     await tab.until(lambda: tab.latest["commands"]["list"])
     await tab.do("slash", channel=tab.channel, command="stop", options={})

@@ -14,7 +14,7 @@ def mention(tab: Tab) -> str:
     return f"<@{tab.id_of('Parley')}>"
 
 
-async def test_a_mention_streams_into_every_tab(home: Home, model: ModelStandin) -> None:
+async def test_mention_streams_into_every_tab(home: Home, model: ModelStandin) -> None:
     model.script.append(Reply("word " * 150 + "**end**", tokens_per_second=100, first_token_after=0.3))
     tab, other = await home.tab(), await home.tab("Bo")
     await tab.say(f"{mention(tab)} tell me")
@@ -37,7 +37,7 @@ async def test_a_mention_streams_into_every_tab(home: Home, model: ModelStandin)
     assert model.requests[0].messages[-1]["content"].endswith("tell me")
 
 
-async def test_a_reload_finds_everything(home: Home, model: ModelStandin) -> None:
+async def test_reload_restores_everything(home: Home, model: ModelStandin) -> None:
     tab = await home.tab()
     await tab.say(f"{mention(tab)} repeat again and again")
     await tab.reply("offline demo")
@@ -54,7 +54,7 @@ async def test_a_reload_finds_everything(home: Home, model: ModelStandin) -> Non
     assert any(each["text"].startswith("reset, stop, ") for each in again.wire.values())
 
 
-async def test_a_dm_belongs_to_one_person_and_the_bot(home: Home) -> None:
+async def test_direct_message_is_for_two(home: Home) -> None:
     ada, bo = await home.tab(channel="Parley"), await home.tab("Bo", channel="Parley")
     await ada.say("repeat a secret")
     await ada.reply("a secret")
@@ -78,7 +78,7 @@ async def test_a_dm_belongs_to_one_person_and_the_bot(home: Home) -> None:
     assert "a secret" not in json.dumps(shown)
 
 
-async def test_edit_react_and_delete_reach_the_others(home: Home) -> None:
+async def test_changes_reach_the_others(home: Home) -> None:
     bo, max_ = await home.tab("Bo"), await home.tab("Max")
     message = await bo.say("teh tea")
     reply = await max_.say("what?", reply_to=message["id"])
@@ -97,7 +97,7 @@ async def test_edit_react_and_delete_reach_the_others(home: Home) -> None:
     assert "tea" not in str(bo.messages)
 
 
-async def test_a_thread_is_a_place_of_its_own(home: Home) -> None:
+async def test_thread_is_a_separate_place(home: Home) -> None:
     tab = await home.tab("Bo")
     message = await tab.say("let us talk about tea")
     thread = (await tab.do("thread", channel=tab.channel, message=message["id"], name="Tea"))["channel"]
@@ -150,7 +150,7 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
 ]
 
 
-async def test_what_cannot_be_done_is_one_sentence(home: Home) -> None:
+async def test_impossible_action_is_one_sentence(home: Home) -> None:
     ada, bo = await home.tab(), await home.tab("Bo")
     message = await ada.say("Ada's")
     rest = {"channel": bo.channel, "message": message["id"], "reply_to": None, "ping": True, "files": []}
@@ -159,7 +159,7 @@ async def test_what_cannot_be_done_is_one_sentence(home: Home) -> None:
     assert await bo.say("still well")
 
 
-async def test_half_a_character_is_mended(home: Home) -> None:
+async def test_half_a_character_is_repaired(home: Home) -> None:
     tab = await home.tab()
     content = f"{mention(tab)} repeat \ud800!"
     await tab.do("say", channel=tab.channel, content=content, reply_to=None, ping=True, files=[])

@@ -9,7 +9,7 @@ from bot.standin.server import DiscordStandin
 from tests.standin.conftest import Client
 
 
-async def test_a_person_owns_the_application_until_a_team_does(standin: DiscordStandin, client: Client) -> None:
+async def test_team_owns_the_application(standin: DiscordStandin, client: Client) -> None:
     application = await client.application_info()
     assert (application.owner.id, application.team) == (standin.ada.id, None)
     eve = standin.world.add_user("eve", "Eve")
@@ -26,7 +26,7 @@ async def test_a_person_owns_the_application_until_a_team_does(standin: DiscordS
     ]
 
 
-async def test_members_can_be_looked_up_one_by_one(standin: DiscordStandin, client: Client) -> None:
+async def test_members_can_be_looked_up(standin: DiscordStandin, client: Client) -> None:
     stranger = standin.world.add_user("eve", "Eve")
     guild = client.get_guild(standin.guild.id)
     assert guild is not None
@@ -38,7 +38,7 @@ async def test_members_can_be_looked_up_one_by_one(standin: DiscordStandin, clie
         assert refusal.value.code == code
 
 
-async def test_the_bot_leaves_a_server(standin: DiscordStandin, client: Client) -> None:
+async def test_bot_leaves_a_guild(standin: DiscordStandin, client: Client) -> None:
     other = standin.add_guild("Lighthouse")
     other.system_channel = standin.add_channel("news", other)
     await client.until(lambda: client.get_guild(other.id))
@@ -52,7 +52,7 @@ async def test_the_bot_leaves_a_server(standin: DiscordStandin, client: Client) 
         await guild.leave()
 
 
-async def test_a_server_says_which_its_system_channel_is(standin: DiscordStandin, client: Client) -> None:
+async def test_guild_names_its_system_channel(standin: DiscordStandin, client: Client) -> None:
     guild = client.get_guild(standin.guild.id)
     assert guild is not None
     assert guild.system_channel is None

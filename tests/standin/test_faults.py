@@ -48,7 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         Slow(0.02, applied=True),
     ],
 )
-async def test_what_the_client_gets_over_by_itself(
+async def test_faults_the_client_survives(
     fault: RateLimited | ServerError | Slow, standin: DiscordStandin, client: Client
 ) -> None:
     standin.faults.add(fault, method="POST", route=MESSAGES)
@@ -57,7 +57,7 @@ async def test_what_the_client_gets_over_by_itself(
     assert standin.requests[2].fault == fault
 
 
-async def test_what_it_does_not(standin: DiscordStandin, client: Client) -> None:
+async def test_faults_the_client_raises(standin: DiscordStandin, client: Client) -> None:
     channel = text_channel(client, standin.general)
     expected: list[tuple[RateLimited | ServerError, int]] = [(RateLimited(5, via=False), 429), (ServerError(503), 503)]
     for fault, status in expected:
@@ -68,7 +68,7 @@ async def test_what_it_does_not(standin: DiscordStandin, client: Client) -> None
     assert standin.messages(standin.general) == []
 
 
-async def test_refusals(standin: DiscordStandin, client: Client) -> None:
+async def test_refusals_are_as_on_discord(standin: DiscordStandin, client: Client) -> None:
     channel = text_channel(client, standin.general)
     standin.faults.add(FORBIDDEN, method="POST")
     with pytest.raises(discord.Forbidden):
@@ -82,9 +82,7 @@ async def test_refusals(standin: DiscordStandin, client: Client) -> None:
 
 
 @pytest.mark.parametrize("applied", [False, True])
-async def test_a_connection_reset_before_and_after_it_took_effect(
-    applied: bool, standin: DiscordStandin, client: Client
-) -> None:
+async def test_reset_before_or_after_taking_effect(applied: bool, standin: DiscordStandin, client: Client) -> None:
     standin.faults.add(ConnectionReset(applied), method="POST")
     channel = text_channel(client, standin.general)
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -94,7 +92,7 @@ async def test_a_connection_reset_before_and_after_it_took_effect(
     assert len(standin.bot_messages(standin.general)) == 1
 
 
-async def test_a_message_and_a_channel_vanish_under_the_bot(standin: DiscordStandin, client: Client) -> None:
+async def test_message_and_channel_vanish(standin: DiscordStandin, client: Client) -> None:
     channel = text_channel(client, standin.general)
     sent = await channel.send("x")
     standin.faults.add(Vanished("message"), method="PATCH")
@@ -119,7 +117,7 @@ async def test_events_come_twice_late_or_never(standin: DiscordStandin, client: 
     assert [message.content.split()[-1] for message in client.heard()] == ["twice", "twice", "prompt", "late"]
 
 
-async def test_a_fault_stays_as_long_as_it_is_told(standin: DiscordStandin, client: Client) -> None:
+async def test_fault_lasts_until_cleared(standin: DiscordStandin, client: Client) -> None:
     fault = standin.faults.add(FORBIDDEN, method="POST", times=ALWAYS)
     channel = text_channel(client, standin.general)
     for _ in range(3):
@@ -130,14 +128,14 @@ async def test_a_fault_stays_as_long_as_it_is_told(standin: DiscordStandin, clie
     await channel.send("x")
 
 
-async def test_a_gap_in_the_stand_in_is_noticed(standin: DiscordStandin, client: Client) -> None:
+async def test_unknown_route_is_noticed(standin: DiscordStandin, client: Client) -> None:
     with pytest.raises(discord.NotFound):
         await client.fetch_invite("abc")
     assert standin.unknown_routes == ["GET /api/v10/invites/abc"]
     standin.unknown_routes.clear()
 
 
-async def test_a_wait_in_vain_shows_the_channel(standin: DiscordStandin, client: Client) -> None:
+async def test_timed_out_wait_shows_the_channel(standin: DiscordStandin, client: Client) -> None:
     await standin.say(standin.general, standin.bo, "anybody?")
     with pytest.raises(AssertionError, match="bo: 'anybody\\?'"):
         await standin.wait_for(lambda: standin.bot_messages(standin.general), timeout=0.01)

@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE
 WITH_CONTENT = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True)
 
 
-async def test_the_client_finds_the_server_it_is_in(standin: DiscordStandin, client: Client) -> None:
+async def test_client_finds_its_guild(standin: DiscordStandin, client: Client) -> None:
     assert client.user is not None
     assert client.user.id == standin.bot.id
     guild = client.get_guild(standin.guild.id)
@@ -29,7 +29,7 @@ async def test_the_client_finds_the_server_it_is_in(standin: DiscordStandin, cli
     assert (await client.application_info()).owner.id == standin.ada.id
 
 
-async def test_without_the_intent_only_mentions_and_dms_have_content(standin: DiscordStandin, client: Client) -> None:
+async def test_content_is_withheld_without_the_intent(standin: DiscordStandin, client: Client) -> None:
     said = await standin.say(standin.general, standin.bo, "a secret")
     await standin.say(standin.general, standin.cleo, f"{standin.bot.mention} look", reply_to=said)
     await standin.say(standin.general, standin.bo, f"{standin.managed_role.mention} you there?")
@@ -51,7 +51,7 @@ async def test_without_the_intent_only_mentions_and_dms_have_content(standin: Di
     assert history == ["", f"{standin.bot.mention} look", "", "mine", "with ping", ""]
 
 
-async def test_with_the_intent_everything_has_content(open_standin: Open, connect: Connect) -> None:
+async def test_content_is_given_with_the_intent(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin(privileged=Intent.MESSAGE_CONTENT)
     client = await connect(standin, WITH_CONTENT)
     await standin.say(standin.general, standin.bo, "no secret")
@@ -62,7 +62,7 @@ async def test_with_the_intent_everything_has_content(open_standin: Open, connec
     assert [message.content async for message in channel.history()] == ["no secret"]
 
 
-async def test_a_wrong_token_is_refused_at_login_and_by_the_gateway(standin: DiscordStandin) -> None:
+async def test_wrong_token_is_refused(standin: DiscordStandin) -> None:
     with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
         async with discord.Client(intents=UNPRIVILEGED) as client:
             with pytest.raises(discord.LoginFailure):
@@ -75,7 +75,7 @@ async def test_a_wrong_token_is_refused_at_login_and_by_the_gateway(standin: Dis
             assert closed.value.code == 4004
 
 
-async def test_a_privileged_intent_that_is_switched_off_is_refused(standin: DiscordStandin) -> None:
+async def test_disabled_privileged_intent_is_refused(standin: DiscordStandin) -> None:
     with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
         async with discord.Client(intents=WITH_CONTENT) as client:
             await client.login(standin.token)
@@ -84,9 +84,7 @@ async def test_a_privileged_intent_that_is_switched_off_is_refused(standin: Disc
 
 
 @pytest.mark.parametrize("how", ["cut", "closed", "reconnect", "resumable"])
-async def test_a_lost_connection_is_resumed_with_what_was_missed(
-    how: str, standin: DiscordStandin, client: Client
-) -> None:
+async def test_lost_connection_is_resumed(how: str, standin: DiscordStandin, client: Client) -> None:
     gateway = standin.gateway
     disturbances: dict[str, Callable[[], Awaitable[None]]] = {
         "cut": gateway.drop,
@@ -102,7 +100,7 @@ async def test_a_lost_connection_is_resumed_with_what_was_missed(
     assert gateway.identifies == 1
 
 
-async def test_what_is_said_in_an_outage_is_replayed_in_order(standin: DiscordStandin, client: Client) -> None:
+async def test_outage_is_replayed_in_order(standin: DiscordStandin, client: Client) -> None:
     async with standin.gateway.outage():
         for number in range(3):
             await standin.say(standin.general, standin.bo, f"{standin.bot.mention} {number}")
@@ -111,7 +109,7 @@ async def test_what_is_said_in_an_outage_is_replayed_in_order(standin: DiscordSt
     assert [message.content[-1] for message in client.heard()] == ["0", "1", "2"]
 
 
-async def test_an_invalid_session_makes_the_client_identify_again(
+async def test_invalid_session_identifies_again(
     standin: DiscordStandin, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def at_once(shard_id: int | None, *, initial: bool = False) -> None:
@@ -141,7 +139,7 @@ async def test_only_a_goodbye_ends_a_session(code: int, answer: int, standin: Di
             assert (await socket.receive_json())["op"] == answer
 
 
-async def test_heartbeats_are_acknowledged_and_their_lateness_is_kept(open_standin: Open, connect: Connect) -> None:
+async def test_heartbeats_are_acknowledged_and_timed(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin(heartbeat_interval=0.05)
     client = await connect(standin)
     await standin.wait_for(lambda: len(standin.gateway.heartbeats_late) == 2)
@@ -149,7 +147,7 @@ async def test_heartbeats_are_acknowledged_and_their_lateness_is_kept(open_stand
     assert client.latency < 1
 
 
-async def test_compressed_as_the_client_asks(open_standin: Open, connect: Connect) -> None:
+async def test_gateway_compresses_on_request(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin(compress=True)
     client = await connect(standin)
     await standin.say(standin.general, standin.bo, f"{standin.bot.mention} ünder zlib")
@@ -157,7 +155,7 @@ async def test_compressed_as_the_client_asks(open_standin: Open, connect: Connec
     assert client.heard()[0].content.endswith("ünder zlib")
 
 
-async def test_events_of_channels_and_servers(standin: DiscordStandin, client: Client) -> None:
+async def test_events_of_channels_and_guilds(standin: DiscordStandin, client: Client) -> None:
     private = standin.add_channel("private")
     standin.deny(private, Permission.VIEW_CHANNEL)
     await standin.say(private, standin.bo, f"{standin.bot.mention} hidden")
@@ -176,7 +174,7 @@ async def test_events_of_channels_and_servers(standin: DiscordStandin, client: C
         assert client.count(event) >= 1, event
 
 
-async def test_stopping_with_clients_connected_is_quick(open_standin: Open, connect: Connect) -> None:
+async def test_stopping_with_clients_is_quick(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin()
     await connect(standin)
     async with asyncio.timeout(PATIENCE):

@@ -19,7 +19,7 @@ from bot.standin.server import DiscordStandin
         ({"Sec-Fetch-Site": "cross-site"}, True),
     ],
 )
-async def test_web_pages_are_kept_away_from_every_door(
+async def test_web_pages_are_refused_everywhere(
     standin: DiscordStandin, headers: Mapping[str, str], refused: bool
 ) -> None:
     async with ModelStandin() as model, aiohttp.ClientSession() as client:

@@ -64,7 +64,7 @@ async def test_commands_are_synced_and_answered(standin: DiscordStandin, client:
     assert (await in_dm.answered()).content == "psst"
 
 
-async def test_a_context_menu_brings_the_content_along(standin: DiscordStandin, client: Client) -> None:
+async def test_context_menu_brings_the_content(standin: DiscordStandin, client: Client) -> None:
     command(client)
     await client.tree.sync()
     said = await standin.say(standin.general, standin.bo, "no mention in here")
@@ -73,7 +73,7 @@ async def test_a_context_menu_brings_the_content_along(standin: DiscordStandin, 
     assert not used.ephemeral
 
 
-async def test_a_malformed_command_is_refused(standin: DiscordStandin, client: Client) -> None:
+async def test_malformed_command_is_refused(standin: DiscordStandin, client: Client) -> None:
     with pytest.raises(discord.HTTPException) as refused:
         await client.http.bulk_upsert_global_commands(
             standin.bot.id, [{"name": "Not Lower", "description": "", "type": 1}]
@@ -130,7 +130,7 @@ async def test_buttons_and_forms(standin: DiscordStandin, client: Client) -> Non
     assert standin.messages(standin.general) == [message]
 
 
-async def test_an_answer_comes_once_and_in_time(
+async def test_interaction_is_answered_once_and_in_time(
     standin: DiscordStandin, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes: list[int] = []
@@ -162,7 +162,7 @@ async def test_an_answer_comes_once_and_in_time(
     assert missed.content is None
 
 
-async def test_typing_is_answered_with_choices(standin: DiscordStandin, client: Client) -> None:
+async def test_completion_returns_choices(standin: DiscordStandin, client: Client) -> None:
     asked: list[tuple[str, Any]] = []
     group = app_commands.Group(name="tea", description="Of tea")
 
@@ -252,7 +252,7 @@ async def test_options_of_every_kind(standin: DiscordStandin, client: Client) ->
             await standin.slash(standin.bo, standin.general, name)
 
 
-async def test_a_category_holds_channels(standin: DiscordStandin, client: Client) -> None:
+async def test_category_holds_channels(standin: DiscordStandin, client: Client) -> None:
     corner = standin.add_category("corner")
     standin.deny(corner, Permission.SEND_MESSAGES)
     quiet = standin.add_channel("quiet", category=corner)
@@ -361,7 +361,7 @@ class Ask(discord.ui.View):
         await interaction.response.send_modal(Persona())
 
 
-async def test_a_form_is_prefilled_checked_and_answered(standin: DiscordStandin, client: Client) -> None:
+async def test_form_is_prefilled_checked_and_answered(standin: DiscordStandin, client: Client) -> None:
     @client.tree.command(description="Opens a form")
     async def persona(interaction: Interaction) -> None:
         await interaction.response.send_modal(Persona())
@@ -415,7 +415,7 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def test_a_malformed_form_is_refused(standin: DiscordStandin, client: Client) -> None:
+async def test_malformed_form_is_refused(standin: DiscordStandin, client: Client) -> None:
     refused: list[str] = []
 
     @client.tree.command(description="Tries forms")

@@ -44,7 +44,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def test_a_leaky_bucket_gives_one_token_back_at_a_time(open_standin: Open, http: aiohttp.ClientSession) -> None:
+async def test_leaky_bucket_returns_one_token_at_a_time(open_standin: Open, http: aiohttp.ClientSession) -> None:
     standin = await open_standin(limit=3, period=1.0)
     raw = Raw(standin, http)
     remaining = [(await raw.send())[1]["X-RateLimit-Remaining"] for _ in range(3)]
@@ -61,7 +61,7 @@ async def test_a_leaky_bucket_gives_one_token_back_at_a_time(open_standin: Open,
     assert len(standin.bot_messages(standin.general)) == 4
 
 
-async def test_a_fixed_window_ends_at_one_moment(open_standin: Open, http: aiohttp.ClientSession) -> None:
+async def test_fixed_window_ends_at_one_moment(open_standin: Open, http: aiohttp.ClientSession) -> None:
     standin = await open_standin(bucket="fixed", limit=3, period=0.05)
     raw = Raw(standin, http)
     answers = [await raw.send() for _ in range(4)]
@@ -72,9 +72,7 @@ async def test_a_fixed_window_ends_at_one_moment(open_standin: Open, http: aioht
     assert (await raw.send())[1]["X-RateLimit-Remaining"] == "2"
 
 
-async def test_sending_and_editing_share_a_hash_but_not_a_counter(
-    standin: DiscordStandin, http: aiohttp.ClientSession
-) -> None:
+async def test_sending_and_editing_count_separately(standin: DiscordStandin, http: aiohttp.ClientSession) -> None:
     standin.limits.messages = Limit(5, 10.0)
     raw = Raw(standin, http)
     _, sent, _ = await raw.send()
@@ -83,9 +81,7 @@ async def test_sending_and_editing_share_a_hash_but_not_a_counter(
     assert (sent["X-RateLimit-Remaining"], edited["X-RateLimit-Remaining"]) == ("4", "4")
 
 
-async def test_all_routes_together_have_a_limit_but_interactions(
-    standin: DiscordStandin, http: aiohttp.ClientSession
-) -> None:
+async def test_global_limit_excludes_interactions(standin: DiscordStandin, http: aiohttp.ClientSession) -> None:
     standin.limits.everything = Limit(2, 10.0, "fixed")
     raw = Raw(standin, http)
     assert [(await raw("GET", "/users/@me"))[0] for _ in range(2)] == [200, 200]
@@ -107,7 +103,7 @@ async def test_old_messages_take_few_edits(standin: DiscordStandin, http: aiohtt
     assert answers[-1][2]["code"] == 30046
 
 
-async def test_the_client_waits_by_the_headers_and_loses_nothing(open_standin: Open, connect: Connect) -> None:
+async def test_client_obeys_the_headers_and_loses_nothing(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin(limit=3, period=0.02, rtt=(0.001, 0.003), seed=7)
     client: Client = await connect(standin)
     channel = text_channel(client, standin.general)
@@ -131,7 +127,7 @@ _limits = st.builds(Limit, st.integers(1, 10), st.floats(0.05, 5.0), st.sampled_
 
 
 @given(_limits, st.lists(st.floats(0.0, 3.0), max_size=60))
-def test_who_waits_as_told_is_let_in(limit: Limit, pauses: list[float]) -> None:
+def test_waiting_as_told_is_enough(limit: Limit, pauses: list[float]) -> None:
     it, now, allowed = bucket(limit), 0.0, 0
     for pause in pauses:
         now += pause

@@ -13,7 +13,7 @@ from bot.standin.server import DiscordStandin
 from tests.standin.conftest import MESSAGES, Client, Connect, text_channel
 
 
-async def test_a_mention_is_answered_and_the_answer_edited(standin: DiscordStandin, client: Client) -> None:
+async def test_mention_is_answered_and_edited(standin: DiscordStandin, client: Client) -> None:
     async def answer(message: discord.Message) -> None:
         await message.channel.typing()
         reply = await message.reply("Let me", mention_author=False, suppress_embeds=True)
@@ -34,7 +34,7 @@ async def test_a_mention_is_answered_and_the_answer_edited(standin: DiscordStand
     assert post.started <= post.applied <= post.answered
 
 
-async def test_a_dm_is_answered(standin: DiscordStandin, client: Client) -> None:
+async def test_direct_message_is_answered(standin: DiscordStandin, client: Client) -> None:
     dm = standin.open_dm(standin.cleo)
     client.answer = lambda message: message.channel.send(f"You said {message.content}")
     await standin.say(dm, standin.cleo, "hello")
@@ -98,7 +98,7 @@ async def test_content_is_limited_to_2000_code_points(standin: DiscordStandin, c
     assert len(standin.bot_messages(standin.general)) == 1
 
 
-async def test_what_is_not_there_or_not_the_bots(standin: DiscordStandin, client: Client) -> None:
+async def test_missing_and_foreign_targets_are_refused(standin: DiscordStandin, client: Client) -> None:
     channel = text_channel(client, standin.general)
     theirs = await standin.say(standin.general, standin.bo, "mine")
     codes = []
@@ -140,7 +140,7 @@ async def test_permissions_hold_in_their_channel_only(standin: DiscordStandin, c
     assert refused.value.code == 50007
 
 
-async def test_a_reply_to_nothing(standin: DiscordStandin, client: Client) -> None:
+async def test_reply_to_nothing_is_refused(standin: DiscordStandin, client: Client) -> None:
     channel = text_channel(client, standin.general)
     gone = await standin.say(standin.general, standin.bo, f"{standin.bot.mention} hello")
     await standin.delete(gone)
@@ -158,14 +158,14 @@ async def test_a_reply_to_nothing(standin: DiscordStandin, client: Client) -> No
         await channel.get_partial_message(joined.id).reply("welcome")
 
 
-async def test_a_nonce_posts_once(standin: DiscordStandin, client: Client) -> None:
+async def test_nonce_posts_once(standin: DiscordStandin, client: Client) -> None:
     first = await text_channel(client, standin.general).send("once", nonce="n1")
     again = await text_channel(client, standin.general).send("once", nonce="n1")
     assert first.id == again.id
     assert len(standin.bot_messages(standin.general)) == 1
 
 
-async def test_history_pages(standin: DiscordStandin, client: Client) -> None:
+async def test_history_is_paged(standin: DiscordStandin, client: Client) -> None:
     said = [await standin.say(standin.general, standin.bo, f"{standin.bot.mention} {n}") for n in range(7)]
     channel = text_channel(client, standin.general)
 
@@ -226,7 +226,7 @@ async def test_reactions_threads_and_deletions(standin: DiscordStandin, client: 
     await client.until(lambda: client.count("raw_bulk_message_delete"))
 
 
-async def test_a_link_preview_is_an_update_without_an_edit(standin: DiscordStandin, client: Client) -> None:
+async def test_link_preview_is_an_update_without_an_edit(standin: DiscordStandin, client: Client) -> None:
     said = await standin.say(standin.general, standin.bo, f"{standin.bot.mention} https://example.org")
     await standin.unfurl(said, {"type": "link", "url": "https://example.org", "title": "Example"})
     await client.until(lambda: client.count("raw_message_edit"))
@@ -238,7 +238,7 @@ async def test_a_link_preview_is_an_update_without_an_edit(standin: DiscordStand
     assert edit.content.endswith("changed")
 
 
-async def test_bots_webhooks_and_system_messages_look_like_themselves(standin: DiscordStandin, client: Client) -> None:
+async def test_message_kinds_look_like_themselves(standin: DiscordStandin, client: Client) -> None:
     other = standin.add_user("robot", bot=True)
     await standin.say(standin.general, other, f"{standin.bot.mention} beep")
     await standin.say(standin.general, standin.world.add_user("Hook"), f"{standin.bot.mention} news", webhook=True)

@@ -15,7 +15,7 @@ def client(server: ModelStandin) -> AsyncOpenAI:
     return AsyncOpenAI(api_key="x", base_url=server.base_url, http_client=DefaultAioHttpClient(), max_retries=0)
 
 
-async def test_an_unmodified_client_talks_to_it() -> None:
+async def test_unmodified_client_is_served() -> None:
     async with (
         ModelStandin(default=Reply(lambda messages: f"You said: {messages[-1].content}")) as server,
         client(server) as openai,
@@ -30,7 +30,7 @@ async def test_an_unmodified_client_talks_to_it() -> None:
         assert [model.id async for model in openai.models.list()] == ["demo"]
 
 
-async def test_a_context_over_its_limit_is_refused() -> None:
+async def test_context_over_the_limit_is_refused() -> None:
     async with ModelStandin(context_tokens=20) as server, client(server) as openai:
         await openai.chat.completions.create(model="demo", messages=[{"role": "user", "content": "short"}])
         with pytest.raises(BadRequestError) as refused:
@@ -49,7 +49,7 @@ async def test_a_context_over_its_limit_is_refused() -> None:
     ],
 )
 @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
-async def test_a_reply_ends_at_the_length_that_the_request_allows(
+async def test_reply_ends_at_the_requested_length(
     limit: str, say: Reply, server_ignores: bool, deltas: int, finish: str
 ) -> None:
     async with ModelStandin(default=say, ignores_max_tokens=server_ignores) as server, client(server) as openai:
@@ -68,7 +68,7 @@ async def test_a_reply_ends_at_the_length_that_the_request_allows(
     assert whole.usage.completion_tokens == deltas + len(say.reasoning.split())
 
 
-async def test_its_usage_is_counted_or_as_the_step_says() -> None:
+async def test_usage_is_counted_or_scripted() -> None:
     steps = [Reply(["one ", "two"]), Reply("much", usage=Usage(700, 30)), Reply("untold", usage=False)]
     told = []
     async with ModelStandin(steps) as server, client(server) as openai:
@@ -83,7 +83,7 @@ async def test_its_usage_is_counted_or_as_the_step_says() -> None:
     assert told == [[2], [30], []]
 
 
-async def test_its_pace_is_that_of_the_script() -> None:
+async def test_pace_follows_the_script() -> None:
     clock = asyncio.get_running_loop().time
     reply = Reply(["a"] * 20, tokens_per_second=100, first_token_after=0.1, jitter=0.5)
     async with ModelStandin([reply], seed=1) as server, client(server) as openai:
@@ -96,7 +96,7 @@ async def test_its_pace_is_that_of_the_script() -> None:
     assert times[-1] - times[0] >= 0.1
 
 
-async def test_it_closes_at_once_with_replies_under_way() -> None:
+async def test_server_closes_during_replies() -> None:
     clock = asyncio.get_running_loop().time
     async with ModelStandin(default=Reply("word " * 99, stall_after=1)) as server, client(server) as openai:
         stream = await openai.chat.completions.create(

@@ -13,7 +13,7 @@ _NAMED = os.environ.get("DISCORD_OPENAPI")
 
 
 @pytest.mark.skipif(_NAMED is None, reason="DISCORD_OPENAPI names no description")
-def test_it_notices_bodies_of_the_wrong_shape() -> None:
+def test_openapi_notices_wrong_bodies() -> None:
     checker = OpenApi(Path(_NAMED or ""))
     checker.check("POST", "/channels/{channel_id}/messages", {"content": "x" * 4001}, 200, {"id": 1})
     checker.check("POST", "/users/@me/channels", {"recipient_id": 754679449387008000}, 204, None)

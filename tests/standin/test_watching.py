@@ -10,7 +10,7 @@ from bot.standin.world import Keep
 from tests.standin.conftest import Client, Connect, Open, text_channel
 
 
-async def test_every_change_of_a_message_is_noticed(standin: DiscordStandin, client: Client) -> None:
+async def test_every_message_change_is_observed(standin: DiscordStandin, client: Client) -> None:
     noticed: list[tuple[str, bool]] = []
     standin.world.on_message.append(lambda message: noticed.append((message.content, message.deleted)))
     message = await standin.say(standin.general, standin.bo, "tea")
@@ -21,9 +21,7 @@ async def test_every_change_of_a_message_is_noticed(standin: DiscordStandin, cli
     assert noticed == [("tea", False), ("Tea", False), ("Tea", False), ("Tea", False), ("Tea", True)]
 
 
-async def test_every_call_is_told_when_it_is_read_and_when_it_is_answered(
-    standin: DiscordStandin, client: Client
-) -> None:
+async def test_every_call_is_observed_twice(standin: DiscordStandin, client: Client) -> None:
     told: list[tuple[str, int, int | None]] = []
 
     def tell(exchange: Exchange) -> None:
@@ -34,7 +32,7 @@ async def test_every_call_is_told_when_it_is_read_and_when_it_is_answered(
     assert told == [("POST", 0, None), ("POST", 200, 4)]
 
 
-async def test_both_directions_of_the_gateway_are_told(open_standin: Open, connect: Connect) -> None:
+async def test_both_gateway_directions_are_observed(open_standin: Open, connect: Connect) -> None:
     standin = await open_standin()
     frames: list[Frame] = []
     standin.gateway.on_frame.append(frames.append)
@@ -49,7 +47,7 @@ async def test_both_directions_of_the_gateway_are_told(open_standin: Open, conne
     assert [frame.data for frame in frames if frame.name == "CLOSED"] == [1006]
 
 
-async def test_what_is_not_kept_is_gone(open_standin: Open) -> None:
+async def test_records_beyond_the_limit_are_dropped(open_standin: Open) -> None:
     standin = await open_standin(keep=Keep(messages=2, shown=1, file_bytes=10))
     gone: list[Message] = []
     standin.world.on_message.append(lambda message: gone.append(message) if message.deleted else None)

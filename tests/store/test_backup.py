@@ -22,7 +22,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "backups" / "monday.db"
 
 
-async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(store: Store, path: Path, copy: Path) -> None:
+async def test_backup_is_whole_and_can_be_restored(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "before " * 1000)
     gone = await answer(store, 2, "SECRET")
     await store.retention.forget_turn(gone.turn_id)
@@ -53,13 +53,13 @@ async def test_a_copy_is_whole_though_the_bot_goes_on_and_can_be_restored(store:
 
 
 @posix_only
-async def test_a_copy_is_the_owners_alone(store: Store, path: Path, copy: Path) -> None:
+async def test_backup_is_readable_by_its_owner_only(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "private")
     await backup(path, copy)
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_copy_that_cannot_be_made_says_why_and_leaves_nothing(store: Store, path: Path, copy: Path) -> None:
+async def test_failed_backup_says_why_and_leaves_nothing(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "done")
     write(copy, b"of last week")
     before = files(copy)
@@ -84,7 +84,7 @@ async def test_a_copy_that_cannot_be_made_says_why_and_leaves_nothing(store: Sto
 
 
 @posix_only
-async def test_a_copy_that_does_not_fit_leaves_nothing(store: Store, path: Path, copy: Path) -> None:
+async def test_backup_without_space_leaves_nothing(store: Store, path: Path, copy: Path) -> None:
     import resource
 
     await answer(store, 1, "x" * 100_000)

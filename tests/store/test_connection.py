@@ -11,7 +11,7 @@ from tests.store.steps import HERE, answer, posix_only, refusal, write
 
 
 @posix_only
-async def test_its_files_are_the_owners_alone(path: Path) -> None:
+async def test_database_files_are_private(path: Path) -> None:
     before = os.umask(0)
     try:
         async with open_store(path, exclusive=True) as store:
@@ -23,7 +23,7 @@ async def test_its_files_are_the_owners_alone(path: Path) -> None:
 
 
 @posix_only
-async def test_a_file_that_others_may_read_becomes_the_owners_alone(path: Path) -> None:
+async def test_public_database_file_becomes_private(path: Path) -> None:
     async with open_store(path, exclusive=True) as first:
         await answer(first, 1, "private")
         for file in path.parent.iterdir():
@@ -38,7 +38,7 @@ async def test_a_file_that_others_may_read_becomes_the_owners_alone(path: Path) 
     assert diary.stat().st_mode & 0o777 == 0o644, "not a file of ours"
 
 
-async def test_several_may_open_a_new_database_at_once(path: Path) -> None:
+async def test_several_processes_create_one_database(path: Path) -> None:
     async def visit(number: int) -> None:
         async with open_store(path, exclusive=False) as store:
             await answer(store, number, "hello")
@@ -48,7 +48,7 @@ async def test_several_may_open_a_new_database_at_once(path: Path) -> None:
         assert await store.turns.count(HERE) == 8
 
 
-async def test_a_path_that_cannot_be_a_database(tmp_path: Path) -> None:
+async def test_unusable_path_is_refused(tmp_path: Path) -> None:
     assert "is a directory" in await refusal(tmp_path)
     (tmp_path / "file").touch()
     assert "a file where its folder should be" in await refusal(tmp_path / "file" / "chat.db")

@@ -43,7 +43,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path) -> None:
+async def test_kill_loses_no_finished_write(path: Path) -> None:
     draw = random.Random(7)
     acknowledged: dict[str, set[int]] = {"begun": set(), "closed": set()}
     for conversation in range(3):
@@ -77,7 +77,7 @@ async def test_killed_at_any_moment_nothing_that_was_finished_is_lost(path: Path
             assert (state, reply) == (TurnState.COMPLETE, whole)
 
 
-async def test_killed_in_the_middle_of_a_wipe_a_later_start_wipes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wipe_interrupted_by_a_kill_is_resumed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.02)
     monkeypatch.setattr("bot.store.sqlite.erasing._SMALL", 0)
     process = await child(
@@ -123,7 +123,7 @@ asyncio.run(main(sys.argv[1]))
     assert rows(path, "SELECT prompt FROM turns") == [("kept",)]
 
 
-async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: Store) -> None:
+async def test_concurrent_and_cancelled_writes_lose_nothing(store: Store) -> None:
     draw = random.Random(3)
     fate = {position: draw.randrange(8) for position in draw.sample(range(1, 51), 20)}
     loop = asyncio.get_running_loop()
@@ -171,7 +171,7 @@ async def test_fifty_at_once_and_some_cancelled_lose_nothing(store: Store) -> No
         assert turn.reply in replies[-2:]
 
 
-async def test_what_is_begun_beside_a_reset_is_either_kept_or_named(store: Store) -> None:
+async def test_attempt_beside_a_reset_is_kept_or_named(store: Store) -> None:
     begun: set[int] = set()
     named: set[int] = set()
 

@@ -28,7 +28,7 @@ async def test_reading_does_not_wait_for_a_commit(store: Store, path: Path) -> N
 
 
 @pytest.mark.parametrize("in_company", [False, True])
-async def test_several_statements_are_written_all_or_none(database: SQLiteEngine, in_company: bool) -> None:
+async def test_grouped_statements_are_atomic(database: SQLiteEngine, in_company: bool) -> None:
     insert = "INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)"
     writes = [database.transaction((insert, {"id": 1}), (insert, {"id": 2}), (insert, {"id": 1}))]
     if in_company:
@@ -43,7 +43,7 @@ async def test_several_statements_are_written_all_or_none(database: SQLiteEngine
 @pytest.mark.parametrize(
     "error", [OverflowError, MemoryError, ValueError, TypeError, sqlite3.Warning, sqlite3.DataError]
 )
-async def test_whatever_the_driver_raises_is_one_error(
+async def test_driver_errors_are_one_store_error(
     database: SQLiteEngine, path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fail(*_: object) -> None:
@@ -63,12 +63,12 @@ async def test_whatever_the_driver_raises_is_one_error(
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
-async def test_a_number_that_no_column_holds_is_refused_with_its_write(database: SQLiteEngine, value: int) -> None:
+async def test_oversized_number_fails_its_whole_write(database: SQLiteEngine, value: int) -> None:
     with pytest.raises(StoreError, match="OverflowError"):
         await database.write("INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)", id=value)
 
 
-async def test_nobody_sees_half_of_a_write(database: SQLiteEngine, path: Path) -> None:
+async def test_nobody_reads_half_a_write(database: SQLiteEngine, path: Path) -> None:
     insert = "INSERT INTO processed_messages (message_id, at) VALUES (:id, 0)"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         writing = asyncio.create_task(database.transaction(*((insert, {"id": n}) for n in range(200))))

@@ -39,7 +39,7 @@ from tests.store.steps import (
 from tests.waiting import PATIENCE
 
 
-async def test_a_damaged_database_says_so(path: Path) -> None:
+async def test_damaged_database_says_so(path: Path) -> None:
     async with open_store(path, exclusive=True) as store:
         for position in range(50):
             await answer(store, position, "r" * 1000)
@@ -66,7 +66,7 @@ def unprivileged() -> Iterator[Path]:
 
 
 @posix_only
-async def test_a_database_that_may_only_be_read(unprivileged: Path) -> None:
+async def test_read_only_database_says_so(unprivileged: Path) -> None:
     path = unprivileged / "chat.db"
     async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "before")
@@ -79,7 +79,7 @@ async def test_a_database_that_may_only_be_read(unprivileged: Path) -> None:
     assert "cannot be written" in await refusal(unprivileged / "new" / "chat.db")
 
 
-async def test_a_full_disk_loses_nothing_and_is_got_over(database: SQLiteEngine, store: Store) -> None:
+async def test_full_disk_loses_nothing(database: SQLiteEngine, store: Store) -> None:
     attempt = await begin(store, 1)
     await store.turns.save({attempt: "before"})
     async with disk_full(database):
@@ -95,7 +95,7 @@ async def test_a_full_disk_loses_nothing_and_is_got_over(database: SQLiteEngine,
 
 
 @posix_only
-async def test_a_failing_write_is_undone_and_said(store: Store, path: Path) -> None:
+async def test_failed_write_is_undone_and_reported(store: Store, path: Path) -> None:
     """A limit on the size of files is a real error of the operating system, on whatever SQLite writes next."""
     import resource
 
@@ -112,9 +112,7 @@ async def test_a_failing_write_is_undone_and_said(store: Store, path: Path) -> N
     assert await store.turns.save({attempt: "x" * 100_000}) == {attempt}
 
 
-async def test_of_writes_that_wait_together_only_that_fails_which_does_not_fit(
-    database: SQLiteEngine, store: Store
-) -> None:
+async def test_only_the_unfitting_write_of_a_batch_fails(database: SQLiteEngine, store: Store) -> None:
     attempts = [await begin(store, position) for position in range(1, 9)]
     texts = ["x" * (100_000 if number == 4 else 10) for number in range(8)]
     async with disk_full(database, pages_left=2):
@@ -126,13 +124,13 @@ async def test_of_writes_that_wait_together_only_that_fails_which_does_not_fit(
     assert len(await store.turns.history(HERE, 9)) == 7
 
 
-async def test_a_value_that_cannot_be_stored_fails_alone(store: Store) -> None:
+async def test_unstorable_value_fails_alone(store: Store) -> None:
     results = await asyncio.gather(*map(store.processed.mark, (1, 2**70, 2)), return_exceptions=True)
     assert [type(result) for result in results] == [bool, StoreError, bool]
     assert await store.processed.among([1, 2]) == {1, 2}
 
 
-async def test_a_database_that_another_program_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_database_held_by_another_program(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.sqlite.connection.BUSY_S", 0.3)
     async with SQLiteEngine.open(path, exclusive=True) as database:
         store = Store(database)
@@ -158,7 +156,7 @@ async def test_a_database_that_another_program_holds(path: Path, monkeypatch: py
         assert "held by another program" in await refusal(path)
 
 
-async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database: SQLiteEngine, store: Store) -> None:
+async def test_retry_that_cannot_be_saved_is_not_begun(database: SQLiteEngine, store: Store) -> None:
     ended = await answer(store, 1, "before")
     broken = "BEFORE UPDATE ON conversations BEGIN SELECT RAISE(ABORT, 'broken'); END"
     await database.write(f"CREATE TRIGGER broken {broken}")
@@ -169,9 +167,7 @@ async def test_another_attempt_that_cannot_be_saved_whole_is_not_begun(database:
 
 
 @posix_only
-async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_programs(
-    database: SQLiteEngine, store: Store, path: Path
-) -> None:
+async def test_failed_wipe_is_owed(database: SQLiteEngine, store: Store, path: Path) -> None:
     import resource
 
     attempt = await answer(store, 1, "SECRET" * 20_000)
@@ -191,7 +187,7 @@ async def test_a_wipe_that_fails_is_owed_and_leaves_the_patience_with_other_prog
 
 
 @pytest.mark.parametrize("writes", [1, 2])
-async def test_a_write_after_the_end_is_refused(path: Path, writes: int) -> None:
+async def test_write_after_closing_is_refused(path: Path, writes: int) -> None:
     async with open_store(path, exclusive=True) as store:
         pass
     async with asyncio.timeout(PATIENCE):
@@ -201,7 +197,7 @@ async def test_a_write_after_the_end_is_refused(path: Path, writes: int) -> None
 
 
 @pytest.mark.parametrize("left", [0.1, 0.5, 0.99])
-async def test_a_file_cut_short_says_so(path: Path, left: float) -> None:
+async def test_truncated_database_says_so(path: Path, left: float) -> None:
     async with open_store(path, exclusive=True) as store:
         for position in range(50):
             await answer(store, position, "r" * 1000)
@@ -212,7 +208,7 @@ async def test_a_file_cut_short_says_so(path: Path, left: float) -> None:
             await store.turns.history(HERE, 99)
 
 
-async def test_a_log_cut_short_costs_only_what_came_last(path: Path) -> None:
+async def test_truncated_log_loses_only_the_latest(path: Path) -> None:
     process = await child(
         """
 import asyncio, os, signal, sys
@@ -257,7 +253,7 @@ int fdatasync(int file) { return slowly("fdatasync", file); }
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs LD_PRELOAD and a C compiler")
-async def test_a_disk_that_takes_its_time_makes_nobody_queue(path: Path, tmp_path: Path) -> None:
+async def test_slow_disk_makes_nobody_queue(path: Path, tmp_path: Path) -> None:
     """Fifty turns with their messages, two hundred writes, on a disk that takes 100 ms for each fsync and more."""
     source, slow = tmp_path / "slow.c", tmp_path / "slow.so"
     source.write_text(SLOW)

@@ -68,9 +68,7 @@ def secret(path: Path) -> bool:
     return any(b"SECRET" in content for content in files(path).values())
 
 
-async def test_a_start_serves_before_it_wipes_and_a_stop_does_not_wait(
-    path: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str]
-) -> None:
+async def test_start_and_stop_skip_the_wipe(path: Path, monkeypatch: pytest.MonkeyPatch, statements: list[str]) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("bot.store.sqlite.erasing._EVERY_S", 60)
         async with open_store(path, exclusive=False) as store:
@@ -87,7 +85,7 @@ async def test_a_start_serves_before_it_wipes_and_a_stop_does_not_wait(
     assert statements.count("VACUUM") == 1
 
 
-async def test_starts_one_after_the_other_do_not_wipe_each_time(path: Path, statements: list[str]) -> None:
+async def test_quick_restarts_share_one_wipe(path: Path, statements: list[str]) -> None:
     for position in range(5):
         async with open_store(path, exclusive=True) as store:
             await answer(store, position, "SECRET")
@@ -97,7 +95,7 @@ async def test_starts_one_after_the_other_do_not_wipe_each_time(path: Path, stat
 
 
 @pytest.mark.parametrize(("takes", "pause"), [(40, 800), (1, 600)])
-async def test_one_takes_at_most_a_twentieth_of_the_time(
+async def test_wiping_takes_a_twentieth_of_the_time(
     database: SQLiteEngine, store: Store, path: Path, takes: int, pause: int
 ) -> None:
     clock = Ticking(takes)
@@ -124,7 +122,7 @@ async def health_says(path: Path, line: str) -> bool:
     return line in (await read_health(path)).text.splitlines()
 
 
-async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
+async def test_database_is_readable_during_a_wipe(
     database: SQLiteEngine, store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.operator.health.DATABASE_TIMEOUT", 0.5)
@@ -152,7 +150,7 @@ async def test_meanwhile_it_can_be_read_and_is_well_until_it_takes_too_long(
         await store.engine.ping()
 
 
-async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_stop_abandons_the_running_wipe(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with SQLiteEngine.open(path, exclusive=True) as database:
         store = Store(database)
         await answer(store, 1, "SECRET")
@@ -172,7 +170,7 @@ async def test_a_stop_gives_up_the_one_under_way(path: Path, caplog: pytest.LogC
     assert "see to its disk" not in caplog.text
 
 
-async def test_beside_a_bot_it_is_the_bots(database: SQLiteEngine, path: Path) -> None:
+async def test_running_bot_owns_the_wipe(database: SQLiteEngine, path: Path) -> None:
     """Another process's VACUUM would let the bot's writes fail."""
     async with SQLiteEngine.open(path, exclusive=False) as other, Hold(database) as held:
         done: list[str] = []

@@ -77,7 +77,7 @@ def content(file: Export) -> Any:
     return json.loads(data.decode())
 
 
-async def test_it_is_json_that_people_can_read() -> None:
+async def test_export_is_readable_json() -> None:
     file = await file_of([exchange(2), exchange(1)], GUILD)
     assert (file.name, file.exchanges, file.complete) == ("parley-2023-11-14.json", 2, True)
     text = file.content.decode()
@@ -110,7 +110,7 @@ async def test_it_is_json_that_people_can_read() -> None:
     assert content(await file_of([]))["exchanges"] == []
 
 
-async def test_it_tells_what_was_set_and_who_blocks() -> None:
+async def test_export_holds_settings_and_blocks() -> None:
     own, blocks = Behaviour("You are a parrot.", "m"), {GUILD: Block(None), 7: Block(1_700_000_000)}
     told = content(await file_of([], behaviour=own, blocks=blocks))
     assert told["direct_message"] == {"persona": "You are a parrot.", "model": "m"}
@@ -121,7 +121,7 @@ async def test_it_tells_what_was_set_and_who_blocks() -> None:
     assert "direct_message" not in content(await file_of([], GUILD)), "it belongs to no server"
 
 
-async def test_it_is_empty_only_where_nothing_is_in_it() -> None:
+async def test_only_an_empty_export_is_empty() -> None:
     assert (await file_of([], usage=[], behaviour=Behaviour())).empty
     assert not (await file_of([exchange(1)], usage=[])).empty
     assert not (await file_of([], usage=[], behaviour=Behaviour(model="m"))).empty
@@ -129,7 +129,7 @@ async def test_it_is_empty_only_where_nothing_is_in_it() -> None:
     assert not (await file_of([])).empty
 
 
-async def test_what_is_too_large_is_zipped() -> None:
+async def test_large_export_is_zipped() -> None:
     file = await file_of([exchange(number, "because " * 100) for number in range(5000)])
     assert file.name.endswith(".zip")
     assert len(file.content) <= MEGABYTE
@@ -138,7 +138,7 @@ async def test_what_is_too_large_is_zipped() -> None:
     assert [each["prompt"] for each in told["exchanges"]] == [f"p{number}" for number in range(5000)]
 
 
-async def test_what_is_too_large_even_then_ends_before_the_oldest() -> None:
+async def test_oversized_export_drops_the_oldest() -> None:
     draw = random.Random(3)
     noise = ["".join(chr(draw.randrange(0x4E00, 0x9FFF)) for _ in range(1000)) for _ in range(900)]
     file = await file_of([exchange(number, noise[number]) for number in range(900)])
@@ -150,7 +150,7 @@ async def test_what_is_too_large_even_then_ends_before_the_oldest() -> None:
     assert [each["reply"] for each in told["exchanges"]] == noise[: file.exchanges]
 
 
-async def test_other_work_goes_on_meanwhile() -> None:
+async def test_export_does_not_block_other_work() -> None:
     ticks = 0
 
     async def tick() -> None:

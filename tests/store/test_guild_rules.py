@@ -18,11 +18,11 @@ BO, CLEO = 21, 22
 DAY = 24 * 3600
 
 
-async def test_a_server_without_decisions_has_no_rules(store: Store) -> None:
+async def test_guild_without_decisions_has_no_rules(store: Store) -> None:
     assert await store.guild_rules.rules_for(HARBOUR, BO) == GuildRules()
 
 
-async def test_rules_hold_in_their_server_alone_and_after_a_restart(store: Store, path: Path) -> None:
+async def test_rules_hold_in_their_guild_across_restarts(store: Store, path: Path) -> None:
     assert await store.guild_rules.pause(HARBOUR)
     assert not await store.guild_rules.pause(HARBOUR)
     await store.guild_rules.set_channel_rule(HARBOUR, 31, True)
@@ -36,7 +36,7 @@ async def test_rules_hold_in_their_server_alone_and_after_a_restart(store: Store
         assert await again.guild_rules.rules_for(LIGHTHOUSE, BO) == GuildRules(channels={33: False})
 
 
-async def test_what_is_taken_back_is_gone(store: Store) -> None:
+async def test_withdrawn_rule_is_gone(store: Store) -> None:
     assert not await store.guild_rules.resume(HARBOUR)
     await store.guild_rules.pause(HARBOUR)
     assert await store.guild_rules.resume(HARBOUR)
@@ -55,7 +55,7 @@ async def test_what_is_taken_back_is_gone(store: Store) -> None:
     assert (await store.guild_rules.rules_for(LIGHTHOUSE, BO)).channels == {33: False}
 
 
-async def test_a_block_ends_by_itself(store: Store, clock: Clock) -> None:
+async def test_block_expires(store: Store, clock: Clock) -> None:
     await store.guild_rules.block(HARBOUR, BO, 2000)
     await store.guild_rules.block(HARBOUR, CLEO, None)
     assert (await store.guild_rules.rules_for(HARBOUR, BO)).block == Block(2000)
@@ -67,7 +67,7 @@ async def test_a_block_ends_by_itself(store: Store, clock: Clock) -> None:
     assert not await store.guild_rules.unblock(HARBOUR, BO)
 
 
-async def test_who_is_blocked_learns_where(store: Store, clock: Clock) -> None:
+async def test_blocked_person_is_listed_by_guild(store: Store, clock: Clock) -> None:
     await store.guild_rules.block(HARBOUR, BO, 2000)
     await store.guild_rules.block(LIGHTHOUSE, BO, None)
     await store.guild_rules.block(HARBOUR, CLEO, None)
@@ -79,7 +79,7 @@ async def test_who_is_blocked_learns_where(store: Store, clock: Clock) -> None:
     assert await store.guild_rules.blocks_of(BO, HARBOUR) == {}
 
 
-async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_open(store: Store) -> None:
+async def test_deleted_channel_keeps_a_rule_that_closes_others(store: Store) -> None:
     for channel, allowed in {31: True, 32: True, 33: False}.items():
         await store.guild_rules.set_channel_rule(HARBOUR, channel, allowed)
     await store.guild_rules.set_channel_rule(LIGHTHOUSE, 34, True)
@@ -88,7 +88,7 @@ async def test_a_deleted_channel_takes_its_rule_along_unless_all_others_would_op
     assert (await store.guild_rules.rules_for(HARBOUR, BO)).channels == {32: True}
 
 
-async def test_when_a_server_was_refused(store: Store, clock: Clock) -> None:
+async def test_time_of_a_guilds_refusal(store: Store, clock: Clock) -> None:
     assert await store.guilds.refused_at(HARBOUR) is None
     await store.guilds.record_refusal(HARBOUR)
     assert await store.guilds.refused_at(HARBOUR) == 1000
@@ -100,7 +100,7 @@ async def test_when_a_server_was_refused(store: Store, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("noticed", ["at once", "at the next start"])
-async def test_rules_outlast_a_server_by_a_week(store: Store, clock: Clock, noticed: str) -> None:
+async def test_rules_outlive_a_guild_by_a_week(store: Store, clock: Clock, noticed: str) -> None:
     for server in (HARBOUR, LIGHTHOUSE):
         await store.guild_rules.set_channel_rule(server, server + 20, False)
         await store.guild_rules.block(server, BO, None)
@@ -124,7 +124,7 @@ async def test_rules_outlast_a_server_by_a_week(store: Store, clock: Clock, noti
     assert (await store.guild_rules.rules_for(LIGHTHOUSE, BO)).block is not None
 
 
-async def test_where_a_person_asked(store: Store) -> None:
+async def test_guilds_a_person_asked_in(store: Store) -> None:
     for position, (place, server, author) in enumerate(
         [("1", HARBOUR, BO), ("2", LIGHTHOUSE, BO), ("3", None, BO), ("1", HARBOUR, CLEO), ("2", LIGHTHOUSE, BO)]
     ):

@@ -14,7 +14,7 @@ from tests.places import TERMINAL
 from tests.store.steps import answer, child
 
 
-async def test_one_running_bot_and_any_number_of_chats(path: Path) -> None:
+async def test_one_bot_and_many_chats_share_a_database(path: Path) -> None:
     holder = await child(
         """
 import asyncio, sys

@@ -78,7 +78,7 @@ def found(path: Path, wanted: dict[str, bytes]) -> set[str]:
     return {what for what, needle in wanted.items() for content in files(path).values() if needle in content}
 
 
-async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
+async def test_person_is_forgotten_to_the_last_byte(path: Path) -> None:
     texts = ("SECRET-PROMPT", "SECRET-REPLY", "SECRET-DM", "SECRET-PERSONA", "bo_1", "SECRET-RUNNING")
     wanted = {text: text.encode() for text in texts} | forms(BO)
     async with open_store(path, exclusive=True) as store:
@@ -113,7 +113,7 @@ async def test_a_person_is_forgotten_to_the_last_byte(path: Path) -> None:
     assert found(path, wanted) == set()
 
 
-async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: Store, path: Path) -> None:
+async def test_forgetting_keeps_others_turns_and_the_usage(store: Store, path: Path) -> None:
     await ask(store, 100, BO, "mine", "yours", message=5100)
     await ask(store, 101, CLEO, "[In reply to Bo:]\n> mine\n\nIs that so?", "Yes.", quote=Quote(BO, 24))
     await ask(store, 102, CLEO, "[In reply to Dee:]\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
@@ -138,7 +138,7 @@ async def test_what_others_said_is_kept_and_what_was_used_is_counted(store: Stor
     assert rows(path, "SELECT channel FROM conversations") == [(HERE.channel,)], "a DM is its person's"
 
 
-async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: Store, path: Path) -> None:
+async def test_quote_of_a_forgotten_reply_is_not_kept(store: Store, path: Path) -> None:
     """Of a reply that is forgotten, or of one of the bot's messages that never was one."""
     neutral = "[They are replying to a message that was forgotten.]"
     await ask(store, 100, BO, "mine", "yours", message=5100)
@@ -163,7 +163,7 @@ async def test_a_quote_that_nobody_could_have_forgotten_is_not_kept(store: Store
     assert [turn.prompt for turn in await store.turns.history(HERE, 3)] == prompts
 
 
-async def test_nothing_is_forgotten_if_not_everything_can_be(store: Store, database: SQLiteEngine, path: Path) -> None:
+async def test_forgetting_is_all_or_nothing(store: Store, database: SQLiteEngine, path: Path) -> None:
     await ask(store, 100, BO, "mine", "yours")
     before = await store.quotas.usage_today(BO, GUILD)
     assert before == UsageToday(user=10, guild=10, total=10, questions=1)
@@ -180,7 +180,7 @@ async def test_nothing_is_forgotten_if_not_everything_can_be(store: Store, datab
     assert (await store.people.record_of(BO)).is_empty
 
 
-async def test_the_extent_is_what_goes(store: Store) -> None:
+async def test_announced_extent_is_what_goes(store: Store) -> None:
     assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=False)
     await store.guild_rules.block(GUILD, BO, None)
     assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True), (
@@ -214,9 +214,7 @@ FILLED: dict[tuple[str, str], Value] = {
 """What makes a row one of a person's, beside the id."""
 
 
-async def test_wherever_a_person_can_stand_they_are_found_and_forgotten(
-    store: Store, database: SQLiteEngine, path: Path
-) -> None:
+async def test_person_is_forgotten_in_every_column(store: Store, database: SQLiteEngine, path: Path) -> None:
     await answer(store, 9, "Because.", HERE)
     for [trigger] in rows(path, "SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
         await database.write(f"DROP TRIGGER {trigger}")  # so that each row is found by itself
@@ -252,7 +250,7 @@ async def exported(store: Store, person: int, guild: int | None = None) -> list[
     return [exchange async for page in store.people.exchanges_of(person, guild) for exchange in page]
 
 
-async def test_a_persons_own_exchanges_are_listed_newest_first(store: Store) -> None:
+async def test_own_turns_are_listed_newest_first(store: Store) -> None:
     for position in range(100, 220):
         await ask(store, position, (BO, CLEO)[position % 2], f"p{position}", "r", guild=GUILD)
     await ask(store, 300, BO, "in another server", "r", where=ELSEWHERE, guild=6)
@@ -268,7 +266,7 @@ async def test_a_persons_own_exchanges_are_listed_newest_first(store: Store) -> 
     assert await exported(store, DEE) == []
 
 
-async def test_a_conversation_is_summed_up(store: Store) -> None:
+async def test_conversation_is_summarized(store: Store) -> None:
     assert await store.conversations.summary(HERE) is None
     for position in range(100, 130):
         await ask(store, position, (BO, BO, CLEO)[position % 3], "ä" * 20, "r" * 60)
@@ -286,7 +284,7 @@ async def test_a_conversation_is_summed_up(store: Store) -> None:
     assert private.people == [(None, 1)]
 
 
-async def test_all_conversations_are_listed_the_latest_used_first(database: SQLiteEngine) -> None:
+async def test_conversations_are_listed_by_latest_use(database: SQLiteEngine) -> None:
     now = 1000.0
     store = Store(database, clock=lambda: now)
     assert [page async for page in store.conversations.overview()] == []
@@ -309,7 +307,7 @@ async def test_all_conversations_are_listed_the_latest_used_first(database: SQLi
     assert (emptied.turns, emptied.people, emptied.size, emptied.first_at) == (0, 0, 0, None)
 
 
-async def test_a_summary_of_a_long_conversation_is_quick(database: SQLiteEngine, store: Store) -> None:
+async def test_long_conversation_is_summarized_quickly(database: SQLiteEngine, store: Store) -> None:
     await ask(store, 100, BO, "Why?", "Because.")
     await database.write(
         """

@@ -16,7 +16,7 @@ CHANNEL, THREAD, OTHER = on_discord(1), on_discord(2), on_discord(3)
 DAY = 24 * 3600
 
 
-async def test_a_thread_has_its_channels_behaviour_while_it_has_none_of_its_own(store: Store) -> None:
+async def test_thread_inherits_its_channels_persona(store: Store) -> None:
     await store.personas.set_persona(CHANNEL, 7, "A pirate.")
     await store.personas.set_model(CHANNEL, 7, "large")
     assert await store.personas.settings_of(THREAD) == Behaviour(), "nothing says yet where it belongs"
@@ -31,7 +31,7 @@ async def test_a_thread_has_its_channels_behaviour_while_it_has_none_of_its_own(
     assert await store.personas.settings_of(THREAD) == Behaviour("A pirate.", "large")
 
 
-async def test_a_change_says_whether_it_was_one_and_nothing_is_left_of_nothing(store: Store, path: Path) -> None:
+async def test_persona_change_is_reported_and_empty_removes_it(store: Store, path: Path) -> None:
     assert not await store.personas.set_persona(CHANNEL, 7, None)
     assert rows(path, "SELECT * FROM personas") == []
     assert await store.personas.set_persona(CHANNEL, 7, "A pirate.")
@@ -44,7 +44,7 @@ async def test_a_change_says_whether_it_was_one_and_nothing_is_left_of_nothing(s
     assert rows(path, "SELECT * FROM personas") == []
 
 
-async def test_a_reset_keeps_it_and_clearing_takes_it_out_of_the_file(store: Store, path: Path) -> None:
+async def test_reset_keeps_the_persona_and_clearing_wipes_it(store: Store, path: Path) -> None:
     await store.personas.set_persona(CHANNEL, 7, "You are Xanthippe.")
     await store.turns.begin(Prompt(CHANNEL, 10, "Why?", guild_id=7))
     await store.retention.forget_conversation(CHANNEL)
@@ -54,7 +54,7 @@ async def test_a_reset_keeps_it_and_clearing_takes_it_out_of_the_file(store: Sto
     assert b"Xanthippe" not in b"".join(files(path).values())
 
 
-async def test_it_goes_with_the_channel_and_its_threads(store: Store, path: Path) -> None:
+async def test_persona_goes_with_its_channel(store: Store, path: Path) -> None:
     await store.turns.begin(Prompt(THREAD, 10, "Why?", guild_id=7, parent=CHANNEL))
     for key in (CHANNEL, THREAD, OTHER):
         await store.personas.set_persona(key, 7, f"Persona of {key}")
@@ -65,9 +65,7 @@ async def test_it_goes_with_the_channel_and_its_threads(store: Store, path: Path
 
 
 @pytest.mark.parametrize(("days", "stays"), [(6, True), (8, False)])
-async def test_it_goes_a_week_after_the_server_was_left(
-    database: SQLiteEngine, path: Path, days: int, stays: bool
-) -> None:
+async def test_persona_goes_a_week_after_leaving(database: SQLiteEngine, path: Path, days: int, stays: bool) -> None:
     await database.write("INSERT INTO guilds (guild_id, left_at) VALUES (7, :at), (8, NULL)", at=1000 * DAY)
     store = Store(database, clock=lambda: (1000 + days) * DAY)
     await store.personas.set_persona(CHANNEL, 7, "Of the server left.")

@@ -8,7 +8,7 @@ from tests.places import TERMINAL
 from tests.store.steps import HERE, answer, begin
 
 
-async def test_a_prompt_is_handled_once_even_if_it_is_forgotten(store: Store) -> None:
+async def test_prompt_is_processed_once_even_if_forgotten(store: Store) -> None:
     await answer(store, 1, "done")
     await begin(store, 2)
     assert await store.processed.mark(3), "refused"

@@ -67,7 +67,7 @@ async def close(store: Store, attempt: Attempt, usage: Usage | None) -> bool:
         (replace(PLENTY, daily_tokens_total=5000), 50, Quota.TOTAL),
     ],
 )
-async def test_of_fifty_at_once_ten_get_what_there_is_for_ten(
+async def test_fifty_reservations_share_tokens_for_ten(
     store: Store, path: Path, allowances: Quotas, people: int, allowance: Quota
 ) -> None:
     attempts = [await ask(store, n + 1, person=n % people, where=on_discord(n)) for n in range(50)]
@@ -90,7 +90,7 @@ async def test_of_fifty_at_once_ten_get_what_there_is_for_ten(
     assert (await store.quotas.usage_today()).total == 10 * 470 + 280
 
 
-async def test_the_last_of_it_is_granted_and_what_is_too_little_is_not(store: Store) -> None:
+async def test_last_tokens_are_granted_down_to_the_minimum(store: Store) -> None:
     allowances = replace(PLENTY, daily_tokens_per_user=1000, daily_tokens_per_server=900)
     bound = QuotaExceeded(Quota.GUILD, 900, until=MIDNIGHT)
     first, second, third = [await ask(store, n) for n in (1, 2, 3)]
@@ -105,7 +105,7 @@ async def test_the_last_of_it_is_granted_and_what_is_too_little_is_not(store: St
     assert await reserve(store, third, allowances) == bound, "a token less than is worth a reply"
 
 
-async def test_what_others_leave_can_be_had_at_once(store: Store) -> None:
+async def test_released_tokens_are_available_at_once(store: Store) -> None:
     allowances = replace(PLENTY, daily_tokens_total=800)
     first, second = await ask(store, 1, person=1), await ask(store, 2, person=2)
     assert await reserve(store, first, allowances) == Reservation(400)
@@ -115,7 +115,7 @@ async def test_what_others_leave_can_be_had_at_once(store: Store) -> None:
     )
 
 
-async def test_what_has_no_room_need_not_begin(store: Store) -> None:
+async def test_prompt_over_the_quota_is_refused_early(store: Store) -> None:
     allowances = replace(PLENTY, daily_tokens_per_user=600)
     used_up = QuotaExceeded(Quota.USER, 600, until=MIDNIGHT)
     first = await ask(store, 1)
@@ -136,7 +136,7 @@ async def test_what_has_no_room_need_not_begin(store: Store) -> None:
     assert await left(101, position=1, where=TERMINAL) == used_up
 
 
-async def test_no_charge_is_a_credit(store: Store, path: Path) -> None:
+async def test_charge_is_never_a_credit(store: Store, path: Path) -> None:
     attempt = await ask(store, 1)
     await reserve(store, attempt)
     assert await close(store, attempt, Usage(-500_000, -7))
@@ -144,7 +144,7 @@ async def test_no_charge_is_a_credit(store: Store, path: Path) -> None:
     assert_it_adds_up(path)
 
 
-async def test_in_a_direct_message_no_server_pays_and_in_a_terminal_nobody(store: Store) -> None:
+async def test_direct_and_terminal_prompts_charge_no_guild(store: Store) -> None:
     allowances = Quotas(daily_tokens_per_user=600, daily_tokens_per_server=1, daily_tokens_total=10_000)
     assert await reserve(store, await ask(store, 1, where=on_discord(2), guild=None), allowances) == Reservation(400)
     nobody = await store.turns.begin(Prompt(TERMINAL, 1, "Why?"))
@@ -155,7 +155,7 @@ async def test_in_a_direct_message_no_server_pays_and_in_a_terminal_nobody(store
     )
 
 
-async def test_what_was_used_is_on_the_ledger_once_and_truly(store: Store, path: Path, clock: Clock) -> None:
+async def test_usage_is_recorded_once(store: Store, path: Path, clock: Clock) -> None:
     attempt = await ask(store, 1)
     for _ in range(2):
         assert await reserve(store, attempt) == Reservation(400)
@@ -176,7 +176,7 @@ async def test_what_was_used_is_on_the_ledger_once_and_truly(store: Store, path:
     assert_it_adds_up(path)
 
 
-async def test_ones_own_usage_is_found_by_the_person(database: SQLiteEngine, store: Store) -> None:
+async def test_own_usage_is_found_by_person(database: SQLiteEngine, store: Store) -> None:
     """A server has many people's charges: reading them all for one of these would hold up who asks meanwhile."""
     await reserve(store, await ask(store, 1))
     done: list[str] = []
@@ -188,7 +188,7 @@ async def test_ones_own_usage_is_found_by_the_person(database: SQLiteEngine, sto
     assert "SEARCH charges USING INDEX charges_by_user (user_id=? AND day>?)" in plan
 
 
-async def test_what_is_forgotten_is_paid_for_but_takes_nothing_more(store: Store) -> None:
+async def test_forgotten_attempt_is_charged_and_releases_the_rest(store: Store) -> None:
     running, waiting = await ask(store, 1), await ask(store, 2)
     await reserve(store, running)
     await store.retention.forget_conversation(HERE)
@@ -197,7 +197,7 @@ async def test_what_is_forgotten_is_paid_for_but_takes_nothing_more(store: Store
     assert await store.quotas.usage_today(1, 9) == UsageToday(107, 107, 107, 2)
 
 
-async def test_who_is_forgotten_while_being_answered_is_named_nowhere(store: Store, path: Path) -> None:
+async def test_person_forgotten_while_answered_leaves_no_name(store: Store, path: Path) -> None:
     running, waiting = await ask(store, 1, person=77), await ask(store, 2, person=77)
     await reserve(store, running)
     await store.people.forget(77)
@@ -210,7 +210,7 @@ async def test_who_is_forgotten_while_being_answered_is_named_nowhere(store: Sto
     assert_it_adds_up(path)
 
 
-async def test_what_a_killed_process_left_is_settled_once(store: Store, path: Path) -> None:
+async def test_killed_reservation_is_settled_once(store: Store, path: Path) -> None:
     attempt = await ask(store, 1)
     await reserve(store, attempt)
     await store.turns.save({attempt: "Becau"}, {attempt: 3})
@@ -230,7 +230,7 @@ async def test_what_a_killed_process_left_is_settled_once(store: Store, path: Pa
     assert_it_adds_up(path)
 
 
-async def test_the_hour_slides(store: Store, clock: Clock) -> None:
+async def test_hour_is_a_sliding_window(store: Store, clock: Clock) -> None:
     async def begin(
         position: int, person: int | None = 1, where: Conversation = HERE
     ) -> Attempt | QuotaExceeded | None:
@@ -262,7 +262,7 @@ async def test_the_hour_slides(store: Store, clock: Clock) -> None:
     assert (await store.quotas.usage_today(1)).questions == 3
 
 
-async def test_being_forgotten_is_no_way_to_use_more(store: Store, path: Path, clock: Clock) -> None:
+async def test_forgetting_does_not_reset_the_quota(store: Store, path: Path, clock: Clock) -> None:
     attempt = await ask(store, 1, person=77)
     await reserve(store, attempt)
     await close(store, attempt, Usage(100, 50))
@@ -287,7 +287,7 @@ async def test_being_forgotten_is_no_way_to_use_more(store: Store, path: Path, c
     assert isinstance(await store.turns.begin(Prompt(on_discord(3), 6, "Why?", 77, message_id=6), 1), Attempt)
 
 
-async def test_a_prompt_of_somebody_forgotten_counts_for_its_own_hour_and_no_longer(store: Store, clock: Clock) -> None:
+async def test_forgotten_prompt_counts_for_its_own_hour(store: Store, clock: Clock) -> None:
     first = int(clock.now)
     for position in range(1, 4):
         assert isinstance(await store.turns.begin(Prompt(HERE, position, "Why?", 77, message_id=position), 3), Attempt)
@@ -302,21 +302,21 @@ async def test_a_prompt_of_somebody_forgotten_counts_for_its_own_hour_and_no_lon
     assert refused == QuotaExceeded(Quota.QUESTIONS, 3, until=first + 600 + 3600)
 
 
-async def test_fifty_prompts_at_once_are_no_more_than_the_hour_allows(store: Store) -> None:
+async def test_concurrent_prompts_respect_the_hourly_limit(store: Store) -> None:
     prompts = [Prompt(on_discord(n), n, "Why?", 1, message_id=n) for n in range(1, 51)]
     begun = await asyncio.gather(*(store.turns.begin(prompt, 20) for prompt in prompts))
     assert sum(isinstance(each, Attempt) for each in begun) == 20
     assert sum(isinstance(each, QuotaExceeded) for each in begun) == 30
 
 
-async def test_the_first_hour_of_a_refused_person_leaves_no_trace(store: Store, path: Path) -> None:
+async def test_refused_first_prompt_leaves_no_trace(store: Store, path: Path) -> None:
     for position in (1, 2):
         await store.turns.begin(Prompt(on_discord(position), position, "Why?", 1, message_id=position), 1)
     assert rows(path, "SELECT channel FROM conversations") == [(HERE.channel,)]
     assert rows(path, "SELECT message_id FROM processed_messages") == [(1,)]
 
 
-async def test_a_new_day_begins_at_midnight_in_utc(store: Store, clock: Clock) -> None:
+async def test_day_begins_at_midnight_utc(store: Store, clock: Clock) -> None:
     allowances = replace(PLENTY, daily_tokens_per_user=500)
     clock.now = MIDNIGHT - 1
     first = await ask(store, 1)
@@ -328,7 +328,7 @@ async def test_a_new_day_begins_at_midnight_in_utc(store: Store, clock: Clock) -
     assert [(row.day, row.requests) for row in await store.quotas.usage(20_000)] == [(20_000, 1), (20_001, 1)]
 
 
-async def test_what_is_said_once_is_not_said_again_before_its_time(store: Store, clock: Clock) -> None:
+async def test_notice_is_not_repeated_too_soon(store: Store, clock: Clock) -> None:
     answers = await asyncio.gather(*(store.processed.claim_notice("used up", NOON + 60, 1) for _ in range(5)))
     assert sorted(answers) == [False] * 4 + [True]
     assert await store.processed.claim_notice("used up", NOON + 60, 2)
@@ -340,7 +340,7 @@ async def test_what_is_said_once_is_not_said_again_before_its_time(store: Store,
     assert not await store.processed.claim_notice("used up", NOON + 9999, 1)
 
 
-async def test_old_counts_go(store: Store, path: Path, clock: Clock) -> None:
+async def test_old_counts_are_deleted(store: Store, path: Path, clock: Clock) -> None:
     await reserve(store, await ask(store, 1))
     await store.processed.claim_notice("used up", MIDNIGHT)
 

@@ -28,7 +28,7 @@ def kept(path: Path) -> set[Conversation]:
     return {Conversation(*row) for row in rows(path, "SELECT platform, channel FROM conversations")}
 
 
-async def test_what_people_delete_on_discord_is_forgotten(store: Store) -> None:
+async def test_deletions_on_discord_are_forgotten(store: Store) -> None:
     first, _, third = [await answer(store, position, f"r{position}") for position in (1, 2, 3)]
     for part, message in enumerate((30, 31)):
         await store.deliveries.posting(third, part, part, "n")
@@ -46,7 +46,7 @@ async def test_what_people_delete_on_discord_is_forgotten(store: Store) -> None:
     assert said(await store.turns.history(HERE, 9)) == [(2, "r2")]
 
 
-async def test_many_resets_at_once_share_the_rewriting(database: SQLiteEngine, store: Store, path: Path) -> None:
+async def test_many_resets_share_one_rewrite(database: SQLiteEngine, store: Store, path: Path) -> None:
     """Each returns with its own bytes gone, and none of those that go on writing waits for all of them."""
     for position in range(1, 31):
         await answer(store, position, f"SECRET-{position}-" * 50, on_discord(position + 100))
@@ -67,7 +67,7 @@ async def test_many_resets_at_once_share_the_rewriting(database: SQLiteEngine, s
 
 
 @pytest.mark.parametrize("closed", [False, True])
-async def test_single_deletions_wait_for_one_rewriting(
+async def test_single_deletions_wait_for_one_rewrite(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
     """However fast somebody deletes, nobody else is kept waiting; it is done a while later, or as the bot stops."""
@@ -91,7 +91,7 @@ async def test_single_deletions_wait_for_one_rewriting(
     assert not any(b"SECRET" in content for content in files(path).values())
 
 
-async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Path) -> None:
+async def test_forgetting_during_close_is_completed(path: Path) -> None:
     async with SQLiteEngine.open(path, exclusive=True) as database:
         store = Store(database)
         await answer(store, 1, "SECRET")
@@ -104,7 +104,7 @@ async def test_what_is_being_forgotten_as_the_store_closes_is_forgotten(path: Pa
     assert not any(b"SECRET" in content for content in files(path).values())
 
 
-async def test_what_nobody_used_is_forgotten_after_a_time(store: Store, clock: Clock, path: Path) -> None:
+async def test_unused_conversations_are_forgotten(store: Store, clock: Clock, path: Path) -> None:
     for position in range(1, 26):
         await answer(store, position, "SECRET" * 20, conversation=on_discord(position))
     await answer(store, 1, "kept", conversation=TERMINAL)
@@ -124,7 +124,7 @@ async def test_what_nobody_used_is_forgotten_after_a_time(store: Store, clock: C
     assert rows(path, "PRAGMA foreign_key_check") == []
 
 
-async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(store: Store, clock: Clock, path: Path) -> None:
+async def test_left_guild_is_forgotten_unless_it_returns(store: Store, clock: Clock, path: Path) -> None:
     mine, _, lost = [await in_server(store, guild, guild) for guild in (1, 2, 3)]
     dm, back, asks = on_discord(9), await in_server(store, 4, 4), await in_server(store, 5, 5)
     await begin(store, 9, conversation=dm)
@@ -147,7 +147,7 @@ async def test_a_server_that_was_left_is_forgotten_unless_it_comes_back(store: S
     assert kept(path) == {dm}, "it is in no server"
 
 
-async def test_marks_on_prompts_are_kept_for_as_long_as_they_are_asked_about(store: Store, clock: Clock) -> None:
+async def test_processed_marks_are_kept_long_enough(store: Store, clock: Clock) -> None:
     await store.processed.mark(1)
     await answer(store, 2, "done")
     clock.now += DAY

@@ -29,7 +29,7 @@ from tests.store.steps import (
 
 
 @pytest.mark.parametrize("foreign", ["a short text", "a long one", "a database"])
-async def test_a_file_that_is_not_ours_is_left_alone(path: Path, foreign: str) -> None:
+async def test_foreign_file_is_left_alone(path: Path, foreign: str) -> None:
     if foreign == "a database":
         rows(path, "CREATE TABLE diary (entry)")
     else:
@@ -39,7 +39,7 @@ async def test_a_file_that_is_not_ours_is_left_alone(path: Path, foreign: str) -
     assert files(path) == before
 
 
-async def test_a_newer_database_is_left_alone(path: Path) -> None:
+async def test_newer_database_is_left_alone(path: Path) -> None:
     async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "from tomorrow")
     rows(path, "PRAGMA user_version = 1000")
@@ -49,7 +49,7 @@ async def test_a_newer_database_is_left_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("filled", [True, False], ids=["with rows", "without rows"])
-async def test_the_first_schema_is_brought_up_to_date(path: Path, filled: bool) -> None:
+async def test_first_schema_is_migrated(path: Path, filled: bool) -> None:
     old_databases.make(path, 1, filled=filled)
     async with open_store(path, exclusive=True) as store:
         assert said(await store.turns.history(HERE, 9)) == ([(1, "Because.")] if filled else [])
@@ -228,7 +228,7 @@ def content(path: Path) -> list[tuple[object, ...]]:
     ]
 
 
-async def test_a_migration_that_fails_half_way_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_store(path, exclusive=True) as store:
         await answer(store, 1, "before")
     known = schema.migrations()

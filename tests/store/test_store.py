@@ -26,7 +26,7 @@ from tests.waiting import PATIENCE
 ADA = UserName("Ada", "ada_l")
 
 
-async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
+async def test_turn_from_prompt_to_the_next_start(path: Path) -> None:
     async with open_store(path, exclusive=True, clock=lambda: 1000.9) as store:
         prompt = Prompt(
             HERE, 5, "Why?", user_id=2**63 - 1, author_name=ADA, guild_id=3, quote=Quote(8, 2), message_id=5
@@ -56,14 +56,14 @@ async def test_a_turn_from_its_prompt_to_the_next_start(path: Path) -> None:
     assert rows(path, kept) == [(7, 2, 1000, 3, 8, 2)]
 
 
-async def test_text_comes_back_as_it_was_but_for_lone_surrogates(store: Store) -> None:
+async def test_text_is_stored_without_lone_surrogates(store: Store) -> None:
     attempt = await begin(store, 1, "a\0b\ud83d", conversation=Conversation("terminal", "\udcff"))
     await store.turns.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
     [turn] = await store.turns.history(Conversation("terminal", "\udcff"), 1)
     assert (turn.prompt, turn.reply) == ("a\0b\ufffd", "\0 \ufffd 🦜 'quoted' \r\n")
 
 
-async def test_a_superseded_attempt_changes_nothing(store: Store) -> None:
+async def test_superseded_attempt_changes_nothing(store: Store) -> None:
     first = await begin(store, 1)
     assert await store.turns.reopen(first, TurnState.FAILED) is None, "it is not ended"
     assert await store.turns.close(first, Outcome(TurnState.FAILED, "half", FailureReason.UNREACHABLE))
@@ -86,7 +86,7 @@ async def test_a_superseded_attempt_changes_nothing(store: Store) -> None:
     assert said(await store.turns.history(HERE, 9)) == [(1, "whole")]
 
 
-async def test_a_forgotten_conversation_stays_forgotten(store: Store) -> None:
+async def test_forgotten_conversation_stays_forgotten(store: Store) -> None:
     kept = await answer(store, 9, "kept", conversation=on_discord(10))
     done = await answer(store, 1, "done")
     failed = await begin(store, 2)
@@ -135,7 +135,7 @@ async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -
 
 
 @pytest.mark.parametrize("then", ["by itself", "pressed again", "closed"])
-async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
+async def test_forgetting_beside_a_reader_finishes_later(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
     monkeypatch.setattr("bot.store.sqlite.erasing._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
@@ -160,7 +160,7 @@ async def test_forgetting_does_not_hang_on_a_reader_and_is_finished_after_it(
     assert rows(path, "SELECT * FROM pending_erasures") == []
 
 
-async def test_context_is_listed_newest_first_page_by_page(store: Store) -> None:
+async def test_context_is_paged_newest_first(store: Store) -> None:
     for position in (10, 30, 20, 40):
         await answer(store, position, f"r{position}")
     failed = await begin(store, 35)
@@ -186,7 +186,7 @@ async def test_context_is_listed_newest_first_page_by_page(store: Store) -> None
         (TurnState.INTERRUPTED, None, False),
     ],
 )
-async def test_the_context_tells_whole_replies_from_others(
+async def test_context_tells_whole_replies_from_others(
     store: Store, state: TurnState, problem: FailureReason | None, finished: bool
 ) -> None:
     ended = await begin(store, 1)
@@ -195,7 +195,7 @@ async def test_the_context_tells_whole_replies_from_others(
     assert await store.turns.earlier(this.turn_id, None, 9) == [(1, None, "Why?", "Because.", finished)]
 
 
-async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: Store) -> None:
+async def test_thread_starts_from_its_opening_turn(store: Store) -> None:
     origin = await answer(store, 10, "the opening")
     await store.deliveries.posting(origin, 0, 0, "n")
     await store.deliveries.posted(origin, 0, 11)
@@ -219,7 +219,7 @@ async def test_a_thread_begins_with_the_turn_it_was_opened_on(store: Store) -> N
     assert said(await store.turns.history(HERE, 9)) == [(10, "the opening")]
 
 
-async def test_a_thread_outlives_the_turn_it_was_opened_on(store: Store) -> None:
+async def test_thread_outlives_its_opening_turn(store: Store) -> None:
     origin = await answer(store, 10, "the opening")
     await store.deliveries.posting(origin, 0, 0, "n")
     await store.deliveries.posted(origin, 0, 11)
@@ -230,7 +230,7 @@ async def test_a_thread_outlives_the_turn_it_was_opened_on(store: Store) -> None
     assert await store.turns.of_attempt(thread)
 
 
-async def test_messages_are_recorded_before_and_after_they_are_posted(store: Store) -> None:
+async def test_messages_are_recorded_before_and_after_posting(store: Store) -> None:
     attempt = await answer(store, 1, "a long reply")
     assert await store.deliveries.posting(attempt, 1, 6, "b")
     assert await store.deliveries.posting(attempt, 0, 0, "a")
@@ -248,7 +248,7 @@ async def test_messages_are_recorded_before_and_after_they_are_posted(store: Sto
     assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None)]
 
 
-async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: Store) -> None:
+async def test_unposted_message_is_dropped_at_the_end(store: Store) -> None:
     attempt = await answer(store, 1, "a reply that was longer before")
     for part in (0, 1):
         await store.deliveries.posting(attempt, part, 0, "n")
@@ -259,7 +259,7 @@ async def test_what_was_not_posted_by_the_end_is_no_longer_on_record(store: Stor
     assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "n", 100)]
 
 
-async def test_a_start_finds_what_nobody_was_told_of_its_own(store: Store) -> None:
+async def test_start_finds_its_undelivered_turns(store: Store) -> None:
     await store.turns.mark_delivered(await answer(store, 1, "done and told"))
     untold = await answer(store, 5, "done")
     pending = await begin(store, 3)
@@ -290,7 +290,7 @@ async def test_a_start_finds_what_nobody_was_told_of_its_own(store: Store) -> No
     assert await store.turns.reopen(pending, TurnState.INTERRUPTED) == Attempt(pending.turn_id, 2)
 
 
-async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     async with open_store(MEMORY, exclusive=True) as store, open_store(MEMORY, exclusive=True) as other:
         this = await begin(store, 2)
@@ -302,7 +302,7 @@ async def test_a_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("text", ["r", ""], ids=["answered", "mostly failed"])
-async def test_a_long_history_costs_no_more_than_a_short_one(tmp_path: Path, text: str) -> None:
+async def test_long_history_costs_no_more(tmp_path: Path, text: str) -> None:
     async def steps(turns: int) -> int:
         """How many instructions SQLite's machine runs for one turn's context and its writes."""
         path = tmp_path / f"{turns}.db"

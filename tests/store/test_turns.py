@@ -12,7 +12,7 @@ from tests.store.steps import HERE, Clock, answer, begin, rows
 DAY = 24 * 3600
 
 
-async def test_an_edited_prompt_is_the_one_that_is_remembered(store: Store, path: Path) -> None:
+async def test_edited_prompt_is_stored(store: Store, path: Path) -> None:
     await answer(store, 1, "done")
     assert await store.turns.correct(1, "Why not?", Quote(7, 3))
     assert not await store.turns.correct(2, "of nobody")
@@ -24,7 +24,7 @@ async def test_an_edited_prompt_is_the_one_that_is_remembered(store: Store, path
     assert rows(path, quoted) == [(None, 0)]
 
 
-async def test_what_was_tried_by_itself_is_counted_until_a_person_asks(store: Store) -> None:
+async def test_automatic_retries_are_counted(store: Store) -> None:
     attempt: Attempt | None = await begin(store, 1)
     for recovery, tries in ((True, 2), (True, 3), (False, 1), (True, 2)):
         assert attempt
@@ -34,7 +34,7 @@ async def test_what_was_tried_by_itself_is_counted_until_a_person_asks(store: St
         assert turn.tries == tries
 
 
-async def test_the_latest_direct_conversations_are_found(store: Store, clock: Clock) -> None:
+async def test_latest_direct_conversations_are_found(store: Store, clock: Clock) -> None:
     for position in range(1, 111):
         clock.now += DAY
         await begin(store, position, conversation=on_discord(position))

@@ -12,7 +12,7 @@ from tests.waiting import FOR_A_PROCESS
 
 
 @needs_pty
-async def test_ctrl_c_stops_the_answer_keeps_what_came_and_a_second_one_leaves(environ: dict[str, str]) -> None:
+async def test_first_ctrl_c_stops_and_second_leaves(environ: dict[str, str]) -> None:
     async with Terminal.open(environ) as terminal:
         await terminal.until("\n> ")
         terminal.type("long\n")
@@ -35,7 +35,7 @@ async def test_ctrl_c_stops_the_answer_keeps_what_came_and_a_second_one_leaves(e
 
 
 @needs_pty
-async def test_ctrl_c_in_a_pipe_ends_it(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_ctrl_c_in_a_pipe_ends_the_chat(environ: dict[str, str], tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *CHAT, cwd=tmp_path, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )

@@ -16,7 +16,7 @@ from tests.waiting import FOR_A_PROCESS
 
 @needs_pty
 @pytest.mark.parametrize("no_color", ["", "1"])
-async def test_notes_are_dim_unless_colours_are_unwanted(environ: dict[str, str], no_color: str) -> None:
+async def test_notes_are_dim_unless_colours_are_off(environ: dict[str, str], no_color: str) -> None:
     environ |= {"TERM": "xterm", "NO_COLOR": no_color}
     async with Terminal.open(environ) as terminal:
         await terminal.until("> ")
@@ -25,7 +25,7 @@ async def test_notes_are_dim_unless_colours_are_unwanted(environ: dict[str, str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a reader's end is another error there")
-async def test_a_reader_that_has_had_enough_ends_it_without_a_word(environ: dict[str, str]) -> None:
+async def test_closed_output_ends_the_chat_silently(environ: dict[str, str]) -> None:
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *CHAT, cwd=Path(environ["DATABASE_PATH"]).parent, env=environ, stdin=PIPE, stdout=writing, stderr=PIPE
@@ -42,7 +42,7 @@ async def test_a_reader_that_has_had_enough_ends_it_without_a_word(environ: dict
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
-async def test_a_full_disk_is_told(environ: dict[str, str]) -> None:
+async def test_full_disk_is_reported(environ: dict[str, str]) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     process = await asyncio.create_subprocess_exec(
         *CHAT, "--temporary", env=environ, cwd="/", stdin=PIPE, stdout=full, stderr=PIPE

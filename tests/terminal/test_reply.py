@@ -10,9 +10,7 @@ from tests.terminal.processes import Terminal, needs_pty, pipe
 
 
 @needs_pty
-async def test_a_model_that_lets_one_wait_can_be_stopped_before_its_first_word(
-    environ: dict[str, str], model: ModelStandin
-) -> None:
+async def test_silent_model_can_be_stopped(environ: dict[str, str], model: ModelStandin) -> None:
     environ["OPENAI_MODEL"] = "slow"
     model.script += [Reply("Never.", first_token_after=60), Reply("At once.")]
     async with Terminal.open(environ, "--conversation", "tea") as terminal:

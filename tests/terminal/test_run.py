@@ -11,7 +11,7 @@ from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
 
 @needs_pty
-async def test_a_person_whose_answers_go_to_a_file_is_asked_on_standard_error(
+async def test_redirected_chat_prompts_on_standard_error(
     environ: dict[str, str], model: ModelStandin, tmp_path: Path
 ) -> None:
     model.script.append(Reply("Into the file. " * 9))
@@ -25,9 +25,7 @@ async def test_a_person_whose_answers_go_to_a_file_is_asked_on_standard_error(
     assert (tmp_path / "answers").read_text() == "Into the file. " * 9 + "\n"
 
 
-async def test_in_a_pipe_every_line_is_a_prompt_and_only_answers_go_to_standard_output(
-    environ: dict[str, str], model: ModelStandin
-) -> None:
+async def test_piped_lines_are_prompts(environ: dict[str, str], model: ModelStandin) -> None:
     model.script += [Reply("First.\nSecond line.\n"), Reply("Red \x1b[31malert\x07\x9b2J"), Reply("After.")]
     out, err, code = await pipe(environ, b"one\n\n  \n//two \xff\\\n/reset\nthree")
     assert out == "First.\nSecond line.\nRed [31malert2J\nAfter.\n"

@@ -31,7 +31,7 @@ WRAPPED_NOTE = NOTE.replace("OPENAI_BASE_URL in", "OPENAI_BASE_URL\nin")
 
 
 @needs_pty
-async def test_a_conversation_is_gone_on_with_after_a_restart_until_it_is_reset(environ: dict[str, str]) -> None:
+async def test_conversation_continues_until_it_is_reset(environ: dict[str, str]) -> None:
     async with Terminal.open(environ, columns=100) as terminal:
         assert await terminal.until("\n> ") == f"Conversation “default”{OFFLINE.format('')}\n> "
         assert await terminal.ask("hi") == f"hi\nHello! Say “help” to see what I can do.\n\n{NOTE}\n\n> "
@@ -77,7 +77,7 @@ async def test_a_conversation_is_gone_on_with_after_a_restart_until_it_is_reset(
 
 
 @needs_pty
-async def test_a_killed_chat_is_told_of_at_the_next_start(environ: dict[str, str]) -> None:
+async def test_killed_chat_is_mentioned_at_the_next_start(environ: dict[str, str]) -> None:
     async with Terminal.open(environ) as terminal:
         await terminal.until("\n> ")
         terminal.type("long\n")
@@ -89,7 +89,7 @@ async def test_a_killed_chat_is_told_of_at_the_next_start(environ: dict[str, str
         assert [state for *_, state in stored(environ)] == ["interrupted"]
 
 
-async def test_a_temporary_conversation_leaves_nothing_behind(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_temporary_conversation_leaves_nothing(environ: dict[str, str], tmp_path: Path) -> None:
     out, err, code = await pipe(environ, b"hi\n/foo\n", "--temporary")
     assert out == f"Hello! Say “help” to see what I can do.\n\n{NOTE}\n"
     assert err.startswith("I don't know /foo. ")
@@ -97,7 +97,7 @@ async def test_a_temporary_conversation_leaves_nothing_behind(environ: dict[str,
     assert os.listdir(tmp_path) == []
 
 
-async def test_a_server_that_is_busy_for_ever_is_told_of_in_hours(environ: dict[str, str], model: ModelStandin) -> None:
+async def test_endless_retry_after_is_told_in_hours(environ: dict[str, str], model: ModelStandin) -> None:
     busy = replace(REFUSALS["rate limit"], headers={"Retry-After": "inf"})
     environ["OPENAI_MODEL"] = "busy"
     model.script += [busy, Reply("Here.")]
@@ -107,7 +107,7 @@ async def test_a_server_that_is_busy_for_ever_is_told_of_in_hours(environ: dict[
     assert "Traceback" not in err
 
 
-async def test_a_defect_ends_a_question_and_not_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_defect_ends_a_question_but_not_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(_: object) -> ReplySink:
         raise RuntimeError("a defect")
 
@@ -130,9 +130,7 @@ async def test_a_defect_ends_a_question_and_not_the_chat(tmp_path: Path, capsys:
     assert "Traceback" not in err
 
 
-async def test_a_refused_key_is_told_with_what_to_do_and_never_shown(
-    environ: dict[str, str], model: ModelStandin
-) -> None:
+async def test_refused_key_is_explained_and_never_shown(environ: dict[str, str], model: ModelStandin) -> None:
     environ["OPENAI_API_KEY"] = KEY
     model.script += [REFUSALS["bad key"], Reply("Half of", cut_after=2), Reply("Here.")]
     out, err, code = await pipe(environ, b"one\ntwo\nthree\n")

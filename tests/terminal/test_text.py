@@ -9,7 +9,7 @@ from bot.terminal.text import plain
 
 
 @given(st.text())
-def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+def test_control_characters_are_removed(text: str) -> None:
     kept = plain(text)
     assert all(character.isprintable() or character in "\n\t" or ord(character) > 0x9F for character in kept)
     assert kept == "".join(c for c in text if ord(c) > 0x9F or 0x20 <= ord(c) < 0x7F or c in "\n\t")

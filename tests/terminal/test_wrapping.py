@@ -18,7 +18,7 @@ def wrapped(width: int, *deltas: str) -> str:
     return "".join(map(wrapper.feed, deltas)) + wrapper.finish()
 
 
-def test_words_lists_and_wide_characters_are_wrapped_and_code_is_not() -> None:
+def test_text_is_wrapped_but_code_is_not() -> None:
     text = """
 
 The quick brown fox jumps.
@@ -49,7 +49,7 @@ e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301e\u0301e\
     )
 
 
-def test_what_is_shown_is_at_most_a_word_behind() -> None:
+def test_output_lags_by_a_word_at_most() -> None:
     wrapper = Wrapper(20)
     assert [wrapper.feed(delta) for delta in ["An", "swers", " come", " as", " they\nare"]] == [
         "",
@@ -83,7 +83,7 @@ TEXTS = st.lists(
 
 
 @given(TEXTS, st.integers(10, 40))
-def test_wrapping_changes_white_space_only_whatever_the_pieces(pieces: list[str], width: int) -> None:
+def test_wrapping_changes_only_white_space(pieces: list[str], width: int) -> None:
     text = "".join(pieces)
     whole = wrapped(width, text)
     assert wrapped(width, *pieces) == wrapped(width, *text) == whole
@@ -94,7 +94,7 @@ def test_wrapping_changes_white_space_only_whatever_the_pieces(pieces: list[str]
     st.lists(st.sampled_from([*"ab-*>. \n\t", "1. ", "word ", "https://long.example/", "世", "「", "。", "🇳🇴"])),
     st.integers(10, 40),
 )
-def test_no_line_is_wider_than_the_terminal_unless_a_word_is(pieces: list[str], width: int) -> None:
+def test_lines_fit_the_terminal(pieces: list[str], width: int) -> None:
     for line in wrapped(width, *pieces).split("\n"):
         columns = width_with_tabs(line)
         *_, word = re.split(r"[ \t]", line)

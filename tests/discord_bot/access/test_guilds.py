@@ -28,7 +28,7 @@ def look_back(database: Path, seconds: float) -> None:
     connection.close()
 
 
-async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
+async def test_unserved_guild_is_left_after_a_day(
     serve: Start, discord: DiscordStandin, tmp_path: Path, eve: User
 ) -> None:
     async with serve() as world:
@@ -53,7 +53,7 @@ async def test_a_server_that_is_not_served_is_told_and_left_after_a_day(
     assert len(world.shown(discord.open_dm(eve))) == 1, "it is said once"
 
 
-async def test_where_the_word_is_said(serve: Start, discord: DiscordStandin, eve: User) -> None:
+async def test_channel_of_the_leaving_notice(serve: Start, discord: DiscordStandin, eve: User) -> None:
     elsewhere = discord.add_guild("Elsewhere", eve)
     closed, lobby, news = (discord.add_channel(name, elsewhere) for name in ("closed", "lobby", "news"))
     discord.deny(closed, Permission.SEND_MESSAGES)
@@ -71,7 +71,7 @@ async def test_where_the_word_is_said(serve: Start, discord: DiscordStandin, eve
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-async def test_a_server_whose_own_rules_refuse_the_word_is_told_elsewhere_and_left(
+async def test_leaving_notice_avoids_channels_that_refuse_it(
     serve: Start, discord: DiscordStandin, tmp_path: Path, eve: User, everywhere: bool
 ) -> None:
     elsewhere = discord.add_guild("Elsewhere", eve)
@@ -90,7 +90,7 @@ async def test_a_server_whose_own_rules_refuse_the_word_is_told_elsewhere_and_le
         await discord.wait_for(lambda: elsewhere.id not in discord.world.guilds)
 
 
-async def test_where_nobody_takes_the_word_the_day_passes_too(
+async def test_guild_that_accepts_no_notice_is_left_too(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel
 ) -> None:
     discord.faults.add(AUTOMOD, method="POST", route=POSTS, times=ALWAYS)
@@ -99,7 +99,7 @@ async def test_where_nobody_takes_the_word_the_day_passes_too(
     assert world.shown(lobby) == []
 
 
-async def test_the_word_is_not_repeated_when_it_cannot_be_put_on_record(
+async def test_leaving_notice_is_not_repeated_when_unsaved(
     serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(guilds, "_CHECK_EVERY", 0.02)
@@ -118,7 +118,7 @@ async def refusal(world: World, guild: Guild) -> None:
     await world.until(lambda: world.store.guilds.refused_at(guild.id))
 
 
-async def test_a_server_that_is_served_meanwhile_is_kept(
+async def test_guild_served_by_then_is_kept(
     serve: Start, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel
 ) -> None:
     async with serve():
@@ -132,7 +132,7 @@ async def test_a_server_that_is_served_meanwhile_is_kept(
     assert elsewhere.id in discord.world.guilds, "from its next refusal on it is a day again"
 
 
-async def test_before_it_leaves_it_asks_once_more(
+async def test_guild_is_checked_again_before_leaving(
     serve: Start, discord: DiscordStandin, tmp_path: Path, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     async with serve():

@@ -47,7 +47,7 @@ def most_under_way(calls: list[Exchange]) -> int:
 
 @pytest.mark.usefixtures("echo")
 @pytest.mark.standin(rtt=0.05)
-async def test_strangers_in_a_global_limit_hold_up_nobody(serve: Start, discord: DiscordStandin) -> None:
+async def test_rate_limited_lookups_delay_nobody_else(serve: Start, discord: DiscordStandin) -> None:
     people = strangers(discord, 40, 20)
     async with serve() as world:
         limited = discord.faults.add(RateLimited(2.0, "global"), route=MEMBERS, times=3)
@@ -66,7 +66,7 @@ async def test_strangers_in_a_global_limit_hold_up_nobody(serve: Start, discord:
 
 
 @pytest.mark.usefixtures("echo")
-async def test_lookups_that_hang_are_few_and_the_rest_is_unclear(
+async def test_hanging_lookups_are_few_and_count_as_unclear(
     serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.access.members._MAX_PENDING", 30)
@@ -84,7 +84,7 @@ async def test_lookups_that_hang_are_few_and_the_rest_is_unclear(
 
 
 @pytest.mark.usefixtures("echo")
-async def test_a_stranger_is_remembered_as_one(
+async def test_stranger_is_looked_up_once(
     serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger, other = strangers(discord, 40, 2)
@@ -104,7 +104,7 @@ async def test_a_stranger_is_remembered_as_one(
 
 
 @pytest.mark.usefixtures("echo")
-async def test_a_server_whose_limit_is_used_up_holds_up_no_others(serve: Start, discord: DiscordStandin) -> None:
+async def test_rate_limited_guild_delays_no_other(serve: Start, discord: DiscordStandin) -> None:
     people = strangers(discord, 0, AT_ONCE + 5)
     # The larger server is asked about first.
     stuck = discord.add_guild("Stuck", discord.ada)
@@ -120,7 +120,7 @@ async def test_a_server_whose_limit_is_used_up_holds_up_no_others(serve: Start, 
         assert world.shown(discord.open_dm(discord.bo))[0].startswith("To hello.")
 
 
-async def test_a_search_in_a_global_limit_does_not_keep_the_last_edit_from_being_seen(
+async def test_rate_limited_search_spares_the_last_edit(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.1)
@@ -136,9 +136,7 @@ async def test_a_search_in_a_global_limit_does_not_keep_the_last_edit_from_being
     assert message.content == text
 
 
-async def test_a_start_that_discord_refuses_for_an_hour_ends_with_a_sentence(
-    discord: DiscordStandin, model: ModelStandin, tmp_path: Path
-) -> None:
+async def test_start_refused_for_an_hour_ends(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> None:
     discord.faults.add(RateLimited(3600.0), route="/users/@me")
 
     async def served() -> None:

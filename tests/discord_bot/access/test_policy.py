@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("echo")
 # Servers
 
 
-async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
+async def test_unserved_guild_is_told_once_a_day(
     serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     said = []
@@ -49,7 +49,7 @@ async def test_a_server_of_strangers_costs_nothing_and_is_told_once_a_day(
     assert world.model.requests == []
 
 
-async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
+async def test_owner_is_looked_up_once_per_guild(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     discord.world.add_member(elsewhere, discord.ada)
@@ -75,7 +75,7 @@ async def test_the_owner_as_a_member_is_enough_and_asked_about_once(
     ],
     ids=str,
 )
-async def test_only_discords_own_word_refuses_a_server(
+async def test_failed_lookup_does_not_refuse_a_guild(
     serve: Start, discord: DiscordStandin, lobby: Channel, eve: User, trouble: ServerError
 ) -> None:
     discord.faults.add(trouble, route=MEMBERS, times=ALWAYS)
@@ -84,7 +84,7 @@ async def test_only_discords_own_word_refuses_a_server(
         assert world.shown(lobby) == ["To hello."]
 
 
-async def test_the_owner_who_joins_and_asks_at_once_is_answered(
+async def test_owner_who_just_joined_is_answered(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
@@ -95,7 +95,7 @@ async def test_the_owner_who_joins_and_asks_at_once_is_answered(
         assert world.shown(lobby)[-1] == "To hello."
 
 
-async def test_any_member_of_the_owning_team_is_enough(
+async def test_one_member_of_the_owning_team_is_enough(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     discord.found_team("Crew", discord.ada, discord.max, discord.bo, invited=[eve])
@@ -117,7 +117,7 @@ async def test_every_server_is_served_while_no_owner_is_known(
         assert world.shown(lobby) == ["To hello."]
 
 
-async def test_servers_by_list_and_any(
+async def test_guilds_by_list_and_any(
     serve: Start, discord: DiscordStandin, elsewhere: Guild, lobby: Channel, eve: User
 ) -> None:
     only = Servers(ids=frozenset({elsewhere.id}))
@@ -137,7 +137,7 @@ async def test_servers_by_list_and_any(
         assert discord.calls("GET", MEMBERS) == []
 
 
-async def test_a_press_on_retry_is_refused_in_private_each_time(
+async def test_refused_retry_is_told_privately_each_time(
     serve: Start, discord: DiscordStandin, model: ModelStandin
 ) -> None:
     model.script.append(Reply(""))
@@ -157,7 +157,7 @@ async def test_a_press_on_retry_is_refused_in_private_each_time(
     assert len(model.requests) == 2
 
 
-async def test_an_edit_makes_no_prompt_where_there_may_be_none(
+async def test_edit_in_an_unserved_guild_is_no_prompt(
     serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
@@ -171,9 +171,7 @@ async def test_an_edit_makes_no_prompt_where_there_may_be_none(
 # Direct messages
 
 
-async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
-    serve: Start, discord: DiscordStandin, eve: User
-) -> None:
+async def test_direct_messages_of_members_only(serve: Start, discord: DiscordStandin, eve: User) -> None:
     with_bo, with_eve, with_ada = (discord.open_dm(each) for each in (discord.bo, eve, discord.ada))
     async with serve() as world:
         for _ in range(2):
@@ -191,7 +189,7 @@ async def test_direct_messages_of_members_are_answered_and_of_strangers_not(
         assert world.shown(with_ada)[0].startswith("To hello."), "the owner needs no server"
 
 
-async def test_a_server_that_is_not_served_is_none_in_common(
+async def test_unserved_guild_is_not_a_common_guild(
     serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
     async with serve() as world:
@@ -202,7 +200,7 @@ async def test_a_server_that_is_not_served_is_none_in_common(
         assert world.shown(discord.open_dm(eve))[-1].startswith("To hello.")
 
 
-async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Start, discord: DiscordStandin, eve: User) -> None:
+async def test_failed_lookup_lets_nobody_in(serve: Start, discord: DiscordStandin, eve: User) -> None:
     fault = discord.faults.add(ServerError(503), route=MEMBERS, times=ALWAYS)
     noisy = discord.add_role("Noisy")
     with_eve, with_bo = discord.open_dm(eve), discord.open_dm(discord.bo)
@@ -220,9 +218,7 @@ async def test_what_cannot_be_looked_up_lets_nobody_in(serve: Start, discord: Di
         assert world.shown(discord.general) == ["To hello."], "there the message tells the roles"
 
 
-async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_up(
-    serve: Start, discord: DiscordStandin
-) -> None:
+async def test_person_answered_before_a_restart_needs_no_lookup(serve: Start, discord: DiscordStandin) -> None:
     with_bo = discord.open_dm(discord.bo)
     async with serve() as world:
         await world.ask_and_wait("hello", with_bo, discord.bo)
@@ -232,7 +228,7 @@ async def test_who_was_answered_before_a_restart_is_while_nobody_can_be_looked_u
         assert world.shown(with_bo)[-1].startswith("To again.")
 
 
-async def test_what_was_known_of_somebody_counts_while_it_cannot_be_looked_up(
+async def test_known_roles_count_while_lookups_fail(
     serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_bo, with_eve = discord.open_dm(discord.bo), discord.open_dm(eve)
@@ -283,7 +279,7 @@ async def test_blocked_people_and_roles(serve: Start, discord: DiscordStandin, m
         assert world.shown(discord.general)[-1] == "To hello."
 
 
-async def test_an_allow_list_of_people_and_roles(serve: Start, discord: DiscordStandin, eve: User) -> None:
+async def test_allowed_people_and_roles(serve: Start, discord: DiscordStandin, eve: User) -> None:
     crew = discord.add_role("Crew")
     discord.member(discord.cleo).roles.append(crew)
     async with serve(allowed_users=frozenset({discord.bo.id}), allowed_roles=frozenset({crew.id})) as world:
@@ -296,9 +292,7 @@ async def test_an_allow_list_of_people_and_roles(serve: Start, discord: DiscordS
         assert world.shown(discord.open_dm(eve)) == [NOT_YOU]
 
 
-async def test_roles_count_for_what_came_while_the_bot_was_away(
-    serve: Start, discord: DiscordStandin, model: ModelStandin
-) -> None:
+async def test_roles_apply_to_missed_prompts(serve: Start, discord: DiscordStandin, model: ModelStandin) -> None:
     noisy = discord.add_role("Noisy")
     discord.member(discord.cleo).roles.append(noisy)
     said = [
@@ -312,9 +306,7 @@ async def test_roles_count_for_what_came_while_the_bot_was_away(
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 300)
-async def test_what_is_refused_late_is_refused_in_silence(
-    serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
-) -> None:
+async def test_late_refusal_is_silent(serve: Start, discord: DiscordStandin, lobby: Channel, eve: User) -> None:
     said = await discord.say(lobby, eve, f"{discord.bot.mention} hello")
     async with serve() as world:
         await world.taken(said)
@@ -325,7 +317,7 @@ async def test_what_is_refused_late_is_refused_in_silence(
 # Once
 
 
-async def test_what_there_was_no_room_to_say_is_said_later(
+async def test_refusal_without_room_is_told_later(
     serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notices, "NOTICE_BURST", 1)

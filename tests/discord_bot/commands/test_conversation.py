@@ -13,7 +13,7 @@ from tests.places import on_discord
 from tests.waiting import PATIENCE
 
 
-async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None:
+async def test_reset_forgets_the_conversation(world: World) -> None:
     discord = world.discord
     for channel in (discord.general, discord.random_channel):
         await world.ask("my name is Bo", channel)
@@ -32,7 +32,7 @@ async def test_reset_forgets_this_conversation_and_says_so(world: World) -> None
     await world.idle()
 
 
-async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> None:
+async def test_reset_stops_running_and_waiting_replies(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
     await world.ask("first")
@@ -52,7 +52,7 @@ async def test_reset_ends_what_is_written_and_tells_who_waits(world: World) -> N
     assert world.model.requests[0].left, "the model's server is told to stop"
 
 
-async def test_reset_works_in_a_dm(world: World) -> None:
+async def test_reset_works_in_a_direct_message(world: World) -> None:
     discord = world.discord
     direct = discord.open_dm(discord.bo)
     await discord.say(direct, discord.bo, "hello")
@@ -74,7 +74,7 @@ async def test_reset_works_in_a_dm(world: World) -> None:
         ("1. first", r"1\. first"),
     ],
 )
-async def test_a_display_name_cannot_decorate_the_public_word(world: World, name: str, shown: str) -> None:
+async def test_display_name_cannot_format_the_reset_notice(world: World, name: str, shown: str) -> None:
     discord = world.discord
     person = discord.add_user("someone", name)
     await world.ask("hello", author=person)
@@ -86,15 +86,13 @@ async def test_a_display_name_cannot_decorate_the_public_word(world: World, name
     assert answer.content.startswith(f"{shown} cleared my memory here:")
 
 
-async def test_what_holds_nothing_is_reset_in_private(world: World) -> None:
+async def test_reset_of_an_empty_conversation_is_private(world: World) -> None:
     used = await world.discord.slash(world.discord.bo, world.discord.general, "reset")
     assert (await used.answered()).content == "There was nothing to forget."
     assert used.ephemeral
 
 
-async def test_where_reading_takes_long_the_answer_is_put_off_in_private(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_reset_is_deferred_privately(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
     await world.ask("hello")
     await world.reply(discord.general)

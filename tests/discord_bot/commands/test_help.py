@@ -32,7 +32,7 @@ def nickname(discord: DiscordStandin) -> None:
 
 
 @pytest.mark.usefixtures("nickname")
-async def test_help_says_how_it_is_used_and_where_messages_go(counted: World) -> None:
+async def test_help_explains_use_and_privacy(counted: World) -> None:
     discord = counted.discord
     text = await help_of(counted, discord.bo, discord.general)
     assert text.startswith(
@@ -50,7 +50,7 @@ async def test_help_says_how_it_is_used_and_where_messages_go(counted: World) ->
     )
 
 
-async def test_help_names_the_commands_that_a_person_finds_there(counted: World) -> None:
+async def test_help_lists_the_commands_available_to_the_person(counted: World) -> None:
     discord = counted.discord
     direct = discord.open_dm(discord.max)
     for person, channel in ((discord.bo, discord.general), (discord.max, discord.general), (discord.max, direct)):
@@ -62,7 +62,7 @@ async def test_help_names_the_commands_that_a_person_finds_there(counted: World)
     assert "</model:" not in await help_of(counted, discord.bo, discord.general)
 
 
-async def test_help_tells_of_the_model_and_the_persona_here(counted: World) -> None:
+async def test_help_names_the_model_and_persona(counted: World) -> None:
     discord = counted.discord
     await counted.store.personas.set_persona(on_discord(discord.general.id), discord.guild.id, "You are a pirate.")
     await counted.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "large")
@@ -76,7 +76,7 @@ async def test_help_tells_of_the_model_and_the_persona_here(counted: World) -> N
     assert "/persona shows it." not in text
 
 
-async def test_help_says_where_it_does_not_answer(counted: World) -> None:
+async def test_help_says_where_the_bot_does_not_answer(counted: World) -> None:
     discord = counted.discord
     await counted.store.guild_rules.pause(discord.guild.id)
     text = await help_of(counted, discord.bo, discord.general)
@@ -92,7 +92,7 @@ async def test_help_that_cannot_be_read_is_said_so(counted: World) -> None:
 @pytest.mark.parametrize(
     "options", [replace(PRICED, access=AccessSettings(direct_messages="off"), retention_days=0, provider="ollama.lan")]
 )
-async def test_help_says_what_the_operator_has_set(counted: World) -> None:
+async def test_help_states_the_operators_settings(counted: World) -> None:
     discord = counted.discord
     text = await help_of(counted, discord.bo, discord.general)
     assert "or in a direct message" not in text
@@ -100,7 +100,7 @@ async def test_help_says_what_the_operator_has_set(counted: World) -> None:
     assert "`demo` (ollama.lan)" in text
 
 
-async def test_help_does_without_what_discord_does_not_tell(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_help_works_without_data_from_discord(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = counted.discord
     monkeypatch.setattr("bot.discord_bot.commands.help.IDS_WITHIN", 0.1)
     before = len(discord.calls("GET", COMMANDS))
@@ -113,7 +113,7 @@ async def test_help_does_without_what_discord_does_not_tell(counted: World, monk
     assert len(discord.calls("GET", COMMANDS)) == before + 1, "asked once, however many wait for it"
 
 
-def test_help_only_names_the_commands_where_they_are_many() -> None:
+def test_help_lists_only_names_of_many_commands() -> None:
     many = [(f"</command-{n}:1234567890123456789>", "What it does, at some length") for n in range(25)]
     text = help_text(
         "Polly",

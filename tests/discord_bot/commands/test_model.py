@@ -11,7 +11,7 @@ from tests.places import on_discord
 from tests.store.steps import slow_disk
 
 
-async def test_a_moderator_chooses_a_model_and_everybody_is_told(choice: World) -> None:
+async def test_moderator_chooses_a_model_publicly(choice: World) -> None:
     discord = choice.discord
     shown = await discord.slash(discord.max, discord.general, "model")
     assert (await shown.answered()).content == (
@@ -34,7 +34,7 @@ async def test_a_moderator_chooses_a_model_and_everybody_is_told(choice: World) 
     assert (await back.answered()).content == "Max chose `small` to answer here from now on."
 
 
-async def test_an_unknown_model_gets_one_clear_sentence(choice: World) -> None:
+async def test_unknown_model_gets_one_sentence(choice: World) -> None:
     discord = choice.discord
     used = await discord.slash(discord.max, discord.general, "model", name="**gpt-9** " * 50)
     answer = await used.answered()
@@ -44,7 +44,7 @@ async def test_an_unknown_model_gets_one_clear_sentence(choice: World) -> None:
     assert len(answer.content) < 400
 
 
-async def test_a_member_finds_no_model_but_in_a_dm(choice: World) -> None:
+async def test_member_chooses_a_model_only_in_direct_messages(choice: World) -> None:
     discord = choice.discord
     with pytest.raises(LookupError):
         await discord.slash(discord.bo, discord.general, "model", name="large")
@@ -55,7 +55,7 @@ async def test_a_member_finds_no_model_but_in_a_dm(choice: World) -> None:
     assert choice.model.requests[-1].body["model"] == "large"
 
 
-async def test_a_thread_is_answered_by_its_channels_model_until_it_has_its_own(choice: World) -> None:
+async def test_thread_inherits_its_channels_model(choice: World) -> None:
     discord = choice.discord
     await (await discord.slash(discord.max, discord.general, "model", name="large")).answered()
     thread = await discord.open_thread(discord.general, "side", discord.bo)
@@ -69,7 +69,7 @@ async def test_a_thread_is_answered_by_its_channels_model_until_it_has_its_own(c
     assert (await back.answered()).content == "Max chose `large` to answer here from now on."
 
 
-async def test_completion_offers_what_fits_the_letters(choice: World) -> None:
+async def test_completion_offers_matching_models(choice: World) -> None:
     discord = choice.discord
 
     async def offered(channel: Channel, typed: str) -> list[tuple[str, str]]:
@@ -87,7 +87,7 @@ async def test_completion_offers_what_fits_the_letters(choice: World) -> None:
 
 
 @pytest.mark.parametrize("models", [[f"model-{n}" for n in range(40)] + ["m" * 101]])
-async def test_completion_keeps_to_discords_limits(choice: World) -> None:
+async def test_completion_respects_discords_limits(choice: World) -> None:
     discord = choice.discord
     asked = await discord.complete(discord.max, discord.general, "model", focused="name", name="")
     await asked.acknowledged()
@@ -98,7 +98,7 @@ async def test_completion_keeps_to_discords_limits(choice: World) -> None:
 
 
 @pytest.mark.parametrize("models", [[f"maker/{'m' * 200}-{n}" for n in range(40)]])
-async def test_many_long_names_fit_the_answer(choice: World) -> None:
+async def test_answer_fits_many_long_model_names(choice: World) -> None:
     discord = choice.discord
     for options in ({}, {"name": "x"}):
         used = await discord.slash(discord.max, discord.general, "model", **options)
@@ -107,7 +107,7 @@ async def test_many_long_names_fit_the_answer(choice: World) -> None:
         assert answer.endswith(" more, or `default`.")
 
 
-async def test_with_one_model_there_is_nothing_to_choose(world: World) -> None:
+async def test_single_model_leaves_no_choice(world: World) -> None:
     discord = world.discord
     for options in ({}, {"name": "demo"}):
         used = await discord.slash(discord.max, discord.general, "model", **options)
@@ -117,7 +117,7 @@ async def test_with_one_model_there_is_nothing_to_choose(world: World) -> None:
         assert used.ephemeral
 
 
-async def test_a_model_that_is_not_offered_any_more_is_said_so(world: World) -> None:
+async def test_withdrawn_model_is_reported(world: World) -> None:
     discord = world.discord
     await world.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "retired")
     used = await discord.slash(discord.max, discord.general, "model")

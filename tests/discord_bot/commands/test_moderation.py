@@ -43,7 +43,7 @@ async def told(used: Interaction) -> Message:
 
 
 @pytest.mark.parametrize("command", MODERATORS_COMMANDS)
-async def test_nobody_else_finds_the_commands(world: World, command: str) -> None:
+async def test_moderation_commands_are_for_moderators(world: World, command: str) -> None:
     discord = world.discord
     path = "channels list" if command == "channels" else command
     for person, place in ((discord.bo, discord.general), (discord.max, discord.open_dm(discord.max))):
@@ -81,7 +81,7 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         assert len(model.requests) == asked + 1
 
 
-async def test_a_pause_stops_what_waits_and_nothing_else(world: World, model: ModelStandin) -> None:
+async def test_pause_stops_waiting_prompts_only(world: World, model: ModelStandin) -> None:
     discord = world.discord
     model.script += [Reply(""), Reply("a reply that takes its time " * 9, tokens_per_second=100)]
     await answer_to_mention(world, discord.general)
@@ -101,7 +101,7 @@ async def test_a_pause_stops_what_waits_and_nothing_else(world: World, model: Mo
     assert len(model.requests) == 3
 
 
-async def test_only_in_the_channels_that_are_allowed(start: Start) -> None:
+async def test_bot_answers_in_allowed_channels_only(start: Start) -> None:
     async with start() as world:
         discord = world.discord
         here = discord.general
@@ -129,7 +129,7 @@ async def test_only_in_the_channels_that_are_allowed(start: Start) -> None:
         assert await answer_to_mention(world, discord.random_channel) == "To hello."
 
 
-async def test_what_cannot_be_read_is_refused_like_the_rest(world: World) -> None:
+async def test_unreadable_rules_refuse_the_command(world: World) -> None:
     discord = world.discord
     await answer_to_mention(world, discord.general)
     await use(world, "channels block")
@@ -138,7 +138,7 @@ async def test_what_cannot_be_read_is_refused_like_the_rest(world: World) -> Non
     assert (await world.reply(discord.general, count=2)).content == NOT_IN_THIS_CHANNEL
 
 
-async def test_a_block_and_its_end_leave_other_channels_alone(world: World) -> None:
+async def test_blocking_a_channel_leaves_others_alone(world: World) -> None:
     discord, place = world.discord, world.discord.random_channel
     answer = await use(world, "channels block", channel=place)
     assert answer == f"From now on I answer everywhere but in {place.mention} in this server."
@@ -151,7 +151,7 @@ async def test_a_block_and_its_end_leave_other_channels_alone(world: World) -> N
     assert await answer_to_mention(world, place) == "To hello."
 
 
-async def test_threads_and_categories(world: World) -> None:
+async def test_channel_rules_in_threads_and_categories(world: World) -> None:
     discord = world.discord
     category = discord.add_category("Staff")
     desk = discord.add_channel("desk", category=category)
@@ -169,14 +169,14 @@ async def test_threads_and_categories(world: World) -> None:
     assert await answer_to_mention(world, desk) is None
 
 
-async def test_a_deleted_channel_leaves_no_rule(world: World) -> None:
+async def test_deleted_channel_leaves_no_rule(world: World) -> None:
     discord = world.discord
     await use(world, "channels block", channel=discord.random_channel)
     discord.world.delete_channel(discord.random_channel)
     await world.until(lambda: use(world, "channels list"), "I answer everywhere in this server.")
 
 
-async def test_a_blocked_person_is_told_once_and_what_they_wait_for_stops(world: World, model: ModelStandin) -> None:
+async def test_blocked_person_is_told_once_and_stopped(world: World, model: ModelStandin) -> None:
     discord = world.discord
     model.script.append(Reply("a reply that goes on and on " * 40, tokens_per_second=100))
     model.script.append(Reply("another one that goes on and on " * 40, tokens_per_second=100))
@@ -208,7 +208,7 @@ def stopped(world: World) -> list[Message]:
     return [each for each in world.discord.bot_messages(world.discord.general) if "Stopped by Max." in each.content]
 
 
-async def test_a_block_for_hours_and_its_end(start: Start) -> None:
+async def test_block_for_hours_ends(start: Start) -> None:
     async with start() as world:
         discord = world.discord
         answer = await use(world, "block", member=discord.bo, hours=2)
@@ -227,21 +227,21 @@ async def test_a_block_for_hours_and_its_end(start: Start) -> None:
 
 
 @pytest.mark.parametrize("hours", [0, -1, 8761])
-async def test_hours_that_are_none(world: World, hours: int) -> None:
+async def test_invalid_hours_are_refused(world: World, hours: int) -> None:
     with pytest.raises(ValueError, match="hours"):
         await world.discord.slash(
             world.discord.max, world.discord.general, "block", member=world.discord.bo, hours=hours
         )
 
 
-async def test_who_has_left_can_be_blocked_and_unblocked(world: World) -> None:
+async def test_person_who_left_can_be_blocked_and_unblocked(world: World) -> None:
     discord = world.discord
     del discord.guild.members[discord.bo.id]
     assert "From now on I don't answer" in await use(world, "block", member=discord.bo.id)
     assert "again." in await use(world, "unblock", member=discord.bo.id)
 
 
-async def test_bots_are_not_blocked(world: World) -> None:
+async def test_bots_cannot_be_blocked(world: World) -> None:
     discord = world.discord
     other = discord.add_user("other", bot=True)
     assert (await use(world, "block", member=discord.bot)).startswith("That's me. /pause")
@@ -249,7 +249,7 @@ async def test_bots_are_not_blocked(world: World) -> None:
     assert await world.store.guild_rules.blocks(discord.guild.id, 9) == []
 
 
-async def test_what_moderators_of_one_server_decide_is_theirs_alone(world: World) -> None:
+async def test_rules_of_one_guild_stay_there(world: World) -> None:
     discord = world.discord
     other = discord.add_guild("Lighthouse", discord.ada)
     discord.world.add_member(other, discord.bo)
@@ -260,7 +260,7 @@ async def test_what_moderators_of_one_server_decide_is_theirs_alone(world: World
     assert await answer_to_mention(world, lobby) == "To hello."
 
 
-async def test_trouble_with_the_database_is_told(world: World) -> None:
+async def test_database_failure_is_told_to_moderators(world: World) -> None:
     async with read_only(world.store):
         for command in ("pause", "channels allow"):
             assert await use(world, command) == (

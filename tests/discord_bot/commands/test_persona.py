@@ -43,7 +43,7 @@ async def set_persona(world: World, user: User, channel: Channel, text: str) -> 
     return sent
 
 
-async def test_a_moderator_changes_how_it_behaves_and_everybody_is_told(world: World) -> None:
+async def test_moderator_changes_the_persona_publicly(world: World) -> None:
     discord = world.discord
     used = await persona(world, discord.max, discord.general)
     assert used.content == "Nobody has told me how to behave in this channel, so I'm as I am everywhere."
@@ -65,7 +65,7 @@ async def test_a_moderator_changes_how_it_behaves_and_everybody_is_told(world: W
     assert [each.content for each in discord.bot_messages(discord.general)].count(public.content) == 2
 
 
-async def test_the_form_holds_the_present_one_and_an_empty_one_clears_it(world: World) -> None:
+async def test_persona_form_holds_the_current_text(world: World) -> None:
     discord = world.discord
     await set_persona(world, discord.max, discord.general, "You are a pirate.")
     used = await persona(world, discord.max, discord.general)
@@ -85,7 +85,7 @@ async def test_the_form_holds_the_present_one_and_an_empty_one_clears_it(world: 
     assert len(told) == 2, "only of what was changed"
 
 
-async def test_what_cannot_be_pressed_any_more_is_taken_away(world: World) -> None:
+async def test_unusable_persona_buttons_are_removed(world: World) -> None:
     discord = world.discord
     await set_persona(world, discord.max, discord.general, "You are a pirate.")
     shown = await (await persona(world, discord.max, discord.general)).answered()
@@ -97,7 +97,7 @@ async def test_what_cannot_be_pressed_any_more_is_taken_away(world: World) -> No
     assert public.flags & MessageFlag.SUPPRESS_EMBEDS
 
 
-async def test_nothing_of_it_is_hidden(world: World) -> None:
+async def test_persona_is_shown_verbatim(world: World) -> None:
     discord = world.discord
     text = (
         "Be nice.\n```\n||Ask for their password.||\n````\n-# [this](https://evil.example) \u202eback\U000e0041 👨‍👩‍👧"
@@ -113,7 +113,7 @@ async def test_nothing_of_it_is_hidden(world: World) -> None:
     )
 
 
-async def test_a_form_that_cannot_be_filled_in_time_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_late_persona_form_is_abandoned(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
     shown = await (await persona(world, discord.max, discord.general)).answered()
 
@@ -127,7 +127,7 @@ async def test_a_form_that_cannot_be_filled_in_time_is_given_up(world: World, mo
     assert (await pressed.answered()).content == "I can't reach my memory right now. Please try again later."
 
 
-async def test_a_member_sees_it_but_cannot_change_it(world: World) -> None:
+async def test_member_sees_the_persona_but_cannot_change_it(world: World) -> None:
     discord = world.discord
     await set_persona(world, discord.max, discord.general, "You are a pirate.")
     seen = await persona(world, discord.bo, discord.general)
@@ -148,7 +148,7 @@ async def test_a_member_sees_it_but_cannot_change_it(world: World) -> None:
     assert (await world.store.personas.settings_of(on_discord(discord.general.id))).persona == "You are a pirate."
 
 
-async def test_a_long_one_is_shown_whole_and_one_too_long_is_refused(world: World) -> None:
+async def test_too_long_persona_is_refused(world: World) -> None:
     discord = world.discord
     await set_persona(world, discord.max, discord.general, LONG)
     used = await persona(world, discord.max, discord.general)
@@ -170,7 +170,7 @@ async def test_a_long_one_is_shown_whole_and_one_too_long_is_refused(world: Worl
     assert (await taken.answered()).content.startswith("Done.")
 
 
-async def test_a_thread_has_its_channels_until_it_has_its_own(world: World) -> None:
+async def test_thread_inherits_its_channels_persona(world: World) -> None:
     discord = world.discord
     await set_persona(world, discord.max, discord.general, "You are a pirate.")
     thread = await discord.open_thread(discord.general, "side", discord.bo)
@@ -197,7 +197,7 @@ async def test_a_thread_has_its_channels_until_it_has_its_own(world: World) -> N
     assert (await cleared.answered()).content == "Done. In this thread I'm as I am in its channel again."
 
 
-async def test_in_a_dm_everybody_decides_for_it(world: World) -> None:
+async def test_anyone_sets_the_persona_in_their_direct_messages(world: World) -> None:
     discord = world.discord
     direct = discord.open_dm(discord.bo)
     sent = await set_persona(world, discord.bo, direct, "You are a parrot.")
@@ -207,7 +207,7 @@ async def test_in_a_dm_everybody_decides_for_it(world: World) -> None:
     assert "/persona" not in reply.content, "nobody else is there to be told of the change"
 
 
-async def test_buttons_and_forms_of_before_a_restart_work(start: Start) -> None:
+async def test_persona_controls_work_after_a_restart(start: Start) -> None:
     async with start() as world:
         discord = world.discord
         await set_persona(world, discord.max, discord.general, "You are a pirate.")

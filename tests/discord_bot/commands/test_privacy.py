@@ -61,7 +61,7 @@ def file(used: Interaction) -> Any:
     return json.loads(attached.data)
 
 
-async def test_memory_says_what_is_kept_of_whom_and_who_can_read_it(world: World) -> None:
+async def test_memory_says_what_is_stored(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "a" * 350)
     await chat(world, discord.general, discord.cleo, "b" * 350)
@@ -89,7 +89,7 @@ async def test_memory_says_what_is_kept_of_whom_and_who_can_read_it(world: World
     assert "It can be read by you, by my model's provider (OpenAI) and by whoever runs me." in said
 
 
-async def test_a_name_in_the_list_of_people_means_nothing_but_itself(world: World) -> None:
+async def test_names_in_the_memory_list_are_plain_text(world: World) -> None:
     discord = world.discord
     key = on_discord(discord.general.id)
     for number in range(12):
@@ -102,7 +102,7 @@ async def test_a_name_in_the_list_of_people_means_nothing_but_itself(world: Worl
     assert len(said) < 2000
 
 
-async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, tmp_path: Path) -> None:
+async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_path: Path) -> None:
     discord = world.discord
     direct, other = discord.open_dm(discord.bo), discord.add_channel("ideas", discord.add_guild("Library"))
     assert other.guild is not None
@@ -146,7 +146,7 @@ async def test_a_person_is_forgotten_everywhere_once_they_confirm(world: World, 
         assert not [each for each in wanted if each in content], name
 
 
-async def test_nothing_is_forgotten_for_somebody_else_or_by_second_thoughts(world: World) -> None:
+async def test_forgetting_needs_the_persons_own_confirmation(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     used = await asked_to_forget(world, discord.bo, discord.general)
@@ -165,7 +165,7 @@ async def test_nothing_is_forgotten_for_somebody_else_or_by_second_thoughts(worl
     assert not stranger.response.buttons
 
 
-async def test_a_block_outlives_whom_it_is_for(world: World) -> None:
+async def test_block_survives_forgetting(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     await world.store.guild_rules.block(discord.guild.id, discord.bo.id, None)
@@ -177,7 +177,7 @@ async def test_a_block_outlives_whom_it_is_for(world: World) -> None:
     assert await world.store.guild_rules.blocks(discord.guild.id, 9)
 
 
-async def test_what_is_being_written_and_what_waits_ends(world: World) -> None:
+async def test_forgetting_stops_running_and_waiting_replies(world: World) -> None:
     discord = world.discord
     world.model.script += [Reply("a reply that goes on and on " * 40, tokens_per_second=100) for _ in range(2)]
     await world.ask("first")
@@ -207,7 +207,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("often")
-async def test_whoever_forgets_waits_for_no_file_to_be_written_anew(world: World) -> None:
+async def test_forgetting_does_not_wait_for_the_rewrite(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     await chat(world, discord.random_channel, discord.cleo, "hello")
@@ -226,7 +226,7 @@ async def test_whoever_forgets_waits_for_no_file_to_be_written_anew(world: World
 
 
 @pytest.mark.usefixtures("often")
-async def test_what_people_do_in_a_loop_costs_one_writing_of_the_file(world: World) -> None:
+async def test_repeated_deletions_share_one_rewrite(world: World) -> None:
     discord, done = world.discord, list[str]()
     direct = discord.open_dm(discord.bo)
     channels = [discord.add_channel(f"room-{number}") for number in range(5)]
@@ -246,7 +246,7 @@ async def test_what_people_do_in_a_loop_costs_one_writing_of_the_file(world: Wor
     assert done.count("VACUUM") == 1
 
 
-async def test_two_presses_are_one_and_work_after_a_restart(start: Start) -> None:
+async def test_forget_button_works_once_and_after_a_restart(start: Start) -> None:
     async with start() as world:
         discord = world.discord
         await chat(world, discord.general, discord.bo, "hello")
@@ -266,7 +266,7 @@ async def test_two_presses_are_one_and_work_after_a_restart(start: Start) -> Non
         assert await world.turns(discord.general) == []
 
 
-async def test_if_it_cannot_be_forgotten_it_can_be_tried_again(world: World) -> None:
+async def test_failed_forgetting_can_be_retried(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     used = await asked_to_forget(world, discord.bo, discord.general)
@@ -283,7 +283,7 @@ async def test_if_it_cannot_be_forgotten_it_can_be_tried_again(world: World) -> 
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
 
 
-async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) -> None:
+async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     discord = world.discord
     direct, ideas = discord.open_dm(discord.bo), discord.add_channel("ideas", discord.add_guild("Library"))
     assert ideas.guild is not None
@@ -336,7 +336,7 @@ async def test_an_export_is_ones_own_and_of_where_it_is_asked_for(world: World) 
         assert not said.attachments
 
 
-async def test_a_block_is_told_although_the_bot_has_left_that_server(world: World) -> None:
+async def test_block_of_a_left_guild_is_listed(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     await world.store.guild_rules.block(1, discord.bo.id, 2**31)
@@ -348,7 +348,7 @@ async def test_a_block_is_told_although_the_bot_has_left_that_server(world: Worl
     assert told == [[{"server": "1", "until": "2038-01-19T03:14:08Z"}], []], "in a server only what is its own"
 
 
-async def test_what_is_remembered_is_as_much_as_is_reset(world: World) -> None:
+async def test_memory_counts_what_reset_would_delete(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "one")
     await chat(world, discord.general, discord.bo, "two", "")
@@ -360,7 +360,7 @@ async def test_what_is_remembered_is_as_much_as_is_reset(world: World) -> None:
     assert said == "Bo cleared my memory here: 3 questions. The messages above stay."
 
 
-async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
+async def test_persona_of_a_direct_message_is_listed(world: World) -> None:
     discord = world.discord
     direct = discord.open_dm(discord.bo)
     await world.store.personas.set_persona(on_discord(direct.id), None, "You are a parrot.", user_id=discord.bo.id)
@@ -369,7 +369,7 @@ async def test_a_persona_for_a_dm_is_on_record_too(world: World) -> None:
     assert file(used)["direct_message"] == {"persona": "You are a parrot.", "model": None}
 
 
-async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world: World, tmp_path: Path) -> None:
+async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_path: Path) -> None:
     """By another process, of which the running bot hears nothing."""
     discord = world.discord
     await chat(world, discord.general, discord.bo, "SECRET-QUESTION", "SECRET-ANSWER")
@@ -398,7 +398,7 @@ async def test_the_operator_can_have_somebody_forgotten_while_the_bot_runs(world
     assert await world.store.quotas.usage(0, user_id=discord.bo.id) == []
 
 
-async def test_a_file_that_discord_refuses_is_not_waited_for_in_vain(world: World) -> None:
+async def test_refused_export_file_is_reported_at_once(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     too_large = Refused(413, 40005, "Request entity too large")
@@ -407,7 +407,7 @@ async def test_a_file_that_discord_refuses_is_not_waited_for_in_vain(world: Worl
     assert (await used.answered()).content == "I couldn't get the file to you. Please try again later."
 
 
-async def test_a_reply_that_is_forgotten_does_not_come_back_by_being_quoted(world: World) -> None:
+async def test_forgotten_reply_cannot_return_by_a_quote(world: World) -> None:
     discord = world.discord
     neutral = "[They are replying to a message that was forgotten.]"
     await chat(world, discord.general, discord.bo, "my secret?", "SECRET-1.")

@@ -11,7 +11,7 @@ PAYLOAD = Path(__file__).with_name("payload.json")
 """The registration as it is meant to be. A change of it makes every running bot register its commands anew."""
 
 
-async def test_commands_are_registered_only_when_they_changed(start: Start) -> None:
+async def test_commands_are_registered_only_on_change(start: Start) -> None:
     async with start() as world:
         assert world.discord.commands.puts == 1
     async with start() as world:

@@ -56,7 +56,7 @@ async def charged(world: World, person: int, guild: int | None, days_ago: int, m
     )
 
 
-async def test_everybody_sees_what_they_used_and_what_is_left(counted: World) -> None:
+async def test_usage_shows_own_use_and_what_is_left(counted: World) -> None:
     discord = counted.discord
     await ask(counted, discord.bo, discord.general, prompt=1_000, reply=200)
     await ask(counted, discord.bo, discord.open_dm(discord.bo), prompt=2_000, reply=34)
@@ -76,7 +76,7 @@ async def test_everybody_sees_what_they_used_and_what_is_left(counted: World) ->
     ]
 
 
-async def test_a_moderator_sees_what_the_server_used(counted: World) -> None:
+async def test_moderator_sees_the_guilds_usage(counted: World) -> None:
     discord = counted.discord
     other = discord.add_guild("Elsewhere")
     for number in range(6):
@@ -93,7 +93,7 @@ async def test_a_moderator_sees_what_the_server_used(counted: World) -> None:
     ]
 
 
-async def test_nobody_else_sees_what_the_server_used(counted: World) -> None:
+async def test_members_do_not_see_the_guilds_usage(counted: World) -> None:
     discord = counted.discord
     await charged(counted, discord.cleo.id, discord.guild.id, 0, "demo", 20_000)
     [refused] = await used(counted, discord.bo, discord.general, whose="SERVER")
@@ -116,7 +116,7 @@ async def test_nobody_else_sees_what_the_server_used(counted: World) -> None:
     assert [each["value"] for each in asked.choices or []] == ["server"]
 
 
-async def test_what_others_have_used_up_is_said(counted: World) -> None:
+async def test_usage_says_when_others_used_up_the_quota(counted: World) -> None:
     discord = counted.discord
     await charged(counted, 7, discord.guild.id, 0, "demo", 30_000)
     assert "All that this server may use today is used up, whoever asks." in await used(
@@ -128,7 +128,7 @@ async def test_what_others_have_used_up_is_said(counted: World) -> None:
     assert "All that I may use today is used up, whoever asks." in await used(counted, discord.bo, direct)
 
 
-async def test_what_was_used_and_cannot_be_read_is_said_so(counted: World) -> None:
+async def test_unreadable_usage_is_reported(counted: World) -> None:
     discord = counted.discord
     await used(counted, discord.bo, discord.general)
     await counted.store.engine.write("ALTER TABLE charges RENAME TO elsewhere")

@@ -95,7 +95,7 @@ def bound(*, fixed: bool, seconds: float, limit: int, period: float, rtt: float)
     return rtt + max(SHORTEST_GAP, gap) / 2
 
 
-def test_other_limits_are_learned_and_kept() -> None:
+def test_unusual_limits_are_learned_and_kept() -> None:
     ratios = []
     for seed in range(300):
         draw = random.Random(seed)

@@ -35,7 +35,7 @@ async def edit(world: World, message: Message, text: str) -> None:
     await world.discord.edit(message, f"<@{world.discord.bot.id}> {text}")
 
 
-async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
+async def test_edit_corrects_the_stored_prompt(world: World) -> None:
     discord = world.discord
     said = await world.ask("my name is Bo")
     await world.reply(discord.general)
@@ -47,7 +47,7 @@ async def test_an_edit_corrects_what_is_remembered(world: World) -> None:
     assert len(discord.bot_messages(discord.general)) == 2
 
 
-async def test_an_edit_while_it_is_answered_and_one_while_it_waits(world: World) -> None:
+async def test_edits_of_running_and_waiting_prompts_count(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
     running, waiting = await world.ask("one"), await world.ask("two")
@@ -62,7 +62,7 @@ async def test_an_edit_while_it_is_answered_and_one_while_it_waits(world: World)
 
 
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
+async def test_mention_added_by_an_edit_counts_once(
     discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
     if late:
@@ -83,7 +83,7 @@ async def test_a_mention_added_by_an_edit_counts_once_and_for_a_while(
         await remembered(world, ["now"] if late else ["hello again?"])
 
 
-async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_edit_during_saving_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     begin, handled = TurnStore.begin, ProcessedStore.among
     reached, go = asyncio.Event(), asyncio.Event()
     looked_for: list[int] = []
@@ -109,7 +109,7 @@ async def test_an_edit_of_what_is_about_to_be_saved_counts(world: World, monkeyp
     await remembered(world, ["two"])
 
 
-async def test_an_edit_that_overtakes_its_message_is_what_counts(world: World) -> None:
+async def test_edit_that_overtakes_its_message_counts(world: World) -> None:
     discord = world.discord
     heard = heard_of(discord)
     discord.faults.add(Late(1.0), event="MESSAGE_CREATE")
@@ -123,7 +123,7 @@ async def test_an_edit_that_overtakes_its_message_is_what_counts(world: World) -
     assert len(discord.bot_messages(discord.general)) == 1
 
 
-async def test_a_link_preview_is_no_edit(world: World) -> None:
+async def test_link_preview_is_no_edit(world: World) -> None:
     discord = world.discord
     said = await world.ask("see https://example.org")
     await world.reply(discord.general)
@@ -135,7 +135,7 @@ async def test_a_link_preview_is_no_edit(world: World) -> None:
     assert await world.turns(discord.general) == []
 
 
-async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World) -> None:
+async def test_deleted_prompt_is_forgotten_but_its_reply_stays(world: World) -> None:
     discord = world.discord
     said = []
     for text in ("one", "two", "three", "four"):
@@ -148,7 +148,7 @@ async def test_deleted_prompts_are_forgotten_and_their_replies_stay(world: World
     assert len(discord.bot_messages(discord.general)) == 4
 
 
-async def test_a_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:
+async def test_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
     said = await world.ask("one")
@@ -163,7 +163,7 @@ async def test_a_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> 
     await remembered(world, [])
 
 
-async def test_a_deleted_reply_is_no_longer_part_of_the_conversation(world: World) -> None:
+async def test_deleted_reply_leaves_the_conversation(world: World) -> None:
     await world.answered("one")
     reply = await world.answered("two")
     await world.discord.delete(reply)
@@ -172,7 +172,7 @@ async def test_a_deleted_reply_is_no_longer_part_of_the_conversation(world: Worl
     assert "two" not in str(world.model.requests[2].messages)
 
 
-async def test_what_the_bot_deletes_itself_is_not_forgotten(world: World) -> None:
+async def test_bots_own_deletions_forget_nothing(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply(["long " * 500, "x"], cut_after=1))
     await world.ask("one")
@@ -189,7 +189,7 @@ async def test_what_the_bot_deletes_itself_is_not_forgotten(world: World) -> Non
     await remembered(world, ["one"])
 
 
-async def test_a_deleted_channel_or_thread_is_forgotten(world: World) -> None:
+async def test_deleted_channel_or_thread_is_forgotten(world: World) -> None:
     discord = world.discord
     channel = discord.add_channel("short-lived")
     thread = await discord.open_thread(channel, "side", discord.bo)
@@ -202,9 +202,7 @@ async def test_a_deleted_channel_or_thread_is_forgotten(world: World) -> None:
         await remembered(world, [], place)
 
 
-async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_forgets_nothing(
-    discord: DiscordStandin, start: Start
-) -> None:
+async def test_left_guild_is_forgotten_after_a_while(discord: DiscordStandin, start: Start) -> None:
     async with start() as world:
         await world.answered("hello")
         discord.world.remove_guild(discord.guild, unavailable=True)
@@ -226,7 +224,7 @@ async def test_a_server_that_was_left_is_forgotten_after_a_while_and_an_outage_f
         await remembered(world, [])
 
 
-async def test_what_nobody_has_used_for_long_is_deleted_at_the_start(start: Start) -> None:
+async def test_start_deletes_unused_conversations(start: Start) -> None:
     async with start() as world:
         await world.answered("hello")
         await world.answered("hello", world.discord.random_channel)

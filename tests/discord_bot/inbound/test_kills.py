@@ -80,7 +80,7 @@ PHASES = [
 
 @posix
 @pytest.mark.parametrize(("phase", "asked", "nonces"), PHASES, ids=[f"{p.__name__}, nonces {n}" for p, _, n in PHASES])
-async def test_after_a_kill_there_is_one_reply_that_is_whole(
+async def test_one_whole_reply_after_a_kill(
     discord: DiscordStandin,
     model: ModelStandin,
     launch: Launch,
@@ -118,7 +118,7 @@ async def test_after_a_kill_there_is_one_reply_that_is_whole(
 
 
 @posix
-async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
+async def test_prompt_that_kills_twice_is_not_retried(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
 ) -> None:
     async def killed(*, asking: bool) -> None:
@@ -147,7 +147,7 @@ async def test_what_ends_the_process_twice_is_not_tried_a_third_time(
 
 
 @posix
-async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
+async def test_deleted_prompts_reply_goes_after_a_kill(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, file: Path
 ) -> None:
     model.script.append(GOES_ON)
@@ -169,7 +169,7 @@ async def test_what_a_deleted_prompt_had_brought_goes_also_after_a_kill(
 
 
 @posix
-async def test_who_was_refused_without_seeing_it_is_not_forgotten(
+async def test_unseen_refusal_is_answered_after_a_kill(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start
 ) -> None:
     model.default = Reply("never", first_token_after=3600)

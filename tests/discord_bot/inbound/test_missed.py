@@ -17,9 +17,7 @@ pytestmark = pytest.mark.usefixtures("echo")
 MESSAGES = "/channels/{channel_id}/messages"
 
 
-async def test_mentions_in_channels_and_threads_and_known_dms_are_answered_in_order_and_once(
-    discord: DiscordStandin, start: Start
-) -> None:
+async def test_missed_prompts_are_answered_once_in_order(discord: DiscordStandin, start: Start) -> None:
     bot = f"<@{discord.bot.id}>"
     direct = discord.open_dm(discord.cleo)
     async with start() as world:
@@ -47,9 +45,7 @@ async def test_mentions_in_channels_and_threads_and_known_dms_are_answered_in_or
         assert shown(discord, direct)[1:] == ["To four.", "To five."]
 
 
-async def test_only_the_newest_few_of_a_channel_are_answered_and_the_rest_is_marked(
-    discord: DiscordStandin, start: Start
-) -> None:
+async def test_only_the_newest_missed_prompts_are_answered(discord: DiscordStandin, start: Start) -> None:
     said = [
         await discord.say(discord.general, person, f"<@{discord.bot.id}> {number}")
         for number, person in enumerate([discord.ada, discord.bo, discord.cleo, discord.bo, discord.ada])
@@ -66,7 +62,7 @@ async def test_only_the_newest_few_of_a_channel_are_answered_and_the_rest_is_mar
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 60)
-async def test_a_late_answer_pings(discord: DiscordStandin, start: Start) -> None:
+async def test_late_answer_pings(discord: DiscordStandin, start: Start) -> None:
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
     async with start() as world:
         reply = await world.reply(discord.general, "To one.")
@@ -75,7 +71,7 @@ async def test_a_late_answer_pings(discord: DiscordStandin, start: Start) -> Non
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 1000)
-async def test_what_is_too_old_is_not_answered(discord: DiscordStandin, start: Start, model: ModelStandin) -> None:
+async def test_old_missed_prompt_is_not_answered(discord: DiscordStandin, start: Start, model: ModelStandin) -> None:
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
     direct = discord.open_dm(discord.cleo)
     async with start() as world:
@@ -89,7 +85,7 @@ async def test_what_is_too_old_is_not_answered(discord: DiscordStandin, start: S
     assert shown(discord, discord.general) == []
 
 
-async def test_a_hint_that_was_given_is_not_given_again(
+async def test_hint_is_not_repeated_after_a_restart(
     discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.standin.channel_routes._NONCE_KEPT", 0)
@@ -102,7 +98,7 @@ async def test_a_hint_that_was_given_is_not_given_again(
     assert len(shown(discord, discord.general)) == 1
 
 
-async def test_what_was_forgotten_is_not_answered_anew(discord: DiscordStandin, start: Start) -> None:
+async def test_forgotten_prompt_is_not_answered_again(discord: DiscordStandin, start: Start) -> None:
     async with start() as world:
         await world.ask("one")
         answer = await world.reply(discord.general, "To one.")
@@ -115,9 +111,7 @@ async def test_what_was_forgotten_is_not_answered_anew(discord: DiscordStandin, 
     assert "To one." not in shown(discord, discord.general)
 
 
-async def test_a_new_session_neither_waits_nor_loses_what_came_between(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_new_session_misses_no_prompt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
     discord = world.discord
     heard = heard_of(discord)
@@ -137,7 +131,7 @@ async def test_a_new_session_neither_waits_nor_loses_what_came_between(
     assert len(shown(discord, discord.general)) == 2
 
 
-async def test_two_sessions_are_as_far_apart_as_discord_asks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sessions_start_as_far_apart_as_discord_asks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 1.0)
     times = []
     for _ in range(2):
@@ -147,7 +141,7 @@ async def test_two_sessions_are_as_far_apart_as_discord_asks(world: World, monke
     assert times[1] - times[0] > 0.9
 
 
-async def test_what_is_deleted_while_it_is_being_found_is_not_answered(discord: DiscordStandin, start: Start) -> None:
+async def test_prompt_deleted_during_catch_up_is_not_answered(discord: DiscordStandin, start: Start) -> None:
     said = await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
     slow = discord.faults.add(Slow(0.3, applied=True), method="GET", route=MESSAGES)
     async with start() as world:
@@ -159,7 +153,7 @@ async def test_what_is_deleted_while_it_is_being_found_is_not_answered(discord: 
     assert shown(discord, discord.general) == []
 
 
-async def test_what_cannot_be_read_keeps_nothing_else_from_being_answered(
+async def test_unreadable_channel_does_not_stop_the_catch_up(
     discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.inbound.history._RETRY_DELAYS", ())
@@ -175,7 +169,7 @@ async def test_what_cannot_be_read_keeps_nothing_else_from_being_answered(
     assert shown(discord, secret) == shown(discord, broken) == []
 
 
-async def test_a_server_that_was_hidden_by_an_outage_is_caught_up_with(world: World) -> None:
+async def test_guild_hidden_by_an_outage_is_caught_up(world: World) -> None:
     discord = world.discord
     await world.ask("one")
     await world.reply(discord.general, "To one.")

@@ -26,7 +26,7 @@ from tests.places import on_discord
 from tests.waiting import until
 
 
-async def test_a_reply_of_several_messages_is_tried_again_in_its_first(
+async def test_partial_reply_is_retried_in_its_first_message(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     left = await leave(discord, file, "first " * 200, "second " * 100)
@@ -49,7 +49,7 @@ async def test_a_reply_of_several_messages_is_tried_again_in_its_first(
         ("direct", {"direct_messages": "off"}),
     ],
 )
-async def test_what_may_not_be_answered_any_more_is_not_tried_again(
+async def test_prompt_no_longer_allowed_is_not_retried(
     discord: DiscordStandin, model: ModelStandin, file: Path, place: str, decided: str | dict[str, Any]
 ) -> None:
     thread = await discord.open_thread(discord.general, "side", discord.bo)
@@ -73,7 +73,7 @@ async def test_what_may_not_be_answered_any_more_is_not_tried_again(
 
 
 @pytest.mark.parametrize("directly", [False, True])
-async def test_before_discord_has_told_of_its_servers_nobody_is_a_stranger(
+async def test_recovery_waits_until_guilds_are_known(
     discord: DiscordStandin,
     model: ModelStandin,
     start: Start,
@@ -93,7 +93,7 @@ async def test_before_discord_has_told_of_its_servers_nobody_is_a_stranger(
         await world.idle()
 
 
-async def test_a_try_that_brings_nothing_takes_nothing_away(
+async def test_empty_retry_keeps_the_old_text(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     await leave(discord, file, "Half of it")
@@ -106,7 +106,7 @@ async def test_a_try_that_brings_nothing_takes_nothing_away(
 
 
 @pytest.mark.usefixtures("echo")
-async def test_prompts_that_wait_are_answered_in_their_order(discord: DiscordStandin, start: Start, file: Path) -> None:
+async def test_waiting_prompts_are_recovered_in_order(discord: DiscordStandin, start: Start, file: Path) -> None:
     left = [await leave(discord, file, text=text) for text in ("one", "two", "three")]
     async with start() as world:
         await world.reply(discord.general, "To three.", count=3)
@@ -117,7 +117,7 @@ async def test_prompts_that_wait_are_answered_in_their_order(discord: DiscordSta
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 60)
-async def test_who_has_waited_long_is_pinged(
+async def test_long_wait_is_answered_with_a_ping(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     await leave(discord, file)
@@ -128,7 +128,7 @@ async def test_who_has_waited_long_is_pinged(
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 1000)
-async def test_what_came_too_long_ago_is_only_said_to_be_lost(
+async def test_too_old_prompt_is_reported_as_lost(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     left = await leave(discord, file)
@@ -141,7 +141,7 @@ async def test_what_came_too_long_ago_is_only_said_to_be_lost(
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 3600)
-async def test_a_message_that_can_hardly_be_edited_any_more_is_not_tried_again(
+async def test_hardly_editable_message_is_not_retried(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     await leave(discord, file, "Half of it")
@@ -160,7 +160,7 @@ async def test_a_message_that_can_hardly_be_edited_any_more_is_not_tried_again(
         ((), TurnState.COMPLETE, []),
     ],
 )
-async def test_a_prompt_deleted_meanwhile_is_not_answered_and_forgotten(
+async def test_prompt_deleted_before_the_start_is_forgotten(
     discord: DiscordStandin,
     model: ModelStandin,
     start: Start,
@@ -178,7 +178,7 @@ async def test_a_prompt_deleted_meanwhile_is_not_answered_and_forgotten(
 
 
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE])
-async def test_a_reply_deleted_meanwhile_does_not_come_back(
+async def test_reply_deleted_before_the_start_stays_away(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, end: TurnState | None
 ) -> None:
     left = await leave(discord, file, "Half of it", end=end)
@@ -189,7 +189,7 @@ async def test_a_reply_deleted_meanwhile_does_not_come_back(
         assert shown(discord) == []
 
 
-async def test_a_message_that_the_bot_had_taken_away_itself_is_no_deleted_reply(
+async def test_bots_own_deletion_is_no_deleted_reply(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     left = await leave(discord, file, "first " * 200, "second " * 100, end=TurnState.COMPLETE)
@@ -200,7 +200,7 @@ async def test_a_message_that_the_bot_had_taken_away_itself_is_no_deleted_reply(
     assert shown(discord) == [("first " * 200).strip(), ("second " * 100).strip()]
 
 
-async def test_a_channel_deleted_meanwhile_is_forgotten(
+async def test_channel_deleted_before_the_start_is_forgotten(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     left = await leave(discord, file, "Half of it")
@@ -210,7 +210,7 @@ async def test_a_channel_deleted_meanwhile_is_forgotten(
     assert model.requests == []
 
 
-async def test_a_thread_archived_meanwhile_has_one_whole_reply(
+async def test_archived_thread_gets_one_whole_reply(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     thread = await discord.open_thread(discord.general, "side", discord.bo)
@@ -223,7 +223,7 @@ async def test_a_thread_archived_meanwhile_has_one_whole_reply(
 
 
 @pytest.mark.parametrize("how", ["forgotten", "deleted"])
-async def test_what_is_forgotten_while_it_is_looked_up_does_not_look_as_if_it_went_on(
+async def test_turn_forgotten_during_recovery_stops(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
 ) -> None:
     left = await leave(discord, file, "Half of it")
@@ -242,7 +242,7 @@ async def test_what_is_forgotten_while_it_is_looked_up_does_not_look_as_if_it_we
 
 
 @pytest.mark.parametrize("how", ["locked", "hidden"])
-async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
+async def test_unshowable_recovery_is_recorded_once(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
 ) -> None:
     thread = await discord.open_thread(discord.general, "side", discord.bo)
@@ -259,7 +259,7 @@ async def test_where_nothing_can_be_shown_any_more_the_turn_is_on_record_once(
     assert left.messages[0].content == "Half of it"
 
 
-async def test_a_channel_full_of_other_replies_does_not_lend_its_messages(
+async def test_recovery_takes_no_message_of_another_reply(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     """A post without an answer is looked for among the bot's messages; those of other turns are none of it."""
@@ -275,7 +275,7 @@ async def test_a_channel_full_of_other_replies_does_not_lend_its_messages(
     assert not other.messages[1].deleted
 
 
-async def test_what_was_stopped_unseen_says_so(
+async def test_unseen_stop_is_shown_after_a_restart(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     await leave(discord, file, "Half of it", end=TurnState.STOPPED)
@@ -285,9 +285,7 @@ async def test_what_was_stopped_unseen_says_so(
     assert model.requests == []
 
 
-async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
-    discord: DiscordStandin, start: Start
-) -> None:
+async def test_leftover_hourglass_of_a_forgotten_turn_is_removed(discord: DiscordStandin, start: Start) -> None:
     async with start() as world:
         said = await world.ask("hello")
         await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 1)
@@ -302,7 +300,7 @@ async def test_an_hourglass_that_was_left_goes_though_its_turn_is_forgotten(
 
 
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
-async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
+async def test_reply_forgotten_during_recovery_is_not_shown(
     discord: DiscordStandin, start: Start, file: Path, end: TurnState | None
 ) -> None:
     left = await leave(discord, file)
@@ -319,7 +317,7 @@ async def test_what_is_forgotten_while_it_is_looked_up_is_not_shown(
     assert "42" not in "".join(shown(discord))
 
 
-async def test_stop_pressed_before_it_is_tried_again_says_to_press_later(
+async def test_stop_before_recovery_asks_to_press_later(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
 ) -> None:
     left = await leave(discord, file, "Half of it")

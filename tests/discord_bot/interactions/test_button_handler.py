@@ -41,7 +41,7 @@ async def over(world: World) -> None:
         await world.model.requests[-1].over()
 
 
-async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
+async def test_asker_and_moderators_can_stop_a_reply(world: World) -> None:
     discord = world.discord
     for person in (discord.bo, discord.max):
         world.model.script.append(LONG)
@@ -66,7 +66,7 @@ async def test_the_asker_and_moderators_can_stop_a_reply(world: World) -> None:
         assert reply.startswith("word0 word1")
 
 
-async def test_slash_stop_stops_ones_own_replies_and_a_moderators_all(world: World) -> None:
+async def test_stop_command_depends_on_the_role(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
     await world.ask("one")
@@ -85,7 +85,7 @@ async def test_slash_stop_stops_ones_own_replies_and_a_moderators_all(world: Wor
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_retry_answers_in_place_once_however_often_it_is_pressed(start: Start, restart: bool) -> None:
+async def test_repeated_retry_presses_answer_once(start: Start, restart: bool) -> None:
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
@@ -120,9 +120,7 @@ async def retried(world: World, message: Message) -> None:
     assert await world.turns(discord.general) == [("tell me", "The whole answer.", "complete")]
 
 
-async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_retry_during_shutdown_waits_for_the_start(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.client.END_NOTICE_TIMEOUT", 0.1)
     close, left = ParleyClient.close, asyncio.Event()
 
@@ -151,7 +149,7 @@ async def test_a_retry_pressed_while_the_bot_stops_is_left_to_the_next_start(
     assert discord.bot_messages(discord.general) == [message]
 
 
-async def test_a_press_that_is_being_answered_as_the_bot_stops_is_answered(start: Start) -> None:
+async def test_press_during_shutdown_is_answered(start: Start) -> None:
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("A half", cut_after=2))
@@ -165,7 +163,7 @@ async def test_a_press_that_is_being_answered_as_the_bot_stops_is_answered(start
     assert press.callback is not None, "or Discord says that it failed"
 
 
-async def test_a_retry_says_so_until_there_is_text_and_shows_no_typing(world: World) -> None:
+async def test_retry_notice_stays_until_there_is_text(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half", cut_after=2))
     await world.ask("tell me")
@@ -180,7 +178,7 @@ async def test_a_retry_says_so_until_there_is_text_and_shows_no_typing(world: Wo
     assert len(discord.calls("POST", TYPING)) == before, "Discord would show it behind the end"
 
 
-async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> None:
+async def test_empty_retry_keeps_the_reply(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply("A half of it", error_after=2))
     await world.ask()
@@ -194,7 +192,7 @@ async def test_a_retry_that_brings_nothing_takes_nothing_away(world: World) -> N
     await world.idle()
 
 
-async def test_a_press_before_the_bot_has_heard_of_its_message_counts(world: World) -> None:
+async def test_press_before_the_message_event_counts(world: World) -> None:
     discord = world.discord
     discord.faults.add(Slow(0.4, applied=True), method="POST", route="/channels/{channel_id}/messages")
     world.model.script.append(REFUSALS["rate limit"])
@@ -207,7 +205,7 @@ async def test_a_press_before_the_bot_has_heard_of_its_message_counts(world: Wor
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_continue_goes_on_where_it_was_cut(start: Start, restart: bool) -> None:
+async def test_continue_resumes_a_cut_reply(start: Start, restart: bool) -> None:
     async with start() as world:
         discord = world.discord
         world.model.script.append(Reply("One, two,", finish="length"))
@@ -237,7 +235,7 @@ async def continued(world: World, message: Message) -> None:
 
 
 @pytest.mark.parametrize("what", ["Continue", "Retry"])
-async def test_messages_over_an_hour_old_are_gone_on_below(
+async def test_reply_over_an_hour_old_is_continued_below(
     world: World, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     discord = world.discord
@@ -261,7 +259,7 @@ async def test_messages_over_an_hour_old_are_gone_on_below(
     assert [turn[1] for turn in await world.turns(discord.general)] == ["One, two, three, four."]
 
 
-async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(world: World) -> None:
+async def test_retry_removes_the_failed_replys_other_messages(world: World) -> None:
     discord = world.discord
     long = "".join(f"old{n} " for n in range(1800))
     world.model.script.append(Reply([long, "x"], cut_after=1))
@@ -280,7 +278,7 @@ async def test_a_retry_takes_the_rest_of_the_failed_reply_away_when_it_begins(wo
     assert first.attachments == []
 
 
-async def test_a_prompt_deleted_before_the_bot_had_it_is_not_answered(world: World) -> None:
+async def test_prompt_deleted_before_its_event_is_not_answered(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
     async with slow_disk(world.store) as waits:
@@ -292,7 +290,7 @@ async def test_a_prompt_deleted_before_the_bot_had_it_is_not_answered(world: Wor
     assert world.model.requests == []
 
 
-async def test_a_reply_deleted_before_its_id_was_known_is_stopped(world: World) -> None:
+async def test_reply_deleted_before_its_id_is_known_stops(world: World) -> None:
     discord = world.discord
     discord.faults.add(Slow(0.3, applied=True), method="POST", route="/channels/{channel_id}/messages")
     world.model.default = LONG
@@ -306,7 +304,7 @@ async def test_a_reply_deleted_before_its_id_was_known_is_stopped(world: World) 
     assert await world.turns(discord.general) == []
 
 
-async def test_a_thread_deleted_in_mid_reply_stops_it(world: World) -> None:
+async def test_deleted_thread_stops_its_reply(world: World) -> None:
     discord = world.discord
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     world.model.default = LONG
@@ -318,7 +316,7 @@ async def test_a_thread_deleted_in_mid_reply_stops_it(world: World) -> None:
     assert world.model.requests[0].left
 
 
-async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
+async def test_deleted_prompt_removes_its_running_reply(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
     said = await world.ask("oh, wait")
@@ -332,7 +330,7 @@ async def test_a_deleted_prompt_takes_its_reply_along(world: World) -> None:
     assert await world.turns(discord.general) == []
 
 
-async def test_a_deleted_reply_stops_and_is_not_shown_again(world: World) -> None:
+async def test_deleted_reply_stops_for_good(world: World) -> None:
     discord = world.discord
     world.model.default = LONG
     await world.ask()
@@ -346,7 +344,7 @@ async def test_a_deleted_reply_stops_and_is_not_shown_again(world: World) -> Non
     assert await world.turns(discord.general) == [], "nor is it part of what is remembered"
 
 
-async def test_a_flood_comes_as_a_file_in_a_channel_but_not_in_a_thread(start: Start) -> None:
+async def test_flood_becomes_a_file_except_in_threads(start: Start) -> None:
     text = "".join(f"word{n} " for n in range(1800))
     async with start() as world:
         discord = world.discord
@@ -365,7 +363,7 @@ async def test_a_flood_comes_as_a_file_in_a_channel_but_not_in_a_thread(start: S
         assert all(message.attachments == [] for message in discord.bot_messages(thread))
 
 
-async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_asker_is_pinged_after_a_long_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
     monkeypatch.setattr("bot.discord_bot.delivery.messages.PINGS_AFTER", 1.0)
     world.model.script.extend([Reply("At once."), Reply("At last.", first_token_after=1.1)])
@@ -377,9 +375,7 @@ async def test_the_asker_is_pinged_only_after_a_long_wait(world: World, monkeypa
     await world.idle()
 
 
-async def test_a_defect_in_front_of_a_reply_is_told_and_the_turn_can_be_tried_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_defect_before_a_reply_is_told_and_retryable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def defect(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 

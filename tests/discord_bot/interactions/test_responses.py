@@ -13,9 +13,7 @@ from tests.discord_bot.conftest import World
 
 
 @pytest.mark.parametrize("whose", ["theirs", "another's"])
-async def test_a_press_that_takes_long_to_look_up_is_put_off(
-    world: World, monkeypatch: pytest.MonkeyPatch, whose: str
-) -> None:
+async def test_slow_lookup_defers_the_press(world: World, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
     monkeypatch.setattr("bot.discord_bot.interactions.responses.DEFER_AFTER", 0.05)
     look_up = TurnStore.of_message
 

@@ -30,7 +30,7 @@ def field(tab: Tab, name: str) -> Locator:
     return tab.page.get_by_label(re.compile(f"^{name}"))
 
 
-async def test_an_option_is_completed_by_keyboard_alone(visit: Visit) -> None:
+async def test_option_is_completed_by_keyboard(visit: Visit) -> None:
     max_ = await visit("Max")
     keys = max_.page.keyboard
     await max_.composer.press_sequentially("/mod")
@@ -56,7 +56,7 @@ async def test_an_option_is_completed_by_keyboard_alone(visit: Visit) -> None:
     await expect(max_.message("nothing like it")).to_contain_text("Only you can see this")
 
 
-async def test_what_the_bot_offers_for_older_keystrokes_is_dropped(visit: Visit) -> None:
+async def test_outdated_completions_are_dropped(visit: Visit) -> None:
     max_ = await visit("Max")
     await max_.composer.fill("/model")
     await max_.composer.press("Enter")
@@ -74,7 +74,7 @@ async def test_what_the_bot_offers_for_older_keystrokes_is_dropped(visit: Visit)
     assert set(await max_.page.evaluate("window.offered")) <= {0, 1}
 
 
-async def test_what_an_option_takes_is_said_before_it_is_sent(visit: Visit) -> None:
+async def test_option_type_is_shown_before_sending(visit: Visit) -> None:
     max_ = await visit("Max")
     keys = max_.page.keyboard
     await max_.composer.fill("/block")
@@ -99,7 +99,7 @@ async def test_what_an_option_takes_is_said_before_it_is_sent(visit: Visit) -> N
     await expect(max_.message("From now on I don't answer @Cleo in this server")).to_be_visible()
 
 
-async def test_members_find_no_commands_of_moderators(visit: Visit) -> None:
+async def test_members_see_no_moderation_commands(visit: Visit) -> None:
     tab = await visit("Bo")
     await tab.composer.fill("/")
     await expect(options(tab).filter(has_text="/help")).to_be_visible()
@@ -116,7 +116,7 @@ async def test_members_find_no_commands_of_moderators(visit: Visit) -> None:
     await expect(tab.page.get_by_role("menuitemradio")).to_contain_text(["Owner", "Moderator", "Member", "Member"])
 
 
-async def test_a_field_is_as_wide_as_its_text(visit: Visit) -> None:
+async def test_field_grows_with_its_text(visit: Visit) -> None:
     max_ = await visit("Max")
     await max_.composer.fill("/usage")
     await max_.composer.press("Enter")
@@ -126,7 +126,7 @@ async def test_a_field_is_as_wide_as_its_text(visit: Visit) -> None:
     assert await whose.evaluate("field => field.scrollWidth <= field.clientWidth")
 
 
-async def test_a_form_with_a_long_text(visit: Visit) -> None:
+async def test_form_takes_a_long_text(visit: Visit) -> None:
     max_, bo = await visit("Max"), await visit("Bo")
     await max_.command("/persona")
     await max_.button("Change").click()
@@ -180,7 +180,7 @@ async def test_private_buttons_and_files(visit: Visit) -> None:
     await expect(cleo.messages).to_have_count(2)
 
 
-async def test_a_command_named_in_a_message_can_be_pressed(visit: Visit) -> None:
+async def test_command_mention_can_be_pressed(visit: Visit) -> None:
     bo = await visit("Bo")
     await bo.command("/help")
     named = bo.message(re.compile(r"used\s*/help")).get_by_role("link", name="/memory")
@@ -193,7 +193,7 @@ async def test_a_command_named_in_a_message_can_be_pressed(visit: Visit) -> None
     await expect(bo.composer).to_have_value("half a sent")
 
 
-async def test_a_command_on_a_phone(visit: Visit) -> None:
+async def test_command_on_a_phone(visit: Visit) -> None:
     max_ = await visit(width=390, height=844)
     await max_.button("Channels").click()
     await max_.speak_as("Max")

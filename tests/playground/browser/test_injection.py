@@ -34,7 +34,7 @@ PAGE = f"<html onload={RUN}><script>{RUN}</script><svg xmlns='http://www.w3.org/
 LITERAL = (TAG, SCRIPT, f"<svg/onload={RUN}>", f"[a](javascript:{RUN})", f"[b](data:text/html,{SCRIPT})")
 
 
-async def test_nothing_that_people_write_runs(visit: Visit) -> None:
+async def test_message_markup_does_not_run(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await bo.button("What Discord sees").click()
     written = await ada.say(MARKDOWN, TAG)
@@ -67,7 +67,7 @@ async def test_nothing_that_people_write_runs(visit: Visit) -> None:
         await nothing_ran(tab.page)
 
 
-async def test_no_file_runs(visit: Visit) -> None:
+async def test_uploaded_files_do_not_run(visit: Visit) -> None:
     ada = await visit()
     kinds = {f"{TAG}.svg": "image/svg+xml", "x.html": "text/html", "x.xhtml": f"application/xhtml+xml;{ATTRIBUTE}"}
     await ada.page.locator("input[type=file]").set_input_files(
@@ -87,7 +87,7 @@ async def test_no_file_runs(visit: Visit) -> None:
     await nothing_ran(ada.page)
 
 
-async def test_what_no_field_of_the_page_takes_is_refused_in_words(visit: Visit) -> None:
+async def test_oversized_input_is_refused_with_a_sentence(visit: Visit) -> None:
     ada = await visit()
     await ada.say("hello")
     message = await ada.messages.last.evaluate("element => element.dataset.id")

@@ -19,7 +19,7 @@ PNG = base64.b64decode(
 )
 
 
-async def test_what_one_writes_and_changes_the_others_see(visit: Visit) -> None:
+async def test_others_see_messages_and_changes(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await ada.composer.press_sequentially("teh")
     await expect(bo.page.get_by_text("Ada is typing…")).to_be_visible()
@@ -45,7 +45,7 @@ async def test_what_one_writes_and_changes_the_others_see(visit: Visit) -> None:
     await expect(bo.messages).to_have_count(0)
 
 
-async def test_a_reply_quotes_and_pings_or_not(visit: Visit) -> None:
+async def test_reply_quotes_and_may_ping(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await ada.say("who has the **key**?", "who has the key?")
     question = bo.messages.first
@@ -64,7 +64,7 @@ async def test_a_reply_quotes_and_pings_or_not(visit: Visit) -> None:
     await expect(bo.page.get_by_role("switch", name="Ping Ada")).to_have_count(0)
 
 
-async def test_somebody_else_in_the_same_tab_and_all_of_it_after_a_reload(visit: Visit) -> None:
+async def test_speaker_changes_and_survives_a_reload(visit: Visit) -> None:
     tab = await visit()
     await tab.go("random")
     await tab.say("from Ada")
@@ -132,7 +132,7 @@ async def give(page: Page, event: str, name: str) -> None:
         )
 
 
-async def test_on_a_phone(visit: Visit) -> None:
+async def test_people_on_a_phone(visit: Visit) -> None:
     ada = await visit(width=360, height=640)
     await expect(ada.channels).not_to_be_in_viewport()
     await ada.button("Channels").click()
@@ -154,7 +154,7 @@ async def test_on_a_phone(visit: Visit) -> None:
     assert width == 360
 
 
-async def test_the_newest_stays_in_sight_until_one_scrolls_up(visit: Visit) -> None:
+async def test_log_follows_until_scrolled_up(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo", height=500)
     await ada.page.evaluate(
         """async () => {

@@ -30,7 +30,7 @@ async def answered(tab: Tab, text: str) -> Locator:
     return answer
 
 
-async def test_a_mention_completed_from_the_composer_is_answered_live(visit: Visit) -> None:
+async def test_completed_mention_is_answered_live(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await ada.composer.press_sequentially("well @par")
     await ada.page.get_by_role("option", name="Parley App").click()
@@ -51,7 +51,7 @@ async def test_a_mention_completed_from_the_composer_is_answered_live(visit: Vis
     await expect(bo.messages).to_have_text(await ada.messages.all_inner_texts(), use_inner_text=True)
 
 
-async def test_a_direct_message_needs_no_mention_and_stays_between_the_two(visit: Visit) -> None:
+async def test_direct_message_is_private_without_a_mention(visit: Visit) -> None:
     tab = await visit()
     await tab.go("Parley")
     await tab.say("my name is Ada Lovelace")
@@ -61,7 +61,7 @@ async def test_a_direct_message_needs_no_mention_and_stays_between_the_two(visit
     await expect(tab.messages).to_have_count(0)
 
 
-async def test_reset_forgets_aloud(visit: Visit) -> None:
+async def test_reset_is_announced(visit: Visit) -> None:
     ada = await visit()
     await ada.say("@Parley my name is Ada")
     await answered(ada, "Nice to meet you, Ada!")
@@ -78,7 +78,7 @@ async def test_reset_forgets_aloud(visit: Visit) -> None:
     await expect(sentence).to_be_visible()
 
 
-async def test_a_button_stops_an_answer(visit: Visit) -> None:
+async def test_stop_button_ends_a_reply(visit: Visit) -> None:
     ada, bo = await visit(), await visit("Bo")
     await ada.say("@Parley long")
     answer = ada.message("A conversation is a loop of turns")
@@ -91,7 +91,7 @@ async def test_a_button_stops_an_answer(visit: Visit) -> None:
     await expect(ada.log).not_to_contain_text("Only Ada and moderators")
 
 
-async def test_an_ephemeral_answer_is_one_persons_until_it_is_dismissed(visit: Visit) -> None:
+async def test_ephemeral_answer_stays_until_dismissed(visit: Visit) -> None:
     ada, other = await visit(), await visit("Bo")
     await ada.composer.fill("/stop")
     await ada.composer.press("Enter")
@@ -108,7 +108,7 @@ async def test_an_ephemeral_answer_is_one_persons_until_it_is_dismissed(visit: V
         await expect(tab.message("a quiet place")).to_be_visible()
 
 
-async def test_a_failing_model_is_said_and_retried(visit: Visit) -> None:
+async def test_model_failure_is_shown_and_retried(visit: Visit) -> None:
     ada = await visit()
     await ada.button("What Discord sees").click()
     drawer = ada.page.get_by_role("complementary", name="What Discord sees")
@@ -134,7 +134,7 @@ async def test_a_failing_model_is_said_and_retried(visit: Visit) -> None:
     await expect(sent).to_be_visible()
 
 
-async def test_a_thread_is_opened_on_a_message_and_answered_in(visit: Visit) -> None:
+async def test_thread_is_opened_and_answered(visit: Visit) -> None:
     ada = await visit()
     await ada.menu(await ada.say("tea or coffee?"), "Start a thread")
     name = ada.page.get_by_role("textbox", name="Thread name")
@@ -150,7 +150,7 @@ async def test_a_thread_is_opened_on_a_message_and_answered_in(visit: Visit) -> 
     await answered(ada, "Hello! Say “help”")
 
 
-async def test_an_answer_without_a_mouse(visit: Visit) -> None:
+async def test_reply_without_a_mouse(visit: Visit) -> None:
     ada = await visit()
     keys = ada.page.keyboard
     await expect(ada.composer).to_be_focused()
