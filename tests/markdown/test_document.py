@@ -151,7 +151,9 @@ def test_other_forms_lose_no_word(text: str, named: list[bool]) -> None:
     )
     # A line without a space may be cut within a word, with marks on either side of the cut.
     shown = re.sub(r"\W", "", "".join(part.content for part in whole(marked, 2000)))
-    assert all(word in shown for word in re.findall(r"KEEP\d+IT", marked))
+    # The language of a code block without a line is not shown, in CommonMark as little as here.
+    languages = " ".join(re.findall(r"(?:~{3,}|`{3,})(.*)", marked))
+    assert all(word in shown or word in languages for word in re.findall(r"KEEP\d+IT", marked))
 
 
 @given(st.lists(SENTENCES, min_size=1, max_size=12).map("\n\n".join), st.integers(1, 40))
