@@ -76,7 +76,7 @@ class OverQuota(BotError):
 
     def __init__(self, quota_exceeded: QuotaExceeded) -> None:
         self.quota_exceeded = quota_exceeded
-        super().__init__(f"An allowance is used up: {_QUOTAS[quota_exceeded.quota]} says how much there is.")
+        super().__init__(f"A quota is used up: {_QUOTAS[quota_exceeded.quota]} says how much there is.")
 
 
 class ModelError(BotError):

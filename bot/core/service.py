@@ -180,7 +180,7 @@ class ConversationService:
             log.exception("turn %d: its end could not be shown for a defect", running.attempt.turn_id)
             return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
 
-    async def _mark_delivered(self, attempt: Attempt, outcome: Outcome, unshown: str | None) -> None:
+    async def _mark_delivered(self, attempt: Attempt, outcome: Outcome, delivery_error: str | None) -> None:
         try:
             if outcome.stop_reason is StopReason.PROMPT_DELETED:
                 # Only now: after a kill, the next start finds the messages to remove by the turn.
@@ -189,7 +189,7 @@ class ConversationService:
             if outcome.failure is FailureReason.STORAGE:
                 # The write that failed may work by now. If it does not, the next start recovers the turn.
                 await self._close(attempt, outcome)
-            await self._store.turns.mark_delivered(attempt, unshown)
+            await self._store.turns.mark_delivered(attempt, delivery_error)
         except Exception as error:
             log.warning(
                 "turn %d: the next start will show its end once more: %s",

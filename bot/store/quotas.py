@@ -42,7 +42,7 @@ _SETTLED = {
 
 
 def _room(used: Mapping[str, str]) -> str:
-    """SQL for what is left in the allowance that leaves the least."""
+    """SQL for the rest of the quota that has the least left."""
     return f"""min(
         :total - {used["total"]},
         iif(asker.user_id IS NULL, :total, :per_user - {used["user"]}),
@@ -128,10 +128,10 @@ class QuotaStore(Part):
         )
 
     def retain_after_forget(self, user_id: int, tokens: Rows, prompts: Rows) -> None:
-        """Keep in mind what a person had used of the allowances, by the answers to `used_by`, and is on no record now.
+        """Keep the use of a forgotten user in this process's memory, until the hour and the day are over.
 
-        It is in this process's memory and in no file, until the hour and the day are over: or being forgotten would be
-        a way to use more. What was reserved for replies under way counts in full: no name leads back from them.
+        `tokens` and `prompts` are the answers to `used_by`. No file holds it. Without it, being forgotten would be a
+        way to use more. Reservations of replies under way count in full, because no name leads back from them.
         """
         now = self._now()
         today = now // DAY
@@ -212,24 +212,24 @@ class QuotaStore(Part):
             )
         return used_up if left < prompt_tokens + minimum else Contended()
 
-    def _limits(self, allowances: Quotas) -> dict[str, Value]:
-        """What the statements above know every allowance and its use by."""
+    def _limits(self, quotas: Quotas) -> dict[str, Value]:
+        """What the statements above know every quota and its use by."""
         return {
             "day": self._now() // DAY,
             "carried": self._carried_tokens(),
-            "per_user": allowances.daily_tokens_per_user,
-            "per_guild": allowances.daily_tokens_per_server,
-            "total": allowances.daily_tokens_total,
+            "per_user": quotas.daily_tokens_per_user,
+            "per_guild": quotas.daily_tokens_per_server,
+            "total": quotas.daily_tokens_total,
         }
 
-    def _tightest(self, settled: Row, allowances: Quotas) -> tuple[int, QuotaExceeded]:
-        """What is left by what is used for certain, and the allowance that leaves no more."""
-        most = {Quota.TOTAL: allowances.daily_tokens_total}
+    def _tightest(self, settled: Row, quotas: Quotas) -> tuple[int, QuotaExceeded]:
+        """What is left by what is used for certain, and the quota that leaves no more."""
+        most = {Quota.TOTAL: quotas.daily_tokens_total}
         if settled["user_id"] is not None:
-            most[Quota.USER] = allowances.daily_tokens_per_user
+            most[Quota.USER] = quotas.daily_tokens_per_user
         if settled["guild_id"] is not None:
-            most[Quota.GUILD] = allowances.daily_tokens_per_server
-        left = {allowance: most[allowance] - settled[f"used_{allowance.value}"] for allowance in most}
+            most[Quota.GUILD] = quotas.daily_tokens_per_server
+        left = {quota: most[quota] - settled[f"used_{quota.value}"] for quota in most}
         tightest = min(left, key=left.__getitem__)
         return left[tightest], QuotaExceeded(tightest, most[tightest], until=(self._now() // DAY + 1) * DAY)
 

@@ -56,7 +56,7 @@ class GuildWatch:
                 try:
                     await self._policy.look_up_owners()
                 except REQUEST_ERRORS as error:
-                    log.warning("who owns the application could not be read anew: %s", error)
+                    log.warning("who owns the application could not be read again: %s", error)
             self._tasks.spawn(self.check_all(), on_shutdown="drain")
 
     async def check_all(self) -> None:

@@ -45,7 +45,7 @@ def migrations() -> list[str]:
 async def migrate(connection: aiosqlite.Connection) -> None:
     """Bring the schema up to date in one transaction, which closing undoes when it is half-done.
 
-    Foreign keys have to be off: a table that is made anew is dropped for a moment while others refer to it.
+    Foreign keys have to be off: a table that is rebuilt is dropped for a moment while others refer to it.
     """
     scripts = migrations()
     # The lock comes before the look: two processes may open a new database at once.
