@@ -86,7 +86,7 @@ class ConversationOverview:
     people: int
     size: int
     first_at: int | None
-    """None: there are no turns in it any more."""
+    """When its oldest turn was asked; None if it has no turns any more."""
     used_at: int
     persona: bool
     model: str | None

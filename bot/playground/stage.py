@@ -34,7 +34,7 @@ class Stage:
 
 
 def settle(discord: DiscordStandin) -> None:
-    """The same channels in the same order at every start, so that each is the conversation it was."""
+    """Make the channels, in the same order at every start: each gets its old id, and so its conversation."""
     for user in (discord.ada, discord.max, discord.bo, discord.cleo):
         discord.open_dm(user)
     discord.general.topic = words.topic_to_ask(discord.bot.display_name or discord.bot.name)

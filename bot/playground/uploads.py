@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bot.standin.entities import Attachment
 
 MAX_BYTES = 25 * 2**20
-"""Of one file."""
+"""The size of one uploaded file at the most."""
 _KEPT_FOR = 600.0
 """Seconds."""
 _KEPT_BYTES = 128 * 2**20

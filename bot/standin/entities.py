@@ -193,7 +193,7 @@ class Team:
 
 @dataclass(slots=True)
 class Overwrite:
-    """What one role or member is allowed or denied in one channel."""
+    """The permissions that a channel gives to, or takes from, one role or member."""
 
     kind: Literal["role", "member"]
     allow: Permission = Permission.NONE

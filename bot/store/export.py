@@ -83,7 +83,7 @@ class _File:
         self._write(f'{head},\n  "exchanges": [')
 
     def add(self, page: Sequence[ExportedTurn]) -> bool:
-        """False: it is full."""
+        """Write a page of turns. Returns False once the file is full."""
         for exchange in page:
             text = json.dumps(_exchange(exchange), ensure_ascii=False, indent=2).replace("\n", "\n    ")
             piece = f"{',' if self._exchanges else ''}\n    {text}"
