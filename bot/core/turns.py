@@ -96,9 +96,9 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the bot is to behave in a conversation. None: as it does by default.
+    """The persona and the model of a conversation; None stands for the default.
 
-    `persona` stands in place of the system prompt; `model` is a name, which may not be offered any more.
+    `persona` replaces the system prompt. `model` is a name that may not be offered any more.
     """
 
     persona: str | None = None
@@ -173,7 +173,7 @@ class Turn:
 
 
 class EarlierTurn(NamedTuple):
-    """A turn with text in its reply, as a later one's context needs it. A tuple, as there may be hundreds for one."""
+    """A turn with text in its reply, as part of a context. A tuple, because one context may hold hundreds."""
 
     position: int
     author_name: UserName | None
@@ -187,9 +187,9 @@ class EarlierTurn(NamedTuple):
 class Outcome:
     """The end of an attempt, with its text.
 
-    `by` names the person behind a cause. `retry_after` is seconds, where the model's server gave them. `usage` is
-    estimated where it did not count. `detail` is for the log and the operator, never for a conversation; `advice` is
-    what of it is the same for all requests that fail for the same reason.
+    `stopped_by` names the user who stopped it. `retry_after` is the seconds that the model's server asked to wait.
+    `usage` is an estimate if the server did not count. `detail` explains a failure to the operator, and never stands in
+    a conversation; `advice` is the part of it that all failures of the same kind share.
     """
 
     state: TurnState
@@ -209,5 +209,5 @@ _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
 
 
 def is_blank(text: str) -> bool:
-    """Whether a person would see nothing: white space, and characters that have no shape."""
+    """Whether a text shows nothing: only white space and characters without a shape."""
     return all(character.isspace() or unicodedata.category(character) in _SHAPELESS for character in text)
