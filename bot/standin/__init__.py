@@ -1,4 +1,4 @@
-"""Discord's protocol and a model server on this computer, with faults on demand, for the tests and the playground.
+"""Stand-ins for Discord and for a model server on this computer, with faults on demand, for tests and playground.
 
-Not its job: anything that the bot decides. Imports nothing of the bot, so that no mistake of the bot's can hide here.
+The stand-ins make no decision of the bot. They import no module of the bot, so a mistake of the bot cannot hide here.
 """

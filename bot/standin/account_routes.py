@@ -1,4 +1,4 @@
-"""What the bot can ask about itself, its application, its commands and its servers."""
+"""REST routes for the bot's own account, its application, its commands and its servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SESSION_STARTS = 1000
 
 
 class AccountRoutes:
-    """`owner` is whose the application is; another one shows from the next request on."""
+    """REST handlers for the bot's account. `owner` owns the application and can be replaced at any time."""
 
     def __init__(
         self,

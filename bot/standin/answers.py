@@ -1,4 +1,4 @@
-"""What Discord accepts as an answer to an interaction that is no message: choices, and a form. Pure.
+"""Checks of the answers to an interaction that are not messages: autocomplete choices and forms.
 
 https://discord.com/developers/docs/interactions/receiving-and-responding and .../components/reference
 """
@@ -21,7 +21,7 @@ _STYLES = {1, PARAGRAPH}
 
 
 def check_offer(choices: Any, kind: int) -> None:
-    """Choices for an option of that type that is being typed."""
+    """Check the autocomplete choices for an option of type `kind`."""
     if not isinstance(choices, list):
         raise invalid_form({"data.choices": REQUIRED})
     problems: Problems = {}
@@ -31,7 +31,7 @@ def check_offer(choices: Any, kind: int) -> None:
 
 
 def check_form(form: Json) -> None:
-    """A title, and one to five inputs in labels, or in rows that hold one each."""
+    """Check a form. A form needs a title and one to five components: labels, texts, or rows with one input each."""
     problems: Problems = {}
     if not 1 <= len(form.get("title") or "") <= 45:
         problems["data.title"] = bad_length(1, 45)

@@ -1,4 +1,4 @@
-"""The files of the stand-in: attachments, and one picture for every avatar."""
+"""The stand-in's file server for attachments. Every avatar is the same picture."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Cdn:
         self._files: dict[str, Attachment] = {}
         self._held = 0
         self.downloads: list[Attachment] = []
-        """Every attachment fetched, in order."""
+        """Every attachment that was fetched, in order."""
 
     def store(self, attachment: Attachment, channel: Channel) -> Attachment:
-        """Give the attachment its id and its URL."""
+        """Keep the attachment and give it an id and a URL."""
         attachment.id = self._take_id()
         path = f"attachments/{channel.id}/{attachment.id}/{attachment.filename}"
         attachment.url = f"{self._base()}/{quote(path)}"
@@ -38,7 +38,7 @@ class Cdn:
         return attachment
 
     def find(self, attachment_id: int) -> Attachment | None:
-        """The attachment of that id, if it is still kept."""
+        """Return the attachment with this id if it is still kept."""
         return next((each for each in self._files.values() if each.id == attachment_id), None)
 
     def _let_old_ones_go(self) -> None:

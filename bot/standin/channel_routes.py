@@ -1,4 +1,4 @@
-"""What the bot can do in channels over REST: messages, reactions, typing, threads.
+"""REST routes for channels: messages, reactions, typing and threads.
 
 https://discord.com/developers/docs/resources/message and .../channel
 """
@@ -29,7 +29,7 @@ _BULK_AGE = 14 * 24 * 3600.0
 
 
 class ChannelRoutes:
-    """`reads_everything()` tells whether the application has the Message Content intent, which REST follows too."""
+    """REST handlers for channels. `reads_everything()` tells whether the application has the Message Content intent."""
 
     def __init__(self, world: World, composer: Composer, reads_everything: Callable[[], bool]) -> None:
         self._world = world
@@ -114,7 +114,7 @@ class ChannelRoutes:
         return self._show(message)
 
     def _earlier(self, nonce: str | int) -> Message | None:
-        """The message sent with that nonce in the last few minutes."""
+        """Return the message that was sent with this nonce in the last five minutes."""
         oldest = self._world.clock() - _NONCE_KEPT
         while self._nonces:
             first = next(iter(self._nonces))
@@ -129,7 +129,7 @@ class ChannelRoutes:
         return self._show(self._message(call))
 
     def _list(self, call: Incoming) -> list[Json]:
-        """Newest first, whichever way the page is asked for. Without Read Message History there is nothing to list."""
+        """List messages, newest first. The list is empty if the bot lacks Read Message History."""
         channel = self._channel(call)
         limit = int(call.query.get("limit", 50))
         if not 1 <= limit <= 100:

@@ -1,4 +1,4 @@
-"""The application commands that a bot has registered, who finds them where, and what Discord accepts as one.
+"""The registered application commands: Discord's checks on them, and who can see them where.
 
 https://discord.com/developers/docs/interactions/application-commands
 """
@@ -36,7 +36,7 @@ VALUE_TYPES: dict[int, type | tuple[type, ...]] = {
     OptionType.INTEGER: int,
     OptionType.NUMBER: (int, float),
 }
-"""The options that may have choices, fixed or completed, and of what type these are."""
+"""The option types that can have choices or autocomplete, with the Python types of their values."""
 
 _IN_SERVER, _IN_DM = 0, 1
 _NAME = re.compile(r"[-_'\w]{1,32}")
@@ -46,7 +46,7 @@ Problems = dict[str, tuple[str, str]]
 
 
 class CommandBook:
-    """`puts` counts how often the bot has replaced a scope's commands; scope None is global."""
+    """The registered commands by scope. `puts` counts the calls of `replace`. The scope None is global."""
 
     def __init__(self, application_id: int, take_id: Callable[[], int]) -> None:
         self.puts = 0
@@ -59,7 +59,10 @@ class CommandBook:
         return list(self._scopes.get(scope, {}).values())
 
     def replace(self, scope: int | None, commands: Any) -> list[Json]:
-        """PUT: what keeps its name and type keeps its id, and without a change its version too."""
+        """Replace all commands of a scope (PUT).
+
+        A command with the same name and type keeps its id. An unchanged command also keeps its version.
+        """
         self.puts += 1
         commands = commands or []
         check(commands)
@@ -71,7 +74,7 @@ class CommandBook:
         return self.registered(scope)
 
     def add(self, scope: int | None, command: Json) -> Json:
-        """POST: one command more, or in place of its namesake."""
+        """Add one command (POST). The command replaces another one with the same name and type."""
         check([command])
         commands = self._scopes.setdefault(scope, {})
         key = (command.get("type") or SLASH, command["name"])
@@ -79,7 +82,10 @@ class CommandBook:
         return commands[key]
 
     def permit(self, name: str, who: Role | User, allowed: bool, guild: Guild) -> Json:
-        """What a server's own settings say of a command; the command. They stand above what the bot has asked for."""
+        """Set in a server's settings whether a role or a person may use a command, and return the command.
+
+        Server settings override the `default_member_permissions` that the bot registered.
+        """
         for scope in (guild.id, None):
             for command in self.registered(scope):
                 if command["name"] == name:
@@ -88,11 +94,11 @@ class CommandBook:
         raise LookupError(f"there is no command {name!r}")
 
     def permits(self, command: Json, guild: Guild) -> dict[int, bool]:
-        """Of that server's settings: whether a role or a person, by id, may use the command."""
+        """Return a command's permissions in the server's settings: allowed or not, by the id of the role or person."""
         return self._permits.get((guild.id, command["id"]), {})
 
     def visible(self, user: User, channel: Channel, permissions: Permission) -> list[Json]:
-        """What a person with those permissions finds in a channel; a server's own commands come first."""
+        """List the commands that a person with these permissions sees in a channel, server commands first."""
         guild = channel.guild
         registered = [*(self.registered(guild.id) if guild else ()), *self.registered(None)]
         return [each for each in registered if self._finds(user, channel, permissions, each)]
@@ -107,7 +113,7 @@ class CommandBook:
             return True
         if Permission.USE_APPLICATION_COMMANDS not in permissions:
             return False
-        # Who is named counts before their roles, of which one that may is enough; @everyone counts last.
+        # A setting for the person overrides settings for roles. One allowed role is enough. @everyone counts last.
         permits = self.permits(command, guild)
         if user.id in permits:
             return permits[user.id]
@@ -116,7 +122,7 @@ class CommandBook:
         if guild.id in permits:
             return permits[guild.id]
         needed = command["default_member_permissions"]
-        # "0" is for administrators alone.
+        # The value "0" means administrators only.
         return needed is None or (needed != "0" and Permission(int(needed)) in permissions)
 
     def _register(self, scope: int | None, command: Json, old: Json | None) -> Json:
@@ -141,7 +147,7 @@ class CommandBook:
 
 
 def check(commands: list[Json]) -> None:
-    """Refuse with 50035 what Discord refuses."""
+    """Raise error 50035 if Discord would refuse these commands."""
     problems: Problems = {}
     seen: set[tuple[int, str]] = set()
     for index, command in enumerate(commands):
@@ -196,7 +202,7 @@ def _check_options(options: list[Json], path: str, problems: Problems, depth: in
         here = f"{path}.options.{index}"
         _check_named(option, here, problems)
         if option["type"] in SUBCOMMANDS:
-            # Groups stand in commands, subcommands in commands and groups.
+            # A group is allowed only directly in a command. A subcommand is allowed in a command or a group.
             if depth > (option["type"] == OptionType.SUBCOMMAND):
                 problems[f"{here}.type"] = (
                     "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
@@ -216,7 +222,7 @@ def _check_options(options: list[Json], path: str, problems: Problems, depth: in
 
 
 def _check_values(option: Json, path: str, problems: Problems) -> None:
-    """What an option takes: its range, its choices, and whether the bot completes it."""
+    """Check an option's range, its choices and its autocomplete setting."""
     choices, kind = option.get("choices") or [], option["type"]
     if option.get("autocomplete") and (choices or kind not in VALUE_TYPES):
         problems[f"{path}.autocomplete"] = (
@@ -229,7 +235,7 @@ def _check_values(option: Json, path: str, problems: Problems) -> None:
 
 
 def check_choices(choices: list[Json], kind: int, path: str, problems: Problems) -> None:
-    """Up to 25 names with values of the option's type."""
+    """Check that there are at most 25 choices, with names and with values of the option's type."""
     if len(choices) > 25:
         problems[path] = _length(0, 25)
     for index, choice in enumerate(choices):
@@ -243,7 +249,7 @@ def check_choices(choices: list[Json], kind: int, path: str, problems: Problems)
 
 
 def _size(it: Json) -> int:
-    """The characters that Discord counts: names, descriptions and values, however deeply nested."""
+    """Count the characters of names, descriptions and values at every level, as Discord does."""
     own = sum(len(text) for key in ("name", "description", "value") if isinstance(text := it.get(key), str))
     return own + sum(_size(each) for key in ("options", "choices") for each in it.get(key) or ())
 

@@ -1,4 +1,4 @@
-"""From request bodies to messages: what the bot sends and edits, in channels and through interactions alike."""
+"""Turns request bodies into messages that the bot sends or edits, in channels and through interactions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _REPLIABLE = {MessageType.DEFAULT, MessageType.REPLY, MessageType.SLASH_COMMAND,
 
 
 class Composer:
-    """Checks a body, then changes the world. `max_content` is 2,000 unless the stand-in is told otherwise."""
+    """Checks message bodies and applies them to the world. Discord's own value for `max_content` is 2,000."""
 
     def __init__(self, world: World, cdn: Cdn) -> None:
         self._world = world
         self._cdn = cdn
 
-    # Who may do what where
+    # Permissions
 
     def visible_channel(self, channel_id: int) -> Channel:
         channel = self._world.channels.get(channel_id)
@@ -35,7 +35,7 @@ class Composer:
             raise missing_permissions()
 
     def require_sending(self, channel: Channel) -> None:
-        """To a thread, a person or a text channel; a thread that is archived but not locked opens by it."""
+        """Raise an error if the bot cannot send to this channel. An archived thread that is not locked is allowed."""
         if channel.recipient is not None and channel.recipient.closed_dms:
             raise ApiError(403, 50007, "Cannot send messages to this user")
         self.require(channel, Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES)
@@ -62,7 +62,7 @@ class Composer:
         interaction: Json | None = None,
         reply_to: Message | None = None,
     ) -> Message:
-        """Post what the body says. Ephemeral messages are kept out of the channel."""
+        """Post the message that the body describes. An ephemeral message does not appear in the channel."""
         flags = MessageFlag(body.get("flags") or 0) & rules.SETTABLE | extra_flags
         rules.check_message(body, files, flags=flags, max_content=rules.MAX_CONTENT)
         mentions.check(body.get("allowed_mentions"))
@@ -88,7 +88,7 @@ class Composer:
         )
 
     def reply_target(self, channel: Channel, reference: Json | None) -> Message | None:
-        """The message that a body's `message_reference` replies to."""
+        """Return the message that `message_reference` in a body replies to."""
         if reference is None:
             return None
         self._require_history_to_reply(channel)
@@ -102,7 +102,7 @@ class Composer:
         return target
 
     def edit(self, message: Message, body: Json, files: list[Attachment]) -> None:
-        """Change what the body names and leave the rest."""
+        """Change the parts of the message that the body names. Other parts stay as they are."""
         wanted = body.get("flags")
         flags = message.flags if wanted is None else _edited_flags(message.flags, MessageFlag(wanted))
         flags &= ~MessageFlag.LOADING
@@ -127,7 +127,7 @@ class Composer:
             embeds=embeds,
             components=components,
             attachments=attachments,
-            # What stood there before was no text of its own.
+            # The placeholder of a deferred answer is not a message text, so its first edit leaves no edited mark.
             stamped=not message.loading,
         )
 
@@ -146,7 +146,10 @@ class Composer:
         )
 
     def _edited_attachments(self, message: Message, body: Json, files: list[Attachment]) -> list[Attachment] | None:
-        """Those that the body's list names stay, uploads come after them; without a list all stay."""
+        """Return the message's attachments after an edit, or None if the edit does not concern them.
+
+        Attachments in the body's list are kept, or all of them if the body has no list. New uploads follow.
+        """
         if "attachments" not in body and not files:
             return None
         kept = message.attachments
@@ -161,7 +164,7 @@ def _rich(embeds: list[Json] | None) -> list[Json]:
 
 
 def _edited_flags(old: MessageFlag, wanted: MessageFlag) -> MessageFlag:
-    """Of the rest, what is set stays set; COMPONENTS_V2 cannot be taken back."""
+    """Return the flags after an edit. Only SUPPRESS_EMBEDS can be cleared."""
     return (old & ~MessageFlag.SUPPRESS_EMBEDS) | (wanted & rules.EDITABLE)
 
 

@@ -1,6 +1,6 @@
-"""Who and what exists in the stand-in, who may do what where, and how a change is told.
+"""The users, servers and channels of the stand-in, the permissions, and the announcement of changes.
 
-Every change is told twice: to the gateway as an event, and to whoever waits for anything to be different.
+The gateway receives every change as an event. Waiting tests are notified of every change too.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from bot.standin.entities import (
 from bot.standin.payloads import Viewer
 
 _FOUNDED = 1_600_000_000.0
-"""Seconds since the epoch; users, servers and channels are that old, so that their ids are the same in every run."""
+"""The creation time of users, servers and channels in seconds since the epoch. A fixed time gives fixed ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One gateway event. `build` gives its data for a reader with (True) or without (False) message content."""
+    """One gateway event. `build(content)` returns its data, with message content if `content` is true."""
 
     name: str
     build: Callable[[bool], Json]
@@ -41,7 +41,7 @@ class Event:
 
 
 class Directory:
-    """Users, servers, channels. Times: `clock` is monotonic seconds, `wall` seconds since the epoch."""
+    """Users, servers and channels. `clock` gives monotonic seconds, and `wall` gives seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float], wall: Callable[[], float], *, role_mention_suffices: bool) -> None:
         self.clock = clock
@@ -56,10 +56,10 @@ class Directory:
         self._ids = Snowflakes()
         self.bot = self.add_user("parley", "Parley", bot=True)
 
-    # What exists
+    # Users, servers and channels
 
     def take_id(self) -> int:
-        """The id of something that comes into being now."""
+        """Return a new id for the current time."""
         return self._ids.take(self.wall())
 
     def add_user(self, name: str, display_name: str | None = None, *, bot: bool = False) -> User:
@@ -68,7 +68,7 @@ class Directory:
         return user
 
     def add_guild(self, name: str, owner: User) -> Guild:
-        """A server with @everyone, its owner and the bot with its managed role."""
+        """Create a server with @everyone, its owner, the bot and the bot's managed role."""
         guild = Guild(self._static_id(), name, owner)
         guild.roles[guild.id] = Role(guild.id, "@everyone", Permission.member(), position=0)
         self.guilds[guild.id] = guild
@@ -112,7 +112,7 @@ class Directory:
     def add_channel(
         self, guild: Guild, name: str, *, topic: str | None = None, category: Channel | None = None
     ) -> Channel:
-        """It starts with its category's overwrites, as a copy: what changes there later does not change it."""
+        """Create a channel with a copy of its category's overwrites. Later changes to the category do not affect it."""
         overwrites = {id_: replace(each) for id_, each in category.overwrites.items()} if category else {}
         channel = Channel(self._static_id(), name, guild, topic=topic, category=category, overwrites=overwrites)
         return self._add(channel)
@@ -123,7 +123,7 @@ class Directory:
         return channel
 
     def open_dm(self, user: User) -> Channel:
-        """The one DM channel between a person and the bot."""
+        """Return the DM channel between a person and the bot. The channel is created if it does not exist."""
         for channel in self.channels.values():
             if channel.recipient is user:
                 return channel
@@ -132,7 +132,10 @@ class Directory:
         return channel
 
     def permissions(self, user: User, channel: Channel) -> Permission:
-        """https://discord.com/developers/docs/topics/permissions#permission-overwrites"""
+        """Compute a user's permissions in a channel.
+
+        https://discord.com/developers/docs/topics/permissions#permission-overwrites
+        """
         guild = channel.guild
         if guild is None:
             return Permission.member()
@@ -177,10 +180,10 @@ class Directory:
             return False
         return Permission.VIEW_CHANNEL in self.permissions(self.bot, channel)
 
-    # Telling
+    # Announcements
 
     def changed(self) -> None:
-        """Something a person can see is different."""
+        """Report that something visible has changed."""
         for listener in tuple(self.on_change):
             listener()
 
@@ -203,7 +206,7 @@ class Directory:
     def tell_in(
         self, channel: Channel, name: str, build: Callable[[bool], Json], intents: tuple[Intent, Intent]
     ) -> None:
-        """Tell those who can see the channel; `intents` are for a server and for a DM."""
+        """Send an event to everyone who can see the channel. `intents` are the ones for servers and for DMs."""
         if self.bot_sees(channel):
             self.tell(name, build, intents[channel.guild is None], channel.guild, channel)
         else:

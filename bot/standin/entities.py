@@ -1,4 +1,4 @@
-"""What exists on Discord: people, servers, channels and messages, as plain data without rules or JSON."""
+"""Discord's people, servers, channels and messages as plain data, without rules or JSON."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Literal
 Json = dict[str, Any]
 
 DISCORD_EPOCH_MS = 1_420_070_400_000
-"""A snowflake's upper 42 bits are milliseconds since this moment."""
+"""Discord's epoch in milliseconds. The upper 42 bits of a snowflake count milliseconds since this moment."""
 
 
 class Permission(IntFlag):
-    """The permissions that the stand-in looks at, with Discord's bits."""
+    """The permissions that the stand-in checks, with Discord's bit values."""
 
     NONE = 0
     ADMINISTRATOR = 1 << 3
@@ -36,12 +36,12 @@ class Permission(IntFlag):
 
     @classmethod
     def everything(cls) -> Permission:
-        """All of them, as the owner of a server or an administrator has."""
+        """Return all permissions. Server owners and administrators have them."""
         return cls((1 << 53) - 1)
 
     @classmethod
     def member(cls) -> Permission:
-        """What @everyone may do in a new server."""
+        """Return the permissions of @everyone in a new server."""
         return (
             cls.ADD_REACTIONS
             | cls.VIEW_CHANNEL
@@ -89,7 +89,7 @@ class MessageFlag(IntFlag):
 
 
 class MessageType(IntEnum):
-    """Everything but DEFAULT, REPLY and the two commands is a system message."""
+    """Discord's message types. All types except DEFAULT, REPLY and the two command types are system messages."""
 
     DEFAULT = 0
     PINNED = 6
@@ -102,7 +102,7 @@ class MessageType(IntEnum):
 
 
 class ChannelType(IntEnum):
-    """The kinds of channel here. A category holds channels, the others messages."""
+    """The kinds of channel in the stand-in. A category holds channels, and all other kinds hold messages."""
 
     TEXT = 0
     DM = 1
@@ -114,14 +114,14 @@ class ChannelType(IntEnum):
 
 @dataclass(eq=False)
 class User:
-    """A person, a bot, or the face of a webhook."""
+    """A person, a bot or a webhook's author."""
 
     id: int
     name: str
     display_name: str | None = None
     bot: bool = False
     closed_dms: bool = False
-    """Whether bots are refused with "Cannot send messages to this user"."""
+    """Whether the user's settings block DMs from bots. Discord then answers "Cannot send messages to this user"."""
 
     @property
     def mention(self) -> str:
@@ -139,7 +139,7 @@ class Role:
     position: int = 1
     mentionable: bool = False
     managed_by: int | None = None
-    """The bot whose managed role this is."""
+    """The id of the bot that this managed role belongs to."""
 
     @property
     def mention(self) -> str:
@@ -172,7 +172,7 @@ class Guild:
     members: dict[int, Member] = field(default_factory=dict)
     emojis: dict[int, Emoji] = field(default_factory=dict)
     system_channel: Channel | None = None
-    """Where Discord itself says something, such as who has joined."""
+    """The channel for Discord's own messages, such as the announcement of new members."""
 
     @property
     def everyone(self) -> Role:
@@ -181,13 +181,13 @@ class Guild:
 
 @dataclass(eq=False)
 class Team:
-    """Several people who own an application together."""
+    """A team of people who own an application together."""
 
     id: int
     name: str
     owner: User
     members: list[User]
-    """Those who accepted the invitation, the owner included."""
+    """The members who accepted the invitation, including the owner."""
     invited: list[User] = field(default_factory=list)
 
 
@@ -202,7 +202,7 @@ class Overwrite:
 
 @dataclass(slots=True)
 class Typing:
-    """One user typing in one channel; `times` are on the stand-in's clock, newest last. Each shows for 10 s."""
+    """One user typing in one channel. `times` are seconds on the stand-in's clock, newest last. Each lasts 10 s."""
 
     user: User
     times: list[float]
@@ -210,7 +210,7 @@ class Typing:
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel, a thread (`parent` is set), a category or a DM (`guild` is None)."""
+    """A text channel, a thread, a category or a DM. A thread has a `parent`. A DM has no `guild`."""
 
     id: int
     name: str
@@ -220,13 +220,13 @@ class Channel:
     parent: Channel | None = None
     category: Channel | None = None
     owner: User | None = None
-    """Who opened the thread."""
+    """The user who opened the thread."""
     recipient: User | None = None
     overwrites: dict[int, Overwrite] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
     typing: dict[int, Typing] = field(default_factory=dict)
     members: set[int] = field(default_factory=set)
-    """Of a thread: who has joined it."""
+    """The ids of the users who joined the thread."""
     last_message_id: int | None = None
     archived: bool = False
     locked: bool = False
@@ -246,7 +246,7 @@ class Channel:
 
 @dataclass(eq=False)
 class Attachment:
-    """A file on a message. `size` may claim more bytes than `data` holds, to try limits without the memory."""
+    """A file on a message. `size` can be larger than `data`, so tests of size limits need little memory."""
 
     filename: str
     data: bytes
@@ -263,7 +263,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a message showed from `at` on (seconds on the stand-in's clock) until the next one."""
+    """The content of a message from the time `at` on, in seconds on the stand-in's clock."""
 
     at: float
     content: str
@@ -271,7 +271,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A message that another one passes on, as it was then."""
+    """A forwarded message. It keeps the state that the original had when it was forwarded."""
 
     source: Message
     snapshot: Json
@@ -279,12 +279,12 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """A question with answers to choose from, as somebody writes it."""
+    """A question with answers to choose from."""
 
     question: str
     answers: Sequence[str]
     several: bool = False
-    """Whether one may choose more than one of them."""
+    """Whether a voter can choose more than one answer."""
 
 
 @dataclass(eq=False)
@@ -296,7 +296,7 @@ class Message:
     author: User
     content: str
     created_at: float
-    """Seconds since the epoch."""
+    """The time of creation in seconds since the epoch."""
     type: int = MessageType.DEFAULT
     flags: MessageFlag = MessageFlag.NONE
     edited_at: float | None = None
@@ -305,22 +305,22 @@ class Message:
     forwarded: Forward | None = None
     poll: Poll | None = None
     stickers: list[str] = field(default_factory=list)
-    """Their names."""
+    """The names of the stickers."""
     embeds: list[Json] = field(default_factory=list)
     components: list[Json] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)
     reactions: dict[str, list[User]] = field(default_factory=dict)
-    """Who reacted, by the emoji as REST spells it: the character itself, or `name:id`."""
+    """The users who reacted, by emoji. Emoji have the form that REST uses: the character itself, or `name:id`."""
     mentions: list[User] = field(default_factory=list)
     mention_roles: list[Role] = field(default_factory=list)
     mention_everyone: bool = False
     pinged: set[User] = field(default_factory=set)
-    """Everyone it has marked as mentioned, when it was sent or by an edit since; a silent message included."""
+    """Every user marked as mentioned when the message was sent or edited. Silent messages have these marks too."""
     shown: list[Shown] = field(default_factory=list)
-    """Every content it has had, oldest first."""
+    """Every content that the message has had, oldest first."""
     webhook_id: int | None = None
     interaction: Json | None = None
-    """`interaction_metadata`, where an interaction made it."""
+    """The message's `interaction_metadata`. Only messages from interactions have it."""
     thread: Channel | None = None
     deleted: bool = False
 
@@ -338,7 +338,7 @@ class Message:
 
     @property
     def loading(self) -> bool:
-        """A deferred answer that shows "... is thinking"."""
+        """Whether the message is a deferred answer that shows "... is thinking"."""
         return MessageFlag.LOADING in self.flags
 
     @property
@@ -347,7 +347,7 @@ class Message:
 
     @property
     def buttons(self) -> list[Json]:
-        """Its buttons in order, as Discord's component objects."""
+        """The message's buttons in order, as Discord's component objects."""
         return [part for part in walk_components(self.components) if part["type"] == 2]
 
     def __repr__(self) -> str:
@@ -355,7 +355,7 @@ class Message:
 
 
 def walk_components(components: Iterable[Json]) -> Iterable[Json]:
-    """Every component of a message, however deeply nested."""
+    """Yield every component of a message, at every level of nesting."""
     for component in components:
         yield component
         yield from walk_components(component.get("components", ()))
@@ -364,17 +364,17 @@ def walk_components(components: Iterable[Json]) -> Iterable[Json]:
 
 
 class Snowflakes:
-    """Ids that grow with time and are never given twice."""
+    """A source of unique ids that grow with time."""
 
     def __init__(self) -> None:
         self._last = 0
 
     def take(self, at: float) -> int:
-        """The next id for something made at `at`, in seconds since the epoch."""
+        """Return the next id for the time `at`, in seconds since the epoch."""
         self._last = max(self._last + 1, snowflake_at(at))
         return self._last
 
 
 def snowflake_at(at: float) -> int:
-    """The smallest id of that moment, in seconds since the epoch."""
+    """Return the smallest id for the time `at`, in seconds since the epoch."""
     return (int(at * 1000) - DISCORD_EPOCH_MS) << 22

@@ -1,4 +1,4 @@
-"""Discord's refusals: status, error code, message and, for a malformed body, the tree of what is wrong where."""
+"""Discord's error answers: status, code and message. An error about a malformed body also lists the problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bot.standin.entities import Json
 
 
 class ApiError(Exception):
-    """A REST answer that is not a success. https://discord.com/developers/docs/topics/opcodes-and-status-codes"""
+    """A REST answer that reports an error. https://discord.com/developers/docs/topics/opcodes-and-status-codes"""
 
     def __init__(self, status: int, code: int, message: str, errors: Json | None = None) -> None:
         super().__init__(f"{status} {code} {message}")
@@ -25,7 +25,7 @@ class ApiError(Exception):
 
 
 def invalid_form(problems: Mapping[str, tuple[str, str]]) -> ApiError:
-    """50035. `problems` maps a dotted path in the body to Discord's name of the problem and its sentence."""
+    """Build error 50035. `problems` maps a dotted path in the body to the name and the text of the problem."""
     tree: Json = {}
     for path, (code, message) in problems.items():
         node = tree
@@ -36,7 +36,7 @@ def invalid_form(problems: Mapping[str, tuple[str, str]]) -> ApiError:
 
 
 def unknown(what: str) -> ApiError:
-    """Nothing has that id, or nothing the bot may know of."""
+    """Build Discord's error for an id that does not exist or that the bot cannot see."""
     codes = {
         "Application": 10002,
         "Channel": 10003,

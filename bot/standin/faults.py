@@ -1,4 +1,4 @@
-"""Trouble on demand: which request or event goes wrong, how, and how often.
+"""Faults on demand for requests and gateway events.
 
 discord.faults.add(ServerError(502), method="PATCH", times=2)
 discord.faults.add(Twice(), event="MESSAGE_CREATE")
@@ -16,7 +16,7 @@ from bot.standin.errors import ApiError
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a fault is matched against. `route` is a template such as `/channels/{channel_id}/messages`."""
+    """A request that faults are matched against. `route` is a template such as `/channels/{channel_id}/messages`."""
 
     method: str
     route: str
@@ -27,7 +27,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """429. Without `via` it looks like Cloudflare's ban, which discord.py raises at once."""
+    """Error 429. Without `via` it looks like a Cloudflare ban, and discord.py raises an exception at once."""
 
     retry_after: float = 0.1
     scope: Literal["user", "global", "shared"] = "user"
@@ -36,7 +36,7 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class ServerError:
-    """A gateway's error page. With `applied` the request takes effect first, and only its answer is lost."""
+    """An error page from a proxy. With `applied` the request takes effect, and only its answer is lost."""
 
     status: int = 500
     applied: bool = False
@@ -90,7 +90,7 @@ class Twice:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The event is dispatched after `seconds`; others overtake it."""
+    """The event is dispatched after `seconds`. Later events can arrive before it."""
 
     seconds: float
 
@@ -105,7 +105,7 @@ EventAction = Twice | Late | Lost
 
 @dataclass
 class Fault:
-    """One entry; `left` counts down, `hits` up."""
+    """An armed fault. `left` counts the remaining uses, and `hits` counts the past uses."""
 
     action: RestAction | EventAction
     matches: Callable[[Call | str], bool]
@@ -118,7 +118,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are waiting to happen, in the order they were added; the first that matches is used."""
+    """The armed faults in the order they were added. The first fault that matches is used."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
@@ -126,7 +126,7 @@ class Faults:
 
     @property
     def never_struck(self) -> list[Fault]:
-        """The faults that were armed and have met no request or event, including those that were cleared since."""
+        """Return the armed faults that no request or event has met. Faults that were cleared are included."""
         return [*self._missed, *(fault for fault in self._waiting if not fault.hits)]
 
     def add(
@@ -140,7 +140,7 @@ class Faults:
         when: Callable[[Call], bool] | None = None,
         times: float = 1,
     ) -> Fault:
-        """Arm a fault for the next `times` (math.inf: all) matching requests, or gateway events named `event`."""
+        """Arm a fault for the next `times` matching requests or gateway events. `math.inf` means every match."""
 
         def matches(what: Call | str) -> bool:
             if isinstance(what, str):

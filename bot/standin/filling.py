@@ -1,7 +1,7 @@
-"""A command's options and a form's fields as a person's client sends them, with what it does not let them send.
+"""Fills in command options and form fields as Discord's client does, with the client's checks.
 
-LookupError: there is no such subcommand, option, field or person, or an option that is needed is left out. ValueError:
-the option or the field does not take that value.
+A LookupError means an unknown subcommand, option, field or person, or a required option that is missing. A ValueError
+means a value that the option or field does not accept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BY_ID = {OptionType.USER, OptionType.CHANNEL, OptionType.ROLE, OptionType.MENTI
 
 
 def within(command: Json, path: Iterable[str]) -> Json:
-    """The subcommand that `path` leads to, or the command itself where it has none."""
+    """Return the subcommand at `path`. An empty path returns the command itself."""
     found = command
     for step in path:
         below = [each for each in found.get("options") or () if each["type"] in SUBCOMMANDS]
@@ -34,7 +34,7 @@ def within(command: Json, path: Iterable[str]) -> Json:
 
 
 def nested(command: Json, path: list[str], filled: list[Json]) -> list[Json]:
-    """The options of a subcommand in those of its command."""
+    """Nest a subcommand's filled-in options inside the options of its command."""
     if not path:
         return filled
     step = next(each for each in command["options"] if each["name"] == path[0])
@@ -42,7 +42,7 @@ def nested(command: Json, path: list[str], filled: list[Json]) -> list[Json]:
 
 
 class Options:
-    """As one person fills them in, in one channel."""
+    """Fills in command options for one person in one channel."""
 
     def __init__(self, world: World, user: User, channel: Channel) -> None:
         self._world = world
@@ -50,7 +50,7 @@ class Options:
         self._channel = channel
 
     def complete(self, command: Json, values: Mapping[str, Any]) -> tuple[list[Json], Json]:
-        """For a command that is sent: its options, and in full whom and what they name."""
+        """Fill in a command for sending. Return its options and the data of the entities that they name."""
         known = _known(command, values)
         if missing := [name for name, each in known.items() if each.get("required") and name not in values]:
             raise LookupError(f"{command['name']} needs {missing}")
@@ -58,7 +58,7 @@ class Options:
         return [_sent(known[name], value) for name, value in named.items()], self.resolved(named.values())
 
     def partial(self, command: Json, values: Mapping[str, Any], focused: str) -> list[Json]:
-        """For a command that is being typed: what is filled in so far, unchecked, and which option asks for choices."""
+        """Fill in a half-typed command without checking its values. `focused` is the option that asks for choices."""
         known = _known(command, values)
         if not known.get(focused, {}).get("autocomplete"):
             raise LookupError(f"{command['name']} completes no option {focused!r}")
@@ -67,7 +67,7 @@ class Options:
         return [each | {"focused": True} if each["name"] == focused else each for each in sent]
 
     def resolved(self, values: Iterable[object]) -> Json:
-        """The people, channels and roles among values."""
+        """Return the full data of the people, channels and roles among the values."""
         world, guild = self._world, self._channel.guild
         body: Json = {}
         for value in values:
@@ -87,7 +87,7 @@ class Options:
         return body
 
     def _named(self, option: Json, value: Any) -> Any:
-        """The value, with a person instead of an id: a client finds also those who have left the server."""
+        """Check an option's value and replace a user id with the user. Users who left the server are accepted."""
         kind = option["type"]
         if kind in (OptionType.USER, OptionType.MENTIONABLE) and isinstance(value, int):
             if value not in self._world.users:
@@ -127,14 +127,14 @@ class Options:
         return isinstance(value, Role) and guild is not None and value.id in guild.roles
 
     def _offers(self, channel: Channel, types: list[ChannelType] | None) -> bool:
-        """Channels of this server that the person sees, and of the types that the option is for."""
+        """Tell whether an option offers a channel. It must be in this server, visible and of a suitable type."""
         here = channel.guild is not None and channel.guild is self._channel.guild
         seen = Permission.VIEW_CHANNEL in self._world.permissions(self._user, channel)
         return here and seen and (not types or channel.type in types)
 
 
 def filled(form: Json, fields: Mapping[str, str]) -> list[Json]:
-    """The components of a form, whose fields say what they said or what is given by custom id."""
+    """Return a form's components with the given texts, by custom id. Other fields keep their own text."""
     components = _filled(form["components"], fields)
     inside = [inner for each in components for inner in (each.get("component"), *each.get("components", ()))]
     if strange := fields.keys() - {each.get("custom_id") for each in inside if each}:
@@ -143,7 +143,7 @@ def filled(form: Json, fields: Mapping[str, str]) -> list[Json]:
 
 
 def _filled(components: list[Json], fields: Mapping[str, str]) -> list[Json]:
-    """Text inputs stand in rows or in labels."""
+    """Fill in the text inputs of components. A text input is inside a row or a label."""
     sent: list[Json] = []
     for number, component in enumerate(components, start=1):
         body: Json = {"type": component["type"], "id": component.get("id", number)}

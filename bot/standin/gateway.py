@@ -1,4 +1,4 @@
-"""Discord's gateway: what it says to those who connect, and the events that it carries to their sessions.
+"""Discord's gateway: connections, sessions and the events that are sent to them.
 
 https://discord.com/developers/docs/events/gateway
 """
@@ -26,7 +26,7 @@ _ALL_INTENTS = (1 << 26) - 1
 
 
 class Gateway:
-    """All sessions of the bot, and ways to disturb them."""
+    """All gateway sessions of the bot, and methods to disturb them."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Gateway:
         self.identifies = 0
         self.resumes = 0
         self.heartbeats_late: deque[float] = deque(maxlen=10_000)
-        """Of each heartbeat after a connection's first: seconds that it came after its interval (below 0: early)."""
+        """The lateness of each heartbeat after a connection's first, in seconds. Early ones are negative."""
         self.on_frame: list[Callable[[Frame], None]] = []
-        """Called with everything that is said on any connection."""
+        """Functions that are called with every frame on any connection."""
         self._world = world
         self._faults = faults
         self._token = token
@@ -63,10 +63,10 @@ class Gateway:
         """Whether a session has a connection now."""
         return any(session.connection is not None for session in self.sessions.values())
 
-    # Events out
+    # Events
 
     def dispatch(self, event: Event) -> None:
-        """Give an event to every session that asked for its kind, faults permitting."""
+        """Send an event to every session that asked for its kind, unless a fault prevents it."""
         if not self.sessions:
             return
         action = self._faults.for_event(event.name)
@@ -104,15 +104,15 @@ class Gateway:
     # Disturbances
 
     async def drop(self, code: int | None = None) -> None:
-        """Cut every connection: without a word, or with a close code. Sessions stay and can be resumed."""
+        """Cut every connection, with a close code if one is given. Sessions remain and can be resumed."""
         await self._end(lambda connection: connection.abort() if code is None else connection.close(code))
 
     async def reconnect(self) -> None:
-        """Op 7: ask the client to reconnect and resume. Returns when it has left."""
+        """Ask the client to reconnect and resume (op 7). The call returns when the client has left."""
         await self._end(lambda connection: self._send(connection, Op.RECONNECT, None))
 
     async def invalidate(self, *, resumable: bool = False) -> None:
-        """Op 9: the session is over, or must at least be resumed. Returns when the client has left."""
+        """Tell the client that its session is invalid (op 9). The call returns when the client has left."""
         if not resumable:
             self.forget_sessions()
         await self._end(lambda connection: self._send(connection, Op.INVALID_SESSION, resumable))
@@ -127,7 +127,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
-        """Cut all connections and say nothing to new ones until the block ends. Events are kept for RESUME."""
+        """Cut all connections and do not answer new ones until the block ends. Events are kept for RESUME."""
         self._open.clear()
         await self.drop()
         try:
@@ -136,23 +136,23 @@ class Gateway:
             self._open.set()
 
     def forget_sessions(self) -> None:
-        """So that the next RESUME is refused, as after a long outage."""
+        """Forget all sessions, as after a long outage. The next RESUME is refused."""
         for connection in self._connections:
             self._detach(connection)
         self.sessions.clear()
 
     def close(self) -> None:
-        """Cut every connection for good."""
+        """Cut every connection permanently."""
         self._open.set()
         for connection in tuple(self._connections):
             self._detach(connection)
             connection.abort()
 
-    # Connections in
+    # Connections
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
-        """One client's connection, from the upgrade to its end."""
-        # A client that is cut off does not answer the closing handshake, so it is not waited for.
+        """Serve one client's connection from the upgrade to its end."""
+        # A client that is cut off does not answer the closing handshake. The server therefore does not wait for it.
         socket = web.WebSocketResponse(compress=False, timeout=0.2)
         await socket.prepare(request)
         connection = Connection(socket, compress=self._compress and request.query.get("compress") == "zlib-stream")
@@ -168,7 +168,7 @@ class Gateway:
                     break
                 self._receive(connection, json.loads(message.data))
         finally:
-            # A client that says goodbye ends its session; any other end leaves it to be resumed.
+            # A normal close from the client ends its session. After any other end the session can be resumed.
             if connection.session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
                 del self.sessions[connection.session.id]
             self._detach(connection)
@@ -235,7 +235,7 @@ class Gateway:
         return secrets.compare_digest(token.encode(), self._token.encode())
 
     def _expire_sessions(self) -> None:
-        """Discord lets an abandoned session go after minutes; here it goes when its bot starts anew."""
+        """Remove sessions without a connection. Discord does this after some minutes."""
         self.sessions = {id_: session for id_, session in self.sessions.items() if session.connection is not None}
 
     def _greet(self, session: Session) -> None:

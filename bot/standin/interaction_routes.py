@@ -1,4 +1,4 @@
-"""How the bot answers interactions: the callback, the original answer, and follow-ups."""
+"""REST routes for answers to interactions: the callback, the original answer, and follow-ups."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ class InteractionRoutes:
         return self._callback_body(interaction, shown)
 
     def _kind(self, interaction: Interaction, number: int) -> Callback:
-        """Only a component's message can be updated, a form cannot answer a form, choices belong to autocomplete."""
+        """Return the callback type, or raise an error if the interaction does not allow it.
+
+        Updates need a component's message. A form cannot answer a form. Choices are only for autocomplete.
+        """
         kind = Callback(number) if number in set(Callback) else None
         wrong = (
             kind is None
@@ -112,7 +115,7 @@ class InteractionRoutes:
             interaction=self._interactions.metadata(interaction),
         )
 
-    # Afterwards
+    # After the callback
 
     def _interaction(self, call: Incoming) -> Interaction:
         return self._interactions.to_follow_up(call.ids["webhook_token"])
@@ -121,7 +124,7 @@ class InteractionRoutes:
         interaction = self._interaction(call)
         if interaction.callback is None:
             raise unknown("Webhook")
-        # The first follow-up after a deferral takes the place of "... is thinking", visible to whom that is.
+        # The first follow-up after a deferral replaces "... is thinking" and keeps its visibility.
         if interaction.response is not None and interaction.response.loading:
             self._composer.edit(interaction.response, call.body, call.files)
             return self._show(interaction.response)

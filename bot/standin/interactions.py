@@ -1,4 +1,4 @@
-"""What a person starts with a command, a button or a form, and what they get to see of the answer.
+"""Interactions that people start with commands, buttons and forms, and the answers that they see.
 
 https://discord.com/developers/docs/interactions/receiving-and-responding
 """
@@ -17,7 +17,7 @@ from bot.standin.errors import unknown
 from bot.standin.world import World
 
 DEADLINE = 3.0
-"""Seconds in which an interaction must be answered; after that the person sees "did not respond"."""
+"""The time limit in seconds for answering an interaction. A later answer fails with "did not respond"."""
 
 _TOKEN_LIFE = 15 * 60.0
 
@@ -43,7 +43,7 @@ Wait = Callable[[Callable[[], object], float], Awaitable[None]]
 
 @dataclass(eq=False)
 class Interaction:
-    """One interaction, from the side of the person who started it."""
+    """One interaction as the person who started it sees it."""
 
     id: int
     token: str
@@ -53,22 +53,22 @@ class Interaction:
     data: Json
     started: float
     source: Message | None
-    """The message whose button was pressed."""
+    """The message with the component that was used."""
     trigger: Interaction | None
-    """Of a sent form: what it was opened by."""
+    """The interaction that opened the form. Only sent forms have it."""
     _wait: Wait
     callback: Callback | None = None
-    """How the bot answered first; None while it has not."""
+    """The type of the bot's first answer, or None before that."""
     response: Message | None = None
     """The answer, or the message that an update changed."""
     followups: list[Message] = field(default_factory=list)
     modal: Json | None = None
     choices: list[Json] | None = None
-    """What an autocomplete offered."""
+    """The choices that an autocomplete offered."""
 
     @property
     def focused(self) -> Json:
-        """Of a command being typed: the option that asks for choices."""
+        """Return the option that asks for choices in a command that is being typed."""
         options: list[Json] = self.data["options"]
         while options and "options" in options[0]:
             options = options[0]["options"]
@@ -80,21 +80,21 @@ class Interaction:
 
     @property
     def ephemeral(self) -> bool:
-        """Whether nobody else sees the answer."""
+        """Whether only the person who started the interaction sees the answer."""
         return self.response is not None and self.response.ephemeral
 
     @property
     def content(self) -> str | None:
-        """What the answer says now; None while there is none."""
+        """The current text of the answer, or None if there is no answer."""
         return None if self.response is None or self.response.loading else self.response.content
 
     async def acknowledged(self, timeout: float = DEADLINE) -> Interaction:
-        """Wait for the first answer of any sort."""
+        """Wait for the first answer of any type."""
         await self._wait(lambda: self.callback is not None, timeout)
         return self
 
     async def answered(self, timeout: float = DEADLINE) -> Message:
-        """Wait until the person can read an answer, and return it. After a deferred update that is the old message."""
+        """Wait until the person can read an answer, and return it. A deferred update returns the old message."""
         await self._wait(lambda: self.content is not None, timeout)
         if self.response is None:
             raise AssertionError("an answer came and went")
@@ -102,7 +102,7 @@ class Interaction:
 
 
 class Interactions:
-    """Starts interactions and finds them again by their tokens."""
+    """Starts interactions and finds them by their tokens."""
 
     def __init__(self, world: World, wait: Wait) -> None:
         self._world = world
@@ -119,7 +119,7 @@ class Interactions:
         source: Message | None = None,
         trigger: Interaction | None = None,
     ) -> Interaction:
-        """Tell the bot. `data` is the part that differs by kind."""
+        """Start an interaction and send it to the bot. `data` is the part that depends on the kind."""
         world = self._world
         interaction = Interaction(
             world.take_id(),
@@ -144,7 +144,7 @@ class Interactions:
         return interaction
 
     def to_answer(self, interaction_id: int, token: str) -> Interaction:
-        """For the first answer: in time, and with the right token."""
+        """Return the interaction for a first answer. The token must be correct and the deadline not over."""
         interaction = self._by_token.get(token)
         if interaction is None or interaction.id != interaction_id:
             raise unknown("Interaction")
@@ -153,14 +153,14 @@ class Interactions:
         return interaction
 
     def to_follow_up(self, token: str) -> Interaction:
-        """For everything after the first answer, for fifteen minutes."""
+        """Return the interaction for a later answer. The token is valid for fifteen minutes."""
         interaction = self._by_token.get(token)
         if interaction is None or self._world.clock() - interaction.started > _TOKEN_LIFE:
             raise unknown("Webhook")
         return interaction
 
     def metadata(self, interaction: Interaction) -> Json:
-        """`interaction_metadata` of the messages that come of it."""
+        """Build the `interaction_metadata` of the messages that result from an interaction."""
         body: Json = {
             "id": str(interaction.id),
             "type": int(interaction.kind),
@@ -179,7 +179,7 @@ class Interactions:
             del self._by_token[next(iter(self._by_token))]
 
     def _owners(self, interaction: Interaction) -> dict[str, str]:
-        """Which installation allowed it; "0" is the one in a server, and there is none behind a DM."""
+        """Return the installation that allowed the interaction. The key "0" is a server, and the value "0" is a DM."""
         guild = interaction.channel.guild
         return {"0": str(guild.id) if guild else "0"}
 

@@ -1,4 +1,4 @@
-"""Discord's rate limits as arithmetic over a clock that is passed in: buckets, and what the headers say about them."""
+"""Discord's rate limits: token buckets and their headers, computed from a clock that the caller passes in."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Key = tuple[str, str, object]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`tokens` requests, and then one every `period` seconds on average.
+    """A rate limit of `tokens` requests at once and one request per `period` seconds on average.
 
-    `leaky`: a used token comes back `period` seconds after the one before it. `fixed`: all of them come back together,
-    `tokens * period` seconds after the first was used.
+    In a `leaky` limit each used token returns `period` seconds after the one before it. In a `fixed` limit all tokens
+    return together, `tokens * period` seconds after the first one was used.
     """
 
     tokens: int = 5
@@ -26,7 +26,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One request's standing. Seconds: `reset_after` until the bucket is full, `retry_after` until a token is there."""
+    """The result for one request. The bucket is full in `reset_after` seconds. A token is due in `retry_after`."""
 
     allowed: bool
     limit: int
@@ -40,7 +40,7 @@ class Bucket(Protocol):
 
 
 class Leaky:
-    """A token comes back every `period` seconds for as long as some are missing."""
+    """A bucket that regains one token every `period` seconds until it is full."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -49,7 +49,7 @@ class Leaky:
     def take(self, now: float) -> Verdict:
         tokens, period = self.limit.tokens, self.limit.period
         missing = max(self._full_at - now, 0.0) / period
-        # Floating point must not withhold a token that is due at this very moment.
+        # A floating-point error must not withhold a token that is due now.
         allowed = missing <= tokens - 1 + 1e-9
         if allowed:
             missing += 1
@@ -60,7 +60,7 @@ class Leaky:
 
 
 class Fixed:
-    """A window opens with its first request and gives all tokens back when it ends."""
+    """A bucket with time windows. A window starts with its first request and returns all tokens when it ends."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -69,7 +69,7 @@ class Fixed:
 
     def take(self, now: float) -> Verdict:
         tokens = self.limit.tokens
-        # A client that waits exactly as told must not come too early by a rounding error.
+        # A rounding error must not refuse a client that waited exactly the required time.
         if now >= self._ends - 1e-9:
             self._ends = now + tokens * self.limit.period
             self._used = 0
@@ -86,7 +86,7 @@ def bucket(limit: Limit) -> Bucket:
 MESSAGES = "/channels/{channel_id}/messages"
 MESSAGE = MESSAGES + "/{message_id}"
 
-# What library authors have reported; the documentation publishes no numbers.
+# Library authors have reported these numbers. The documentation publishes none.
 _REPORTED = {
     ("GET", MESSAGES): Limit(5, 0.2),
     ("POST", "/channels/{channel_id}/typing"): Limit(5, 1.0, "fixed"),
@@ -102,20 +102,20 @@ _UNLIMITED = {"/users/@me", "/gateway", "/gateway/bot", "/oauth2/applications/@m
 
 @dataclass
 class Limits:
-    """All buckets of one bot. The fields may be changed at any time; buckets of a changed limit start afresh."""
+    """All rate limits of one bot. The fields can be changed at any time. A changed limit starts with a new bucket."""
 
     messages: Limit = field(default_factory=Limit)
-    """Sending and editing in one channel: one bucket hash, but a counter for each of the two."""
+    """The limit for sending and for editing in one channel. Both share a bucket hash but count separately."""
     everything: Limit | None = Limit(50, 1 / 50, "fixed")
-    """Over all routes, interactions and webhooks excepted."""
+    """The limit over all routes except interactions and webhooks."""
     old_edits: Limit | None = Limit(3, 2.0, "fixed")
-    """Edits of one channel's messages that are over an hour old."""
+    """The limit for edits of messages in one channel that are over an hour old."""
     others: dict[tuple[str, str], Limit] = field(default_factory=_REPORTED.copy)
-    """By method and route."""
+    """The limits of other routes, by method and route."""
     _buckets: dict[Key, tuple[Limit, Bucket]] = field(default_factory=dict)
 
     def rule(self, method: str, route: str) -> tuple[str, Limit] | None:
-        """The bucket hash and the limit of a route; None for routes that carry no headers."""
+        """Return the bucket hash and the limit of a route, or None if the route has no rate-limit headers."""
         if route in _UNLIMITED or route.startswith("/interactions/"):
             return None
         if (method, route) in (("POST", MESSAGES), ("PATCH", MESSAGE)):
@@ -125,13 +125,13 @@ class Limits:
         return _hash(method + route), self.others.get((method, route), _OTHERWISE)
 
     def take(self, now: float, counter: str, hashed: str, major: object, limit: Limit) -> Verdict:
-        """Use a token of the bucket named by the three together, if it has one."""
+        """Use a token of a bucket if it has one. `counter`, `hashed` and `major` together identify the bucket."""
         key = (counter, hashed, major)
         known = self._buckets.get(key)
         if known is None or known[0] != limit:
             known = self._buckets[key] = (limit, bucket(limit))
             if len(self._buckets) > _BUCKETS_KEPT:
-                # Every interaction brings a bucket of its own.
+                # Every interaction has its own bucket.
                 del self._buckets[next(iter(self._buckets))]
         return known[1].take(now)
 
@@ -141,7 +141,7 @@ def _hash(name: str) -> str:
 
 
 def headers(verdict: Verdict, hashed: str, now: float) -> dict[str, str]:
-    """`now` is seconds since the epoch. Discord gives milliseconds, rounded up."""
+    """Build the rate-limit headers. `now` is seconds since the epoch. Times are rounded up to milliseconds."""
     return {
         "X-RateLimit-Limit": str(verdict.limit),
         "X-RateLimit-Remaining": str(verdict.remaining),

@@ -1,4 +1,4 @@
-"""Whom a message mentions: its content, narrowed by `allowed_mentions`. Pure.
+"""Finds the mentions in a message, limited by `allowed_mentions`, without side effects.
 
 https://discord.com/developers/docs/resources/message#allowed-mentions-object
 """
@@ -19,7 +19,7 @@ _EVERYONE = re.compile(r"@(everyone|here)\b")
 
 @dataclass(frozen=True, slots=True)
 class Mentions:
-    """`users` and `roles` in order of appearance; `pinged` is everyone whom that reaches."""
+    """The mentions of a message. `users` and `roles` are in order of appearance. `pinged` is every user they reach."""
 
     users: list[User]
     roles: list[Role]
@@ -39,11 +39,10 @@ def find(
     permissions: Permission,
     replied: User | None,
 ) -> Mentions:
-    """Mentions of a message being sent or edited.
+    """Find the mentions of a message that is sent or edited.
 
-    `allowed` is the body's `allowed_mentions`; None means the default allowances, under which everything parses and
-    a reply pings. `permissions` are the author's: @everyone and unmentionable roles need MENTION_EVERYONE. Nothing
-    inside code is a mention.
+    `allowed` is the body's `allowed_mentions`. The value None allows every mention, and a reply pings. `permissions`
+    belong to the author: @everyone and unmentionable roles need MENTION_EVERYONE. Text inside code is never a mention.
     """
     text = _CODE.sub("", content)
     if replied is None and "@" not in text:
@@ -72,7 +71,7 @@ def find(
 
 
 def check(allowed: Json | None) -> None:
-    """Refuse what Discord refuses: naming users or roles that `parse` already covers, and more than 100 of them."""
+    """Refuse `allowed_mentions` that list over 100 users or roles, or list kinds that `parse` already covers."""
     if allowed is None:
         return
     for kind in ("users", "roles"):

@@ -9,9 +9,9 @@ Each request takes the next step of the script, or `default` when the script has
         ...
         assert server.requests[0].messages[-1]["content"] == "Hi!"
 
-Whatever a step says, the server first refuses what no server of its kind would take: parameters in
-`refused_parameters`, a reasoning_effort that is not among `efforts`, and a context over `context_tokens`. A delta
-counts as one token: a reply ends at the length that the request allows.
+Before any step, the server refuses the parameters in `refused_parameters`, a reasoning_effort that is not among
+`efforts`, and a context over `context_tokens`. A delta counts as one token. A reply ends at the length that the request
+allows.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ from bot.standin.guard import no_browsers
 from bot.standin.script import REFUSALS, Drop, Message, Raw, Refusal, Reply, Step, is_fault, openai_error
 
 _BURST = 200
-"""Deltas that are sent without a pause where the script gives no speed."""
+"""The number of deltas that are sent without a pause if the script gives no speed."""
 
 
 class Request:
-    """One recorded request and its end."""
+    """One recorded request and the progress of its response."""
 
     def __init__(self, body: Mapping[str, Any], headers: Mapping[str, str], peer: object) -> None:
         self.body = body
         self.headers = headers
         self.peer = peer
-        """The address and port of the client. Requests of one connection share them."""
+        """The address and port of the client. Requests on one connection have the same value."""
         self.left = False
-        """Whether the client left before the response was whole."""
+        """Whether the client left before the response was complete."""
         self.sent_at: list[float] = []
-        """When each delta was sent, in the event loop's time."""
+        """The times at which the deltas were sent, in the event loop's time."""
         self.step: Step | None = None
-        """What the server was told to do with it; None while nothing is decided, and for what no step allows."""
+        """The script step for this request, or None if it is undecided or the server itself refuses the request."""
         self.struck = False
-        """Whether the fault in that step has come about."""
+        """Whether the fault of the step has happened."""
         self._over = asyncio.Event()
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The context that was sent."""
+        """The messages that the client sent as context."""
         return list(self.body["messages"])
 
     @property
     def max_tokens(self) -> int | None:
-        """The longest reply that the request allows, by the newer or the older name of the parameter."""
+        """The longest reply that the request allows, from the parameter's newer or older name."""
         most: int | None = self.body.get("max_completion_tokens", self.body.get("max_tokens"))
         return most
 
     async def over(self) -> None:
-        """Return once the response is whole or the client has left."""
+        """Return when the response is complete or the client has left."""
         await self._over.wait()
 
     def _close(self, left: bool) -> None:
@@ -73,10 +73,10 @@ class Request:
 
 
 class ModelStandin:
-    """The server. It listens on a port of the system's choice from `async with` to its end.
+    """A model server. It listens on a free port for the length of the `async with` block.
 
     `script`, `default`, `models`, `shutdown_dates`, `refused_parameters`, `efforts`, `context_tokens` and
-    `ignores_max_tokens` may be changed at any time. `keep_requests` bounds the record of requests; None keeps all.
+    `ignores_max_tokens` can be changed at any time. `keep_requests` limits the record of requests; None keeps all.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class ModelStandin:
         self._default_taken = False
         self._missed: list[Step] = []
         self.models = models
-        """What `/v1/models` lists, or its response byte for byte; None for a server that has no such list."""
+        """The models that `/v1/models` lists, or its exact response. None means that there is no list."""
         self.shutdown_dates: dict[str, object] = {}
-        """The shutdown dates in the list of models, by name. While it is empty, the list has no such field."""
+        """The shutdown dates in the list of models, by model name. An empty dictionary leaves the field out."""
         self.refused_parameters = set(refused_parameters)
         self.efforts = efforts
-        """The values of reasoning_effort that are taken; None: all."""
+        """The accepted values of reasoning_effort. The value None accepts all."""
         self.context_tokens = context_tokens
         self.ignores_max_tokens = ignores_max_tokens
         self.requests: list[Request] = []
@@ -113,7 +113,7 @@ class ModelStandin:
         app = web.Application(client_max_size=64 * 2**20, middlewares=[no_browsers])
         app.router.add_post("/v1/chat/completions", self._completions)
         app.router.add_get("/v1/models", self._models)
-        # Cancellation tells at once that a client has left, also while nothing is being written.
+        # Cancellation reports at once that a client has left, even while the server writes nothing.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.01)
 
     @property
@@ -123,14 +123,14 @@ class ModelStandin:
 
     @property
     def never_struck(self) -> list[Step]:
-        """Steps with a fault that has not come about: no request took them, or the reply was over before it."""
+        """Return the steps whose fault has not happened. Either no request took the step, or the reply ended first."""
         untaken = [*self.script, *([] if self._default_taken else [self._default])]
         over = [request.step for request in self.requests if request.step and not request.struck]
         return [*self._missed, *(step for step in (*untaken, *over) if is_fault(step))]
 
     @property
     def default(self) -> Step:
-        """What requests are answered with once the script has run out."""
+        """The step for requests that arrive after the end of the script."""
         return self._default
 
     @default.setter
@@ -148,18 +148,18 @@ class ModelStandin:
         await self._runner.cleanup()
 
     async def listen(self) -> None:
-        """Accept connections, at the same port as before if there was one."""
+        """Accept connections. A server that listened before uses the same port again."""
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
 
     async def stop_listening(self) -> None:
-        """Refuse new connections. Those that are open stay."""
+        """Refuse new connections. Open connections stay."""
         for site in list(self._runner.sites):
             await site.stop()
 
     async def request(self, number: int) -> Request:
-        """The request of this number, counted from 0, as soon as it has arrived."""
+        """Wait for the request with this number, counted from 0, and return it."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self.requests) > number)
         return self.requests[number]
@@ -277,7 +277,7 @@ class ModelStandin:
         for field_name, delta in deltas:
             if await goes_wrong(sent):
                 return response
-            # A burst takes turns with whatever else runs on this loop.
+            # A burst gives other tasks on this event loop a turn.
             if (pause := due - clock()) > 0 or sent % _BURST == _BURST - 1:
                 await asyncio.sleep(max(0.0, pause))
             await send(f'{{"{field_name}":{json.dumps(delta)}}}')
@@ -298,7 +298,7 @@ class ModelStandin:
 
 
 class _Aborted(Exception):
-    """The server itself has closed the connection."""
+    """Raised when the server itself has closed the connection."""
 
 
 def _abort(http: web.Request) -> _Aborted:
@@ -328,7 +328,7 @@ def _completion(reply: Reply, request: Request) -> dict[str, object]:
 
 
 def _said(reply: Reply, request: Request) -> tuple[list[tuple[str, str]], str | None]:
-    """The deltas that the request allows, each with its field's name and its text; and the finish reason."""
+    """Return the deltas that the request allows, as pairs of field name and text, and the finish reason."""
     match reply.say:
         case str(text):
             said: Sequence[str] = _tokens(text)
@@ -347,12 +347,12 @@ def _said(reply: Reply, request: Request) -> tuple[list[tuple[str, str]], str | 
 
 
 def _tokens(text: str) -> list[str]:
-    """The text in pieces of about a token."""
+    """Split a text into pieces of about one token."""
     return re.findall(r"\s*\S{1,5}|\s+", text)
 
 
 def _prompt_tokens(request: Request) -> int:
-    # Every message costs a few tokens for its role, as with real chat templates.
+    # Every message has a few extra tokens for its role, as in real chat templates.
     return sum(4 + len(_tokens(message["content"])) for message in request.messages)
 
 

@@ -1,4 +1,4 @@
-"""Checks what passes over REST against Discord's own OpenAPI description of it.
+"""Checks REST bodies against Discord's own OpenAPI description.
 
 https://github.com/discord/discord-api-spec
 """
@@ -28,21 +28,21 @@ _Validate = Callable[["Side", tuple[str, ...]], "Validator"]
 
 
 class Side(StrEnum):
-    """Who wrote a body. Discord takes snowflakes as numbers too, which discord.py sends; it only writes strings."""
+    """The author of a body. Discord accepts snowflakes as numbers from clients but always writes them as strings."""
 
     CLIENT = "urn:discord:request"
     SERVER = "urn:discord:response"
 
 
 class OpenApi:
-    """Collects `violations`: one sentence for each body that does not fit."""
+    """Checks bodies and collects `violations`. Each violation is a sentence about one body that does not fit."""
 
     def __init__(self, description: Path) -> None:
         self.violations: list[str] = []
         self._paths, self._validator = _load(description)
 
     def check(self, method: str, route: str, sent: Any, status: int, answered: Any) -> None:
-        """One exchange. A body that was refused as malformed is not held against the description."""
+        """Check one request and its response. A request body that was refused is not checked."""
         described = self._paths.get(_anonymous(route))
         if described is None or method.lower() not in described[1]:
             self.violations.append(f"{method} {route} is not described")
@@ -85,8 +85,8 @@ class OpenApi:
 
 @cache
 def _load(description: Path) -> tuple[dict[str, tuple[str, Json]], _Validate]:
-    """The described paths, and what makes a validator for a place in the description; both are kept for the process."""
-    # Only developers have jsonschema, and only they name a description.
+    """Load the description. Return its paths and a function that makes validators. The process caches both."""
+    # The jsonschema package is installed for developers only. Only they use a description.
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships no types
     from referencing import Registry
     from referencing.jsonschema import DRAFT202012
@@ -95,7 +95,7 @@ def _load(description: Path) -> tuple[dict[str, tuple[str, Json]], _Validate]:
     document, lenient = json.loads(text), json.loads(text)
     # The codes inside `errors` are names: https://discord.com/developers/docs/reference#error-messages
     document["components"]["schemas"]["InnerErrors"]["properties"]["_errors"]["items"] = _NAMED_ERROR
-    # Forwards are left out: https://docs.discord.com/developers/resources/message#message-reference-types
+    # Forwards are excluded: https://docs.discord.com/developers/resources/message#message-reference-types
     document["components"]["schemas"]["MessageReferenceType"]["oneOf"].append({"title": "FORWARD", "const": 1})
     lenient["components"]["schemas"]["SnowflakeType"]["type"] = ["string", "integer"]
     registry: Registry[Any] = Registry().with_resources(
@@ -112,12 +112,12 @@ def _load(description: Path) -> tuple[dict[str, tuple[str, Json]], _Validate]:
 
 
 def _deepest(error: Any) -> Any:
-    """Of a `oneOf`'s alternatives, the complaint that got furthest into the body tells most."""
+    """Return the most helpful error of a `oneOf`. It is the error at the deepest place in the body."""
     if not error.context:
         return error
     return max(map(_deepest, error.context), key=lambda each: len(each.absolute_path))
 
 
 def _anonymous(path: str) -> str:
-    """Parameters have other names in the description: `{emoji_name}` for `{emoji}`."""
+    """Remove the parameter names from a path. The description has other names, such as `{emoji_name}` for `{emoji}`."""
     return re.sub(r"{\w+}", "{}", path)

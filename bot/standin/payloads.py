@@ -1,4 +1,4 @@
-"""The stand-in's entities as Discord's JSON, and what of a message is kept from a bot without Message Content."""
+"""Discord's JSON for the stand-in's entities. A bot without Message Content does not receive all parts of a message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bot.standin.entities import (
 )
 
 JOINED = "2021-06-01T12:00:00+00:00"
-"""When everybody joined everything: nothing here depends on it."""
+"""The date on which every member joined. Nothing in the stand-in depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class Viewer:
 
     bot: User
     reads_everything: bool
-    """Whether it has the Message Content intent."""
+    """Whether the bot has the Message Content intent."""
     role_mention_suffices: bool = False
-    """Whether a mention of the bot's managed role gives it the content; Discord does not document that."""
+    """Whether a mention of the bot's managed role reveals the content. Discord does not document this."""
 
     def sees(self, message: Message) -> bool:
-        """Whether the content comes along: own messages, DMs and mentions need no intent."""
+        """Tell whether the bot receives the content. The bot's own messages, DMs and mentions need no intent."""
         return (
             self.reads_everything
             or message.author is self.bot
@@ -49,7 +49,7 @@ class Viewer:
 
 
 def moment(at: float) -> str:
-    """ISO 8601 of seconds since the epoch."""
+    """Format seconds since the epoch as ISO 8601."""
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
@@ -68,7 +68,7 @@ def user(who: User) -> Json:
 
 
 def own_user(who: User) -> Json:
-    """The bot's own account, with what only its owner sees."""
+    """Build the JSON of the bot's own account, with the fields that only the account itself sees."""
     return user(who) | {"mfa_enabled": True, "locale": "en-US", "verified": True, "email": None}
 
 
@@ -124,13 +124,13 @@ def emoji(it: Emoji) -> Json:
 
 
 def partial_emoji(key: str) -> Json:
-    """From the form that REST paths use: the character itself, or `name:id`."""
+    """Build an emoji's JSON from its form in REST paths: the character itself, or `name:id`."""
     name, _, id_ = key.partition(":")
     return {"id": id_ or None, "name": name}
 
 
 def channel(it: Channel) -> Json:
-    """A text channel, a thread, a category or a DM."""
+    """Build the JSON of a text channel, a thread, a category or a DM."""
     last = str(it.last_message_id) if it.last_message_id else None
     if it.guild is None:
         recipients = [user(it.recipient)] if it.recipient else []
@@ -191,7 +191,7 @@ def thread_member(thread: Channel, who: User) -> Json:
 
 
 def guild(it: Guild) -> Json:
-    """As REST gives it."""
+    """Build a server's JSON for REST."""
     return {
         "id": str(it.id),
         "name": it.name,
@@ -237,7 +237,7 @@ def guild(it: Guild) -> Json:
 
 
 def guild_create(it: Guild, channels: Iterable[Channel], bot: User) -> Json:
-    """As the gateway gives it: with its channels and threads, but of the members only the bot."""
+    """Build a server's JSON for the gateway, with its channels and threads. The bot is the only member in it."""
     channels = list(channels)
     return guild(it) | {
         "joined_at": JOINED,
@@ -264,7 +264,7 @@ def attachment(it: Attachment) -> Json:
 
 
 def message(it: Message, viewer: Viewer) -> Json:
-    """As REST gives it to the bot, with the message that it replies to."""
+    """Build a message's JSON for REST, with the message that it replies to."""
     body = _message(it, viewer)
     if it.type in (19, 21, 23):
         quoted = it.reply_to
@@ -273,7 +273,7 @@ def message(it: Message, viewer: Viewer) -> Json:
 
 
 def message_event(it: Message, viewer: Viewer) -> Json:
-    """As the gateway gives it: in a server with the author's membership, and that of everyone mentioned."""
+    """Build a message's JSON for the gateway. In a server it includes the memberships of author and mentioned users."""
     body = message(it, viewer)
     home = it.channel.guild
     if home is None:
@@ -333,7 +333,7 @@ def _message(it: Message, viewer: Viewer) -> Json:
 
 
 def snapshot(it: Message) -> Json:
-    """What a forward shows of a message: neither its author nor its poll."""
+    """Build the part of a message that a forward shows. The author and the poll are left out."""
     body: Json = {
         "type": int(it.type),
         "content": it.content,
@@ -392,13 +392,13 @@ _SWITCHED_ON = {
 
 
 def application_flags(privileged: Intent) -> int:
-    """They say which privileged intents are switched on; these are the flags of a bot in fewer than 100 servers."""
+    """Return the application flags for the enabled privileged intents, for a bot in fewer than 100 servers."""
     return sum(bit for intent, bit in _SWITCHED_ON.items() if intent in privileged)
 
 
 def application(bot: User, owner: User | Team, *, flags: int) -> Json:
-    """The bot's application, as its owner sees it."""
-    # A team's application has an owner too, who is nobody.
+    """Build the JSON of the bot's application as its owner sees it."""
+    # A team's application also has an owner. Discord uses a placeholder user for it.
     one = User(owner.id, f"team{owner.id}") if isinstance(owner, Team) else owner
     return {
         "id": str(bot.id),
@@ -441,5 +441,5 @@ def team(it: Team) -> Json:
 
 
 def interaction_member(who: Member, permissions: Permission) -> Json:
-    """The person behind an interaction, with their permissions in its channel."""
+    """Build the JSON of the person behind an interaction, with their permissions in its channel."""
     return member(who) | {"permissions": str(int(permissions))}

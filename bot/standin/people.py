@@ -1,4 +1,4 @@
-"""Acting as the people on Discord: talking, replying, reacting, using commands, pressing buttons."""
+"""The actions of people on Discord: messages, replies, reactions, commands and buttons."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 
 class People:
-    """What anybody but the bot does. Each returns when the bot's gateway has been given the event."""
+    """The actions of everybody except the bot. Each action returns when the bot's gateway has received the event."""
 
     world: World
     guild: Guild
@@ -41,7 +41,7 @@ class People:
     _cdn: Cdn
     _interactions: Interactions
 
-    # Talking
+    # Messages
 
     async def say(
         self,
@@ -60,9 +60,10 @@ class People:
         webhook: bool = False,
         type: int | None = None,  # noqa: A002  Discord's name of the field
     ) -> Message:
-        """Send a message. `ping` is the switch beside a reply; `webhook` makes the author a webhook's face; `type`
-        makes it a system message. Only webhooks and bots send `embeds` and `components`. Mentions are written as
-        Discord sends them: `user.mention`, `role.mention`.
+        """Send a message. Mentions in it have Discord's form: `user.mention`, `role.mention`.
+
+        `ping` is the ping setting of a reply. `webhook` makes a webhook the author. `type` makes a system message. Only
+        webhooks and bots can send `embeds` and `components`.
         """
         if Permission.SEND_MESSAGES not in self.world.permissions(author, channel) and not webhook:
             raise PermissionError(f"{author.name} cannot write in {channel.name}")
@@ -87,9 +88,9 @@ class People:
         return await _delivered(message)
 
     async def forward(self, channel: Channel, author: User, message: Message) -> Message:
-        """Pass a message on as it is now. What somebody writes beside it, Discord sends as a message of its own.
+        """Forward a message in its current state. Discord sends a comment on a forward as a separate message.
 
-        Messages with a poll are refused: https://docs.discord.com/developers/resources/message#message-reference-types
+        A message with a poll is refused: https://docs.discord.com/developers/resources/message#message-reference-types
         """
         if Permission.SEND_MESSAGES not in self.world.permissions(author, channel):
             raise PermissionError(f"{author.name} cannot write in {channel.name}")
@@ -105,7 +106,7 @@ class People:
         return await _delivered(passed_on)
 
     async def edit(self, message: Message, content: str) -> Message:
-        """As its author. A reply's ping is not changed by an edit."""
+        """Edit a message as its author. The ping of a reply stays as it was."""
         pinged = message.reply_to is not None and message.reply_to.author in message.mentions
         found = self._mentions(message.channel, message.author, content, message.reply_to, ping=pinged)
         self.world.edit(message, content=content, mentions=found)
@@ -116,18 +117,18 @@ class People:
         await _delivered(None)
 
     async def bulk_delete(self, messages: Iterable[Message]) -> None:
-        """As a moderator or a moderation bot does."""
+        """Delete several messages at once, as a moderator or a moderation bot does."""
         self.world.delete(*messages)
         await _delivered(None)
 
     async def unfurl(self, message: Message, *embeds: Json) -> None:
-        """A link preview appears: an update without an edit. Where previews are suppressed, nothing happens."""
+        """Add link previews to a message. This is an update without an edit. Suppressed previews have no effect."""
         if not message.embeds_suppressed:
             self.world.edit(message, embeds=[*message.embeds, *embeds], stamped=False)
         await _delivered(None)
 
     async def react(self, message: Message, user: User, emoji: str) -> None:
-        """`emoji` is the character itself, or `name:id`."""
+        """Add a user's reaction. `emoji` is the character itself, or `name:id`."""
         self.world.react(message, user, emoji)
         await _delivered(None)
 
@@ -142,16 +143,16 @@ class People:
     async def open_thread(
         self, channel: Channel, name: str, by: User, *, message: Message | None = None, private: bool = False
     ) -> Channel:
-        """On a message, or free."""
+        """Open a thread, either on a message or on its own."""
         thread = self.world.open_thread(channel, name, by, message=message, private=private)
         return await _delivered(thread)
 
     # Commands and components
 
     async def slash(self, user: User, channel: Channel, command: str, /, **options: Any) -> Interaction:
-        """Use `/command`, with a subcommand after a space. People (also by id), channels and roles may be options.
+        """Use `/command`. A subcommand follows after a space. Options can be people (also by id), channels and roles.
 
-        What Discord's client does not let anybody send is a LookupError or a ValueError.
+        Input that Discord's client would not send raises LookupError or ValueError.
         """
         name, *path = command.split(" ")
         found = self._command(name, SLASH, user, channel)
@@ -162,8 +163,9 @@ class People:
     async def complete(
         self, user: User, channel: Channel, command: str, /, *, focused: str, **options: Any
     ) -> Interaction:
-        """Type into the option `focused` of `/command`; its value and the others so far are `options`. Once the bot
-        has answered (`acknowledged`), `choices` are what it offers.
+        """Type into the option `focused` of `/command`. `options` holds all values so far, including this one.
+
+        Wait for the answer with `acknowledged`. The bot's offer is then in `choices`.
         """
         name, *path = command.split(" ")
         found = self._command(name, SLASH, user, channel)
@@ -172,11 +174,11 @@ class People:
         return await _delivered(self._interactions.start(Kind.AUTOCOMPLETE, user, channel, data))
 
     def visible_commands(self, user: User, channel: Channel) -> list[Json]:
-        """What somebody finds behind "/" and in menus."""
+        """List the commands that a user sees after typing "/" and in menus."""
         return self.commands.visible(user, channel, self.world.permissions(user, channel))
 
     def permit(self, command: str, who: Role | User, allowed: bool, guild: Guild | None = None) -> None:
-        """In the server's own settings, where moderators give commands to roles and people, or take them away."""
+        """Allow or forbid a command for a role or a person in the server's settings, as moderators do."""
         guild = guild or self.guild
         found = self.commands.permit(command, who, allowed, guild)
         body: Json = {
@@ -194,7 +196,7 @@ class People:
         self.world.changed()
 
     async def context_menu(self, user: User, command: str, target: Message | User, channel: Channel) -> Interaction:
-        """Use a message's or a person's context menu. The target message's content comes along, without any intent."""
+        """Use a context-menu command. The bot receives the message's content without an intent."""
         kind = MESSAGE if isinstance(target, Message) else USER
         found = self._command(command, kind, user, channel)
         data: Json = {"id": found["id"], "name": command, "type": kind, "target_id": str(target.id)}
@@ -206,7 +208,7 @@ class People:
         return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
 
     async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
-        """Press a button; LookupError if the message shows no such button, or it is greyed out."""
+        """Press a button. A button that is missing or disabled raises LookupError."""
         return await self._use(user, message, custom_id, {})
 
     async def choose(self, user: User, message: Message, custom_id: str, *values: str) -> Interaction:
@@ -214,8 +216,9 @@ class People:
         return await self._use(user, message, custom_id, {"values": list(values)})
 
     async def submit(self, form: Interaction, /, **fields: str) -> Interaction:
-        """Fill in and send the form that answered `form`; `fields` are text inputs by custom id, the others keep what
-        they came with. What Discord's client does not let anybody send is a LookupError or a ValueError.
+        """Fill in and send the form that answered `form`. `fields` are texts by custom id. Others keep their text.
+
+        Input that Discord's client would not send raises LookupError or ValueError.
         """
         if form.modal is None:
             raise LookupError("no form is open")
@@ -260,6 +263,6 @@ def _slash(command: Json, path: list[str], given: list[Json]) -> Json:
 
 
 async def _delivered(result: _T) -> _T:
-    """Let the gateway's writers have their turn first."""
+    """Return the result after the gateway's writers had their turn."""
     await asyncio.sleep(0)
     return result

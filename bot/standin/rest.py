@@ -1,6 +1,6 @@
-"""The way of every REST request: time on the wire, limits, faults, the handler, and the record of it all.
+"""The handling of every REST request: network time, rate limits, faults, the handler, and the record.
 
-What a route does is written in the modules named `*_routes`; they register an `Endpoint` for each.
+Modules named `*_routes` define the routes and register an `Endpoint` for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bot.standin.world import World
 
 PREFIX = "/api/v10"
 _OLD = 3600.0
-"""Seconds after which a message's edits are limited more strictly."""
+"""The age in seconds above which edits of a message have a stricter limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +42,36 @@ class Incoming:
     files: list[Attachment]
 
     def id(self, name: str) -> int:
-        """A snowflake from the path; 0, which nothing has, if there is none."""
+        """Return a snowflake from the path. A missing one gives 0, which is never a valid id."""
         text = self.ids.get(name, "")
         return int(text) if text.isdigit() else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`handle` returns the JSON to answer; None is an answer without a body (204)."""
+    """One REST route. `handle` returns the JSON of the answer. None gives an answer without a body (204)."""
 
     method: str
     route: str
     handle: Callable[[Incoming], Any]
     status: int = 200
     by_token: bool = False
-    """Whether a token in the path takes the place of the bot's: webhooks and interactions."""
+    """Whether a token in the path replaces the bot's token, as for webhooks and interactions."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One REST call, as the record keeps it. Times are seconds on the stand-in's clock."""
+    """One recorded REST call. Times are seconds on the stand-in's clock."""
 
     number: int
-    """Counted from 0."""
+    """The number of the call, counted from 0."""
     method: str
     route: str
     path: str
     started: float
     body: Any = None
     applied: float | None = None
-    """When it took effect; None if it never did."""
+    """The time at which the call took effect, or None if it had no effect."""
     answered: float | None = None
     status: int = 0
     code: int | None = None
@@ -80,13 +80,13 @@ class Exchange:
     limit: int | None = None
     remaining: int | None = None
     reset_after: float | None = None
-    """Seconds until the bucket is full again."""
+    """The seconds until the bucket is full again."""
     fault: RestAction | None = None
     files: list[str] = field(default_factory=list)
 
 
 class Answer(Exception):
-    """Ends a request with this response, without asking its handler."""
+    """Raised to end a request with this response instead of the handler's."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
         super().__init__(status)
@@ -96,7 +96,7 @@ class Answer(Exception):
 
 
 class Rest:
-    """Serves endpoints. `rtt()` is a request's time on the wire in seconds, half of it before it takes effect."""
+    """Serves endpoints. `rtt()` gives a request's network time in seconds. Half of it passes before the handler."""
 
     def __init__(
         self,
@@ -112,11 +112,11 @@ class Rest:
         self.requests: deque[Exchange] = deque(maxlen=keep)
         self.unknown_routes: list[str] = []
         self.crashes: list[str] = []
-        """Traces of handlers that failed: a gap in the stand-in."""
+        """The tracebacks of handlers that failed. Each one is a gap in the stand-in."""
         self.refused_by_limit = 0
-        """Answers of 429."""
+        """The number of calls that the rate limits refused with 429."""
         self.on_exchange: list[Callable[[Exchange], None]] = []
-        """Called with each call when it has been read, and when it is answered."""
+        """Functions that are called with each call after it is read and again after it is answered."""
         self._count = 0
         self._world = world
         self._limits = limits
@@ -182,7 +182,7 @@ class Rest:
             call = Call(endpoint.method, endpoint.route, channel, incoming.body, guild)
             exchange.fault = self._faults.for_request(call)
             if exchange.fault is not None:
-                # Whoever waits for the fault to strike sees it now, however long the call takes from here.
+                # Tests that wait for this fault are notified now, before a possibly slow answer.
                 self._world.changed()
             status, body = await self._apply(endpoint, request, incoming, exchange)
         except ApiError as error:
@@ -191,7 +191,7 @@ class Rest:
             status, body = answer.status, answer.body
             head.update(answer.headers)
         except ConnectionResetError:
-            # The client left in the middle of its request, as one that is killed does: there is nobody to answer.
+            # The client left in the middle of its request, for example because it was killed. No answer is possible.
             status, body = 499, None
         except Exception:  # noqa: BLE001  whatever it is, it must show up in the test and not only as a 500
             self.crashes.append(f"{endpoint.method} {request.path} {exchange.body}\n{traceback.format_exc()}")
@@ -203,7 +203,7 @@ class Rest:
     async def _apply(
         self, endpoint: Endpoint, request: web.Request, incoming: Incoming, exchange: Exchange
     ) -> tuple[int, Any]:
-        """Let the handler do its work, with the fault that was picked for this request, if any."""
+        """Run the handler together with the fault for this request, if there is one."""
         fault = exchange.fault
         if isinstance(fault, trouble.Slow) and not fault.applied:
             await asyncio.sleep(fault.seconds)
@@ -220,7 +220,7 @@ class Rest:
         return (204 if body is None else endpoint.status), body
 
     def _spoil(self, fault: RestAction, request: web.Request, incoming: Incoming) -> None:
-        """What a fault does before the handler; most of them keep it from running."""
+        """Apply the part of a fault that comes before the handler. Most faults prevent the handler from running."""
         match fault:
             case trouble.RateLimited(retry_after, scope, via):
                 raise _too_many(retry_after, scope, via=via)
@@ -243,7 +243,7 @@ class Rest:
         return secrets.compare_digest(given.encode(), self._authorization.encode())
 
     def _limit(self, endpoint: Endpoint, incoming: Incoming, exchange: Exchange, head: dict[str, str]) -> None:
-        """Use up a token of every bucket that applies, or refuse with 429."""
+        """Use up a token of every bucket that applies, or refuse the request with 429."""
         limits, now = self._limits, self._world.clock()
         if limits.everything is not None and not endpoint.by_token:
             verdict = limits.take(now, "", "everything", None, limits.everything)
@@ -285,7 +285,7 @@ class Rest:
 
 
 async def _read(request: web.Request) -> Incoming:
-    """The body: JSON, or a form with JSON in `payload_json` beside the files."""
+    """Read a request's body. It is JSON, or a form with files and with JSON in `payload_json`."""
     body: Any = None
     files: list[Attachment] = []
     if request.content_type == "multipart/form-data":
@@ -309,7 +309,7 @@ async def _read(request: web.Request) -> Incoming:
 
 
 def _json(status: int, body: Any, head: Mapping[str, str]) -> web.Response:
-    """discord.py reads a body as JSON only if the content type is exactly `application/json`."""
+    """Build a JSON response. Its content type is exactly `application/json`, because discord.py requires that."""
     if body is None:
         return web.Response(status=status, headers=head)
     if isinstance(body, str):
@@ -326,7 +326,7 @@ def _too_many(
     code: int | None = None,
     message: str = "You are being rate limited.",
 ) -> Answer:
-    # Milliseconds, rounded up: a client that waits exactly that long must not come too early.
+    # Times are rounded up to milliseconds. A client that waits exactly that long must not be early.
     wait = math.ceil(retry_after * 1000) / 1000
     body: Json = {"message": message, "retry_after": wait, "global": scope == "global", "code": code or 0}
     head = {"Retry-After": str(math.ceil(wait)), "X-RateLimit-Scope": scope}
@@ -342,7 +342,7 @@ def _server_error(status: int) -> Answer:
 
 
 def _reset(request: web.Request) -> None:
-    """Make the client see ECONNRESET instead of an orderly end."""
+    """Make the client see ECONNRESET instead of a normal close."""
     transport = request.transport
     if transport is None:
         return

@@ -1,4 +1,4 @@
-"""What Discord accepts in a message: lengths, embeds, components, flags. Pure; a refusal is an `ApiError`.
+"""Discord's rules for messages: lengths, embeds, components, flags. A violation raises `ApiError`.
 
 Limits: https://discord.com/developers/docs/resources/message and .../components/reference
 """
@@ -14,7 +14,7 @@ from bot.standin.errors import ApiError, empty_message, invalid_form
 MAX_CONTENT = 2000
 MAX_FILES = 10
 MAX_FILE_BYTES = 10 * 1024 * 1024
-"""What a server without boosts takes."""
+"""The largest file size in a server without boosts."""
 
 SETTABLE = MessageFlag.SUPPRESS_EMBEDS | MessageFlag.SUPPRESS_NOTIFICATIONS | MessageFlag.COMPONENTS_V2
 EDITABLE = MessageFlag.SUPPRESS_EMBEDS | MessageFlag.COMPONENTS_V2
@@ -25,7 +25,7 @@ _V2_TOP_LEVEL = {1, 9, 10, 12, 13, 14, 17}
 _CUSTOM_EMOJI = re.compile(r"(?:a?:)?(\w{2,32}):(\d+)")
 
 Problems = dict[str, tuple[str, str]]
-"""What is wrong: Discord's name of the problem and its sentence, by the dotted path in the body."""
+"""Problems in a body: Discord's name and text of each problem, by its dotted path in the body."""
 
 REQUIRED = ("BASE_TYPE_REQUIRED", "This field is required")
 
@@ -39,7 +39,7 @@ def bad_length(least: int, most: int) -> tuple[str, str]:
 
 
 def check_message(body: Json, files: Iterable[Attachment], *, flags: MessageFlag, max_content: int) -> None:
-    """The parts of a body that sending and editing have in common."""
+    """Check the parts of a body that sending and editing have in common."""
     problems: Problems = {}
     content = body.get("content") or ""
     # Discord counts code points, as `len` does.
@@ -65,13 +65,13 @@ def check_message(body: Json, files: Iterable[Attachment], *, flags: MessageFlag
 
 
 def check_not_empty(*parts: object) -> None:
-    """At least one of content, embeds, components and files."""
+    """Check that at least one of content, embeds, components and files is not empty."""
     if not any(part.strip() if isinstance(part, str) else part for part in parts):
         raise empty_message()
 
 
 def reaction_key(emoji: str) -> str:
-    """The one form of an emoji from a path: `name:id`, or the plain character. ASCII alone is no emoji."""
+    """Return an emoji from a path in its normal form: `name:id`, or the character itself. Plain ASCII is refused."""
     if custom := _CUSTOM_EMOJI.fullmatch(emoji):
         return f"{custom[1]}:{custom[2]}"
     if not emoji or emoji.isascii():
@@ -80,7 +80,7 @@ def reaction_key(emoji: str) -> str:
 
 
 def numbered(components: list[Json]) -> list[Json]:
-    """Give every component the id that Discord gives those that came without."""
+    """Give an id to every component that has none, as Discord does."""
     for number, component in enumerate(walk_components(components), start=1):
         component.setdefault("id", number)
     return components

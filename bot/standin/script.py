@@ -17,7 +17,7 @@ class Message:
 
 
 class TokenCounts(Protocol):
-    """The tokens that a reply reports: any object with these two."""
+    """The token counts that a reply reports. Any object with these two attributes fits."""
 
     @property
     def prompt_tokens(self) -> int: ...
@@ -27,33 +27,32 @@ class TokenCounts(Protocol):
 
 
 Say = str | Sequence[str] | Callable[[Sequence[Message]], str]
-"""A reply's text; its deltas one by one; or a function of the request's messages that returns the text."""
+"""The text of a reply: a string, its deltas, or a function that makes the text from the request's messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply and its faults. `..._after` is the number of deltas before a fault. Times are seconds.
+    """A reply and its faults. `..._after` is the number of deltas before a fault. Times are in seconds.
 
-    `jitter` stretches and shrinks each pause by up to that fraction, drawn from the server's seed.
+    `jitter` lengthens or shortens each pause by up to that fraction. The server's seed determines the random values.
     """
 
     say: Say
     tokens_per_second: float | None = None
-    """None sends everything at once."""
+    """The speed of the reply. The value None sends everything at once."""
     first_token_after: float = 0.0
     held_until: asyncio.Event | None = None
-    """No delta is sent before this event is set."""
+    """An event that holds the reply back until it is set."""
     jitter: float = 0.0
     reasoning: str = ""
-    """Sent before the reply, as `reasoning_content`."""
+    """The reasoning text, sent before the reply as `reasoning_content`."""
     finish: str | None = "stop"
     done: bool = True
-    """Whether `[DONE]` is sent."""
+    """Whether `[DONE]` is sent at the end."""
     usage: bool | TokenCounts = True
-    """Whether the tokens are reported where the request asks for it; given counts are reported in place of the true
-    ones."""
+    """Whether the reply reports its tokens if the request asks for them. Given counts replace the true ones."""
     ignores_max_tokens: bool = False
-    """Whether it goes on beyond the length that the request allows, as with some servers."""
+    """Whether the reply exceeds the length that the request allows, as on some servers."""
     stall_after: int | None = None
     cut_after: int | None = None
     error_after: int | None = None
@@ -61,7 +60,7 @@ class Reply:
         default_factory=lambda: {"message": "The server had an error", "type": "server_error", "code": None}
     )
     ping_every: float | None = None
-    """Seconds between comment lines while the reply stalls."""
+    """The seconds between comment lines while the reply stalls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A response byte for byte, with `pause` seconds behind each piece. `cut` aborts the connection behind the last."""
+    """A response given byte for byte. `pause` seconds follow each piece. `cut` then aborts the connection."""
 
     pieces: Sequence[bytes]
     content_type: str = "text/event-stream"
@@ -93,12 +92,12 @@ Step = Reply | Refusal | Raw | Drop
 
 
 def is_fault(step: Step) -> bool:
-    """Whether something goes wrong in this step. A raw response counts as a fault whatever it says."""
+    """Tell whether a step contains a fault. A raw response always counts as a fault."""
     return not isinstance(step, Reply) or (step.stall_after, step.cut_after, step.error_after) != (None, None, None)
 
 
 def openai_error(status: int, message: str, type_: str, code: str | None, param: str | None = None) -> Refusal:
-    """A refusal in OpenAI's form."""
+    """Build a refusal in OpenAI's format."""
     return Refusal(status, {"error": {"message": message, "type": type_, "param": param, "code": code}})
 
 
@@ -177,4 +176,4 @@ REFUSALS: Mapping[str, Refusal] = {
     "bad gateway": Refusal(502, "<html><head><title>502 Bad Gateway</title></head></html>"),
     "overloaded": Refusal(503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}),
 }
-"""Refusals as real servers word them. `{key}` and `{model}` stand for what the request named, as servers repeat it."""
+"""Refusals with the words of real servers. `{key}` and `{model}` stand for the values in the request."""

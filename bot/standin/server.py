@@ -1,4 +1,4 @@
-"""The stand-in as a whole: a Discord of one bot on 127.0.0.1, to be used as a context manager.
+"""The complete Discord stand-in for one bot on 127.0.0.1, as a context manager.
 
 async with DiscordStandin() as discord:
     ...                                       # point a client at discord.url and discord.gateway_url
@@ -55,12 +55,14 @@ Rtt = float | tuple[float, float] | Callable[[], float]
 
 
 class DiscordStandin(People):
-    """One server "Harbour" with #general and #random; Ada owns the application, Max moderates, Bo and Cleo talk.
+    """A Discord with one server "Harbour" and its channels #general and #random.
 
-    `rtt`: seconds of every REST call, or a range to draw them from, or a function. `bucket`, `limit` and `period`
-    shape the buckets for sending and editing (see `Limit`). `privileged` are the intents that are switched on in the
-    developer portal. `keep_requests` bounds the record of REST calls; None keeps all. `keep` bounds the rest. `openapi`
-    is the path of Discord's OpenAPI description; None leaves the bodies unchecked.
+    Ada owns the application, Max moderates, and Bo and Cleo are members.
+
+    `rtt` is the time in seconds that every REST call takes: a number, a range for random values, or a function.
+    `bucket`, `limit`, `period` define the buckets for sending and editing (see `Limit`). `privileged` are the intents
+    that are enabled in the developer portal. `keep_requests` limits the record of REST calls; None keeps all. `keep`
+    limits the other records. `openapi` is the path of Discord's OpenAPI description; None turns the checks off.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class DiscordStandin(People):
     ) -> None:
         self.token = token
         self.patience = 5.0
-        """Seconds that `wait_for` and `ready` wait where they are not told."""
+        """The default timeout of `wait_for` and `ready` in seconds."""
         self.random = random.Random(seed)
         self.faults = Faults()
         self.limits = Limits(messages=Limit(limit, period, bucket))
@@ -152,7 +154,7 @@ class DiscordStandin(People):
         self.general = world.add_channel(self.guild, "general")
         self.random_channel = world.add_channel(self.guild, "random")
 
-    # Starting and stopping
+    # Start and stop
 
     async def __aenter__(self) -> DiscordStandin:
         app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[no_browsers])
@@ -160,7 +162,7 @@ class DiscordStandin(People):
         app.router.add_get("/gateway/", self.gateway.handle)
         app.router.add_get("/cdn/{path:.*}", self._cdn.handle)
         self._rest.register(app, self._endpoints)
-        # An answer that a fault delays must not delay the end.
+        # An answer that a fault delays must not delay the shutdown.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -197,10 +199,10 @@ class DiscordStandin(People):
             return lambda: constant
         return rtt
 
-    # Building
+    # Setup
 
     def add_guild(self, name: str, owner: User | None = None) -> Guild:
-        """A server the bot has just joined."""
+        """Add a server that the bot has just joined."""
         return self.world.add_guild(name, owner or self.ada)
 
     def add_category(self, name: str, guild: Guild | None = None) -> Channel:
@@ -220,7 +222,7 @@ class DiscordStandin(People):
         guild: Guild | None = None,
         nick: str | None = None,
     ) -> User:
-        """A member of the server."""
+        """Add a member to the server."""
         user = self.world.add_user(name, display_name, bot=bot)
         self.world.add_member(guild or self.guild, user, nick=nick)
         return user
@@ -258,31 +260,31 @@ class DiscordStandin(People):
         """Deny permissions in one channel, for the bot, a member or a role, in place of earlier rules for them."""
         self.world.set_permissions(channel, who or self.bot, deny=permissions)
 
-    # Seeing
+    # Observation
 
     @property
     def managed_role(self) -> Role:
-        """The bot's own role in the server, which completion in the client likes to offer instead of the bot."""
+        """The bot's own role in the server. Discord's client often suggests this role instead of the bot."""
         return next(role for role in self.guild.roles.values() if role.managed_by == self.bot.id)
 
     @property
     def requests(self) -> deque[Exchange]:
-        """Every REST call, in order of arrival."""
+        """Every recorded REST call, in order of arrival."""
         return self._rest.requests
 
     @property
     def too_many(self) -> int:
-        """How many calls were answered with 429."""
+        """The number of calls that were answered with 429."""
         return self._rest.refused_by_limit
 
     @property
     def unknown_routes(self) -> list[str]:
-        """Calls that the stand-in does not know: a gap in it, so a test fails on any."""
+        """Calls to routes that the stand-in does not have. Each one is a gap in the stand-in and fails the test."""
         return self._rest.unknown_routes
 
     @property
     def crashes(self) -> list[str]:
-        """Traces of failures inside the stand-in."""
+        """The tracebacks of failures inside the stand-in."""
         return self._rest.crashes
 
     @property
@@ -297,34 +299,34 @@ class DiscordStandin(People):
 
     @property
     def on_exchange(self) -> list[Callable[[Exchange], None]]:
-        """Called with each REST call when it has been read, and when it is answered."""
+        """Functions that are called with each REST call after it is read and again after it is answered."""
         return self._rest.on_exchange
 
     def attachment(self, attachment_id: int) -> Attachment | None:
-        """The file of that id, if it is still kept."""
+        """Return the file with this id if it is still kept."""
         return self._cdn.find(attachment_id)
 
     def messages(self, channel: Channel) -> list[Message]:
-        """The channel's messages, oldest first."""
+        """Return the channel's messages, oldest first."""
         return list(channel.messages.values())
 
     def bot_messages(self, channel: Channel) -> list[Message]:
-        """The bot's messages in the channel, oldest first."""
+        """Return the bot's messages in the channel, oldest first."""
         return [message for message in channel.messages.values() if message.author is self.bot]
 
     def typing(self, channel: Channel) -> list[Typing]:
-        """The users shown as typing in the channel: for ten seconds after each call, or until their message."""
+        """List the users who are typing in the channel. Each shows for ten seconds or until the user's next message."""
         oldest = self.world.clock() - TYPING_SECONDS
         return [typing for typing in channel.typing.values() if typing.times[-1] > oldest]
 
     def calls(self, method: str, route: str) -> list[Exchange]:
-        """The recorded REST calls of one route, given as its template."""
+        """List the recorded REST calls of one route. `route` is a template."""
         return [each for each in self.requests if (each.method, each.route) == (method, route)]
 
     async def wait_for(self, condition: Callable[[], object], timeout: float | None = None) -> None:
-        """Return as soon as `condition()` is true; it is asked after every change of the world.
+        """Wait until `condition()` is true. It is checked after every change in the stand-in.
 
-        After `timeout` seconds, or else `patience`, AssertionError shows what the channels hold.
+        A wait longer than `timeout` raises AssertionError with the contents of the channels. The default is `patience`.
         """
         if condition():
             return

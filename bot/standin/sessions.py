@@ -1,4 +1,4 @@
-"""Connections to the gateway, the sessions that outlive them, and what is said on them."""
+"""Gateway sessions, their connections, and the frames on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.standin.directory import Event
 from bot.standin.entities import Intent
 
 _REPLAYED = 5_000
-"""How many events a session keeps for RESUME."""
+"""The number of events that a session keeps for RESUME."""
 
 
 class Op(IntEnum):
@@ -33,7 +33,7 @@ class Op(IntEnum):
 
 
 class Close(IntEnum):
-    """Close codes: the client gives up on the first four, and resumes after the rest."""
+    """Gateway close codes. After the first four the client gives up. After the others it resumes."""
 
     AUTHENTICATION_FAILED = 4004
     INVALID_SHARD = 4010
@@ -47,39 +47,39 @@ class Close(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One thing said on a connection, or its end. `to_bot` is its direction, `data` what it carries."""
+    """One frame on a connection, or the end of the connection. `to_bot` is the direction, and `data` is the content."""
 
     to_bot: bool
     name: str
     sequence: int | None = None
     data: Any = None
     replayed: bool = False
-    """Whether it was said before, and is repeated after RESUME."""
+    """Whether the frame repeats an earlier one after RESUME."""
 
 
 @dataclass(eq=False)
 class Session:
-    """What IDENTIFY starts. It goes on collecting events while its connection is lost."""
+    """A session that IDENTIFY started. It continues to collect events while it has no connection."""
 
     id: str
     intents: Intent
     shard: tuple[int, int]
     sequence: int = 0
     replay: deque[tuple[int, str, str]] = field(default_factory=lambda: deque(maxlen=_REPLAYED))
-    """Sequence number, name and text of the latest events."""
+    """The sequence number, name and text of the latest events."""
     connection: Connection | None = None
 
     def wants(self, event: Event) -> bool:
-        """By its intents and its shard."""
+        """Tell whether the session's intents and shard include the event."""
         return self.owns(event.guild_id) and (event.intent is None or event.intent in self.intents)
 
     def owns(self, guild_id: int | None) -> bool:
-        """A server belongs to one shard, everything else to the first."""
+        """Tell whether this shard owns a server. Events without a server belong to the first shard."""
         shard = (guild_id >> 22) % self.shard[1] if guild_id else 0
         return shard == self.shard[0]
 
     def dispatch(self, name: str, data: str) -> bool:
-        """Whether it was sent at once. `data` is JSON already, so that several sessions share the work."""
+        """Send an event and tell whether it was sent at once. `data` is JSON text that several sessions can share."""
         self.sequence += 1
         text = f'{{"op":0,"t":"{name}","s":{self.sequence},"d":{data}}}'
         self.replay.append((self.sequence, name, text))
@@ -90,7 +90,7 @@ class Session:
 
 
 class Connection:
-    """One websocket. Everything sent goes through a queue, in order; a fresh one has no session yet."""
+    """One websocket connection. A queue keeps everything in order. A new connection has no session yet."""
 
     def __init__(self, socket: web.WebSocketResponse, *, compress: bool) -> None:
         self.socket = socket
@@ -107,7 +107,7 @@ class Connection:
         self._out.put_nowait(text)
 
     def close(self, code: int, reason: str = "") -> None:
-        """After what is queued."""
+        """Close the connection after everything in the queue is sent."""
         self._out.put_nowait((code, reason))
 
     def abort(self) -> None:
@@ -115,7 +115,7 @@ class Connection:
         self._out.put_nowait(None)
 
     async def write(self, request: web.Request) -> None:
-        """Send what is queued until the connection is closed from this side or cut."""
+        """Send the queued frames until this side closes the connection or it is cut."""
         while True:
             item = await self._out.get()
             try:

@@ -1,4 +1,4 @@
-"""What the channels show, as text for a failed test's report."""
+"""Text reports of the channels' contents for failed tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN_CALLS = 15
 
 
 def transcript(channels: Iterable[Channel], requests: Sequence[Exchange]) -> str:
-    """Every channel with a message or somebody typing, then the latest REST calls."""
+    """List every channel that has a message or a typing user, followed by the latest REST calls."""
     lines: list[str] = []
     for channel in channels:
         if channel.messages or channel.typing:

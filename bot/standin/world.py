@@ -1,6 +1,6 @@
-"""What happens in the stand-in's channels: every change to messages, reactions, typing and threads.
+"""Changes to the stand-in's messages, reactions, typing and threads.
 
-Whether the bot may do it is checked before, by `composer` and the routes; how it looks in JSON is `payloads`.
+Permissions are checked earlier, by `composer` and the routes. The JSON is built in `payloads`.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from bot.standin.mentions import NOBODY, Mentions
 
 _TYPING_KEPT = 100
 _MESSAGES = (Intent.GUILD_MESSAGES, Intent.DIRECT_MESSAGES)
-"""Which intent an event needs in a server, and which in a DM."""
+"""The intents that message events need in servers and in DMs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How much a stand-in remembers; None is everything, which is for tests that end."""
+    """Limits of a stand-in's memory. None keeps everything and suits tests, which end soon."""
 
     messages: int | None = None
-    """Messages of one channel; the oldest fall out of it without an event."""
+    """The number of messages per channel. The oldest messages are dropped without an event."""
     shown: int | None = None
-    """Of a message: the contents that it has had."""
+    """The number of earlier contents per message."""
     file_bytes: int | None = None
-    """Of all attachments together; the oldest are emptied."""
+    """The total size of all attachments in bytes. The oldest attachments are emptied."""
 
 
 KEEP_ALL = Keep()
 
 
 class World(Directory):
-    """The directory with everything that goes on in it."""
+    """The directory together with everything that happens in it."""
 
     def __init__(
         self, clock: Callable[[], float], wall: Callable[[], float], *, role_mention_suffices: bool, keep: Keep
     ) -> None:
         super().__init__(clock, wall, role_mention_suffices=role_mention_suffices)
         self.on_message: list[Callable[[Message], None]] = []
-        """Called with each message that is new, different or gone, ephemeral ones included."""
+        """Functions that are called with each new, changed or deleted message. Ephemeral messages are included."""
         self._keep = keep
 
     # Messages
@@ -82,7 +82,7 @@ class World(Directory):
         interaction: Json | None = None,
         told: bool = True,
     ) -> Message:
-        """Put a message in its channel. `told=False` is for what only one person sees: ephemeral answers."""
+        """Create a message. Without `told` it stays out of the channel, as an ephemeral answer does."""
         message = Message(
             self.take_id(),
             channel,
@@ -129,7 +129,7 @@ class World(Directory):
         attachments: list[Attachment] | None = None,
         stamped: bool = True,
     ) -> None:
-        """Change what is given. `stamped=False` leaves `edited_timestamp` alone, as a link preview does."""
+        """Change the given parts of a message. Without `stamped` the `edited_timestamp` stays, as in previews."""
         if content is not None:
             message.content = content
             message.shown.append(Shown(self.clock(), content))
@@ -154,7 +154,7 @@ class World(Directory):
         self._noticed(message)
 
     def delete(self, *messages: Message) -> None:
-        """One MESSAGE_DELETE, or one MESSAGE_DELETE_BULK for several of the same channel."""
+        """Delete messages of one channel with a single event: MESSAGE_DELETE, or MESSAGE_DELETE_BULK for several."""
         channel = messages[0].channel
         for message in messages:
             message.deleted = True
@@ -206,7 +206,7 @@ class World(Directory):
     def open_thread(
         self, parent: Channel, name: str, owner: User, *, message: Message | None = None, private: bool = False
     ) -> Channel:
-        """A thread on a message has that message's id, and begins with a system message that refers to it."""
+        """Open a thread. A thread on a message has the message's id and starts with a system message about it."""
         thread = Channel(
             message.id if message else self.take_id(),
             name,
@@ -241,7 +241,7 @@ class World(Directory):
         self.tell_channel("THREAD_UPDATE" if channel.is_thread else "CHANNEL_UPDATE", channel)
 
     def delete_channel(self, channel: Channel) -> None:
-        """With its threads; the channels of a category stay."""
+        """Delete a channel and its threads. The channels of a deleted category remain."""
         for below in [each for each in self.channels.values() if channel in (each.parent, each.category)]:
             if below.is_thread:
                 self.delete_channel(below)
@@ -252,7 +252,7 @@ class World(Directory):
         del self.channels[channel.id]
 
     def remove_guild(self, guild: Guild, *, unavailable: bool = False) -> None:
-        """The bot is removed from a server; or, if `unavailable`, an outage hides it until `restore_guild`."""
+        """Remove the bot from a server. With `unavailable` an outage hides the server until `restore_guild`."""
         body: Json = {"id": str(guild.id)} | ({"unavailable": True} if unavailable else {})
         self.tell("GUILD_DELETE", lambda _: body, Intent.GUILDS, guild)
         if not unavailable:
@@ -260,11 +260,11 @@ class World(Directory):
             self.channels = {id_: c for id_, c in self.channels.items() if c.guild is not guild}
 
     def restore_guild(self, guild: Guild) -> None:
-        """The end of an outage."""
+        """End the outage of a server."""
         available = {"unavailable": False}
         self.tell("GUILD_CREATE", lambda _: self.guild_create(guild) | available, Intent.GUILDS, guild)
 
-    # Telling
+    # Announcements
 
     def _noticed(self, message: Message) -> None:
         for listener in tuple(self.on_message):
