@@ -1,4 +1,4 @@
-"""The rules on who may use the bot where, of the operator and of a server's moderators. Pure."""
+"""The rules of the operator and of a server's moderators on who may use the bot where. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Denial(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The person who asks, with their known roles. `all_roles`: they have no others."""
+    """The person who asks, with their known roles. `all_roles` means that they have no others."""
 
     id: int
     roles: frozenset[int] = frozenset()
@@ -67,7 +67,7 @@ class AccessSettings:
         return self.allowed_roles | self.blocked_roles
 
     def blocks(self, person: Person) -> Denial | None:
-        """Why a person is blocked, which always wins, or not among the allowed ones. None: they may use the bot."""
+        """Return why a person is blocked or not allowed, or None if they may use the bot. A block always wins."""
         if person.id in self.blocked_users or person.roles & self.blocked_roles:
             return Denial.USER
         if self.blocked_roles and not person.all_roles:
@@ -101,7 +101,7 @@ class GuildRules:
 def denied_in_guild(
     access: AccessSettings, rules: GuildRules, person: Person, places: Sequence[int], *, served: bool
 ) -> Denial | None:
-    """Why a prompt in a server is not answered. None: it is answered.
+    """Return why a prompt in a server is not answered, or None if it is answered.
 
     `places` are the ids of thread, channel and category, in this order.
     """
@@ -115,14 +115,14 @@ def denied_in_guild(
 
 
 def denied_to_user(access: AccessSettings, rules: GuildRules, person: Person) -> Denial | None:
-    """Why a person may not use the bot in any channel of a server. None: they may."""
+    """Return why a person may not use the bot in any channel of a server, or None if they may."""
     return access.blocks(person) or (Denial.BLOCKED if rules.block is not None else None)
 
 
 def denied_in_dm(access: AccessSettings, person: Person, *, shares_guild: bool | None) -> Denial | None:
-    """Why a direct message is not answered. None: it is answered.
+    """Return why a direct message is not answered, or None if it is answered.
 
-    `shares_guild`: whether the bot serves a server that the person is in. None: that is not known.
+    `shares_guild` tells whether the bot serves a server that the person is in. It is None if that is not known.
     """
     if access.direct_messages == "off":
         return Denial.DIRECT_MESSAGES
@@ -142,7 +142,7 @@ def channel_allowed(rules: Mapping[int, bool], places: Sequence[int]) -> bool:
 
 
 def rule_to_allow(rules: Mapping[int, bool], places: Sequence[int]) -> Literal[True] | None:
-    """The rule that allows the first of the places. None: it is allowed without a rule of its own.
+    """Return the rule that allows the first of the places, or None if it is allowed without a rule of its own.
 
     A blocked channel loses its rule and is like the others again. Any other channel gets a rule, and from then on only
     channels with such a rule are allowed.
@@ -152,12 +152,12 @@ def rule_to_allow(rules: Mapping[int, bool], places: Sequence[int]) -> Literal[T
 
 
 def rule_to_block(rules: Mapping[int, bool], places: Sequence[int]) -> Literal[False] | None:
-    """The rule that blocks the first of the places. None: it is blocked without a rule of its own."""
+    """Return the rule that blocks the first of the places, or None if it is blocked without a rule of its own."""
     return False if channel_allowed(_without(rules, places[0]), places) else None
 
 
 def is_last_allowed(rules: Mapping[int, bool], place: int) -> bool:
-    """Whether the place has the last rule that allows one: without it the bot would be allowed everywhere."""
+    """Whether the place has the last allowing rule. Without that rule, the bot would be allowed everywhere."""
     return rules.get(place) is True and not any(_without(rules, place).values())
 
 

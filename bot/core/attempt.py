@@ -48,7 +48,7 @@ class TokenCounter:
         return context.credible(usage, messages, self._bytes, self._reasoning_chunks, granted)
 
     def usage(self, counted: Usage | None) -> Usage | None:
-        """The server's count, with estimates in place of what is missing. None: the model was not asked."""
+        """The server's count, with estimates for missing numbers, or None if the model was not asked."""
         if not self._requested:
             return None
         prompt, reply = (counted.prompt_tokens, counted.reply_tokens) if counted else (0, 0)
@@ -109,7 +109,7 @@ class ActiveAttempt:
         self.stop_reason: StopReason | None = None
         self.stopped_by: str | None = None
         self.new_statistics: tuple[str, TokenStatistics] | None = None
-        """What its requests have shown about a model's tokens, with that model's key."""
+        """The token statistics that the attempt's requests have shown, with the model's key."""
         self.tokens = TokenCounter()
         self._clock = AttemptClock()
         self._reading: asyncio.Task[Outcome] | None = None
@@ -135,7 +135,7 @@ class ActiveAttempt:
         self._clock.mark_text()
 
     def estimated_usage(self, counted: Usage | None = None) -> Usage | None:
-        """The server's count, with estimates in place of what is missing. None: the model was not asked."""
+        """The server's count, with estimates for missing numbers, or None if the model was not asked."""
         return self.tokens.usage(counted)
 
     def log_entry(self, outcome: Outcome, messages: int) -> TurnLogEntry:

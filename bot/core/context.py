@@ -87,11 +87,11 @@ class Context:
 
     @property
     def room(self) -> int:
-        """How many more turns of the same average length would fit."""
+        """The number of further turns of the same average length that would fit."""
         return (self._budget - self.tokens) * self._added // max(1, self.tokens - self._fixed)
 
     def add(self, turn: EarlierTurn) -> bool:
-        """Put an earlier turn before the others. False: the whole turn does not fit, and the context is complete."""
+        """Put an earlier turn before the others. The result is False if it does not fit and the context is complete."""
         pair = (_reply(turn), _prompt(turn))
         size = sum(tokens(message.content, self.bytes_per_token) for message in pair)
         if self.tokens + size > self._budget:

@@ -20,7 +20,7 @@ from bot.core.turns import FailureReason
 
 
 class QueueLimit(Enum):
-    """Which queue is too long for another prompt."""
+    """The queue that is too long for another prompt."""
 
     USER = "person"
     """The prompts of one person that wait in one conversation."""

@@ -22,7 +22,7 @@ from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopRea
 log = logging.getLogger(__name__)
 
 MAX_HALVINGS = 3
-"""How often a context that the server refuses as too long is halved before the turn fails."""
+"""The number of times that a refused context is halved before the turn fails."""
 PAGE_SIZE = 32
 """The fewest turns that are read from the store at a time."""
 MAX_PAGE_SIZE = 512
@@ -39,7 +39,7 @@ CHARACTERS_PER_TOKEN = 32
 """More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
 server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
 OVERRUN = 2
-"""How many times its reserved tokens a reply may use, by our estimate or the server's count."""
+"""The multiple of its reserved tokens that a reply may use, by our estimate or the server's count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

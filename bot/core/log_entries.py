@@ -14,7 +14,7 @@ class TurnLogEntry:
     """One attempt at a turn, logged as the record's message itself so that a formatter can read its fields.
 
     Times are seconds: `waited` until the model was asked, `first_text` from then to the first text, `total` until a
-    person could see the end. None: that did not happen. `messages` is the number of messages that show the reply.
+    person could see the end. A time is None if that did not happen. `messages` counts the messages with the reply.
     """
 
     conversation: Conversation

@@ -1,4 +1,4 @@
-"""The messages to a model, the events of its reply, and what is known of its tokens. Values only."""
+"""The messages to a model, the events of its reply, and its token statistics. Values only."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Event = Text | Reasoning | Usage | End
 
 @dataclass(frozen=True, slots=True)
 class TokenStatistics:
-    """What is known of a model's tokens from its server's counts and refusals."""
+    """Statistics of a model's tokens from its server's counts and refusals."""
 
     bytes_per_token: float | None = None
     """UTF-8 bytes of context for each prompt token that the server counted."""

@@ -1,4 +1,4 @@
-"""What the core asks of a store, a model and a platform."""
+"""The interfaces of a store, a model and a platform that the core uses."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ ListModels = Callable[[], Awaitable[Mapping[str, date | None]]]
 
 
 class ReplySink(Protocol):
-    """Where a reply becomes visible."""
+    """The place where a reply becomes visible to people."""
 
     def start(self) -> None:
-        """Its turn has come: the model is being asked."""
+        """Show that the reply's turn has come and the model is being asked."""
         ...
 
     def update(self, text: str) -> None:
-        """Take the whole text so far. Never waits."""
+        """Take the reply's whole text so far, without waiting."""
         ...
 
     async def finish(self, outcome: Outcome) -> bool:
-        """Return once a person can see how it ended, or nobody ever will.
+        """Return once a person can see how the reply ended, or nobody ever will.
 
-        False: it cannot be shown now, but another process may still do it.
+        The result is False if the end cannot be shown now and another process may still show it.
         """
         ...
 
     @property
     def messages(self) -> int:
-        """How many messages show it."""
+        """The number of messages that show the reply."""
         ...
 
     @property
     def delivery_error(self) -> str | None:
-        """Why the platform would not show all of it. None: it has shown it, or somebody wants it away."""
+        """The reason why the platform did not show all of the reply. None if all was shown or somebody removed it."""
         ...
 
 
@@ -70,7 +70,7 @@ class TurnStore(Protocol):
         ...
 
     async def of_attempt(self, attempt: Attempt) -> Turn | None:
-        """The turn of an attempt as it stands. None: the attempt was forgotten, superseded or has ended."""
+        """Return the current turn of an attempt, or None if the attempt was forgotten, superseded or has ended."""
         ...
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[EarlierTurn]:
@@ -91,7 +91,7 @@ class TurnStore(Protocol):
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Commit the end of an attempt, and charge what it used, even if it was forgotten.
 
-        False: it was forgotten, superseded or had ended.
+        The result is False if the attempt was forgotten, superseded or had ended.
         """
         ...
 
@@ -100,20 +100,20 @@ class TurnStore(Protocol):
         ...
 
     async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
-        """Begin another attempt after the latest one. None: that one is not in the expected state.
+        """Begin another attempt after the latest one, or return None if that one is not in the expected state.
 
-        `recovery`: nobody asked for it, so it counts as one more try.
+        `recovery` means that nobody asked for the attempt, so that it counts as one more try.
         """
         ...
 
 
 class QuotaStore(Protocol):
-    """What may be used, is reserved and was used."""
+    """Quotas, reservations of tokens, and usage."""
 
     async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
         """The quota that has not even this many tokens left for a prompt, whatever becomes of running attempts.
 
-        None: there is room, or the message of the prompt was processed before.
+        The result is None if there is room, or if the message of the prompt was processed before.
         """
         ...
 
@@ -132,13 +132,13 @@ class QuotaStore(Protocol):
 
         Contended: there will be room for more of the reply if running attempts use less than they reserved;
         `accept_partial` takes what is free instead. An attempt has one reservation: asked for again, it is the same.
-        None: the attempt was forgotten or superseded.
+        The result is None if the attempt was forgotten or superseded.
         """
         ...
 
 
 class PersonaStore(Protocol):
-    """How the bot is to behave in a conversation."""
+    """The personas and models that people chose for conversations."""
 
     async def settings_of(self, conversation: Conversation) -> Behaviour:
         """The persona and the model in force in a conversation."""
@@ -158,12 +158,12 @@ class RetentionStore(Protocol):
 
 
 class PeopleStore(Protocol):
-    """What is on record of users."""
+    """The records of users."""
 
     async def forget(self, user_id: int) -> set[int]:
         """Delete whatever names a user, in all conversations, for good. The answer is the ids of their turns.
 
-        What they used goes on to count for the quotas, on no record.
+        Their usage still counts for the quotas, but is on no record.
         """
         ...
 

@@ -20,7 +20,7 @@ REFUSAL_REPEATED_AFTER = 60.0
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How many replies run and how many prompts wait. Running replies do not count as waiting."""
+    """The limits on running replies and waiting prompts. Running replies do not count as waiting."""
 
     max_concurrent_replies: int = 100
     max_replies_per_conversation: int = 8
@@ -90,7 +90,7 @@ class Queues:
             self._leave(conversation, queue, entry)
 
     def limit_reached(self, conversation: Conversation, person: int | None) -> QueueLimit | None:
-        """The limit that another prompt would exceed. None: there is room."""
+        """Return the limit that another prompt would exceed, or None if there is room."""
         limits = self._limits
         queue = self._queues.get(conversation) or _Queue()
         own = sum(entry.person == person for entry in queue.waiting)

@@ -24,10 +24,10 @@ class SentPart:
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """How much is on record of a user.
+    """The amount of data that is on record of a user.
 
-    `traces`: something else is on record that is deleted with the turns. `blocked`: the moderators of a guild keep them
-    out, which stays.
+    `traces` means that other records exist, which are deleted with the turns. `blocked` means that the moderators of a
+    guild block the user, and that block stays.
     """
 
     turns: int
@@ -86,7 +86,7 @@ class ConversationOverview:
     people: int
     size: int
     first_at: int | None
-    """When its oldest turn was asked; None if it has no turns any more."""
+    """The time of the oldest question, or None if the conversation has no turns any more."""
     used_at: int
     persona: bool
     model: str | None

@@ -1,4 +1,4 @@
-"""Trying again after a failure, and polling for what no event tells of."""
+"""Repeated calls after a failure, and polling for conditions that no event reports."""
 
 from __future__ import annotations
 

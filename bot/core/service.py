@@ -96,7 +96,7 @@ class ConversationService:
         return tuple(self._running.values())
 
     async def answer(self, prompt: Prompt, open_sink: Callable[[ActiveAttempt], ReplySink]) -> Outcome | None:
-        """Answer a prompt, from its acceptance until its end can be seen. None: the prompt was accepted before.
+        """Answer a prompt until its end can be seen. The result is None if the prompt was accepted before.
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
         side by side. Three errors mean that nothing was accepted: StoreError if the prompt cannot be saved, Overloaded
@@ -113,7 +113,7 @@ class ConversationService:
             return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink)
 
     def queue_limit(self, turn: Turn) -> QueueLimit | None:
-        """The queue limit that another attempt at the turn would exceed now. None: there is room."""
+        """Return the queue limit that another attempt at the turn would exceed now, or None if there is room."""
         return self._queues.limit_reached(turn.conversation, turn.user_id)
 
     async def retry(

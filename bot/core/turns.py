@@ -31,22 +31,22 @@ class UserName(NamedTuple):
     user_name: str
 
     def __str__(self) -> str:
-        """The name as the model is told it."""
+        """The name that the model is told."""
         if not self.user_name:
             return self.display_name
         return f"{self.display_name} (@{self.user_name})" if self.display_name else f"@{self.user_name}"
 
     @property
     def shown(self) -> str:
-        """The name as people are told it."""
+        """The name that people are told."""
         return self.display_name or f"@{self.user_name}"
 
 
 class TurnState(StrEnum):
-    """Where a turn stands. The last four are final until somebody asks for another attempt."""
+    """The state of a turn. The last four are final until somebody asks for another attempt."""
 
     PENDING = "pending"
-    """The prompt is saved, and nothing of the reply."""
+    """The prompt is saved, but no text of the reply."""
     STREAMING = "streaming"
     """Part of the reply is saved."""
     COMPLETE = "complete"
@@ -56,7 +56,7 @@ class TurnState(StrEnum):
 
 
 class StopReason(Enum):
-    """What ended an attempt from outside. Of several reasons the first one counts."""
+    """The reason why an attempt was ended from outside. The first of several reasons counts."""
 
     USER = "person"
     RESET = "reset"
@@ -68,10 +68,10 @@ class StopReason(Enum):
 
 
 class FailureReason(StrEnum):
-    """Why a reply failed or is incomplete. Stored with the turn, and explained to people by `bot.texts`."""
+    """The reason why a reply failed or is incomplete. The turn stores it, and `bot.texts` explains it."""
 
     UNREACHABLE = "unreachable"
-    """Refused connection, 5xx, a stalled or cut stream."""
+    """A refused connection, a 5xx status, or a stalled or cut stream."""
     BUSY = "busy"
     """Rate limited by the model's server: a 429 that waiting cures."""
     CONFIGURATION = "configuration"
@@ -81,7 +81,7 @@ class FailureReason(StrEnum):
     LENGTH = "length"
     """The reply reached the limit on its tokens. What came of it is good."""
     OUT_OF_ROOM = "out of room"
-    """The reply reached that limit before it had any text, since the model spent it on reasoning."""
+    """The reply reached the limit on its tokens before it had any text, since the model spent them on reasoning."""
     EMPTY_REPLY = "empty reply"
     """The model ended without any text."""
     TOO_LONG = "too long"

@@ -9,7 +9,7 @@ from typing import TypeVar
 from bot.core.quotas import Usage
 
 DAY = 24 * 3600
-"""Seconds."""
+"""The seconds of a day."""
 
 _MILLION = 1_000_000
 
@@ -18,7 +18,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a million tokens cost, in the operator's currency."""
+    """The prices of a million tokens, in the operator's currency."""
 
     prompt: float
     reply: float
@@ -79,7 +79,7 @@ class Prices:
     of_models: Mapping[str, Price] = field(default_factory=dict)
 
     def cost(self, model: str, usage: Usage) -> float | None:
-        """The cost of these tokens of a model. None: its price is not known."""
+        """Return the cost of a model's tokens, or None if the model's price is not known."""
         price = self.of_models.get(model)
         if price is None:
             return None
@@ -108,7 +108,7 @@ def grouped(rows: Iterable[UsageRow], key: Callable[[UsageRow], _Key]) -> dict[_
 
 
 def money(total: Total) -> str | None:
-    """The cost in the operator's currency, to the hundredth. None: no price is known.
+    """Return the cost in the operator's currency, to the hundredth, or None if no price is known.
 
     A sign marks a cost that is less than a hundredth, or more because some of the usage has no price.
     """

@@ -1,4 +1,4 @@
-"""A model's Markdown as what Discord renders, cut into messages. Pure: no IO, no clock.
+"""Conversion of a model's Markdown to the form that Discord renders, cut into messages. Pure: no IO, no clock.
 
 Not its job: limits on the number of messages, and how they are sent. Imports nothing of ours.
 """

@@ -1,4 +1,7 @@
-"""A stretch of a model's Markdown as one message: what Discord cannot show in another form, every mark closed."""
+"""Rendering of a stretch of a model's Markdown as one message.
+
+The rendered text has every mark closed and holds only what Discord can show.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ from bot.markdown.tables import WIDEST, Table, as_list, as_text, cells, is_delim
 
 
 class End(Enum):
-    """What comes after the stretch."""
+    """Kinds of what follows a stretch."""
 
     GROWING = "more is being written: half-written constructs are held back"
     CUT = "a cut: what is open is closed here and goes on in the next part"
@@ -48,7 +51,7 @@ class End(Enum):
 
 
 class Rank(IntEnum):
-    """How good a place for a cut is; the lowest is the best."""
+    """Ranks of places for a cut. The lowest rank is the best place."""
 
     PARAGRAPH = 0
     LINE = 1
@@ -58,36 +61,37 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item of a list that is open: the columns where its mark and its text begin, and what its mark was."""
+    """An open list item, with its mark and the columns where the mark and the text begin."""
 
     mark: int
     text: int
     sign: str
     number: int
-    """That of the next item, where they are numbered."""
+    """The number of the next item in a numbered list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What a part takes over from the one before: lines to read before its own, marks to open in the first, lists."""
+    """State that a part takes over from the previous one: lines to read first, marks to open first, and open lists."""
 
     lines: str = ""
     marks: tuple[str, ...] = ()
     items: tuple[Item, ...] = ()
     within: bool = False
-    """Whether the part before ends within a line, which then goes on in the item that it is in."""
+    """Whether the previous part ends within a line. The line then continues in its list item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A stretch as Discord is given it. `breaks` and `atoms` are offsets in the text it was made from.
+    """A stretch as it is sent to Discord.
 
-    `atoms` are ranges that no cut should go through, in no order.
+    `breaks` and `atoms` are offsets in the source text. `atoms` are ranges that no cut should split, in no particular
+    order.
     """
 
     content: str
     settled: tuple[int, str, tuple[Item, ...]]
-    """An offset after which rendering can start afresh, what comes of the text before it, and the lists open there."""
+    """An offset from which rendering can start afresh, the output before it, and the lists that are open there."""
     carry: Carry
     breaks: list[tuple[int, Rank]]
     atoms: list[tuple[int, int]]
@@ -95,12 +99,12 @@ class Rendered:
 
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
 _EMPTY_QUOTES: Final = re.compile(r"(?:(?:\A|\n)[ \t]*>[ \t]*)+\Z")
-"""Lines at the end of a message with nothing but the mark of a quote: Discord would show it."""
+"""Lines at the end of a message that hold only a quote mark, which Discord would show."""
 _TITLE: Final = 80
 _DEEPEST: Final = 6
-"""How many marks of items may stand on one line."""
+"""The largest number of list marks on one line."""
 _ENOUGH: Final = 4
-"""Messages' worth of content after which no more is rendered, as it is too much in any case."""
+"""The number of messages' worth of content after which rendering stops, since the text is too long in any case."""
 
 
 def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", columns: int = WIDEST) -> Rendered:
@@ -124,26 +128,26 @@ class _Blocks:
         self._breaks: list[tuple[int, Rank]] = []
         self._within = carry.within
         self._items: tuple[Item, ...] = carry.items
-        """The items that are open, the outermost first."""
+        """The open list items, outermost first."""
         self._code_goes_on = False
-        """Whether indented code reaches to the end, so that more of it may come."""
+        """Whether indented code reaches the end of the text, so that more of it may follow."""
         self._left: Item | None = None
-        """The item that the line closed last: its next one, if the line is one in the same list."""
+        """The item that the last line closed. The next item of the same list continues its numbering."""
         self._quoting = False
         self._gap = True
-        """Whether a blank line or the end of a block that stands alone came just before."""
+        """Whether a blank line or the end of a separate block came just before."""
         self._keep = False
-        """Whether what came before (a heading) belongs to what comes next."""
+        """Whether the preceding block, such as a heading, belongs to the next block."""
         self._tail = ""
-        """What closes the block that is open at the end."""
+        """The text that closes the block still open at the end."""
         self._lines = ""
-        """What reopens it."""
+        """The text that reopens the block still open at the end."""
         self._display_end = 0
-        """Where the next display formula in brackets may end, as far as it has been looked for."""
+        """The offset up to which the end of a bracketed display formula has been searched for."""
         self._no_fence_from = len(self._source) + 1
-        """From where on no line closes a fence that begins behind text, as far as it has been looked for."""
+        """The offset after which no line closes a fence that begins behind text, as far as the search has gone."""
         self._settled: tuple[int, int, tuple[Item, ...]] = (0, 0, carry.items)
-        """An offset in the source with nothing open before it, the pieces of output up to there, and the lists."""
+        """An offset in the source with nothing open before it, the count of output pieces, and the open lists."""
 
     def render(self, before: str) -> Rendered:
         source = self._source
@@ -171,7 +175,7 @@ class _Blocks:
         return len(self._source) if end < 0 else end
 
     def _is_last(self, end: int) -> bool:
-        """Whether a line that ends there is the one being written."""
+        """Whether a line with this end is still being written."""
         return self._growing and end == len(self._source)
 
     def _hold(self, start: int) -> bool:
@@ -180,7 +184,7 @@ class _Blocks:
         return self._inline.held
 
     def _offer(self, at: int, rank: Rank | None = None) -> None:
-        """Take the start of a line as a place for a cut."""
+        """Record the start of a line as a place for a cut."""
         if at > self._shift and not self._keep:
             rank = (Rank.PARAGRAPH if self._gap else Rank.LINE) if rank is None else rank
             self._breaks.append((at - self._shift, rank))
@@ -230,7 +234,7 @@ class _Blocks:
         self._gap = True
 
     def _marked(self, mark: str, line: str, start: int, body: int, end: int) -> None:
-        """Write the block that begins with a line that may be more than text, or may belong to an item."""
+        """Write the block at a line that may be more than text or may belong to an item."""
         source = self._source
         stripped = line.lstrip()
         first = stripped[0]
@@ -275,7 +279,10 @@ class _Blocks:
         self._paragraph(mark, mark + (marks or "  " * len(self._items)), start, text, end, item=bool(marks))
 
     def _leave(self, indent: int, item: re.Match[str] | None) -> None:
-        """Close the items that a line with this indentation does not belong to. Items may be less than deep enough."""
+        """Close the items that a line with this indentation does not belong to.
+
+        An item's text may be indented less than Markdown asks for.
+        """
         items = list(self._items)
         self._left = None
         while items and indent < items[-1].text and not (item and indent >= items[-1].mark + 2):
@@ -283,7 +290,7 @@ class _Blocks:
         self._items = tuple(items)
 
     def _item(self, item: re.Match[str], indent: int, column: int, *, first: bool) -> str:
-        """The mark of an item as Discord needs it, two spaces deeper for each list that it is in."""
+        """Return an item's mark for Discord, with two spaces for each list around the item."""
         sign = item[1] or item[3]
         number = int(item[2]) if item[2] else 0
         if first and self._left and self._left.sign == sign:
@@ -293,7 +300,7 @@ class _Blocks:
         return ("  " * depth if first else "") + (f"{number}. " if item[2] else "- ")
 
     def _leaf(self, mark: str, first: str, start: int, body: int, end: int) -> bool:
-        """Write the block that begins here if it is a rule, a table, a display formula or a comment."""
+        """Write the block here if it is a rule, a table, a display formula or a comment."""
         source = self._source
         rule = first in "-*_" and is_rule(source, body, end)
         if rule or (first == "=" and not self._gap and UNDERLINE.match(source, body, end)):
@@ -358,7 +365,10 @@ class _Blocks:
         self._gap, self._keep = True, hashes != "-#"
 
     def _paragraph(self, mark: str, lead: str, start: int, body: int, end: int, *, item: bool = False) -> None:
-        """Write a paragraph, or what there is of one; `lead` goes before its first line, `mark` before all of them."""
+        """Write a paragraph or its available beginning.
+
+        `lead` goes before its first line, and `mark` before every line.
+        """
         source, inline = self._source, self._inline
         if item and start >= self._shift:
             inline.end_paragraph()
@@ -389,7 +399,7 @@ class _Blocks:
         self._at = end + 1
 
     def _goes_on(self, mark: str, at: int) -> bool:
-        """Whether the line there belongs to the paragraph above it."""
+        """Whether the line belongs to the paragraph above it."""
         source = self._source
         end = self._line_end(at)
         if mark:
@@ -407,7 +417,7 @@ class _Blocks:
         return is_text(source, at, end)
 
     def _title(self, start: int, end: int) -> bool:
-        """Write a line with a rule drawn under it as the heading it is, if it does not read like a sentence."""
+        """Write a line with a rule below it as a heading, unless the line reads like a sentence."""
         source = self._source
         if source[end + 1 : end + 2] not in UNDERLINES:
             return False
@@ -424,7 +434,7 @@ class _Blocks:
         return True
 
     def _behind(self, mark: str, marks: str, start: int, body: int, text_end: int, end: int) -> bool:
-        """Write a line of text with a fence behind it as two blocks, if the fence is closed or may still be."""
+        """Write a line of text followed by a fence as two blocks, if the fence is closed or may still be closed."""
         source, inline = self._source, self._inline
         fence = FENCE.match(source, source.index("```", text_end), end)
         if fence is None or not self._is_closed(end):
@@ -446,7 +456,10 @@ class _Blocks:
         return True
 
     def _is_closed(self, at: int) -> bool:
-        """Whether a fence that begins before there ends, or may: nothing is certain before the text is whole."""
+        """Whether a fence that begins before this offset ends or may still end.
+
+        The answer is certain only for a complete text.
+        """
         if self._end is not End.FINAL:
             return True
         if at >= self._no_fence_from:
@@ -509,7 +522,7 @@ class _Blocks:
         self._lines = f"{mark}{indent[len(mark) :]}{ticks}{name}\n" + (mark if source[-1:] != "\n" else "")
 
     def _after_fence(self, start: int, close: int | None) -> None:
-        """Go on behind the line that closed a fence, or behind its ticks where there is text on it."""
+        """Continue after the line that closed a fence, or after its backticks if text follows them."""
         if close is None:
             return
         end = self._line_end(close)
@@ -521,7 +534,10 @@ class _Blocks:
             self._at = end + 1
 
     def _fence_lines(self, ticks: str, mark: str, at: int) -> tuple[int | None, int]:
-        """Find what closes a fence: where it ends (None: it is open) and where the line is that the content ends at."""
+        """Return the end of a fence and the start of the line where its content ends.
+
+        The end is None for an open fence.
+        """
         source, blank, fresh = self._source, False, True
         closing = closing_fence(ticks)
         while at < len(source):
@@ -544,7 +560,7 @@ class _Blocks:
         return None, len(source)
 
     def _indented(self, mark: str, start: int) -> bool:
-        """Write lines that are indented by four columns or more as the code they are."""
+        """Write lines that are indented by four columns or more as code."""
         source, inline = self._source, self._inline
         least = self._inside() + 4
         lines: list[str] = []
@@ -615,7 +631,7 @@ class _Blocks:
         return True
 
     def _rows(self, mark: str, at: int, columns: int) -> tuple[list[list[str]], int]:
-        """The rows from there on, and where they end. A row that is being written waits until it is whole."""
+        """Return the table rows from this offset and their end. A row that is still being written is left out."""
         source = self._source
         rows: list[list[str]] = []
         while at < len(source):
@@ -684,7 +700,7 @@ class _Blocks:
         self._at = end
 
     def _display_ends(self, latex_at: int) -> bool:
-        """Whether there is an end for a formula in brackets. Found once for all the formulas before it."""
+        """Whether a bracketed formula has an end. One search serves all formulas before that end."""
         if self._display_end <= latex_at:
             end = DISPLAY_END.search(self._source, latex_at + 1)
             self._display_end = end.start() if end else len(self._source) + LONGEST_DISPLAY
@@ -692,11 +708,11 @@ class _Blocks:
 
 
 _QUOTE_MARKS: Final = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
-"""`> x = 1` → what is before `x`, of code or a formula in a quote."""
+"""Pattern of the quote marks at the start of lines with code or a formula."""
 _ONE_QUOTE: Final = re.compile(r"[ \t]*>[ \t]?")
 _TRAILING: Final = re.compile(r"[ \t]+\n")
 _CLOSING: Final = re.compile(r"\n[ \t>]*```+[ \t\r]*(?:\n|\Z)")
-"""A line that closes a fence."""
+"""Pattern of a line that closes a fence."""
 
 
 def _starts(source: str, start: int, end: int) -> bool:

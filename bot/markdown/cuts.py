@@ -1,4 +1,4 @@
-"""Where a stretch that is too long for one message is cut: where a person would."""
+"""Cuts in a stretch that is too long for one message, at the places that a person would choose."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from bot.markdown.blocks import Rank, Rendered
 _SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s++|[。！？；][」』）”\"*_~|]*)(?=\S)")
 _WORD: Final = re.compile(r"(?<!\s)\s++(?=\S)|[，、：](?=\S)")
 _FILLS: Final = (1 / 2, 1 / 4)
-"""How much of what would fit a part holds at least, as long as there is a place for it."""
+"""Smallest fractions of the available room that a part fills, tried in this order."""
 _TRIES: Final = 32
-"""Messages' worth of source that may be rendered to find how much fits, and again to find the best place for a cut."""
+"""The number of messages' worth of source that the search for the longest fitting part may render.
+
+The search for the best cut has the same limit.
+"""
 
 
 def choose(
     text: str, rendered: Rendered, limit: int, part: Callable[[int], str], *, last: bool = False
 ) -> Generator[int, None, int]:
-    """Return the offset at which to cut a text whose `rendered` form is over the limit, or that is too long itself.
+    """Return the offset at which to cut a text that is too long, as source or in `rendered` form.
 
-    `part` is the content that comes of the text up to an offset. With `last` it is the last place instead of the best,
-    for what may still change: so the most of it stays in view. Yields how many characters were rendered each time.
+    `part` returns the content of the text up to an offset. With `last`, the last place is taken instead of the best. It
+    keeps the most text in view while the text may still change. The generator yields the number of characters rendered
+    in each step.
     """
     longest = yield from _longest(text, limit, part)
-    # What takes more than half a message is cut, if it must be, behind its first half: see Inline's `long`.
+    # A construct longer than half a message may be cut after its first half, as `long` in Inline describes.
     atoms = sorted((start, min(end, start + limit // 2 + 1)) for start, end in rendered.atoms)
     tried = 0
     for cut in _candidates(text, rendered, atoms, longest, last=last):
-        # Where nothing is shown at all, no place leaves a part with words.
+        # If nothing of the text is shown at all, no cut leaves a part with words.
         content = part(cut)
         if len(content) <= limit and (content != "" or rendered.content == ""):
             return cut
@@ -47,9 +51,9 @@ def choose(
 
 
 def _longest(text: str, limit: int, part: Callable[[int], str]) -> Generator[int, None, int]:
-    """About how much of the text fits: rendering is not quite monotonic, as a table can turn into a list."""
+    """Find about how much of the text fits. Rendering is not quite monotonic, since a table can turn into a list."""
     low, high = 1, len(text)
-    # As little as is shown of a text that is much longer than a message, all of it but its end should fit.
+    # If little of a text much longer than a message is shown, all of it except its end should fit.
     sparse = high > 2 * limit
     guess, spare, tried = high if sparse else min(limit, high), 0, 0
     while low < high and tried <= _TRIES * limit:
@@ -73,7 +77,7 @@ def _longest(text: str, limit: int, part: Callable[[int], str]) -> Generator[int
 def _candidates(
     text: str, rendered: Rendered, atoms: list[tuple[int, int]], longest: int, *, last: bool
 ) -> Iterator[int]:
-    """Places for a cut, the best first."""
+    """Return the places for a cut, best first."""
     whole = _Whole(text, atoms)
     if last and (at := whole.before(longest)) > 0:
         yield at
@@ -92,7 +96,7 @@ def _candidates(
 
 
 class _Whole:
-    """What must not be cut: constructs and grapheme clusters."""
+    """Ranges of the text that must not be cut: constructs and grapheme clusters."""
 
     def __init__(self, text: str, atoms: list[tuple[int, int]]) -> None:
         self._text = text
@@ -109,7 +113,7 @@ class _Whole:
         return self._atom_start(at) == at == self._cluster_start(at)
 
     def before(self, at: int) -> int:
-        """The last place up to there; 0 if there is none."""
+        """Return the last place up to an offset, or 0 if there is none."""
         while at > 0 and not self.allows(at):
             at = min(self._atom_start(at), self._cluster_start(at))
         return at

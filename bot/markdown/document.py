@@ -1,4 +1,4 @@
-"""A reply as it grows, cut into parts."""
+"""A growing reply that is cut into parts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bot.markdown.blocks import Carry, End, Item, Rendered, render
 from bot.markdown.cuts import choose
 
 _STEP: Final = 32
-"""Characters after which a part that is nearly full is looked at again."""
+"""The number of characters after which a nearly full part is checked again."""
 _MOST_TRIED: Final = 40
-"""Places for a cut that are remembered with what comes of them."""
+"""The number of places for a cut whose renderings are remembered."""
 _LONGEST: Final = 8
-"""Messages' worth of source that one part may at most be made from, however little of it is shown."""
+"""The largest amount of source for one part, in messages' worth, however little of it is shown."""
 _ORDINARY: Final = 2
-"""Messages' worth of source that a part of ordinary text is never made from."""
+"""An amount of source, in messages' worth, that a part of ordinary text never reaches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a reply that fits one message and is valid Markdown alone; `start` is its offset in the source."""
+    """A piece of a reply that fits one message and is valid Markdown alone. `start` is its offset in the source."""
 
     start: int
     content: str
@@ -43,19 +43,19 @@ class Document:
         self._start = 0
         self._carry = Carry()
         self._tried: dict[int, Rendered] = {}
-        """What comes of the open part if it is cut at certain offsets."""
+        """Renderings of the open part by the offset of a possible cut."""
         self._look = limit * 3 // 4
-        """How much of the open part there must be before it is looked at for a cut."""
+        """The length that the open part must reach before it is checked for a cut."""
         self._settled: tuple[int, str, tuple[Item, ...]] = (0, "", ())
-        """How much of the open part's source needs no more rendering, what became of it, and the lists open there."""
+        """The length of the open part's source that is settled, its rendering, and the lists that are open after it."""
 
     @property
     def parts(self) -> Sequence[Part]:
-        """What is shown, in order. The last part may still grow."""
+        """Return the parts to show, in order. The last one may still grow."""
         return (*self._closed, self._last) if self._last else tuple(self._closed)
 
     def update(self, text: str, *, final: bool = False) -> None:
-        """Take the whole text so far, which begins with the text of the call before."""
+        """Take the whole text so far. It begins with the text of the previous call."""
         for _ in self.steps(text, final=final):
             pass
 
@@ -76,7 +76,7 @@ class Document:
         self._last = Part(self._start, content) if content else None
 
     def _rendered(self, text: str, seen: int, end: End) -> str:
-        """The open part as far as it is seen; only what can still change is rendered again."""
+        """Render the open part as people see it now. Only text that can still change is rendered again."""
         offset, before, items = self._settled
         carry = Carry(items=items) if offset else self._carry
         rendered = render(text[self._start + offset : seen], carry, end, self._limit, before=before)
@@ -94,7 +94,7 @@ class Document:
         return self._start + cut
 
     def _until(self, text: str, cut: int) -> Rendered:
-        """The open part if it is cut there; what was tried before is not rendered again."""
+        """Render the open part up to a cut, or return the remembered rendering."""
         rendered = self._tried.get(cut)
         if rendered is None:
             if len(self._tried) >= _MOST_TRIED:
@@ -111,13 +111,13 @@ class Document:
         self._start, self._carry, self._last = cut, rendered.carry, None
         self._look = self._limit * 3 // 4
         if len(source) < self._limit // 8 and len(rendered.content) > self._limit // 4:
-            # A little source makes a lot of text here, and most of what a longer look renders is for nothing.
+            # The source expands to much more text here, and most of a longer rendering would be wasted.
             self._look = max(_STEP, 2 * len(source))
         self._settled = (0, "", ())
         return len(source)
 
     def _cut(self, text: str, final: bool) -> Generator[int, None, int | None]:
-        """The end of the open part, as soon as it is certain."""
+        """Return the end of the open part as soon as it is certain."""
         if self._recorded and (self._recorded[0] <= len(text) or not final):
             return (yield from self._recorded_cut(text))
         while (seen := self._start + self._look) <= len(text):
@@ -139,13 +139,13 @@ class Document:
         return self._recorded.popleft()
 
     def _over(self, text: str, seen: int, end: End) -> Generator[int, None, int | None]:
-        """Where to cut if what is seen is too long for one part; else set when to look again."""
+        """Return the cut if the visible text is too long for one part. Otherwise set the length for the next check."""
         yield seen - self._start - self._settled[0]
         room = self._limit - len(self._rendered(text, seen, end))
         if room >= 0 and seen - self._start < _LONGEST * self._limit:
             step = max(_STEP, room * 3 // 4)
             if self._look > _ORDINARY * self._limit:
-                # So little of it is shown that looking for the very place where it is full would take too often.
+                # So little of the source is shown that a search for the exact limit would take too many steps.
                 step = max(step, self._look // 4)
             self._look += step
             return None
@@ -153,7 +153,7 @@ class Document:
 
 
 def _with_newlines(text: str, *, final: bool) -> str:
-    r"""Text in which `\n` alone ends a line, with all offsets as they were: `\r\n` → a space and `\n`."""
+    r"""Return the text with `\n` as its only line end and all offsets unchanged. `\r\n` becomes a space and `\n`."""
     if "\r" not in text:
         return text
     if text.endswith("\r") and not final:

@@ -1,4 +1,4 @@
-"""Which runs of `*`, `_`, `~~` and `||` are marks, by CommonMark's rules, and how each is written for Discord."""
+"""Emphasis: the runs of `*`, `_`, `~~` and `||` that are marks by CommonMark's rules, and their form for Discord."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ WRITTEN: Final = {
     "<b>": "**", "<strong>": "**", "<h>": "**", "<i>": "*", "<em>": "*", "<u>": "__", "<ins>": "__",
     "<s>": "~~", "<del>": "~~", "<strike>": "~~",
 }  # fmt: skip
-"""What Discord is given for each mark of the source, HTML's tags among them; `<h>` stands for a deep heading."""
+"""Discord's form of each mark in the source, including HTML tags. `<h>` stands for a deep heading."""
 APART: Final = "\u200b"
-"""Shown as nothing; Discord does not take it for a space. Keeps marks apart that would be read as one."""
+"""An invisible character that Discord does not treat as a space. It separates marks that would be read as one."""
 _FIRST_WITHOUT_SPACES: Final = "\u0e00"
-"""From here on (Thai) most scripts put no spaces between words, so that a mark may open anywhere."""
+"""The first character (in Thai) of the range where most scripts use no spaces between words.
+
+A mark may open anywhere there.
+"""
 
 
 class Run:
-    """Some characters in a row that may open or close emphasis, or an HTML tag that does.
+    """A run of equal characters, or an HTML tag, that may open or close emphasis.
 
-    `piece` is the piece of the output that is kept for it, `kind` the character or the tag, `length` how many of the
-    characters are not used yet (a tag counts as one), `literal` how one of them is written if it is no mark. One that
-    is `carried` goes on from the part before, and is closed at the paragraph's end at the latest.
+    `piece` is the output piece reserved for the run, and `kind` is its character or tag. `length` is the number of
+    unused characters, and a tag counts as one. `literal` is the text written for one character that is no mark. A
+    `carried` run continues from the previous part and is closed at the paragraph's end at the latest.
     """
 
     __slots__ = (
@@ -50,12 +53,12 @@ class Run:
         self.literal = literal
         self.carried = carried
         self.dead = False
-        """Whether it stands within a pair, so that nothing after that can close it."""
+        """Whether the run stands within a matched pair, so that no later run can close it."""
         self.closing: list[str] = []
         self.opening: list[str] = []
 
     def pending(self) -> tuple[str, ...]:
-        """The marks that it opens if what closes it is still to come, outermost first."""
+        """The marks that the run opens if its closing run is still to come, outermost first."""
         if not self.opens or self.dead:
             return ()
         if self.kind[0] == "<":
@@ -66,9 +69,9 @@ class Run:
 
 
 def sides(kind: str, before: str, behind: str) -> tuple[bool, bool]:
-    """Whether a run between these two characters may open, and whether it may close.
+    """Whether a run between these two characters may open emphasis, and whether it may close emphasis.
 
-    CommonMark's rules of flanking, but stricter within words: `2*3*4` and `x**2` are text, and so is `a || b`.
+    The rules are CommonMark's flanking rules, but stricter within words. `2*3*4`, `x**2` and `a || b` are text.
     """
     space_before, space_behind = before.isspace(), behind.isspace()
     if space_before and space_behind:
@@ -85,17 +88,17 @@ def sides(kind: str, before: str, behind: str) -> tuple[bool, bool]:
 
 
 def _is_sign(character: str) -> bool:
-    """Whether CommonMark counts a character among punctuation: whatever is neither letter, digit nor space."""
+    """Whether CommonMark counts a character as punctuation, that is, as neither letter, digit nor space."""
     return not (character.isalnum() or character.isspace() or (character >= "\x80" and _is_mark(character)))
 
 
 def _is_mark(character: str) -> bool:
-    """Whether a character outside of ASCII is part of a word though Python does not count it so, as accents are."""
+    """Whether a non-ASCII character, such as an accent, is part of a word although Python does not count it as one."""
     return category(character)[0] not in "PS"
 
 
 def match(runs: list[Run]) -> list[Run]:
-    """Pair the runs, and return those that are left and may still open: CommonMark's "process emphasis"."""
+    """Pair the runs by CommonMark's "process emphasis" and return those that may still open emphasis."""
     stack: list[Run] = []
     bottoms: dict[tuple[str, int, bool], int] = {}
     for run in runs:

@@ -1,6 +1,7 @@
-r"""Which of what stands between dollars or escaped brackets is a formula: only what plainly is one.
+r"""Recognition of formulas between dollars or escaped brackets.
 
-`$x^2$` → yes; `$HOME/bin:$PATH`, `$5 and $6`, `\[y/N\]`, `/^abc$/` → no, they are text.
+Only text that is plainly a formula counts. `$x^2$` is a formula. `$HOME/bin:$PATH`, `$5 and $6`, `\[y/N\]` and
+`/^abc$/` are text.
 """
 
 from __future__ import annotations
@@ -12,47 +13,56 @@ from typing import Final
 from bot.markdown.latex import COMMANDS, FUNCTIONS
 
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)\*?")
-r"""`\frac{1}{2}` → `frac`."""
+r"""Pattern of a command's name, such as `frac` in `\frac{1}{2}`."""
 _WORDS_OF_TEXT: Final = re.compile(r"\\(?:text\w*|mathrm|mathbf|operatorname|mbox)\{[^{}]*\}|_\{[A-Za-z ,]+\}")
-r"""`v_{max} = \text{top speed}` → `v =`: words that are allowed in a formula."""
+r"""Pattern of words that are allowed in a formula, as in `v_{max} = \text{top speed}`."""
 _PLAIN: Final = re.compile(r"[\w\s+\-*/=<>()\[\]{},.;:!'|^∞-⋿×÷±·°≤≥≠→′]+")
-"""`2x + 1 = f(n)`: what a formula without a command is made of."""
+"""Pattern of a formula without commands, such as `2x + 1 = f(n)`."""
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
-"""`log n` → `log`."""
+"""Pattern of a word, such as `log` in `log n`."""
 _SCRIPT: Final = re.compile(
     r"(?:\b[^\W\d_]{1,2}'*|[)\]}\d])\^[\w{+\-*(]|\b[^\W\d_]_(?:\w\b|\w[\^,=+\-*/ )]|\{)|[)\]}]_[\w{]"
 )
-"""`x^2`, `a_n`, `x_{ij}`, `(1+r)^n`: super- and subscripts; not those of `user_id`."""
+"""Pattern of superscripts and subscripts, as in `x^2`, `a_n`, `x_{ij}` and `(1+r)^n`, but not in `user_id`."""
 _OPERATOR: Final = re.compile(r"[+\-*/=<>!^∞-⋿×÷±·≤≥≠→]")
-"""`a + b` → `+`."""
-# What a formula may end and begin with: `n!` and `-1`, but neither `a/` nor `*b`.
+"""Pattern of an operator, such as `+` in `a + b`."""
+# Operators that a formula may begin or end with. `n!` and `-1` are formulas, but `a/` and `*b` are not.
 _ENDS: Final = re.compile(r"[\w)\]}!'|.…∞°′]|\\[A-Za-z,;]")
 _BEGINS: Final = re.compile(r"[^\W_]|[(\[{|+\-±¬∀∃∞√<>=]|\\[A-Za-z|{,;]|_\{|\^")
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
-"""`42`, `-1.5`: a number alone is one between dollars; `1,000` is a price."""
+"""Pattern of a number, such as `42` or `-1.5`, which alone between dollars is a formula. `1,000` is a price."""
 _CALL: Final = re.compile(r"[^\W\d_]'*(?:\([^()]+\))?|\|[^|]+\|")
-"""`n`, `f'`, `f(x)`, `O(n log n)`, `|x|`."""
+"""Pattern of a variable or a call, such as `n`, `f'`, `f(x)`, `O(n log n)` or `|x|`."""
 _SHORT: Final = 3
-"""Letters of a product of variables, such as `mc` in `E = mc^2`, at the most."""
+"""The largest number of letters in a product of variables, such as `mc` in `E = mc^2`."""
 
 
 def in_dollars(formula: str) -> bool:
-    """`x`, `n-1`, `E = mc^2`, `5` → yes; `5 and `, `HOME/bin:`, `name` → no."""
+    """Whether text between dollars is a formula.
+
+    `x`, `n-1`, `E = mc^2` and `5` are, but `5 and `, `HOME/bin:` and `name` are not.
+    """
     return bool(_NUMBER.fullmatch(formula)) or _is_formula(formula, _OPERATOR)
 
 
 def in_round(formula: str) -> bool:
-    r"""What stands in `\(…\)`. `x`, `a/b`, `\alpha` → yes; `optional`, `1`, `x, y` → no."""
+    r"""Whether text in `\(…\)` is a formula. `x`, `a/b` and `\alpha` are, but `optional`, `1` and `x, y` are not."""
     return _is_formula(formula, _OPERATOR)
 
 
 def in_square(formula: str) -> bool:
-    r"""What stands in `\[…\]` within a line. `x^2`, `a = b`, `\alpha` → yes; `1`, `x`, `y/N`, `a-z` → no."""
+    r"""Whether text in `\[…\]` within a line is a formula.
+
+    `x^2`, `a = b` and `\alpha` are, but `1`, `x`, `y/N` and `a-z` are not.
+    """
     return _CALL.fullmatch(formula.strip()) is None and _is_formula(formula, _EQUATION)
 
 
 def in_display(formula: str) -> bool:
-    """What has lines of its own. `a = b`, `a + b`, `speed = way / time` → yes; `1`, `x`, `some words` → no."""
+    """Whether text on lines of its own is a formula.
+
+    `a = b`, `a + b` and `speed = way / time` are, but `1`, `x` and `some words` are not.
+    """
     text = formula.strip()
     if _CALL.fullmatch(text) or _NUMBER.fullmatch(text):
         return False
@@ -60,7 +70,7 @@ def in_display(formula: str) -> bool:
 
 
 _EQUATION: Final = re.compile(r"\s[=<>≤≥≠≈]\s")
-"""`a = b` → ` = `."""
+"""Pattern of a relation between spaces, such as ` = ` in `a = b`."""
 
 
 @lru_cache(maxsize=512)
@@ -72,7 +82,7 @@ def _is_formula(formula: str, operator: re.Pattern[str]) -> bool:
         return False
     commands = _COMMAND.findall(text)
     if any(command not in COMMANDS for command in commands):
-        # `\bin;` is a path, and `\unknown{x}` a formula that nobody here can write differently.
+        # `\bin;` is a path, and `\unknown{x}` is a formula that has no other form here.
         return any(command in COMMANDS for command in commands) or bool(re.search(r"\\[A-Za-z]+\{[^{}]*\}", text))
     if commands or re.search(r"\\[,;|{}!]", text):
         return True
@@ -93,7 +103,10 @@ def _is_formula(formula: str, operator: re.Pattern[str]) -> bool:
 
 
 def _balanced(text: str) -> bool:
-    """`f(x)` → yes; `f(`, `a[` → no. Halves of an interval, `[0, 1)`, count as well."""
+    """Whether the brackets of a text are balanced.
+
+    `f(x)` is balanced, but `f(` and `a[` are not. Intervals such as `[0, 1)` count as balanced.
+    """
     depth = braces = 0
     for at, character in enumerate(text):
         if character in "([":

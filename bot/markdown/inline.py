@@ -1,4 +1,4 @@
-"""Text inside a paragraph: which marks are open, what must stay whole, and what Discord has another form for."""
+"""Text inside a paragraph: its open marks, its unbreakable constructs, and Discord's forms of its constructs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from bot.markdown.formulas import in_display, in_dollars, in_round, in_square
 from bot.markdown.latex import to_unicode
 
 HOLD: Final = 300
-"""Characters for which a half-written construct is held back before it is shown as it stands."""
+"""The number of characters for which a half-written construct is held back before it is shown as it stands."""
 
 _SPECIAL: Final = re.compile(r"[\\`*_~|\[<$&\n]|!\[|(?<!\S)!\Z|https?://")
-"""`see *this*` → `*`: where text may be anything but text."""
+"""Pattern of the places where text may be something else, such as `*` in `see *this*`."""
 _TOKEN: Final = re.compile(
     r"<(?:@[!&]?\d+|#\d+|a?:\w+:\d+|t:-?\d+(?::\w)?|/[^<>\n:]+:\d+|id:\w+(?::\d+)?|https?://[^\s<>]+)>", re.ASCII
 )
-"""`<@12>`, `<:name:3>`, `<t:4:R>`, `<https://a.b>`: what Discord has a form of its own for."""
+"""Pattern of tokens that Discord has a form for, such as `<@12>`, `<:name:3>`, `<t:4:R>` and `<https://a.b>`."""
 _HALF_TOKEN: Final = re.compile(r"<(?:[@#:/a-zA-Z][^<>\s]*)?$")
-"""`<@1`, `<http`."""
+"""Pattern of a half-written token, such as `<@1` or `<http`."""
 _AUTOLINK: Final = re.compile(
     r"<(?:mailto:)?([A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)>", re.ASCII
 )
-"""`<me@a.b>` → `me@a.b`, `<ftp://a.b>` → `ftp://a.b`."""
+"""Pattern of other autolinks, such as `<me@a.b>` and `<ftp://a.b>`, with the address inside them."""
 _TAG: Final = re.compile(r"<(/?)([a-z]+[1-6]?)((?:\s[^<>]{0,300})?)/?>", re.IGNORECASE)
-"""`<b>`, `</p>`, `<br/>`, `<a href="x">`."""
+"""Pattern of an HTML tag, such as `<b>`, `</p>`, `<br/>` or `<a href="x">`."""
 _COMMENT: Final = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
-"""`<!-- a note -->`."""
+"""Pattern of an HTML comment, such as `<!-- a note -->`."""
 _SCRIPTED: Final = re.compile(r"<(su[bp])>([^<>\n]{0,300})</\1>", re.IGNORECASE)
-"""`<sub>2</sub>` → `2`."""
+"""Pattern of a subscript or superscript element, such as `<sub>2</sub>`, with its content."""
 _ATTRIBUTE: Final = r"""\b{}\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))"""
 _LABEL: Final = r"\[((?:[^\[\]\\`\n]|\\.|`[^`\n]{0,300}`|\n(?!\n)|\[[^\[\]\n]{0,300}\]){0,1000})\]"
 _TARGET: Final = (
@@ -40,64 +40,64 @@ _TARGET: Final = (
     r"(?:\s++(?:\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'|\([^()\n]{0,300}\)))?\s*+\)"
 )
 _LINK: Final = re.compile(rf"{_LABEL}{_TARGET}")
-"""`[label](target "title")`."""
+"""Pattern of a link, such as `[label](target "title")`."""
 _IMAGE: Final = re.compile(rf"!{_LABEL}{_TARGET}")
-"""`![name](target)`."""
+"""Pattern of an image, such as `![name](target)`."""
 _LINKED_IMAGE: Final = re.compile(rf"\[!{_LABEL}{_TARGET}\]{_TARGET}")
-"""`[![name](picture)](target)`."""
+"""Pattern of an image within a link, such as `[![name](picture)](target)`."""
 _HALF_LINK: Final = re.compile(r"!$|!?\[(?:[^\[\]\n]|\[(?:[^\[\]\n]*+\])?)*(?:\](?:\([^\n)]*)?)?$")
-"""`[lab`, `[label](tar`."""
+"""Pattern of a half-written link, such as `[lab` or `[label](tar`."""
 _HALF_LINKED_IMAGE: Final = re.compile(r"\[(?:!(?:\[[^\[\]\n]*(?:\](?:\([^\n()]*(?:\)(?:\](?:\([^\n)]*)?)?)?)?)?)?)?$")
-"""`[![name](pic`."""
+"""Pattern of a half-written image within a link, such as `[![name](pic`."""
 _BALANCED: Final = re.compile(r"(?:[^\[\]]|\[[^\[\]]*\])*")
-"""`a [1] b`: a label in which Discord finds its end."""
+"""Pattern of a label whose end Discord finds, such as `a [1] b`."""
 _ADDRESS: Final = re.compile(r"<?https?://[^\s<>]*>?")
-"""`docs at https://a.b` → `https://a.b`: what no label may have in it."""
+"""Pattern of an address in a label, such as `https://a.b` in `docs at https://a.b`. No label may contain one."""
 _URL: Final = re.compile(r"https?://(?:[^\s<>*|~`\"\]\\，。、；：！？）」』】]|\\[_*~&#%()+=.-]|~(?!~))+")
-"""`https://a.b/c?d_e`."""
+"""Pattern of an address in text, such as `https://a.b/c?d_e`."""
 _URL_TAIL: Final = ".,;:!?'"
 _AFTER_URL: Final = re.compile(r"[.,:;\"'!?)\]]*(?:\s|\Z)")
-"""`https://a.b/c).` → `).`: what may follow an address without being taken for a part of it."""
+"""Pattern of text that may follow an address without becoming a part of it, such as `).` after `https://a.b/c`."""
 _IN_DOLLARS: Final = re.compile(r"(?<![^\W_])(?<![$\\=/{])\$(?=\S)([^$\n]{1,300}?)(?<=\S)\$(?![^\W_]|\$)")
-"""`$x^2$` → `x^2`; not `=$A1*$B1`, `US$5 and $6`."""
+"""Pattern of a formula in dollars, such as `$x^2$`. It does not match `=$A1*$B1` and `US$5 and $6`."""
 _IN_TWO_DOLLARS: Final = re.compile(r"(?<![^\W_])(?<![$\\])\$\$(?=[^$])([^$]{1,300})\$\$(?![^\W_])")
-"""`$$x^2$$` → `x^2`."""
+"""Pattern of a formula in double dollars, such as `$$x^2$$`."""
 _IN_BRACKETS: Final = re.compile(r"\\\((.{1,300}?)\\\)|\\\[(.{1,300}?)\\\]", re.DOTALL)
-r"""`\(x^2\)`, `\[x^2\]` → `x^2`."""
+r"""Pattern of a formula in escaped brackets, such as `\(x^2\)` and `\[x^2\]`."""
 _BRACKETS: Final = {"(": "\\)", "[": "\\]"}
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)(?:\{(?:[^{}\n]|\{(?:[^{}\n]|\{[^{}\n]{0,60}\}){0,60}\}){0,200}\})+")
-r"""`\frac{1}{2}`, `\boxed{42}`: a formula in prose without dollars."""
+r"""Pattern of a formula in prose without dollars, such as `\frac{1}{2}` or `\boxed{42}`."""
 _IN_PROSE: Final = frozenset(["frac", "dfrac", "tfrac", "boxed", "sqrt", "binom", "mathbb", "mathbf", "mathrm", "text"])
 _HALF_MATH: Final = re.compile(r"(?<![\w$\\=/{])\$\$?(?=[^\s\d$])[^$\n]*\$?$|\$\$[^$]*\$?$")
-"""`$x^`."""
+"""Pattern of a half-written formula in dollars, such as `$x^`."""
 _ENTITY: Final = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));")
-"""`&lt;`, `&#39;`, `&#x27;`."""
+"""Pattern of an HTML entity, such as `&lt;`, `&#39;` or `&#x27;`."""
 _SIGNS: Final = frozenset("\\`*_~|[<>#-+.")
 _HALF_ENTITY: Final = re.compile(r"&#?\w{0,31}$", re.ASCII)
-"""`&am`."""
+"""Pattern of a half-written HTML entity, such as `&am`."""
 _BLOCK: Final = re.compile(r"#{1,3}(?=\s)|-#(?=\s)|>|[-*](?=\s)|(\d+)\.(?=\s)")
-"""`# a`, `> b`, `- c`, `1. d`: what Discord takes for a block at the start of a line."""
+"""Pattern of text that Discord takes for a block at the start of a line, as in `# a`, `> b`, `- c` and `1. d`."""
 _LINE_START: Final = re.compile(r"\n[ \t]*+")
 _QUOTED_LINE_START: Final = re.compile(r"\n[ \t]*+(?:(?!>>>(?:\s|\Z))>[ \t]?)*+[ \t]*+")
-"""`\\n> a` → what is before `a`."""
+"""Pattern of a newline with the quote marks after it, such as the text before `a` in `\\n> a`."""
 _HTTP: Final = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _UNESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
-r"""`a\_b` → `a_b`."""
+r"""Pattern of an escaped character, such as `\_` in `a\_b`."""
 _ENCODED: Final = ' \n*|~`\\<>"[]'
 _ROUND: Final = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
-"""`/a_(b)`: an address in which Discord finds the end."""
+"""Pattern of an address whose end Discord finds, such as `/a_(b)`."""
 _ANY_TAG: Final = re.compile(r"<[^<>]*>")
 _DUNDER: Final = re.compile(r"__(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__(?![A-Za-z0-9_])")
-"""`__init__`, `__FILE__`: names of programming languages, not bold text."""
+"""Pattern of names in programming languages that are not bold text, such as `__init__` and `__FILE__`."""
 _SHRUG: Final = "¯\\_(ツ)_/¯"
 _RISKY: Final = re.compile(r"_(?![A-Za-z0-9_])(?<!\\_)")
-"""`my_name and `a_`` → the last underscore, with which Discord would end italics that it sees begin at another one."""
+"""Pattern of an underscore that may end italics on Discord, such as the last one in `my_name and `a_``."""
 _GUARDED: Final = re.compile(
     r"```.*?```|¯\\_\(ツ\)_/¯|(`{1,2})(?!`).*?[^`]\1(?!`)|\\.|<[^\s<>]+>|\]\([^\s)]*\)|https?://\S+"
     r"|(_)",
     re.DOTALL,
 )
-"""All underscores, and before it what they may stand in and be safe: `[a](http://b_c_)`."""
+"""Pattern of any underscore, and first of constructs where underscores are safe, such as `[a](http://b_c_)`."""
 _ESCAPED: Final = re.compile(r"([*_~`|\\\[<])")
 _TICKS: Final = re.compile("`+")
 _INLINE_TAGS: Final = frozenset(tag[1:-1] for tag in WRITTEN if tag[0] == "<" and tag != "<h>")
@@ -107,15 +107,15 @@ _BLOCK_TAGS: Final = frozenset(
      "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "header", "footer", "main", "nav"]
 )  # fmt: skip
 LONGEST_TICKS: Final = 16
-"""A longer run of backticks is text: as a mark it would not leave room in a message for what it marks."""
+"""The longest run of backticks that counts as a mark. A longer one would leave no room in a message for its code."""
 
 
 class Inline:
-    """Writes paragraphs, one chunk of source after the other, and knows which marks are open after each.
+    """A writer of paragraphs that takes one chunk of source after another and knows the open marks after each.
 
-    `carried` are the marks that the part before closed at its end: they are written at the first chunk and, unlike
-    marks of this part that turn out to be mere text, always closed. `final` says that no more is to come, `growing`
-    that more is being written; otherwise a cut ends the text.
+    `carried` are the marks that the previous part closed at its end. They are written at the first chunk and always
+    closed, unlike marks of this part that turn out to be text. `final` means that no more text will come, and `growing`
+    means that more is being written. Without either, a cut ends the text.
     """
 
     def __init__(
@@ -131,55 +131,58 @@ class Inline:
         self.atoms: list[tuple[int, int]] = []
         self.held = False
         self.newline = "\n"
-        """What begins a new line here: in a quote, its mark belongs to it."""
+        """The text that begins a new line. In a quote it includes the quote's mark."""
         self.quoted = False
-        """Whether the lines of the chunk have marks of quotes before them."""
+        """Whether the lines of the chunk have quote marks before them."""
         self._source = source
         self._growing = growing
         self._final = final
         self._long = long
-        """Inline code that is still open after so many characters is taken up again after a cut."""
+        """The length after which open inline code is continued after a cut."""
         self._pending = carried
         self._runs: list[Run] = []
         self._open: list[tuple[str, str]] = []
-        """The marks that are open now, outermost first: in the source, and as they were written."""
+        """The open marks, outermost first, each as it stands in the source and as it was written."""
         self._code_open = ""
-        """The backticks of inline code that goes on."""
+        """The backticks of inline code that continues."""
         self._spoiler: Run | None = None
-        """One that is open, which may span paragraphs."""
+        """The open spoiler, which may span paragraphs."""
         self._opaque: list[int] = []
-        """Pieces of output with `*`, `_`, `~~` or `||` in them that cannot be escaped there."""
+        """The indices of output pieces that contain `*`, `_`, `~~` or `||` that cannot be escaped."""
         self._closers: dict[int, str] = {}
-        """Where tags are that close others, and what is written for each."""
+        """The offsets of closing tags and the text that is written for each."""
         self._none_after: dict[str, int] = {}
-        """What has been looked for in vain, and from where on."""
+        """Searches that found nothing, each with the offset from which nothing was found."""
         self._last_target = -1
-        """Where in the chunk the last address of a link may begin."""
+        """The last offset in the chunk where the address of a link may begin."""
         self._in_label = False
         self._line_at = -1
-        """Where the text of a line begins, behind marks that open there."""
+        """The offset where the text of a line begins, after the marks that open there."""
         self._start = 0
         self._end = 0
 
     def write(self, text: str) -> None:
-        """Put text out as it is."""
+        """Write text unchanged."""
         if text:
             self.out.append(text)
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The marks that are open now, outermost first, as the source has them."""
+        """The open marks as they stand in the source, outermost first."""
         return tuple(mark for mark, _ in self._open)
 
     def end(self) -> str:
-        """What closes the marks that are open at the end of the text. A spoiler that nothing closes is none."""
+        """Return the text that closes the marks open at the end. A spoiler that nothing closes is no mark."""
         if self._final and self._spoiler and not self._spoiler.carried:
             self.out[self._spoiler.piece] = self._spoiler.literal * 2
             return ""
         return "".join(written for _, written in reversed(self._open))
 
     def reopen(self, *, paragraph: bool) -> None:
-        """Write what the part before left open; emphasis goes on only in the same paragraph, a spoiler everywhere."""
+        """Reopen the marks that the previous part left open.
+
+        Emphasis continues only in the same paragraph, but a spoiler continues everywhere.
+        """
         for mark in self._pending:
             if mark[0] == "`":
                 if paragraph:
@@ -195,12 +198,15 @@ class Inline:
         self._pending = ()
 
     def end_paragraph(self) -> None:
-        """Forget what is open: a spoiler apart, which may span paragraphs, nothing goes on after one."""
+        """Forget the open marks except a spoiler, which may span paragraphs."""
         if self._open:
             self._open = [("||", "||")] if self._spoiler else []
 
     def chunk(self, start: int, end: int, *, bold: bool = False) -> None:
-        """Write the source from `start` to `end`, a whole paragraph or what there is of it; all of it `bold`."""
+        """Write the source from `start` to `end`, which is a paragraph or its available beginning.
+
+        `bold` makes all of it bold.
+        """
         self._start, self._end = start, end
         self._none_after.clear()
         self._last_target = self._source.rfind("](", start, end)
@@ -244,7 +250,7 @@ class Inline:
         self.out.append("")
 
     def _finish(self) -> None:
-        """Write the marks of the chunk, now that it is known which of its runs are marks."""
+        """Write the chunk's marks once it is known which runs are marks."""
         runs, out = self._runs, self.out
         goes_on = self._end == len(self._source) and not self._final
         left = {id(run) for run in match(runs)}
@@ -301,7 +307,7 @@ class Inline:
         self._open = stack
 
     def _opened(self, marks: Iterable[str], stack: list[tuple[str, str]]) -> str:
-        """Marks as Discord is given them; one within another of its kind has no meaning there and is left out."""
+        """Return marks in Discord's form. A mark within another of its kind has no meaning there and is left out."""
         text = ""
         for mark in marks:
             written = WRITTEN[mark]
@@ -318,15 +324,20 @@ class Inline:
         return piece
 
     def _kept_apart(self, piece: int, mark: str) -> str:
-        """A mark; one of tildes or pipes is kept apart from such a character before it, as in `\\~` and `~~`."""
+        """Return a mark for the output.
+
+        A mark of tildes or pipes is separated from the same character before it, as in `\\~` and `~~`.
+        """
         if mark[0] not in "~|":
             return mark
         before = self._piece_before(piece)
         return APART + mark if before >= 0 and self.out[before][-1] == mark[0] else mark
 
     def _split(self, piece: int, stack: list[tuple[str, str]]) -> None:
-        """Close emphasis before something that has its mark inside, and open it again behind: Discord looks for the
-        next such mark wherever it is. `*see `a*b` there*` → `*see *`a*b`* there*`, with something invisible in it.
+        """Close emphasis before a construct that contains its mark, and reopen it after the construct.
+
+        Discord ends emphasis at the next such mark anywhere. `*see `a*b` there*` becomes `*see *`a*b`* there*`, with an
+        invisible character inside.
         """
         text = self.out[piece]
         marks = [written for _, written in stack if written]
@@ -338,13 +349,13 @@ class Inline:
         return end
 
     def _atom(self, at: int, end: int, text: str | None = None) -> int:
-        """Write something that no cut may go through."""
+        """Write text that no cut may split."""
         self.atoms.append((at, end))
         self.write(self._source[at:end] if text is None else text)
         return end
 
     def _solid(self, at: int, end: int, text: str) -> int:
-        """Write something in which no mark can be escaped."""
+        """Write text whose marks cannot be escaped."""
         if "*" in text or "__" in text or "~~" in text or "||" in text:
             self._opaque.append(len(self.out))
         if text[:1] == "`" and (before := self._piece_before(len(self.out))) >= 0 and self.out[before][-1] == "`":
@@ -352,14 +363,17 @@ class Inline:
         return self._atom(at, end, text)
 
     def _hold(self, at: int, *halves: re.Pattern[str]) -> bool:
-        """Whether what begins at `at` may still become whole; if so, nothing more is shown. `halves` say what may."""
+        """Whether the construct at `at` may still become whole, so that nothing after it is shown.
+
+        `halves` are the patterns of such constructs.
+        """
         source, end = self._source, self._end
         if self._growing and end == len(source) and end - at <= HOLD:
             self.held = not halves or any(half.match(source, at, end) for half in halves)
         return self.held
 
     def _find(self, what: re.Pattern[str], name: str, at: int) -> re.Match[str] | None:
-        """Search the chunk from there on. What is not there is not looked for again."""
+        """Search the chunk from an offset. A search that found nothing is not repeated."""
         if self._none_after.get(name, self._end) <= at:
             return None
         found = what.search(self._source, at, self._end)
@@ -379,7 +393,7 @@ class Inline:
         return self._line(start.end() if start else at + 1)
 
     def _line(self, at: int) -> int:
-        """Keep Discord from taking the text at the start of a line for a block: `# a` → `\\# a`."""
+        """Keep Discord from taking the text at the start of a line for a block. `# a` becomes `\\# a`."""
         block = _BLOCK.match(self._source, at, self._end)
         if block is None:
             self._line_at = at
@@ -399,14 +413,17 @@ class Inline:
         return close.end()
 
     def _code_text(self, start: int, end: int) -> str:
-        """Code on its way out, without the marks of the quote it may stand in; three ticks in it are kept apart."""
+        """Return code for the output, without the marks of a quote around it.
+
+        Three backticks in a row are separated.
+        """
         code = self._source[start:end]
         if "\n" in code:
             code = (_QUOTED_LINE_START if self.quoted else _LINE_START).sub(" ", code)
         return apart(code) if "```" in code else code
 
     def _close_code(self, at: int, content: int, close: re.Match[str]) -> None:
-        """However long inline code is, its last character stays with the mark that closes it."""
+        """Keep the last character of inline code together with its closing mark, however long the code is."""
         last = content + len(self._source[content : close.start()].rstrip()) - 1
         self.atoms.append((max(last, at), close.end()))
         self.atoms.append((at, close.end()))
@@ -434,7 +451,7 @@ class Inline:
         return self._atom(at, after, escaped)
 
     def _goes_on(self, at: int) -> bool:
-        """Whether inline code that begins there and has no end yet is taken for code."""
+        """Whether inline code without an end yet is taken for code."""
         return not self._final and (self._growing or self._end - at > self._long)
 
     def _delimiters(self, at: int) -> int:
@@ -502,9 +519,10 @@ class Inline:
         return link.end()
 
     def _around(self, text: str, target: str, after: int) -> tuple[str, str]:
-        """What goes before and after the label of a link, to make of it what Discord has.
+        """Return the text before and after a link's label in Discord's form.
 
-        To `http://a.b`: `[label](http://a.b)`; to `mailto:me@a.b`: `label (me@a.b)`; to `#part` or `./file`: `label`.
+        A link to `http://a.b` becomes `[label](http://a.b)`, and one to `mailto:me@a.b` becomes `label (me@a.b)`. A
+        link to `#part` or `./file` becomes its label.
         """
         if target[:7].lower() == "mailto:":
             mail = target[7:].partition("?")[0]
@@ -516,7 +534,7 @@ class Inline:
         return ("[", f"]({target})") if _BALANCED.fullmatch(text) else ("", f" (<{target}>)")
 
     def _named(self, name: str, target: str, after: int) -> str:
-        """A picture, or an element of HTML, as a link if Discord can have one."""
+        """Return a picture or an HTML element as a link if Discord supports its address, otherwise as text."""
         name = escape(_ADDRESS.sub("", name).strip() or "image")
         return "".join((before := self._around(name, target, after))[:1]) + name + before[1]
 
@@ -547,7 +565,7 @@ class Inline:
         return self._literal(at, at + 1)
 
     def _tag(self, tag: re.Match[str]) -> int:
-        """Write what an HTML tag means, and return where to go on; 0 if it is text."""
+        """Write an HTML tag's meaning and return the offset after it, or 0 if the tag is text."""
         at, after, name = tag.start(), tag.end(), tag[2].lower()
         if at in self._closers:
             self.atoms.append((at, after))
@@ -590,11 +608,11 @@ class Inline:
         return 0
 
     def _half(self, at: int, after: int) -> int:
-        """A tag that nothing closes is text, but what closes it may still be written."""
+        """Return `at` if a closing tag may still be written, otherwise 0. A tag that nothing closes is text."""
         return at if self._growing and self._source[after:].strip() == "" and self._hold(at) else 0
 
     def _is_alone(self, at: int, after: int) -> bool:
-        """Whether there is nothing else on the line."""
+        """Whether a range is alone on its line."""
         source = self._source
         line = source[source.rfind("\n", 0, at) + 1 : at]
         end = source.find("\n", after)
@@ -604,7 +622,8 @@ class Inline:
         source = self._source
         behind = source[at + 1 : at + 2]
         if closing := _BRACKETS.get(behind):
-            # Looked for first, as the pattern would walk 300 characters for each bracket that is not closed.
+            # The bracket is searched for first, because the pattern would walk 300 characters for each unclosed
+            # bracket.
             closed = source.find(closing, at + 3, min(self._end, at + 304)) >= 0
             if closed and (math := _IN_BRACKETS.match(source, at, self._end)):
                 before = source[at - 1] if at > self._start else " "
@@ -654,7 +673,7 @@ class Inline:
         if text in _SIGNS:
             text = f"\\{text}"
         elif text.isspace():
-            # Discord sees no mark beside a space.
+            # Discord does not recognise a mark next to a space.
             text = APART + text + APART
         return self._atom(at, entity.end(), text)
 
@@ -690,26 +709,26 @@ _HANDLERS: Final[dict[str, Callable[[Inline, int], int]]] = {
 
 
 def guarded(content: str) -> str:
-    """A message without italics from an underscore in a word to one in code or an address."""
+    """Return a message in which no italics run from an underscore in a word to one in code or an address."""
     if "_" not in content or _RISKY.search(content) is None:
         return content
     return _GUARDED.sub(lambda found: "\\_" if found[2] else found[0], content)
 
 
 def escape(text: str) -> str:
-    """Text in which Discord sees no marks."""
+    """Return the text with all of Discord's marks escaped."""
     return _ESCAPED.sub(r"\\\1", text)
 
 
 def apart(code: str) -> str:
-    """Code in which no three backticks stand together, which would end a block: something invisible is put between."""
+    """Return code without three backticks in a row, which would end a block. An invisible character separates them."""
     while "```" in code:
         code = code.replace("```", f"``{APART}`")
     return code
 
 
 def code_span(code: str) -> str:
-    """Inline code with as many backticks around it as it needs, but never three, which begin a block on Discord."""
+    """Return inline code within as many backticks as it needs, but never three, which begin a block on Discord."""
     if code.startswith(" ") and code.endswith(" ") and code.strip():
         code = code[1:-1]
     if "`" not in code:
@@ -726,13 +745,13 @@ def code_span(code: str) -> str:
 
 
 def as_code(formula: str) -> str:
-    """A formula as inline code, on one line."""
+    """Return a formula as inline code on one line."""
     return code_span(" ".join(formula.split()))
 
 
 @lru_cache(maxsize=1024)
 def inline(text: str, *, bold: bool = False) -> str:
-    """One finished line on its own, such as a cell of a table."""
+    """Return the rendering of one finished line on its own, such as a cell of a table."""
     writer = Inline(text, final=True)
     writer.chunk(0, len(text), bold=bold and text != "")
     writer.end()
@@ -740,7 +759,7 @@ def inline(text: str, *, bold: bool = False) -> str:
 
 
 def _target(address: str) -> str:
-    """An address as a link of Discord's needs it: without spaces, marks, and brackets that are no pair."""
+    """Return an address in the form that Discord's links need, without spaces, marks and unpaired brackets."""
     address = _entities(_UNESCAPE.sub(r"\1", address)).strip()
     for character in _ENCODED:
         if character in address:
@@ -755,7 +774,7 @@ def _entities(text: str) -> str:
 
 
 def _character(entity: re.Match[str]) -> str | None:
-    """`&lt;` → `<`; None for a name that is none."""
+    """Return the character of an HTML entity, such as `<` for `&lt;`, or None for an unknown name."""
     if entity[3]:
         return html5.get(f"{entity[3]};")
     point = int(entity[1]) if entity[1] else int(entity[2], 16)

@@ -1,4 +1,4 @@
-r"""LaTeX formulas as Unicode text, where all of a formula can be said in it.
+r"""Conversion of LaTeX formulas to Unicode text, where Unicode can express the whole formula.
 
 Converted: Greek letters, operators, relations, arrows, sets and logic, big operators with their bounds, `^` and `_`
 (super- and subscript characters where Unicode has all of them, else `^(…)` and `_(…)`), `\frac`, `\sqrt`, `\binom`,
@@ -35,7 +35,7 @@ _LETTERS: Final = _pairs(
     imath ı jmath ȷ { { } } % % $ $ # # & & _ _ | ‖
     """
 )
-"""Commands that stand for a character and want no space around it."""
+"""Commands for a character that needs no space around it."""
 
 _RELATIONS: Final = _pairs(
     """
@@ -47,7 +47,7 @@ _RELATIONS: Final = _pairs(
     longmapsto ⟼ hookrightarrow ↪ uparrow ↑ downarrow ↓ updownarrow ↕ rightleftharpoons ⇌ nearrow ↗ searrow ↘ bmod mod
     """
 )
-"""Commands for a binary operator, relation or arrow: a space goes on either side."""
+"""Commands for a binary operator, relation or arrow, which get a space on either side."""
 
 FUNCTIONS: Final = _words(
     """
@@ -55,7 +55,7 @@ FUNCTIONS: Final = _words(
     dim ker deg gcd lcm hom Pr argmax argmin
     """
 )
-"""Commands that are their own name, and words that may stand in a formula."""
+"""Commands that are written as their own name, and words that may stand in a formula."""
 _FONTS: Final = _words(
     """
     text textbf textit textrm texttt textsf mathrm mathbf mathit mathsf mathtt mathnormal boldsymbol bm operatorname
@@ -83,16 +83,16 @@ _SIMPLE: Final = re.compile(r"[\w∞∂′.]*[\u0300-\u036f\u20d7]*|\([^()]*\)|[
 _SINGLE: Final = re.compile(r"[\d.]+|[^\W\d][⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉′\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]\w")
 _DEEPEST: Final = 20
 _MOST_ARGUMENTS: Final = 60
-"""How deep arguments may be within arguments without braces: more would be over the interpreter's recursion limit."""
+"""The deepest nesting of arguments without braces. A deeper one would exceed the interpreter's recursion limit."""
 
 
 class _NoUnicode(Exception):
-    """Something in the formula has no form in plain text."""
+    """A part of the formula has no form in plain text."""
 
 
 @lru_cache(maxsize=512)
 def to_unicode(formula: str) -> str | None:
-    """Return the formula as one line of text, or None where any of it would be lost."""
+    """Return the formula as one line of text, or None if any part of it would be lost."""
     try:
         text = _Parser(_PIECE.findall(formula)).sequence()
     except _NoUnicode:
@@ -103,13 +103,16 @@ def to_unicode(formula: str) -> str | None:
 _ROWS: Final = re.compile(
     r"\\begin\{(align|aligned|gather|gathered|equation|split|multline)(\*?)\}(.*)\\end\{\1\2\}", re.DOTALL
 )
-r"""`\begin{align} a &= b \\ c &= d \end{align}` → what is between."""
+r"""Pattern of an environment with rows, such as `\begin{align} a &= b \\ c &= d \end{align}`, with its content."""
 _ALIGNMENT: Final = re.compile(r"(?<!\\)&")
 _ROW_END: Final = re.compile(r"\\\\(?:\[[^\]]*\])?")
 
 
 def to_lines(formula: str) -> list[str] | None:
-    r"""Return a formula of several rows as lines of text: `a &= b \\ c &= d` → `a = b`, `c = d`; None as above."""
+    r"""Return a formula of several rows as lines of text, or None if any part would be lost.
+
+    `a &= b \\ c &= d` becomes `a = b` and `c = d`.
+    """
     rows = _ROWS.fullmatch(formula.strip())
     if rows is None:
         text = to_unicode(formula)
@@ -126,7 +129,7 @@ class _Parser:
         self._arguments = 0
 
     def sequence(self, until: str | None = None) -> str:
-        """Convert up to `until`, which is consumed."""
+        """Convert the source up to and including `until`."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _NoUnicode
@@ -232,7 +235,7 @@ class _Parser:
         raise _NoUnicode
 
     def _text(self) -> str:
-        """The argument of a text command, word for word."""
+        """Return the argument of a text command unchanged."""
         if self._next() != "{":
             raise _NoUnicode
         words = ""
@@ -249,7 +252,7 @@ COMMANDS: Final = (
     | _words("frac dfrac tfrac cfrac sqrt binom dbinom tbinom mathbb pmod not begin end hline mathfrak tag label")
     | _words("underbrace overbrace xrightarrow xleftarrow stackrel overset underset substack cases boxed cancel color")
 )  # fmt: skip
-"""Commands of formulas, those included that have no form in plain text."""
+"""All known commands of formulas, including those without a form in plain text."""
 
 _AFTER_FRACTION: Final = frozenset(
     ["", "}", "]", ")", ",", ".", ";", "=", "+", "-", "\\,", "\\right", "\\quad", "<", ">"]

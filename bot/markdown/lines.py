@@ -1,4 +1,4 @@
-"""What a line of Markdown can be. Patterns match from the line's start, or from behind the marks of a quote."""
+"""Kinds of Markdown lines. The patterns match from the start of a line, or from the end of its quote marks."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ from typing import Final
 from bot.markdown.inline import LONGEST_TICKS
 
 PROMPT: Final = r"(?!>>>(?:[ \t\n]|\Z))"
-"""Not before `>>> 1 + 1`, Python's prompt, which is text."""
+"""Pattern that rejects Python's prompt, as in `>>> 1 + 1`, which is text and not a quote."""
 QUOTE: Final = re.compile(rf"[ \t]*+{PROMPT}>(?:[ \t]?{PROMPT}>)*[ \t]?")
-"""`> > a` → what is before `a`."""
+"""Pattern of the quote marks before a line's text, such as those in `> > a`."""
 FENCE: Final = re.compile(rf"([ \t]*+)(`{{3,{LONGEST_TICKS}}}(?=[^`\n]*$)|~{{3,{LONGEST_TICKS}}}(?!~))(.*)$")
-"""`  ```py title="x"` → its indentation, ```` ``` ```` and `py title="x"`."""
+"""Pattern of an opening fence with its indentation, its marks and the text after them, such as `  ```py title="x"`."""
 FENCE_BEHIND: Final = re.compile(r"(?![ \t]*```)((?:[^`\n]|`(?!``))*?[^`\s])[ \t]*(?=```[A-Za-z0-9_+.#-]*[ \t]*$)")
-"""`Here it is: ```py` → `Here it is:`: Discord opens a fence behind text, too."""
+"""Pattern of the text before a fence on the same line, as in `Here it is: ```py`.
+
+Discord opens a fence after text too.
+"""
 LANGUAGE: Final = re.compile(r"[ \t]*\{?[ \t]*\.?([A-Za-z0-9_+#-][A-Za-z0-9_+.#-]{0,40})(?![=/\w])")
-"""`python title="x"`, `python:app.py`, `{.python}` → `python`; `{r}` → `r`: of what is behind a fence, its language."""
+"""Pattern of the language after a fence, such as `python` in `python title="x"`, `python:app.py` or `{.python}`."""
 _RULE: Final = re.compile(r"[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t\r]*$")
-"""`---`, `* * *`."""
+"""Pattern of a horizontal rule, such as `---` or `* * *`."""
 UNDERLINE: Final = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t\r]*$")
-"""`===` below a title."""
+"""Pattern of the underline of a title, such as `===`."""
 HEADING: Final = re.compile(r"[ \t]*+(#{1,6}|-#)[ \t]+(?=\S)")
-"""`## Title` → `##`; `-# small` is Discord's own."""
+"""Pattern of a heading's mark, such as `##` in `## Title`. `-#` is Discord's own mark."""
 CLOSING_HASHES: Final = re.compile(r"(?:[ \t]++#++)?[ \t]*+$")
-"""`Title ##` → ` ##`."""
+"""Pattern of the hashes that close a heading, as in `Title ##`."""
 ITEM: Final = re.compile(r"[ \t]*(?:([-*+])|(\d{1,9})([.)]))[ \t]+")
-"""`- a` → `-`; `2. a` → `2` and `.`."""
+"""Pattern of a list mark, such as `- ` in `- a`. In `2. a`, it captures `2` and `.`."""
 DISPLAY: Final = re.compile(
     r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*+([.,;]?+)[ \t\r]*+(?:\n|\Z)", re.DOTALL
 )
-r"""`\[ x^2 \].` → `x^2` and `.`, if nothing else is on its lines."""
+r"""Pattern of a display formula alone on its lines, such as `\[ x^2 \].`, with the punctuation after it."""
 DISPLAY_END: Final = re.compile(r"\\\][ \t]*+[.,;]?+[ \t\r]*+(?:\n|\Z)")
 LONGEST_DISPLAY: Final = 1000
 HALF_DISPLAY: Final = re.compile(r"[ \t]*(?:\\\[|\$\$)")
-r"""`\[ x`: where one may begin."""
+r"""Pattern of the place where a display formula may begin, as in `\[ x`."""
 ENVIRONMENT: Final = re.compile(r"[ \t]*\\begin\{([a-z]{1,20}\*?)\}")
-r"""`\begin{align}` → `align`."""
+r"""Pattern of a LaTeX environment's beginning, such as `\begin{align}`."""
 COMMENT: Final = re.compile(r"[ \t]*<!--")
-"""`<!-- a note -->`."""
+"""Pattern of a comment's beginning, as in `<!-- a note -->`."""
 HALF_LINE: Final = re.compile(r"[ \t]*+(?:#{1,6}|-#|[-*_+=~` ]*+|\d{1,9}[.)]?|>+|\|)[ \t]*$")
-"""A line of which only the mark has been written, so that it is not yet known what it is."""
+"""Pattern of a line with only its mark written so far, so that its kind is not known yet."""
 BLANK_LINES: Final = re.compile(r"(?:[ \t\r]*\n)+")
 _MARKERS: Final = frozenset("#>*+-=_~`\\$<0123456789 \t\r")
 _LONGEST_RULE: Final = 100
@@ -49,21 +52,21 @@ _LONGEST_RULE: Final = 100
 
 @cache
 def closing_fence(opening: str) -> re.Pattern[str]:
-    """What closes a fence that these backticks or tildes opened.
+    """Return the pattern that closes a fence with this opening mark.
 
-    Text behind it, as in ```` ``` This prints one. ````, is not of the code: Discord closes a fence anywhere.
+    Text after the closing mark does not belong to the code, since Discord closes a fence anywhere.
     """
     behind = r"(?:[ \t\r]*$|[ \t]+(?=[^\s`]+[ \t]+[^\s`]))" if opening[0] == "`" else r"[ \t\r]*$"
     return re.compile(rf"[ \t]*{opening}{opening[0]}*{behind}")
 
 
 def columns(text: str) -> int:
-    """How far a text reaches; a tab goes to the next fourth column."""
+    """Return the column where a text ends. A tab advances to the next multiple of four."""
     return len(text.expandtabs(4)) if "\t" in text else len(text)
 
 
 def is_marked(line: str) -> bool:
-    """Whether a line may be anything but a paragraph's."""
+    """Whether a line may be anything other than a paragraph's."""
     return line[:1] in _MARKERS or "|" in line or "```" in line
 
 
@@ -73,7 +76,7 @@ def is_rule(source: str, start: int, end: int) -> bool:
 
 
 def is_text(source: str, start: int, end: int) -> bool:
-    """Whether a line goes on with the paragraph above it."""
+    """Whether a line continues the paragraph above it."""
     line = source[start:end]
     if not is_marked(line):
         return line != ""
@@ -94,4 +97,4 @@ _OTHERS: Final = {
     **dict.fromkeys("*+0123456789", (ITEM,)), "-": (ITEM, HEADING), ">": (QUOTE,), "`": (FENCE,), "~": (FENCE,),
     "#": (HEADING,), "\\": (HALF_DISPLAY, ENVIRONMENT), "$": (HALF_DISPLAY,), "=": (UNDERLINE,), "<": (COMMENT,),
 }  # fmt: skip
-"""What a line may be that begins with this character, other than text."""
+"""Kinds of lines other than text, by the first character."""

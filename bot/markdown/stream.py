@@ -1,4 +1,4 @@
-"""A reply as it grows, in pieces that nothing after them changes: for a reader to whom nothing can be shown twice."""
+"""A growing reply in pieces that never change later, for a reader to whom text can be shown only once."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from bot.markdown.blocks import Carry, End, Rendered, render
 from bot.markdown.lines import FENCE, HEADING, ITEM, QUOTE, is_marked, is_text
 
 _LIMIT: Final = 100_000
-"""No reply is as long as the messages that `render` is told of here, so that it leaves nothing out."""
+"""A message limit that no reply reaches, so that `render` leaves nothing out."""
 _TRIES: Final = 4
-"""Ends of lines that are tried at a time: those before them were tried when they came."""
+"""The number of line ends that are tried at a time. Earlier line ends have been tried before."""
 _LONGEST_TITLE: Final = 80
-"""A first line that is longer is no heading, whatever is drawn under it: it can be shown word by word."""
+"""The length in characters up to which a first line may be a heading. A longer line can be shown word by word."""
 _WORD: Final = re.compile(r"(?:[ \t]+|(?<=[。！？，、；：]))(?=[^\W\d_])")
-"""`see there` → what is before `there`: places where a line of text can be cut and goes on as text."""
+"""Pattern of the places where a line can be cut and continues as text, such as before `there` in `see there`."""
 _SPECIAL: Final = re.compile(r"[\\`*_~|\[<$&!]|https?:")
 _LONG_RUN: Final = re.compile(r"\*{4}|_{4}")
-"""`*****a`: marks of which only their paragraph's end tells what they are."""
+"""Pattern of a long run of marks, such as `*****a`. Only the end of the paragraph decides its meaning."""
 _DECIDED: Final = re.compile(r"[ \t]*(?:(?:[-*+>]|\d+[.)]|#{1,6})[ \t]+)*[*_`\"'(\[]*[^\W_]")
-"""`- **a` → all of it: the beginning of a line that says what the line is."""
+"""Pattern of a line's beginning that decides the kind of the line, such as `- **a`."""
 _DEEP: Final = re.compile(r"(?: {4}|\t)[ \t]*")
 _FENCE_LINES: Final = re.compile(r"[ \t>]*(?:```|~~~)")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Markdown as `Document` writes it, whole by itself, and the white space `before` it.
+    """A piece of Markdown as `Document` writes it, with the white space `before` it.
 
-    A block of code may come in several pieces. Each has the lines that open and close it.
+    A block of code may come in several pieces. Each piece has the lines that open and close the block.
     """
 
     before: str
@@ -39,19 +39,23 @@ class Piece:
 
 
 class Stream:
-    """A reply as it grows, as pieces. A table is aligned if it is at most `columns` wide.
+    """A growing reply as pieces.
 
-    Ordinary text comes word by word, the lines of lists, quotes and code one by one, and a table when it has ended.
-    Emphasis, links, code and formulas wait for their end, at most until that of their paragraph.
+    A table is aligned if it is at most `columns` wide. Ordinary text comes word by word. Lists, quotes and code come
+    line by line, and a table comes when it has ended. Emphasis, links, inline code and formulas wait for their end, or
+    at most for the end of their paragraph.
     """
 
     def __init__(self, columns: int) -> None:
         self._columns = columns
         self._text = ""
-        """What is still to come in a piece."""
+        """The text that has not been returned in a piece yet."""
         self._carry = Carry()
         self._look = 0
-        """How much of it there must be before it is looked at again, so that this costs in proportion to its length."""
+        """The length that the remaining text must reach before the next check.
+
+        It keeps the total cost proportional to the text.
+        """
         self._within = False
         """Whether the last piece ended within a line."""
         self._space = ""
@@ -59,7 +63,7 @@ class Stream:
         self._begun = False
 
     def feed(self, delta: str) -> list[Piece]:
-        """The pieces that are certain now that this text has come."""
+        """Take more text and return the pieces that are certain now."""
         self._text += delta
         pieces: list[Piece] = []
         while len(self._text) >= self._look and (taken := self._certain()) is not None:
@@ -67,14 +71,14 @@ class Stream:
         return pieces
 
     def finish(self) -> list[Piece]:
-        """The rest."""
+        """Return the remaining pieces."""
         return self._take(len(self._text), self._render(self._text, End.FINAL))
 
     def _render(self, text: str, end: End) -> Rendered:
         return render(text, self._carry, end, _LIMIT, columns=self._columns)
 
     def _certain(self) -> tuple[int, Rendered] | None:
-        """How much of the text can be taken, and what becomes of it."""
+        """Return the length of the text that is certain and its rendering."""
         taken = None
         text = self._text
         start = 0 if self._within or self._is_in_code() else len(text) - len(text.lstrip("\n"))
@@ -111,7 +115,7 @@ class Stream:
         return None
 
     def _is_decided(self, at: int) -> bool:
-        """Whether what is known of the line there tells that it changes nothing before it."""
+        """Whether the known beginning of a line shows that the line does not change the text before it."""
         text = self._text
         above = text[text.rfind("\n", 0, at - 1) + 1 : at]
         end = text.find("\n", at)
@@ -123,7 +127,7 @@ class Stream:
         return _FENCE_LINES.match(self._carry.lines) is not None
 
     def _cut(self, at: int) -> tuple[int, Rendered] | None:
-        """Take the text up to there, unless something that is open there goes on behind it."""
+        """Take the text up to an offset, unless a construct that is open there continues after it."""
         text = self._text[:at]
         rendered = self._render(text, End.CUT)
         carry = rendered.carry
@@ -132,14 +136,14 @@ class Stream:
         if not carry.lines and _SPECIAL.search(text) and (more := self._more(at)):
             if _LONG_RUN.search(text):
                 return None
-            # With more behind it, what is still open shows in one of these.
+            # With more text after it, an open construct shows in one of these values.
             longer = self._render(text + more, End.CUT)
             if longer.carry.marks or longer.content != self._render(text + more, End.GROWING).content:
                 return None
         return at, rendered
 
     def _more(self, at: int) -> str:
-        """What goes on with the paragraph that is cut there; nothing where another block begins."""
+        """Return the text that continues the paragraph cut at an offset. It is empty if another block begins there."""
         text = self._text
         quote = QUOTE.match(text, at)
         start = quote.end() if quote else at

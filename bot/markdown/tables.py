@@ -1,4 +1,7 @@
-"""Tables, which Discord does not have: aligned text for a fence or, where that is too wide, a list of the rows."""
+"""Tables, which Discord does not support.
+
+A table becomes aligned text in a fence, or a list of its rows if it is too wide.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,31 @@ from wcwidth import wcswidth
 from bot.markdown.inline import apart, inline
 
 WIDEST: Final = 36
-"""Columns of monospaced text that Discord shows on a phone without wrapping."""
+"""The number of monospaced columns that Discord shows on a phone without wrapping."""
 
 _TOO_WIDE: Final = 1_000_000
-"""Columns for a cell that no aligned table can hold."""
+"""A column count for a cell that no aligned table can hold."""
 _LONGEST_NAME: Final = 200
-"""A column's name that is longer is not repeated in a list of the rows: a few of them would fill a message each."""
+"""The longest column name that a list of rows repeats. A few longer names would fill a message each."""
 
 _DELIMITERS: Final = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
 _PIPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
-"""`a \\| b | c` → the second pipe."""
+"""Pattern of an unescaped pipe, such as the second one in `a \\| b | c`."""
 _CODE: Final = re.compile(r"(?<!`)(`{1,16}+)(?!`)(.+?)(?<!`)\1(?!`)")
-"""`` `a | b` `` → `a | b`."""
+"""Pattern of inline code, such as `` `a | b` ``."""
 _MARKS: Final = re.compile(
     r"(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)|\\([^0-9A-Za-z\s])|(?<!\s)\*+|\*+(?!\s|\Z)|~~|\|\||__|\u200b"
 )
-"""`**a** \\* `b`` → `**`, `**`, `\\*`, and `b` in its ticks: what is left out or changed where no mark is read."""
+"""Pattern of marks that are removed or changed in plain text, as in `**a** \\* `b``."""
 _LIVE: Final = re.compile(r"\]\([^()\s]+\)|https?://|<(?:[@#]|a?:\w+:|t:)")
-"""`[a](http://b.c)`, `<@1>`: what is only of use where marks are read."""
+"""Pattern of constructs that work only where Markdown is read, such as `[a](http://b.c)` or `<@1>`."""
 _BREAK: Final = re.compile(r"(?:(?<!\s)\s++)?<br\s*+/?>\s*+", re.IGNORECASE)
-"""`a<br>b` → `a b`."""
+"""Pattern of a line break tag with its spaces. `a<br>b` becomes `a b`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as written; `right` and `centre` are the columns so aligned."""
+    """A table with its cells as written. `right` and `centre` are the columns with that alignment."""
 
     header: Sequence[str]
     right: frozenset[int]
@@ -50,7 +53,10 @@ def is_delimiter_row(line: str) -> bool:
 
 
 def cells(line: str, columns: int = 0) -> list[str]:
-    """Split a row at its pipes, except escaped ones, and those in code where there would be too many `columns`."""
+    """Split a row at its pipes, except escaped ones.
+
+    Pipes in code are also kept if there would be too many `columns`.
+    """
     parts = _split(line)
     if 0 < columns < len(parts) and "`" in line:
         kept = _split(_CODE.sub(lambda code: code[0].replace("\\|", "|").replace("|", "\\|"), line))
@@ -68,7 +74,7 @@ def _split(line: str) -> list[str]:
 
 
 def table(header: str, delimiters: str) -> Table | None:
-    """The table that two lines begin, or None if they do not."""
+    """Return the table that two lines begin, or None if they begin no table."""
     names, marks = cells(header), cells(delimiters)
     if len(names) != len(marks):
         return None
@@ -78,7 +84,7 @@ def table(header: str, delimiters: str) -> Table | None:
 
 
 def as_text(table: Table, rows: Sequence[Sequence[str]], widest: int = WIDEST) -> str | None:
-    """The table in columns, without the fence around it, or None if it is too wide or must stay clickable."""
+    """Return the table as aligned columns without a fence. None means that it is too wide or must stay clickable."""
     lines = []
     widths: list[int] = []
     for row in (table.header, *rows):
@@ -101,9 +107,10 @@ def _padded(table: Table, widths: Sequence[int], line: Sequence[tuple[str, int]]
 
 
 def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
-    """The rows as list items, with the other cells of each below its first; no more once there are `enough` characters.
+    """Return the rows as list items, with each row's other cells below its first cell.
 
-    Names repeat with every row, so that a short table makes a long list.
+    The list stops after `enough` characters. A short table makes a long list because the column names repeat in every
+    row.
     """
     items: list[str] = []
     size = 0
@@ -128,7 +135,7 @@ def _named(names: Sequence[str], column: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _plain(cell: str) -> tuple[str, int]:
-    """A cell without its marks, since a fence shows them as they are, and the columns it takes."""
+    """Return a cell's text without marks, and its width in columns. A fence would show the marks as they are."""
     text = inline(cell)
     if _LIVE.search(text):
         return text, _TOO_WIDE

@@ -1,6 +1,7 @@
-"""The whole bot in a browser on this computer: the stand-in for Discord, the real bot on it, and a page to talk to it.
+"""The playground runs the whole bot in a browser on this computer.
 
-Not its job: any behaviour of the bot, which runs here as it does on Discord. Imports what stands below it in the map.
+The package starts the stand-in for Discord, connects the real bot to it and serves a page for talking to the bot. The
+package holds no behaviour of the bot itself. It imports only the packages below it in the map.
 """
 
 from bot.playground.model import or_demo

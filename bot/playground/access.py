@@ -1,4 +1,4 @@
-"""Who sees which channel and may do what there, by Discord's rules."""
+"""Access rules of the playground: who sees which channel and what they may do there, as on Discord."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from bot.standin.world import World
 
 
 def sees(world: World, user: User, channel: Channel) -> bool:
-    """A DM belongs to two, a private thread to those who have joined it and to moderators."""
+    """Whether a user sees a channel.
+
+    Only its two members see a DM. Only joined users and moderators see a private thread.
+    """
     if channel.guild is None:
         return channel.recipient is user
     permissions = world.permissions(user, channel)
@@ -17,12 +20,15 @@ def sees(world: World, user: User, channel: Channel) -> bool:
 
 
 def may(world: World, user: User, channel: Channel, permission: Permission) -> bool:
-    """Whether somebody has a permission in a channel that they see."""
+    """Whether a user sees a channel and has a permission in it."""
     return sees(world, user, channel) and permission in world.permissions(user, channel)
 
 
 def may_write(world: World, user: User, channel: Channel) -> bool:
-    """A locked thread is open to moderators only; an archived one opens by writing."""
+    """Whether a user may write in a channel.
+
+    A locked thread is open to moderators only. An archived thread opens when someone writes.
+    """
     if channel.locked and not may(world, user, channel, Permission.MANAGE_THREADS):
         return False
     needed = Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES
@@ -30,5 +36,5 @@ def may_write(world: World, user: User, channel: Channel) -> bool:
 
 
 def may_delete_others(world: World, user: User, channel: Channel) -> bool:
-    """Moderators in a server; nobody in a DM."""
+    """Whether a user may delete messages of others. Moderators may do so in a server, and nobody may in a DM."""
     return channel.guild is not None and may(world, user, channel, Permission.MANAGE_MESSAGES)

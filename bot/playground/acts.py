@@ -1,4 +1,4 @@
-"""What people do on the page, done in the stand-in under Discord's rules."""
+"""Acts of people on the page, carried out in the Discord stand-in under Discord's rules."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MAX_CHANNELS = 200
 _MAX_NAME = 100
 _FORMS = 10
 AWAITING = frozenset({"complete", "submit"})
-"""What is done when the bot has answered."""
+"""Requests that are finished only when the bot has answered."""
 _LONGEST_EMOJI = 40
 _OWN = {MessageType.DEFAULT, MessageType.REPLY}
 
 
 class Tab(Protocol):
-    """Who asks, and where the answers go that come later."""
+    """The browser tab that makes a request and receives the frames that follow."""
 
     user: User
     channel: Channel | None
@@ -38,7 +38,7 @@ class Tab(Protocol):
 
 
 class Acts:
-    """`do` is the one way in."""
+    """Handlers for every request of a tab. Callers use `do`, which picks the handler."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -54,7 +54,10 @@ class Acts:
         }
 
     async def do(self, tab: Tab, ask: Ask) -> Json | None:
-        """What is to be told with the answer. Declined, with a sentence, where it is not done."""
+        """Carry out a request and return the data for its answer.
+
+        A request that is not allowed raises Declined with a reason.
+        """
         act = self._acts.get(ask.do)
         if act is None:
             raise Declined(words.MALFORMED)
@@ -74,7 +77,7 @@ class Acts:
         return channel
 
     def _message(self, tab: Tab, message_id: int) -> Message:
-        """Any that this person sees, their private ones included."""
+        """Return a message that the tab's person sees, including a private one."""
         if private := self._stage.private.find(tab.user, message_id):
             return private
         for channel in self._stage.view.visible(tab.user):
@@ -83,7 +86,7 @@ class Acts:
         raise Declined(words.MESSAGE_GONE)
 
     def _shared(self, tab: Tab, message_id: int) -> Message:
-        """One that everybody in its channel sees."""
+        """Return a message that everybody in its channel sees."""
         message = self._message(tab, message_id)
         if message.ephemeral:
             raise Declined(words.ONLY_DISMISSED)
@@ -258,7 +261,7 @@ class Acts:
         if form is None or form.user is not tab.user:
             raise Declined(words.NOT_THERE)
         started = await self._discord.submit(form, **forms.filled(form, ask.table("fields")))
-        # It stays open until there is an answer: what somebody has written is not lost.
+        # The form stays open until the bot answers, so that the text in it is not lost.
         await _acknowledged(started, words.TRY_AGAIN)
         tab.forms.pop(form_id, None)
 
@@ -280,7 +283,7 @@ class Acts:
         self._stage.private.follow(started, command, show_form)
 
     def _resolve(self, kind: str, text: str) -> object:
-        """Somebody or something that an option names by its id."""
+        """Return the user, role, channel or other object that an option names by its id."""
         found: object
         match kind:
             case "user":
@@ -317,7 +320,11 @@ async def _acknowledged(started: Interaction, otherwise: str) -> None:
 
 
 def _emoji(text: str) -> str:
-    """As reactions are keyed. Discord knows every emoji by name; here letters, spaces and controls are none."""
+    """Return the key of an emoji for reactions.
+
+    Any text without letters, spaces and control characters counts as an emoji here, whereas Discord knows every emoji
+    by name.
+    """
     kinds = {unicodedata.category(each) for each in text}
     if len(text) > _LONGEST_EMOJI or any(kind[0] in "LZ" or kind in ("Cc", "Cn", "Co") for kind in kinds):
         raise Declined(words.NOT_AN_EMOJI)

@@ -1,4 +1,4 @@
-"""What a tab asks for, read with suspicion: everything a page sends is checked here for its shape."""
+"""Requests from a tab. This module checks the shape of everything that a page sends."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _T = TypeVar("_T")
 
 
 class Declined(Exception):
-    """Something that is not done, with the sentence that says why."""
+    """A request that is not carried out. The exception carries the sentence that tells the person why."""
 
 
 class Malformed(Exception):
-    """A frame that no page of ours sends."""
+    """A frame that the playground's own page never sends."""
 
 
 class Ask:
-    """One request. The getters raise Declined where a value is missing or is of another kind."""
+    """One request of a tab. The getters raise Declined if a value is missing or has the wrong type."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
@@ -58,7 +58,7 @@ class Ask:
 
 
 def snowflake(text: str) -> int:
-    """An id from its digits."""
+    """Return the id that a string of digits spells."""
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise Declined(words.MALFORMED)
     return int(text)
@@ -71,7 +71,10 @@ def _expect(value: object, kind: type[_T]) -> _T:
 
 
 def _mended(value: Any) -> Any:
-    """JSON can spell half a character, which neither UTF-8 nor the database can."""
+    """Replace lone surrogates in a JSON value.
+
+    JSON can spell them, but neither UTF-8 nor the database can store them.
+    """
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""Options of commands, select menus and forms: as the page shows them, and what it may send back for them."""
+"""Command options, select menus and forms: their JSON for the page and the checks on what the page sends back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STRING_SELECT = 3
 
 
 def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, str], object]) -> dict[str, object]:
-    """The values of a command's options by their types; `resolve(kind, id)` finds who or what an id names."""
+    """Return a command's option values by their types. `resolve(kind, id)` finds the object that an id names."""
     known = {option["name"]: option for option in listed}
     if missing := [name for name, option in known.items() if option["required"] and name not in given]:
         raise Declined(words.option_missing(missing[0]))
@@ -24,7 +24,7 @@ def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, s
 
 
 def typed(listed: list[Json], given: dict[str, str]) -> dict[str, object]:
-    """What is in a command's options while it is being typed; a number that is none yet is left out."""
+    """Return the option values of a command that is still being typed. An incomplete number is left out."""
     if given.keys() - {option["name"] for option in listed}:
         raise Declined(words.MALFORMED)
     filled: dict[str, object] = {}
@@ -46,7 +46,7 @@ def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> ob
                 number = int(text) if kind == "integer" else float(text)
             except ValueError:
                 raise Declined(words.option_wrong(option["name"])) from None
-            # Written so that no comparison with "not a number" passes.
+            # The comparison is written so that "not a number" fails it.
             fits = abs(number) <= 2**53 and (least is None or number >= least) and (most is None or number <= most)
             value = number
         case "boolean":
@@ -62,7 +62,7 @@ def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> ob
 
 
 def chosen(message: Message, custom_id: str, values: list[str]) -> list[str]:
-    """What a person may choose in that menu."""
+    """Return the chosen values if the select menu allows them."""
     for part in walk_components(message.components):
         if part.get("custom_id") == custom_id and part["type"] == _STRING_SELECT:
             offered = {option["value"] for option in part["options"]}
@@ -73,7 +73,7 @@ def chosen(message: Message, custom_id: str, values: list[str]) -> list[str]:
 
 
 def shown(form: Interaction) -> Json:
-    """The frame that opens a form on the page."""
+    """Return the frame that opens a form on the page."""
     modal = form.modal or {}
     return {
         "t": "modal",
@@ -97,7 +97,7 @@ def shown(form: Interaction) -> Json:
 
 
 def filled(form: Interaction, fields: dict[str, str]) -> dict[str, str]:
-    """The fields that the form has, if each is as it asks."""
+    """Return the values of a form's fields if each value meets the field's rules."""
     kept = {}
     for label, _, part in _inputs(form):
         text = fields.get(part["custom_id"], part.get("value") or "")
@@ -110,7 +110,10 @@ def filled(form: Interaction, fields: dict[str, str]) -> dict[str, str]:
 
 
 def _inputs(form: Interaction) -> list[tuple[str, str, Json]]:
-    """Text inputs with their labels, whether these are their own or that of the component around them, and notes."""
+    """Return a form's text inputs with their labels and notes.
+
+    A label may belong to the input or to the component around it.
+    """
     return [
         (part.get("label") or outer.get("label") or "", outer.get("description") or "", part)
         for outer in (form.modal or {}).get("components") or ()

@@ -1,4 +1,4 @@
-"""Code in colours, as HTML that the style sheet knows, within a bound on the time that it takes."""
+"""Syntax highlighting of code as HTML for the page's style sheet, with a limit on processor time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import Text
 
 SECONDS: Final = 0.02
-"""Processor time for the code of a message, what is left being plain; one full of Python takes a tenth."""
+"""Processor time in seconds for all code of one message.
+
+Code beyond the limit stays plain. A message full of Python takes a tenth of it.
+"""
 
 _LANGUAGES: Final = {
     "asm", "awk", "bash", "bat", "batch", "c", "c#", "c++", "clj", "clojure", "cmake", "console", "cpp", "cs",
@@ -28,18 +31,27 @@ _LANGUAGES: Final = {
     "shell", "sql", "swift", "terraform", "tex", "tf", "toml", "ts", "tsx", "typescript", "vbnet", "verilog",
     "vhdl", "vim", "vue", "xml", "yaml", "yml", "zig", "zsh",
 }  # fmt: skip
-"""What is highlighted: lexers of Pygments that take no long time over a single token, as some of the others do."""
+"""Languages that are highlighted.
+
+Their Pygments lexers never spend long on a single token, unlike some other lexers.
+"""
 _OTHER_NAMES: Final = {"cc": "cpp", "h": "c", "jsonc": "json", "kt": "kotlin", "patch": "diff", "svelte": "vue"}
 _SLOW: Final = re.compile(r".{2001}|\s{100}", re.DOTALL)
-"""Code that is left plain: more of it than a bot can send, or many blanks, whose square some lexers take time by."""
+"""Code that stays plain.
+
+It is longer than a message of a bot, or has a long run of blanks, which takes some lexers quadratic time.
+"""
 _LEXING_A_TOKEN: Final = 0.002
-"""The most that one token is charged: behind a long one, a lexer has loaded another for the language within its own."""
+"""The longest processor time in seconds that one token is charged.
+
+A longer token means that the lexer has loaded another lexer for a nested language.
+"""
 _FORMATTER: Final = HtmlFormatter[str](nowrap=True)
 _NEWLINE: Final = "\n"
 
 
 def highlighted(code: str, language: str, left: float) -> tuple[str, float]:
-    """The HTML of code that may take `left` seconds of processor time, and what it left of them."""
+    """Return the HTML of code and the seconds of processor time that remain of `left`."""
     language = _OTHER_NAMES.get(language, language)
     if language not in _LANGUAGES or _SLOW.search(code):
         return f'<code class="hl">{escapeHtml(code)}</code>', left

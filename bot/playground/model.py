@@ -1,4 +1,4 @@
-"""The playground's model: the configured server or the offline demo, and trouble with it at the turn of a switch."""
+"""The playground's model: the configured server or the offline demo, with faults that a switch turns on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from bot.standin.script import REFUSALS, Reply, Step
 
 _DEMO = Reply(demo_reply, tokens_per_second=30.0, jitter=0.6, first_token_after=0.5)
 _BREAKS_AFTER = 12
-"""Deltas of a reply that stalls or is cut."""
+"""Number of deltas after which a reply stalls or is cut."""
 _SILENCE = 8.0
-"""Seconds until a stalled demo is given up: nobody wants to watch for the minute that a real model is given."""
+"""Seconds until a stalled demo reply is given up.
+
+The wait is shorter than the minute for a real model, so that it can be watched.
+"""
 
 _DEMO_MODELS = ("demo", "demo-twin")
-"""Two, so that there is something to choose from; both say the same."""
+"""Names of the demo models. There are two so that people can choose, and both give the same replies."""
 
 FAULTS: Mapping[str, Step] = {
     "model_fails": REFUSALS["server error"],
@@ -32,12 +35,12 @@ FAULTS: Mapping[str, Step] = {
     "model_refuses_key": REFUSALS["bad key"],
     "model_busy": replace(REFUSALS["rate limit"], headers={"Retry-After": "20"}),
 }
-"""What each switch makes of the stand-in's answers."""
+"""Faults by the name of their switch, each with the step that the model stand-in then plays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The model in words. `name` and `host` are None for the offline demo."""
+    """A description of the model for the page. `name` and `host` are None for the offline demo."""
 
     name: str | None = None
     host: str | None = None
@@ -51,19 +54,19 @@ class Described:
 
 
 def or_demo(settings: Settings) -> Settings:
-    """With the demo's models if none is configured."""
+    """Return the settings, with the demo's models if no model is configured."""
     if settings.model_configured:
         return settings
     return replace(settings, openai_model=_DEMO_MODELS[0], models=_DEMO_MODELS[1:])
 
 
 def demo_server() -> ModelStandin:
-    """The server behind the demo, and behind every fault."""
+    """Return the model stand-in that serves the demo and every fault."""
     return ModelStandin(default=_DEMO, keep_requests=10)
 
 
 def demo_client(server: ModelStandin) -> OpenAIModel:
-    """The real client on it, so that every fault is one on the wire."""
+    """Return the real model client, connected to the stand-in. Faults thus reach the client over the wire."""
     return OpenAIModel(
         base_url=server.base_url,
         timeouts=Timeouts(first_delta=_SILENCE, silence=_SILENCE),
@@ -72,7 +75,10 @@ def demo_client(server: ModelStandin) -> OpenAIModel:
 
 
 class SwitchedModel:
-    """A `ChatModel`: the configured one, if any, else the demo; while a fault is on always the demo's server."""
+    """A `ChatModel` that uses the configured model, or the demo if there is none.
+
+    While a fault is on, it uses the demo's server.
+    """
 
     def __init__(self, server: ModelStandin, demo: ChatModel, configured: ChatModel | None) -> None:
         self._server = server
@@ -82,7 +88,7 @@ class SwitchedModel:
 
     @property
     def fault(self) -> str | None:
-        """Which of `FAULTS` is on."""
+        """The name of the fault in `FAULTS` that is on, or None."""
         return self._fault
 
     @fault.setter
@@ -93,7 +99,7 @@ class SwitchedModel:
     def stream(
         self, messages: Sequence[Message], *, model: str, reply_tokens: int
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """One request."""
+        """Stream the reply to one request."""
         if self._configured is not None and self._fault is None:
             return self._configured.stream(messages, model=model, reply_tokens=reply_tokens)
         return self._demo.stream(asked_as(model, messages), model=model, reply_tokens=reply_tokens)

@@ -1,4 +1,4 @@
-"""The HTTP side: who may come in, the page's files, uploads, attachments and the websocket."""
+"""The HTTP server of the playground: access checks, the page's files, uploads, attachments and the websocket."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Page:
-    """Serves the page on 127.0.0.1 for as long as its block lasts."""
+    """The server of the page on 127.0.0.1. It runs while its `async with` block does."""
 
     def __init__(self, stage: Stage, port: int) -> None:
         self.port = port
-        """The one it listens on, once it does; not the wanted one where that is taken."""
+        """The port that the server listens on. It differs from the requested port if that one is taken."""
         self._secret = secrets.token_urlsafe(16)
         self._stage = stage
         self._tabs = Tabs(stage)
@@ -62,7 +62,7 @@ class Page:
 
     @property
     def url(self) -> str:
-        """The only address that lets anybody in."""
+        """The address of the page with its secret. No other address lets a browser in."""
         return f"http://127.0.0.1:{self.port}/{self._secret}/"
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What only one person sees: ephemeral answers, and commands or buttons that the bot left without an answer."""
+"""Private messages: ephemeral answers, and notices that the bot left a command or button unanswered."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bot.standin.interactions import Callback, Interaction, Kind
 from bot.standin.server import DiscordStandin
 
 _KEPT = 50
-"""Private messages of one person."""
+"""Number of private messages that are kept for each person."""
 _COMMANDS_KEPT = 2_000
 
 
 class Private:
-    """Collects ephemeral messages, and follows what people start until there is something to see."""
+    """A store of private messages. It also follows interactions until they are answered or have failed."""
 
     def __init__(self, discord: DiscordStandin) -> None:
         self._discord = discord
@@ -26,14 +26,14 @@ class Private:
         discord.world.on_message.append(self._noticed)
 
     def of(self, user: User, channel: Channel) -> list[Message]:
-        """Theirs in a channel, oldest first."""
+        """Return a person's private messages in a channel, oldest first."""
         return [each for each in self._kept.get(user.id, {}).values() if each.channel is channel]
 
     def find(self, user: User, message_id: int) -> Message | None:
         return self._kept.get(user.id, {}).get(message_id)
 
     def failed(self, message: Message) -> bool:
-        """Whether it stands for an interaction that was not answered in time."""
+        """Whether a message stands for an interaction that was not answered in time."""
         return message.id in self._failed
 
     def command(self, message: Message) -> str | None:
@@ -41,7 +41,10 @@ class Private:
         return None if message.interaction is None else self._commands.get(int(message.interaction["id"]))
 
     def follow(self, started: Interaction, name: str | None, show_form: Callable[[Interaction], None]) -> None:
-        """Show a form that the bot answers with, or that no answer came in time. `name` is the command's."""
+        """Follow an interaction, then show the form that answers it or a notice that it failed.
+
+        `name` is the command's name.
+        """
         if name is not None:
             self._commands[started.id] = name
             if len(self._commands) > _COMMANDS_KEPT:
@@ -51,7 +54,7 @@ class Private:
         task.add_done_callback(self._following.discard)
 
     async def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop following all interactions."""
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
@@ -94,7 +97,7 @@ class Private:
 
 
 def reader(message: Message) -> int | None:
-    """The id of the one person who sees it; None if everybody does."""
+    """Return the id of the only person who sees a message, or None if everybody sees it."""
     if not message.ephemeral or message.interaction is None:
         return None
     return int(message.interaction["user"]["id"])

@@ -1,10 +1,10 @@
-"""A message's Markdown as the HTML of what Discord shows: its grammar as rules of markdown-it's inline parser.
+"""Rendering of a message's Markdown as HTML, with Discord's grammar as rules of markdown-it's inline parser.
 
-Discord has no blocks: a heading, a list or a quote is a span that begins where a line does, a fence one that begins
-anywhere. So all of it is inline here too, each construct a rule; the rules are tried in order, and the first that
-matches takes its text out of the running, as in the simple-markdown parser of Discord's clients. What no rule takes is
-text. A newline behind a block belongs to it; every other one is a `<br>`, and runs of spaces are left for the style
-sheet to keep (`white-space: break-spaces`).
+Discord has no blocks. A heading, a list or a quote is a span that begins at the start of a line, and a code fence is a
+span that begins anywhere. All constructs are therefore inline here, and each is one rule. The rules are tried in order,
+and the first one that matches consumes its text, as in the simple-markdown parser of Discord's clients. The remaining
+text is plain. A newline after a block belongs to the block, and every other newline is a `<br>`. The style sheet keeps
+runs of spaces (`white-space: break-spaces`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from bot.playground.highlighting import SECONDS, highlighted
 
 LONGEST: Final = 4000
-"""Characters of a message that are rendered: the most that Discord lets anybody send."""
+"""Number of characters of a message that are rendered. Discord allows no longer message."""
 
 _HEADING: Final = re.compile(r" *(#{1,3}) (?!#) *(?=\S)([^\n]+)\n?")
 _SUBTEXT: Final = re.compile(r" *-# (?!-#) *(?=\S)([^\n]+)\n?")
@@ -51,7 +51,7 @@ _SPANS: Final[Mapping[str, Sequence[tuple[re.Pattern[str], str, Mapping[str, str
 
 _LANGUAGE: Final = re.compile(r"([A-Za-z0-9_+\-.#]+)\n(?=.)", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(_\(ツ\)_/¯|[^0-9A-Za-z\s])")
-"""And the arm of a shrug, which Discord's clients leave on."""
+"""A backslash escape, or the arm of a shrug, which Discord's clients keep."""
 _URL: Final = re.compile(r"(?<![A-Za-z0-9_])https?://[^\s<)][^\s<]*(?<![.,:;\"'\]])")
 _LINK: Final = re.compile(
     r"\[((?:[^\[\]\\]|\\.|\[[^\[\]]*\])++)\]"
@@ -60,7 +60,7 @@ _LINK: Final = re.compile(
     re.DOTALL,
 )
 _LOOKS_LIKE_A_URL: Final = re.compile(r"https?://\S")
-"""What is not masked by a link. So no link is ever within another, either."""
+"""Text that looks like a URL. It cannot be the label of a link, so that no link contains another."""
 _TOKEN: Final = re.compile(
     r"<(?:@!?(?P<user>[0-9]{1,20})|@&(?P<role>[0-9]{1,20})|\#(?P<channel>[0-9]{1,20})"
     r"|/(?P<command>[-'\w]{1,32}(?:\ [-'\w]{1,32}){0,2}:[0-9]{1,20})|a?:(?P<emoji>[A-Za-z0-9_]{2,32}:[0-9]{1,20})"
@@ -78,11 +78,11 @@ _FLAG: Final = r"[\U0001F1E6-\U0001F1FF]{2}"
 _JUMBO: Final = re.compile(
     rf"\s*(?:(?:{_FLAG}|{_PICTOGRAPH}(?:\u200D{_PICTOGRAPH})*|<a?:[A-Za-z0-9_]{{2,32}}:[0-9]{{1,20}}>)\s*){{1,27}}+"
 )
-"""Up to 27 emoji and nothing else."""
+"""A message of up to 27 emoji and nothing else, which is shown large."""
 
 
 class Names(Protocol):
-    """What the ids in a message are called now; None for those that nobody knows."""
+    """Lookup of current names for the ids in a message. Each method returns None for an unknown id."""
 
     def user(self, snowflake: int, /) -> str | None: ...
     def role(self, snowflake: int, /) -> str | None: ...
@@ -90,20 +90,24 @@ class Names(Protocol):
 
 
 def render(content: str, names: Names) -> str:
-    """The HTML of a message. All that is not of this module's own making is escaped in it."""
+    """Return the HTML of a message. All text from the message is escaped."""
     content = content[:LONGEST]
     html: str = _MESSAGE.renderInline(content, {"names": names})
     return f'<span class="jumbo">{html}</span>' if _JUMBO.fullmatch(content) else html
 
 
 def render_line(content: str, names: Names) -> str:
-    """The HTML of a message on one line, as a reply quotes it: marks of blocks dropped, code of fences as text."""
+    """Return the HTML of a message on one line, for the quote above a reply.
+
+    Block marks are dropped, and code blocks become text.
+    """
     html: str = _QUOTED_LINE.renderInline(content[:LONGEST], {"names": names})
     return html
 
 
-# Rules: is what stands at `state.pos` this construct? If so, they push its tokens and move `state.pos` behind it. Their
-# second argument, which asks for the answer only, is never true: the rules that look ahead are not in use here.
+# Each rule checks whether its construct starts at `state.pos`. If so, it pushes the tokens and moves `state.pos` behind
+# the construct. The second argument asks for a check without tokens. It is never true here, because the rules that look
+# ahead are not in use.
 
 
 def _block(state: StateInline, _: bool) -> bool:
@@ -153,7 +157,10 @@ def _list(state: StateInline) -> bool:
 
 
 def _end_of_item(state: StateInline, item: re.Match[str]) -> int:
-    """An item goes on for as long as lines are indented further than its mark, and to the end of a fence in it."""
+    """Return the end of a list item.
+
+    The item continues while lines are indented further than its mark, and to the end of an open fence.
+    """
     at = item.end()
     further = re.compile(rf" {{{len(item[1]) + 1},}}\S")
     while at == item.end() or further.match(state.src, at, state.posMax):
@@ -304,7 +311,7 @@ def _starts_line(state: StateInline) -> bool:
 
 
 def _span(state: StateInline, tag: str, attributes: Mapping[str, str], inside: tuple[int, int]) -> None:
-    """Tokens of an element around a range of the source."""
+    """Push the tokens of an element around a range of the source."""
     state.push(f"{tag}_open", tag, 1).attrs = dict(attributes)
     end = state.posMax
     state.pos, state.posMax = inside
@@ -314,7 +321,7 @@ def _span(state: StateInline, tag: str, attributes: Mapping[str, str], inside: t
 
 
 def _nested(state: StateInline, text: str, env: EnvType) -> None:
-    """Tokens of a text that is not in the source as it stands, its lines' indentation or marks being taken off."""
+    """Push the tokens of a text that is not in the source as it stands, since indentation or marks were removed."""
     inner = StateInline(text, state.md, env, [])
     inner.level = state.level
     state.md.inline.tokenize(inner)
@@ -374,7 +381,7 @@ def _line_parser() -> MarkdownIt:
     parser.inline.ruler.before("text", "mark", _mark)
     parser.add_render_rule("fence", _fence_text)
     parser.add_render_rule("break", _fixed(" "))
-    # The line as a whole is what can be pressed, so that nothing in it can.
+    # The whole line is one control on the page, so nothing inside it may be clickable.
     parser.add_render_rule("a_open", _fixed('<span class="link">'))
     parser.add_render_rule("a_close", _fixed("</span>"))
     return parser

@@ -1,4 +1,4 @@
-"""Puts the playground together: the stand-ins, the real bot on them, and the page; starts it and ends it."""
+"""Assembly of the playground. It connects the stand-ins, the real bot and the page, then starts and ends them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from bot.texts import playground as words
 _KEEP = Keep(messages=2_000, shown=1, file_bytes=256 * 2**20)
 _REQUESTS_KEPT = 300
 _LAST_WORDS = 1.0
-"""Seconds at the end for the bot to say what it could not finish."""
+"""Seconds that the bot has at the end to report unfinished work."""
 
 
 async def playground(
@@ -51,7 +51,10 @@ async def playground(
     stop: asyncio.Event,
     say: Callable[[str], None],
 ) -> None:
-    """Run it until `stop` is set, on `port` or the next free one (0: any). Raises what keeps the bot from starting."""
+    """Run the playground until `stop` is set.
+
+    It uses `port` or the next free port, and any free port for 0. An error that keeps the bot from starting is raised.
+    """
     async with AsyncExitStack() as stack:
         discord = DiscordStandin(
             token=secrets.token_urlsafe(32),
@@ -66,7 +69,7 @@ async def playground(
         if settings.model_configured:
             configured = await stack.enter_async_context(OpenAIModel.of(settings))
         model = SwitchedModel(model_server, demo, configured)
-        # Servers and people of the real Discord, which the settings name, are not there.
+        # The settings may name servers and people of the real Discord, and the playground has none of these.
         options = replace(Options.of(settings, grace=0.0), access=AccessSettings())
         if configured is None:
             options = replace(options, provider=words.THIS_COMPUTER)
@@ -100,13 +103,14 @@ async def playground(
             )
         )
         if open_browser:
-            # In a thread that nothing waits for: some browsers keep whoever starts them until they are closed.
+            # The browser opens in a thread that nothing waits for. Some browsers block their caller until they are
+            # closed.
             threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
         await _first(stop, runner.failure)
 
 
 async def _first(stop: asyncio.Event, failure: asyncio.Future[BaseException]) -> None:
-    """Return at the stop; raise the failure."""
+    """Return when `stop` is set, or raise the failure if that comes first."""
     stopping = asyncio.create_task(stop.wait())
     both: list[asyncio.Future[Any]] = [stopping, failure]
     try:

@@ -1,4 +1,4 @@
-"""The real bot in this process, as often as it is started."""
+"""Runner of the real bot in this process, with any number of starts and stops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ State = Literal["starting", "online", "reconnecting", "stopped"]
 
 
 class Runner:
-    """`serve` runs the bot until the event it is given is set; `connected` tells whether Discord has it connected."""
+    """The bot's starts and stops.
+
+    `serve` runs the bot until its event is set. `connected` tells whether Discord has the bot connected.
+    """
 
     def __init__(
         self,
@@ -24,7 +27,7 @@ class Runner:
         changed: Callable[[], None],
     ) -> None:
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        """Why the bot could not even start, or a defect that ended it."""
+        """The error that kept the bot from starting, or the defect that ended it."""
         self._serve = serve
         self._connected = connected
         self._changed = changed
@@ -49,17 +52,17 @@ class Runner:
         return "reconnecting" if self._was_online else "starting"
 
     def notice(self) -> None:
-        """Look whether it has come online."""
+        """Check whether the bot has come online."""
         self._was_online |= self.running and self._connected()
 
     async def start(self) -> None:
-        """Start it, unless it runs."""
+        """Start the bot unless it is running."""
         async with self._turn:
             if self._task is None:
                 self._begin()
 
     async def stop(self) -> None:
-        """Let it say goodbye, and wait until it has."""
+        """Ask the bot to stop, and wait until it has."""
         async with self._turn:
             await self._end()
 
@@ -69,7 +72,7 @@ class Runner:
             self._begin()
 
     async def close(self, patience: float) -> None:
-        """End it for good; after `patience` seconds without its last words."""
+        """End the bot for good. After `patience` seconds, the bot is ended even if it has not finished."""
         self._closed = True
         task = self._task
         if task is not None:

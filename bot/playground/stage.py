@@ -1,4 +1,4 @@
-"""Everything that the tabs share: the world, how it is seen, what only one person sees, files, wire and switches."""
+"""State that all tabs share: the world, its view, private messages, files, wire entries and switches."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Stage:
     model: Described
 
     def hello(self, channel: Channel | None) -> Json:
-        """The first frame of a tab."""
+        """Return the first frame of a tab."""
         model = {"demo": self.model.name is None, "name": self.model.name, "host": self.model.host}
         return {"t": "hello", **self.view.start(model), "switches": self.switches.shown(channel)}
 
 
 def settle(discord: DiscordStandin) -> None:
-    """Make the channels, in the same order at every start: each gets its old id, and so its conversation."""
+    """Create the channels in the same order at every start. Each channel so keeps its id and its conversation."""
     for user in (discord.ada, discord.max, discord.bo, discord.cleo):
         discord.open_dm(user)
     discord.general.topic = words.topic_to_ask(discord.bot.display_name or discord.bot.name)

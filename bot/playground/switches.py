@@ -1,4 +1,4 @@
-"""The switches of the drawer: what each does to the stand-ins and to the bot, and how it stands."""
+"""Switches in the page's drawer: their effects on the stand-ins and the bot, and their current state."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bot.standin.server import DiscordStandin
 SLOW_SECONDS = 2.0
 _NEXT_CALLS = 2
 _WAIT = 2.0
-"""Seconds that a 429 tells the bot to wait."""
+"""Seconds that a 429 response tells the bot to wait."""
 _RTT = (0.03, 0.08)
-"""Seconds of a REST call when nothing is slow, about what Discord takes."""
+"""Shortest and longest time of a normal REST call in seconds, about the same as with Discord."""
 _WRITING = Permission.SEND_MESSAGES | Permission.SEND_MESSAGES_IN_THREADS
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """As the page shows it. An action happens once; a toggle stays on."""
+    """A switch as the page shows it. An action happens once, and a toggle stays on."""
 
     name: str
     label: str
@@ -56,7 +56,7 @@ SWITCHES = {
 
 
 class Switches:
-    """Turns them. What takes its time goes on in the background."""
+    """The set of switches. Slow effects of a switch run in the background."""
 
     def __init__(self, discord: DiscordStandin, model: SwitchedModel, runner: Runner) -> None:
         self._discord = discord
@@ -66,15 +66,15 @@ class Switches:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def round_trip(self) -> float:
-        """Seconds of the next REST call."""
+        """Return the seconds that the next REST call takes."""
         return SLOW_SECONDS if self._slow else self._discord.random.uniform(*_RTT)
 
     def shown(self, channel: Channel | None) -> list[Json]:
-        """All switches, for whoever looks at that channel."""
+        """Return all switches with their state for a channel."""
         return [asdict(switch) | {"on": self._is_on(name, channel)} for name, switch in SWITCHES.items()]
 
     def turn(self, name: str, on: bool, channel: Channel | None) -> None:
-        """LookupError: there is no such switch, or nothing here that it could act on."""
+        """Turn a switch on or off. LookupError is raised if the switch does not exist or has nothing to act on here."""
         discord, gateway = self._discord, self._discord.gateway
         match name:
             case "gateway_drop":
@@ -105,7 +105,7 @@ class Switches:
         discord.world.changed()
 
     async def close(self) -> None:
-        """Wait for what is still going on."""
+        """Wait for effects that still run in the background."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _is_on(self, name: str, channel: Channel | None) -> bool:

@@ -1,7 +1,8 @@
-"""The open tabs: each is told what has changed since it was last told, as fast as it reads and no faster.
+"""Open browser tabs.
 
-A tab holds no queue of changes. It marks what is different, and its sender takes the latest state of that when it comes
-to it, so that a slow tab gets fewer frames and never a backlog.
+Each tab is told what has changed since its last update, no faster than it reads. A tab keeps no queue of changes but
+marks what has changed. Its sender later reads the latest state of each marked part. A slow tab therefore gets fewer
+frames and never builds up a backlog.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ log = logging.getLogger(__name__)
 _PAUSE = 1 / 30
 """Seconds between two rounds of frames."""
 _PATIENCE = 10.0
-"""Seconds for a tab to read a frame."""
+"""Seconds that a tab may take to read a frame."""
 _MAX_TABS = 32
 _POSTS = 20
-"""Answers that a tab may leave unread before the next of its frames is looked at."""
+"""Number of answers that a tab may leave unread before its next request has to wait."""
 _AWAITING = 8
-"""What a tab may have asked that waits for the bot, before the next of its frames is looked at."""
+"""Number of a tab's requests that may wait for the bot before its next request has to wait."""
 _TYPING_CHECK = 1.0
-"""Seconds: that somebody has stopped typing is no event."""
+"""Seconds between two checks of who is typing. No event tells that somebody has stopped."""
 
 
 class Tab:
-    """One websocket, and the person and the channel that it is about."""
+    """One browser tab: its websocket, its current person and its current channel."""
 
     def __init__(self, stage: Stage, acts: Acts, socket: web.WebSocketResponse, request: web.Request) -> None:
         self.user: User = stage.discord.ada
@@ -62,7 +63,7 @@ class Tab:
     # What has changed
 
     def speak_as(self, user: User) -> None:
-        """From now on as somebody else."""
+        """Switch the tab to another person."""
         self.user = user
         self.forms.clear()
         self._told.pop("places", None)
@@ -72,7 +73,7 @@ class Tab:
             self.look_at(channel)
 
     def look_at(self, channel: Channel) -> None:
-        """From now on at another channel, or at this one anew."""
+        """Switch the tab to a channel, or reload the current one."""
         self.channel = channel
         self._reopen = True
         self._messages.clear()
@@ -81,43 +82,43 @@ class Tab:
         self.wake()
 
     def post(self, frame: Json) -> None:
-        """Send a frame of its own."""
+        """Send a frame to the tab outside its regular updates."""
         self._posts.append(frame)
         self.wake()
 
     def notice(self, message: Message) -> None:
-        """A message is new, different or gone."""
+        """Mark a message as new, changed or deleted."""
         if message.channel is self.channel and reader(message) in (None, self.user.id):
             self._messages[message.id] = message
             self.wake()
 
     def note(self, entry: Json) -> None:
-        """An entry of the wire is new or different."""
+        """Mark a wire entry as new or changed."""
         self._entries[entry["id"]] = entry
         if len(self._entries) > len(self._stage.wire.entries):
             del self._entries[next(iter(self._entries))]
         self.wake()
 
     def wake(self) -> None:
-        """Look what there is to tell."""
+        """Make the sender look for changes."""
         self._wake.set()
 
     def end(self) -> None:
-        """Tell it that the playground ends, and close it."""
+        """Tell the tab that the playground ends, and close it."""
         self._ended = True
         self.wake()
 
     # Reading
 
     async def serve(self) -> None:
-        """Until the tab is closed or the playground ends."""
+        """Serve the tab until it is closed or the playground ends."""
         sender = asyncio.create_task(self._send())
         try:
             async for frame in self._socket:
                 if frame.type is not WSMsgType.TEXT:
                     break
                 await self._take(Ask.parse(frame.data))
-                # Frames that have come already would be read on and on, without anybody else having a turn.
+                # Frames that have already arrived are read without a pause, so other tasks need a turn here.
                 await asyncio.sleep(0)
                 while len(self._posts) > _POSTS and not sender.done():
                     self._read.clear()
@@ -170,7 +171,7 @@ class Tab:
                 await asyncio.sleep(0 if self._ended else _PAUSE)
             await self._socket.close()
         except (TimeoutError, ConnectionError):
-            # It does not read, or has gone: a close would wait for it as well.
+            # The tab does not read or has gone. A regular close would wait for it as well.
             self._cut()
         except Exception:
             log.exception("a tab is closed: what there is to tell failed by a defect")
@@ -183,7 +184,7 @@ class Tab:
             self._request.transport.abort()
 
     def _frames(self) -> Iterator[Json]:
-        """What is to be told now, each frame made when the one before has been read."""
+        """Yield the frames that are due now. Each frame is made after the previous one has been read."""
         stage, view = self._stage, self._stage.view
         view.forget_names()
         posts, self._posts = self._posts, []
@@ -228,7 +229,7 @@ class Tab:
 
 
 class Tabs:
-    """All of them, each told of everything that may concern it."""
+    """All open tabs. Each tab is told of every change that may concern it."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -239,7 +240,7 @@ class Tabs:
         stage.wire.on_entry.append(self._note)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """A tab's connection, from its first frame to its end."""
+        """Serve a tab's connection from its first frame to its end."""
         if len(self._open) >= _MAX_TABS:
             return web.Response(status=503, text=words.TOO_MANY_TABS)
         socket = web.WebSocketResponse(heartbeat=30, compress=False, max_msg_size=2**18, timeout=0.2)
@@ -254,12 +255,12 @@ class Tabs:
         return socket
 
     def wake(self) -> None:
-        """Something is different."""
+        """Tell every tab that something has changed."""
         for tab in self._open:
             tab.wake()
 
     async def end(self) -> None:
-        """Say goodbye to all, and wait a moment until they know."""
+        """Tell all tabs that the playground ends, and wait a moment until they have read it."""
         serving = [task for task in self._open.values() if task is not None]
         for tab in tuple(self._open):
             tab.end()

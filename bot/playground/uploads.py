@@ -1,4 +1,4 @@
-"""Files that a tab has sent ahead, until the message that they belong to is sent."""
+"""Uploaded files, kept until the message that they belong to is sent."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from bot.standin.entities import Attachment
 
 MAX_BYTES = 25 * 2**20
-"""The size of one uploaded file at the most."""
+"""Largest size of one uploaded file in bytes."""
 _KEPT_FOR = 600.0
-"""Seconds."""
+"""Seconds that an uploaded file is kept."""
 _KEPT_BYTES = 128 * 2**20
 _KEPT_FILES = 100
 
@@ -27,13 +27,13 @@ class _Upload:
 
 
 class Uploads:
-    """Bounded in number, bytes and time; the oldest go first."""
+    """A store of uploads, limited in number, bytes and time. The oldest files are dropped first."""
 
     def __init__(self) -> None:
         self._files: dict[str, _Upload] = {}
 
     def add(self, name: str, content_type: str, data: bytes) -> str:
-        """Keep a file; its id."""
+        """Keep a file and return its id."""
         kind = content_type if _TYPE.fullmatch(content_type) else None
         file_id = secrets.token_urlsafe(12)
         now = asyncio.get_running_loop().time()
@@ -42,7 +42,7 @@ class Uploads:
         return file_id
 
     def take(self, file_ids: list[str]) -> list[Attachment]:
-        """Hand files out, once. KeyError, with nothing taken, if one is gone."""
+        """Return the files and drop them from the store. If one is missing, KeyError is raised and all others stay."""
         found = [self._files[file_id].attachment for file_id in file_ids]
         for file_id in file_ids:
             self._files.pop(file_id, None)
@@ -60,6 +60,6 @@ class Uploads:
 
 
 def safe_name(name: str) -> str:
-    """A file name without directories, controls or marks that turn text around."""
+    """Return a file name without directories, control characters or marks that change the direction of text."""
     name = _UNSAFE.sub("_", re.split(r"[/\\]", name)[-1]).strip(" .")
     return name[-100:] or "file"

@@ -1,4 +1,4 @@
-"""The world as one person sees it, in the page's JSON. What it needs of a message is made once for each content."""
+"""The world as one person sees it, in JSON for the page. Rendered message parts are cached for each content."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bot.standin.rules import MAX_CONTENT, MAX_FILES
 from bot.standin.server import DiscordStandin
 
 PAGE = 50
-"""Messages in one answer."""
+"""Number of messages in one answer."""
 SAFE_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""What a browser may show from here: pictures that cannot hold a script."""
+"""Image types that the browser may display. None of them can contain a script."""
 
 _RENDERED = 512
 _HUES = {"parley": 235, "ada": 330, "max": 30, "bo": 150, "cleo": 200}
@@ -47,7 +47,7 @@ _COMMAND_KINDS = {1: "slash", 2: "user", 3: "message"}
 
 
 class View:
-    """Reads the world. As `rendering.Names` it also says what the ids in a message are called."""
+    """A reader of the world for the page. It also implements `rendering.Names` for the ids in messages."""
 
     def __init__(self, discord: DiscordStandin, private: Private) -> None:
         self._discord = discord
@@ -74,7 +74,7 @@ class View:
     # What there is
 
     def start(self, model: Json) -> Json:
-        """What a tab is told first."""
+        """Return the first data that a tab receives."""
         discord = self._discord
         everyone = [member.user for member in discord.guild.members.values()]
         return {
@@ -101,7 +101,7 @@ class View:
         }
 
     def places(self, user: User) -> Json:
-        """The channels that somebody sees."""
+        """Return the channels that a user sees."""
         return {"as": str(user.id), "channels": [self._place(user, channel) for channel in self.visible(user)]}
 
     def visible(self, user: User) -> Iterable[Channel]:
@@ -125,18 +125,21 @@ class View:
         }
 
     def typing(self, user: User, channel: Channel) -> list[str]:
-        """Who else is shown as typing."""
+        """Return the names of other people who are typing."""
         return [_name(each.user) for each in self._discord.typing(channel) if each.user is not user]
 
     def commands(self, user: User, channel: Channel) -> list[Json]:
-        """What somebody finds behind "/" and in menus; a subcommand is one of its own."""
+        """Return the commands that a user finds behind "/" and in menus. Each subcommand is listed separately."""
         found = self._discord.visible_commands(user, channel)
         return [listed for command in found for listed in _listed(command, command["name"], command["type"])]
 
     # Messages
 
     def page(self, user: User, channel: Channel, before: int | None = None) -> tuple[list[Json], bool]:
-        """The newest messages, or those before an id, oldest first; and whether there are older ones."""
+        """Return the newest messages, or those before an id, and whether older ones exist.
+
+        The messages come oldest first.
+        """
         messages = [*channel.messages.values(), *self._private.of(user, channel)]
         messages.sort(key=lambda message: message.id)
         end = len(messages) if before is None else bisect_left(messages, before, key=lambda message: message.id)
@@ -144,7 +147,7 @@ class View:
         return [self.message(message) for message in messages[first:end]], first > 0
 
     def forget_names(self) -> None:
-        """Render anew if anything has another name than when it was rendered."""
+        """Drop rendered messages if any name has changed since they were rendered."""
         named = [(channel.id, channel.name) for channel in self._world.channels.values()]
         if named != self._named:
             self._named = named
@@ -229,7 +232,7 @@ def _web_address(url: str | None) -> str | None:
 
 
 def _system(it: Message) -> str:
-    """What stands behind the author's name."""
+    """Return the text of a system message that follows the author's name."""
     match it.type:
         case MessageType.THREAD_CREATED:
             return f"started a thread: <strong>{escape(it.content)}</strong>"
@@ -243,7 +246,7 @@ def _system(it: Message) -> str:
 
 
 def _count(thread: Channel) -> int:
-    """As Discord counts them: without the message that the thread was opened on."""
+    """Return a thread's message count as Discord does, without the message that the thread was opened on."""
     return sum(message.type is not MessageType.THREAD_STARTER for message in thread.messages.values())
 
 

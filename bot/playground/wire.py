@@ -1,4 +1,4 @@
-"""What goes over the wire between the bot and Discord, as short entries for the page. No token is ever in one."""
+"""The traffic between the bot and Discord, as short entries for the page. No entry contains a token."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bot.standin.sessions import Frame
 _KEPT = 300
 _TEXT = 60
 _LONG_TOKEN = re.compile(r"\b([0-9a-f]{6})[0-9a-f]{34,}\b")
-"""Interactions carry theirs in the path."""
+"""A token in the path of an interaction."""
 
 
 class Wire:
-    """The latest entries, each under its id. `on_entry` is called with each that is new or changed."""
+    """The latest wire entries by id. `on_entry` is called with each new or changed entry."""
 
     def __init__(self, discord: DiscordStandin) -> None:
         self.entries: dict[str, Json] = {}

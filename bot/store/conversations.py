@@ -1,4 +1,4 @@
-"""What is told of whole conversations."""
+"""Summaries and lists of whole conversations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.store.part import Part
 from bot.store.rows import conversation_of
 
 _SAMPLE = 1000
-"""Turns whose size stands for that of all: reading every text of a long conversation would hold up other readers."""
+"""Number of turns from which the total size is estimated. Reading all texts would delay other readers."""
 _PEOPLE = 10
 _CONVERSATIONS_AT_ONCE = 200
 
@@ -20,7 +20,7 @@ class ConversationStore(Part):
     """Summaries and lists of conversations."""
 
     async def direct(self, since: int) -> list[Conversation]:
-        """At most 100 conversations in DMs used since that time, the latest used first."""
+        """Return at most 100 DM conversations used since a time, the latest used first."""
         rows = await self._engine.read(
             """
             SELECT platform, channel FROM conversations INDEXED BY conversations_by_use
@@ -32,7 +32,7 @@ class ConversationStore(Part):
         return [conversation_of(row) for row in rows]
 
     async def summary(self, conversation: Conversation) -> ConversationSummary | None:
-        """What is remembered of a conversation. None: nothing."""
+        """Return a summary of a conversation, or None if nothing of it is on record."""
         [row] = await self._engine.read(
             """
             WITH here AS (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel),
@@ -82,7 +82,7 @@ class ConversationStore(Part):
         )
 
     async def overview(self) -> AsyncIterator[Sequence[ConversationOverview]]:
-        """All conversations, the latest used first and some at a time."""
+        """Yield all conversations in batches, the latest used first."""
         used_at, last_id = None, None
         while rows := await self._engine.read(
             """

@@ -8,12 +8,12 @@ from bot.store.part import Part
 
 
 class DeliveryStore(Part):
-    """Posted messages, which are forgotten with their turns, and pending reactions, which are not."""
+    """Posted messages and pending reactions. Only the messages are forgotten with their turns."""
 
     async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
         """Commit that a message is about to be posted for a part, in place of its former message.
 
-        False: the attempt was forgotten or superseded, and nothing is recorded.
+        The result is False, and nothing is recorded, if the attempt was forgotten or superseded.
         """
         rows = await self._engine.write(
             """

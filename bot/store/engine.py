@@ -1,4 +1,4 @@
-"""The seam between the store's parts and a database: statements in, rows out."""
+"""The interface between the store's parts and a database, which takes statements and returns rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Rows: TypeAlias = Sequence[Row]
 class Engine(Protocol):
     """Runs SQL on one database. Every method raises `StoreError` where the database fails.
 
-    A write is whole or undone whatever happens: an error, a kill, a caller that is cancelled.
+    A write is complete or undone even after an error, a kill or a cancelled caller.
     """
 
     async def read(self, sql: str, **values: Value) -> Rows:
@@ -51,7 +51,7 @@ class Engine(Protocol):
     async def erase_deleted(self) -> bool:
         """Remove the bytes of everything deleted before this call from the storage now.
 
-        False: another process does it later.
+        The result is False if another process does it later.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What a person asked, was answered, used and set, as a file that people and programs can read."""
+"""The export of a person's questions, replies, usage and settings as a file that people and programs can read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bot.core.turns import Behaviour
 from bot.core.usage import DAY, UsageRow
 
 _HELD_BACK = 128 * 1024
-"""More bytes than zlib takes in before it gives any out."""
+"""An upper bound on the bytes that zlib holds before it returns any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file of so many exchanges; `complete` where these are all there are, `empty` where there is nothing in it."""
+    """An exported file. `complete` means that it holds all exchanges, and `empty` that it holds nothing."""
 
     name: str
     content: bytes
@@ -42,11 +42,11 @@ async def export_of(
     now: float,
     limit: int,
 ) -> Export:
-    """A file of at most `limit` bytes, from a megabyte upwards, of what comes newest first.
+    """Return an export file of at most `limit` bytes (at least a megabyte), made from turns that come newest first.
 
-    `behaviour` is that of the person's DM, None where that is not asked for; `blocks` are by server. It is JSON;
-    zipped where that would be too large; and where even that would be, it ends before the oldest. Ids are
-    text, since many programs round numbers of their size. Work on what is large is left to a thread.
+    `behaviour` is that of the person's DM, or None if it is not exported. `blocks` are by server. The file is JSON. A
+    file that would be too large is zipped, and one that is still too large leaves out the oldest turns. Ids are text,
+    since many programs round numbers of their size. Work on large data runs in a thread.
     """
     head: dict[str, Any] = {
         "exported_at": _iso(now),
@@ -66,7 +66,7 @@ async def export_of(
 
 
 class _File:
-    """The file under way: as it is as long as it fits, and zipped."""
+    """The file that is being written, both as plain text while that fits and as a zip archive."""
 
     def __init__(self, at: datetime, head: str, limit: int) -> None:
         self._limit = limit
@@ -76,7 +76,7 @@ class _File:
         self._name = f"parley-{at:%Y-%m-%d}"
         entry = zipfile.ZipInfo(f"{self._name}.json", at.timetuple()[:6])
         entry.compress_type = zipfile.ZIP_DEFLATED
-        # Without force_zip64 a member is refused that grows over 2 GiB.
+        # Without force_zip64, zipfile refuses a member that grows over 2 GiB.
         self._member = self._archive.open(entry, "w", force_zip64=True)
         self._exchanges = 0
         self._complete = True
@@ -98,7 +98,7 @@ class _File:
         return True
 
     def finish(self, *, empty: bool) -> Export:
-        """Its bytes; `empty`: without exchanges there is nothing in it."""
+        """Return the finished file. `empty` means that a file without exchanges holds nothing."""
         self._write(f'\n  ],\n  "complete": {json.dumps(self._complete)}\n}}\n')
         self._member.close()
         self._archive.close()

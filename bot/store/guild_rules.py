@@ -8,7 +8,7 @@ from bot.core.access import Block, GuildRules
 from bot.store.part import Part
 
 IN_FORCE = "(until IS NULL OR until > :now)"
-"""SQL that holds for rows of `blocks` that are not over."""
+"""SQL condition for the rows of `blocks` that are still in force."""
 
 
 class GuildRuleStore(Part):
@@ -37,7 +37,7 @@ class GuildRuleStore(Part):
         )
 
     async def pause(self, guild_id: int) -> bool:
-        """Commit that the bot answers nobody in a guild. False: it was paused before."""
+        """Commit that the bot answers nobody in a guild. The result is False if it was paused before."""
         rows = await self._engine.write(
             """
             INSERT INTO guilds (guild_id, paused) VALUES (:guild, 1)
@@ -56,7 +56,7 @@ class GuildRuleStore(Part):
         )
 
     async def set_channel_rule(self, guild_id: int, channel_id: int, allowed: bool | None) -> None:
-        """Commit whether the bot is allowed in a channel, thread or category. None: there is no rule for it."""
+        """Commit whether the bot is allowed in a channel, thread or category. None deletes the rule."""
         if allowed is None:
             await self._engine.write(
                 "DELETE FROM channel_rules WHERE guild_id = :guild AND channel_id = :channel",
@@ -72,7 +72,7 @@ class GuildRuleStore(Part):
             )
 
     async def clear_channel_rules(self, guild_id: int) -> bool:
-        """Delete all channel rules of a guild. False: there was none."""
+        """Delete all channel rules of a guild. The result is False if there was none."""
         return bool(
             await self._engine.write(
                 "DELETE FROM channel_rules WHERE guild_id = :guild RETURNING channel_id", guild=guild_id
@@ -90,7 +90,7 @@ class GuildRuleStore(Part):
         )
 
     async def unblock(self, guild_id: int, user_id: int) -> bool:
-        """Delete the block of a user. False: no block was in force."""
+        """Delete the block of a user. The result is False if no block was in force."""
         rows = await self._engine.write(
             "DELETE FROM blocks WHERE guild_id = :guild AND user_id = :user RETURNING until",
             guild=guild_id,
@@ -112,7 +112,7 @@ class GuildRuleStore(Part):
         return [(row["user_id"], Block(row["until"])) for row in rows]
 
     async def blocks_of(self, user_id: int, guild_id: int | None = None) -> dict[int, Block]:
-        """The blocks in force of one user by guild; of all guilds, or of one."""
+        """Return the blocks in force of one user by guild, in all guilds or in one."""
         rows = await self._engine.read(
             f"""
             SELECT guild_id, until FROM blocks

@@ -15,19 +15,19 @@ _LEFT_DAYS = 7
 
 
 def left_before(now: int) -> int:
-    """The time before which a guild was left if its records are to be deleted."""
+    """Return the time before which a guild must have been left for its records to be deleted."""
     return now - _LEFT_DAYS * DAY
 
 
 def forget_decisions(now: int) -> list[Statement]:
-    """The statements that delete the rules and personas of guilds that were left long enough ago."""
+    """Return the statements that delete the rules and personas of guilds that were left long enough ago."""
     left: dict[str, Value] = {"since": left_before(now)}
     of_these = "guild_id IN (SELECT guild_id FROM guilds WHERE left_at < :since)"
     return [
         (f"DELETE FROM personas WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM channel_rules WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM blocks WHERE {of_these} RETURNING 1", left),
-        # Last, as the others are found by it.
+        # This statement runs last, because the others look the guild up in this table.
         ("DELETE FROM guilds WHERE left_at < :since RETURNING 1", left),
     ]
 
@@ -115,7 +115,7 @@ class GuildStore(Part):
         )
 
     async def refused_at(self, guild_id: int) -> int | None:
-        """When a guild was told that it is not served. None: it was not told."""
+        """Return the time when a guild was told that it is not served, or None if it was not told."""
         rows = await self._engine.read("SELECT refused_at FROM guilds WHERE guild_id = :guild", guild=guild_id)
         return rows[0]["refused_at"] if rows else None
 

@@ -13,7 +13,7 @@ from bot.store.quotas import QuotaStore
 from bot.store.rows import conversation_of, name_of
 
 FORGOTTEN_QUOTE = "[They are replying to a message that was forgotten.]"
-"""What the model is told in place of a quote that is forgotten."""
+"""The text that the model gets in place of a forgotten quote."""
 _TURNS_AT_ONCE = 50
 
 _THEIR_DMS = """
@@ -24,7 +24,7 @@ _THEIR_DMS = """
     )
     """
 _TRACES = (
-    # What others quote of theirs.
+    # Quotes of the user's messages in other people's turns.
     (
         "turns",
         "quoted_id = :user",
@@ -34,12 +34,15 @@ _TRACES = (
     ("daily_usage", "scope = 'user' AND id = :user", None),
     ("recent_questions", "user_id = :user", None),
     ("notices", "user_id = :user", None),
-    # One in force is the moderators', and stays.
+    # A block in force belongs to the moderators and stays.
     ("blocks", f"user_id = :user AND NOT {IN_FORCE}", None),
     ("personas", "user_id = :user", None),
 )
-"""Where a user is on record beside their own turns: the table, the condition for its rows, and the change that removes
-the user from a row. None: the row is deleted."""
+"""The places where a user is on record beside their own turns.
+
+Each has the table, the condition for its rows, and the change that removes the user from a row. The change is None if
+the row is deleted.
+"""
 _FORGET_TRACES = tuple(
     f"UPDATE {table} SET {change} WHERE {theirs} RETURNING 1"
     if change
@@ -47,7 +50,7 @@ _FORGET_TRACES = tuple(
     for table, theirs, change in _TRACES
 )
 _FORGET_TURNS = (
-    # Their DMs first: these are found by the turns.
+    # The user's DMs are deleted first, because they are found by the turns.
     f"DELETE FROM conversations WHERE id IN ({_THEIR_DMS}) RETURNING 1",
     "DELETE FROM turns WHERE user_id = :user RETURNING 1",
 )
@@ -55,7 +58,7 @@ _HAS_TRACES = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {theirs})" for t
 
 
 class PeopleStore(Part):
-    """The records of users. The ledger of charges goes on counting what is forgotten."""
+    """The records of users. The ledger of charges still counts the usage of forgotten users."""
 
     def __init__(self, engine: Engine, clock: Callable[[], float], quotas: QuotaStore) -> None:
         super().__init__(engine, clock)
@@ -78,7 +81,7 @@ class PeopleStore(Part):
         return {turn["id"] for turn in turns}
 
     async def record_of(self, user_id: int) -> UserRecord:
-        """How much is on record of a user."""
+        """Return the amount of data that is on record of a user."""
         [row] = await self._engine.read(
             f"""
             SELECT count(*) AS turns, count(DISTINCT conversation_id) AS conversations, {_HAS_TRACES} AS traces,

@@ -42,16 +42,16 @@ class PersonaStore(Part):
     async def set_persona(
         self, conversation: Conversation, guild_id: int | None, persona: str | None, *, user_id: int | None = None
     ) -> bool:
-        """Commit the persona of a conversation, None for none of its own. False: so it was already.
+        """Commit the persona of a conversation, None for none of its own. The result is False if nothing changed.
 
-        `user_id` is whose DM it is. A persona that is cleared is gone from the file's bytes a minute later.
+        `user_id` is the user whose DM it is. A cleared persona is gone from the file's bytes a minute later.
         """
         return await self._set("persona", conversation, guild_id, user_id, persona)
 
     async def set_model(
         self, conversation: Conversation, guild_id: int | None, model: str | None, *, user_id: int | None = None
     ) -> bool:
-        """Commit which model answers in a conversation, None for no choice of its own. False: so it was already."""
+        """Commit the model of a conversation, None for no choice of its own. The result is False if nothing changed."""
         return await self._set("model", conversation, guild_id, user_id, model)
 
     async def _set(
@@ -62,7 +62,7 @@ class PersonaStore(Part):
         user_id: int | None,
         text: str | None,
     ) -> bool:
-        """Write the persona or the model, and delete a row with neither. False: nothing was changed."""
+        """Write the persona or the model, and delete a row with neither. The result is False if nothing changed."""
         values: dict[str, Value] = {**_place(conversation), "guild": guild_id, "user": user_id, "text": text}
         here = "platform = :platform AND channel = :channel"
         write = f"""

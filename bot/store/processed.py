@@ -1,4 +1,4 @@
-"""What is done once: messages that need no more attention, and notices that are not repeated."""
+"""Records of things done once: messages that are processed, and notices that are not repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ProcessedStore(Part):
     async def mark(self, message_id: int) -> bool:
         """Commit that the prompt in a message gets no turn, since it is refused or answered with a hint.
 
-        False: it has a turn, or was marked before.
+        The result is False if the prompt has a turn or was marked before.
         """
         rows = await self._engine.write(
             """
@@ -30,7 +30,7 @@ class ProcessedStore(Part):
         return bool(rows)
 
     async def among(self, message_ids: Collection[int]) -> set[int]:
-        """Those of the messages that had a turn or were marked. Only the last two days are known."""
+        """Return the messages that had a turn or were marked. Only the last two days are on record."""
         rows = await self._engine.read(
             "SELECT message_id FROM processed_messages WHERE message_id IN (SELECT value FROM json_each(:messages))",
             messages=json.dumps(list(message_ids)),
@@ -40,7 +40,7 @@ class ProcessedStore(Part):
     async def claim_notice(self, key: str, until: int, user_id: int = 0) -> bool:
         """Commit that a notice is given now and not again before `until`: to a user, or (0) to anybody.
 
-        False: it was given before, and its time has not passed yet.
+        The result is False if it was given before and its time has not passed yet.
         """
         rows = await self._engine.write(
             """

@@ -1,4 +1,4 @@
-"""Quotas: what is reserved before a request, what was used, and what is left."""
+"""Quotas: the tokens reserved before a request, the tokens used, and the tokens left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bot.store.processed import PROCESSED
 
 HOUR = 3600
 
-# What these are asked of: whoever asks, and where.
+# The user and the guild that these statements are about.
 _SOMEBODY = "(SELECT :user AS user_id, :guild AS guild_id) AS asker"
 _ATTEMPT = """
     (
@@ -50,8 +50,8 @@ def _room(used: Mapping[str, str]) -> str:
     )"""
 
 
-# One statement looks and takes, so that of all who ask at once nobody is promised what another one was. Where there is
-# not room for all that is wanted, some is taken only if nothing under way could still make room for more.
+# One statement checks and reserves, so that no tokens are promised twice to simultaneous requests. If the whole amount
+# does not fit, a part is reserved only if no running request could still make room for more.
 _RESERVE = f"""
     INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens)
     SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt)
@@ -67,7 +67,7 @@ _RESERVED = f"""
         user_id, guild_id, {_SETTLED_COLUMNS}
     FROM {_ATTEMPT}
     """
-# The sums with what is under way are quicker to read, and as a rule leave room enough.
+# The sums that include reservations are quicker to read, and usually they leave enough room.
 _SHORT = f"SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"
 
 SETTLE_LEFT_OVER: Statement = (
@@ -76,12 +76,13 @@ SETTLE_LEFT_OVER: Statement = (
     """,
     (),
 )
-"""Charges what a killed process had reserved, as far as it was used. To be run before any attempt begins."""
+"""A statement that charges the used part of a killed process's reservations. It runs before any attempt begins."""
 
 
 def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
-    """Puts what an attempt did use in place of what it might have, once, and never as credit. It was asked for,
-    remembered or not.
+    """Return the statement that replaces an attempt's reservation by its true usage.
+
+    It takes effect once, and negative numbers count as 0. A forgotten attempt is charged too.
     """
     return (
         """
@@ -99,7 +100,7 @@ def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Retained:
-    """What a forgotten user had used: tokens on a day, and the times of their questions."""
+    """The usage of a forgotten user: tokens on a day, and the times of their questions."""
 
     day: int
     tokens: int
@@ -114,7 +115,7 @@ class QuotaStore(Part):
         self._retained: dict[int, _Retained] = {}
 
     def used_by(self, user_id: int) -> tuple[Statement, Statement]:
-        """What is to be read for `carry`, in the transaction that deletes it. There are rows where something is."""
+        """Return the statements that read a user's usage for `carry`, in the transaction that deletes it."""
         now = self._now()
         return (
             (
@@ -148,7 +149,7 @@ class QuotaStore(Part):
         }
 
     def retained_questions(self, user_id: int | None) -> list[int]:
-        """When a person began the prompts of the last hour that are on record nowhere."""
+        """Return the times of a forgotten person's prompts in the last hour, which are on record nowhere else."""
         carried = None if user_id is None else self._retained.get(user_id)
         return [at for at in carried.prompts if at > self._now() - HOUR] if carried else []
 
@@ -213,7 +214,7 @@ class QuotaStore(Part):
         return used_up if left < prompt_tokens + minimum else Contended()
 
     def _limits(self, quotas: Quotas) -> dict[str, Value]:
-        """What the statements above know every quota and its use by."""
+        """Return the parameters of the statements above for every quota and its use."""
         return {
             "day": self._now() // DAY,
             "carried": self._carried_tokens(),
@@ -223,7 +224,7 @@ class QuotaStore(Part):
         }
 
     def _tightest(self, settled: Row, quotas: Quotas) -> tuple[int, QuotaExceeded]:
-        """What is left by what is used for certain, and the quota that leaves no more."""
+        """Return the tokens left after certain usage, and the quota that leaves no more."""
         most = {Quota.TOTAL: quotas.daily_tokens_total}
         if settled["user_id"] is not None:
             most[Quota.USER] = quotas.daily_tokens_per_user
@@ -236,8 +237,9 @@ class QuotaStore(Part):
     async def usage_today(
         self, user_id: int | None = None, guild_id: int | None = None, *, reserved: bool = True
     ) -> UsageToday:
-        """What a person, a server and all together have used of today's tokens, with or without what is only reserved;
-        and how many prompts the person began within the last hour.
+        """Return today's used tokens of a person, of a server and of all together, and the person's prompts.
+
+        The prompts are those of the last hour. Reservations are included if `reserved` is true.
         """
         used = _SPENT if reserved else _SETTLED
         [row] = await self._engine.read(
@@ -262,11 +264,12 @@ class QuotaStore(Part):
         )
 
     async def usage(self, since_day: int, *, user_id: int | None = None, guild_id: int | None = None) -> list[UsageRow]:
-        """What was used of each model on each day from that one on, in days since the epoch; of everybody everywhere,
-        or of one person, or in one server.
+        """Return the usage of each model on each day from `since_day` on, in days since the epoch.
+
+        The usage is that of everybody, of one person, or of one server.
         """
-        # Conditions only where they are wanted, or they would keep the index from being used. The plus keeps the index
-        # of servers out of it, in which one has many more rows than a person.
+        # A condition is added only if it is wanted, since it would otherwise keep the index from being used. The plus
+        # excludes the index of servers, because a server has many more rows there than a person.
         where = " ".join(
             ["day >= :since"]
             + ["AND user_id = :user"] * (user_id is not None)

@@ -1,4 +1,4 @@
-"""Retention: deletion for good, on request, with deleted messages, and after a time."""
+"""Retention: permanent deletion on request, with deleted messages, and after a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bot.store.part import Part
 from bot.store.quotas import HOUR
 
 _PROCESSED_DAYS = 2
-"""Days for which processed messages are kept: no older event is asked about."""
+"""Days for which processed messages are kept. No event concerns an older message."""
 _DAILY_USAGE_DAYS = 2
-"""Days for which daily sums are kept: every reply of the day before has ended by then."""
+"""Days for which daily sums are kept. Every reply of the day before has ended by then."""
 _CHARGES_DAYS = 90
 _AT_ONCE = 10
-"""Conversations that are deleted in one statement, so that other writes come between."""
+"""Number of conversations that are deleted in one statement. Other writes can run between the statements."""
 _CHARGES_AT_ONCE = 1000
-"""Charges that are deleted in one statement."""
+"""Number of charges that are deleted in one statement."""
 
 _PRUNE = """
     DELETE FROM conversations WHERE id IN (
@@ -33,12 +33,12 @@ _PRUNE = """
 
 
 class RetentionStore(Part):
-    """Deletes turns and conversations, and prunes old records. All of it leaves the storage's bytes too."""
+    """Deletion of turns, conversations and old records. The deleted bytes are removed from the storage too."""
 
     async def forget_conversation(self, conversation: Conversation) -> set[int]:
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
         # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
-        # an origin: all of it in one statement.
+        # an origin, in one statement.
         rows, _ = await self._engine.delete_securely(
             (
                 """
@@ -96,7 +96,7 @@ class RetentionStore(Part):
         return pruned
 
     async def _forget_counts(self, now: int) -> None:
-        """Delete what counts for no quota and no report any more."""
+        """Delete the records that count for no quota and no report any more."""
         await self._engine.transaction(
             ("DELETE FROM processed_messages WHERE at < :since", {"since": now - _PROCESSED_DAYS * DAY}),
             ("DELETE FROM recent_questions WHERE at <= :since", {"since": now - HOUR}),

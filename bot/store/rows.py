@@ -12,5 +12,5 @@ def conversation_of(row: Row) -> Conversation:
 
 
 def name_of(row: Row) -> UserName | None:
-    """The name in a row with `display_name` and `user_name`; None: it has none."""
+    """Return the name in a row with `display_name` and `user_name`, or None if the row has none."""
     return None if row["display_name"] is None else UserName(row["display_name"], row["user_name"])

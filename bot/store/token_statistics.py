@@ -1,4 +1,4 @@
-"""What is known of the tokens of each model."""
+"""Token statistics of each model."""
 
 from __future__ import annotations
 

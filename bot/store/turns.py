@@ -28,7 +28,7 @@ from bot.store.rows import conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 
-# Of the prompts that fill the hour, the one that leaves it first.
+# The oldest of the prompts that fill the hourly quota, which is the first to stop counting.
 _AT_LIMIT = f"""
     SELECT at FROM (
         SELECT at FROM recent_questions WHERE user_id = :user_id AND at > :now - {HOUR}
@@ -36,8 +36,8 @@ _AT_LIMIT = f"""
         ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
     ) WHERE :most IS NOT NULL
     """
-# Who quotes one of the bot's own messages quotes whoever asked for that reply. Where it is forgotten, or was no reply,
-# nobody could have the quote forgotten, and a reply that is gone would come back by it.
+# A quote of the bot's own message belongs to the person who asked for that reply. If the reply is forgotten or the
+# message was no reply, nobody could have the quote forgotten, and a deleted reply would come back through it.
 _NOBODYS = "(:own AND NOT EXISTS (SELECT 1 FROM messages WHERE message_id = :source))"
 _PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
 _QUOTED = """
@@ -83,7 +83,7 @@ _UNDELIVERED = """
 
 
 class TurnStore(Part):
-    """Turns and their attempts: begun, answered, ended, delivered, read."""
+    """Turns and their attempts, from the beginning of an attempt to its delivery."""
 
     def __init__(self, engine: Engine, clock: Callable[[], float], quotas: QuotaStore) -> None:
         super().__init__(engine, clock)
@@ -114,7 +114,7 @@ class TurnStore(Part):
         return None
 
     async def correct(self, message_id: int, text: str, quote: Quote | None = None) -> bool:
-        """Commit the new text and quote of an edited prompt for later attempts. False: its message has no turn."""
+        """Commit the new text and quote of an edited prompt for later attempts. The result is False without a turn."""
         rows = await self._engine.write(
             f"""
             UPDATE turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
@@ -272,7 +272,7 @@ class TurnStore(Part):
         await self._engine.transaction((interrupt, values), *([SETTLE_LEFT_OVER] if channel is None else []))
 
     async def undelivered(self, platform: str, channel: str | None = None) -> list[Turn]:
-        """The turns of a channel or (None) of a platform whose end nobody has seen, oldest first."""
+        """Return the turns whose end nobody has seen, oldest first, in one channel or (None) on a whole platform."""
         rows = await self._engine.read(
             f"""
             SELECT turns.*, platform, channel, guild_id

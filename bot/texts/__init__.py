@@ -87,7 +87,7 @@ def unreadable(bot: str) -> str:
 
 
 def note(outcome: Outcome) -> str | None:
-    """The note under a reply with this outcome. None: the reply is whole and needs none."""
+    """Return the note under a reply with this outcome, or None if the reply is whole and needs none."""
     sentence = _sentence(outcome)
     return None if sentence is None else _SMALL + sentence
 

@@ -1,4 +1,4 @@
-"""What the sentences of /persona and /model share."""
+"""Words that the sentences of /persona and /model share."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _MAX_LENGTH = 2000
-"""Characters that Discord lets a message have."""
+"""The number of characters that Discord allows in a message."""
 
 
 def help_text(
@@ -20,7 +20,7 @@ def help_text(
     persona: bool,
     commands: Sequence[tuple[str, str]],
 ) -> str:
-    """How the bot is used in a channel or a DM.
+    """The explanation of how the bot is used in a channel or a DM.
 
     `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
     there, if so. `commands` holds the mention of each command and what it does. The text fits one message: too many

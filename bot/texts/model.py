@@ -11,7 +11,7 @@ _MAX_NAME_LENGTH = 100
 
 
 def model(place: str, name: str, offered: Sequence[str], *, inherited: bool, gone: str | None) -> str:
-    """Which model answers in a place, and which others there are. `gone` was chosen but is not offered any more."""
+    """The model that answers in a place, and the other models. `gone` was chosen but is no longer offered."""
     lines = [f"{_named(name)} answers in {place}{', as in its channel' if inherited else ''}."]
     if gone is not None:
         lines.insert(0, f"{_named(gone)} was chosen here, but I'm not offered it any more.")

@@ -1,4 +1,4 @@
-"""What people are told of what the bot remembers about them, and how it is forgotten."""
+"""The sentences on the bot's records of people and on how people have them forgotten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BLOCKED = "A moderator's block on you stays in force."
 
 
 def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> str:
-    """What there is to consider before everything about a person is forgotten."""
+    """The question that a person confirms before everything about them is forgotten."""
     if questions:
         where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
         what = f"your {texts.questions(questions)} and my replies, in {where}, in all servers and direct messages"
@@ -61,7 +61,7 @@ def memory(
     retention_days: int,
     private: bool,
 ) -> str:
-    """What is remembered of the place where it is asked, in full. `since` is seconds since the epoch."""
+    """The full summary of the records of the place where it is asked. `since` is in seconds since the epoch."""
     whose = "" if private else f": {_of(people, more_people)}"
     kept = (
         f"I delete it when nobody has used it for {_days(retention_days)}."
@@ -88,7 +88,7 @@ def readers(provider: str, *, private: bool) -> str:
 
 
 def exported(questions: int, *, here: bool, complete: bool) -> str:
-    """What comes with the file."""
+    """The message that comes with an exported file."""
     where = "in this server" if here else "in all servers and direct messages"
     what = f"{'' if complete else 'only the latest '}{texts.questions(questions)} of yours {where} with my replies, "
     what += (

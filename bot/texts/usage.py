@@ -27,7 +27,7 @@ def whose(chosen: str) -> str:
 
 
 def own_usage(spent: UsageToday, quotas: Quotas, month: Total, *, resets_at: int, in_guild: bool) -> str:
-    """What a user used. `resets_at` is when the next day begins, in seconds since the epoch."""
+    """The usage of a user. `resets_at` is the start of the next day, in seconds since the epoch."""
     lines = [
         "**What you used**",
         f"Questions in the last hour: {spent.questions:,} of {quotas.hourly_questions_per_user:,}",
@@ -51,7 +51,7 @@ def guild_usage(
     *,
     resets_at: int,
 ) -> str:
-    """What a server used. `models` and `people` (by id) map to their tokens of the last 30 days, most first."""
+    """The usage of a server. `models` and `people` (by id) map to their tokens of the last 30 days, most first."""
     lines = [
         "**What this server used**",
         f"Tokens today: {_of(spent.guild, quotas.daily_tokens_per_server)}, renewed <t:{resets_at}:R>",
