@@ -69,8 +69,8 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     return f"{_answer(prompt.strip(), earlier, system, model)}\n\n{NOTE}"
 
 
-_QUOTE = r"\[(?:In reply|They are replying) to [^\n]+\]\n(?:>[^\n]*\n)*\n?"
-_SPEAKER = rf"(?!{_QUOTE})\[[^\n\]]+\][ \t]*\n"
+_QUOTE = r"⟦[^\n]+⟧\n(?:>[^\n]*\n)*\n?"
+_SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 
 
 def _said(content: str) -> str:

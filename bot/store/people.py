@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from bot.core.context import platform_note
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import TurnState
 from bot.store.engine import Engine, Value
@@ -12,7 +13,7 @@ from bot.store.part import Part
 from bot.store.quotas import QuotaStore
 from bot.store.rows import conversation_of, name_of
 
-FORGOTTEN_QUOTE = "[They are replying to a message that was forgotten.]"
+FORGOTTEN_QUOTE = platform_note("They are replying to a message that was forgotten.")
 """The text that the model gets in place of a forgotten quote."""
 _TURNS_AT_ONCE = 50
 

@@ -102,7 +102,7 @@ async def test_prompt_reads_as_people_saw_it(world: World) -> None:
     assert request.messages[-1]["content"] == (
         "[Bo (@bo)]\n"
         f"Hey, tell @Captain and @{role.name} in #random :party: at 1970-01-01 00:00 UTC\n"
-        "[attached, but not readable for you: notes.txt]"
+        "⟦attached, but not readable for you: notes.txt⟧"
     )
     await world.idle()
 
@@ -119,8 +119,8 @@ async def test_quoted_message_is_part_of_the_prompt(world: World) -> None:
     noted = await world.reply(discord.general, "-# I couldn't see the quoted message.", count=3)
     assert noted.content.count("quoted message") == 1
     prompts = [request.messages[-1]["content"] for request in world.model.requests]
-    assert prompts[1] == "[Bo (@bo)]\n[In reply to Ada (@ada):]\n> the sky is green\n\nis that so?"
-    assert prompts[2].startswith("[Bo (@bo)]\n[They are replying to a message that Discord does not let you see.]")
+    assert prompts[1] == "[Bo (@bo)]\n⟦In reply to Ada (@ada):⟧\n> the sky is green\n\nis that so?"
+    assert prompts[2].startswith("[Bo (@bo)]\n⟦They are replying to a message that Discord does not let you see.⟧")
     assert "blue" not in str([request.messages for request in world.model.requests])
 
 

@@ -230,7 +230,7 @@ async def test_large_attachments_are_named_but_not_downloaded(world: World) -> N
     request = await world.asked(0)
     await world.idle()
     assert request.messages[-1]["content"].splitlines() == [
-        f"[attached, but not readable for you: film{n}.mp4]" for n in range(10)
+        f"⟦attached, but not readable for you: film{n}.mp4⟧" for n in range(10)
     ]
     assert discord.downloads == []
 

@@ -94,7 +94,7 @@ async def test_person_is_forgotten_to_the_last_byte(path: Path) -> None:
         )
         await store.processed.claim_notice("blocked", 2**40, BO)
         await store.guild_rules.block(GUILD, BO, 1)
-        theirs, answer = "[In reply to Bo (@bo_1):]\n> SECRET-PROMPT", "[In reply to you:]\n> SECRET-REPLY"
+        theirs, answer = "⟦In reply to Bo (@bo_1):⟧\n> SECRET-PROMPT", "⟦In reply to you:⟧\n> SECRET-REPLY"
         await ask(store, 300, CLEO, f"{theirs}\n\nIs that so?", "Yes.", quote=Quote(BO, len(theirs)))
         # A quote of the bot's answer to Bo names the message.
         await ask(store, 301, CLEO, f"{answer}\n\nReally?", "Yes.", quote=Quote(5200, len(answer), own=True))
@@ -115,8 +115,8 @@ async def test_person_is_forgotten_to_the_last_byte(path: Path) -> None:
 
 async def test_forgetting_keeps_others_turns_and_the_usage(store: Store, path: Path) -> None:
     await ask(store, 100, BO, "mine", "yours", message=5100)
-    await ask(store, 101, CLEO, "[In reply to Bo:]\n> mine\n\nIs that so?", "Yes.", quote=Quote(BO, 24))
-    await ask(store, 102, CLEO, "[In reply to Dee:]\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
+    await ask(store, 101, CLEO, "⟦In reply to Bo:⟧\n> mine\n\nIs that so?", "Yes.", quote=Quote(BO, 24))
+    await ask(store, 102, CLEO, "⟦In reply to Dee:⟧\n> hers\n\nAnd that?", "No.", quote=Quote(DEE, 25))
     await ask(store, 103, BO, "in a DM", "Hm.", where=DM, guild=None)
     before = await store.quotas.usage_today(BO, GUILD)
     assert before == UsageToday(user=20, guild=30, total=40, questions=2)
@@ -124,8 +124,8 @@ async def test_forgetting_keeps_others_turns_and_the_usage(store: Store, path: P
     await store.people.forget(BO)
 
     assert [(turn.prompt, turn.reply) for turn in await store.turns.history(HERE, 9)] == [
-        ("[In reply to Dee:]\n> hers\n\nAnd that?", "No."),
-        ("[They are replying to a message that was forgotten.]\n\nIs that so?", "Yes."),
+        ("⟦In reply to Dee:⟧\n> hers\n\nAnd that?", "No."),
+        ("⟦They are replying to a message that was forgotten.⟧\n\nIs that so?", "Yes."),
     ]
     assert await store.quotas.usage_today(BO, GUILD) == before, "of theirs no file knows"
     assert rows(path, f"SELECT * FROM daily_usage WHERE id = {BO}") == []
@@ -140,10 +140,10 @@ async def test_forgetting_keeps_others_turns_and_the_usage(store: Store, path: P
 
 async def test_quote_of_a_forgotten_reply_is_not_kept(store: Store, path: Path) -> None:
     """Of a reply that is forgotten, or of one of the bot's messages that never was one."""
-    neutral = "[They are replying to a message that was forgotten.]"
+    neutral = "⟦They are replying to a message that was forgotten.⟧"
     await ask(store, 100, BO, "mine", "yours", message=5100)
     await ask(store, 101, BO, "mine elsewhere", "SECRET", where=ELSEWHERE, message=5101)
-    quote = "[In reply to you:]\n> SECRET"
+    quote = "⟦In reply to you:⟧\n> SECRET"
     of = {message: Quote(message, len(quote), own=True) for message in (5100, 5101, 5999)}
     await ask(store, 200, CLEO, f"{quote}\n\nHm?", "", quote=of[5101])
     await store.retention.forget_conversation(ELSEWHERE)

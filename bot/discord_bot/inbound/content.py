@@ -1,4 +1,4 @@
-"""What a Discord message shows, as text: names instead of ids, and what came with it as a description in brackets."""
+"""What a Discord message shows, as text: names instead of ids, and what came with it as notes of the platform."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import discord
 
+from bot.core.context import as_typed, platform_note
+
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
     r"|/(?P<command>[^:>]+):\d+|t:(?P<time>-?\d+)(?::[a-zA-Z])?)>"
@@ -17,7 +19,8 @@ _LONGEST_CARDS = 4000
 """Characters kept of all embeds and text components of one message, as many as its own text may have."""
 _LONGEST_DESCRIPTION = 300
 """Characters kept of the alternative text of an attachment."""
-_PICTURE = "[picture, but not readable for you]"
+_PICTURE = platform_note("picture, but not readable for you")
+_CARD = platform_note("card:")
 _KINDS = {"image": "picture", "video": "video", "audio": "recording"}
 
 
@@ -45,7 +48,7 @@ def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
     names = _names(message, me)
     entries = _shown(message, names, previews_only=_by_person(message))
     if message.poll is not None:
-        entries.append(_written_out(_poll(message.poll), names))
+        entries.append(_poll(message.poll, names))
     reference = message.reference
     origin = discord.utils.get(me.mutual_guilds, id=reference.guild_id) if reference and reference.guild_id else None
     for snapshot in message.message_snapshots:
@@ -54,7 +57,7 @@ def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
         said = _written_out(snapshot.content, elsewhere).strip()
         lines = [line for line in (said, *_shown(snapshot, elsewhere, previews_only=False)) if line]
         if lines:
-            entries.append("\n".join(["[forwarded:]", *lines]))
+            entries.append("\n".join([platform_note("forwarded:"), *lines]))
     return entries
 
 
@@ -87,7 +90,7 @@ def _written_out(text: str, names: _Names) -> str:
             found = names.guild.get_channel_or_thread(int(value))
         return token[0] if found is None else f"{'#' if kind == 'channel' else '@'}{found}"
 
-    return _TOKEN.sub(name, text)
+    return as_typed(_TOKEN.sub(name, text))
 
 
 def _date(seconds: int, otherwise: str) -> str:
@@ -99,12 +102,13 @@ def _date(seconds: int, otherwise: str) -> str:
 
 def _shown(message: discord.Message | discord.MessageSnapshot, names: _Names, *, previews_only: bool) -> list[str]:
     """The files, stickers and cards of a message or of a forwarded one; people's embeds are `previews_only`."""
-    cards = [] if previews_only else [_embed(embed) for embed in message.embeds if not _is_preview(embed, message)]
-    cards += _displays(message.components)
-    written = _bounded(_written_out("\n".join(f"[card:]\n{card}" for card in cards if card), names), _LONGEST_CARDS)
+    embeds = () if previews_only else message.embeds
+    cards = [_embed(embed, names) for embed in embeds if not _is_preview(embed, message)]
+    cards += _displays(message.components, names)
+    written = _bounded("\n".join(f"{_CARD}\n{card}" for card in cards if card), _LONGEST_CARDS)
     return [
         *(_file(attachment) for attachment in message.attachments),
-        *(f"[sticker: {sticker.name}]" for sticker in message.stickers),
+        *(platform_note(f"sticker: {as_typed(sticker.name)}") for sticker in message.stickers),
         *([written] if written else []),
     ]
 
@@ -113,7 +117,8 @@ def _file(attachment: discord.Attachment) -> str:
     kind = _KINDS.get((attachment.content_type or "").partition("/")[0], "")
     described = _bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
     said = f", described as “{described}”" if described else ""
-    return f"[{f'{kind} ' if kind else ''}attached, but not readable for you: {attachment.filename}{said}]"
+    named = as_typed(f"{attachment.filename}{said}")
+    return platform_note(f"{f'{kind} ' if kind else ''}attached, but not readable for you: {named}")
 
 
 def _is_preview(embed: discord.Embed, message: discord.Message | discord.MessageSnapshot) -> bool:
@@ -124,28 +129,28 @@ def _is_preview(embed: discord.Embed, message: discord.Message | discord.Message
     return embed.type != "rich" or bool(embed.url and embed.url in message.content)
 
 
-def _embed(embed: discord.Embed) -> str:
+def _embed(embed: discord.Embed, names: _Names) -> str:
     fields = [f"{field.name}: {field.value}" for field in embed.fields]
-    picture = _PICTURE if embed.image.url else None
-    lines = (embed.author.name, embed.title, embed.description, *fields, picture, embed.footer.text)
-    return "\n".join(line for line in lines if line)
+    body = "\n".join(filter(None, (embed.author.name, embed.title, embed.description, *fields)))
+    lines = (_written_out(body, names), _PICTURE if embed.image.url else "", as_typed(embed.footer.text or ""))
+    return "\n".join(filter(None, lines))
 
 
-def _displays(components: Iterable[discord.Component]) -> Iterator[str]:
+def _displays(components: Iterable[discord.Component], names: _Names) -> Iterator[str]:
     """The text of a message that consists of components."""
     for component in components:
         if isinstance(component, discord.TextDisplay):
-            yield component.content
+            yield _written_out(component.content, names)
         elif isinstance(component, discord.Container | discord.SectionComponent):
-            yield "\n".join(_displays(component.children))
+            yield "\n".join(_displays(component.children, names))
         elif isinstance(component, discord.MediaGalleryComponent):
             yield from [_PICTURE] * len(component.items)
 
 
-def _poll(poll: discord.Poll) -> str:
+def _poll(poll: discord.Poll, names: _Names) -> str:
     several = ", several answers possible" if poll.multiple else ""
     answers = (f"- {f'{answer.emoji} ' if answer.emoji else ''}{answer.text or ''}".rstrip() for answer in poll.answers)
-    return "\n".join([f"[poll{several}:]", poll.question, *answers])
+    return "\n".join([platform_note(f"poll{several}:"), _written_out("\n".join([poll.question, *answers]), names)])
 
 
 def _bounded(text: str, limit: int) -> str:

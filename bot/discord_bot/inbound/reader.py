@@ -7,14 +7,15 @@ from enum import Enum, auto
 
 import discord
 
-from bot.core.context import speaker
+from bot.core.context import platform_note, speaker
 from bot.core.turns import Prompt, Quote
 from bot.discord_bot.channels import conversation_in, is_private
 from bot.discord_bot.inbound import content
 
 _OWN_QUOTE = 500
 """Characters quoted of a message of the bot: enough to recognize it, as the conversation holds all of it."""
-_WITHHELD = "[They are replying to a message that Discord does not let you see.]"
+_WITHHELD = platform_note("They are replying to a message that Discord does not let you see.")
+_GONE = platform_note("They are replying to a message that is gone.")
 
 
 class Addressing(Enum):
@@ -104,7 +105,7 @@ def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None
         return None, False
     quoted = _quoted(message)
     if quoted is None:
-        return "[They are replying to a message that is gone.]", False
+        return _GONE, False
     own = quoted.author.id == me.id
     text = "\n".join(filter(None, (content.text(quoted, me), *content.extras(quoted, me))))
     if not text:
@@ -112,4 +113,4 @@ def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None
     if own and len(text) > _OWN_QUOTE:
         text = f"{text[:_OWN_QUOTE]}…"
     whom = "you" if own else speaker(quoted.author.display_name, quoted.author.name)
-    return "\n".join([f"[In reply to {whom}:]", *(f"> {line}" for line in text.splitlines())]), False
+    return "\n".join([platform_note(f"In reply to {whom}:"), *(f"> {line}" for line in text.splitlines())]), False

@@ -133,7 +133,7 @@ async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_
     assert said.content == FORGOTTEN.format("3 questions")
 
     assert await world.turns(direct) == await world.turns(other) == []
-    gone = "[They are replying to a message that was forgotten.]\n\n"
+    gone = "⟦They are replying to a message that was forgotten.⟧\n\n"
     assert await world.turns(discord.general) == [
         (f"{gone}is that so?", "Yes.", "complete"),
         (f"{gone}and that?", "No.", "complete"),
@@ -409,7 +409,7 @@ async def test_refused_export_file_is_reported_at_once(world: World) -> None:
 
 async def test_forgotten_reply_cannot_return_by_a_quote(world: World) -> None:
     discord = world.discord
-    neutral = "[They are replying to a message that was forgotten.]"
+    neutral = "⟦They are replying to a message that was forgotten.⟧"
     await chat(world, discord.general, discord.bo, "my secret?", "SECRET-1.")
     [forgotten] = discord.bot_messages(discord.general)
     reset = await discord.slash(discord.cleo, discord.general, "reset")
@@ -422,4 +422,4 @@ async def test_forgotten_reply_cannot_return_by_a_quote(world: World) -> None:
             await asyncio.sleep(0.01)
     kept = discord.bot_messages(discord.general)[-1]
     await chat(world, discord.general, discord.bo, "and this?", "So.", reply_to=kept)
-    assert (await world.turns(discord.general))[1][0] == "[In reply to you:]\n> Hm.\n\nand this?"
+    assert (await world.turns(discord.general))[1][0] == "⟦In reply to you:⟧\n> Hm.\n\nand this?"
