@@ -6,7 +6,10 @@ import asyncio
 import os
 from pathlib import Path
 
-from bot.store.sqlite import open_store
+import pytest
+
+from bot.core.errors import StoreUnusable
+from bot.store.sqlite import backup, open_store
 from tests.store.steps import HERE, answer, posix_only, refusal, write
 
 
@@ -36,6 +39,36 @@ async def test_public_database_file_becomes_private(path: Path) -> None:
     diary.chmod(0o644)
     await refusal(diary)
     assert diary.stat().st_mode & 0o777 == 0o644, "not a file of ours"
+
+
+@posix_only
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
+async def test_links_are_not_followed(path: Path, suffix: str) -> None:
+    other = path.with_name("somebody's")
+    other.touch(0o666)
+    link = path.with_name(path.name + suffix)
+    link.symlink_to(other)
+    said = await refusal(path)
+    assert f"{link} is a link: " in said
+    assert said.endswith(f"set DATABASE_PATH to {'a file in a folder of your own' if suffix else f'{other} itself'}.")
+    with pytest.raises(StoreUnusable, match="is a link"):
+        await backup(path, path.with_name("copy.db"))
+    assert (other.read_bytes(), other.stat().st_mode & 0o777) == (b"", 0o644)
+
+
+@posix_only
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
+async def test_another_users_file_is_refused(path: Path, suffix: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    async with open_store(path, exclusive=True) as store:
+        await answer(store, 1, "mine")
+    theirs = path.with_name(path.name + suffix)
+    theirs.touch()
+    os.chown(theirs, 65534, -1)
+    said = await refusal(path)
+    assert f"{theirs} belongs to another user: " in said
+    assert "set DATABASE_PATH to a file" in said
 
 
 async def test_several_processes_create_one_database(path: Path) -> None:

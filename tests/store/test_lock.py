@@ -32,10 +32,11 @@ asyncio.run(main(*sys.argv[1:]))
     )
     assert holder.stdout
     await holder.stdout.readline()
-    names = [path]
+    other = path.parent / "folder"
+    names = [path, path.with_name(f"./{path.name}")]
     if sys.platform != "win32":
-        names.append(path.with_name("link.db"))
-        names[-1].symlink_to(path)
+        other.symlink_to(path.parent)
+        names.append(other / path.name)
     for name in names:
         with pytest.raises(StoreUnusable, match=f"already in use by process {holder.pid}"):
             async with open_store(name, exclusive=True):

@@ -13,6 +13,7 @@ import aiosqlite
 
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.sqlite.error_messages import advice, advice_on_backup, is_damage
+from bot.store.sqlite.own_file import own_file
 from bot.store.sqlite.schema import verify_ownership
 
 
@@ -34,8 +35,8 @@ async def backup(database: Path, to: Path) -> None:
 
 
 def _prepare(database: Path, to: Path) -> tuple[Path, Path]:
-    """The resolved path of the database, and an empty file beside the future backup."""
-    file = Path(os.path.realpath(database))
+    """The path of the database, and an empty file beside the future backup."""
+    file = own_file(database)
     if not file.exists():
         raise StoreUnusable(f"The database {file} does not exist: set DATABASE_PATH to the one to copy.")
     if os.path.lexists(to):

@@ -18,6 +18,7 @@ import aiosqlite
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.sqlite.error_messages import result_code
 from bot.store.sqlite.lock import exclusive_lock
+from bot.store.sqlite.own_file import BESIDE
 from bot.store.sqlite.schema import migrate, verify_ownership
 
 MEMORY = ":memory:"
@@ -109,7 +110,7 @@ def _create(file: Path) -> None:
 
 def _hide(file: Path) -> None:
     """Remove the rights of other users from the database and the files beside it, where this user may."""
-    for suffix in ("", "-wal", "-shm", ".lock"):
+    for suffix in ("", *BESIDE):
         with suppress(OSError):
             each = file.with_name(file.name + suffix)
             each.chmod(each.stat().st_mode & 0o700)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from bot.store.engine import Rows, Statement, Value, Values
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
 from bot.store.sqlite.erasing import MARK_ERASE_DUE, Eraser
 from bot.store.sqlite.error_messages import advice, defect, is_damage
+from bot.store.sqlite.own_file import own_file
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -77,7 +77,7 @@ class SQLiteEngine:
         `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends. Such an
         opener also erases in the background what other processes deleted and did not erase. Raises `StoreUnusable`.
         """
-        file = None if path == MEMORY else _real(path)
+        file = None if path == MEMORY else own_file(path)
         async with AsyncExitStack() as stack:
             try:
                 writer, reader = await connect(stack, file, exclusive)
@@ -218,11 +218,6 @@ def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
         else [_storable(value) for value in values]
     )
     return connection.execute(sql, bound).fetchall()
-
-
-def _real(path: str | Path) -> Path:
-    """The path with links resolved, so that two links to a file share one lock."""
-    return Path(os.path.realpath(path))
 
 
 def _storable(value: Value) -> Value:

@@ -17,7 +17,7 @@ def exclusive_lock(file: Path) -> Iterator[None]:
 
     Raises `StoreUnusable` where another process holds it.
     """
-    descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         if not _lock(descriptor):
             holder = os.read(descriptor, 20).decode(errors="replace").strip()
