@@ -206,6 +206,9 @@ def test_image_contains_exactly_what_it_copies() -> None:
         for source in sources.split()
     }
     assert all((ROOT / source).exists() for source in copied)
+    installs = re.findall(r"^RUN .*pip .*install (.*)$", dockerfile, re.MULTILINE)
+    assert [command for command in installs if "--require-hashes -r requirements.lock" not in command] == []
+    assert installs
     patterns = [
         line
         for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import threading
-import webbrowser
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,6 +18,7 @@ from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
 from bot.llm.client import OpenAIModel
+from bot.playground.browser import opened_in_browser
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page
 from bot.playground.private import Private
@@ -103,9 +102,7 @@ async def playground(
             )
         )
         if open_browser:
-            # The browser opens in a thread that nothing waits for. Some browsers block their caller until they are
-            # closed.
-            threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
+            stack.enter_context(opened_in_browser(page.url, database.parent))
         await _first(stop, runner.failure)
 
 
