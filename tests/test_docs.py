@@ -29,7 +29,7 @@ OUTSIDE = {
     "discord": {"discord_bot"},
     "openai": {"llm"},
     "httpx2": {"llm"},
-    "aiohttp": {"discord_bot", "llm", "playground", "standin"},
+    "aiohttp": {"discord_bot", "llm", "network", "playground", "standin"},
     "aiosqlite": {"store"},
     "dotenv": {"config"},
 }
@@ -76,7 +76,7 @@ FOLDERS = {name: line for line, name in enumerate(re.findall(r"^  (\w+)/ ", MAP,
 """The folders of `bot/discord_bot`, with their line in the map."""
 ON_TOP = {"check", "client", "runner", "wiring"}
 """The modules of `bot/discord_bot` that stand above its folders."""
-NOTHING_OF_OURS = {"core", "markdown", "standin"}
+NOTHING_OF_OURS = {"core", "markdown", "network", "standin"}
 SOURCES = sorted((ROOT / "bot").rglob("*.py"))
 
 

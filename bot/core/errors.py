@@ -85,7 +85,8 @@ class ModelError(BotError):
     `detail` is for the log and the operator, never for a conversation. `advice` is the part of it that is the same for
     all requests that fail for this reason. `server_message` is the server's own text; it may repeat a message, so it is
     logged only where messages may be. `retry_after` is in seconds. `accepted`: the server may have worked on the
-    request, and may bill it, although nothing of a reply came.
+    request, and may bill it, although nothing of a reply came. `nothing_answered`: there was not even a connection, as
+    if there were no server.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class ModelError(BotError):
         advice: str = "",
         server_message: str = "",
         accepted: bool = False,
+        nothing_answered: bool = False,
     ) -> None:
         self.failure = failure
         self.detail = detail
@@ -104,6 +106,7 @@ class ModelError(BotError):
         self.server_message = server_message
         self.retry_after = retry_after
         self.accepted = accepted
+        self.nothing_answered = nothing_answered
         super().__init__(detail)
 
 

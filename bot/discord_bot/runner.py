@@ -18,6 +18,7 @@ from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.health import HealthChecks, PublishHealth
 from bot.discord_bot.options import Options
+from bot.network.failures import REMEDIES, failure
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -94,4 +95,6 @@ def discord_errors() -> Iterator[None]:
     except discord.HTTPException as error:
         raise DiscordError(f"Discord answered {error.status} at the start. Try again in a few minutes.") from None
     except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:
-        raise DiscordError(f"Discord cannot be reached ({error}). Check the network of this machine.") from None
+        found = failure(error)
+        remedy = REMEDIES.get(found.cause, "Check the network of this computer.")
+        raise DiscordError(f"Discord cannot be reached. {remedy} The reason: {found.reason}.") from None

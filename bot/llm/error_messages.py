@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
@@ -13,6 +15,7 @@ from bot.core.errors import ModelError
 from bot.core.turns import FailureReason
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit, message_of, names_in, retry_after, status_of
 from bot.llm.timeouts import Timeouts
+from bot.network.failures import LASTING, NOTHING_ANSWERED, REMEDIES, Cause, Failure, failure, links
 
 _NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,
@@ -23,6 +26,12 @@ _NEVER_CONNECTED = (
 )
 """The errors before a connection exists. They are aiohttp's own, because the SDK's transport reports the same timeout
 for them and for a connection that was lost later."""
+
+
+_ONLY_TLS = re.compile(
+    "plain http request was sent to https port|http request to an https server|speaking plain http to an ssl-enabled"
+)
+"""What nginx, Go's servers and Apache answer to http on a port for https, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,17 @@ class ErrorTranslator:
     def from_status(self, error: openai.APIStatusError, model: str) -> ModelError:
         """The error for a response with an error status."""
         if error.status_code in (301, 302, 303, 307, 308):
-            target = self._clean(error.response.headers.get("Location", "another address"))
+            target = _origin(error.response.headers.get("Location", ""))
             return ModelError(
                 FailureReason.CONFIGURATION,
                 f"OPENAI_BASE_URL {self.base_url} redirects to {target}. Correct it in .env and restart.",
+                advice=f"OPENAI_BASE_URL {self.base_url} redirects. Correct it in .env and restart.",
             )
+        if error.status_code == 407:
+            return self._no_answer(Failure(Cause.PROXY_LOGIN, "the proxy wants a name and a password (407)"))
         body = error.response.text
+        if error.status_code == 400 and _ONLY_TLS.search(body.lower()):
+            return self._no_answer(Failure(Cause.ONLY_TLS, "it speaks only TLS (https) on this port"))
         try:
             body = json.loads(body)
         except ValueError:
@@ -56,9 +70,10 @@ class ErrorTranslator:
     def _from_text(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
         said = json.dumps(body, ensure_ascii=False).lower()
         problem = classify(status, said)
-        advice = detail = self._advice(problem, status, said, model)
+        detail = self._advice(problem, status, said, model)
+        advice = detail.replace(f" ({status})", "")
         if names := names_in(body):
-            detail = f"{advice} Its error: {self._clean(', '.join(names))}."
+            detail = f"{detail} Its error: {self._clean(', '.join(names))}."
         return ModelError(problem, detail, wait, advice=advice, server_message=self._clean(message_of(body)))
 
     def _advice(self, problem: FailureReason, status: int | None, said: str, model: str) -> str:
@@ -112,26 +127,15 @@ class ErrorTranslator:
 
     def from_connection(self, error: BaseException, begun: bool) -> ModelError:
         """The error for a connection that failed, broke or fell silent. `begun`: some of the reply had come."""
-        chain = [error]
-        while (cause := chain[-1].__cause__) is not None:
-            chain.append(cause)
+        # The SDK lets the error for something that is no HTTP through.
+        if isinstance(error, openai.APIConnectionError | aiohttp.ClientResponseError):
+            return self._never_answered(error)
+        chain = list(links(error))
         cause = chain[min(1, len(chain) - 1)]
         said = self._clean(str(cause))
-        # What came and could not be read may be quoted there.
-        reason = said if isinstance(cause, OSError | httpx2.ConnectError) else type(cause).__name__
-        if isinstance(error, openai.APIConnectionError):
-            if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
-                return ModelError(
-                    FailureReason.CONFIGURATION,
-                    f"OPENAI_BASE_URL {self.base_url} is no address. Correct it in .env and restart.",
-                )
-            if any(isinstance(link, TimeoutError) for link in chain):
-                reason = f"no connection within CONNECT_TIMEOUT, {self.timeouts.connect:g} s"
-            detail = (
-                f"The model server at {self.base_url} cannot be reached. Start it, or correct OPENAI_BASE_URL in .env"
-                f" and restart. The reason: {reason}"
-            )
-        elif not isinstance(error, TimeoutError):
+        if not isinstance(error, TimeoutError):
+            # What came and could not be read may be quoted there.
+            reason = said if isinstance(cause, OSError) else type(cause).__name__
             detail = f"The model server cut its reply off. Look at its log or its status page. The reason: {reason}"
         elif begun:
             detail = (
@@ -143,8 +147,46 @@ class ErrorTranslator:
                 f"The model server sent nothing of a reply within {self.timeouts.first_delta:g} s. Look at its log; if"
                 " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
             )
-        accepted = not any(isinstance(link, _NEVER_CONNECTED) for link in chain)
-        return ModelError(FailureReason.UNREACHABLE, detail, server_message=said, accepted=accepted)
+        return ModelError(FailureReason.UNREACHABLE, detail, server_message=said, accepted=True)
+
+    def _never_answered(self, error: BaseException) -> ModelError:
+        chain = list(links(error))
+        if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
+            return ModelError(
+                FailureReason.CONFIGURATION,
+                f"OPENAI_BASE_URL {self.base_url} is no address. Correct it in .env and restart.",
+            )
+        found = failure(error)
+        # What could not be read as an answer is quoted there.
+        said = self._clean(str(chain[-1])) if found.cause is Cause.NO_HTTP else ""
+        return self._no_answer(found, said, accepted=not any(isinstance(link, _NEVER_CONNECTED) for link in chain))
+
+    def _no_answer(self, found: Failure, said: str = "", *, accepted: bool = False) -> ModelError:
+        reason = found.reason
+        if found.cause is Cause.TIMEOUT:
+            reason = f"no connection within CONNECT_TIMEOUT, {self.timeouts.connect:g} s"
+        advice = f"The model server at {self.base_url} cannot be reached. {self._remedy(found.cause)}"
+        return ModelError(
+            FailureReason.CONFIGURATION if found.cause in LASTING else FailureReason.UNREACHABLE,
+            f"{advice} The reason: {reason}",
+            advice=advice,
+            server_message=said,
+            accepted=accepted,
+            nothing_answered=found.cause in NOTHING_ANSWERED,
+        )
+
+    def _remedy(self, cause: Cause) -> str:
+        other = "http://" if self.base_url.startswith("https:") else "https://"
+        match cause:
+            case Cause.NO_TLS | Cause.ONLY_TLS:
+                return f"Begin OPENAI_BASE_URL with {other} in .env and restart."
+            case Cause.TIMEOUT:
+                return "Start it, or correct OPENAI_BASE_URL or CONNECT_TIMEOUT in .env and restart."
+            case Cause.NO_HTTP | Cause.CLOSED:
+                return f"Look at its log, or begin OPENAI_BASE_URL with {other} in .env and restart."
+            case Cause.WRONG_NAME:
+                return "Write the host in OPENAI_BASE_URL as its certificate does, in .env, and restart."
+        return REMEDIES.get(cause, "Start it, or correct OPENAI_BASE_URL in .env and restart.")
 
     def _clean(self, text: str) -> str:
         """The text in one line of limited length, without the key, which some servers repeat."""
@@ -152,3 +194,15 @@ class ErrorTranslator:
             text = text.replace(self.key, "***")
         text = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
         return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _origin(url: str) -> str:
+    """The scheme, host and port of a URL. Its path and what follows may hold secrets."""
+    try:
+        pieces = urlsplit(url)
+        port = f":{pieces.port}" if pieces.port else ""
+    except ValueError:
+        return "another address"
+    if not pieces.hostname:
+        return "another path"
+    return f"{pieces.scheme}://{pieces.hostname}{port}".removeprefix("://")

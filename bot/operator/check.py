@@ -20,6 +20,8 @@ from bot.store.sqlite import open_store
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 """Files that exist in every container of Docker and of Podman."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_OUTSIDE = "host.docker.internal"
+"""The name, inside a container, of the computer that runs it."""
 _LISTED_MODELS = 12
 
 Say = Callable[[str], None]
@@ -92,8 +94,10 @@ async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
             try:
                 await model.probe(name, settings.reply_tokens)
             except ModelError as error:
-                if error.failure is FailureReason.UNREACHABLE:
+                if error.nothing_answered:
                     hint = _container_hint(settings.openai_base_url or "", container_marks)
+                elif error.failure is FailureReason.UNREACHABLE:
+                    hint = ""
                 else:
                     hint = await _models_hint(name, model, settings)
                 # No message of a person was sent, so the server's own text can be shown.
@@ -122,11 +126,17 @@ def _shutdown(name: str, day: date, settings: Settings) -> str:
 
 
 def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
+    """A hint for when nothing answers, if this is a container and the server is meant to be outside it."""
     url = urlsplit(base_url)
-    if url.hostname not in _LOOPBACK or not any(mark.exists() for mark in container_marks):
+    if url.hostname not in (*_LOOPBACK, _OUTSIDE) or not any(mark.exists() for mark in container_marks):
         return ""
+    if url.hostname == _OUTSIDE:
+        return (
+            f"On Linux, {_OUTSIDE} needs `--add-host {_OUTSIDE}:host-gateway` at the container's start, and a server"
+            " that listens on more than 127.0.0.1."
+        )
     port = f":{url.port}" if url.port else ""
-    outside = url._replace(netloc=f"host.docker.internal{port}").geturl()
+    outside = url._replace(netloc=f"{_OUTSIDE}{port}").geturl()
     return (
         f"In a container, {url.hostname} is the container itself; a server outside it, on this computer, is {outside}."
     )

@@ -32,7 +32,7 @@ DAY = 24 * 3600.0
         (
             Refusal(307, "", {"Location": "https://example.com/v1"}),
             FailureReason.CONFIGURATION,
-            "redirects to https://example.com/v1",
+            "redirects to https://example.com. Correct",
         ),
         (REFUSALS["quota"], FailureReason.CONFIGURATION, "no credit left (429)"),
         (REFUSALS["no credit (OpenRouter)"], FailureReason.CONFIGURATION, "no credit left (402)"),

@@ -232,6 +232,18 @@ async def test_check_reports_an_unreachable_model_server(
     )
 
 
+async def test_check_explains_containers_only_where_nothing_answers(
+    look: Look, model: ModelStandin, tmp_path: Path
+) -> None:
+    outside = "http://host.docker.internal:9/v1"
+    assert "--add-host host.docker.internal:host-gateway" in (await look((tmp_path,), OPENAI_BASE_URL=outside))[1][2]
+    assert "--add-host" not in (await look(OPENAI_BASE_URL=outside))[1][2]
+    model.default = REFUSALS["overloaded"]
+    line = (await look((tmp_path,)))[1][2]
+    assert "Loading model" in line
+    assert "container" not in line
+
+
 async def test_check_tries_what_is_configured(
     look: Look, database_ok: str, model_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:
