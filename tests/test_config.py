@@ -56,7 +56,7 @@ def load(**environ: str) -> Settings:
         ("DISCORD_TOKEN", "s3cr3t" * 5 + "-_", f"this looks like the application's client secret; {TAB}"),
         ("DISCORD_TOKEN", "your-token-here", "still the placeholder of an example; put the bot's token in its place."),
         ("DISCORD_TOKEN", "<token>", "still the placeholder of an example; put the bot's token in its place."),
-        ("DISCORD_TOKEN", f'"{TOKEN}"', f"{ILLEGIBLE} the bot's token never has; copy it again."),
+        ("DISCORD_TOKEN", TOKEN.replace(".", '"', 1), f"{ILLEGIBLE} the bot's token never has; copy it again."),
         ("DISCORD_TOKEN", TOKEN[:9] + "\n" + TOKEN[9:], f"{ILLEGIBLE} the bot's token never has; copy it again."),
         ("OPENAI_API_KEY", "sk-…", "still the placeholder of an example; put the provider's key in its place."),
         ("OPENAI_API_KEY", "sk-kéy", f"{ILLEGIBLE} the provider's key never has; copy it again."),
@@ -196,6 +196,40 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         f"  - DISCORD_TOKEN: not set; {TAB}",
         f"  - {NO_MODEL}",
     ]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("Be a pirate.")
+    examples = {
+        "DISCORD_TOKEN": TOKEN,
+        "OPENAI_API_KEY": "sk-1",
+        "OPENAI_BASE_URL": "http://localhost:11434/v1",
+        "MODELS": "small, large",
+        "PRICES": "small=0.10/0.50",
+        "SYSTEM_PROMPT": "Don’t be a pirate.",
+        "SYSTEM_PROMPT_FILE": str(prompt),
+        **dict.fromkeys(("ALLOWED_USERS", "ALLOWED_ROLES", "BLOCKED_USERS", "BLOCKED_ROLES"), "198622483471925248"),
+    }
+    value = SETTINGS[name].default or examples[name]
+    meant = load(**{name: value})
+    for mark in "\"'":
+        quoted = f" {mark}{value} {mark} "
+        assert load(**{name: quoted}) == meant
+        (tmp_path / ".env").write_text(f"{name}={quoted}\n")
+        assert Settings.load({name: mark * 2}, tmp_path / ".env") == meant
+        for half in (mark + value, value + mark, f"{mark}{value}{mark} # a comment"):
+            if name == "SYSTEM_PROMPT":
+                assert load(SYSTEM_PROMPT=half).system_prompt == half
+            else:
+                only = f"{name}: begins or ends with a quotation mark; write the value without."
+                assert problems({name: half}) == [only]
+
+
+def test_prompt_may_begin_and_end_with_quotations() -> None:
+    prompt = '"Ahoy" is what you say first, and last "Farewell"'
+    assert load(SYSTEM_PROMPT=prompt).system_prompt == prompt
 
 
 @pytest.mark.parametrize("model", [{"OPENAI_API_KEY": "sk-1"}, {"OPENAI_BASE_URL": "http://localhost:11434/v1/"}])

@@ -27,6 +27,15 @@ class InvalidValue(Exception):
     """
 
 
+def unquoted(value: str) -> str:
+    """The value without the pair of quotation marks around it, which `docker run --env-file` and others hand over."""
+    value = value.strip()
+    mark = value[:1]
+    if mark in ("'", '"') and len(value) > 1 and value.find(mark, 1) == len(value) - 1:
+        return value[1:-1].strip()
+    return value
+
+
 def secret(what: str) -> Callable[[str], Secret]:
     def parse(value: str) -> Secret:
         if _PLACEHOLDER.fullmatch(value):

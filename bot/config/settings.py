@@ -6,6 +6,7 @@ documentation derive from it.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,11 +35,15 @@ _OPENAI_HOST = "api.openai.com"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table. `default` is written as in `.env`; it is empty where an unset value means None."""
+    """One row of the table. `default` is written as in `.env`; it is empty where an unset value means None.
+
+    The values of `prose` may begin or end with a quotation mark.
+    """
 
     default: str
     help: str
     parse: Callable[[str], object]
+    prose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,10 @@ class Settings:
         ),
     ]
     system_prompt: Annotated[
-        str, Setting("", "What the model is told before everything else. Not set: a prompt made for chatting.", str)
+        str,
+        Setting(
+            "", "What the model is told before everything else. Not set: a prompt made for chatting.", str, prose=True
+        ),
     ]
     system_prompt_file: Annotated[
         Path | None, Setting("", "A text file (UTF-8) to take the system prompt from instead.", parsers.path)
@@ -306,12 +314,14 @@ class Settings:
         given = {
             name: value
             for name in SETTINGS
-            if (value := environ.get(name, "").strip() or (in_file.get(name) or "").strip())
+            if (value := parsers.unquoted(environ.get(name, "")) or parsers.unquoted(in_file.get(name) or ""))
         }
         values: dict[str, Any] = {}
         for name, setting in SETTINGS.items():
             text = given.get(name, setting.default)
             try:
+                if not setting.prose and re.search("^['\"]|['\"]$", text):
+                    raise InvalidValue("begins or ends with a quotation mark; write the value without")
                 values[name.lower()] = setting.parse(text) if text else None
             except InvalidValue as mistake:
                 problems.append(_sentence(name, mistake))
