@@ -21,7 +21,8 @@ _SHORTEST_SECRET = 8
 _INTERACTION_TOKEN = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.~%-]+")
 """The token in an address that discord.py logs. For 15 minutes anybody with it can send messages as the bot:
 https://discord.com/developers/docs/interactions/receiving-and-responding"""
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, also of lines and of the direction of text: https://www.unicode.org/reports/tr9/#Bidi_Control"""
 
 
 def to_stderr(level: str, *, form: str, messages: bool, secrets: Sequence[str]) -> None:

@@ -6,11 +6,12 @@ import re
 
 from wcwidth import clip, wcswidth
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that change the direction of text: https://www.unicode.org/reports/tr9/#Bidi_Control"""
 
 
 def plain(text: str) -> str:
-    """The text without control characters, except newline and tab."""
+    """The text without control characters (except newline and tab) and without bidirectional controls."""
     return _CONTROL.sub("", text)
 
 

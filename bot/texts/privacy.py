@@ -19,6 +19,7 @@ NOTHING_TO_EXPORT_HERE = (
     "You have asked and used nothing in this server that I still keep, so there is no file. In a direct message to me, "
     "/export covers all places."
 )
+EXPORTING_ALREADY = "I'm still making the file that you asked for. It will come in a moment."
 NOT_EXPORTED = "I couldn't get the file to you. Please try again later."
 NOTHING_HERE = "I remember nothing here."
 

@@ -89,6 +89,8 @@ def test_logged_messages_cannot_forge_a_line() -> None:
         "    2031-01-01 ERROR forged",
         r"    reply: what it said \x1b[2J",
     ]
+    turned = logged('start(); log.warning("safe\\u202eEVIL\\u2066\\u200f\\u061c\\x85")')
+    assert turned.rstrip().endswith(r": safe\u202eEVIL\u2066\u200f\u061c\x85")
     assert not [line for line in said.splitlines() if line.startswith("2031")]
     [entry] = lines('start(form="json", messages=True); log.info(turn)')
     assert entry["prompt"] == "what she said\n2031-01-01 ERROR forged"

@@ -39,6 +39,8 @@ class PrivacyCommands(Cog):
         self._bot = bot
         self._forgetting: set[int] = set()
         """The users who are being forgotten."""
+        self._exporting: set[int] = set()
+        """The users whose export is under way: one each, so that those who wait for a slot are different users."""
         self._export_slots = asyncio.Semaphore(_MAX_CONCURRENT_EXPORTS)
         buttons.listen(bot.client, _CONFIRMATION, self._pressed)
 
@@ -74,12 +76,20 @@ class PrivacyCommands(Cog):
         except REQUEST_ERRORS as error:
             log.warning("an export could not be begun: %s", error)
             return
-        # The file is in memory until it is sent.
-        async with self._export_slots:
-            work = self._export(interaction)
-            file = await run_or_report(interaction, work, failed=words.UNREACHABLE, doing="reading an export")
-            if file is not None:
-                await _send_export(interaction, file)
+        user_id = interaction.user.id
+        if user_id in self._exporting:
+            await respond_ephemeral(interaction, words.EXPORTING_ALREADY)
+            return
+        self._exporting.add(user_id)
+        try:
+            # The file is in memory until it is sent.
+            async with self._export_slots:
+                work = self._export(interaction)
+                file = await run_or_report(interaction, work, failed=words.UNREACHABLE, doing="reading an export")
+                if file is not None:
+                    await _send_export(interaction, file)
+        finally:
+            self._exporting.discard(user_id)
 
     async def _describe(self, interaction: discord.Interaction) -> str:
         summary = await self._bot.store.conversations.summary(place(interaction).conversation)

@@ -398,6 +398,29 @@ async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_pa
     assert await world.store.quotas.usage(0, user_id=discord.bo.id) == []
 
 
+async def test_second_export_does_not_wait_in_front_of_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord = world.discord
+    for someone in (discord.bo, discord.ada, discord.max):
+        await chat(world, discord.general, someone, "hello")
+    reading, released = world.store.quotas.usage, asyncio.Event()
+
+    async def held(*values: Any, **named: Any) -> Any:
+        await released.wait()
+        return await reading(*values, **named)
+
+    monkeypatch.setattr(world.store.quotas, "usage", held)
+    first = await discord.slash(discord.bo, discord.general, "export")
+    again = [await discord.slash(discord.bo, discord.general, "export") for _ in range(3)]
+    others = [await discord.slash(someone, discord.general, "export") for someone in (discord.ada, discord.max)]
+    for each in again:
+        told = (await each.answered()).content
+        assert told == "I'm still making the file that you asked for. It will come in a moment."
+    released.set()
+    for used in (first, *others):
+        assert (await used.answered()).attachments
+    assert (await (await discord.slash(discord.bo, discord.general, "export")).answered()).attachments
+
+
 async def test_refused_export_file_is_reported_at_once(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
