@@ -87,6 +87,23 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """Who decided something and when, in seconds since the epoch. None where that is not known (any more)."""
+
+    by: int | None = None
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuildDecisions:
+    """What is in force in a server by its moderators' decision: channels that are allowed or not, users with blocks."""
+
+    paused: Decision | None
+    channels: Sequence[tuple[int, bool, Decision]]
+    blocks: Sequence[tuple[int, Block, Decision]]
+
+
+@dataclass(frozen=True, slots=True)
 class GuildRules:
     """The rules of a server's moderators for one person now.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bot.core.access import Block, GuildRules
+from bot.core.access import Block, Decision, GuildDecisions, GuildRules
 from bot.store.part import Part
 
 IN_FORCE = "(until IS NULL OR until > :now)"
@@ -36,26 +36,34 @@ class GuildRuleStore(Part):
             channels={int(channel): bool(allowed) for channel, allowed in json.loads(row["channels"]).items()},
         )
 
-    async def pause(self, guild_id: int) -> bool:
+    async def pause(self, guild_id: int, *, by: int | None = None) -> bool:
         """Commit that the bot answers nobody in a guild. The result is False if it was paused before."""
         rows = await self._engine.write(
             """
-            INSERT INTO guilds (guild_id, paused) VALUES (:guild, 1)
-            ON CONFLICT DO UPDATE SET paused = 1 WHERE NOT paused
+            INSERT INTO guilds (guild_id, paused, paused_by, paused_at) VALUES (:guild, 1, :by, :now)
+            ON CONFLICT DO UPDATE SET paused = 1, paused_by = :by, paused_at = :now WHERE NOT paused
             RETURNING guild_id
             """,
             guild=guild_id,
+            by=by,
+            now=self._now(),
         )
         return bool(rows)
 
     async def resume(self, guild_id: int) -> bool:
         return bool(
             await self._engine.write(
-                "UPDATE guilds SET paused = 0 WHERE guild_id = :guild AND paused RETURNING guild_id", guild=guild_id
+                """
+                UPDATE guilds SET paused = 0, paused_by = NULL, paused_at = NULL WHERE guild_id = :guild AND paused
+                RETURNING guild_id
+                """,
+                guild=guild_id,
             )
         )
 
-    async def set_channel_rule(self, guild_id: int, channel_id: int, allowed: bool | None) -> None:
+    async def set_channel_rule(
+        self, guild_id: int, channel_id: int, allowed: bool | None, *, by: int | None = None
+    ) -> None:
         """Commit whether the bot is allowed in a channel, thread or category. None deletes the rule."""
         if allowed is None:
             await self._engine.write(
@@ -65,10 +73,15 @@ class GuildRuleStore(Part):
             )
         else:
             await self._engine.write(
-                "REPLACE INTO channel_rules (channel_id, guild_id, allowed) VALUES (:channel, :guild, :allowed)",
+                """
+                REPLACE INTO channel_rules (channel_id, guild_id, allowed, set_by, set_at)
+                VALUES (:channel, :guild, :allowed, :by, :now)
+                """,
                 channel=channel_id,
                 guild=guild_id,
                 allowed=allowed,
+                by=by,
+                now=self._now(),
             )
 
     async def clear_channel_rules(self, guild_id: int) -> bool:
@@ -79,13 +92,16 @@ class GuildRuleStore(Part):
             )
         )
 
-    async def block(self, guild_id: int, user_id: int, until: int | None) -> None:
+    async def block(self, guild_id: int, user_id: int, until: int | None, *, by: int | None = None) -> None:
         """Commit that a user may not use the bot in a guild until a time, or (None) for good."""
         await self._engine.transaction(
             ("DELETE FROM blocks WHERE until <= :now", {"now": self._now()}),
             (
-                "REPLACE INTO blocks (guild_id, user_id, until) VALUES (:guild, :user, :until)",
-                {"guild": guild_id, "user": user_id, "until": until},
+                """
+                REPLACE INTO blocks (guild_id, user_id, until, set_by, set_at)
+                VALUES (:guild, :user, :until, :by, :now)
+                """,
+                {"guild": guild_id, "user": user_id, "until": until, "by": by, "now": self._now()},
             ),
         )
 
@@ -98,18 +114,33 @@ class GuildRuleStore(Part):
         )
         return any(row["until"] is None or row["until"] > self._now() for row in rows)
 
-    async def blocks(self, guild_id: int, most: int) -> list[tuple[int, Block]]:
-        """Up to `most` of the users who are blocked in a guild now."""
-        rows = await self._engine.read(
+    async def decisions(self, guild_id: int, most: int) -> GuildDecisions:
+        """What is in force in a guild, with who decided it and when: at most so many channels, and so many blocks."""
+        paused = await self._engine.read(
+            "SELECT paused_by, paused_at FROM guilds WHERE guild_id = :guild AND paused", guild=guild_id
+        )
+        channels = await self._engine.read(
+            """
+            SELECT channel_id, allowed, set_by, set_at FROM channel_rules WHERE guild_id = :guild
+            ORDER BY allowed DESC, channel_id LIMIT :most
+            """,
+            guild=guild_id,
+            most=most,
+        )
+        blocks = await self._engine.read(
             f"""
-            SELECT user_id, until FROM blocks WHERE guild_id = :guild AND {IN_FORCE}
+            SELECT user_id, until, set_by, set_at FROM blocks WHERE guild_id = :guild AND {IN_FORCE}
             ORDER BY until IS NULL, until LIMIT :most
             """,
             guild=guild_id,
             now=self._now(),
             most=most,
         )
-        return [(row["user_id"], Block(row["until"])) for row in rows]
+        return GuildDecisions(
+            next((Decision(row["paused_by"], row["paused_at"]) for row in paused), None),
+            [(row["channel_id"], bool(row["allowed"]), Decision(row["set_by"], row["set_at"])) for row in channels],
+            [(row["user_id"], Block(row["until"]), Decision(row["set_by"], row["set_at"])) for row in blocks],
+        )
 
     async def blocks_of(self, user_id: int, guild_id: int | None = None) -> dict[int, Block]:
         """Return the blocks in force of one user by guild, in all guilds or in one."""

@@ -38,6 +38,10 @@ _TRACES = (
     # A block in force belongs to the moderators and stays.
     ("blocks", f"user_id = :user AND NOT {IN_FORCE}", None),
     ("personas", "user_id = :user", None),
+    # What the user decided as a moderator stays in force, in nobody's name.
+    ("guilds", "paused_by = :user", "paused_by = NULL, paused_at = NULL"),
+    ("channel_rules", "set_by = :user", "set_by = NULL, set_at = NULL"),
+    ("blocks", "set_by = :user", "set_by = NULL, set_at = NULL"),
 )
 """The places where a user is on record beside their own turns.
 

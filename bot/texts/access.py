@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bot.core.access import Block, Denial, GuildRules
+from bot.core.access import Decision, Denial, GuildDecisions
 
 _SMALL = "-# "
 _DENIED = {
@@ -31,6 +31,8 @@ NOT_PAUSED = "I'm not paused."
 EVERYWHERE_ALREADY = "There are no channel rules: I answer everywhere in this server."
 TOO_MANY_RULES = "That's as many channel rules as I can keep. /channels everywhere clears them."
 THATS_ME = "That's me. /pause has me answer nobody in this server."
+BLOCK = "Block"
+NOT_A_MODERATOR = "Only those who may manage this server can have me block somebody."
 A_BOT = "That's a bot, and I answer no bots anyway."
 
 
@@ -100,18 +102,44 @@ def not_blocked(user_id: int) -> str:
     return f"<@{user_id}> isn't blocked in this server."
 
 
-def rules(of_server: GuildRules, blocks: Sequence[tuple[int, Block]]) -> str:
-    """The list of the moderators' rules in a server."""
-    where = _where(of_server.channels)
-    lines = [f"{where[0].upper()}{where[1:]} in this server."]
-    if of_server.paused:
-        lines.insert(0, "I'm paused: I answer nobody until somebody uses /resume. Apart from that:")
-    if blocks:
-        people = [
-            f"<@{person}>{'' if block.until is None else f' until <t:{block.until}:f>'}" for person, block in blocks
-        ]
-        lines.append(f"Blocked: {_listed(people)}.")
-    return "\n".join(lines)
+def confirm_block(user_id: int, *, oneself: bool) -> str:
+    """The question before a block of oneself, or of somebody with a role as high as one's own."""
+    if oneself:
+        return "That's you: I would no longer answer you in this server. Block yourself?"
+    return f"<@{user_id}> has a role as high as yours or higher. Block them all the same?"
+
+
+def decisions(of_guild: GuildDecisions) -> str:
+    """The list of what the moderators of a server decided, who did, and when."""
+    only = [f"- <#{place}>{_decided(by)}" for place, allowed, by in of_guild.channels if allowed]
+    never = [f"- <#{place}>{_decided(by)}" for place, allowed, by in of_guild.channels if not allowed]
+    blocked = [
+        f"- <@{user}>{'' if block.until is None else f' until <t:{block.until}:f>'}{_decided(by)}"
+        for user, block, by in of_guild.blocks
+    ]
+    sections = []
+    if of_guild.paused is not None:
+        who = _decided(of_guild.paused)
+        sections.append([f"I'm paused{who}: I answer nobody until somebody uses /resume. Apart from that:"])
+    if only:
+        sections.append(["I answer only here:", *_up_to(only)])
+        sections.append(["But not here:", *_up_to(never)] if never else [])
+    elif never:
+        sections.append(["I answer everywhere in this server but here:", *_up_to(never)])
+    else:
+        sections.append(["I answer everywhere in this server."])
+    sections.append(["I don't answer these people:", *_up_to(blocked)] if blocked else [])
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def _decided(decision: Decision) -> str:
+    by = [] if decision.by is None else [f"<@{decision.by}>"]
+    at = [] if decision.at is None else [f"<t:{decision.at}:f>"]
+    return f" ({', '.join([*by, *at])})" if by or at else ""
+
+
+def _up_to(lines: Sequence[str]) -> list[str]:
+    return [*lines[:LISTED], *(["- and more"] if len(lines) > LISTED else [])]
 
 
 def _where(channels: Mapping[int, bool]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.access import Block, GuildRules
+from bot.core.access import Block, Decision, GuildDecisions, GuildRules
 from bot.core.turns import Prompt
 from bot.store import Store
 from bot.store.sqlite import open_store
@@ -16,6 +16,33 @@ from tests.store.steps import Clock
 HARBOUR, LIGHTHOUSE = 11, 12
 BO, CLEO = 21, 22
 DAY = 24 * 3600
+
+
+async def blocks(store: Store, most: int) -> list[tuple[int, Block]]:
+    return [(user, block) for user, block, _ in (await store.guild_rules.decisions(HARBOUR, most)).blocks]
+
+
+async def test_decisions_are_kept_with_who_and_when(store: Store, clock: Clock) -> None:
+    max_, mia = 41, 42
+    started = int(clock())
+    await store.guild_rules.pause(HARBOUR, by=max_)
+    clock.now += 10
+    await store.guild_rules.pause(HARBOUR, by=mia)
+    await store.guild_rules.set_channel_rule(HARBOUR, 31, True, by=max_)
+    await store.guild_rules.set_channel_rule(HARBOUR, 31, False, by=mia)
+    await store.guild_rules.block(HARBOUR, BO, None, by=max_)
+    later = started + 10
+    assert await store.guild_rules.decisions(HARBOUR, 9) == GuildDecisions(
+        Decision(max_, started), [(31, False, Decision(mia, later))], [(BO, Block(None), Decision(max_, later))]
+    )
+    # A moderator who wants to be forgotten takes no block back.
+    assert not (await store.people.record_of(max_)).is_empty
+    await store.people.forget(max_)
+    assert await store.guild_rules.decisions(HARBOUR, 9) == GuildDecisions(
+        Decision(), [(31, False, Decision(mia, later))], [(BO, Block(None), Decision())]
+    )
+    await store.guild_rules.resume(HARBOUR)
+    assert (await store.guild_rules.decisions(HARBOUR, 9)).paused is None
 
 
 async def test_guild_without_decisions_has_no_rules(store: Store) -> None:
@@ -59,11 +86,11 @@ async def test_block_expires(store: Store, clock: Clock) -> None:
     await store.guild_rules.block(HARBOUR, BO, 2000)
     await store.guild_rules.block(HARBOUR, CLEO, None)
     assert (await store.guild_rules.rules_for(HARBOUR, BO)).block == Block(2000)
-    assert await store.guild_rules.blocks(HARBOUR, 9) == [(BO, Block(2000)), (CLEO, Block(None))]
-    assert await store.guild_rules.blocks(HARBOUR, 1) == [(BO, Block(2000))]
+    assert await blocks(store, 9) == [(BO, Block(2000)), (CLEO, Block(None))]
+    assert await blocks(store, 1) == [(BO, Block(2000))]
     clock.now = 2000
     assert (await store.guild_rules.rules_for(HARBOUR, BO)).block is None
-    assert await store.guild_rules.blocks(HARBOUR, 9) == [(CLEO, Block(None))]
+    assert await blocks(store, 9) == [(CLEO, Block(None))]
     assert not await store.guild_rules.unblock(HARBOUR, BO)
 
 

@@ -7,6 +7,7 @@ guild, or whom the guild's own settings allow them.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeAlias, TypeVar
@@ -19,8 +20,10 @@ from bot.core import access
 from bot.core.access import GuildRules
 from bot.discord_bot.access.policy import channel_ids
 from bot.discord_bot.commands.context import BotContext
-from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report
+from bot.discord_bot.delivery import buttons
+from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report, update
 from bot.discord_bot.names import shown_name
+from bot.markdown import Document
 from bot.texts import access as words
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
@@ -29,6 +32,7 @@ PickedChannel: TypeAlias = app_commands.AppCommandChannel | app_commands.AppComm
 _MODERATORS = discord.Permissions(manage_guild=True)
 # discord.py gives a command without contexts those of the tree, which include DMs.
 _GUILDS = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
+_CONFIRMATION = re.compile(r"block:(?P<user_id>[0-9]{1,19}):(?P<until>[0-9]{1,12})")
 _HOUR = 3600
 _YEAR_IN_HOURS = 8760
 _MAX_RULES = 500
@@ -47,6 +51,7 @@ class ModerationCommands(Cog):
         self._bot = bot
         self._changing_rules = asyncio.Lock()
         """Held from the reading of a guild's rules to the change that depends on them."""
+        buttons.listen(bot.client, _CONFIRMATION, self._confirmed)
 
     channels = app_commands.Group(
         name="channels",
@@ -94,12 +99,13 @@ class ModerationCommands(Cog):
 
     @channels.command(name="list", description="Show where I answer, and whom I don't.")
     async def list_rules(self, interaction: discord.Interaction) -> None:
-        await _answer(interaction, self._list_rules(interaction), failed=words.NOT_READ)
-
-    async def _list_rules(self, interaction: discord.Interaction) -> str:
-        rules = await self._rules(interaction)
-        blocks = await self._bot.store.guild_rules.blocks(_guild_id(interaction), words.LISTED + 1)
-        return words.rules(rules, blocks)
+        reading = self._bot.store.guild_rules.decisions(_guild_id(interaction), _MAX_RULES)
+        decisions = await run_or_report(interaction, reading, failed=words.NOT_READ, doing="a moderators' command")
+        if decisions is not None:
+            document = Document()
+            document.update(words.decisions(decisions), final=True)
+            for part in document.parts:
+                await respond_ephemeral(interaction, part.content)
 
     @app_commands.command(description="Have me answer nobody in this server, until /resume.")
     @_for_moderators
@@ -107,7 +113,7 @@ class ModerationCommands(Cog):
         await _answer(interaction, self._pause(interaction))
 
     async def _pause(self, interaction: discord.Interaction) -> str:
-        paused = await self._bot.store.guild_rules.pause(_guild_id(interaction))
+        paused = await self._bot.store.guild_rules.pause(_guild_id(interaction), by=interaction.user.id)
         self._bot.replies.stopping.stop_waiting(_guild_id(interaction), shown_name(interaction.user))
         return words.PAUSED if paused else words.PAUSED_ALREADY
 
@@ -133,17 +139,32 @@ class ModerationCommands(Cog):
         member: discord.User,
         hours: app_commands.Range[int, 1, _YEAR_IN_HOURS] | None = None,
     ) -> None:
-        await _answer(interaction, self._block(interaction, member, hours))
-
-    async def _block(self, interaction: discord.Interaction, member: discord.User, hours: int | None) -> str:
-        if member.id == interaction.application_id:
-            return words.THATS_ME
-        if member.bot:
-            return words.A_BOT
         until = None if hours is None else int(time.time()) + hours * _HOUR
-        await self._bot.store.guild_rules.block(_guild_id(interaction), member.id, until)
-        self._bot.replies.stopping.stop_user(member.id, _guild_id(interaction), shown_name(interaction.user))
-        return words.blocked(member.id, until)
+        if member.id == interaction.application_id:
+            await respond_ephemeral(interaction, words.THATS_ME)
+        elif member.bot:
+            await respond_ephemeral(interaction, words.A_BOT)
+        elif member.id == interaction.user.id or _is_as_high(member, interaction.user):
+            sure = words.confirm_block(member.id, oneself=member.id == interaction.user.id)
+            await respond_ephemeral(interaction, sure, view=_confirmation(member.id, until))
+        else:
+            await _answer(interaction, self._block(interaction, member.id, until))
+
+    async def _confirmed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        """Block whom the button names; who presses may have lost the right to since they were asked."""
+        if not interaction.permissions.manage_guild:
+            await respond_ephemeral(interaction, words.NOT_A_MODERATOR)
+            return
+        until = int(id_["until"]) or None
+        blocking = self._block(interaction, int(id_["user_id"]), until)
+        sentence = await run_or_report(interaction, blocking, failed=words.NOT_SAVED, doing="a moderators' command")
+        if sentence is not None:
+            await update(interaction, sentence)
+
+    async def _block(self, interaction: discord.Interaction, user_id: int, until: int | None) -> str:
+        await self._bot.store.guild_rules.block(_guild_id(interaction), user_id, until, by=interaction.user.id)
+        self._bot.replies.stopping.stop_user(user_id, _guild_id(interaction), shown_name(interaction.user))
+        return words.blocked(user_id, until)
 
     @app_commands.command(description="Have me answer somebody again after /block.")
     @app_commands.describe(member="Whom I am to answer again. For somebody who has left, paste their id.")
@@ -165,7 +186,9 @@ class ModerationCommands(Cog):
         others = {each: rule for each, rule in rules.items() if each != channel_id}
         if len(others) >= _MAX_RULES and allowed is not None:
             return words.TOO_MANY_RULES
-        await self._bot.store.guild_rules.set_channel_rule(_guild_id(interaction), channel_id, allowed)
+        await self._bot.store.guild_rules.set_channel_rule(
+            _guild_id(interaction), channel_id, allowed, by=interaction.user.id
+        )
         return words.rules_changed(others if allowed is None else {**others, channel_id: allowed})
 
 
@@ -176,6 +199,20 @@ async def _answer(
     sentence = await run_or_report(interaction, work, failed=failed, doing="a moderators' command")
     if sentence is not None:
         await respond_ephemeral(interaction, sentence)
+
+
+def _is_as_high(member: discord.User | discord.Member, moderator: discord.User | discord.Member) -> bool:
+    """Whether a member's highest role is not below a moderator's. Nobody is as high as the owner of the guild."""
+    if not isinstance(member, discord.Member) or not isinstance(moderator, discord.Member):
+        return False
+    if moderator.id == member.guild.owner_id:
+        return False
+    return member.id == member.guild.owner_id or member.top_role >= moderator.top_role
+
+
+def _confirmation(user_id: int, until: int | None) -> discord.ui.View:
+    id_ = f"block:{user_id}:{until or 0}"
+    return buttons.row(discord.ui.Button(label=words.BLOCK, style=discord.ButtonStyle.danger, custom_id=id_))
 
 
 def _target(interaction: discord.Interaction, channel: PickedChannel | None) -> list[int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
-from bot.standin.entities import Channel, Message, User
+from bot.standin.entities import Channel, Message, Permission, User
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -74,7 +75,9 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         assert await answer_to_mention(world, discord.general) is None
         assert await answer_to_mention(world, discord.open_dm(discord.bo)) is not None
         asked = len(model.requests)
-        assert "I'm paused: I answer nobody until somebody uses /resume." in await use(world, "channels list")
+        listed = await use(world, "channels list")
+        paused = rf"I'm paused \({discord.max.mention}, <t:\d+:f>\): I answer nobody until somebody uses /resume\. .*"
+        assert re.match(paused, listed)
         assert await use(world, "resume") == "I'm back: I answer everywhere in this server."
         assert await use(world, "resume") == "I'm not paused."
         assert await answer_to_mention(world, discord.general) == "To hello."
@@ -215,7 +218,8 @@ async def test_block_for_hours_ends(start: Start) -> None:
         until = int(answer.rpartition("<t:")[2].partition(":")[0])
         assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until <t:{until}:f>."
         assert until == pytest.approx(time.time() + 2 * 3600, abs=10)
-        assert f"Blocked: {discord.bo.mention} until <t:{until}:f>." in await use(world, "channels list")
+        listed = await use(world, "channels list")
+        assert f"\n- {discord.bo.mention} until <t:{until}:f> ({discord.max.mention}, <t:" in listed
     async with start() as world:
         assert await answer_to_mention(world, discord.general) == BLOCKED
         assert await use(world, "unblock", member=discord.bo) == f"I answer {discord.bo.mention} in this server again."
@@ -246,7 +250,65 @@ async def test_bots_cannot_be_blocked(world: World) -> None:
     other = discord.add_user("other", bot=True)
     assert (await use(world, "block", member=discord.bot)).startswith("That's me. /pause")
     assert await use(world, "block", member=other) == "That's a bot, and I answer no bots anyway."
-    assert await world.store.guild_rules.blocks(discord.guild.id, 9) == []
+    assert (await world.store.guild_rules.decisions(discord.guild.id, 9)).blocks == []
+
+
+async def test_many_rules_are_listed_with_who_decided(world: World) -> None:
+    discord = world.discord
+    channels = [discord.add_channel(f"c{number}").id for number in range(36)]
+    for number, channel in enumerate(channels):
+        await world.store.guild_rules.set_channel_rule(discord.guild.id, channel, number < 18, by=discord.max.id)
+    for user in range(16):
+        await world.store.guild_rules.block(discord.guild.id, 10**18 + user, None, by=discord.max.id)
+    used = await discord.slash(discord.max, discord.general, "channels list")
+    first = (await told(used)).content or ""
+
+    def listed() -> str:
+        return "\n".join([first, *(message.content or "" for message in used.followups)])
+
+    await discord.wait_for(lambda: listed().count("- and more") == 3)
+    lines = [line for line in listed().splitlines() if line]
+    who = rf"\({discord.max.mention}, <t:\d+:f>\)"
+    kinds = [re.sub(who, "(who)", re.sub(r"^- <..?\d+>", "- it", line)) for line in lines]
+    assert kinds == [
+        *("I answer only here:", *["- it (who)"] * 15, "- and more"),
+        *("But not here:", *["- it (who)"] * 15, "- and more"),
+        *("I don't answer these people:", *["- it (who)"] * 15, "- and more"),
+    ]
+
+
+async def test_moderators_block_themselves_and_those_above_only_on_purpose(world: World) -> None:
+    discord = world.discord
+    owner, admins = discord.guild.owner, discord.world.add_role(discord.guild, "Admins", Permission.MANAGE_GUILD)
+    admin, beside = discord.add_user("mia"), discord.add_user("moritz")
+    discord.world.add_member(discord.guild, admin, roles=[admins])
+    discord.world.add_member(discord.guild, beside, roles=[discord.moderators])
+    for member in (owner, admin, beside, discord.max):
+        used = await discord.slash(discord.max, discord.general, "block", member=member.id, hours=2)
+        question = await told(used)
+        oneself = "That's you: I would no longer answer you in this server. Block yourself?"
+        above = f"{member.mention} has a role as high as yours or higher. Block them all the same?"
+        assert question.content == (oneself if member is discord.max else above)
+        assert await answer_to_mention(world, discord.general, member) == "To hello."
+        await discord.press(discord.max, question, custom_id(question))
+        await discord.wait_for(lambda used=used: "From now on I don't answer" in (used.content or ""))
+        assert await answer_to_mention(world, discord.general, member) == BLOCKED
+        await use(world, "unblock", member=member.id)
+    # Those above block whom they like at once, and the owner is below nobody.
+    for moderator in (admin, owner):
+        used = await discord.slash(moderator, discord.general, "block", member=discord.max.id)
+        assert "From now on I don't answer" in ((await told(used)).content or "")
+        await use(world, "unblock", member=discord.max.id)
+    used = await discord.slash(discord.max, discord.general, "block", member=owner.id)
+    question = await told(used)
+    discord.guild.members[discord.max.id].roles.clear()
+    pressed = await discord.press(discord.max, question, custom_id(question))
+    assert (await told(pressed)).content == "Only those who may manage this server can have me block somebody."
+
+
+def custom_id(message: Message) -> str:
+    [button] = message.buttons
+    return str(button["custom_id"])
 
 
 async def test_rules_of_one_guild_stay_there(world: World) -> None:

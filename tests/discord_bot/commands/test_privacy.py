@@ -174,7 +174,7 @@ async def test_block_survives_forgetting(world: World) -> None:
     await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
     assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
-    assert await world.store.guild_rules.blocks(discord.guild.id, 9)
+    assert (await world.store.guild_rules.decisions(discord.guild.id, 9)).blocks
 
 
 async def test_forgetting_stops_running_and_waiting_replies(world: World) -> None:
