@@ -291,7 +291,7 @@ async def test_moderators_block_themselves_and_those_above_only_on_purpose(world
         assert question.content == (oneself if member is discord.max else above)
         assert await answer_to_mention(world, discord.general, member) == "To hello."
         await discord.press(discord.max, question, custom_id(question))
-        await discord.wait_for(lambda used=used: "From now on I don't answer" in (used.content or ""))
+        await confirmed(world, used)
         assert await answer_to_mention(world, discord.general, member) == BLOCKED
         await use(world, "unblock", member=member.id)
     # Those above block whom they like at once, and the owner is below nobody.
@@ -304,6 +304,10 @@ async def test_moderators_block_themselves_and_those_above_only_on_purpose(world
     discord.guild.members[discord.max.id].roles.clear()
     pressed = await discord.press(discord.max, question, custom_id(question))
     assert (await told(pressed)).content == "Only those who may manage this server can have me block somebody."
+
+
+async def confirmed(world: World, used: Interaction) -> None:
+    await world.discord.wait_for(lambda: "From now on I don't answer" in (used.content or ""))
 
 
 def custom_id(message: Message) -> str:
