@@ -28,7 +28,7 @@ from pathlib import Path
 from benchmarks.harness import Usage as Machine
 from bot.core.access import AccessSettings
 from bot.core.generation import GenerationSettings
-from bot.core.model_events import End, Event, Message, Text
+from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Outcome, Prompt
@@ -91,7 +91,7 @@ class AtOnce:
 
     @asynccontextmanager
     async def stream(
-        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
         number = _number(messages[-1].content)
         _note(number, "asked")

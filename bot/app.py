@@ -55,7 +55,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
     _on_first_signal(stop.set)
     async with (
         open_store(settings.database_path, exclusive=True) as store,
-        OpenAIModel.of(settings) as model,
+        OpenAIModel.of(settings, store.server_facts) as model,
         _conversations(settings, store, model, settings.quotas) as conversations,
     ):
         await run(
@@ -77,7 +77,7 @@ async def chat(conversation: str, *, temporary: bool) -> int:
     path = MEMORY if temporary else settings.database_path
     async with (
         open_store(path, exclusive=False) as store,
-        _model(settings) as model,
+        _model(settings, store) as model,
         _conversations(settings, store, model) as conversations,
     ):
         name = settings.openai_model if settings.model_configured else None
@@ -142,14 +142,14 @@ async def forget(user_id: int, *, confirmed: bool) -> int:
 
 
 @asynccontextmanager
-async def _model(settings: Settings) -> AsyncIterator[ChatModel]:
+async def _model(settings: Settings, store: Store) -> AsyncIterator[ChatModel]:
     """The configured model, or the offline demo."""
     if not settings.model_configured:
         yield DemoModel()
         return
     from bot.llm.client import OpenAIModel
 
-    async with OpenAIModel.of(settings) as model:
+    async with OpenAIModel.of(settings, store.server_facts) as model:
         yield model
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.generation import GenerationSettings
-from bot.core.model_events import End, Event, Message, Reasoning, Text
+from bot.core.model_events import End, Event, Message, Origin, Reasoning, Text
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
@@ -36,7 +36,7 @@ class Model:
 
     @asynccontextmanager
     async def stream(
-        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
         self.asked.append(list(messages))
         self.asked_for.append((model, reply_tokens))

@@ -14,7 +14,7 @@ from bot.core import context
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import ModelError
 from bot.core.log_entries import with_texts
-from bot.core.model_events import End, Reasoning, Text, TokenStatistics
+from bot.core.model_events import End, Origin, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
@@ -223,8 +223,11 @@ class ReplyGenerator:
         left = self._settings.reply_tokens * CHARACTERS_PER_TOKEN
         counted = self._settings.quotas is not None
         running.mark_requested(fitting.tokens, fitting.bytes_per_token)
+        origin = Origin(running.prompt.conversation, running.prompt.user_id)
         try:
-            async with self._model.stream(fitting.messages(), model=model, reply_tokens=grant.reply_tokens) as events:
+            async with self._model.stream(
+                fitting.messages(), model=model, reply_tokens=grant.reply_tokens, origin=origin
+            ) as events:
                 async for event in events:
                     if isinstance(event, Text):
                         running.add(event.text[:left])

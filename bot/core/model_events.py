@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.core.quotas import Usage
-from bot.core.turns import FailureReason
+from bot.core.turns import Conversation, FailureReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,14 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whom a request is for. A model's server is told it as hashes, if at all."""
+
+    conversation: Conversation
+    user_id: int | None
 
 
 @dataclass(frozen=True, slots=True)

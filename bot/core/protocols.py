@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date
 from typing import Protocol
 
-from bot.core.model_events import Event, Message, TokenStatistics
+from bot.core.model_events import Event, Message, Origin, TokenStatistics
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation
 from bot.core.turns import Attempt, Behaviour, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
 
@@ -16,7 +16,7 @@ class ChatModel(Protocol):
     """A model that answers. Errors, on entering or while iterating, are `bot.core.errors.ModelError`."""
 
     def stream(
-        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """One request to the model of that name, for a reply of at most so many tokens; not every server keeps to them.
 

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import random
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
@@ -20,16 +22,18 @@ import openai
 
 from bot.config import Settings
 from bot.core.errors import ModelError
-from bot.core.model_events import Event, Message
+from bot.core.model_events import Event, Message, Origin
 from bot.core.turns import FailureReason
 from bot.llm.decoder import Decoder, StreamError
-from bot.llm.error_kinds import classify
+from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit
 from bot.llm.error_messages import ErrorTranslator
-from bot.llm.parameters import RequestParameters
+from bot.llm.parameters import LIMITS, RequestShape, longest_reply
 from bot.llm.read_deadline import ReadDeadline
+from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
 from bot.llm.timeouts import Timeouts
 
-_OPENAI = "https://api.openai.com/v1"
+_OPENAI_HOST = "api.openai.com"
+_OPENAI = f"https://{_OPENAI_HOST}/v1"
 _UNUSED_KEY = "unused"
 """The SDK requires a key. `OpenAIModel._authorize` sets the one that is sent."""
 _HEADERS_SENT = frozenset(
@@ -49,6 +53,8 @@ _FULLEST_LIST = 20_000
 """Objects and lists in a list of models. Decoding blocks the event loop for a microsecond for each of them."""
 _FIRST_SHUTDOWN = date(2023, 1, 1)
 """Chat completions are newer than this, so an earlier date stands for no date."""
+_OTHERWISE = (FailureReason.TOO_LONG, FailureReason.CONTENT_FILTERED, FailureReason.BUSY)
+"""The reasons of a refusal for which a request in another shape does not help."""
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
 """The errors of a failing connection. The SDK's transport lets some of aiohttp's errors through."""
 
@@ -60,6 +66,7 @@ class _Request:
     model: str
     reply_tokens: int
     messages: Sequence[Message]
+    origin: Origin | None = None
 
 
 class OpenAIModel:
@@ -68,7 +75,8 @@ class OpenAIModel:
     Without a `base_url` the server is OpenAI's own. Without an `api_key` no key is sent. As long as nothing of a reply
     has come, a failed request is repeated up to twice, the last time at most `retry_within` seconds after the first.
     `reasoning_effort` is sent as it is. A server that takes other values is sent the lowest that it names. `jitter`
-    returns a number from 0 to 1 that varies the pauses between repeated requests.
+    returns a number from 0 to 1 that varies the pauses between repeated requests. What the server takes is kept in
+    `facts`, or without it until the client is closed; `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -80,14 +88,18 @@ class OpenAIModel:
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- it is frozen
         retry_within: float = 20.0,
         jitter: Callable[[], float] = random.random,
+        facts: ServerFacts | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._key = api_key
         self._timeouts = timeouts
         self._retry_within = retry_within
         self._jitter = jitter
-        self._parameters = RequestParameters(effort=reasoning_effort)
-        self._parameters_of: dict[str, RequestParameters] = {}
         base_url = base_url or _OPENAI
+        self._is_openai = _is_openai(base_url)
+        # OpenAI's newer models refuse max_tokens; all of them take the newer name.
+        first = RequestShape(effort=reasoning_effort, limits=LIMITS[::-1] if self._is_openai else LIMITS)
+        self._shapes = RememberedShapes(base_url, first, facts, clock)
         self._errors = ErrorTranslator(base_url=base_url, key=api_key, timeouts=timeouts)
         # Comment lines would keep a read timeout from firing, and a timer per read costs CPU: no read timeout here.
         timeout = httpx2.Timeout(None, connect=timeouts.connect, pool=timeouts.connect)
@@ -106,13 +118,14 @@ class OpenAIModel:
         )
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, facts: ServerFacts | None = None) -> Self:
         """The client for the server in the settings."""
         return cls(
             api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
             base_url=settings.openai_base_url,
             reasoning_effort=settings.reasoning_effort,
             timeouts=Timeouts(settings.connect_timeout, settings.first_delta_timeout, settings.silence_timeout),
+            facts=facts,
         )
 
     async def __aenter__(self) -> Self:
@@ -129,10 +142,10 @@ class OpenAIModel:
 
     @asynccontextmanager
     async def stream(
-        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """Request one reply. `End` is the last event; `Usage`, if the server counts, comes before it."""
-        async with aclosing(self._with_retries(_Request(model, reply_tokens, messages))) as events:
+        async with aclosing(self._with_retries(_Request(model, reply_tokens, messages, origin))) as events:
             yield events
 
     async def probe(self, model: str, reply_tokens: int) -> None:
@@ -238,32 +251,41 @@ class OpenAIModel:
 
     @asynccontextmanager
     async def _open(self, request: _Request) -> AsyncIterator[httpx2.Response]:
-        """Send a request with as many optional parameters as the server takes, until its status is 200."""
-        parameters = known = self._parameters_of.get(request.model, self._parameters)
-        sent = [_as_sent(message) for message in request.messages]
+        """Send a request in a shape that the server takes, until its status is 200."""
+        known = await self._shapes.of(request.model)
+        shape = known.shape if known else self._shapes.first
+        identifiers = await self._shapes.identifiers(request.origin) if self._is_openai else {}
+        messages = [_as_sent(message) for message in request.messages]
         async with AsyncExitStack() as stack:
             while True:
+                parameters = shape.parameters(request.reply_tokens, identifiers)
                 try:
                     response = await stack.enter_async_context(
                         self._client.chat.completions.with_streaming_response.create(
                             model=request.model,
                             # In `messages` the SDK would look at each one's type: 0.2 ms a message.
                             messages=[],
-                            stream=True,
-                            extra_body={"messages": sent, **parameters.parameters(request.reply_tokens)},
+                            stream=shape.stream,
+                            extra_body={"messages": shape.messages(messages), **parameters},
                         )
                     )
                     break
-                except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                    said = error.response.text
-                    ours = classify(error.status_code, said.lower()) is FailureReason.CONFIGURATION
-                    other = parameters.dropping(said) if ours else None
+                except openai.APIStatusError as error:
+                    about_shape = error.status_code in (400, 422)
+                    if not _may_be_about_shape(error):
+                        raise
+                    if known is not None and shape.trial is None and about_shape:
+                        # What was known of the server may no longer be true.
+                        await self._shapes.forget(request.model)
+                        known, shape = None, self._shapes.first
+                        continue
+                    other = shape.after(error.response.text, parameters, any_cause=about_shape)
                     if other is None:
                         raise
-                    parameters = other
-            if parameters != known:
-                _log.info("%s takes other parameters; from now on it is sent %s.", request.model, parameters)
-                self._parameters_of[request.model] = parameters
+                    shape = replace(other, trial=None)
+            if shape != (known.shape if known else self._shapes.first) or shape.trial is not None:
+                _log.info("%s takes other requests than usual: it is sent %s.", request.model, shape)
+                await self._shapes.learn(request.model, shape, known)
             yield response.http_response
 
     async def _authorize(self, request: httpx2.Request) -> None:
@@ -274,6 +296,21 @@ class OpenAIModel:
         request.headers["Accept-Encoding"] = "identity"
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
+
+
+def _is_openai(base_url: str) -> bool:
+    """Whether a server is OpenAI's own, in any of its regions."""
+    host = urlsplit(base_url).hostname or ""
+    return host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}")
+
+
+def _may_be_about_shape(error: openai.APIStatusError) -> bool:
+    """Whether another shape of the request may help after this refusal."""
+    status, refusal = error.status_code, error.response.text
+    said = refusal.lower()
+    if is_bad_key(status, said) or is_out_of_credit(status, said):
+        return False
+    return longest_reply(refusal) is not None or classify(status, said) not in _OTHERWISE
 
 
 def _body(response: httpx2.Response) -> AsyncGenerator[bytes]:

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 
 from bot.config import DEFAULT_SYSTEM_PROMPT
-from bot.core.model_events import End, Event, Message, Text
+from bot.core.model_events import End, Event, Message, Origin, Text
 
 NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
 _TOKENS_PER_SECOND = 40.0
@@ -26,7 +26,7 @@ class DemoModel:
 
     @asynccontextmanager
     async def stream(
-        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """Stream the demo's whole reply at the pace of a quick model."""
 

@@ -1,15 +1,18 @@
-"""The optional parameters of a request, and which of them a server takes, as its refusals show."""
+"""The shape of a request: which optional parameters a server takes, and what its refusals say of that."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-_UNKNOWN_PARAMETER = re.compile(
-    r"unsupported.(parameter|field|argument|value)|un(recognized|known|expected).{0,20}(parameter|field|argument|property)"
-    r"|extra.(fields|inputs|forbidden)|additional properties"
-)
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""The names of the parameter with the longest reply, the older one first.
+
+https://platform.openai.com/docs/api-reference/chat/create
+"""
+_RETURNING = (*LIMITS, "stream_options", "reasoning_effort", "prompt_cache_key", "safety_identifier")
+"""All optional parameters, in the order in which they come back after a refusal that named none."""
 _EFFORT = re.compile(r"reasoning[._ ]?(effort|value)|not support (reasoning|thinking)|not a reasoning model")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Known values of reasoning_effort, the lowest first."""
@@ -25,60 +28,183 @@ _JSON_STRING = re.compile(r'"((?:[^"\\]|\\.?)*+)(?:"|\Z)')
 quadratic time."""
 _LONGEST_REFUSAL = 4_000
 """Characters of a refusal that are searched. No server's message is longer."""
+# Wordings of OpenAI, Gemini, Anthropic, MiniMax, LiteLLM, and of the chat templates of Gemma and Mistral.
+_SYSTEM_ROLE = re.compile(
+    r"developer instruction|system.{0,3} (role|message|prompt|instruction)s?.{0,30}(not|n't|un)"
+    r"|\broles? must alternate|(role|unexpected).{0,90}\W(system|developer)\b"
+    r"|(not|n't) support.{0,12}\bsystem.{0,3}(role|message|prompt|instruction)"
+)
+_AFTER_SYSTEM = re.compile(r"after the optional system message")
+# Wordings of OpenAI, Azure, LiteLLM, FastAPI servers.
+_STREAM = re.compile(
+    r"verified to stream|\bstream(ing)?\b.{0,40}\b(not |un)(support|allow|enabl|available|permitted|implemented)"
+    r"|(not|n't) (support|allow|have).{0,20}\bstream(ing)?\b|\bstream\b.{0,10} must be .?false"
+    r"""|["']param["']: ?["']stream["']"""
+)
+# Wordings of OpenAI, Groq, DeepSeek, Qwen, Anthropic, Gemini. A number that depends on the context's length is no
+# maximum: such a refusal is about this one request.
+_MOST = re.compile(
+    r"at most (\d+) (?:completion|output|new|generated) tokens"
+    r"|(?:less than or equal to|<=|at most|maximum(?: value)?(?: \w+){0,4} is|exceeds?(?: \w+){0,5} of) \W?(\d+)"
+    r"|range.{0,40}\[ ?1, ?(\d+) ?\]|> (\d+), which is the maximum allowed"
+    r"|from 1 \(inclusive\) to (\d+) \(exclusive\)"
+)
+_CONTEXT = re.compile(r"context l(ength|imit)|inputs?\W{0,2} tokens|prompt tokens|max_model_len|\d \+ |\d - \d")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestParameters:
-    """The optional parameters that a server takes. `refused` are the values of reasoning_effort that it refused."""
+class RequestShape:
+    """The shape of the requests to one model, which starts with everything that may be sent.
 
-    usage: bool = True
-    limit: str | None = "max_tokens"
+    `effort` is the value of reasoning_effort, and `refused_efforts` are the values that the server refused.
+    """
+
+    limits: tuple[str, ...] = LIMITS
+    """The names of the parameter with the longest reply. The first that is not dropped is sent."""
+    most_tokens: int | None = None
+    """The longest reply, in tokens, that the server lets a request allow."""
+    stream: bool = True
+    system_role: bool = True
+    """Whether the system prompt has its own message. Otherwise it stands in the first message of the user."""
     effort: str | None = None
-    refused: tuple[str, ...] = ()
+    refused_efforts: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """Parameters that a refusal named."""
+    paused: tuple[str, ...] = ()
+    """Parameters left out after a refusal that named none, in the order in which they come back."""
+    trial: str | None = None
+    """The parameter that has just come back."""
 
-    def parameters(self, reply_tokens: int) -> dict[str, object]:
-        parameters: dict[str, object] = {}
-        if self.usage:
-            parameters["stream_options"] = {"include_usage": True}
-        if self.limit:
-            parameters[self.limit] = reply_tokens
+    def parameters(self, reply_tokens: int, identifiers: Mapping[str, str]) -> dict[str, object]:
+        """The optional parameters of a request. `identifiers` are prompt_cache_key and safety_identifier, if any."""
+        limit = next((name for name in self.limits if name not in self.dropped), None)
+        sent: dict[str, object] = dict(identifiers)
+        if self.stream:
+            sent["stream_options"] = {"include_usage": True}
+        if limit is not None:
+            sent[limit] = min(reply_tokens, self.most_tokens or reply_tokens)
         if self.effort:
-            parameters["reasoning_effort"] = self.effort
-        return parameters
+            sent["reasoning_effort"] = self.effort
+        return {name: value for name, value in sent.items() if name not in self.dropped and name not in self.paused}
 
-    def dropping(self, error: str) -> RequestParameters | None:
-        """The parameters without the one that a refusal names. None: the refusal is not about these parameters."""
-        lower = error.lower()
-        # Newer models of OpenAI take only max_completion_tokens:
-        # https://platform.openai.com/docs/api-reference/chat/create
-        shorter = replace(self, limit="max_completion_tokens" if self.limit == "max_tokens" else None)
-        if self.usage and "stream_options" in lower:
-            return replace(self, usage=False)
-        if self.limit and self.limit in lower:
-            return shorter
-        if self.effort and _EFFORT.search(lower):
-            return self._with_another_effort(self.effort, error)
-        if _UNKNOWN_PARAMETER.search(lower):
-            if self.effort:
-                return replace(self, effort=None)
-            return replace(self, usage=False) if self.usage else shorter if self.limit else None
+    def messages(self, messages: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
+        """The messages of a request, with the system prompt where the server takes it."""
+        if self.system_role:
+            return messages
+        told = [str(message["content"]) for message in messages if message["role"] == "system"]
+        said = [message for message in messages if message["role"] != "system"]
+        if not told:
+            return messages
+        if said and said[0]["role"] == "user":
+            told.append(str(said.pop(0)["content"]))
+        return [{"role": "user", "content": "\n\n".join(told)}, *said]
+
+    def after(self, refusal: str, sent: Mapping[str, object], *, any_cause: bool) -> RequestShape | None:
+        """The shape for the next request, after a refusal of one with these parameters.
+
+        None: the refusal is not about the shape. `any_cause`: if it names no part of the shape, the next request is a
+        bare one.
+        """
+        lower = refusal[:_LONGEST_REFUSAL].lower()
+        if self.system_role and _SYSTEM_ROLE.search(lower) and not _AFTER_SYSTEM.search(lower):
+            return replace(self, system_role=False)
+        if self.stream and "stream_options" not in lower and _STREAM.search(lower):
+            return replace(self, stream=False)
+        if not any_cause:
+            return None
+        most = longest_reply(refusal)
+        asked = next((value for name, value in sent.items() if name in LIMITS and isinstance(value, int)), None)
+        if most is not None and asked is not None and most < asked and self.most_tokens is None:
+            return replace(self, most_tokens=most)
+        named = [name for name in sent if name != "reasoning_effort" and re.search(rf"(?<!\w){name}(?!\w)", lower)]
+        if named:
+            return replace(self, dropped=(*self.dropped, *named))
+        if "reasoning_effort" in sent and _EFFORT.search(lower):
+            return self._with_another_effort(str(sent["reasoning_effort"]), refusal)
+        if self.trial is not None:
+            return replace(self, dropped=(*self.dropped, self.trial), trial=None)
+        if sent:
+            return replace(self, paused=tuple(name for name in _RETURNING if name in sent or name in self.paused))
         return None
 
-    def _with_another_effort(self, tried: str, said: str) -> RequestParameters | None:
-        """The parameters with the lowest effort that a refusal names.
+    def resumed(self) -> RequestShape:
+        """The shape with the next of its paused parameters."""
+        return replace(self, paused=self.paused[1:], trial=self.paused[0])
+
+    def _with_another_effort(self, tried: str, said: str) -> RequestShape | None:
+        """The shape with the lowest effort that a refusal names.
 
         Without the parameter, models reason at medium effort, so it is left out only where the refusal names no value.
         """
         named = _efforts_in(said)
-        refused = (*self.refused, tried)
+        refused = (*self.refused_efforts, tried)
         left = [effort for effort in named if effort not in refused]
         if left and len(refused) < _EFFORTS_TRIED:
-            return replace(self, effort=left[0], refused=refused)
-        return None if set(named) - {tried} else replace(self, effort=None)
+            return replace(self, effort=left[0], refused_efforts=refused)
+        return None if set(named) - {tried} else replace(self, dropped=(*self.dropped, "reasoning_effort"))
+
+    def facts(self) -> dict[str, object]:
+        """What refusals have taught, as a value for JSON."""
+        return {
+            "most_tokens": self.most_tokens,
+            "stream": self.stream,
+            "system_role": self.system_role,
+            "effort": self.effort,
+            "refused_efforts": self.refused_efforts,
+            "dropped": self.dropped,
+            "paused": self.paused,
+        }
+
+    def with_facts(self, facts: object) -> RequestShape | None:
+        """This shape with what `facts` gave. None: that was for another effort, or by another version."""
+        match facts:
+            case {
+                "most_tokens": int() | None as most_tokens,
+                "stream": bool(stream),
+                "system_role": bool(system_role),
+                "effort": str() | None as effort,
+                "refused_efforts": [*refused],
+                "dropped": [*dropped],
+                "paused": [*paused],
+            } if self.effort in (effort, *refused[:1]):
+                return replace(
+                    self,
+                    most_tokens=most_tokens,
+                    stream=stream,
+                    system_role=system_role,
+                    effort=effort,
+                    refused_efforts=tuple(map(str, refused)),
+                    dropped=tuple(map(str, dropped)),
+                    paused=tuple(map(str, paused)),
+                )
+        return None
 
     def __str__(self) -> str:
-        names = [f"{name}={self.effort}" if name == "reasoning_effort" else name for name in self.parameters(0)]
-        return ", ".join(names) or "none of the optional ones"
+        with_effort = {"reasoning_effort": f"reasoning_effort={self.effort}"}
+        names = [with_effort.get(name, name) for name in self.parameters(0, {})]
+        if self.most_tokens is not None:
+            names.append(f"at most {self.most_tokens} tokens for a reply")
+        if not self.system_role:
+            names.append("the system prompt in the first message")
+        if not self.stream:
+            names.append("and it does not stream")
+        return ", ".join(names) or "no optional parameter"
+
+
+def longest_reply(refusal: str) -> int | None:
+    """The longest reply, in tokens, that a refusal names as the maximum for every request. None: it names none."""
+    lower = refusal[:_LONGEST_REFUSAL].lower()
+    # Groups of digits: 8,192.
+    lower = re.sub(r"(?<=\d),(?=\d{3}\b)", "", lower)
+    if not re.search(
+        r"max_(completion_|output_|new_)?tokens|maxoutputtokens|completion tokens|max(imum)? tokens", lower
+    ):
+        return None
+    if _CONTEXT.search(lower) or (found := _MOST.search(lower)) is None:
+        return None
+    most = int(next(filter(None, found.groups())))
+    most -= "(exclusive)" in found[0]
+    return most if 1 <= most < 10**9 else None
 
 
 def _efforts_in(said: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from bot.config import Settings
-from bot.core.model_events import Event, Message
+from bot.core.model_events import Event, Message, Origin
 from bot.core.protocols import ChatModel
 from bot.llm.client import OpenAIModel
 from bot.llm.demo import asked_as, demo_reply
@@ -97,9 +97,9 @@ class SwitchedModel:
         self._server.default = _DEMO if name is None else FAULTS[name]
 
     def stream(
-        self, messages: Sequence[Message], *, model: str, reply_tokens: int
+        self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream the reply to one request."""
         if self._configured is not None and self._fault is None:
-            return self._configured.stream(messages, model=model, reply_tokens=reply_tokens)
+            return self._configured.stream(messages, model=model, reply_tokens=reply_tokens, origin=origin)
         return self._demo.stream(asked_as(model, messages), model=model, reply_tokens=reply_tokens)

@@ -66,7 +66,7 @@ async def playground(
         demo = await stack.enter_async_context(demo_client(model_server))
         configured = None
         if settings.model_configured:
-            configured = await stack.enter_async_context(OpenAIModel.of(settings))
+            configured = await stack.enter_async_context(OpenAIModel.of(settings, store.server_facts))
         model = SwitchedModel(model_server, demo, configured)
         # The settings may name servers and people of the real Discord, and the playground has none of these.
         options = replace(Options.of(settings, grace=0.0), access=AccessSettings())

@@ -10,8 +10,8 @@ Each request takes the next step of the script, or `default` when the script has
         assert server.requests[0].messages[-1]["content"] == "Hi!"
 
 Before any step, the server refuses the parameters in `refused_parameters`, a reasoning_effort that is not among
-`efforts`, and a context over `context_tokens`. A delta counts as one token. A reply ends at the length that the request
-allows.
+`efforts`, a context over `context_tokens`, and what `objects` refuses. A delta counts as one token. A reply ends at the
+length that the request allows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import random
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -75,7 +75,7 @@ class Request:
 class ModelStandin:
     """A model server. It listens on a free port for the length of the `async with` block.
 
-    `script`, `default`, `models`, `shutdown_dates`, `refused_parameters`, `efforts`, `context_tokens` and
+    `script`, `default`, `models`, `shutdown_dates`, `refused_parameters`, `efforts`, `context_tokens`, `objects` and
     `ignores_max_tokens` can be changed at any time. `keep_requests` limits the record of requests; None keeps all.
     """
 
@@ -104,6 +104,8 @@ class ModelStandin:
         self.efforts = efforts
         """The accepted values of reasoning_effort. The value None accepts all."""
         self.context_tokens = context_tokens
+        self.objects: Callable[[Mapping[str, Any]], Refusal | None] = lambda _body: None
+        """What the server has against the body of a request, beside all that."""
         self.ignores_max_tokens = ignores_max_tokens
         self.requests: list[Request] = []
         self._keep_requests = keep_requests
@@ -232,7 +234,7 @@ class ModelStandin:
             return openai_error(400, message, "invalid_request_error", "unsupported_value", "reasoning_effort")
         if self.context_tokens is not None and _prompt_tokens(request) > self.context_tokens:
             return REFUSALS["context too long"]
-        return None
+        return self.objects(request.body)
 
     async def _send_raw(self, step: Raw, http: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": step.content_type, **step.headers})

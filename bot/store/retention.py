@@ -17,6 +17,8 @@ _PROCESSED_DAYS = 2
 _DAILY_USAGE_DAYS = 2
 """Days for which daily sums are kept. Every reply of the day before has ended by then."""
 _CHARGES_DAYS = 90
+_SERVER_FACTS_DAYS = 30
+"""Days for which facts about a model are kept. The client does not believe them for so long."""
 _AT_ONCE = 10
 """Number of conversations that are deleted in one statement. Other writes can run between the statements."""
 _CHARGES_AT_ONCE = 1000
@@ -101,6 +103,7 @@ class RetentionStore(Part):
             ("DELETE FROM processed_messages WHERE at < :since", {"since": now - _PROCESSED_DAYS * DAY}),
             ("DELETE FROM recent_questions WHERE at <= :since", {"since": now - HOUR}),
             ("DELETE FROM notices WHERE until <= :now", {"now": now}),
+            ("DELETE FROM server_facts WHERE learned_at < :since", {"since": now - _SERVER_FACTS_DAYS * DAY}),
             ("DELETE FROM daily_usage WHERE day < :day", {"day": now // DAY - _DAILY_USAGE_DAYS}),
         )
         while await self._engine.write(

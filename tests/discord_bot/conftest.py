@@ -224,6 +224,8 @@ async def serving(
             base_url=model.base_url,
             timeouts=Timeouts(first_delta=2 * patience if patience else PATIENCE, silence=patience or PATIENCE),
             retry_within=0.5 * (patience or 1.0),
+            facts=store.server_facts,
+            clock=clock,
         ) as client,
         ConversationService(
             store,

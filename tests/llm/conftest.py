@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,6 +12,7 @@ from bot.core.errors import ModelError
 from bot.core.model_events import Event, Message, Text
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
+from bot.llm.remembered_shapes import ServerFacts
 from bot.llm.timeouts import Timeouts
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -34,6 +36,8 @@ async def client(
     first_delta_timeout: float = 5.0,
     silence_timeout: float = 5.0,
     retry_within: float = 0.0,
+    facts: ServerFacts | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[OpenAIModel]:
     async with OpenAIModel(
         api_key=api_key,
@@ -42,6 +46,8 @@ async def client(
         timeouts=Timeouts(2.0, first_delta_timeout, silence_timeout),
         retry_within=retry_within,
         jitter=lambda: 0.0,
+        facts=facts,
+        clock=clock,
     ) as model:
         yield model
 

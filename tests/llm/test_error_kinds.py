@@ -59,7 +59,7 @@ async def test_every_refusal_says_what_to_change(
     server: ModelStandin, step: Step, problem: FailureReason, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server.script.append(step)
+    server.default = step
     async with client(server.base_url) as model:
         error = await failure(model)
         assert error.failure is problem

@@ -1,0 +1,83 @@
+"""A model server that takes other requests than most: people get their answers, and a restart forgets nothing of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from bot.standin.model import ModelStandin
+from bot.standin.script import Refusal, Reply, openai_error
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start
+
+Body = Mapping[str, Any]
+WEEK = 7 * 24 * 3600
+
+
+def bad(message: str, param: str | None = None) -> Refusal:
+    return openai_error(400, message, "invalid_request_error", None, param)
+
+
+def extra(name: str) -> Refusal:
+    return Refusal(422, {"detail": [{"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs …"}]})
+
+
+PECULIAR: dict[str, tuple[Callable[[Body], bool], Refusal, int]] = {
+    "Gemma, without a system role": (
+        lambda body: body["messages"][0]["role"] == "system",
+        Refusal(400, [{"error": {"code": 400, "message": "Developer instruction is not enabled for models/gemma-3"}}]),
+        2,
+    ),
+    "OpenAI, not verified": (
+        lambda body: body["stream"],
+        bad("Your organization must be verified to stream this model.", "stream"),
+        2,
+    ),
+    "short replies": (
+        lambda body: body.get("max_tokens", 0) > 1000,
+        bad("max_tokens is too large: 4000. This model supports at most 1000 completion tokens."),
+        2,
+    ),
+    "Mistral, vLLM": (lambda body: "stream_options" in body, extra("stream_options"), 2),
+    "OpenAI, a reasoning model": (
+        lambda body: "max_tokens" in body,
+        bad("Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens'.", "max_tokens"),
+        2,
+    ),
+    "saying nothing": (lambda body: len(body) > 3, Refusal(400, "Bad Request"), 2),
+}
+
+
+@pytest.mark.parametrize(("minds", "refusal", "requests"), PECULIAR.values(), ids=PECULIAR)
+async def test_peculiar_server_is_asked_as_it_likes(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    minds: Callable[[Body], bool],
+    refusal: Refusal,
+    requests: int,
+) -> None:
+    later = 0.0
+    model.default = Reply(lambda messages: f"Answer {sum(message.role == 'user' for message in messages)}.")
+    model.objects = lambda body: refusal if minds(body) else None
+    for number, expected in enumerate((requests, 1), 1):
+        async with start(clock=lambda: time.time() + later) as world:
+            for _ in range(2):
+                message = await world.answered()
+            assert message.content == f"Answer {2 * number}."
+        assert len(model.requests) == expected + 1, "at once, and in the next process too"
+        model.requests.clear()
+    later = WEEK
+    async with start(clock=lambda: time.time() + later) as world:
+        assert (await world.answered()).content == "Answer 5."
+        assert len(model.requests) == requests, "the server may have been updated"
+        # It has: all that was learned is of no use.
+        model.objects = lambda body: None if minds(body) else bad("Not like this any more.")
+        model.requests.clear()
+        assert (await world.answered()).content == "Answer 6."
+        assert len(model.requests) == 2
+        assert (await world.answered()).content == "Answer 7."
+        assert len(model.requests) == 3
