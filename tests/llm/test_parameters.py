@@ -185,6 +185,6 @@ async def test_effort_negotiation_ends(server: ModelStandin) -> None:
         error = await failure(model)
     assert (error.failure, error.advice) == (
         FailureReason.CONFIGURATION,
-        "The model server refused REASONING_EFFORT for gpt-x (400). Correct it in .env and restart.",
+        "The model server refused REASONING_EFFORT for gpt-x. Correct it in .env and restart.",
     )
     assert efforts(server) == ["none", "a0", "a1"]
