@@ -156,6 +156,10 @@ class RetentionStore(Protocol):
         """Delete the turns of a conversation for good. The answer is their ids."""
         ...
 
+    async def forget_own(self, conversation: Conversation, user_id: int) -> set[int]:
+        """Delete a user's turns in one conversation for good. The answer is their ids."""
+        ...
+
 
 class PeopleStore(Protocol):
     """The records of users."""

@@ -61,6 +61,15 @@ class ExportedTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversationShares:
+    """The number of questions in a conversation, of the people who asked them, and of one user's own questions."""
+
+    questions: int
+    people: int
+    own: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationSummary:
     """A summary of one conversation for its members.
 

@@ -213,6 +213,15 @@ class ConversationService:
         await self._save(conversation)
         return self._stop_forgotten(await self._store.retention.forget_conversation(conversation), StopReason.RESET, by)
 
+    async def forget_own(self, conversation: Conversation, user_id: int, by: str | None = None) -> set[int]:
+        """Delete a person's turns in one conversation for good and stop their attempts. Returns the turns' ids.
+
+        Raises StoreError.
+        """
+        await self._save(conversation)
+        forgotten = await self._store.retention.forget_own(conversation, user_id)
+        return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
+
     async def forget_user(self, user_id: int, by: str | None = None) -> set[int]:
         """Delete a person's turns in all conversations for good and stop their attempts. Returns the turns' ids.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 
-from bot.core.records import ConversationOverview, ConversationSummary
+from bot.core.records import ConversationOverview, ConversationShares, ConversationSummary
 from bot.core.turns import Conversation, UserName
 from bot.store.part import Part
 from bot.store.rows import conversation_of
@@ -30,6 +30,26 @@ class ConversationStore(Part):
             since=since,
         )
         return [conversation_of(row) for row in rows]
+
+    async def shares(self, conversation: Conversation, user_id: int) -> ConversationShares:
+        """Return how many questions a conversation holds, of how many people, and how many are a user's own."""
+        [row] = await self._engine.read(
+            """
+            SELECT coalesce(sum(questions), 0) AS questions, count(*) AS people,
+                coalesce(sum(questions) FILTER (WHERE user_id = :user), 0) AS own
+            FROM (
+                SELECT user_id, count(*) AS questions FROM turns
+                WHERE conversation_id = (
+                    SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
+                )
+                GROUP BY user_id
+            )
+            """,
+            platform=conversation.platform,
+            channel=conversation.channel,
+            user=user_id,
+        )
+        return ConversationShares(row["questions"], row["people"], row["own"])
 
     async def summary(self, conversation: Conversation) -> ConversationSummary | None:
         """Return a summary of a conversation, or None if nothing of it is on record."""

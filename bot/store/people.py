@@ -15,6 +15,8 @@ from bot.store.rows import conversation_of, name_of
 
 FORGOTTEN_QUOTE = platform_note("They are replying to a message that was forgotten.")
 """The text that the model gets in place of a forgotten quote."""
+WITHOUT_QUOTE = "prompt = :line || substr(prompt, quote_length + 1), quoted_id = NULL, quote_length = 0"
+"""SQL that puts `:line` in place of the quote in a turn."""
 _TURNS_AT_ONCE = 50
 
 _THEIR_DMS = """
@@ -29,7 +31,7 @@ _TRACES = (
     (
         "turns",
         "quoted_id = :user",
-        "prompt = :line || substr(prompt, quote_length + 1), quoted_id = NULL, quote_length = 0",
+        WITHOUT_QUOTE,
     ),
     ("charges", "user_id = :user", "user_id = NULL"),
     ("daily_usage", "scope = 'user' AND id = :user", None),

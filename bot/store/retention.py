@@ -10,6 +10,7 @@ from bot.core.usage import DAY
 from bot.store.engine import Value
 from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
+from bot.store.people import FORGOTTEN_QUOTE, WITHOUT_QUOTE
 from bot.store.quotas import HOUR
 
 _PROCESSED_DAYS = 2
@@ -57,6 +58,23 @@ class RetentionStore(Part):
                 """,
                 here,
             ),
+        )
+        return {row["id"] for row in rows}
+
+    async def forget_own(self, conversation: Conversation, user_id: int) -> set[int]:
+        """Delete a user's turns in one conversation for good, with what others quote of them there."""
+        here = """
+            conversation_id = (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel)
+            """
+        values: dict[str, Value] = {
+            "platform": conversation.platform,
+            "channel": conversation.channel,
+            "user": user_id,
+            "line": FORGOTTEN_QUOTE,
+        }
+        _, rows = await self._engine.delete_securely(
+            (f"UPDATE turns SET {WITHOUT_QUOTE} WHERE quoted_id = :user AND {here}", values),
+            (f"DELETE FROM turns WHERE user_id = :user AND {here} RETURNING id", values),
         )
         return {row["id"] for row in rows}
 

@@ -24,6 +24,10 @@ NOTHING_TO_FORGET = "There was nothing to forget."
 WENT_WRONG = "-# Something went wrong on my side. Please try again."
 REST_AS_FILE = "-# The rest is coming as a file."
 AS_FILE = "-# The whole reply is in the file."
+FORGET_MINE = "Forget mine"
+FORGET_ALL = "Forget all"
+FORGOTTEN_ALL = "Done."
+NOT_YOURS_TO_RESET = "Only those who may manage messages here can have me forget what everybody asked."
 NOTHING_TO_STOP = "None of my replies to you is under way here."
 ONE_MOMENT = "One moment, then press again."
 PRESS_LATER = "I have too much to do just now. Please press again in a minute."
@@ -139,6 +143,20 @@ def not_theirs(name: str) -> str:
 def was_reset(name: str, forgotten: int) -> str:
     """The public notice of a reset."""
     return f"{name} cleared my memory here: {questions(forgotten)}. The messages above stay."
+
+
+def confirm_reset(number: int, people: int, *, own: int, may_forget_all: bool) -> str:
+    """The private answer to a reset that concerns many questions of others."""
+    what = f"{questions(number)} from {people:,} {'person' if people == 1 else 'people'} here"
+    if may_forget_all:
+        return f"This forgets {what}."
+    rest = " Forget yours?" if own else ""
+    return f"I remember {what}. Only those who may manage messages can have me forget all of them.{rest}"
+
+
+def forgotten_own(forgotten: int) -> str:
+    """The private answer after a user's own questions in a channel were forgotten."""
+    return f"I have forgotten what you asked here: {questions(forgotten)}. The messages above stay."
 
 
 def questions(number: int) -> str:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import discord
 from discord import app_commands
 from discord.ext.commands import Cog
+from discord.utils import MISSING
 
 from bot import texts
 from bot.core.errors import StoreError
 from bot.discord_bot.channels import moderates
 from bot.discord_bot.commands.context import BotContext, place
-from bot.discord_bot.interactions.responses import defer_if_slow, respond_ephemeral, respond_public, run_or_report
+from bot.discord_bot.delivery import buttons
+from bot.discord_bot.interactions.responses import (
+    defer_if_slow,
+    respond_ephemeral,
+    respond_public,
+    run_or_report,
+    send,
+    update,
+)
 from bot.discord_bot.names import shown_name
 from bot.texts import access as words
 
 log = logging.getLogger(__name__)
+
+_CHOICE = re.compile(r"reset:(?P<whose>mine|all)")
+_OTHERS_QUESTIONS = 20
+"""Questions of others that anybody in a server may have forgotten without being asked first."""
 
 
 class ConversationCommands(Cog):
@@ -24,6 +38,7 @@ class ConversationCommands(Cog):
 
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
+        buttons.listen(bot.client, _CHOICE, self._chosen)
 
     @app_commands.command(
         description="Forget this conversation: everything said with me in this channel, thread or DM."
@@ -31,16 +46,48 @@ class ConversationCommands(Cog):
     async def reset(self, interaction: discord.Interaction) -> None:
         done = await run_or_report(interaction, self._reset(interaction), failed=texts.NOT_RESET, doing="a reset")
         if done is not None:
-            sentence, public = done
-            await (respond_public if public else respond_ephemeral)(interaction, sentence)
+            sentence, view = done
+            if view is None:
+                await respond_public(interaction, sentence)
+            else:
+                await respond_ephemeral(interaction, sentence, view=view)
 
-    async def _reset(self, interaction: discord.Interaction) -> tuple[str, bool]:
-        """Forget the conversation. Returns the answer, and whether everybody is to see it."""
+    async def _reset(self, interaction: discord.Interaction) -> tuple[str, discord.ui.View | None]:
+        """Forget the conversation, or ask first. Returns the answer, and for a private one its buttons."""
         if denied := await self._denied(interaction):
-            return denied, False
-        name = shown_name(interaction.user)
-        forgotten = await self._bot.conversations.forget(place(interaction).conversation, name)
-        return (texts.was_reset(name, len(forgotten)), True) if forgotten else (texts.NOTHING_TO_FORGET, False)
+            return denied, MISSING
+        user, here = interaction.user, place(interaction).conversation
+        if interaction.guild_id is not None and not _opened_by(interaction.channel, user.id):
+            shares = await self._bot.store.conversations.shares(here, user.id)
+            if shares.questions - shares.own > _OTHERS_QUESTIONS:
+                all_too = moderates(interaction)
+                sentence = texts.confirm_reset(shares.questions, shares.people, own=shares.own, may_forget_all=all_too)
+                return sentence, _choices(own=shares.own > 0, everything=all_too)
+        name = shown_name(user)
+        forgotten = await self._bot.conversations.forget(here, name)
+        return (texts.was_reset(name, len(forgotten)), None) if forgotten else (texts.NOTHING_TO_FORGET, MISSING)
+
+    async def _chosen(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        everything = id_["whose"] == "all"
+        if denied := await self._denied(interaction):
+            await respond_ephemeral(interaction, denied)
+            return
+        if everything and not moderates(interaction):
+            await respond_ephemeral(interaction, texts.NOT_YOURS_TO_RESET)
+            return
+        user, name, here = interaction.user, shown_name(interaction.user), place(interaction).conversation
+        conversations = self._bot.conversations
+        work = conversations.forget(here, name) if everything else conversations.forget_own(here, user.id, name)
+        forgotten = await run_or_report(interaction, work, failed=texts.NOT_RESET, doing="a reset")
+        if forgotten is None:
+            return
+        if not forgotten:
+            await update(interaction, texts.NOTHING_TO_FORGET)
+        elif everything:
+            await update(interaction, texts.FORGOTTEN_ALL)
+            await send(interaction, texts.was_reset(name, len(forgotten)))
+        else:
+            await update(interaction, texts.forgotten_own(len(forgotten)))
 
     @app_commands.command(description="Stop my replies to you here; moderators stop all of them.")
     async def stop(self, interaction: discord.Interaction) -> None:
@@ -64,3 +111,16 @@ class ConversationCommands(Cog):
             log.error("whether %d is blocked is not known: %s", interaction.user.id, error)
             return None
         return None if denied is None else words.denied(denied)
+
+
+def _opened_by(channel: object, user_id: int) -> bool:
+    return isinstance(channel, discord.Thread) and channel.owner_id == user_id
+
+
+def _choices(*, own: bool, everything: bool) -> discord.ui.View:
+    mine = discord.ui.Button[discord.ui.View](label=texts.FORGET_MINE, custom_id="reset:mine")
+    all_ = discord.ui.Button[discord.ui.View](
+        label=texts.FORGET_ALL, style=discord.ButtonStyle.danger, custom_id="reset:all"
+    )
+    offered = [*([mine] if own else []), *([all_] if everything else [])]
+    return buttons.row(*offered) if offered else MISSING

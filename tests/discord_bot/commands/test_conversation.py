@@ -7,6 +7,9 @@ import asyncio
 import pytest
 
 from bot.core.access import GuildRules
+from bot.core.turns import Outcome, Prompt, TurnState, UserName
+from bot.standin.entities import Channel, User
+from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
 from tests.places import on_discord
@@ -61,6 +64,75 @@ async def test_reset_works_in_a_direct_message(world: World) -> None:
     used = await discord.slash(discord.bo, direct, "reset")
     assert "1 question" in (await used.answered()).content
     assert await world.turns(direct) == []
+
+
+async def fill(world: World, channel: Channel, questions: int, *people: User) -> None:
+    """Put answered questions on record, one after the other from each of these people."""
+    here = on_discord(channel.id)
+    for number in range(questions):
+        author = people[number % len(people)]
+        name, guild = UserName(author.name, author.name), channel.guild.id if channel.guild else None
+        # Ids that the stand-in gives to no message.
+        prompt = Prompt(here, 10**6 + number, f"question {number}", author.id, name, guild_id=guild)
+        attempt = await world.store.turns.begin(prompt)
+        assert attempt is not None
+        await world.store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"reply {number}"))
+
+
+async def reset(world: World, user: User, channel: Channel) -> tuple[Interaction, list[str]]:
+    """The use of /reset, and the ids of the buttons that it shows."""
+    used = await world.discord.slash(user, channel, "reset")
+    return used, [str(button["custom_id"]) for button in (await used.answered()).buttons]
+
+
+async def test_reset_of_what_many_asked_is_asked_about_first(world: World) -> None:
+    discord = world.discord
+    await fill(world, discord.general, 42, discord.bo, discord.ada)
+    before = len(discord.bot_messages(discord.general))
+    used, offered = await reset(world, discord.cleo, discord.general)
+    limited = (
+        "I remember 42 questions from 2 people here. Only those who may manage messages can have me forget all of them."
+    )
+    assert (used.content, used.ephemeral, offered) == (limited, True, [])
+
+    used, offered = await reset(world, discord.bo, discord.general)
+    assert (used.content, offered) == (f"{limited} Forget yours?", ["reset:mine"])
+    await discord.press(discord.bo, await used.answered(), "reset:mine")
+    mine = "I have forgotten what you asked here: 21 questions. The messages above stay."
+    await discord.wait_for(lambda: used.content == mine)
+    assert len(await world.turns(discord.general)) == 21
+    assert len(discord.bot_messages(discord.general)) == before, "nobody else is told"
+
+    asking, offered = await reset(world, discord.max, discord.general)
+    assert (asking.content, offered) == ("This forgets 21 questions from 1 person here.", ["reset:all"])
+    message = await asking.answered()
+    roles = discord.guild.members[discord.max.id].roles
+    taken = list(roles)
+    roles.clear()
+    refused = await discord.press(discord.max, message, "reset:all")
+    assert (await refused.answered()).content == (
+        "Only those who may manage messages here can have me forget what everybody asked."
+    )
+    roles.extend(taken)
+    await discord.press(discord.max, message, "reset:all")
+    notice = await world.reply(discord.general, "Max cleared my memory here: 21 questions. The messages above stay.")
+    assert notice.silent
+    assert asking.content == "Done."
+    assert await world.turns(discord.general) == []
+
+
+async def test_reset_at_once_in_own_threads_and_of_few_questions(world: World) -> None:
+    discord = world.discord
+    thread = await discord.open_thread(discord.general, "boats", discord.bo)
+    await fill(world, thread, 30, discord.ada)
+    used, _ = await reset(world, discord.bo, thread)
+    assert (used.content, used.ephemeral) == (
+        "Bo cleared my memory here: 30 questions. The messages above stay.",
+        False,
+    )
+    await fill(world, discord.general, 40, discord.bo, discord.ada)
+    used, _ = await reset(world, discord.bo, discord.general)
+    assert used.content == "Bo cleared my memory here: 40 questions. The messages above stay."
 
 
 @pytest.mark.parametrize(
