@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.core.access import GuildRules
-from bot.core.turns import Outcome, Prompt, TurnState, UserName
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.standin.entities import Channel, User
 from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
@@ -75,7 +75,7 @@ async def fill(world: World, channel: Channel, questions: int, *people: User) ->
         # Ids that the stand-in gives to no message.
         prompt = Prompt(here, 10**6 + number, f"question {number}", author.id, name, guild_id=guild)
         attempt = await world.store.turns.begin(prompt)
-        assert attempt is not None
+        assert isinstance(attempt, Attempt)
         await world.store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"reply {number}"))
 
 
