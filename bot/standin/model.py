@@ -11,7 +11,7 @@ Each request takes the next step of the script, or `default` when the script has
 
 Before any step, the server refuses the parameters in `refused_parameters`, a reasoning_effort that is not among
 `efforts`, a context over `context_tokens`, and what `objects` refuses. A delta counts as one token. A reply ends at the
-length that the request allows.
+length that the request allows, or where the context window is full. How all that looks is up to the server's profile.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from typing import Any, Self
 from aiohttp import web
 
 from bot.standin.guard import no_browsers
-from bot.standin.script import REFUSALS, Drop, Message, Raw, Refusal, Reply, Step, is_fault, openai_error
+from bot.standin.profile import PLAIN, Json, Profile, Sizes, UsagePlace, unsupported_effort
+from bot.standin.script import Drop, Message, Raw, Refusal, Reply, Step, is_fault, openai_error
 
 _BURST = 200
 """The number of deltas that are sent without a pause if the script gives no speed."""
+_WINDOW = 4096
+"""The tokens of the context window that the server names where none is set."""
 
 
 class Request:
@@ -46,6 +49,8 @@ class Request:
         """Whether the client left before the response was complete."""
         self.sent_at: list[float] = []
         """The times at which the deltas were sent, in the event loop's time."""
+        self.read: list[dict[str, str]] = list(body["messages"])
+        """The messages that the model reads: all, unless the server cuts a context that is too long."""
         self.step: Step | None = None
         """The script step for this request, or None if it is undecided or the server itself refuses the request."""
         self.struck = False
@@ -56,6 +61,12 @@ class Request:
     def messages(self) -> list[dict[str, str]]:
         """The messages that the client sent as context."""
         return list(self.body["messages"])
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The tokens of the messages that the model reads."""
+        # Every message has a few extra tokens for its role, as in real chat templates.
+        return sum(4 + len(_tokens(message["content"])) for message in self.read)
 
     @property
     def max_tokens(self) -> int | None:
@@ -75,8 +86,9 @@ class Request:
 class ModelStandin:
     """A model server. It listens on a free port for the length of the `async with` block.
 
-    `script`, `default`, `models`, `shutdown_dates`, `refused_parameters`, `efforts`, `context_tokens`, `objects` and
-    `ignores_max_tokens` can be changed at any time. `keep_requests` limits the record of requests; None keeps all.
+    `script`, `default`, `models`, `shutdown_dates`, `refused_parameters`, `efforts`, `context_tokens`, `profile`,
+    `objects` and `ignores_max_tokens` can be changed at any time. `keep_requests` limits the record of requests; None
+    keeps all.
     """
 
     def __init__(
@@ -88,6 +100,7 @@ class ModelStandin:
         refused_parameters: Iterable[str] = (),
         efforts: Sequence[str] | None = None,
         context_tokens: int | None = None,
+        profile: Profile = PLAIN,
         ignores_max_tokens: bool = False,
         seed: int = 0,
         keep_requests: int | None = None,
@@ -104,6 +117,8 @@ class ModelStandin:
         self.efforts = efforts
         """The accepted values of reasoning_effort. The value None accepts all."""
         self.context_tokens = context_tokens
+        """The size of the context window. None: every context fits."""
+        self.profile = profile
         self.objects: Callable[[Mapping[str, Any]], Refusal | None] = lambda _body: None
         """What the server has against the body of a request, beside all that."""
         self.ignores_max_tokens = ignores_max_tokens
@@ -115,6 +130,7 @@ class ModelStandin:
         app = web.Application(client_max_size=64 * 2**20, middlewares=[no_browsers])
         app.router.add_post("/v1/chat/completions", self._completions)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/props", self._props)
         # Cancellation reports at once that a client has left, even while the server writes nothing.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.01)
 
@@ -174,10 +190,16 @@ class ModelStandin:
                 return await self._send_raw(self.models, http)
             except ConnectionError:
                 return web.Response()
-        data: list[dict[str, object]] = [{"id": name, "object": "model"} for name in self.models]
+        more = self.profile.entry(self.context_tokens or _WINDOW)
+        data: list[dict[str, object]] = [{"id": name, "object": "model", **more} for name in self.models]
         if self.shutdown_dates:
             data = [{**entry, "shutdown_date": self.shutdown_dates.get(str(entry["id"]))} for entry in data]
         return web.json_response({"object": "list", "data": data})
+
+    async def _props(self, http: web.Request) -> web.Response:
+        if self.profile.props is None:
+            return web.Response(status=404, text="404 page not found")
+        return web.json_response(self.profile.props(self.context_tokens or _WINDOW))
 
     async def _completions(self, http: web.Request) -> web.StreamResponse:
         request = Request(await http.json(), dict(http.headers), http.get_extra_info("peername"))
@@ -217,24 +239,32 @@ class ModelStandin:
                     step = replace(step, ignores_max_tokens=True)
                 if request.body.get("stream"):
                     return await self._stream(step, http, request)
-                return web.json_response(_completion(step, request))
+                return web.json_response(self._completion(step, request))
 
-    def _objection(self, request: Request) -> Refusal | None:
+    def _objection(self, request: Request) -> Refusal | Raw | None:
+        for name, refusal in self.profile.refuses.items():
+            if name in request.body and (refused := refusal(request.body[name])):
+                return refused
         for name in sorted(self.refused_parameters & request.body.keys()):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
             return openai_error(400, message, "invalid_request_error", "unsupported_parameter", name)
         effort = request.body.get("reasoning_effort")
         if self.efforts is not None and effort is not None and effort not in self.efforts:
-            *others, last = map(repr, self.efforts)
-            values = f"{', '.join(others)}, and {last}" if others else last
-            message = (
-                f"Unsupported value: 'reasoning_effort' does not support {effort!r} with this model. Supported values"
-                f" are: {values}."
-            )
-            return openai_error(400, message, "invalid_request_error", "unsupported_value", "reasoning_effort")
-        if self.context_tokens is not None and _prompt_tokens(request) > self.context_tokens:
-            return REFUSALS["context too long"]
-        return self.objects(request.body)
+            return unsupported_effort(effort, self.efforts)
+        return self._overflow(request) or self.objects(request.body)
+
+    def _overflow(self, request: Request) -> Refusal | Raw | None:
+        """Return the answer to a context that is too long, or make it fit where the server does that silently."""
+        if self.context_tokens is None:
+            return None
+        sizes = Sizes(request.prompt_tokens, request.max_tokens or 0, self.context_tokens)
+        if (sizes.total if self.profile.allowance_counts else sizes.prompt) <= sizes.window:
+            return None
+        if self.profile.too_long is not None:
+            return self.profile.too_long(sizes)
+        while len(request.read) > 1 and request.prompt_tokens > sizes.window:
+            del request.read[0]
+        return None
 
     async def _send_raw(self, step: Raw, http: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": step.content_type, **step.headers})
@@ -251,10 +281,10 @@ class ModelStandin:
         await response.prepare(http)
         model = request.body.get("model")
         head = f'{{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":{json.dumps(model)},'
+        shape = self.profile.stream
 
-        async def send(delta: str, finish: str | None = None) -> None:
-            choice = f'{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{json.dumps(finish)}}}'
-            await response.write(f'data: {head}"choices":[{choice}]}}\n\n'.encode())
+        async def send(delta: Json, finish: str | None = None, within: Json | None = None, beside: str = "") -> None:
+            await response.write(shape.event(f'{head}"choices":[{shape.choice(delta, finish, within)}]{beside}}}'))
 
         async def goes_wrong(sent: int) -> bool:
             if reply.cut_after == sent:
@@ -266,37 +296,73 @@ class ModelStandin:
                 await response.write(b": ping\n\n")
             if reply.error_after == sent:
                 request.struck = True
-                await response.write(f"data: {json.dumps({'error': reply.error})}\n\n".encode())
+                await response.write(shape.event(json.dumps({"error": reply.error})))
             return reply.error_after == sent
 
-        await send('{"role":"assistant","content":""}')
+        if shape.preface:
+            await response.write(shape.preface)
+        if shape.first is not None:
+            await send(shape.first)
         if reply.held_until is not None:
             await reply.held_until.wait()
         clock = asyncio.get_running_loop().time
         due = clock() + reply.first_token_after
         sent = 0
-        deltas, finish = _said(reply, request)
-        for field_name, delta in deltas:
+        deltas, finish = self._said(reply, request)
+        for delta in deltas:
             if await goes_wrong(sent):
                 return response
             # A burst gives other tasks on this event loop a turn.
             if (pause := due - clock()) > 0 or sent % _BURST == _BURST - 1:
                 await asyncio.sleep(max(0.0, pause))
-            await send(f'{{"{field_name}":{json.dumps(delta)}}}')
+            if delta is not None:
+                await send(delta)
             request.sent_at.append(clock())
             sent += 1
             if reply.tokens_per_second:
                 due += (1 + reply.jitter * self._random.uniform(-1, 1)) / reply.tokens_per_second
         if await goes_wrong(sent):
             return response
+        usage = _usage(reply, request, sent) if reply.usage else None
         if finish:
-            await send("{}", finish)
-        if reply.usage and (request.body.get("stream_options") or {}).get("include_usage"):
-            usage = json.dumps(_usage(reply, request, sent))
-            await response.write(f'data: {head}"choices":[],"usage":{usage}}}\n\n'.encode())
+            within, beside = shape.counted(usage)
+            await send({}, finish, within, beside)
+        asked = (request.body.get("stream_options") or {}).get("include_usage")
+        if usage and asked and shape.usage is UsagePlace.LAST:
+            await response.write(shape.event(f'{head}"choices":[],"usage":{json.dumps(usage)}}}'))
         if reply.done:
-            await response.write(b"data: [DONE]\n\n")
+            await response.write(shape.event("[DONE]"))
         return response
+
+    def _completion(self, reply: Reply, request: Request) -> dict[str, object]:
+        deltas, finish = self._said(reply, request)
+        texts = [delta.get("content") for delta in deltas if delta is not None]
+        message = {"role": "assistant", "content": "".join(text for text in texts if isinstance(text, str))}
+        return {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "model": request.body.get("model"),
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+            "usage": _usage(reply, request, len(deltas)),
+        }
+
+    def _said(self, reply: Reply, request: Request) -> tuple[list[Json | None], str | None]:
+        """Return the deltas that the request and the window allow, with None for unsent ones, and the finish reason."""
+        match reply.say:
+            case str(text):
+                said: Sequence[str] = _tokens(text)
+            case [*deltas]:
+                said = deltas
+            case say:
+                said = _tokens(say([Message(m["role"], m["content"]) for m in request.read]))
+        whole = [*self.profile.stream.reasoning(_tokens(reply.reasoning)), *({"content": token} for token in said)]
+        limits = [] if reply.ignores_max_tokens or request.max_tokens is None else [(request.max_tokens, "length")]
+        if self.context_tokens is not None:
+            limits.append((max(1, self.context_tokens - request.prompt_tokens), "window"))
+        most, finish = min(limits, default=(len(whole), ""))
+        if len(whole) <= most:
+            return whole, reply.finish
+        return whole[:most], reply.finish and finish
 
 
 class _Aborted(Exception):
@@ -317,49 +383,13 @@ def _refuse(refusal: Refusal, request: Request) -> web.Response:
     return web.Response(status=refusal.status, text=body, content_type=kind, headers=refusal.headers)
 
 
-def _completion(reply: Reply, request: Request) -> dict[str, object]:
-    deltas, finish = _said(reply, request)
-    message = {"role": "assistant", "content": "".join(delta for name, delta in deltas if name == "content")}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "model": request.body.get("model"),
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": _usage(reply, request, len(deltas)),
-    }
-
-
-def _said(reply: Reply, request: Request) -> tuple[list[tuple[str, str]], str | None]:
-    """Return the deltas that the request allows, as pairs of field name and text, and the finish reason."""
-    match reply.say:
-        case str(text):
-            said: Sequence[str] = _tokens(text)
-        case [*deltas]:
-            said = deltas
-        case say:
-            said = _tokens(say([Message(m["role"], m["content"]) for m in request.body["messages"]]))
-    whole = [
-        *(("reasoning_content", token) for token in _tokens(reply.reasoning)),
-        *(("content", token) for token in said),
-    ]
-    most = None if reply.ignores_max_tokens else request.max_tokens
-    if most is None or len(whole) <= most:
-        return whole, reply.finish
-    return whole[:most], reply.finish and "length"
-
-
 def _tokens(text: str) -> list[str]:
     """Split a text into pieces of about one token."""
     return re.findall(r"\s*\S{1,5}|\s+", text)
 
 
-def _prompt_tokens(request: Request) -> int:
-    # Every message has a few extra tokens for its role, as in real chat templates.
-    return sum(4 + len(_tokens(message["content"])) for message in request.messages)
-
-
 def _usage(reply: Reply, request: Request, reply_tokens: int) -> dict[str, int]:
-    prompt_tokens = _prompt_tokens(request)
+    prompt_tokens = request.prompt_tokens
     if not isinstance(reply.usage, bool):
         prompt_tokens, reply_tokens = reply.usage.prompt_tokens, reply.usage.reply_tokens
     return {

@@ -1,0 +1,58 @@
+"""A profile's server speaks as that server does."""
+
+from __future__ import annotations
+
+import json
+
+import aiohttp
+import openai
+import pytest
+
+from bot.standin.model import ModelStandin
+from bot.standin.profile import Sizes
+from bot.standin.profiles import PROFILES
+from bot.standin.script import Raw, Reply
+
+
+@pytest.mark.parametrize("name", PROFILES)
+async def test_official_client_reads_the_stream(name: str) -> None:
+    shape = PROFILES[name].stream
+    reply = Reply("Light is scattered.", reasoning="Let me think.")
+    async with (
+        ModelStandin([reply], profile=PROFILES[name]) as server,
+        openai.AsyncOpenAI(base_url=server.base_url, api_key="k", max_retries=0) as client,
+        await client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "why?"}], stream=True
+        ) as stream,
+    ):
+        choices = [choice async for chunk in stream for choice in chunk.choices]
+    said = "".join(choice.delta.content for choice in choices if isinstance(choice.delta.content, str))
+    in_the_text = shape.thought("Let") == {"content": "Let"}
+    assert said == (f"{shape.opens}Let me think.{shape.closes}" if in_the_text else "") + "Light is scattered."
+    assert choices[-1].finish_reason == shape.finishes.get("stop", "stop")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+async def test_full_window_is_answered_in_the_servers_way(name: str) -> None:
+    profile = PROFILES[name]
+    messages = [{"role": "user", "content": ("word " * 40).strip()} for _ in range(3)]
+    async with (
+        ModelStandin(profile=profile, context_tokens=100) as server,
+        aiohttp.ClientSession(server.base_url + "/") as http,
+        http.post("chat/completions", json={"model": "m", "messages": messages, "stream": True}) as response,
+    ):
+        said = await response.text()
+        async with http.get("models") as listed:
+            [entry] = (await listed.json())["data"]
+        async with http.get(server.base_url.removesuffix("/v1") + "/props") as found:
+            props = await found.json() if found.status == 200 else None
+    answer = profile.too_long and profile.too_long(Sizes(prompt=132, reply=0, window=100))
+    if answer is None:
+        assert server.requests[0].read == messages[1:]
+    elif isinstance(answer, Raw):
+        assert (response.status, said.encode()) == (200, b"".join(answer.pieces))
+    else:
+        body = json.loads(json.dumps(answer.body).replace("{model}", "m"))
+        assert (response.status, json.loads(said)) == (answer.status, body)
+    assert entry == {"id": "demo", "object": "model", **profile.entry(100)}
+    assert props == (profile.props(100) if profile.props else None)
