@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain, repeat
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from bot.core.model_events import Event, Message, Origin
 from bot.core.turns import FailureReason
 from bot.llm.decoder import Decoder, StreamError
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit
-from bot.llm.error_messages import ErrorTranslator
+from bot.llm.error_messages import ErrorTranslator, StillLoading
 from bot.llm.parameters import LIMITS, RequestShape, longest_reply
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
@@ -43,6 +44,8 @@ _HEADERS_SENT = frozenset(
 )
 _PAUSES = (0.5, 1.5)
 """Seconds before the first and the second retry, unless the server names a wait."""
+_POLLS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between two requests to a server that is loading its model; the last one holds for all further ones."""
 _LINGER_FINISHED = 2.0
 """Seconds to wait for the usage after a finish reason."""
 _LINGER_DONE = 0.1
@@ -73,7 +76,8 @@ class OpenAIModel:
     """A `ChatModel` on an OpenAI-compatible server. An async context manager that owns its connections.
 
     Without a `base_url` the server is OpenAI's own. Without an `api_key` no key is sent. As long as nothing of a reply
-    has come, a failed request is repeated up to twice, the last time at most `retry_within` seconds after the first.
+    has come, a failed request is repeated up to twice, the last time at most `retry_within` seconds after the first; a
+    server that is loading its model is waited for as long as for a first delta.
     `reasoning_effort` is sent as it is. A server that takes other values is sent the lowest that it names. `jitter`
     returns a number from 0 to 1 that varies the pauses between repeated requests. What the server takes is kept in
     `facts`, or without it until the client is closed; `clock` gives seconds since the epoch.
@@ -181,9 +185,10 @@ class OpenAIModel:
 
     async def _with_retries(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
-        give_up = clock() + self._retry_within
+        give_up, loaded_by = clock() + self._retry_within, clock() + self._timeouts.first_delta
+        pauses, polls = iter(_PAUSES), chain(_POLLS, repeat(_POLLS[-1]))
         accepted = False
-        for pause in (*_PAUSES, None):
+        while True:
             begun = False
             try:
                 async with aclosing(self._attempt(request)) as events:
@@ -193,12 +198,18 @@ class OpenAIModel:
                 return
             except ModelError as error:
                 error.accepted = accepted = accepted or error.accepted
+                loading = isinstance(error, StillLoading)
+                pause = next(polls if loading else pauses, None)
                 if begun or pause is None or error.failure not in (FailureReason.UNREACHABLE, FailureReason.BUSY):
                     raise
                 wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
-                if clock() + wait > give_up:
+                if clock() + wait > (loaded_by if loading else give_up):
                     raise
-                _log.info("%s Trying again in %.1f s.", error.detail, wait)
+                if loading:
+                    _log.info("The model server is loading %s. Asking again in %.1f s.", request.model, wait)
+                    give_up = clock() + wait + self._retry_within
+                else:
+                    _log.info("%s Trying again in %.1f s.", error.detail, wait)
             await asyncio.sleep(wait)
 
     async def _attempt(self, request: _Request) -> AsyncGenerator[Event]:

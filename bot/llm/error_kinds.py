@@ -12,8 +12,27 @@ from email.utils import parsedate_to_datetime
 from bot.core.turns import FailureReason
 
 # Wordings of OpenAI, Azure, OpenRouter, Anthropic, Gemini, DeepSeek, Qwen, Groq, Mistral, vLLM, llama.cpp, LM Studio.
-_QUOTA = re.compile(r"insufficient_quota|insufficient.(credits|balance)|billing_|credit balance|payment_required")
-_BAD_KEY = re.compile(r"invalid_api_key|authentication_error|api.key not valid|api_key_invalid")
+# Moonshot, Zhipu, SiliconFlow, xAI, LiteLLM.
+_QUOTA = re.compile(
+    r"insufficient_quota|insufficient.(credits|balance|funds)|balance (is )?(insufficient|too low|not enough)|billing_"
+    r"|credit balance|payment_required|exceeded_current_quota_error|余额不足|arrearage|budget.{0,10}exceeded"
+    r'|credits? (are|is) (depleted|exhausted)|used all available credits|"code": ?"?1113\b'
+)
+_BAD_KEY = re.compile(
+    r"invalid_api_key|authentication.error|api.key not valid|api_key_invalid|no_db_connection|unregistered callers"
+    r"|(invalid|incorrect|missing|expired|wrong|no|provide an?|malformed) (or invalid )?"
+    r"(x-|proxy |virtual )?(api.?key|authorization header|server token)"
+    r"|api.?key (is |has )?(been )?(invalid|incorrect|missing|expired|not found|not valid|revoked)"
+)
+_LOADING = re.compile(
+    r"\b(re)?loading (the )?model|model.{0,100}\b(is|being) (currently |still |being )?(re)?loading"
+    r"|\bis (currently|still) (being )?(re)?load(ed|ing)|(starting|warming) up|not (yet )?(ready|loaded) yet"
+)
+_LOADED_NEVER = re.compile(r"(error|fail\w*|unable|cannot|could not|timed out)( \w+){0,3} load")
+_OVERLOADED = re.compile(
+    r"overload|over capacity|(capacity|pending requests) exceeded|exceeded.{0,20}capacity"
+    r"|(server|engine|model).{0,12} busy"
+)
 _TOO_LONG = re.compile(
     r"context.(length|size|window)|(prompt|input|request) (is )?too (long|large)"
     r"|too many tokens|token count.{0,40}exceeds|tokens.{0,40}must be <="
@@ -38,7 +57,10 @@ def classify(status: int | None, said: str) -> FailureReason:
         return FailureReason.TOO_LONG
     if status in (None, 400, 403, 422, 451) and _DECLINED.search(said):
         return FailureReason.CONTENT_FILTERED
-    if status == 429 or (status is None and _RATE.search(said)):
+    # Groq's flex tier and Anthropic have statuses of their own for it.
+    if status in (429, 498, 529) or (status is None and _RATE.search(said)):
+        return FailureReason.BUSY
+    if (status is None or status >= 500) and _OVERLOADED.search(said):
         return FailureReason.BUSY
     if status is None:
         return FailureReason.CONFIGURATION if _OURS_TO_MEND.search(said) else FailureReason.UNREACHABLE
@@ -54,6 +76,11 @@ def is_out_of_credit(status: int | None, said: str) -> bool:
 def is_bad_key(status: int | None, said: str) -> bool:
     """Whether the key is missing or wrong; `said` in lower case."""
     return status == 401 or _BAD_KEY.search(said) is not None
+
+
+def is_loading(status: int | None, said: str) -> bool:
+    """Whether the server has yet to load its model, so that waiting helps; `said` in lower case."""
+    return status is not None and status >= 500 and bool(_LOADING.search(said)) and not _LOADED_NEVER.search(said)
 
 
 def message_of(body: object) -> str:

@@ -13,7 +13,16 @@ import openai
 
 from bot.core.errors import ModelError
 from bot.core.turns import FailureReason
-from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit, message_of, names_in, retry_after, status_of
+from bot.llm.error_kinds import (
+    classify,
+    is_bad_key,
+    is_loading,
+    is_out_of_credit,
+    message_of,
+    names_in,
+    retry_after,
+    status_of,
+)
 from bot.llm.timeouts import Timeouts
 from bot.network.failures import LASTING, NOTHING_ANSWERED, REMEDIES, Cause, Failure, failure, links
 
@@ -32,6 +41,10 @@ _ONLY_TLS = re.compile(
     "plain http request was sent to https port|http request to an https server|speaking plain http to an ssl-enabled"
 )
 """What nginx, Go's servers and Apache answer to http on a port for https, in lower case."""
+
+
+class StillLoading(ModelError):
+    """The model server has yet to load its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +83,18 @@ class ErrorTranslator:
     def _from_text(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
         said = json.dumps(body, ensure_ascii=False).lower()
         problem = classify(status, said)
+        if self._wants_a_key(body, status):
+            problem = FailureReason.CONFIGURATION
         detail = self._advice(problem, status, said, model)
         advice = detail.replace(f" ({status})", "")
         if names := names_in(body):
             detail = f"{detail} Its error: {self._clean(', '.join(names))}."
-        return ModelError(problem, detail, wait, advice=advice, server_message=self._clean(message_of(body)))
+        kind = StillLoading if problem is FailureReason.UNREACHABLE and is_loading(status, said) else ModelError
+        return kind(problem, detail, wait, advice=advice, server_message=self._clean(message_of(body)))
+
+    def _wants_a_key(self, body: object, status: int | None) -> bool:
+        """Whether a server fails without a word because it was sent no key, as LiteLLM's proxy does."""
+        return status == 500 and self.key is None and body == "Internal Server Error"
 
     def _advice(self, problem: FailureReason, status: int | None, said: str, model: str) -> str:
         number = f" ({status})" if status else ""
@@ -87,7 +107,16 @@ class ErrorTranslator:
         if problem is FailureReason.CONTENT_FILTERED:
             return f"The provider's content filter declined the request{number}; no setting helps."
         if problem is FailureReason.BUSY:
-            return f"The model server limits its rate{number}. If this lasts, raise the limit of the account of {key}."
+            if status in (None, 429):
+                return (
+                    f"The model server limits its rate{number}. If this lasts, raise the limit of the account of {key}."
+                )
+            return f"The model server has too much to do{number}. If this lasts, choose another one, or another model."
+        if problem is FailureReason.UNREACHABLE and is_loading(status, said):
+            return (
+                f"The model server at {self.base_url} has not loaded {model} within {self.timeouts.first_delta:g}"
+                f" s{number}. Look at its log; if it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
+            )
         if problem is FailureReason.UNREACHABLE:
             return f"The model server at {self.base_url} failed{number}. Look at its log or its status page."
         if is_out_of_credit(status, said):
@@ -98,6 +127,11 @@ class ErrorTranslator:
             if self.key:
                 return f"The model server refused {key}{number}. Replace it in .env and restart."
             return f"The model server wants a key{number}. Set {key} in .env and restart."
+        if status == 500:
+            return (
+                f"The model server fails without a word{number}, as a proxy does that wants a key. Set {key} in .env"
+                " and restart, or look at the server's log."
+            )
         if status == 403:
             return f"The model server does not let {key} use {model}{number}. Change either in .env and restart."
         if "reasoning_effort" in said:

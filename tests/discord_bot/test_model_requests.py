@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.standin.model import ModelStandin
-from bot.standin.script import Refusal, Reply, openai_error
+from bot.standin.script import REFUSALS, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start
 
@@ -81,3 +81,17 @@ async def test_peculiar_server_is_asked_as_it_likes(
         assert len(model.requests) == 2
         assert (await world.answered()).content == "Answer 7."
         assert len(model.requests) == 3
+
+
+async def test_loading_model_is_waited_for(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.llm.client._POLLS", (0.05,))
+    model.default = REFUSALS["overloaded"]
+    async with start() as world:
+        await world.ask()
+        await world.asked(5)
+        await discord.wait_for(lambda: discord.typing(discord.general))
+        assert discord.bot_messages(discord.general) == []
+        model.default = Reply("Here I am.")
+        await world.reply(discord.general, "Here I am.")

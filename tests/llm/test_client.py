@@ -35,6 +35,23 @@ async def test_request_is_repeated_until_text_came(server: ModelStandin) -> None
     assert len(server.requests) == 6
 
 
+async def test_loading_server_is_waited_for(server: ModelStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.llm.client._POLLS", (0.01, 0.02))
+    server.script += [REFUSALS["overloaded"]] * 6
+    async with client(server.base_url, retry_within=0.0) as model:
+        assert text(await ask(model)) == "Hi there."
+        assert len(server.requests) == 7
+        # Another failure behind it is retried as usual.
+        server.script += [REFUSALS["overloaded"], REFUSALS["server error"]]
+        assert await ask(model) == [FailureReason.UNREACHABLE]
+        server.default = REFUSALS["overloaded"]
+        reading = asyncio.create_task(ask(model))
+        await server.request(12)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+
 async def test_hopeless_refusals_are_not_repeated(server: ModelStandin) -> None:
     later = Refusal(429, REFUSALS["rate limit"].body, {"Retry-After": "30"})
     server.script += [REFUSALS["quota"], later]

@@ -106,6 +106,61 @@ async def test_retry_wait_is_bounded(server: ModelStandin, headers: dict[str, st
     assert (error.failure, error.retry_after) == (FailureReason.BUSY, wait)
 
 
+def said(number: int, message: str, **more: object) -> Refusal:
+    return Refusal(number, {"error": {"message": message, **more}})
+
+
+UNREACHABLE, BUSY, CONFIGURATION = FailureReason.UNREACHABLE, FailureReason.BUSY, FailureReason.CONFIGURATION
+KEY_REFUSED = "The model server refused OPENAI_API_KEY"
+NO_CREDIT = "The account of OPENAI_API_KEY has no credit left"
+TOO_MUCH_TO_DO = "The model server has too much to do"
+LOADING = " has not loaded gpt-x within 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "problem", "words"),
+    [
+        (said(498, "Flex tier capacity exceeded", type="capacity_exceeded"), BUSY, TOO_MUCH_TO_DO),
+        (said(529, "Overloaded", type="overloaded_error"), BUSY, TOO_MUCH_TO_DO),
+        (said(503, "server busy, please try again. maximum pending requests exceeded"), BUSY, TOO_MUCH_TO_DO),
+        (said(503, "The model is overloaded. Please try again later."), BUSY, TOO_MUCH_TO_DO),
+        (said(503, "Loading model", type="unavailable_error"), UNREACHABLE, LOADING),
+        (Refusal(503, {"error": "Model m is currently loading", "estimated_time": 20.0}), UNREACHABLE, LOADING),
+        (said(503, "llm server loading model"), UNREACHABLE, LOADING),
+        (Refusal(503, {"detail": "The engine is still starting up."}), UNREACHABLE, LOADING),
+        (said(500, "error loading model: unable to allocate CUDA0 buffer"), UNREACHABLE, "failed (500)"),
+        (said(402, "Payment Required"), CONFIGURATION, NO_CREDIT),
+        (said(402, "Insufficient Balance"), CONFIGURATION, NO_CREDIT),
+        (said(429, "Your account is suspended", type="exceeded_current_quota_error"), CONFIGURATION, NO_CREDIT),
+        (said(429, "余额不足或无可用资源包,请充值。", code="1113"), CONFIGURATION, NO_CREDIT),
+        (said(429, "Please recharge.", code=1113), CONFIGURATION, NO_CREDIT),
+        (Refusal(403, {"code": 30001, "message": "your account balance is insufficient"}), CONFIGURATION, NO_CREDIT),
+        (said(400, "Budget has been exceeded!", type="budget_exceeded"), CONFIGURATION, NO_CREDIT),
+        (said(429, "You exceeded your current quota, wait.", status="RESOURCE_EXHAUSTED"), BUSY, "limits its rate"),
+        (said(400, "No connected db.", type="no_db_connection", code="400"), CONFIGURATION, KEY_REFUSED),
+        (said(400, "Incorrect API key provided: xx."), CONFIGURATION, KEY_REFUSED),
+        (said(400, "Missing or invalid Authorization header."), CONFIGURATION, KEY_REFUSED),
+        (said(403, "Method doesn't allow unregistered callers"), CONFIGURATION, KEY_REFUSED),
+        (Refusal(500, "Internal Server Error"), UNREACHABLE, "failed (500)"),
+    ],
+)
+async def test_busy_loading_and_broke_are_told_apart(
+    server: ModelStandin, refusal: Refusal, problem: FailureReason, words: str
+) -> None:
+    server.default = refusal
+    async with client(server.base_url, first_delta_timeout=0.2) as model:
+        error = await failure(model)
+    assert (error.failure, words in error.detail) == (problem, True), error.detail
+    assert not error.accepted
+
+
+async def test_proxy_that_fails_without_a_word_wants_a_key(server: ModelStandin) -> None:
+    server.default = Refusal(500, "Internal Server Error")
+    async with client(server.base_url, api_key=None) as model:
+        error = await failure(model)
+    assert (error.failure, "Set OPENAI_API_KEY" in error.detail) == (FailureReason.CONFIGURATION, True)
+
+
 async def test_missing_server_is_unreachable(server: ModelStandin) -> None:
     await server.stop_listening()
     async with client(server.base_url) as model:
