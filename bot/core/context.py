@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from dataclasses import replace
 from datetime import date
 
 from bot.core.model_events import Message, TokenStatistics
@@ -142,7 +143,7 @@ def learn_from_usage(learned: TokenStatistics, messages: list[Message], usage: U
     weight = min(0.5, size / 8000)
     # Outside of one to eight bytes in a token, the server counts something else than these messages.
     now = before + weight * (min(8.0, max(1.0, size / counted)) - before)
-    return TokenStatistics(bytes_per_token=now, context_tokens=learned.context_tokens)
+    return replace(learned, bytes_per_token=now)
 
 
 def _size(text: str) -> int:

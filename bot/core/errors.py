@@ -7,6 +7,7 @@ BotError
 ├── Overloaded           there are too many prompts waiting for another one
 ├── OverQuota            a person has asked as often as they may for now, or the day's tokens are used
 ├── ModelError           the model's server did not give a whole reply
+│   └── ContextTooLong   it takes no request of this size
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
 
@@ -108,6 +109,27 @@ class ModelError(BotError):
         self.accepted = accepted
         self.nothing_answered = nothing_answered
         super().__init__(detail)
+
+
+class ContextTooLong(ModelError):
+    """The model's server takes no context of this size, or none with so much room for a reply beside it.
+
+    `window` is the tokens that the server says it takes, of the context and the reply together, and `prompt_tokens` its
+    count of the context that it refused. Both are the server's word: None where it does not say, and maybe wrong.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        window: int | None = None,
+        prompt_tokens: int | None = None,
+        *,
+        advice: str = "",
+        server_message: str = "",
+    ) -> None:
+        super().__init__(FailureReason.TOO_LONG, detail, advice=advice, server_message=server_message)
+        self.window = window
+        self.prompt_tokens = prompt_tokens
 
 
 class DiscordError(BotError):

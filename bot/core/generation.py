@@ -1,4 +1,4 @@
-"""Requests to the model: a context that fits, the reservation of tokens, the reply, a shorter context on refusal."""
+"""Requests to the model: a context that fits, the reservation of tokens, the reply, a smaller window on refusal."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from datetime import date
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt
-from bot.core.errors import ModelError
+from bot.core.errors import ContextTooLong, ModelError
 from bot.core.log_entries import with_texts
 from bot.core.model_events import End, Origin, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
+from bot.core.window import Room, named_window
 
 log = logging.getLogger(__name__)
 
 MAX_HALVINGS = 3
-"""The number of times that a refused context is halved before the turn fails."""
+"""The number of times that a refused request is made smaller before the turn fails."""
 PAGE_SIZE = 32
 """The fewest turns that are read from the store at a time."""
 MAX_PAGE_SIZE = 512
@@ -38,6 +39,9 @@ RESERVATION_TIMEOUT = 20.0
 CHARACTERS_PER_TOKEN = 32
 """More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
 server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
+WINDOW_MAX_AGE = 24 * 3600.0
+"""Seconds after which a model is once sent more than the window that was learned, in case it has grown. A start does
+the same."""
 OVERRUN = 2
 """The multiple of its reserved tokens that a reply may use, by our estimate or the server's count."""
 
@@ -63,6 +67,35 @@ class GenerationSettings:
         return self.models[0] if chosen is None or chosen not in self.models else chosen
 
 
+@dataclass(slots=True)
+class _Asking:
+    """What the requests of one attempt share. `learned` changes with what the server counts."""
+
+    turn: Turn
+    running: ActiveAttempt
+    sink: ReplySink
+    model: str
+    key: str
+    """The model's name with its server, under which token statistics are stored."""
+    system_prompt: str
+    learned: TokenStatistics
+
+
+@dataclass(slots=True)
+class _Request:
+    """One request, its limit on the reply in tokens, the quota that allows no more, and its error, if it had one."""
+
+    fitting: context.Context
+    reply_tokens: int
+    limited_by: QuotaExceeded | None
+    error: ModelError | None = None
+
+    @property
+    def size(self) -> int:
+        """The tokens of context and reply together, by our estimate."""
+        return self.fitting.tokens + self.reply_tokens
+
+
 class ReplyGenerator:
     """All requests of one process.
 
@@ -86,6 +119,8 @@ class ReplyGenerator:
         self._today = today
         self._released = asyncio.Event()
         """Set and replaced at the end of each request."""
+        self._windows_tried: dict[str, float] = {}
+        """When this process last sent each model more than the window that it had learned, or learned it."""
         self.last_reply_at: float | None = None
         """The time at which the model last completed a reply, on the monotonic clock."""
 
@@ -102,50 +137,87 @@ class ReplyGenerator:
         self._released = asyncio.Event()
 
     async def generate(self, turn: Turn, running: ActiveAttempt, sink: ReplySink) -> Outcome:
-        """Ask the model, with a shorter context each time the server refuses it as too long. Raises StoreError."""
+        """Ask the model, in a smaller window each time the server refuses a request as too long. Raises StoreError."""
         settings = self._settings
         conversation = await self._store.personas.settings_of(turn.conversation)
         model = settings.chosen_model(conversation.model)
         system_prompt = conversation.persona or settings.system_prompt
         key = f"{settings.provider_key} {model}".strip()
-        learned = await self._store.token_statistics.of(key)
-        budget = min(settings.context_tokens, learned.context_tokens or settings.context_tokens)
-        halvings = 0
-        fitting, grant = await self._reserve_context(turn, running, model, system_prompt, budget, learned)
-        if grant is None:
-            running.stop(StopReason.FORGOTTEN)
-        if running.stop_reason is not None or grant is None:
-            return running.stop_outcome()
-        if isinstance(grant, QuotaExceeded):
-            return Outcome(TurnState.FAILED, running.text, FailureReason.QUOTA, quota_exceeded=grant)
-        if isinstance(grant, Contended):
-            log.warning("turn %d: what is left of the day's tokens is reserved for others", turn.id)
-            return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
+        before = await self._store.token_statistics.of(key)
+        asking = _Asking(turn, running, sink, model, key, system_prompt, before)
+        room = Room(settings.context_tokens, settings.reply_tokens)
+        if before.window is not None and not self._is_window_due(key):
+            room = room.within(before.window, self._minimum)
+        request = await self._prepare(asking, room)
+        if isinstance(request, Outcome):
+            return request
         sink.start()
+        tried_anew = before.window is not None and request.size > before.window
+        if tried_anew:
+            self._windows_tried[key] = _now()
+        refusals = 0
         while True:
-            outcome = await running.read(asyncio.create_task(self._read(running, sink, model, fitting, grant)))
-            if outcome.failure is not FailureReason.TOO_LONG or halvings == MAX_HALVINGS:
+            outcome = await running.read(asyncio.create_task(self._read(asking, request)))
+            if outcome.failure is not FailureReason.TOO_LONG or refusals == MAX_HALVINGS:
                 break
-            messages = fitting.messages()
-            budget = min(budget, fitting.tokens) // 2
-            halvings += 1
-            fitting = await self._context(turn, running, system_prompt, budget, learned)
-            if fitting.messages() == messages:
+            smaller = await self._smaller(asking, request, room)
+            if smaller is None:
                 return outcome
-        now = learned if outcome.usage is None else context.learn_from_usage(learned, fitting.messages(), outcome.usage)
-        if halvings and (outcome.usage is not None or outcome.text):
-            now = replace(now, context_tokens=budget)
-        if now != learned:
+            refusals += 1
+            room, request = smaller
+        now = asking.learned
+        if outcome.usage is not None:
+            now = context.learn_from_usage(now, request.fitting.messages(), outcome.usage)
+        if outcome.usage is not None or running.tokens.reply_tokens:
+            if refusals:
+                now = replace(now, window=room.window)
+            elif tried_anew:
+                now = replace(now, window=None)
+        if now != before:
             running.new_statistics = (key, now)
         return outcome
 
-    async def _context(
-        self, turn: Turn, running: ActiveAttempt, system_prompt: str, budget: int, learned: TokenStatistics
-    ) -> context.Context:
+    def _is_window_due(self, key: str) -> bool:
+        """Whether what was learned of a window is old enough that a larger request is tried, in case it has grown."""
+        tried = self._windows_tried.get(key)
+        return tried is None or _now() - tried >= WINDOW_MAX_AGE
+
+    async def _smaller(self, asking: _Asking, refused: _Request, room: Room) -> tuple[Room, _Request] | None:
+        """A request that fits the window that a refusal names, or else half of what was refused.
+
+        The result is None if nothing of the refused request can be left out.
+        """
+        self._windows_tried[asking.key] = _now()
+        error, minimum = refused.error, self._minimum
+        named = None
+        if isinstance(error, ContextTooLong):
+            counted = context.credible(Usage(error.prompt_tokens or 0, 0), refused.fitting.messages(), 0, 0, 0)
+            asking.learned = context.learn_from_usage(asking.learned, refused.fitting.messages(), counted)
+            named = named_window(error.window, counted.prompt_tokens, refused.fitting.tokens, refused.reply_tokens)
+        room = room.within(named or refused.size // 2, minimum)
+        fitting = await self._context(asking, room.context)
+        reply_tokens = min(room.beside(fitting.tokens), refused.reply_tokens)
+        if reply_tokens < minimum and named is None:
+            # The prompt and the shortest reply take more than half, so each is made as small as it can be.
+            reply_tokens = max(minimum, refused.reply_tokens // 2)
+            fitting = await self._context(asking, refused.fitting.tokens // 2)
+            room = replace(room, window=fitting.tokens + reply_tokens)
+        smaller = fitting.tokens + reply_tokens < refused.size
+        if reply_tokens < minimum or not smaller:
+            return None
+        return room, _Request(fitting, reply_tokens, refused.limited_by)
+
+    async def _context(self, asking: _Asking, budget: int) -> context.Context:
         # The context includes the text so far of other people's running replies, so the store needs it.
+        turn = asking.turn
         await self._save(turn.conversation)
         fitting = context.Context(
-            system_prompt, turn, begun=running.resumed_text, today=self._today(), budget=budget, learned=learned
+            asking.system_prompt,
+            turn,
+            begun=asking.running.resumed_text,
+            today=self._today(),
+            budget=budget,
+            learned=asking.learned,
         )
         before: int | None = None
         limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
@@ -156,49 +228,57 @@ class ReplyGenerator:
             limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
         return fitting
 
-    async def _reserve_context(
-        self, turn: Turn, running: ActiveAttempt, model: str, system_prompt: str, budget: int, learned: TokenStatistics
-    ) -> tuple[context.Context, Reservation | QuotaExceeded | Contended | None]:
-        """The context and its reservation. If the whole context costs too much, only its latest part is sent.
+    async def _prepare(self, asking: _Asking, room: Room) -> _Request | Outcome:
+        """A request in this room with its reservation, or the outcome if there is none for it.
 
-        One reservation covers all requests of the attempt, because the server works on the last one only.
+        If the whole context costs too much, only its latest part is sent. One reservation covers all requests of the
+        attempt that the server refuses, because it works on the last one only.
         """
-        clock = asyncio.get_running_loop().time
-        built_at = clock()
-        fitting = await self._context(turn, running, system_prompt, budget, learned)
-        grant = await self._reserve(running, model, fitting.reserved_tokens)
+        running = asking.running
+        built_at = _now()
+        fitting = await self._context(asking, room.context)
+        grant = await self._reserve(asking, fitting, room)
         for _ in range(MAX_HALVINGS):
             if not isinstance(grant, QuotaExceeded):
                 break
-            smaller = await self._context(turn, running, system_prompt, fitting.tokens // 2, learned)
+            smaller = await self._context(asking, fitting.tokens // 2)
             if smaller.tokens == fitting.tokens:
                 break
             fitting = smaller
-            grant = await self._reserve(running, model, fitting.reserved_tokens)
-        if clock() - built_at > CONTEXT_MAX_AGE:
-            fitting = await self._context(turn, running, system_prompt, fitting.tokens, learned)
-        return fitting, grant
+            grant = await self._reserve(asking, fitting, room)
+        if _now() - built_at > CONTEXT_MAX_AGE:
+            fitting = await self._context(asking, fitting.tokens)
+        if grant is None:
+            running.stop(StopReason.FORGOTTEN)
+        if running.stop_reason is not None or grant is None:
+            return running.stop_outcome()
+        if isinstance(grant, QuotaExceeded):
+            return Outcome(TurnState.FAILED, running.text, FailureReason.QUOTA, quota_exceeded=grant)
+        if isinstance(grant, Contended):
+            log.warning("turn %d: what is left of the day's tokens is reserved for others", asking.turn.id)
+            return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
+        return _Request(fitting, grant.reply_tokens, grant.limited_by)
 
     async def _reserve(
-        self, running: ActiveAttempt, model: str, prompt_tokens: int
+        self, asking: _Asking, fitting: context.Context, room: Room
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Reserve tokens for the attempt.
 
         While other requests hold them, it waits until some are released, and in the end accepts fewer than it wants.
         Contended: none are left, or the attempt was stopped during the wait.
         """
-        settings = self._settings
+        settings, running = self._settings, asking.running
+        reply_tokens = max(self._minimum, room.beside(fitting.tokens))
         if settings.quotas is None:
-            return Reservation(settings.reply_tokens)
-        clock = asyncio.get_running_loop().time
-        give_up = clock() + RESERVATION_TIMEOUT
+            return Reservation(reply_tokens)
+        give_up = _now() + RESERVATION_TIMEOUT
         while True:
-            released, accept_partial = self._released, clock() >= give_up
+            released, accept_partial = self._released, _now() >= give_up
             answer = await self._store.quotas.reserve(
                 running.attempt,
-                model,
-                prompt_tokens,
-                settings.reply_tokens,
+                asking.model,
+                fitting.reserved_tokens,
+                reply_tokens,
                 self._minimum,
                 settings.quotas,
                 accept_partial=accept_partial,
@@ -215,9 +295,8 @@ class ReplyGenerator:
     def _minimum(self) -> int:
         return min(MINIMUM_REPLY_TOKENS, self._settings.reply_tokens)
 
-    async def _read(
-        self, running: ActiveAttempt, sink: ReplySink, model: str, fitting: context.Context, grant: Reservation
-    ) -> Outcome:
+    async def _read(self, asking: _Asking, request: _Request) -> Outcome:
+        running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
         usage: Usage | None = None
         failure: FailureReason | None = None
         left = self._settings.reply_tokens * CHARACTERS_PER_TOKEN
@@ -226,7 +305,7 @@ class ReplyGenerator:
         origin = Origin(running.prompt.conversation, running.prompt.user_id)
         try:
             async with self._model.stream(
-                fitting.messages(), model=model, reply_tokens=grant.reply_tokens, origin=origin
+                fitting.messages(), model=model, reply_tokens=request.reply_tokens, origin=origin
             ) as events:
                 async for event in events:
                     if isinstance(event, Text):
@@ -237,7 +316,7 @@ class ReplyGenerator:
                         running.tokens.add_reasoning()
                         left -= 1
                     elif isinstance(event, Usage):
-                        usage = running.tokens.credible(event, fitting.messages(), OVERRUN * grant.reply_tokens)
+                        usage = running.tokens.credible(event, fitting.messages(), OVERRUN * request.reply_tokens)
                         if usage != event:
                             log.warning(
                                 "turn %d: the server's count of tokens cannot be true: %s",
@@ -247,14 +326,15 @@ class ReplyGenerator:
                     elif isinstance(event, End):
                         failure = event.failure
                         continue
-                    if grant.limited_by is not None and running.tokens.reply_tokens >= grant.reply_tokens:
+                    if request.limited_by is not None and running.tokens.reply_tokens >= request.reply_tokens:
                         failure = FailureReason.LENGTH
                         break
-                    if left <= 0 or (counted and running.tokens.reply_tokens >= OVERRUN * grant.reply_tokens):
+                    if left <= 0 or (counted and running.tokens.reply_tokens >= OVERRUN * request.reply_tokens):
                         log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
                         failure = FailureReason.LENGTH
                         break
         except ModelError as error:
+            request.error = error
             log.warning(
                 "turn %d: %s", running.attempt.turn_id, error.detail, extra=with_texts(server=error.server_message)
             )
@@ -273,20 +353,24 @@ class ReplyGenerator:
         if (
             is_blank(running.text[len(running.resumed_text) :])
             and failure is FailureReason.LENGTH
-            and grant.limited_by is None
+            and request.limited_by is None
         ):
             detail = (
-                f"{model} used all {grant.reply_tokens} tokens of its reply before anything could be seen of it. Raise"
-                " REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
+                f"{model} used all {request.reply_tokens} tokens of its reply before anything could be seen of it."
+                " Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
             )
             log.warning("turn %d: %s", running.attempt.turn_id, detail)
             return Outcome(
                 TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
             )
         self.last_reply_at = time.monotonic()
-        if failure is FailureReason.LENGTH and grant.limited_by is not None:
+        if failure is FailureReason.LENGTH and request.limited_by is not None:
             return Outcome(
-                TurnState.COMPLETE, running.text, FailureReason.QUOTA, usage=usage, quota_exceeded=grant.limited_by
+                TurnState.COMPLETE, running.text, FailureReason.QUOTA, usage=usage, quota_exceeded=request.limited_by
             )
         state = TurnState.FAILED if failure is FailureReason.CONTENT_FILTERED else TurnState.COMPLETE
         return Outcome(state, running.text, failure, usage=usage)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

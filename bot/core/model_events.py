@@ -53,5 +53,6 @@ class TokenStatistics:
 
     bytes_per_token: float | None = None
     """UTF-8 bytes of context for each prompt token that the server counted."""
-    context_tokens: int | None = None
-    """The largest context, in estimated tokens, that the server took after it had refused a larger one."""
+    window: int | None = None
+    """The tokens of context and reply together, by our estimate, that the server takes, as far as its refusals and its
+    counts have shown. None: it has refused nothing."""

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
 from bot.core.turns import FailureReason
@@ -34,9 +34,50 @@ _OVERLOADED = re.compile(
     r"|(server|engine|model).{0,12} busy"
 )
 _TOO_LONG = re.compile(
-    r"context.(length|size|window)|(prompt|input|request) (is )?too (long|large)"
-    r"|too many tokens|token count.{0,40}exceeds|tokens.{0,40}must be <="
+    r"context.?(length|size|window|limit)|(prompt|input|request|context) (is )?too (long|large)"
+    r"|too many tokens|token count.{0,40}(exceeds|only supports)|tokens.{0,60}must be <=|must have less than \d+ tokens"
+    r"|max(imum)? (allowed )?(input|prompt) length|range of input length|prompt exceeds max length"
+    r"|prompt (超长|\\u8d85\\u957f)|exceeded model token limit|reduce the length of the (messages|prompt)"
 )
+_TOKEN_LIMIT = re.compile(r"(?<!daily )token limit exceeded")
+"""A context too long, unless the status says that there were too many requests."""
+
+
+def _patterns(*wordings: str) -> tuple[re.Pattern[str], ...]:
+    """Patterns in which WINDOW and PROMPT stand for those numbers, of up to nine digits."""
+    number = r"(?<![\d-])\d{1,9}(?!\d)"
+    groups = {name.upper(): f"(?P<{name}>{number})" for name in ("window", "prompt")}
+    return tuple(re.compile(re.sub("WINDOW|PROMPT", lambda name: groups[name[0]], each)) for each in wordings)
+
+
+_WINDOWS = _patterns(
+    r"n_ctx\W{1,4}WINDOW",
+    r"PROMPT \+ \d{1,9} > WINDOW",
+    r"\d > WINDOW - PROMPT",
+    r"PROMPT tokens > WINDOW maximum",
+    r"range of input length should be \[\d{1,9},? ?WINDOW\]",
+    r"token count (is |of )?\(?PROMPT\)? .{0,60}?(supports up to|allowed|limit of) \(?WINDOW",
+    r"input length PROMPT exceeds the maximum allowed input length of WINDOW",
+    r"max(imum)? (allowed )?(prompt|input) length (is|of|:) ?WINDOW( .{0,30}contains PROMPT)?",
+    r"must have less than WINDOW tokens",
+    r"max_new_tokens` must be <= WINDOW(. given: PROMPT)?",
+    r"\(PROMPT tokens\) exceeds the available context size \(WINDOW",
+    r"\(PROMPT tokens\) is longer than .{0,40}?context length \(WINDOW",
+    r"prompt contains PROMPT .{0,60}?WINDOW maximum context length",
+    r"context (length|window|size)( is|:| of( only)?) WINDOW",
+    r"exceeded model token limit: WINDOW",
+    r"limit WINDOW, requested \d",
+)
+_COUNTS = _patterns(
+    r"n_prompt_tokens\W{1,4}PROMPT",
+    r"requested tokens \(PROMPT",
+    r"\(PROMPT in the messages",
+    r"(resulted in|has|contains|given:) PROMPT( input)?( tokens|\b)",
+    r"PROMPT tokens from the input",
+)
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_LONGEST_REFUSAL = 4_000
+"""Characters of a refusal that are searched for numbers. No server's message is longer."""
 _DECLINED = re.compile(
     r"content.(filter|policy|management)|responsibleai|moderation|flagged|content exists risk|data_inspection_failed"
 )
@@ -53,7 +94,7 @@ def classify(status: int | None, said: str) -> FailureReason:
     """The failure reason of a refusal. `said`, its text in lower case, counts for more than the status."""
     if status == 404 or is_out_of_credit(status, said) or is_bad_key(status, said):
         return FailureReason.CONFIGURATION
-    if status == 413 or _TOO_LONG.search(said):
+    if status == 413 or _TOO_LONG.search(said) or (status != 429 and _TOKEN_LIMIT.search(said)):
         return FailureReason.TOO_LONG
     if status in (None, 400, 403, 422, 451) and _DECLINED.search(said):
         return FailureReason.CONTENT_FILTERED
@@ -66,6 +107,22 @@ def classify(status: int | None, said: str) -> FailureReason:
         return FailureReason.CONFIGURATION if _OURS_TO_MEND.search(said) else FailureReason.UNREACHABLE
     # 408 and 409 are timeouts: of the request, and of a lock.
     return FailureReason.UNREACHABLE if status >= 500 or status in (408, 409) else FailureReason.CONFIGURATION
+
+
+def window_in(said: str) -> tuple[int | None, int | None]:
+    """The tokens of context and reply that a refusal names as its most, and those of the context that it counted.
+
+    `said` is its text in lower case. None stands for what it does not name.
+    """
+    said = _THOUSANDS.sub("", said[:_LONGEST_REFUSAL])
+    return _named(_WINDOWS, "window", said), _named((*_WINDOWS, *_COUNTS), "prompt", said)
+
+
+def _named(patterns: Sequence[re.Pattern[str]], group: str, said: str) -> int | None:
+    for pattern in patterns:
+        if group in pattern.groupindex and (found := pattern.search(said)) and found[group]:
+            return int(found[group])
+    return None
 
 
 def is_out_of_credit(status: int | None, said: str) -> bool:

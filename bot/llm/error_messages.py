@@ -11,7 +11,7 @@ import aiohttp
 import httpx2
 import openai
 
-from bot.core.errors import ModelError
+from bot.core.errors import ContextTooLong, ModelError
 from bot.core.turns import FailureReason
 from bot.llm.error_kinds import (
     classify,
@@ -22,6 +22,7 @@ from bot.llm.error_kinds import (
     names_in,
     retry_after,
     status_of,
+    window_in,
 )
 from bot.llm.timeouts import Timeouts
 from bot.network.failures import LASTING, NOTHING_ANSWERED, REMEDIES, Cause, Failure, failure, links
@@ -89,8 +90,11 @@ class ErrorTranslator:
         advice = detail.replace(f" ({status})", "")
         if names := names_in(body):
             detail = f"{detail} Its error: {self._clean(', '.join(names))}."
+        message = self._clean(message_of(body))
+        if problem is FailureReason.TOO_LONG:
+            return ContextTooLong(detail, *window_in(said), advice=advice, server_message=message)
         kind = StillLoading if problem is FailureReason.UNREACHABLE and is_loading(status, said) else ModelError
-        return kind(problem, detail, wait, advice=advice, server_message=self._clean(message_of(body)))
+        return kind(problem, detail, wait, advice=advice, server_message=message)
 
     def _wants_a_key(self, body: object, status: int | None) -> bool:
         """Whether a server fails without a word because it was sent no key, as LiteLLM's proxy does."""

@@ -91,7 +91,7 @@ def test_reservation_is_generous_before_the_first_count() -> None:
     def built(learned: TokenStatistics) -> Context:
         return Context("Be brief.", turn("🦜" * 100), today=SUNDAY, budget=1000, learned=learned)
 
-    unknown, known = built(TokenStatistics(context_tokens=900)), built(TokenStatistics(bytes_per_token=3.5))
+    unknown, known = built(TokenStatistics(window=900)), built(TokenStatistics(bytes_per_token=3.5))
     assert unknown.tokens == known.tokens == known.reserved_tokens
     assert unknown.reserved_tokens == pytest.approx(unknown.tokens * 3.5 / 2, rel=0.05)
 

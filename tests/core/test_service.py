@@ -205,14 +205,15 @@ async def test_too_long_context_is_halved_and_remembered(talk: Talk) -> None:
     sizes = [len(messages) for messages in talk.model.asked[asked:]]
     assert sizes[0] == 42
     assert sizes[0] > sizes[1] > sizes[2] > 2
-    assert (await talk.store.token_statistics.of("m")).context_tokens is not None
+    assert (await talk.store.token_statistics.of("m")).window is not None
     await talk.say("and now?")
     assert len(talk.model.asked[-1]) <= sizes[2] + 2
     talk.model.replies = [list(too_long)] * 4
     refused = await talk.say("never")
     assert refused is not None
     assert refused.failure is FailureReason.TOO_LONG
-    assert len(talk.model.asked) == asked + 3 + 1 + 4
+    assert len(talk.model.asked) == asked + 3 + 1 + 3
+    assert len(talk.model.asked[-1]) == 2, "nothing more can be left out"
 
 
 async def test_unanswered_context_does_not_count_as_fitting(talk: Talk) -> None:
@@ -220,7 +221,7 @@ async def test_unanswered_context_does_not_count_as_fitting(talk: Talk) -> None:
         await talk.say(f"{n} " + "p" * 100)
     talk.model.replies = [[ModelError(FailureReason.TOO_LONG, "")], [ModelError(FailureReason.UNREACHABLE, "")]]
     await talk.say("long?")
-    assert (await talk.store.token_statistics.of("m")).context_tokens is None
+    assert (await talk.store.token_statistics.of("m")).window is None
 
 
 async def test_token_estimate_learns_from_usage(talk: Talk) -> None:

@@ -1,0 +1,45 @@
+"""The window of a model: how much of it the context and the reply of a request may take. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core import context
+
+SMALLEST = 256
+"""The fewest tokens that are believed to be a whole window. No server that can chat has fewer."""
+_MARGIN = 16
+"""The part of a window that stays free, as a divisor, since our counts are estimates."""
+_REPLY_SHARE = 4
+"""The part of a window that a long context leaves to the reply, as a divisor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The most tokens of a request, by our estimate: of its context, of its reply, and of both where that is known."""
+
+    context: int
+    reply: int
+    window: int | None = None
+
+    def within(self, window: int, minimum: int) -> Room:
+        """The same room in a window. Its context leaves a quarter to the reply, or the `minimum` if that is more."""
+        reply = min(self.reply, max(window // _REPLY_SHARE, minimum))
+        return Room(max(1, min(self.context, window - reply)), self.reply, window)
+
+    def beside(self, context_tokens: int) -> int:
+        """The tokens that a context of this size leaves to the reply. Below zero if the window is too small for it."""
+        return self.reply if self.window is None else min(self.reply, self.window - context_tokens)
+
+
+def named_window(named: int | None, counted: int, context_tokens: int, reply_tokens: int) -> int | None:
+    """The window that a server names in its refusal of a request of this size, by our estimate, with a margin.
+
+    `counted` is the server's count of the context, or 0. The result is None if the window cannot be true.
+    """
+    if named is None:
+        return None
+    # What the server counts more than we do is not ours to use: a template's own text, or a wrong estimate.
+    more = max(0, min(counted - context_tokens, context.SERVERS_OWN_TOKENS))
+    window = named - named // _MARGIN - more
+    return window if SMALLEST <= window < context_tokens + reply_tokens else None

@@ -1,0 +1,300 @@
+"""How much a server is sent that takes less than it could be: through the core, the SDK and a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from bot.core.context import BYTES_PER_TOKEN, tokens
+from bot.core.generation import GenerationSettings
+from bot.core.quotas import Quotas
+from bot.core.service import ConversationService
+from bot.core.turns import FailureReason, TurnState
+from bot.llm.client import OpenAIModel
+from bot.standin.model import ModelStandin, Request
+from bot.standin.profiles import PROFILES
+from bot.standin.script import REFUSALS, Refusal, Reply
+from bot.store import Store
+from bot.store.sqlite import open_store
+from tests.talking import Model, Talk
+
+PLENTY = 10**9
+ONE_LINE = "The quick brown fox jumps over the lazy dog by the river. "
+LONG = ONE_LINE * 60
+REPLY_TOKENS = 4000
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path / "chat.db", exclusive=True) as store:
+        yield store
+
+
+@asynccontextmanager
+async def asking(
+    store: Store, server: ModelStandin, *, tokens: int = PLENTY, effort: str = "none"
+) -> AsyncIterator[Talk]:
+    """One process that asks a server."""
+    settings = GenerationSettings(
+        models=("m",),
+        system_prompt="Be brief.",
+        context_tokens=8000,
+        reply_tokens=REPLY_TOKENS,
+        quotas=Quotas(PLENTY, tokens, PLENTY, PLENTY),
+    )
+    async with (
+        OpenAIModel(base_url=server.base_url, retry_within=0.0, reasoning_effort=effort) as model,
+        ConversationService(store, model, settings, today=lambda: date(2026, 11, 22)) as core,
+    ):
+        yield Talk(core, Model(), store)
+
+
+def context_of(request: Request) -> int:
+    """The tokens of a request's context, as they are estimated before a server counts any."""
+    return sum(tokens(message["content"], BYTES_PER_TOKEN) for message in request.messages)
+
+
+def limit_of(request: Request) -> int:
+    assert request.max_tokens is not None
+    return request.max_tokens
+
+
+async def charged(store: Store) -> int:
+    return (await store.quotas.usage_today(1)).user
+
+
+def said(status: int, message: str, **more: object) -> Refusal:
+    return Refusal(status, {"error": {"message": message, **more}})
+
+
+def bare(**body: object) -> Refusal:
+    return Refusal(400, body)
+
+
+_VLLM = (
+    "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 tokens and"
+    " your request has 500 input tokens (4000 > 4096 - 500)."
+)
+_VERTEX = "The input token count is 5000 but model only supports up to 4096."
+WORDINGS: dict[str, tuple[Refusal, int | None]] = {
+    "OpenAI": (REFUSALS["context too long"], 4096),
+    "OpenAI, without a number": (
+        said(400, "Your input exceeds the context window of this model. Please adjust your input and try again."),
+        None,
+    ),
+    "OpenAI, of a minute": (
+        said(429, "Request too large for gpt-x on tokens per min (TPM): Limit 10,000, Requested 12,043.", code="x"),
+        10_000,
+    ),
+    "llama.cpp": (REFUSALS["context too long (llama.cpp)"], 4096),
+    "llama.cpp, with numbers": (
+        said(400, "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it"),
+        4096,
+    ),
+    "llama.cpp, small": (
+        said(400, "the request exceeds the available context size, try increasing it", n_prompt_tokens=5000, n_ctx=512),
+        512,
+    ),
+    "llama-cpp-python": (said(400, "Requested tokens (5000) exceed context window of 4096"), 4096),
+    "vLLM": (REFUSALS["context too long (vLLM)"], 4096),
+    "vLLM, the reply": (bare(object="error", message=_VLLM, type="BadRequestError", code=400), 4096),
+    "SGLang": (
+        bare(
+            object="error",
+            message="Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a"
+            " total of 4500 tokens: 500 tokens from the input messages and 4000 tokens for the completion.",
+        ),
+        4096,
+    ),
+    "SGLang, the prompt": (
+        bare(message="The input (5000 tokens) is longer than the model's context length (4096 tokens)."),
+        4096,
+    ),
+    "LM Studio": (REFUSALS["context too long (LM Studio)"], 4096),
+    "Anthropic": (
+        said(
+            400,
+            "input length and `max_tokens` exceed context limit: 1000 + 4000 > 4096, decrease input length or"
+            " `max_tokens` and try again",
+        ),
+        4096,
+    ),
+    "Anthropic, the prompt": (said(400, "prompt is too long: 5000 tokens > 4096 maximum"), 4096),
+    "OpenRouter": (
+        said(400, "Input length 5000 exceeds the maximum allowed input length of 4096 tokens.", code=400),
+        4096,
+    ),
+    "Mistral": (
+        bare(
+            message="Prompt contains 5000 tokens and 0 draft tokens, too large for model with 4096 maximum context"
+            " length"
+        ),
+        4096,
+    ),
+    "Groq": (said(400, "Please reduce the length of the messages or completion.", param="messages"), None),
+    "Moonshot": (said(400, "Invalid request: Your request exceeded model token limit: 8192"), 8192),
+    "Zhipu": (said(400, "Prompt exceeds max length", code="1261"), None),
+    "Zhipu, in Chinese": (said(400, "Prompt 超长", code="1261"), None),
+    "xAI": (
+        bare(code="x", error="This model's maximum prompt length is 4096 but the request contains 5000 tokens."),
+        4096,
+    ),
+    "Qwen": (said(400, "<400> InternalError: Range of input length should be [1, 6000]", code="x"), 6000),
+    "TGI": (
+        Refusal(422, {"error": "Input validation error: `inputs` must have less than 1024 tokens. Given: 5090"}),
+        1024,
+    ),
+    "TGI, with the reply": (
+        Refusal(
+            422,
+            {
+                "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 500"
+                " `inputs` tokens and 4000 `max_new_tokens`",
+                "error_type": "validation",
+            },
+        ),
+        4096,
+    ),
+    "Vertex": (Refusal(400, [{"error": {"code": 400, "message": _VERTEX, "status": "INVALID_ARGUMENT"}}]), 4096),
+    "Gemini": (
+        said(400, "The input token count (5000) exceeds the maximum number of tokens allowed (4096).", code=400),
+        4096,
+    ),
+    "LiteLLM": (
+        said(400, "litellm.ContextWindowExceededError: litellm.BadRequestError: token limit exceeded", code="400"),
+        None,
+    ),
+    "a proxy": (REFUSALS["context too long (a proxy)"], None),
+    "zero": (said(400, "context too long", n_ctx=0), None),
+    "too small to be true": (said(400, "context too long", n_ctx=3), None),
+    "more than was sent": (said(400, "This model's maximum context length is 999999999 tokens."), None),
+    "endless": (said(400, f"This model's maximum context length is {'9' * 3000} tokens."), None),
+    "negative": (said(400, "context too long", n_ctx=-4096), None),
+    "no number": (said(400, "context too long", n_ctx=[{}]), None),
+}
+ABOUT_THE_REPLY = [WORDINGS[name][0] for name in ("vLLM, the reply", "SGLang", "Anthropic", "TGI, with the reply")]
+"""Refusals of a context that is short enough by itself."""
+SILENT = {"ollama", "llama_cpp_python"}
+"""The servers that do not say that a context is too long."""
+
+
+@pytest.mark.parametrize(("refusal", "window"), [pytest.param(*each, id=name) for name, each in WORDINGS.items()])
+async def test_refused_size_is_sent_smaller(store: Store, refusal: Refusal, window: int | None) -> None:
+    """A named window is filled, and otherwise half of what was refused is sent. Both leave room for a reply."""
+    async with ModelStandin(default=Reply("Yes.", usage=False)) as server, asking(store, server) as talk:
+        for n in range(0 if refusal in ABOUT_THE_REPLY else 9):
+            await talk.say(f"{n} {LONG[:2000]}")
+        server.script += [refusal, Reply("It fits.", usage=False)]
+        ended = await talk.say("And?")
+        assert ended is not None
+        assert (ended.state, ended.text, ended.failure) == (TurnState.COMPLETE, "It fits.", None)
+        refused, answered = server.requests[-2:]
+        size, was = (context_of(each) + limit_of(each) for each in (answered, refused))
+        assert size <= (window or was // 2)
+        assert size >= (window or was // 2) // 3, "and no less than it needs to be"
+        assert limit_of(answered) >= 100
+        assert answered.messages[0] == refused.messages[0]
+        assert answered.messages[-1] == refused.messages[-1]
+
+
+async def test_hello_is_answered_in_a_small_window(store: Store) -> None:
+    """The reply's allowance does not fit, although the prompt does. The next question is refused no more."""
+    async with ModelStandin(context_tokens=4000, profile=PROFILES["vllm"]) as server, asking(store, server) as talk:
+        for question in ("Hello!", "And now?"):
+            ended = await talk.say(question)
+            assert ended is not None
+            assert (ended.state, ended.failure) == (TurnState.COMPLETE, None)
+        assert [limit_of(request) for request in server.requests[:1]] == [REPLY_TOKENS]
+        assert len(server.requests) == 3
+        assert 3000 < limit_of(server.requests[2]) < 4000, "nearly all of the window"
+        for n in range(20):
+            ended = await talk.say(f"{n} {LONG[:1900]}")
+            assert ended is not None
+            assert ended.failure is None
+        assert len(server.requests) == 23, "a long conversation fits without another refusal"
+        assert limit_of(server.requests[-1]) >= 1000 - 100
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES.keys() - SILENT))
+async def test_every_server_answers_in_a_small_window(store: Store, name: str) -> None:
+    """A long conversation with each server is answered throughout, and few requests are refused."""
+    async with ModelStandin(context_tokens=4000, profile=PROFILES[name]) as server, asking(store, server) as talk:
+        for n in range(25):
+            ended = await talk.say(f"{n} {LONG[:1900]}")
+            assert ended is not None
+            assert (ended.state, ended.failure) == (TurnState.COMPLETE, None)
+        refused = [request for request in server.requests if request.step is None]
+        assert len(refused) <= 5
+        assert context_of(server.requests[-1]) > 1000, "and it is still reminded of much"
+
+
+async def test_prompt_without_room_gets_a_sentence(store: Store) -> None:
+    async with ModelStandin(context_tokens=300, profile=PROFILES["vllm"]) as server, asking(store, server) as talk:
+        ended = await talk.say(LONG)
+        assert ended is not None
+        assert (ended.state, ended.failure) == (TurnState.FAILED, FailureReason.TOO_LONG)
+        assert len(server.requests) == 1, "nothing smaller could be sent"
+        assert await charged(store) == 0
+        ended = await talk.say("Hello!")
+        assert ended is not None
+        assert ended.failure is None
+
+
+async def test_size_is_halved_three_times_at_the_most(store: Store) -> None:
+    async with ModelStandin(default=Reply("Yes.", usage=False)) as server, asking(store, server) as talk:
+        for n in range(20):
+            await talk.say(f"{n} {LONG[:1900]}")
+        server.default = REFUSALS["context too long (a proxy)"]
+        ended = await talk.say("And?")
+        assert ended is not None
+        assert ended.failure is FailureReason.TOO_LONG
+        sizes = [context_of(request) + limit_of(request) for request in server.requests[20:]]
+        assert len(sizes) == 4
+        assert all(smaller <= larger // 2 for larger, smaller in pairwise(sizes))
+
+
+async def test_grown_window_is_used_after_a_start(store: Store) -> None:
+    async with ModelStandin(context_tokens=1024, profile=PROFILES["vllm"]) as server:
+        async with asking(store, server) as talk:
+            for n in range(12):
+                await talk.say(f"{n} {LONG[:1900]}")
+            few = len(server.requests[-1].messages)
+            asked = len(server.requests)
+        async with asking(store, server) as talk:
+            talk.position = 100
+            for n in range(3):
+                await talk.say(f"{n} {LONG[:1900]}")
+            assert len(server.requests) == asked + 3 + 1, "one request too many at a start"
+            asked = len(server.requests)
+        server.context_tokens = 16_384
+        async with asking(store, server) as talk:
+            talk.position = 200
+            await talk.say("And?")
+            await talk.say("And?")
+            assert len(server.requests) == asked + 2
+            for request in server.requests[-2:]:
+                assert limit_of(request) == REPLY_TOKENS
+                assert len(request.messages) > 2 * few
+
+
+async def test_grown_window_is_used_after_a_day(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        ModelStandin(context_tokens=1024, profile=PROFILES["vllm"]) as server,
+        asking(store, server) as talk,
+    ):
+        await talk.say("Hello!")
+        server.context_tokens = 16_384
+        await talk.say("And?")
+        assert limit_of(server.requests[-1]) < 1024
+        monkeypatch.setattr("bot.core.generation.WINDOW_MAX_AGE", 0.0)
+        await talk.say("And?")
+        assert limit_of(server.requests[-1]) == REPLY_TOKENS
+        monkeypatch.undo()
+        await talk.say("And?")
+        assert limit_of(server.requests[-1]) == REPLY_TOKENS
+        assert len(server.requests) == 5
