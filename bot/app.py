@@ -193,4 +193,5 @@ def _start_playground_log(settings: Settings) -> None:
 
 def _start_log(level: str, settings: Settings) -> None:
     secrets = [secret.reveal() for secret in (settings.discord_token, settings.openai_api_key) if secret]
+    secrets += settings.network.secrets
     logs.to_stderr(level, form=settings.log_format, messages=settings.log_messages, secrets=secrets)

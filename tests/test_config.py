@@ -13,6 +13,8 @@ from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, 
 from bot.core.access import Servers
 from bot.core.errors import SettingsError
 from bot.core.usage import Price
+from bot.network.connections import Network
+from tests.network.certificates import certificate
 
 # Shaped like a bot's token, put together so that no scanner takes it for a real one.
 TOKEN = ".".join(["MTk4NjIyNDgzNDcxOTI1MjQ4", "Cl2FMQ", "ZnCjm1XVW7vRze4b7Cq4se7kKWs"])
@@ -109,6 +111,23 @@ def load(**environ: str) -> Settings:
             "https://example.com/v1?key=hunter2",
             "has a '?' or a '#'; leave out everything from there on.",
         ),
+        (
+            "ALL_PROXY",
+            "socks5://me:hunter2@proxy:1080",
+            "is a SOCKS proxy, which is not supported; write the URL of an HTTP proxy, or nothing.",
+        ),
+        (
+            "HTTPS_PROXY",
+            "ftp://me:hunter2@proxy:1080",
+            "is no URL of a proxy; write one such as http://proxy.example.com:3128.",
+        ),
+        (
+            "HTTP_PROXY",
+            "http://me:hunter2@proxy:port",
+            "is no URL of a proxy; write one such as http://proxy.example.com:3128.",
+        ),
+        ("SSL_CERT_FILE", "/no/such.pem", 'there is no file "/no/such.pem"; name one that exists.'),
+        ("SSL_CERT_FILE", __file__, f'"{__file__}" holds no certificates; name a file in PEM format.'),
         ("SYSTEM_PROMPT_FILE", "/no/such.txt", 'there is no file "/no/such.txt"; name one that exists.'),
         (
             "DATABASE_PATH",
@@ -210,6 +229,9 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "PRICES": "small=0.10/0.50",
         "SYSTEM_PROMPT": "Don’t be a pirate.",
         "SYSTEM_PROMPT_FILE": str(prompt),
+        **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "http://me:hunter2@proxy.example.com:3128"),
+        "NO_PROXY": "localhost, .example.com",
+        "SSL_CERT_FILE": str(certificate(tmp_path)[0]),
         **dict.fromkeys(("ALLOWED_USERS", "ALLOWED_ROLES", "BLOCKED_USERS", "BLOCKED_ROLES"), "198622483471925248"),
     }
     value = SETTINGS[name].default or examples[name]
@@ -358,6 +380,22 @@ def test_secrets_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(SettingsError) as caught:
             load(**{name: value})
         assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_proxies_are_read_as_elsewhere(tmp_path: Path) -> None:
+    assert load(ALL_PROXY="proxy:1").network == Network("http://proxy:1", "http://proxy:1")
+    # The lower case counts first, the environment before the file.
+    both = {"https_proxy": "http://lower:1", "HTTPS_PROXY": "http://upper:1", "ALL_PROXY": "http://all:1"}
+    assert load(**both).network == Network("http://lower:1", "http://all:1")
+    (tmp_path / ".env").write_text("https_proxy=http://file:1\nno_proxy=example.com, .lan\n")
+    settings = Settings.load({"HTTPS_PROXY": "http://environment:1"}, tmp_path / ".env")
+    assert settings.network == Network("http://environment:1", no_proxy=("example.com", ".lan"))
+    # As on many desktops.
+    desktop = {"HTTP_PROXY": "http://127.0.0.1:7890", "HTTPS_PROXY": "http://127.0.0.1:7890"}
+    assert load(**desktop, ALL_PROXY="socks5://127.0.0.1:7890").network == load(**desktop).network
+    secret = load(HTTPS_PROXY="http://me:hunter%32@proxy:1")
+    assert "hunter" not in f"{secret!r} {secret.network!r}"
+    assert {"me:hunter%32", "hunter%32", "me:hunter2", "hunter2"} < set(secret.network.secrets)
 
 
 def test_help_shows_every_setting_with_its_default() -> None:

@@ -28,7 +28,7 @@ IGNORED = [".git", *(line.strip("/") for line in (ROOT / ".gitignore").read_text
 OUTSIDE = {
     "discord": {"discord_bot"},
     "openai": {"llm"},
-    "httpx2": {"llm"},
+    "httpx2": {"llm", "network"},
     "aiohttp": {"discord_bot", "llm", "network", "playground", "standin"},
     "aiosqlite": {"store"},
     "dotenv": {"config"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -96,6 +97,34 @@ def base_url(value: str) -> str:
             f"ends with the path that is added to it; did you mean {url.removesuffix('/chat/completions')}?"
         )
     return url
+
+
+def proxy(value: str) -> Secret:
+    """The URL of a proxy. It may hold a password, so no error message repeats it."""
+    url = value if "://" in value else f"http://{value}"
+    pieces = _split(url)
+    if pieces is not None and pieces.scheme.startswith("socks"):
+        raise InvalidValue("is a SOCKS proxy, which is not supported; write the URL of an HTTP proxy, or nothing")
+    if pieces is None or pieces.scheme not in ("http", "https") or not pieces.hostname or re.search(r"\s", url):
+        raise InvalidValue("is no URL of a proxy; write one such as http://proxy.example.com:3128")
+    return Secret(url)
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    return tuple(each for each in re.split(r"[,\s]+", value) if each)
+
+
+def certificates(value: str) -> Path:
+    file = path(value)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except FileNotFoundError:
+        raise InvalidValue(f"there is no file {quoted(value)}; name one that exists") from None
+    except ssl.SSLError:
+        raise InvalidValue(f"{quoted(value)} holds no certificates; name a file in PEM format") from None
+    except OSError as error:
+        raise InvalidValue(f"{quoted(value)} cannot be read ({error.strerror}); name a readable file") from None
+    return file
 
 
 def path(value: str) -> Path:

@@ -24,6 +24,7 @@ from bot.core.generation import GenerationSettings
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
 from bot.core.usage import Price
+from bot.network.connections import Network
 
 DEFAULT_SYSTEM_PROMPT = """\
 You are a friendly, knowledgeable partner in a chat. Answer in the language the person writes in. Be brief and \
@@ -31,6 +32,7 @@ conversational: a few sentences are usually enough; go into detail when the ques
 When you do not know something, say so instead of guessing. Write plain paragraphs; use short lists, bold text and \
 fenced code blocks with their language where they help, and headings or tables only when they are asked for."""
 _OPENAI_HOST = "api.openai.com"
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,38 @@ class Settings:
         int, Setting("2000000", "How many tokens all questions together may cost in a day.", _TOKENS)
     ]
 
+    https_proxy: Annotated[
+        Secret | None,
+        Setting("", "The HTTP proxy to https servers, Discord among them: http://HOST:PORT.", parsers.proxy),
+    ]
+    http_proxy: Annotated[Secret | None, Setting("", "The HTTP proxy to http servers.", parsers.proxy)]
+    all_proxy: Annotated[
+        Secret | None, Setting("", "The proxy in place of each of the two that is not set.", parsers.proxy)
+    ]
+    no_proxy: Annotated[
+        tuple[str, ...] | None,
+        Setting(
+            "",
+            "The hosts without a proxy, with commas between them: names (with all below them), addresses, 10.0.0.0/8.",
+            parsers.hosts,
+        ),
+    ]
+    ssl_cert_file: Annotated[
+        Path | None,
+        Setting("", "A file (PEM) with certificate authorities to trust beside the system's.", parsers.certificates),
+    ]
+
+    @property
+    def network(self) -> Network:
+        """How the model's server and Discord are connected to."""
+        https, http = self.https_proxy or self.all_proxy, self.http_proxy or self.all_proxy
+        return Network(
+            https.reveal() if https else None,
+            http.reveal() if http else None,
+            self.no_proxy or (),
+            self.ssl_cert_file,
+        )
+
     @property
     def generation(self) -> GenerationSettings:
         """The settings of requests to the model, without quotas."""
@@ -310,12 +344,11 @@ class Settings:
         Raises `SettingsError` with every mistake, among them the `needs` that are not met and names in the file that
         look like misspelt settings.
         """
-        in_file, problems = read(env_file, SETTINGS)
-        given = {
-            name: value
-            for name in SETTINGS
-            if (value := parsers.unquoted(environ.get(name, "")) or parsers.unquoted(in_file.get(name) or ""))
-        }
+        in_file, problems = read(env_file, {*SETTINGS, *map(str.lower, _PROXIES)})
+        given = {name: value for name in SETTINGS if (value := _given(name, environ) or _given(name, in_file))}
+        if {"HTTPS_PROXY", "HTTP_PROXY"} <= given.keys():
+            # Nothing is left for it. On many desktops it names a SOCKS proxy beside the other two.
+            given.pop("ALL_PROXY", None)
         values: dict[str, Any] = {}
         for name, setting in SETTINGS.items():
             text = given.get(name, setting.default)
@@ -354,6 +387,13 @@ def help_text() -> str:
         lines.append(f"  {name}={setting.default}" if setting.default else f"  {name}")
         lines.extend(textwrap.wrap(setting.help, 80, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return "\n".join(lines)
+
+
+def _given(name: str, source: Mapping[str, str | None]) -> str:
+    """The text of a setting, empty if it is not set."""
+    # As most programs do, the names of proxies are also read in lower case, and first.
+    spellings = (name.lower(), name) if name in _PROXIES else (name,)
+    return next(filter(None, (parsers.unquoted(source.get(spelling) or "") for spelling in spellings)), "")
 
 
 def _system_prompt(own: str | None, file: Path | None) -> str:

@@ -11,7 +11,9 @@ from bot.core.access import AccessSettings
 from bot.discord_bot.access.members import MembershipStatus, ask
 from bot.discord_bot.access.policy import owners
 from bot.discord_bot.calls import LONGEST_SLEEP
+from bot.discord_bot.endpoint import connecting
 from bot.discord_bot.runner import discord_errors
+from bot.network.connections import Network
 
 PERMISSIONS = discord.Permissions(
     view_channel=True,
@@ -39,11 +41,11 @@ class Account:
     invite: str
 
 
-async def account(token: str, access: AccessSettings) -> Account:
+async def account(token: str, access: AccessSettings, network: Network) -> Account:
     """Read the account of a token over the REST API, without the gateway. Raises DiscordError."""
     # discord.py warns of intents without `guilds`.
     intents = discord.Intents(guilds=True)
-    async with discord.Client(intents=intents, max_ratelimit_timeout=LONGEST_SLEEP) as client:
+    async with discord.Client(intents=intents, max_ratelimit_timeout=LONGEST_SLEEP, **connecting(network)) as client:
         with discord_errors():
             await client.login(token)
             application = await client.application_info()

@@ -15,6 +15,7 @@ from bot.discord_bot.calls import LONGEST_SLEEP, Calls
 from bot.discord_bot.commands.sync import sync_with_retry
 from bot.discord_bot.delivery.http_trace import http_trace
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.endpoint import connecting
 from bot.discord_bot.options import Options
 from bot.discord_bot.wiring import wire
 from bot.store import Store
@@ -52,6 +53,7 @@ class ParleyClient(discord.Client):
             allowed_mentions=discord.AllowedMentions.none(),
             http_trace=http_trace(scheduler, lambda: self._calls.answered()),
             max_ratelimit_timeout=LONGEST_SLEEP,
+            **connecting(options.network),
             # The store keeps the conversations. A cache in memory would grow with all that people write.
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),

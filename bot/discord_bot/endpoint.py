@@ -1,14 +1,33 @@
-"""Points discord.py at the stand-in for Discord instead of Discord itself."""
+"""Where discord.py connects to, and how: Discord itself or the stand-in, by a proxy or directly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
+import aiohttp
 import yarl
 from discord.asset import Asset
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
+
+from bot.network.connections import Network
+
+
+class Connecting(TypedDict):
+    """The options of a client of discord.py for its connections."""
+
+    proxy: str | None
+    connector: aiohttp.BaseConnector
+
+
+def connecting(network: Network) -> Connecting:
+    """The options for one client. Has to be called in the event loop.
+
+    discord.py takes one proxy for all of Discord's hosts, so that of the REST API decides.
+    """
+    return Connecting(proxy=network.proxy(Route.BASE), connector=aiohttp.TCPConnector(limit=0, ssl=network.tls()))
 
 
 @contextmanager

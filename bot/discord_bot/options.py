@@ -8,6 +8,7 @@ from typing import Self
 from bot.config import Settings
 from bot.core.access import AccessSettings
 from bot.core.usage import Prices
+from bot.network.connections import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Options:
     prices: Prices = field(default_factory=Prices)
     provider: str = "OpenAI"
     """The name of the company that the messages go to."""
+    network: Network = field(default_factory=Network)
 
     @classmethod
     def of(cls, settings: Settings, *, grace: float) -> Self:
@@ -44,4 +46,5 @@ class Options:
             access=settings.access,
             prices=Prices(settings.prices or {}),
             provider=settings.provider,
+            network=settings.network,
         )

@@ -32,6 +32,7 @@ from bot.llm.parameters import LIMITS, RequestShape, longest_reply
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
 from bot.llm.timeouts import Timeouts
+from bot.network.connections import Network
 
 _OPENAI_HOST = "api.openai.com"
 _OPENAI = f"https://{_OPENAI_HOST}/v1"
@@ -91,6 +92,7 @@ class OpenAIModel:
         reasoning_effort: str = "none",
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- it is frozen
         retry_within: float = 20.0,
+        network: Network = Network(),  # noqa: B008 -- it is frozen
         jitter: Callable[[], float] = random.random,
         facts: ServerFacts | None = None,
         clock: Callable[[], float] = time.time,
@@ -104,7 +106,8 @@ class OpenAIModel:
         # OpenAI's newer models refuse max_tokens; all of them take the newer name.
         first = RequestShape(effort=reasoning_effort, limits=LIMITS[::-1] if self._is_openai else LIMITS)
         self._shapes = RememberedShapes(base_url, first, facts, clock)
-        self._errors = ErrorTranslator(base_url=base_url, key=api_key, timeouts=timeouts)
+        proxy = network.proxy(base_url)
+        self._errors = ErrorTranslator(base_url=base_url, key=api_key, timeouts=timeouts, proxy=proxy)
         # Comment lines would keep a read timeout from firing, and a timer per read costs CPU: no read timeout here.
         timeout = httpx2.Timeout(None, connect=timeouts.connect, pool=timeouts.connect)
         self._client = openai.AsyncOpenAI(
@@ -115,6 +118,10 @@ class OpenAIModel:
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(
                 timeout=timeout,
+                verify=network.tls(),
+                proxy=proxy,
+                # Proxies and certificates are the settings' to name.
+                trust_env=False,
                 # The hook would carry the key to wherever a redirect points.
                 follow_redirects=False,
                 event_hooks={"request": [self._authorize]},
@@ -130,6 +137,7 @@ class OpenAIModel:
             reasoning_effort=settings.reasoning_effort,
             timeouts=Timeouts(settings.connect_timeout, settings.first_delta_timeout, settings.silence_timeout),
             facts=facts,
+            network=settings.network,
         )
 
     async def __aenter__(self) -> Self:

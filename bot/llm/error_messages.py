@@ -55,6 +55,8 @@ class ErrorTranslator:
     base_url: str
     key: str | None = field(repr=False)
     timeouts: Timeouts
+    proxy: str | None = field(default=None, repr=False)
+    """The URL of the proxy to the server, if there is one."""
 
     def from_status(self, error: openai.APIStatusError, model: str) -> ModelError:
         """The error for a response with an error status."""
@@ -203,7 +205,8 @@ class ErrorTranslator:
         reason = found.reason
         if found.cause is Cause.TIMEOUT:
             reason = f"no connection within CONNECT_TIMEOUT, {self.timeouts.connect:g} s"
-        advice = f"The model server at {self.base_url} cannot be reached. {self._remedy(found.cause)}"
+        through = f" through the proxy {_origin(self.proxy)}" if self.proxy else ""
+        advice = f"The model server at {self.base_url} cannot be reached{through}. {self._remedy(found.cause)}"
         return ModelError(
             FailureReason.CONFIGURATION if found.cause in LASTING else FailureReason.UNREACHABLE,
             f"{advice} The reason: {reason}",

@@ -98,7 +98,7 @@ def failure(error: BaseException) -> Failure:
                 return Failure(Cause.PROXY_REFUSED, f"the proxy does not connect to it ({status})")
             case aiohttp.ClientProxyConnectionError():
                 inner = _of_system(chain)
-                return Failure(Cause.PROXY_UNREACHABLE, f"the proxy {link.host}:{link.port}: {inner.reason}")
+                return Failure(Cause.PROXY_UNREACHABLE, f"of the proxy {link.host}:{link.port}, {inner.reason}")
     return _of_system(chain)
 
 

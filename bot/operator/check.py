@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from bot import config
 from bot.config import Secret, Settings
-from bot.core.access import AccessSettings
 from bot.core.errors import BotError, ModelError, SettingsError
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
@@ -47,7 +46,7 @@ async def check(
     if settings.model_configured:
         well &= await _point(say, "Model", _model(settings, container_marks), patience)
     if settings.discord_token is not None:
-        well &= await _point(say, "Discord", _discord(settings.discord_token, settings.access), patience)
+        well &= await _point(say, "Discord", _discord(settings.discord_token, settings), patience)
     say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
     return well
 
@@ -156,16 +155,20 @@ async def _models_hint(name: str, model: OpenAIModel, settings: Settings) -> str
     return f"{'Some of the' if len(first) < len(offered) else 'The'} models there: {', '.join(first)}."
 
 
-async def _discord(token: Secret, access: AccessSettings) -> str:
+async def _discord(token: Secret, settings: Settings) -> str:
     from bot.discord_bot.check import account
 
-    found = await account(token.reveal(), access)
+    found = await account(token.reveal(), settings.access, settings.network)
     owner = found.owner if found.team is None else f"the team {found.team}"
     sentences = [f"{found.bot}, owned by {owner}, is in {_servers(found.servers, found.served)}."]
     if found.served < found.servers:
         sentences.append("After a day it leaves those that it does not serve (see SERVERS).")
     if found.team is not None:
-        whose = "Servers with any of the team's members are served, and" if access.servers.owner else "Of the team,"
+        whose = (
+            "Servers with any of the team's members are served, and"
+            if settings.access.servers.owner
+            else "Of the team,"
+        )
         sentences.append(f"{whose} its owner, {found.owner}, gets the bot's warnings.")
     return f"{' '.join(sentences)} Invite link: {found.invite}"
 

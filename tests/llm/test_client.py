@@ -14,6 +14,7 @@ from bot.core.errors import ModelError
 from bot.core.model_events import End, Text
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
+from bot.network.connections import Network
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
 from tests.llm.conftest import HELLO, ask, client, failure, text
@@ -145,11 +146,10 @@ async def test_environment_configures_nothing(server: ModelStandin, monkeypatch:
     assert "from-the-environment" not in str(server.requests[0].headers)
     assert "Authorization" not in server.requests[0].headers
 
-    # A proxy, on the other hand, is the environment's to name.
+    # A proxy is the settings' to name.
     monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    async with OpenAIModel(retry_within=0) as model:
-        assert "https://api.openai.com/v1 cannot be reached" in (await failure(model)).detail
+    async with OpenAIModel(retry_within=0, network=Network(https_proxy="http://127.0.0.1:9")) as model:
+        assert "https://api.openai.com/v1 cannot be reached through the proxy" in (await failure(model)).detail
     assert len(server.requests) == 1
 
 

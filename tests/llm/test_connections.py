@@ -13,6 +13,7 @@ import pytest
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.llm.timeouts import Timeouts
+from bot.network.connections import Network
 from tests.llm.conftest import client, failure
 from tests.network.certificates import certificate
 
@@ -135,16 +136,17 @@ async def test_failed_connection_has_its_true_reason(
 )
 async def test_bad_certificate_has_its_true_reason(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
     days: int,
     words: tuple[str, ...],
     problem: FailureReason,
 ) -> None:
     file, context = certificate(tmp_path, name=name, days=days)
-    if "SSL_CERT_FILE" not in words:
-        monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    async with listening(says_nothing, context) as port, client(f"https://127.0.0.1:{port}/v1") as model:
+    network = Network() if "SSL_CERT_FILE" in words else Network(certificates=file)
+    async with (
+        listening(says_nothing, context) as port,
+        OpenAIModel(base_url=f"https://127.0.0.1:{port}/v1", retry_within=0, network=network) as model,
+    ):
         error = await failure(model)
     assert error.failure is problem
     for each in words:
