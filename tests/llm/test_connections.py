@@ -47,7 +47,7 @@ START = "Start it, or correct OPENAI_BASE_URL"
 
 
 def bad_request(body: bytes) -> bytes:
-    return b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 @asynccontextmanager

@@ -238,9 +238,9 @@ async def test_check_explains_containers_only_where_nothing_answers(
     outside = "http://host.docker.internal:9/v1"
     assert "--add-host host.docker.internal:host-gateway" in (await look((tmp_path,), OPENAI_BASE_URL=outside))[1][2]
     assert "--add-host" not in (await look(OPENAI_BASE_URL=outside))[1][2]
-    model.default = REFUSALS["overloaded"]
+    model.default = REFUSALS["server error"]
     line = (await look((tmp_path,)))[1][2]
-    assert "Loading model" in line
+    assert "failed (500)" in line
     assert "container" not in line
 
 
