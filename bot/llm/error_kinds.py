@@ -31,7 +31,7 @@ _LOADING = re.compile(
 _LOADED_NEVER = re.compile(r"(error|fail\w*|unable|cannot|could not|timed out)( \w+){0,3} load")
 _OVERLOADED = re.compile(
     r"overload|over capacity|(capacity|pending requests) exceeded|exceeded.{0,20}capacity"
-    r"|(server|engine|model).{0,12} busy"
+    r"|(server|service|engine|model).{0,12} busy"
 )
 _TOO_LONG = re.compile(
     r"context.?(length|size|window|limit)|(prompt|input|request|context) (is )?too (long|large)"

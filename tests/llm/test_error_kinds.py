@@ -124,6 +124,7 @@ LOADING = " has not loaded gpt-x within 0.2 s"
         (said(529, "Overloaded", type="overloaded_error"), BUSY, TOO_MUCH_TO_DO),
         (said(503, "server busy, please try again. maximum pending requests exceeded"), BUSY, TOO_MUCH_TO_DO),
         (said(503, "The model is overloaded. Please try again later."), BUSY, TOO_MUCH_TO_DO),
+        (said(503, "Service is too busy. We advise users to switch to others."), BUSY, TOO_MUCH_TO_DO),
         (said(503, "Loading model", type="unavailable_error"), UNREACHABLE, LOADING),
         (Refusal(503, {"error": "Model m is currently loading", "estimated_time": 20.0}), UNREACHABLE, LOADING),
         (said(503, "llm server loading model"), UNREACHABLE, LOADING),
