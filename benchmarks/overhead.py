@@ -29,6 +29,7 @@ from benchmarks.harness import Usage as Machine
 from bot.core.access import AccessSettings
 from bot.core.generation import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Text
+from bot.core.queues import Queues
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Outcome, Prompt
@@ -103,6 +104,9 @@ class AtOnce:
             yield End()
 
         yield events()
+
+    async def slots(self, model: str) -> Queues | None:
+        return None
 
 
 _questions: dict[int, int] = {}

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from bot.core.attempt import ActiveAttempt
 from bot.core.generation import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Reasoning, Text
-from bot.core.queues import QueueLimits
+from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation, Outcome, Prompt, Turn
@@ -33,6 +33,8 @@ class Model:
         self.asked_for: list[tuple[str, int]] = []
         """Of which model each request was, and for how many tokens."""
         self.left_early = 0
+        self.queue: Queues | None = None
+        """Where requests wait for one of the server's slots."""
 
     @asynccontextmanager
     async def stream(
@@ -42,6 +44,9 @@ class Model:
         self.asked_for.append((model, reply_tokens))
         async with aclosing(self._events(self.replies.pop(0) if self.replies else ["Yes."])) as events:
             yield events
+
+    async def slots(self, model: str) -> Queues | None:
+        return self.queue
 
     async def _events(self, reply: Iterable[Step]) -> AsyncGenerator[Event, None]:
         try:

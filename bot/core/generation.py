@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -135,6 +135,22 @@ class ReplyGenerator:
         """Wake the requests that wait for reserved tokens, because a reservation was released."""
         self._released.set()
         self._released = asyncio.Event()
+
+    @asynccontextmanager
+    async def slot(self, running: ActiveAttempt) -> AsyncIterator[None]:
+        """Hold one of the slots of the model's server during the block, after a wait for it that a stop ends.
+
+        Nothing is reserved during the wait. Raises StoreError.
+        """
+        prompt = running.prompt
+        conversation = await self._store.personas.settings_of(prompt.conversation)
+        slots = await self._model.slots(self._settings.chosen_model(conversation.model))
+        if slots is None:
+            yield
+            return
+        with slots.place(prompt.conversation, prompt.user_id, accepted=True) as slot_is_free:
+            await running.wait_for(slot_is_free)
+            yield
 
     async def generate(self, turn: Turn, running: ActiveAttempt, sink: ReplySink) -> Outcome:
         """Ask the model, in a smaller window each time the server refuses a request as too long. Raises StoreError."""

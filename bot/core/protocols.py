@@ -8,6 +8,7 @@ from datetime import date
 from typing import Protocol
 
 from bot.core.model_events import Event, Message, Origin, TokenStatistics
+from bot.core.queues import Queues
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation
 from bot.core.turns import Attempt, Behaviour, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
 
@@ -22,6 +23,10 @@ class ChatModel(Protocol):
 
         Leaving the context, also by cancellation, ends it on the server's side too.
         """
+        ...
+
+    async def slots(self, model: str) -> Queues | None:
+        """The queue of the requests to the model's server, if that works on a limited number of them at once."""
         ...
 
 

@@ -24,6 +24,7 @@ import openai
 from bot.config import Settings
 from bot.core.errors import ModelError
 from bot.core.model_events import Event, Message, Origin
+from bot.core.queues import Queues
 from bot.core.turns import FailureReason
 from bot.llm.decoder import Decoder, StreamError
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit
@@ -31,6 +32,7 @@ from bot.llm.error_messages import ErrorTranslator, StillLoading
 from bot.llm.parameters import LIMITS, RequestShape, longest_reply
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
+from bot.llm.slots import ServerSlots
 from bot.llm.timeouts import Timeouts
 from bot.network.connections import Network
 
@@ -110,23 +112,25 @@ class OpenAIModel:
         self._errors = ErrorTranslator(base_url=base_url, key=api_key, timeouts=timeouts, proxy=proxy)
         # Comment lines would keep a read timeout from firing, and a timer per read costs CPU: no read timeout here.
         timeout = httpx2.Timeout(None, connect=timeouts.connect, pool=timeouts.connect)
+        http = openai.DefaultAioHttpClient(
+            timeout=timeout,
+            verify=network.tls(),
+            proxy=proxy,
+            # Proxies and certificates are the settings' to name.
+            trust_env=False,
+            # The hook would carry the key to wherever a redirect points.
+            follow_redirects=False,
+            event_hooks={"request": [self._authorize]},
+        )
         self._client = openai.AsyncOpenAI(
             api_key=_UNUSED_KEY,
             base_url=base_url,
             timeout=timeout,
             # The SDK would repeat requests that an exhausted quota refused.
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(
-                timeout=timeout,
-                verify=network.tls(),
-                proxy=proxy,
-                # Proxies and certificates are the settings' to name.
-                trust_env=False,
-                # The hook would carry the key to wherever a redirect points.
-                follow_redirects=False,
-                event_hooks={"request": [self._authorize]},
-            ),
+            http_client=http,
         )
+        self._slots = None if self._is_openai else ServerSlots(http, base_url)
 
     @classmethod
     def of(cls, settings: Settings, facts: ServerFacts | None = None) -> Self:
@@ -159,6 +163,10 @@ class OpenAIModel:
         """Request one reply. `End` is the last event; `Usage`, if the server counts, comes before it."""
         async with aclosing(self._with_retries(_Request(model, reply_tokens, messages, origin))) as events:
             yield events
+
+    async def slots(self, model: str) -> Queues | None:
+        """The queue for the server's slots, whichever of its models is asked. None: it does not tell of any."""
+        return None if self._slots is None else await self._slots.queue()
 
     async def probe(self, model: str, reply_tokens: int) -> None:
         """Request a reply as a turn does, and close it at its first event. Raises ModelError."""
@@ -206,6 +214,8 @@ class OpenAIModel:
                 return
             except ModelError as error:
                 error.accepted = accepted = accepted or error.accepted
+                if self._slots is not None and error.failure is FailureReason.UNREACHABLE:
+                    self._slots.ask_again()
                 loading = isinstance(error, StillLoading)
                 pause = next(polls if loading else pauses, None)
                 if begun or pause is None or error.failure not in (FailureReason.UNREACHABLE, FailureReason.BUSY):

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from bot.config import DEFAULT_SYSTEM_PROMPT
 from bot.core.model_events import End, Event, Message, Origin, Text
+from bot.core.queues import Queues
 
 NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
 _TOKENS_PER_SECOND = 40.0
@@ -38,6 +39,10 @@ class DemoModel:
 
         async with aclosing(events()) as reply:
             yield reply
+
+    async def slots(self, model: str) -> Queues | None:
+        """No queue, for the demo answers any number at once."""
+        return None
 
 
 def asked_as(model: str, messages: Sequence[Message]) -> list[Message]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from bot.config import Settings
 from bot.core.model_events import Event, Message, Origin
 from bot.core.protocols import ChatModel
+from bot.core.queues import Queues
 from bot.llm.client import OpenAIModel
 from bot.llm.demo import asked_as, demo_reply
 from bot.llm.timeouts import Timeouts
@@ -103,3 +104,7 @@ class SwitchedModel:
         if self._configured is not None and self._fault is None:
             return self._configured.stream(messages, model=model, reply_tokens=reply_tokens, origin=origin)
         return self._demo.stream(asked_as(model, messages), model=model, reply_tokens=reply_tokens)
+
+    async def slots(self, model: str) -> Queues | None:
+        """The queue of the configured server, if it has one."""
+        return None if self._configured is None or self._fault else await self._configured.slots(model)

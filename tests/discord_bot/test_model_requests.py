@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bot.standin.model import ModelStandin
+from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start
@@ -95,3 +99,35 @@ async def test_loading_model_is_waited_for(
         assert discord.bot_messages(discord.general) == []
         model.default = Reply("Here I am.")
         await world.reply(discord.general, "Here I am.")
+
+
+async def test_questions_beyond_the_slots_of_the_server_wait_visibly(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.delivery.activity.HOURGLASS_AFTER", 0.05)
+    model.profile = replace(PROFILES["llama_cpp"], props=lambda _window: {"total_slots": 2})
+    guest = discord.world.add_user("guest", "Guest")
+    discord.world.add_member(discord.guild, guest)
+    held = [asyncio.Event() for _ in range(5)]
+    model.script += [Reply(f"Answer {number}.", held_until=event) for number, event in enumerate(held)]
+    async with start() as world:
+        people = (discord.bo, discord.cleo, discord.ada, discord.max, guest)
+        asked = [await world.ask(str(number), author=person) for number, person in enumerate(people)]
+        await world.asked(1)
+        # It does not have to wait for all of those.
+        asked.append(await world.ask("elsewhere", discord.random_channel))
+        for waiting in asked[2:]:
+            await discord.wait_for(partial(waiting.reactions.get, "⏳"))
+        assert not any(said.reactions for said in asked[:2])
+        tokens = await world.store.quotas.usage_today()
+        assert 8000 < tokens.total < 12_000, "nothing is reserved for those that wait"
+        await discord.delete(asked[3])
+        for number, event in enumerate(held):
+            assert len(model.requests) == min(2 + number, 5)
+            event.set()
+            if number < 3:
+                await world.asked(2 + number)
+        await world.idle()
+        assert len(discord.bot_messages(discord.general)) == 4
+    order = [request.messages[-1]["content"].splitlines()[-1] for request in model.requests]
+    assert [*sorted(order[:2]), *order[2:]] == ["0", "1", "2", "elsewhere", "4"], "channels take turns"
