@@ -28,7 +28,7 @@ from bot.core.queues import Queues
 from bot.core.turns import FailureReason
 from bot.llm.decoder import Decoder, StreamError
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit
-from bot.llm.error_messages import ErrorTranslator, StillLoading
+from bot.llm.error_messages import ErrorTranslator, StillLoading, wants_tls
 from bot.llm.parameters import LIMITS, RequestShape, longest_reply
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
@@ -337,7 +337,7 @@ def _may_be_about_shape(error: openai.APIStatusError) -> bool:
     """Whether another shape of the request may help after this refusal."""
     status, refusal = error.status_code, error.response.text
     said = refusal.lower()
-    if is_bad_key(status, said) or is_out_of_credit(status, said):
+    if wants_tls(error) or is_bad_key(status, said) or is_out_of_credit(status, said):
         return False
     return longest_reply(refusal) is not None or classify(status, said) not in _OTHERWISE
 

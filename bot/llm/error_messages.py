@@ -44,6 +44,11 @@ _ONLY_TLS = re.compile(
 """What nginx, Go's servers and Apache answer to http on a port for https, in lower case."""
 
 
+def wants_tls(error: openai.APIStatusError) -> bool:
+    """Whether a server refused http on a port for https."""
+    return error.status_code == 400 and _ONLY_TLS.search(error.response.text.lower()) is not None
+
+
 class StillLoading(ModelError):
     """The model server has yet to load its model."""
 
@@ -70,7 +75,7 @@ class ErrorTranslator:
         if error.status_code == 407:
             return self._no_answer(Failure(Cause.PROXY_LOGIN, "the proxy wants a name and a password (407)"))
         body = error.response.text
-        if error.status_code == 400 and _ONLY_TLS.search(body.lower()):
+        if wants_tls(error):
             return self._no_answer(Failure(Cause.ONLY_TLS, "it speaks only TLS (https) on this port"))
         try:
             body = json.loads(body)
