@@ -121,7 +121,7 @@ def _of_system(chain: list[BaseException]) -> Failure:
             case ConnectionRefusedError():
                 return Failure(Cause.REFUSED, "connection refused")
             case TimeoutError():
-                return Failure(Cause.TIMEOUT, "no connection within the time allowed")
+                return Failure(Cause.TIMEOUT, "no answer within the time allowed")
             case ConnectionResetError() | BrokenPipeError() | aiohttp.ServerDisconnectedError():
                 return _CLOSED
             case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):

@@ -134,15 +134,28 @@ async def test_refused_key_is_reported_once_across_restarts(
     assert "The model server refused the model demo (404)." in told(discord)[1]
 
 
-async def test_varying_server_errors_are_reported_once(world: World) -> None:
-    def refusal(number: int) -> Refusal:
-        return openai_error(400, "No.", "invalid_request_error", "bad_value", f"messages[{number}].content")
-
-    world.model.script += [refusal(number) for number in range(3)]
+@pytest.mark.parametrize(
+    ("refusals", "end"),
+    [
+        (
+            [
+                openai_error(status, "No.", "invalid_request_error", "bad_value", f"messages[{status}].content")
+                for status in (418, 410, 405)
+            ],
+            "Its error: invalid_request_error, bad_value, messages[418].content.",
+        ),
+        (
+            [Refusal(307, "", {"Location": f"https://a{number}.example.com/?request={number}"}) for number in range(3)],
+            "redirects to https://a0.example.com. Correct it in .env and restart.",
+        ),
+    ],
+)
+async def test_varying_server_errors_are_reported_once(world: World, refusals: list[Refusal], end: str) -> None:
+    world.model.script += refusals
     await ask(world, world.discord.general, 3)
     await world.discord.wait_for(lambda: told(world.discord))
     [sentence] = told(world.discord)
-    assert sentence.endswith("Its error: invalid_request_error, bad_value, messages[0].content.")
+    assert sentence.endswith(end)
 
 
 async def test_team_owner_is_told_of_a_failing_model(

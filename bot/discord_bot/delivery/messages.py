@@ -23,6 +23,7 @@ from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.deletions import DeletionLog
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable, WantedMessage
+from bot.network.failures import failure
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -173,8 +174,11 @@ def platform_errors() -> Iterator[None]:
     """Raise the exceptions of a request to Discord as `PlatformError`s, which say what can be done about them."""
     try:
         yield
-    except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise Unavailable(str(error) or type(error).__name__) from error
+    except (discord.DiscordServerError, discord.RateLimited) as error:
+        raise Unavailable(str(error)) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        # The text of the error itself may hold the password of a proxy.
+        raise Unavailable(failure(error).reason) from error
     except discord.HTTPException as error:
         if error.status == 429:
             raise Unavailable(str(error)) from error
