@@ -21,7 +21,7 @@ from bot import config
 from bot.config import Secret, Settings
 from bot.core.errors import BotError, SettingsError
 from bot.core.protocols import ChatModel
-from bot.core.quotas import Quotas
+from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.service import ConversationService
 from bot.core.usage import Prices
 from bot.llm.demo import DemoModel
@@ -78,7 +78,8 @@ async def chat(conversation: str, *, temporary: bool) -> int:
     async with (
         open_store(path, exclusive=False) as store,
         _model(settings, store) as model,
-        _conversations(settings, store, model) as conversations,
+        # What is said here is counted, and nobody is refused: whoever sits at the terminal sets the limits.
+        _conversations(settings, store, model, NO_LIMITS if settings.model_configured else None) as conversations,
     ):
         name = settings.openai_model if settings.model_configured else None
         return await chat(store, conversations, conversation, name, temporary=temporary, environ=os.environ)

@@ -12,7 +12,8 @@ import pytest
 from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, help_text
 from bot.core.access import Servers
 from bot.core.errors import SettingsError
-from bot.core.usage import Price
+from bot.core.quotas import Quotas
+from bot.core.usage import MICRO, Price
 from bot.network.connections import Network
 from tests.network.certificates import certificate
 
@@ -34,9 +35,14 @@ IDS = (
 )
 TOKENS = "write a whole number from 1000 to 999999999999, in digits only."
 PRICES = (
-    "write the model and what a million tokens of its context and of its replies cost, such as gpt-6-luna=0.10/0.50,"
-    " with commas between models."
+    "write the model and what a million tokens of its context, of its replies and, if they are cheaper, of cached"
+    " context cost, such as gpt-6-luna=0.10/0.50/0.01, with commas between models."
 )
+CHEAPER = (
+    "has cached context cost more than other context; write context/reply/cached, such as gpt-6-luna=0.10/0.50/0.01."
+)
+UNPRICED = "add gpt-6-luna=context/reply with what a million tokens cost, 0/0 if they are free."
+MONEY = "write an amount in the currency of PRICES, in digits only, such as 1.00."
 ILLEGIBLE = "has a space, a quotation mark or another character that"
 
 
@@ -196,6 +202,16 @@ def load(**environ: str) -> Settings:
         ("DAILY_TOKENS_TOTAL", "2m", f'"2m" will not do; {TOKENS}'),
         ("PRICES", "gpt-6-luna=0.10", f'"gpt-6-luna=0.10" is no price; {PRICES}'),
         ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is no price; {PRICES}'),
+        ("PRICES", "a=1/2/0.1/0", f'"a=1/2/0.1/0" is no price; {PRICES}'),
+        ("PRICES", "=1/2", f'"=1/2" is no price; {PRICES}'),
+        (
+            "PRICES",
+            "a=0.1/0.01/0.5",
+            f'"a=0.1/0.01/0.5" {CHEAPER}',
+        ),
+        ("DAILY_BUDGET", "0.00", f'"0.00" will not do; {MONEY}'),
+        ("DAILY_BUDGET", "$1", f'"$1" will not do; {MONEY}'),
+        ("DAILY_BUDGET", "1e30", f'"1e30" will not do; {MONEY}'),
     ],
 )
 def test_mistake_names_a_valid_value(name: str, value: str, problem: str) -> None:
@@ -227,6 +243,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "OPENAI_BASE_URL": "http://localhost:11434/v1",
         "MODELS": "small, large",
         "PRICES": "small=0.10/0.50",
+        "DAILY_BUDGET": "1.00",
         "SYSTEM_PROMPT": "Don’t be a pirate.",
         "SYSTEM_PROMPT_FILE": str(prompt),
         **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"), "http://me:hunter2@proxy.example.com:3128"),
@@ -235,18 +252,19 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         **dict.fromkeys(("ALLOWED_USERS", "ALLOWED_ROLES", "BLOCKED_USERS", "BLOCKED_ROLES"), "198622483471925248"),
     }
     value = SETTINGS[name].default or examples[name]
-    meant = load(**{name: value})
+    others = {"PRICES": "gpt-6-luna=0.10/0.50"} if name == "DAILY_BUDGET" else {}
+    meant = load(**{name: value}, **others)
     for mark in "\"'":
         quoted = f" {mark}{value} {mark} "
-        assert load(**{name: quoted}) == meant
+        assert load(**{name: quoted}, **others) == meant
         (tmp_path / ".env").write_text(f"{name}={quoted}\n")
-        assert Settings.load({name: mark * 2}, tmp_path / ".env") == meant
+        assert Settings.load({name: mark * 2} | others, tmp_path / ".env") == meant
         for half in (mark + value, value + mark, f"{mark}{value}{mark} # a comment"):
             if name == "SYSTEM_PROMPT":
                 assert load(SYSTEM_PROMPT=half).system_prompt == half
             else:
                 only = f"{name}: begins or ends with a quotation mark; write the value without."
-                assert problems({name: half}) == [only]
+                assert problems({name: half} | others) == [only]
 
 
 def test_prompt_may_begin_and_end_with_quotations() -> None:
@@ -297,7 +315,60 @@ def test_lists_are_separated_by_commas() -> None:
     assert settings.allowed_users is None
     assert settings.direct_messages == "off"
     assert settings.offered_models == ("small", "large", "llama3.2:1b")
-    assert settings.prices == {"small": Price(0.4, 1.6), "llama3.2:1b": Price(0, 0)}
+    assert settings.prices == {"small": Price(400_000, 1_600_000, 400_000), "llama3.2:1b": Price(0, 0, 0)}
+    assert load(PRICES="cloud:a=b = 0.1 / 0.5 / 0.0036251, c=1/1/1").prices == {
+        "cloud:a=b": Price(100_000, 500_000, 3_626),
+        "c": Price(MICRO, MICRO, MICRO),
+    }
+
+
+def test_budget_needs_the_price_of_every_model() -> None:
+    assert load(DAILY_BUDGET="1.005", PRICES="gpt-6-luna=0.10/0.50").daily_budget == 1_005_000
+    assert problems({"DAILY_BUDGET": "1"}) == [
+        f'DAILY_BUDGET: needs the price of every model, and PRICES lacks "gpt-6-luna"; {UNPRICED}'
+    ]
+    several = {"OPENAI_MODEL": "a", "MODELS": "b,c,a", "PRICES": "b=1/1", "DAILY_BUDGET": "1", "LOG_FORMAT": "xml"}
+    assert [each.partition(";")[0] for each in problems(several)] == [
+        'LOG_FORMAT: "xml" is no format',
+        'DAILY_BUDGET: needs the price of every model, and PRICES lacks "a", "c"',
+    ]
+    assert len(problems({"DAILY_BUDGET": "1", "PRICES": "cheap"})) == 1, "what PRICES says is not known"
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [
+        ("localhost", True),
+        ("127.0.0.1:8080", True),
+        ("[::1]:8080", True),
+        ("10.1.2.3", True),
+        ("172.31.0.1", True),
+        ("172.32.0.1", False),
+        ("192.168.1.20", True),
+        ("169.254.3.4", True),
+        ("100.64.0.7", True),
+        ("[fd12:3456::1]", True),
+        ("[fe80::1]", True),
+        ("8.8.8.8", False),
+        ("[2001:4860:4860::8888]", False),
+        ("Mac.local.", True),
+        ("ollama:11434", True),
+        ("host.docker.internal:11434", True),
+        ("api.openai.com", False),
+        ("local.example.com", False),
+    ],
+)
+def test_tokens_of_a_private_server_are_not_limited_by_default(host: str, private: bool) -> None:
+    quotas = load(OPENAI_BASE_URL=f"http://{host}/v1").quotas
+    assert quotas == (Quotas(20, None, None, None) if private else Quotas())
+    given = load(OPENAI_BASE_URL=f"http://{host}/v1", DAILY_TOKENS_TOTAL="2000000", DAILY_TOKENS_PER_USER="5000").quotas
+    assert given == Quotas(20, 5_000, None if private else 1_000_000, 2_000_000)
+
+
+def test_budget_takes_the_place_of_the_default_total() -> None:
+    budget = {"DAILY_BUDGET": "1", "PRICES": "gpt-6-luna=0.10/0.50"}
+    assert load(**budget).quotas == Quotas(20, 200_000, 1_000_000, None, MICRO)
+    assert load(**budget, DAILY_TOKENS_TOTAL="5000").quotas == Quotas(20, 200_000, 1_000_000, 5_000, MICRO)
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -13,11 +15,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from bot.config.values import Secret
 from bot.core.access import Servers
-from bot.core.usage import Price
+from bot.core.usage import MICRO, Price
 
 BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
 _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|\*\*\*)|x{3,}|change-?me", re.IGNORECASE)
 _ID = re.compile(r"[0-9]{17,19}")
+_MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOG_FORMATS = ("text", "json")
 
@@ -61,11 +64,13 @@ def token(value: str) -> Secret:
     return found
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host name or an IP address is of this computer or of a private network."""
+    host = host.rstrip(".").lower()
     try:
-        return ip_address(host).is_private
+        return not ip_address(host).is_global
     except ValueError:
-        return "." not in host or host.endswith((".local", ".internal", ".lan"))
+        return "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan", ".home.arpa"))
 
 
 def _split(url: str) -> SplitResult | None:
@@ -86,7 +91,7 @@ def base_url(value: str) -> str:
         raise InvalidValue("has a '?' or a '#'; leave out everything from there on")
     if "://" not in value:
         pieces = _split(f"http://{value}")
-        scheme = "http" if pieces and pieces.hostname and _is_local(pieces.hostname) else "https"
+        scheme = "http" if pieces and pieces.hostname and is_local(pieces.hostname) else "https"
         raise InvalidValue(f"{quoted(value)} lacks its scheme; did you mean {scheme}://{value.lstrip('/')}?")
     pieces = _split(value)
     if pieces is None or pieces.scheme not in ("http", "https") or not pieces.hostname or re.search(r"\s", value):
@@ -225,14 +230,36 @@ def models(value: str) -> tuple[str, ...]:
 def prices(value: str) -> Mapping[str, Price]:
     found = {}
     for each in filter(None, map(str.strip, value.split(","))):
-        price = re.fullmatch(r"(.+?)\s*=\s*([0-9]{1,6}(?:\.[0-9]+)?)\s*/\s*([0-9]{1,6}(?:\.[0-9]+)?)", each)
-        if price is None:
+        model, _, costs = map(str.strip, each.rpartition("="))
+        numbers = [cost.strip() for cost in costs.split("/")]
+        if not model or len(numbers) not in (2, 3) or not all(map(_MONEY.fullmatch, numbers)):
             raise InvalidValue(
-                f"{quoted(each)} is no price; write the model and what a million tokens of its context and of its"
-                " replies cost, such as gpt-6-luna=0.10/0.50, with commas between models"
+                f"{quoted(each)} is no price; write the model and what a million tokens of its context, of its replies"
+                " and, if they are cheaper, of cached context cost, such as gpt-6-luna=0.10/0.50/0.01, with commas"
+                " between models"
             )
-        found[price[1]] = Price(float(price[2]), float(price[3]))
+        prompt, reply, *cached = map(_micro, numbers)
+        if cached and cached[0] > prompt:
+            raise InvalidValue(
+                f"{quoted(each)} has cached context cost more than other context; write context/reply/cached, such as"
+                " gpt-6-luna=0.10/0.50/0.01"
+            )
+        found[model] = Price(prompt, reply, cached[0] if cached else prompt)
     return found
+
+
+def money(value: str) -> int:
+    """An amount of money that is not 0, in millionths."""
+    if not _MONEY.fullmatch(value) or _micro(value) == 0:
+        raise InvalidValue(
+            f"{quoted(value)} will not do; write an amount in the currency of PRICES, in digits only, such as 1.00"
+        )
+    return _micro(value)
+
+
+def _micro(amount: str) -> int:
+    """The millionths of an amount of money, rounded up."""
+    return math.ceil(Decimal(amount) * MICRO)
 
 
 def quoted(value: str) -> str:

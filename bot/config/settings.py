@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -23,7 +23,7 @@ from bot.core.errors import SettingsError
 from bot.core.generation import GenerationSettings
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
-from bot.core.usage import Price
+from bot.core.usage import Price, Prices
 from bot.network.connections import Network
 
 DEFAULT_SYSTEM_PROMPT = """\
@@ -103,7 +103,8 @@ class Settings:
         Mapping[str, Price] | None,
         Setting(
             "",
-            "What a million tokens of a model cost, context/reply, for the usage reports: gpt-6-luna=0.10/0.50, …",
+            "What a million tokens of a model cost, context/reply or context/reply/cached context:"
+            " gpt-6-luna=0.10/0.50/0.01, …",
             parsers.prices,
         ),
     ]
@@ -237,13 +238,38 @@ class Settings:
         int, Setting("20", "How many questions one person may ask in an hour.", parsers.integer(1, 100_000))
     ]
     daily_tokens_per_user: Annotated[
-        int, Setting("200000", "How many tokens the questions of one person may cost in a day (UTC).", _TOKENS)
+        int | None,
+        Setting(
+            "200000",
+            "How many tokens the questions of one person may cost in a day (UTC). A local model: no limit unless set.",
+            _TOKENS,
+        ),
     ]
     daily_tokens_per_server: Annotated[
-        int, Setting("1000000", "How many tokens the questions in one server may cost in a day.", _TOKENS)
+        int | None,
+        Setting(
+            "1000000",
+            "How many tokens the questions in one server may cost in a day. A local model: no limit unless set.",
+            _TOKENS,
+        ),
     ]
     daily_tokens_total: Annotated[
-        int, Setting("2000000", "How many tokens all questions together may cost in a day.", _TOKENS)
+        int | None,
+        Setting(
+            "2000000",
+            "How many tokens all questions together may cost in a day. A local model, or DAILY_BUDGET: no limit unless"
+            " set.",
+            _TOKENS,
+        ),
+    ]
+    daily_budget: Annotated[
+        int | None,
+        Setting(
+            "",
+            "How much money all questions together may cost in a day, in the currency of PRICES: 1.00, … Not set: no"
+            " limit.",
+            parsers.money,
+        ),
     ]
 
     https_proxy: Annotated[
@@ -287,6 +313,7 @@ class Settings:
             context_tokens=self.context_tokens,
             reply_tokens=self.reply_tokens,
             provider_key=self.openai_base_url or "",
+            prices=Prices(self.prices or {}),
         )
 
     @property
@@ -305,6 +332,7 @@ class Settings:
             daily_tokens_per_user=self.daily_tokens_per_user,
             daily_tokens_per_server=self.daily_tokens_per_server,
             daily_tokens_total=self.daily_tokens_total,
+            daily_budget=self.daily_budget,
         )
 
     @property
@@ -368,6 +396,10 @@ class Settings:
                 f"REPLY_TOKENS: {reply} is more than CONTEXT_TOKENS ({context}), so the model could not be reminded of"
                 " its own reply; lower the one or raise the other."
             )
+        problems.extend(_unpriced(values))
+        for name in _limits_not_needed(values):
+            if name not in given:
+                values[name.lower()] = None
         problems.extend(need.missing for need in needs if not any(name in given for name in need.any_of))
         if problems:
             raise SettingsError(problems)
@@ -394,6 +426,27 @@ def _given(name: str, source: Mapping[str, str | None]) -> str:
     # As most programs do, the names of proxies are also read in lower case, and first.
     spellings = (name.lower(), name) if name in _PROXIES else (name,)
     return next(filter(None, (parsers.unquoted(source.get(spelling) or "") for spelling in spellings)), "")
+
+
+def _limits_not_needed(values: Mapping[str, Any]) -> Sequence[str]:
+    """The limits on tokens whose defaults do not apply: a server of one's own costs nothing for each token."""
+    base_url = values.get("openai_base_url")
+    if base_url is not None and parsers.is_local(urlsplit(base_url).hostname or ""):
+        return ("DAILY_TOKENS_PER_USER", "DAILY_TOKENS_PER_SERVER", "DAILY_TOKENS_TOTAL")
+    return () if values.get("daily_budget") is None else ("DAILY_TOKENS_TOTAL",)
+
+
+def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
+    """The mistake of a budget in which the replies of some models have no price."""
+    if values.get("daily_budget") is None or not {"prices", "openai_model", "models"} <= values.keys():
+        return
+    offered = dict.fromkeys((values["openai_model"], *(values["models"] or ())))
+    missing = [model for model in offered if model not in (values["prices"] or {})]
+    if missing:
+        yield (
+            f"DAILY_BUDGET: needs the price of every model, and PRICES lacks {', '.join(map(quoted, missing))}; add"
+            f" {missing[0]}=context/reply with what a million tokens cost, 0/0 if they are free."
+        )
 
 
 def _system_prompt(own: str | None, file: Path | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 
 from bot.core import context
 from bot.core.log_entries import TurnLogEntry
@@ -51,8 +52,12 @@ class TokenCounter:
         """The server's count, with estimates for missing numbers, or None if the model was not asked."""
         if not self._requested:
             return None
-        prompt, reply = (counted.prompt_tokens, counted.reply_tokens) if counted else (0, 0)
-        return Usage(prompt or self._prompt_tokens, reply or self.reply_tokens)
+        counted = counted or Usage(0, 0)
+        return replace(
+            counted,
+            prompt_tokens=counted.prompt_tokens or self._prompt_tokens,
+            reply_tokens=counted.reply_tokens or self.reply_tokens,
+        )
 
 
 class AttemptClock:

@@ -130,7 +130,12 @@ def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, gr
     # Thoughts that nobody is shown count too, so there may be many more tokens than text.
     most = max(granted, said + thoughts)
     reply = usage.reply_tokens if math.ceil(said / LONGEST_TOKEN) <= usage.reply_tokens <= most else 0
-    return Usage(prompt, reply)
+    return Usage(
+        prompt,
+        reply,
+        cached_tokens=usage.cached_tokens if 0 <= usage.cached_tokens <= prompt else 0,
+        reasoning_tokens=usage.reasoning_tokens if 0 <= usage.reasoning_tokens <= reply else 0,
+    )
 
 
 def learn_from_usage(learned: TokenStatistics, messages: list[Message], usage: Usage) -> TokenStatistics:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from bot.core import context
@@ -18,6 +18,7 @@ from bot.core.model_events import End, Origin, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
+from bot.core.usage import Prices
 from bot.core.window import Room, named_window
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class GenerationSettings:
     """The name of the models' server, under which token statistics are stored."""
     quotas: Quotas | None = None
     """Without quotas no usage is counted."""
+    prices: Prices = field(default_factory=Prices)
+    """What each attempt is charged, where its model has a price."""
 
     def chosen_model(self, chosen: str | None) -> str:
         """The chosen model if it is still offered, otherwise the default one."""
@@ -128,8 +131,11 @@ class ReplyGenerator:
         """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""
         if self._settings.quotas is None:
             return None
-        least = self._minimum + context.tokens(prompt.text, context.BYTES_PER_TOKEN)
-        return await self._store.quotas.exceeded(prompt, least, self._settings.quotas)
+        tokens = context.tokens(prompt.text, context.BYTES_PER_TOKEN)
+        # The model is not known yet: it may be the cheapest.
+        prices = filter(None, map(self._settings.prices.of_models.get, self._settings.models))
+        price = min(prices, key=lambda price: price.cost(Usage(tokens, self._minimum)), default=None)
+        return await self._store.quotas.exceeded(prompt, tokens, self._minimum, self._settings.quotas, price=price)
 
     def notify_released(self) -> None:
         """Wake the requests that wait for reserved tokens, because a reservation was released."""
@@ -297,6 +303,7 @@ class ReplyGenerator:
                 reply_tokens,
                 self._minimum,
                 settings.quotas,
+                price=settings.prices.of_models.get(asking.model),
                 accept_partial=accept_partial,
             )
             if not isinstance(answer, Contended) or accept_partial:
@@ -343,6 +350,8 @@ class ReplyGenerator:
                         failure = event.failure
                         continue
                     if request.limited_by is not None and running.tokens.reply_tokens >= request.reply_tokens:
+                        # The server was allowed no more, so an estimate beyond that is too high.
+                        usage = usage or Usage(0, request.reply_tokens)
                         failure = FailureReason.LENGTH
                         break
                     if left <= 0 or (counted and running.tokens.reply_tokens >= OVERRUN * request.reply_tokens):

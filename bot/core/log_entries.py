@@ -35,7 +35,7 @@ class TurnLogEntry:
     def __str__(self) -> str:
         why = ", ".join(filter(None, (self.failure, self.stop_reason and self.stop_reason.value)))
         state = f"{self.state} ({why})" if why else self.state
-        tokens = f"{self.usage.prompt_tokens} + {self.usage.reply_tokens}" if self.usage else "not reported"
+        tokens = _tokens(self.usage) if self.usage else "not reported"
         return (
             f"turn {self.turn} in {self.conversation}: {state}; prompt {self.prompt_id}, attempt {self.attempt};"
             f" waited {_seconds(self.waited)}, first text {_seconds(self.first_text)}, in all {_seconds(self.total)};"
@@ -57,6 +57,8 @@ class TurnLogEntry:
             "total_s": _rounded(self.total),
             "prompt_tokens": self.usage and self.usage.prompt_tokens,
             "reply_tokens": self.usage and self.usage.reply_tokens,
+            "cached_tokens": self.usage and self.usage.cached_tokens,
+            "reasoning_tokens": self.usage and self.usage.reasoning_tokens,
             "characters": len(self.reply),
             "messages": self.messages,
         }
@@ -69,6 +71,12 @@ class TurnLogEntry:
 def with_texts(**texts: str) -> Mapping[str, object]:
     """The `extra` of a log call with texts that may repeat a message. They are logged only where messages may be."""
     return {"texts": {name: text for name, text in texts.items() if text}}
+
+
+def _tokens(usage: Usage) -> str:
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    reasoning = f" ({usage.reasoning_tokens} reasoning)" if usage.reasoning_tokens else ""
+    return f"{usage.prompt_tokens}{cached} + {usage.reply_tokens}{reasoning}"
 
 
 def _seconds(value: float | None) -> str:

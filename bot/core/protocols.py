@@ -11,6 +11,7 @@ from bot.core.model_events import Event, Message, Origin, TokenStatistics
 from bot.core.queues import Queues
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation
 from bot.core.turns import Attempt, Behaviour, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
+from bot.core.usage import Price
 
 
 class ChatModel(Protocol):
@@ -115,8 +116,10 @@ class TurnStore(Protocol):
 class QuotaStore(Protocol):
     """Quotas, reservations of tokens, and usage."""
 
-    async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
-        """The quota that has not even this many tokens left for a prompt, whatever becomes of running attempts.
+    async def exceeded(
+        self, prompt: Prompt, prompt_tokens: int, minimum: int, quotas: Quotas, *, price: Price | None = None
+    ) -> QuotaExceeded | None:
+        """The quota without room for a prompt and `minimum` tokens of a reply, whatever becomes of running attempts.
 
         The result is None if there is room, or if the message of the prompt was processed before.
         """
@@ -131,13 +134,14 @@ class QuotaStore(Protocol):
         minimum: int,
         quotas: Quotas,
         *,
+        price: Price | None = None,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Commit what an attempt's requests may use, before the first of them, if `minimum` tokens for the reply fit.
 
         Contended: there will be room for more of the reply if running attempts use less than they reserved;
         `accept_partial` takes what is free instead. An attempt has one reservation: asked for again, it is the same.
-        The result is None if the attempt was forgotten or superseded.
+        The result is None if the attempt was forgotten or superseded. Without a `price` it costs nothing.
         """
         ...
 

@@ -16,21 +16,45 @@ class Quota(StrEnum):
     GUILD = "guild"
     """The tokens of all users in one guild in a day."""
     TOTAL = "total"
+    """The tokens of all users in a day."""
+    BUDGET = "budget"
+    """The cost of all users' tokens in a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The limit of each `Quota`."""
+    """The limit of each `Quota`. None means no limit; what is used is counted all the same.
 
-    hourly_questions_per_user: int = 20
-    daily_tokens_per_user: int = 200_000
-    daily_tokens_per_server: int = 1_000_000
-    daily_tokens_total: int = 2_000_000
+    Of the tokens that a server read from its cache, as many count as that share of the price of others.
+    """
+
+    hourly_questions_per_user: int | None = 20
+    daily_tokens_per_user: int | None = 200_000
+    daily_tokens_per_server: int | None = 1_000_000
+    daily_tokens_total: int | None = 2_000_000
+    daily_budget: int | None = None
+    """In millionths of the operator's currency."""
+
+    def of_day(self, quota: Quota) -> int | None:
+        """The limit of a quota that is for a day."""
+        return {
+            Quota.USER: self.daily_tokens_per_user,
+            Quota.GUILD: self.daily_tokens_per_server,
+            Quota.TOTAL: self.daily_tokens_total,
+            Quota.BUDGET: self.daily_budget,
+        }[quota]
+
+
+NO_LIMITS = Quotas(None, None, None, None)
+"""Everything is counted and nothing is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaExceeded:
-    """A quota is used up, until a time in seconds since the epoch. `limit` is its whole amount."""
+    """A quota is used up, until a time in seconds since the epoch.
+
+    `limit` is its whole amount: questions, tokens, or for the budget millionths of the operator's currency.
+    """
 
     quota: Quota
     limit: int
@@ -56,3 +80,7 @@ class Usage:
 
     prompt_tokens: int
     reply_tokens: int
+    cached_tokens: int = 0
+    """Those of `prompt_tokens` that the server read from its cache."""
+    reasoning_tokens: int = 0
+    """Those of `reply_tokens` that the model thought and nobody is shown."""

@@ -11,17 +11,27 @@ from bot.core.quotas import Usage
 DAY = 24 * 3600
 """The seconds of a day."""
 
-_MILLION = 1_000_000
+MICRO = 1_000_000
+"""The millionths of the operator's currency in one. Money is counted in whole millionths."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The prices of a million tokens, in the operator's currency."""
+    """The prices of a million tokens, in millionths of the operator's currency.
 
-    prompt: float
-    reply: float
+    A token that the server read from its cache costs `cached`, which is at most `prompt`.
+    """
+
+    prompt: int
+    reply: int
+    cached: int
+
+    def cost(self, usage: Usage) -> int:
+        """The cost of these tokens in millionths, rounded up."""
+        fresh = (usage.prompt_tokens - usage.cached_tokens) * self.prompt
+        return -(-(fresh + usage.cached_tokens * self.cached + usage.reply_tokens * self.reply) // MICRO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,8 @@ class UsageToday:
     guild: int = 0
     total: int = 0
     questions: int = 0
+    cost: int = 0
+    """The cost of `total`, in millionths, of models with a price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +63,30 @@ class UsageRow:
     requests: int
     prompt_tokens: int
     reply_tokens: int
+    cached_tokens: int = 0
+    """Those of `prompt_tokens` that the server read from its cache."""
+    reasoning_tokens: int = 0
+    """Those of `reply_tokens` that the model thought and nobody was shown."""
 
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.reply_tokens
 
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.prompt_tokens, self.reply_tokens, self.cached_tokens, self.reasoning_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A sum of usage. `cost` is None where no price is known, and incomplete where `all_priced` is false."""
+    """A sum of usage. `cost`, in millionths, is None where no price is known; it is incomplete unless `all_priced`."""
 
     requests: int = 0
     prompt_tokens: int = 0
     reply_tokens: int = 0
-    cost: float | None = None
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: int | None = None
     all_priced: bool = True
 
     @property
@@ -74,26 +96,26 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The prices of models, by name, in the operator's currency for a million tokens."""
+    """The prices of models, by name."""
 
     of_models: Mapping[str, Price] = field(default_factory=dict)
 
-    def cost(self, model: str, usage: Usage) -> float | None:
-        """Return the cost of a model's tokens, or None if the model's price is not known."""
+    def cost(self, model: str, usage: Usage) -> int | None:
+        """Return the cost of a model's tokens in millionths, or None if the model's price is not known."""
         price = self.of_models.get(model)
-        if price is None:
-            return None
-        return (usage.prompt_tokens * price.prompt + usage.reply_tokens * price.reply) / _MILLION
+        return None if price is None else price.cost(usage)
 
     def total(self, rows: Iterable[UsageRow]) -> Total:
         """The sum of the rows."""
         rows = tuple(rows)
-        costs = [self.cost(row.model, Usage(row.prompt_tokens, row.reply_tokens)) for row in rows]
+        costs = [self.cost(row.model, row.usage) for row in rows]
         known = [cost for cost in costs if cost is not None]
         return Total(
             requests=sum(row.requests for row in rows),
             prompt_tokens=sum(row.prompt_tokens for row in rows),
             reply_tokens=sum(row.reply_tokens for row in rows),
+            cached_tokens=sum(row.cached_tokens for row in rows),
+            reasoning_tokens=sum(row.reasoning_tokens for row in rows),
             cost=sum(known) if known else None,
             all_priced=len(known) == len(costs),
         )
@@ -114,6 +136,11 @@ def money(total: Total) -> str | None:
     """
     if total.cost is None:
         return None
-    if 0 < total.cost < 0.005:
+    if 0 < total.cost < MICRO // 200:
         return "<0.01" if total.all_priced else ">0.00"
-    return f"{'' if total.all_priced else '>'}{total.cost:,.2f}"
+    return f"{'' if total.all_priced else '>'}{total.cost / MICRO:,.2f}"
+
+
+def amount(millionths: int) -> str:
+    """An amount of money, to the hundredth, or exactly where it is less than a tenth."""
+    return f"{millionths / MICRO:,.2f}" if millionths >= MICRO // 10 else f"{millionths / MICRO:.6f}".rstrip("0")

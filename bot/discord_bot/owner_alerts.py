@@ -7,6 +7,7 @@ import logging
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import repeat
 
@@ -35,6 +36,15 @@ CHECK_EVERY = float(DAY)
 """Seconds between two reads of the model server's list of models."""
 RETRY_DELAY = 3600.0
 """Seconds until the list is read again after that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The used part of a quota. `exceeded` means that it has no room for a reply."""
+
+    used: int
+    limit: int
+    exceeded: bool
 
 
 class OwnerAlerts:
@@ -107,25 +117,29 @@ class OwnerAlerts:
     async def _check_quotas(self, quotas: Quotas, outcome: Outcome, guild_id: int | None) -> None:
         spent = await self._store.quotas.usage_today(guild_id=guild_id, reserved=False)
         exceeded = None if outcome.quota_exceeded is None else outcome.quota_exceeded.quota
-        await self._check_quota("bot", spent.total, quotas.daily_tokens_total, exceeded is Quota.TOTAL, None)
-        if guild_id is not None:
-            await self._check_quota(
-                f"server {guild_id}",
-                spent.guild,
-                quotas.daily_tokens_per_server,
-                exceeded is Quota.GUILD,
-                self._guild_name(guild_id),
-            )
-
-    async def _check_quota(self, name: str, used: int, limit: int, exceeded: bool, guild_name: str | None) -> None:
         until = (int(time.time()) // DAY + 1) * DAY
+        if (budget := quotas.daily_budget) is not None:
+            share = _Share(spent.cost, budget, exceeded is Quota.BUDGET or spent.cost >= budget)
+            mostly, all_of_it = words.budget_mostly_spent(spent.cost, budget, until), words.budget_spent(budget, until)
+            await self._check_share("budget", share, until, mostly, all_of_it)
+        of_tokens: list[tuple[Quota, str, int, str | None]] = [(Quota.TOTAL, "bot", spent.total, None)]
+        if guild_id is not None:
+            of_tokens.append((Quota.GUILD, f"server {guild_id}", spent.guild, self._guild_name(guild_id)))
+        for quota, name, used, guild_name in of_tokens:
+            if (limit := quotas.of_day(quota)) is not None:
+                share = _Share(used, limit, exceeded is quota or limit - used < MINIMUM_REPLY_TOKENS)
+                mostly = words.quota_mostly_used(used, limit, until, guild_name)
+                await self._check_share(name, share, until, mostly, words.quota_used_up(limit, until, guild_name))
+
+    async def _check_share(self, name: str, share: _Share, until: int, mostly: str, all_of_it: str) -> None:
+        """Send the sentence for a quota of which four fifths are used, or all. `name` tells it from other quotas."""
         mostly_used, used_up = f"warning: {name} 80 %", f"warning: {name} 100 %"
-        if exceeded or limit - used < MINIMUM_REPLY_TOKENS:
+        if share.exceeded:
             # After this alert, the one at 80 % is not sent any more.
             await self._store.processed.claim_notice(mostly_used, until)
-            await self._warn(used_up, until, words.quota_used_up(limit, until, guild_name))
-        elif used * 5 >= limit * 4:
-            await self._warn(mostly_used, until, words.quota_mostly_used(used, limit, until, guild_name))
+            await self._warn(used_up, until, all_of_it)
+        elif share.used * 5 >= share.limit * 4:
+            await self._warn(mostly_used, until, mostly)
 
     async def _warn(self, cause: str, until: int, sentence: str) -> None:
         """Send an alert, unless its cause is on record as reported. If Discord fails, the next outcome tries again."""

@@ -6,7 +6,7 @@ The SDK's typed chunks cost over 100 µs of CPU each, so only what is needed of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -23,6 +23,22 @@ _ENDINGS = {
 }
 _GIVEN_UP = {"error", "insufficient_system_resource"}
 """Finish reasons with which OpenRouter and DeepSeek report that a reply could not be finished."""
+
+
+# Where servers put each count of a request's tokens; the first one that is there counts.
+_PROMPT = (("prompt_tokens",),)
+_REPLY = (("completion_tokens",),)
+_TOTAL = (("total_tokens",),)
+_CACHED = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("prompt_cache_hit_tokens",),  # DeepSeek
+    ("cached_tokens",),  # Moonshot, Together
+    ("num_cached_tokens",),  # Mistral
+)
+_REASONING = (
+    ("completion_tokens_details", "reasoning_tokens"),
+    ("reasoning_tokens",),  # SGLang
+)
 
 
 class StreamError(Exception):
@@ -109,9 +125,13 @@ class Decoder:
             raise StreamError(chunk.get("error") or chunk)
         if usage := chunk.get("usage"):
             self._count(usage)
+        if groq := chunk.get("x_groq"):
+            self._count(groq.get("usage") if isinstance(groq, dict) else None)
         choices = chunk.get("choices")
         if not choices or not isinstance(choices, list) or not isinstance(choice := choices[0], dict):
             return ()
+        if usage := choice.get("usage"):  # Moonshot
+            self._count(usage)
         if finish := choice.get("finish_reason"):
             self._finish = str(finish)
         delta = choice.get(key)
@@ -129,10 +149,19 @@ class Decoder:
     def _count(self, usage: object) -> None:
         if not isinstance(usage, dict):
             return
+        prompt, reply, reasoning = (_first_count(usage, names) for names in (_PROMPT, _REPLY, _REASONING))
+        # xAI and Gemini count thoughts in the total only, and bill them like the reply. Elsewhere nothing is left over.
+        left_over = _first_count(usage, _TOTAL) - prompt - reply
+        if prompt and left_over > 0 and reasoning in (0, left_over):
+            reply, reasoning = reply + left_over, left_over
         # Each count includes those of earlier events. An event without a count leaves an earlier one in place.
         before = self._usage or Usage(0, 0)
-        prompt, reply = _whole_number(usage.get("prompt_tokens")), _whole_number(usage.get("completion_tokens"))
-        counted = Usage(prompt or before.prompt_tokens, reply or before.reply_tokens)
+        counted = Usage(
+            prompt or before.prompt_tokens,
+            reply or before.reply_tokens,
+            cached_tokens=_first_count(usage, _CACHED) or before.cached_tokens,
+            reasoning_tokens=reasoning or before.reasoning_tokens,
+        )
         self._usage = None if counted == Usage(0, 0) else counted
 
     def _content(self, content: object) -> Sequence[Event]:
@@ -200,6 +229,17 @@ class ReasoningFilter:
     def _reply(self, text: str) -> Sequence[Event]:
         self._part = _Part.REPLY
         return (Text(text),)
+
+
+def _first_count(usage: Mapping[str, object], places: Sequence[Sequence[str]]) -> int:
+    """The first count of tokens in these places, each a path of names. Without one it is 0."""
+    for path in places:
+        found: object = usage
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if count := _whole_number(found):
+            return count
+    return 0
 
 
 def _whole_number(count: object) -> int:

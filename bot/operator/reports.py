@@ -148,10 +148,35 @@ def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: 
             width,
         ),
     ]
+    details = _details(rows, width)
+    if details:
+        tables.insert(1, details)
     unpriced = sorted({row.model for row in rows} - prices.of_models.keys())
     if unpriced:
         tables.append(textwrap.fill(f"No price is set in PRICES for: {', '.join(unpriced)}.", width))
     return "\n\n".join(tables)
+
+
+def _details(rows: Sequence[UsageRow], width: int) -> str | None:
+    """The table of the cached and reasoning tokens of each model that has any, or None without such a model."""
+    lines = [
+        [
+            model,
+            f"{total.cached_tokens:,}",
+            _share(total.cached_tokens, total.prompt_tokens),
+            f"{total.reasoning_tokens:,}",
+            _share(total.reasoning_tokens, total.reply_tokens),
+        ]
+        for model, each in grouped(rows, lambda row: row.model).items()
+        if (total := Prices().total(each)).cached_tokens or total.reasoning_tokens
+    ]
+    if not lines:
+        return None
+    return _aligned([["model", "cached", "of context", "reasoning", "of replies"], *lines], width, names=1)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part * 100 // whole} %" if whole else "-"
 
 
 def _table(
@@ -162,17 +187,21 @@ def _table(
     *,
     total: bool = False,
 ) -> str:
-    """One table: names, then figures. `total` adds a line with their sum. If it is too wide, the last name is cut."""
+    """One table: names, then figures. `total` adds a line with their sum."""
     lines = [[*names, *_figures(prices.total(rows))] for names, rows in entries]
     if total:
         everything = prices.total(row for _, rows in entries for row in rows)
         lines.append(["total", *[""] * (len(heads) - 1), *_figures(everything)])
-    lines.insert(0, [*heads, *_FIGURES])
+    return _aligned([[*heads, *_FIGURES], *lines], width, names=len(heads))
+
+
+def _aligned(lines: Sequence[Sequence[str]], width: int, *, names: int) -> str:
+    """Lines of `names` names and then figures, in columns. If they are too wide, the last name is cut."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     over = sum(widths) + len(_GAP) * (len(widths) - 1) - width
     if over > 0:
-        widths[len(heads) - 1] = max(_NAME_WIDTH, widths[len(heads) - 1] - over)
-    return "\n".join(_row(line, widths, names=len(heads)) for line in lines)
+        widths[names - 1] = max(_NAME_WIDTH, widths[names - 1] - over)
+    return "\n".join(_row(line, widths, names=names) for line in lines)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], *, names: int) -> str:

@@ -143,6 +143,8 @@ def _day(row: UsageRow) -> Mapping[str, Any]:
         "requests": row.requests,
         "prompt_tokens": row.prompt_tokens,
         "reply_tokens": row.reply_tokens,
+        "cached_tokens": row.cached_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
     }
 
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation
+from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Outcome, Prompt
-from bot.core.usage import DAY, UsageRow, UsageToday
+from bot.core.usage import DAY, MICRO, Price, UsageRow, UsageToday
 from bot.store.engine import Engine, Row, Rows, Statement, Value
 from bot.store.part import Part
 from bot.store.processed import PROCESSED
@@ -25,36 +25,51 @@ _ATTEMPT = """
     ) AS asker
     """
 _SPENT = {
-    scope: f"coalesce((SELECT tokens FROM daily_usage WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"
-    for scope, of in (("user", "asker.user_id"), ("guild", "asker.guild_id"), ("total", "0"))
-}
-_CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(asker.user_id AS TEXT)), 0)"
-_SPENT["user"] = f"({_SPENT['user']} + {_CARRIED})"
-_OPEN = "SELECT sum(prompt_tokens + reply_tokens) FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
-_SETTLED = {
-    scope: f"({_SPENT[scope]} - coalesce(({_OPEN} {whose}), 0))"
-    for scope, whose in (
-        ("user", "AND charges.user_id = asker.user_id"),
-        ("guild", "AND charges.guild_id = asker.guild_id"),
-        ("total", ""),
+    quota: f"coalesce((SELECT {amount} FROM daily_usage WHERE day = :day AND scope = '{scope}' AND id = {of}), 0)"
+    for quota, amount, scope, of in (
+        (Quota.USER, "tokens", "user", "asker.user_id"),
+        (Quota.GUILD, "tokens", "guild", "asker.guild_id"),
+        (Quota.TOTAL, "tokens", "total", "0"),
+        (Quota.BUDGET, "cost", "total", "0"),
     )
 }
+_CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(asker.user_id AS TEXT)), 0)"
+_SPENT[Quota.USER] = f"({_SPENT[Quota.USER]} + {_CARRIED})"
+_OPEN = "FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
+_SETTLED = {
+    quota: f"({_SPENT[quota]} - coalesce((SELECT sum({amount}) {_OPEN} {whose}), 0))"
+    for quota, amount, whose in (
+        (Quota.USER, "quota_tokens", "AND charges.user_id = asker.user_id"),
+        (Quota.GUILD, "quota_tokens", "AND charges.guild_id = asker.guild_id"),
+        (Quota.TOTAL, "quota_tokens", ""),
+        (Quota.BUDGET, "cost", ""),
+    )
+}
+_NO_LIMIT = 2**62
+# More millionths than the longest reply can cost. It keeps the product in `_room` within 64 bits.
+_ENOUGH_FOR_A_REPLY = 10**12
 
 
-def _room(used: Mapping[str, str]) -> str:
-    """SQL for the rest of the quota that has the least left."""
+def _room(used: Mapping[Quota, str]) -> str:
+    """SQL for the rest of the quota that has the least left. Money is the tokens of a reply that it pays for."""
+    money = f"min(:budget - {used[Quota.BUDGET]} - :prompt_cost, {_ENOUGH_FOR_A_REPLY})"
     return f"""min(
-        :total - {used["total"]},
-        iif(asker.user_id IS NULL, :total, :per_user - {used["user"]}),
-        iif(asker.guild_id IS NULL, :total, :per_guild - {used["guild"]})
+        iif(:total IS NULL, {_NO_LIMIT}, :total - {used[Quota.TOTAL]}),
+        iif(:per_user IS NULL OR asker.user_id IS NULL, {_NO_LIMIT}, :per_user - {used[Quota.USER]}),
+        iif(:per_guild IS NULL OR asker.guild_id IS NULL, {_NO_LIMIT}, :per_guild - {used[Quota.GUILD]}),
+        iif(:budget IS NULL, {_NO_LIMIT}, :prompt + {money} * {MICRO} / :reply_price)
     )"""
 
 
 # One statement checks and reserves, so that no tokens are promised twice to simultaneous requests. If the whole amount
 # does not fit, a part is reserved only if no running request could still make room for more.
 _RESERVE = f"""
-    INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens)
-    SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt)
+    INSERT INTO charges (
+        turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens,
+        prompt_price, cached_price, reply_price
+    )
+    SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt),
+        :paid_prompt, :paid_cached, :paid_reply
     FROM (SELECT *, {_room(_SPENT)} AS room FROM {_ATTEMPT}) AS asker
     WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial OR room >= {_room(_SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
@@ -68,15 +83,22 @@ _RESERVED = f"""
     FROM {_ATTEMPT}
     """
 # The sums that include reservations are quicker to read, and usually they leave enough room.
-_SHORT = f"SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :tokens"
-
-SETTLE_LEFT_OVER: Statement = (
+_SHORT = f"""
+    SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :prompt + :minimum
     """
-    UPDATE charges SET settled = 1, reply_tokens = reply_so_far WHERE settled = 0
-    """,
-    (),
-)
-"""A statement that charges the used part of a killed process's reservations. It runs before any attempt begins."""
+_SETTLE_LEFT_OVER = """
+    UPDATE charges SET settled = 1, reply_tokens = reply_so_far
+    WHERE settled = 0 AND CASE
+        WHEN :channel IS NULL THEN day < :day OR turn_id NOT IN (
+            SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE turns.id = turn_id AND platform <> :platform
+        )
+        ELSE turn_id IN (
+            SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE turns.id = turn_id AND platform = :platform AND channel = :channel
+        )
+    END
+    """
 
 
 def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
@@ -84,16 +106,20 @@ def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
 
     It takes effect once, and negative numbers count as 0. A forgotten attempt is charged too.
     """
+    usage = outcome.usage or Usage(0, 0)
     return (
         """
-        UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply)
+        UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply),
+            cached_tokens = max(0, min(:cached, :prompt)), reasoning_tokens = max(0, min(:reasoning, :reply))
         WHERE turn_id = :turn AND attempt = :attempt AND settled = 0
         """,
         {
             "turn": attempt.turn_id,
             "attempt": attempt.number,
-            "prompt": outcome.usage.prompt_tokens if outcome.usage else 0,
-            "reply": outcome.usage.reply_tokens if outcome.usage else 0,
+            "prompt": usage.prompt_tokens,
+            "reply": usage.reply_tokens,
+            "cached": usage.cached_tokens,
+            "reasoning": usage.reasoning_tokens,
         },
     )
 
@@ -113,6 +139,14 @@ class QuotaStore(Part):
     def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
         self._retained: dict[int, _Retained] = {}
+
+    def left_over(self, platform: str, channel: str | None) -> Statement:
+        """Return the statement that charges the used part of what a killed process reserved in a channel.
+
+        Without a channel it is about the whole platform, and about everything that is left open of earlier days. It
+        runs before any attempt begins there.
+        """
+        return _SETTLE_LEFT_OVER, {"platform": platform, "channel": channel, "day": self._now() // DAY}
 
     def used_by(self, user_id: int) -> tuple[Statement, Statement]:
         """Return the statements that read a user's usage for `carry`, in the transaction that deletes it."""
@@ -159,18 +193,18 @@ class QuotaStore(Part):
             {person: carried.tokens for person, carried in self._retained.items() if carried.day == today}
         )
 
-    async def exceeded(self, prompt: Prompt, tokens: int, quotas: Quotas) -> QuotaExceeded | None:
+    async def exceeded(
+        self, prompt: Prompt, prompt_tokens: int, minimum: int, quotas: Quotas, *, price: Price | None = None
+    ) -> QuotaExceeded | None:
         rows = await self._engine.read(
             _SHORT,
             user=prompt.user_id,
             guild=prompt.guild_id,
-            tokens=tokens,
-            **self._limits(quotas),
+            minimum=minimum,
+            **self._limits(quotas, prompt_tokens, price),
         )
-        if not rows:
-            return None
-        left, used_up = self._tightest(rows[0], quotas)
-        if left >= tokens:
+        used_up = self._short(rows[0], quotas, prompt_tokens, minimum, price) if rows else None
+        if used_up is None:
             return None
         known = await self._engine.read(PROCESSED, message_id=prompt.message_id)
         return None if known else used_up
@@ -184,6 +218,7 @@ class QuotaStore(Part):
         minimum: int,
         quotas: Quotas,
         *,
+        price: Price | None = None,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
         # A reservation counts as used until `TurnStore.close` puts the true count in its place. So no quota is promised
@@ -193,11 +228,13 @@ class QuotaStore(Part):
             "turn": attempt.turn_id,
             "attempt": attempt.number,
             "model": model,
-            "prompt": prompt_tokens,
             "reply": reply_tokens,
             "minimum": minimum,
             "accept_partial": accept_partial,
-            **self._limits(quotas),
+            "paid_prompt": price.prompt if price else None,
+            "paid_cached": price.cached if price else None,
+            "paid_reply": price.reply if price else None,
+            **self._limits(quotas, prompt_tokens, price),
         }
         fresh = await self._engine.write(_RESERVE, **values)
         if fresh and fresh[0]["reply_tokens"] == reply_tokens:
@@ -206,14 +243,13 @@ class QuotaStore(Part):
         if not rows:
             return None
         granted: int | None = rows[0]["granted"]
-        left, used_up = self._tightest(rows[0], quotas)
-        if granted is not None:
-            return Reservation(
-                granted, used_up if granted < reply_tokens and left < prompt_tokens + reply_tokens else None
-            )
-        return used_up if left < prompt_tokens + minimum else Contended()
+        if granted is None:
+            return self._short(rows[0], quotas, prompt_tokens, minimum, price) or Contended()
+        if granted == reply_tokens:
+            return Reservation(granted)
+        return Reservation(granted, self._short(rows[0], quotas, prompt_tokens, reply_tokens, price))
 
-    def _limits(self, quotas: Quotas) -> dict[str, Value]:
+    def _limits(self, quotas: Quotas, prompt_tokens: int, price: Price | None) -> dict[str, Value]:
         """Return the parameters of the statements above for every quota and its use."""
         return {
             "day": self._now() // DAY,
@@ -221,30 +257,43 @@ class QuotaStore(Part):
             "per_user": quotas.daily_tokens_per_user,
             "per_guild": quotas.daily_tokens_per_server,
             "total": quotas.daily_tokens_total,
+            "budget": quotas.daily_budget,
+            "prompt": prompt_tokens,
+            "prompt_cost": _cost(price, prompt_tokens, 0),
+            "reply_price": _reply_price(price),
         }
 
-    def _tightest(self, settled: Row, quotas: Quotas) -> tuple[int, QuotaExceeded]:
-        """Return the tokens left after certain usage, and the quota that leaves no more."""
-        most = {Quota.TOTAL: quotas.daily_tokens_total}
+    def _short(
+        self, settled: Row, quotas: Quotas, prompt_tokens: int, reply_tokens: int, price: Price | None
+    ) -> QuotaExceeded | None:
+        """Return the quota that does not allow a request of this size after certain usage, or None if all do."""
+        tokens = prompt_tokens + reply_tokens
+        wanted = {Quota.TOTAL: tokens, Quota.BUDGET: _cost(price, prompt_tokens, reply_tokens)}
         if settled["user_id"] is not None:
-            most[Quota.USER] = quotas.daily_tokens_per_user
+            wanted[Quota.USER] = tokens
         if settled["guild_id"] is not None:
-            most[Quota.GUILD] = quotas.daily_tokens_per_server
-        left = {quota: most[quota] - settled[f"used_{quota.value}"] for quota in most}
-        tightest = min(left, key=left.__getitem__)
-        return left[tightest], QuotaExceeded(tightest, most[tightest], until=(self._now() // DAY + 1) * DAY)
+            wanted[Quota.GUILD] = tokens
+        left = {
+            quota: limit - settled[f"used_{quota}"] for quota in wanted if (limit := quotas.of_day(quota)) is not None
+        }
+        short = [quota for quota in left if left[quota] < wanted[quota]]
+        if not short:
+            return None
+        # Money and tokens are no numbers to compare. Whoever has no tokens left is told that first.
+        tightest = min(short, key=lambda quota: (quota is Quota.BUDGET, left[quota]))
+        return QuotaExceeded(tightest, quotas.of_day(tightest) or 0, until=(self._now() // DAY + 1) * DAY)
 
     async def usage_today(
         self, user_id: int | None = None, guild_id: int | None = None, *, reserved: bool = True
     ) -> UsageToday:
-        """Return today's used tokens of a person, of a server and of all together, and the person's prompts.
+        """Return today's used tokens of a person, of a server and of all together, and the cost of the latter.
 
-        The prompts are those of the last hour. Reservations are included if `reserved` is true.
+        With them come the person's prompts of the last hour. Reservations are included if `reserved` is true.
         """
         used = _SPENT if reserved else _SETTLED
         [row] = await self._engine.read(
             f"""
-            SELECT {used["user"]} AS used_user, {used["guild"]} AS used_guild, {used["total"]} AS used_total, (
+            SELECT {", ".join(f"{sql} AS used_{quota}" for quota, sql in used.items())}, (
                 SELECT count(*) FROM recent_questions
                 WHERE recent_questions.user_id = asker.user_id AND at > :now - {HOUR}
             ) AS questions
@@ -261,6 +310,7 @@ class QuotaStore(Part):
             row["used_guild"],
             row["used_total"],
             row["questions"] + len(self.retained_questions(user_id)),
+            row["used_budget"],
         )
 
     async def usage(self, since_day: int, *, user_id: int | None = None, guild_id: int | None = None) -> list[UsageRow]:
@@ -279,7 +329,8 @@ class QuotaStore(Part):
         rows = await self._engine.read(
             f"""
             SELECT day, model, guild_id, user_id AS user_id,
-                count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens
+                count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens,
+                sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens
             FROM charges WHERE {where}
             GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id
             """,
@@ -288,3 +339,14 @@ class QuotaStore(Part):
             guild=guild_id,
         )
         return [UsageRow(**dict(row)) for row in rows]
+
+
+def _reply_price(price: Price | None) -> int:
+    """The price of a million tokens of a reply. It is never 0, so that money can be divided by it."""
+    return max(1, price.reply) if price else 1
+
+
+def _cost(price: Price | None, prompt_tokens: int, reply_tokens: int) -> int:
+    """The most that a request of this size costs, in millionths. Rounded as in `_room`."""
+    prompt = price.cost(Usage(prompt_tokens, 0)) if price else 0
+    return prompt - -(reply_tokens * _reply_price(price)) // MICRO

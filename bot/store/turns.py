@@ -23,7 +23,7 @@ from bot.store.engine import Engine, Row, Value
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.processed import PROCESSED
-from bot.store.quotas import HOUR, SETTLE_LEFT_OVER, QuotaStore, settlement
+from bot.store.quotas import HOUR, QuotaStore, settlement
 from bot.store.rows import conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
@@ -262,14 +262,14 @@ class TurnStore(Part):
     async def interrupt_left_over(self, platform: str, channel: str | None = None) -> None:
         """Mark as interrupted what an earlier process left unfinished in a channel, or (None) on a whole platform.
 
-        For a whole platform, what such a process left reserved is charged too. To be called before any attempt begins.
+        What such a process left reserved there is charged. To be called before any attempt begins.
         """
         interrupt = f"""
             UPDATE turns SET state = 'interrupted', ended_at = :now
             WHERE {_UNDELIVERED} AND state IN ('pending', 'streaming')
             """
         values: dict[str, Value] = {"platform": platform, "channel": channel, "now": self._now()}
-        await self._engine.transaction((interrupt, values), *([SETTLE_LEFT_OVER] if channel is None else []))
+        await self._engine.transaction((interrupt, values), self._quotas.left_over(platform, channel))
 
     async def undelivered(self, platform: str, channel: str | None = None) -> list[Turn]:
         """Return the turns whose end nobody has seen, oldest first, in one channel or (None) on a whole platform."""

@@ -58,6 +58,7 @@ _USED_UP = {
     Quota.USER: "That's all I can do for you today.",
     Quota.GUILD: "That's all I can do in this server today.",
     Quota.TOTAL: "That's all I can do today.",
+    Quota.BUDGET: "That's all I can do today.",
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+from bot.core.usage import amount
+
 _RESTART = "in .env and restart."
 
 
@@ -22,6 +24,22 @@ def quota_used_up(limit: int, until: int, guild_name: str | None = None) -> str:
     return (
         f"{share[0].upper()}{share[1:]} for today are used up, all {limit:,}. I answer nobody{_where(guild_name)} until"
         f" <t:{until}:t>, <t:{until}:R>. For more, raise {setting} {_RESTART}"
+    )
+
+
+def budget_mostly_spent(spent: int, budget: int, until: int) -> str:
+    """Four fifths of a day's budget are spent. Amounts are in millionths."""
+    return (
+        f"{spent * 100 // budget} % of my budget for today is spent: {amount(spent)} of {amount(budget)}. If the rest"
+        f" goes too, I answer nobody until <t:{until}:t>. For more, raise DAILY_BUDGET {_RESTART}"
+    )
+
+
+def budget_spent(budget: int, until: int) -> str:
+    """A day's budget, in millionths, is spent."""
+    return (
+        f"My budget for today is spent, all {amount(budget)}. I answer nobody until <t:{until}:t>, <t:{until}:R>. For"
+        f" more, raise DAILY_BUDGET {_RESTART}"
     )
 
 

@@ -30,13 +30,13 @@ def own_usage(spent: UsageToday, quotas: Quotas, month: Total, *, resets_at: int
     """The usage of a user. `resets_at` is the start of the next day, in seconds since the epoch."""
     lines = [
         "**What you used**",
-        f"Questions in the last hour: {spent.questions:,} of {quotas.hourly_questions_per_user:,}",
-        f"Tokens today: {_of(spent.user, quotas.daily_tokens_per_user)}, renewed <t:{resets_at}:R>",
+        f"Questions in the last hour: {spent.questions:,}{_limit(quotas.hourly_questions_per_user)}",
+        f"Tokens today: {_of(spent.user, quotas.daily_tokens_per_user, resets_at)}",
         _month(month),
     ]
-    if spent.total >= quotas.daily_tokens_total:
+    if _all_used(spent, quotas):
         lines.append("All that I may use today is used up, whoever asks.")
-    elif in_guild and spent.guild >= quotas.daily_tokens_per_server:
+    elif in_guild and _reached(spent.guild, quotas.daily_tokens_per_server):
         lines.append("All that this server may use today is used up, whoever asks.")
     lines.append("-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.")
     return "\n".join(lines)
@@ -54,26 +54,46 @@ def guild_usage(
     """The usage of a server. `models` and `people` (by id) map to their tokens of the last 30 days, most first."""
     lines = [
         "**What this server used**",
-        f"Tokens today: {_of(spent.guild, quotas.daily_tokens_per_server)}, renewed <t:{resets_at}:R>",
-        _month(month),
+        f"Tokens today: {_of(spent.guild, quotas.daily_tokens_per_server, resets_at)}",
+        _month(month, details=True),
     ]
     if models:
         lines.append(f"By model: {_most((f'`{name}`', tokens) for name, tokens in models.items())}")
     if people:
         lines.append(f"Most by: {_most((f'<@{person}>', tokens) for person, tokens in people.items())}")
-    if spent.total >= quotas.daily_tokens_total:
+    if _all_used(spent, quotas):
         lines.append("All that I may use today in all places together is used up.")
     return "\n".join(lines)
 
 
-def _of(used: int, most: int) -> str:
-    return f"{used:,} of {most:,}, {max(0, most - used):,} left"
+def _all_used(spent: UsageToday, quotas: Quotas) -> bool:
+    return _reached(spent.total, quotas.daily_tokens_total) or _reached(spent.cost, quotas.daily_budget)
 
 
-def _month(total: Total) -> str:
+def _reached(used: int, limit: int | None) -> bool:
+    return limit is not None and used >= limit
+
+
+def _limit(limit: int | None) -> str:
+    return "" if limit is None else f" of {limit:,}"
+
+
+def _of(used: int, limit: int | None, resets_at: int) -> str:
+    left = "" if limit is None else f", {max(0, limit - used):,} left, renewed <t:{resets_at}:R>"
+    return f"{used:,}{_limit(limit)}{left}"
+
+
+def _month(total: Total, *, details: bool = False) -> str:
+    """The usage of the last days. `details` names the cached and the reasoning tokens, if there are any."""
+    kinds = [
+        f"{tokens:,} {kind}"
+        for tokens, kind in ((total.cached_tokens, "cached"), (total.reasoning_tokens, "reasoning"))
+        if details and tokens
+    ]
+    of_them = f" ({', '.join(kinds)})" if kinds else ""
     cost = money(total)
     price = "" if cost is None else f", at a price of {cost} (in the currency of whoever runs me)"
-    return f"Last 30 days: {total.tokens:,} tokens{price}"
+    return f"Last 30 days: {total.tokens:,} tokens{of_them}{price}"
 
 
 def _most(used: Iterable[tuple[str, int]]) -> str:

@@ -109,6 +109,11 @@ def test_reservation_is_generous_before_the_first_count() -> None:
         (0, 900, Usage(1008, 900), Usage(1008, 900)),
         (1, 0, Usage(-1, -1), Usage(0, 0)),
         (1, 0, Usage(10**400, 10**400), Usage(0, 0)),
+        (350, 0, Usage(1008, 100, 1008, 100), Usage(1008, 100, 1008, 100)),
+        (350, 0, Usage(1008, 100, 1009, 101), Usage(1008, 100)),
+        (350, 0, Usage(1008, 100, -1, -1), Usage(1008, 100)),
+        (350, 0, Usage(1008, 100, 10**30, 10**30), Usage(1008, 100)),
+        (350, 0, Usage(6005, 801, 6005, 801), Usage(0, 0)),
     ],
 )
 def test_implausible_counts_are_discarded(said: int, thoughts: int, counted: Usage, kept: Usage) -> None:

@@ -236,6 +236,7 @@ async def serving(
                 context_tokens=8000,
                 reply_tokens=reply_tokens,
                 quotas=allowances,
+                prices=options.prices,
             ),
             limits,
         ) as core,

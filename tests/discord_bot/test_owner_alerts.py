@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from bot.core.quotas import Quotas, Usage
+from bot.core.usage import MICRO, Price, Prices
 from bot.standin.entities import Channel, User
 from bot.standin.faults import ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import Start, World, serving
+from tests.discord_bot.conftest import OPTIONS, Start, World, serving
 
 pytestmark = pytest.mark.standin(period=0.05)
 
@@ -35,6 +37,10 @@ async def ask(world: World, channel: Channel, count: int = 1) -> None:
         await world.ask(PRIVATE, channel)
     await world.reply(channel, count=asked + count)
     await world.idle()
+
+
+PRICED = replace(OPTIONS, prices=Prices({"demo": Price(100 * MICRO, 100 * MICRO, 100 * MICRO)}))
+"""A token costs a ten-thousandth."""
 
 
 def told(discord: DiscordStandin, whom: User | None = None) -> list[str]:
@@ -56,7 +62,13 @@ def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkey
     @asynccontextmanager
     async def start(allowances: Quotas) -> AsyncIterator[World]:
         async with serving(
-            discord, model, tmp_path / "parley.db", asyncio.Event(), allowances=allowances, clock=lambda: time.time()
+            discord,
+            model,
+            tmp_path / "parley.db",
+            asyncio.Event(),
+            options=PRICED,
+            allowances=allowances,
+            clock=lambda: time.time(),
         ) as world:
             yield world
 
@@ -86,6 +98,21 @@ async def test_owner_is_warned_of_the_daily_quota(
         await discord.wait_for(lambda: marked.reactions.get("🕒"))
         assert len(told(discord)) == 2
         assert told(discord)[1].startswith("My tokens for today are used up, all 10,000. I answer nobody until <t:")
+
+
+async def test_owner_is_warned_of_the_daily_budget(
+    discord: DiscordStandin, model: ModelStandin, limited: Limited
+) -> None:
+    async with limited(Quotas(daily_tokens_total=None, daily_budget=MICRO)) as world:
+        for tokens in (7_900, 200, 200):
+            model.script.append(Reply("Here.", usage=Usage(100, tokens - 100)))
+            await ask(world, discord.general)
+        await discord.wait_for(lambda: told(discord))
+        [mostly] = told(discord)
+    assert mostly.startswith(
+        "81 % of my budget for today is spent: 0.81 of 1.00. If the rest goes too, I answer nobody"
+    )
+    assert mostly.endswith("For more, raise DAILY_BUDGET in .env and restart.")
 
 
 async def test_reserved_tokens_cause_no_warning(discord: DiscordStandin, model: ModelStandin, limited: Limited) -> None:

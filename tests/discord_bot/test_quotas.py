@@ -10,17 +10,18 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas, Usage
+from bot.core.usage import MICRO, Price, Prices
 from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Raw, Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import ALLOWANCES, Launch, World, serving
+from tests.discord_bot.conftest import ALLOWANCES, OPTIONS, Launch, World, serving
 from tests.llm.wire import DONE, STOP, data, say
 from tests.places import on_discord
 from tests.store.steps import assert_it_adds_up, database_of, rows
@@ -30,6 +31,9 @@ CROWD = QueueLimits(
     max_concurrent_replies=100, max_replies_per_conversation=100, queue_per_user=100, queue_per_conversation=100
 )
 DATABASE = "parley.db"
+TENFOLD = Price(10 * MICRO, 10 * MICRO, MICRO)
+"""A token costs ten millionths, and one that was cached one."""
+PRICED = replace(OPTIONS, prices=Prices({"demo": TENFOLD, "large": TENFOLD}))
 Serve: TypeAlias = Callable[[Quotas], AbstractAsyncContextManager[World]]
 
 
@@ -45,6 +49,7 @@ def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve
             tmp_path / DATABASE,
             asyncio.Event(),
             models=("demo", "large"),
+            options=PRICED,
             limits=CROWD,
             allowances=allowances,
         )
@@ -69,6 +74,7 @@ def assert_all_is_settled(folder: Path) -> None:
         ("user", "That's all I can do for you today."),
         ("guild", "That's all I can do in this server today."),
         ("total", "That's all I can do today."),
+        ("budget", "That's all I can do today."),
     ],
 )
 async def test_fifty_prompts_share_tokens_for_ten(
@@ -82,9 +88,13 @@ async def test_fifty_prompts_share_tokens_for_ten(
 ) -> None:
     # Ten whole replies to these prompts, for which 172 to 183 tokens are reserved, and too little for an eleventh.
     budget = 10 * REPLY_TOKENS + 1850
-    limited = {"user": "daily_tokens_per_user", "guild": "daily_tokens_per_server", "total": "daily_tokens_total"}[
-        whose
-    ]
+    limited = {
+        "user": replace(ALLOWANCES, daily_tokens_per_user=budget),
+        "guild": replace(ALLOWANCES, daily_tokens_per_server=budget),
+        "total": replace(ALLOWANCES, daily_tokens_total=budget),
+        "budget": Quotas(10**6, None, None, None, daily_budget=10 * budget),
+    }[whose]
+    overspent = f"'{whose}' AND NEW.tokens > {budget}" if whose != "budget" else f"'total' AND NEW.cost > {10 * budget}"
     if whose == "user":
         places = [discord.add_channel(f"channel{n}") for n in range(50)]
         people = [discord.bo] * 50
@@ -96,11 +106,11 @@ async def test_fifty_prompts_share_tokens_for_ten(
         model.default = Reply("Because of the light.", first_token_after=1.0, usage=Usage(172, REPLY_TOKENS))
     else:
         model.default = Reply("Because of the light.", first_token_after=0.1)
-    async with serve(replace(ALLOWANCES, **{limited: budget})) as world:
+    async with serve(limited) as world:
         await database_of(world.store).write(
             f"""
             CREATE TEMP TRIGGER overspent AFTER UPDATE ON daily_usage
-            WHEN NEW.scope = '{whose}' AND NEW.tokens > {budget}
+            WHEN NEW.scope = {overspent}
             BEGIN SELECT RAISE(ABORT, 'more than there is'); END
             """
         )
@@ -121,6 +131,78 @@ async def test_fifty_prompts_share_tokens_for_ten(
         assert len(ledger(tmp_path)) == answered
         if not all_of_it:
             assert discord.bot_messages(discord.open_dm(discord.ada)) == [], "the owner is not told that it was close"
+    assert_all_is_settled(tmp_path)
+
+
+async def test_spent_budget_is_told_without_amounts(
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    # Dearer than its tokens would be uncached: 10 * (1,000 + 50) and 900 cached ones at a tenth.
+    usage = {"prompt_tokens": 1900, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 900}}
+    model.script += [
+        Raw([say("Because.") + STOP + data({}, usage=usage) + DONE]),
+        Reply("word " * 4000, tokens_per_second=2000),
+    ]
+    async with serve(replace(ALLOWANCES, daily_budget=30_000)) as world:
+        await world.ask_and_wait()
+        assert rows(tmp_path / DATABASE, "SELECT cost FROM charges") == [(11_400,)]
+        # About 1,700 tokens are left for the reply.
+        await world.ask_and_wait()
+        cut = await world.reply(discord.general, "I have to stop here. That's all I can do today.", count=2)
+        assert cut.content.startswith("word word")
+        for person in (discord.cleo, discord.bo):
+            await world.ask_and_wait(channel=discord.random_channel, author=person)
+        for message in discord.bot_messages(discord.random_channel):
+            assert re.fullmatch(r"-# That's all I can do today\. Back <t:\d+:R>\.", message.content)
+        await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(discord.ada)))
+        [alert] = [message.content for message in discord.bot_messages(discord.open_dm(discord.ada))]
+        assert re.fullmatch(
+            r"My budget for today is spent, all 0\.03\. I answer nobody until <t:\d+:t>, <t:\d+:R>\. For more, raise"
+            r" DAILY_BUDGET in \.env and restart\.",
+            alert,
+        )
+    assert len(model.requests) == 2
+    [(spent,)] = rows(tmp_path / DATABASE, "SELECT cost FROM daily_usage WHERE scope = 'total'")
+    assert 28_000 < spent <= 30_000
+    assert_all_is_settled(tmp_path)
+
+
+CACHED = {"prompt_tokens_details": {"cached_tokens": 1024}, "completion_tokens_details": {"reasoning_tokens": 64}}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "more"),
+    [
+        pytest.param(lambda usage: {"choices": [], "usage": usage}, CACHED, id="OpenAI"),
+        pytest.param(
+            lambda usage: {"usage": usage},
+            {"prompt_cache_hit_tokens": 1024, "completion_tokens_details": {"reasoning_tokens": 64}},
+            id="DeepSeek",
+        ),
+        pytest.param(lambda usage: {"x_groq": {"id": "req_1", "usage": usage}}, CACHED, id="Groq"),
+        pytest.param(
+            lambda usage: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]},
+            {"cached_tokens": 1024, "completion_tokens_details": {"reasoning_tokens": 64}},
+            id="Moonshot",
+        ),
+    ],
+)
+async def test_cached_tokens_are_charged_at_their_price(
+    serve: Serve,
+    discord: DiscordStandin,
+    model: ModelStandin,
+    tmp_path: Path,
+    wrap: Callable[[object], dict[str, Any]],
+    more: dict[str, object],
+) -> None:
+    usage = {"prompt_tokens": 1336, "completion_tokens": 90, "total_tokens": 1426, **more}
+    model.script.append(Raw([say("Because.") + STOP + data({}, **wrap(usage)) + DONE]))
+    async with serve(ALLOWANCES) as world:
+        await world.answered()
+        assert rows(
+            tmp_path / DATABASE,
+            "SELECT prompt_tokens, cached_tokens, reply_tokens, reasoning_tokens, quota_tokens, cost FROM charges",
+        ) == [(1336, 1024, 90, 64, 312 + 103 + 90, 10 * 312 + 1024 + 10 * 90)]
     assert_all_is_settled(tmp_path)
 
 
@@ -174,7 +256,7 @@ async def test_reply_ends_at_the_daily_quota(
     serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
 ) -> None:
     model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
-    async with serve(replace(ALLOWANCES, daily_tokens_per_user=600)) as world:
+    async with serve(replace(ALLOWANCES, daily_tokens_per_user=620)) as world:
         await world.ask()
         message = await world.reply(discord.general, "-# ")
         await world.idle()
@@ -183,9 +265,9 @@ async def test_reply_ends_at_the_daily_quota(
             "and when it goes on"
         )
         [(_, prompt, reply, settled)] = ledger(tmp_path)
-        assert 500 < prompt + reply <= 600
+        assert 500 < prompt + reply <= 620
         assert settled
-        assert reply - 1 <= (model.requests[0].max_tokens or 0) <= reply
+        assert reply == model.requests[0].max_tokens
         await model.requests[0].over()
         assert model.requests[0].left, "the server is not left talking"
         assert 3 * reply < len(text) < 4 * reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -193,3 +194,69 @@ def test_any_json_decodes_without_a_defect(value: object) -> None:
             continue
         assert isinstance(events[-1], End)
         text(events).encode()
+
+
+def billed(prompt: int, reply: int, total: int, **more: object) -> dict[str, object]:
+    return {"prompt_tokens": prompt, "completion_tokens": reply, "total_tokens": total, **more}
+
+
+OPENAI = {
+    "prompt_tokens_details": {"cached_tokens": 1024, "audio_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 64, "audio_tokens": 0, "accepted_prediction_tokens": 0},
+}
+COUNTED = Usage(1336, 90, cached_tokens=1024, reasoning_tokens=64)
+
+
+@pytest.mark.parametrize(
+    ("more", "usage"),
+    [
+        pytest.param({"usage": billed(1336, 90, 1426, **OPENAI)}, COUNTED, id="OpenAI"),
+        pytest.param(
+            {
+                "usage": billed(
+                    1336,
+                    90,
+                    1426,
+                    prompt_cache_hit_tokens=1024,
+                    prompt_cache_miss_tokens=312,
+                    completion_tokens_details={"reasoning_tokens": 64},
+                )
+            },
+            COUNTED,
+            id="DeepSeek",
+        ),
+        pytest.param({"x_groq": {"id": "req_1", "usage": billed(1336, 90, 1426, **OPENAI)}}, COUNTED, id="Groq"),
+        pytest.param({"x_groq": {"id": "req_1"}}, None, id="the head of Groq's stream"),
+        pytest.param(
+            {"choices": [{"index": 0, "delta": {}, "usage": billed(1336, 90, 1426, cached_tokens=1024)}]},
+            replace(COUNTED, reasoning_tokens=0),
+            id="Moonshot",
+        ),
+        pytest.param(
+            {"usage": billed(1336, 90, 1426, num_cached_tokens=1024)},
+            replace(COUNTED, reasoning_tokens=0),
+            id="Mistral",
+        ),
+        pytest.param(
+            {"usage": billed(1336, 90, 1426, reasoning_tokens=64, prompt_tokens_details=None)},
+            replace(COUNTED, cached_tokens=0),
+            id="SGLang",
+        ),
+        pytest.param({"usage": billed(1336, 26, 1426, **OPENAI)}, COUNTED, id="xAI, whose total has the thoughts"),
+        pytest.param(
+            {"usage": billed(1336, 26, 1426)},
+            replace(COUNTED, cached_tokens=0),
+            id="Gemini, whose total alone has the thoughts",
+        ),
+        pytest.param({"usage": billed(1336, 90, 90)}, Usage(1336, 90), id="a total that is none"),
+        pytest.param(
+            {"usage": billed(7, 2, 9, prompt_tokens_details=[5], completion_tokens_details="1", cached_tokens="3")},
+            Usage(7, 2),
+            id="details of other types",
+        ),
+    ],
+)
+def test_servers_count_in_many_places(more: dict[str, Any], usage: Usage | None) -> None:
+    decoder = Decoder()
+    events = [*decoder.feed(say("Hi") + data({}, **more) + STOP + DONE), *decoder.close()]
+    assert events == [Text("Hi"), *([usage] if usage else []), End()]

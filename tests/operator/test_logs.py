@@ -57,6 +57,13 @@ def test_turn_is_one_text_line() -> None:
     )
 
 
+def test_log_tells_cached_and_reasoning_tokens() -> None:
+    [line] = logged(
+        "start(); import dataclasses; log.info(dataclasses.replace(turn, usage=Usage(300, 54, 256, 40)))"
+    ).splitlines()
+    assert line.endswith("; tokens 300 (256 cached) + 54 (40 reasoning)")
+
+
 def test_turn_is_one_json_object() -> None:
     [entry] = lines('start(form="json"); log.info(turn)')
     said = dict(entry)
@@ -77,6 +84,8 @@ def test_turn_is_one_json_object() -> None:
         "total_s": 12.5,
         "prompt_tokens": 300,
         "reply_tokens": 54,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
         "characters": 17,
         "messages": 2,
     }

@@ -13,7 +13,7 @@ from tests.places import on_discord
 BO = 777_000_111_222_333_444
 
 
-PRICES = Prices({"small": Price(0.5, 2.0)})
+PRICES = Prices({"small": Price(500_000, 2_000_000, 50_000)})
 ROWS = [
     UsageRow(20_667, "small", 111, 1, 3, 1_000_000, 100_000),
     UsageRow(20_667, "small", None, 2, 1, 200, 100),
@@ -82,6 +82,21 @@ def test_usage_lists_days_models_guilds_and_people() -> None:
     ]
 
 
+def test_usage_lists_cached_and_reasoning_tokens() -> None:
+    rows = [
+        *ROWS,
+        UsageRow(20_669, "small", 111, 1, 1, 1_000_000, 100_000, cached_tokens=800_000),
+        UsageRow(20_669, "b", 111, 1, 1, 0, 4_000, reasoning_tokens=3_000),
+    ]
+    days, details, *_ = reports.usage(rows, PRICES).split("\n\n")
+    assert details.splitlines() == [
+        "model   cached  of context  reasoning  of replies",
+        "small  800,000        39 %          0         0 %",
+        "b            0           -      3,000        75 %",
+    ]
+    assert "1,000,000  100,000  1,100,000   0.34" in days, "800,000 at a tenth of the price"
+
+
 def test_usage_report_without_use_or_prices() -> None:
     assert reports.usage([], PRICES) == "Nothing was used in this time."
     text = reports.usage(ROWS, Prices())
@@ -92,7 +107,7 @@ def test_usage_report_without_use_or_prices() -> None:
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_usage_report_fits_the_terminal(width: int) -> None:
     many = [UsageRow(20_668, f"model-{n}" * 9, 2**63, 2**63 - n, 10**4, 10**7 - 1, 10**6) for n in range(30)]
-    names = Prices({row.model: Price(100, 100) for row in many[1:]})
+    names = Prices({row.model: Price(10**8, 10**8, 10**8) for row in many[1:]})
     assert max(map(len, reports.usage(many, names, width=width).splitlines())) <= width
     assert max(map(len, reports.usage(many, Prices(), width=width).splitlines())) <= width
 

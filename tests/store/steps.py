@@ -155,13 +155,11 @@ def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def assert_it_adds_up(path: Path) -> None:
     """The sums are those of the ledger, for everybody, for each server and for each person."""
-    sums = "SELECT day, 'total', 0, sum(prompt_tokens + reply_tokens) FROM charges GROUP BY day"
+    of_day = "sum(quota_tokens), sum(coalesce(cost, 0)) FROM charges"
+    sums = f"SELECT day, 'total', 0, {of_day} GROUP BY day"
     for scope, column in (("user", "user_id"), ("guild", "guild_id")):
-        sums += (
-            f" UNION SELECT day, '{scope}', {column}, sum(prompt_tokens + reply_tokens) FROM charges"
-            f" WHERE {column} IS NOT NULL GROUP BY day, {column}"
-        )
-    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens FROM daily_usage"))
+        sums += f" UNION SELECT day, '{scope}', {column}, {of_day} WHERE {column} IS NOT NULL GROUP BY day, {column}"
+    assert sorted(rows(path, sums)) == sorted(rows(path, "SELECT day, scope, id, tokens, cost FROM daily_usage"))
 
 
 def files(path: Path) -> dict[str, bytes]:

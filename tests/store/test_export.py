@@ -94,6 +94,8 @@ async def test_export_is_readable_json() -> None:
             "requests": 2,
             "prompt_tokens": 24,
             "reply_tokens": 6,
+            "cached_tokens": 0,
+            "reasoning_tokens": 0,
         }
     ]
     assert told["exchanges"][0] == {

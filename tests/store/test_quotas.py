@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, TurnState, UserName
-from bot.core.usage import UsageRow, UsageToday
+from bot.core.usage import MICRO, Price, UsageRow, UsageToday
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import TERMINAL, on_discord
@@ -19,6 +20,8 @@ from tests.store.steps import HERE, Clock, assert_it_adds_up, rows
 DAY = 24 * 3600
 NOON = 20_000 * DAY + DAY // 2
 MIDNIGHT = 20_001 * DAY
+TENFOLD = Price(10 * MICRO, 10 * MICRO, 10 * MICRO)
+"""A token costs ten millionths."""
 PLENTY = Quotas(daily_tokens_per_user=10**9, daily_tokens_per_server=10**9, daily_tokens_total=10**9)
 
 
@@ -50,9 +53,12 @@ async def reserve(
     prompt: int = 100,
     reply: int = 400,
     *,
+    price: Price | None = TENFOLD,
     at_once: bool = False,
 ) -> Reservation | QuotaExceeded | Contended | None:
-    return await store.quotas.reserve(attempt, "m", prompt, reply, min(100, reply), allowances, accept_partial=at_once)
+    return await store.quotas.reserve(
+        attempt, "m", prompt, reply, min(100, reply), allowances, price=price, accept_partial=at_once
+    )
 
 
 async def close(store: Store, attempt: Attempt, usage: Usage | None) -> bool:
@@ -65,6 +71,8 @@ async def close(store: Store, attempt: Attempt, usage: Usage | None) -> bool:
         (replace(PLENTY, daily_tokens_per_user=5000), 1, Quota.USER),
         (replace(PLENTY, daily_tokens_per_server=5000), 50, Quota.GUILD),
         (replace(PLENTY, daily_tokens_total=5000), 50, Quota.TOTAL),
+        (replace(PLENTY, daily_budget=50_000), 50, Quota.BUDGET),
+        (Quotas(None, None, None, None, daily_budget=50_000), 50, Quota.BUDGET),
     ],
 )
 async def test_fifty_reservations_share_tokens_for_ten(
@@ -86,8 +94,89 @@ async def test_fifty_reservations_share_tokens_for_ten(
     )
     await close(store, refused[0], Usage(100, 180))
     answers = await asyncio.gather(*(reserve(store, attempt, allowances) for attempt in refused[1:]))
-    assert answers == [QuotaExceeded(allowance, 5000, until=MIDNIGHT)] * 39
-    assert (await store.quotas.usage_today()).total == 10 * 470 + 280
+    assert answers == [QuotaExceeded(allowance, allowances.of_day(allowance) or 0, until=MIDNIGHT)] * 39
+    spent = await store.quotas.usage_today()
+    assert (spent.total, spent.cost) == (10 * 470 + 280, 10 * (10 * 470 + 280))
+
+
+async def test_budget_pays_for_as_much_of_a_reply_as_it_can(store: Store, path: Path) -> None:
+    draw = random.Random(5)
+    for number in range(60):
+        price = Price(draw.randrange(10 ** draw.randrange(1, 13)), draw.randrange(10 ** draw.randrange(1, 13)), 0)
+        budget = draw.randrange(1, 3 * price.cost(Usage(1000, 400)) + 2)
+        before = (await store.quotas.usage_today()).cost
+        allowances = Quotas(None, None, None, None, daily_budget=before + budget)
+        attempt = await ask(store, number + 1)
+        answer = await reserve(store, attempt, allowances, prompt=1000, price=price)
+        cost = (await store.quotas.usage_today()).cost - before
+        assert cost <= budget
+        if isinstance(answer, Reservation):
+            assert (answer.limited_by is None) == (answer.reply_tokens == 400)
+            whole = answer.reply_tokens == 400
+            # A millionth is lost where the prompt and the reply are rounded up apart.
+            assert whole or price.cost(Usage(1000, answer.reply_tokens + 1)) + 1 > budget
+        else:
+            assert answer == QuotaExceeded(Quota.BUDGET, before + budget, until=MIDNIGHT)
+            assert price.cost(Usage(1000, 100)) + 1 >= budget
+            least = Prompt(HERE, 1000 + number, "Why?", 1, guild_id=9, message_id=1000 + number)
+            assert await store.quotas.exceeded(least, 1000, 100, allowances, price=price) == answer
+        await close(store, attempt, Usage(1000, 0))
+    assert_it_adds_up(path)
+
+
+async def test_cached_tokens_count_at_their_share_of_the_price(store: Store, path: Path) -> None:
+    usage = Usage(1000, 400, cached_tokens=600, reasoning_tokens=300)
+    for position, (price, tokens, cost) in enumerate(
+        [
+            (Price(100_000, 500_000, 10_000), 400 + 60 + 400, 40 + 6 + 200),
+            (Price(300_000, 500_000, 100_000), 400 + 200 + 400, 120 + 60 + 200),
+            (Price(100_000, 500_000, 100_000), 1400, 100 + 200),
+            (Price(0, 0, 0), 1400, 0),
+            (None, 1400, 0),
+        ],
+        start=1,
+    ):
+        before = await store.quotas.usage_today()
+        attempt = await ask(store, position)
+        await reserve(store, attempt, prompt=2000, price=price)
+        await close(store, attempt, usage)
+        after = await store.quotas.usage_today()
+        assert (after.total - before.total, after.cost - before.cost) == (tokens, cost)
+    assert_it_adds_up(path)
+    [row] = await store.quotas.usage(0)
+    assert (row.usage, row.requests) == (Usage(5000, 2000, 3000, 1500), 5)
+
+
+async def test_killed_reservation_costs_what_was_used(store: Store, path: Path) -> None:
+    attempt = await ask(store, 1)
+    await reserve(store, attempt)
+    assert (await store.quotas.usage_today()).cost == 10 * 500
+    assert (await store.quotas.usage_today(reserved=False)).cost == 0
+    await store.turns.save({attempt: "Becau"}, {attempt: 3})
+    await store.turns.interrupt_left_over("discord")
+    assert (await store.quotas.usage_today(reserved=False)).cost == 10 * 103
+    assert_it_adds_up(path)
+
+
+async def test_each_place_settles_what_was_left_over_there(store: Store, clock: Clock) -> None:
+    places = {name: Conversation("terminal", name) for name in ("killed", "running")}
+    attempts = [await ask(store, n, where=where) for n, where in enumerate([HERE, *places.values()], start=1)]
+    for attempt in attempts:
+        await reserve(store, attempt)
+
+    async def settled() -> list[bool]:
+        return [bool(row["settled"]) for row in await store.engine.read("SELECT settled FROM charges ORDER BY id")]
+
+    await store.turns.interrupt_left_over("terminal", "killed")
+    assert await settled() == [False, True, False]
+    await store.turns.interrupt_left_over("discord")
+    assert await settled() == [True, True, False], "a chat in the terminal goes on"
+    assert await close(store, attempts[2], Usage(100, 7))
+    assert (await store.quotas.usage_today()).total == 100 + 100 + 107
+    await reserve(store, await ask(store, 9, where=places["running"]))
+    clock.now = MIDNIGHT
+    await store.turns.interrupt_left_over("discord")
+    assert await settled() == [True] * 4, "what was left open on an earlier day"
 
 
 async def test_last_tokens_are_granted_down_to_the_minimum(store: Store) -> None:
@@ -125,6 +214,7 @@ async def test_prompt_over_the_quota_is_refused_early(store: Store) -> None:
         return await store.quotas.exceeded(
             Prompt(where, position, "Why?", person, guild_id=9, message_id=message_id(where, position)),
             tokens,
+            0,
             allowances,
         )
 
@@ -151,7 +241,7 @@ async def test_direct_and_terminal_prompts_charge_no_guild(store: Store) -> None
     assert isinstance(nobody, Attempt)
     assert await reserve(store, nobody, allowances, reply=1000) == Reservation(1000)
     assert await store.quotas.usage_today(user_id=1, guild_id=9) == UsageToday(
-        user=500, guild=0, total=1600, questions=1
+        user=500, guild=0, total=1600, questions=1, cost=16_000
     )
 
 
@@ -194,7 +284,7 @@ async def test_forgotten_attempt_is_charged_and_releases_the_rest(store: Store) 
     await store.retention.forget_conversation(HERE)
     assert await reserve(store, waiting) is None
     assert not await close(store, running, Usage(100, 7))
-    assert await store.quotas.usage_today(1, 9) == UsageToday(107, 107, 107, 2)
+    assert await store.quotas.usage_today(1, 9) == UsageToday(107, 107, 107, 2, 1070)
 
 
 async def test_person_forgotten_while_answered_leaves_no_name(store: Store, path: Path) -> None:
@@ -203,7 +293,7 @@ async def test_person_forgotten_while_answered_leaves_no_name(store: Store, path
     await store.people.forget(77)
     assert await reserve(store, waiting) is None
     await close(store, running, Usage(100, 7))
-    assert await store.quotas.usage_today(77, 9) == UsageToday(500, 107, 107, 2), (
+    assert await store.quotas.usage_today(77, 9) == UsageToday(500, 107, 107, 2, 1070), (
         "theirs with all that was reserved, and once"
     )
     assert rows(path, "SELECT * FROM daily_usage WHERE scope = 'user'") == []

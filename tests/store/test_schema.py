@@ -238,3 +238,8 @@ async def test_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.
     async with open_store(path, exclusive=True) as store:
         [turn] = await store.turns.history(HERE, 9)
         assert await store.deliveries.sent(turn.id) == []
+
+
+def test_migrations_are_numbered_one_after_another() -> None:
+    names = sorted(file.name for file in (Path(schema.__file__).parents[2] / "migrations").glob("*.sql"))
+    assert [int(name.partition("_")[0]) for name in names] == [*range(1, len(names) + 1)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
+from bot.core.quotas import Usage
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
@@ -33,3 +37,20 @@ async def test_piped_lines_are_prompts(environ: dict[str, str], model: ModelStan
     assert code == 0
     assert [request.messages[-1]["content"] for request in model.requests] == ["one", "/two \ufffd\\", "three"]
     assert stored(environ) == [("three", "After.", "complete")]
+
+
+async def test_use_of_the_terminal_is_counted_and_never_refused(environ: dict[str, str], model: ModelStandin) -> None:
+    environ |= {"OPENAI_MODEL": "m", "PRICES": "m=1000/2000", "DAILY_BUDGET": "0.000001", "DAILY_TOKENS_TOTAL": "1000"}
+    model.default = Reply("Yes.", usage=Usage(1000, 500))
+    out, _, code = await pipe(environ, b"one\ntwo\n")
+    assert (out, code) == ("Yes.\nYes.\n", 0)
+    await pipe(environ, b"three\n", "--temporary")
+    del environ["OPENAI_BASE_URL"]
+    await pipe(environ, b"four\n", "--conversation", "demo")
+    report = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot", "usage", env=environ, stdout=PIPE)
+    out = (await report.communicate())[0].decode()
+    assert [line.split() for line in out.splitlines() if line.startswith(("total", "none", "unknown"))] == [
+        ["total", "2", "2,000", "1,000", "3,000", "4.00"],
+        ["none", "(direct", "messages,", "terminal)", "2", "2,000", "1,000", "3,000", "4.00"],
+        ["unknown", "or", "forgotten", "2", "2,000", "1,000", "3,000", "4.00"],
+    ]

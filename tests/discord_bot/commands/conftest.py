@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.quotas import Quotas
-from bot.core.usage import Price, Prices
+from bot.core.usage import MICRO, Price, Prices
 from bot.discord_bot.options import Options
 from bot.standin.entities import Channel, User
 from bot.standin.model import ModelStandin
@@ -19,7 +19,7 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, World, serving
 
 ALLOWANCES = Quotas(20, 10_000, 30_000, 100_000)
-PRICED = replace(OPTIONS, prices=Prices({"demo": Price(500.0, 2000.0)}))
+PRICED = replace(OPTIONS, prices=Prices({"demo": Price(500 * MICRO, 2000 * MICRO, 50 * MICRO)}))
 MODELS = ("small", "large", "Huge")
 
 

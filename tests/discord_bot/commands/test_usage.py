@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
-from bot.core.quotas import Usage
+from bot.core.quotas import Quotas, Usage
+from bot.core.usage import MICRO
 from bot.standin.entities import Channel, User
-from bot.standin.script import Reply
-from tests.discord_bot.conftest import World
+from bot.standin.model import ModelStandin
+from bot.standin.script import Raw, Reply
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.commands.conftest import PRICED
+from tests.discord_bot.conftest import World, serving
+from tests.llm.wire import DONE, STOP, data, say
 
 DAY = 24 * 3600
 TODAY = int(time.time()) // DAY
@@ -126,6 +133,49 @@ async def test_usage_says_when_others_used_up_the_quota(counted: World) -> None:
     assert not any("used up" in line for line in await used(counted, discord.bo, direct))
     await charged(counted, 7, None, 0, "demo", 70_000)
     assert "All that I may use today is used up, whoever asks." in await used(counted, discord.bo, direct)
+
+
+PRICE = ", at a price of 0.68 (in the currency of whoever runs me)"
+
+
+async def test_only_moderators_read_of_cached_and_reasoning_tokens(counted: World) -> None:
+    discord = counted.discord
+    usage = {
+        "prompt_tokens": 1_000,
+        "completion_tokens": 200,
+        "prompt_tokens_details": {"cached_tokens": 500},
+        "completion_tokens_details": {"reasoning_tokens": 150},
+    }
+    counted.model.script.append(Raw([say("Because.") + STOP + data({}, usage=usage) + DONE]))
+    await counted.answered("why?", discord.general, discord.bo)
+    # 500 tokens at a tenth of the price count as 50.
+    lines = await used(counted, discord.max, discord.general, whose="server")
+    assert lines[1:3] == [
+        f"Tokens today: 750 of 30,000, 29,250 left, renewed <t:{MIDNIGHT}:R>",
+        f"Last 30 days: 1,200 tokens (500 cached, 150 reasoning){PRICE}",
+    ]
+    lines = await used(counted, discord.bo, discord.general)
+    assert lines[2:4] == [
+        f"Tokens today: 750 of 10,000, 9,250 left, renewed <t:{MIDNIGHT}:R>",
+        f"Last 30 days: 1,200 tokens{PRICE}",
+    ]
+
+
+async def test_usage_without_token_limits_or_with_a_spent_budget(
+    discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+) -> None:
+    quotas = Quotas(20, None, None, None, daily_budget=5 * MICRO)
+    running = serving(
+        discord, model, tmp_path / "parley.db", asyncio.Event(), options=PRICED, allowances=quotas, clock=time.time
+    )
+    async with running as world:
+        await ask(world, discord.bo, discord.general, prompt=100, reply=20)
+        lines = await used(world, discord.bo, discord.general)
+        assert lines[1:3] == ["Questions in the last hour: 1 of 20", "Tokens today: 120"]
+        assert not any("used up" in line for line in lines)
+        assert "Tokens today: 120" in await used(world, discord.max, discord.general, whose="server")
+        await ask(world, discord.bo, discord.general, prompt=200, reply=3_000)
+        assert "All that I may use today is used up, whoever asks." in await used(world, discord.bo, discord.general)
 
 
 async def test_unreadable_usage_is_reported(counted: World) -> None:
