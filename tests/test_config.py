@@ -120,17 +120,17 @@ def load(**environ: str) -> Settings:
         (
             "ALL_PROXY",
             "socks5://me:hunter2@proxy:1080",
-            "is a SOCKS proxy, which is not supported; write the URL of an HTTP proxy, or nothing.",
+            "is a SOCKS proxy, which is not supported; set an HTTP proxy instead, or leave it empty.",
         ),
         (
             "HTTPS_PROXY",
             "ftp://me:hunter2@proxy:1080",
-            "is no URL of a proxy; write one such as http://proxy.example.com:3128.",
+            "is not the URL of a proxy; write one such as http://proxy.example.com:3128.",
         ),
         (
             "HTTP_PROXY",
             "http://me:hunter2@proxy:port",
-            "is no URL of a proxy; write one such as http://proxy.example.com:3128.",
+            "is not the URL of a proxy; write one such as http://proxy.example.com:3128.",
         ),
         ("SSL_CERT_FILE", "/no/such.pem", 'there is no file "/no/such.pem"; name one that exists.'),
         ("SSL_CERT_FILE", __file__, f'"{__file__}" holds no certificates; name a file in PEM format.'),
@@ -263,7 +263,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
             if name == "SYSTEM_PROMPT":
                 assert load(SYSTEM_PROMPT=half).system_prompt == half
             else:
-                only = f"{name}: begins or ends with a quotation mark; write the value without."
+                only = f"{name}: begins or ends with a quotation mark; remove it."
                 assert problems({name: half} | others) == [only]
 
 

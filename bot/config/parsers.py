@@ -109,9 +109,9 @@ def proxy(value: str) -> Secret:
     url = value if "://" in value else f"http://{value}"
     pieces = _split(url)
     if pieces is not None and pieces.scheme.startswith("socks"):
-        raise InvalidValue("is a SOCKS proxy, which is not supported; write the URL of an HTTP proxy, or nothing")
+        raise InvalidValue("is a SOCKS proxy, which is not supported; set an HTTP proxy instead, or leave it empty")
     if pieces is None or pieces.scheme not in ("http", "https") or not pieces.hostname or re.search(r"\s", url):
-        raise InvalidValue("is no URL of a proxy; write one such as http://proxy.example.com:3128")
+        raise InvalidValue("is not the URL of a proxy; write one such as http://proxy.example.com:3128")
     return Secret(url)
 
 

@@ -382,7 +382,7 @@ class Settings:
             text = given.get(name, setting.default)
             try:
                 if not setting.prose and re.search("^['\"]|['\"]$", text):
-                    raise InvalidValue("begins or ends with a quotation mark; write the value without")
+                    raise InvalidValue("begins or ends with a quotation mark; remove it")
                 values[name.lower()] = setting.parse(text) if text else None
             except InvalidValue as mistake:
                 problems.append(_sentence(name, mistake))

@@ -76,7 +76,7 @@ class ErrorTranslator:
             return self._no_answer(Failure(Cause.PROXY_LOGIN, "the proxy wants a name and a password (407)"))
         body = error.response.text
         if wants_tls(error):
-            return self._no_answer(Failure(Cause.ONLY_TLS, "it speaks only TLS (https) on this port"))
+            return self._no_answer(Failure(Cause.ONLY_TLS, "it only speaks TLS (https) on this port"))
         try:
             body = json.loads(body)
         except ValueError:
@@ -166,7 +166,7 @@ class ErrorTranslator:
         """The error for an answer that is a web page."""
         return ModelError(
             FailureReason.CONFIGURATION,
-            f"OPENAI_BASE_URL {self.base_url} is a web page and no model server. Correct it in .env (most end in /v1)"
+            f"OPENAI_BASE_URL {self.base_url} is a web page, not a model server. Correct it in .env (most end in /v1)"
             " and restart.",
         )
 
@@ -199,7 +199,7 @@ class ErrorTranslator:
         if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
             return ModelError(
                 FailureReason.CONFIGURATION,
-                f"OPENAI_BASE_URL {self.base_url} is no address. Correct it in .env and restart.",
+                f"OPENAI_BASE_URL {self.base_url} is not a valid address. Correct it in .env and restart.",
             )
         found = failure(error)
         # What could not be read as an answer is quoted there.
@@ -231,7 +231,7 @@ class ErrorTranslator:
             case Cause.NO_HTTP | Cause.CLOSED:
                 return f"Look at its log, or begin OPENAI_BASE_URL with {other} in .env and restart."
             case Cause.WRONG_NAME:
-                return "Write the host in OPENAI_BASE_URL as its certificate does, in .env, and restart."
+                return "Change the host in OPENAI_BASE_URL in .env to the one in its certificate, and restart."
         return REMEDIES.get(cause, "Start it, or correct OPENAI_BASE_URL in .env and restart.")
 
     def _clean(self, text: str) -> str:

@@ -95,10 +95,10 @@ def failure(error: BaseException) -> Failure:
             case aiohttp.ClientHttpProxyError(status=407):
                 return Failure(Cause.PROXY_LOGIN, "the proxy wants a name and a password (407)")
             case aiohttp.ClientHttpProxyError(status=status):
-                return Failure(Cause.PROXY_REFUSED, f"the proxy does not connect to it ({status})")
+                return Failure(Cause.PROXY_REFUSED, f"the proxy refused to connect to it ({status})")
             case aiohttp.ClientProxyConnectionError():
                 inner = _of_system(chain)
-                return Failure(Cause.PROXY_UNREACHABLE, f"of the proxy {link.host}:{link.port}, {inner.reason}")
+                return Failure(Cause.PROXY_UNREACHABLE, f"the proxy {link.host}:{link.port}: {inner.reason}")
     return _of_system(chain)
 
 
@@ -109,7 +109,7 @@ def _of_system(chain: list[BaseException]) -> Failure:
             case ssl.SSLCertVerificationError(verify_code=code, verify_message=said):
                 return _of_certificate(code, said)
             case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE" | "PACKET_LENGTH_TOO_LONG"):
-                return Failure(Cause.NO_TLS, "it speaks no TLS (https) on this port")
+                return Failure(Cause.NO_TLS, "it doesn't speak TLS (https) on this port")
             case ssl.SSLEOFError():
                 return _CLOSED
             case ssl.SSLError(reason=str(name)):
@@ -117,7 +117,7 @@ def _of_system(chain: list[BaseException]) -> Failure:
             case socket.gaierror(errno=socket.EAI_AGAIN):
                 return Failure(Cause.NO_LOOKUP, "host names cannot be looked up just now")
             case socket.gaierror():
-                return Failure(Cause.UNKNOWN_NAME, f"there is no host of the name {_host(chain)}")
+                return Failure(Cause.UNKNOWN_NAME, f"unknown host {_host(chain)}")
             case ConnectionRefusedError():
                 return Failure(Cause.REFUSED, "connection refused")
             case TimeoutError():
@@ -125,9 +125,9 @@ def _of_system(chain: list[BaseException]) -> Failure:
             case ConnectionResetError() | BrokenPipeError() | aiohttp.ServerDisconnectedError():
                 return _CLOSED
             case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
-                return Failure(Cause.NO_ROUTE, "there is no way to it in this network")
+                return Failure(Cause.NO_ROUTE, "there is no route to it")
             case aiohttp.ClientResponseError() | HttpProcessingError():
-                return Failure(Cause.NO_HTTP, "what it sent is no HTTP")
+                return Failure(Cause.NO_HTTP, "its answer isn't HTTP")
             case OSError(errno=int(number)) if not isinstance(link, aiohttp.ClientError):
                 return Failure(Cause.OTHER, os.strerror(number))
     return Failure(Cause.OTHER, type(chain[-1]).__name__)

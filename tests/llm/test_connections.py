@@ -90,19 +90,19 @@ async def listening(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncI
         (
             says(bad_request(b"")),
             "https",
-            ("Begin OPENAI_BASE_URL with http:// in .env", "it speaks no TLS (https) on this port"),
+            ("Begin OPENAI_BASE_URL with http:// in .env", "it doesn't speak TLS (https) on this port"),
             FailureReason.CONFIGURATION,
         ),
         (
             says(bad_request(NGINX)),
             "http",
-            ("Begin OPENAI_BASE_URL with https:// in .env", "it speaks only TLS (https) on this port"),
+            ("Begin OPENAI_BASE_URL with https:// in .env", "it only speaks TLS (https) on this port"),
             FailureReason.CONFIGURATION,
         ),
         (
             says(b"\x15\x03\x01\x00\x02\x02\x46"),
             "http",
-            ("begin OPENAI_BASE_URL with https://", "what it sent is no HTTP"),
+            ("begin OPENAI_BASE_URL with https://", "its answer isn't HTTP"),
             FailureReason.UNREACHABLE,
         ),
     ],
@@ -131,7 +131,7 @@ async def test_failed_connection_has_its_true_reason(
     [
         ("IP:127.0.0.1", 2, ("SSL_CERT_FILE", "not trusted (self-signed certificate)"), FailureReason.CONFIGURATION),
         ("IP:127.0.0.1", -1, ("Renew the server's certificate", "has expired"), FailureReason.UNREACHABLE),
-        ("DNS:example.com", 2, ("Write the host in OPENAI_BASE_URL", "for another host"), FailureReason.CONFIGURATION),
+        ("DNS:example.com", 2, ("Change the host in OPENAI_BASE_URL", "for another host"), FailureReason.CONFIGURATION),
     ],
 )
 async def test_bad_certificate_has_its_true_reason(
@@ -156,7 +156,7 @@ async def test_bad_certificate_has_its_true_reason(
 async def test_unknown_host_is_named() -> None:
     async with client("http://no-such-host.invalid/v1") as model:
         error = await failure(model)
-    assert "The reason: there is no host of the name no-such-host.invalid" in error.detail
+    assert "The reason: unknown host no-such-host.invalid" in error.detail
     assert error.nothing_answered
     assert not error.accepted
 

@@ -18,6 +18,8 @@ class Proxy:
 
     login: str | None = None
     """The value of Proxy-Authorization that it wants."""
+    refusal: str = "407 Proxy Authentication Required"
+    """What it answers to another one."""
     asked: list[str] = field(default_factory=list)
     """The method and target of the first request on each connection."""
     url: str = ""
@@ -33,7 +35,7 @@ class Proxy:
         method, target, *_ = head.decode().split(" ")
         self.asked.append(f"{method} {target}")
         if self.login is not None and f"proxy-authorization: {self.login}".lower() not in head.decode().lower():
-            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            writer.write(f"HTTP/1.1 {self.refusal}\r\nContent-Length: 0\r\n\r\n".encode())
             return
         port = int(target.partition("://")[2].partition("/")[0].rpartition(":")[2] or target.rpartition(":")[2])
         there, back = await asyncio.open_connection("127.0.0.1", port)

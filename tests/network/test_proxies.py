@@ -85,14 +85,18 @@ async def test_model_is_asked_through_the_proxy(scheme: str, tmp_path: Path) -> 
 
         wanted = await failing(through(network, proxy, "me:hunter8"))
         assert f"cannot be reached through the proxy {proxy.url}. Write the proxy's name and password into" in wanted
+        if scheme == "https":
+            proxy.refusal = "403 Forbidden"
+            forbidden = await failing(through(network, proxy))
+            assert "Allow the host in the proxy, or put it into NO_PROXY" in forbidden
+            assert forbidden.endswith("The reason: the proxy refused to connect to it (403)")
+            proxy.asked.pop()
         # Directly, the name leads nowhere.
-        assert f"there is no host of the name {HOST}" in await failing(
-            replace(through(network, proxy), no_proxy=(HOST,))
-        )
+        assert f"unknown host {HOST}" in await failing(replace(through(network, proxy), no_proxy=(HOST,)))
         assert len(proxy.asked) == 3
     refused = await failing(through(network, proxy, "me:hunter8hunter8"))
     assert "Start the proxy, or correct HTTPS_PROXY or HTTP_PROXY" in refused
-    assert refused.endswith(f"The reason: of the proxy {urlsplit(proxy.url).netloc}, connection refused")
+    assert refused.endswith(f"The reason: the proxy {urlsplit(proxy.url).netloc}: connection refused")
 
 
 async def test_model_on_this_computer_needs_no_proxy() -> None:
