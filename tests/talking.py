@@ -125,7 +125,7 @@ class Talk:
     async def _told(answering: Awaitable[Outcome | None]) -> Outcome | None:
         """How it ended, as far as people are told."""
         outcome = await answering
-        return outcome and replace(outcome, usage=None, detail="", advice="")
+        return outcome and replace(outcome, usage=None, detail="", advice="", model=None)
 
     async def sink(self, number: int) -> Sink:
         await until(lambda: len(self.sinks) > number)

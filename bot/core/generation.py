@@ -126,6 +126,8 @@ class ReplyGenerator:
         """When this process last sent each model more than the window that it had learned, or learned it."""
         self.last_reply_at: float | None = None
         """The time at which the model last completed a reply, on the monotonic clock."""
+        self._logged: dict[str, set[str]] = {}
+        """For each model, the causes of failure in the log since it last worked."""
 
     async def quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
         """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""
@@ -180,6 +182,7 @@ class ReplyGenerator:
         refusals = 0
         while True:
             outcome = await running.read(asyncio.create_task(self._read(asking, request)))
+            outcome = replace(outcome, model=model)
             if outcome.failure is not FailureReason.TOO_LONG or refusals == MAX_HALVINGS:
                 break
             smaller = await self._smaller(asking, request, room)
@@ -360,9 +363,15 @@ class ReplyGenerator:
                         break
         except ModelError as error:
             request.error = error
-            log.warning(
-                "turn %d: %s", running.attempt.turn_id, error.detail, extra=with_texts(server=error.server_message)
+            causes = self._logged.setdefault(model, set())
+            log.log(
+                logging.INFO if error.advice in causes else logging.WARNING,
+                "turn %d: %s",
+                running.attempt.turn_id,
+                error.detail,
+                extra=with_texts(server=error.server_message),
             )
+            causes.add(error.advice)
             if not error.accepted:
                 running.tokens.mark_rejected()
             return Outcome(
@@ -389,6 +398,7 @@ class ReplyGenerator:
                 TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
             )
         self.last_reply_at = time.monotonic()
+        self._logged.pop(model, None)
         if failure is FailureReason.LENGTH and request.limited_by is not None:
             return Outcome(
                 TurnState.COMPLETE, running.text, FailureReason.QUOTA, usage=usage, quota_exceeded=request.limited_by

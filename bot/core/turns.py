@@ -189,7 +189,8 @@ class Outcome:
 
     `stopped_by` names the user who stopped it. `retry_after` is the seconds that the model's server asked to wait.
     `usage` is an estimate if the server did not count. `detail` explains a failure to the operator, and never stands in
-    a conversation; `advice` is the part of it that all failures of the same kind share.
+    a conversation; `advice` is the part of it that all failures of the same kind share. `model` is the model that was
+    asked.
     """
 
     state: TurnState
@@ -202,6 +203,7 @@ class Outcome:
     quota_exceeded: QuotaExceeded | None = None
     detail: str = ""
     advice: str = ""
+    model: str | None = None
 
 
 _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})

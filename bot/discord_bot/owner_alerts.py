@@ -18,7 +18,7 @@ from bot.core.generation import MINIMUM_REPLY_TOKENS
 from bot.core.protocols import ListModels
 from bot.core.quotas import Quota, Quotas
 from bot.core.retrying import retrying
-from bot.core.turns import FailureReason, Outcome, StopReason
+from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 from bot.core.usage import DAY
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.view import PlatformError, Unavailable
@@ -28,8 +28,10 @@ from bot.texts import owner_alerts as words
 
 log = logging.getLogger(__name__)
 
-REPEATED_AFTER = 3600
-"""Seconds until the same failure of the model is reported again."""
+REPEATED_AFTER = 600
+"""Seconds until the same failure of a model is reported again, if the model has worked since."""
+FAILING_FOR = 30 * DAY
+"""Seconds until a failure is reported again that has lasted all the time."""
 DAYS_BEFORE = (60, 14, 1)
 """Days before the shutdown of a model on which it is reported."""
 CHECK_EVERY = float(DAY)
@@ -50,8 +52,8 @@ class _Share:
 class OwnerAlerts:
     """Sends the alerts of one client.
 
-    A failing model is reported once an hour, a quota once a day (UTC), and the shutdown of a model once for each of
-    `DAYS_BEFORE` and once afterwards. Without `quotas`, no quota can run out.
+    A failing model is reported once for each cause, and once more when it works again; a quota once a day (UTC); and
+    the shutdown of a model once for each of `DAYS_BEFORE` and once afterwards. Without `quotas`, no quota can run out.
     """
 
     def __init__(self, client: discord.Client, store: Store, quotas: Quotas | None, tasks: TaskSupervisor) -> None:
@@ -61,6 +63,8 @@ class OwnerAlerts:
         self._tasks = tasks
         self._unsent: dict[str, int] = {}
         """Causes on record as reported whose message Discord could not take, and until when they count as reported."""
+        self._working: set[str] = set()
+        """Models that work again, which Discord could not take the message on."""
 
     async def check(self, outcome: Outcome, guild_id: int | None) -> None:
         """Alert the owner if the outcome of a turn in a guild, or in none, gives a reason to. Raises nothing."""
@@ -106,13 +110,32 @@ class OwnerAlerts:
             await self._warn(cause, until, words.model_shutdown(name, day, left, setting))
 
     async def _check_model(self, outcome: Outcome) -> None:
-        until = int(time.time()) + REPEATED_AFTER
         if outcome.failure is FailureReason.UNREACHABLE:
-            await self._warn("warning: unreachable", until, words.model_unreachable(outcome.detail))
+            await self._warn_of_model(outcome, "unreachable", words.model_unreachable(outcome.detail))
         elif outcome.failure is FailureReason.CONFIGURATION:
             # The next mistake, once the first one is mended, is reported at once.
-            cause = f"warning: setup {zlib.crc32(outcome.advice.encode()):08x}"
-            await self._warn(cause, until, words.configuration_error(outcome.detail))
+            cause = f"setup {zlib.crc32(outcome.advice.encode()):08x}"
+            await self._warn_of_model(outcome, cause, words.configuration_error(outcome.detail))
+        elif outcome.state is TurnState.COMPLETE and outcome.model is not None:
+            await self._tell_that_it_works(outcome.model)
+
+    async def _warn_of_model(self, outcome: Outcome, cause: str, sentence: str) -> None:
+        now = int(time.time())
+        failing = f"{_failing(outcome.model)}{cause}"
+        if failing not in self._unsent:
+            recently = f"warning: {outcome.model} {cause}"
+            if not await self._store.processed.claim_notice(recently, now + REPEATED_AFTER):
+                return
+        await self._warn(failing, now + FAILING_FOR, sentence)
+
+    async def _tell_that_it_works(self, model: str) -> None:
+        for failing in await self._store.processed.withdraw_notices(_failing(model)):
+            if self._unsent.pop(failing, None) is None:
+                self._working.add(model)
+        if model in self._working:
+            self._working.discard(model)
+            if not await self._send(words.model_works_again(discord.utils.escape_markdown(model))):
+                self._working.add(model)
 
     async def _check_quotas(self, quotas: Quotas, outcome: Outcome, guild_id: int | None) -> None:
         spent = await self._store.quotas.usage_today(guild_id=guild_id, reserved=False)
@@ -145,24 +168,35 @@ class OwnerAlerts:
         """Send an alert, unless its cause is on record as reported. If Discord fails, the next outcome tries again."""
         if self._unsent.pop(cause, 0) <= time.time() and not await self._store.processed.claim_notice(cause, until):
             return
+        if not await self._send(sentence):
+            self._unsent[cause] = until
+
+    async def _send(self, sentence: str) -> bool:
+        """Send a message to the owner. False: Discord cannot take it now."""
         owner_id = _owner_id(self._client.application)
         if owner_id is None:
-            log.warning("nobody is known to own the application, so nobody was warned: %s", sentence)
-            return
+            log.warning("nobody is known to own the application, so nobody was told: %s", sentence)
+            return True
         try:
             with platform_errors():
                 channel = await self._client.create_dm(discord.Object(owner_id))
                 await channel.send(sentence, suppress_embeds=True)
         except Unavailable as error:
-            self._unsent[cause] = until
-            log.warning("the owner could not be warned yet (%s): %s", error, sentence)
+            log.warning("the owner could not be told yet (%s): %s", error, sentence)
+            return False
         except PlatformError as error:
             log.warning("the owner takes no direct message from the bot (%s): %s", error, sentence)
+        return True
 
     def _guild_name(self, guild_id: int) -> str:
         guild = self._client.get_guild(guild_id)
         name = "" if guild is None else f"{discord.utils.escape_markdown(guild.name)} "
         return f"{name}({guild_id})"
+
+
+def _failing(model: str | None) -> str:
+    """The beginning of the keys of a model's failures that are on record as reported."""
+    return f"warning: failing {model}\n"
 
 
 def _today() -> date:

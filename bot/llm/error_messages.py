@@ -177,11 +177,12 @@ class ErrorTranslator:
             return self._never_answered(error)
         chain = list(links(error))
         cause = chain[min(1, len(chain) - 1)]
-        said = self._clean(str(cause))
+        said, advice = self._clean(str(cause)), ""
         if not isinstance(error, TimeoutError):
             # What came and could not be read may be quoted there.
             reason = said if isinstance(cause, OSError) else type(cause).__name__
-            detail = f"The model server cut its reply off. Look at its log or its status page. The reason: {reason}"
+            advice = "The model server cut its reply off. Look at its log or its status page."
+            detail = f"{advice} The reason: {reason}"
         elif begun:
             detail = (
                 f"The model server fell silent in the middle of a reply for {self.timeouts.silence:g} s. Look at its"
@@ -192,7 +193,7 @@ class ErrorTranslator:
                 f"The model server sent nothing of a reply within {self.timeouts.first_delta:g} s. Look at its log; if"
                 " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
             )
-        return ModelError(FailureReason.UNREACHABLE, detail, server_message=said, accepted=True)
+        return ModelError(FailureReason.UNREACHABLE, detail, advice=advice, server_message=said, accepted=True)
 
     def _never_answered(self, error: BaseException) -> ModelError:
         chain = list(links(error))

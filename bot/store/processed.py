@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from bot.store.engine import Value
 from bot.store.part import Part
 
 PROCESSED = "SELECT 1 FROM processed_messages WHERE message_id = :message_id"
@@ -36,6 +37,15 @@ class ProcessedStore(Part):
             messages=json.dumps(list(message_ids)),
         )
         return {row["message_id"] for row in rows}
+
+    async def withdraw_notices(self, prefix: str) -> Sequence[str]:
+        """Commit that the notices whose keys begin so are not in force any more. The answer is the keys of those."""
+        begins = "substr(key, 1, length(:prefix)) = :prefix AND until > :now AND user_id = 0"
+        values: dict[str, Value] = {"prefix": prefix, "now": self._now()}
+        if not await self._engine.read(f"SELECT 1 FROM notices WHERE {begins} LIMIT 1", **values):
+            return []
+        rows = await self._engine.write(f"DELETE FROM notices WHERE {begins} RETURNING key", **values)
+        return [row["key"] for row in rows]
 
     async def claim_notice(self, key: str, until: int, user_id: int = 0) -> bool:
         """Commit that a notice is given now and not again before `until`: to a user, or (0) to anybody.

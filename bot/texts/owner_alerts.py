@@ -53,6 +53,11 @@ def model_unreachable(detail: str) -> str:
     return f"My model isn't answering. {detail}"
 
 
+def model_works_again(model: str) -> str:
+    """The model answers after a failure that was reported."""
+    return f"{model} is answering again."
+
+
 def model_shutdown(model: str, day: date, left: int, setting: str) -> str:
     """A model is shut down in `left` days, or has been if that is negative. `setting` names the model."""
     if left < 0:

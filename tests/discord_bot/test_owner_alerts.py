@@ -21,6 +21,7 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World, serving
+from tests.places import on_discord
 
 pytestmark = pytest.mark.standin(period=0.05)
 
@@ -183,6 +184,53 @@ async def test_varying_server_errors_are_reported_once(world: World, refusals: l
     await world.discord.wait_for(lambda: told(world.discord))
     [sentence] = told(world.discord)
     assert sentence.endswith(end)
+
+
+async def test_model_that_works_again_is_reported_once(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    elsewhere = on_discord(discord.random_channel.id)
+    failure = "My model isn't answering. The model server"
+    # The other model fails all the time, and what is true of it says nothing of this one.
+    model.objects = lambda body: REFUSALS["server error"] if body["model"] == "other" or broken else None
+    monkeypatch.setattr("bot.llm.client._PAUSES", ())
+    broken = True
+    for _ in range(2):
+        async with start(models=("demo", "other")) as world:
+            await world.store.personas.set_model(elsewhere, discord.guild.id, "other")
+            await ask(world, discord.general, 3)
+            await ask(world, discord.random_channel, 2)
+            await discord.wait_for(lambda: len(told(discord)) == 2)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len([line for line in warnings if "failed (500)" in line]) == 4, "of each model and process"
+    broken = False
+    async with start(models=("demo", "other")) as world:
+        await ask(world, discord.general, 2)
+        await ask(world, discord.random_channel, 2)
+        await discord.wait_for(lambda: len(told(discord)) == 3)
+        broken = True
+        await ask(world, discord.general, 2)
+        broken = False
+        await ask(world, discord.general)
+        assert len(told(discord)) == 3, "now and then a failure is reported, and not all the time"
+        monkeypatch.setattr("bot.discord_bot.owner_alerts.REPEATED_AFTER", 0)
+        await world.store.processed.withdraw_notices("warning: demo ")
+        broken = True
+        await ask(world, discord.general, 2)
+        await discord.wait_for(lambda: len(told(discord)) == 4)
+        broken = False
+        failed = discord.faults.add(ServerError(503), channel_id=discord.open_dm(discord.ada).id)
+        await ask(world, discord.general)
+        await discord.wait_for(lambda: failed.hits)
+        await ask(world, discord.general)
+        await discord.wait_for(lambda: len(told(discord)) == 5)
+    first, second, third, fourth, fifth = told(discord)
+    assert all(sentence.startswith(failure) for sentence in (first, second, fourth))
+    assert third == fifth == "demo is answering again."
 
 
 async def test_team_owner_is_told_of_a_failing_model(
