@@ -355,7 +355,8 @@ async def test_killed_attempt_is_charged_once(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
 ) -> None:
     model.script += [Reply("word " * 2000, tokens_per_second=100), Reply("All of it.", usage=Usage(80, 6))]
-    async with launch() as process:
+    money = {"PRICES": "gpt-6-luna=10/20/1", "DAILY_BUDGET": "5.00"}
+    async with launch(**money) as process:
         await discord.ready()
         await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> write a lot")
         await discord.wait_for(lambda: discord.bot_messages(discord.general))
@@ -365,8 +366,10 @@ async def test_killed_attempt_is_charged_once(
         await process.wait()
     [(_, prompt, reserved, settled)] = ledger(tmp_path)
     assert (reserved, settled) == (REPLY_TOKENS, 0)
+    spent = "SELECT cost FROM daily_usage WHERE scope = 'total'"
+    assert rows(tmp_path / DATABASE, spent) == [(10 * prompt + 20 * REPLY_TOKENS,)]
     for _ in range(2):
-        async with launch() as process:
+        async with launch(**money) as process:
             await discord.wait_for(lambda: broken.content == "All of it.")
             process.terminate()
             await process.wait()
@@ -374,4 +377,5 @@ async def test_killed_attempt_is_charged_once(
         assert killed[:2] == (1, prompt)
         assert 50 < killed[2] < 400, "as much as had come by the last time it was saved"
         assert recovered == (2, 80, 6, 1)
+        assert rows(tmp_path / DATABASE, spent) == [(10 * (prompt + 80) + 20 * (killed[2] + 6),)]
     assert_all_is_settled(tmp_path)
