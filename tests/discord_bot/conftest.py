@@ -11,14 +11,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.core.access import AccessSettings
+from bot.core.access import AccessSettings, Denial
 from bot.core.generation import GenerationSettings
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
+from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
@@ -110,9 +112,15 @@ class World:
             await self.conversations.idle()
 
     async def taken(self, said: Message) -> None:
-        """Wait until a prompt is on record as answered or refused, and nothing is under way."""
-        await self.until(lambda: self.store.processed.among([said.id]))
+        """Wait until a prompt is on record as answered or refused, and nothing is under way.
+
+        What is refused in a server that is not served is on no record.
+        """
+        await self.until(partial(self._is_taken, said.id))
         await self.idle()
+
+    async def _is_taken(self, message_id: int) -> bool:
+        return message_id in REFUSED or bool(await self.store.processed.among([message_id]))
 
     async def caught_up(self) -> None:
         """Wait until what came before it was there is answered: what is asked now is answered after all that."""
@@ -134,6 +142,7 @@ class World:
 RUN = """
 import sys
 from bot.cli import main
+from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.endpoint import connect_to
 with connect_to(*sys.argv[1:]):
     sys.exit(main([]))
@@ -175,6 +184,23 @@ async def model() -> AsyncIterator[ModelStandin]:
 def echo(model: ModelStandin) -> None:
     """The model says what it was asked."""
     model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
+
+
+REFUSED: set[int] = set()
+"""The messages that were refused in this test, whether or not people were told."""
+
+
+@pytest.fixture(autouse=True)
+def refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note which messages are refused."""
+    refuse = Notices.denied
+
+    async def denied(notices: Notices, message: Any, denied: Denial) -> None:
+        await refuse(notices, message, denied)
+        REFUSED.add(message.id)
+
+    REFUSED.clear()
+    monkeypatch.setattr(Notices, "denied", denied)
 
 
 @pytest.fixture

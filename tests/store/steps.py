@@ -201,3 +201,9 @@ async def refusal(path: Path) -> str:
     assert sentence.count(". ") == 0
     assert sentence.endswith(".")
     return sentence
+
+
+async def contents(store: Store) -> list[tuple[object, ...]]:
+    """All rows of all tables."""
+    tables = await store.engine.read("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    return [tuple(row) for [name] in tables for row in await store.engine.read(f"SELECT * FROM {name}")]

@@ -33,6 +33,8 @@ _MAX_CONCURRENT = 5
 """Guilds in which one author is looked up at the same time."""
 _SEARCH_TIMEOUT = 5.0
 """Seconds for all look-ups of one author. A flood of direct messages takes longer; the next message then knows more."""
+_INTERACTION_TIMEOUT = 1.0
+"""Seconds for the look-up of the owners, of the 3 that Discord allows until an interaction is answered."""
 
 
 class Policy:
@@ -79,6 +81,17 @@ class Policy:
         await wait_until_available(guild)
         channel = await self._channel(guild, channel_of(turn.conversation))
         return await self._denied_in(guild, channel, discord.Object(turn.user_id or 0))
+
+    async def check_guild(self, interaction: discord.Interaction) -> Denial | None:
+        """Why a command that changes something is refused in a guild, or None if it is not.
+
+        It is refused where the bot is not served, or not at all: an application can be in a guild without its bot.
+        """
+        if interaction.guild_id is None:
+            return None
+        guild = self._client.get_guild(interaction.guild_id)
+        served = guild is not None and await self.is_served(guild, within=_INTERACTION_TIMEOUT)
+        return None if served else Denial.GUILD
 
     async def check_user(self, interaction: discord.Interaction) -> Denial | None:
         """Why a user may not use a command that asks no model, such as /reset, in a guild, or None if they may.

@@ -6,8 +6,6 @@ inbound, access and delivery.
 
 from __future__ import annotations
 
-from discord import app_commands
-
 from bot.discord_bot.commands.context import BotContext, Tree
 from bot.discord_bot.commands.conversation import ConversationCommands
 from bot.discord_bot.commands.help import HelpCommand
@@ -20,11 +18,7 @@ from bot.discord_bot.commands.usage import UsageCommand
 
 def command_tree(bot: BotContext) -> Tree:
     """The tree with all commands of a bot, usable in guilds and in DMs with the bot unless a command says otherwise."""
-    tree: Tree = app_commands.CommandTree(
-        bot.client,
-        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
-        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-    )
+    tree = Tree(bot.client, bot.policy)
     for cog in (
         ConversationCommands(bot),
         PersonaCommand(bot),

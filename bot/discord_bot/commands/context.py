@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
@@ -12,12 +14,37 @@ from bot.core.turns import Conversation
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import conversation_in
 from bot.discord_bot.delivery.replies import Replies
-from bot.discord_bot.interactions.responses import Forms
+from bot.discord_bot.interactions.responses import Forms, respond_ephemeral
 from bot.discord_bot.options import Options
 from bot.store import Store
+from bot.texts import access as access_words
 from bot.texts import channel_settings as words
 
-Tree = app_commands.CommandTree[discord.Client]
+Given = TypeVar("Given")
+
+_EVERYWHERE = frozenset({"help", "memory", "export", "forget-me"})
+"""The commands that work in guilds that are not served too. They keep nothing."""
+
+
+class Tree(app_commands.CommandTree[discord.Client]):
+    """The commands of one bot, which refuse in a guild that is not served."""
+
+    def __init__(self, client: discord.Client, policy: Policy) -> None:
+        super().__init__(
+            client,
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        )
+        self._policy = policy
+
+    async def interaction_check(self, interaction: discord.Interaction) -> bool:
+        if interaction.type is not discord.InteractionType.application_command:
+            return True
+        data: Any = interaction.data
+        denied = None if data["name"] in _EVERYWHERE else await self._policy.check_guild(interaction)
+        if denied is not None:
+            await respond_ephemeral(interaction, access_words.denied(denied))
+        return denied is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +58,22 @@ class BotContext:
     policy: Policy
     forms: Forms
     options: Options
+
+
+Handler = Callable[[discord.Interaction, Given], Awaitable[None]]
+"""Handles a press on a button or a submitted form, with the match of its id or its text."""
+
+
+def where_served(policy: Policy, handler: Handler[Given]) -> Handler[Given]:
+    """The handler, with a refusal in its place in a guild that is not served."""
+
+    async def checked(interaction: discord.Interaction, given: Given) -> None:
+        if denied := await policy.check_guild(interaction):
+            await respond_ephemeral(interaction, access_words.denied(denied))
+        else:
+            await handler(interaction, given)
+
+    return checked
 
 
 @dataclass(frozen=True, slots=True)

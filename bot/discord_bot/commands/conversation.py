@@ -13,7 +13,7 @@ from discord.utils import MISSING
 from bot import texts
 from bot.core.errors import StoreError
 from bot.discord_bot.channels import moderates
-from bot.discord_bot.commands.context import BotContext, place
+from bot.discord_bot.commands.context import BotContext, place, where_served
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.interactions.responses import (
     defer_if_slow,
@@ -38,7 +38,7 @@ class ConversationCommands(Cog):
 
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
-        buttons.listen(bot.client, _CHOICE, self._chosen)
+        buttons.listen(bot.client, _CHOICE, where_served(bot.policy, self._chosen))
 
     @app_commands.command(
         description="Forget this conversation: everything said with me in this channel, thread or DM."

@@ -19,7 +19,7 @@ from discord.ext.commands import Cog
 from bot.core import access
 from bot.core.access import GuildRules
 from bot.discord_bot.access.policy import channel_ids
-from bot.discord_bot.commands.context import BotContext
+from bot.discord_bot.commands.context import BotContext, where_served
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report, update
 from bot.discord_bot.names import shown_name
@@ -51,7 +51,7 @@ class ModerationCommands(Cog):
         self._bot = bot
         self._changing_rules = asyncio.Lock()
         """Held from the reading of a guild's rules to the change that depends on them."""
-        buttons.listen(bot.client, _CONFIRMATION, self._confirmed)
+        buttons.listen(bot.client, _CONFIRMATION, where_served(bot.policy, self._confirmed))
 
     channels = app_commands.Group(
         name="channels",
@@ -68,7 +68,8 @@ class ModerationCommands(Cog):
     async def _allow(self, interaction: discord.Interaction, channel: PickedChannel | None) -> str:
         async with self._changing_rules:
             rules = (await self._rules(interaction)).channels
-            ids = _target(interaction, channel)
+            if (ids := _target(interaction, channel)) is None:
+                return words.NOT_OF_THIS_SERVER
             if rules.get(ids[0]) is True:
                 return words.allowed_already(ids[0], rules)
             return await self._set_rule(interaction, rules, ids[0], access.rule_to_allow(rules, ids))
@@ -81,7 +82,8 @@ class ModerationCommands(Cog):
     async def _block_channel(self, interaction: discord.Interaction, channel: PickedChannel | None) -> str:
         async with self._changing_rules:
             rules = (await self._rules(interaction)).channels
-            ids = _target(interaction, channel)
+            if (ids := _target(interaction, channel)) is None:
+                return words.NOT_OF_THIS_SERVER
             if not access.channel_allowed(rules, ids):
                 return words.not_allowed_already(ids[0], rules)
             if access.is_last_allowed(rules, ids[0]):
@@ -215,8 +217,13 @@ def _confirmation(user_id: int, until: int | None) -> discord.ui.View:
     return buttons.row(discord.ui.Button(label=words.BLOCK, style=discord.ButtonStyle.danger, custom_id=id_))
 
 
-def _target(interaction: discord.Interaction, channel: PickedChannel | None) -> list[int]:
-    """The id of the channel that a rule is for, followed by those of its parent and its category."""
+def _target(interaction: discord.Interaction, channel: PickedChannel | None) -> list[int] | None:
+    """The id of the channel that a rule is for, followed by those of its parent and its category.
+
+    None: the channel is of another guild.
+    """
+    if channel is not None and channel.guild_id != interaction.guild_id:
+        return None
     id_ = channel.id if channel is not None else interaction.channel_id or 0
     known = None if interaction.guild is None else interaction.guild.get_channel_or_thread(id_)
     return channel_ids(known or discord.Object(id_))

@@ -16,7 +16,7 @@ from bot.core.errors import StoreError
 from bot.core.records import EffectiveBehaviour
 from bot.core.turns import is_blank
 from bot.discord_bot.channels import channel_of
-from bot.discord_bot.commands.context import BotContext, Place, place
+from bot.discord_bot.commands.context import BotContext, Place, place, where_served
 from bot.discord_bot.commands.verbatim import verbatim
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
@@ -45,8 +45,8 @@ class PersonaCommand(Cog):
 
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
-        buttons.listen(bot.client, _BUTTONS, self._pressed)
-        bot.forms.register(_FORM, self._submitted)
+        buttons.listen(bot.client, _BUTTONS, where_served(bot.policy, self._pressed))
+        bot.forms.register(_FORM, where_served(bot.policy, self._submitted))
 
     @app_commands.command(description="See how I'm told to behave here. Moderators can change it; in a DM, you can.")
     async def persona(self, interaction: discord.Interaction) -> None:

@@ -57,6 +57,7 @@ class Notices:
         self._reactions = reactions
         self._budgets: dict[int, Budget] = {}
         self._claiming = asyncio.Lock()
+        self._not_served_until: dict[int, float] = {}
 
     async def answer(self, message: discord.Message, sentence: str | None, *, has_room: bool = False) -> None:
         """Answer a prompt with a notice, or with a reaction (None), once, however often its event comes.
@@ -104,7 +105,13 @@ class Notices:
         await self.answer(message, texts.used_up(exceeded) if first else None, has_room=first)
 
     async def denied(self, message: discord.Message, denied: Denial) -> None:
-        """Tell a user once a day in a guild why the bot does not answer, if the prompt is recent."""
+        """Tell a user once a day in a guild why the bot does not answer, if the prompt is recent.
+
+        Of guilds that are not served nothing is stored, or anybody could fill the disk.
+        """
+        if denied is Denial.GUILD and message.guild is not None:
+            await self._not_served(message, message.guild)
+            return
         key = f"denied: {denied.value}, {message.guild.id if message.guild else 0}"
         until = int(time.time() + (UNKNOWN_REPEATED_AFTER if denied is Denial.UNKNOWN else DENIAL_REPEATED_AFTER))
         if age(message.id) < DENIAL_MAX_AGE and await self._claim(key, until, message):
@@ -114,6 +121,16 @@ class Notices:
             await self.answer(message, None)
         else:
             await self._mark_processed(message)
+
+    async def _not_served(self, message: discord.Message, guild: discord.Guild) -> None:
+        """Tell a guild that it is not served, once a day of this process."""
+        now = time.monotonic()
+        if age(message.id) >= DENIAL_MAX_AGE or now < self._not_served_until.get(guild.id, now):
+            return
+        if len(self._not_served_until) >= _MAX_CHANNELS:
+            self._not_served_until.clear()
+        self._not_served_until[guild.id] = now + DENIAL_REPEATED_AFTER
+        await self.send(message, words.denied_aloud(Denial.GUILD))
 
     async def _claim(self, key: str, until: int, message: discord.Message) -> bool:
         """Whether to tell the author of a message something that holds until then. If so, the notice is counted.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.access import Servers
+from bot.core.access import GuildRules, Servers
 from bot.discord_bot.access import members
 from bot.discord_bot.access.members import MembershipStatus
 from bot.discord_bot.delivery import notices
@@ -27,20 +27,39 @@ from tests.discord_bot.people import (
     UNCLEAR,
     lookups,
 )
+from tests.store.steps import contents
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("echo")
 
+WRITING: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("reset", "stop", "persona", "model", "usage", "pause", "resume"), ()),
+    **dict.fromkeys(("channels block", "channels allow", "channels everywhere", "channels list"), ()),
+    **dict.fromkeys(("block", "unblock"), ("member",)),
+}
+"""The commands that a server that is not served is refused, with their options."""
+
 # Servers
 
 
-async def test_unserved_guild_is_told_once_a_day(
+async def test_unserved_guild_is_told_once_a_day_and_writes_nothing(
     serve: Start, discord: DiscordStandin, lobby: Channel, eve: User
 ) -> None:
-    said = []
-    for _ in range(2):
-        async with serve() as world:
-            said += [await world.ask_and_wait("hello", lobby, eve), await world.ask_and_wait("again", lobby, eve)]
+    assert lobby.guild is not None
+    other = discord.add_user("zoe", guild=lobby.guild)
+    async with serve() as world:
+        said = [await world.ask_and_wait("hello", lobby, eve)]
+        before = await contents(world.store)
+        for _ in range(3):
+            said += [await world.ask_and_wait("again", lobby, someone) for someone in (eve, other)]
+        for command, options in WRITING.items():
+            named = dict.fromkeys(options, other.id)
+            used = await discord.slash(lobby.guild.owner, lobby, command, **named)
+            assert (await used.answered()).content == NOT_HERE.removeprefix("-# "), command
+            assert used.ephemeral
+        assert await contents(world.store) == before
+        used = await discord.slash(eve, lobby, "help")
+        assert "I don't answer in this server." in (await used.answered()).content
     assert [each for each in world.shown(lobby) if each.startswith("-#")] == [NOT_HERE]
     answer = next(each for each in discord.bot_messages(lobby) if each.content == NOT_HERE)
     assert answer.reply_to is said[0]
@@ -303,6 +322,22 @@ async def test_roles_apply_to_missed_prompts(serve: Start, discord: DiscordStand
         for each in said:
             await world.taken(each)
         assert sorted(world.shown(discord.general)) == [NOT_YOU, "To hello."]
+
+
+async def test_commands_stay_without_effect_where_the_bot_is_not(serve: Start, discord: DiscordStandin) -> None:
+    """An application's commands can be in a server without its bot."""
+    async with serve() as world:
+        place = discord.add_channel("quay", discord.add_guild("Quay", discord.bo))
+        await world.until(lambda: world.store.guild_rules.rules_for(1, 1), GuildRules())
+        assert place.guild is not None
+        discord.world.remove_guild(place.guild)
+        await world.idle()
+        before = await contents(world.store)
+        for command in WRITING:
+            if command not in ("block", "unblock"):
+                used = await discord.slash(discord.bo, place, command)
+                assert (await used.answered()).content == NOT_HERE.removeprefix("-# "), command
+        assert await contents(world.store) == before
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 300)

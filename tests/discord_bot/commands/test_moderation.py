@@ -315,6 +315,17 @@ def custom_id(message: Message) -> str:
     return str(button["custom_id"])
 
 
+async def test_channel_of_another_guild_gets_no_rule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discord's own client offers no such channel."""
+    elsewhere = world.discord.add_channel("elsewhere", world.discord.add_guild("Elsewhere", world.discord.max))
+    monkeypatch.setattr("bot.standin.filling.Options._offers", lambda *_: True)
+    for command in ("channels allow", "channels block"):
+        refused = "That channel isn't in this server, so nothing has changed. Please pick one that is."
+        used = await world.discord.slash(world.discord.max, world.discord.general, command, channel=elsewhere)
+        assert (await told(used)).content == refused
+    assert await use(world, "channels list") == "I answer everywhere in this server."
+
+
 async def test_rules_of_one_guild_stay_there(world: World) -> None:
     discord = world.discord
     other = discord.add_guild("Lighthouse", discord.ada)
