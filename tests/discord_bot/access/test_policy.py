@@ -49,6 +49,8 @@ async def test_unserved_guild_is_told_once_a_day_and_writes_nothing(
     other = discord.add_user("zoe", guild=lobby.guild)
     async with serve() as world:
         said = [await world.ask_and_wait("hello", lobby, eve)]
+        # When it is left is on record, once for the server.
+        await world.until(lambda: world.store.engine.read("SELECT 1 FROM guilds"))
         before = await contents(world.store)
         for _ in range(3):
             said += [await world.ask_and_wait("again", lobby, someone) for someone in (eve, other)]
