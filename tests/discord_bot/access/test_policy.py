@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.access import GuildRules, Servers
+from bot.core.access import Servers
 from bot.discord_bot.access import members
 from bot.discord_bot.access.members import MembershipStatus
 from bot.discord_bot.delivery import notices
@@ -329,15 +329,17 @@ async def test_roles_apply_to_missed_prompts(serve: Start, discord: DiscordStand
 async def test_commands_stay_without_effect_where_the_bot_is_not(serve: Start, discord: DiscordStandin) -> None:
     """An application's commands can be in a server without its bot."""
     async with serve() as world:
-        place = discord.add_channel("quay", discord.add_guild("Quay", discord.bo))
-        await world.until(lambda: world.store.guild_rules.rules_for(1, 1), GuildRules())
+        owner = discord.guild.owner
+        place = discord.add_channel("quay", discord.add_guild("Quay", owner))
         assert place.guild is not None
+        used = await discord.slash(owner, place, "channels list")
+        assert (await used.answered()).content == "I answer everywhere in this server."
         discord.world.remove_guild(place.guild)
         await world.idle()
         before = await contents(world.store)
         for command in WRITING:
             if command not in ("block", "unblock"):
-                used = await discord.slash(discord.bo, place, command)
+                used = await discord.slash(owner, place, command)
                 assert (await used.answered()).content == NOT_HERE.removeprefix("-# "), command
         assert await contents(world.store) == before
 
