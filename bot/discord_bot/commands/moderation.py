@@ -222,10 +222,14 @@ def _target(interaction: discord.Interaction, channel: PickedChannel | None) -> 
 
     None: the channel is of another guild.
     """
-    if channel is not None and channel.guild_id != interaction.guild_id:
-        return None
+    guild = interaction.guild
     id_ = channel.id if channel is not None else interaction.channel_id or 0
-    known = None if interaction.guild is None else interaction.guild.get_channel_or_thread(id_)
+    known = None if guild is None else guild.get_channel_or_thread(id_)
+    if known is None and channel is not None and guild is not None and not guild.unavailable:
+        # discord.py takes every channel for one of the guild. It does not know an archived thread, but its parent.
+        parent = guild.get_channel(channel.parent_id) if isinstance(channel, app_commands.AppCommandThread) else None
+        if parent is None:
+            return None
     return channel_ids(known or discord.Object(id_))
 
 

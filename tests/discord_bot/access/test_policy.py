@@ -335,7 +335,8 @@ async def test_commands_stay_without_effect_where_the_bot_is_not(serve: Start, d
         used = await discord.slash(owner, place, "channels list")
         assert (await used.answered()).content == "I answer everywhere in this server."
         discord.world.remove_guild(place.guild)
-        await world.idle()
+        # When it was left is on record, once for the server.
+        await world.until(lambda: world.store.engine.read("SELECT 1 FROM guilds WHERE left_at IS NOT NULL"))
         before = await contents(world.store)
         for command in WRITING:
             if command not in ("block", "unblock"):
