@@ -239,6 +239,9 @@ class ModelStandin:
                     step = replace(step, ignores_max_tokens=True)
                 if request.body.get("stream"):
                     return await self._stream(step, http, request)
+                if step.held_until is not None:
+                    await step.held_until.wait()
+                await asyncio.sleep(step.first_token_after)
                 return web.json_response(self._completion(step, request))
 
     def _objection(self, request: Request) -> Refusal | Raw | None:

@@ -87,6 +87,20 @@ async def test_peculiar_server_is_asked_as_it_likes(
         assert len(model.requests) == 3
 
 
+async def test_reply_that_is_not_streamed_can_be_stopped(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    model.objects = lambda body: bad("streaming is not supported") if body["stream"] else None
+    model.default = Reply("Never.", held_until=asyncio.Event())
+    async with start() as world:
+        await world.ask()
+        request = await world.asked(1)
+        await discord.slash(discord.bo, discord.general, "stop")
+        await request.over()
+        await world.reply(discord.general, "Stopped")
+    assert request.left
+
+
 async def test_loading_model_is_waited_for(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

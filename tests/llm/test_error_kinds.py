@@ -10,6 +10,8 @@ import pytest
 
 from bot.core.turns import FailureReason
 from bot.standin.model import ModelStandin
+from bot.standin.profile import Profile
+from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Step
 from tests.llm.conftest import KEY, ask, client, failure, text
 
@@ -153,6 +155,26 @@ async def test_busy_loading_and_broke_are_told_apart(
         error = await failure(model)
     assert (error.failure, words in error.detail) == (problem, True), error.detail
     assert not error.accepted
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+async def test_refusals_of_each_server_are_understood(server: ModelStandin, profile: Profile) -> None:
+    server.profile = profile
+    async with client(server.base_url, first_delta_timeout=0.2) as model:
+        await ask(model)
+        requests = len(server.requests)
+        assert text(await ask(model)) == "Hi there."
+        assert len(server.requests) == requests + 1, "it is known what the server takes"
+        for refusal, problem, words in (
+            (profile.bad_key, CONFIGURATION, KEY_REFUSED),
+            (profile.no_credit, CONFIGURATION, NO_CREDIT),
+            (profile.busy, BUSY, "The model server "),
+            (profile.loading, UNREACHABLE, LOADING),
+        ):
+            if refusal is not None:
+                server.default = refusal
+                error = await failure(model)
+                assert (error.failure, words in error.detail) == (problem, True), error.detail
 
 
 async def test_proxy_that_fails_without_a_word_wants_a_key(server: ModelStandin) -> None:

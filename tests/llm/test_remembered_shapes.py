@@ -12,7 +12,7 @@ from bot.core.model_events import End, Message, Origin, Text
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
-from bot.standin.script import Refusal, openai_error
+from bot.standin.script import Refusal, Reply, openai_error
 from bot.store import Store
 from bot.store.sqlite import open_store
 from tests.llm.conftest import ask, client, failure, text
@@ -202,9 +202,13 @@ async def test_hopeless_request_is_not_repeated_for_ever(server: ModelStandin, s
 
 async def test_unstreamed_reply_has_the_time_to_its_first_delta(server: ModelStandin) -> None:
     server.objects = lambda body: bad("streaming is not supported") if body["stream"] else None
-    async with client(server.base_url) as model:
-        assert await ask(model) == [Text("Hi there."), *(await ask(model))[1:]]
-        assert isinstance((await ask(model))[-1], End)
+    async with client(server.base_url, first_delta_timeout=0.5) as model:
+        said, *_, end = await ask(model)
+        assert (said, end) == (Text("Hi there."), End())
+        server.default = Reply("Too late.", first_token_after=60)
+        assert await ask(model) == [FailureReason.UNREACHABLE]
+        await server.requests[-1].over()
+    assert [request.left for request in server.requests] == [False, False, True]
 
 
 async def test_openai_alone_is_told_of_conversations_and_people(

@@ -39,6 +39,13 @@ async def test_piped_lines_are_prompts(environ: dict[str, str], model: ModelStan
     assert stored(environ) == [("three", "After.", "complete")]
 
 
+async def test_next_chat_remembers_what_the_server_takes(environ: dict[str, str], model: ModelStandin) -> None:
+    model.refused_parameters = {"max_tokens", "stream_options"}
+    for requests in (3, 4):
+        assert (await pipe(environ, b"one"))[0].startswith("Hello")
+        assert len(model.requests) == requests
+
+
 async def test_use_of_the_terminal_is_counted_and_never_refused(environ: dict[str, str], model: ModelStandin) -> None:
     environ |= {"OPENAI_MODEL": "m", "PRICES": "m=1000/2000", "DAILY_BUDGET": "0.000001", "DAILY_TOKENS_TOTAL": "1000"}
     model.default = Reply("Yes.", usage=Usage(1000, 500))
