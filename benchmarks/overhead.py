@@ -172,7 +172,7 @@ async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Se
         )
         filler.executemany(
             """
-            INSERT INTO turns
+            INSERT INTO stored_turns
                 (id, conversation_id, position, user_id, display_name, user_name, prompt, reply,
                 state, created_at, delivered)
             VALUES (?, ?, ?, ?, 'Bo', 'bo', 'Why is the sky over the harbour so dark at night?', ?, 'complete', ?, 1)

@@ -27,7 +27,6 @@ REASONS = {
     "bot/discord_bot/client.py: ParleyClient": "one method for each of Discord's events, each one hop",
     "bot/markdown/inline.py": "the marks inside a line, which decide about each other",
     "bot/standin/people.py: People": "one method for each thing that people do on Discord",
-    "bot/store/sqlite/erasing.py: Eraser": "what is due, what was done and when, of one file",
     "bot/markdown/blocks.py: _Blocks": "the state of that machine",
     "bot/markdown/inline.py: Inline": "one method for each mark",
     "bot/playground/acts.py: Acts": "one method for each thing that a page can ask for",

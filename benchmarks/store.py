@@ -37,7 +37,7 @@ async def fill(path: Path, turns: int) -> None:
         filler.execute(
             """
             WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-            INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, delivered)
+            INSERT INTO stored_turns (conversation_id, position, prompt, reply, state, created_at, delivered)
             SELECT 1, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
             """,
             (turns, REPLY),
@@ -116,22 +116,8 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
         result["forget 1 turn"] = await median_ms(
             lambda: store.retention.forget_conversation(Conversation("discord", "2")), times=1
         )
-        result |= await measure_wipe(store)
+        result["erase what is due"] = await median_ms(store.engine.erase_deleted, times=1)
     return result
-
-
-async def measure_wipe(store: Store) -> dict[str, float]:
-    """Milliseconds that a wipe takes, and meanwhile others."""
-    began = time.perf_counter()
-    wipe = asyncio.create_task(store.engine.erase_deleted())
-    await asyncio.sleep(0.001)
-    write = asyncio.create_task(median_ms(lambda: store.processed.mark(1), times=1))
-    pings = []
-    while not wipe.done():
-        pings.append(await median_ms(store.engine.ping, times=1))
-        await asyncio.sleep(0.001)
-    wiped = (time.perf_counter() - began) * 1000
-    return {"wipe what is due": wiped, "  a write meanwhile": await write, "  a ping meanwhile": max(pings)}
 
 
 async def main() -> None:

@@ -126,6 +126,11 @@ async def copy_database(file: Path) -> int:
     return await maintenance.copy_database(Settings.load(os.environ).database_path, file)
 
 
+async def compact_database() -> int:
+    """Give the space of deleted conversations back to the disk."""
+    return await maintenance.compact_database(Settings.load(os.environ).database_path)
+
+
 async def list_conversations() -> int:
     """Print a table of all conversations."""
     return await maintenance.list_conversations(Settings.load(os.environ).database_path)

@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", metavar="FILE", type=Path, help="the copy, which must not be there yet")
     backup.set_defaults(command=lambda given: app.copy_database(given.file))
 
+    compact = commands.add_parser("compact", help="give the space of what was forgotten back, while the bot is stopped")
+    compact.set_defaults(command=lambda _: app.compact_database())
+
     conversations = commands.add_parser(
         "conversations", help="list what is remembered: how much, where, and since when"
     )

@@ -162,13 +162,20 @@ def test_operator_forgets_a_person(
     assert capsys.readouterr() == (f"Nothing is on record of {BO}.\n", "")
 
 
+def test_compacting_reports_the_size(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(fill(database))
+    assert main(["compact"]) == 0
+    out, _ = capsys.readouterr()
+    assert re.fullmatch(r"The database .*\.db takes 0\.\d MB now; it took 0\.\d MB\.\n", out)
+
+
 def test_slow_forgetting_is_announced(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
     monkeypatch.setattr("bot.operator.maintenance._NOTICE_DELAY", 0)
     assert main(["forget", str(BO), "--yes"]) == 0
-    assert "\nWriting the database file again without it." in capsys.readouterr().out
+    assert "\nTaking it out of the database file." in capsys.readouterr().out
 
 
 def test_unfinished_wipe_is_reported_and_done_later(database: Path, capsys: pytest.CaptureFixture[str]) -> None:

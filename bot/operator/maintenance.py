@@ -1,6 +1,7 @@
-"""The operator's commands on the database: a copy, the list of conversations, the usage, and deleting a person's data.
+"""The operator's commands on the database: copy, list, report, delete a person's data, and give space back.
 
-Each function prints what it did and returns the command's exit code. All of them work while the bot runs.
+Each function prints what it did and returns the command's exit code. All but `compact_database` work while the bot
+runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bot.core.errors import StoreError, StoreUnusable
 from bot.core.usage import DAY, Prices
 from bot.operator import reports
 from bot.store import Store
-from bot.store.sqlite import backup, open_store
+from bot.store.sqlite import backup, compact, open_store
 
 _NOTICE_DELAY = 2.0
 """Seconds of erasing after which the command says what it waits for."""
@@ -25,6 +26,12 @@ _NOTICE_DELAY = 2.0
 async def copy_database(database: Path, file: Path) -> int:
     await backup(database, file)
     print(f"The conversations are copied to {file}.")
+    return 0
+
+
+async def compact_database(database: Path) -> int:
+    before, after = await compact(database, lambda part: print(reports.compacting(part), flush=True))
+    print(reports.compacted(database, before, after))
     return 0
 
 
@@ -72,15 +79,14 @@ async def forget(database: Path, user_id: int, *, confirmed: bool) -> int:
 
 
 async def _erase(store: Store) -> int:
-    """Take what was deleted out of the file's bytes, or leave that to the running bot. Returns the exit code."""
+    """Take what was deleted out of the file's bytes. Returns the exit code."""
     erasing = asyncio.create_task(store.engine.erase_deleted())
     if not (await asyncio.wait([erasing], timeout=_NOTICE_DELAY))[0]:
-        print(reports.WIPING, flush=True)
+        print(reports.ERASING, flush=True)
     try:
-        if not await erasing:
-            print(reports.LEFT_TO_THE_BOT)
+        await erasing
     except StoreError:
-        print(reports.NOT_WIPED, file=sys.stderr)
+        print(reports.NOT_ERASED, file=sys.stderr)
         return 1
     return 0
 

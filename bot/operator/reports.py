@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.records import ConversationOverview, UserRecord
@@ -108,12 +109,23 @@ def deleted(user_id: int, questions: int, *, blocked: bool) -> str:
     return "\n".join(lines)
 
 
-WIPING = "Writing the database file again without it. For a large file this can take a minute."
-LEFT_TO_THE_BOT = "The running bot removes the last traces of it from the database file, usually within 15 minutes."
-NOT_WIPED = (
+ERASING = "Taking it out of the database file. For very much of it this can take a minute."
+NOT_ERASED = (
     "Its bytes could not be taken out of the file yet: another program reads it, or the disk is full. "
     "The bot does it as soon as it can while it runs, and so does this command, given again."
 )
+
+
+def compacting(part: float | None) -> str:
+    """The line on how far compacting is: the part of the file that is written, or None while a copy is made first."""
+    if part is None:
+        return "Step 1 of 2: copying what is kept to a temporary file."
+    return f"Step 2 of 2: writing the file from it, {part:.0%}."
+
+
+def compacted(database: Path, before: int, after: int) -> str:
+    """The sentence on a compacted file and its bytes before and after."""
+    return f"The database {database} takes {after / 1e6:,.1f} MB now; it took {before / 1e6:,.1f} MB."
 
 
 def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: int = WIDTH) -> str:

@@ -11,7 +11,7 @@ from bot.store.part import Part
 from bot.store.rows import conversation_of
 
 _SAMPLE = 1000
-"""Number of turns from which the total size is estimated. Reading all texts would delay other readers."""
+"""Number of turns from which the total size is estimated. Reading all turns would delay other readers."""
 _PEOPLE = 10
 _CONVERSATIONS_AT_ONCE = 200
 
@@ -70,8 +70,8 @@ class ConversationStore(Part):
                 )
                 ORDER BY questions DESC, most.user_id
             ), sample AS (
-                SELECT length(CAST(prompt AS BLOB)) + length(CAST(reply AS BLOB)) AS size
-                FROM turns WHERE conversation_id = (SELECT id FROM here) ORDER BY position DESC LIMIT :sample
+                SELECT size FROM turns WHERE conversation_id = (SELECT id FROM here)
+                ORDER BY position DESC LIMIT :sample
             )
             SELECT
                 (SELECT sum(questions) FROM counted) AS turns,
@@ -113,10 +113,15 @@ class ConversationStore(Part):
             )
             SELECT page.id, page.platform, page.channel, page.guild_id, used_at, count(turns.id) AS turns,
                 count(DISTINCT turns.user_id) AS people, min(created_at) AS first_at,
-                coalesce(sum(length(CAST(prompt AS BLOB)) + length(CAST(reply AS BLOB))), 0) AS size,
+                coalesce(sum(size), 0) AS size,
                 persona IS NOT NULL AS persona, personas.model
             FROM page
-            LEFT JOIN turns ON turns.conversation_id = page.id
+            -- Not by the view, which an outer join would read as a whole.
+            LEFT JOIN stored_turns AS turns ON turns.conversation_id = page.id AND NOT EXISTS (
+                SELECT 1 FROM forgotten_users AS gone
+                WHERE gone.user_id = turns.user_id AND gone.conversation_id IN (0, turns.conversation_id)
+                  AND turns.id <= through
+            )
             LEFT JOIN personas ON personas.platform = page.platform AND personas.channel = page.channel
             GROUP BY page.id ORDER BY used_at DESC, page.id DESC
             """,

@@ -51,7 +51,11 @@ class DeliveryStore(Part):
     async def sent(self, turn_id: int) -> list[SentPart]:
         """The messages that show a turn's reply, in the order of their parts."""
         rows = await self._engine.read(
-            "SELECT part, start, nonce, message_id FROM messages WHERE turn_id = :turn ORDER BY part", turn=turn_id
+            """
+            SELECT part, start, nonce, messages.message_id FROM turns JOIN messages ON turn_id = turns.id
+            WHERE turns.id = :turn ORDER BY part
+            """,
+            turn=turn_id,
         )
         return [SentPart(*row) for row in rows]
 

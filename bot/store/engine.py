@@ -42,17 +42,15 @@ class Engine(Protocol):
         ...
 
     async def delete_securely(self, *statements: Statement) -> list[Rows]:
-        """Run and commit statements that delete, each of which returns rows if it deletes something.
+        """Run and commit statements that delete or forget, of which some return rows if they do.
 
-        The engine then also removes the deleted bytes from its storage in the background, as far as it can.
+        In the background the engine then deletes the rows of what was forgotten, and removes all deleted text from its
+        storage, as far as it can.
         """
         ...
 
-    async def erase_deleted(self) -> bool:
-        """Remove the bytes of everything deleted before this call from the storage now.
-
-        The result is False if another process does it later.
-        """
+    async def erase_deleted(self) -> None:
+        """Do now what is due in the background for everything deleted before this call."""
         ...
 
     async def ping(self) -> None:

@@ -15,26 +15,49 @@ from bot.store.rows import conversation_of, name_of
 
 FORGOTTEN_QUOTE = platform_note("They are replying to a message that was forgotten.")
 """The text that the model gets in place of a forgotten quote."""
-WITHOUT_QUOTE = "prompt = :line || substr(prompt, quote_length + 1), quoted_id = NULL, quote_length = 0"
-"""SQL that puts `:line` in place of the quote in a turn."""
 _TURNS_AT_ONCE = 50
 
-_THEIR_DMS = """
-    SELECT conversations.id FROM conversations JOIN turns ON turns.conversation_id = conversations.id
-    WHERE turns.user_id = :user AND guild_id IS NULL
-    EXCEPT SELECT conversation_id FROM turns WHERE user_id IS NOT :user AND conversation_id IN (
-        SELECT conversation_id FROM turns WHERE user_id = :user
-    )
+FORGET_TURNS = """
+    INSERT INTO forgotten_users (user_id, conversation_id, through, line)
+    SELECT :user, id, max(
+        coalesce((SELECT max(id) FROM stored_turns), 0), coalesce((SELECT max(turn_id) FROM charges), 0)
+    ), :line
+    FROM ({conversation}) WHERE true
+    ON CONFLICT DO UPDATE SET through = excluded.through
+    RETURNING 1
     """
-_TRACES = (
+"""SQL that puts a user's turns, and what is quoted of the user, out of reach.
+
+`conversation` is a query for the id of the conversation in which it does, or for 0: in all of them. Turns' ids are
+never reused, and charges outlive turns, so that nothing of the user's is later than `through`.
+"""
+_FORGOTTEN = "EXISTS (SELECT 1 FROM forgotten_users AS gone WHERE gone.user_id = :user AND {which} <= through)"
+"""SQL condition for a row of a user that is out of reach already."""
+_HERE = "gone.conversation_id IN (0, stored_turns.conversation_id) AND stored_turns.id"
+_LONG_TRACES = (
     # Quotes of the user's messages in other people's turns.
+    ("stored_turns", f"quoted_id = :user AND NOT {_FORGOTTEN.format(which=_HERE)}"),
+    ("charges", f"user_id = :user AND NOT {_FORGOTTEN.format(which='gone.conversation_id = 0 AND turn_id')}"),
+)
+"""The places where a user is on record beside their own turns, in any number of rows, and the condition for these rows.
+
+Forgetting puts them out of reach; `bot.store.purge` takes the user out of them later.
+"""
+_SHORT_TRACES = (
+    # By each day on record, so that the primary key is of use.
     (
-        "turns",
-        "quoted_id = :user",
-        WITHOUT_QUOTE,
+        "daily_usage",
+        """
+        scope = 'user' AND id = :user AND day IN (
+            WITH RECURSIVE days (day) AS (
+                SELECT min(day) FROM daily_usage
+                UNION ALL SELECT (SELECT min(day) FROM daily_usage WHERE day > days.day) FROM days WHERE day IS NOT NULL
+            )
+            SELECT day FROM days
+        )
+        """,
+        None,
     ),
-    ("charges", "user_id = :user", "user_id = NULL"),
-    ("daily_usage", "scope = 'user' AND id = :user", None),
     ("recent_questions", "user_id = :user", None),
     ("notices", "user_id = :user", None),
     # A block in force belongs to the moderators and stays.
@@ -45,23 +68,30 @@ _TRACES = (
     ("channel_rules", "set_by = :user", "set_by = NULL, set_at = NULL"),
     ("blocks", "set_by = :user", "set_by = NULL, set_at = NULL"),
 )
-"""The places where a user is on record beside their own turns.
+"""The places with few rows of a user, which go at once.
 
 Each has the table, the condition for its rows, and the change that removes the user from a row. The change is None if
 the row is deleted.
 """
-_FORGET_TRACES = tuple(
-    f"UPDATE {table} SET {change} WHERE {theirs} RETURNING 1"
-    if change
-    else f"DELETE FROM {table} WHERE {theirs} RETURNING 1"
-    for table, theirs, change in _TRACES
+_FORGET = (
+    # Before the turns, by which they are found.
+    """
+    DELETE FROM conversations
+    WHERE guild_id IS NULL AND id IN (SELECT conversation_id FROM turns WHERE user_id = :user) AND NOT EXISTS (
+        SELECT 1 FROM stored_turns WHERE conversation_id = conversations.id AND user_id IS NOT :user
+    )
+    """,
+    FORGET_TURNS.format(conversation="SELECT 0 AS id"),
+    # What is reserved is compared with the sums, from which the user is gone.
+    "UPDATE charges INDEXED BY charges_open SET user_id = NULL WHERE settled = 0 AND user_id = :user",
+    *(
+        f"UPDATE {table} SET {change} WHERE {theirs}" if change else f"DELETE FROM {table} WHERE {theirs}"
+        for table, theirs, change in _SHORT_TRACES
+    ),
 )
-_FORGET_TURNS = (
-    # The user's DMs are deleted first, because they are found by the turns.
-    f"DELETE FROM conversations WHERE id IN ({_THEIR_DMS}) RETURNING 1",
-    "DELETE FROM turns WHERE user_id = :user RETURNING 1",
+_HAS_TRACES = " OR ".join(
+    f"EXISTS (SELECT 1 FROM {table} WHERE {theirs})" for table, theirs, *_ in (*_LONG_TRACES, *_SHORT_TRACES)
 )
-_HAS_TRACES = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {theirs})" for table, theirs, _ in _TRACES)
 
 
 class PeopleStore(Part):
@@ -72,7 +102,7 @@ class PeopleStore(Part):
         self._quotas = quotas
 
     async def forget(self, user_id: int) -> set[int]:
-        """Delete whatever is on record of a user in all conversations for good, with what others quote of it.
+        """Forget whatever is on record of a user in all conversations for good, with what others quote of it.
 
         What they used stays in the sums of guilds and in the total, in nobody's name. For their own quota it counts on
         in the memory of this process, including all that is reserved for a running reply. A block by moderators stays.
@@ -82,7 +112,7 @@ class PeopleStore(Part):
         tokens, prompts, turns, *_ = await self._engine.delete_securely(
             *self._quotas.used_by(user_id),
             ("SELECT id FROM turns WHERE user_id = :user", values),
-            *((statement, values) for statement in (*_FORGET_TRACES, *_FORGET_TURNS)),
+            *((statement, values) for statement in _FORGET),
         )
         self._quotas.retain_after_forget(user_id, tokens, prompts)
         return {turn["id"] for turn in turns}
@@ -142,7 +172,7 @@ class PeopleStore(Part):
         rows = await self._engine.read(
             """
             SELECT guild_id, max(id) AS latest FROM (
-                SELECT turns.id, guild_id FROM turns INDEXED BY turns_by_user
+                SELECT turns.id, guild_id FROM turns
                 JOIN conversations ON conversations.id = conversation_id
                 WHERE user_id = :user ORDER BY turns.id DESC LIMIT :most
             )

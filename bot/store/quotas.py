@@ -15,6 +15,14 @@ from bot.store.processed import PROCESSED
 
 HOUR = 3600
 
+_FORGOTTEN = """
+    EXISTS (
+        SELECT 1 FROM forgotten_users AS gone
+        WHERE gone.user_id = charges.user_id AND gone.conversation_id = 0 AND charges.turn_id <= through
+    )
+    """
+"""SQL condition for a charge that is about to lose its user's name."""
+
 # The user and the guild that these statements are about.
 _SOMEBODY = "(SELECT :user AS user_id, :guild AS guild_id) AS asker"
 _ATTEMPT = """
@@ -322,16 +330,20 @@ class QuotaStore(Part):
         # excludes the index of servers, because a server has many more rows there than a person.
         where = " ".join(
             ["day >= :since"]
-            + ["AND user_id = :user"] * (user_id is not None)
+            + [f"AND user_id = :user AND NOT {_FORGOTTEN}"] * (user_id is not None)
             + ["AND guild_id = :guild"] * (guild_id is not None and user_id is None)
             + ["AND +guild_id = :guild"] * (guild_id is not None and user_id is not None)
         )
         rows = await self._engine.read(
             f"""
-            SELECT day, model, guild_id, user_id AS user_id,
+            SELECT day, model, guild_id, user_id,
                 count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens,
                 sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens
-            FROM charges WHERE {where}
+            FROM (
+                SELECT day, model, guild_id, iif({_FORGOTTEN}, NULL, user_id) AS user_id,
+                    prompt_tokens, reply_tokens, cached_tokens, reasoning_tokens
+                FROM charges WHERE {where}
+            )
             GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id
             """,
             since=since_day,

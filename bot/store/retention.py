@@ -10,7 +10,7 @@ from bot.core.usage import DAY
 from bot.store.engine import Value
 from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
-from bot.store.people import FORGOTTEN_QUOTE, WITHOUT_QUOTE
+from bot.store.people import FORGET_TURNS, FORGOTTEN_QUOTE
 from bot.store.quotas import HOUR
 
 _PROCESSED_DAYS = 2
@@ -40,8 +40,7 @@ class RetentionStore(Part):
 
     async def forget_conversation(self, conversation: Conversation) -> set[int]:
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
-        # Replacing the row takes its turns and their messages along (ON DELETE CASCADE) and leaves the new one without
-        # an origin, in one statement.
+        # A trigger records the old id, with which the turns stay behind, as forgotten.
         rows, _ = await self._engine.delete_securely(
             (
                 """
@@ -52,8 +51,8 @@ class RetentionStore(Part):
             ),
             (
                 """
-                REPLACE INTO conversations (id, platform, channel, guild_id, parent_channel, used_at, left_at)
-                SELECT id, platform, channel, guild_id, parent_channel, used_at, left_at FROM conversations
+                UPDATE conversations
+                SET id = 1 + (SELECT seq FROM sqlite_sequence WHERE name = 'conversations'), origin_turn_id = NULL
                 WHERE platform = :platform AND channel = :channel
                 """,
                 here,
@@ -62,19 +61,17 @@ class RetentionStore(Part):
         return {row["id"] for row in rows}
 
     async def forget_own(self, conversation: Conversation, user_id: int) -> set[int]:
-        """Delete a user's turns in one conversation for good, with what others quote of them there."""
-        here = """
-            conversation_id = (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel)
-            """
+        """Forget a user's turns in one conversation for good, with what others quote of them there."""
         values: dict[str, Value] = {
             "platform": conversation.platform,
             "channel": conversation.channel,
             "user": user_id,
             "line": FORGOTTEN_QUOTE,
         }
-        _, rows = await self._engine.delete_securely(
-            (f"UPDATE turns SET {WITHOUT_QUOTE} WHERE quoted_id = :user AND {here}", values),
-            (f"DELETE FROM turns WHERE user_id = :user AND {here} RETURNING id", values),
+        here = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
+        rows, _ = await self._engine.delete_securely(
+            (f"SELECT id FROM turns WHERE user_id = :user AND conversation_id = ({here})", values),
+            (FORGET_TURNS.format(conversation=here), values),
         )
         return {row["id"] for row in rows}
 
@@ -133,6 +130,6 @@ class RetentionStore(Part):
 
     async def _delete(self, where: str, **values: str | int) -> set[int]:
         """Delete the turns for which the SQL condition holds."""
-        sql = f"DELETE FROM turns WHERE {where} RETURNING id"
+        sql = f"DELETE FROM stored_turns WHERE {where} RETURNING id"
         [rows] = await self._engine.delete_securely((sql, values))
         return {row["id"] for row in rows}

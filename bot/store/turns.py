@@ -38,25 +38,22 @@ _AT_LIMIT = f"""
     """
 # A quote of the bot's own message belongs to the person who asked for that reply. If the reply is forgotten or the
 # message was no reply, nobody could have the quote forgotten, and a deleted reply would come back through it.
-_NOBODYS = "(:own AND NOT EXISTS (SELECT 1 FROM messages WHERE message_id = :source))"
+_ASKER = "SELECT user_id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :source"
+_NOBODYS = f"(:own AND NOT EXISTS ({_ASKER}))"
 _PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
-_QUOTED = """
-    iif(
-        :own,
-        (SELECT user_id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :source),
-        :source
-    )
-    """
+_QUOTED = f"iif(:own, ({_ASKER}), :source)"
 _QUOTE_LENGTH = f"iif({_NOBODYS}, 0, :quote_length)"
 _OPEN = f"""
     INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, used_at)
-    SELECT :platform, :channel, :guild, (SELECT turn_id FROM messages WHERE message_id = :origin), :parent, :now
+    SELECT :platform, :channel, :guild,
+        (SELECT turns.id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :origin),
+        :parent, :now
     WHERE NOT EXISTS ({_AT_LIMIT})
     ON CONFLICT (platform, channel) DO UPDATE SET parent_channel = excluded.parent_channel
     WHERE conversations.parent_channel IS NOT coalesce(excluded.parent_channel, conversations.parent_channel)
     """
 _BEGIN = f"""
-    INSERT INTO turns (
+    INSERT INTO stored_turns (
         conversation_id, position, message_id, user_id, display_name, user_name,
         prompt, quoted_id, quote_length, created_at
     )
@@ -68,11 +65,13 @@ _BEGIN = f"""
     RETURNING id
     """
 _REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({PROCESSED})"
-_CLOSE = """
-    UPDATE turns
+_THIS = "(SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)"
+"""SQL for the id of the turn if it is not forgotten and the attempt is its latest, else NULL."""
+_CLOSE = f"""
+    UPDATE stored_turns
     SET reply = :reply, state = :state, failure = :failure,
         prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens, ended_at = :now
-    WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
+    WHERE id = {_THIS} AND state IN ('pending', 'streaming')
     RETURNING id
     """
 _UNDELIVERED = """
@@ -117,8 +116,8 @@ class TurnStore(Part):
         """Commit the new text and quote of an edited prompt for later attempts. The result is False without a turn."""
         rows = await self._engine.write(
             f"""
-            UPDATE turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
-            WHERE message_id = :message_id
+            UPDATE stored_turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
+            WHERE id IN (SELECT id FROM turns WHERE message_id = :message_id)
             RETURNING id
             """,
             message_id=message_id,
@@ -148,7 +147,7 @@ class TurnStore(Part):
             )
             SELECT * FROM (
                 SELECT position, display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL
-                FROM turns INDEXED BY turns_with_text
+                FROM turns
                 WHERE conversation_id = (SELECT conversation_id FROM this)
                   AND position < (SELECT below FROM this) AND reply <> ''
                 ORDER BY position DESC LIMIT :limit
@@ -183,9 +182,10 @@ class TurnStore(Part):
         )
         save = f"""
             WITH {progress_rows}
-            UPDATE turns SET state = 'streaming', reply = iif(progress.text = '', reply, progress.text) FROM progress
-            WHERE turns.id = progress.turn_id AND turns.attempt = progress.number
-              AND turns.state IN ('pending', 'streaming')
+            UPDATE stored_turns SET state = 'streaming', reply = iif(progress.text = '', reply, progress.text)
+            FROM progress
+            WHERE stored_turns.id = (SELECT id FROM turns WHERE id = progress.turn_id AND attempt = progress.number)
+              AND state IN ('pending', 'streaming')
             RETURNING id, attempt
             """
         count = f"""
@@ -227,12 +227,12 @@ class TurnStore(Part):
                 values,
             ),
             (
-                """
-                UPDATE turns
+                f"""
+                UPDATE stored_turns
                 SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
                     failure = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, delivered = 0,
                     delivery_error = NULL
-                WHERE id = :turn AND attempt = :attempt AND state = :expected
+                WHERE id = {_THIS} AND state = :expected
                 RETURNING attempt
                 """,
                 values,
@@ -244,17 +244,11 @@ class TurnStore(Part):
         this: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
         await self._engine.transaction(
             (
-                """
-                DELETE FROM messages
-                WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND message_id IS NULL
-                """,
+                f"DELETE FROM messages WHERE turn_id = {_THIS} AND message_id IS NULL",
                 this,
             ),
             (
-                """
-                UPDATE turns SET delivered = 1, delivery_error = :delivery_error
-                WHERE id = :turn AND attempt = :attempt
-                """,
+                f"UPDATE stored_turns SET delivered = 1, delivery_error = :delivery_error WHERE id = {_THIS}",
                 {**this, "delivery_error": delivery_error},
             ),
         )
@@ -265,7 +259,7 @@ class TurnStore(Part):
         What such a process left reserved there is charged. To be called before any attempt begins.
         """
         interrupt = f"""
-            UPDATE turns SET state = 'interrupted', ended_at = :now
+            UPDATE stored_turns SET state = 'interrupted', ended_at = :now
             WHERE {_UNDELIVERED} AND state IN ('pending', 'streaming')
             """
         values: dict[str, Value] = {"platform": platform, "channel": channel, "now": self._now()}
@@ -289,7 +283,7 @@ class TurnStore(Part):
             """
             WITH here AS (SELECT * FROM conversations WHERE platform = :platform AND channel = :channel)
             SELECT turns.*, :platform AS platform, :channel AS channel, (SELECT guild_id FROM here) AS guild_id
-            FROM turns INDEXED BY turns_with_text
+            FROM turns
             WHERE conversation_id = (SELECT id FROM here) AND reply <> ''
             ORDER BY position DESC LIMIT :limit
             """,

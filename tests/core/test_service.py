@@ -272,7 +272,7 @@ async def test_prompt_saved_during_shutdown_is_interrupted(store: Store) -> None
         talk = Talk(core, model, store)
         async with slow_disk(store) as waits:
             late = talk.say("1")
-            await until(lambda: waits("INSERT INTO turns"))
+            await until(lambda: waits("INSERT INTO stored_turns"))
             await core.close()
         ended = await late
         assert ended is not None

@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from bot.core.errors import StoreError, StoreUnusable
+from bot.core.errors import StoreUnusable
 from bot.core.turns import Attempt, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
 from bot.store.part import Part
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
-from bot.store.sqlite.erasing import Eraser
 from tests.places import on_discord
 
 ROOT = Path(__file__).parents[2]
@@ -100,52 +99,6 @@ def set_clock(store: Store, clock: Callable[[], float]) -> None:
     for part in vars(store).values():
         if isinstance(part, Part):
             part._clock = clock
-
-
-def eraser_of(database: SQLiteEngine) -> Eraser:
-    assert database._eraser is not None
-    return database._eraser
-
-
-async def wiping(database: SQLiteEngine) -> asyncio.Task[bool | StoreError]:
-    """The erasing under way, once there is one."""
-    eraser = eraser_of(database)
-    while not eraser._runs:
-        await asyncio.sleep(0)
-    [task] = eraser._runs
-    return task
-
-
-def set_clocks(database: SQLiteEngine, clock: Callable[[], float]) -> None:
-    """What the eraser of a database takes for the time, in this process and from one to the next."""
-    eraser = eraser_of(database)
-    eraser._clock = eraser._monotonic = clock
-
-
-class Hold:
-    """Holds each VACUUM of a database as it begins, on the writer's own thread, until the end of the block."""
-
-    def __init__(self, database: SQLiteEngine) -> None:
-        self._database = database
-        self._over = threading.Event()
-        self.begun = threading.Event()
-        self.count = 0
-
-    async def __aenter__(self) -> Hold:
-        await trace(self._database, self._began)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        self._over.set()
-
-    def _began(self, sql: str) -> None:
-        if sql == "VACUUM":
-            self.count += 1
-            self.begun.set()
-            self._over.wait(60)
 
 
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:

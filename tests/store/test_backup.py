@@ -52,6 +52,18 @@ async def test_backup_is_whole_and_can_be_restored(store: Store, path: Path, cop
     assert await store.turns.close(streaming, Outcome(TurnState.COMPLETE, "the original is as it was"))
 
 
+async def test_backup_has_nothing_of_what_was_just_forgotten(store: Store, path: Path, copy: Path) -> None:
+    for position in range(1, 80):
+        await answer(store, position, "SECRET")
+    await answer(store, 100, "kept", on_discord(2))
+    await store.retention.forget_conversation(HERE)
+    assert len(rows(path, "SELECT 1 FROM stored_turns")) == 80, "its rows are still there"
+    await backup(path, copy)
+    assert b"SECRET" not in copy.read_bytes()
+    assert rows(copy, "SELECT reply FROM stored_turns") == [("kept",)]
+    assert set(files(copy)) == {"monday.db"}
+
+
 @posix_only
 async def test_backup_is_readable_by_its_owner_only(store: Store, path: Path, copy: Path) -> None:
     await answer(store, 1, "private")

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from pathlib import Path
-
-import pytest
 
 from bot.core.turns import Outcome, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
-from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
-from tests.store.steps import HERE, begin, child, files, rows, set_clocks, trace
-from tests.waiting import until
+from tests.store.steps import HERE, begin, child, rows
 
 CRASHING = """
 import asyncio, itertools, sys
@@ -75,52 +70,6 @@ async def test_kill_loses_no_finished_write(path: Path) -> None:
             assert whole.startswith(reply)
         else:
             assert (state, reply) == (TurnState.COMPLETE, whole)
-
-
-async def test_wipe_interrupted_by_a_kill_is_resumed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.02)
-    monkeypatch.setattr("bot.store.sqlite.erasing._SMALL", 0)
-    process = await child(
-        """
-import asyncio, os, signal, sys
-from bot.store import Store
-from bot.store.sqlite import open_store
-from bot.store.sqlite.engine import SQLiteEngine
-from bot.core.turns import Conversation, Prompt
-from tests.store.steps import trace
-
-def die(sql):
-    if sql == "VACUUM":
-        os.kill(os.getpid(), signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-
-async def main(path):
-    async with SQLiteEngine.open(path, exclusive=True) as database:
-        store = Store(database)
-        here = Conversation("discord", "1")
-        await store.turns.begin(Prompt(here, 1, "SECRET" * 100, 7))
-        await store.turns.begin(Prompt(here, 2, "kept", 8))
-        await trace(database, die)
-        await store.people.forget(7)
-        await store.engine.erase_deleted()
-
-asyncio.run(main(sys.argv[1]))
-""",
-        path,
-    )
-    await process.communicate()
-    assert process.returncode
-    assert any(b"SECRET" in content for content in files(path).values())
-    async with open_store(path, exclusive=False) as other:
-        assert (await other.people.record_of(7)).is_empty
-    done: list[str] = []
-    async with SQLiteEngine.open(path, exclusive=True) as database:
-        await trace(database, done.append)
-        await until(lambda: sum("max(id)" in sql for sql in done) > 3)
-        assert "VACUUM" not in done, "a start after the other would be killed in it"
-        set_clocks(database, lambda: time.time() + 601)
-        await until(lambda: rows(path, "SELECT count(*) FROM pending_erasures"), [(0,)])
-        assert not any(b"SECRET" in content for content in files(path).values())
-    assert rows(path, "SELECT prompt FROM turns") == [("kept",)]
 
 
 async def test_concurrent_and_cancelled_writes_lose_nothing(store: Store) -> None:

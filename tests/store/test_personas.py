@@ -37,7 +37,9 @@ async def test_persona_change_is_reported_and_empty_removes_it(store: Store, pat
     assert await store.personas.set_persona(CHANNEL, 7, "A pirate.")
     assert not await store.personas.set_persona(CHANNEL, 7, "A pirate.")
     assert await store.personas.set_model(CHANNEL, 7, "large")
-    assert rows(path, "SELECT * FROM personas") == [("discord", CHANNEL.channel, 7, None, "A pirate.", "large")]
+    assert rows(path, "SELECT platform, channel, guild_id, user_id, persona, model FROM personas") == [
+        ("discord", CHANNEL.channel, 7, None, "A pirate.", "large")
+    ]
     assert await store.personas.set_persona(CHANNEL, 7, None)
     assert await store.personas.settings_of(CHANNEL) == Behaviour(None, "large")
     assert await store.personas.set_model(CHANNEL, 7, None)

@@ -52,8 +52,8 @@ async def test_turn_from_prompt_to_the_next_start(path: Path) -> None:
         assert await store.turns.count(HERE) == 1
         assert await store.token_statistics.of("m") == TokenStatistics(4.5, 9000)
         assert await store.token_statistics.of("other") == TokenStatistics()
-    kept = "SELECT prompt_tokens, reply_tokens, ended_at, guild_id, quoted_id, quote_length FROM turns, conversations"
-    assert rows(path, kept) == [(7, 2, 1000, 3, 8, 2)]
+    columns = "prompt_tokens, reply_tokens, ended_at, guild_id, quoted_id, quote_length"
+    assert rows(path, f"SELECT {columns} FROM stored_turns, conversations") == [(7, 2, 1000, 3, 8, 2)]
 
 
 async def test_text_is_stored_without_lone_surrogates(store: Store) -> None:
@@ -128,7 +128,7 @@ async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -
         await store.turns.save({attempt: replies[attempt] for attempt in growing})
 
     await store.retention.forget_conversation(on_discord("mine"))
-    assert await store.engine.erase_deleted()
+    await store.engine.erase_deleted()
     found = {name: content.count(b"SECRET") for name, content in files(path).items()}
     assert found == {"chat.db": 0, "chat.db-wal": 0, "chat.db-shm": 0, "chat.db.lock": 0}
     assert b"public" in files(path)["chat.db"]
@@ -152,12 +152,12 @@ async def test_forgetting_beside_a_reader_finishes_later(
         assert "still in the file's bytes" in caplog.text
         if then == "pressed again":
             assert await store.people.forget(7) == set()
-            assert await store.engine.erase_deleted()
+            await store.engine.erase_deleted()
             assert not any(b"SECRET" in content for content in files(path).values())
         while then == "by itself" and any(b"SECRET" in content for content in files(path).values()):
             await asyncio.sleep(0.02)
     assert not any(b"SECRET" in content for content in files(path).values())
-    assert rows(path, "SELECT * FROM pending_erasures") == []
+    assert rows(path, "SELECT * FROM forgotten_users") == []
 
 
 async def test_context_is_paged_newest_first(store: Store) -> None:
@@ -313,7 +313,7 @@ async def test_long_history_costs_no_more(tmp_path: Path, text: str) -> None:
             filler.execute(
                 """
                 WITH RECURSIVE numbers (n) AS (SELECT 11 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-                INSERT INTO turns (conversation_id, position, prompt, reply, state, created_at, delivered)
+                INSERT INTO stored_turns (conversation_id, position, prompt, reply, state, created_at, delivered)
                 SELECT 1, n, 'p', ?, 'failed', 0, 1 FROM numbers
                 """,
                 (turns, text),

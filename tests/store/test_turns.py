@@ -18,7 +18,7 @@ async def test_edited_prompt_is_stored(store: Store, path: Path) -> None:
     assert not await store.turns.correct(2, "of nobody")
     [turn] = await store.turns.history(HERE, 9)
     assert (turn.prompt, turn.reply) == ("Why not?", "done")
-    quoted = "SELECT quoted_id, quote_length FROM turns"
+    quoted = "SELECT quoted_id, quote_length FROM stored_turns"
     assert rows(path, quoted) == [(7, 3)]
     await store.turns.correct(1, "Why?")
     assert rows(path, quoted) == [(None, 0)]

@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bot.store.sqlite.backup import backup
+from bot.store.sqlite.compact import compact
 from bot.store.sqlite.connection import MEMORY
 from bot.store.sqlite.engine import SQLiteEngine
 from bot.store.store import Store
 
-__all__ = ["MEMORY", "SQLiteEngine", "backup", "open_store"]
+__all__ = ["MEMORY", "SQLiteEngine", "backup", "compact", "open_store"]
 
 
 @asynccontextmanager

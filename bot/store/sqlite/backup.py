@@ -7,11 +7,13 @@ import os
 import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import aiosqlite
 
 from bot.core.errors import StoreError, StoreUnusable
+from bot.store.sqlite.erasing import purge_some
 from bot.store.sqlite.error_messages import advice, advice_on_backup, is_damage
 from bot.store.sqlite.own_file import own_file
 from bot.store.sqlite.schema import verify_ownership
@@ -57,8 +59,19 @@ async def _copy(file: Path, part: Path, to: Path) -> None:
                 if is_damage(error):
                     raise
                 raise StoreError(advice_on_backup(error, to)) from error
+        await asyncio.to_thread(_purge, part)
     except sqlite3.Error as error:
         raise StoreError(advice(error, file)) from error
+
+
+def _purge(part: Path) -> None:
+    """Delete from the copy the rows of what was forgotten just before."""
+    with closing(sqlite3.connect(part, isolation_level=None)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'forgotten_users'").fetchone():
+            # Nobody else has the copy, and it is thrown away if this fails.
+            connection.executescript("PRAGMA journal_mode = OFF; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON")
+            while purge_some(connection):
+                pass
 
 
 def _name(part: Path, to: Path) -> None:

@@ -23,7 +23,7 @@ from bot.store.sqlite.schema import migrate, verify_ownership
 
 MEMORY = ":memory:"
 """The path of a database in memory, which is gone when the store is closed."""
-BEGIN_TO_WRITE = "DELETE FROM turns WHERE false"
+BEGIN_TO_WRITE = "DELETE FROM stored_turns WHERE false"
 """Takes the write lock and writes nothing."""
 BUSY_S = 5.0
 """Seconds that a write waits for the write of another process."""
@@ -63,7 +63,7 @@ async def connect(stack: AsyncExitStack, file: Path | None, exclusive: bool) -> 
         )
     if file is None:
         writer = await _connection(stack, MEMORY)
-        await migrate(writer)
+        await migrate(writer, None)
         await writer.execute("PRAGMA foreign_keys = ON")
         return writer, writer
 
@@ -73,12 +73,16 @@ async def connect(stack: AsyncExitStack, file: Path | None, exclusive: bool) -> 
     writer = await _connection(stack, str(file))
     await verify_ownership(writer, file)
     _hide(file)
+    # What the schema counts on (0010_forgetting.sql), and the default of most builds. The first write settles it.
+    await writer.execute("PRAGMA page_size = 4096")
     if not await _switch_to_wal(writer):
         raise StoreUnusable(
             f"The database {file} is on a file system that SQLite cannot share: set DATABASE_PATH to a local disk."
         )
-    await migrate(writer)
-    await writer.executescript("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;")
+    # Before a migration, which rewrites tables with text.
+    await writer.execute("PRAGMA secure_delete = ON")
+    await migrate(writer, file)
+    await writer.executescript("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
     # SQLite opens a read-only file without an error; this statement fails on one.
     await writer.execute(BEGIN_TO_WRITE)
     reader = await _connection(stack, str(file))

@@ -4,8 +4,7 @@ Writes that are asked for while the disk is busy with a commit share the next co
 slow disk. Where the shared commit fails, each write is tried alone, and only those fail that have to. Reads have their
 own connection and never wait for a commit.
 
-Deleted rows also have to leave the bytes of the file. The transaction that deletes also records that erasing is due;
-`bot.store.sqlite.erasing` does it in the background.
+Deleted rows also have to leave the bytes of the files: `bot.store.sqlite.erasing` sees to it in the background.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Self, TypeVar
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Rows, Statement, Value, Values
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
-from bot.store.sqlite.erasing import MARK_ERASE_DUE, Eraser
+from bot.store.sqlite.erasing import Eraser
 from bot.store.sqlite.error_messages import advice, defect, is_damage
 from bot.store.sqlite.own_file import own_file
 
@@ -41,7 +40,6 @@ class _Write:
 
     statements: Sequence[Statement]
     done: asyncio.Future[list[Rows]]
-    erases: bool = False
 
     def succeed(self, answer: list[Rows]) -> None:
         if not self.done.done():
@@ -55,27 +53,22 @@ class _Write:
 class SQLiteEngine:
     """The connections to one SQLite database. Made by `open`. Implements `bot.store.engine.Engine`."""
 
-    def __init__(self, file: Path | None, writer: Connection, reader: Connection, *, keeper: bool) -> None:
+    def __init__(self, file: Path | None, writer: Connection, reader: Connection) -> None:
         self._file = file
         self._writer = writer
         self._reader = reader
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        # A database in memory leaves no bytes behind.
-        self._eraser = (
-            None
-            if file is None
-            else Eraser(file, partial(self._run, writer), self._write_lock, writer.interrupt, keeper=keeper)
-        )
+        self._eraser = Eraser(file, partial(self._do, writer), self._write_lock)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: str | Path, *, exclusive: bool) -> AsyncIterator[Self]:
         """Open the database at `path` (or `MEMORY`), made with its folder where missing, its schema brought up to date.
 
-        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends. Such an
-        opener also erases in the background what other processes deleted and did not erase. Raises `StoreUnusable`.
+        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends. Raises
+        `StoreUnusable`.
         """
         file = None if path == MEMORY else own_file(path)
         async with AsyncExitStack() as stack:
@@ -83,7 +76,7 @@ class SQLiteEngine:
                 writer, reader = await connect(stack, file, exclusive)
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(advice(error, file)) from error
-            database = cls(file, writer, reader, keeper=exclusive)
+            database = cls(file, writer, reader)
             try:
                 yield database
             finally:
@@ -100,9 +93,10 @@ class SQLiteEngine:
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
 
     async def delete_securely(self, *statements: Statement) -> list[Rows]:
-        if self._eraser is not None:
-            self._eraser.keep()
-        return await self._written(_Write(statements, asyncio.get_running_loop().create_future(), erases=True))
+        answers = await self.transaction(*statements)
+        if any(answers):
+            self._eraser.deleted()
+        return answers
 
     async def _written(self, write: _Write) -> list[Rows]:
         self._waiting.append(write)
@@ -111,31 +105,22 @@ class SQLiteEngine:
         return await write.done
 
     async def ping(self) -> None:
-        """Return if the file can be read and no other program holds up writes.
-
-        A VACUUM of this process is a write too; it is not waited for unless it takes too long.
-        """
+        """Return if the file can be read and no other program holds up writes."""
         await self._run(self._reader, "PRAGMA schema_version")
-        if self._eraser is None or not self._eraser.rewriting:
-            await self._run(self._writer, BEGIN_TO_WRITE)
+        await self._run(self._writer, BEGIN_TO_WRITE)
 
-    async def erase_deleted(self) -> bool:
-        """Erase what was deleted before this call without waiting for the usual pause between two VACUUMs.
+    async def erase_deleted(self) -> None:
+        """Erase what was deleted before this call now. Calls at the same time share the work.
 
-        Calls at the same time share the work. False: the process that holds the lock on the file does it later, since
-        its writes would fail meanwhile. Where erasing fails, it is tried again later.
+        Where that fails, it is tried again later.
         """
-        return self._eraser is None or await self._eraser.erase()
+        await self._eraser.erase()
 
     async def drain(self) -> None:
-        """Finish all writes, erase what is due if the file is small, and empty the log."""
+        """Finish all writes, and erase what is due as far as that is quick."""
         while self._committing is not None:
             await asyncio.wait([self._committing])
-        if self._eraser is None:
-            return
         await self._eraser.drain()
-        with suppress(StoreError):  # SQLite does the same when the last connection closes, or the next opener reads it
-            await self._eraser.empty_log()
 
     async def _commit_waiting(self) -> None:
         try:
@@ -168,7 +153,7 @@ class SQLiteEngine:
 
     async def _commit_alone(self, write: _Write) -> None:
         def transaction(connection: sqlite3.Connection) -> list[Rows]:
-            if len(write.statements) == 1 and not write.erases:
+            if len(write.statements) == 1:
                 # It is a transaction by itself.
                 return [_fetch(connection, *write.statements[0])]
             connection.execute("BEGIN IMMEDIATE")
@@ -201,8 +186,6 @@ def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[li
     """Run the writes in the transaction that has begun, and end it: with all of them, or with none."""
     try:
         answers = [[_fetch(connection, *each) for each in write.statements] for write in writes]
-        if any(write.erases and any(answer) for write, answer in zip(writes, answers, strict=True)):
-            connection.execute(MARK_ERASE_DUE)
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):  # SQLite has done it itself, after the graver errors

@@ -1,250 +1,181 @@
-"""Erases deleted rows from the bytes of a database file, in the background and for a limited share of the time.
+"""Takes what was forgotten out of the bytes of a database's files, in the background.
 
-SQLite's secure_delete (https://www.sqlite.org/pragma.html#pragma_secure_delete) overwrites a deleted row at once, in
-the log, which is moved into the file and emptied within about a minute. Copies of the row can be left in unused bytes
-of pages that were rebuilt; only VACUUM removes these. VACUUM writes the whole file, and no other write can run
-meanwhile: about 7 ms for each megabyte on an idle machine, three times as long on a busy one. So all deletions until it
-begins share one VACUUM, and the next one begins no sooner than after ten minutes and twenty times its duration.
+The commit that forgets makes rows unreachable. What follows is deleting them, in short transactions between which other
+writes have their turn. A row is overwritten as it is deleted (https://www.sqlite.org/pragma.html#pragma_secure_delete),
+and leaves no copy of its text behind, since texts lie in pages of their own: see `bot/migrations/0010_forgetting.sql`.
+The log holds earlier versions of pages; at last it is moved into the file and truncated.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from bot.core.errors import StoreError, StoreUnusable
-from bot.store.engine import Rows
+from bot.core.errors import StoreError
+from bot.store.purge import PURGE
 from bot.store.sqlite.connection import BUSY_S
-from bot.store.sqlite.lock import exclusive_lock
 
-MARK_ERASE_DUE = "INSERT INTO pending_erasures DEFAULT VALUES"
-"""Records that erasing is due. Committed with the deletion, so that a kill cannot come between."""
-
-_EVERY_S = 60.0
-"""Seconds between two looks at whether erasing is due."""
+_DELAY_S = 60.0
+"""Seconds from a deletion to its erasing, which all deletions until then share."""
+_EVERY_S = 1800.0
+"""Seconds to the next erasing where this process deletes nothing: another one may have been killed after it did."""
 _RETRIES_S = (1.0, 10.0)
 """Seconds before the first retries after a failure: another process reads the file, or the disk is full."""
-_READERS_S = 0.25
-"""Seconds that emptying the log waits for readers. It holds the write lock, so it waits less than other writers do."""
-_PAUSE_S = 600.0
-"""The least seconds from the end of one VACUUM to the next, so that nobody can cause more by deleting often."""
-_PAUSE_TIMES = 20
-"""The least pause as a multiple of the last VACUUM's duration: writes wait for at most a twentieth of the time."""
-_SMALL = 64 * 1024 * 1024
-"""Bytes that a VACUUM writes in about a second. A stop waits for the VACUUM of such a file, not of a larger one."""
-_SLOWEST = 5_000_000
-"""Bytes a second below which a VACUUM counts as hanging, after a minute on top."""
+_STOP_S = 1.0
+"""Seconds for which a stop goes on deleting rows. The next start deletes the rest."""
+_CHECKPOINT_STEPS = 5
+"""Steps after which the log is moved into the file, before it is so long that a commit would have to do it."""
+_READERS_S = 0.02
+"""Seconds that truncating the log waits for readers. Other writes wait meanwhile."""
+_TRIES = 10
+_BETWEEN_TRIES_S = 0.1
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
-class Run(Protocol):
-    """Runs and commits one statement of what writes. Raises StoreError."""
+class Do(Protocol):
+    """Runs work on the connection that writes. Raises StoreError."""
 
-    async def __call__(self, sql: str, values: dict[str, float] = ...) -> Rows: ...
+    async def __call__(self, work: Callable[[sqlite3.Connection], _T]) -> _T: ...
+
+
+def purge_some(connection: sqlite3.Connection) -> bool:
+    """Delete the next few rows of what was forgotten, in one transaction. False: nothing is left."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        some = any(connection.execute(sql).fetchall() for sql in PURGE)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # SQLite has done it itself, after the graver errors
+            connection.execute("ROLLBACK")
+        raise
+    return some
 
 
 class Eraser:
-    """Erases on the connection that writes. `lock` is held while it does; `interrupt` ends the running statement.
+    """Erases a while after each deletion, and now and then what another process has left behind.
 
-    `keeper`: this process holds the lock on the file and erases whatever any process deleted. Another process looks
-    from its first deletion on, and leaves VACUUM to the keeper while there is one.
+    `do` runs work on the connection that writes, and `lock` is held meanwhile. A database in memory has no `file`.
     """
 
-    def __init__(
-        self, file: Path, run: Run, lock: asyncio.Lock, interrupt: Callable[[], Awaitable[None]], *, keeper: bool
-    ) -> None:
+    def __init__(self, file: Path | None, do: Do, lock: asyncio.Lock) -> None:
         self._file = file
-        self._run = run
-        self._lock = lock
-        self._interrupt = interrupt
-        self._keeper = keeper
-        self._looks = keeper
-        self._clock: Callable[[], float] = time.time
-        self._monotonic: Callable[[], float] = time.monotonic
-        self._runs: set[asyncio.Task[bool | StoreError]] = set()
-        self._next: asyncio.Task[bool | StoreError] | None = None
+        self._do = do
+        self._write_lock = lock
+        self._run_lock = asyncio.Lock()
+        self._runs: set[asyncio.Task[StoreError | None]] = set()
+        self._next: asyncio.Task[StoreError | None] | None = None
         """The run that has not begun: it covers everything that is deleted until it begins."""
-        self._at_once = False
-        """Whether somebody waits for the next run."""
         self._timer: asyncio.TimerHandle | None = None
-        self._closing = False
+        self._stop_at: float | None = None
+        """When a stop ends the run under way, on the monotonic clock; None while nothing stops."""
         self._failures = 0
         """The number of failures since the last success."""
-        self._logged = 0
-        """The id of the last deletion that has left the log."""
-        self._rewritten = 0
-        """The id of the last deletion that has left all pages; it may still be in the log."""
-        self._rewriting: tuple[float, float] | None = None
-        """When the VACUUM under way began and when it will have taken too long, on the monotonic clock."""
-        self._in_vacuum = False
-        """Whether VACUUM itself runs. The move of the log into the file after it is part of every stop anyway."""
-        self._given_up = False
-        self._free_at = 0.0
-        """When the next VACUUM may begin, on the monotonic clock, as far as this process knows."""
-        if keeper:
-            self._later(_EVERY_S)
+        self._due = False
+        """Whether this process deleted something since the last run began."""
+        self._later(_DELAY_S)
 
-    @property
-    def rewriting(self) -> bool:
-        """Whether a VACUUM holds up all writes just now, and not for longer than it may take."""
-        return self._rewriting is not None and self._monotonic() < self._rewriting[1]
+    def deleted(self) -> None:
+        """Erase before long what this process deletes now."""
+        if not self._due:
+            self._due = True
+            self._later(_DELAY_S)
 
-    def keep(self) -> None:
-        """Make this process look for due erasing, since it deletes something."""
-        if not self._looks:
-            self._looks = True
-            self._later(_EVERY_S)
-
-    async def erase(self) -> bool:
+    async def erase(self) -> None:
         """As `SQLiteEngine.erase_deleted`."""
-        self._at_once = True
-        end = await asyncio.shield(self._begin())
-        if isinstance(end, StoreError):
-            raise end
-        return end
+        if error := await asyncio.shield(self._begin()):
+            raise error
 
     async def drain(self) -> None:
-        """Erase what is due if that is quick. Otherwise it stays due, and a running VACUUM is interrupted."""
-        self._closing = True
+        """Erase what is due, for a short time. The next start does the rest."""
+        self._stop_at = time.monotonic() + _STOP_S
         if self._timer is not None:
             self._timer.cancel()
-        if self._looks:
-            self._begin()
+        self._begin()
         while self._runs:
-            if self._in_vacuum and not self._small():
-                # Again and again: the statement may not have begun yet.
-                self._given_up = True
-                await self._interrupt()
-            await asyncio.wait(self._runs, timeout=0.1)
+            await asyncio.wait(self._runs)
 
-    async def empty_log(self) -> bool:
-        """Move the log into the file and truncate it. False: another connection is reading from the log.
-
-        Raises StoreError.
-        """
-        try:
-            await self._run(_wait_up_to(_READERS_S))
-            # Unlike other statements, this one does not fail where it could not do its work, but says so.
-            [[busy, *_]] = await self._run("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            await self._run(_wait_up_to(BUSY_S))
-        return not busy
-
-    def _begin(self) -> asyncio.Task[bool | StoreError]:
+    def _begin(self) -> asyncio.Task[StoreError | None]:
         if self._next is None:
             self._next = asyncio.create_task(self._run_once())
             self._runs.add(self._next)
             self._next.add_done_callback(self._runs.discard)
         return self._next
 
-    async def _run_once(self) -> bool | StoreError:
-        async with self._lock:
+    async def _run_once(self) -> StoreError | None:
+        async with self._run_lock:
             self._next = None
-            at_once, self._at_once = self._at_once, False
-            end: bool | StoreError
+            self._due = False
             try:
-                end = await self._erase_due(at_once=at_once)
+                await self._erase()
             except StoreError as error:
-                end = error
-        if isinstance(end, StoreError):
-            if not self._failures:
-                _log.warning("What was forgotten is still in the file's bytes, to be tried again: %s", end)
-            self._failures += 1
-            self._later(_RETRIES_S[self._failures - 1] if self._failures <= len(_RETRIES_S) else _EVERY_S)
-            return end
-        if end:
-            if self._failures:
-                _log.info("What was forgotten is in the file's bytes no more.")
-            self._failures = 0
-        self._later(_EVERY_S)
-        return end
+                if not self._failures and self._stop_at is None:
+                    _log.warning("What was forgotten is still in the file's bytes, to be tried again: %s", error)
+                self._failures += 1
+                self._later(_RETRIES_S[self._failures - 1] if self._failures <= len(_RETRIES_S) else _DELAY_S)
+                return error
+        if self._failures:
+            _log.info("What was forgotten is in the file's bytes no more.")
+        self._failures = 0
+        self._later(_DELAY_S if self._due else _EVERY_S)
+        return None
 
-    async def _erase_due(self, *, at_once: bool) -> bool:
-        """Whether nothing is due any more. False: the rest is done later or by the keeper."""
-        [[due]] = await self._run("SELECT max(id) FROM pending_erasures")
-        if due is None:
-            return True
-        with ExitStack() as stack:
-            if due > self._rewritten and await self._may_rewrite(stack, at_once=at_once):
-                await self._rewrite(due)
-            await self._cut_log(due)
-        if self._rewritten:
-            await self._run("DELETE FROM pending_erasures WHERE id <= :rewritten", {"rewritten": self._rewritten})
-        return self._rewritten >= int(due)
+    async def _erase(self) -> None:
+        steps = 0
+        while await self._purge_some():
+            steps += 1
+            if steps % _CHECKPOINT_STEPS == 0:
+                await self._checkpoint()
+            if self._stop_at is not None and time.monotonic() > self._stop_at:
+                raise StoreError("The rest is left to the next start.")
+        if self._file is None:
+            return
+        await self._checkpoint()
+        for _ in range(_TRIES):
+            async with self._write_lock:
+                if await self._do(_truncate_log):
+                    return
+            await asyncio.sleep(_BETWEEN_TRIES_S)
+        raise StoreError("Another program reads it.")
 
-    async def _may_rewrite(self, stack: ExitStack, *, at_once: bool) -> bool:
-        if self._closing:
-            if not self._small():
-                return False
-        elif not at_once and not await self._pause_is_over():
-            return False
-        if not self._keeper:
-            # The keeper's own writes wait for its VACUUM. For that of another process they would not wait long enough.
-            try:
-                stack.enter_context(exclusive_lock(self._file))
-            except (OSError, StoreUnusable):
-                return False
-        return True
+    async def _purge_some(self) -> bool:
+        async with self._write_lock:
+            return await self._do(purge_some)
 
-    async def _pause_is_over(self) -> bool:
-        [[at, seconds]] = await self._run("SELECT at, seconds FROM last_vacuum")
-        # A time to come was noted before the clock was set back, and says nothing.
-        return self._monotonic() >= self._free_at and not 0 <= self._clock() - at < _pause(seconds)
-
-    async def _rewrite(self, due: int) -> None:
-        # Before it begins: a process that is killed meanwhile does not begin with it again.
-        await self._run("UPDATE last_vacuum SET at = :at", {"at": self._clock()})
-        began = self._monotonic()
-        self._rewriting = (began, began + 60 + self._size() / _SLOWEST)
-        self._in_vacuum = True
-        try:
-            await self._run("VACUUM")
-            self._in_vacuum = False
-            self._rewritten = due
-            # The log holds the whole file now, and the file what was deleted, until the log is moved into it.
-            self._logged = 0
-            await self._cut_log(due)
-        except StoreError:
-            if not self._given_up:
-                raise
-        finally:
-            self._rewriting, self._in_vacuum = None, False
-            seconds = self._monotonic() - began
-            self._free_at = self._monotonic() + _pause(seconds)
-            await self._run("UPDATE last_vacuum SET at = :at, seconds = :s", {"at": self._clock(), "s": seconds})
-
-    async def _cut_log(self, due: int) -> None:
-        if due > self._logged:
-            if not await self.empty_log():
-                raise StoreError("Another program reads it.")
-            self._logged = due
-
-    def _small(self) -> bool:
-        return self._size() <= _SMALL
-
-    def _size(self) -> int:
-        try:
-            return self._file.stat().st_size
-        except OSError:
-            return 0
+    async def _checkpoint(self) -> None:
+        """Move what the log holds into the file while other writes go on. The least that this does is nothing."""
+        if self._file is not None:
+            with suppress(sqlite3.Error):
+                await asyncio.to_thread(_checkpoint, self._file)
 
     def _later(self, pause: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if not self._closing and (self._looks or self._failures):
+        if self._stop_at is None:
             self._timer = asyncio.get_running_loop().call_later(pause, self._begin)
 
 
-def _pause(seconds: float) -> float:
-    """The least seconds from the end of a VACUUM with this duration to the next."""
-    return max(_PAUSE_S, _PAUSE_TIMES * seconds)
+def _checkpoint(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _truncate_log(connection: sqlite3.Connection) -> bool:
+    """Move the log into the file and truncate it. False: another connection reads from the log."""
+    try:
+        connection.execute(_wait_up_to(_READERS_S))
+        # Unlike other statements, this one does not fail where it could not do its work, but says so.
+        [[busy, *_]] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.execute(_wait_up_to(BUSY_S))
+    return not busy
 
 
 def _wait_up_to(seconds: float) -> str:

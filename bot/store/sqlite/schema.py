@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from bot.store.sqlite.error_messages import FOREIGN
 
 _APPLICATION_ID = 0x5061726C
 """Marks the file as ours ("Parl"), for `file` and for the next opening."""
+_TELL_EVERY_S = 5.0
+"""Seconds between two lines in the log on how far a migration is."""
+
+_log = logging.getLogger(__name__)
 
 
 async def verify_ownership(connection: aiosqlite.Connection, file: Path) -> None:
@@ -42,22 +48,31 @@ def migrations() -> list[str]:
     return [script.read_text(encoding="utf-8") for script in scripts]
 
 
-async def migrate(connection: aiosqlite.Connection) -> None:
+async def migrate(connection: aiosqlite.Connection, file: Path | None) -> None:
     """Bring the schema up to date in one transaction, which closing undoes when it is half-done.
 
-    Foreign keys have to be off: a table that is rebuilt is dropped for a moment while others refer to it.
+    Foreign keys have to be off: a table that is rebuilt is dropped for a moment while others refer to it. The log says
+    how far it is where a large `file` takes long.
     """
     scripts = migrations()
     # The lock comes before the look: two processes may open a new database at once.
     await connection.execute("BEGIN IMMEDIATE")
     version = await _version(connection)
-    for script in scripts[version:]:
-        for statement in _statements(script):
-            await connection.execute(statement)
     if version < len(scripts):
+        applying = asyncio.create_task(_apply(connection, scripts[version:]))
+        while file is not None and not (await asyncio.wait([applying], timeout=_TELL_EVERY_S))[0]:
+            written = file.with_name(f"{file.name}-wal").stat().st_size
+            _log.info("Bringing the database up to date: %s MB are written so far.", f"{written / 1e6:,.0f}")
+        await applying
         await connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         await connection.execute(f"PRAGMA user_version = {len(scripts)}")
     await connection.execute("COMMIT")
+
+
+async def _apply(connection: aiosqlite.Connection, scripts: Sequence[str]) -> None:
+    for script in scripts:
+        for statement in _statements(script):
+            await connection.execute(statement)
 
 
 def _statements(script: str) -> Iterator[str]:

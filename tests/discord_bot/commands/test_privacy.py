@@ -20,8 +20,7 @@ from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
-from tests.store.steps import Hold, database_of, trace
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE
 
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
@@ -139,7 +138,7 @@ async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_
         (f"{gone}and that?", "No.", "complete"),
     ]
     assert "SECRET-QUESTION" in first.content
-    assert await world.store.engine.erase_deleted()
+    await world.store.engine.erase_deleted()
     wanted = (b"SECRET", str(discord.bo.id).encode(), discord.bo.id.to_bytes(8, "big"))
     for name in ("parley.db", "parley.db-wal"):
         content = (tmp_path / name).read_bytes()
@@ -200,52 +199,6 @@ async def test_forgetting_stops_running_and_waiting_replies(world: World) -> Non
     await world.idle()
 
 
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a bot that starts look every few milliseconds whether its file is to be written anew."""
-    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.01)
-
-
-@pytest.mark.usefixtures("often")
-async def test_forgetting_does_not_wait_for_the_rewrite(world: World) -> None:
-    discord = world.discord
-    await chat(world, discord.general, discord.bo, "hello")
-    await chat(world, discord.random_channel, discord.cleo, "hello")
-    async with Hold(database_of(world.store)) as held:
-        first = await discord.slash(discord.cleo, discord.random_channel, "reset")
-        assert (await first.answered()).content.startswith("Cleo cleared my memory here")
-        await until(held.begun.is_set)
-        other = await discord.slash(discord.bo, discord.general, "reset")
-        used = await discord.slash(discord.bo, discord.random_channel, "memory")
-        assert (await used.answered()).content == "I remember nothing here."
-        held.release()
-        await other.answered()
-    used = await asked_to_forget(world, discord.bo, discord.general)
-    await press(world, discord.bo, used, "yes")
-    await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
-
-
-@pytest.mark.usefixtures("often")
-async def test_repeated_deletions_share_one_rewrite(world: World) -> None:
-    discord, done = world.discord, list[str]()
-    direct = discord.open_dm(discord.bo)
-    channels = [discord.add_channel(f"room-{number}") for number in range(5)]
-    for channel in channels:
-        await chat(world, channel, discord.cleo, "hello")
-    await trace(database_of(world.store), done.append)
-    for _ in range(20):
-        await world.store.personas.set_persona(on_discord(direct.id), None, "A pirate.", user_id=discord.bo.id)
-        used = await asked_to_forget(world, discord.bo, direct)
-        await press(world, discord.bo, used, "yes")
-        await discord.wait_for(lambda used=used: (used.content or "").startswith("I have forgotten"))  # type: ignore[misc]
-    for channel in channels:
-        used = await discord.slash(discord.cleo, channel, "reset")
-        await used.answered()
-    looked = sum("max(id)" in sql for sql in done)
-    await until(lambda: sum("max(id)" in sql for sql in done) > looked + 1)
-    assert done.count("VACUUM") == 1
-
-
 async def test_forget_button_works_once_and_after_a_restart(start: Start) -> None:
     async with start() as world:
         discord = world.discord
@@ -271,7 +224,9 @@ async def test_failed_forgetting_can_be_retried(world: World) -> None:
     await chat(world, discord.general, discord.bo, "hello")
     used = await asked_to_forget(world, discord.bo, discord.general)
     write = world.store.engine.write
-    await write("CREATE TRIGGER refusing BEFORE DELETE ON turns BEGIN SELECT raise(FAIL, 'the disk is full'); END")
+    await write(
+        "CREATE TRIGGER refusing BEFORE INSERT ON forgotten_users BEGIN SELECT raise(FAIL, 'the disk is full'); END"
+    )
     pressed = await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: pressed.followups)
     sentence = "I can't reach my memory right now, so it is all still there. Please press again later."
@@ -387,12 +342,11 @@ async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_pa
     out, _ = await process.communicate()
     assert process.returncode == 0, out
     assert f"Forgotten: 2 questions of {discord.bo.id}." in out.decode()
-    assert "The running bot removes the last traces of it" in out.decode()
     await discord.wait_for(lambda: running.content.endswith("\n-# Stopped."))
     await world.idle()
     assert [prompt for prompt, _, _ in await world.turns(discord.general)] == ["hello"]
     assert (await world.store.people.record_of(discord.bo.id)).is_empty
-    assert await world.store.engine.erase_deleted()
+    await world.store.engine.erase_deleted()  # of what was still being written
     for name in ("parley.db", "parley.db-wal"):
         assert b"SECRET" not in (tmp_path / name).read_bytes(), name
     assert await world.store.quotas.usage(0, user_id=discord.bo.id) == []

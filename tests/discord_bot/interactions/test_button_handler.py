@@ -138,7 +138,7 @@ async def test_retry_during_shutdown_waits_for_the_start(start: Start, monkeypat
         # As on a slow disk: it is taken on before the bot leaves Discord, and begun after that.
         async with slow_disk(world.store) as waits:
             await world.press(message)
-            await world.until(lambda: waits("UPDATE turns"))
+            await world.until(lambda: waits("UPDATE stored_turns"))
             world.stop.set()
             await left.wait()
         limit.reschedule(asyncio.get_running_loop().time() + 5)
@@ -284,7 +284,7 @@ async def test_prompt_deleted_before_its_event_is_not_answered(world: World) -> 
     async with slow_disk(world.store) as waits:
         said = await world.ask("oh, wait")
         await discord.delete(said)
-        await world.until(lambda: waits("INSERT INTO turns") and waits("DELETE FROM turns"))
+        await world.until(lambda: waits("INSERT INTO stored_turns") and waits("DELETE FROM stored_turns"))
     await world.taken(said)
     assert discord.bot_messages(discord.general) == []
     assert world.model.requests == []

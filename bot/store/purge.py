@@ -1,0 +1,56 @@
+"""Deletes the rows of what was forgotten, a few at a time. They are unreachable from the commit that forgot them."""
+
+from __future__ import annotations
+
+_ROWS = 25
+"""Turns of one step, which takes a few milliseconds."""
+_SHORT_ROWS = 250
+"""Rows of one step without text."""
+
+_CONVERSATIONS = f"SELECT id FROM forgotten_conversations ORDER BY id LIMIT {_SHORT_ROWS}"
+_TURNS_OF_USERS = """
+    SELECT stored_turns.id FROM forgotten_users AS gone CROSS JOIN stored_turns
+    ON stored_turns.user_id = gone.user_id AND stored_turns.id <= through
+    WHERE gone.conversation_id = 0
+    """
+_TURNS_OF_USERS_HERE = """
+    SELECT stored_turns.id FROM forgotten_users AS gone CROSS JOIN stored_turns
+    ON stored_turns.conversation_id = gone.conversation_id AND stored_turns.user_id = gone.user_id
+    AND stored_turns.id <= through
+    """
+_TURNS_THAT_QUOTE = """
+    SELECT stored_turns.id FROM forgotten_users AS gone CROSS JOIN stored_turns
+    ON quoted_id = gone.user_id AND stored_turns.id <= through
+    AND gone.conversation_id IN (0, stored_turns.conversation_id)
+    """
+_CHARGES_OF_USERS = """
+    SELECT charges.id FROM forgotten_users AS gone CROSS JOIN charges
+    ON charges.user_id = gone.user_id AND turn_id <= through
+    WHERE gone.conversation_id = 0
+    """
+
+PURGE = (
+    f"""
+    DELETE FROM stored_turns WHERE id IN (
+        SELECT stored_turns.id FROM ({_CONVERSATIONS}) AS gone CROSS JOIN stored_turns ON conversation_id = gone.id
+        LIMIT {_ROWS}
+    )
+    RETURNING 1
+    """,
+    f"DELETE FROM forgotten_conversations WHERE id IN ({_CONVERSATIONS}) RETURNING 1",
+    f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS} LIMIT {_ROWS}) RETURNING 1",
+    f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS_HERE} LIMIT {_ROWS}) RETURNING 1",
+    f"""
+    UPDATE stored_turns
+    SET prompt = (SELECT line FROM forgotten_users WHERE user_id = quoted_id) || substr(prompt, quote_length + 1),
+        quoted_id = NULL, quote_length = 0
+    WHERE id IN ({_TURNS_THAT_QUOTE} LIMIT {_ROWS})
+    RETURNING 1
+    """,
+    f"UPDATE charges SET user_id = NULL WHERE id IN ({_CHARGES_OF_USERS} LIMIT {_SHORT_ROWS}) RETURNING 1",
+    "DELETE FROM forgotten_users RETURNING 1",
+)
+"""Statements for one step: of these, in one transaction, the first that returns rows. Once none does, nothing is left.
+
+The record of what is forgotten goes last: where the statements before found no rows of it.
+"""
