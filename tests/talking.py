@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.generation import GenerationSettings
-from bot.core.model_events import End, Event, Message, Origin, Reasoning, Text
+from bot.core.model_events import Discard, End, Event, Message, Origin, Reasoning, Text
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
@@ -21,7 +21,7 @@ from tests.places import on_discord
 from tests.waiting import until
 
 HERE = on_discord(1)
-Step: TypeAlias = str | Exception | asyncio.Event | Reasoning | Usage | End
+Step: TypeAlias = str | Exception | asyncio.Event | Reasoning | Discard | Usage | End
 
 
 class Model:
@@ -81,6 +81,9 @@ class Sink:
         self.started.set()
 
     def update(self, text: str) -> None:
+        self.texts.append(text)
+
+    def replace(self, text: str) -> None:
         self.texts.append(text)
 
     async def finish(self, outcome: Outcome) -> bool:

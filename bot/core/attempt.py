@@ -139,6 +139,10 @@ class ActiveAttempt:
         self.tokens.add(text)
         self._clock.mark_text()
 
+    def discard(self) -> None:
+        """Take back the text that this attempt has added. Its tokens stay counted."""
+        self.text = self.resumed_text
+
     def estimated_usage(self, counted: Usage | None = None) -> Usage | None:
         """The server's count, with estimates for missing numbers, or None if the model was not asked."""
         return self.tokens.usage(counted)

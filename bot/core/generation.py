@@ -12,9 +12,9 @@ from datetime import date
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt
-from bot.core.errors import ContextTooLong, ModelError
+from bot.core.errors import ContextTooLong, ModelError, StoreError
 from bot.core.log_entries import with_texts
-from bot.core.model_events import End, Origin, Reasoning, Text, TokenStatistics
+from bot.core.model_events import Discard, End, Origin, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
@@ -321,6 +321,15 @@ class ReplyGenerator:
     def _minimum(self) -> int:
         return min(MINIMUM_REPLY_TOKENS, self._settings.reply_tokens)
 
+    async def _discard(self, running: ActiveAttempt, sink: ReplySink) -> None:
+        """Take back the text of an attempt, also what is on record of it: a crash must not bring it back."""
+        running.discard()
+        sink.replace(running.text)
+        try:
+            await self._store.turns.replace(running.attempt, running.text or running.previous_text)
+        except StoreError as error:
+            log.warning("turn %d: reasoning stays on record until its reply: %s", running.attempt.turn_id, error)
+
     async def _read(self, asking: _Asking, request: _Request) -> Outcome:
         running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
         usage: Usage | None = None
@@ -341,6 +350,8 @@ class ReplyGenerator:
                     elif isinstance(event, Reasoning):
                         running.tokens.add_reasoning()
                         left -= 1
+                    elif isinstance(event, Discard):
+                        await self._discard(running, sink)
                     elif isinstance(event, Usage):
                         usage = running.tokens.credible(event, fitting.messages(), OVERRUN * request.reply_tokens)
                         if usage != event:

@@ -38,13 +38,18 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Discard:
+    """All text so far was reasoning and no part of the reply, as is known only now."""
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The end of the reply, as the model reports it. `failure` is None, LENGTH or CONTENT_FILTERED."""
 
     failure: FailureReason | None = None
 
 
-Event = Text | Reasoning | Usage | End
+Event = Text | Reasoning | Discard | Usage | End
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,10 @@ class ReplySink(Protocol):
         """Take the reply's whole text so far, without waiting."""
         ...
 
+    def replace(self, text: str) -> None:
+        """Take the whole text so far, without waiting, in place of a text that was no reply."""
+        ...
+
     async def finish(self, outcome: Outcome) -> bool:
         """Return once a person can see how the reply ended, or nobody ever will.
 
@@ -92,6 +96,10 @@ class TurnStore(Protocol):
 
         The answer is the attempts that are still alive. An empty text keeps the text on record.
         """
+        ...
+
+    async def replace(self, attempt: Attempt, text: str) -> None:
+        """Commit the text of a running attempt, also an empty one, in place of a text that was no reply."""
         ...
 
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:

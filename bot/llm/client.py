@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import aiohttp
 import httpx2
 import jiter
 import openai
@@ -26,12 +25,14 @@ from bot.core.errors import ModelError
 from bot.core.model_events import Event, Message, Origin
 from bot.core.queues import Queues
 from bot.core.turns import FailureReason
-from bot.llm.decoder import Decoder, StreamError
+from bot.llm import bodies
+from bot.llm.decoder import Decoder
 from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit
 from bot.llm.error_messages import ErrorTranslator, StillLoading, wants_tls
 from bot.llm.parameters import LIMITS, RequestShape, longest_reply
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
+from bot.llm.server_events import StreamError, WebPageError
 from bot.llm.slots import ServerSlots
 from bot.llm.timeouts import Timeouts
 from bot.network.connections import Network
@@ -49,20 +50,18 @@ _PAUSES = (0.5, 1.5)
 """Seconds before the first and the second retry, unless the server names a wait."""
 _POLLS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between two requests to a server that is loading its model; the last one holds for all further ones."""
-_LINGER_FINISHED = 2.0
-"""Seconds to wait for the usage after a finish reason."""
-_LINGER_DONE = 0.1
-"""Seconds to wait for the response's end after `[DONE]`, so that its connection can be used again."""
-_LONGEST_LIST = 2 * 2**20
+_LONGEST_LIST = 8 * 2**20
 """Bytes of a list of models. A longer one is not read to its end."""
 _FULLEST_LIST = 20_000
 """Objects and lists in a list of models. Decoding blocks the event loop for a microsecond for each of them."""
+_MOST_VALUES = 400_000
+"""Items of lists and objects in a list of models. Decoding takes up to a tenth of a microsecond for each."""
+_LARGE = 2**13
+"""Bytes of a chunk after which other tasks get a turn. Behind a smaller one no other waits."""
 _FIRST_SHUTDOWN = date(2023, 1, 1)
 """Chat completions are newer than this, so an earlier date stands for no date."""
 _OTHERWISE = (FailureReason.TOO_LONG, FailureReason.CONTENT_FILTERED, FailureReason.BUSY)
 """The reasons of a refusal for which a request in another shape does not help."""
-_BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
-"""The errors of a failing connection. The SDK's transport lets some of aiohttp's errors through."""
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class OpenAIModel:
             trust_env=False,
             # The hook would carry the key to wherever a redirect points.
             follow_redirects=False,
-            event_hooks={"request": [self._authorize]},
+            event_hooks={"request": [self._authorize], "response": [bodies.limit]},
         )
         self._client = openai.AsyncOpenAI(
             api_key=_UNUSED_KEY,
@@ -183,13 +182,14 @@ class OpenAIModel:
                 asyncio.timeout(self._timeouts.first_delta),
                 self._client.models.with_streaming_response.list() as response,
             ):
-                listing = await _limited(response.http_response, _LONGEST_LIST)
-            body = jiter.from_json(listing) if listing.count(b"{") + listing.count(b"[") <= _FULLEST_LIST else None
+                listing = await bodies.whole(response.http_response, _LONGEST_LIST)
+            too_full = listing.count(b"{") + listing.count(b"[") > _FULLEST_LIST or listing.count(b",") > _MOST_VALUES
+            body = None if too_full else jiter.from_json(listing)
         except openai.APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return {}
             raise self._errors.from_status(error, "its list of models") from None
-        except (openai.APIConnectionError, *_BROKEN) as error:
+        except (openai.APIConnectionError, *bodies.BROKEN) as error:
             raise self._errors.from_connection(error, begun=False) from None
         except ValueError:
             return {}  # a page instead of a list, or too long for one
@@ -233,28 +233,24 @@ class OpenAIModel:
     async def _attempt(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeouts.first_delta
-        decoder = Decoder()
         begun = False
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadline):
                     response = await stack.enter_async_context(self._open(request))
-                    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-                    if kind == "text/html":
-                        raise self._errors.from_web_page()
-                    # Not streamed although that was asked for.
-                    whole = await response.aread() if kind == "application/json" else None
-                if whole is not None:
-                    for event in decoder.decode_json(whole):
-                        yield event
-                    return
-                chunks = await stack.enter_async_context(aclosing(_body(response)))
+                label = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                decoder = Decoder(is_page=label == "text/html")
+                chunks = await stack.enter_async_context(aclosing(response.aiter_raw()))
                 read_deadline = stack.enter_context(ReadDeadline(deadline))
                 while True:
                     try:
                         chunk = await read_deadline.next(chunks)
-                    except _BROKEN:
-                        if not decoder.finished:
+                    except TimeoutError:
+                        if decoder.linger is None:
+                            raise
+                        break
+                    except bodies.BROKEN:
+                        if not decoder.complete:
                             raise
                         break
                     if not chunk:
@@ -266,16 +262,19 @@ class OpenAIModel:
                     # A reader that took its time does not shorten the server's.
                     if progress:
                         read_deadline.reschedule(clock() + self._timeouts.silence)
-                    if decoder.finished:
-                        linger = _LINGER_DONE if decoder.done else _LINGER_FINISHED
+                    if (linger := decoder.linger) is not None:
                         read_deadline.reschedule(min(read_deadline.deadline, clock() + linger))
+                    if len(chunk) > _LARGE:
+                        await asyncio.sleep(0)
                 for event in decoder.close():
                     yield event
+        except WebPageError:
+            raise self._errors.from_web_page() from None
         except StreamError as refused:
             raise self._errors.from_event(refused.body, request.model) from None
         except openai.APIStatusError as error:
             raise self._errors.from_status(error, request.model) from None
-        except (openai.APIConnectionError, *_BROKEN) as error:
+        except (openai.APIConnectionError, *bodies.BROKEN) as error:
             raise self._errors.from_connection(error, begun) from None
 
     @asynccontextmanager
@@ -340,25 +339,6 @@ def _may_be_about_shape(error: openai.APIStatusError) -> bool:
     if wants_tls(error) or is_bad_key(status, said) or is_out_of_credit(status, said):
         return False
     return longest_reply(refusal) is not None or classify(status, said) not in _OTHERWISE
-
-
-def _body(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    return response.aiter_bytes() if "Content-Encoding" in response.headers else response.aiter_raw()
-
-
-async def _limited(response: httpx2.Response, limit: int) -> bytes:
-    """The body of an answer. Raises ValueError if it is longer than `limit`.
-
-    A compressed answer, which was not asked for, raises ValueError too: a few bytes can decompress to any length.
-    """
-    if "Content-Encoding" in response.headers:
-        raise ValueError
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
-            raise ValueError
-    return bytes(body)
 
 
 def _date(value: object) -> date | None:

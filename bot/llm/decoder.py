@@ -1,29 +1,41 @@
 """The decoder of a model server's answer: from bytes to events. No IO.
 
-The SDK's typed chunks cost over 100 µs of CPU each, so only what is needed of each line is decoded here.
+The SDK's typed chunks cost over 100 µs of CPU each, so only what is needed of each event is decoded here.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum, auto
 from typing import Any
 
-import jiter
-
-from bot.core.model_events import End, Event, Reasoning, Text
+from bot.core.model_events import End, Event, Reasoning
 from bot.core.quotas import Usage
 from bot.core.turns import FailureReason
+from bot.llm.reasoning import ReasoningFilter
+from bot.llm.server_events import ServerEvents, StreamError
 
+# Finish reasons in lower case: of OpenAI and Anthropic, Mistral, Gemini, Zhipu, and OpenRouter and DeepSeek.
 _ENDINGS = {
-    "length": FailureReason.LENGTH,
-    "max_tokens": FailureReason.LENGTH,
-    "content_filter": FailureReason.CONTENT_FILTERED,
+    **dict.fromkeys(("length", "max_tokens", "model_length", "max_output_tokens"), FailureReason.LENGTH),
+    **dict.fromkeys(
+        ("content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content", "spii", "sensitive"),
+        FailureReason.CONTENT_FILTERED,
+    ),
 }
-_GIVEN_UP = {"error", "insufficient_system_resource"}
-"""Finish reasons with which OpenRouter and DeepSeek report that a reply could not be finished."""
-
+_GIVEN_UP = {"error", "insufficient_system_resource", "network_error"}
+"""Finish reasons with which servers report that a reply could not be finished."""
+_NO_FINISH = {"null", "none"}
+_LINGER_DONE = 0.1
+"""Seconds to wait for the response's end after `[DONE]`, so that its connection can be used again."""
+_LINGER_FINISHED = 2.0
+"""Seconds to wait for the usage after a finish reason."""
+_LINGER_UNSURE = 10.0
+"""Seconds to wait for more after a finish reason in the first event with text. Some servers send one in every event."""
+_REASONING_KEYS = frozenset({"reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking"})
+_TEXT_TYPES = (None, "text", "output_text")
+"""The types of a content part that are shown. All others are reasoning, or nothing that a reply can show."""
+_SUCCESS = (None, 0, 200, "0", "200", "ok", "OK", "success")
+"""Codes of servers that wrap each answer in one."""
 
 # Where servers put each count of a request's tokens; the first one that is there counts.
 _PROMPT = (("prompt_tokens",),)
@@ -41,49 +53,57 @@ _REASONING = (
 )
 
 
-class StreamError(Exception):
-    """A server's error object in place of a reply. It is raised and caught within this package."""
-
-    def __init__(self, body: object) -> None:
-        super().__init__()
-        self.body = body
-
-
 class Decoder:
-    """Decodes one answer. Raises `StreamError` for a server's error, and `ConnectionError` for an incomplete reply."""
+    """Decodes one answer. `is_page`: its label says that it is a web page.
 
-    def __init__(self) -> None:
-        self.done = False
-        self._rest = b""
-        self._in_error = False
+    Raises `StreamError` for a server's error, `WebPageError` for a page, and `ConnectionError` for an incomplete reply.
+    """
+
+    def __init__(self, *, is_page: bool = False) -> None:
+        self._source = ServerEvents(is_page=is_page)
         self._finish = ""
+        self._begun = False
+        """Whether an event said something and had no finish reason."""
+        self._sure = False
+        """Whether the finish reason came where one is expected: behind events without one."""
+        self._refuted = False
+        """Whether more came behind a finish reason, so that this server's finish reasons mean nothing."""
         self._usage: Usage | None = None
         self._reasoning = ReasoningFilter()
         self._high = ""
 
     @property
-    def finished(self) -> bool:
-        """Whether the reply is whole."""
-        return self.done or bool(self._finish)
+    def complete(self) -> bool:
+        """Whether the reply is whole for sure, so that nothing behind it counts."""
+        return self._source.done or self._sure
+
+    @property
+    def linger(self) -> float | None:
+        """The seconds to wait for more of a reply that seems to be whole. None: it does not."""
+        if self._source.done:
+            return _LINGER_DONE
+        if not self._finish or self._refuted:
+            return None
+        return _LINGER_FINISHED if self._sure else _LINGER_UNSURE
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Decode the next bytes of a stream of server-sent events. The bytes may end anywhere."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            if line or self._in_error:
-                yield from self._line(line)
-
-    def decode_json(self, body: bytes) -> Iterator[Event]:
-        """Decode the JSON of an answer that was not streamed."""
-        self.done = True
-        yield from self._chunk(_json(body), "message")
-        yield from self.close()
+        """Decode the next bytes. They may end anywhere."""
+        try:
+            for value in self._source.feed(chunk):
+                yield from self._value(value)
+        except StreamError:
+            if not self.complete:
+                raise
 
     def close(self) -> Iterator[Event]:
         """End the decoding: yields text that was held back, the usage and the end."""
-        rest, self._rest = self._rest, b""
-        yield from self._line(rest)
-        if not self.finished:
+        try:
+            for value in self._source.close():
+                yield from self._value(value)
+        except (StreamError, ConnectionError):
+            if not self.complete:
+                raise
+        if not self._source.done and not self._finish:
             raise ConnectionError("it ended without an end")
         if self._finish in _GIVEN_UP:
             raise ConnectionError(f"it was given up with {self._finish}")
@@ -94,57 +114,66 @@ class Decoder:
 
     # The methods below run for every delta, so they use lists instead of generators and `get` instead of patterns.
 
-    def _line(self, line: bytes) -> Sequence[Event]:
-        if line.startswith(b"data:"):
-            data = line[5:].strip()
-        elif line.startswith(b"{"):
-            data = line
-        elif line.startswith(b"error:"):  # llama.cpp before 2024
-            data = line[6:].strip()
-            self._in_error = True
-        elif line.startswith(b"event:"):
-            self._in_error = line[6:].strip() == b"error"
+    def _value(self, value: Any) -> Sequence[Event]:
+        if not isinstance(value, dict) or value.get("error") or value.get("object") == "error":
+            self._other(value)
             return ()
-        else:  # a comment, a field of no use, or the empty line behind an event
-            self._in_error = self._in_error and bool(line.strip())
-            return ()
-        if not data or self.done:
-            return ()
-        if data == b"[DONE]":
-            self.done = True
-            return ()
-        chunk = _json(data)
-        if self._in_error:
-            raise StreamError(chunk)
-        return self._chunk(chunk, "delta")
-
-    def _chunk(self, chunk: Any, key: str) -> Sequence[Event]:
-        if not isinstance(chunk, dict):
-            return ()
-        if not self._finish and (chunk.get("error") or chunk.get("object") == "error"):
-            raise StreamError(chunk.get("error") or chunk)
-        if usage := chunk.get("usage"):
+        if usage := value.get("usage"):
             self._count(usage)
-        if groq := chunk.get("x_groq"):
+        if groq := value.get("x_groq"):
             self._count(groq.get("usage") if isinstance(groq, dict) else None)
-        choices = chunk.get("choices")
+        choices = value.get("choices")
         if not choices or not isinstance(choices, list) or not isinstance(choice := choices[0], dict):
+            self._other(value)
             return ()
         if usage := choice.get("usage"):  # Moonshot
             self._count(usage)
-        if finish := choice.get("finish_reason"):
-            self._finish = str(finish)
-        delta = choice.get(key)
+        delta = choice.get("delta")
         if not isinstance(delta, dict):
-            return ()
+            delta = choice.get("message")
+            if not isinstance(delta, dict):
+                delta = {"content": choice.get("text")}
+        if choice.get("finish_reason") or self._finish or not self._begun:
+            self._mark(choice, delta)
+        content = delta.get("content")
+        if len(delta) == 1 and isinstance(content, str):
+            return self._text(content)
         events: list[Event] = []
-        if delta.get("reasoning_content") or delta.get("reasoning"):
+        if _reasons(delta):
             events.append(Reasoning())
-        if content := delta.get("content"):
-            events += self._content(content)
-        if isinstance(refusal := delta.get("refusal"), str) and refusal:
-            events.append(Text(refusal))
+        events += self._content(content)
+        if isinstance(refusal := delta.get("refusal"), str):
+            events += self._text(refusal)
         return events
+
+    def _mark(self, choice: dict[str, Any], delta: dict[str, Any]) -> None:
+        """Note whether an event says something, and its finish reason."""
+        if choice.get("error"):
+            raise StreamError(choice)
+        says = bool(delta.get("content") or delta.get("refusal") or _reasons(delta))
+        if says and self._finish:
+            self._refuted, self._sure, self._finish = True, False, ""
+        finish = str(choice.get("finish_reason") or "").lower()
+        if finish and finish not in _NO_FINISH:
+            self._finish = finish
+            self._sure = self._begun and not self._refuted
+        elif says:
+            self._begun = True
+
+    def _other(self, value: Any) -> None:
+        """Take an event without a choice. Raises StreamError if it is an error, in whatever shape."""
+        if not isinstance(value, dict):
+            if self._source.bare or _is_error(value):
+                self._raise(value)
+            return
+        if _is_error(value) or (self._source.bare and "choices" not in value):
+            self._raise(value)
+
+    def _raise(self, value: Any) -> None:
+        if self.complete:
+            return
+        error = value.get("error") if isinstance(value, dict) else None
+        raise StreamError(error if isinstance(error, dict) else value)
 
     def _count(self, usage: object) -> None:
         if not isinstance(usage, dict):
@@ -164,71 +193,56 @@ class Decoder:
         )
         self._usage = None if counted == Usage(0, 0) else counted
 
+    def _text(self, text: str) -> Sequence[Event]:
+        if self._high or not text.isascii():
+            text = self._join_surrogates(text)
+        return self._reasoning.feed(text) if text else ()
+
     def _content(self, content: object) -> Sequence[Event]:
+        """Decode content that may be in parts, such as Mistral's."""
         if isinstance(content, str):
-            text = self._join_surrogates(content)
-            return self._reasoning.feed(text) if text else ()
+            return self._text(content)
         events: list[Event] = []
-        for part in content if isinstance(content, list) else ():
-            match part:
-                case {"text": str(text)} if text:
-                    events += self._content(text)
-                case {"type": "thinking" | "reasoning"}:
+        for part in content if isinstance(content, list) else [content]:
+            if isinstance(part, dict):
+                if part.get("type") in _TEXT_TYPES and not part.get("thought"):
+                    events += self._content(part.get("text"))
+                elif part:
                     events.append(Reasoning())
+            elif isinstance(part, str | list):
+                events += self._content(part)
         return events
 
     def _join_surrogates(self, text: str) -> str:
         """Join the two surrogates of a character beyond the BMP. JSON can divide them between two deltas."""
-        if text.isascii() and not self._high:
-            return text
         text = self._high + text
-        self._high = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        self._high = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         text = text[: len(text) - len(self._high)]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-class _Part(Enum):
-    START = auto()
-    THOUGHT = auto()
-    GAP = auto()
-    REPLY = auto()
+def _reasons(delta: dict[str, Any]) -> bool:
+    return not _REASONING_KEYS.isdisjoint(delta) and any(delta.get(key) for key in _REASONING_KEYS)
 
 
-class ReasoningFilter:
-    """Removes a `<think>` block before the reply. The tags may be divided between deltas."""
-
-    _OPEN, _CLOSE = "<think>", "</think>"
-
-    def __init__(self) -> None:
-        self._part = _Part.START
-        self._held = ""
-
-    def feed(self, text: str) -> Sequence[Event]:
-        """Decode a delta's text."""
-        if self._part is _Part.REPLY:
-            return (Text(text),)
-        self._held += text
-        if self._part is _Part.START:
-            first = self._held.lstrip()
-            if first.startswith(self._OPEN):
-                self._part, self._held = _Part.THOUGHT, first.removeprefix(self._OPEN)
-            elif not self._OPEN.startswith(first):
-                return self._reply(self._held)
-        thinks = self._part is _Part.THOUGHT
-        if thinks:
-            _, closed, after = self._held.partition(self._CLOSE)
-            self._held = after if closed else self._held[1 - len(self._CLOSE) :]
-            self._part = _Part.GAP if closed else _Part.THOUGHT
-        reply = self._held.lstrip() if self._part is _Part.GAP else ""
-        return [*([Reasoning()] if thinks else []), *(self._reply(reply) if reply else [])]
-
-    def close(self) -> Sequence[Event]:
-        """The held-back text that looked like the beginning of a tag and was none."""
-        return self._reply(self._held) if self._part is _Part.START and self._held.strip() else ()
-
-    def _reply(self, text: str) -> Sequence[Event]:
-        self._part = _Part.REPLY
-        return (Text(text),)
+def _is_error(value: object) -> bool:
+    """Whether a value without a choice is an error. Each server has its own shape for it."""
+    match value:
+        case {"error": error} if error:
+            return True
+        case {"object": "error"} | {"type": "error"}:
+            return True
+        case {"error_code": said} | {"error_msg": said} | {"detail": said} | {"errors": said} if said:
+            return True
+        case {"base_resp": {"status_code": int(status)}} if status:  # MiniMax
+            return True
+        case {"message": str() | dict() | list()} | {"msg": str()}:
+            assert isinstance(value, dict)  # noqa: S101 - for mypy
+            codes = [value[key] for key in ("code", "status", "status_code") if key in value]
+            return any(code not in _SUCCESS for code in codes) or not (codes or "choices" in value)
+        case [first, *_]:
+            return _is_error(first)
+    return False
 
 
 def _first_count(usage: Mapping[str, object], places: Sequence[Sequence[str]]) -> int:
@@ -247,14 +261,3 @@ def _whole_number(count: object) -> int:
     if isinstance(count, float) and count.is_integer():
         count = int(count)
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return jiter.from_json(data)
-    except ValueError:
-        pass  # jiter takes neither lone surrogates nor invalid UTF-8, and some servers send these
-    try:
-        return json.loads(data.decode("utf-8", "replace"))
-    except ValueError:
-        raise ConnectionError("a part of it was not JSON") from None

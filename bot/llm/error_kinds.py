@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 from bot.core.turns import FailureReason
 
@@ -85,6 +86,8 @@ _RATE = re.compile(r"rate.?limit|too many requests|resource_exhausted")
 _OURS_TO_MEND = re.compile(r"invalid_request|model_not_found|not_found_error|permission|badrequest")
 
 
+_MOST_SEARCHED = 2**15
+"""Characters of an error's body that are searched for what it means."""
 _NAME = re.compile(r"[\w.\-\[\]]{1,60}", re.ASCII)
 _LONGEST_WAIT = 24 * 3600.0
 """Seconds. Some servers send a huge number or a far date for "never"; no server means a longer wait."""
@@ -140,12 +143,36 @@ def is_loading(status: int | None, said: str) -> bool:
     return status is not None and status >= 500 and bool(_LOADING.search(said)) and not _LOADED_NEVER.search(said)
 
 
+def shortened(body: object) -> object:
+    """An error's body with no more in it than can be searched at once. What it says stands at its beginning."""
+    left = _MOST_SEARCHED
+
+    def beginning(value: object) -> object:
+        nonlocal left
+        left -= 10
+        if left <= 0:
+            return None
+        match value:
+            case str():
+                value = value[:left]
+                left -= len(value)
+            case dict():
+                return {str(key)[:100]: beginning(inner) for key, inner in islice(value.items(), 100)}
+            case list():
+                return [beginning(inner) for inner in value[:100]]
+        return value
+
+    return beginning(body)
+
+
 def message_of(body: object) -> str:
     """The message in an error body. Each server has its own shape for it."""
     match body:
         case str():
             return body
-        case {"error": inner} | {"message": inner} | {"detail": inner} | [inner] if inner:
+        case {"error": dict() | list() | str() as inner} if inner:
+            return message_of(inner)
+        case {"message": inner} | {"detail": inner} | [inner] if inner:
             return message_of(inner)
     return json.dumps(body, ensure_ascii=False) if body else ""
 
@@ -153,7 +180,7 @@ def message_of(body: object) -> str:
 def names_in(body: object) -> list[str]:
     """The names of an error and of the parameter it is about. No text of a message can be among them."""
     match body:
-        case {"error": dict(inner)}:
+        case {"error": dict(inner)} | [dict(inner)]:
             return names_in(inner)
         case dict():
             given = (body.get(key) for key in ("type", "code", "param"))
@@ -164,8 +191,13 @@ def names_in(body: object) -> list[str]:
 def status_of(body: object) -> int | None:
     """The HTTP status in an error within a stream, if there is one."""
     match body:
-        case {"code": int(code) | str(code)} if str(code).isdecimal() and 400 <= int(code) < 600:
-            return int(code)
+        case {"error": dict(inner)} | [dict(inner)]:
+            return status_of(inner)
+        case dict():
+            for key in ("code", "status", "status_code", "error_code"):
+                code = str(body.get(key))
+                if re.fullmatch(r"[45]\d\d", code, re.ASCII):
+                    return int(code)
     return None
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
+import jiter
 import openai
 
 from bot.core.errors import ContextTooLong, ModelError
@@ -21,6 +22,7 @@ from bot.llm.error_kinds import (
     message_of,
     names_in,
     retry_after,
+    shortened,
     status_of,
     window_in,
 )
@@ -78,7 +80,7 @@ class ErrorTranslator:
         if wants_tls(error):
             return self._no_answer(Failure(Cause.ONLY_TLS, "it only speaks TLS (https) on this port"))
         try:
-            body = json.loads(body)
+            body = jiter.from_json(body.encode())
         except ValueError:
             if "<html" in body.lower():
                 body = ""
@@ -86,6 +88,7 @@ class ErrorTranslator:
 
     def from_event(self, body: object, model: str) -> ModelError:
         """The error for an error object within a stream."""
+        body = shortened(body)
         return self._from_text(body, status_of(body), None, model)
 
     def _from_text(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:

@@ -31,6 +31,9 @@ class ReadDeadline:
 
     async def next(self, chunks: AsyncIterator[bytes]) -> bytes:
         """The next chunk, or empty bytes at the end. Raises TimeoutError if the deadline passes first."""
+        # A read that does not wait cannot be cancelled, and a flood of what is no progress has only such reads.
+        if self._loop.time() >= self.deadline:
+            raise TimeoutError
         self._reader = reader = asyncio.current_task()
         cancelling = reader.cancelling() if reader is not None else 0
         if self._timer is None:

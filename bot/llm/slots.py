@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import aiohttp
 import httpx2
 import jiter
 
 from bot.core.queues import QueueLimits, Queues
+from bot.llm import bodies
 
 _PATIENCE = 2.0
 """Seconds that the server may take to tell. The first question waits for it."""
@@ -57,7 +57,7 @@ class ServerSlots:
             # Every question would wait for this once more.
             self._due = False
             return
-        except (httpx2.HTTPError, aiohttp.ClientError, OSError):
+        except bodies.BROKEN:
             return
         self._due = False
         if slots != self._slots:
@@ -67,17 +67,11 @@ class ServerSlots:
 
 
 async def _total_slots(response: httpx2.Response) -> int | None:
-    if response.status_code != 200 or "Content-Encoding" in response.headers:
-        return None
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > _LONGEST:
-            return None
-    if body.count(b"{") + body.count(b"[") > _FULLEST:
+    if response.status_code != 200:
         return None
     try:
-        props = jiter.from_json(bytes(body))
+        body = await bodies.whole(response, _LONGEST)
+        props = jiter.from_json(body) if body.count(b"{") + body.count(b"[") <= _FULLEST else None
     except ValueError:
         return None
     match props:

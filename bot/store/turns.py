@@ -196,6 +196,17 @@ class TurnStore(Part):
         rows, *_ = await self._engine.transaction((save, values), *([(count, values)] if reply_tokens else []))
         return {Attempt(row["id"], row["attempt"]) for row in rows}
 
+    async def replace(self, attempt: Attempt, text: str) -> None:
+        await self._engine.write(
+            """
+            UPDATE turns SET reply = :text
+            WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
+            """,
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+            text=text,
+        )
+
     async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
         end: dict[str, Value] = {
             "turn": attempt.turn_id,

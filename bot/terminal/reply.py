@@ -60,13 +60,7 @@ class TerminalReply:
         self._running = running
         self._answers = answers
         self._say = say
-        self._text: _Plain | Wrapper | _Rendered
-        if answers.styles:
-            self._text = _Rendered(answers.columns)
-        elif answers.terminal:
-            self._text = Wrapper(answers.columns)
-        else:
-            self._text = _Plain()
+        self._text = self._new_text()
         self._taken = 0
         self._last = ""
         self._hint = ""
@@ -80,12 +74,15 @@ class TerminalReply:
         delta, self._taken = plain(text[self._taken :]), len(text)
         self._show(self._text.feed(delta))
 
+    def replace(self, text: str) -> None:
+        # What was written cannot be taken back.
+        self._end_text()
+        self._say(words.WAS_REASONING)
+        self._text, self._taken = self._new_text(), len(text)
+
     async def finish(self, outcome: Outcome) -> bool:
         self.update(outcome.text)
-        self._show(self._text.finish())
-        self._stop_waiting()
-        if self._last and self._last != "\n":
-            self._answers.write("\n")
+        self._end_text()
         note = texts.note(outcome)
         if note and self._answers.error is None:
             self._say(texts.full_size(note))
@@ -98,6 +95,18 @@ class TerminalReply:
     @property
     def delivery_error(self) -> None:
         return None
+
+    def _new_text(self) -> _Plain | Wrapper | _Rendered:
+        if self._answers.styles:
+            return _Rendered(self._answers.columns)
+        return Wrapper(self._answers.columns) if self._answers.terminal else _Plain()
+
+    def _end_text(self) -> None:
+        self._show(self._text.finish())
+        self._stop_waiting()
+        if self._last and self._last != "\n":
+            self._answers.write("\n")
+        self._last = ""
 
     def _show(self, text: str) -> None:
         if not text:

@@ -13,6 +13,7 @@ HELP = """\
 \\        at a line's end goes on below
 Ctrl-C   stop an answer; twice, leave"""
 WAITING = "Waiting for the model. Ctrl-C stops it."
+WAS_REASONING = "That was the model thinking. Its answer:"
 ONCE_MORE = "Ctrl-C once more leaves."
 CUT_OFF = "I was interrupted there. Ask again if you still need it."
 CANNOT_WRITE = "I can't write my answers."

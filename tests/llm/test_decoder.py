@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from bot.core.model_events import End, Reasoning, Text
 from bot.core.quotas import Usage
 from bot.core.turns import FailureReason
-from bot.llm.decoder import Decoder, StreamError
+from bot.llm.decoder import Decoder
+from bot.llm.server_events import StreamError
 from bot.standin.model import ModelStandin
 from bot.standin.script import Raw
-from tests.llm.conftest import ask, client, text
+from tests.llm.conftest import ask, client, failure, text
 from tests.llm.wire import DONE, NO_CHOICES, STOP, USAGE, data, say
 
 HI = [Text("Hi"), End()]
+HI_IN_TWO = [Text("H"), Text("i"), End()]
 CUT = [Text("Hi"), FailureReason.UNREACHABLE]
 EMPTY_DELTAS = data({"role": "assistant", "content": ""}) + data({"content": None}) + data(None) + data({})
 
@@ -122,7 +124,46 @@ ERROR_LATER = {"error": {"message": "boom", "code": 502}}
             [FailureReason.TOO_LONG],
             id="long event",
         ),
-        pytest.param(say("Hi", "stop") + b'data: {"error": {"message": "late"}}\n\n', HI, id="error behind the end"),
+        pytest.param(say("Hi") + STOP + b'data: {"error": {"message": "late"}}\n\n', HI, id="error behind the end"),
+        pytest.param(say("Hi") + STOP + b"event: error\ndata: late\n\n", HI, id="event: error behind the end"),
+        pytest.param(say("Hi", "stop") + b'data: {"error": {"message": "boom"}}\n\n', CUT, id="finish reason at once"),
+        pytest.param(
+            say("H", "stop") + say("i", "stop") + b'data: {"error": "boom"}\n\n',
+            [Text("H"), Text("i"), FailureReason.UNREACHABLE],
+            id="finish reason in each event, then an error",
+        ),
+        pytest.param(say("H", "null") + say("i", "stop"), HI_IN_TWO, id="null as a string"),
+        pytest.param(say("H", "stop") + say("i", "stop"), HI_IN_TWO, id="finish reason in each event"),
+        pytest.param(say("H", "stop") + say("i"), [*HI_IN_TWO[:2], CUT[1]], id="finish reason in the first event only"),
+        pytest.param(b"\xef\xbb\xbf" + say("Hi") + DONE, HI, id="byte order mark"),
+        pytest.param((say("Hi") + STOP + DONE).replace(b"\n", b"\r"), HI, id="CR"),
+        pytest.param(b"\n\n" + say("Hi") + DONE, HI, id="empty lines first"),
+        pytest.param(say("Hi").replace(b', "', b',\ndata: "') + DONE, HI, id="several data lines"),
+        pytest.param(say("Hi").replace(b', "', b',\r\ndata: "') + DONE, HI, id="several data lines with CRLF"),
+        pytest.param((say("Hi") + STOP + DONE).replace(b"\n\n", b"\n"), HI, id="no empty lines"),
+        pytest.param(say("Hi") + b'data: "[DONE]"\n\n' + say("!"), HI, id="[DONE] as a string"),
+        pytest.param(say("Hi").replace(b'"delta"', b'"message"') + DONE, HI, id="message for delta"),
+        pytest.param(b'data: {"choices": [{"text": "Hi"}]}\n\n' + DONE, HI, id="text for delta"),
+        pytest.param(
+            say("Hi") + data({}, "MAX_TOKENS") + DONE, [Text("Hi"), End(FailureReason.LENGTH)], id="Gemini's length"
+        ),
+        pytest.param(
+            say("Hi") + data({}, "model_length") + DONE, [Text("Hi"), End(FailureReason.LENGTH)], id="Mistral's length"
+        ),
+        *(
+            pytest.param(say("Hi", reason) + DONE, [Text("Hi"), End(FailureReason.CONTENT_FILTERED)], id=reason)
+            for reason in ("SAFETY", "RECITATION", "refusal")
+        ),
+        pytest.param(
+            say("Hi") + data({}, "stop", x_groq={"id": "r", **USAGE}) + DONE,
+            [Text("Hi"), Usage(7, 2), End()],
+            id="Groq's usage",
+        ),
+        pytest.param(
+            say("Hi") + STOP.replace(b'"finish', json.dumps(USAGE).encode()[1:-1] + b', "finish') + DONE,
+            [Text("Hi"), Usage(7, 2), End()],
+            id="Moonshot's usage",
+        ),
     ],
 )
 async def test_streams_of_real_servers_are_decoded(server: ModelStandin, wire: bytes, expected: list[object]) -> None:
@@ -132,16 +173,84 @@ async def test_streams_of_real_servers_are_decoded(server: ModelStandin, wire: b
         assert text(await ask(model)) == "Hi there."
 
 
-async def test_unstreamed_answer_is_decoded(server: ModelStandin) -> None:
-    message = {"role": "assistant", "content": "<think>hm</think>Hi"}
-    body = json.dumps({"choices": [{"message": message, "finish_reason": "length"}], **USAGE}, indent=1).encode()
-    server.script.append(Raw([body], "application/json; charset=utf-8"))
-    server.script.append(
-        Raw([b'{"error": {"code": 400, "message": "maximum context length is 9"}}'], "application/json")
-    )
+LABELS = ["text/event-stream", "application/json; charset=utf-8", "text/html", "text/plain", ""]
+ANSWER = {"choices": [{"message": {"content": "<think>hm</think>Hi"}, "finish_reason": "length"}], **USAGE}
+
+
+@pytest.mark.parametrize("label", LABELS)
+async def test_body_says_whether_it_is_streamed(server: ModelStandin, label: str) -> None:
+    stream = say("Hi") + STOP + DONE
+    pieces = [b": hello\n", *(stream[at : at + 1] for at in range(30)), stream[30:]]
+    decoded = [Reasoning(), Text("Hi"), Usage(7, 2), End(FailureReason.LENGTH)]
+    for wire, expected in (
+        ([stream], HI),
+        ([*pieces], HI),
+        ([b"id: 1\n" + stream], HI),
+        ([json.dumps(ANSWER).encode()], decoded),
+        ([b"\n" + json.dumps(ANSWER, indent=1).encode()[:40], json.dumps(ANSWER, indent=1).encode()[40:]], decoded),
+        ([json.dumps(ANSWER).encode() + b"\n"], decoded),
+        ([b'{"choices": [{"message": {"content": "Hi"}}]}\n'], HI),
+        ([say("H")[6:-1] + data({"content": "i"}, "stop")[6:-1]], HI_IN_TWO),
+        ([b'{"error": {"code": 400, "message": "maximum context length is 9"}}'], [FailureReason.TOO_LONG]),
+        ([b'{"choi'], [FailureReason.UNREACHABLE]),
+        ([b"\n <!doctype html><p>Hi</p>"], [FailureReason.CONFIGURATION]),
+    ):
+        server.script.append(Raw(wire, label))
+        async with client(server.base_url, retry_within=2.0) as model:
+            if expected == [FailureReason.UNREACHABLE]:
+                server.script.append(Raw(wire, label))
+                server.script.append(Raw(wire, label))
+            assert await ask(model) == expected
+    assert len(server.requests) == 13, "an answer is paid once"
+
+
+async def test_page_without_a_tag_is_a_page(server: ModelStandin) -> None:
+    server.script += [Raw([b"Welcome"], "text/html"), Raw([b"Hi"], "text/html")]
     async with client(server.base_url) as model:
-        assert await ask(model) == [Reasoning(), Text("Hi"), Usage(7, 2), End(FailureReason.LENGTH)]
-        assert await ask(model) == [FailureReason.TOO_LONG]
+        for _ in range(2):
+            assert "is a web page" in (await failure(model)).detail
+
+
+@pytest.mark.parametrize("where", ["answer", "event", "line"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 1305, "message": "busy"},
+        {"error_code": 17, "error_msg": "busy"},
+        {"detail": "busy"},
+        {"detail": [{"msg": "busy", "type": "x"}]},
+        [{"error": {"code": 503, "message": "busy"}}],
+        {"error": "busy"},
+        {"error": True, "message": "busy"},
+        {"object": "error", "message": "busy"},
+        {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
+        {"status": 500, "msg": "busy"},
+        {"message": "busy"},
+        {"errors": [{"message": "busy"}]},
+        {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "busy"}},
+        {"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "busy"}}]},
+    ],
+)
+async def test_error_in_any_shape_says_what_was_said(server: ModelStandin, body: object, where: str) -> None:
+    text = json.dumps(body).encode()
+    match where:
+        case "event":
+            server.script.append(Raw([b"data: " + text + b"\n\n" + DONE]))
+        case "line":
+            server.script.append(Raw([text + b"\n"]))
+        case _:
+            server.script.append(Raw([json.dumps(body, indent=2).encode()], "application/json"))
+    async with client(server.base_url) as model:
+        error = await failure(model)
+    assert error.failure in (FailureReason.UNREACHABLE, FailureReason.BUSY)
+    assert "busy" in error.server_message
+
+
+@pytest.mark.parametrize("body", [{"status": "no"}, [], {}, "busy", 5, None])
+async def test_answer_without_choices_is_an_error(server: ModelStandin, body: object) -> None:
+    server.script.append(Raw([json.dumps(body).encode()], "application/json"))
+    async with client(server.base_url) as model:
+        assert (await failure(model)).failure is FailureReason.UNREACHABLE
 
 
 WIRE = (

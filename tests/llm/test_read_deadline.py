@@ -12,7 +12,7 @@ from bot.core.turns import FailureReason
 from bot.standin.model import ModelStandin
 from bot.standin.script import Raw, Reply
 from tests.llm.conftest import HELLO, ask, client, failure, text
-from tests.llm.wire import DONE, NO_CHOICES, STOP, say
+from tests.llm.wire import DONE, NO_CHOICES, STOP, data, say
 from tests.waiting import PATIENCE
 
 
@@ -46,6 +46,28 @@ async def test_slow_reply_or_reader_is_not_silence(server: ModelStandin) -> None
                 said.append(event)
     assert text(said) == "One two three four five six"
     assert said[-1] == End()
+
+
+@pytest.mark.parametrize("finish", ["stop", "null"])
+async def test_text_behind_a_finish_reason_is_awaited(server: ModelStandin, finish: str) -> None:
+    error = b'data: {"error": {"message": "boom"}}\n\n'
+    server.script += [
+        Raw([say("One", finish), say(" two", finish), say(" three", "stop")], pause=2.5),
+        Raw([data({"role": "assistant", "content": ""}, finish), say("One") + DONE], pause=2.5),
+        Raw([say("One", finish), error], pause=2.5),
+    ]
+    async with client(server.base_url, silence_timeout=PATIENCE) as model:
+        replies = await asyncio.gather(ask(model), ask(model), ask(model))
+    ends = {(text(reply), reply[-1]) for reply in replies}
+    assert ends == {("One two three", End()), ("One", End()), ("One", FailureReason.UNREACHABLE)}
+
+
+@pytest.mark.parametrize("last", [say("Hi") + STOP, say("H") + say("i", "stop"), say("Hi", "stop")])
+async def test_server_that_never_closes_is_left_soon(server: ModelStandin, last: bytes) -> None:
+    server.script.append(Raw([last, b": never"], pause=3600))
+    async with client(server.base_url, silence_timeout=3600) as model, asyncio.timeout(PATIENCE):
+        reply = await ask(model)
+    assert (text(reply), reply[-1]) == ("Hi", End())
 
 
 async def test_usage_is_awaited_but_hardly_the_end(server: ModelStandin) -> None:

@@ -58,6 +58,10 @@ class ReplyActivity:
         """Take the whole text so far."""
         self._live.update(text)
 
+    def replace(self, text: str) -> None:
+        """Take the whole text so far, in place of a text that was no reply."""
+        self._live.replace(text)
+
     async def finish(self, outcome: Outcome) -> bool:
         """Return once the end is shown, or never will be. False: another process may still show it."""
         self._started.set()

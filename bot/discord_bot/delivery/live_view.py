@@ -108,11 +108,15 @@ class LiveView:
         if restarts:
             # A view of the old text followed by the new one would read as one reply.
             self._phase = _Phase.CURRENT
-            self._rendering = _Rendering(Document(PART_LIMIT), self._layout.max_messages)
-            if self._background is _Background.READY:
-                self._background = _Background.IDLE
+            self._start_anew()
         self._latest = _Snapshot(text, self.outcome)
         return restarts
+
+    def replace(self, text: str, cuts: Sequence[int]) -> None:
+        """Take the whole text so far, in place of a text that was no reply. Its messages begin at these cuts."""
+        if self._phase is _Phase.CURRENT:
+            self._start_anew(cuts)
+        self._latest = _Snapshot(text, self.outcome)
 
     def finish(self, outcome: Outcome) -> None:
         """Take the end of the reply, with its whole text."""
@@ -147,6 +151,11 @@ class LiveView:
             return None
         self._phase = _Phase.PREVIOUS
         return self.current
+
+    def _start_anew(self, cuts: Sequence[int] = ()) -> None:
+        self._rendering = _Rendering(Document(PART_LIMIT, cuts=cuts), self._layout.max_messages)
+        if self._background is _Background.READY:
+            self._background = _Background.IDLE
 
     def _render(self) -> bool:
         """Render a slice of the text that was begun, or else of the latest. False: there is more of it to render."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from bot import texts
 from bot.core.turns import Outcome
 from bot.discord_bot.delivery.backoff import BackOff
-from bot.discord_bot.delivery.beginning import Beginning, ContinuedBelow, Fresh, Restarted
+from bot.discord_bot.delivery.beginning import Beginning, ContinuedBelow, ContinuedInPlace, Fresh, Restarted
 from bot.discord_bot.delivery.lifecycle import Lifecycle, State
 from bot.discord_bot.delivery.live_view import LiveView
 from bot.discord_bot.delivery.scheduler import Scheduler, Urgency
@@ -66,6 +66,10 @@ class LiveReply:
         layout = Layout(note, source_offset, max_messages)
         self._view = LiveView(channel_id, beginning, layout, on_ready=scheduler.wake)
         self.shown = ShownMessages(beginning)
+        self._resumed = beginning.sent if isinstance(beginning, ContinuedInPlace) else ()
+        """The messages that show the text that the reply goes on from."""
+        self._replaced = False
+        """Whether the text was replaced since the last call began."""
         self._backoff = BackOff()
         self.lifecycle = Lifecycle()
         self._action: Action | None = None
@@ -81,6 +85,13 @@ class LiveReply:
         """Take the whole text so far."""
         if self._view.update(text):
             self.shown.restart()
+        self._mark_pending()
+
+    def replace(self, text: str) -> None:
+        """Take the whole text so far, in place of a text that was no reply. The messages of that one go."""
+        self._view.replace(text, [start for _, start in self._resumed[1:]])
+        self.shown.restart(keep=max(1, len(self._resumed)))
+        self._replaced = True
         self._mark_pending()
 
     async def finish(self, outcome: Outcome) -> bool:
@@ -148,6 +159,7 @@ class LiveReply:
 
     async def call(self) -> None:
         """Make the call that was prepared, and settle what follows from its result."""
+        self._replaced = False
         try:
             await self._make(self._action)
         except Unavailable as error:
@@ -180,6 +192,8 @@ class LiveReply:
             case Post(part, wanted):
                 message_id, as_wanted = await self._gateway.post(part, wanted)
                 self.shown.add(message_id, wanted if as_wanted else None)
+                if self._replaced:
+                    self.shown.restart(keep=max(1, len(self._resumed)))
             case Edit(part, wanted) if (message := self.shown.message_id(part)) is not None:
                 await self._gateway.edit(part, message, wanted)
                 self.shown.mark_edited(message, wanted)

@@ -62,10 +62,10 @@ class ShownMessages:
         self._stale += [message_id for message_id in discarded if message_id not in gone]
         del self._messages[keep_first:]
 
-    def restart(self) -> None:
-        """Give the first message to a new text. The others are deleted once the new text is shown."""
+    def restart(self, keep: int = 1) -> None:
+        """Give the first `keep` messages to a new text. The others are deleted once the new text is shown."""
         self.shown_since = None
-        self.discard(keep_first=1)
+        self.discard(keep_first=keep)
 
     def assume_all_but_the_last(self, view: View) -> None:
         """Take the messages of an interrupted reply for what they should show, except the last one.
