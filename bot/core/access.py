@@ -32,8 +32,8 @@ class Denial(Enum):
     """The operator wants no direct messages answered."""
     NOT_MEMBER = "no server in common"
     """Direct messages are answered, but not those of people whom the bot shares no server with."""
-    UNKNOWN = "unclear who it is"
-    """The answer depends on a look-up that Discord does not answer now."""
+    UNKNOWN = "unclear"
+    """The decision depends on a look-up that Discord does not answer now: of the person, or of the thread."""
 
     @property
     def concerns_user(self) -> bool:

@@ -25,14 +25,18 @@ _AT_ONCE = 10
 _CHARGES_AT_ONCE = 1000
 """Number of charges that are deleted in one statement."""
 
-_PRUNE = """
-    DELETE FROM conversations WHERE id IN (
-        SELECT id FROM conversations INDEXED BY conversations_by_use
-        WHERE used_at < :unused_since AND platform = 'discord'
-        UNION SELECT id FROM conversations WHERE left_at < :left_since
-        LIMIT :most
-    ) RETURNING id
+_LONGEST_AWAY = 2 * DAY
+"""Seconds between two looks at what is old, above which the clock is doubted: it may have jumped ahead."""
+_SECOND_LOOK = DAY - HOUR
+"""Seconds until a doubted clock is believed."""
+
+_OLD = """
+    SELECT id FROM conversations INDEXED BY conversations_by_use
+    WHERE used_at < :unused_since AND platform = 'discord'
+    UNION SELECT id FROM conversations WHERE left_at < :left_since
+    LIMIT :most
     """
+_THESE = "id IN (SELECT value FROM json_each(:ids)) AND (used_at < :unused_since OR left_at < :left_since)"
 
 
 class RetentionStore(Part):
@@ -95,6 +99,26 @@ class RetentionStore(Part):
             messages=json.dumps(list(message_ids)),
         )
 
+    async def clock_is_credible(self) -> bool:
+        """Whether old records may be deleted by the clock.
+
+        A clock that has jumped ahead since the last call, or that was back in between, is believed from a call a day
+        later on. So is that of a bot that was away for days.
+        """
+        now = self._now()
+        rows = await self._engine.read("SELECT looked_at, doubted_since FROM clock")
+        looked_at, doubted_since = rows[0] if rows else (0, None)
+        if not 0 <= now - looked_at <= _LONGEST_AWAY:
+            doubted_since = now
+        elif doubted_since is not None and now - doubted_since >= _SECOND_LOOK:
+            doubted_since = None
+        await self._engine.write(
+            "REPLACE INTO clock (id, looked_at, doubted_since) VALUES (1, :now, :doubted_since)",
+            now=now,
+            doubted_since=doubted_since,
+        )
+        return doubted_since is None
+
     async def prune(self, unused_days: int) -> int:
         """Delete old records: conversations on Discord that nobody used for `unused_days` (0: keep them), guilds that
         were left some days ago, processed messages, and counts. The answer is the number of deleted conversations.
@@ -106,7 +130,18 @@ class RetentionStore(Part):
             "left_since": left_before(now),
             "most": _AT_ONCE,
         }
-        while rows := (await self._engine.delete_securely((_PRUNE, values)))[0]:
+        while old := await self._engine.read(_OLD, **values):
+            these: dict[str, Value] = {**values, "ids": json.dumps([row["id"] for row in old])}
+            _, rows = await self._engine.delete_securely(
+                (
+                    f"""
+                    DELETE FROM personas WHERE guild_id IS NULL
+                    AND (platform, channel) IN (SELECT platform, channel FROM conversations WHERE {_THESE})
+                    """,
+                    these,
+                ),
+                (f"DELETE FROM conversations WHERE {_THESE} RETURNING id", these),
+            )
             pruned += len(rows)
         await self._engine.delete_securely(*forget_decisions(now))
         await self._forget_counts(now)

@@ -10,7 +10,7 @@ MEMBERS = "/guilds/{guild_id}/members/{user_id}"
 NOT_HERE = "-# I don't answer in this server. Whoever runs me can change that."
 NOT_YOU = "-# I may not answer you, sorry. Whoever runs me can change that."
 NOT_DIRECTLY = "-# I don't answer direct messages. Please mention me in a server."
-UNCLEAR = "-# I can't tell just now who you are to me. Please try again later."
+UNCLEAR = "-# I can't find out just now whether I may answer you here. Please try again later."
 STRANGER = "-# I only answer direct messages of people I share a server with. Please mention me there first."
 
 

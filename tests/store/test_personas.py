@@ -10,7 +10,7 @@ from bot.core.turns import Behaviour, Conversation, Prompt
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
-from tests.store.steps import files, rows
+from tests.store.steps import Clock, files, rows
 
 CHANNEL, THREAD, OTHER = on_discord(1), on_discord(2), on_discord(3)
 DAY = 24 * 3600
@@ -64,6 +64,19 @@ async def test_persona_goes_with_its_channel(store: Store, path: Path) -> None:
     await store.engine.erase_deleted()
     assert rows(path, "SELECT channel FROM personas") == [(OTHER.channel,)]
     assert b"Persona of discord:1" not in b"".join(files(path).values())
+
+
+async def test_persona_of_a_chat_is_pruned_with_it(store: Store, path: Path, clock: Clock) -> None:
+    old, new, asked_nothing = on_discord(11), on_discord(12), on_discord(13)
+    for position, (key, guild) in enumerate([(old, None), (CHANNEL, 7)]):
+        await store.turns.begin(Prompt(key, position, "Why?", user_id=1, guild_id=guild))
+    clock.now += 100 * DAY
+    await store.turns.begin(Prompt(new, 9, "Why?", user_id=1))
+    for key, guild in ((old, None), (new, None), (asked_nothing, None), (CHANNEL, 7)):
+        await store.personas.set_persona(key, guild, f"Persona of {key}", user_id=None if guild else 1)
+    assert await store.retention.prune(unused_days=90) == 2
+    kept = {Conversation(*row) for row in rows(path, "SELECT platform, channel FROM personas")}
+    assert kept == {new, asked_nothing, CHANNEL}, "a channel's persona stays with its channel"
 
 
 @pytest.mark.parametrize(("days", "stays"), [(6, True), (8, False)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.core.turns import Conversation, Outcome, Prompt, TurnState
 from bot.store import Store
+from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import TERMINAL, on_discord
 from tests.store.steps import HERE, Clock, answer, begin, files, rows, said, trace
@@ -131,3 +132,26 @@ async def test_processed_marks_are_kept_long_enough(store: Store, clock: Clock) 
     assert await store.retention.prune(unused_days=90) == 0
     assert await store.processed.among([1, 2, 3]) == {3}
     assert said(await store.turns.history(HERE, 9)) == [(2, "done")]
+
+
+@pytest.mark.parametrize(
+    ("jumps", "credible"),
+    [
+        # Hours since the last look, and whether the clock is believed then.
+        ([0, 24, 24, 5], [False, True, True, True]),
+        ([0, 24, 24 * 400, 1, 1, 24, 24], [False, True, False, False, False, True, True]),
+        ([0, 24, 24 * 400, -24 * 400, 5, 23], [False, True, False, False, False, True]),
+        ([0, 24, 24 * 30, 24 * 30, 24], [False, True, False, False, True]),
+        ([0, 24, -5, 2, 24], [False, True, False, False, True]),
+    ],
+)
+async def test_clock_that_jumped_is_believed_a_day_later(
+    path: Path, clock: Clock, jumps: list[int], credible: list[bool]
+) -> None:
+    believed, clock.now = [], 1e9
+    for hours in jumps:
+        clock.now += hours * 3600
+        # Each look may be that of another process.
+        async with open_store(path, exclusive=True, clock=clock) as store:
+            believed.append(await store.retention.clock_is_credible())
+    assert believed == credible

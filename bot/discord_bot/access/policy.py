@@ -20,7 +20,7 @@ from bot.discord_bot.access.members import Members, Membership, MembershipStatus
 from bot.discord_bot.channels import channel_of, is_private
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone
+from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable
 from bot.store import Store
 
 _GUILD_TIMEOUT = 2.0
@@ -33,6 +33,8 @@ _MAX_CONCURRENT = 5
 """Guilds in which one author is looked up at the same time."""
 _SEARCH_TIMEOUT = 5.0
 """Seconds for all look-ups of one author. A flood of direct messages takes longer; the next message then knows more."""
+_MAX_PARENTS = 1000
+"""Looked-up threads whose channels are kept in memory."""
 _INTERACTION_TIMEOUT = 1.0
 """Seconds for the look-up of the owners, of the 3 that Discord allows until an interaction is answered."""
 
@@ -45,6 +47,8 @@ class Policy:
         self._store = store
         self._settings = settings
         self._members = Members(scheduler)
+        self._parents: dict[int, int] = {}
+        """The channels of threads that were looked up."""
         self._owners: frozenset[int] = frozenset()
         self.connected = asyncio.Event()
         """Set by the client once Discord has named the guilds that the bot is in."""
@@ -56,8 +60,10 @@ class Policy:
         if message.guild is None:
             return Denial.GUILD
         await wait_until_available(message.guild)
-        channel = message.guild.get_channel_or_thread(message.channel.id) or message.channel
-        return await self._denied_in(message.guild, channel, message.author)
+        try:
+            return await self._denied_in(message.guild, message.channel, message.author)
+        except Unavailable:
+            return Denial.UNKNOWN
 
     async def check_interaction(self, interaction: discord.Interaction) -> Denial | None:
         """Why the press on a button that asks for a reply is not answered, or None if it is."""
@@ -65,7 +71,10 @@ class Policy:
             return await self._denied_in_dm(interaction.user.id)
         if interaction.guild is None or interaction.channel is None:
             return Denial.GUILD
-        return await self._denied_in(interaction.guild, interaction.channel, interaction.user)
+        try:
+            return await self._denied_in(interaction.guild, interaction.channel, interaction.user)
+        except Unavailable:
+            return Denial.UNKNOWN
 
     async def check_retry(self, turn: Turn) -> Denial | None:
         """Why an interrupted turn is not tried again, or None if it is: rules may have changed since it was asked.
@@ -79,7 +88,7 @@ class Policy:
         if guild is None:
             return Denial.GUILD
         await wait_until_available(guild)
-        channel = await self._channel(guild, channel_of(turn.conversation))
+        channel = discord.Object(channel_of(turn.conversation))
         return await self._denied_in(guild, channel, discord.Object(turn.user_id or 0))
 
     async def check_guild(self, interaction: discord.Interaction) -> Denial | None:
@@ -143,9 +152,10 @@ class Policy:
     async def _denied_in(
         self,
         guild: discord.Guild,
-        channel: object,
+        channel: discord.abc.Snowflake,
         user: discord.abc.Snowflake,
     ) -> Denial | None:
+        """Why a user is not answered in a channel or thread. Raises Unavailable if Discord cannot be asked."""
         if isinstance(user, discord.Member):
             self._members.seen(user)
         served = await self.is_served(guild)
@@ -155,18 +165,27 @@ class Policy:
         else:
             # A message that was fetched comes without its author's roles.
             person = _person(user.id, [await self._members.of(guild, user.id)] if self._settings.roles else [])
-        return access.denied_in_guild(self._settings, rules, person, channel_ids(channel), served=served)
+        # Only a rule can tell one channel from another.
+        places = await self._places(guild, channel) if rules.channels else []
+        return access.denied_in_guild(self._settings, rules, person, places, served=served)
 
-    async def _channel(self, guild: discord.Guild, id_: int) -> discord.abc.Snowflake:
-        """A channel or thread of a guild; only its id if the bot may not see it."""
-        if (known := guild.get_channel_or_thread(id_)) is not None:
-            return known
-        try:
-            with platform_errors():
-                # Discord sends archived threads only on request.
-                return await self._client.fetch_channel(id_)
-        except (TargetGone, ContentRejected, NotEditable):
-            return discord.Object(id_)
+    async def _places(self, guild: discord.Guild, channel: discord.abc.Snowflake) -> list[int]:
+        """The ids of a channel, its parent and its category. A thread that discord.py does not know is looked up."""
+        known = guild.get_channel_or_thread(channel.id)
+        if known is None and not isinstance(channel, discord.Thread | discord.abc.GuildChannel):
+            if (parent_id := self._parents.get(channel.id)) is not None:
+                return [channel.id, *channel_ids(guild.get_channel(parent_id) or discord.Object(parent_id))]
+            try:
+                with platform_errors():
+                    # Discord sends archived threads only on request.
+                    channel = await self._client.fetch_channel(channel.id)
+            except (TargetGone, ContentRejected, NotEditable):
+                return [channel.id]
+            if isinstance(channel, discord.Thread):
+                if len(self._parents) >= _MAX_PARENTS:
+                    self._parents.clear()
+                self._parents[channel.id] = channel.parent_id
+        return channel_ids(known or channel)
 
     async def _denied_in_dm(self, user_id: int) -> Denial | None:
         settings = self._settings

@@ -131,7 +131,10 @@ class MessageLifecycle:
         await self._guilds_known.wait()
         while True:
             try:
-                if pruned := await self._store.retention.prune(unused_days):
+                retention = self._store.retention
+                if not await retention.clock_is_credible():
+                    log.info("nothing old is deleted before tomorrow: the bot was away, or the clock has jumped")
+                elif pruned := await retention.prune(unused_days):
                     log.info("deleted %d conversations that were no longer used", pruned)
             except StoreError as error:
                 log.warning("what is no longer used is left to another day: %s", error)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from bot.standin.entities import Channel, Message, Permission, User
+from bot.standin.faults import ALWAYS, Lost, Refused
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -170,6 +171,31 @@ async def test_channel_rules_in_threads_and_categories(world: World) -> None:
     await use(world, "channels block", channel=desk)
     assert await answer_to_mention(world, thread) == "To hello."
     assert await answer_to_mention(world, desk) is None
+
+
+async def test_unknown_thread_obeys_the_rules_of_its_channel(world: World) -> None:
+    discord = world.discord
+    discord.faults.add(Lost(), event="THREAD_CREATE", times=2)
+    allowed, blocked = discord.general, discord.random_channel
+    known_to_nobody = [await discord.open_thread(each, "side", discord.bo) for each in (allowed, blocked)]
+    await use(world, "channels block", blocked)
+    assert await answer_to_mention(world, known_to_nobody[1]) == NOT_IN_THIS_CHANNEL
+    await use(world, "channels allow", allowed)
+    assert await answer_to_mention(world, known_to_nobody[0]) == "To hello."
+    lookups = discord.calls("GET", "/channels/{channel_id}")
+    assert await answer_to_mention(world, known_to_nobody[0]) == "To hello."
+    assert discord.calls("GET", "/channels/{channel_id}") == lookups, "asked once"
+
+
+async def test_unknown_thread_waits_while_discord_fails(world: World) -> None:
+    discord = world.discord
+    discord.faults.add(Lost(), event="THREAD_CREATE")
+    thread = await discord.open_thread(discord.general, "side", discord.bo)
+    await use(world, "channels allow", discord.general)
+    discord.faults.add(Refused(503, 0, "Service unavailable"), route="/channels/{channel_id}", times=ALWAYS)
+    assert await answer_to_mention(world, thread) == (
+        "-# I can't find out just now whether I may answer you here. Please try again later."
+    )
 
 
 async def test_deleted_channel_leaves_no_rule(world: World) -> None:
