@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from bot.core.turns import Conversation, Outcome, Prompt, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
