@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bot.config import ModelServerSettings
 from bot.core.model_events import Message, Text
 from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin
@@ -37,7 +38,7 @@ async def _read(model: OpenAIModel) -> int:
 async def _measure(title: str, deltas: int, streams: int, tokens_per_second: float | None) -> None:
     async with (
         _server(deltas, tokens_per_second) as base_url,
-        OpenAIModel(base_url=base_url) as model,
+        OpenAIModel(ModelServerSettings(base_url)) as model,
     ):
         # The first request pays for the SDK's lazy imports.
         await model.probe("standin", _BURST_DELTAS)

@@ -20,6 +20,7 @@ from pathlib import Path
 from bot import config
 from bot.config import Secret, Settings
 from bot.core.errors import BotError, SettingsError
+from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.protocols import ChatModel
 from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.service import ConversationService
@@ -28,6 +29,7 @@ from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
+from bot.texts.playground import THIS_COMPUTER
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +51,13 @@ async def run_bot() -> int:
 async def _serve(settings: Settings, token: Secret) -> None:
     from bot.discord_bot.options import Options
     from bot.discord_bot.runner import run
-    from bot.llm.client import OpenAIModel
+    from bot.llm.servers import ModelRouter
 
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     async with (
         open_store(settings.database_path, exclusive=True) as store,
-        OpenAIModel.of(settings, store.server_facts) as model,
+        ModelRouter.of(settings, store.server_facts) as model,
         _conversations(settings, store, model, settings.quotas) as conversations,
     ):
         await run(
@@ -64,7 +66,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
             conversations,
             Options.of(settings, grace=settings.shutdown_grace),
             stop=stop,
-            list_models=model.models,
+            list_models=model.listings,
             publish_health=partial(health.publish_health, settings.database_path),
         )
 
@@ -153,16 +155,19 @@ async def _model(settings: Settings, store: Store) -> AsyncIterator[ChatModel]:
     if not settings.model_configured:
         yield DemoModel()
         return
-    from bot.llm.client import OpenAIModel
+    from bot.llm.servers import ModelRouter
 
-    async with OpenAIModel.of(settings, store.server_facts) as model:
+    async with ModelRouter.of(settings, store.server_facts) as model:
         yield model
 
 
 def _conversations(
     settings: Settings, store: Store, model: ChatModel, quotas: Quotas | None = None
 ) -> ConversationService:
-    return ConversationService(store, model, replace(settings.generation, quotas=quotas), settings.limits)
+    generation = replace(settings.generation, quotas=quotas)
+    if not settings.model_configured:
+        generation = replace(generation, servers=ModelServers(ModelServer(THIS_COMPUTER)))
+    return ConversationService(store, model, generation, settings.limits)
 
 
 def _on_first_signal(stop: Callable[[], None]) -> None:
@@ -198,6 +203,4 @@ def _start_playground_log(settings: Settings) -> None:
 
 
 def _start_log(level: str, settings: Settings) -> None:
-    secrets = [secret.reveal() for secret in (settings.discord_token, settings.openai_api_key) if secret]
-    secrets += settings.network.secrets
-    logs.to_stderr(level, form=settings.log_format, messages=settings.log_messages, secrets=secrets)
+    logs.to_stderr(level, form=settings.log_format, messages=settings.log_messages, secrets=settings.secrets)

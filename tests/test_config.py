@@ -43,6 +43,10 @@ CHEAPER = (
 )
 UNPRICED = "add gpt-6-luna=context/reply with what a million tokens cost, 0/0 if they are free."
 MONEY = "write an amount in the currency of PRICES, in digits only, such as 1.00."
+CLOUD = "cloud=https://api.openai.com/v1"
+HOME = "home=http://localhost:11434/v1"
+NAMES = f"use up to 31 lower case letters, digits, - or _, beginning with a letter, as in {HOME}."
+NO_OBJECT = 'is no JSON object; write one such as {"temperature": 0.7}, in one line.'
 ILLEGIBLE = "has a space, a quotation mark or another character that"
 
 
@@ -200,6 +204,44 @@ def load(**environ: str) -> Settings:
         ("DAILY_TOKENS_PER_USER", "999", f'"999" will not do; {TOKENS}'),
         ("DAILY_TOKENS_PER_SERVER", "-1", f'"-1" will not do; {TOKENS}'),
         ("DAILY_TOKENS_TOTAL", "2m", f'"2m" will not do; {TOKENS}'),
+        ("MODEL_SERVERS", "home", f"home has no address; write {HOME}."),
+        ("MODEL_SERVERS", "=http://localhost/v1", f"an entry does not begin with a valid name; {NAMES}"),
+        ("MODEL_SERVERS", "Home Server=http://localhost/v1", f'"Home Server" is not a valid name; {NAMES}'),
+        ("MODEL_SERVERS", "8ball=http://localhost/v1", f'"8ball" is not a valid name; {NAMES}'),
+        (
+            "MODEL_SERVERS",
+            "openai=http://localhost/v1",
+            "openai has settings of its own already; give the server another name.",
+        ),
+        ("MODEL_SERVERS", f"{HOME},{HOME}", "home is there twice; keep one of the two."),
+        (
+            "MODEL_SERVERS",
+            "my-box=http://a/v1, my_box=http://b/v1",
+            "my_box and my-box would share MY_BOX_API_KEY; give one of them another name.",
+        ),
+        (
+            "MODEL_SERVERS",
+            "home=localhost:11434/v1",
+            'home "localhost:11434/v1" lacks its scheme; did you mean http://localhost:11434/v1?',
+        ),
+        (
+            "MODEL_SERVERS",
+            "home=https://me:hunter2@example.com/v1",
+            "home holds a name or a password; leave it out and put the key into HOME_API_KEY.",
+        ),
+        ("FALLBACK_MODEL", "gpt-6-luna", "this is OPENAI_MODEL itself; name another model, or leave it out."),
+        ("EXTRA_BODY", '["temperature"]', NO_OBJECT),
+        ("EXTRA_BODY", "{temperature: 0.7}", NO_OBJECT),
+        ("EXTRA_BODY", '{"temperature": NaN}', NO_OBJECT),
+        ("EXTRA_BODY", "[" * 100_000, NO_OBJECT),
+        ("EXTRA_BODY", '{"max_tokens": 100}', '"max_tokens" belongs to the bot; set REPLY_TOKENS instead.'),
+        ("EXTRA_BODY", '{"model": "x"}', '"model" belongs to the bot; set OPENAI_MODEL and MODELS instead.'),
+        (
+            "EXTRA_BODY",
+            '{"reasoning_effort": "low"}',
+            '"reasoning_effort" belongs to the bot; set REASONING_EFFORT instead.',
+        ),
+        ("EXTRA_BODY", '{"stream": false}', '"stream" belongs to the bot; leave it out.'),
         ("PRICES", "gpt-6-luna=0.10", f'"gpt-6-luna=0.10" is no price; {PRICES}'),
         ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is no price; {PRICES}'),
         ("PRICES", "a=1/2/0.1/0", f'"a=1/2/0.1/0" is no price; {PRICES}'),
@@ -242,6 +284,9 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "OPENAI_API_KEY": "sk-1",
         "OPENAI_BASE_URL": "http://localhost:11434/v1",
         "MODELS": "small, large",
+        "FALLBACK_MODEL": "large",
+        "MODEL_SERVERS": HOME,
+        "EXTRA_BODY": "{}",
         "PRICES": "small=0.10/0.50",
         "DAILY_BUDGET": "1.00",
         "SYSTEM_PROMPT": "Don’t be a pirate.",
@@ -253,19 +298,19 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
     if name == "SSL_CERT_FILE":
         examples[name] = str(certificate(tmp_path)[0])
     value = SETTINGS[name].default or examples[name]
-    others = {"PRICES": "gpt-6-luna=0.10/0.50"} if name == "DAILY_BUDGET" else {}
-    meant = load(**{name: value}, **others)
+    others = {"OPENAI_API_KEY": "sk-1", **({"PRICES": "gpt-6-luna=0.10/0.50"} if name == "DAILY_BUDGET" else {})}
+    meant = load(**others | {name: value})
     for mark in "\"'":
         quoted = f" {mark}{value} {mark} "
-        assert load(**{name: quoted}, **others) == meant
+        assert load(**others | {name: quoted}) == meant
         (tmp_path / ".env").write_text(f"{name}={quoted}\n")
-        assert Settings.load({name: mark * 2} | others, tmp_path / ".env") == meant
+        assert Settings.load(others | {name: mark * 2}, tmp_path / ".env") == meant
         for half in (mark + value, value + mark, f"{mark}{value}{mark} # a comment"):
             if name == "SYSTEM_PROMPT":
                 assert load(SYSTEM_PROMPT=half).system_prompt == half
             else:
                 only = f"{name}: begins or ends with a quotation mark; remove it."
-                assert problems({name: half} | others) == [only]
+                assert problems(others | {name: half}) == [only]
 
 
 def test_prompt_may_begin_and_end_with_quotations() -> None:
@@ -333,6 +378,8 @@ def test_budget_needs_the_price_of_every_model() -> None:
         'LOG_FORMAT: "xml" is no format',
         'DAILY_BUDGET: needs the price of every model, and PRICES lacks "a", "c"',
     ]
+    several = {"FALLBACK_MODEL": "b", "PRICES": "gpt-6-luna=1/1", "DAILY_BUDGET": "1"}
+    assert problems(several)[0].startswith('DAILY_BUDGET: needs the price of every model, and PRICES lacks "b";')
     assert len(problems({"DAILY_BUDGET": "1", "PRICES": "cheap"})) == 1, "what PRICES says is not known"
 
 
@@ -366,10 +413,95 @@ def test_tokens_of_a_private_server_are_not_limited_by_default(host: str, privat
     assert given == Quotas(20, 5_000, None if private else 1_000_000, 2_000_000)
 
 
+def test_tokens_are_limited_unless_every_server_is_private() -> None:
+    local = {"MODEL_SERVERS": HOME, "OPENAI_MODEL": "home:qwen3"}
+    assert load(**local).quotas == Quotas(20, None, None, None)
+    assert load(**local, OPENAI_BASE_URL="http://box.lan/v1").quotas == Quotas(20, None, None, None)
+    assert load(**local, OPENAI_API_KEY="sk-1").quotas == Quotas()
+    assert load(**local | {"MODEL_SERVERS": f"{HOME},{CLOUD}"}).quotas == Quotas()
+
+
 def test_budget_takes_the_place_of_the_default_total() -> None:
     budget = {"DAILY_BUDGET": "1", "PRICES": "gpt-6-luna=0.10/0.50"}
     assert load(**budget).quotas == Quotas(20, 200_000, 1_000_000, None, MICRO)
     assert load(**budget, DAILY_TOKENS_TOTAL="5000").quotas == Quotas(20, 200_000, 1_000_000, 5_000, MICRO)
+
+
+def test_each_model_server_has_its_own_key_and_body() -> None:
+    settings = load(
+        OPENAI_API_KEY="sk-default",
+        MODEL_SERVERS=f"{CLOUD}/, my-box=http://box.lan:8080/v1,",
+        CLOUD_API_KEY="sk-cloud",
+        EXTRA_BODY='{"temperature": 0.7}',
+        MY_BOX_EXTRA_BODY='{"chat_template_kwargs": {"enable_thinking": false}}',
+        MODELS="cloud:gpt-6-luna, llama3:8b",
+        FALLBACK_MODEL="my-box:qwen3",
+        PRICES="cloud:gpt-6-luna=1/2",
+    )
+    everywhere, in_the_box = {"temperature": 0.7}, {"chat_template_kwargs": {"enable_thinking": False}}
+    assert {
+        name: (server.base_url, server.api_key, server.extra_body)
+        for name, server in settings.all_model_servers.items()
+    } == {
+        "": (None, Secret("sk-default"), everywhere),
+        "cloud": ("https://api.openai.com/v1", Secret("sk-cloud"), everywhere),
+        "my-box": ("http://box.lan:8080/v1", None, in_the_box),
+    }
+    servers = settings.generation.servers
+    assert [servers.split(each) for each in ("llama3:8b", "cloud:gpt-6-luna", "my-box:qwen3:8b")] == [
+        ("", "llama3:8b"),
+        ("cloud", "gpt-6-luna"),
+        ("my-box", "qwen3:8b"),
+    ], "a colon leads to another server only behind the name of one"
+    assert [servers.provider(each) for each in ("llama3:8b", "cloud:gpt-6-luna", "my-box:qwen3")] == [
+        "OpenAI",
+        "OpenAI",
+        "box.lan",
+    ]
+    assert settings.prices is not None
+    assert list(settings.prices) == ["cloud:gpt-6-luna"]
+    assert set(settings.secrets) == {"sk-default", "sk-cloud"}
+    assert "sk-" not in repr(settings)
+
+
+def test_model_servers_need_no_default_one() -> None:
+    settings = Settings.load(
+        {"DISCORD_TOKEN": TOKEN, "MODEL_SERVERS": HOME, "OPENAI_MODEL": "home:qwen3"}, None, needs=(DISCORD, MODEL)
+    )
+    assert list(settings.all_model_servers) == ["home"]
+    assert settings.model_configured
+    assert not load(OPENAI_MODEL="home:qwen3").model_configured, "that is the name of a model then"
+
+
+def test_every_mistake_with_several_servers_is_reported_at_once(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("CLUOD_API_KEY=x\nGROQ_API_KEY=x\nhome_extra_body={}\nOPENAI_KEY=x\nCLOUD_API_KEY=ok\n")
+    environ = {
+        "MODEL_SERVERS": f"{CLOUD},{HOME},llama3=http://localhost:8080/v1",
+        "HOME_API_KEY": "your-key",
+        "HOME_EXTRA_BODY": '{"n": 2, "stream_options": {}}',
+        "MODELS": "cloud:, llama3:8b, llama3:Qwen3-8B-GGUF",
+        "FALLBACK_MODEL": "llama3:latest",
+        "PRICES": "home:=1/2, forgotten=1/2",
+    }
+    tag = "could be a model called {0} on the server llama3, or a model called llama3:{0}; give the server another name"
+    assert problems(environ, env_file) == [
+        "CLUOD_API_KEY: unknown; did you mean CLOUD_API_KEY?",
+        "GROQ_API_KEY: there is no server groq in MODEL_SERVERS; name it there, or remove this line.",
+        "home_extra_body: unknown; did you mean HOME_EXTRA_BODY?",
+        "OPENAI_KEY: unknown; did you mean OPENAI_API_KEY?",
+        "HOME_API_KEY: still the placeholder of an example; put the key of home in its place.",
+        'HOME_EXTRA_BODY: "n" belongs to the bot; leave it out.',
+        'HOME_EXTRA_BODY: "stream_options" belongs to the bot; leave it out.',
+        (
+            'OPENAI_MODEL: "gpt-6-luna" is on none of the servers in MODEL_SERVERS; write cloud:MODEL, or set'
+            " OPENAI_API_KEY or OPENAI_BASE_URL for a server without a name."
+        ),
+        'MODELS: "cloud:" names the server cloud but none of its models; write cloud:MODEL.',
+        f'MODELS: "llama3:8b" {tag.format("8b")} in MODEL_SERVERS.',
+        f'FALLBACK_MODEL: "llama3:latest" {tag.format("latest")} in MODEL_SERVERS.',
+        'PRICES: "home:" names the server home but none of its models; write home:MODEL.',
+    ]
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:
@@ -448,6 +580,9 @@ def test_secrets_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
         ("OPENAI_BASE_URL", "me:hunter2@example.com"),
         ("OPENAI_BASE_URL", "http://[hunter2@example.com"),
         ("OPENAI_BASE_URL", "https://example.com/?hunter2"),
+        ("MODEL_SERVERS", "https://me:hunter2@example.com/v1=x"),
+        ("MODEL_SERVERS", "home=https://me:hunter2@example.com/v1"),
+        ("EXTRA_BODY", '{"key": "hunter2"'),
     ]:
         with pytest.raises(SettingsError) as caught:
             load(**{name: value})

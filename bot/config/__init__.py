@@ -3,6 +3,7 @@
 Not its job: what a setting does. Nothing else in this project reads settings. Imports the core's values.
 """
 
+from bot.config.model_servers import ModelServerSettings
 from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Requirement, Settings, help_text
 from bot.config.values import Secret
 
@@ -11,6 +12,7 @@ __all__ = [
     "DISCORD",
     "MODEL",
     "SETTINGS",
+    "ModelServerSettings",
     "Requirement",
     "Secret",
     "Settings",

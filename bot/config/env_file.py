@@ -13,8 +13,8 @@ _OTHER_NAMES = {"OPENAI_API_BASE": "OPENAI_BASE_URL", "BOT_TOKEN": "DISCORD_TOKE
 """Names that other bots and older clients use, and that are too different from ours to be found as misspellings."""
 
 
-def read(env_file: Path | None, known: Collection[str]) -> tuple[Mapping[str, str | None], list[str]]:
-    """The values in a `.env` file, and its mistakes, among them misspelt `known` names. A missing file sets nothing."""
+def read(env_file: Path | None) -> tuple[Mapping[str, str | None], list[str]]:
+    """The values in a `.env` file, and what cannot be read of it. A missing file sets nothing."""
     if env_file is None:
         return {}, []
     try:
@@ -34,13 +34,11 @@ def read(env_file: Path | None, known: Collection[str]) -> tuple[Mapping[str, st
             problems.append(f"{env_file}: line {binding.original.line} cannot be read; write NAME=value.")
         elif binding.key is not None:
             values[binding.key] = binding.value
-    problems += [f"{name}: unknown; did you mean {like}?" for name in values if (like := _meant(name, known))]
     return values, problems
 
 
-def _meant(name: str, known: Collection[str]) -> str | None:
-    """The setting that an unknown name is probably meant to be, if any."""
-    if name in known:
-        return None
+def misspelt(name: str, known: Collection[str]) -> str | None:
+    """A sentence on a name that is probably meant to be one of the `known` settings, if it is."""
     upper = name.upper()
-    return _OTHER_NAMES.get(upper) or next(iter(get_close_matches(upper, known, n=1, cutoff=0.8)), None)
+    like = _OTHER_NAMES.get(upper) or next(iter(get_close_matches(upper, known, n=1, cutoff=0.8)), None)
+    return None if like is None else f"{name}: unknown; did you mean {like}?"

@@ -26,9 +26,14 @@ _LOG_FORMATS = ("text", "json")
 
 
 class InvalidValue(Exception):
-    """A mistake in a value. Its text says what is wrong and what to write, as the end of a sentence that begins with
-    the setting's name.
+    """The mistakes in a value. Each text says what is wrong and what to write, as the end of a sentence that begins
+    with the setting's name.
     """
+
+    def sentences(self, setting: str) -> list[str]:
+        """A whole sentence for each mistake."""
+        texts = (f"{setting}: {text}" for text in self.args)
+        return [text if text.endswith("?") else f"{text}." for text in texts]
 
 
 def unquoted(value: str) -> str:
@@ -83,10 +88,11 @@ def _split(url: str) -> SplitResult | None:
     return pieces
 
 
-def base_url(value: str) -> str:
+def base_url(value: str, key: str = "OPENAI_API_KEY") -> str:
+    """The URL of a model server, whose key is in the setting `key`."""
     # These checks come first: a URL that fails them may hold a password, which no error message may repeat.
     if "@" in value:
-        raise InvalidValue("holds a name or a password; leave it out and put the key into OPENAI_API_KEY")
+        raise InvalidValue(f"holds a name or a password; leave it out and put the key into {key}")
     if re.search(r"[?#]", value):
         raise InvalidValue("has a '?' or a '#'; leave out everything from there on")
     if "://" not in value:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 from urllib.parse import urlsplit
 
-from bot.config import parsers
-from bot.config.env_file import read
+from bot.config import model_servers, parsers
+from bot.config.env_file import misspelt, read
+from bot.config.model_servers import ModelServerSettings
 from bot.config.parsers import BOT_TAB, InvalidValue, quoted
 from bot.config.values import Secret
 from bot.core.access import AccessSettings, Servers
 from bot.core.errors import SettingsError
 from bot.core.generation import GenerationSettings
+from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
 from bot.core.usage import Price, Prices
@@ -31,7 +33,6 @@ You are a friendly, knowledgeable partner in a chat. Answer in the language the 
 conversational: a few sentences are usually enough; go into detail when the question needs it or the person asks. \
 When you do not know something, say so instead of guessing. Write plain paragraphs; use short lists, bold text and \
 fenced code blocks with their language where they help, and headings or tables only when they are asked for."""
-_OPENAI_HOST = "api.openai.com"
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -58,7 +59,7 @@ class Requirement:
 
 DISCORD = Requirement(("DISCORD_TOKEN",), f"DISCORD_TOKEN: not set; {BOT_TAB}.")
 MODEL = Requirement(
-    ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MODEL_SERVERS"),
     "OPENAI_API_KEY: not set, nor is OPENAI_BASE_URL; set the key of your provider, the URL of a server of your own,"
     " such as http://localhost:11434/v1, or both.",
 )
@@ -95,8 +96,25 @@ class Settings:
         tuple[str, ...] | None,
         Setting(
             "",
-            "More models of that server that /model offers, with commas between them. Not set: none.",
+            "More models that /model offers, with commas between them. Not set: none.",
             parsers.models,
+        ),
+    ]
+    fallback_model: Annotated[
+        str | None,
+        Setting(
+            "",
+            "The model that is asked where the first one fails before its first word. People are told. Not set: none.",
+            str,
+        ),
+    ]
+    model_servers: Annotated[
+        Mapping[str, ModelServerSettings] | None,
+        Setting(
+            "",
+            "Further model servers: NAME=URL, with commas between them. NAME_API_KEY is the key of one, NAME:MODEL one"
+            " of its models.",
+            model_servers.servers,
         ),
     ]
     prices: Annotated[
@@ -114,6 +132,14 @@ class Settings:
             "none",
             "How much the model thinks before it answers: none, minimal, low, medium, high, or what its server takes.",
             str,
+        ),
+    ]
+    extra_body: Annotated[
+        Mapping[str, Any] | None,
+        Setting(
+            "",
+            'What each request carries besides, as JSON: {"temperature": 0.7}. NAME_EXTRA_BODY is that of one server.',
+            model_servers.body,
         ),
     ]
     system_prompt: Annotated[
@@ -309,10 +335,11 @@ class Settings:
         """The settings of requests to the model, without quotas."""
         return GenerationSettings(
             models=self.offered_models,
+            fallback_model=self.fallback_model,
             system_prompt=self.system_prompt,
             context_tokens=self.context_tokens,
             reply_tokens=self.reply_tokens,
-            provider_key=self.openai_base_url or "",
+            servers=self.model_servers_by_name,
             prices=Prices(self.prices or {}),
         )
 
@@ -353,15 +380,28 @@ class Settings:
         return tuple(dict.fromkeys((self.openai_model, *(self.models or ()))))
 
     @property
-    def provider(self) -> str:
-        """The name of the model's provider: OpenAI, or the host of another server."""
-        host = _OPENAI_HOST if self.openai_base_url is None else urlsplit(self.openai_base_url).hostname or ""
-        return "OpenAI" if host == _OPENAI_HOST else host
+    def all_model_servers(self) -> Mapping[str, ModelServerSettings]:
+        """The model servers that are set, by name. The default one, if it is among them, has an empty name."""
+        default = ModelServerSettings(self.openai_base_url, self.openai_api_key, self.extra_body or {})
+        is_set = self.openai_api_key is not None or self.openai_base_url is not None
+        return {**({"": default} if is_set else {}), **(self.model_servers or {})}
+
+    @property
+    def model_servers_by_name(self) -> ModelServers:
+        """The model servers as people and the store know them."""
+        known = {name: server.described for name, server in self.all_model_servers.items()}
+        return ModelServers(known.pop("", ModelServer()), known)
 
     @property
     def model_configured(self) -> bool:
         """Whether a model server is set. Without one, chat and playground use the demo model."""
-        return self.openai_api_key is not None or self.openai_base_url is not None
+        return bool(self.all_model_servers)
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The token, the keys of all model servers and the proxies' passwords, which no log may show."""
+        keys = (server.api_key for server in self.all_model_servers.values())
+        return [*(secret.reveal() for secret in (self.discord_token, *keys) if secret), *self.network.secrets]
 
     @classmethod
     def load(
@@ -372,8 +412,14 @@ class Settings:
         Raises `SettingsError` with every mistake, among them the `needs` that are not met and names in the file that
         look like misspelt settings.
         """
-        in_file, problems = read(env_file, {*SETTINGS, *map(str.lower, _PROXIES)})
-        given = {name: value for name in SETTINGS if (value := _given(name, environ) or _given(name, in_file))}
+        in_file, problems = read(env_file)
+
+        def look_up(name: str) -> str:
+            return _given(name, environ) or _given(name, in_file)
+
+        names = model_servers.names(look_up("MODEL_SERVERS"))
+        problems += _unknown(in_file, names)
+        given = {name: value for name in SETTINGS if (value := look_up(name))}
         if {"HTTPS_PROXY", "HTTP_PROXY"} <= given.keys():
             # Nothing is left for it. On many desktops it names a SOCKS proxy beside the other two.
             given.pop("ALL_PROXY", None)
@@ -385,11 +431,18 @@ class Settings:
                     raise InvalidValue("begins or ends with a quotation mark; remove it")
                 values[name.lower()] = setting.parse(text) if text else None
             except InvalidValue as mistake:
-                problems.append(_sentence(name, mistake))
+                problems += mistake.sentences(name)
         try:
             values["system_prompt"] = _system_prompt(given.get("SYSTEM_PROMPT"), values.get("system_prompt_file"))
         except InvalidValue as mistake:
-            problems.append(_sentence("SYSTEM_PROMPT_FILE", mistake))
+            problems += mistake.sentences("SYSTEM_PROMPT_FILE")
+        own, mistakes = model_servers.own_settings(names, look_up)
+        problems += mistakes
+        if values.get("model_servers"):
+            shared = {"extra_body": values.get("extra_body") or {}}
+            servers = values["model_servers"].items()
+            values["model_servers"] = {name: replace(server, **{**shared, **own[name]}) for name, server in servers}
+        problems += model_servers.mistakes_in_models(values)
         reply, context = values.get("reply_tokens"), values.get("context_tokens")
         if reply is not None and context is not None and reply > context:
             problems.append(
@@ -429,9 +482,12 @@ def _given(name: str, source: Mapping[str, str | None]) -> str:
 
 
 def _limits_not_needed(values: Mapping[str, Any]) -> Sequence[str]:
-    """The limits on tokens whose defaults do not apply: a server of one's own costs nothing for each token."""
-    base_url = values.get("openai_base_url")
-    if base_url is not None and parsers.is_local(urlsplit(base_url).hostname or ""):
+    """The limits on tokens whose defaults do not apply: servers of one's own cost nothing for each token."""
+    servers: Iterable[ModelServerSettings] = (values.get("model_servers") or {}).values()
+    urls = [server.base_url for server in servers]
+    if values.get("openai_api_key") is not None or values.get("openai_base_url") is not None:
+        urls.append(values.get("openai_base_url"))
+    if urls and all(url is not None and parsers.is_local(urlsplit(url).hostname or "") for url in urls):
         return ("DAILY_TOKENS_PER_USER", "DAILY_TOKENS_PER_SERVER", "DAILY_TOKENS_TOTAL")
     return () if values.get("daily_budget") is None else ("DAILY_TOKENS_TOTAL",)
 
@@ -440,7 +496,8 @@ def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
     """The mistake of a budget in which the replies of some models have no price."""
     if values.get("daily_budget") is None or not {"prices", "openai_model", "models"} <= values.keys():
         return
-    offered = dict.fromkeys((values["openai_model"], *(values["models"] or ())))
+    fallback = values.get("fallback_model")
+    offered = dict.fromkeys((values["openai_model"], *(values["models"] or ()), *([fallback] if fallback else ())))
     missing = [model for model in offered if model not in (values["prices"] or {})]
     if missing:
         yield (
@@ -468,6 +525,8 @@ def _system_prompt(own: str | None, file: Path | None) -> str:
     return text
 
 
-def _sentence(name: str, mistake: InvalidValue) -> str:
-    text = f"{name}: {mistake}"
-    return text if text.endswith("?") else f"{text}."
+def _unknown(in_file: Iterable[str], servers: Sequence[str]) -> list[str]:
+    """A sentence for each name in the file that looks like a misspelt setting of ours or of one of these servers."""
+    known = [*SETTINGS, *map(str.lower, _PROXIES), *model_servers.setting_names(servers)]
+    found = (model_servers.misspelt(name, servers) or misspelt(name, known) for name in in_file if name not in known)
+    return [sentence for sentence in found if sentence]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -15,6 +15,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import ContextTooLong, ModelError, StoreError
 from bot.core.log_entries import with_texts
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text, TokenStatistics
+from bot.core.model_servers import ModelServers
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
@@ -56,10 +57,12 @@ class GenerationSettings:
     system_prompt: str
     context_tokens: int
     """The largest context that is sent, in tokens."""
+    fallback_model: str | None = None
+    """The model that is asked where the first one fails before its first word."""
     reply_tokens: int = 4000
     """The longest reply that a request allows, in tokens. A much longer one is cut off."""
-    provider_key: str = ""
-    """The name of the models' server, under which token statistics are stored."""
+    servers: ModelServers = ModelServers()  # noqa: RUF009 -- it is frozen
+    """The servers of these models."""
     quotas: Quotas | None = None
     """Without quotas no usage is counted."""
     prices: Prices = field(default_factory=Prices)
@@ -68,6 +71,23 @@ class GenerationSettings:
     def chosen_model(self, chosen: str | None) -> str:
         """The chosen model if it is still offered, otherwise the default one."""
         return self.models[0] if chosen is None or chosen not in self.models else chosen
+
+    @property
+    def named_in(self) -> Mapping[str, str]:
+        """The setting that names each model that may be asked."""
+        first, *others = self.models
+        named = {first: "OPENAI_MODEL", **dict.fromkeys(others, "MODELS")}
+        if self.fallback_model:
+            named.setdefault(self.fallback_model, "FALLBACK_MODEL")
+        return named
+
+    def models_for(self, chosen: str | None) -> Sequence[str]:
+        """The models that may be asked where this one is chosen, the first one first."""
+        return tuple(dict.fromkeys(filter(None, (self.chosen_model(chosen), self.fallback_model))))
+
+    def providers(self, chosen: str | None) -> Sequence[str]:
+        """The providers of these models."""
+        return tuple(dict.fromkeys(map(self.servers.provider, self.models_for(chosen))))
 
 
 @dataclass(slots=True)
@@ -135,7 +155,7 @@ class ReplyGenerator:
             return None
         tokens = context.tokens(prompt.text, context.BYTES_PER_TOKEN)
         # The model is not known yet: it may be the cheapest.
-        prices = filter(None, map(self._settings.prices.of_models.get, self._settings.models))
+        prices = filter(None, map(self._settings.prices.of_models.get, self._settings.named_in))
         price = min(prices, key=lambda price: price.cost(Usage(tokens, self._minimum)), default=None)
         return await self._store.quotas.exceeded(prompt, tokens, self._minimum, self._settings.quotas, price=price)
 
@@ -166,7 +186,7 @@ class ReplyGenerator:
         conversation = await self._store.personas.settings_of(turn.conversation)
         model = settings.chosen_model(conversation.model)
         system_prompt = conversation.persona or settings.system_prompt
-        key = f"{settings.provider_key} {model}".strip()
+        key = settings.servers.key(model)
         before = await self._store.token_statistics.of(key)
         asking = _Asking(turn, running, sink, model, key, system_prompt, before)
         room = Room(settings.context_tokens, settings.reply_tokens)

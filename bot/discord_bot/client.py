@@ -35,8 +35,8 @@ END_NOTICE_TIMEOUT = 1.3
 class ParleyClient(discord.Client):
     """One bot on Discord.
 
-    `undelivered` holds the turns of an earlier process whose end nobody has seen. `list_models` asks the model server
-    for its models; without it, no shutdown of a model is known.
+    `undelivered` holds the turns of an earlier process whose end nobody has seen. Each of `list_models` asks a
+    model server for its models; without them, no shutdown of a model is known.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ParleyClient(discord.Client):
         scheduler: Scheduler,
         options: Options,
         undelivered: Sequence[Turn] = (),
-        list_models: ListModels | None = None,
+        list_models: Sequence[ListModels] = (),
     ) -> None:
         super().__init__(
             intents=INTENTS,
@@ -79,9 +79,9 @@ class ParleyClient(discord.Client):
         spawn(parts.lifecycle.prune_daily(self._options.retention_days), on_shutdown="cancel")
         spawn(sync_with_retry(parts.tree), on_shutdown="cancel")
         spawn(parts.guild_watch.check_hourly(), on_shutdown="cancel")
-        if self._list_models is not None:
-            models = self._conversations.settings.models
-            spawn(parts.owner_alerts.check_shutdowns_daily(models, self._list_models), on_shutdown="cancel")
+        for list_models in self._list_models:
+            named_in = self._conversations.settings.named_in
+            spawn(parts.owner_alerts.check_shutdowns_daily(named_in, list_models), on_shutdown="cancel")
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Wait until Discord allows the next session, and no longer: until then the bot receives nothing."""

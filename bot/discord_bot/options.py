@@ -29,8 +29,6 @@ class Options:
     """Tokens of a conversation that the model is sent at most."""
     access: AccessSettings = field(default_factory=AccessSettings)
     prices: Prices = field(default_factory=Prices)
-    provider: str = "OpenAI"
-    """The name of the company that the messages go to."""
     network: Network = field(default_factory=Network)
 
     @classmethod
@@ -45,6 +43,5 @@ class Options:
             context_tokens=settings.context_tokens,
             access=settings.access,
             prices=Prices(settings.prices or {}),
-            provider=settings.provider,
             network=settings.network,
         )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import repeat
@@ -77,10 +77,11 @@ class OwnerAlerts:
         except StoreError as error:
             log.warning("whether the owner is to be warned is not known: %s", error)
 
-    async def check_shutdowns_daily(self, models: Sequence[str], list_models: ListModels) -> None:
-        """Alert the owner of the shutdown of each of `models` for which the model server names a day.
+    async def check_shutdowns_daily(self, named_in: Mapping[str, str], list_models: ListModels) -> None:
+        """Alert the owner of the shutdown of each model for which its server names a day.
 
-        The alerts outlive a cancellation of this, as each is on record before it is sent.
+        `named_in` has the models, each with the setting that names it. The alerts outlive a cancellation of this, as
+        each is on record before it is sent.
         """
 
         def log_retry(error: Exception, _delay: float) -> None:
@@ -88,14 +89,14 @@ class OwnerAlerts:
 
         while True:
             days = await retrying(list_models, repeat(RETRY_DELAY), on=(ModelError,), log_retry=log_retry)
-            self._tasks.spawn(self._check_shutdowns(models, days), on_shutdown="drain")
+            self._tasks.spawn(self._check_shutdowns(named_in, days), on_shutdown="drain")
             await asyncio.sleep(CHECK_EVERY)
 
-    async def _check_shutdowns(self, models: Sequence[str], days: Mapping[str, date | None]) -> None:
+    async def _check_shutdowns(self, named_in: Mapping[str, str], days: Mapping[str, date | None]) -> None:
         try:
-            for model in models:
+            for model, setting in named_in.items():
                 if (day := days.get(model)) is not None:
-                    await self._check_shutdown(model, day, "OPENAI_MODEL" if model == models[0] else "MODELS")
+                    await self._check_shutdown(model, day, setting)
         except StoreError as error:
             log.warning("whether the owner is to be warned of a shutdown is not known: %s", error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
 import aiohttp
@@ -33,12 +33,13 @@ async def run(
     options: Options,
     *,
     stop: asyncio.Event,
-    list_models: ListModels | None = None,
+    list_models: Sequence[ListModels] = (),
     publish_health: PublishHealth | None = None,
 ) -> None:
     """Run until `stop` is set, then end the replies under way within `options.grace` seconds.
 
-    With `list_models` the owner is alerted before a model is shut down. `publish_health` gets the bot's health checks.
+    With `list_models`, one for each model server, the owner is alerted before a model is shut down. `publish_health`
+    gets the bot's health checks.
 
     Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """

@@ -20,7 +20,7 @@ import httpx2
 import jiter
 import openai
 
-from bot.config import Settings
+from bot.config import ModelServerSettings, Settings
 from bot.core.errors import ModelError
 from bot.core.model_events import Event, Message, Origin
 from bot.core.queues import Queues
@@ -75,21 +75,19 @@ class _Request:
 
 
 class OpenAIModel:
-    """A `ChatModel` on an OpenAI-compatible server. An async context manager that owns its connections.
+    """A `ChatModel` on one OpenAI-compatible server. An async context manager that owns its connections.
 
-    Without a `base_url` the server is OpenAI's own. Without an `api_key` no key is sent. As long as nothing of a reply
-    has come, a failed request is repeated up to twice, the last time at most `retry_within` seconds after the first; a
-    server that is loading its model is waited for as long as for a first delta.
-    `reasoning_effort` is sent as it is. A server that takes other values is sent the lowest that it names. `jitter`
-    returns a number from 0 to 1 that varies the pauses between repeated requests. What the server takes is kept in
-    `facts`, or without it until the client is closed; `clock` gives seconds since the epoch.
+    As long as nothing of a reply has come, a failed request is repeated up to twice, the last time at most
+    `retry_within` seconds after the first; a server that is loading its model is waited for as long as for a first
+    delta. `reasoning_effort` is sent as it is. A server that takes other values is sent the lowest that it names.
+    `jitter` returns a number from 0 to 1 that varies the pauses between repeated requests. What the server takes is
+    kept in `facts`, or without it until the client is closed; `clock` gives seconds since the epoch.
     """
 
     def __init__(
         self,
+        server: ModelServerSettings = ModelServerSettings(),  # noqa: B008 -- it is frozen
         *,
-        api_key: str | None = None,
-        base_url: str | None = None,
         reasoning_effort: str = "none",
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- it is frozen
         retry_within: float = 20.0,
@@ -98,17 +96,18 @@ class OpenAIModel:
         facts: ServerFacts | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._key = api_key
+        self._key = server.api_key.reveal() if server.api_key else None
+        self._extra_body = server.extra_body
         self._timeouts = timeouts
         self._retry_within = retry_within
         self._jitter = jitter
-        base_url = base_url or _OPENAI
+        base_url = server.base_url or _OPENAI
         self._is_openai = _is_openai(base_url)
         # OpenAI's newer models refuse max_tokens; all of them take the newer name.
         first = RequestShape(effort=reasoning_effort, limits=LIMITS[::-1] if self._is_openai else LIMITS)
         self._shapes = RememberedShapes(base_url, first, facts, clock)
         proxy = network.proxy(base_url)
-        self._errors = ErrorTranslator(base_url=base_url, key=api_key, timeouts=timeouts, proxy=proxy)
+        self._errors = ErrorTranslator(base_url, self._key, timeouts, server, proxy)
         # Comment lines would keep a read timeout from firing, and a timer per read costs CPU: no read timeout here.
         timeout = httpx2.Timeout(None, connect=timeouts.connect, pool=timeouts.connect)
         http = openai.DefaultAioHttpClient(
@@ -132,11 +131,10 @@ class OpenAIModel:
         self._slots = None if self._is_openai else ServerSlots(http, base_url)
 
     @classmethod
-    def of(cls, settings: Settings, facts: ServerFacts | None = None) -> Self:
-        """The client for the server in the settings."""
+    def of(cls, server: ModelServerSettings, settings: Settings, facts: ServerFacts | None = None) -> Self:
+        """The client for one of the servers in the settings."""
         return cls(
-            api_key=settings.openai_api_key.reveal() if settings.openai_api_key else None,
-            base_url=settings.openai_base_url,
+            server,
             reasoning_effort=settings.reasoning_effort,
             timeouts=Timeouts(settings.connect_timeout, settings.first_delta_timeout, settings.silence_timeout),
             facts=facts,
@@ -294,13 +292,15 @@ class OpenAIModel:
                             # In `messages` the SDK would look at each one's type: 0.2 ms a message.
                             messages=[],
                             stream=shape.stream,
-                            extra_body={"messages": shape.messages(messages), **parameters},
+                            extra_body={"messages": shape.messages(messages), **parameters, **self._extra_body},
                         )
                     )
                     break
                 except openai.APIStatusError as error:
                     about_shape = error.status_code in (400, 422)
-                    if not _may_be_about_shape(error):
+                    # What the operator wants sent is not left out in silence.
+                    blamed = self._errors.blames_extra_body(error.response.text.lower(), parameters)
+                    if blamed or not _may_be_about_shape(error):
                         raise
                     if known is not None and shape.trial is None and about_shape:
                         # What was known of the server may no longer be true.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import httpx2
 import jiter
 import openai
 
+from bot.config import ModelServerSettings
 from bot.core.errors import ContextTooLong, ModelError
 from bot.core.turns import FailureReason
 from bot.llm.error_kinds import (
@@ -62,8 +64,19 @@ class ErrorTranslator:
     base_url: str
     key: str | None = field(repr=False)
     timeouts: Timeouts
+    server: ModelServerSettings = ModelServerSettings()  # noqa: RUF009 -- it is frozen
     proxy: str | None = field(default=None, repr=False)
     """The URL of the proxy to the server, if there is one."""
+
+    def blames_extra_body(self, said: str, ours: Collection[str]) -> bool:
+        """Whether a refusal names a key of the operator's extra body and none of `ours`; `said` in lower case."""
+        if self._extra_key_in(said) is None:
+            return False
+        return not any(name in said for name in ours if name not in self.server.extra_body)
+
+    def _extra_key_in(self, said: str) -> str | None:
+        keys = self.server.extra_body
+        return next((key for key in keys if re.search(rf"(?<![\w-]){re.escape(key.lower())}(?![\w-])", said)), None)
 
     def from_status(self, error: openai.APIStatusError, model: str) -> ModelError:
         """The error for a response with an error status."""
@@ -71,8 +84,8 @@ class ErrorTranslator:
             target = _origin(error.response.headers.get("Location", ""))
             return ModelError(
                 FailureReason.CONFIGURATION,
-                f"OPENAI_BASE_URL {self.base_url} redirects to {target}. Correct it in .env and restart.",
-                advice=f"OPENAI_BASE_URL {self.base_url} redirects. Correct it in .env and restart.",
+                f"{self.server.url_setting} {self.base_url} redirects to {target}. Correct it in .env and restart.",
+                advice=f"{self.server.url_setting} {self.base_url} redirects. Correct it in .env and restart.",
             )
         if error.status_code == 407:
             return self._no_answer(Failure(Cause.PROXY_LOGIN, "the proxy wants a name and a password (407)"))
@@ -112,7 +125,7 @@ class ErrorTranslator:
 
     def _advice(self, problem: FailureReason, status: int | None, said: str, model: str) -> str:
         number = f" ({status})" if status else ""
-        key = "OPENAI_API_KEY"
+        key = self.server.key_setting
         if problem is FailureReason.TOO_LONG:
             return (
                 f"The context is too long for {model}{number}. If this lasts, lower CONTEXT_TOKENS or"
@@ -150,18 +163,23 @@ class ErrorTranslator:
             return f"The model server does not let {key} use {model}{number}. Change either in .env and restart."
         if "reasoning_effort" in said:
             return f"The model server refused REASONING_EFFORT for {model}{number}. Correct it in .env and restart."
+        if extra := self._extra_key_in(said):
+            return (
+                f"The model server refused {extra} of {self.server.body_setting} for {model}{number}. Correct it in"
+                " .env and restart."
+            )
         if "model" in said:
             return (
-                f"The model server refused the model {model}{number}. Correct OPENAI_MODEL or MODELS in .env and"
-                " restart."
+                f"The model server refused the model {model}{number}. Correct OPENAI_MODEL, MODELS or FALLBACK_MODEL in"
+                " .env and restart."
             )
         if status == 404:
             return (
-                f"The model server has nothing at OPENAI_BASE_URL {self.base_url}{number}. Correct it in .env (most"
-                " end in /v1) and restart."
+                f"The model server has nothing at {self.server.url_setting} {self.base_url}{number}. Correct it in .env"
+                " (most end in /v1) and restart."
             )
         return (
-            f"The model server refused the request{number}. Check OPENAI_MODEL and OPENAI_BASE_URL in .env;"
+            f"The model server refused the request{number}. Check OPENAI_MODEL and {self.server.url_setting} in .env;"
             " `python -m bot check` shows what it says."
         )
 
@@ -169,8 +187,8 @@ class ErrorTranslator:
         """The error for an answer that is a web page."""
         return ModelError(
             FailureReason.CONFIGURATION,
-            f"OPENAI_BASE_URL {self.base_url} is a web page, not a model server. Correct it in .env (most end in /v1)"
-            " and restart.",
+            f"{self.server.url_setting} {self.base_url} is a web page, not a model server. Correct it in .env (most end"
+            " in /v1) and restart.",
         )
 
     def from_connection(self, error: BaseException, begun: bool) -> ModelError:
@@ -203,7 +221,7 @@ class ErrorTranslator:
         if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
             return ModelError(
                 FailureReason.CONFIGURATION,
-                f"OPENAI_BASE_URL {self.base_url} is not a valid address. Correct it in .env and restart.",
+                f"{self.server.url_setting} {self.base_url} is not a valid address. Correct it in .env and restart.",
             )
         found = failure(error)
         # What could not be read as an answer is quoted there.
@@ -226,17 +244,18 @@ class ErrorTranslator:
         )
 
     def _remedy(self, cause: Cause) -> str:
+        url = self.server.url_setting
         other = "http://" if self.base_url.startswith("https:") else "https://"
         match cause:
             case Cause.NO_TLS | Cause.ONLY_TLS:
-                return f"Begin OPENAI_BASE_URL with {other} in .env and restart."
+                return f"Begin {url} with {other} in .env and restart."
             case Cause.TIMEOUT:
-                return "Start it, or correct OPENAI_BASE_URL or CONNECT_TIMEOUT in .env and restart."
+                return f"Start it, or correct {url} or CONNECT_TIMEOUT in .env and restart."
             case Cause.NO_HTTP | Cause.CLOSED:
-                return f"Look at its log, or begin OPENAI_BASE_URL with {other} in .env and restart."
+                return f"Look at its log, or begin {url} with {other} in .env and restart."
             case Cause.WRONG_NAME:
-                return "Change the host in OPENAI_BASE_URL in .env to the one in its certificate, and restart."
-        return REMEDIES.get(cause, "Start it, or correct OPENAI_BASE_URL in .env and restart.")
+                return f"Change the host in {url} in .env to the one in its certificate, and restart."
+        return REMEDIES.get(cause, f"Start it, or correct {url} in .env and restart.")
 
     def _clean(self, text: str) -> str:
         """The text in one line of limited length, without the key, which some servers repeat."""

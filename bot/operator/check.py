@@ -43,8 +43,9 @@ async def check(
         say("Not ready yet: correct these settings first, then check the rest.")
         return False
     well &= await _point(say, "Database", _database(settings.database_path), patience)
-    if settings.model_configured:
-        well &= await _point(say, "Model", _model(settings, container_marks), patience)
+    for name in settings.all_model_servers:
+        title = f"Model server {name}" if name else "Model"
+        well &= await _point(say, title, _model(name, settings, container_marks), patience)
     if settings.discord_token is not None:
         well &= await _point(say, "Discord", _discord(settings.discord_token, settings), patience)
     say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
@@ -87,27 +88,38 @@ async def _database(path: Path) -> str:
         return f"Conversations are kept in {await asyncio.to_thread(path.resolve)}."
 
 
-async def _model(settings: Settings, container_marks: Sequence[Path]) -> str:
-    async with OpenAIModel.of(settings) as model:
-        for name in settings.offered_models:
+async def _model(server_name: str, settings: Settings, container_marks: Sequence[Path]) -> str:
+    """Ask all models of one server. Returns that they answer; raises BotError for the first that does not."""
+    server = settings.all_model_servers[server_name]
+    used = {
+        name: setting
+        for model, setting in settings.generation.named_in.items()
+        for at, name in [settings.model_servers_by_name.split(model)]
+        if at == server_name
+    }
+    async with OpenAIModel.of(server, settings) as model:
+        for name, setting in used.items():
             try:
                 await model.probe(name, settings.reply_tokens)
             except ModelError as error:
                 if error.nothing_answered:
-                    hint = _container_hint(settings.openai_base_url or "", container_marks)
+                    hint = _container_hint(server.base_url or "", container_marks)
                 elif error.failure is FailureReason.UNREACHABLE:
                     hint = ""
                 else:
-                    hint = await _models_hint(name, model, settings)
+                    hint = await _models_hint(name, model, setting)
                 # No message of a person was sent, so the server's own text can be shown.
                 detail = f"{error.detail} It said: {error.server_message}" if error.server_message else error.detail
                 stop = "" if detail.endswith((".", "!", "?", "…")) else "."
                 raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
         listed = await _listed(model)
-    *others, last = settings.offered_models
+    if not used:
+        example = f"{server_name}:{next(iter(listed), 'MODEL')}" if server_name else next(iter(listed), "MODEL")
+        return f"Nothing uses it yet: name one of its models in MODELS, such as {example}."
+    *others, last = used
     answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
-    sentences = [f"{answer} {settings.openai_base_url or 'OpenAI'} answer{'' if others else 's'}."]
-    sentences += [_shutdown(name, day, settings) for name in settings.offered_models if (day := listed.get(name))]
+    sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
+    sentences += [_shutdown(name, day, setting) for name, setting in used.items() if (day := listed.get(name))]
     return " ".join(sentences)
 
 
@@ -118,8 +130,7 @@ async def _listed(model: OpenAIModel) -> Mapping[str, date | None]:
         return {}
 
 
-def _shutdown(name: str, day: date, settings: Settings) -> str:
-    setting = "OPENAI_MODEL" if name == settings.openai_model else "MODELS"
+def _shutdown(name: str, day: date, setting: str) -> str:
     is_ = "is" if day >= datetime.now(UTC).date() else "was"
     return f"{setting} {name} {is_} shut down on {day}: choose another."
 
@@ -141,12 +152,12 @@ def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
     )
 
 
-async def _models_hint(name: str, model: OpenAIModel, settings: Settings) -> str:
+async def _models_hint(name: str, model: OpenAIModel, setting: str) -> str:
     """A hint on a refused model: the server's models, the most similar first; or, if it is listed, its shutdown day."""
     listed = await _listed(model)
     if name in listed:
         day = listed[name]
-        return _shutdown(name, day, settings) if day else ""
+        return _shutdown(name, day, setting) if day else ""
     if not listed:
         return ""
     offered = list(listed)

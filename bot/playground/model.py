@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from bot.config import Settings
+from bot.config import ModelServerSettings, Settings
 from bot.core.model_events import Event, Message, Origin
 from bot.core.protocols import ChatModel
 from bot.core.queues import Queues
@@ -50,8 +50,9 @@ class Described:
     def of(cls, settings: Settings) -> Described:
         if not settings.model_configured:
             return cls()
-        url = urlsplit(settings.openai_base_url or "https://api.openai.com")
-        return cls(settings.openai_model, url.netloc)
+        server, name = settings.model_servers_by_name.split(settings.openai_model)
+        url = urlsplit(settings.all_model_servers[server].base_url or "https://api.openai.com")
+        return cls(name, url.netloc)
 
 
 def or_demo(settings: Settings) -> Settings:
@@ -69,7 +70,7 @@ def demo_server() -> ModelStandin:
 def demo_client(server: ModelStandin) -> OpenAIModel:
     """Return the real model client, connected to the stand-in. Faults thus reach the client over the wire."""
     return OpenAIModel(
-        base_url=server.base_url,
+        ModelServerSettings(server.base_url),
         timeouts=Timeouts(first_delta=_SILENCE, silence=_SILENCE),
         retry_within=3.0,
     )

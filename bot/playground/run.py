@@ -17,7 +17,7 @@ from bot.core.service import ConversationService
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
-from bot.llm.client import OpenAIModel
+from bot.llm.servers import ModelRouter
 from bot.playground.browser import opened_in_browser
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page
@@ -66,12 +66,10 @@ async def playground(
         demo = await stack.enter_async_context(demo_client(model_server))
         configured = None
         if settings.model_configured:
-            configured = await stack.enter_async_context(OpenAIModel.of(settings, store.server_facts))
+            configured = await stack.enter_async_context(ModelRouter.of(settings, store.server_facts))
         model = SwitchedModel(model_server, demo, configured)
         # The settings may name servers and people of the real Discord, and the playground has none of these.
         options = replace(Options.of(settings, grace=0.0), access=AccessSettings())
-        if configured is None:
-            options = replace(options, provider=words.THIS_COMPUTER)
 
         async def serve(until: asyncio.Event) -> None:
             async with conversations(model) as core:

@@ -11,8 +11,7 @@ _MAX_LENGTH = 2000
 def help_text(
     bot: str | None,
     denied: str | None,
-    model: str,
-    provider: str,
+    models: Sequence[tuple[str, str]],
     *,
     direct_messages: bool,
     retention_days: int,
@@ -23,7 +22,8 @@ def help_text(
     """The explanation of how the bot is used in a channel or a DM.
 
     `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
-    there, if so. `commands` holds the mention of each command and what it does. The text fits one message: too many
+    there, if so. `models` are the model that answers and the one that is asked if it fails, if there is one, each with
+    its provider. `commands` holds the mention of each command and what it does. The text fits one message: too many
     commands are only named.
     """
     if bot is None:
@@ -41,7 +41,9 @@ def help_text(
     )
     if retention_days:
         memory += f" Where nobody talks to me for {retention_days} days, I forget by myself."
-    way = f"**Your messages go** to the model `{model}` ({provider}), with what I remember here."
+    first, *rest = (f"`{model}` ({provider})" for model, provider in models)
+    fallback = "".join(f", or to {each} if that one fails" for each in rest)
+    way = f"**Your messages go** to the model {first}{fallback}, with what I remember here."
     if persona:
         way += " Somebody told me how to behave here: /persona shows it."
     paragraphs = [f"**{denied}**"] if denied else []

@@ -78,13 +78,14 @@ def memory(
     )
 
 
-def readers(provider: str, *, private: bool) -> str:
-    """Who gets to read what is remembered."""
+def readers(providers: Sequence[str], *, private: bool) -> str:
+    """Who gets to read what is remembered: among others the providers of the models."""
+    whose = "my model's provider" if len(providers) == 1 else "my models' providers"
+    named = f"{whose} ({' and '.join(providers)})"
     if private:
-        return f"It can be read by you, by my model's provider ({provider}) and by whoever runs me."
+        return f"It can be read by you, by {named} and by whoever runs me."
     return (
-        f"It can be read by my model's provider ({provider}), by whoever runs me and, through my answers, by everyone "
-        "who can see this channel."
+        f"It can be read by {named}, by whoever runs me and, through my answers, by everyone who can see this channel."
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.config import ModelServerSettings
 from bot.core.context import BYTES_PER_TOKEN, tokens
 from bot.core.generation import GenerationSettings
 from bot.core.quotas import Quotas
@@ -48,7 +49,7 @@ async def asking(
         quotas=Quotas(PLENTY, tokens, PLENTY, PLENTY),
     )
     async with (
-        OpenAIModel(base_url=server.base_url, retry_within=0.0, reasoning_effort=effort) as model,
+        OpenAIModel(ModelServerSettings(server.base_url), retry_within=0.0, reasoning_effort=effort) as model,
         ConversationService(store, model, settings, today=lambda: date(2026, 11, 22)) as core,
     ):
         yield Talk(core, Model(), store)

@@ -6,17 +6,20 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from bot.config import ModelServerSettings
 from bot.core.access import AccessSettings, Denial
 from bot.core.generation import GenerationSettings
+from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
@@ -26,6 +29,7 @@ from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
 from bot.llm.client import OpenAIModel
 from bot.llm.demo import demo_reply
+from bot.llm.servers import ModelRouter
 from bot.llm.timeouts import Timeouts
 from bot.operator.health import publish_health
 from bot.standin.entities import Channel, Guild, Message, User
@@ -235,6 +239,9 @@ async def serving(
     patience: float | None = None,
     options: Options = OPTIONS,
     models: Sequence[str] = ("demo",),
+    further: Mapping[str, ModelStandin] = MappingProxyType({}),
+    fallback_model: str | None = None,
+    provider: str = "OpenAI",
     limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
     allowances: Quotas = ALLOWANCES,
     reply_tokens: int = 4000,
@@ -242,16 +249,26 @@ async def serving(
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`.
 
-    Its model may be silent for `patience` seconds, or for as long as any wait if that is not given.
+    Its model may be silent for `patience` seconds, or for as long as any wait if that is not given. `further` are its
+    model servers with a name; the provider of `home` is `home.example`.
     """
+    servers = ModelServers(
+        ModelServer(provider), {name: ModelServer(f"{name}.example", each.base_url) for name, each in further.items()}
+    )
     async with (
         open_store(database, exclusive=True, clock=clock) as store,
-        OpenAIModel(
-            base_url=model.base_url,
-            timeouts=Timeouts(first_delta=2 * patience if patience else PATIENCE, silence=patience or PATIENCE),
-            retry_within=0.5 * (patience or 1.0),
-            facts=store.server_facts,
-            clock=clock,
+        ModelRouter(
+            servers,
+            {
+                name: OpenAIModel(
+                    ModelServerSettings(each.base_url),
+                    timeouts=Timeouts(first_delta=2 * patience if patience else PATIENCE, silence=patience or PATIENCE),
+                    retry_within=0.5 * (patience or 1.0),
+                    facts=store.server_facts,
+                    clock=clock,
+                )
+                for name, each in {"": model, **further}.items()
+            },
         ) as client,
         ConversationService(
             store,
@@ -260,6 +277,8 @@ async def serving(
                 models=tuple(models),
                 system_prompt="Be brief.",
                 context_tokens=8000,
+                fallback_model=fallback_model,
+                servers=servers,
                 reply_tokens=reply_tokens,
                 quotas=allowances,
                 prices=options.prices,
@@ -275,7 +294,7 @@ async def serving(
                 core,
                 options,
                 stop=stop,
-                list_models=client.models,
+                list_models=client.listings,
                 publish_health=partial(publish_health, database),
             )
         )

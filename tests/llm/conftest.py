@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
+from bot.config import ModelServerSettings, Secret
 from bot.core.errors import ModelError
 from bot.core.model_events import Event, Message, Text
 from bot.core.turns import FailureReason
@@ -32,6 +33,7 @@ async def client(
     base_url: str,
     *,
     api_key: str | None = KEY,
+    extra_body: Mapping[str, object] | None = None,
     reasoning_effort: str = "none",
     first_delta_timeout: float = 5.0,
     silence_timeout: float = 5.0,
@@ -40,8 +42,7 @@ async def client(
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[OpenAIModel]:
     async with OpenAIModel(
-        api_key=api_key,
-        base_url=base_url,
+        ModelServerSettings(base_url, Secret(api_key) if api_key else None, extra_body or {}),
         reasoning_effort=reasoning_effort,
         timeouts=Timeouts(2.0, first_delta_timeout, silence_timeout),
         retry_within=retry_within,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.config import ModelServerSettings
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.llm.timeouts import Timeouts
@@ -116,7 +117,7 @@ async def test_failed_connection_has_its_true_reason(
             await stack.aclose()
         patience = 0.5 if talk is says_nothing else 5.0
         timeouts = Timeouts(connect=patience, first_delta=5.0)
-        model = OpenAIModel(base_url=f"{scheme}://127.0.0.1:{port}/v1", retry_within=0, timeouts=timeouts)
+        model = OpenAIModel(ModelServerSettings(f"{scheme}://127.0.0.1:{port}/v1"), retry_within=0, timeouts=timeouts)
         error = await failure(await stack.enter_async_context(model))
     assert error.failure is problem
     for each in words:
@@ -145,7 +146,7 @@ async def test_bad_certificate_has_its_true_reason(
     network = Network() if "SSL_CERT_FILE" in words else Network(certificates=file)
     async with (
         listening(says_nothing, context) as port,
-        OpenAIModel(base_url=f"https://127.0.0.1:{port}/v1", retry_within=0, network=network) as model,
+        OpenAIModel(ModelServerSettings(f"https://127.0.0.1:{port}/v1"), retry_within=0, network=network) as model,
     ):
         error = await failure(model)
     assert error.failure is problem

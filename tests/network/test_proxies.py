@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bot.config import ModelServerSettings, Secret
 from bot.core.access import AccessSettings
 from bot.discord_bot.check import account
 from bot.discord_bot.endpoint import connect_to
@@ -68,14 +69,16 @@ async def test_model_is_asked_through_the_proxy(scheme: str, tmp_path: Path) -> 
         address, network = await stack.enter_async_context(addressed(port, scheme, tmp_path))
 
         async def failing(network: Network) -> str:
-            async with OpenAIModel(api_key=KEY, base_url=f"{address}/v1", retry_within=0, network=network) as model:
+            async with OpenAIModel(
+                ModelServerSettings(f"{address}/v1", Secret(KEY)), retry_within=0, network=network
+            ) as model:
                 error = await failure(model)
                 assert "hunter8" not in f"{error.detail} {error.server_message} {error.advice}"
                 return error.detail
 
         for login in ("me:hunter8hunter8", "me:hunter8hunte%728"):
             async with OpenAIModel(
-                api_key=KEY, base_url=f"{address}/v1", network=through(network, proxy, login)
+                ModelServerSettings(f"{address}/v1", Secret(KEY)), network=through(network, proxy, login)
             ) as model:
                 assert text(await ask(model)) == "Hello from the model."
         assert len(server.requests) == 2
@@ -103,7 +106,7 @@ async def test_model_on_this_computer_needs_no_proxy() -> None:
     async with ModelStandin() as server, proxying() as proxy:
         for name in ("127.0.0.1", "localhost"):
             base_url = server.base_url.replace("127.0.0.1", name)
-            async with OpenAIModel(base_url=base_url, network=through(Network(), proxy)) as model:
+            async with OpenAIModel(ModelServerSettings(base_url), network=through(Network(), proxy)) as model:
                 assert text(await ask(model)) == "Hello from the model."
         assert proxy.asked == []
 
@@ -183,7 +186,7 @@ async def test_tls_is_refused_without_the_certificate(tmp_path: Path) -> None:
         port = urlsplit(server.base_url).port or 0
         address, network = await stack.enter_async_context(addressed(port, "https", tmp_path))
         nobody = through(replace(network, certificates=None), proxy)
-        async with OpenAIModel(base_url=f"{address}/v1", retry_within=0, network=nobody) as model:
+        async with OpenAIModel(ModelServerSettings(f"{address}/v1"), retry_within=0, network=nobody) as model:
             assert "SSL_CERT_FILE" in (await failure(model)).detail
     assert server.requests == []
 

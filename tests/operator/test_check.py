@@ -180,7 +180,8 @@ async def test_check_reports_an_unknown_model(
     model.script.append(REFUSALS["unknown model (Ollama)"])
     model.models = ("mistral", "llama3.2:3b")
     refused = (
-        "Model: The model server refused the model lama3.2 (404). Correct OPENAI_MODEL or MODELS in .env and restart."
+        "Model: The model server refused the model lama3.2 (404). Correct OPENAI_MODEL, MODELS or FALLBACK_MODEL in"
+        " .env and restart."
         ' Its error: api_error. It said: model "lama3.2" not found, try pulling it first.'
     )
     assert await look(OPENAI_MODEL="lama3.2") == (
@@ -210,6 +211,33 @@ async def test_check_reports_model_shutdowns(look: Look, model: ModelStandin, mo
     assert lines[2].endswith(". OPENAI_MODEL demo was shut down on 2024-02-29: choose another.")
     model.models = None
     assert (await look())[1][2] == model_ok
+
+
+async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model_ok: str) -> None:
+    async with ModelStandin(models=("big", "bigger")) as cloud, ModelStandin(models=("tiny",)) as spare:
+        cloud.shutdown_dates = {"big": "2999-01-14"}
+        several = {
+            "MODEL_SERVERS": f"cloud={cloud.base_url},spare={spare.base_url}",
+            "CLOUD_API_KEY": "sk-of-the-cloud",
+            "SPARE_API_KEY": "sk-of-the-spare",
+            "MODELS": "cloud:bigger",
+            "FALLBACK_MODEL": "cloud:big",
+        }
+        shutdown = "FALLBACK_MODEL big is shut down on 2999-01-14: choose another."
+        well, lines = await look(**several)
+        assert well
+        assert lines[2:5] == [
+            model_ok,
+            f"Model server cloud: ok. bigger and big at {cloud.base_url} answer. {shutdown}",
+            "Model server spare: ok. Nothing uses it yet: name one of its models in MODELS, such as spare:tiny.",
+        ]
+        assert {request.headers["Authorization"] for request in cloud.requests} == {"Bearer sk-of-the-cloud"}
+        cloud.script.append(REFUSALS["bad key"])
+        well, lines = await look(**several)
+        assert not well
+        assert lines[2] == model_ok
+        assert lines[3].startswith("Model server cloud: The model server refused CLOUD_API_KEY (401). Replace it")
+        assert "sk-of" not in "\n".join(lines)
 
 
 async def test_check_reports_an_unreachable_model_server(

@@ -59,12 +59,12 @@ class HelpCommand(Cog):
             bot.store.personas.settings_of(here.conversation, here.parent),
             self._look_up_ids(),
         )
-        quotas = bot.conversations.settings.quotas
+        settings, servers = bot.conversations.settings, bot.conversations.settings.servers
+        quotas = settings.quotas
         return words.help_text(
             None if interaction.guild_id is None else own_name(bot.client, interaction.guild),
             None if reason is None else denied(reason),
-            bot.conversations.settings.chosen_model(behaviour.model),
-            bot.options.provider,
+            [(servers.split(each)[1], servers.provider(each)) for each in settings.models_for(behaviour.model)],
             direct_messages=bot.options.access.direct_messages != "off",
             retention_days=bot.options.retention_days,
             hourly_questions_per_user=None if quotas is None else quotas.hourly_questions_per_user,

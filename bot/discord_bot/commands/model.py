@@ -39,10 +39,10 @@ class ModelCommand(Cog):
     @app_commands.default_permissions(manage_guild=True)
     async def model(self, interaction: discord.Interaction, name: str | None = None) -> None:
         here, offered = place(interaction), self._settings.models
-        wanted = None if name is None else _known(name, offered)
+        wanted = None if name is None else self._known(name)
         if name is not None and wanted is None:
             typed = discord.utils.escape_markdown(" ".join(name.split())[:_MAX_CHOICE_LENGTH])
-            await respond_ephemeral(interaction, words.unknown_model(typed, offered))
+            await respond_ephemeral(interaction, words.unknown_model(typed, self._labels))
         elif wanted is None or (len(offered) == 1 and wanted != _DEFAULT):
             await self._show(interaction, here)
         else:
@@ -58,8 +58,8 @@ class ModelCommand(Cog):
         except StoreError:
             inherited = None
         default = self._settings.chosen_model(inherited)
-        names = {words.default_model(default, inherits=here.parent is not None): _DEFAULT}
-        names.update({each: each for each in self._settings.models})
+        names = {words.default_model(self._label(default), inherits=here.parent is not None): _DEFAULT}
+        names.update(zip(self._labels, self._settings.models, strict=True))
         return [
             app_commands.Choice(name=name[:_MAX_CHOICE_LENGTH], value=value)
             for name, value in names.items()
@@ -74,10 +74,10 @@ class ModelCommand(Cog):
         chosen, offered = layers.in_force.model, self._settings.models
         sentences = words.model(
             here.label,
-            self._settings.chosen_model(chosen),
-            offered,
+            self._label(self._settings.chosen_model(chosen)),
+            self._labels,
             inherited=chosen in offered and layers.own.model is None,
-            gone=None if chosen in offered else chosen,
+            gone=None if chosen is None or chosen in offered else self._label(chosen),
         )
         await respond_ephemeral(interaction, sentences)
 
@@ -89,7 +89,7 @@ class ModelCommand(Cog):
         layers, changed = saved
         if changed:
             now = self._settings.chosen_model(layers.inherited.model if chosen is None else chosen)
-            await respond_public(interaction, words.model_changed(shown_name(interaction.user), now))
+            await respond_public(interaction, words.model_changed(shown_name(interaction.user), self._label(now)))
         else:
             await respond_ephemeral(interaction, AS_BEFORE)
 
@@ -99,9 +99,19 @@ class ModelCommand(Cog):
         layers = await store.personas.effective_settings(here.conversation, here.parent)
         return layers, await store.personas.set_model(here.conversation, here.guild_id, chosen, user_id=here.user_id)
 
+    def _known(self, typed: str) -> str | None:
+        """The full name of the model that a user means, or the word `default`; None if there is no such model."""
+        typed = typed.strip()
+        offered = self._settings.models
+        names = {each: each for each in (*offered, _DEFAULT)}
+        names = {**dict(zip(self._labels, offered, strict=True)), **names}
+        alike = [name for name in names if name.casefold() == typed.casefold()]
+        return names[typed] if typed in alike else next((names[name] for name in alike), None)
 
-def _known(typed: str, offered: Sequence[str]) -> str | None:
-    """The model that a user means, or the word `default`; None if there is no such model."""
-    typed = typed.strip()
-    alike = [each for each in (*offered, _DEFAULT) if each.casefold() == typed.casefold()]
-    return typed if typed in alike else next(iter(alike), None)
+    def _label(self, model: str) -> str:
+        return self._settings.servers.label(model)
+
+    @property
+    def _labels(self) -> Sequence[str]:
+        """The names that people are shown, in the order of the offered models."""
+        return [self._label(each) for each in self._settings.models]

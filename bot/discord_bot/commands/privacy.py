@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import time
+from collections.abc import Sequence
 
 import discord
 from discord import app_commands
@@ -92,12 +93,15 @@ class PrivacyCommands(Cog):
             self._exporting.discard(user_id)
 
     async def _describe(self, interaction: discord.Interaction) -> str:
-        summary = await self._bot.store.conversations.summary(place(interaction).conversation)
+        here = place(interaction)
+        summary = await self._bot.store.conversations.summary(here.conversation)
         if summary is None:
             return words.NOTHING_HERE
-        return self._described(summary, private=interaction.guild_id is None)
+        behaviour = await self._bot.store.personas.settings_of(here.conversation, here.parent)
+        providers = self._bot.conversations.settings.providers(behaviour.model)
+        return self._described(summary, providers, private=interaction.guild_id is None)
 
-    def _described(self, summary: ConversationSummary, *, private: bool) -> str:
+    def _described(self, summary: ConversationSummary, providers: Sequence[str], *, private: bool) -> str:
         options = self._bot.options
         return words.memory(
             questions=summary.turns,
@@ -106,7 +110,7 @@ class PrivacyCommands(Cog):
             more_people=summary.people_in_all - len(summary.people),
             tokens=round(summary.size / BYTES_PER_TOKEN),
             reminded=options.context_tokens,
-            readers=words.readers(options.provider, private=private),
+            readers=words.readers(providers, private=private),
             retention_days=options.retention_days,
             private=private,
         )
