@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from bot.core import context
-from bot.core.attempt import ActiveAttempt
+from bot.core.attempt import ActiveAttempt, TokenCounter
 from bot.core.errors import ContextTooLong, ModelError, StoreError
+from bot.core.fallback import FailingModels, may_be_replaced
 from bot.core.log_entries import with_texts
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text, TokenStatistics
 from bot.core.model_servers import ModelServers
@@ -142,6 +143,7 @@ class ReplyGenerator:
         self._today = today
         self._released = asyncio.Event()
         """Set and replaced at the end of each request."""
+        self._failing = FailingModels()
         self._windows_tried: dict[str, float] = {}
         """When this process last sent each model more than the window that it had learned, or learned it."""
         self.last_reply_at: float | None = None
@@ -164,15 +166,62 @@ class ReplyGenerator:
         self._released.set()
         self._released = asyncio.Event()
 
-    @asynccontextmanager
-    async def slot(self, running: ActiveAttempt) -> AsyncIterator[None]:
-        """Hold one of the slots of the model's server during the block, after a wait for it that a stop ends.
+    async def generate(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
+        """Ask the model of the conversation, or the fallback if that one fails before its first word.
 
-        Nothing is reserved during the wait. Raises StoreError.
+        A model that failed a short time ago is left out, unless somebody asked for another attempt. Raises StoreError.
+        """
+        behaviour = await self._store.personas.settings_of(running.prompt.conversation)
+        system_prompt = behaviour.persona or self._settings.system_prompt
+        first, *fallbacks = self._settings.models_for(behaviour.model)
+        outcome: Outcome | None = None
+        if not fallbacks or running.attempt.number > 1 or not self._failing.is_resting(first):
+            outcome = await self._ask(running, sink, first, system_prompt)
+            if not fallbacks or not may_be_replaced(outcome, running):
+                if running.stop_reason is None and running.estimated_usage() is not None:
+                    self._failing.discard(first)
+                return outcome
+            self._failing.add(first)
+            await self._settle_first(running, outcome)
+        [fallback] = fallbacks
+        log.warning("turn %d: %s is asked in place of %s", running.attempt.turn_id, fallback, first)
+        described = self._settings.servers.described(fallback)
+        return replace(await self._ask(running, sink, fallback, system_prompt, described), replaced=outcome)
+
+    async def _settle_first(self, running: ActiveAttempt, outcome: Outcome) -> None:
+        """Charge the failed request to its own model, so that the fallback is reserved and charged for itself."""
+        usage = running.estimated_usage(outcome.usage)
+        if self._settings.quotas is not None and usage is not None:
+            await self._store.quotas.settle_replaced(running.attempt, usage)
+            self.notify_released()
+        running.tokens = TokenCounter()
+
+    async def _ask(
+        self, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str, described: str | None = None
+    ) -> Outcome:
+        """Ask a model, once its server has a free slot. `described` is what people are told of a fallback."""
+        async with self._slot(running, model):
+            turn = None if running.stop_reason is not None else await self._store.turns.of_attempt(running.attempt)
+            if turn is None:
+                running.stop(StopReason.FORGOTTEN)
+                return running.stop_outcome()
+            # A reply that goes on keeps what is said of its beginning.
+            before = turn.answered_by if running.resumed_text else None
+            if (described or before) != turn.answered_by:
+                # Before the first word, so that a kill in the middle does not hide it.
+                await self._store.turns.set_answered_by(running.attempt, described or before)
+            outcome = await self._request(turn, running, sink, model, system_prompt)
+        wrote = running.text != running.resumed_text
+        return replace(outcome, answered_by=described if described and wrote else before)
+
+    @asynccontextmanager
+    async def _slot(self, running: ActiveAttempt, model: str) -> AsyncIterator[None]:
+        """Hold one of the slots of a model's server during the block, after a wait for it that a stop ends.
+
+        Nothing is reserved during the wait.
         """
         prompt = running.prompt
-        conversation = await self._store.personas.settings_of(prompt.conversation)
-        slots = await self._model.slots(self._settings.chosen_model(conversation.model))
+        slots = await self._model.slots(model)
         if slots is None:
             yield
             return
@@ -180,12 +229,11 @@ class ReplyGenerator:
             await running.wait_for(slot_is_free)
             yield
 
-    async def generate(self, turn: Turn, running: ActiveAttempt, sink: ReplySink) -> Outcome:
-        """Ask the model, in a smaller window each time the server refuses a request as too long. Raises StoreError."""
+    async def _request(
+        self, turn: Turn, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str
+    ) -> Outcome:
+        """Ask a model, in a smaller window each time the server refuses a request as too long. Raises StoreError."""
         settings = self._settings
-        conversation = await self._store.personas.settings_of(turn.conversation)
-        model = settings.chosen_model(conversation.model)
-        system_prompt = conversation.persona or settings.system_prompt
         key = settings.servers.key(model)
         before = await self._store.token_statistics.of(key)
         asking = _Asking(turn, running, sink, model, key, system_prompt, before)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+LONGEST_DESCRIPTION = 70
+"""Characters of a model and its provider, which stand in small text under a reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelServer:
@@ -43,6 +46,11 @@ class ModelServers:
     def provider(self, model: str) -> str:
         """The name of the provider that a model's requests go to."""
         return self._of(self.split(model)[0]).provider
+
+    def described(self, model: str) -> str:
+        """The name of a model and its provider, for people who did not choose it."""
+        described = f"{self.split(model)[1]} ({self.provider(model)})"
+        return described if len(described) <= LONGEST_DESCRIPTION else f"{described[: LONGEST_DESCRIPTION - 1]}…"
 
     def label(self, model: str) -> str:
         """The name of a model for people who choose one: with its server, if there are several."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.core.model_events import Event, Message, Origin, TokenStatistics
 from bot.core.queues import Queues
-from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation
+from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Behaviour, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
 from bot.core.usage import Price
 
@@ -109,6 +109,10 @@ class TurnStore(Protocol):
         """
         ...
 
+    async def set_answered_by(self, attempt: Attempt, answered_by: str | None) -> None:
+        """Commit which fallback writes the reply of a running attempt, or (None) that none does."""
+        ...
+
     async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
         """Commit that a person has seen how an attempt ended, or why nobody can."""
         ...
@@ -151,6 +155,10 @@ class QuotaStore(Protocol):
         `accept_partial` takes what is free instead. An attempt has one reservation: asked for again, it is the same.
         The result is None if the attempt was forgotten or superseded. Without a `price` it costs nothing.
         """
+        ...
+
+    async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
+        """Charge what an attempt used of its reservation, to its model. A reservation for another model may follow."""
         ...
 
 

@@ -275,14 +275,7 @@ class ConversationService:
         if running.stop_reason is not None:
             return running.stop_outcome()
         try:
-            async with self._generator.slot(running):
-                turn = None
-                if running.stop_reason is None:
-                    turn = await self._store.turns.of_attempt(running.attempt)
-                if turn is None:
-                    running.stop(StopReason.FORGOTTEN)
-                    return running.stop_outcome()
-                return await self._generator.generate(turn, running, sink)
+            return await self._generator.generate(running, sink)
         except StoreError as error:
             log.error("turn %d: the database failed: %s", running.attempt.turn_id, error)
             return Outcome(TurnState.FAILED, running.text, FailureReason.STORAGE)

@@ -170,6 +170,8 @@ class Turn:
     tries: int = 1
     guild_id: int | None = None
     message_id: int | None = None
+    answered_by: str | None = None
+    """The fallback that wrote the reply, as people are told it."""
 
 
 class EarlierTurn(NamedTuple):
@@ -190,7 +192,8 @@ class Outcome:
     `stopped_by` names the user who stopped it. `retry_after` is the seconds that the model's server asked to wait.
     `usage` is an estimate if the server did not count. `detail` explains a failure to the operator, and never stands in
     a conversation; `advice` is the part of it that all failures of the same kind share. `model` is the model that was
-    asked.
+    asked. `answered_by` is the fallback that wrote the text, as people are told it, and `replaced` the end of the
+    request in whose place it was asked.
     """
 
     state: TurnState
@@ -204,6 +207,8 @@ class Outcome:
     detail: str = ""
     advice: str = ""
     model: str | None = None
+    answered_by: str | None = None
+    replaced: Outcome | None = None
 
 
 _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})

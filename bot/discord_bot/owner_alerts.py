@@ -111,6 +111,10 @@ class OwnerAlerts:
             await self._warn(cause, until, words.model_shutdown(name, day, left, setting))
 
     async def _check_model(self, outcome: Outcome) -> None:
+        replaced = outcome.replaced
+        if replaced is not None and replaced.failure is not FailureReason.BUSY:
+            cause = f"replaced {zlib.crc32(replaced.advice.encode()):08x}"
+            await self._warn_of_model(replaced, cause, words.model_replaced(replaced.detail))
         if outcome.failure is FailureReason.UNREACHABLE:
             await self._warn_of_model(outcome, "unreachable", words.model_unreachable(outcome.detail))
         elif outcome.failure is FailureReason.CONFIGURATION:

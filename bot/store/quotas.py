@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
-from bot.core.turns import Attempt, Outcome, Prompt
+from bot.core.turns import Attempt, Prompt
 from bot.core.usage import DAY, MICRO, Price, UsageRow, UsageToday
 from bot.store.engine import Engine, Row, Rows, Statement, Value
 from bot.store.part import Part
@@ -109,12 +109,12 @@ _SETTLE_LEFT_OVER = """
     """
 
 
-def settlement(attempt: Attempt, outcome: Outcome) -> Statement:
+def settlement(attempt: Attempt, usage: Usage | None) -> Statement:
     """Return the statement that replaces an attempt's reservation by its true usage.
 
     It takes effect once, and negative numbers count as 0. A forgotten attempt is charged too.
     """
-    usage = outcome.usage or Usage(0, 0)
+    usage = usage or Usage(0, 0)
     return (
         """
         UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply),
@@ -256,6 +256,12 @@ class QuotaStore(Part):
         if granted == reply_tokens:
             return Reservation(granted)
         return Reservation(granted, self._short(rows[0], quotas, prompt_tokens, reply_tokens, price))
+
+    async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
+        # An attempt has one charge under its number. Under the negative number this one is out of the way of the next.
+        statement, values = settlement(attempt, usage)
+        moved = "UPDATE charges SET attempt = -attempt WHERE turn_id = :turn AND attempt = :attempt"
+        await self._engine.transaction((statement, values), (moved, values))
 
     def _limits(self, quotas: Quotas, prompt_tokens: int, price: Price | None) -> dict[str, Value]:
         """Return the parameters of the statements above for every quota and its use."""

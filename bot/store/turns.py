@@ -69,7 +69,7 @@ _THIS = "(SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)"
 """SQL for the id of the turn if it is not forgotten and the attempt is its latest, else NULL."""
 _CLOSE = f"""
     UPDATE stored_turns
-    SET reply = :reply, state = :state, failure = :failure,
+    SET reply = :reply, state = :state, failure = :failure, answered_by = :answered_by,
         prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens, ended_at = :now
     WHERE id = {_THIS} AND state IN ('pending', 'streaming')
     RETURNING id
@@ -214,11 +214,12 @@ class TurnStore(Part):
             "reply": outcome.text,
             "state": outcome.state,
             "failure": outcome.failure,
+            "answered_by": outcome.answered_by,
             "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
             "reply_tokens": outcome.usage.reply_tokens if outcome.usage else None,
             "now": self._now(),
         }
-        rows, _ = await self._engine.transaction((_CLOSE, end), settlement(attempt, outcome))
+        rows, _ = await self._engine.transaction((_CLOSE, end), settlement(attempt, outcome.usage))
         return bool(rows)
 
     async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
@@ -250,6 +251,17 @@ class TurnStore(Part):
             ),
         )
         return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
+
+    async def set_answered_by(self, attempt: Attempt, answered_by: str | None) -> None:
+        await self._engine.write(
+            f"""
+            UPDATE stored_turns SET answered_by = :answered_by
+            WHERE id = {_THIS} AND state IN ('pending', 'streaming')
+            """,
+            turn=attempt.turn_id,
+            attempt=attempt.number,
+            answered_by=answered_by,
+        )
 
     async def mark_delivered(self, attempt: Attempt, delivery_error: str | None = None) -> None:
         this: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
@@ -351,6 +363,7 @@ def _turn(row: Row) -> Turn:
         tries=row["tries"],
         guild_id=row["guild_id"],
         message_id=row["message_id"],
+        answered_by=row["answered_by"],
     )
 
 

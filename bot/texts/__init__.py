@@ -63,8 +63,8 @@ _USED_UP = {
 
 
 def full_size(sentence: str) -> str:
-    """The sentence without Discord's mark for small text."""
-    return sentence.removeprefix(_SMALL)
+    """The lines of a sentence without Discord's mark for small text."""
+    return "\n".join(line.removeprefix(_SMALL) for line in sentence.split("\n"))
 
 
 def full(limit: QueueLimit) -> str:
@@ -93,8 +93,9 @@ def unreadable(bot: str) -> str:
 
 def note(outcome: Outcome) -> str | None:
     """Return the note under a reply with this outcome, or None if the reply is whole and needs none."""
-    sentence = _sentence(outcome)
-    return None if sentence is None else _SMALL + sentence
+    by = f"Answered by {outcome.answered_by}." if outcome.answered_by and outcome.text else None
+    lines = [by, _sentence(outcome)]
+    return "\n".join(_SMALL + line for line in lines if line) or None
 
 
 def _sentence(outcome: Outcome) -> str | None:

@@ -58,6 +58,11 @@ def model_works_again(model: str) -> str:
     return f"{model} is answering again."
 
 
+def model_replaced(detail: str) -> str:
+    """A model failed before the first word of a reply, so that the fallback was asked."""
+    return f"A model failed, so I asked FALLBACK_MODEL instead. {detail}"
+
+
 def model_shutdown(model: str, day: date, left: int, setting: str) -> str:
     """A model is shut down in `left` days, or has been if that is negative. `setting` names the model."""
     if left < 0:

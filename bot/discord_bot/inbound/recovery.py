@@ -86,7 +86,7 @@ class Recovery:
             await self._conversations.forget(turn.conversation)
             return
         left = await self._left(turn, sent)
-        outcome = Outcome(turn.state, turn.reply, turn.failure)
+        outcome = Outcome(turn.state, turn.reply, turn.failure, answered_by=turn.answered_by)
         if prompt is MessageStatus.DELETED:
             # A complete reply that can be seen stays as it is.
             if turn.state is TurnState.INTERRUPTED or not turn.reply or not left.sent:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot import texts
+from bot.core.model_servers import ModelServers
+from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 from bot.discord_bot.delivery.view import (
+    NOTE_LIMIT,
     PART_LIMIT,
     Button,
     Content,
@@ -34,6 +39,22 @@ def note(outcome: Outcome) -> str | None:
 
 
 LAYOUT = Layout(note)
+
+
+def test_longest_notes_fit_under_a_full_part() -> None:
+    used_up = [QuotaExceeded(quota, 1_000_000, until=1_790_000_000) for quota in Quota]
+    ends = [
+        *(Outcome(TurnState.FAILED, "x", failure, retry_after=1e5) for failure in FailureReason),
+        *(Outcome(TurnState.COMPLETE, "x", FailureReason.QUOTA, quota_exceeded=each) for each in used_up),
+        Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER, stopped_by="N" * 32),
+        Outcome(TurnState.INTERRUPTED, "x"),
+    ]
+    fallback = ModelServers().described("maker/model" * 20)
+    for end in ends:
+        under = texts.note(replace(end, answered_by=fallback))
+        # One and the same reply is never both the first in a DM and a file, which is longer.
+        lines = [texts.QUOTE_WITHHELD, texts.FIRST_IN_DM, under or ""]
+        assert len("\n".join(["", *lines])) <= NOTE_LIMIT, lines
 
 
 def contents(view: View) -> list[str]:
