@@ -89,6 +89,11 @@ class Queues:
         finally:
             self._leave(conversation, queue, entry)
 
+    def change_limits(self, limits: QueueLimits) -> None:
+        """Apply other limits to what waits. Replies that are running go on."""
+        self._limits = limits
+        self._run_next()
+
     def limit_reached(self, conversation: Conversation, person: int | None) -> QueueLimit | None:
         """Return the limit that another prompt would exceed, or None if there is room."""
         limits = self._limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import re
 import time
@@ -128,6 +129,8 @@ class OpenAIModel:
             max_retries=0,
             http_client=http,
         )
+        self._loading_since = -math.inf
+        """The event loop's time at which the server was first found to be loading its model."""
         self._slots = None if self._is_openai else ServerSlots(http, base_url)
 
     @classmethod
@@ -199,7 +202,7 @@ class OpenAIModel:
 
     async def _with_retries(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
-        give_up, loaded_by = clock() + self._retry_within, clock() + self._timeouts.first_delta
+        give_up = clock() + self._retry_within
         pauses, polls = iter(_PAUSES), chain(_POLLS, repeat(_POLLS[-1]))
         accepted = False
         while True:
@@ -209,6 +212,7 @@ class OpenAIModel:
                     async for event in events:
                         begun = True
                         yield event
+                self._loading_since = -math.inf
                 return
             except ModelError as error:
                 error.accepted = accepted = accepted or error.accepted
@@ -219,14 +223,28 @@ class OpenAIModel:
                 if begun or pause is None or error.failure not in (FailureReason.UNREACHABLE, FailureReason.BUSY):
                     raise
                 wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
-                if clock() + wait > (loaded_by if loading else give_up):
-                    raise
                 if loading:
-                    _log.info("The model server is loading %s. Asking again in %.1f s.", request.model, wait)
-                    give_up = clock() + wait + self._retry_within
-                else:
+                    give_up = self._loaded_by(request.model)
+                if clock() + wait > give_up:
+                    raise
+                if not loading:
                     _log.info("%s Trying again in %.1f s.", error.detail, wait)
             await asyncio.sleep(wait)
+            if loading:
+                give_up = clock() + self._retry_within
+                # As soon as the server is ready, others need not wait for this request.
+                await self.slots(request.model)
+
+    def _loaded_by(self, model: str) -> float:
+        """The time until which the server is given to load a model.
+
+        It is the same for all who wait, so that a server that never gets ready does not keep one after the other.
+        """
+        now, patience = asyncio.get_running_loop().time(), self._timeouts.first_delta
+        if now - self._loading_since > 2 * patience:
+            _log.info("The model server is loading %s. Waiting for it.", model)
+            self._loading_since = now
+        return self._loading_since + patience
 
     async def _attempt(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
@@ -297,17 +315,16 @@ class OpenAIModel:
                     )
                     break
                 except openai.APIStatusError as error:
-                    about_shape = error.status_code in (400, 422)
                     # What the operator wants sent is not left out in silence.
                     blamed = self._errors.blames_extra_body(error.response.text.lower(), parameters)
                     if blamed or not _may_be_about_shape(error):
                         raise
-                    if known is not None and shape.trial is None and about_shape:
+                    if known is not None and shape.trial is None and error.status_code in (400, 422):
                         # What was known of the server may no longer be true.
                         await self._shapes.forget(request.model)
                         known, shape = None, self._shapes.first
                         continue
-                    other = shape.after(error.response.text, parameters, any_cause=about_shape)
+                    other = shape.after(error.status_code, error.response.text, parameters)
                     if other is None:
                         raise
                     shape = replace(other, trial=None)

@@ -31,7 +31,7 @@ _LONGEST_REFUSAL = 4_000
 # Wordings of OpenAI, Gemini, Anthropic, MiniMax, LiteLLM, and of the chat templates of Gemma and Mistral.
 _SYSTEM_ROLE = re.compile(
     r"developer instruction|system.{0,3} (role|message|prompt|instruction)s?.{0,30}(not|n't|un)"
-    r"|\broles? must alternate|(role|unexpected).{0,90}\W(system|developer)\b"
+    r"|\broles? must alternate|\brole\b.{0,90}\W(system|developer)\b"
     r"|(not|n't) support.{0,12}\bsystem.{0,3}(role|message|prompt|instruction)"
 )
 _AFTER_SYSTEM = re.compile(r"after the optional system message")
@@ -99,18 +99,21 @@ class RequestShape:
             told.append(str(said.pop(0)["content"]))
         return [{"role": "user", "content": "\n\n".join(told)}, *said]
 
-    def after(self, refusal: str, sent: Mapping[str, object], *, any_cause: bool) -> RequestShape | None:
+    def after(self, status: int, refusal: str, sent: Mapping[str, object]) -> RequestShape | None:
         """The shape for the next request, after a refusal of one with these parameters.
 
-        None: the refusal is not about the shape. `any_cause`: if it names no part of the shape, the next request is a
-        bare one.
+        If a refusal with status 400 or 422 names no part of the shape, the next request is a bare one. None: another
+        shape does not help.
         """
         lower = refusal[:_LONGEST_REFUSAL].lower()
+        if status > 501:
+            return None
+        # Errors in a chat template have status 500.
         if self.system_role and _SYSTEM_ROLE.search(lower) and not _AFTER_SYSTEM.search(lower):
             return replace(self, system_role=False)
-        if self.stream and "stream_options" not in lower and _STREAM.search(lower):
+        if self.stream and status != 500 and "stream_options" not in lower and _STREAM.search(lower):
             return replace(self, stream=False)
-        if not any_cause:
+        if status not in (400, 422):
             return None
         most = longest_reply(refusal)
         asked = next((value for name, value in sent.items() if name in LIMITS and isinstance(value, int)), None)

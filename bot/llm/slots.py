@@ -13,11 +13,14 @@ import jiter
 
 from bot.core.queues import QueueLimits, Queues
 from bot.llm import bodies
+from bot.llm.error_kinds import is_loading
 
 _PATIENCE = 2.0
 """Seconds that the server may take to tell. The first question waits for it."""
 _LONGEST = 256 * 1024
 """Bytes of its answer, which holds a chat template."""
+_LONGEST_ERROR = 4_000
+"""Bytes of an error that are searched."""
 _FULLEST = 20_000
 """Objects and lists in its answer. Decoding blocks the event loop for a microsecond for each of them."""
 _MOST_SLOTS = 1000
@@ -34,7 +37,7 @@ class ServerSlots:
         self._due = True
         self._asking = asyncio.Lock()
         self._slots: int | None = None
-        self._queue: Queues | None = None
+        self._queue = Queues(QueueLimits(_MOST_SLOTS, _MOST_SLOTS))
 
     def ask_again(self) -> None:
         """Ask the server at the next use, because it may be another one by then."""
@@ -45,33 +48,40 @@ class ServerSlots:
         async with self._asking:
             if self._due:
                 await self._ask()
-        return self._queue
+        return None if self._slots is None else self._queue
 
     async def _ask(self) -> None:
         try:
             async with asyncio.timeout(_PATIENCE), self._http.stream("GET", self._url) as response:
-                if response.status_code >= 500:
-                    return  # It is loading, and asked again at the next use.
-                slots = await _total_slots(response)
+                answer = await bodies.whole(response, _LONGEST)
         except TimeoutError:
             # Every question would wait for this once more.
             self._due = False
             return
         except bodies.BROKEN:
             return
-        self._due = False
+        except ValueError:
+            answer = b""
+        if is_loading(response.status_code, answer[:_LONGEST_ERROR].decode(errors="replace").lower()):
+            # One request is enough to see when it is ready.
+            self._set(1)
+        elif response.status_code < 500:
+            self._due = False
+            self._set(_total_slots(answer) if response.status_code == 200 else None)
+
+    def _set(self, slots: int | None) -> None:
         if slots != self._slots:
             self._slots = slots
-            self._queue = None if slots is None else Queues(QueueLimits(slots, slots))
+            most = _MOST_SLOTS if slots is None else slots
+            self._queue.change_limits(QueueLimits(most, most))
             _log.info("The model server works on %s at once.", "any number of requests" if slots is None else slots)
 
 
-async def _total_slots(response: httpx2.Response) -> int | None:
-    if response.status_code != 200:
+def _total_slots(answer: bytes) -> int | None:
+    if answer.count(b"{") + answer.count(b"[") > _FULLEST:
         return None
     try:
-        body = await bodies.whole(response, _LONGEST)
-        props = jiter.from_json(body) if body.count(b"{") + body.count(b"[") <= _FULLEST else None
+        props = jiter.from_json(answer)
     except ValueError:
         return None
     match props:

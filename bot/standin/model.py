@@ -199,6 +199,8 @@ class ModelStandin:
     async def _props(self, http: web.Request) -> web.Response:
         if self.profile.props is None:
             return web.Response(status=404, text="404 page not found")
+        if self.profile.loading is not None and self._default is self.profile.loading:
+            return web.json_response(self.profile.loading.body, status=self.profile.loading.status)
         return web.json_response(self.profile.props(self.context_tokens or _WINDOW))
 
     async def _completions(self, http: web.Request) -> web.StreamResponse:

@@ -115,6 +115,28 @@ async def test_loading_model_is_waited_for(
         await world.reply(discord.general, "Here I am.")
 
 
+async def test_questions_for_a_loading_server_wait_for_its_slots(
+    discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.delivery.activity.HOURGLASS_AFTER", 0.05)
+    monkeypatch.setattr("bot.llm.client._POLLS", (0.05,))
+    model.profile = llama = replace(PROFILES["llama_cpp"], props=lambda _window: {"total_slots": 2})
+    assert llama.loading is not None
+    model.default = llama.loading
+    people = (discord.bo, discord.cleo, discord.ada, discord.max)
+    async with start() as world:
+        asked = [await world.ask(author=person) for person in people]
+        await discord.wait_for(lambda: sum("⏳" in said.reactions for said in asked) == 3)
+        before = len(model.requests)
+        held = asyncio.Event()
+        model.default = Reply("Ready.", held_until=held)
+        await discord.wait_for(lambda: sum("⏳" in said.reactions for said in asked) == 2)
+        await discord.wait_for(lambda: sum(request.step is model.default for request in model.requests) == 2)
+        assert len(model.requests) <= before + 3
+        held.set()
+        await discord.wait_for(lambda: world.shown() == ["Ready."] * 4)
+
+
 async def test_questions_beyond_the_slots_of_the_server_wait_visibly(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

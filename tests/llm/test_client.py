@@ -46,8 +46,16 @@ async def test_loading_server_is_waited_for(server: ModelStandin, monkeypatch: p
         server.script += [REFUSALS["overloaded"], REFUSALS["server error"]]
         assert await ask(model) == [FailureReason.UNREACHABLE]
         server.default = REFUSALS["overloaded"]
+    async with client(server.base_url, first_delta_timeout=0.2) as model:
+        for first in await asyncio.gather(ask(model), ask(model)):
+            assert first == [FailureReason.UNREACHABLE]
+        asked = len(server.requests)
+        assert await ask(model) == [FailureReason.UNREACHABLE]
+        assert len(server.requests) - asked < asked / 2, "others have waited for the same"
+    async with client(server.base_url) as model:
+        asked = len(server.requests)
         reading = asyncio.create_task(ask(model))
-        await server.request(12)
+        await server.request(asked + 3)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading

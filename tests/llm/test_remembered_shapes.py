@@ -150,6 +150,18 @@ async def test_maximum_that_depends_on_the_context_is_not_learned(server: ModelS
     assert [request.max_tokens for request in server.requests] == [100, 4000]
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [bad("An unexpected error occurred in our system.", status=500), bad("Stream not available.", status=503)],
+)
+async def test_passing_failure_teaches_nothing(server: ModelStandin, failure: Refusal) -> None:
+    server.script.append(failure)
+    async with client(server.base_url, retry_within=1.0) as model:
+        assert await reply(model) == "Hi there."
+    first, second = sent(server)
+    assert first == second
+
+
 async def test_refusal_of_a_learned_shape_clears_it(server: ModelStandin, store: Store, clock: Clock) -> None:
     server.refused_parameters = {"max_tokens"}
     async with client(server.base_url, facts=store.server_facts, clock=clock) as model:
