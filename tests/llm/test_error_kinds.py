@@ -151,7 +151,7 @@ async def test_busy_loading_and_broke_are_told_apart(
     server: ModelStandin, refusal: Refusal, problem: FailureReason, words: str
 ) -> None:
     server.default = refusal
-    async with client(server.base_url, first_delta_timeout=0.2) as model:
+    async with client(server.base_url, first_delta_timeout=0.2 if words is LOADING else 5.0) as model:
         error = await failure(model)
     assert (error.failure, words in error.detail) == (problem, True), error.detail
     assert not error.accepted
@@ -160,7 +160,7 @@ async def test_busy_loading_and_broke_are_told_apart(
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 async def test_refusals_of_each_server_are_understood(server: ModelStandin, profile: Profile) -> None:
     server.profile = profile
-    async with client(server.base_url, first_delta_timeout=0.2) as model:
+    async with client(server.base_url) as model:
         await ask(model)
         requests = len(server.requests)
         assert text(await ask(model)) == "Hi there."
@@ -169,7 +169,6 @@ async def test_refusals_of_each_server_are_understood(server: ModelStandin, prof
             (profile.bad_key, CONFIGURATION, KEY_REFUSED),
             (profile.no_credit, CONFIGURATION, NO_CREDIT),
             (profile.busy, BUSY, "The model server "),
-            (profile.loading, UNREACHABLE, LOADING),
         ):
             if refusal is not None:
                 server.default = refusal
