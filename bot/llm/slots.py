@@ -37,7 +37,8 @@ class ServerSlots:
         self._due = True
         self._asking = asyncio.Lock()
         self._slots: int | None = None
-        self._queue = Queues(QueueLimits(_MOST_SLOTS, _MOST_SLOTS))
+        self._queue: Queues | None = None
+        """Once a number of slots is known, it stays the same, so that all who wait stand in one queue."""
 
     def ask_again(self) -> None:
         """Ask the server at the next use, because it may be another one by then."""
@@ -73,6 +74,8 @@ class ServerSlots:
         if slots != self._slots:
             self._slots = slots
             most = _MOST_SLOTS if slots is None else slots
+            if self._queue is None:
+                self._queue = Queues(QueueLimits(most, most))
             self._queue.change_limits(QueueLimits(most, most))
             _log.info("The model server works on %s at once.", "any number of requests" if slots is None else slots)
 
