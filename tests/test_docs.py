@@ -121,7 +121,9 @@ def headings(page: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).replace(" ", "-").lower() for heading in found}
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/architecture.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
 def test_links_lead_to_existing_places(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):

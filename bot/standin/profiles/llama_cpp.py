@@ -25,7 +25,7 @@ PROFILE = Profile(
     ),
     stream=Stream(
         thought=lambda text: {"content": text},
-        closes="</think>\n\n",
+        closes="\n</think>\n\n",
         first={"role": "assistant", "content": None},
         pending={"finish_reason": None},
     ),
