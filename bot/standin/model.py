@@ -275,6 +275,9 @@ class ModelStandin:
         response = web.StreamResponse(headers={"Content-Type": step.content_type, **step.headers})
         await response.prepare(http)
         for piece in step.pieces:
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+                continue
             await response.write(piece)
             await asyncio.sleep(step.pause)
         if step.cut:

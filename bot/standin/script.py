@@ -74,9 +74,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A response given byte for byte. `pause` seconds follow each piece. `cut` then aborts the connection."""
+    """A response given byte for byte. `pause` seconds follow each piece. `cut` then aborts the connection.
 
-    pieces: Sequence[bytes]
+    Among the pieces, an event holds back those behind it until it is set.
+    """
+
+    pieces: Sequence[bytes | asyncio.Event]
     content_type: str = "text/event-stream"
     pause: float = 0.0
     cut: bool = False

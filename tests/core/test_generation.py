@@ -13,7 +13,7 @@ import pytest
 from bot.core import context
 from bot.core.errors import ModelError, OverQuota, StoreError
 from bot.core.generation import CONTEXT_MAX_AGE
-from bot.core.model_events import End, Reasoning, TokenStatistics
+from bot.core.model_events import Discard, End, Reasoning, TokenStatistics
 from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.store import Store
@@ -118,6 +118,7 @@ TEN_TOKENS = "x" * 35
         (["x" * 350, Usage(20, 2)], 20 + 100),
         ([TEN_TOKENS], PROMPT + 10),
         ([Reasoning(), Reasoning(), TEN_TOKENS], PROMPT + 12),
+        ([TEN_TOKENS, Discard(), TEN_TOKENS], PROMPT + 20),
         ([ModelError(FailureReason.CONFIGURATION, "401")], 0),
         ([ModelError(FailureReason.UNREACHABLE, "timed out", accepted=True)], PROMPT),
         ([TEN_TOKENS, ModelError(FailureReason.UNREACHABLE, "cut")], PROMPT + 10),

@@ -60,7 +60,10 @@ async def test_full_window_is_answered_in_the_servers_way(name: str) -> None:
     if answer is None:
         assert server.requests[0].read == messages[1:]
     elif isinstance(answer, Raw):
-        assert (response.status, said.encode()) == (200, b"".join(answer.pieces))
+        assert (response.status, said.encode()) == (
+            200,
+            b"".join(piece for piece in answer.pieces if isinstance(piece, bytes)),
+        )
     else:
         body = json.loads(json.dumps(answer.body).replace("{model}", "m"))
         assert (response.status, json.loads(said)) == (answer.status, body)

@@ -56,6 +56,21 @@ async def test_turn_from_prompt_to_the_next_start(path: Path) -> None:
     assert rows(path, f"SELECT {columns} FROM stored_turns, conversations") == [(7, 2, 1000, 3, 8, 2)]
 
 
+async def test_text_that_was_no_reply_is_replaced(store: Store) -> None:
+    attempt = await begin(store, 1)
+    await store.turns.save({attempt: "Hm."})
+    for text in ("Tea.", ""):
+        await store.turns.replace(attempt, text)
+        await store.turns.replace(replace(attempt, number=7), "of another attempt")
+        turn = await store.turns.of_attempt(attempt)
+        assert turn is not None
+        assert (turn.reply, turn.state) == (text, TurnState.STREAMING)
+    await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Because."))
+    await store.turns.replace(attempt, "late")
+    [ended] = await store.turns.history(HERE, 1)
+    assert ended.reply == "Because."
+
+
 async def test_text_is_stored_without_lone_surrogates(store: Store) -> None:
     attempt = await begin(store, 1, "a\0b\ud83d", conversation=Conversation("terminal", "\udcff"))
     await store.turns.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})

@@ -6,7 +6,7 @@ import pytest
 
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from tests.terminal.processes import Terminal, needs_pty, pipe
+from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
 
 @needs_pty
@@ -21,6 +21,20 @@ async def test_silent_model_can_be_stopped(environ: dict[str, str], model: Model
         assert await terminal.until("\n> ") == f"\r{' ' * 39}\rStopped.\n\n> "
         await (await model.request(0)).over()
         assert await terminal.ask("And now?") == "And now?\nAt once.\n\n> "
+
+
+@needs_pty
+async def test_reply_follows_reasoning_that_was_shown(environ: dict[str, str], model: ModelStandin) -> None:
+    environ |= {"OPENAI_MODEL": "tea", "TERM": "dumb"}
+    deltas = ["Hm, ", "so.", "\n</thi", "nk>\n", "\nTea", "."]
+    model.script += [Reply(deltas), Reply(deltas)]
+    async with Terminal.open(environ, "--temporary") as terminal:
+        await terminal.until("\n> ")
+        assert await terminal.ask("Why?") == "Why?\nHm, so.\nThat was the model thinking. Its answer:\nTea.\n\n> "
+    out, err, code = await pipe(environ, b"Why?\n", "--conversation", "tea")
+    assert (out, code) == ("Hm, so.\nTea.\n", 0)
+    assert "That was the model thinking. Its answer:\n" in err
+    assert stored(environ) == [("Why?", "Tea.", "complete")]
 
 
 MARKDOWN = """\

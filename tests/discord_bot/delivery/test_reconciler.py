@@ -45,6 +45,27 @@ def test_unchanged_text_is_sent_once() -> None:
     assert [content for _, _, content in scene(play).shown] == ["the same"]
 
 
+@pytest.mark.parametrize("after", range(0, 100, 4))
+def test_replaced_text_goes_while_the_new_one_grows(after: int) -> None:
+    """`after` so many hundredths of a second, whatever call is under way then."""
+
+    async def play(scheduler: Scheduler, platform: Platform) -> None:
+        reply = live(scheduler, platform)
+        reply.update("thought " * 700)
+        await asyncio.sleep(after / 100)
+        reply.replace("")
+        text = ""
+        for number in range(100):
+            text += f"word {number}, "
+            reply.update(text)
+            await asyncio.sleep(0.05)
+        assert "thought" not in "".join(platform.messages.values())
+        await reply.finish(Outcome(TurnState.COMPLETE, text))
+        assert list(platform.messages.values()) == [text.strip()]
+
+    scene(play)
+
+
 def test_replies_share_their_channels_pace() -> None:
     ends: list[float] = []
 
