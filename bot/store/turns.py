@@ -199,8 +199,9 @@ class TurnStore(Part):
     async def replace(self, attempt: Attempt, text: str) -> None:
         await self._engine.write(
             """
-            UPDATE turns SET reply = :text
-            WHERE id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
+            UPDATE stored_turns SET reply = :text
+            WHERE id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)
+              AND state IN ('pending', 'streaming')
             """,
             turn=attempt.turn_id,
             attempt=attempt.number,
