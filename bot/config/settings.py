@@ -339,6 +339,7 @@ class Settings:
             system_prompt=self.system_prompt,
             context_tokens=self.context_tokens,
             reply_tokens=self.reply_tokens,
+            reasoning_effort=self.reasoning_effort,
             servers=self.model_servers_by_name,
             prices=Prices(self.prices or {}),
         )

@@ -18,13 +18,15 @@ class TokenCounter:
 
     def __init__(self) -> None:
         self._requested = False
+        self._earlier = Usage(0, 0)
+        """What earlier requests of the attempt used that are paid for."""
         self._prompt_tokens = 0
         self._bytes_per_token = 1.0
         self._bytes = 0
         self._reasoning_chunks = 0
 
     def mark_requested(self, prompt_tokens: int, bytes_per_token: float) -> None:
-        """Note a request with these estimates. A later request of the attempt has less context."""
+        """Note a request with these estimates. It takes the place of one that was refused."""
         self._requested = True
         self._prompt_tokens, self._bytes_per_token = prompt_tokens, bytes_per_token
 
@@ -36,24 +38,47 @@ class TokenCounter:
     def add_reasoning(self) -> None:
         self._reasoning_chunks += 1
 
+    def discard_text(self) -> None:
+        """Count the text so far as reasoning."""
+        self._bytes, self._reasoning_chunks = 0, self.reply_tokens
+
     def add(self, text: str) -> None:
         self._bytes += len(text.encode(errors="replace"))
 
     @property
+    def text_tokens(self) -> int:
+        """The estimated tokens of the text of this request, without the text that it resumed."""
+        return math.ceil(self._bytes / self._bytes_per_token)
+
+    @property
     def reply_tokens(self) -> int:
-        """The estimated tokens of text and reasoning in this attempt, without the text that it resumed."""
-        return math.ceil(self._bytes / self._bytes_per_token) + self._reasoning_chunks
+        """The estimated tokens of text and reasoning of this request."""
+        return self.text_tokens + self._reasoning_chunks
+
+    @property
+    def attempt_reply_tokens(self) -> int:
+        """The tokens of text and reasoning of all requests of the attempt."""
+        return self._earlier.reply_tokens + self.reply_tokens
+
+    def settle(self, counted: Usage | None) -> Usage:
+        """Begin the count of a further request. Returns what those before it used; `counted` is of the last one."""
+        self._earlier = self.usage(counted) or self._earlier
+        self._prompt_tokens = self._bytes = self._reasoning_chunks = 0
+        return self._earlier
 
     def credible(self, usage: Usage, messages: list[Message], granted: int) -> Usage:
         """The server's count for a request with these messages, without what `context.credible` rules out."""
         return context.credible(usage, messages, self._bytes, self._reasoning_chunks, granted)
 
     def usage(self, counted: Usage | None) -> Usage | None:
-        """The server's count, with estimates for missing numbers, or None if the model was not asked."""
+        """What the attempt used, with the server's count of its last request and estimates for missing numbers.
+
+        The result is None if the model was not asked.
+        """
         if not self._requested:
             return None
         counted = counted or Usage(0, 0)
-        return replace(
+        return self._earlier + replace(
             counted,
             prompt_tokens=counted.prompt_tokens or self._prompt_tokens,
             reply_tokens=counted.reply_tokens or self.reply_tokens,
@@ -142,6 +167,7 @@ class ActiveAttempt:
     def discard(self) -> None:
         """Take back the text that this attempt has added. Its tokens stay counted."""
         self.text = self.resumed_text
+        self.tokens.discard_text()
 
     def estimated_usage(self, counted: Usage | None = None) -> Usage | None:
         """The server's count, with estimates for missing numbers, or None if the model was not asked."""

@@ -7,7 +7,8 @@ BotError
 ├── Overloaded           there are too many prompts waiting for another one
 ├── OverQuota            a person has asked as often as they may for now, or the day's tokens are used
 ├── ModelError           the model's server did not give a whole reply
-│   └── ContextTooLong   it takes no request of this size
+│   ├── ContextTooLong   it takes no request of this size
+│   └── EmptyStream      it accepted the request and sent nothing at all
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
 
@@ -131,6 +132,13 @@ class ContextTooLong(ModelError):
         super().__init__(FailureReason.TOO_LONG, detail, advice=advice, server_message=server_message)
         self.window = window
         self.prompt_tokens = prompt_tokens
+
+
+class EmptyStream(ModelError):
+    """The model's server accepted a request and sent not one event. Some do that if the context is too long."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(FailureReason.UNREACHABLE, detail, accepted=True)
 
 
 class DiscordError(BotError):

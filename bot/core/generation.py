@@ -12,13 +12,15 @@ from datetime import date
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
-from bot.core.errors import ContextTooLong, ModelError, StoreError
+from bot.core.errors import ContextTooLong, EmptyStream, ModelError, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
+from bot.core.learning import ModelLearning, cut_advice
 from bot.core.log_entries import with_texts
-from bot.core.model_events import Discard, End, Origin, Reasoning, Text, TokenStatistics
+from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.model_servers import ModelServers
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
+from bot.core.requests import Asking, Request
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
 from bot.core.usage import Prices
 from bot.core.window import Room, named_window
@@ -42,9 +44,6 @@ RESERVATION_TIMEOUT = 20.0
 CHARACTERS_PER_TOKEN = 32
 """More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
 server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
-WINDOW_MAX_AGE = 24 * 3600.0
-"""Seconds after which a model is once sent more than the window that was learned, in case it has grown. A start does
-the same."""
 OVERRUN = 2
 """The multiple of its reserved tokens that a reply may use, by our estimate or the server's count."""
 
@@ -61,7 +60,9 @@ class GenerationSettings:
     fallback_model: str | None = None
     """The model that is asked where the first one fails before its first word."""
     reply_tokens: int = 4000
-    """The longest reply that a request allows, in tokens. A much longer one is cut off."""
+    """The longest reply, in tokens. A much longer one is cut off."""
+    reasoning_effort: str = "none"
+    """How much the models are asked to think. What they are allowed for it comes on top of `reply_tokens`."""
     servers: ModelServers = ModelServers()  # noqa: RUF009 -- it is frozen
     """The servers of these models."""
     quotas: Quotas | None = None
@@ -91,35 +92,6 @@ class GenerationSettings:
         return tuple(dict.fromkeys(map(self.servers.provider, self.models_for(chosen))))
 
 
-@dataclass(slots=True)
-class _Asking:
-    """What the requests of one attempt share. `learned` changes with what the server counts."""
-
-    turn: Turn
-    running: ActiveAttempt
-    sink: ReplySink
-    model: str
-    key: str
-    """The model's name with its server, under which token statistics are stored."""
-    system_prompt: str
-    learned: TokenStatistics
-
-
-@dataclass(slots=True)
-class _Request:
-    """One request, its limit on the reply in tokens, the quota that allows no more, and its error, if it had one."""
-
-    fitting: context.Context
-    reply_tokens: int
-    limited_by: QuotaExceeded | None
-    error: ModelError | None = None
-
-    @property
-    def size(self) -> int:
-        """The tokens of context and reply together, by our estimate."""
-        return self.fitting.tokens + self.reply_tokens
-
-
 class ReplyGenerator:
     """All requests of one process.
 
@@ -144,8 +116,7 @@ class ReplyGenerator:
         self._released = asyncio.Event()
         """Set and replaced at the end of each request."""
         self._failing = FailingModels()
-        self._windows_tried: dict[str, float] = {}
-        """When this process last sent each model more than the window that it had learned, or learned it."""
+        self._learning = ModelLearning()
         self.last_reply_at: float | None = None
         """The time at which the model last completed a reply, on the monotonic clock."""
         self._logged: dict[str, set[str]] = {}
@@ -236,51 +207,82 @@ class ReplyGenerator:
         settings = self._settings
         key = settings.servers.key(model)
         before = await self._store.token_statistics.of(key)
-        asking = _Asking(turn, running, sink, model, key, system_prompt, before)
-        room = Room(settings.context_tokens, settings.reply_tokens)
-        if before.window is not None and not self._is_window_due(key):
-            room = room.within(before.window, self._minimum)
-        request = await self._prepare(asking, room)
+        asking = Asking(turn, running, sink, model, key, system_prompt, before)
+        wanted = Room(settings.context_tokens, settings.reply_tokens)
+        room = self._learning.room(key, wanted, settings.reasoning_effort, before, self._minimum)
+        request = await self._prepare(asking, room, self._minimum)
         if isinstance(request, Outcome):
             return request
         sink.start()
         tried_anew = before.window is not None and request.size > before.window
         if tried_anew:
-            self._windows_tried[key] = _now()
-        refusals = 0
+            self._learning.mark_tried(key)
+        refusals, asked_again, window = 0, False, None
         while True:
             outcome = await running.read(asyncio.create_task(self._read(asking, request)))
             outcome = replace(outcome, model=model)
-            if outcome.failure is not FailureReason.TOO_LONG or refusals == MAX_HALVINGS:
+            if outcome.failure is FailureReason.TOO_LONG and refusals < MAX_HALVINGS:
+                smaller = await self._smaller(asking, request, room)
+                if smaller is None:
+                    break
+                refusals += 1
+                room, request = smaller
+                window = room.window
+            elif not asked_again and (other := self._room_again(asking, request, outcome, room)) is not None:
+                asked_again, room = True, other
+                further = await self._further(asking, request, outcome, room)
+                if isinstance(further, Outcome):
+                    return further
+                if isinstance(request.error, EmptyStream) and further.fitting.tokens < request.fitting.tokens:
+                    # The window of which this context may take three quarters.
+                    window = further.fitting.tokens * 4 // 3
+                    self._learning.mark_tried(key)
+                request = further
+            else:
                 break
-            smaller = await self._smaller(asking, request, room)
-            if smaller is None:
-                return outcome
-            refusals += 1
-            room, request = smaller
+        if outcome.failure is FailureReason.OUT_OF_ROOM:
+            log.warning("turn %d: %s", turn.id, outcome.detail)
         now = asking.learned
+        if (outcome.usage is not None or running.tokens.reply_tokens) and (window is not None or tried_anew):
+            now = replace(now, window=window)
         if outcome.usage is not None:
-            now = context.learn_from_usage(now, request.fitting.messages(), outcome.usage)
-        if outcome.usage is not None or running.tokens.reply_tokens:
-            if refusals:
-                now = replace(now, window=room.window)
-            elif tried_anew:
-                now = replace(now, window=None)
+            messages = request.fitting.messages()
+            now, cut = self._learning.from_count(key, turn.conversation, now, messages, outcome.usage)
+            if cut:
+                advice = cut_advice(model, settings.context_tokens + settings.reply_tokens)
+                log.warning("turn %d: only %d tokens were read. %s", turn.id, outcome.usage.prompt_tokens, advice)
+                outcome = replace(outcome, context_cut=True, detail=outcome.detail or advice)
         if now != before:
             running.new_statistics = (key, now)
         return outcome
 
-    def _is_window_due(self, key: str) -> bool:
-        """Whether what was learned of a window is old enough that a larger request is tried, in case it has grown."""
-        tried = self._windows_tried.get(key)
-        return tried is None or _now() - tried >= WINDOW_MAX_AGE
+    def _room_again(self, asking: Asking, request: Request, outcome: Outcome, room: Room) -> Room | None:
+        """The room for one more request, where this one came to nothing for the lack of room. Otherwise None."""
+        if isinstance(request.error, EmptyStream):
+            return Room(max(1, request.fitting.tokens // 2), max(self._minimum, request.reply_tokens // 2))
+        if outcome.failure is not FailureReason.OUT_OF_ROOM or not request.ended_at_limit:
+            return None
+        self._learning.mark_reasoning(asking.key)
+        more = room.with_more_reasoning(request.reply_tokens)
+        return more if more.beside(request.fitting.tokens) > request.reply_tokens else None
 
-    async def _smaller(self, asking: _Asking, refused: _Request, room: Room) -> tuple[Room, _Request] | None:
+    async def _further(self, asking: Asking, request: Request, outcome: Outcome, room: Room) -> Request | Outcome:
+        """A further request of the attempt, with a reservation of its own, or the outcome without it."""
+        running = asking.running
+        running.discard()
+        spent = running.tokens.settle(outcome.usage)
+        minimum = request.reply_tokens if outcome.failure is FailureReason.OUT_OF_ROOM else self._minimum
+        further = await self._prepare(asking, room, minimum, spent)
+        if isinstance(further, Outcome) and further.failure is FailureReason.BUSY:
+            return replace(outcome, usage=None)
+        return further
+
+    async def _smaller(self, asking: Asking, refused: Request, room: Room) -> tuple[Room, Request] | None:
         """A request that fits the window that a refusal names, or else half of what was refused.
 
         The result is None if nothing of the refused request can be left out.
         """
-        self._windows_tried[asking.key] = _now()
+        self._learning.mark_tried(asking.key)
         error, minimum = refused.error, self._minimum
         named = None
         if isinstance(error, ContextTooLong):
@@ -298,9 +300,9 @@ class ReplyGenerator:
         smaller = fitting.tokens + reply_tokens < refused.size
         if reply_tokens < minimum or not smaller:
             return None
-        return room, _Request(fitting, reply_tokens, refused.limited_by)
+        return room, Request(fitting, reply_tokens, refused.limited_by)
 
-    async def _context(self, asking: _Asking, budget: int) -> context.Context:
+    async def _context(self, asking: Asking, budget: int) -> context.Context:
         # The context includes the text so far of other people's running replies, so the store needs it.
         turn = asking.turn
         await self._save(turn.conversation)
@@ -321,16 +323,17 @@ class ReplyGenerator:
             limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
         return fitting
 
-    async def _prepare(self, asking: _Asking, room: Room) -> _Request | Outcome:
+    async def _prepare(self, asking: Asking, room: Room, minimum: int, spent: Usage | None = None) -> Request | Outcome:
         """A request in this room with its reservation, or the outcome if there is none for it.
 
-        If the whole context costs too much, only its latest part is sent. One reservation covers all requests of the
-        attempt that the server refuses, because it works on the last one only.
+        Its reply has at least `minimum` tokens. If the whole context costs too much, only its latest part is sent. One
+        reservation covers all requests of the attempt that the server refuses, because it works on the last one only.
+        `spent` is what earlier requests used that it did not refuse.
         """
         running = asking.running
         built_at = _now()
         fitting = await self._context(asking, room.context)
-        grant = await self._reserve(asking, fitting, room)
+        grant = await self._reserve(asking, fitting, room, minimum, spent)
         for _ in range(MAX_HALVINGS):
             if not isinstance(grant, QuotaExceeded):
                 break
@@ -338,7 +341,7 @@ class ReplyGenerator:
             if smaller.tokens == fitting.tokens:
                 break
             fitting = smaller
-            grant = await self._reserve(asking, fitting, room)
+            grant = await self._reserve(asking, fitting, room, minimum, spent)
         if _now() - built_at > CONTEXT_MAX_AGE:
             fitting = await self._context(asking, fitting.tokens)
         if grant is None:
@@ -350,10 +353,10 @@ class ReplyGenerator:
         if isinstance(grant, Contended):
             log.warning("turn %d: what is left of the day's tokens is reserved for others", asking.turn.id)
             return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
-        return _Request(fitting, grant.reply_tokens, grant.limited_by)
+        return Request(fitting, grant.reply_tokens, grant.limited_by)
 
     async def _reserve(
-        self, asking: _Asking, fitting: context.Context, room: Room
+        self, asking: Asking, fitting: context.Context, room: Room, minimum: int, spent: Usage | None
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Reserve tokens for the attempt.
 
@@ -361,7 +364,7 @@ class ReplyGenerator:
         Contended: none are left, or the attempt was stopped during the wait.
         """
         settings, running = self._settings, asking.running
-        reply_tokens = max(self._minimum, room.beside(fitting.tokens))
+        reply_tokens = max(minimum, room.beside(fitting.tokens))
         if settings.quotas is None:
             return Reservation(reply_tokens)
         give_up = _now() + RESERVATION_TIMEOUT
@@ -372,9 +375,10 @@ class ReplyGenerator:
                 asking.model,
                 fitting.reserved_tokens,
                 reply_tokens,
-                self._minimum,
+                minimum,
                 settings.quotas,
                 price=settings.prices.of_models.get(asking.model),
+                spent=spent,
                 accept_partial=accept_partial,
             )
             if not isinstance(answer, Contended) or accept_partial:
@@ -398,11 +402,13 @@ class ReplyGenerator:
         except StoreError as error:
             log.warning("turn %d: reasoning stays on record until its reply: %s", running.attempt.turn_id, error)
 
-    async def _read(self, asking: _Asking, request: _Request) -> Outcome:
+    async def _read(self, asking: Asking, request: Request) -> Outcome:
         running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
         usage: Usage | None = None
         failure: FailureReason | None = None
-        left = self._settings.reply_tokens * CHARACTERS_PER_TOKEN
+        left = max(self._settings.reply_tokens, request.reply_tokens) * CHARACTERS_PER_TOKEN
+        # What a request allows for thoughts must not make its text longer.
+        most_text = self._settings.reply_tokens if request.reply_tokens > self._settings.reply_tokens else None
         counted = self._settings.quotas is not None
         running.mark_requested(fitting.tokens, fitting.bytes_per_token)
         origin = Origin(running.prompt.conversation, running.prompt.user_id)
@@ -417,8 +423,10 @@ class ReplyGenerator:
                         sink.update(running.text)
                     elif isinstance(event, Reasoning):
                         running.tokens.add_reasoning()
+                        self._learning.mark_reasoning(asking.key)
                         left -= 1
                     elif isinstance(event, Discard):
+                        self._learning.mark_reasoning(asking.key)
                         await self._discard(running, sink)
                     elif isinstance(event, Usage):
                         usage = running.tokens.credible(event, fitting.messages(), OVERRUN * request.reply_tokens)
@@ -430,7 +438,11 @@ class ReplyGenerator:
                             )
                     elif isinstance(event, End):
                         failure = event.failure
+                        request.ended_at_limit = failure is FailureReason.LENGTH
                         continue
+                    if most_text is not None and running.tokens.text_tokens >= most_text:
+                        failure = FailureReason.LENGTH
+                        break
                     if request.limited_by is not None and running.tokens.reply_tokens >= request.reply_tokens:
                         # The server was allowed no more, so an estimate beyond that is too high.
                         usage = usage or Usage(0, request.reply_tokens)
@@ -472,7 +484,6 @@ class ReplyGenerator:
                 f"{model} used all {request.reply_tokens} tokens of its reply before anything could be seen of it."
                 " Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
             )
-            log.warning("turn %d: %s", running.attempt.turn_id, detail)
             return Outcome(
                 TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
             )

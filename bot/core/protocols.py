@@ -147,13 +147,16 @@ class QuotaStore(Protocol):
         quotas: Quotas,
         *,
         price: Price | None = None,
+        spent: Usage | None = None,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Commit what an attempt's requests may use, before the first of them, if `minimum` tokens for the reply fit.
 
         Contended: there will be room for more of the reply if running attempts use less than they reserved;
         `accept_partial` takes what is free instead. An attempt has one reservation: asked for again, it is the same.
-        The result is None if the attempt was forgotten or superseded. Without a `price` it costs nothing.
+        With `spent`, what earlier requests of the attempt used, the reservation is for a further request on top of
+        that, and their rest is released. The result is None if the attempt was forgotten or superseded. Without a
+        `price` it costs nothing.
         """
         ...
 

@@ -84,3 +84,11 @@ class Usage:
     """Those of `prompt_tokens` that the server read from its cache."""
     reasoning_tokens: int = 0
     """Those of `reply_tokens` that the model thought and nobody is shown."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.reply_tokens + other.reply_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )

@@ -292,10 +292,10 @@ class ConversationService:
 
     async def _save(self, conversation: Conversation | None = None) -> None:
         progress = {
-            attempt: (running.text, running.tokens.reply_tokens)
+            attempt: (running.text, running.tokens.attempt_reply_tokens)
             for attempt, running in self._running.items()
             if running.reading
-            and (running.text, running.tokens.reply_tokens) != self._saved.get(attempt, ("", 0))
+            and (running.text, running.tokens.attempt_reply_tokens) != self._saved.get(attempt, ("", 0))
             and conversation in (None, running.prompt.conversation)
         }
         if not progress:

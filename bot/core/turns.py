@@ -193,7 +193,8 @@ class Outcome:
     `usage` is an estimate if the server did not count. `detail` explains a failure to the operator, and never stands in
     a conversation; `advice` is the part of it that all failures of the same kind share. `model` is the model that was
     asked. `answered_by` is the fallback that wrote the text, as people are told it, and `replaced` the end of the
-    request in whose place it was asked.
+    request in whose place it was asked. `context_cut`: the server read less of the context than it was sent, which
+    `detail` explains.
     """
 
     state: TurnState
@@ -209,6 +210,7 @@ class Outcome:
     model: str | None = None
     answered_by: str | None = None
     replaced: Outcome | None = None
+    context_cut: bool = False
 
 
 _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})

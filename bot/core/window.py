@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.core import context
 
@@ -12,6 +12,22 @@ _MARGIN = 16
 """The part of a window that stays free, as a divisor, since our counts are estimates."""
 _REPLY_SHARE = 4
 """The part of a window that a long context leaves to the reply, as a divisor."""
+REASONING_TOKENS = {
+    "none": 0,
+    "minimal": 1_000,
+    "low": 4_000,
+    "medium": 8_000,
+    "high": 16_000,
+    "xhigh": 32_000,
+    "max": 32_000,
+}
+"""What a request allows for reasoning beside the text of the reply, by the effort that it asks for."""
+
+
+def reasoning_tokens(effort: str, *, seen: bool) -> int:
+    """The tokens to allow for reasoning. `seen`: the model reasons, whatever it is asked for."""
+    usual = REASONING_TOKENS["medium"]
+    return REASONING_TOKENS.get(effort, usual) or (usual if seen else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +42,10 @@ class Room:
         """The same room in a window. Its context leaves a quarter to the reply, or the `minimum` if that is more."""
         reply = min(self.reply, max(window // _REPLY_SHARE, minimum))
         return Room(max(1, min(self.context, window - reply)), self.reply, window)
+
+    def with_more_reasoning(self, reply_tokens: int) -> Room:
+        """The same room with more for a reply than these tokens, all of which went into reasoning."""
+        return replace(self, reply=reply_tokens + max(reply_tokens, REASONING_TOKENS["medium"]))
 
     def beside(self, context_tokens: int) -> int:
         """The tokens that a context of this size leaves to the reply. Below zero if the window is too small for it."""
@@ -43,3 +63,8 @@ def named_window(named: int | None, counted: int, context_tokens: int, reply_tok
     more = max(0, min(counted - context_tokens, context.SERVERS_OWN_TOKENS))
     window = named - named // _MARGIN - more
     return window if SMALLEST <= window < context_tokens + reply_tokens else None
+
+
+def read_window(counted: int) -> int:
+    """The window of a server that read so many tokens of a longer context, by our estimate, with a margin."""
+    return counted - counted // _MARGIN

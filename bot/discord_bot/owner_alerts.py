@@ -123,6 +123,10 @@ class OwnerAlerts:
             await self._warn_of_model(outcome, cause, words.configuration_error(outcome.detail))
         elif outcome.state is TurnState.COMPLETE and outcome.model is not None:
             await self._tell_that_it_works(outcome.model)
+        if outcome.context_cut:
+            # The advice names the model and the settings: with others it is told again.
+            cause = f"warning: cut {zlib.crc32(outcome.detail.encode()):08x}"
+            await self._warn(cause, int(time.time()) + 365 * DAY, words.context_cut(outcome.detail))
 
     async def _warn_of_model(self, outcome: Outcome, cause: str, sentence: str) -> None:
         now = int(time.time())

@@ -22,7 +22,7 @@ import jiter
 import openai
 
 from bot.config import ModelServerSettings, Settings
-from bot.core.errors import ModelError
+from bot.core.errors import EmptyStream, ModelError
 from bot.core.model_events import Event, Message, Origin
 from bot.core.queues import Queues
 from bot.core.turns import FailureReason
@@ -220,7 +220,13 @@ class OpenAIModel:
                     self._slots.ask_again()
                 loading = isinstance(error, StillLoading)
                 pause = next(polls if loading else pauses, None)
-                if begun or pause is None or error.failure not in (FailureReason.UNREACHABLE, FailureReason.BUSY):
+                # Sent as it is, a request that was too long for its server would come to nothing again.
+                if (
+                    begun
+                    or pause is None
+                    or isinstance(error, EmptyStream)
+                    or error.failure not in (FailureReason.UNREACHABLE, FailureReason.BUSY)
+                ):
                     raise
                 wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
                 if loading:
@@ -249,7 +255,7 @@ class OpenAIModel:
     async def _attempt(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeouts.first_delta
-        begun = False
+        begun = sent_events = False
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout_at(deadline):
@@ -271,6 +277,8 @@ class OpenAIModel:
                         break
                     if not chunk:
                         break
+                    # Lines that begin with a colon are comments.
+                    sent_events = sent_events or any(line[:1] not in (b"", b":") for line in chunk.splitlines())
                     progress = False
                     for event in decoder.feed(chunk):
                         begun = progress = True
@@ -282,6 +290,8 @@ class OpenAIModel:
                         read_deadline.reschedule(min(read_deadline.deadline, clock() + linger))
                     if len(chunk) > _LARGE:
                         await asyncio.sleep(0)
+                if not sent_events:
+                    raise self._errors.from_empty_stream()
                 for event in decoder.close():
                     yield event
         except WebPageError:

@@ -14,7 +14,7 @@ import jiter
 import openai
 
 from bot.config import ModelServerSettings
-from bot.core.errors import ContextTooLong, ModelError
+from bot.core.errors import ContextTooLong, EmptyStream, ModelError
 from bot.core.turns import FailureReason
 from bot.llm.error_kinds import (
     classify,
@@ -189,6 +189,13 @@ class ErrorTranslator:
             FailureReason.CONFIGURATION,
             f"{self.server.url_setting} {self.base_url} is a web page, not a model server. Correct it in .env (most end"
             " in /v1) and restart.",
+        )
+
+    def from_empty_stream(self) -> EmptyStream:
+        """The error for a stream that ended before its first event."""
+        return EmptyStream(
+            f"The model server at {self.base_url} accepted a request and sent nothing. Look at its log; if the context"
+            " is too long for it, lower CONTEXT_TOKENS in .env and restart."
         )
 
     def from_connection(self, error: BaseException, begun: bool) -> ModelError:

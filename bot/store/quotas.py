@@ -83,6 +83,24 @@ _RESERVE = f"""
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
     """
+# A further request of an attempt grows its charge, so that an attempt has one charge however often it asks. What was
+# spent is settled first, so that it stays charged where there is no room for more.
+_SETTLE_SPENT = """
+    UPDATE charges SET settled = 1, prompt_tokens = :spent_prompt, reply_tokens = :spent_reply,
+        reply_so_far = :spent_reply, cached_tokens = :spent_cached, reasoning_tokens = :spent_reasoning
+    WHERE turn_id = :turn AND attempt = :attempt
+    """
+_RESERVE_MORE = f"""
+    UPDATE charges SET
+        settled = 0,
+        requests = requests + 1,
+        prompt_tokens = prompt_tokens + :prompt,
+        reply_tokens = reply_tokens + min(:reply, asker.room - :prompt)
+    FROM (SELECT *, {_room(_SPENT)} AS room, {_room(_SETTLED)} AS settled_room FROM {_ATTEMPT}) AS asker
+    WHERE charges.turn_id = asker.turn_id AND charges.attempt = asker.attempt
+      AND room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial OR room >= settled_room)
+    RETURNING reply_tokens - :spent_reply AS reply_tokens
+    """
 _SETTLED_COLUMNS = ", ".join(f"{sql} AS used_{scope}" for scope, sql in _SETTLED.items())
 _RESERVED = f"""
     SELECT
@@ -227,6 +245,7 @@ class QuotaStore(Part):
         quotas: Quotas,
         *,
         price: Price | None = None,
+        spent: Usage | None = None,
         accept_partial: bool = False,
     ) -> Reservation | QuotaExceeded | Contended | None:
         # A reservation counts as used until `TurnStore.close` puts the true count in its place. So no quota is promised
@@ -242,20 +261,28 @@ class QuotaStore(Part):
             "paid_prompt": price.prompt if price else None,
             "paid_cached": price.cached if price else None,
             "paid_reply": price.reply if price else None,
+            **_spent(spent or Usage(0, 0)),
             **self._limits(quotas, prompt_tokens, price),
         }
-        fresh = await self._engine.write(_RESERVE, **values)
+        if spent is None:
+            fresh = await self._engine.write(_RESERVE, **values)
+        else:
+            _, fresh = await self._engine.transaction((_SETTLE_SPENT, values), (_RESERVE_MORE, values))
         if fresh and fresh[0]["reply_tokens"] == reply_tokens:
             return Reservation(reply_tokens)
         rows = await self._engine.read(_RESERVED, **values)
         if not rows:
             return None
         granted: int | None = rows[0]["granted"]
+        if spent is not None:
+            granted = fresh[0]["reply_tokens"] if fresh else None
         if granted is None:
             return self._short(rows[0], quotas, prompt_tokens, minimum, price) or Contended()
         if granted == reply_tokens:
             return Reservation(granted)
-        return Reservation(granted, self._short(rows[0], quotas, prompt_tokens, reply_tokens, price))
+        # What is spent is a part of the open reservation again.
+        whole = (spent or Usage(0, 0)) + Usage(prompt_tokens, reply_tokens)
+        return Reservation(granted, self._short(rows[0], quotas, whole.prompt_tokens, whole.reply_tokens, price))
 
     async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
         # An attempt has one charge under its number. Under the negative number this one is out of the way of the next.
@@ -343,11 +370,11 @@ class QuotaStore(Part):
         rows = await self._engine.read(
             f"""
             SELECT day, model, guild_id, user_id,
-                count(*) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens,
+                sum(requests) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens,
                 sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens
             FROM (
                 SELECT day, model, guild_id, iif({_FORGOTTEN}, NULL, user_id) AS user_id,
-                    prompt_tokens, reply_tokens, cached_tokens, reasoning_tokens
+                    requests, prompt_tokens, reply_tokens, cached_tokens, reasoning_tokens
                 FROM charges WHERE {where}
             )
             GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id
@@ -368,3 +395,12 @@ def _cost(price: Price | None, prompt_tokens: int, reply_tokens: int) -> int:
     """The most that a request of this size costs, in millionths. Rounded as in `_room`."""
     prompt = price.cost(Usage(prompt_tokens, 0)) if price else 0
     return prompt - -(reply_tokens * _reply_price(price)) // MICRO
+
+
+def _spent(usage: Usage) -> dict[str, Value]:
+    return {
+        "spent_prompt": usage.prompt_tokens,
+        "spent_reply": usage.reply_tokens,
+        "spent_cached": usage.cached_tokens,
+        "spent_reasoning": usage.reasoning_tokens,
+    }

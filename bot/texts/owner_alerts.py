@@ -63,6 +63,13 @@ def model_replaced(detail: str) -> str:
     return f"A model failed, so I asked FALLBACK_MODEL instead. {detail}"
 
 
+def context_cut(detail: str) -> str:
+    """The model server reads less of a conversation than it is sent."""
+    return (
+        f"My model forgets the beginning of longer conversations. {detail} Until then I send it no more than it reads."
+    )
+
+
 def model_shutdown(model: str, day: date, left: int, setting: str) -> str:
     """A model is shut down in `left` days, or has been if that is negative. `setting` names the model."""
     if left < 0:

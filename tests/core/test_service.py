@@ -335,7 +335,8 @@ async def test_endless_reasoning_is_cut(talk: Talk) -> None:
 
 async def test_reply_cut_before_its_text_keeps_the_old(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
     unseen: list[Step] = [*repeat(Reasoning(), 9), " \n\u200b", End(FailureReason.LENGTH)]
-    talk.model.replies = [unseen, ["Half ", End(FailureReason.LENGTH)], unseen, unseen, ["and half."]]
+    twice = [unseen, unseen]
+    talk.model.replies = [*twice, ["Half ", End(FailureReason.LENGTH)], *twice, *twice, ["and half."]]
     failed = await talk.say("1")
     assert failed is not None
     assert (failed.state, failed.text, failed.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
@@ -12,14 +13,16 @@ import pytest
 
 from bot.config import ModelServerSettings
 from bot.core.context import BYTES_PER_TOKEN, tokens
+from bot.core.cuts import CutDetector
 from bot.core.generation import GenerationSettings
-from bot.core.quotas import Quotas
+from bot.core.model_events import Message
+from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, TurnState
 from bot.llm.client import OpenAIModel
 from bot.standin.model import ModelStandin, Request
 from bot.standin.profiles import PROFILES
-from bot.standin.script import REFUSALS, Refusal, Reply
+from bot.standin.script import REFUSALS, Raw, Refusal, Reply
 from bot.store import Store
 from bot.store.sqlite import open_store
 from tests.talking import Model, Talk
@@ -46,6 +49,7 @@ async def asking(
         system_prompt="Be brief.",
         context_tokens=8000,
         reply_tokens=REPLY_TOKENS,
+        reasoning_effort=effort,
         quotas=Quotas(PLENTY, tokens, PLENTY, PLENTY),
     )
     async with (
@@ -292,10 +296,150 @@ async def test_grown_window_is_used_after_a_day(store: Store, monkeypatch: pytes
         server.context_tokens = 16_384
         await talk.say("And?")
         assert limit_of(server.requests[-1]) < 1024
-        monkeypatch.setattr("bot.core.generation.WINDOW_MAX_AGE", 0.0)
+        monkeypatch.setattr("bot.core.learning.WINDOW_MAX_AGE", 0.0)
         await talk.say("And?")
         assert limit_of(server.requests[-1]) == REPLY_TOKENS
         monkeypatch.undo()
         await talk.say("And?")
         assert limit_of(server.requests[-1]) == REPLY_TOKENS
         assert len(server.requests) == 5
+
+
+async def test_reasoning_has_room_beside_the_reply(store: Store) -> None:
+    """The limit that is sent grows with the effort, and the text ends at REPLY_TOKENS all the same."""
+    limits: list[int] = []
+    for effort in ("none", "minimal", "low", "medium", "high", "unheard-of"):
+        async with ModelStandin() as server, asking(store, server, effort=effort) as talk:
+            talk.position = 1000 * len(limits)
+            server.script.append(Reply("long " * 2 * REPLY_TOKENS, reasoning="hm " * 2000))
+            ended = await talk.say("Why?")
+            assert ended is not None
+            limits.append(limit_of(server.requests[0]))
+            assert (ended.state, ended.failure) == (TurnState.COMPLETE, FailureReason.LENGTH)
+            if effort == "none":
+                assert len(ended.text) == pytest.approx((REPLY_TOKENS - 2000) * len("long "), rel=0.01)
+            else:
+                # By our estimate, before the server has counted anything.
+                assert tokens(ended.text, BYTES_PER_TOKEN) == pytest.approx(REPLY_TOKENS, rel=0.01)
+    assert limits[0] == REPLY_TOKENS
+    assert limits[:5] == sorted(set(limits[:5]))
+    assert limits[5] == limits[3], "as much as by default"
+
+
+async def test_model_that_reasons_unasked_gets_room_for_it(store: Store) -> None:
+    async with ModelStandin(default=Reply("Yes.", reasoning="hm")) as server, asking(store, server) as talk:
+        await talk.say("Why?")
+        await talk.say("Why?")
+        first, second = map(limit_of, server.requests)
+        assert first == REPLY_TOKENS < second
+
+
+ALL_THOUGHT = Reply("", reasoning="hm " * 50, finish="length", usage=Usage(300, 4000))
+
+
+async def test_reply_of_only_thoughts_is_asked_for_again(store: Store) -> None:
+    """The second request has more room and a charge of its own. A second reply of only thoughts is the last."""
+    async with ModelStandin() as server, asking(store, server) as talk:
+        server.script += [ALL_THOUGHT, Reply("Because.", usage=Usage(300, 20))]
+        ended = await talk.say("Why?")
+        assert ended is not None
+        assert (ended.state, ended.text, ended.failure) == (TurnState.COMPLETE, "Because.", None)
+        first, second = map(limit_of, server.requests)
+        assert second > first
+        assert server.requests[0].messages == server.requests[1].messages
+        assert await charged(store) == 300 + 4000 + 300 + 20
+        [row] = await store.quotas.usage(0)
+        assert row.requests == 2
+        server.script += [ALL_THOUGHT, ALL_THOUGHT, Reply("Never asked for.")]
+        ended = await talk.say("Why?")
+        assert ended is not None
+        assert (ended.state, ended.text, ended.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)
+        assert len(server.requests) == 4
+        assert await charged(store) == 3 * (300 + 4000) + 320
+
+
+async def test_further_request_needs_tokens_of_its_own(store: Store) -> None:
+    """Whoever has too few left for a second request is told so, pays for the first, and gets no request unpaid."""
+    async with ModelStandin() as server, asking(store, server, tokens=8000) as talk:
+        server.script += [ALL_THOUGHT]
+        ended = await talk.say("Why?")
+        assert ended is not None
+        assert (ended.state, ended.text, ended.failure) == (TurnState.FAILED, "", FailureReason.QUOTA)
+        assert ended.quota_exceeded is not None
+        assert ended.quota_exceeded.quota is Quota.USER
+        assert len(server.requests) == 1
+        assert await charged(store) == 4300
+
+
+async def test_further_request_survives_a_kill(store: Store, tmp_path: Path) -> None:
+    """What the first request used stays charged, and of the second what had come."""
+    hold = asyncio.Event()
+    async with ModelStandin() as server, asking(store, server) as talk:
+        server.script += [ALL_THOUGHT, Reply("Because.", held_until=hold)]
+        answering = talk.say("Why?")
+        await server.request(1)
+        [reserved] = await store.engine.read("SELECT prompt_tokens, reply_tokens, reply_so_far FROM charges")
+        assert reserved["prompt_tokens"] > 300
+        assert reserved["reply_tokens"] == 4000 + limit_of(server.requests[1])
+        assert reserved["reply_so_far"] == 4000
+        assert await charged(store) == reserved["prompt_tokens"] + reserved["reply_tokens"]
+        hold.set()
+        await answering
+
+
+async def test_empty_stream_is_tried_once_with_half_the_context(store: Store) -> None:
+    server = ModelStandin(context_tokens=3000, profile=PROFILES["llama_cpp_python"])
+    async with server, asking(store, server) as talk:
+        for n in range(20):
+            ended = await talk.say(f"{n} {LONG[:1900]}")
+            assert ended is not None
+            assert (ended.state, ended.failure) == (TurnState.COMPLETE, None)
+        [empty] = [n for n, request in enumerate(server.requests) if request.step is None]
+        assert len(server.requests) == 21
+        assert context_of(server.requests[empty + 1]) < context_of(server.requests[empty]) * 0.6
+        assert limit_of(server.requests[empty]) == REPLY_TOKENS
+
+
+async def test_second_empty_stream_is_a_failure(store: Store) -> None:
+    async with ModelStandin(default=Raw([b": ping\n\n"])) as server, asking(store, server) as talk:
+        ended = await talk.say("Hello!")
+        assert ended is not None
+        assert (ended.state, ended.failure) == (TurnState.FAILED, FailureReason.UNREACHABLE)
+        assert len(server.requests) == 2
+        assert await charged(store) == sum(map(context_of, server.requests)), "it may have worked on both"
+
+
+async def test_server_that_cuts_silently_is_found_out(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """It drops the oldest messages, and only its count shows that. Once found, it is sent no more than it reads."""
+    async with ModelStandin(context_tokens=4000, profile=PROFILES["ollama"]) as server, asking(store, server) as talk:
+        cut = []
+        for n in range(60):
+            await talk.say(f"{n} {LONG[:1900]}")
+            cut.append(server.requests[-1].read != server.requests[-1].messages)
+        assert any(cut)
+        assert not any(cut[-10:]), "the system prompt is read again"
+        assert sum(cut) <= 15
+        [line] = [message for message in caplog.messages if "OLLAMA_CONTEXT_LENGTH" in message]
+        assert "Give it room for 12000 tokens" in line
+
+
+@pytest.mark.parametrize(
+    ("texts", "counts", "is_cut"),
+    [
+        # Japanese has no words, so only the growth of one conversation shows it.
+        (["日本語の文章です。" * 400, "日本語の文章です。" * 600], [4000, 4000], True),
+        (["日本語の文章です。" * 400, "日本語の文章です。" * 600], [4000, 4100], True),
+        (["日本語の文章です。" * 400, "日本語の文章です。" * 600], [4000, 6000], False),
+        (["日本語の文章です。" * 400, "日本語の文章です。" * 430], [4000, 4000], False),
+        (["Hi", "How are you today?" * 4], [500, 510], False),
+        (["a word " * 3000], [4096], True),
+        (["a word " * 3000], [6100], False),
+        (["    " * 10_000 + "end"], [1000], False),
+        (["-" * 20_000], [300], False),
+        (["a word " * 3000], [60], False),
+    ],
+)
+def test_cut_is_beyond_doubt(texts: list[str], counts: list[int], is_cut: bool) -> None:
+    detector = CutDetector()
+    found = [detector.is_cut("here", [Message("user", text)], count) for text, count in zip(texts, counts, strict=True)]
+    assert found == [False] * (len(texts) - 1) + [is_cut]

@@ -18,6 +18,7 @@ from bot.core.usage import MICRO, Price, Prices
 from bot.standin.entities import Channel, User
 from bot.standin.faults import ServerError, Slow
 from bot.standin.model import ModelStandin
+from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Drop, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World, serving
@@ -329,3 +330,21 @@ async def test_pending_warning_is_sent_before_the_end(
     async with start() as world:
         await world.until(lambda: slow.hits)
     assert len(told(discord)) == 1
+
+
+async def test_owner_is_told_once_of_a_server_that_cuts(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    model.profile, model.context_tokens = PROFILES["ollama"], 2000
+    line = "The quick brown fox jumps over the lazy dog. "
+    for _ in range(2):
+        async with start() as world:
+            for n in range(8):
+                await world.ask(f"{n} {line * 40}", discord.general)
+                await world.idle()
+    [sentence] = told(discord)
+    assert sentence == (
+        "My model forgets the beginning of longer conversations. The server of demo reads less than it is sent and"
+        " drops the rest without a word. Give it room for 12000 tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower"
+        " CONTEXT_TOKENS and REPLY_TOKENS in .env and restart. Until then I send it no more than it reads."
+    )

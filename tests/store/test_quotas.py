@@ -194,6 +194,30 @@ async def test_last_tokens_are_granted_down_to_the_minimum(store: Store) -> None
     assert await reserve(store, third, allowances) == bound, "a token less than is worth a reply"
 
 
+async def test_further_request_is_reserved_on_top_of_the_first(store: Store, path: Path) -> None:
+    allowances = replace(PLENTY, daily_tokens_per_user=1000)
+    bound = QuotaExceeded(Quota.USER, 1000, until=MIDNIGHT)
+
+    async def further(attempt: Attempt, spent: Usage, reply: int) -> Reservation | QuotaExceeded | Contended | None:
+        return await store.quotas.reserve(attempt, "m", 100, reply, 100, allowances, spent=spent)
+
+    first, second = await ask(store, 1), await ask(store, 2)
+    assert await reserve(store, first, allowances, reply=700) == Reservation(700)
+    assert await further(first, Usage(90, 200), 400) == Reservation(400), "what the first request left is free"
+    assert (await store.quotas.usage_today(1)).user == 290 + 500
+    assert await reserve(store, second, allowances, reply=100) == Reservation(100)
+    assert await further(first, Usage(190, 400), 400) == Contended(), "the other attempt may still leave something"
+    assert (await store.quotas.usage_today(1)).user == 590 + 200
+    await close(store, second, Usage(100, 100))
+    assert await further(first, Usage(190, 400), 400) == Reservation(110, bound)
+    assert await further(first, Usage(290, 500), 400) == bound
+    assert_it_adds_up(path)
+    await close(store, first, Usage(290, 500))
+    assert (await store.quotas.usage_today(1)).user == 790 + 200
+    assert {row.requests for row in await store.quotas.usage(0)} == {4}
+    assert_it_adds_up(path)
+
+
 async def test_released_tokens_are_available_at_once(store: Store) -> None:
     allowances = replace(PLENTY, daily_tokens_total=800)
     first, second = await ask(store, 1, person=1), await ask(store, 2, person=2)

@@ -1,0 +1,63 @@
+"""What the requests of one process have shown of its models: their windows, whether they reason, and what they read."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from bot.core import context
+from bot.core.cuts import CutDetector
+from bot.core.model_events import Message, TokenStatistics
+from bot.core.quotas import Usage
+from bot.core.turns import Conversation
+from bot.core.window import Room, read_window, reasoning_tokens
+
+WINDOW_MAX_AGE = 24 * 3600.0
+"""Seconds after which a model is once sent more than the window that was learned, in case it has grown. A start does
+the same."""
+
+
+class ModelLearning:
+    """One process's experience with each model. `key` is the model's name with its server."""
+
+    def __init__(self) -> None:
+        self._tried: dict[str, float] = {}
+        """When each model was last sent more than its known window, or that was learned."""
+        self._reasoning = set[str]()
+        self._cuts = CutDetector()
+
+    def mark_reasoning(self, key: str) -> None:
+        """Note that the model reasons, whatever it is asked for."""
+        self._reasoning.add(key)
+
+    def mark_tried(self, key: str) -> None:
+        """Note that the model was just sent as much as it may take."""
+        self._tried[key] = _now()
+
+    def room(self, key: str, wanted: Room, effort: str, known: TokenStatistics, minimum: int) -> Room:
+        """The wanted room with what reasoning takes, in the known window unless it is time to try a larger one."""
+        room = replace(wanted, reply=wanted.reply + reasoning_tokens(effort, seen=key in self._reasoning))
+        tried = self._tried.get(key)
+        due = tried is None or _now() - tried >= WINDOW_MAX_AGE
+        return room if known.window is None or due else room.within(known.window, minimum)
+
+    def from_count(
+        self, key: str, conversation: Conversation, known: TokenStatistics, messages: list[Message], counted: Usage
+    ) -> tuple[TokenStatistics, bool]:
+        """What is known after a server's count of these messages, and whether it can have read only a part of them."""
+        if not self._cuts.is_cut((key, conversation), messages, counted.prompt_tokens):
+            return context.learn_from_usage(known, messages, counted), False
+        self.mark_tried(key)
+        return replace(known, window=read_window(counted.prompt_tokens)), True
+
+
+def cut_advice(model: str, tokens: int) -> str:
+    """What the operator can do about a server that reads less than the `tokens` of context and reply that it should."""
+    return (
+        f"The server of {model} reads less than it is sent and drops the rest without a word. Give it room for {tokens}"
+        " tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS and REPLY_TOKENS in .env and restart."
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
