@@ -74,13 +74,6 @@ Each has the table, the condition for its rows, and the change that removes the 
 the row is deleted.
 """
 _FORGET = (
-    # Before the turns, by which they are found.
-    """
-    DELETE FROM conversations
-    WHERE guild_id IS NULL AND id IN (SELECT conversation_id FROM turns WHERE user_id = :user) AND NOT EXISTS (
-        SELECT 1 FROM stored_turns WHERE conversation_id = conversations.id AND user_id IS NOT :user
-    )
-    """,
     FORGET_TURNS.format(conversation="SELECT 0 AS id"),
     # What is reserved is compared with the sums, from which the user is gone.
     "UPDATE charges INDEXED BY charges_open SET user_id = NULL WHERE settled = 0 AND user_id = :user",

@@ -38,6 +38,19 @@ PURGE = (
     RETURNING 1
     """,
     f"DELETE FROM forgotten_conversations WHERE id IN ({_CONVERSATIONS}) RETURNING 1",
+    # A user's DM goes with the turns, unless the user has asked in it since.
+    f"""
+    DELETE FROM conversations
+    WHERE guild_id IS NULL
+      AND id IN (SELECT conversation_id FROM stored_turns WHERE id IN ({_TURNS_OF_USERS} LIMIT {_ROWS}))
+      AND NOT EXISTS (
+          SELECT 1 FROM stored_turns AS other WHERE other.conversation_id = conversations.id AND NOT EXISTS (
+              SELECT 1 FROM forgotten_users AS gone
+              WHERE gone.user_id = other.user_id AND gone.conversation_id = 0 AND other.id <= gone.through
+          )
+      )
+    RETURNING 1
+    """,
     f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS} LIMIT {_ROWS}) RETURNING 1",
     f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS_HERE} LIMIT {_ROWS}) RETURNING 1",
     f"""

@@ -19,7 +19,7 @@ from bot.store.purge import PURGE
 from bot.store.sqlite import compact, open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
-from tests.store.steps import HERE, answer, begin, child, files, posix_only, rows, said, trace
+from tests.store.steps import HERE, Clock, answer, begin, child, files, posix_only, rows, said, trace
 from tests.waiting import until
 
 BO, CLEO, GUILD = 2**60 + 7, 2**60 + 8, 5
@@ -140,7 +140,7 @@ async def test_forgotten_is_out_of_reach_before_its_rows_go(
         assert (await store.people.record_of(BO)).is_empty
         assert await store.quotas.usage(0, user_id=BO) == []
         assert {row.user_id for row in await store.quotas.usage(0)} == {None, CLEO}
-        assert [each.people async for page in store.conversations.overview() for each in page][:2] == [1, 1]
+        assert {each.people async for page in store.conversations.overview() for each in page} == {0, 1}
 
     await store.engine.erase_deleted()
     assert left(path) == 0
@@ -167,7 +167,7 @@ async def test_forgotten_person_begins_anew(store: Store, path: Path) -> None:
     assert left(path) == 0
 
 
-async def test_reset_conversation_keeps_its_place_and_never_its_id(store: Store, path: Path) -> None:
+async def test_reset_conversation_keeps_its_place_and_never_its_id(store: Store, path: Path, clock: Clock) -> None:
     """Whatever is asked after it, however often: the turns of a forgotten conversation have the ids of no other."""
     ids = set()
     for position in range(1, 5):
@@ -182,6 +182,14 @@ async def test_reset_conversation_keeps_its_place_and_never_its_id(store: Store,
             await store.engine.erase_deleted()
     assert len(ids) == 4
     assert len(await store.turns.history(THERE, 9)) == 4
+    await begin(store, 5)
+    clock.now += 100 * 24 * 3600
+    await store.retention.forget_conversation(HERE)
+    assert await store.retention.prune(unused_days=90) == 2
+    await answer(store, 200, "new", on_discord(9))
+    assert said(await store.turns.history(on_discord(9), 9)) == [(200, "new")], "its id is that of no other before"
+    await store.engine.erase_deleted()
+    assert said(await store.turns.history(on_discord(9), 9)) == [(200, "new")]
 
 
 # Bytes of a prompt and a reply around every border between one overflow page and the next.
@@ -216,7 +224,7 @@ async def test_text_lies_in_overflow_pages_only(path: Path, metadata: str) -> No
     assert {*holding} == {0}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [6, 7, 27])
 async def test_traffic_of_any_kind_leaves_no_copies(store: Store, path: Path, seed: int) -> None:
     """Among the live rows, in the pages' unused bytes, in free pages or in the log."""
     draw = random.Random(seed)

@@ -135,6 +135,7 @@ async def test_forgetting_keeps_others_turns_and_the_usage(store: Store, path: P
         (GUILD, None, 1),
         (GUILD, CLEO, 2),
     ]
+    await store.engine.erase_deleted()
     assert rows(path, "SELECT channel FROM conversations") == [(HERE.channel,)], "a DM is its person's"
 
 

@@ -127,9 +127,9 @@ async def test_forgotten_conversation_stays_forgotten(store: Store) -> None:
     assert kept.turn_id not in gone
 
 
-@pytest.mark.parametrize("seed", [1, 3, 4, 5])
+@pytest.mark.parametrize("seed", [31, 38, 39, 44])
 async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -> None:
-    """Two conversations grow side by side in the same pages; `secure_delete` alone leaves copies under these seeds."""
+    """Two conversations grow side by side in the same pages; without `padding` there are copies under these seeds."""
     draw = random.Random(seed)
     words: dict[Attempt, str] = {}
     for position in range(60):
