@@ -6,9 +6,10 @@ The rendered text has every mark closed and holds only what Discord can show.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_left
 from enum import Enum, IntEnum
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 
 from bot.markdown.emphasis import APART
 from bot.markdown.formulas import in_display, in_square
@@ -59,8 +60,7 @@ class Rank(IntEnum):
     WORD = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """An open list item, with its mark and the columns where the mark and the text begin."""
 
     mark: int
@@ -70,8 +70,7 @@ class Item:
     """The number of the next item in a numbered list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carry:
+class Carry(NamedTuple):
     """State that a part takes over from the previous one: lines to read first, marks to open first, and open lists."""
 
     lines: str = ""
@@ -81,8 +80,7 @@ class Carry:
     """Whether the previous part ends within a line. The line then continues in its list item."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """A stretch as it is sent to Discord.
 
     `breaks` and `atoms` are offsets in the source text. `atoms` are ranges that no cut should split, in no particular
@@ -90,11 +88,22 @@ class Rendered:
     """
 
     content: str
-    settled: tuple[int, str, tuple[Item, ...]]
-    """An offset from which rendering can start afresh, the output before it, and the lists that are open there."""
     carry: Carry
     breaks: list[tuple[int, Rank]]
     atoms: list[tuple[int, int]]
+    pieces: list[str]
+    """The output, without the marks that close it."""
+    places: list[tuple[int, int, tuple[Item, ...]]]
+    """Offsets with nothing open before them, in order, with the number of pieces before each and the open lists."""
+
+    def settled(self, until: float = inf) -> tuple[int, str, tuple[Item, ...]]:
+        """Return the last offset before `until` from which rendering can start afresh, if any, or 0.
+
+        With it come the output before it and the lists that are open there.
+        """
+        place = bisect_left(self.places, (until,)) - 1
+        offset, count, items = self.places[place] if place >= 0 else (0, 0, ())
+        return offset, _begun("".join(self.pieces[:count])), items
 
 
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
@@ -146,29 +155,30 @@ class _Blocks:
         """The offset up to which the end of a bracketed display formula has been searched for."""
         self._no_fence_from = len(self._source) + 1
         """The offset after which no line closes a fence that begins behind text, as far as the search has gone."""
-        self._settled: tuple[int, int, tuple[Item, ...]] = (0, 0, carry.items)
-        """An offset in the source with nothing open before it, the count of output pieces, and the open lists."""
+        self._places: list[tuple[int, int, tuple[Item, ...]]] = []
 
     def render(self, before: str) -> Rendered:
         source = self._source
         inline = self._inline
+        inline.write(before)
         size, most = 0, _ENOUGH * self._limit
         while self._at < len(source) and not inline.held and size <= most:
             written = len(inline.out)
             self._block()
             size += sum(map(len, inline.out[written:]))
-        offset, pieces, items = self._settled
-        settled = _LEADING.sub("", before + "".join(inline.out[:pieces]), count=1)
         marks, closing = inline.marks, inline.end()
-        content = (before + "".join(inline.out)).rstrip()
+        content = "".join(inline.out).rstrip()
         if content.endswith(">"):
             content = _EMPTY_QUOTES.sub("", content)
-        content += self._tail + closing
-        content = guarded(_LEADING.sub("", content, count=1).rstrip())
+        content = guarded(_begun(content + self._tail + closing).rstrip())
         carry = Carry(self._lines, marks, self._items, source[-1:] != "\n")
         shift = self._shift
         atoms = [(start - shift, end - shift) for start, end in inline.atoms if end > shift]
-        return Rendered(content, (offset, settled, items), carry, self._breaks, atoms)
+        return Rendered(content, carry, self._breaks, atoms, inline.out, self._places)
+
+    def _settle(self, at: int) -> None:
+        """Record an offset with nothing open before it."""
+        self._places.append((at - self._shift, len(self._inline.out), self._items))
 
     def _line_end(self, at: int) -> int:
         end = self._source.find("\n", at)
@@ -193,27 +203,28 @@ class _Blocks:
         source, start = self._source, self._at
         end = self._line_end(start)
         line = source[start:end]
-        if not line or line.isspace():
+        stripped = line.lstrip()
+        if not stripped:
             self._inline.end_paragraph()
             blank = BLANK_LINES.match(source, start)
             self._at = blank.end() if blank else end + 1
             self._inline.write("\n" * source.count("\n", start, self._at))
             self._gap = True
-            if blank and not (self._keep or self._code_goes_on or self._inline.marks):
-                self._settled = (self._at - self._shift, len(self._inline.out), self._items)
+            if blank and not (self._code_goes_on or self._inline.marks):
+                self._settle(self._at)
             return
-        first = line.lstrip()[0]
-        quote = QUOTE.match(source, start, end) if first == ">" else None
+        quote = QUOTE.match(source, start, end) if stripped[0] == ">" else None
         if quote and columns(line[: line.index(">")]) > self._inside() + 3:
             quote = None
-        if bool(quote) != self._quoting:
-            self._quoting, self._items = bool(quote), () if quote else self._items
+        if (quote is not None) != self._quoting:
+            self._quoting, self._items = not self._quoting, () if quote else self._items
         mark = ""
         body = start
         if quote:
             mark, body = "> ", quote.end()
             line = source[body:end]
-            if not line.strip():
+            stripped = line.lstrip()
+            if not stripped:
                 self._blank_quote(end)
                 return
         if end == len(source) and self._growing and HALF_LINE.match(source, body, end) and self._hold(start):
@@ -221,7 +232,7 @@ class _Blocks:
         if not self._items and not is_marked(line):
             self._paragraph(mark, mark, start, body, end)
         else:
-            self._marked(mark, line, start, body, end)
+            self._marked(mark, line, stripped, start, body, end)
 
     def _inside(self) -> int:
         """The column where the text of the innermost item begins."""
@@ -233,18 +244,17 @@ class _Blocks:
         self._at = end + 1
         self._gap = True
 
-    def _marked(self, mark: str, line: str, start: int, body: int, end: int) -> None:
+    def _marked(self, mark: str, line: str, stripped: str, start: int, body: int, end: int) -> None:
         """Write the block at a line that may be more than text or may belong to an item."""
         source = self._source
-        stripped = line.lstrip()
         first = stripped[0]
         indent = columns(line[: len(line) - len(stripped)])
         item = None
         if first in ITEM_SIGNS and not (first in "-*" and is_rule(source, body, end)):
             item = ITEM.match(source, body, end)
-        if item and not mark and end < len(source) and not (self._keep or self._inline.marks):
+        if item and not mark and end < len(source) and not self._inline.marks:
             self._inline.end_paragraph()
-            self._settled = (start - self._shift, len(self._inline.out), self._items)
+            self._settle(start)
         if self._items and not (self._within and start <= self._shift):
             self._leave(indent, item)
         else:
@@ -256,9 +266,10 @@ class _Blocks:
                 return
         at, marks = body, ""
         while item and len(marks) < 4 * _DEEPEST:
-            column = columns(source[body : item.end()])
+            after = item.end()
+            column = columns(source[body:after])
             marks += self._item(item, columns(source[body:at]) if at > body else indent, column, first=at == body)
-            at = item.end()
+            at = after
             item = ITEM.match(source, at, end) if source[at : at + 1] in ITEM_SIGNS else None
             if item and is_rule(source, at, end):
                 item = None
@@ -283,11 +294,11 @@ class _Blocks:
 
         An item's text may be indented less than Markdown asks for.
         """
-        items = list(self._items)
+        items = self._items
         self._left = None
         while items and indent < items[-1].text and not (item and indent >= items[-1].mark + 2):
-            self._left = items.pop()
-        self._items = tuple(items)
+            self._left, items = items[-1], items[:-1]
+        self._items = items
 
     def _item(self, item: re.Match[str], indent: int, column: int, *, first: bool) -> str:
         """Return an item's mark for Discord, with two spaces for each list around the item."""
@@ -376,7 +387,7 @@ class _Blocks:
             return
         self._offer(start)
         self._gap = self._keep = False
-        text = body + len(source[body:end]) - len(source[body:end].lstrip())
+        text = end - len(source[body:end].lstrip())
         if text > start:
             inline.atoms.append((start, text + 1))
         inline.write(lead)
@@ -407,7 +418,7 @@ class _Blocks:
             if quote is None:
                 return False
             at = quote.end()
-        if self._is_last(end) and HALF_LINE.match(source, at, end):
+        if end == len(source) and self._growing and HALF_LINE.match(source, at, end):
             return False
         if "|" in source[at:end]:
             below = source[end + 1 : self._line_end(end + 1)].strip(" \t>")
@@ -427,7 +438,7 @@ class _Blocks:
         line = source[start:end].rstrip()
         if not self._gap or len(line) > _TITLE or line.endswith((".", ":", "!", "?", ",", ";", "|")):
             return False
-        text = start + len(source[start:end]) - len(source[start:end].lstrip())
+        text = end - len(source[start:end].lstrip())
         self._heading("", "", start, text, end, "#" if "=" in source[end + 1 : below] else "##")
         self._inline.atoms.append((start, below))
         self._at = below + 1
@@ -447,7 +458,7 @@ class _Blocks:
         inline.write(mark + (marks or "  " * len(self._items)))
         inline.reopen(paragraph=not marks)
         inline.quoted = False
-        text = body + len(source[body:text_end]) - len(source[body:text_end].lstrip())
+        text = text_end - len(source[body:text_end].lstrip())
         inline.chunk(text, text_end)
         inline.end_paragraph()
         inline.write("\n")
@@ -713,6 +724,11 @@ _ONE_QUOTE: Final = re.compile(r"[ \t]*>[ \t]?")
 _TRAILING: Final = re.compile(r"[ \t]+\n")
 _CLOSING: Final = re.compile(r"\n[ \t>]*```+[ \t\r]*(?:\n|\Z)")
 """Pattern of a line that closes a fence."""
+
+
+def _begun(content: str) -> str:
+    """Return content without the blank lines before it."""
+    return _LEADING.sub("", content, count=1) if content[:1].isspace() else content
 
 
 def _starts(source: str, start: int, end: int) -> bool:

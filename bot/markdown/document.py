@@ -44,6 +44,12 @@ class Document:
         self._carry = Carry()
         self._tried: dict[int, Rendered] = {}
         """Renderings of the open part by the offset of a possible cut."""
+        self._seen: tuple[int, End] | None = None
+        """How far the open part was rendered last."""
+        self._content = ""
+        """That rendering."""
+        self._window: Rendered | None = None
+        """A rendering of the open part, of which those up to a cut can take the beginning."""
         self._look = limit * 3 // 4
         """The length that the open part must reach before it is checked for a cut."""
         self._settled: tuple[int, str, tuple[Item, ...]] = (0, "", ())
@@ -77,16 +83,23 @@ class Document:
 
     def _rendered(self, text: str, seen: int, end: End) -> str:
         """Render the open part as people see it now. Only text that can still change is rendered again."""
-        offset, before, items = self._settled
-        carry = Carry(items=items) if offset else self._carry
-        rendered = render(text[self._start + offset : seen], carry, end, self._limit, before=before)
-        at, content, items = rendered.settled
-        self._settled = (offset + at, content, items)
+        if self._seen == (seen, end):
+            return self._content
+        rendered = self._render(text, self._settled, seen, end)
+        self._seen, self._content = (seen, end), rendered.content
+        if rendered.places:
+            at, content, items = rendered.settled()
+            self._settled = (self._settled[0] + at, content, items)
         return rendered.content
+
+    def _render(self, text: str, settled: tuple[int, str, tuple[Item, ...]], seen: int, end: End) -> Rendered:
+        offset, before, items = settled
+        carry = Carry(items=items) if offset else self._carry
+        return render(text[self._start + offset : seen], carry, end, self._limit, before=before)
 
     def _choose(self, text: str, seen: int, end: End, *, last: bool = False) -> Generator[int, None, int]:
         window = text[self._start : seen]
-        rendered = render(window, self._carry, end, self._limit)
+        rendered = self._window = render(window, self._carry, end, self._limit)
         yield len(window)
         cut = yield from choose(
             window, rendered, self._limit, lambda at: self._until(text, self._start + at).content, last=last
@@ -99,13 +112,15 @@ class Document:
         if rendered is None:
             if len(self._tried) >= _MOST_TRIED:
                 self._tried.clear()
-            rendered = self._tried[cut] = render(text[self._start : cut], self._carry, End.CUT, self._limit)
+            settled = self._window.settled(cut - self._start) if self._window else (0, "", ())
+            rendered = self._tried[cut] = self._render(text, settled, cut, End.CUT)
         return rendered
 
     def _close(self, text: str, cut: int) -> int:
         source = text[self._start : cut]
         rendered = self._until(text, cut)
         self._tried.clear()
+        self._window = self._seen = None
         if rendered.content:
             self._closed.append(Part(self._start, rendered.content))
         self._start, self._carry, self._last = cut, rendered.carry, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 from unicodedata import category
 
@@ -54,8 +55,8 @@ class Run:
         self.carried = carried
         self.dead = False
         """Whether the run stands within a matched pair, so that no later run can close it."""
-        self.closing: list[str] = []
-        self.opening: list[str] = []
+        self.closing: tuple[str, ...] = ()
+        self.opening: tuple[str, ...] = ()
 
     def pending(self) -> tuple[str, ...]:
         """The marks that the run opens if its closing run is still to come, outermost first."""
@@ -68,6 +69,7 @@ class Run:
         return {1: (self.kind,), 2: (self.kind * 2,), 3: (self.kind * 2, self.kind)}.get(self.length, ())
 
 
+@lru_cache(maxsize=1024)
 def sides(kind: str, before: str, behind: str) -> tuple[bool, bool]:
     """Whether a run between these two characters may open emphasis, and whether it may close emphasis.
 
@@ -102,27 +104,27 @@ def match(runs: list[Run]) -> list[Run]:
     stack: list[Run] = []
     bottoms: dict[tuple[str, int, bool], int] = {}
     for run in runs:
-        while run.closes and run.length:
-            key = (run.kind, run.whole % 3, run.opens)
-            floor = bottoms.get(key, 0)
+        while stack and run.closes and run.length:
             at = len(stack) - 1
-            while at >= floor and not _fits(stack[at], run):
-                at -= 1
-            if at < floor:
-                bottoms[key] = len(stack)
-                break
+            if not _fits(stack[at], run):
+                key = (run.kind, run.whole % 3, run.opens)
+                floor = bottoms.get(key, 0)
+                while at >= floor and not _fits(stack[at], run):
+                    at -= 1
+                if at < floor:
+                    bottoms[key] = len(stack)
+                    break
             opener = stack[at]
-            for passed in stack[at + 1 :]:
-                passed.dead = True
             count = 2 if opener.length >= 2 and run.length >= 2 else 1
             mark = opener.kind * count
-            opener.opening.insert(0, mark)
-            run.closing.append(mark)
+            opener.opening = (mark, *opener.opening)
+            run.closing = (*run.closing, mark)
             opener.length -= count
             run.length -= count
-            del stack[at + 1 :]
+            while len(stack) > at + 1:
+                stack.pop().dead = True
             if not opener.length:
-                del stack[at]
+                stack.pop()
             for each, bottom in bottoms.items():
                 if bottom > len(stack):
                     bottoms[each] = len(stack)
@@ -136,7 +138,6 @@ def _fits(opener: Run, closer: Run) -> bool:
         return False
     if closer.kind in "~|":
         return opener.length >= 2 and closer.length >= 2
-    if closer.kind not in "*_":
+    if closer.kind not in "*_" or not (opener.closes or closer.opens):
         return True
-    odd = (opener.closes or closer.opens) and (opener.whole + closer.whole) % 3 == 0
-    return not odd or (opener.whole % 3 == 0 and closer.whole % 3 == 0)
+    return (opener.whole + closer.whole) % 3 != 0 or (opener.whole % 3 == 0 and closer.whole % 3 == 0)

@@ -84,8 +84,9 @@ def is_text(source: str, start: int, end: int) -> bool:
     if not stripped:
         return False
     first = stripped[0]
-    if first in _OTHERS and any(pattern.match(source, start, end) for pattern in _OTHERS[first]):
-        return False
+    for pattern in _OTHERS.get(first, ()):
+        if pattern.match(source, start, end):
+            return False
     if first in "-*_" and is_rule(source, start, end):
         return False
     return "```" not in line or FENCE_BEHIND.match(source, start, end) is None
