@@ -23,7 +23,7 @@ LONG = "word " * 300
 """A reply that fits one message."""
 
 
-@pytest.mark.parametrize("name", sorted(PROFILES.keys() - {"llama_cpp_python", "ollama"}))
+@pytest.mark.parametrize("name", PROFILES)
 async def test_whole_bot_works_on(
     name: str, discord: DiscordStandin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
