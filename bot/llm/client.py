@@ -57,8 +57,8 @@ _FULLEST_LIST = 20_000
 """Objects and lists in a list of models. Decoding blocks the event loop for a microsecond for each of them."""
 _MOST_VALUES = 400_000
 """Items of lists and objects in a list of models. Decoding takes up to a tenth of a microsecond for each."""
-_LARGE = 2**13
-"""Bytes of a chunk after which other tasks get a turn. Behind a smaller one no other waits."""
+_STRETCH = 2**16
+"""Bytes of a reply after which other tasks get a turn, however fast more of them come."""
 _FIRST_SHUTDOWN = date(2023, 1, 1)
 """Chat completions are newer than this, so an earlier date stands for no date."""
 _OTHERWISE = (FailureReason.TOO_LONG, FailureReason.CONTENT_FILTERED, FailureReason.BUSY)
@@ -264,6 +264,7 @@ class OpenAIModel:
                 decoder = Decoder(is_page=label == "text/html")
                 chunks = await stack.enter_async_context(aclosing(response.aiter_raw()))
                 read_deadline = stack.enter_context(ReadDeadline(deadline))
+                stretch = 0
                 while True:
                     try:
                         chunk = await read_deadline.next(chunks)
@@ -288,7 +289,9 @@ class OpenAIModel:
                         read_deadline.reschedule(clock() + self._timeouts.silence)
                     if (linger := decoder.linger) is not None:
                         read_deadline.reschedule(min(read_deadline.deadline, clock() + linger))
-                    if len(chunk) > _LARGE:
+                    stretch += len(chunk)
+                    if stretch >= _STRETCH:
+                        stretch = 0
                         await asyncio.sleep(0)
                 if not sent_events:
                     raise self._errors.from_empty_stream()

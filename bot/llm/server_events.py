@@ -141,6 +141,10 @@ class ServerEvents:
                 return
             if line.startswith(b"data:"):
                 data = line[5:]
+            elif not line or line.isspace():
+                if self._held or self._in_error:
+                    yield from self._end_event()
+                continue
             elif line.startswith((b"{", b"[")) and not self._held:
                 data = line
             elif line.startswith(b"error:"):  # llama.cpp before 2024
@@ -149,11 +153,7 @@ class ServerEvents:
             elif line.startswith(b"event:"):
                 self._in_error = line[6:].strip() == b"error"
                 continue
-            elif line.strip():  # a comment, or a field of no use
-                continue
-            else:
-                if self._held or self._in_error:
-                    yield from self._end_event()
+            else:  # a comment, or a field of no use
                 continue
             if not self._held:
                 try:
@@ -161,7 +161,11 @@ class ServerEvents:
                 except ValueError:
                     pass
                 else:
-                    yield from self._take(value)
+                    if isinstance(value, dict) and not self._in_error:
+                        self._values += 1
+                        yield value
+                    else:
+                        yield from self._take(value)
                     continue
             if data.strip() == _DONE:
                 self.done = True
