@@ -103,9 +103,10 @@ class OpenAIModel:
         self._retry_within = retry_within
         self._jitter = jitter
         base_url = server.base_url or _OPENAI
-        self._is_openai = _is_openai(base_url)
+        self.is_openai = _is_openai(base_url)
+        """Whether the server is OpenAI's own."""
         # OpenAI's newer models refuse max_tokens; all of them take the newer name.
-        first = RequestShape(effort=reasoning_effort, limits=LIMITS[::-1] if self._is_openai else LIMITS)
+        first = RequestShape(effort=reasoning_effort, limits=LIMITS[::-1] if self.is_openai else LIMITS)
         self._shapes = RememberedShapes(base_url, first, facts, clock)
         proxy = network.proxy(base_url)
         self._errors = ErrorTranslator(base_url, self._key, timeouts, server, proxy)
@@ -131,7 +132,7 @@ class OpenAIModel:
         )
         self._loading_since = -math.inf
         """The event loop's time at which the server was first found to be loading its model."""
-        self._slots = None if self._is_openai else ServerSlots(http, base_url)
+        self._slots = None if self.is_openai else ServerSlots(http, base_url)
 
     @classmethod
     def of(cls, server: ModelServerSettings, settings: Settings, facts: ServerFacts | None = None) -> Self:
@@ -311,7 +312,7 @@ class OpenAIModel:
         """Send a request in a shape that the server takes, until its status is 200."""
         known = await self._shapes.of(request.model)
         shape = known.shape if known else self._shapes.first
-        identifiers = await self._shapes.identifiers(request.origin) if self._is_openai else {}
+        identifiers = await self._shapes.identifiers(request.origin) if self.is_openai else {}
         messages = [_as_sent(message) for message in request.messages]
         async with AsyncExitStack() as stack:
             while True:

@@ -14,6 +14,7 @@ from bot.config import Secret, Settings
 from bot.core.errors import BotError, ModelError, SettingsError
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
+from bot.operator.long_probe import read_context
 from bot.store.sqlite import open_store
 
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -97,10 +98,14 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
         for at, name in [settings.model_servers_by_name.split(model)]
         if at == server_name
     }
+    read = list[str]()
     async with OpenAIModel.of(server, settings) as model:
         for name, setting in used.items():
             try:
                 await model.probe(name, settings.reply_tokens)
+                # OpenAI refuses what is too long, and is paid for each token.
+                if not model.is_openai:
+                    read.append(await read_context(model, name, settings.context_tokens, settings.reply_tokens))
             except ModelError as error:
                 if error.nothing_answered:
                     hint = _container_hint(server.base_url or "", container_marks)
@@ -120,7 +125,7 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
     answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
     sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
     sentences += [_shutdown(name, day, setting) for name, setting in used.items() if (day := listed.get(name))]
-    return " ".join(sentences)
+    return " ".join(filter(None, [*sentences, *read]))
 
 
 async def _listed(model: OpenAIModel) -> Mapping[str, date | None]:

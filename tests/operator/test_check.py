@@ -15,7 +15,8 @@ from bot.config import DISCORD, MODEL, SETTINGS
 from bot.discord_bot.endpoint import connect_to
 from bot.operator.check import check
 from bot.standin.model import ModelStandin
-from bot.standin.script import REFUSALS
+from bot.standin.profiles import PROFILES
+from bot.standin.script import REFUSALS, Reply
 from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 
@@ -83,9 +84,15 @@ def database_ok(tmp_path: Path) -> str:
     return f"Database: ok. Conversations are kept in {(tmp_path / 'parley.db').resolve()}."
 
 
+def reads_all(*names: str) -> str:
+    return " ".join(
+        f"{name} reads all of CONTEXT_TOKENS: one request of 8000 tokens was sent to see that." for name in names
+    )
+
+
 @pytest.fixture
 def model_ok(model: ModelStandin) -> str:
-    return f"Model: ok. demo at {model.base_url} answers."
+    return f"Model: ok. demo at {model.base_url} answers. {reads_all('demo')}"
 
 
 @pytest.fixture
@@ -203,6 +210,7 @@ async def test_check_reports_model_shutdowns(look: Look, model: ModelStandin, mo
         f"Model: ok. demo, other and third at {model.base_url} answer."
         " OPENAI_MODEL demo is shut down on 2999-01-14: choose another."
         " MODELS other was shut down on 2024-02-29: choose another."
+        f" {reads_all('demo', 'other', 'third')}"
     )
     model.script.append(REFUSALS["unknown model"])
     model.shutdown_dates = {"demo": "2024-02-29"}
@@ -224,11 +232,12 @@ async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model
             "FALLBACK_MODEL": "cloud:big",
         }
         shutdown = "FALLBACK_MODEL big is shut down on 2999-01-14: choose another."
+        read = reads_all("bigger", "big")
         well, lines = await look(**several)
         assert well
         assert lines[2:5] == [
             model_ok,
-            f"Model server cloud: ok. bigger and big at {cloud.base_url} answer. {shutdown}",
+            f"Model server cloud: ok. bigger and big at {cloud.base_url} answer. {shutdown} {read}",
             "Model server spare: ok. Nothing uses it yet: name one of its models in MODELS, such as spare:tiny.",
         ]
         assert {request.headers["Authorization"] for request in cloud.requests} == {"Bearer sk-of-the-cloud"}
@@ -238,6 +247,28 @@ async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model
         assert lines[2] == model_ok
         assert lines[3].startswith("Model server cloud: The model server refused CLOUD_API_KEY (401). Replace it")
         assert "sk-of" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("profile", "context_tokens", "usage", "words"),
+    [
+        ("ollama", 4000, True, "room for 12000 tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS"),
+        ("ollama", 16_000, True, "reads all of CONTEXT_TOKENS"),
+        ("ollama", 4000, False, "demo does not count tokens, so how much of a context it reads is not known."),
+        ("vllm", 5000, True, "demo takes no context of CONTEXT_TOKENS, 8000 tokens, so it is sent less."),
+        ("llama_cpp_python", 4000, True, "demo does not count tokens"),
+    ],
+)
+async def test_check_finds_a_server_that_reads_less(
+    look: Look, model: ModelStandin, profile: str, context_tokens: int, usage: bool, words: str
+) -> None:
+    model.profile, model.context_tokens = PROFILES[profile], context_tokens
+    model.default = Reply("Ok.", usage=usage)
+    well, lines = await look()
+    assert well, "the bot sends it no more than it reads"
+    assert words in lines[2]
+    assert f"demo at {model.base_url} answers." in lines[2]
+    assert len(model.requests) <= 3
 
 
 async def test_check_reports_an_unreachable_model_server(
