@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from dataclasses import replace
 from datetime import date
@@ -51,6 +52,15 @@ def platform_note(text: str) -> str:
 def as_typed(text: str) -> str:
     """A text of a person's, in which nothing has the form of a platform note: "⟦" → "[[" and "⟧" → "]]"."""
     return text.replace("⟦", "[[").replace("⟧", "]]")
+
+
+MENTION = re.compile(r"⟦@([0-9]{1,19})⟧")
+"""A mention of a user in a prompt that is kept, by id. What is read has the user's name in its place."""
+
+
+def mention(user_id: int) -> str:
+    """A mention of a user in a prompt that is to be kept."""
+    return platform_note(f"@{user_id}")
 
 
 def _clean(name: str) -> str:

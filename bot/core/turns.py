@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
@@ -127,6 +128,7 @@ class Prompt:
     `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
     conversation begins with the turn behind it. `parent` is the channel that a thread belongs to.
+    `text` mentions users by id (see `context.mention`), and `names` are theirs.
     """
 
     conversation: Conversation
@@ -139,6 +141,7 @@ class Prompt:
     parent: Conversation | None = None
     quote: Quote | None = None
     message_id: int | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

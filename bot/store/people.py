@@ -9,6 +9,7 @@ from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import TurnState
 from bot.store.engine import Engine, Value
 from bot.store.guild_rules import IN_FORCE
+from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.quotas import QuotaStore
 from bot.store.rows import conversation_of, name_of
@@ -63,6 +64,7 @@ _SHORT_TRACES = (
     # A block in force belongs to the moderators and stays.
     ("blocks", f"user_id = :user AND NOT {IN_FORCE}", None),
     ("personas", "user_id = :user", None),
+    ("names", "user_id = :user", None),
     # What the user decided as a moderator stays in force, in nobody's name.
     ("guilds", "paused_by = :user", "paused_by = NULL, paused_at = NULL"),
     ("channel_rules", "set_by = :user", "set_by = NULL, set_at = NULL"),
@@ -128,8 +130,8 @@ class PeopleStore(Part):
         before = None
         while rows := await self._engine.read(
             """
-            SELECT turns.id, platform, channel, guild_id, display_name, user_name, created_at AS asked_at,
-                prompt, reply, state, prompt_tokens, reply_tokens
+            SELECT turns.id, conversation_id, platform, channel, guild_id, display_name, user_name,
+                created_at AS asked_at, prompt, reply, state, prompt_tokens, reply_tokens
             FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE user_id = :user AND (:before IS NULL OR turns.id < :before)
               AND (:guild IS NULL OR guild_id = :guild)
@@ -147,13 +149,13 @@ class PeopleStore(Part):
                     row["guild_id"],
                     name_of(row),
                     row["asked_at"],
-                    row["prompt"],
+                    prompt,
                     row["reply"],
                     TurnState(row["state"]),
                     row["prompt_tokens"],
                     row["reply_tokens"],
                 )
-                for row in rows
+                for row, prompt in zip(rows, await named_prompts(self._engine, rows), strict=True)
             ]
 
     async def has_asked(self, user_id: int) -> bool:

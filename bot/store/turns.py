@@ -19,7 +19,8 @@ from bot.core.turns import (
     TurnState,
     UserName,
 )
-from bot.store.engine import Engine, Row, Value
+from bot.store.engine import Engine, Row, Rows, Value
+from bot.store.names import keeping, named_prompts
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.processed import PROCESSED
@@ -27,6 +28,8 @@ from bot.store.quotas import HOUR, QuotaStore, settlement
 from bot.store.rows import conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
+_NO_NAMES: Mapping[int, str] = MappingProxyType({})
+_HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
 
 # The oldest of the prompts that fill the hourly quota, which is the first to stop counting.
 _AT_LIMIT = f"""
@@ -105,23 +108,30 @@ class TurnStore(Part):
             "carried": json.dumps(self._quotas.retained_questions(prompt.user_id)),
             "now": self._now(),
         }
-        at_limit, _, begun = await self._engine.transaction((_REFUSED, values), (_OPEN, values), (_BEGIN, values))
+        at_limit, _, begun, *_ = await self._engine.transaction(
+            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *keeping(prompt.names, _HERE, values)
+        )
         if begun:
             return Attempt(begun[0]["id"])
         if at_limit and hourly_limit is not None:
             return QuotaExceeded(Quota.QUESTIONS, hourly_limit, until=at_limit[0]["at"] + HOUR)
         return None
 
-    async def correct(self, message_id: int, text: str, quote: Quote | None = None) -> bool:
+    async def correct(
+        self, message_id: int, text: str, quote: Quote | None = None, names: Mapping[int, str] = _NO_NAMES
+    ) -> bool:
         """Commit the new text and quote of an edited prompt for later attempts. The result is False without a turn."""
-        rows = await self._engine.write(
-            f"""
-            UPDATE stored_turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
-            WHERE id IN (SELECT id FROM turns WHERE message_id = :message_id)
-            RETURNING id
-            """,
-            message_id=message_id,
-            **_prompt_values(text, quote),
+        values: dict[str, Value] = {"message_id": message_id, **_prompt_values(text, quote)}
+        rows, *_ = await self._engine.transaction(
+            (
+                f"""
+                UPDATE stored_turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
+                WHERE id IN (SELECT id FROM turns WHERE message_id = :message_id)
+                RETURNING id
+                """,
+                values,
+            ),
+            *keeping(names, "SELECT conversation_id AS id FROM turns WHERE message_id = :message_id", values),
         )
         return bool(rows)
 
@@ -135,7 +145,7 @@ class TurnStore(Part):
             turn=attempt.turn_id,
             attempt=attempt.number,
         )
-        return _turn(rows[0]) if rows else None
+        return next(iter(await self._turns(rows)), None)
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> list[EarlierTurn]:
         # A message is older than everything in the thread on it, so the position of its turn comes last by itself.
@@ -146,14 +156,16 @@ class TurnStore(Part):
                 FROM turns WHERE id = :turn
             )
             SELECT * FROM (
-                SELECT position, display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL
+                SELECT conversation_id, position, display_name, user_name, prompt, reply,
+                    state = 'complete' AND failure IS NULL
                 FROM turns
                 WHERE conversation_id = (SELECT conversation_id FROM this)
                   AND position < (SELECT below FROM this) AND reply <> ''
                 ORDER BY position DESC LIMIT :limit
             )
             UNION ALL
-            SELECT turns.position, display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL
+            SELECT turns.conversation_id, turns.position, display_name, user_name, prompt, reply,
+                state = 'complete' AND failure IS NULL
             FROM this
             JOIN conversations ON conversations.id = this.conversation_id
             JOIN turns ON turns.id = conversations.origin_turn_id
@@ -166,7 +178,9 @@ class TurnStore(Part):
         )
         return [
             EarlierTurn(position, None if display is None else UserName(display, user), prompt, reply, bool(finished))
-            for position, display, user, prompt, reply, finished in rows
+            for (_, position, display, user, _, reply, finished), prompt in zip(
+                rows, await named_prompts(self._engine, rows), strict=True
+            )
         ]
 
     async def save(
@@ -299,7 +313,7 @@ class TurnStore(Part):
             platform=platform,
             channel=channel,
         )
-        return sorted(map(_turn, rows), key=lambda turn: turn.position)
+        return sorted(await self._turns(rows), key=lambda turn: turn.position)
 
     async def history(self, conversation: Conversation, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first."""
@@ -315,7 +329,7 @@ class TurnStore(Part):
             channel=conversation.channel,
             limit=limit,
         )
-        return [_turn(row) for row in rows]
+        return await self._turns(rows)
 
     async def count(self, conversation: Conversation) -> int:
         """The number of turns in a conversation."""
@@ -344,16 +358,19 @@ class TurnStore(Part):
             """,
             message=message_id,
         )
-        return _turn(rows[0]) if rows else None
+        return next(iter(await self._turns(rows)), None)
+
+    async def _turns(self, rows: Rows) -> list[Turn]:
+        return list(map(_turn, rows, await named_prompts(self._engine, rows)))
 
 
-def _turn(row: Row) -> Turn:
+def _turn(row: Row, prompt: str) -> Turn:
     """A row of `turns` with the `platform`, `channel` and `guild_id` of its conversation."""
     return Turn(
         id=row["id"],
         conversation=conversation_of(row),
         position=row["position"],
-        prompt=row["prompt"],
+        prompt=prompt,
         reply=row["reply"],
         state=TurnState(row["state"]),
         attempt=row["attempt"],

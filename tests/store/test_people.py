@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.context import mention
 from bot.core.errors import StoreError
 from bot.core.quotas import Quotas, Usage
 from bot.core.records import ExportedTurn, UserRecord
@@ -327,3 +328,30 @@ async def test_long_conversation_is_summarized_quickly(database: SQLiteEngine, s
     assert time.process_time() - began < 0.5, "a reply that is asked for meanwhile waits as long"
     assert summary is not None
     assert (summary.turns, summary.people_in_all) == (100_001, 51)
+
+
+async def test_mentioned_names_go_with_person_and_conversation(store: Store, path: Path) -> None:
+    for position, place in enumerate((HERE, ELSEWHERE), 1):
+        text = f"Is {mention(BO)} like {mention(DEE)}?"
+        prompt = Prompt(place, position, text, CLEO, message_id=position, names={BO: "Bo-SECRET", DEE: "Dee-SECRET"})
+        begun = await store.turns.begin(prompt)
+        assert isinstance(begun, Attempt)
+        await store.turns.close(begun, Outcome(TurnState.COMPLETE, "No."))
+    later = Prompt(ELSEWHERE, 3, f"And {mention(DEE)}?", CLEO, message_id=3, names={DEE: "Delia-SECRET"})
+    assert await store.turns.begin(later)
+
+    async def prompts(place: Conversation) -> list[str]:
+        return [turn.prompt for turn in await store.turns.history(place, 9)]
+
+    assert await prompts(HERE) == ["Is @Bo-SECRET like @Dee-SECRET?"]
+    assert await prompts(ELSEWHERE) == ["Is @Bo-SECRET like @Delia-SECRET?"], "the latest name in that conversation"
+    assert not (await store.people.record_of(BO)).is_empty
+    await store.people.forget(BO)
+    assert await prompts(HERE) == ["Is @someone like @Dee-SECRET?"]
+    [exported] = [page async for page in store.people.exchanges_of(CLEO)]
+    assert [each.prompt for each in exported][-1] == "Is @someone like @Dee-SECRET?"
+    await store.retention.forget_conversation(HERE)
+    assert await prompts(ELSEWHERE) == ["Is @someone like @Delia-SECRET?"]
+    await store.retention.forget_conversation(ELSEWHERE)
+    await store.engine.erase_deleted()
+    assert b"SECRET" not in b"".join(files(path).values())

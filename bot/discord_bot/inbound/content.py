@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import discord
 
-from bot.core.context import as_typed, platform_note
+from bot.core.context import as_typed, mention, platform_note
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
@@ -30,6 +30,7 @@ class _Names:
 
     users: Mapping[int, str]
     guild: discord.Guild | None
+    me: discord.ClientUser
 
 
 def text(message: discord.Message, me: discord.ClientUser) -> str:
@@ -38,6 +39,11 @@ def text(message: discord.Message, me: discord.ClientUser) -> str:
     mine = [rf"<@!?{me.id}>"] + ([rf"<@&{own_role.id}>"] if own_role is not None else [])
     spoken = re.sub(rf"[ \t]*(?:{'|'.join(mine)})(?P<after>[ \t]*)", lambda m: m["after"] and " ", message.content)
     return _written_out(spoken, _names(message, me)).strip()
+
+
+def users(message: discord.Message) -> dict[int, str]:
+    """The names of those whom the text of a message may mention, and of its author. The text holds their ids."""
+    return {user.id: as_typed(user.display_name) for user in (message.author, *message.mentions)}
 
 
 def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
@@ -53,7 +59,7 @@ def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
     origin = discord.utils.get(me.mutual_guilds, id=reference.guild_id) if reference and reference.guild_id else None
     for snapshot in message.message_snapshots:
         # discord.py drops the users that Discord sends with a snapshot; roles and channels are those of its server.
-        elsewhere = _Names(names.users, origin)
+        elsewhere = _Names(names.users, origin, me)
         said = _written_out(snapshot.content, elsewhere).strip()
         lines = [line for line in (said, *_shown(snapshot, elsewhere, previews_only=False)) if line]
         if lines:
@@ -66,8 +72,7 @@ def _by_person(message: discord.Message) -> bool:
 
 
 def _names(message: discord.Message, me: discord.ClientUser) -> _Names:
-    known = (me, message.author, *message.mentions)
-    return _Names({user.id: user.display_name for user in known}, message.guild)
+    return _Names(users(message), message.guild, me)
 
 
 def _written_out(text: str, names: _Names) -> str:
@@ -80,17 +85,19 @@ def _written_out(text: str, names: _Names) -> str:
         if kind == "time":
             return _date(int(value), token[0])
         found: object
-        if kind == "user":
-            found = names.users.get(int(value))
+        if kind == "user" and int(value) == names.me.id:
+            found = names.me.display_name
+        elif kind == "user":
+            return mention(int(value)) if int(value) in names.users else token[0]
         elif names.guild is None:
             return token[0]
         elif kind == "role":
             found = names.guild.get_role(int(value))
         else:
             found = names.guild.get_channel_or_thread(int(value))
-        return token[0] if found is None else f"{'#' if kind == 'channel' else '@'}{found}"
+        return token[0] if found is None else as_typed(f"{'#' if kind == 'channel' else '@'}{found}")
 
-    return as_typed(_TOKEN.sub(name, text))
+    return _TOKEN.sub(name, as_typed(text))
 
 
 def _date(seconds: int, otherwise: str) -> str:
@@ -105,7 +112,7 @@ def _shown(message: discord.Message | discord.MessageSnapshot, names: _Names, *,
     embeds = () if previews_only else message.embeds
     cards = [_embed(embed, names) for embed in embeds if not _is_preview(embed, message)]
     cards += _displays(message.components, names)
-    written = _bounded("\n".join(f"{_CARD}\n{card}" for card in cards if card), _LONGEST_CARDS)
+    written = bounded("\n".join(f"{_CARD}\n{card}" for card in cards if card), _LONGEST_CARDS)
     return [
         *(_file(attachment) for attachment in message.attachments),
         *(platform_note(f"sticker: {as_typed(sticker.name)}") for sticker in message.stickers),
@@ -115,7 +122,7 @@ def _shown(message: discord.Message | discord.MessageSnapshot, names: _Names, *,
 
 def _file(attachment: discord.Attachment) -> str:
     kind = _KINDS.get((attachment.content_type or "").partition("/")[0], "")
-    described = _bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
+    described = bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
     said = f", described as “{described}”" if described else ""
     named = as_typed(f"{attachment.filename}{said}")
     return platform_note(f"{f'{kind} ' if kind else ''}attached, but not readable for you: {named}")
@@ -153,5 +160,6 @@ def _poll(poll: discord.Poll, names: _Names) -> str:
     return "\n".join([platform_note(f"poll{several}:"), _written_out("\n".join([poll.question, *answers]), names)])
 
 
-def _bounded(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit].rstrip()}…"
+def bounded(text: str, limit: int) -> str:
+    """The beginning of a text, which ends in no half platform note."""
+    return text if len(text) <= limit else f"{re.sub('⟦[^⟧]*$', '', text[:limit]).rstrip()}…"

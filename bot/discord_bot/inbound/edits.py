@@ -71,7 +71,7 @@ class MessageLifecycle:
             return
         self._edits[message.id] = message
         try:
-            if await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote):
+            if await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote, prompt.names):
                 return
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
@@ -81,7 +81,7 @@ class MessageLifecycle:
                 # Another event of the same message is being handled at the same time.
                 await self._wait_until_saved(message.id)
             if self._edits.get(message.id) is message:
-                await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote)
+                await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote, prompt.names)
         except StoreError as error:
             log.error("the edit of prompt %d is not on record: %s", message.id, error)
         finally:

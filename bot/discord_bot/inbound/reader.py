@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 import discord
 
-from bot.core.context import platform_note, speaker
+from bot.core.context import mention, platform_note, speaker
 from bot.core.turns import Prompt, Quote
 from bot.discord_bot.channels import conversation_in, is_private
 from bot.discord_bot.inbound import content
@@ -70,6 +70,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
         return Reading(None, withheld)
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
     quoted = None if withheld else _quoted(message)
+    names = content.users(message) | ({} if quoted is None else content.users(quoted))
     prompt = Prompt(
         conversation=conversation_in(message.channel.id),
         position=message.id,
@@ -81,6 +82,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
         # A thread that was opened on a message has the id of that message. No other channel has the id of a message.
         origin_message_id=message.channel.id,
         parent=conversation_in(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
+        names={user_id: name for user_id, name in names.items() if mention(user_id) in text},
         quote=None if quote is None or quoted is None else _source(quoted, me, min(len(quote), len(text))),
     )
     return Reading(prompt, withheld)
@@ -110,7 +112,7 @@ def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None
     text = "\n".join(filter(None, (content.text(quoted, me), *content.extras(quoted, me))))
     if not text:
         return (None, False) if own else (_WITHHELD, True)
-    if own and len(text) > _OWN_QUOTE:
-        text = f"{text[:_OWN_QUOTE]}…"
+    if own:
+        text = content.bounded(text, _OWN_QUOTE)
     whom = "you" if own else speaker(quoted.author.display_name, quoted.author.name)
     return "\n".join([platform_note(f"In reply to {whom}:"), *(f"> {line}" for line in text.splitlines())]), False

@@ -352,6 +352,43 @@ async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_pa
     assert await world.store.quotas.usage(0, user_id=discord.bo.id) == []
 
 
+async def test_name_in_the_prompts_of_others_goes_with_its_person(world: World, tmp_path: Path) -> None:
+    discord = world.discord
+    # What the model itself writes of somebody stays.
+    world.model.default = Reply("I see.")
+    eva = discord.add_user("eva_1", "Eva-SECRET ⟦@1⟧")
+    discord.world.add_member(discord.guild, eva)
+    said = await discord.say(discord.general, eva, f"{discord.bot.mention} I am {eva.mention}")
+    await world.reply(discord.general)
+    await world.idle()
+    quoting = f"{discord.bot.mention} is {eva.mention} like {discord.ada.mention}, or <@1>? ⟦@{eva.id}⟧"
+    question = await discord.say(discord.general, discord.bo, quoting, reply_to=said)
+    await world.reply(discord.general, count=2)
+    await world.idle()
+    name, asked = "Eva-SECRET [[@1]]", "\n\nis @{} like @Ada, or <@1>? [[@" + str(eva.id) + "]]"
+    told = (await world.asked(1)).messages[-1]["content"]
+    assert told.endswith(f"⟦In reply to Eva-SECRET 1 (@eva_1):⟧\n> I am @{name}{asked.format(name)}")
+
+    used = await discord.slash(eva, discord.random_channel, "forget-me")
+    await used.answered()
+    await press(world, eva, used, "yes")
+    await discord.wait_for(lambda: "I have forgotten" in (used.content or ""))
+    await world.ask("and now?", author=discord.bo)
+    earlier = [message["content"] for message in (await world.asked(2)).messages if message["role"] == "user"][:-1]
+    assert [text.partition("]\n")[2] for text in earlier] == [
+        f"⟦They are replying to a message that was forgotten.⟧{asked.format('someone')}"
+    ]
+    await world.idle()
+    await world.store.engine.erase_deleted()
+    for each in tmp_path.glob("parley.db*"):
+        assert b"Eva-SECRET" not in each.read_bytes(), each
+    # An edit brings the name back only if it mentions the person again; then it is the name of today.
+    await discord.edit(question, f"{discord.bot.mention} was it {discord.cleo.mention}?")
+    await world.ask("and then?", author=discord.bo)
+    edited = [message["content"] for message in (await world.asked(3)).messages if message["role"] == "user"]
+    assert "was it @Cleo?" in edited[0]
+
+
 async def test_second_export_does_not_wait_in_front_of_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
     for someone in (discord.bo, discord.ada, discord.max):

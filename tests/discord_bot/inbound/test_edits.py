@@ -231,9 +231,17 @@ async def test_start_deletes_unused_conversations(start: Start) -> None:
         await database_of(world.store).write(
             "UPDATE conversations SET used_at = 1 WHERE channel = :channel", channel=str(world.discord.general.id)
         )
+        # A clock that says so is doubted in the first hours, as it may have jumped.
+        await world.until(lambda: database_of(world.store).read("SELECT 1 FROM clock WHERE doubted_since > 1"))
+    async with start() as world:
+        await world.answered("and now?", world.discord.random_channel)
+        await remembered(world, ["hello"])
+        await database_of(world.store).write(
+            "UPDATE clock SET looked_at = looked_at - :day, doubted_since = doubted_since - :day", day=24 * 3600
+        )
     async with start() as world:
         await remembered(world, [])
-        await remembered(world, ["hello"], world.discord.random_channel)
+        await remembered(world, ["hello", "and now?"], world.discord.random_channel)
 
 
 async def left_at(world: World) -> object:
