@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LONGEST_DESCRIPTION = 70
+LONGEST_DESCRIPTION = 50
 """Characters of a model and its provider, which stand in small text under a reply."""
 
 
@@ -49,8 +49,8 @@ class ModelServers:
 
     def described(self, model: str) -> str:
         """The name of a model and its provider, for people who did not choose it."""
-        described = f"{self.split(model)[1]} ({self.provider(model)})"
-        return described if len(described) <= LONGEST_DESCRIPTION else f"{described[: LONGEST_DESCRIPTION - 1]}…"
+        name, provider = self.split(model)[1], _shortened(self.provider(model), LONGEST_DESCRIPTION // 2)
+        return f"{_shortened(name, LONGEST_DESCRIPTION - len(f' ({provider})'))} ({provider})"
 
     def label(self, model: str) -> str:
         """The name of a model for people who choose one: with its server, if there are several."""
@@ -59,3 +59,7 @@ class ModelServers:
 
     def _of(self, server: str) -> ModelServer:
         return self.named[server] if server else self.default
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -21,7 +21,7 @@ MESSAGE_LIMIT = 2000
 
 See https://discord.com/developers/docs/resources/message#create-message.
 """
-NOTE_LIMIT = 260
+NOTE_LIMIT = 200
 """Characters that every message keeps free, so that a note about the end always fits under its text."""
 PART_LIMIT = MESSAGE_LIMIT - NOTE_LIMIT
 """Characters of a reply's text in one message."""
