@@ -121,8 +121,11 @@ class Talk:
         prompt = Prompt(where, self.position, text, user_id=by, guild_id=guild)
         return asyncio.create_task(self._told(self.core.answer(prompt, self.open)))
 
-    def again(self, turn: Turn, *, go_on: bool = False, recovery: bool = False) -> asyncio.Task[Outcome | None]:
-        return asyncio.create_task(self._told(self.core.retry(turn, self.open, resume=go_on, recovery=recovery)))
+    def again(
+        self, turn: Turn, *, by: int = 1, go_on: bool = False, recovery: bool = False
+    ) -> asyncio.Task[Outcome | None]:
+        retrying = self.core.retry(turn, self.open, user_id=by, resume=go_on, recovery=recovery)
+        return asyncio.create_task(self._told(retrying))
 
     @staticmethod
     async def _told(answering: Awaitable[Outcome | None]) -> Outcome | None:

@@ -74,8 +74,9 @@ class TurnStore(Protocol):
     async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
         """Commit a prompt as a pending turn, unless its author has asked `hourly_limit` questions within the last hour.
 
-        Questions that were forgotten since count too; another attempt at a turn does not. None: the event came twice,
-        since the position is taken or the message was processed.
+        Questions that were forgotten since count too. One that failed through no fault of its author's does not, but
+        with those, at most three times as many may be asked. None: the event came twice, since the position is taken
+        or the message was processed.
         """
         ...
 
@@ -102,9 +103,10 @@ class TurnStore(Protocol):
         """Commit the text of a running attempt, also an empty one, in place of a text that was no reply."""
         ...
 
-    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
+    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False) -> bool:
         """Commit the end of an attempt, and charge what it used, even if it was forgotten.
 
+        A `free` one is charged to the guild and the total, but not to whoever asked for it.
         The result is False if the attempt was forgotten, superseded or had ended.
         """
         ...
@@ -117,16 +119,31 @@ class TurnStore(Protocol):
         """Commit that a person has seen how an attempt ended, or why nobody can."""
         ...
 
-    async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
+    async def reopen(
+        self,
+        ended: Attempt,
+        expected: TurnState,
+        *,
+        user_id: int | None = None,
+        hourly_limit: int | None = None,
+        recovery: bool = False,
+    ) -> Attempt | QuotaExceeded | None:
         """Begin another attempt after the latest one, or return None if that one is not in the expected state.
 
-        `recovery` means that nobody asked for the attempt, so that it counts as one more try.
+        The attempt is a question of the user who asks for it, within the limit that `begin` describes, and is charged
+        to them. A user who may not read the history restricts the turn's context as its author would, from then on.
+        `recovery` means that nobody asked for it: it counts as one more try, is no question, and is charged as
+        the attempt before it.
         """
         ...
 
 
 class QuotaStore(Protocol):
     """Quotas, reservations of tokens, and usage."""
+
+    async def questions_exceeded(self, user_id: int, hourly_limit: int | None) -> QuotaExceeded | None:
+        """The hourly quota if a user has asked as many questions as `TurnStore.begin` accepts."""
+        ...
 
     async def exceeded(
         self, prompt: Prompt, prompt_tokens: int, minimum: int, quotas: Quotas, *, price: Price | None = None

@@ -19,7 +19,7 @@ from bot.core.model_events import TokenStatistics
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
-from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
 
 log = logging.getLogger(__name__)
 
@@ -102,15 +102,24 @@ class ConversationService:
         side by side. Three errors mean that nothing was accepted: StoreError if the prompt cannot be saved, Overloaded
         if too many prompts are waiting, and OverQuota if the person's questions or the day's tokens are used up.
         """
-        most = self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
         with self._queues.place(prompt.conversation, prompt.user_id) as turn_has_come:
             used_up = await self._generator.quota_exceeded(prompt)
-            attempt = used_up or await self._store.turns.begin(prompt, most)
+            attempt = used_up or await self._store.turns.begin(prompt, self._hourly_limit)
             if attempt is None:
                 return None
             if isinstance(attempt, QuotaExceeded):
                 raise OverQuota(attempt)
             return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink)
+
+    async def retry_exceeds(self, turn: Turn, user_id: int) -> QuotaExceeded | None:
+        """Return the quota that a retry of the turn for a user would exceed, or None. Raises StoreError."""
+        if self.settings.quotas is None:
+            return None
+        used_up = await self._store.quotas.questions_exceeded(user_id, self._hourly_limit)
+        # Without a message: that of the turn is known already.
+        return used_up or await self._generator.quota_exceeded(
+            Prompt(turn.conversation, turn.position, turn.prompt, user_id, guild_id=turn.guild_id)
+        )
 
     def queue_limit(self, turn: Turn) -> QueueLimit | None:
         """Return the queue limit that another attempt at the turn would exceed now, or None if there is room."""
@@ -121,13 +130,15 @@ class ConversationService:
         turn: Turn,
         open_sink: Callable[[ActiveAttempt], ReplySink],
         *,
+        user_id: int | None = None,
         resume: bool = False,
         recovery: bool = False,
     ) -> Outcome | None:
-        """Make another attempt at an ended turn. The queue limits do not apply to it.
+        """Make another attempt at an ended turn, charged to the user who asks for it. The queue limits do not apply.
 
         With `resume` the reply goes on from its text so far, otherwise it starts again. `recovery` marks an attempt
-        that nobody asked for. None: another attempt was already made. Raises StoreError, with nothing changed.
+        that nobody asked for, which is charged as the one before. None: another attempt was already made. Raises
+        StoreError and OverQuota, with nothing changed.
         """
         prompt = Prompt(
             turn.conversation,
@@ -140,11 +151,19 @@ class ConversationService:
         )
         with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
-            attempt = await self._store.turns.reopen(ended, turn.state, recovery=recovery)
+            attempt = await self._store.turns.reopen(
+                ended, turn.state, user_id=user_id, hourly_limit=self._hourly_limit, recovery=recovery
+            )
             if attempt is None:
                 return None
+            if isinstance(attempt, QuotaExceeded):
+                raise OverQuota(attempt)
             text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
             return await self._run(ActiveAttempt(prompt, attempt, **text), turn_has_come, open_sink)
+
+    @property
+    def _hourly_limit(self) -> int | None:
+        return self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
 
     async def _run(
         self, running: ActiveAttempt, turn_has_come: asyncio.Event, open_sink: Callable[[ActiveAttempt], ReplySink]
@@ -164,7 +183,7 @@ class ConversationService:
             seen = await self._show(running, sink, outcome)
             log.info(running.log_entry(outcome, sink.messages))
             if seen:
-                await self._mark_delivered(running.attempt, outcome, sink.delivery_error)
+                await self._mark_delivered(running, outcome, sink.delivery_error)
             if running.new_statistics is not None:
                 await self._record_statistics(*running.new_statistics)
             return outcome
@@ -180,7 +199,8 @@ class ConversationService:
             log.exception("turn %d: its end could not be shown for a defect", running.attempt.turn_id)
             return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
 
-    async def _mark_delivered(self, attempt: Attempt, outcome: Outcome, delivery_error: str | None) -> None:
+    async def _mark_delivered(self, running: ActiveAttempt, outcome: Outcome, delivery_error: str | None) -> None:
+        attempt = running.attempt
         try:
             if outcome.stop_reason is StopReason.PROMPT_DELETED:
                 # Only now: after a kill, the next start finds the messages to remove by the turn.
@@ -188,7 +208,7 @@ class ConversationService:
                 return
             if outcome.failure is FailureReason.STORAGE:
                 # The write that failed may work by now. If it does not, the next start recovers the turn.
-                await self._close(attempt, outcome)
+                await self._close(running, outcome)
             await self._store.turns.mark_delivered(attempt, delivery_error)
         except Exception as error:
             log.warning(
@@ -252,7 +272,7 @@ class ConversationService:
             outcome = replace(outcome, text=running.previous_text)
         outcome = replace(outcome, usage=running.estimated_usage(outcome.usage))
         try:
-            if not await self._close(running.attempt, outcome):
+            if not await self._close(running, outcome):
                 outcome = replace(
                     outcome, state=TurnState.STOPPED, stop_reason=outcome.stop_reason or StopReason.FORGOTTEN
                 )
@@ -266,8 +286,10 @@ class ConversationService:
             outcome = replace(outcome, state=TurnState.FAILED, failure=FailureReason.STORAGE)
         return outcome
 
-    async def _close(self, attempt: Attempt, outcome: Outcome) -> bool:
-        closed = await self._store.turns.close(attempt, outcome)
+    async def _close(self, running: ActiveAttempt, outcome: Outcome) -> bool:
+        nothing_seen = is_blank(running.text[len(running.resumed_text) :])
+        free = nothing_seen and not outcome.counts
+        closed = await self._store.turns.close(running.attempt, outcome, free=free)
         self._generator.notify_released()
         return closed
 

@@ -188,6 +188,21 @@ class EarlierTurn(NamedTuple):
     """Whether the reply is complete."""
 
 
+_NOBODYS_FAULT = frozenset(
+    {
+        FailureReason.UNREACHABLE,
+        FailureReason.BUSY,
+        FailureReason.CONFIGURATION,
+        FailureReason.OUT_OF_ROOM,
+        FailureReason.EMPTY_REPLY,
+        FailureReason.STORAGE,
+        FailureReason.INTERNAL,
+        FailureReason.QUOTA,
+    }
+)
+"""The failures that whoever asked can do nothing about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of an attempt, with its text.
@@ -214,6 +229,13 @@ class Outcome:
     answered_by: str | None = None
     replaced: Outcome | None = None
     context_cut: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts as a question of whoever asked: not if it failed through no fault of theirs."""
+        if self.state is TurnState.INTERRUPTED:
+            return False
+        return self.state is not TurnState.FAILED or self.failure not in _NOBODYS_FAULT
 
 
 _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})

@@ -11,7 +11,7 @@ from bot.store.engine import Engine, Value
 from bot.store.guild_rules import IN_FORCE
 from bot.store.names import named_prompts
 from bot.store.part import Part
-from bot.store.quotas import QuotaStore
+from bot.store.quotas import PAYS_FOR_OTHERS, QuotaStore
 from bot.store.rows import conversation_of, name_of
 
 FORGOTTEN_QUOTE = platform_note("They are replying to a message that was forgotten.")
@@ -59,6 +59,7 @@ _SHORT_TRACES = (
         """,
         None,
     ),
+    ("recent_questions", f"user_id = :user AND {PAYS_FOR_OTHERS}", "user_id = NULL"),
     ("recent_questions", "user_id = :user", None),
     ("notices", "user_id = :user", None),
     # A block in force belongs to the moderators and stays.

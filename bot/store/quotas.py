@@ -14,6 +14,40 @@ from bot.store.part import Part
 from bot.store.processed import PROCESSED
 
 HOUR = 3600
+MAX_FAILED = 3
+"""The multiple of the hourly quota that a user may ask if questions fail and so do not count: a failure costs too."""
+
+# Who asked for the latest attempt at a turn. Without a record, it is the turn's author.
+_PAYER = """
+    CASE WHEN EXISTS (SELECT 1 FROM recent_questions WHERE turn_id = turns.id)
+    THEN (SELECT user_id FROM recent_questions WHERE turn_id = turns.id ORDER BY attempt DESC LIMIT 1)
+    ELSE turns.user_id END
+    """
+PAYS_FOR_OTHERS = """
+    EXISTS (
+        SELECT 1 FROM stored_turns
+        WHERE stored_turns.id = turn_id AND delivered = 0 AND stored_turns.user_id IS NOT recent_questions.user_id
+    )
+    """
+"""SQL condition for a row of `recent_questions` that still says who pays for an attempt at another person's turn."""
+_ASKED = f"""
+    SELECT at, counts FROM recent_questions WHERE user_id = :user_id AND at > :now - {HOUR}
+    UNION ALL SELECT value ->> 0, value ->> 1 FROM json_each(:carried_questions)
+    """
+AT_LIMIT = f"""
+    SELECT at, questions FROM (
+        SELECT * FROM (
+            SELECT at, :most AS questions FROM ({_ASKED}) WHERE counts
+            ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
+        )
+        UNION ALL SELECT * FROM (
+            SELECT at, {MAX_FAILED} * :most FROM ({_ASKED})
+            ORDER BY at DESC LIMIT 1 OFFSET {MAX_FAILED} * coalesce(:most, 1) - 1
+        )
+    )
+    WHERE :most IS NOT NULL ORDER BY at DESC LIMIT 1
+    """
+"""SQL for the oldest of a user's questions that fill the hourly quota, and their number. It is the first to go."""
 
 _FORGOTTEN = """
     EXISTS (
@@ -25,9 +59,9 @@ _FORGOTTEN = """
 
 # The user and the guild that these statements are about.
 _SOMEBODY = "(SELECT :user AS user_id, :guild AS guild_id) AS asker"
-_ATTEMPT = """
+_ATTEMPT = f"""
     (
-        SELECT turns.id AS turn_id, attempt, user_id, guild_id
+        SELECT turns.id AS turn_id, attempt, {_PAYER} AS user_id, guild_id
         FROM turns JOIN conversations ON conversations.id = conversation_id
         WHERE turns.id = :turn AND turns.attempt = :attempt
     ) AS asker
@@ -113,7 +147,7 @@ _SHORT = f"""
     SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :prompt + :minimum
     """
 _SETTLE_LEFT_OVER = """
-    UPDATE charges SET settled = 1, reply_tokens = reply_so_far
+    UPDATE charges SET settled = 1, reply_tokens = reply_so_far, user_id = iif(reply_so_far = 0, NULL, user_id)
     WHERE settled = 0 AND CASE
         WHEN :channel IS NULL THEN day < :day OR turn_id NOT IN (
             SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
@@ -127,16 +161,18 @@ _SETTLE_LEFT_OVER = """
     """
 
 
-def settlement(attempt: Attempt, usage: Usage | None) -> Statement:
+def settlement(attempt: Attempt, usage: Usage | None, *, free: bool) -> Statement:
     """Return the statement that replaces an attempt's reservation by its true usage.
 
-    It takes effect once, and negative numbers count as 0. A forgotten attempt is charged too.
+    It takes effect once, and negative numbers count as 0. A forgotten attempt is charged too. A `free` one is charged
+    to the guild and the total, but to no user.
     """
     usage = usage or Usage(0, 0)
     return (
         """
         UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply),
-            cached_tokens = max(0, min(:cached, :prompt)), reasoning_tokens = max(0, min(:reasoning, :reply))
+            cached_tokens = max(0, min(:cached, :prompt)), reasoning_tokens = max(0, min(:reasoning, :reply)),
+            user_id = iif(:free, NULL, user_id)
         WHERE turn_id = :turn AND attempt = :attempt AND settled = 0
         """,
         {
@@ -146,17 +182,25 @@ def settlement(attempt: Attempt, usage: Usage | None) -> Statement:
             "reply": usage.reply_tokens,
             "cached": usage.cached_tokens,
             "reasoning": usage.reasoning_tokens,
+            "free": free,
         },
     )
 
 
+def exceeded_questions(at_limit: Rows) -> QuotaExceeded | None:
+    """The rows of `AT_LIMIT` as a quota that is used up, or None if there are none."""
+    if not at_limit:
+        return None
+    return QuotaExceeded(Quota.QUESTIONS, at_limit[0]["questions"], until=at_limit[0]["at"] + HOUR)
+
+
 @dataclass(frozen=True, slots=True)
 class _Retained:
-    """The usage of a forgotten user: tokens on a day, and the times of their questions."""
+    """The usage of a forgotten user: tokens on a day, and the times of their questions with whether each counts."""
 
     day: int
     tokens: int
-    prompts: tuple[int, ...]
+    prompts: tuple[tuple[int, bool], ...]
 
 
 class QuotaStore(Part):
@@ -183,7 +227,7 @@ class QuotaStore(Part):
                 {"day": now // DAY, "user": user_id},
             ),
             (
-                "SELECT at FROM recent_questions WHERE user_id = :user AND at > :since",
+                "SELECT at, counts FROM recent_questions WHERE user_id = :user AND at > :since",
                 {"user": user_id, "since": now - HOUR},
             ),
         )
@@ -200,24 +244,39 @@ class QuotaStore(Part):
         self._retained[user_id] = _Retained(
             today,
             sum(row["tokens"] for row in tokens) + (before.tokens if before.day == today else 0),
-            (*before.prompts, *(row["at"] for row in prompts)),
+            (*before.prompts, *((row["at"], bool(row["counts"])) for row in prompts)),
         )
         self._retained = {
             person: each
             for person, each in self._retained.items()
-            if (each.tokens and each.day == today) or any(at > now - HOUR for at in each.prompts)
+            if (each.tokens and each.day == today) or any(at > now - HOUR for at, _ in each.prompts)
         }
 
-    def retained_questions(self, user_id: int | None) -> list[int]:
-        """Return the times of a forgotten person's prompts in the last hour, which are on record nowhere else."""
+    def retained_questions(self, user_id: int | None) -> list[tuple[int, bool]]:
+        """Return the times of a forgotten person's questions in the last hour, and whether each counts.
+
+        They are on record nowhere else.
+        """
         carried = None if user_id is None else self._retained.get(user_id)
-        return [at for at in carried.prompts if at > self._now() - HOUR] if carried else []
+        return [each for each in carried.prompts if each[0] > self._now() - HOUR] if carried else []
+
+    def hourly_limit(self, user_id: int | None, most: int | None) -> dict[str, Value]:
+        """Return the parameters of `AT_LIMIT` for a user and the most questions that they may ask in an hour."""
+        return {
+            "user_id": user_id,
+            "most": most,
+            "carried_questions": json.dumps(self.retained_questions(user_id)),
+            "now": self._now(),
+        }
 
     def _carried_tokens(self) -> str:
         today = self._now() // DAY
         return json.dumps(
             {person: carried.tokens for person, carried in self._retained.items() if carried.day == today}
         )
+
+    async def questions_exceeded(self, user_id: int, hourly_limit: int | None) -> QuotaExceeded | None:
+        return exceeded_questions(await self._engine.read(AT_LIMIT, **self.hourly_limit(user_id, hourly_limit)))
 
     async def exceeded(
         self, prompt: Prompt, prompt_tokens: int, minimum: int, quotas: Quotas, *, price: Price | None = None
@@ -286,7 +345,7 @@ class QuotaStore(Part):
 
     async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
         # An attempt has one charge under its number. Under the negative number this one is out of the way of the next.
-        statement, values = settlement(attempt, usage)
+        statement, values = settlement(attempt, usage, free=True)
         moved = "UPDATE charges SET attempt = -attempt WHERE turn_id = :turn AND attempt = :attempt"
         await self._engine.transaction((statement, values), (moved, values))
 
@@ -336,7 +395,7 @@ class QuotaStore(Part):
             f"""
             SELECT {", ".join(f"{sql} AS used_{quota}" for quota, sql in used.items())}, (
                 SELECT count(*) FROM recent_questions
-                WHERE recent_questions.user_id = asker.user_id AND at > :now - {HOUR}
+                WHERE recent_questions.user_id = asker.user_id AND counts AND at > :now - {HOUR}
             ) AS questions
             FROM {_SOMEBODY}
             """,
@@ -350,7 +409,7 @@ class QuotaStore(Part):
             row["used_user"],
             row["used_guild"],
             row["used_total"],
-            row["questions"] + len(self.retained_questions(user_id)),
+            row["questions"] + sum(counts for _, counts in self.retained_questions(user_id)),
             row["used_budget"],
         )
 

@@ -11,7 +11,7 @@ from bot.store.engine import Value
 from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
 from bot.store.people import FORGET_TURNS, FORGOTTEN_QUOTE
-from bot.store.quotas import HOUR
+from bot.store.quotas import HOUR, PAYS_FOR_OTHERS
 
 _PROCESSED_DAYS = 2
 """Days for which processed messages are kept. No event concerns an older message."""
@@ -151,7 +151,7 @@ class RetentionStore(Part):
         """Delete the records that count for no quota and no report any more."""
         await self._engine.transaction(
             ("DELETE FROM processed_messages WHERE at < :since", {"since": now - _PROCESSED_DAYS * DAY}),
-            ("DELETE FROM recent_questions WHERE at <= :since", {"since": now - HOUR}),
+            (f"DELETE FROM recent_questions WHERE at <= :since AND NOT {PAYS_FOR_OTHERS}", {"since": now - HOUR}),
             ("DELETE FROM notices WHERE until <= :now", {"now": now}),
             ("DELETE FROM server_facts WHERE learned_at < :since", {"since": now - _SERVER_FACTS_DAYS * DAY}),
             ("DELETE FROM daily_usage WHERE day < :day", {"day": now // DAY - _DAILY_USAGE_DAYS}),

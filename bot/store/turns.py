@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from bot.core.quotas import Quota, QuotaExceeded
+from bot.core.quotas import QuotaExceeded
 from bot.core.turns import (
     Attempt,
     Conversation,
@@ -24,21 +23,13 @@ from bot.store.names import keeping, named_prompts
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.processed import PROCESSED
-from bot.store.quotas import HOUR, QuotaStore, settlement
+from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
 from bot.store.rows import conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 _NO_NAMES: Mapping[int, str] = MappingProxyType({})
 _HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
 
-# The oldest of the prompts that fill the hourly quota, which is the first to stop counting.
-_AT_LIMIT = f"""
-    SELECT at FROM (
-        SELECT at FROM recent_questions WHERE user_id = :user_id AND at > :now - {HOUR}
-        UNION ALL SELECT value FROM json_each(:carried)
-        ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
-    ) WHERE :most IS NOT NULL
-    """
 # A quote of the bot's own message belongs to the person who asked for that reply. If the reply is forgotten or the
 # message was no reply, nobody could have the quote forgotten, and a deleted reply would come back through it.
 _ASKER = "SELECT user_id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :source"
@@ -51,7 +42,7 @@ _OPEN = f"""
     SELECT :platform, :channel, :guild,
         (SELECT turns.id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :origin),
         :parent, :now
-    WHERE NOT EXISTS ({_AT_LIMIT})
+    WHERE NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (platform, channel) DO UPDATE SET parent_channel = excluded.parent_channel
     WHERE conversations.parent_channel IS NOT coalesce(excluded.parent_channel, conversations.parent_channel)
     """
@@ -63,11 +54,11 @@ _BEGIN = f"""
     SELECT id, :position, :message_id, :user_id, :display_name, :user_name,
         {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now
     FROM conversations
-    WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({_AT_LIMIT})
+    WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
     """
-_REFUSED = f"{_AT_LIMIT} AND NOT EXISTS ({PROCESSED})"
+_REFUSED = f"SELECT * FROM ({AT_LIMIT}) WHERE NOT EXISTS ({PROCESSED})"
 _THIS = "(SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)"
 """SQL for the id of the turn if it is not forgotten and the attempt is its latest, else NULL."""
 _CLOSE = f"""
@@ -77,6 +68,15 @@ _CLOSE = f"""
     WHERE id = {_THIS} AND state IN ('pending', 'streaming')
     RETURNING id
     """
+# A recovery has no question of its own: how it ends decides whether the question before it counts.
+_COUNT = """
+    UPDATE recent_questions SET counts = :counts
+    WHERE turn_id = :turn AND attempt = (
+        SELECT max(attempt) FROM recent_questions WHERE turn_id = :turn AND attempt <= :attempt
+    )
+    """
+_REOPENS = f"id = {_THIS} AND state = :expected"
+_ASKED_AGAIN = "SELECT 1 FROM recent_questions WHERE turn_id = :turn AND attempt = :attempt + 1"
 _UNDELIVERED = """
     delivered = 0 AND conversation_id IN (
         SELECT id FROM conversations WHERE platform = :platform AND (:channel IS NULL OR channel = :channel)
@@ -100,22 +100,17 @@ class TurnStore(Part):
             "parent": prompt.parent.channel if prompt.parent else None,
             "position": prompt.position,
             "message_id": prompt.message_id,
-            "user_id": prompt.user_id,
             "display_name": prompt.author_name.display_name if prompt.author_name else None,
             "user_name": prompt.author_name.user_name if prompt.author_name else None,
             **_prompt_values(prompt.text, prompt.quote),
-            "most": hourly_limit,
-            "carried": json.dumps(self._quotas.retained_questions(prompt.user_id)),
-            "now": self._now(),
+            **self._quotas.hourly_limit(prompt.user_id, hourly_limit),
         }
         at_limit, _, begun, *_ = await self._engine.transaction(
             (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *keeping(prompt.names, _HERE, values)
         )
         if begun:
             return Attempt(begun[0]["id"])
-        if at_limit and hourly_limit is not None:
-            return QuotaExceeded(Quota.QUESTIONS, hourly_limit, until=at_limit[0]["at"] + HOUR)
-        return None
+        return exceeded_questions(at_limit)
 
     async def correct(
         self, message_id: int, text: str, quote: Quote | None = None, names: Mapping[int, str] = _NO_NAMES
@@ -222,7 +217,7 @@ class TurnStore(Part):
             text=text,
         )
 
-    async def close(self, attempt: Attempt, outcome: Outcome) -> bool:
+    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False) -> bool:
         end: dict[str, Value] = {
             "turn": attempt.turn_id,
             "attempt": attempt.number,
@@ -230,26 +225,46 @@ class TurnStore(Part):
             "state": outcome.state,
             "failure": outcome.failure,
             "answered_by": outcome.answered_by,
+            "counts": outcome.counts,
             "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
             "reply_tokens": outcome.usage.reply_tokens if outcome.usage else None,
             "now": self._now(),
         }
-        rows, _ = await self._engine.transaction((_CLOSE, end), settlement(attempt, outcome.usage))
+        rows, *_ = await self._engine.transaction(
+            (_CLOSE, end), settlement(attempt, outcome.usage, free=free), (_COUNT, end)
+        )
         return bool(rows)
 
-    async def reopen(self, ended: Attempt, expected: TurnState, *, recovery: bool = False) -> Attempt | None:
+    async def reopen(
+        self,
+        ended: Attempt,
+        expected: TurnState,
+        *,
+        user_id: int | None = None,
+        hourly_limit: int | None = None,
+        recovery: bool = False,
+    ) -> Attempt | QuotaExceeded | None:
         values: dict[str, Value] = {
             "turn": ended.turn_id,
             "attempt": ended.number,
             "expected": expected,
             "recovery": recovery,
-            "now": self._now(),
+            **self._quotas.hourly_limit(user_id, None if recovery else hourly_limit),
         }
-        _, rows = await self._engine.transaction(
+        at_limit, _, _, rows = await self._engine.transaction(
+            (f"SELECT * FROM ({AT_LIMIT}) WHERE EXISTS (SELECT 1 FROM stored_turns WHERE {_REOPENS})", values),
             (
-                """
+                f"""
+                INSERT INTO recent_questions (user_id, at, turn_id, attempt)
+                SELECT :user_id, :now, id, attempt + 1 FROM stored_turns
+                WHERE NOT :recovery AND {_REOPENS} AND NOT EXISTS ({AT_LIMIT})
+                """,
+                values,
+            ),
+            (
+                f"""
                 UPDATE conversations SET used_at = :now
-                WHERE id = (SELECT conversation_id FROM turns WHERE id = :turn) AND NOT :recovery
+                WHERE id = (SELECT conversation_id FROM turns WHERE id = :turn) AND EXISTS ({_ASKED_AGAIN})
                 """,
                 values,
             ),
@@ -259,13 +274,13 @@ class TurnStore(Part):
                 SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
                     failure = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, delivered = 0,
                     delivery_error = NULL
-                WHERE id = {_THIS} AND state = :expected
+                WHERE {_REOPENS} AND (:recovery OR EXISTS ({_ASKED_AGAIN}))
                 RETURNING attempt
                 """,
                 values,
             ),
         )
-        return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else None
+        return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else exceeded_questions(at_limit)
 
     async def set_answered_by(self, attempt: Attempt, answered_by: str | None) -> None:
         await self._engine.write(
@@ -300,8 +315,18 @@ class TurnStore(Part):
             UPDATE stored_turns SET state = 'interrupted', ended_at = :now
             WHERE {_UNDELIVERED} AND state IN ('pending', 'streaming')
             """
+        uncount = f"""
+            UPDATE recent_questions SET counts = 0 WHERE id IN (
+                SELECT max(id) FROM recent_questions WHERE turn_id IN (
+                    SELECT id FROM stored_turns WHERE {_UNDELIVERED} AND state IN ('pending', 'streaming')
+                )
+                GROUP BY turn_id
+            )
+            """
         values: dict[str, Value] = {"platform": platform, "channel": channel, "now": self._now()}
-        await self._engine.transaction((interrupt, values), self._quotas.left_over(platform, channel))
+        await self._engine.transaction(
+            (uncount, values), (interrupt, values), self._quotas.left_over(platform, channel)
+        )
 
     async def undelivered(self, platform: str, channel: str | None = None) -> list[Turn]:
         """Return the turns whose end nobody has seen, oldest first, in one channel or (None) on a whole platform."""

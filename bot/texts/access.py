@@ -42,6 +42,13 @@ def denied(reason: Denial) -> str:
     return _DENIED[reason]
 
 
+def author_denied(reason: Denial) -> str:
+    """The private answer to a press under a reply to somebody who may not use the bot here."""
+    if reason is Denial.UNKNOWN:
+        return "I can't find out just now whether I may answer the one who asked. Please try again later."
+    return "I may not answer the one who asked this any more. Please ask it yourself."
+
+
 def denied_aloud(reason: Denial) -> str:
     """The public answer to somebody who may not use the bot here."""
     return _SMALL + _DENIED[reason]

@@ -50,6 +50,10 @@ async def talking(store: Store, tokens: int = PLENTY, prompts: int = 1000) -> As
 
 
 async def charged(store: Store) -> int:
+    return (await store.quotas.usage_today(1)).total
+
+
+async def charged_to_the_person(store: Store) -> int:
     return (await store.quotas.usage_today(1)).user
 
 
@@ -133,6 +137,8 @@ async def test_charge_of_a_request(store: Store, reply: list[Step], costs: int) 
         talk.model.replies = [reply]
         await talk.say("Hi")
         assert await charged(store) == costs
+        answered = TEN_TOKENS in reply or "x" * 350 in reply or End(FailureReason.CONTENT_FILTERED) in reply
+        assert await charged_to_the_person(store) == (costs if answered else 0)
     for step in reply:
         if isinstance(step, Exception):
             # These last as long as the module, and would keep all that their way led through.
@@ -162,6 +168,8 @@ async def test_stopped_reply_is_charged_for_what_came(
         (await talk.sink(0)).running.stop(cause)
         await answering
         assert await charged(store) == costs
+        theirs = said or cause is not StopReason.SHUTDOWN
+        assert await charged_to_the_person(store) == (costs if theirs else 0)
 
 
 async def test_waiting_prompt_costs_nothing(store: Store) -> None:
@@ -219,11 +227,14 @@ async def test_hourly_limit_refuses_further_prompts(store: Store) -> None:
         talk.model.replies = [["Half", ModelError(FailureReason.UNREACHABLE, "cut")]]
         await talk.say("Hi")
         [failed] = await store.turns.history(HERE, 1)
-        await talk.say("Hi")
+        for _ in range(2):
+            await talk.say("Hi")
         with pytest.raises(OverQuota) as refused:
             await talk.say("Hi")
         assert (refused.value.quota_exceeded.quota, refused.value.quota_exceeded.limit) == (Quota.QUESTIONS, 2)
-        assert await talk.again(failed) == Outcome(TurnState.COMPLETE, "Yes.")
+        with pytest.raises(OverQuota):
+            await talk.again(failed)
+        assert await talk.again(failed, by=2) == Outcome(TurnState.COMPLETE, "Yes.")
     async with talking(store, prompts=2) as talk:
         await talk.core.forget(HERE)
         talk.position = 100

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
-from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, TurnState, UserName
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState, UserName
 from bot.core.usage import MICRO, Price, UsageRow, UsageToday
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
@@ -278,8 +278,8 @@ async def test_usage_is_recorded_once(store: Store, path: Path, clock: Clock) ->
     assert await close(store, attempt, Usage(120, 900)), "more than was reserved"
     assert not await close(store, attempt, Usage(500, 500)), "but the end could not be written twice"
     await store.turns.interrupt_left_over("discord")  # which does not settle it once more
-    again = await store.turns.reopen(attempt, TurnState.COMPLETE)
-    assert again
+    again = await store.turns.reopen(attempt, TurnState.COMPLETE, user_id=1)
+    assert isinstance(again, Attempt)
     await reserve(store, again)
     await close(store, again, None)
     assert await store.quotas.usage(0, user_id=1) == [
@@ -336,7 +336,7 @@ async def test_killed_reservation_is_settled_once(store: Store, path: Path) -> N
         assert (await store.quotas.usage_today()).total == 100 + 8
     assert not await close(store, attempt, Usage(500, 500))
     again = await store.turns.reopen(attempt, TurnState.INTERRUPTED, recovery=True)
-    assert again
+    assert isinstance(again, Attempt)
     await reserve(store, again)
     assert (await store.quotas.usage_today()).total == 108 + 500, "the other attempt is another request"
     await close(store, again, Usage(100, 50))
@@ -364,8 +364,11 @@ async def test_hour_is_a_sliding_window(store: Store, clock: Clock) -> None:
     assert await begin(3) is None, "the event of one that was taken"
     assert isinstance(await begin(5, person=2), Attempt)
     assert isinstance(await begin(6, person=None, where=TERMINAL), Attempt)
-    await store.turns.close(first, Outcome(TurnState.FAILED, failure=FailureReason.BUSY))
-    assert await store.turns.reopen(first, TurnState.FAILED), "to try again is not to ask"
+    await store.turns.interrupt_left_over("discord", HERE.channel)
+    again = await store.turns.reopen(first, TurnState.INTERRUPTED, recovery=True)
+    assert isinstance(again, Attempt)
+    await store.turns.close(again, Outcome(TurnState.COMPLETE, "Because."))
+    assert await store.turns.reopen(again, TurnState.COMPLETE, user_id=1, hourly_limit=3) == used_up
     await store.retention.forget_conversation(HERE)
     assert await begin(4) == used_up, "whatever was forgotten since"
     clock.now = began + 3599

@@ -25,11 +25,12 @@ async def test_edited_prompt_is_stored(store: Store, path: Path) -> None:
 
 
 async def test_automatic_retries_are_counted(store: Store) -> None:
-    attempt: Attempt | None = await begin(store, 1)
+    attempt = await begin(store, 1)
     for recovery, tries in ((True, 2), (True, 3), (False, 1), (True, 2)):
-        assert attempt
         await store.turns.close(attempt, Outcome(TurnState.INTERRUPTED, "so far"))
-        attempt = await store.turns.reopen(attempt, TurnState.INTERRUPTED, recovery=recovery)
+        reopened = await store.turns.reopen(attempt, TurnState.INTERRUPTED, recovery=recovery)
+        assert isinstance(reopened, Attempt)
+        attempt = reopened
         [turn] = await store.turns.history(HERE, 1)
         assert turn.tries == tries
 

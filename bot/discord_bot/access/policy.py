@@ -91,6 +91,15 @@ class Policy:
         channel = discord.Object(channel_of(turn.conversation))
         return await self._denied_in(guild, channel, discord.Object(turn.user_id or 0))
 
+    async def check_author(self, turn: Turn) -> Denial | None:
+        """Why the author of a turn in a guild may not use the bot, so that nobody may have it answered, or None."""
+        guild = None if turn.guild_id is None else self._client.get_guild(turn.guild_id)
+        if guild is None or turn.user_id is None:
+            return None
+        rules = await self._store.guild_rules.rules_for(guild.id, turn.user_id)
+        person = await self._looked_up(guild, turn.user_id)
+        return access.denied_to_user(self._settings, rules, person)
+
     async def check_guild(self, interaction: discord.Interaction) -> Denial | None:
         """Why a command that changes something is refused in a guild, or None if it is not.
 
@@ -163,11 +172,14 @@ class Policy:
         if isinstance(user, discord.Member):
             person = Person(user.id, members.roles(user))
         else:
-            # A message that was fetched comes without its author's roles.
-            person = _person(user.id, [await self._members.of(guild, user.id)] if self._settings.roles else [])
+            person = await self._looked_up(guild, user.id)
         # Only a rule can tell one channel from another.
         places = await self._places(guild, channel) if rules.channels else []
         return access.denied_in_guild(self._settings, rules, person, places, served=served)
+
+    async def _looked_up(self, guild: discord.Guild, user_id: int) -> Person:
+        """A user of whom no event has shown the roles, such as the author of a fetched message."""
+        return _person(user_id, [await self._members.of(guild, user_id)] if self._settings.roles else [])
 
     async def _places(self, guild: discord.Guild, channel: discord.abc.Snowflake) -> list[int]:
         """The ids of a channel, its parent and its category. A thread that discord.py does not know is looked up."""

@@ -43,6 +43,9 @@ Discord accepts about three edits in six seconds of messages that are older than
 error 30046: https://github.com/discord/discord-api-docs/pull/4381.
 """
 
+Restore = Callable[[], Awaitable[object]]
+"""Shows the button again that was pressed."""
+
 Report = Callable[[str], Awaitable[object]]
 """Shows a sentence to the user who pressed a button, and to no other."""
 
@@ -87,16 +90,26 @@ class Replies:
             raise
         return self._report_end(prompt.guild_id, outcome)
 
-    async def retry(self, turn: Turn, channel: object, user_id: int, *, resume: bool, report: Report) -> None:
-        """Make another attempt at a turn because somebody pressed a button. `resume`: it goes on from the text."""
+    async def retry(
+        self, turn: Turn, channel: object, user_id: int, *, resume: bool, report: Report, restore: Restore
+    ) -> None:
+        """Make another attempt at a turn because a user pressed a button. `resume`: it goes on from the text.
+
+        `restore` puts the button back if the user's questions have been used up by another press meanwhile.
+        """
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume)
 
             def open_sink(running: ActiveAttempt) -> ReplyActivity:
-                self.stopping.recheck(running, user_id)
+                for either in {user_id, turn.user_id or user_id}:
+                    self.stopping.recheck(running, either)
                 return self._opener.open(running, channel, beginning)
 
-            self._report_end(turn.guild_id, await self._conversations.retry(turn, open_sink, resume=resume))
+            outcome = await self._conversations.retry(turn, open_sink, user_id=user_id, resume=resume)
+            self._report_end(turn.guild_id, outcome)
+        except OverQuota as refusal:
+            await restore()
+            await report(texts.full_size(texts.used_up(refusal.quota_exceeded)))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await report(texts.CANNOT_SAVE)

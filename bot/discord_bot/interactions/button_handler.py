@@ -9,13 +9,13 @@ from functools import partial
 import discord
 
 from bot import texts
-from bot.core.access import Denial
 from bot.core.errors import StoreError
 from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import moderates
+from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.view import Button, button_after
@@ -60,7 +60,7 @@ class ButtonHandler:
     async def _handle(self, interaction: discord.Interaction, button: Button) -> None:
         """Do what a button says, for the author of the prompt and for moderators, once."""
         try:
-            turn, denied = await defer_if_slow(interaction, self._look_up(interaction, button))
+            turn, refusal = await defer_if_slow(interaction, self._look_up(interaction, button))
         except StoreError as error:
             log.error("a press on %s could not be looked up: %s", button.value, error)
             await respond_ephemeral(interaction, texts.CANNOT_SAVE)
@@ -71,19 +71,25 @@ class ButtonHandler:
             await respond_ephemeral(interaction, texts.not_theirs(stored_name(turn.author_name) or "the one who asked"))
         elif button is Button.STOP:
             await self._stop(interaction, turn)
-        elif denied is not None:
-            await respond_ephemeral(interaction, words.denied(denied))
         elif button_after(Outcome(turn.state, turn.reply, turn.failure)) is not button:
             # Somebody else pressed it first.
             await acknowledge(interaction)
+        elif refusal is not None:
+            await respond_ephemeral(interaction, refusal)
         elif self._conversations.queue_limit(turn) is not None:
             await respond_ephemeral(interaction, texts.PRESS_LATER)
         else:
             # This takes the button away at once; the call counts towards no rate limit.
             await update(interaction)
-            channel, user, report = interaction.channel, interaction.user, partial(respond_ephemeral, interaction)
-            resume = button is Button.CONTINUE
-            self._tasks.spawn(self._replies.retry(turn, channel, user.id, resume=resume, report=report))
+            retrying = self._replies.retry(
+                turn,
+                interaction.channel,
+                interaction.user.id,
+                resume=button is Button.CONTINUE,
+                report=partial(respond_ephemeral, interaction),
+                restore=partial(update, interaction, view=under_reply(button)),
+            )
+            self._tasks.spawn(retrying)
 
     async def _stop(self, interaction: discord.Interaction, turn: Turn) -> None:
         running = [each for each in self._conversations.running if each.attempt.turn_id == turn.id]
@@ -95,10 +101,20 @@ class ButtonHandler:
         else:
             await acknowledge(interaction)
 
-    async def _look_up(self, interaction: discord.Interaction, button: Button) -> tuple[Turn | None, Denial | None]:
-        """The turn behind a press, and why it may not be answered. Stop is denied to nobody, as it costs nothing."""
+    async def _look_up(self, interaction: discord.Interaction, button: Button) -> tuple[Turn | None, str | None]:
+        """The turn behind a press, and what refuses the press. Stop is refused to nobody, as it costs nothing."""
         turn = await self._turn_behind(interaction.message)
-        return turn, None if button is Button.STOP else await self._policy.check_interaction(interaction)
+        refused = None if turn is None or button is Button.STOP else await self._refused(interaction, turn)
+        return turn, refused
+
+    async def _refused(self, interaction: discord.Interaction, turn: Turn) -> str | None:
+        """Why a press may not be answered, or None if it may: for the user who pressed, and for the author."""
+        if denied := await self._policy.check_interaction(interaction):
+            return words.denied(denied)
+        if turn.user_id != interaction.user.id and (denied := await self._policy.check_author(turn)):
+            return words.author_denied(denied)
+        used_up = await self._conversations.retry_exceeds(turn, interaction.user.id)
+        return None if used_up is None else texts.full_size(texts.used_up(used_up))
 
     async def _turn_behind(self, message: discord.Message | None) -> Turn | None:
         """The turn whose reply a message shows.

@@ -74,11 +74,13 @@ async def acknowledge(interaction: discord.Interaction) -> None:
         await _taken(interaction, interaction.response.defer())
 
 
-async def update(interaction: discord.Interaction, sentence: str = MISSING) -> None:
-    """Remove the buttons of the message that an interaction came from, and set its text to `sentence` if given."""
+async def update(
+    interaction: discord.Interaction, sentence: str = MISSING, *, view: discord.ui.View | None = None
+) -> None:
+    """Set the buttons of the message that an interaction came from, or remove them, and its text if it is given."""
     done = interaction.response.is_done()
     edit = interaction.edit_original_response if done else interaction.response.edit_message
-    await _taken(interaction, edit(content=sentence, view=None))
+    await _taken(interaction, edit(content=sentence, view=view))
 
 
 async def respond_public(interaction: discord.Interaction, sentence: str) -> None:

@@ -19,6 +19,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start
 from tests.discord_bot.people import (
+    AUTHOR_DENIED,
     MEMBERS,
     NOT_DIRECTLY,
     NOT_HERE,
@@ -171,8 +172,11 @@ async def test_refused_retry_is_told_privately_each_time(
             press = await world.press(shown, button="reply:retry")
             answer = await press.answered()
             assert (press.ephemeral, answer.content) == (True, NOT_YOU.removeprefix("-# "))
-        assert shown.buttons, "a moderator may still press it"
-        await world.press(shown, discord.max, "reply:retry")
+        assert shown.buttons
+        press = await world.press(shown, discord.max, "reply:retry")
+        assert (await press.answered()).content == AUTHOR_DENIED, "nor may somebody else have them answered"
+    async with serve() as world:
+        await world.press(shown, button="reply:retry")
         await discord.wait_for(lambda: shown.content == "To hello.")
         await world.idle()
     assert len(model.requests) == 2
