@@ -88,7 +88,7 @@ class TurnStore(Protocol):
         """Up to `limit` turns with text in their reply that came before a turn in its conversation, newest first.
 
         `before` continues a listing below that position. A thread's conversation ends with the turn that the thread was
-        opened on.
+        opened on. If somebody who asked for the turn may not read the history there, it lists only turns of its author.
         """
         ...
 
@@ -126,6 +126,7 @@ class TurnStore(Protocol):
         *,
         user_id: int | None = None,
         hourly_limit: int | None = None,
+        reads_history: bool = True,
         recovery: bool = False,
     ) -> Attempt | QuotaExceeded | None:
         """Begin another attempt after the latest one, or return None if that one is not in the expected state.

@@ -131,12 +131,14 @@ class ConversationService:
         open_sink: Callable[[ActiveAttempt], ReplySink],
         *,
         user_id: int | None = None,
+        reads_history: bool = True,
         resume: bool = False,
         recovery: bool = False,
     ) -> Outcome | None:
         """Make another attempt at an ended turn, charged to the user who asks for it. The queue limits do not apply.
 
-        With `resume` the reply goes on from its text so far, otherwise it starts again. `recovery` marks an attempt
+        `reads_history` tells whether that user may read the history of the place. With `resume` the reply goes on from
+        its text so far, otherwise it starts again. `recovery` marks an attempt
         that nobody asked for, which is charged as the one before. None: another attempt was already made. Raises
         StoreError and OverQuota, with nothing changed.
         """
@@ -152,7 +154,12 @@ class ConversationService:
         with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
             attempt = await self._store.turns.reopen(
-                ended, turn.state, user_id=user_id, hourly_limit=self._hourly_limit, recovery=recovery
+                ended,
+                turn.state,
+                user_id=user_id,
+                hourly_limit=self._hourly_limit,
+                reads_history=reads_history,
+                recovery=recovery,
             )
             if attempt is None:
                 return None

@@ -129,6 +129,8 @@ class Prompt:
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
     conversation begins with the turn behind it. `parent` is the channel that a thread belongs to.
     `text` mentions users by id (see `context.mention`), and `names` are theirs.
+    `reads_history` tells whether the author may read what others wrote there before. If not, the context has only the
+    author's own turns.
     """
 
     conversation: Conversation
@@ -142,6 +144,7 @@ class Prompt:
     quote: Quote | None = None
     message_id: int | None = None
     names: Mapping[int, str] = field(default_factory=dict)
+    reads_history: bool = True
 
 
 @dataclass(frozen=True, slots=True)

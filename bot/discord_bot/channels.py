@@ -1,4 +1,4 @@
-"""Between Discord's ids and the core's conversations and prompts; whether a channel is a DM, and who moderates it."""
+"""Between Discord's ids and the core's conversations and prompts; whether a channel is a DM, and what a user may do."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def is_private(message: discord.Message) -> bool:
 def moderates(interaction: discord.Interaction) -> bool:
     """Whether a user may decide over other users' replies in the channel of an interaction."""
     return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
+def reads_history(interaction: discord.Interaction) -> bool:
+    """Whether a user may read what was written before in the channel of an interaction."""
+    return interaction.guild_id is None or interaction.permissions.read_message_history

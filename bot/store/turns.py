@@ -49,10 +49,10 @@ _OPEN = f"""
 _BEGIN = f"""
     INSERT INTO stored_turns (
         conversation_id, position, message_id, user_id, display_name, user_name,
-        prompt, quoted_id, quote_length, created_at
+        prompt, quoted_id, quote_length, created_at, reads_history
     )
     SELECT id, :position, :message_id, :user_id, :display_name, :user_name,
-        {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now
+        {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now, :reads_history
     FROM conversations
     WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
@@ -103,6 +103,7 @@ class TurnStore(Part):
             "display_name": prompt.author_name.display_name if prompt.author_name else None,
             "user_name": prompt.author_name.user_name if prompt.author_name else None,
             **_prompt_values(prompt.text, prompt.quote),
+            "reads_history": prompt.reads_history,
             **self._quotas.hourly_limit(prompt.user_id, hourly_limit),
         }
         at_limit, _, begun, *_ = await self._engine.transaction(
@@ -147,7 +148,8 @@ class TurnStore(Part):
         rows = await self._engine.read(
             """
             WITH this AS (
-                SELECT conversation_id, min(position, coalesce(:before, position)) AS below
+                SELECT conversation_id, min(position, coalesce(:before, position)) AS below, user_id,
+                    (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) AS reads_history
                 FROM turns WHERE id = :turn
             )
             SELECT * FROM (
@@ -156,6 +158,7 @@ class TurnStore(Part):
                 FROM turns
                 WHERE conversation_id = (SELECT conversation_id FROM this)
                   AND position < (SELECT below FROM this) AND reply <> ''
+                  AND ((SELECT reads_history FROM this) OR user_id IS (SELECT user_id FROM this))
                 ORDER BY position DESC LIMIT :limit
             )
             UNION ALL
@@ -165,6 +168,7 @@ class TurnStore(Part):
             JOIN conversations ON conversations.id = this.conversation_id
             JOIN turns ON turns.id = conversations.origin_turn_id
             WHERE turns.position < this.below AND turns.reply <> ''
+              AND (this.reads_history OR turns.user_id IS this.user_id)
             ORDER BY position DESC LIMIT :limit
             """,
             turn=turn_id,
@@ -242,6 +246,7 @@ class TurnStore(Part):
         *,
         user_id: int | None = None,
         hourly_limit: int | None = None,
+        reads_history: bool = True,
         recovery: bool = False,
     ) -> Attempt | QuotaExceeded | None:
         values: dict[str, Value] = {
@@ -249,6 +254,7 @@ class TurnStore(Part):
             "attempt": ended.number,
             "expected": expected,
             "recovery": recovery,
+            "reads_history": reads_history,
             **self._quotas.hourly_limit(user_id, None if recovery else hourly_limit),
         }
         at_limit, _, _, rows = await self._engine.transaction(
@@ -273,7 +279,7 @@ class TurnStore(Part):
                 UPDATE stored_turns
                 SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
                     failure = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, delivered = 0,
-                    delivery_error = NULL
+                    delivery_error = NULL, reads_history = min(reads_history, :reads_history)
                 WHERE {_REOPENS} AND (:recovery OR EXISTS ({_ASKED_AGAIN}))
                 RETURNING attempt
                 """,

@@ -104,6 +104,8 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
 
 
 def _of(people: Sequence[tuple[str | None, int]], more: int) -> str:
+    if not people:
+        return "1 person" if more == 1 else f"{more:,} people"
     named = ", ".join(f"{name or 'somebody'} {questions:,}" for name, questions in people)
     return f"{named} and {more:,} more people" if more > 1 else f"{named} and 1 more person" if more else named
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store
 from tests.places import TERMINAL, on_discord
 from tests.store.steps import HERE, Clock, answer, begin, rows
@@ -49,3 +50,42 @@ async def test_latest_direct_conversations_are_found(store: Store, clock: Clock)
         *(on_discord(position) for position in range(110, 49, -1) if position != 50),
     ]
     assert len(await store.conversations.direct(0)) == 100
+
+
+async def test_turn_without_history_lists_its_author_only(store: Store) -> None:
+    async def ask(
+        position: int, person: int, where: Conversation = HERE, *, reads: bool = True, origin: int = 0
+    ) -> Attempt:
+        prompt = Prompt(where, position, f"{position}?", person, UserName("P", "p"), 5, origin, reads_history=reads)
+        begun = await store.turns.begin(replace(prompt, message_id=position))
+        assert isinstance(begun, Attempt)
+        return begun
+
+    async def listed(attempt: Attempt) -> list[int]:
+        return [turn.position for turn in await store.turns.earlier(attempt.turn_id, None, 10)]
+
+    for position, person in ((1, 1), (2, 2), (3, 1)):
+        attempt = await ask(position, person)
+        await store.deliveries.posting(attempt, 0, 0, "nonce")
+        await store.deliveries.posted(attempt, 0, 100 + position)
+        await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Because."))
+    running = await ask(4, 2)
+    await store.turns.save({running: "Becau"})
+    for reads, here, thread in ((True, [4, 3, 2, 1], [2]), (False, [3, 1], [])):
+        assert await listed(await ask(5 + reads, 1, reads=reads)) == here
+        there = on_discord(900 + reads)
+        assert await listed(await ask(1000 + reads, 1, there, reads=reads, origin=102)) == thread
+    again = await ask(7, 1)
+    for reads, recovery, positions in (
+        (True, False, [4, 3, 2, 1]),
+        (False, False, [3, 1]),
+        (True, False, [3, 1]),
+        (True, True, [3, 1]),
+    ):
+        await store.turns.close(again, Outcome(TurnState.INTERRUPTED))
+        reopened = await store.turns.reopen(
+            again, TurnState.INTERRUPTED, user_id=1, reads_history=reads, recovery=recovery
+        )
+        assert isinstance(reopened, Attempt)
+        again = reopened
+        assert await listed(again) == positions

@@ -65,6 +65,31 @@ class Policy:
         except Unavailable:
             return Denial.UNKNOWN
 
+    async def reads_history(self, message: discord.Message) -> bool:
+        """Whether the author of a message may read what others wrote in its channel before. No if that is not known.
+
+        A fetched message comes without its author's roles. Then it is true only if the channel hides its history from
+        nobody.
+        """
+        guild = message.guild
+        if guild is None:
+            return is_private(message)
+        try:
+            places = await self._places(guild, message.channel)
+        except Unavailable:
+            return False
+        # discord.py has no threads there: theirs is the rule of their channel.
+        channel = next((found for place in places if (found := guild.get_channel(place)) is not None), None)
+        if channel is None:
+            return False
+        if isinstance(message.author, discord.Member):
+            return channel.permissions_for(message.author).read_message_history
+        hides = any(
+            overwrite.read_message_history is False or overwrite.view_channel is False
+            for overwrite in channel.overwrites.values()
+        )
+        return not hides and channel.permissions_for(guild.default_role).read_message_history
+
     async def check_interaction(self, interaction: discord.Interaction) -> Denial | None:
         """Why the press on a button that asks for a reply is not answered, or None if it is."""
         if interaction.guild_id is None:

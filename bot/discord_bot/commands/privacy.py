@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import discord
 from discord import app_commands
@@ -16,6 +17,7 @@ from discord.ext.commands import Cog
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.errors import StoreError
 from bot.core.records import ConversationSummary
+from bot.discord_bot.channels import reads_history
 from bot.discord_bot.commands.context import BotContext, place
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
@@ -97,6 +99,8 @@ class PrivacyCommands(Cog):
         summary = await self._bot.store.conversations.summary(here.conversation)
         if summary is None:
             return words.NOTHING_HERE
+        if not reads_history(interaction):
+            summary = replace(summary, people=())
         behaviour = await self._bot.store.personas.settings_of(here.conversation, here.parent)
         providers = self._bot.conversations.settings.providers(behaviour.model)
         return self._described(summary, providers, private=interaction.guild_id is None)

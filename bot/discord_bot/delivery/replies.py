@@ -91,7 +91,15 @@ class Replies:
         return self._report_end(prompt.guild_id, outcome)
 
     async def retry(
-        self, turn: Turn, channel: object, user_id: int, *, resume: bool, report: Report, restore: Restore
+        self,
+        turn: Turn,
+        channel: object,
+        user_id: int,
+        *,
+        reads_history: bool,
+        resume: bool,
+        report: Report,
+        restore: Restore,
     ) -> None:
         """Make another attempt at a turn because a user pressed a button. `resume`: it goes on from the text.
 
@@ -105,7 +113,9 @@ class Replies:
                     self.stopping.recheck(running, either)
                 return self._opener.open(running, channel, beginning)
 
-            outcome = await self._conversations.retry(turn, open_sink, user_id=user_id, resume=resume)
+            outcome = await self._conversations.retry(
+                turn, open_sink, user_id=user_id, reads_history=reads_history, resume=resume
+            )
             self._report_end(turn.guild_id, outcome)
         except OverQuota as refusal:
             await restore()

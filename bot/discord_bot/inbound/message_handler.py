@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from dataclasses import replace
 
 import discord
 
@@ -86,12 +87,14 @@ class MessageHandler:
             if (denied := await self._policy.check_message(message)) is not None:
                 await self._notices.denied(message, denied)
                 return True
+            reads_history = await self._policy.reads_history(message)
             read = None
             while read is not (latest := self._in_progress[message.id]):
                 read, reading = latest, reader.read(latest, me)
                 notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
                 if reading.prompt is not None:
-                    return await self._replies.answer(message.channel, reading.prompt, notices)
+                    prompt = replace(reading.prompt, reads_history=reads_history)
+                    return await self._replies.answer(message.channel, prompt, notices)
                 # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
                 hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
                 await self._send_hint(message, hint)

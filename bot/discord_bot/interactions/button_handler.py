@@ -14,7 +14,7 @@ from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import moderates
+from bot.discord_bot.channels import moderates, reads_history
 from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import Replies
@@ -85,6 +85,7 @@ class ButtonHandler:
                 turn,
                 interaction.channel,
                 interaction.user.id,
+                reads_history=reads_history(interaction),
                 resume=button is Button.CONTINUE,
                 report=partial(respond_ephemeral, interaction),
                 restore=partial(update, interaction, view=under_reply(button)),
