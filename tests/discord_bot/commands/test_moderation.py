@@ -194,7 +194,7 @@ async def test_unknown_thread_waits_while_discord_fails(world: World) -> None:
     await use(world, "channels allow", discord.general)
     discord.faults.add(Refused(503, 0, "Service unavailable"), route="/channels/{channel_id}", times=ALWAYS)
     assert await answer_to_mention(world, thread) == (
-        "-# I can't find out just now whether I may answer you here. Please try again later."
+        "-# Discord isn't answering, so I can't check whether you may use me. Try again in a minute."
     )
 
 
