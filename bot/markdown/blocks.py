@@ -21,6 +21,7 @@ from bot.markdown.lines import (
     COMMENT,
     DISPLAY,
     DISPLAY_END,
+    EMPTY_ITEM,
     ENVIRONMENT,
     FENCE,
     FENCE_BEHIND,
@@ -78,6 +79,8 @@ class Carry(NamedTuple):
     items: tuple[Item, ...] = ()
     within: bool = False
     """Whether the previous part ends within a line. The line then continues in its list item."""
+    paragraph: bool = False
+    """Whether the previous part ends within a paragraph, or may do so."""
 
 
 class Rendered(NamedTuple):
@@ -136,6 +139,7 @@ class _Blocks:
         self._at = 0
         self._breaks: list[tuple[int, Rank]] = []
         self._within = carry.within
+        self._paragraph_goes_on = carry.paragraph
         self._items: tuple[Item, ...] = carry.items
         """The open list items, outermost first."""
         self._code_goes_on = False
@@ -171,7 +175,9 @@ class _Blocks:
         if content.endswith(">"):
             content = _EMPTY_QUOTES.sub("", content)
         content = guarded(_begun(content + self._tail + closing).rstrip())
-        carry = Carry(self._lines, marks, self._items, source[-1:] != "\n")
+        if "#" in self._lines:
+            marks = tuple(mark for mark in marks if mark != "<h>")
+        carry = Carry(self._lines, marks, self._items, source[-1:] != "\n", not self._gap)
         shift = self._shift
         atoms = [(start - shift, end - shift) for start, end in inline.atoms if end > shift]
         return Rendered(content, carry, self._breaks, atoms, inline.out, self._places)
@@ -252,6 +258,8 @@ class _Blocks:
         item = None
         if first in ITEM_SIGNS and not (first in "-*" and is_rule(source, body, end)):
             item = ITEM.match(source, body, end)
+        if item and self._paragraph_goes_on and start <= self._shift and self._is_number_in_text(item, indent):
+            item = None
         if item and not mark and end < len(source) and not self._inline.marks:
             self._inline.end_paragraph()
             self._settle(start)
@@ -288,6 +296,10 @@ class _Blocks:
         if behind and self._behind(mark, marks, start, at, behind.end(1), end):
             return
         self._paragraph(mark, mark + (marks or "  " * len(self._items)), start, text, end, item=bool(marks))
+
+    def _is_number_in_text(self, item: re.Match[str], indent: int) -> bool:
+        """Whether a line in a paragraph begins with a number that begins no list there. Only 1 does."""
+        return item[2] is not None and int(item[2]) != 1 and indent >= self._inside()
 
     def _leave(self, indent: int, item: re.Match[str] | None) -> None:
         """Close the items that a line with this indentation does not belong to.
@@ -358,7 +370,8 @@ class _Blocks:
         goes_on = end == len(source) and self._end is not End.FINAL
         if not goes_on and (closing := CLOSING_HASHES.search(source, body, end)):
             text_end = max(closing.start(), body)
-            inline.atoms.append((text_end, end))
+            if text_end < end:
+                inline.atoms.append((max(text_end - 1, body), min(end + 1, len(source))))
         inline.write(mark + marks + ("" if bold else f"{hashes} "))
         inline.reopen(paragraph=start < self._shift)
         inline.newline = "\n"
@@ -368,7 +381,7 @@ class _Blocks:
         if not bold and inline.out and inline.out[-1].endswith("#"):
             inline.write(APART)
         if goes_on:
-            self._lines = "" if bold else f"{mark}{hashes} "
+            self._lines = "" if marks else f"{mark}{hashes} "
         if end < len(source):
             inline.end_paragraph()
             inline.write("\n")
@@ -392,7 +405,8 @@ class _Blocks:
             inline.atoms.append((start, text + 1))
         inline.write(lead)
         inline.reopen(paragraph=not item)
-        while end + 1 < len(source) and self._goes_on(mark, end + 1):
+        alone = source[text : text + 1] in ITEM_SIGNS and EMPTY_ITEM.match(source, text, end) is not None
+        while not alone and end + 1 < len(source) and self._goes_on(mark, end + 1):
             self._offer(end + 1)
             end = self._line_end(end + 1)
         inline.newline = "\n" + mark + "  " * len(self._items)
@@ -420,6 +434,8 @@ class _Blocks:
             at = quote.end()
         if end == len(source) and self._growing and HALF_LINE.match(source, at, end):
             return False
+        if (item := ITEM.match(source, at, end)) and self._is_number_in_text(item, columns(source[at : item.start(2)])):
+            return True
         if "|" in source[at:end]:
             below = source[end + 1 : self._line_end(end + 1)].strip(" \t>")
             if not below.strip("|:- \t") and (below or self._is_last(end) or self._is_last(self._line_end(end + 1))):

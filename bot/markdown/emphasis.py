@@ -103,6 +103,7 @@ def match(runs: list[Run]) -> list[Run]:
     """Pair the runs by CommonMark's "process emphasis" and return those that may still open emphasis."""
     stack: list[Run] = []
     bottoms: dict[tuple[str, int, bool], int] = {}
+    outside: dict[Run, dict[tuple[str, int, bool], int]] = {}
     for run in runs:
         while stack and run.closes and run.length:
             at = len(stack) - 1
@@ -110,7 +111,8 @@ def match(runs: list[Run]) -> list[Run]:
                 key = (run.kind, run.whole % 3, run.opens)
                 floor = bottoms.get(key, 0)
                 while at >= floor and not _fits(stack[at], run):
-                    at -= 1
+                    # An open tag will be closed, so that no emphasis ends within it that began before it.
+                    at = -1 if stack[at].kind[0] == "<" != run.kind[0] else at - 1
                 if at < floor:
                     bottoms[key] = len(stack)
                     break
@@ -123,6 +125,7 @@ def match(runs: list[Run]) -> list[Run]:
             run.length -= count
             while len(stack) > at + 1:
                 stack.pop().dead = True
+            bottoms = outside.pop(opener, bottoms)
             if not opener.length:
                 stack.pop()
             for each, bottom in bottoms.items():
@@ -130,6 +133,8 @@ def match(runs: list[Run]) -> list[Run]:
                     bottoms[each] = len(stack)
         if run.opens and run.length:
             stack.append(run)
+            if run.kind[0] == "<":
+                outside[run] = dict(bottoms)
     return stack
 
 

@@ -86,7 +86,6 @@ _QUOTED_LINE_START: Final = re.compile(r"\n[ \t]*+(?:(?!>>>(?:\s|\Z))>[ \t]?)*+[
 _HTTP: Final = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _UNESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 r"""Pattern of an escaped character, such as `\_` in `a\_b`."""
-_ENCODED: Final = ' \n*|~`\\<>"[]'
 _PLAIN_TARGET: Final = re.compile(r"[^\s\\&*|~`<>\"\[\]()]*")
 """Pattern of an address that Discord reads as it is, such as `https://a.b/c_d?e=1`."""
 _ROUND: Final = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
@@ -161,7 +160,11 @@ class Inline:
         """Searches that found nothing, each with the offset from which nothing was found."""
         self._last_target = -1
         """The last offset in the chunk where the address of a link may begin."""
+        self._last_close = -1
+        """The last offset of a closing bracket in the chunk."""
         self._in_label = False
+        self._masked = False
+        """Whether the label is that of a link, which may not contain an address."""
         self._line_at = -1
         """The offset where the text of a line begins, after the marks that open there."""
         self._start = 0
@@ -216,6 +219,7 @@ class Inline:
         self._start, self._end = start, end
         self._none_after.clear()
         self._last_target = self._source.rfind("](", start, end)
+        self._last_close = self._source.rfind("]", start, end)
         self._open = []
         if self._spoiler:
             self._runs.insert(0, self._spoiler)
@@ -396,10 +400,19 @@ class Inline:
         self.write(self._source[at:end] if text is None else text)
         return end
 
+    def _note_marks(self, text: str) -> None:
+        """Remember that the next piece of output is this text, if there are marks in it that cannot be escaped."""
+        if _has_marks(text):
+            self._opaque.append(len(self.out))
+
+    def _address(self, address: str, after: int, *, alone: bool = True) -> str:
+        """Return an address as it is shown, in angle brackets if what follows it might become a part of it."""
+        bare = alone and _AFTER_URL.match(self._source, after, self._end) and not _has_marks(address)
+        return address if bare else f"<{address}>"
+
     def _solid(self, at: int, end: int, text: str) -> int:
         """Write text whose marks cannot be escaped."""
-        if "*" in text or "__" in text or "~~" in text or "||" in text:
-            self._opaque.append(len(self.out))
+        self._note_marks(text)
         if text[:1] == "`" and (before := self._piece_before(len(self.out))) >= 0 and self.out[before][-1] == "`":
             text = APART + text
         return self._atom(at, end, text)
@@ -505,7 +518,8 @@ class Inline:
             return at
         character, length = source[at], after - at
         if length == 1 and character in "~|":
-            return self._literal(at, after)
+            self.out.append(self._kept_apart(len(self.out), character))
+            return after
         before = source[at - 1] if at > self._start else " "
         behind = source[after] if after < self._end else " "
         if length == 1:
@@ -534,7 +548,8 @@ class Inline:
                 return self._link(at, link)
         if self._hold(at, _HALF_LINK, _HALF_LINKED_IMAGE):
             return at
-        if at < self._last_target:
+        if at < self._last_target or at > self._last_close:
+            # Discord would take text up to the next link, even in another paragraph, for the label.
             self.out.append("\\")
         return self._literal(at, at + 1)
 
@@ -545,6 +560,7 @@ class Inline:
         first = len(out)
         out.append("")
         self._runs, self._in_label, (self._start, self._end) = [], True, link.span(1)
+        self._masked = _HTTP.match(target) is not None
         self._text(*link.span(1))
         inside, self._runs, self._in_label, (self._start, self._end) = self._runs, runs, False, span
         match(inside)
@@ -559,6 +575,8 @@ class Inline:
             if not text or address[0] == text:
                 before, behind = self._around("", target, link.end())
         out[first] = before
+        if not before and behind:
+            self._note_marks(behind)
         out.append(behind if text or before or behind else APART)
         runs += inside
         return link.end()
@@ -575,8 +593,8 @@ class Inline:
         if not _HTTP.match(target):
             return "", ""
         if not text:
-            return "", target if _AFTER_URL.match(self._source, after, self._end) else f"<{target}>"
-        return ("[", f"]({target})") if _BALANCED.fullmatch(text) else ("", f" (<{target}>)")
+            return "", self._address(target, after)
+        return ("[", f"]({_masked(target)})") if _BALANCED.fullmatch(text) else ("", f" (<{target}>)")
 
     def _named(self, name: str, target: str, after: int) -> str:
         """Return a picture or an HTML element as a link if Discord supports its address, otherwise as text."""
@@ -636,11 +654,17 @@ class Inline:
         link = _attribute("href", tag[3]) if name == "a" else None
         if name in _INLINE_TAGS or name in _BLOCK_TAGS or name in _DROPPED_TAGS or link:
             close = self._find(_closing_tag(name), name, after)
+            if close and name in _INLINE_TAGS and _opening_tag(name).search(self._source, after, close.start()):
+                return 0
             if close is None:
+                if self._growing and self._end == len(self._source):
+                    # The end of the element may still come, and a cut before it would leave two tags as text.
+                    self.atoms.append((at, self._end))
                 return self._atom(at, after, "") if alone and name in _BLOCK_TAGS else self._half(at, after)
             if name in _INLINE_TAGS:
                 self._closers[close.start()] = "<"
-                self.atoms.append((at, after + 1))
+                # A cut within it would leave the tag without its end, as text.
+                self.atoms.append((at, close.end()))
                 self._mark(f"<{name}>", opens=True, literal=tag[0])
                 return after
             if link:
@@ -730,10 +754,10 @@ class Inline:
         while text.endswith(")") and text.count(")") > text.count("("):
             text = text[:-1].rstrip(_URL_TAIL)
         after = max(at + 1, at + len(text))
-        if self._in_label or len(text) < 9:
+        if (self._in_label and self._masked) or len(text) < 9:
             return self._atom(at, after)
         text = _UNESCAPE.sub(r"\1", text)
-        return self._solid(at, after, text if _AFTER_URL.match(self._source, after, self._end) else f"<{text}>")
+        return self._solid(at, after, self._address(text, after, alone=not self._in_label))
 
 
 _HANDLERS: Final[dict[str, Callable[[Inline, int], int]]] = {
@@ -758,6 +782,10 @@ def guarded(content: str) -> str:
     if "_" not in content or _RISKY.search(content) is None:
         return content
     return _GUARDED.sub(lambda found: "\\_" if found[2] else found[0], content)
+
+
+def _has_marks(text: str) -> bool:
+    return "*" in text or "__" in text or "~~" in text or "||" in text
 
 
 def escape(text: str) -> str:
@@ -804,13 +832,24 @@ def inline(text: str, *, bold: bool = False) -> str:
 
 
 def _target(address: str) -> str:
-    """Return an address in the form that Discord's links need, without spaces, marks and unpaired brackets."""
+    """Return an address as it can be shown, without spaces and angle brackets."""
     if _PLAIN_TARGET.fullmatch(address):
         return address
-    address = _entities(_UNESCAPE.sub(r"\1", address)).strip()
-    for character in _ENCODED:
+    return _encoded(_entities(_UNESCAPE.sub(r"\1", address)).strip(), ' \n|`\\<>"[]')
+
+
+def _encoded(address: str, characters: str) -> str:
+    for character in characters:
         if character in address:
             address = address.replace(character, f"%{ord(character):02X}")
+    return address
+
+
+def _masked(address: str) -> str:
+    """Return an address in the form that Discord's links need, without marks and unpaired brackets."""
+    if _PLAIN_TARGET.fullmatch(address):
+        return address
+    address = _encoded(address, "*~")
     if not _ROUND.fullmatch(address):
         address = address.replace("(", "%28").replace(")", "%29")
     return address
@@ -841,6 +880,11 @@ def _closing_ticks(ticks: str) -> re.Pattern[str]:
 @lru_cache(maxsize=64)
 def _closing_tag(name: str) -> re.Pattern[str]:
     return re.compile(rf"</{name}\s*>", re.IGNORECASE)
+
+
+@lru_cache(maxsize=64)
+def _opening_tag(name: str) -> re.Pattern[str]:
+    return re.compile(rf"<{name}[\s>]", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4)

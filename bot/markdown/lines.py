@@ -29,8 +29,10 @@ HEADING: Final = re.compile(r"[ \t]*+(#{1,6}|-#)[ \t]+(?=\S)")
 """Pattern of a heading's mark, such as `##` in `## Title`. `-#` is Discord's own mark."""
 CLOSING_HASHES: Final = re.compile(r"(?:[ \t]++#++)?[ \t]*+$")
 """Pattern of the hashes that close a heading, as in `Title ##`."""
-ITEM: Final = re.compile(r"[ \t]*(?:([-*+])|(\d{1,9})([.)]))[ \t]+")
+ITEM: Final = re.compile(r"[ \t]*+(?:([-*+])|(\d{1,9})([.)]))[ \t]++(?=\S)")
 """Pattern of a list mark, such as `- ` in `- a`. In `2. a`, it captures `2` and `.`."""
+EMPTY_ITEM: Final = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]*$")
+"""Pattern of an item without text, such as `-`. Discord has no such item, so that its mark is text."""
 DISPLAY: Final = re.compile(
     r"([ \t]*)(?:\\\[(.{1,1000}?)\\\]|\$\$([^$]{1,1000})\$\$)[ \t]*+([.,;]?+)[ \t\r]*+(?:\n|\Z)", re.DOTALL
 )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from bot.markdown import Document
 from tests.discord_reading import read
-from tests.markdown.source import difference
 
 MOST_TAKEN_BACK = 200
 
@@ -19,8 +18,13 @@ def whole(text: str, limit: int) -> list[str]:
     return [part.content for part in document.parts]
 
 
-def mistakes(text: str, limit: int, ends: Sequence[int]) -> str | None:
-    """What goes wrong with a reply that grows to these ends, if anything does."""
+def mistakes(
+    text: str, limit: int, ends: Sequence[int], wanted: Sequence[str] | None = None, *, taken_back: bool = True
+) -> str | None:
+    """What goes wrong with a reply that grows to these ends, if anything does.
+
+    In the end it should look as it is `wanted`. Whether much is `taken_back` takes longest to tell.
+    """
     document, before = Document(limit), list[str]()
     for end in [*ends, len(text)]:
         document.update(text[:end], final=end == len(text))
@@ -29,13 +33,13 @@ def mistakes(text: str, limit: int, ends: Sequence[int]) -> str | None:
             return f"too long at {end}"
         if parts[: max(0, len(before) - 1)] != before[:-1]:
             return f"a full message changed at {end}"
-        gone = Counter(_words(before)) - Counter(_words(parts))
+        gone = Counter(_words(before)) - Counter(_words(parts)) if taken_back else Counter[str]()
         if "```" not in "".join(before) and sum(len(word) * times for word, times in gone.items()) > MOST_TAKEN_BACK:
             return f"taken back at {end}: {gone}"
         before = parts
-    if before != whole(text, limit):
+    if before != (whole(text, limit) if wanted is None else wanted):
         return "grown otherwise than whole"
-    return difference(text, before) if limit > len(text) * 2 else None
+    return None
 
 
 def _words(messages: Sequence[str]) -> list[str]:

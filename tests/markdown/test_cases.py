@@ -8,6 +8,7 @@ import pytest
 
 from tests.discord_reading import read
 from tests.markdown.growing import whole
+from tests.markdown.source import difference
 
 KINDS: dict[str, list[tuple[str, str]]] = {
     "a fence behind text, and text behind a fence": [
@@ -46,6 +47,8 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("[mail us](mailto:help@x.y), [me@x.y](mailto:me@x.y)", "mail us (help@x.y), me@x.y"),
         ("![logo](logo.png) and ![](a.png)", "logo and image"),
         ("[*a* `b`](/c) [x](tel:1)", "*a* `b` x"),
+        ("[](https://x.y/a*b), *see [https://x.y](https://x.y/*c) there*", "<https://x.y/a*b>, *see ~*<https://x.y/*c>*~ there*"),
+        ("[ a\n\n[b](https://x.y)", "\\[ a\n\n[b](https://x.y)"),
     ],
     "a table that is hard to split": [
         ("| A | B |\r\n|---|---|\r\n| 1 | 2 |\r\n\r\n#### Deep\r\nend\r\n", "```\nA    B\n---  ---\n1    2\n```\n\n**Deep**\nend"),
@@ -59,6 +62,9 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("a <!-- note --> b\n\n<!-- one\n\ntwo -->\nc", "a  b\n\nc"),
         ('<img src="https://x.y/a.png" alt="A cat"> <img src="a.png" alt="B">', "[A cat](https://x.y/a.png) B"),
         ("a\n\n<hr>\n\n<h2>T</h2>", "a\n\n\n\nT"),
+        ("*a <b>b* c</b>", "\\*a **b\\* c**"),
+        ("<b>a *b</b> c* *d*", "**a \\*b** c\\* *d*"),
+        ("**a List<b> c** <b>d</b>", "**a List<b> c** **d**"),
         ("<details>\n<summary>More</summary>\n\ntext\n</details>", "More\n\ntext"),
     ],
     "lists and headings": [
@@ -69,6 +75,10 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("## Title ##\n\n### Three ###", "## Title\n\n### Three"),
         ("# C# #\n#### F#\n## C#", "# C#~\n**F#**\n## C#~"),
         ("- ## In an item", "- **In an item**"),
+        ("of\n5. five\n9. nine", "of\n5\\. five\n9\\. nine"),
+        ("1. a\n   b\n   7. c\n3. d", "1. a\n  b\n  7\\. c\n2. d"),
+        ("of\n1. one\n5. two", "of\n1. one\n2. two"),
+        ("-\r\nword\n\n1.\n2. two", "\\- \nword\n\n1.\n2. two"),
     ],
     "formulas without dollars": [
         ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "a = b\nc = d"),
@@ -108,6 +118,17 @@ ESCAPED = [
 ]
 
 
+MEANT = [
+    ("**[https://x.y](./a)~~b**", 2000),
+    ("~~a *b \\~~* c~~ ~~~ x ~~~~", 2000),
+    ("#### " + "word " * 54 + "@everyone @everyone ##\n\n#### End ##\n\n1. b", 302),
+    ("## " + "word " * 56 + "@everyone @everyone ##\n\nend", 302),
+    ("of " + "word " * 50 + "\n5. five " + "word " * 50 + "\n9. nine", 300),
+    ("word " * 55 + "<b>two words " + "and more " * 12 + "</b> end", 300),
+]
+"""Replies, with limits, in which marks and their ends fall on both sides of something else, such as a cut."""
+
+
 def seen(text: str) -> str:
     return "".join(character for message in whole(text, 2000) for character, _ in read(message))
 
@@ -123,6 +144,11 @@ def test_what_is_no_mark_is_seen_as_it_was_written(text: str) -> None:
     styles = {style for _, each in shown for style in each}
     assert "".join(character for character, _ in shown) == "".join(text.split())
     assert not styles
+
+
+@pytest.mark.parametrize(("text", "limit"), MEANT)
+def test_what_stands_across_something_is_shown_as_it_is_meant(text: str, limit: int) -> None:
+    assert difference(text, whole(text, limit)) is None
 
 
 @pytest.mark.parametrize(("written", "want"), ESCAPED)
