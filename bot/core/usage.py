@@ -53,7 +53,8 @@ class UsageToday:
 class UsageRow:
     """The use of one model by one person in one server on one day, in days since the epoch (UTC).
 
-    Without a `guild_id` it was in no server. Without a `user_id` the person was forgotten, or is not known.
+    Without a `guild_id` it was in no server. Without a `user_id` the person was forgotten or is not known, or the
+    requests failed before they saw anything.
     """
 
     day: int

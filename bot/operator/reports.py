@@ -153,7 +153,7 @@ def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: 
         _table(
             (f"person (the {people} who used most)",),
             [
-                ((_name(person, "unknown or forgotten"),), each)
+                ((_name(person, "failed, forgotten or unknown"),), each)
                 for person, each in grouped(rows, lambda row: row.user_id).items()
             ][:people],
             prices,

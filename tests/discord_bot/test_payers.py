@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from bot.core.quotas import Usage
 from bot.standin.entities import Message, User
 from bot.standin.script import REFUSALS, Reply
 from bot.standin.server import DiscordStandin
+from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import ALLOWANCES, Start, World
 from tests.discord_bot.people import AUTHOR_DENIED
 from tests.store.steps import slow_disk
@@ -56,6 +58,41 @@ async def test_retry_is_charged_to_whoever_presses(start: Start, discord: Discor
         await world.reply(discord.general, "The whole answer.", count=3)
         await world.idle()
         assert await used(world, discord.bo, discord.cleo) == [(1, True), (0, True)]
+
+
+async def test_killed_press_is_charged_to_the_same_person(start: Start, discord: DiscordStandin, file: Path) -> None:
+    async with start() as world:
+        message = await failed(world)
+        before = (await world.store.quotas.usage_today(discord.bo.id)).user
+        world.model.default = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
+        await world.press(message, discord.max)
+        await discord.wait_for(lambda: message.content.startswith("word0"))
+    # As a kill leaves it: nothing of its end is on record.
+    async with open_store(file, exclusive=True) as store:
+        await store.engine.write("UPDATE stored_turns SET state = 'streaming', delivered = 0")
+    world.model.default = ANSWER
+    async with start() as world:
+        await discord.wait_for(lambda: message.content == "The whole answer.")
+        await world.idle()
+        usage = await world.store.quotas.usage(0, user_id=discord.max.id)
+        assert [each.requests for each in usage] == [2], "the press and its recovery"
+        assert await used(world, discord.max) == [(1, True)], "and one question"
+        usage_of_author = await world.store.quotas.usage_today(discord.bo.id)
+        assert (usage_of_author.questions, usage_of_author.user) == (0, before)
+
+
+async def test_author_blocked_while_a_press_is_handled(start: Start, discord: DiscordStandin) -> None:
+    async with start() as world:
+        message = await failed(world)
+        world.model.default = ANSWER
+        async with slow_disk(world.store):
+            press = await world.press(message, discord.max)
+            await discord.wait_for(lambda: press.callback)
+            blocking = await discord.slash(discord.max, discord.general, "block", member=discord.bo)
+        await blocking.answered()
+        await discord.wait_for(lambda: "Stopped" in message.content or message.content == "The whole answer.")
+        await world.idle()
+        assert message.content.startswith("A half")
 
 
 async def test_one_question_left_is_no_two_presses(start: Start, discord: DiscordStandin) -> None:
