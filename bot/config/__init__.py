@@ -3,8 +3,9 @@
 Not its job: what a setting does. Nothing else in this project reads settings. Imports the core's values.
 """
 
+from bot.config.loading import DEFAULT_SYSTEM_PROMPT, Requirement
 from bot.config.model_servers import ModelServerSettings
-from bot.config.settings import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Requirement, Settings, help_text
+from bot.config.settings import DISCORD, MODEL, SETTINGS, Settings, help_text
 from bot.config.values import Secret
 
 __all__ = [

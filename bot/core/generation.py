@@ -1,4 +1,4 @@
-"""Requests to the model: a context that fits, the reservation of tokens, the reply, a smaller window on refusal."""
+"""The requests of an attempt: which models are asked, with how much, and how their replies are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -18,8 +18,9 @@ from bot.core.learning import ModelLearning, cut_advice
 from bot.core.log_entries import with_texts
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.model_servers import ModelServers
+from bot.core.preparing import RequestPreparer
 from bot.core.protocols import ChatModel, ReplySink, Store
-from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
+from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.requests import Asking, Request
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
 from bot.core.usage import Prices
@@ -29,18 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_HALVINGS = 3
 """The number of times that a refused request is made smaller before the turn fails."""
-PAGE_SIZE = 32
-"""The fewest turns that are read from the store at a time."""
-MAX_PAGE_SIZE = 512
-"""The most turns that are read from the store at a time."""
-TYPICAL_TURN_TOKENS = 100
-"""The assumed tokens of a turn, before the first turns of a conversation are read."""
 MINIMUM_REPLY_TOKENS = 100
 """The fewest tokens with which a reply is begun."""
-CONTEXT_MAX_AGE = 0.1
-"""Seconds after which a context is built again, so that nothing is sent that was forgotten during a wait for tokens."""
-RESERVATION_TIMEOUT = 20.0
-"""Seconds that a request waits for tokens that others have reserved. Most of them use far fewer."""
 CHARACTERS_PER_TOKEN = 32
 """More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
 server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
@@ -111,10 +102,7 @@ class ReplyGenerator:
         self._store = store
         self._model = model
         self._settings = settings
-        self._save = save
-        self._today = today
-        self._released = asyncio.Event()
-        """Set and replaced at the end of each request."""
+        self._preparer = RequestPreparer(store, settings.quotas, settings.prices, save=save, today=today)
         self._failing = FailingModels()
         self._learning = ModelLearning()
         self.last_reply_at: float | None = None
@@ -134,8 +122,7 @@ class ReplyGenerator:
 
     def notify_released(self) -> None:
         """Wake the requests that wait for reserved tokens, because a reservation was released."""
-        self._released.set()
-        self._released = asyncio.Event()
+        self._preparer.notify_released()
 
     async def generate(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
         """Ask the model of the conversation, or the fallback if that one fails before its first word.
@@ -164,7 +151,7 @@ class ReplyGenerator:
         usage = running.estimated_usage(outcome.usage)
         if self._settings.quotas is not None and usage is not None:
             await self._store.quotas.settle_replaced(running.attempt, usage)
-            self.notify_released()
+            self._preparer.notify_released()
         running.tokens = TokenCounter()
 
     async def _ask(
@@ -210,7 +197,7 @@ class ReplyGenerator:
         asking = Asking(turn, running, sink, model, key, system_prompt, before)
         wanted = Room(settings.context_tokens, settings.reply_tokens)
         room = self._learning.room(key, wanted, settings.reasoning_effort, before, self._minimum)
-        request = await self._prepare(asking, room, self._minimum)
+        request = await self._preparer.prepare(asking, room, self._minimum)
         if isinstance(request, Outcome):
             return request
         sink.start()
@@ -272,7 +259,7 @@ class ReplyGenerator:
         running.discard()
         spent = running.tokens.settle(outcome.usage)
         minimum = request.reply_tokens if outcome.failure is FailureReason.OUT_OF_ROOM else self._minimum
-        further = await self._prepare(asking, room, minimum, spent)
+        further = await self._preparer.prepare(asking, room, minimum, spent)
         if isinstance(further, Outcome) and further.failure is FailureReason.BUSY:
             return replace(outcome, usage=None)
         return further
@@ -290,104 +277,17 @@ class ReplyGenerator:
             asking.learned = context.learn_from_usage(asking.learned, refused.fitting.messages(), counted)
             named = named_window(error.window, counted.prompt_tokens, refused.fitting.tokens, refused.reply_tokens)
         room = room.within(named or refused.size // 2, minimum)
-        fitting = await self._context(asking, room.context)
+        fitting = await self._preparer.context(asking, room.context)
         reply_tokens = min(room.beside(fitting.tokens), refused.reply_tokens)
         if reply_tokens < minimum and named is None:
             # The prompt and the shortest reply take more than half, so each is made as small as it can be.
             reply_tokens = max(minimum, refused.reply_tokens // 2)
-            fitting = await self._context(asking, refused.fitting.tokens // 2)
+            fitting = await self._preparer.context(asking, refused.fitting.tokens // 2)
             room = replace(room, window=fitting.tokens + reply_tokens)
         smaller = fitting.tokens + reply_tokens < refused.size
         if reply_tokens < minimum or not smaller:
             return None
         return room, Request(fitting, reply_tokens, refused.limited_by)
-
-    async def _context(self, asking: Asking, budget: int) -> context.Context:
-        # The context includes the text so far of other people's running replies, so the store needs it.
-        turn = asking.turn
-        await self._save(turn.conversation)
-        fitting = context.Context(
-            asking.system_prompt,
-            turn,
-            begun=asking.running.resumed_text,
-            today=self._today(),
-            budget=budget,
-            learned=asking.learned,
-        )
-        before: int | None = None
-        limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        while page := await self._store.turns.earlier(turn.id, before, limit):
-            if not all(map(fitting.add, page)) or len(page) < limit:
-                break
-            before = page[-1].position
-            limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
-        return fitting
-
-    async def _prepare(self, asking: Asking, room: Room, minimum: int, spent: Usage | None = None) -> Request | Outcome:
-        """A request in this room with its reservation, or the outcome if there is none for it.
-
-        Its reply has at least `minimum` tokens. If the whole context costs too much, only its latest part is sent. One
-        reservation covers all requests of the attempt that the server refuses, because it works on the last one only.
-        `spent` is what earlier requests used that it did not refuse.
-        """
-        running = asking.running
-        built_at = _now()
-        fitting = await self._context(asking, room.context)
-        grant = await self._reserve(asking, fitting, room, minimum, spent)
-        for _ in range(MAX_HALVINGS):
-            if not isinstance(grant, QuotaExceeded):
-                break
-            smaller = await self._context(asking, fitting.tokens // 2)
-            if smaller.tokens == fitting.tokens:
-                break
-            fitting = smaller
-            grant = await self._reserve(asking, fitting, room, minimum, spent)
-        if _now() - built_at > CONTEXT_MAX_AGE:
-            fitting = await self._context(asking, fitting.tokens)
-        if grant is None:
-            running.stop(StopReason.FORGOTTEN)
-        if running.stop_reason is not None or grant is None:
-            return running.stop_outcome()
-        if isinstance(grant, QuotaExceeded):
-            return Outcome(TurnState.FAILED, running.text, FailureReason.QUOTA, quota_exceeded=grant)
-        if isinstance(grant, Contended):
-            log.warning("turn %d: what is left of the day's tokens is reserved for others", asking.turn.id)
-            return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
-        return Request(fitting, grant.reply_tokens, grant.limited_by)
-
-    async def _reserve(
-        self, asking: Asking, fitting: context.Context, room: Room, minimum: int, spent: Usage | None
-    ) -> Reservation | QuotaExceeded | Contended | None:
-        """Reserve tokens for the attempt.
-
-        While other requests hold them, it waits until some are released, and in the end accepts fewer than it wants.
-        Contended: none are left, or the attempt was stopped during the wait.
-        """
-        settings, running = self._settings, asking.running
-        reply_tokens = max(minimum, room.beside(fitting.tokens))
-        if settings.quotas is None:
-            return Reservation(reply_tokens)
-        give_up = _now() + RESERVATION_TIMEOUT
-        while True:
-            released, accept_partial = self._released, _now() >= give_up
-            answer = await self._store.quotas.reserve(
-                running.attempt,
-                asking.model,
-                fitting.reserved_tokens,
-                reply_tokens,
-                minimum,
-                settings.quotas,
-                price=settings.prices.of_models.get(asking.model),
-                spent=spent,
-                accept_partial=accept_partial,
-            )
-            if not isinstance(answer, Contended) or accept_partial:
-                return answer
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(give_up):
-                    await running.wait_for(released)
-            if running.stop_reason is not None:
-                return answer
 
     @property
     def _minimum(self) -> int:
@@ -495,7 +395,3 @@ class ReplyGenerator:
             )
         state = TurnState.FAILED if failure is FailureReason.CONTENT_FILTERED else TurnState.COMPLETE
         return Outcome(state, running.text, failure, usage=usage)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -78,8 +78,8 @@ class _Request:
 class OpenAIModel:
     """A `ChatModel` on one OpenAI-compatible server. An async context manager that owns its connections.
 
-    As long as nothing of a reply has come, a failed request is repeated up to twice, the last time at most
-    `retry_within` seconds after the first; a server that is loading its model is waited for as long as for a first
+    As long as nothing of a reply has come, a failed request is repeated up to twice, within
+    `timeouts.retry_within`; a server that is loading its model is waited for as long as for a first
     delta. `reasoning_effort` is sent as it is. A server that takes other values is sent the lowest that it names.
     `jitter` returns a number from 0 to 1 that varies the pauses between repeated requests. What the server takes is
     kept in `facts`, or without it until the client is closed; `clock` gives seconds since the epoch.
@@ -91,7 +91,6 @@ class OpenAIModel:
         *,
         reasoning_effort: str = "none",
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- it is frozen
-        retry_within: float = 20.0,
         network: Network = Network(),  # noqa: B008 -- it is frozen
         jitter: Callable[[], float] = random.random,
         facts: ServerFacts | None = None,
@@ -100,7 +99,6 @@ class OpenAIModel:
         self._key = server.api_key.reveal() if server.api_key else None
         self._extra_body = server.extra_body
         self._timeouts = timeouts
-        self._retry_within = retry_within
         self._jitter = jitter
         base_url = server.base_url or _OPENAI
         self.is_openai = _is_openai(base_url)
@@ -203,7 +201,7 @@ class OpenAIModel:
 
     async def _with_retries(self, request: _Request) -> AsyncGenerator[Event]:
         clock = asyncio.get_running_loop().time
-        give_up = clock() + self._retry_within
+        give_up = clock() + self._timeouts.retry_within
         pauses, polls = iter(_PAUSES), chain(_POLLS, repeat(_POLLS[-1]))
         accepted = False
         while True:
@@ -238,7 +236,7 @@ class OpenAIModel:
                     _log.info("%s Trying again in %.1f s.", error.detail, wait)
             await asyncio.sleep(wait)
             if loading:
-                give_up = clock() + self._retry_within
+                give_up = clock() + self._timeouts.retry_within
                 # As soon as the server is ready, others need not wait for this request.
                 await self.slots(request.model)
 

@@ -14,3 +14,5 @@ class Timeouts:
     """From a request to its first text or reasoning."""
     silence: float = 60.0
     """From one text or reasoning to the next."""
+    retry_within: float = 20.0
+    """From a request to the last time that it is repeated, because it failed before anything came of it."""

@@ -71,8 +71,7 @@ def demo_client(server: ModelStandin) -> OpenAIModel:
     """Return the real model client, connected to the stand-in. Faults thus reach the client over the wire."""
     return OpenAIModel(
         ModelServerSettings(server.base_url),
-        timeouts=Timeouts(first_delta=_SILENCE, silence=_SILENCE),
-        retry_within=3.0,
+        timeouts=Timeouts(first_delta=_SILENCE, silence=_SILENCE, retry_within=3.0),
     )
 
 

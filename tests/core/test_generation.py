@@ -12,8 +12,8 @@ import pytest
 
 from bot.core import context
 from bot.core.errors import ModelError, OverQuota, StoreError
-from bot.core.generation import CONTEXT_MAX_AGE
 from bot.core.model_events import Discard, End, Reasoning, TokenStatistics
+from bot.core.preparing import CONTEXT_MAX_AGE
 from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.store import Store
@@ -277,7 +277,7 @@ async def test_prompt_waits_for_reserved_tokens(store: Store) -> None:
 async def test_prompt_finally_takes_the_tokens_left(
     store: Store, monkeypatch: pytest.MonkeyPatch, left: int, gets: int | None
 ) -> None:
-    monkeypatch.setattr("bot.core.generation.RESERVATION_TIMEOUT", 0.05)
+    monkeypatch.setattr("bot.core.preparing.RESERVATION_TIMEOUT", 0.05)
     async with talking(store, 2 * RESERVED + REPLY + left) as talk:
         talk.model.replies = [["First.", asyncio.Event()], ["Cut", End(FailureReason.LENGTH)]]
         first = talk.say("Hi")

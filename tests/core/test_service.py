@@ -484,7 +484,8 @@ async def test_any_exception_ends_visibly_and_frees_tokens(
         elif where == "stream":
             monkeypatch.setattr(model, where, fault.on(model, where))
         elif where == "today":
-            monkeypatch.setattr(core._generator, "_today", fault.on(core._generator, "_today"))
+            preparer = core._generator._preparer
+            monkeypatch.setattr(preparer, "_today", fault.on(preparer, "_today"))
 
         def open_sink(running: ActiveAttempt) -> Sink:
             if where == "open":

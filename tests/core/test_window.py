@@ -20,6 +20,7 @@ from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, TurnState
 from bot.llm.client import OpenAIModel
+from bot.llm.timeouts import Timeouts
 from bot.standin.model import ModelStandin, Request
 from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Raw, Refusal, Reply
@@ -53,7 +54,9 @@ async def asking(
         quotas=Quotas(PLENTY, tokens, PLENTY, PLENTY),
     )
     async with (
-        OpenAIModel(ModelServerSettings(server.base_url), retry_within=0.0, reasoning_effort=effort) as model,
+        OpenAIModel(
+            ModelServerSettings(server.base_url), timeouts=Timeouts(retry_within=0.0), reasoning_effort=effort
+        ) as model,
         ConversationService(store, model, settings, today=lambda: date(2026, 11, 22)) as core,
     ):
         yield Talk(core, Model(), store)

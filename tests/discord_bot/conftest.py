@@ -262,8 +262,11 @@ async def serving(
             {
                 name: OpenAIModel(
                     ModelServerSettings(each.base_url),
-                    timeouts=Timeouts(first_delta=2 * patience if patience else PATIENCE, silence=patience or PATIENCE),
-                    retry_within=0.5 * (patience or 1.0),
+                    timeouts=Timeouts(
+                        first_delta=2 * patience if patience else PATIENCE,
+                        silence=patience or PATIENCE,
+                        retry_within=0.5 * (patience or 1.0),
+                    ),
                     facts=store.server_facts,
                     clock=clock,
                 )

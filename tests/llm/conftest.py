@@ -44,8 +44,7 @@ async def client(
     async with OpenAIModel(
         ModelServerSettings(base_url, Secret(api_key) if api_key else None, extra_body or {}),
         reasoning_effort=reasoning_effort,
-        timeouts=Timeouts(2.0, first_delta_timeout, silence_timeout),
-        retry_within=retry_within,
+        timeouts=Timeouts(2.0, first_delta_timeout, silence_timeout, retry_within),
         jitter=lambda: 0.0,
         facts=facts,
         clock=clock,

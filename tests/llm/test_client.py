@@ -14,6 +14,7 @@ from bot.core.errors import ModelError
 from bot.core.model_events import End, Text
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
+from bot.llm.timeouts import Timeouts
 from bot.network.connections import Network
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Reply, Step
@@ -156,7 +157,9 @@ async def test_environment_configures_nothing(server: ModelStandin, monkeypatch:
 
     # A proxy is the settings' to name.
     monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-    async with OpenAIModel(retry_within=0, network=Network(https_proxy="http://127.0.0.1:9")) as model:
+    async with OpenAIModel(
+        timeouts=Timeouts(retry_within=0), network=Network(https_proxy="http://127.0.0.1:9")
+    ) as model:
         assert "https://api.openai.com/v1 cannot be reached through the proxy" in (await failure(model)).detail
     assert len(server.requests) == 1
 

@@ -116,8 +116,8 @@ async def test_failed_connection_has_its_true_reason(
         if talk is None:
             await stack.aclose()
         patience = 0.5 if talk is says_nothing else 5.0
-        timeouts = Timeouts(connect=patience, first_delta=5.0)
-        model = OpenAIModel(ModelServerSettings(f"{scheme}://127.0.0.1:{port}/v1"), retry_within=0, timeouts=timeouts)
+        timeouts = Timeouts(connect=patience, first_delta=5.0, retry_within=0)
+        model = OpenAIModel(ModelServerSettings(f"{scheme}://127.0.0.1:{port}/v1"), timeouts=timeouts)
         error = await failure(await stack.enter_async_context(model))
     assert error.failure is problem
     for each in words:
@@ -146,7 +146,9 @@ async def test_bad_certificate_has_its_true_reason(
     network = Network() if "SSL_CERT_FILE" in words else Network(certificates=file)
     async with (
         listening(says_nothing, context) as port,
-        OpenAIModel(ModelServerSettings(f"https://127.0.0.1:{port}/v1"), retry_within=0, network=network) as model,
+        OpenAIModel(
+            ModelServerSettings(f"https://127.0.0.1:{port}/v1"), timeouts=Timeouts(retry_within=0), network=network
+        ) as model,
     ):
         error = await failure(model)
     assert error.failure is problem

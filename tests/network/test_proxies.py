@@ -19,6 +19,7 @@ from bot.core.access import AccessSettings
 from bot.discord_bot.check import account
 from bot.discord_bot.endpoint import connect_to
 from bot.llm.client import OpenAIModel
+from bot.llm.timeouts import Timeouts
 from bot.network.connections import Network
 from bot.standin import guard
 from bot.standin.model import ModelStandin
@@ -70,7 +71,7 @@ async def test_model_is_asked_through_the_proxy(scheme: str, tmp_path: Path) -> 
 
         async def failing(network: Network) -> str:
             async with OpenAIModel(
-                ModelServerSettings(f"{address}/v1", Secret(KEY)), retry_within=0, network=network
+                ModelServerSettings(f"{address}/v1", Secret(KEY)), timeouts=Timeouts(retry_within=0), network=network
             ) as model:
                 error = await failure(model)
                 assert "hunter8" not in f"{error.detail} {error.server_message} {error.advice}"
@@ -186,7 +187,9 @@ async def test_tls_is_refused_without_the_certificate(tmp_path: Path) -> None:
         port = urlsplit(server.base_url).port or 0
         address, network = await stack.enter_async_context(addressed(port, "https", tmp_path))
         nobody = through(replace(network, certificates=None), proxy)
-        async with OpenAIModel(ModelServerSettings(f"{address}/v1"), retry_within=0, network=nobody) as model:
+        async with OpenAIModel(
+            ModelServerSettings(f"{address}/v1"), timeouts=Timeouts(retry_within=0), network=nobody
+        ) as model:
             assert "SSL_CERT_FILE" in (await failure(model)).detail
     assert server.requests == []
 

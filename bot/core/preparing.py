@@ -1,0 +1,154 @@
+"""Requests ready to be sent: a context that fits, and a reservation of the tokens for it and for the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import date
+
+from bot.core import context
+from bot.core.protocols import Store
+from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
+from bot.core.requests import Asking, Request
+from bot.core.turns import Conversation, FailureReason, Outcome, StopReason, TurnState
+from bot.core.usage import Prices
+from bot.core.window import Room
+
+log = logging.getLogger(__name__)
+
+MAX_HALVINGS = 3
+"""The number of times that a context is halved because the whole of it would use more than is left of a quota."""
+PAGE_SIZE = 32
+"""The fewest turns that are read from the store at a time."""
+MAX_PAGE_SIZE = 512
+"""The most turns that are read from the store at a time."""
+TYPICAL_TURN_TOKENS = 100
+"""The assumed tokens of a turn, before the first turns of a conversation are read."""
+CONTEXT_MAX_AGE = 0.1
+"""Seconds after which a context is built again, so that nothing is sent that was forgotten during a wait for tokens."""
+RESERVATION_TIMEOUT = 20.0
+"""Seconds that a request waits for tokens that others have reserved. Most of them use far fewer."""
+
+
+class RequestPreparer:
+    """The requests that wait for their context and their reservation.
+
+    Without quotas nothing is reserved. `save` writes the progress of a conversation's replies to the store. `today`
+    returns the date that the system prompt names.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        quotas: Quotas | None,
+        prices: Prices,
+        *,
+        save: Callable[[Conversation], Awaitable[None]],
+        today: Callable[[], date],
+    ) -> None:
+        self._store = store
+        self._quotas = quotas
+        self._prices = prices
+        self._save = save
+        self._today = today
+        self._released = asyncio.Event()
+        """Set and replaced at the end of each request."""
+
+    def notify_released(self) -> None:
+        """Wake the requests that wait for reserved tokens, because a reservation was released."""
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def prepare(self, asking: Asking, room: Room, minimum: int, spent: Usage | None = None) -> Request | Outcome:
+        """A request in this room with its reservation, or the outcome if there is none for it.
+
+        Its reply has at least `minimum` tokens. If the whole context costs too much, only its latest part is sent. One
+        reservation covers all requests of the attempt that the server refuses, because it works on the last one only.
+        `spent` is what earlier requests used that it did not refuse.
+        """
+        running = asking.running
+        built_at = _now()
+        fitting = await self.context(asking, room.context)
+        grant = await self._reserve(asking, fitting, room, minimum, spent)
+        for _ in range(MAX_HALVINGS):
+            if not isinstance(grant, QuotaExceeded):
+                break
+            smaller = await self.context(asking, fitting.tokens // 2)
+            if smaller.tokens == fitting.tokens:
+                break
+            fitting = smaller
+            grant = await self._reserve(asking, fitting, room, minimum, spent)
+        if _now() - built_at > CONTEXT_MAX_AGE:
+            fitting = await self.context(asking, fitting.tokens)
+        if grant is None:
+            running.stop(StopReason.FORGOTTEN)
+        if running.stop_reason is not None or grant is None:
+            return running.stop_outcome()
+        if isinstance(grant, QuotaExceeded):
+            return Outcome(TurnState.FAILED, running.text, FailureReason.QUOTA, quota_exceeded=grant)
+        if isinstance(grant, Contended):
+            log.warning("turn %d: what is left of the day's tokens is reserved for others", asking.turn.id)
+            return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
+        return Request(fitting, grant.reply_tokens, grant.limited_by)
+
+    async def _reserve(
+        self, asking: Asking, fitting: context.Context, room: Room, minimum: int, spent: Usage | None
+    ) -> Reservation | QuotaExceeded | Contended | None:
+        """Reserve tokens for the attempt.
+
+        While other requests hold them, it waits until some are released, and in the end accepts fewer than it wants.
+        Contended: none are left, or the attempt was stopped during the wait.
+        """
+        quotas, running = self._quotas, asking.running
+        reply_tokens = max(minimum, room.beside(fitting.tokens))
+        if quotas is None:
+            return Reservation(reply_tokens)
+        give_up = _now() + RESERVATION_TIMEOUT
+        while True:
+            released, accept_partial = self._released, _now() >= give_up
+            answer = await self._store.quotas.reserve(
+                running.attempt,
+                asking.model,
+                fitting.reserved_tokens,
+                reply_tokens,
+                minimum,
+                quotas,
+                price=self._prices.of_models.get(asking.model),
+                spent=spent,
+                accept_partial=accept_partial,
+            )
+            if not isinstance(answer, Contended) or accept_partial:
+                return answer
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(give_up):
+                    await running.wait_for(released)
+            if running.stop_reason is not None:
+                return answer
+
+    async def context(self, asking: Asking, budget: int) -> context.Context:
+        """The context of at most so many tokens, with the latest turns that fit."""
+        # The context includes the text so far of other people's running replies, so the store needs it.
+        turn = asking.turn
+        await self._save(turn.conversation)
+        fitting = context.Context(
+            asking.system_prompt,
+            turn,
+            begun=asking.running.resumed_text,
+            today=self._today(),
+            budget=budget,
+            learned=asking.learned,
+        )
+        before: int | None = None
+        limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
+        while page := await self._store.turns.earlier(turn.id, before, limit):
+            if not all(map(fitting.add, page)) or len(page) < limit:
+                break
+            before = page[-1].position
+            limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
+        return fitting
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
