@@ -24,6 +24,7 @@ REASONS = {
     "bot/core/service.py: ConversationService": "the one place that knows the whole way of a turn",
     "bot/core/turns.py: Turn": "the columns of one row",
     "bot/core/turns.py: Outcome": "one attribute for each thing that is told, charged or logged of an attempt",
+    "bot/core/attempt.py: ActiveAttempt": "what changes while one attempt is under way",
     "bot/core/log_entries.py: TurnLogEntry": "one attribute for each field of the log's line",
     "bot/discord_bot/client.py: ParleyClient": "one method for each of Discord's events, each one hop",
     "bot/markdown/inline.py": "the marks inside a line, which decide about each other",

@@ -126,14 +126,24 @@ class ActiveAttempt:
     """One attempt under way, from its commit until a person can see its end.
 
     `resumed_text` is the text that the reply goes on from. `previous_text` is what an earlier attempt said; it stays if
-    this one says nothing.
+    this one says nothing. `answered_by` is the fallback that wrote the one or the other, as people are told it.
     """
 
-    def __init__(self, prompt: Prompt, attempt: Attempt, *, resumed_text: str = "", previous_text: str = "") -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        attempt: Attempt,
+        *,
+        resumed_text: str = "",
+        previous_text: str = "",
+        answered_by: str | None = None,
+    ) -> None:
         self.prompt = prompt
         self.attempt = attempt
         self.resumed_text = resumed_text
         self.previous_text = previous_text
+        self.answered_by = answered_by
+        """The fallback that wrote the text to show."""
         self.text = resumed_text
         """The reply so far."""
         self.stop_reason: StopReason | None = None

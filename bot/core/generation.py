@@ -142,7 +142,8 @@ class ReplyGenerator:
             self._failing.add(first)
             await self._settle_first(running, outcome)
         [fallback] = fallbacks
-        log.warning("turn %d: %s is asked in place of %s", running.attempt.turn_id, fallback, first)
+        # Why is in the log already: once as a warning.
+        log.info("turn %d: %s is asked in place of %s", running.attempt.turn_id, fallback, first)
         described = self._settings.servers.described(fallback)
         return replace(await self._ask(running, sink, fallback, system_prompt, described), replaced=outcome)
 
@@ -163,14 +164,17 @@ class ReplyGenerator:
             if turn is None:
                 running.stop(StopReason.FORGOTTEN)
                 return running.stop_outcome()
-            # A reply that goes on keeps what is said of its beginning.
-            before = turn.answered_by if running.resumed_text else None
-            if (described or before) != turn.answered_by:
-                # Before the first word, so that a kill in the middle does not hide it.
-                await self._store.turns.set_answered_by(running.attempt, described or before)
-            outcome = await self._request(turn, running, sink, model, system_prompt)
-        wrote = running.text != running.resumed_text
-        return replace(outcome, answered_by=described if described and wrote else before)
+            # A reply that goes on keeps what is said of its beginning. One without a word leaves the earlier reply.
+            earlier = running.answered_by
+            running.answered_by = described or (earlier if running.resumed_text else None)
+            try:
+                if running.answered_by != turn.answered_by:
+                    # Before the first word, so that a kill in the middle does not hide it.
+                    await self._store.turns.set_answered_by(running.attempt, running.answered_by)
+                return await self._request(turn, running, sink, model, system_prompt)
+            finally:
+                if running.text == running.resumed_text:
+                    running.answered_by = earlier
 
     @asynccontextmanager
     async def _slot(self, running: ActiveAttempt, model: str) -> AsyncIterator[None]:

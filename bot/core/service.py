@@ -166,7 +166,8 @@ class ConversationService:
             if isinstance(attempt, QuotaExceeded):
                 raise OverQuota(attempt)
             text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
-            return await self._run(ActiveAttempt(prompt, attempt, **text), turn_has_come, open_sink)
+            running = ActiveAttempt(prompt, attempt, **text, answered_by=turn.answered_by)
+            return await self._run(running, turn_has_come, open_sink)
 
     @property
     def _hourly_limit(self) -> int | None:
@@ -277,7 +278,7 @@ class ConversationService:
         """Save an end and its usage. Returns the outcome to show, which may be a failed or a forgotten one."""
         if not outcome.text and outcome.state is TurnState.FAILED:
             outcome = replace(outcome, text=running.previous_text)
-        outcome = replace(outcome, usage=running.estimated_usage(outcome.usage))
+        outcome = replace(outcome, usage=running.estimated_usage(outcome.usage), answered_by=running.answered_by)
         try:
             if not await self._close(running, outcome):
                 outcome = replace(

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from bot import config
 from bot.config import Secret, Settings
-from bot.core.errors import BotError, ModelError, SettingsError
+from bot.core.errors import BotError, ContextTooLong, ModelError, SettingsError
+from bot.core.generation import MINIMUM_REPLY_TOKENS
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.operator.long_probe import read_context
@@ -102,7 +103,7 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
     async with OpenAIModel.of(server, settings) as model:
         for name, setting in used.items():
             try:
-                await model.probe(name, settings.reply_tokens)
+                read.append(await _probe(model, name, settings.reply_tokens))
                 # OpenAI refuses what is too long, and is paid for each token.
                 if not model.is_openai:
                     read.append(await read_context(model, name, settings.context_tokens, settings.reply_tokens))
@@ -126,6 +127,20 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
     sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
     sentences += [_shutdown(name, day, setting) for name, setting in used.items() if (day := listed.get(name))]
     return " ".join(filter(None, [*sentences, *read]))
+
+
+async def _probe(model: OpenAIModel, name: str, reply_tokens: int) -> str:
+    """Ask a model as a turn does. Returns a sentence if its reply has no room, or nothing. Raises ModelError."""
+    try:
+        await model.probe(name, reply_tokens)
+    except ContextTooLong:
+        # The bot lowers what does not fit.
+        await model.probe(name, min(reply_tokens, MINIMUM_REPLY_TOKENS))
+        return (
+            f"{name} has no room for a reply of REPLY_TOKENS, {reply_tokens} tokens, so its replies are shorter. Give"
+            " it more room, or lower REPLY_TOKENS in .env."
+        )
+    return ""
 
 
 async def _listed(model: OpenAIModel) -> Mapping[str, date | None]:

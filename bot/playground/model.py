@@ -78,11 +78,14 @@ def demo_client(server: ModelStandin) -> OpenAIModel:
 class SwitchedModel:
     """A `ChatModel` that uses the configured model, or the demo if there is none.
 
-    While a fault is on, it uses the demo's server.
+    While a fault is on, it uses the demo's server, except for the configured `fallback`: one can watch it answer.
     """
 
-    def __init__(self, server: ModelStandin, demo: ChatModel, configured: ChatModel | None) -> None:
+    def __init__(
+        self, server: ModelStandin, demo: ChatModel, configured: ChatModel | None, fallback: str | None = None
+    ) -> None:
         self._server = server
+        self._fallback = fallback
         self._demo = demo
         self._configured = configured
         self._fault: str | None = None
@@ -101,10 +104,15 @@ class SwitchedModel:
         self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Stream the reply to one request."""
-        if self._configured is not None and self._fault is None:
-            return self._configured.stream(messages, model=model, reply_tokens=reply_tokens, origin=origin)
+        if (configured := self._answering(model)) is not None:
+            return configured.stream(messages, model=model, reply_tokens=reply_tokens, origin=origin)
         return self._demo.stream(asked_as(model, messages), model=model, reply_tokens=reply_tokens)
 
     async def slots(self, model: str) -> Queues | None:
         """The queue of the configured server, if it has one."""
-        return None if self._configured is None or self._fault else await self._configured.slots(model)
+        configured = self._answering(model)
+        return None if configured is None else await configured.slots(model)
+
+    def _answering(self, model: str) -> ChatModel | None:
+        """The configured server, unless a fault takes its place."""
+        return self._configured if self._fault is None or model == self._fallback else None

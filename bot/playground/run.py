@@ -67,7 +67,7 @@ async def playground(
         configured = None
         if settings.model_configured:
             configured = await stack.enter_async_context(ModelRouter.of(settings, store.server_facts))
-        model = SwitchedModel(model_server, demo, configured)
+        model = SwitchedModel(model_server, demo, configured, settings.fallback_model)
         # The settings may name servers and people of the real Discord, and the playground has none of these.
         options = replace(Options.of(settings, grace=0.0), access=AccessSettings())
 

@@ -73,7 +73,8 @@ def limit_of(request: Request) -> int:
 
 
 async def charged(store: Store) -> int:
-    return (await store.quotas.usage_today(1)).user
+    """The tokens of all people together, with what nobody pays for, since it failed through nobody's fault."""
+    return (await store.quotas.usage_today(1)).total
 
 
 def said(status: int, message: str, **more: object) -> Refusal:

@@ -281,6 +281,27 @@ async def test_continued_reply_still_says_who_began_it(
         await world.idle()
 
 
+async def test_retry_without_a_word_keeps_the_earlier_answer_with_its_note(
+    discord: DiscordStandin, model: ModelStandin, cloud: ModelStandin, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    model.default = cloud.default = REFUSALS["bad key"]
+    cloud.script.append(Reply(["one ", "two"], cut_after=1))
+    async with start(further={"cloud": cloud}, fallback_model=FALLBACK) as world:
+        broken = await world.answered()
+        await world.press(broken)
+        kept = f"one\n{BY_THE_CLOUD}\n-# I have a set-up problem"
+        await discord.wait_for(lambda: broken.content.startswith(kept))
+        await world.idle()
+        turn = await world.store.turns.of_message(broken.id)
+        assert turn is not None
+        assert turn.answered_by == "big (cloud.example)"
+        await world.answered()
+    causes = [
+        record for record in caplog.records if record.levelname == "WARNING" and record.name == "bot.core.generation"
+    ]
+    assert len(causes) == 3, "one for each model, and the reply that broke off"
+
+
 async def test_quota_of_ours_asks_no_fallback(
     discord: DiscordStandin, model: ModelStandin, cloud: ModelStandin, start: Start
 ) -> None:

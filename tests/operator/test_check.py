@@ -271,6 +271,13 @@ async def test_check_finds_a_server_that_reads_less(
     assert len(model.requests) <= 3
 
 
+async def test_check_passes_where_the_reply_has_no_room(look: Look, model: ModelStandin) -> None:
+    model.profile, model.context_tokens = PROFILES["vllm"], 3000
+    well, lines = await look()
+    assert well, "the bot lets it say less"
+    assert "demo has no room for a reply of REPLY_TOKENS, 4000 tokens, so its replies are shorter." in lines[2]
+
+
 async def test_check_reports_an_unreachable_model_server(
     look: Look, model: ModelStandin, database_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:

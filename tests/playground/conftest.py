@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -175,13 +175,19 @@ async def model() -> AsyncIterator[ModelStandin]:
 
 @pytest.fixture
 async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
-    """The playground with that model, and with settings that are made for a server of the real Discord."""
+    async with playing(model, tmp_path / "playground.db") as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def playing(model: ModelStandin, database: Path, **more: str) -> AsyncIterator[Home]:
+    """The playground with a model server, and with settings that are made for a server of the real Discord."""
     elsewhere = {"SERVERS": "1" * 18, "DIRECT_MESSAGES": "off", "ALLOWED_USERS": "2" * 18}
-    settings = Settings.load({"OPENAI_BASE_URL": model.base_url, **elsewhere}, env_file=None)
+    settings = Settings.load({"OPENAI_BASE_URL": model.base_url, **elsewhere, **more}, env_file=None)
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(tmp_path / "playground.db", exclusive=True))
+        store = await stack.enter_async_context(open_store(database, exclusive=True))
 
         def conversations(switched: ChatModel) -> ConversationService:
             return ConversationService(
@@ -201,7 +207,7 @@ async def home(model: ModelStandin, tmp_path: Path) -> AsyncIterator[Home]:
                 store,
                 conversations,
                 port=0,
-                database=tmp_path / "playground.db",
+                database=database,
                 open_browser=False,
                 stop=stop,
                 say=said.set_result,

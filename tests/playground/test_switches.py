@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from tests.playground.conftest import Home, Json, Tab
+from tests.playground.conftest import Home, Json, Tab, playing
 from tests.waiting import PATIENCE
 
 
@@ -46,6 +47,26 @@ async def test_model_fault_switches_are_exclusive(home: Home, model: ModelStandi
     await tab.do("press", message=failed["id"], custom_id=failed["rows"][0][0]["custom_id"])
     await tab.reply("Hello!")
     assert len(model.requests) == 1
+
+
+async def test_fault_of_the_model_leaves_the_fallback_alone(model: ModelStandin, tmp_path: Path) -> None:
+    async with playing(model, tmp_path / "playground.db", FALLBACK_MODEL="spare") as home:
+        tab = await home.tab()
+        await tab.do("fault", name="model_refuses_key", on=True, channel=None)
+        await ask(tab, "hello")
+        await tab.reply("-# Answered by spare (127.0.0.1).")
+    assert [request.body["model"] for request in model.requests] == ["spare"]
+
+
+async def test_what_the_server_takes_is_remembered(model: ModelStandin, tmp_path: Path) -> None:
+    model.refused_parameters = {"stream_options"}
+    for _ in range(2):
+        async with playing(model, tmp_path / "playground.db") as home:
+            tab = await home.tab()
+            await ask(tab, "hello")
+            await tab.until(lambda: len([each for each in model.requests if each.step is not None]) > 0)
+            await tab.reply("Hello!")
+    assert ["stream_options" in request.body for request in model.requests] == [True, False, False]
 
 
 async def test_cut_reply_keeps_its_text(home: Home) -> None:
