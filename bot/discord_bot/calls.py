@@ -7,15 +7,24 @@ sets the event again. A call that is cancelled in that sleep leaves the event cl
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
 import discord
 from discord.http import HTTPClient, Route
 
+from bot.discord_bot.unreadable import UNREADABLE
+
+log = logging.getLogger(__name__)
+
 LONGEST_SLEEP = 30.0
 """Seconds that discord.py may sleep in a call for a rate limit before it raises RateLimited. It accepts no less."""
+
+_answer: ContextVar[aiohttp.ClientResponse | None] = ContextVar("_answer", default=None)
+"""Discord's last answer in the task of one call."""
 
 
 class Calls:
@@ -39,13 +48,27 @@ class Calls:
             raise aiohttp.ClientConnectionError("the bot is ending")
         if self._unanswered_since is None:
             self._unanswered_since = time.monotonic()
-        call = asyncio.create_task(self._request(route, **details))
+        call = asyncio.create_task(self._ask(route, **details))
         self._under_way.add(call)
         call.add_done_callback(self._ended)
         await asyncio.wait([call])
         if call.cancelled():
             raise aiohttp.ClientConnectionError("the bot is ending")
         return call.result()
+
+    async def _ask(self, route: Route, **details: Any) -> Any:
+        """Make a call. An answer that discord.py cannot read counts by its status alone."""
+        try:
+            return await self._request(route, **details)
+        except UNREADABLE as error:
+            answer = _answer.get()
+            if answer is None:
+                raise
+            log.warning(
+                "Discord's answer (%d) to %s %s cannot be read: %r", answer.status, route.method, route.path, error
+            )
+            refused = 400 <= answer.status < 500
+            raise (discord.HTTPException if refused else discord.DiscordServerError)(answer, "unreadable") from error
 
     def _ended(self, call: asyncio.Task[Any]) -> None:
         self._under_way.discard(call)
@@ -54,8 +77,10 @@ class Calls:
         if not call.cancelled() and isinstance(call.exception(), discord.DiscordException | None):
             self.answered()
 
-    def answered(self) -> None:
-        """Note that Discord answered a call, whatever the status."""
+    def answered(self, response: aiohttp.ClientResponse | None = None) -> None:
+        """Note that Discord answered a call, whatever the status. The task of the call gives the response."""
+        if response is not None:
+            _answer.set(response)
         self._unanswered_since = time.monotonic() if self._under_way else None
 
     def unanswered_for(self) -> float:

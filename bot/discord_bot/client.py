@@ -17,6 +17,7 @@ from bot.discord_bot.delivery.http_trace import http_trace
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.endpoint import connecting
 from bot.discord_bot.options import Options
+from bot.discord_bot.unreadable import pass_over_unreadable
 from bot.discord_bot.wiring import wire
 from bot.store import Store
 
@@ -51,7 +52,7 @@ class ParleyClient(discord.Client):
         super().__init__(
             intents=INTENTS,
             allowed_mentions=discord.AllowedMentions.none(),
-            http_trace=http_trace(scheduler, lambda: self._calls.answered()),
+            http_trace=http_trace(scheduler, lambda response: self._calls.answered(response)),
             max_ratelimit_timeout=LONGEST_SLEEP,
             **connecting(options.network),
             # The store keeps the conversations. A cache in memory would grow with all that people write.
@@ -60,6 +61,7 @@ class ParleyClient(discord.Client):
             chunk_guilds_at_startup=False,
         )
         self._calls = Calls(self.http)
+        pass_over_unreadable(self._connection.parsers)
         self._conversations = conversations
         self._options = options
         self._undelivered = undelivered

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bot.standin.errors import ApiError
 
@@ -69,6 +69,22 @@ class Refused:
         return ApiError(self.status, self.code, self.message)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The request does not take effect, and its answer is this body, whatever it says."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """The request takes effect, and `garble` makes another body of its answer's."""
+
+    garble: Callable[[Any], Any]
+
+
 FORBIDDEN = Refused(403, 50013, "Missing Permissions")
 AUTOMOD = Refused(400, 200000, "Message was blocked by automatic moderation")
 
@@ -80,7 +96,7 @@ class Vanished:
     what: Literal["message", "channel"]
 
 
-RestAction = RateLimited | ServerError | ConnectionReset | Slow | Refused | Vanished
+RestAction = RateLimited | ServerError | ConnectionReset | Slow | Refused | Answered | Garbled | Vanished
 
 
 @dataclass(frozen=True, slots=True)

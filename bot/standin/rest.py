@@ -217,6 +217,8 @@ class Rest:
             raise _server_error(fault.status)
         if isinstance(fault, trouble.ConnectionReset):
             _reset(request)
+        if isinstance(fault, trouble.Garbled):
+            body = fault.garble(body)
         return (204 if body is None else endpoint.status), body
 
     def _spoil(self, fault: RestAction, request: web.Request, incoming: Incoming) -> None:
@@ -228,6 +230,8 @@ class Rest:
                 raise _server_error(status)
             case trouble.Refused():
                 raise fault.error()
+            case trouble.Answered(status, raw, content_type):
+                raise Answer(status, raw, {"Content-Type": content_type})
             case trouble.ConnectionReset(applied=False):
                 _reset(request)
                 raise Answer(500, None, {})
@@ -312,6 +316,8 @@ def _json(status: int, body: Any, head: Mapping[str, str]) -> web.Response:
     """Build a JSON response. Its content type is exactly `application/json`, because discord.py requires that."""
     if body is None:
         return web.Response(status=status, headers=head)
+    if isinstance(body, bytes):
+        return web.Response(status=status, body=body, headers=head)
     if isinstance(body, str):
         return web.Response(status=status, text=body, content_type="text/html", headers=head)
     text = json.dumps(body).encode()

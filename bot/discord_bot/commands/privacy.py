@@ -15,7 +15,6 @@ from discord import app_commands
 from discord.ext.commands import Cog
 
 from bot.core.context import BYTES_PER_TOKEN
-from bot.core.errors import StoreError
 from bot.core.records import ConversationSummary
 from bot.discord_bot.channels import reads_history
 from bot.discord_bot.commands.context import BotContext, place
@@ -143,25 +142,30 @@ class PrivacyCommands(Cog):
 
     async def _forget(self, interaction: discord.Interaction, user_id: int) -> None:
         """Forget a user who has confirmed it, once however often they press."""
-        # The buttons stay until it is done, so that they can be pressed again after a kill.
-        await acknowledge(interaction)
         if user_id in self._forgetting:
+            await acknowledge(interaction)
             return
         self._forgetting.add(user_id)
         try:
-            extent = await self._bot.store.people.record_of(user_id)
-            if extent.is_empty:
-                sentence = words.NOTHING_OF_YOU_ANY_MORE
-            else:
-                forgotten = await self._bot.conversations.forget_user(user_id, shown_name(interaction.user))
-                sentence = words.forgotten(len(forgotten), blocked=extent.blocked)
-        except StoreError as error:
-            log.error("a person could not be forgotten: %s", error)
-            await respond_ephemeral(interaction, words.NOT_FORGOTTEN)
-        else:
-            await update(interaction, sentence)
+            # The buttons stay until it is done, so that they can be pressed again after a kill.
+            sentence = await run_or_report(
+                interaction,
+                self._forget_all(user_id, shown_name(interaction.user)),
+                failed=words.NOT_FORGOTTEN,
+                doing="forgetting a person",
+            )
+            if sentence is not None:
+                await update(interaction, sentence)
         finally:
             self._forgetting.discard(user_id)
+
+    async def _forget_all(self, user_id: int, name: str) -> str:
+        """Forget a user. Returns what to tell them."""
+        extent = await self._bot.store.people.record_of(user_id)
+        if extent.is_empty:
+            return words.NOTHING_OF_YOU_ANY_MORE
+        forgotten = await self._bot.conversations.forget_user(user_id, name)
+        return words.forgotten(len(forgotten), blocked=extent.blocked)
 
 
 def _confirmation(user_id: int) -> discord.ui.View:

@@ -19,8 +19,8 @@ See https://discord.com/developers/docs/topics/rate-limits#global-rate-limit.
 """
 
 
-def http_trace(scheduler: Scheduler, on_answer: Callable[[], None]) -> aiohttp.TraceConfig:
-    """The trace of a client's HTTP session; `on_answer` is called when Discord answers a request."""
+def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse], None]) -> aiohttp.TraceConfig:
+    """The trace of a client's HTTP session; `on_answer` is called when Discord answers a request, in its task."""
 
     async def count_request(
         _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
@@ -34,7 +34,7 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[], None]) -> aiohttp.T
         # The session also carries the gateway's handshake, and requests that are exempt from the bot's limits.
         if not str(params.url).startswith(Route.BASE) or _EXEMPT_ROUTE.search(params.url.path):
             return
-        on_answer()
+        on_answer(params.response)
         route = None if params.method == "GET" else _MESSAGES_ROUTE.search(params.url.path)
         channel_id = None if route is None else int(route[1])
         scheduler.observe(channel_id, params.method, params.response.status, params.response.headers)

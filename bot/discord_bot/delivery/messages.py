@@ -41,8 +41,8 @@ UNKNOWN_MESSAGE = 10008
 """Discord's error code for a message that was deleted."""
 _ARCHIVED = 50083
 """Discord's error code for an edit in an archived thread. A new message opens the thread again."""
-_NO_HISTORY = 160002
-"""Discord's error code for a reply without the permission to read the channel's history."""
+_MAY_NOT_WRITE = frozenset({UNKNOWN_CHANNEL, 50001, 50007, 50013})
+"""Discord's error codes for a place in which the bot may post nothing at all: gone, hidden, closed or forbidden."""
 
 REQUEST_ERRORS = (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError)
 """The exceptions that a request to Discord can raise. `platform_errors` tells them apart."""
@@ -101,8 +101,14 @@ class ReplyMessages:
         nonce = self._unconfirmed.get(number, new)
         if self._attempt is not None:
             await self._record(self._store.deliveries.posting(self._attempt, number, wanted.start, nonce))
-        with platform_errors():
-            message = await self._send(part, wanted, nonce)
+        try:
+            with platform_errors():
+                message = await self._send(part, wanted, nonce)
+        except TargetGone as error:
+            if isinstance(error.__cause__, discord.HTTPException) and error.__cause__.code not in _MAY_NOT_WRITE:
+                # It is this message that Discord refuses; it may take another one.
+                raise ContentRejected(str(error)) from error
+            raise
         self._posts[number] += 1
         self._unconfirmed.pop(number, None)
         if self._attempt is not None:
@@ -136,30 +142,26 @@ class ReplyMessages:
         await self._record(self._store.deliveries.removed(message_id))
 
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
-        # discord.py takes None for a value, so an option that is not wanted has to be left out.
-        options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
-        if (view := buttons.under_reply(wanted.button)) is not None:
-            options["view"] = view
-        if wanted.file is not None:
-            options["file"] = _file(wanted.file)
         if part > 0:
-            return await self._channel.send(wanted.content, silent=True, **options)
-        if not self._can_quote:
-            return await self._channel.send(wanted.content, **options)
-        try:
-            return await self._channel.send(
-                wanted.content,
-                mention_author=time.monotonic() - self._asked_at > PINGS_AFTER,
-                reference=discord.MessageReference(
-                    message_id=self._target.prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
-                ),
-                **options,
-            )
-        except discord.HTTPException as error:
-            if error.code != _NO_HISTORY:
-                raise
-            self._can_quote = False
-            return await self._channel.send(wanted.content, **options)
+            return await self._channel.send(wanted.content, silent=True, **_options(wanted, nonce))
+        if self._can_quote:
+            try:
+                return await self._channel.send(
+                    wanted.content,
+                    mention_author=time.monotonic() - self._asked_at > PINGS_AFTER,
+                    reference=discord.MessageReference(
+                        message_id=self._target.prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
+                    ),
+                    **_options(wanted, nonce),
+                )
+            except discord.HTTPException as error:
+                # Whatever the reason is called, it may be the reference: prompts are deleted, and history is hidden.
+                if not 400 <= error.status < 500 or error.status == 429:
+                    raise
+                log.info("channel %d: a reply that refers to its prompt was refused: %s", self._channel.id, error)
+        message = await self._channel.send(wanted.content, **_options(wanted, nonce))
+        self._can_quote = False
+        return message
 
     async def _record(self, writing: Awaitable[object]) -> None:
         """Write to the store. A failure is only logged: people see the reply even if its messages are not on record."""
@@ -208,6 +210,16 @@ def reads_history(channel: object) -> bool:
     if me is None or (isinstance(channel, discord.Thread) and channel.parent is None):
         return True
     return channel.permissions_for(me).read_message_history
+
+
+def _options(wanted: WantedMessage, nonce: str) -> dict[str, Any]:
+    """What a post says beside its text. discord.py takes None for a value, and a file only once."""
+    options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
+    if (view := buttons.under_reply(wanted.button)) is not None:
+        options["view"] = view
+    if wanted.file is not None:
+        options["file"] = _file(wanted.file)
+    return options
 
 
 def _file(text: str) -> discord.File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import Enum, auto
@@ -14,6 +15,9 @@ from bot.core.retrying import retrying
 from bot.discord_bot.delivery.messages import UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable
+from bot.discord_bot.unreadable import UNREADABLE
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -48,9 +52,8 @@ class History:
 
     async def status_of(self, channel_id: int, message_id: int) -> MessageStatus:
         """Whether a message is still there."""
-        channel = self._client.get_partial_messageable(channel_id)
         try:
-            await self._read(lambda: channel.fetch_message(message_id))
+            await self._read(lambda: self._client.http.get_message(channel_id, message_id))
         except TargetGone as error:
             code = error.__cause__.code if isinstance(error.__cause__, discord.HTTPException) else None
             if code == UNKNOWN_MESSAGE:
@@ -61,19 +64,20 @@ class History:
     async def own_messages_after(self, channel_id: int, message_id: int) -> list[discord.Message]:
         """The bot's messages in the first page of those that were written after a message, oldest first."""
         channel, me = self._client.get_partial_messageable(channel_id), self._client.user
-        page = await self._page(channel, after=discord.Object(message_id), oldest_first=True)
-        return [message for message in page if me is not None and message.author.id == me.id]
+        page, _ = await self._page(channel, after=message_id)
+        return [message for message in reversed(page) if me is not None and message.author.id == me.id]
 
     async def since(
         self, channel: discord.abc.MessageableChannel, after: datetime, limit: int
     ) -> list[discord.Message]:
         """The messages written after a moment, newest first; no more pages are read once there are `limit`."""
         messages: list[discord.Message] = []
+        oldest = discord.utils.time_snowflake(after, high=True)
         while len(messages) < limit:
-            before = messages[-1] if messages else None
-            page = await self._page(channel, before=before, after=after, oldest_first=False)
-            messages += page
-            if len(page) < _PAGE:
+            page, full = await self._page(channel, before=messages[-1].id if messages else None)
+            recent = [message for message in page if message.id > oldest]
+            messages += recent
+            if not full or not recent or len(recent) < len(page):
                 break
         return messages
 
@@ -82,18 +86,20 @@ class History:
         return await self._read(lambda: self._client.fetch_channel(channel_id))
 
     async def _page(
-        self,
-        channel: discord.abc.MessageableChannel,
-        *,
-        before: discord.abc.Snowflake | None = None,
-        after: discord.abc.Snowflake | datetime,
-        oldest_first: bool,
-    ) -> list[discord.Message]:
-        async def get() -> list[discord.Message]:
-            found = channel.history(limit=_PAGE, before=before, after=after, oldest_first=oldest_first)
-            return [message async for message in found]
+        self, channel: discord.abc.MessageableChannel, *, before: int | None = None, after: int | None = None
+    ) -> tuple[list[discord.Message], bool]:
+        """The messages of one page that discord.py can read, newest first, and whether there may be another page.
 
-        return await self._read(get)
+        `channel.history` ends at the first message that cannot be read.
+        """
+        found = await self._read(lambda: self._client.http.logs_from(channel.id, _PAGE, before=before, after=after))
+        messages: list[discord.Message] = []
+        for each in found:
+            try:
+                messages.append(discord.Message(state=channel._state, channel=channel, data=each))
+            except UNREADABLE:
+                log.exception("a message in channel %d cannot be read and is passed over", channel.id)
+        return messages, len(found) == _PAGE
 
     async def _read(self, get: Callable[[], Awaitable[_T]]) -> _T:
         return await retrying(lambda: self._read_once(get), _RETRY_DELAYS, on=(Unavailable,))

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import discord
 from discord.utils import MISSING
 
 from bot.core.errors import StoreError
-from bot.discord_bot.delivery.messages import REQUEST_ERRORS, platform_errors
+from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.view import PlatformError
 
 log = logging.getLogger(__name__)
@@ -34,8 +33,7 @@ async def defer_if_slow(interaction: discord.Interaction, work: Coroutine[Any, A
     working = asyncio.create_task(work)
     await asyncio.wait([working], timeout=DEFER_AFTER)
     if not working.done() and not interaction.response.is_done():
-        with suppress(*REQUEST_ERRORS):
-            await interaction.response.defer(thinking=interaction.message is None, ephemeral=True)
+        await _taken(interaction, interaction.response.defer(thinking=interaction.message is None, ephemeral=True))
     return await working
 
 
@@ -96,8 +94,7 @@ async def respond_public(interaction: discord.Interaction, sentence: str) -> Non
     if not await send(interaction, sentence):
         await respond_ephemeral(interaction, sentence)
     elif deferred:
-        with suppress(*REQUEST_ERRORS):
-            await interaction.delete_original_response()
+        await _taken(interaction, interaction.delete_original_response())
 
 
 async def send(interaction: discord.Interaction, sentence: str) -> bool:
@@ -108,12 +105,16 @@ async def send(interaction: discord.Interaction, sentence: str) -> bool:
 
 async def _taken(interaction: discord.Interaction, call: Awaitable[object]) -> bool:
     """Make a call and return whether Discord took it. An error is only logged: what the user asked for is done."""
+    name = interaction.command.qualified_name if interaction.command else "a press"
     try:
         with platform_errors():
             await call
     except PlatformError as error:
-        name = interaction.command.qualified_name if interaction.command else "a press"
         log.warning("%s in channel %s could not be answered: %s", name, interaction.channel_id, error)
+        return False
+    except Exception:
+        # discord.py also raises errors of its own, for example for an answer of Discord's that it cannot read.
+        log.exception("%s in channel %s could not be answered", name, interaction.channel_id)
         return False
     return True
 
