@@ -296,7 +296,7 @@ class ConversationService:
 
     async def _close(self, running: ActiveAttempt, outcome: Outcome) -> bool:
         nothing_seen = is_blank(running.text[len(running.resumed_text) :])
-        free = nothing_seen and not outcome.counts
+        free = nothing_seen and not outcome.charged_unseen
         closed = await self._store.turns.close(running.attempt, outcome, free=free)
         self._generator.notify_released()
         return closed

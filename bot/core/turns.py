@@ -204,6 +204,8 @@ _NOBODYS_FAULT = frozenset(
     }
 )
 """The failures that whoever asked can do nothing about."""
+_COSTLY = frozenset({FailureReason.OUT_OF_ROOM, FailureReason.EMPTY_REPLY})
+"""Those of them that a model worked for. A prompt can bring them about, so their tokens are charged to its author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,11 @@ class Outcome:
         if self.state is TurnState.INTERRUPTED:
             return False
         return self.state is not TurnState.FAILED or self.failure not in _NOBODYS_FAULT
+
+    @property
+    def charged_unseen(self) -> bool:
+        """Whether its tokens are charged to whoever asked even if nothing could be seen of it."""
+        return self.counts or self.failure in _COSTLY
 
 
 _SHAPELESS = frozenset({"Cc", "Cf", "Cn", "Cs", "Zl", "Zp", "Zs"})
