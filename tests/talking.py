@@ -48,6 +48,9 @@ class Model:
     async def slots(self, model: str) -> Queues | None:
         return self.queue
 
+    async def longest_reply(self, model: str) -> int | None:
+        return None
+
     async def _events(self, reply: Iterable[Step]) -> AsyncGenerator[Event, None]:
         try:
             for each in reply:

@@ -14,7 +14,7 @@ from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
 from bot.core.errors import ContextTooLong, EmptyStream, ModelError, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
-from bot.core.learning import ModelLearning, cut_advice
+from bot.core.learning import ModelLearning, cut_advice, thoughts_advice
 from bot.core.log_entries import with_texts
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.model_servers import ModelServers
@@ -200,7 +200,8 @@ class ReplyGenerator:
         before = await self._store.token_statistics.of(key)
         asking = Asking(turn, running, sink, model, key, system_prompt, before)
         wanted = Room(settings.context_tokens, settings.reply_tokens)
-        room = self._learning.room(key, wanted, settings.reasoning_effort, before, self._minimum)
+        longest = await self._model.longest_reply(model)
+        room = self._learning.room(key, wanted, settings.reasoning_effort, longest, before, self._minimum)
         request = await self._preparer.prepare(asking, room, self._minimum)
         if isinstance(request, Outcome):
             return request
@@ -219,7 +220,7 @@ class ReplyGenerator:
                 refusals += 1
                 room, request = smaller
                 window = room.window
-            elif not asked_again and (other := self._room_again(asking, request, outcome, room)) is not None:
+            elif not asked_again and (other := await self._room_again(asking, request, outcome, room)) is not None:
                 asked_again, room = True, other
                 further = await self._further(asking, request, outcome, room)
                 if isinstance(further, Outcome):
@@ -232,7 +233,7 @@ class ReplyGenerator:
             else:
                 break
         if outcome.failure is FailureReason.OUT_OF_ROOM:
-            log.warning("turn %d: %s", turn.id, outcome.detail)
+            self._log_failure(asking, outcome.detail)
         now = asking.learned
         if (outcome.usage is not None or running.tokens.reply_tokens) and (window is not None or tried_anew):
             now = replace(now, window=window)
@@ -247,14 +248,15 @@ class ReplyGenerator:
             running.new_statistics = (key, now)
         return outcome
 
-    def _room_again(self, asking: Asking, request: Request, outcome: Outcome, room: Room) -> Room | None:
+    async def _room_again(self, asking: Asking, request: Request, outcome: Outcome, room: Room) -> Room | None:
         """The room for one more request, where this one came to nothing for the lack of room. Otherwise None."""
         if isinstance(request.error, EmptyStream):
             return Room(max(1, request.fitting.tokens // 2), max(self._minimum, request.reply_tokens // 2))
         if outcome.failure is not FailureReason.OUT_OF_ROOM or not request.ended_at_limit:
             return None
         self._learning.mark_reasoning(asking.key)
-        more = room.with_more_reasoning(request.reply_tokens)
+        longest = await self._model.longest_reply(asking.model)
+        more = room.with_more_reasoning(request.reply_tokens).with_reply_within(longest)
         return more if more.beside(request.fitting.tokens) > request.reply_tokens else None
 
     async def _further(self, asking: Asking, request: Request, outcome: Outcome, room: Room) -> Request | Outcome:
@@ -305,6 +307,13 @@ class ReplyGenerator:
             await self._store.turns.replace(running.attempt, running.text or running.previous_text)
         except StoreError as error:
             log.warning("turn %d: reasoning stays on record until its reply: %s", running.attempt.turn_id, error)
+
+    def _log_failure(self, asking: Asking, detail: str, cause: str | None = None, server_message: str = "") -> None:
+        """Log why a request failed: as a warning only once for each cause, until the model works again."""
+        causes, cause = self._logged.setdefault(asking.model, set()), cause or detail
+        level = logging.INFO if cause in causes else logging.WARNING
+        log.log(level, "turn %d: %s", asking.turn.id, detail, extra=with_texts(server=server_message))
+        causes.add(cause)
 
     async def _read(self, asking: Asking, request: Request) -> Outcome:
         running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
@@ -358,15 +367,7 @@ class ReplyGenerator:
                         break
         except ModelError as error:
             request.error = error
-            causes = self._logged.setdefault(model, set())
-            log.log(
-                logging.INFO if error.advice in causes else logging.WARNING,
-                "turn %d: %s",
-                running.attempt.turn_id,
-                error.detail,
-                extra=with_texts(server=error.server_message),
-            )
-            causes.add(error.advice)
+            self._log_failure(asking, error.detail, error.advice, error.server_message)
             if not error.accepted:
                 running.tokens.mark_rejected()
             return Outcome(
@@ -384,10 +385,7 @@ class ReplyGenerator:
             and failure is FailureReason.LENGTH
             and request.limited_by is None
         ):
-            detail = (
-                f"{model} used all {request.reply_tokens} tokens of its reply before anything could be seen of it."
-                " Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
-            )
+            detail = thoughts_advice(model, request.reply_tokens, await self._model.longest_reply(model))
             return Outcome(
                 TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
             )

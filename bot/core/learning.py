@@ -34,9 +34,15 @@ class ModelLearning:
         """Note that the model was just sent as much as it may take."""
         self._tried[key] = _now()
 
-    def room(self, key: str, wanted: Room, effort: str, known: TokenStatistics, minimum: int) -> Room:
-        """The wanted room with what reasoning takes, in the known window unless it is time to try a larger one."""
-        room = replace(wanted, reply=wanted.reply + reasoning_tokens(effort, seen=key in self._reasoning))
+    def room(
+        self, key: str, wanted: Room, effort: str, longest: int | None, known: TokenStatistics, minimum: int
+    ) -> Room:
+        """The wanted room with what reasoning takes, in the known window unless it is time to try a larger one.
+
+        `longest` is the longest reply, in tokens, that the server is known to allow.
+        """
+        reply = wanted.reply + reasoning_tokens(effort, seen=key in self._reasoning)
+        room = replace(wanted, reply=reply).with_reply_within(longest)
         tried = self._tried.get(key)
         due = tried is None or _now() - tried >= WINDOW_MAX_AGE
         return room if known.window is None or due else room.within(known.window, minimum)
@@ -56,6 +62,19 @@ def cut_advice(model: str, tokens: int) -> str:
     return (
         f"The server of {model} reads less than it is sent and drops the rest without a word. Give it room for {tokens}"
         " tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS and REPLY_TOKENS in .env and restart."
+    )
+
+
+def thoughts_advice(model: str, reply_tokens: int, longest: int | None) -> str:
+    """What the operator can do about a reply whose tokens were used up before anything could be seen of it."""
+    if longest is not None and longest <= reply_tokens:
+        return (
+            f"{model} used all {longest} tokens of its reply before anything could be seen of it, and its server allows"
+            " no more. Lower REASONING_EFFORT in .env and restart, or choose another model."
+        )
+    return (
+        f"{model} used all {reply_tokens} tokens of its reply before anything could be seen of it."
+        " Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
     )
 
 

@@ -30,6 +30,10 @@ class ChatModel(Protocol):
         """The queue of the requests to the model's server, if that works on a limited number of them at once."""
         ...
 
+    async def longest_reply(self, model: str) -> int | None:
+        """The longest reply, in tokens, that the model's server lets a request allow, if its refusals have shown it."""
+        ...
+
 
 ListModels = Callable[[], Awaitable[Mapping[str, date | None]]]
 """Asks a server which models it has, and on which day each is shut down, where that is known. Raises ModelError."""

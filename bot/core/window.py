@@ -47,6 +47,10 @@ class Room:
         """The same room with more for a reply than these tokens, all of which went into reasoning."""
         return replace(self, reply=reply_tokens + max(reply_tokens, REASONING_TOKENS["medium"]))
 
+    def with_reply_within(self, longest: int | None) -> Room:
+        """The same room with a reply of at most so many tokens, if that is known."""
+        return self if longest is None else replace(self, reply=min(self.reply, longest))
+
     def beside(self, context_tokens: int) -> int:
         """The tokens that a context of this size leaves to the reply. Below zero if the window is too small for it."""
         return self.reply if self.window is None else min(self.reply, self.window - context_tokens)

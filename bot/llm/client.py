@@ -167,6 +167,11 @@ class OpenAIModel:
         """The queue for the server's slots, whichever of its models is asked. None: it does not tell of any."""
         return None if self._slots is None else await self._slots.queue()
 
+    async def longest_reply(self, model: str) -> int | None:
+        """The longest reply, in tokens, that a request may allow, as far as the server's refusals have shown it."""
+        known = await self._shapes.of(model)
+        return known.shape.most_tokens if known else None
+
     async def probe(self, model: str, reply_tokens: int) -> None:
         """Request a reply as a turn does, and close it at its first event. Raises ModelError."""
         async with self.stream([Message("user", "Say ok.")], model=model, reply_tokens=reply_tokens) as events:

@@ -44,6 +44,10 @@ class DemoModel:
         """No queue, for the demo answers any number at once."""
         return None
 
+    async def longest_reply(self, model: str) -> int | None:
+        """No length, for the demo allows any."""
+        return None
+
 
 def asked_as(model: str, messages: Sequence[Message]) -> list[Message]:
     """The messages, and after them the name of the requested model, so that the demo can tell it."""

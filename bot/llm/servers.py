@@ -58,6 +58,11 @@ class ModelRouter:
         server, name = self._servers.split(model)
         return await self.clients[server].slots(name)
 
+    async def longest_reply(self, model: str) -> int | None:
+        """The longest reply, in tokens, that the model's server is known to allow."""
+        server, name = self._servers.split(model)
+        return await self.clients[server].longest_reply(name)
+
     @property
     def listings(self) -> Sequence[ListModels]:
         """One function for each server, which lists its models by their full names."""

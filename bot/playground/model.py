@@ -113,6 +113,11 @@ class SwitchedModel:
         configured = self._answering(model)
         return None if configured is None else await configured.slots(model)
 
+    async def longest_reply(self, model: str) -> int | None:
+        """The longest reply that the configured server is known to allow, in tokens."""
+        configured = self._answering(model)
+        return None if configured is None else await configured.longest_reply(model)
+
     def _answering(self, model: str) -> ChatModel | None:
         """The configured server, unless a fault takes its place."""
         return self._configured if self._fault is None or model == self._fallback else None

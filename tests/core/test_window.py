@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -360,6 +362,30 @@ async def test_reply_of_only_thoughts_is_asked_for_again(store: Store) -> None:
         assert (ended.state, ended.text, ended.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)
         assert len(server.requests) == 4
         assert await charged(store) == 3 * (300 + 4000) + 320
+
+
+async def test_longest_reply_of_the_server_is_reserved_and_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the server allows no more, nothing is asked for twice or reserved in vain, and the advice fits."""
+    refusal = said(400, "max_tokens is too large: 4000. This model supports at most 1024 completion tokens.")
+    caplog.set_level(logging.INFO)
+    all_thought, hold = replace(ALL_THOUGHT, usage=Usage(300, 1024)), asyncio.Event()
+    async with ModelStandin() as server, asking(store, server, tokens=6000) as talk:
+        server.script += [refusal, all_thought, all_thought, Reply("Because.", held_until=hold)]
+        for _ in range(2):
+            ended = await talk.say("Why?")
+            assert ended is not None
+            assert ended.failure is FailureReason.OUT_OF_ROOM
+        assert list(map(limit_of, server.requests)) == [REPLY_TOKENS, 1024, 1024]
+        told = [each for each in caplog.records if "used all 1024 tokens of its reply" in each.message]
+        assert [each.levelname for each in told] == ["WARNING", "INFO"], "once for each cause"
+        assert "its server allows no more. Lower REASONING_EFFORT" in told[0].message
+        assert (await store.quotas.usage_today(1)).total == 2 * 1324
+        answering = talk.say("Why?")
+        await server.request(3)
+        [row] = await store.engine.read("SELECT reply_tokens FROM charges WHERE settled = 0")
+        assert row["reply_tokens"] == 1024
+        hold.set()
+        assert (await answering) is not None
 
 
 async def test_further_request_needs_tokens_of_its_own(store: Store) -> None:
