@@ -116,7 +116,7 @@ def _port(text: str) -> int:
 def _days(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 90:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} will not do; write a number of days from 1 to 90")
+    raise argparse.ArgumentTypeError(f"{text!r} is not valid; write a number of days from 1 to 90")
 
 
 def _user_id(text: str) -> int:

@@ -126,9 +126,9 @@ def test_missing_database_is_reported_and_not_made(
         (["forget", "9999999999999999999"], "is no id"),
         (["forget", "-777000111222333444"], ""),
         (["forget"], "USER_ID"),
-        (["usage", "--days", "0"], "'0' will not do; write a number of days from 1 to 90"),
-        (["usage", "--days", "91"], "'91' will not do"),
-        (["usage", "--days", "²"], "'²' will not do"),
+        (["usage", "--days", "0"], "'0' is not valid; write a number of days from 1 to 90"),
+        (["usage", "--days", "91"], "'91' is not valid"),
+        (["usage", "--days", "²"], "'²' is not valid"),
     ],
 )
 def test_invalid_arguments_are_refused(

@@ -39,14 +39,14 @@ PRICES = (
     " context cost, such as gpt-6-luna=0.10/0.50/0.01, with commas between models."
 )
 CHEAPER = (
-    "has cached context cost more than other context; write context/reply/cached, such as gpt-6-luna=0.10/0.50/0.01."
+    "makes cached context cost more than other context; write context/reply/cached, such as gpt-6-luna=0.10/0.50/0.01."
 )
 UNPRICED = "add gpt-6-luna=context/reply with what a million tokens cost, 0/0 if they are free."
 MONEY = "write an amount in the currency of PRICES, in digits only, such as 1.00."
 CLOUD = "cloud=https://api.openai.com/v1"
 HOME = "home=http://localhost:11434/v1"
 NAMES = f"use up to 31 lower case letters, digits, - or _, beginning with a letter, as in {HOME}."
-NO_OBJECT = 'is no JSON object; write one such as {"temperature": 0.7}, in one line.'
+NO_OBJECT = 'is not a JSON object; write one such as {"temperature": 0.7}, on one line.'
 ILLEGIBLE = "has a space, a quotation mark or another character that"
 
 
@@ -151,43 +151,43 @@ def load(**environ: str) -> Settings:
         ),
         ("LOG_LEVEL", "loud", f'"loud" is no level; {LEVELS}'),
         ("LOG_FORMAT", "xml", '"xml" is no format; choose text or json.'),
-        ("LOG_MESSAGES", "maybe", '"maybe" will not do; write true or false.'),
-        ("QUEUE_PER_USER", "0", '"0" will not do; write a whole number from 1 to 1000, in digits only.'),
-        ("MAX_CONCURRENT_REPLIES", "0", '"0" will not do; write a whole number from 1 to 10000, in digits only.'),
-        ("RETENTION_DAYS", "-1", '"-1" will not do; write a whole number from 0 to 36500, in digits only.'),
+        ("LOG_MESSAGES", "maybe", '"maybe" is not valid; write true or false.'),
+        ("QUEUE_PER_USER", "0", '"0" is not valid; write a whole number from 1 to 1000, in digits only.'),
+        ("MAX_CONCURRENT_REPLIES", "0", '"0" is not valid; write a whole number from 1 to 10000, in digits only.'),
+        ("RETENTION_DAYS", "-1", '"-1" is not valid; write a whole number from 0 to 36500, in digits only.'),
         (
             "CONTEXT_TOKENS",
             "8,000",
-            '"8,000" will not do; write a whole number from 100 to 2000000, in digits only.',
+            '"8,000" is not valid; write a whole number from 100 to 2000000, in digits only.',
         ),
-        ("REPLY_TOKENS", "0", '"0" will not do; write a whole number from 1 to 500000, in digits only.'),
-        ("MESSAGES_PER_REPLY", "5.5", '"5.5" will not do; write a whole number from 1 to 100, in digits only.'),
+        ("REPLY_TOKENS", "0", '"0" is not valid; write a whole number from 1 to 500000, in digits only.'),
+        ("MESSAGES_PER_REPLY", "5.5", '"5.5" is not valid; write a whole number from 1 to 100, in digits only.'),
         (
             "CONNECT_TIMEOUT",
             "nan",
-            '"nan" will not do; write seconds as a number above 0 and up to 300, such as 2.5.',
+            '"nan" is not valid; write seconds as a number above 0 and up to 300, such as 2.5.',
         ),
         (
             "FIRST_DELTA_TIMEOUT",
             "2m",
-            '"2m" will not do; write seconds as a number above 0 and up to 3600, such as 2.5.',
+            '"2m" is not valid; write seconds as a number above 0 and up to 3600, such as 2.5.',
         ),
         (
             "SILENCE_TIMEOUT",
             "-60",
-            '"-60" will not do; write seconds as a number above 0 and up to 3600, such as 2.5.',
+            '"-60" is not valid; write seconds as a number above 0 and up to 3600, such as 2.5.',
         ),
         (
             "SHUTDOWN_GRACE",
             "0",
-            '"0" will not do; write seconds as a number above 0 and up to 300, such as 2.5.',
+            '"0" is not valid; write seconds as a number above 0 and up to 300, such as 2.5.',
         ),
         (
             "REPLY_TOKENS",
             "9000",
             TOO_LONG_A_REPLY,
         ),
-        ("SERVERS", "foo", '"foo" will not do; write owner, any, or the ids of servers.'),
+        ("SERVERS", "foo", '"foo" is not valid; write owner, any, or the ids of servers.'),
         ("SERVERS", "owner, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
         ("SERVERS", "198622483471925248, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
         ("ALLOWED_USERS", "1986224834719252", f'"1986224834719252" is no id; write the ids of people, {IDS}'),
@@ -199,11 +199,11 @@ def load(**environ: str) -> Settings:
             "198622483471925248 198622483471925249",
             f'"198622483471925248 198622483471925249" is no id; write the ids of roles, {IDS}',
         ),
-        ("DIRECT_MESSAGES", "true", '"true" will not do; write members, everyone or off.'),
-        ("HOURLY_QUESTIONS_PER_USER", "0", '"0" will not do; write a whole number from 1 to 100000, in digits only.'),
-        ("DAILY_TOKENS_PER_USER", "999", f'"999" will not do; {TOKENS}'),
-        ("DAILY_TOKENS_PER_SERVER", "-1", f'"-1" will not do; {TOKENS}'),
-        ("DAILY_TOKENS_TOTAL", "2m", f'"2m" will not do; {TOKENS}'),
+        ("DIRECT_MESSAGES", "true", '"true" is not valid; write members, everyone or off.'),
+        ("HOURLY_QUESTIONS_PER_USER", "0", '"0" is not valid; write a whole number from 1 to 100000, in digits only.'),
+        ("DAILY_TOKENS_PER_USER", "999", f'"999" is not valid; {TOKENS}'),
+        ("DAILY_TOKENS_PER_SERVER", "-1", f'"-1" is not valid; {TOKENS}'),
+        ("DAILY_TOKENS_TOTAL", "2m", f'"2m" is not valid; {TOKENS}'),
         ("MODEL_SERVERS", "home", f"home has no address; write {HOME}."),
         ("MODEL_SERVERS", "=http://localhost/v1", f"an entry does not begin with a valid name; {NAMES}"),
         ("MODEL_SERVERS", "Home Server=http://localhost/v1", f'"Home Server" is not a valid name; {NAMES}'),
@@ -213,7 +213,7 @@ def load(**environ: str) -> Settings:
             "openai=http://localhost/v1",
             "openai has settings of its own already; give the server another name.",
         ),
-        ("MODEL_SERVERS", f"{HOME},{HOME}", "home is there twice; keep one of the two."),
+        ("MODEL_SERVERS", f"{HOME},{HOME}", "home is named twice; remove one of the two."),
         (
             "MODEL_SERVERS",
             "my-box=http://a/v1, my_box=http://b/v1",
@@ -234,26 +234,26 @@ def load(**environ: str) -> Settings:
         ("EXTRA_BODY", "{temperature: 0.7}", NO_OBJECT),
         ("EXTRA_BODY", '{"temperature": NaN}', NO_OBJECT),
         ("EXTRA_BODY", "[" * 100_000, NO_OBJECT),
-        ("EXTRA_BODY", '{"max_tokens": 100}', '"max_tokens" belongs to the bot; set REPLY_TOKENS instead.'),
-        ("EXTRA_BODY", '{"model": "x"}', '"model" belongs to the bot; set OPENAI_MODEL and MODELS instead.'),
+        ("EXTRA_BODY", '{"max_tokens": 100}', '"max_tokens" is sent by the bot itself; set REPLY_TOKENS instead.'),
+        ("EXTRA_BODY", '{"model": "x"}', '"model" is sent by the bot itself; set OPENAI_MODEL and MODELS instead.'),
         (
             "EXTRA_BODY",
             '{"reasoning_effort": "low"}',
-            '"reasoning_effort" belongs to the bot; set REASONING_EFFORT instead.',
+            '"reasoning_effort" is sent by the bot itself; set REASONING_EFFORT instead.',
         ),
-        ("EXTRA_BODY", '{"stream": false}', '"stream" belongs to the bot; leave it out.'),
-        ("PRICES", "gpt-6-luna=0.10", f'"gpt-6-luna=0.10" is no price; {PRICES}'),
-        ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is no price; {PRICES}'),
-        ("PRICES", "a=1/2/0.1/0", f'"a=1/2/0.1/0" is no price; {PRICES}'),
-        ("PRICES", "=1/2", f'"=1/2" is no price; {PRICES}'),
+        ("EXTRA_BODY", '{"stream": false}', '"stream" is sent by the bot itself; leave it out.'),
+        ("PRICES", "gpt-6-luna=0.10", f'"gpt-6-luna=0.10" is not a price; {PRICES}'),
+        ("PRICES", "a=1/2, b=-1/2", f'"b=-1/2" is not a price; {PRICES}'),
+        ("PRICES", "a=1/2/0.1/0", f'"a=1/2/0.1/0" is not a price; {PRICES}'),
+        ("PRICES", "=1/2", f'"=1/2" is not a price; {PRICES}'),
         (
             "PRICES",
             "a=0.1/0.01/0.5",
             f'"a=0.1/0.01/0.5" {CHEAPER}',
         ),
-        ("DAILY_BUDGET", "0.00", f'"0.00" will not do; {MONEY}'),
-        ("DAILY_BUDGET", "$1", f'"$1" will not do; {MONEY}'),
-        ("DAILY_BUDGET", "1e30", f'"1e30" will not do; {MONEY}'),
+        ("DAILY_BUDGET", "0.00", f'"0.00" is not valid; {MONEY}'),
+        ("DAILY_BUDGET", "$1", f'"$1" is not valid; {MONEY}'),
+        ("DAILY_BUDGET", "1e30", f'"1e30" is not valid; {MONEY}'),
     ],
 )
 def test_mistake_names_a_valid_value(name: str, value: str, problem: str) -> None:
@@ -269,7 +269,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         f"  - {env_file}: line 2 cannot be read; write NAME=value.",
         "  - OPENAI_MODLE: unknown; did you mean OPENAI_MODEL?",
         f'  - LOG_LEVEL: "loud" is no level; {LEVELS}',
-        '  - CONNECT_TIMEOUT: "soon" will not do; write seconds as a number above 0 and up to 300, such as 2.5.',
+        '  - CONNECT_TIMEOUT: "soon" is not valid; write seconds as a number above 0 and up to 300, such as 2.5.',
         f"  - DISCORD_TOKEN: not set; {TAB}",
         f"  - {NO_MODEL}",
     ]
@@ -491,8 +491,8 @@ def test_every_mistake_with_several_servers_is_reported_at_once(tmp_path: Path) 
         "home_extra_body: unknown; did you mean HOME_EXTRA_BODY?",
         "OPENAI_KEY: unknown; did you mean OPENAI_API_KEY?",
         "HOME_API_KEY: still the placeholder of an example; put the key of home in its place.",
-        'HOME_EXTRA_BODY: "n" belongs to the bot; leave it out.',
-        'HOME_EXTRA_BODY: "stream_options" belongs to the bot; leave it out.',
+        'HOME_EXTRA_BODY: "n" is sent by the bot itself; leave it out.',
+        'HOME_EXTRA_BODY: "stream_options" is sent by the bot itself; leave it out.',
         (
             'OPENAI_MODEL: "gpt-6-luna" is on none of the servers in MODEL_SERVERS; write cloud:MODEL, or set'
             " OPENAI_API_KEY or OPENAI_BASE_URL for a server without a name."

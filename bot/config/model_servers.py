@@ -89,7 +89,7 @@ def _check_name(name: str, others: Collection[str]) -> None:
     for other in others:
         if _setting(other, "") == _setting(name, ""):
             raise InvalidValue(
-                "is there twice; keep one of the two"
+                "is named twice; remove one of the two"
                 if other == name
                 else f"and {other} would share {_setting(name, _KEY)}; give one of them another name"
             )
@@ -143,8 +143,8 @@ def body(value: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise InvalidValue('is no JSON object; write one such as {"temperature": 0.7}, in one line')
-    owned = [f'"{key}" belongs to the bot; {_OWNED[key]}' for key in found if key in _OWNED]
+        raise InvalidValue('is not a JSON object; write one such as {"temperature": 0.7}, on one line')
+    owned = [f'"{key}" is sent by the bot itself; {_OWNED[key]}' for key in found if key in _OWNED]
     if owned:
         raise InvalidValue(*owned)
     return found

@@ -174,7 +174,7 @@ def log_format(value: str) -> str:
 
 def boolean(value: str) -> bool:
     if value.lower() not in ("true", "false"):
-        raise InvalidValue(f"{quoted(value)} will not do; write true or false")
+        raise InvalidValue(f"{quoted(value)} is not valid; write true or false")
     return value.lower() == "true"
 
 
@@ -182,7 +182,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if re.fullmatch(r"[+-]?[0-9]{1,12}", value) and low <= int(value) <= high:
             return int(value)
-        raise InvalidValue(f"{quoted(value)} will not do; write a whole number from {low} to {high}, in digits only")
+        raise InvalidValue(f"{quoted(value)} is not valid; write a whole number from {low} to {high}, in digits only")
 
     return parse
 
@@ -192,7 +192,7 @@ def seconds(high: int) -> Callable[[str], float]:
         if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", value) and 0 < float(value) <= high:
             return float(value)
         raise InvalidValue(
-            f"{quoted(value)} will not do; write seconds as a number above 0 and up to {high}, such as 2.5"
+            f"{quoted(value)} is not valid; write seconds as a number above 0 and up to {high}, such as 2.5"
         )
 
     return parse
@@ -217,7 +217,7 @@ def servers(value: str) -> Servers:
     named = {each.strip().lower() for each in value.split(",")} & {"owner", "any"}
     others = ",".join(each for each in value.split(",") if each.strip().lower() not in ("owner", "any", ""))
     if not named and not re.search(r"[0-9]", value):
-        raise InvalidValue(f"{quoted(value)} will not do; write owner, any, or the ids of servers")
+        raise InvalidValue(f"{quoted(value)} is not valid; write owner, any, or the ids of servers")
     found = ids("the ids of servers")(others) if others else frozenset()
     return Servers(owner="owner" in named, ids=found, any="any" in named)
 
@@ -226,7 +226,7 @@ def direct_messages(value: str) -> Literal["members", "everyone", "off"]:
     for choice in ("members", "everyone", "off"):
         if value.lower() == choice:
             return choice
-    raise InvalidValue(f"{quoted(value)} will not do; write members, everyone or off")
+    raise InvalidValue(f"{quoted(value)} is not valid; write members, everyone or off")
 
 
 def models(value: str) -> tuple[str, ...]:
@@ -240,14 +240,14 @@ def prices(value: str) -> Mapping[str, Price]:
         numbers = [cost.strip() for cost in costs.split("/")]
         if not model or len(numbers) not in (2, 3) or not all(map(_MONEY.fullmatch, numbers)):
             raise InvalidValue(
-                f"{quoted(each)} is no price; write the model and what a million tokens of its context, of its replies"
-                " and, if they are cheaper, of cached context cost, such as gpt-6-luna=0.10/0.50/0.01, with commas"
-                " between models"
+                f"{quoted(each)} is not a price; write the model and what a million tokens of its context, of its"
+                " replies and, if they are cheaper, of cached context cost, such as gpt-6-luna=0.10/0.50/0.01, with"
+                " commas between models"
             )
         prompt, reply, *cached = map(_micro, numbers)
         if cached and cached[0] > prompt:
             raise InvalidValue(
-                f"{quoted(each)} has cached context cost more than other context; write context/reply/cached, such as"
+                f"{quoted(each)} makes cached context cost more than other context; write context/reply/cached, such as"
                 " gpt-6-luna=0.10/0.50/0.01"
             )
         found[model] = Price(prompt, reply, cached[0] if cached else prompt)
@@ -258,7 +258,7 @@ def money(value: str) -> int:
     """An amount of money that is not 0, in millionths."""
     if not _MONEY.fullmatch(value) or _micro(value) == 0:
         raise InvalidValue(
-            f"{quoted(value)} will not do; write an amount in the currency of PRICES, in digits only, such as 1.00"
+            f"{quoted(value)} is not valid; write an amount in the currency of PRICES, in digits only, such as 1.00"
         )
     return _micro(value)
 

@@ -72,7 +72,7 @@ class Settings:
         str | None,
         Setting(
             "",
-            "The model that is asked where the first one fails before its first word. People are told. Not set: none.",
+            "The model to ask if the first one fails before its first word. Its answers say so. Not set: none.",
             str,
         ),
     ]
@@ -80,8 +80,8 @@ class Settings:
         Mapping[str, ModelServerSettings] | None,
         Setting(
             "",
-            "Further model servers: NAME=URL, with commas between them. NAME_API_KEY is the key of one, NAME:MODEL one"
-            " of its models.",
+            "More model servers: NAME=URL, with commas between them. NAME_API_KEY sets a key, NAME:MODEL names a"
+            " model of one.",
             model_servers.servers,
         ),
     ]
@@ -106,7 +106,7 @@ class Settings:
         Mapping[str, Any] | None,
         Setting(
             "",
-            'What each request carries besides, as JSON: {"temperature": 0.7}. NAME_EXTRA_BODY is that of one server.',
+            'More fields for all requests, as JSON: {"temperature": 0.7}. NAME_EXTRA_BODY replaces them for a server.',
             model_servers.body,
         ),
     ]
@@ -268,17 +268,17 @@ class Settings:
 
     https_proxy: Annotated[
         Secret | None,
-        Setting("", "The HTTP proxy to https servers, Discord among them: http://HOST:PORT.", parsers.proxy),
+        Setting("", "The HTTP proxy for https addresses, Discord included: http://HOST:PORT.", parsers.proxy),
     ]
-    http_proxy: Annotated[Secret | None, Setting("", "The HTTP proxy to http servers.", parsers.proxy)]
+    http_proxy: Annotated[Secret | None, Setting("", "The HTTP proxy for http addresses.", parsers.proxy)]
     all_proxy: Annotated[
-        Secret | None, Setting("", "The proxy in place of each of the two that is not set.", parsers.proxy)
+        Secret | None, Setting("", "The proxy where HTTPS_PROXY or HTTP_PROXY is not set.", parsers.proxy)
     ]
     no_proxy: Annotated[
         tuple[str, ...] | None,
         Setting(
             "",
-            "The hosts without a proxy, with commas between them: names (with all below them), addresses, 10.0.0.0/8.",
+            "Hosts reached without a proxy, with commas between them: names (and subdomains), addresses, 10.0.0.0/8.",
             parsers.hosts,
         ),
     ]

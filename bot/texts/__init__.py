@@ -27,7 +27,7 @@ AS_FILE = "-# The whole reply is in the file."
 FORGET_MINE = "Forget mine"
 FORGET_ALL = "Forget all"
 FORGOTTEN_ALL = "Done."
-NOT_YOURS_TO_RESET = "Only those who may manage messages here can have me forget what everybody asked."
+NOT_YOURS_TO_RESET = "Only people who can manage messages here can reset everyone's questions."
 NOTHING_TO_STOP = "None of my replies to you is under way here."
 ONE_MOMENT = "One moment, then press again."
 PRESS_LATER = "I have too much to do just now. Please press again in a minute."
@@ -153,7 +153,7 @@ def confirm_reset(number: int, people: int, *, own: int, may_forget_all: bool) -
     if may_forget_all:
         return f"This forgets {what}."
     rest = " Forget yours?" if own else ""
-    return f"I remember {what}. Only those who may manage messages can have me forget all of them.{rest}"
+    return f"I remember {what}. Only people who can manage messages can reset all of them.{rest}"
 
 
 def forgotten_own(forgotten: int) -> str:

@@ -33,7 +33,7 @@ TOO_MANY_RULES = "That's as many channel rules as I can keep. /channels everywhe
 NOT_OF_THIS_SERVER = "That channel isn't in this server, so nothing has changed. Please pick one that is."
 THATS_ME = "That's me. /pause has me answer nobody in this server."
 BLOCK = "Block"
-NOT_A_MODERATOR = "Only those who may manage this server can have me block somebody."
+NOT_A_MODERATOR = "Only people who can manage this server can block someone."
 A_BOT = "That's a bot, and I answer no bots anyway."
 
 
@@ -113,8 +113,8 @@ def not_blocked(user_id: int) -> str:
 def confirm_block(user_id: int, *, oneself: bool) -> str:
     """The question before a block of oneself, or of somebody with a role as high as one's own."""
     if oneself:
-        return "That's you: I would no longer answer you in this server. Block yourself?"
-    return f"<@{user_id}> has a role as high as yours or higher. Block them all the same?"
+        return "That's you. I'd stop answering you in this server. Block yourself?"
+    return f"<@{user_id}> has a role as high as yours or higher. Block them anyway?"
 
 
 def decisions(of_guild: GuildDecisions) -> str:
@@ -128,12 +128,12 @@ def decisions(of_guild: GuildDecisions) -> str:
     sections = []
     if of_guild.paused is not None:
         who = _decided(of_guild.paused)
-        sections.append([f"I'm paused{who}: I answer nobody until somebody uses /resume. Apart from that:"])
+        sections.append([f"I'm paused in this server until someone uses /resume{who}. After that:"])
     if only:
         sections.append(["I answer only here:", *_up_to(only)])
         sections.append(["But not here:", *_up_to(never)] if never else [])
     elif never:
-        sections.append(["I answer everywhere in this server but here:", *_up_to(never)])
+        sections.append(["I answer everywhere in this server except here:", *_up_to(never)])
     else:
         sections.append(["I answer everywhere in this server."])
     sections.append(["I don't answer these people:", *_up_to(blocked)] if blocked else [])

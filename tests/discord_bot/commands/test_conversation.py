@@ -90,9 +90,7 @@ async def test_reset_of_what_many_asked_is_asked_about_first(world: World) -> No
     await fill(world, discord.general, 42, discord.bo, discord.ada)
     before = len(discord.bot_messages(discord.general))
     used, offered = await reset(world, discord.cleo, discord.general)
-    limited = (
-        "I remember 42 questions from 2 people here. Only those who may manage messages can have me forget all of them."
-    )
+    limited = "I remember 42 questions from 2 people here. Only people who can manage messages can reset all of them."
     assert (used.content, used.ephemeral, offered) == (limited, True, [])
 
     used, offered = await reset(world, discord.bo, discord.general)
@@ -111,7 +109,7 @@ async def test_reset_of_what_many_asked_is_asked_about_first(world: World) -> No
     roles.clear()
     refused = await discord.press(discord.max, message, "reset:all")
     assert (await refused.answered()).content == (
-        "Only those who may manage messages here can have me forget what everybody asked."
+        "Only people who can manage messages here can reset everyone's questions."
     )
     roles.extend(taken)
     await discord.press(discord.max, message, "reset:all")

@@ -77,7 +77,7 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         assert await answer_to_mention(world, discord.open_dm(discord.bo)) is not None
         asked = len(model.requests)
         listed = await use(world, "channels list")
-        paused = rf"I'm paused \({discord.max.mention}, <t:\d+:f>\): I answer nobody until somebody uses /resume\. .*"
+        paused = rf"I'm paused in this server until someone uses /resume \({discord.max.mention}, <t:\d+:f>\)\. .*"
         assert re.match(paused, listed)
         assert await use(world, "resume") == "I'm back: I answer everywhere in this server."
         assert await use(world, "resume") == "I'm not paused."
@@ -312,8 +312,8 @@ async def test_moderators_block_themselves_and_those_above_only_on_purpose(world
     for member in (owner, admin, beside, discord.max):
         used = await discord.slash(discord.max, discord.general, "block", member=member.id, hours=2)
         question = await told(used)
-        oneself = "That's you: I would no longer answer you in this server. Block yourself?"
-        above = f"{member.mention} has a role as high as yours or higher. Block them all the same?"
+        oneself = "That's you. I'd stop answering you in this server. Block yourself?"
+        above = f"{member.mention} has a role as high as yours or higher. Block them anyway?"
         assert question.content == (oneself if member is discord.max else above)
         assert await answer_to_mention(world, discord.general, member) == "To hello."
         await discord.press(discord.max, question, custom_id(question))
@@ -329,7 +329,7 @@ async def test_moderators_block_themselves_and_those_above_only_on_purpose(world
     question = await told(used)
     discord.guild.members[discord.max.id].roles.clear()
     pressed = await discord.press(discord.max, question, custom_id(question))
-    assert (await told(pressed)).content == "Only those who may manage this server can have me block somebody."
+    assert (await told(pressed)).content == "Only people who can manage this server can block someone."
 
 
 async def confirmed(world: World, used: Interaction) -> None:
