@@ -64,6 +64,8 @@ def highlighted(code: str, language: str, left: float) -> tuple[str, float]:
         if left < 0:
             lexed.append((Text, code[start + len(text) :]))
             break
+    if "".join(text for _, text in lexed) != code:  # some lexers of sessions leave out a line
+        return f'<code class="hl">{escapeHtml(code)}</code>', left
     html = StringIO()
     _FORMATTER.format(lexed, html)
     return f'<code class="hl lang-{language}">{html.getvalue().removesuffix(_NEWLINE)}</code>', left

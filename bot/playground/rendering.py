@@ -142,7 +142,7 @@ def _list(state: StateInline) -> bool:
     item = _ITEM.match(state.src, state.pos, state.posMax)
     if item is None:
         return False
-    tag = "ol" if item[2] else "ul"
+    tag, indented = "ol" if item[2] else "ul", item[1] != ""
     state.push("list_open", tag, 1).attrs = {"start": int(item[2])} if item[2] else {}
     while item:
         end = _end_of_item(state, item)
@@ -152,6 +152,8 @@ def _list(state: StateInline) -> bool:
         state.push("item_close", "li", -1)
         state.pos = end
         item = _ITEM.match(state.src, end, state.posMax) if _starts_line(state) else None
+        if item and indented and not item[1]:
+            break  # a list that began indented, as the rest of one in an earlier message, ends here
     state.push("list_close", tag, -1)
     return True
 

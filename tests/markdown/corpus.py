@@ -1,7 +1,15 @@
-"""Replies such as models write, of thirty kinds in ten languages: made for the tests, from sentences of our own."""
+"""Replies such as models write, of thirty kinds in ten languages, and Markdown that people wrote about their packages.
+
+The replies are made for the tests, from sentences of our own. The descriptions are this project's pages and those of
+the packages that it is locked to, as they are installed.
+"""
 
 from __future__ import annotations
 
+import re
+from email import message_from_string
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Final
 
 _LANGUAGES: Final = {
@@ -62,3 +70,23 @@ _KINDS: Final = (
     "{0}. {1}. {2}.\n\n" + "**{1}**, *{2}*, `{3}`, {4}. {0}. " * 12 + "\n\n- {2}\n" + "- {1}: **{3}**\n" * 20,
 )
 DOCUMENTS: Final = [kind.format(*sentences) for kind in _KINDS for sentences in _LANGUAGES.values()]
+
+
+def _descriptions() -> dict[str, str]:
+    """The project's pages, and the packages' descriptions that are Markdown.
+
+    HTML is left out of them, since the bot shows what it means, while CommonMark passes it on.
+    """
+    found = {str(page): page.read_text() for page in sorted([*Path().glob("*.md"), *Path("docs").glob("*.md")])}
+    for name in re.findall(r"^([\w.-]+)==", Path("requirements.lock").read_text(), re.MULTILINE):
+        try:
+            about = message_from_string(distribution(name).read_text("METADATA") or "")
+        except PackageNotFoundError:
+            continue  # a package for another system
+        if about.get("Description-Content-Type", "").startswith("text/markdown"):
+            found[name] = str(about.get_payload())
+    html = re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>", re.DOTALL)
+    return {name: html.sub("", text) for name, text in found.items()}
+
+
+DESCRIPTIONS: Final = _descriptions()

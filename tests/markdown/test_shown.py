@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.markdown.corpus import DESCRIPTIONS
 from tests.markdown.corpus import DOCUMENTS as CORPUS
 from tests.markdown.documents import document
 from tests.markdown.growing import mistakes, whole
@@ -58,5 +59,15 @@ def test_replies_of_every_kind_are_shown_as_they_are_meant(part: int) -> None:
         assert mistakes(text, drawn.choice(LIMITS), _ends(text, drawn)) is None, text
 
 
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_what_people_wrote_about_their_packages_is_shown_as_it_is_meant(name: str) -> None:
+    text = DESCRIPTIONS[name]
+    ends = _ends(text, random.Random(name))
+    assert difference(text, whole(text, 100_000)) is None
+    assert difference(text, whole(text, 2000)) is None
+    assert mistakes(text, 2000, ends, taken_back=False) is None
+
+
 def test_there_are_enough_of_them() -> None:
     assert len(set(CORPUS)) >= 300
+    assert len(DESCRIPTIONS) >= 15
