@@ -110,8 +110,9 @@ class Rendered(NamedTuple):
 
 
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
+"""Pattern of the blank lines before a message's text: in `\\n \\na`, all before `a`."""
 _EMPTY_QUOTES: Final = re.compile(r"(?:(?:\A|\n)[ \t]*>[ \t]*)+\Z")
-"""Lines at the end of a message that hold only a quote mark, which Discord would show."""
+"""Pattern of lines at the end that hold only a quote mark, which Discord would show: in `> a\\n> `, the second."""
 _TITLE: Final = 80
 _DEEPEST: Final = 6
 """The largest number of list marks on one line."""
@@ -735,11 +736,13 @@ class _Blocks:
 
 
 _QUOTE_MARKS: Final = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
-"""Pattern of the quote marks at the start of lines with code or a formula."""
+"""Pattern of the quote marks before code or a formula: in `> x\\n> y`, each `> `."""
 _ONE_QUOTE: Final = re.compile(r"[ \t]*>[ \t]?")
+"""Pattern of the outermost quote mark of a line: in `> > a`, the first `> `."""
 _TRAILING: Final = re.compile(r"[ \t]+\n")
+"""Pattern of spaces at the end of a line: in `a  \\nb`, `  \\n`."""
 _CLOSING: Final = re.compile(r"\n[ \t>]*```+[ \t\r]*(?:\n|\Z)")
-"""Pattern of a line that closes a fence."""
+"""Pattern of a line that closes a fence: in `x\\n```\\ny`, ```` \\n```\\n ````."""
 
 
 def _begun(content: str) -> str:

@@ -12,7 +12,9 @@ from wcwidth import grapheme_boundary_before
 from bot.markdown.blocks import Rank, Rendered
 
 _SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s++|[。！？；][」』）”\"*_~|]*)(?=\S)")
+"""Pattern of the end of a sentence: in `One. Two` and `一。二`, `. ` and `。`."""
 _WORD: Final = re.compile(r"(?<!\s)\s++(?=\S)|[，、：](?=\S)")
+"""Pattern of the space after a word: in `one two` and `一、二`, ` ` and `、`."""
 _FILLS: Final = (1 / 2, 1 / 4)
 """Smallest fractions of the available room that a part fills, tried in this order."""
 _TRIES: Final = 32

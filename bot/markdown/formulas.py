@@ -28,7 +28,9 @@ _OPERATOR: Final = re.compile(r"[+\-*/=<>!^∞-⋿×÷±·≤≥≠→]")
 """Pattern of an operator, such as `+` in `a + b`."""
 # Operators that a formula may begin or end with. `n!` and `-1` are formulas, but `a/` and `*b` are not.
 _ENDS: Final = re.compile(r"[\w)\]}!'|.…∞°′]|\\[A-Za-z,;]")
+r"""Pattern of what a formula may end with: `2`, `)`, `!` or `\,`, but not `/`."""
 _BEGINS: Final = re.compile(r"[^\W_]|[(\[{|+\-±¬∀∃∞√<>=]|\\[A-Za-z|{,;]|_\{|\^")
+r"""Pattern of what a formula may begin with: `x`, `(`, `-`, `\alpha` or `^`, but not `*`."""
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 """Pattern of a number, such as `42` or `-1.5`, which alone between dollars is a formula. `1,000` is a price."""
 _CALL: Final = re.compile(r"[^\W\d_]'*(?:\([^()]+\))?|\|[^|]+\|")

@@ -81,9 +81,11 @@ _HALF_ENTITY: Final = re.compile(r"&#?\w{0,31}$", re.ASCII)
 _BLOCK: Final = re.compile(r"#{1,3}(?=\s)|-#(?=\s)|>|[-*](?=\s)|(\d+)\.(?=\s)")
 """Pattern of text that Discord takes for a block at the start of a line, as in `# a`, `> b`, `- c` and `1. d`."""
 _LINE_START: Final = re.compile(r"\n[ \t]*+")
+"""Pattern of a newline with the spaces after it: in `a\\n  b`, `\\n  `."""
 _QUOTED_LINE_START: Final = re.compile(r"\n[ \t]*+(?:(?!>>>(?:\s|\Z))>[ \t]?)*+[ \t]*+")
 """Pattern of a newline with the quote marks after it, such as the text before `a` in `\\n> a`."""
 _HTTP: Final = re.compile(r"https?://[^\s/]", re.IGNORECASE)
+"""Pattern of an address that Discord can link to: `https://a.b`, but not `mailto:a@b` or `#part`."""
 _UNESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 r"""Pattern of an escaped character, such as `\_` in `a\_b`."""
 _PLAIN_TARGET: Final = re.compile(r"[^\s\\&*|~`<>\"\[\]()]*")
@@ -91,6 +93,7 @@ _PLAIN_TARGET: Final = re.compile(r"[^\s\\&*|~`<>\"\[\]()]*")
 _ROUND: Final = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
 """Pattern of an address whose end Discord finds, such as `/a_(b)`."""
 _ANY_TAG: Final = re.compile(r"<[^<>]*>")
+"""Pattern of a tag: in `a <i>b</i>`, `<i>` and `</i>`."""
 _DUNDER: Final = re.compile(r"__(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__(?![A-Za-z0-9_])")
 """Pattern of names in programming languages that are not bold text, such as `__init__` and `__FILE__`."""
 _PLAIN_MARKS: Final = frozenset(["*", "**", "_", "__"])
@@ -104,7 +107,9 @@ _GUARDED: Final = re.compile(
 )
 """Pattern of any underscore, and first of constructs where underscores are safe, such as `[a](http://b_c_)`."""
 _ESCAPED: Final = re.compile(r"([*_~`|\\\[<])")
+"""Pattern of a character that is escaped in text: in `a*b`, `*`, which becomes `\\*`."""
 _TICKS: Final = re.compile("`+")
+"""Pattern of a run of backticks: in ``` a``b`c ```, two and one."""
 _INLINE_TAGS: Final = frozenset(tag[1:-1] for tag in WRITTEN if tag[0] == "<" and tag != "<h>")
 _DROPPED_TAGS: Final = frozenset(["mark", "small", "span", "font", "big", "abbr", "center", "sub", "sup", "picture"])
 _BLOCK_TAGS: Final = frozenset(

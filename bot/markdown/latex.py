@@ -79,8 +79,11 @@ _SUPERSCRIPT: Final = str.maketrans(
 _SUBSCRIPT: Final = str.maketrans("0123456789+−=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ")
 
 _PIECE: Final = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_&~]|\s+|'+|.", re.DOTALL)
+r"""Pattern of a formula's smallest piece: in `\frac{a}2`, `\frac`, `{`, `a`, `}` and `2`."""
 _SIMPLE: Final = re.compile(r"[\w∞∂′.]*[\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]?\w+")
+"""Pattern of a term that needs no brackets in a fraction: `12`, `(a+b)` or `√x`, but not `a+b`."""
 _SINGLE: Final = re.compile(r"[\d.]+|[^\W\d][⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉′\u0300-\u036f\u20d7]*|\([^()]*\)|[√∛∜]\w")
+"""Pattern of a term that needs no brackets before another: `12`, `x²` or `(a+b)`, but not `ab`."""
 _DEEPEST: Final = 20
 _MOST_ARGUMENTS: Final = 60
 """The deepest nesting of arguments without braces. A deeper one would exceed the interpreter's recursion limit."""
@@ -105,7 +108,9 @@ _ROWS: Final = re.compile(
 )
 r"""Pattern of an environment with rows, such as `\begin{align} a &= b \\ c &= d \end{align}`, with its content."""
 _ALIGNMENT: Final = re.compile(r"(?<!\\)&")
+r"""Pattern of the mark where lines are aligned: in `a &= b \& c`, the first `&`."""
 _ROW_END: Final = re.compile(r"\\\\(?:\[[^\]]*\])?")
+r"""Pattern of the end of a row: in `a \\[2pt] b`, `\\[2pt]`."""
 
 
 def to_lines(formula: str) -> list[str] | None:

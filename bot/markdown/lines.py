@@ -38,6 +38,7 @@ DISPLAY: Final = re.compile(
 )
 r"""Pattern of a display formula alone on its lines, such as `\[ x^2 \].`, with the punctuation after it."""
 DISPLAY_END: Final = re.compile(r"\\\][ \t]*+[.,;]?+[ \t\r]*+(?:\n|\Z)")
+r"""Pattern of the end of a bracketed display formula: in `x \].`, `\].`."""
 LONGEST_DISPLAY: Final = 1000
 HALF_DISPLAY: Final = re.compile(r"[ \t]*(?:\\\[|\$\$)")
 r"""Pattern of the place where a display formula may begin, as in `\[ x`."""
@@ -46,8 +47,9 @@ r"""Pattern of a LaTeX environment's beginning, such as `\begin{align}`."""
 COMMENT: Final = re.compile(r"[ \t]*<!--")
 """Pattern of a comment's beginning, as in `<!-- a note -->`."""
 HALF_LINE: Final = re.compile(r"[ \t]*+(?:#{1,6}|-#|[-*_+=~` ]*+|\d{1,9}[.)]?|>+|\|)[ \t]*$")
-"""Pattern of a line with only its mark written so far, so that its kind is not known yet."""
+"""Pattern of a line with only its mark written so far, so that its kind is not known yet: `##`, `-`, `12.` or `>`."""
 BLANK_LINES: Final = re.compile(r"(?:[ \t\r]*\n)+")
+"""Pattern of blank lines: in `\\n \\na`, all before `a`."""
 _MARKERS: Final = frozenset("#>*+-=_~`\\$<0123456789 \t\r")
 _LONGEST_RULE: Final = 100
 

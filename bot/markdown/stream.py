@@ -19,12 +19,15 @@ _LONGEST_TITLE: Final = 80
 _WORD: Final = re.compile(r"(?:[ \t]+|(?<=[。！？，、；：]))(?=[^\W\d_])")
 """Pattern of the places where a line can be cut and continues as text, such as before `there` in `see there`."""
 _SPECIAL: Final = re.compile(r"[\\`*_~|\[<$&!]|https?:")
+"""Pattern of text that may not be plain: in `a *b* https://c.d`, `*`, `*` and `https:`."""
 _LONG_RUN: Final = re.compile(r"\*{4}|_{4}")
 """Pattern of a long run of marks, such as `*****a`. Only the end of the paragraph decides its meaning."""
 _DECIDED: Final = re.compile(r"[ \t]*(?:(?:[-*+>]|\d+[.)]|#{1,6})[ \t]+)*[*_`\"'(\[]*[^\W_]")
 """Pattern of a line's beginning that decides the kind of the line, such as `- **a`."""
 _DEEP: Final = re.compile(r"(?: {4}|\t)[ \t]*")
+"""Pattern of the indentation of code: four spaces in `    x = 1`."""
 _FENCE_LINES: Final = re.compile(r"[ \t>]*(?:```|~~~)")
+"""Pattern of the line that opens a block of code again: ```` ```py ```` or `> ~~~`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _LONGEST_NAME: Final = 200
 """The longest column name that a list of rows repeats. A few longer names would fill a message each."""
 
 _DELIMITERS: Final = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
+"""Pattern of a table's second line: `|:--|--:|` or `--- | ---`."""
 _PIPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 """Pattern of an unescaped pipe, such as the second one in `a \\| b | c`."""
 _CODE: Final = re.compile(r"(?<!`)(`{1,16}+)(?!`)(.+?)(?<!`)\1(?!`)")
