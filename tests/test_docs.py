@@ -1,8 +1,10 @@
-"""What README, `.env.example`, the image's files and the lock say is what the code does."""
+"""What the documentation, `.env.example`, the image's files and the lock say is what the code does."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -18,11 +20,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bot import cli
 from bot.config import SETTINGS, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+DOCUMENTATION = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 IGNORED = [".git", *(line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines())]
 OUTSIDE = {
@@ -95,24 +100,51 @@ def imports(path: Path) -> Iterator[str]:
             yield from (name.name for name in node.names)
 
 
-def test_settings_table_matches_the_code() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*)`)? ?\| (.*) \|$", section("Settings"), re.MULTILINE)
-    assert rows == [(name, setting.default, setting.help) for name, setting in SETTINGS.items()]
+def settings_by_group() -> dict[str, list[tuple[str, str, str]]]:
+    """The rows of docs/settings.md (name, default, help) under their headings."""
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    return {
+        title: re.findall(r"^\| `(\w+)` \| (?:`(.*)`)? ?\| (.*) \|$", section(title, page), re.MULTILINE)
+        for title in re.findall(r"^## (.*)$", page, re.MULTILINE)
+    }
 
 
-def test_example_file_has_every_setting() -> None:
-    example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    rows = re.findall(r"^# (.*)\n#?(\w+)=(.*)$", example, re.MULTILINE)
-    assert rows == [(setting.help, name, setting.default) for name, setting in SETTINGS.items()]
-    assert len(re.findall(r"^#?\w+=", example, re.MULTILINE)) == len(rows)
+def test_readme_is_short() -> None:
+    assert len(README.encode()) <= 10_240
 
 
-def test_copied_example_file_changes_nothing(tmp_path: Path) -> None:
-    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+def test_settings_page_matches_the_code() -> None:
+    rows = [row for group in settings_by_group().values() for row in group]
+    assert sorted(rows) == sorted((name, setting.default, setting.help) for name, setting in SETTINGS.items())
+
+
+def test_example_file_has_the_settings_that_are_not_advanced() -> None:
+    expected = settings_by_group()
+    assert expected.pop("Advanced")
+    groups = {
+        title: [
+            (name, default, text) for text, name, default in re.findall(r"^# (.*)\n#?(\w+)=(.*)$", rows, re.MULTILINE)
+        ]
+        for title, rows in re.findall(r"^## (.*)\n((?:.+\n)*)", EXAMPLE, re.MULTILINE)
+    }
+    assert list(groups.items()) == list(expected.items())
+    assert len(re.findall(r"^#?\w+=", EXAMPLE, re.MULTILINE)) == sum(map(len, groups.values()))
+    assert len(EXAMPLE.splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EXAMPLE,
+        re.sub(r"^#(\w+=)", r"\1", EXAMPLE, flags=re.MULTILINE),
+        "".join(f"{name}={default}\n" for group in settings_by_group().values() for name, default, _ in group),
+    ],
+    ids=["example", "all defaults of the example", "all defaults of the page"],
+)
+def test_copied_defaults_change_nothing(tmp_path: Path, text: str) -> None:
     copy = tmp_path / ".env"
-    for text in (example, re.sub(r"^#(\w+=)", r"\1", example, flags=re.MULTILINE)):
-        copy.write_text(text, encoding="utf-8")
-        assert Settings.load({}, copy) == Settings.load({}, None)
+    copy.write_text(text, encoding="utf-8")
+    assert Settings.load({}, copy) == Settings.load({}, None)
 
 
 def headings(page: str) -> set[str]:
@@ -121,9 +153,7 @@ def headings(page: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).replace(" ", "-").lower() for heading in found}
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", DOCUMENTATION, ids=lambda page: page.name)
 def test_links_lead_to_existing_places(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):
@@ -134,8 +164,42 @@ def test_links_lead_to_existing_places(page: Path) -> None:
             assert not anchor or anchor in headings(file.read_text(encoding="utf-8")), target
 
 
+def test_every_page_is_linked() -> None:
+    linked = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in DOCUMENTATION
+        for target in re.findall(r"\]\(([^):]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert set(DOCUMENTATION) - {ROOT / "README.md"} <= linked
+
+
+@pytest.mark.parametrize("page", DOCUMENTATION, ids=lambda page: page.name)
+def test_documented_commands_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for words in re.findall(r"(?:-m|--rm) bot\b((?: [\w./-]+)*)", text):
+        command, *rest = words.split() or ["run"]
+        with pytest.raises(SystemExit) as left, contextlib.redirect_stdout(io.StringIO()) as shown:
+            cli.main([command, "--help"])
+        assert left.value.code == 0, command
+        assert {word for word in rest if word.startswith("-")} <= set(
+            shown.getvalue().replace("]", " ").replace("[", " ").split()
+        ), words
+    for name in re.findall(r"-m benchmarks\.(\w+)", text):
+        assert (ROOT / f"benchmarks/{name}.py").exists(), name
+
+
+def test_troubleshooting_quotes_what_people_see() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bot/texts").glob("*.py")))
+    rows = re.findall(r"^\| ([^|]*) \| [^|]+ \|$", section("Troubleshooting"), re.MULTILINE)
+    assert len(rows) >= 8
+    for quoted in re.findall('"([^"]+)"', "\n".join(rows)):
+        assert all(part in sources for part in re.split(r"\d+", quoted)), quoted
+
+
 def test_invite_link_asks_for_the_listed_permissions() -> None:
-    rows = re.findall(r"^\| ([A-Z][\w ]+) \| (\d+) \|", section("Set up the Discord application"), re.MULTILINE)
+    safety = (ROOT / "docs/safety.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-Z][\w ]+) \| (\d+) \|", section("Permissions", safety), re.MULTILINE)
+    assert rows
     for name, value in rows:
         flag = name.lower().replace(" ", "_").replace("view_channels", "view_channel")
         assert discord.Permissions(**{flag: True}).value == int(value), name
@@ -180,13 +244,23 @@ def test_a_folder_of_the_adapter_imports_only_those_below_it() -> None:
     assert found == set()
 
 
-def test_the_architecture_page_names_only_files_that_exist() -> None:
-    named = re.findall(r"`((?:bot|tests|benchmarks|docs)/[\w./]+)`", ARCHITECTURE)
-    assert (
-        len(re.findall(r"^\| .*\? \| `bot/[\w/]+\.py` \|$", section("Where to look", ARCHITECTURE), re.MULTILINE)) >= 20
-    )
-    for name in named:
+@pytest.mark.parametrize("page", DOCUMENTATION, ids=lambda page: page.name)
+def test_pages_name_only_files_that_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:bot|tests|benchmarks|docs)/[\w./]+)`", page.read_text(encoding="utf-8")):
         assert (ROOT / name).exists(), name
+
+
+def test_the_architecture_page_says_where_to_look() -> None:
+    rows = re.findall(r"^\| .*\? \| `bot/[\w/]+\.py` \|$", section("Where to look", ARCHITECTURE), re.MULTILINE)
+    assert len(rows) >= 20
+
+
+def test_each_promise_names_its_test() -> None:
+    promises = section("Promises", (ROOT / "docs/reliability.md").read_text(encoding="utf-8"))
+    rows = re.findall(r"^\| (?!Promise |-)(.*) \| (.*) \|$", promises.replace("|---|---|\n", ""), re.MULTILINE)
+    assert rows
+    for promise, shown_by in rows:
+        assert re.fullmatch(r"`tests/[\w/]+\.py`(?:, `tests/[\w/]+\.py`)*", shown_by), promise
 
 
 @pytest.mark.parametrize(
@@ -263,7 +337,8 @@ def test_named_models_live_for_half_a_year() -> None:
     ends = {name: day or date.max for name, day, _ in MODELS}
     today = datetime.now(UTC).date()
     found = {path: named(path.read_text(encoding="utf-8")) for path in pages()}
-    assert SETTINGS["OPENAI_MODEL"].default in found[ROOT / "README.md"] & found[ROOT / ".env.example"]
+    default = SETTINGS["OPENAI_MODEL"].default
+    assert default in found[ROOT / "README.md"] & found[ROOT / ".env.example"] & found[ROOT / "docs/settings.md"]
     for path, names in found.items():
         assert names <= ends.keys(), f"{path}: look up when it is shut down, and add it to MODELS"
         soon = {name: str(ends[name]) for name in names if ends[name] - today < LONG_ENOUGH}

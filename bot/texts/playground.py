@@ -84,6 +84,6 @@ def welcome(url: str, *, database: str, model: str | None, host: str | None, tak
         f"Try first: mention @{bot} in #general and ask “what did I say first?”. Then stop me, start me again and ask",
         "again. Ctrl-C ends it.",
         *([] if model else [REAL_MODEL]),
-        "For a real server: README, “Set up the Discord application”; `python -m bot check` helps with it.",
+        "For a real server: README, “Put it in your server”; `python -m bot check` helps with it.",
     ]
     return "\n".join(lines)
