@@ -3,52 +3,61 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 
 from bot.core.context import MENTION
 from bot.store.engine import Engine, Rows, Statement, Value
 
 _NOBODY = "someone"
+_THIS = "SELECT id, conversation_id FROM turns WHERE message_id = :message_id"
 
 
-def keeping(names: Mapping[int, str], conversation: str, values: Mapping[str, Value]) -> list[Statement]:
-    """The statements that keep the names in a prompt. `conversation` is SQL for the id of its conversation."""
-    if not names:
-        return []
+def keeping(message_id: int, names: Mapping[int, str]) -> list[Statement]:
+    """The statements that put on record whom the prompt in a message mentions, if it is on record itself."""
+    values: dict[str, Value] = {"message_id": message_id, "names": json.dumps(dict(names))}
     return [
+        (f"DELETE FROM mentions WHERE turn_id IN (SELECT id FROM ({_THIS}))", values),
+        (
+            f"""
+            INSERT INTO mentions (turn_id, user_id, conversation_id)
+            SELECT turn.id, key, conversation_id FROM ({_THIS}) AS turn, json_each(:names)
+            """,
+            values,
+        ),
         (
             f"""
             INSERT INTO names (conversation_id, user_id, name)
-            SELECT conversation.id, key, value FROM ({conversation}) AS conversation, json_each(:names)
+            SELECT conversation_id, key, value FROM ({_THIS}), json_each(:names)
             WHERE true
             ON CONFLICT DO UPDATE SET name = excluded.name WHERE name <> excluded.name
             """,
-            {**values, "names": json.dumps(names)},
-        )
+            values,
+        ),
     ]
 
 
 async def named_prompts(engine: Engine, rows: Rows) -> list[str]:
-    """The prompts of rows with `conversation_id` and `prompt`, with names for the ids of those whom they mention."""
-    prompts: list[str] = [row["prompt"] for row in rows]
-    if not any("⟦@" in prompt for prompt in prompts):
-        return prompts
+    """The prompts of rows with `id` and `prompt` of turns, with names for the ids of those whom they mention."""
+    mentioning = [row["id"] for row in rows if "⟦@" in row["prompt"]]
+    if not mentioning:
+        return [row["prompt"] for row in rows]
     found = await engine.read(
         """
-        SELECT conversation_id, user_id, name FROM names
-        WHERE conversation_id IN (SELECT value FROM json_each(:conversations))
-          AND user_id IN (SELECT value FROM json_each(:users))
+        SELECT turn_id, mentions.user_id, name
+        FROM mentions LEFT JOIN names
+            ON names.conversation_id = mentions.conversation_id AND names.user_id = mentions.user_id
+        WHERE turn_id IN (SELECT value FROM json_each(:turns))
         """,
-        conversations=json.dumps(sorted({row["conversation_id"] for row in rows})),
-        users=json.dumps(sorted(_ids(prompts))),
+        turns=json.dumps(mentioning),
     )
-    names = {(each["conversation_id"], each["user_id"]): each["name"] for each in found}
+    names = {(each["turn_id"], each["user_id"]): each["name"] or _NOBODY for each in found}
 
-    def named(conversation_id: int, prompt: str) -> str:
-        return MENTION.sub(lambda user: f"@{names.get((conversation_id, int(user[1])), _NOBODY)}", prompt)
+    def named(turn_id: int, prompt: str) -> str:
+        def name(user: re.Match[str]) -> str:
+            known = names.get((turn_id, int(user[1])))
+            return user[0] if known is None else f"@{known}"
 
-    return [named(row["conversation_id"], prompt) for row, prompt in zip(rows, prompts, strict=True)]
+        return MENTION.sub(name, prompt)
 
-
-def _ids(prompts: Iterable[str]) -> set[int]:
-    return {int(user[1]) for prompt in prompts for user in MENTION.finditer(prompt)}
+    return [named(row["id"], row["prompt"]) for row in rows]

@@ -131,7 +131,7 @@ class PeopleStore(Part):
         before = None
         while rows := await self._engine.read(
             """
-            SELECT turns.id, conversation_id, platform, channel, guild_id, display_name, user_name,
+            SELECT turns.id, platform, channel, guild_id, display_name, user_name,
                 created_at AS asked_at, prompt, reply, state, prompt_tokens, reply_tokens
             FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE user_id = :user AND (:before IS NULL OR turns.id < :before)

@@ -28,7 +28,6 @@ from bot.store.rows import conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 _NO_NAMES: Mapping[int, str] = MappingProxyType({})
-_HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
 
 # A quote of the bot's own message belongs to the person who asked for that reply. If the reply is forgotten or the
 # message was no reply, nobody could have the quote forgotten, and a deleted reply would come back through it.
@@ -106,8 +105,9 @@ class TurnStore(Part):
             "reads_history": prompt.reads_history,
             **self._quotas.hourly_limit(prompt.user_id, hourly_limit),
         }
+        mentions = keeping(prompt.message_id, prompt.names) if prompt.message_id and prompt.names else []
         at_limit, _, begun, *_ = await self._engine.transaction(
-            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *keeping(prompt.names, _HERE, values)
+            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *mentions
         )
         if begun:
             return Attempt(begun[0]["id"])
@@ -127,7 +127,7 @@ class TurnStore(Part):
                 """,
                 values,
             ),
-            *keeping(names, "SELECT conversation_id AS id FROM turns WHERE message_id = :message_id", values),
+            *keeping(message_id, names),
         )
         return bool(rows)
 
@@ -153,7 +153,7 @@ class TurnStore(Part):
                 FROM turns WHERE id = :turn
             )
             SELECT * FROM (
-                SELECT conversation_id, position, display_name, user_name, prompt, reply,
+                SELECT id, position, display_name, user_name, prompt, reply,
                     state = 'complete' AND failure IS NULL
                 FROM turns
                 WHERE conversation_id = (SELECT conversation_id FROM this)
@@ -162,7 +162,7 @@ class TurnStore(Part):
                 ORDER BY position DESC LIMIT :limit
             )
             UNION ALL
-            SELECT turns.conversation_id, turns.position, display_name, user_name, prompt, reply,
+            SELECT turns.id, turns.position, display_name, user_name, prompt, reply,
                 state = 'complete' AND failure IS NULL
             FROM this
             JOIN conversations ON conversations.id = this.conversation_id

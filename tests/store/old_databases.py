@@ -47,15 +47,22 @@ _EVERY_TABLE = """
     VALUES ('discord:11', 9, NULL, 'A pirate.', 'large'), ('discord:13', NULL, 7, 'A parrot.', NULL);
     INSERT INTO wipes_due DEFAULT VALUES;
     """
-ROWS = {1: _FIRST, 3: _EVERY_TABLE, 4: _EVERY_TABLE}
+_NAMES = """
+    UPDATE stored_turns SET prompt = 'Is it ⟦@70⟧?' WHERE id = 5;
+    INSERT INTO names (conversation_id, user_id, name) VALUES (2, 70, 'Dee'), (2, 71, 'Whom nobody mentions');
+    """
+_ROWS = {1: _FIRST, 3: _EVERY_TABLE, 4: _EVERY_TABLE}
 """Rows of every table there was, by the version of the schema."""
+_FURTHER_ROWS = {15: _NAMES}
+"""Rows of the tables that a later version had, beside those that it took over."""
 
 
 def make(path: Path, version: int, *, filled: bool = True) -> None:
     """Make a database with the schema of that version, and with its rows if wanted."""
+    first = max(known for known in _ROWS if known <= version)
     with closing(sqlite3.connect(path)) as connection:
-        for script in migrations()[:version]:
+        for number, script in enumerate(migrations()[:version], 1):
             connection.executescript(script)
+            if filled:
+                connection.executescript(_ROWS[first] if number == first else _FURTHER_ROWS.get(number, ""))
         connection.executescript(f"PRAGMA application_id = 0x5061726C; PRAGMA user_version = {version}")
-        if filled:
-            connection.executescript(ROWS[version])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from bot.core.context import mention
 from bot.core.errors import StoreUnusable
 from bot.core.quotas import Quotas, Reservation, Usage
-from bot.core.turns import Attempt, Outcome, Prompt, Quote, TurnState, UserName
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store
 from bot.store.purge import PURGE
 from bot.store.sqlite import compact, open_store
@@ -22,7 +24,7 @@ from tests.places import on_discord
 from tests.store.steps import HERE, Clock, answer, begin, child, files, posix_only, rows, said, trace
 from tests.waiting import until
 
-BO, CLEO, GUILD = 2**60 + 7, 2**60 + 8, 5
+BO, CLEO, DAN, GUILD = 2**60 + 7, 2**60 + 8, 2**60 + 9, 5
 THERE = on_discord(2)
 DM = on_discord(3)
 PLENTY = Quotas(100, daily_tokens_per_user=10**9, daily_tokens_per_server=10**9, daily_tokens_total=10**9)
@@ -41,12 +43,20 @@ def left(path: Path) -> int:
 
 
 async def asked(
-    store: Store, position: int, user: int, prompt: str, reply: str, where: object = HERE, quote: Quote | None = None
+    store: Store,
+    position: int,
+    user: int,
+    prompt: str,
+    reply: str,
+    where: Conversation = HERE,
+    quote: Quote | None = None,
+    names: Mapping[int, str] = MappingProxyType({}),
 ) -> Attempt:
     """A question that was paid for, and answered in a message with the number of its own + 1,000."""
     guild = None if where == DM else GUILD
+    author = UserName("Name", "name")
     attempt = await store.turns.begin(
-        Prompt(where, position, prompt, user, UserName("Name", "name"), guild, quote=quote, message_id=position)  # type: ignore[arg-type]
+        Prompt(where, position, prompt, user, author, guild, quote=quote, message_id=position, names=names)
     )
     assert isinstance(attempt, Attempt)
     assert isinstance(await store.quotas.reserve(attempt, "m", 10, 10, 1, PLENTY), Reservation)
@@ -59,10 +69,11 @@ async def asked(
 
 
 async def fill(store: Store, turns: int = 4) -> None:
-    """What Bo said in a channel, in another and in a DM, and Cleo in the first two, quoting Bo."""
+    """What Bo said in a channel, of Dan too, in another and in a DM, and Cleo in the second one, quoting Bo."""
     quote = "[SECRET]"
     for n in range(turns):
-        await asked(store, 10 * n + 1, BO, f"SECRET-HERE {n}", "SECRET-HERE " * 100)
+        named = f"SECRET-HERE {mention(DAN)} {n}"
+        await asked(store, 10 * n + 1, BO, named, "SECRET-HERE " * 100, names={DAN: "SECRET-HERE-DAN"})
         await asked(store, 10 * n + 2, CLEO, f"{quote} public {n}", "public", THERE, Quote(BO, len(quote)))
         await asked(store, 10 * n + 3, BO, f"SECRET {n}", "SECRET", DM)
         await asked(store, 10 * n + 4, CLEO, "kept", "kept", THERE)

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.context import mention
 from bot.core.errors import StoreError
-from bot.core.quotas import Quotas, Usage
+from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.core.usage import UsageToday
@@ -216,6 +216,8 @@ FILLED: dict[tuple[str, str], Value] = {
     ("blocks", "until"): 1,
 }
 """What makes a row one of a person's, beside the id."""
+KEPT = {("mentions", "user_id")}
+"""Ids that stay, as they do in the prompts of others that these rows are of."""
 
 
 async def test_person_is_forgotten_in_every_column(store: Store, database: SQLiteEngine, path: Path) -> None:
@@ -232,6 +234,7 @@ async def test_person_is_forgotten_in_every_column(store: Store, database: SQLit
     )
     people = [("daily_usage", "id")]
     people += [(table, name) for table, name, *_ in columns if name.endswith("_id") and name not in NO_PERSON]
+    people = [each for each in people if each not in KEPT]
     assert {("stored_turns", "user_id"), ("stored_turns", "quoted_id"), ("charges", "user_id")} < {*people}
 
     for person, (table, theirs) in enumerate(people, BO):
@@ -355,3 +358,47 @@ async def test_mentioned_names_go_with_person_and_conversation(store: Store, pat
     await store.retention.forget_conversation(ELSEWHERE)
     await store.engine.erase_deleted()
     assert b"SECRET" not in b"".join(files(path).values())
+
+
+async def mentioning(store: Store, position: int, *people: int, limit: int | None = None) -> object:
+    """A question of Cleo's that mentions these people, whose names are SECRET and their ids."""
+    text = " ".join(map(mention, people))
+    names = {person: f"SECRET-{person}" for person in people}
+    return await store.turns.begin(Prompt(HERE, position, text, CLEO, message_id=position, names=names), limit)
+
+
+@pytest.mark.parametrize("act", ["deleted", "edited", "its asker forgotten", "their own forgotten"])
+async def test_name_goes_with_the_last_prompt_that_holds_it(store: Store, path: Path, act: str) -> None:
+    await mentioning(store, 1, BO, DEE)
+    await mentioning(store, 2, DEE)
+    if act in ("deleted", "edited"):
+        for position in (1, 2):
+            assert rows(path, "SELECT name FROM names ORDER BY name")[-1] == (f"SECRET-{DEE}",)
+            if act == "deleted":
+                await store.retention.forget_prompts([position])
+            else:
+                await store.turns.correct(position, "nobody")
+            assert (f"SECRET-{BO}",) not in rows(path, "SELECT name FROM names")
+    elif act == "its asker forgotten":
+        await store.people.forget(CLEO)
+    else:
+        await store.retention.forget_own(HERE, CLEO)
+    await store.engine.erase_deleted()
+    assert rows(path, "SELECT * FROM mentions") == []
+    assert b"SECRET" not in b"".join(files(path).values())
+
+
+async def test_refused_question_leaves_no_names(store: Store, path: Path) -> None:
+    assert isinstance(await mentioning(store, 1, BO, limit=1), Attempt)
+    assert isinstance(await mentioning(store, 2, BO, DEE, limit=1), QuotaExceeded)
+    assert await mentioning(store, 1, BO, limit=1) is None, "it is answered already"
+    assert rows(path, "SELECT user_id, name FROM names") == [(BO, f"SECRET-{BO}")]
+
+
+async def test_what_only_looks_like_a_mention_stays_as_it_was_typed(store: Store) -> None:
+    terminal = Conversation("terminal", "t")
+    begun = await store.turns.begin(Prompt(terminal, 1, f"What is ⟦@5⟧, {mention(BO)}?"))
+    assert isinstance(begun, Attempt)
+    turn = await store.turns.of_attempt(begun)
+    assert turn is not None
+    assert turn.prompt == f"What is ⟦@5⟧, {mention(BO)}?"

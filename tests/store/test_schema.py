@@ -62,7 +62,7 @@ async def test_first_schema_is_migrated(path: Path, filled: bool) -> None:
     assert_is_current(path)
 
 
-@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("version", range(3, len(schema.migrations())))
 async def test_every_table_of_an_earlier_version_comes_along(path: Path, version: int) -> None:
     old_databases.make(path, version)
     channel, thread, named = on_discord(11), on_discord(12), Conversation("terminal", "a:b")
@@ -117,6 +117,16 @@ async def test_every_table_of_an_earlier_version_comes_along(path: Path, version
     assert_is_current(path)
 
 
+async def test_names_come_along_with_the_prompts_that_hold_them(path: Path) -> None:
+    old_databases.make(path, 15)
+    async with open_store(path, exclusive=True) as store:
+        [page] = [page async for page in store.people.exchanges_of(7)]
+        assert page[0].prompt == "Is it @Dee?"
+        assert rows(path, "SELECT user_id FROM names") == [(70,)]
+        await store.retention.forget_turn(5)
+    assert rows(path, "SELECT * FROM names") == []
+
+
 def test_reasons_and_scopes_get_their_new_words(path: Path) -> None:
     old_databases.make(path, 4)
     asyncio.run(_open(path))
@@ -149,7 +159,7 @@ def assert_is_current(path: Path) -> None:
         SELECT tables.name, columns.name, columns.type, "notnull", dflt_value, pk
         FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
         """
-    others = "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    others = "SELECT name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger', 'view') AND sql IS NOT NULL"
     for query in (shape, others, "PRAGMA user_version"):
         assert set(rows(path, query)) == set(rows(fresh, query))
     assert rows(path, "PRAGMA foreign_key_check") == []
