@@ -12,7 +12,7 @@ from bot.store.guild_rules import IN_FORCE
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.quotas import PAYS_FOR_OTHERS, QuotaStore
-from bot.store.rows import conversation_of, name_of
+from bot.store.rows import TURN_IDS, conversation_of, ids_in, name_of
 
 FORGOTTEN_QUOTE = platform_note("They are replying to a message that was forgotten.")
 """The text that the model gets in place of a forgotten quote."""
@@ -107,11 +107,11 @@ class PeopleStore(Part):
         values: dict[str, Value] = {"user": user_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
         tokens, prompts, turns, *_ = await self._engine.delete_securely(
             *self._quotas.used_by(user_id),
-            ("SELECT id FROM turns WHERE user_id = :user", values),
+            (TURN_IDS.format(which="user_id = :user"), values),
             *((statement, values) for statement in _FORGET),
         )
         self._quotas.retain_after_forget(user_id, tokens, prompts)
-        return {turn["id"] for turn in turns}
+        return ids_in(turns)
 
     async def record_of(self, user_id: int) -> UserRecord:
         """Return the amount of data that is on record of a user."""

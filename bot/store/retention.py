@@ -12,6 +12,7 @@ from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
 from bot.store.people import FORGET_TURNS, FORGOTTEN_QUOTE
 from bot.store.quotas import HOUR, PAYS_FOR_OTHERS
+from bot.store.rows import TURN_IDS, ids_in
 
 _PROCESSED_DAYS = 2
 """Days for which processed messages are kept. No event concerns an older message."""
@@ -30,6 +31,7 @@ _LONGEST_AWAY = 2 * DAY
 _SECOND_LOOK = DAY - HOUR
 """Seconds until a doubted clock is believed."""
 
+_HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
 _OLD = """
     SELECT id FROM conversations INDEXED BY conversations_by_use
     WHERE used_at < :unused_since AND platform = 'discord'
@@ -46,13 +48,7 @@ class RetentionStore(Part):
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
         # A trigger records the old id, with which the turns stay behind, as forgotten.
         rows, _ = await self._engine.delete_securely(
-            (
-                """
-                SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
-                WHERE platform = :platform AND channel = :channel
-                """,
-                here,
-            ),
+            (TURN_IDS.format(which=f"conversation_id = ({_HERE})"), here),
             (
                 """
                 UPDATE conversations
@@ -62,7 +58,7 @@ class RetentionStore(Part):
                 here,
             ),
         )
-        return {row["id"] for row in rows}
+        return ids_in(rows)
 
     async def forget_own(self, conversation: Conversation, user_id: int) -> set[int]:
         """Forget a user's turns in one conversation for good, with what others quote of them there."""
@@ -72,12 +68,11 @@ class RetentionStore(Part):
             "user": user_id,
             "line": FORGOTTEN_QUOTE,
         }
-        here = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
         rows, _ = await self._engine.delete_securely(
-            (f"SELECT id FROM turns WHERE user_id = :user AND conversation_id = ({here})", values),
-            (FORGET_TURNS.format(conversation=here), values),
+            (TURN_IDS.format(which=f"user_id = :user AND conversation_id = ({_HERE})"), values),
+            (FORGET_TURNS.format(conversation=_HERE), values),
         )
-        return {row["id"] for row in rows}
+        return ids_in(rows)
 
     async def forget_turn(self, turn_id: int) -> None:
         await self._delete("id = :turn", turn=turn_id)

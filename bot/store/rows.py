@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from bot.core.turns import Conversation, UserName
-from bot.store.engine import Row
+from bot.store.engine import Row, Rows
+
+TURN_IDS = "SELECT json_group_array(id) AS ids FROM turns WHERE {which}"
+"""SQL for the ids of turns, for `ids_in`. One row for all of them keeps the transaction that forgets them short."""
 
 
 def conversation_of(row: Row) -> Conversation:
@@ -14,3 +19,8 @@ def conversation_of(row: Row) -> Conversation:
 def name_of(row: Row) -> UserName | None:
     """Return the name in a row with `display_name` and `user_name`, or None if the row has none."""
     return None if row["display_name"] is None else UserName(row["display_name"], row["user_name"])
+
+
+def ids_in(rows: Rows) -> set[int]:
+    """The ids that `TURN_IDS` returned."""
+    return set(json.loads(rows[0]["ids"]))
