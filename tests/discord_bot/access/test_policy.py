@@ -34,11 +34,11 @@ from tests.waiting import PATIENCE
 pytestmark = pytest.mark.usefixtures("echo")
 
 WRITING: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("reset", "stop", "persona", "model", "usage", "pause", "resume"), ()),
-    **dict.fromkeys(("channels block", "channels allow", "channels everywhere", "channels list"), ()),
-    **dict.fromkeys(("block", "unblock"), ("member",)),
+    **dict.fromkeys(("reset", "stop", "persona", "model", "usage", "resume", "pause"), ()),
+    **dict.fromkeys(("channels everywhere", "channels list", "channels allow", "channels block"), ()),
+    **dict.fromkeys(("unblock", "block"), ("member",)),
 }
-"""The commands that a server that is not served is refused, with their options."""
+"""The commands that a server that is not served is refused, with their options. None undoes one before it."""
 
 # Servers
 
