@@ -31,6 +31,18 @@ class ConversationStore(Part):
         )
         return [conversation_of(row) for row in rows]
 
+    async def used_lately(self, since: int) -> list[str]:
+        """Return the channels in guilds on Discord used since a time, at most 2,000, the latest used first."""
+        rows = await self._engine.read(
+            """
+            SELECT channel FROM conversations INDEXED BY conversations_by_use
+            WHERE used_at >= :since AND guild_id IS NOT NULL AND platform = 'discord'
+            ORDER BY used_at DESC LIMIT 2000
+            """,
+            since=since,
+        )
+        return [row["channel"] for row in rows]
+
     async def shares(self, conversation: Conversation, user_id: int) -> ConversationShares:
         """Return how many questions a conversation holds, of how many people, and how many are a user's own."""
         [row] = await self._engine.read(

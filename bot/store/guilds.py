@@ -13,6 +13,23 @@ from bot.store.part import Part
 _LEFT_DAYS = 7
 """Days for which everything of a guild is kept after the bot has left it, since it may be invited again."""
 
+_MARK_LEFT = """
+    WITH RECURSIVE present (guild_id) AS (
+        SELECT min(guild_id) FROM conversations WHERE guild_id IS NOT NULL AND left_at IS NULL
+        UNION ALL
+        SELECT (
+            SELECT min(guild_id) FROM conversations WHERE guild_id > present.guild_id AND left_at IS NULL
+        )
+        FROM present WHERE guild_id IS NOT NULL
+    )
+    UPDATE conversations SET left_at = :now
+    WHERE left_at IS NULL AND guild_id IN (
+        SELECT guild_id FROM present
+        WHERE guild_id IS NOT NULL AND guild_id NOT IN (SELECT value FROM json_each(:guilds))
+    )
+    """
+"""Goes from guild to guild through the index, and reads the conversations of those only that were left."""
+
 
 def left_before(now: int) -> int:
     """Return the time before which a guild must have been left for its records to be deleted."""
@@ -55,12 +72,12 @@ class GuildStore(Part):
         await self._engine.transaction(
             (
                 """
-                UPDATE conversations SET left_at = CASE WHEN left_at IS NULL THEN :now END
-                WHERE guild_id IS NOT NULL
-                  AND (guild_id IN (SELECT value FROM json_each(:guilds))) = (left_at IS NOT NULL)
+                UPDATE conversations SET left_at = NULL
+                WHERE left_at IS NOT NULL AND guild_id IN (SELECT value FROM json_each(:guilds))
                 """,
                 values,
             ),
+            (_MARK_LEFT, values),
             (
                 """
                 UPDATE guilds SET left_at = NULL

@@ -77,6 +77,20 @@ class RetentionStore(Part):
     async def forget_turn(self, turn_id: int) -> None:
         await self._delete("id = :turn", turn=turn_id)
 
+    async def are_of_turns(self, message_ids: Collection[int]) -> bool:
+        """Whether any of these messages is the prompt of a turn on record or shows its reply."""
+        return bool(
+            await self._engine.read(
+                """
+                SELECT 1 FROM json_each(:messages) AS each
+                WHERE EXISTS (SELECT 1 FROM stored_turns WHERE message_id = each.value)
+                   OR EXISTS (SELECT 1 FROM messages WHERE message_id = each.value)
+                LIMIT 1
+                """,
+                messages=json.dumps(list(message_ids)),
+            )
+        )
+
     async def forget_prompts(self, message_ids: Collection[int]) -> set[int]:
         """Delete the turns of the prompts in these messages for good; the answer is the turns' ids."""
         return await self._delete(

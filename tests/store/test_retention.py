@@ -125,6 +125,21 @@ async def test_left_guild_is_forgotten_unless_it_returns(store: Store, clock: Cl
     assert kept(path) == {dm}, "it is in no server"
 
 
+async def test_servers_are_compared_without_reading_all_conversations(database: SQLiteEngine, store: Store) -> None:
+    for position in range(1, 5):
+        await in_server(store, position, position)
+    done: list[str] = []
+    await trace(database, done.append)
+    await store.guilds.sync([1, 2, 3])
+    changes = [each for each in done if "UPDATE conversations" in each]
+    assert len(changes) == 2
+    for change in changes:
+        plan = [row["detail"] for row in await database.read(f"EXPLAIN QUERY PLAN {change}")]
+        looks = [step for step in plan if " conversations" in step]
+        assert looks
+        assert all(step.startswith("SEARCH") and "USING" in step for step in looks), plan
+
+
 async def test_processed_marks_are_kept_long_enough(store: Store, clock: Clock) -> None:
     await store.processed.mark(1)
     await answer(store, 2, "done")

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 _DAY = 24 * 3600
 _CHECK_EVERY = 3600.0
 """Seconds between two checks of all guilds."""
+_MAX_CONCURRENT = 8
+"""Guilds that are checked at the same time: fewer than the look-ups under way may be, for which people wait too."""
 _INVITED_AGAIN_AFTER = 3600.0
 """Seconds from a refusal after which a join is a new invitation: Discord's clock and this machine's may differ."""
 _CHECKS_PER_OWNER_LOOKUP = 24
@@ -61,9 +63,14 @@ class GuildWatch:
 
     async def check_all(self) -> None:
         """Check all guilds, each once Discord has sent its data."""
-        for guild in tuple(self._client.guilds):
+        slots = asyncio.Semaphore(_MAX_CONCURRENT)
+
+        async def check(guild: discord.Guild) -> None:
             await wait_until_available(guild)
-            await self.check(guild)
+            async with slots:
+                await self.check(guild)
+
+        await asyncio.gather(*map(check, self._client.guilds))
 
     async def check(self, guild: discord.Guild) -> None:
         """Tell a guild that it is not served, or leave it. What fails is left to the next check."""

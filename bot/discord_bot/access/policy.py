@@ -35,6 +35,8 @@ _SEARCH_TIMEOUT = 5.0
 """Seconds for all look-ups of one author. A flood of direct messages takes longer; the next message then knows more."""
 _MAX_PARENTS = 1000
 """Looked-up threads whose channels are kept in memory."""
+_SERVED_FOR = 24 * 3600.0
+"""Seconds for which a guild with an owner of the application among its members is served without asking again."""
 _INTERACTION_TIMEOUT = 1.0
 """Seconds for the look-up of the owners, of the 3 that Discord allows until an interaction is answered."""
 
@@ -50,6 +52,8 @@ class Policy:
         self._parents: dict[int, int] = {}
         """The channels of threads that were looked up."""
         self._owners: frozenset[int] = frozenset()
+        self._served_until: dict[int, float] = {}
+        """The guilds in which an owner was found."""
         self.connected = asyncio.Event()
         """Set by the client once Discord has named the guilds that the bot is in."""
 
@@ -167,9 +171,13 @@ class Policy:
             return False
         if guild.owner_id in self.owners:
             return True
+        if self._served_until.get(guild.id, 0.0) > time.monotonic() and not refresh:
+            return True
         memberships = await asyncio.gather(
             *(self._members.of(guild, owner, refresh=refresh, within=within) for owner in self.owners)
         )
+        if any(each.status is MembershipStatus.MEMBER for each in memberships):
+            self._served_until[guild.id] = time.monotonic() + _SERVED_FOR
         return not memberships or any(each.status is not MembershipStatus.NOT_MEMBER for each in memberships)
 
     @property
@@ -181,7 +189,9 @@ class Policy:
 
     async def look_up_owners(self) -> None:
         """Ask Discord again who owns the application. Raises discord.py's errors."""
-        self._owners = owners(await self._client.application_info())
+        before, self._owners = self._owners, owners(await self._client.application_info())
+        if self._owners != before:
+            self._served_until.clear()
 
     async def _denied_in(
         self,

@@ -97,7 +97,7 @@ class MessageLifecycle:
     async def deleted(self, channel_id: int, message_ids: Collection[int]) -> None:
         """Forget the turns whose prompt or reply a user deleted, and end their replies under way."""
         by_users = self._replies.deletions.deleted(channel_id, message_ids)
-        if by_users:
+        if by_users and await self._concerns_turns(by_users):
             await _apply("forgetting deleted replies", lambda: self._store.retention.forget_replies(by_users))
             # The replies' messages go first: after a kill, only messages on record can be taken away.
             await self._replies.deletions.wait_until_removed(by_users)
@@ -105,6 +105,16 @@ class MessageLifecycle:
                 "forgetting deleted prompts",
                 lambda: self._store.retention.forget_prompts(by_users),
             )
+
+    async def _concerns_turns(self, message_ids: Collection[int]) -> bool:
+        """Whether a deletion may be one of prompts or replies; most are not, and then nothing is written."""
+        if self._messages.are_being_answered(message_ids):
+            return True
+        try:
+            return await self._store.retention.are_of_turns(message_ids)
+        except StoreError as error:
+            log.warning("whether what was deleted is on record is not known: %s", error)
+            return True
 
     async def channel_deleted(self, channel_id: int) -> None:
         """Forget the conversation of a deleted channel or thread, and the rules and the persona set for it."""

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_MAX_CONCURRENT = 3
+MAX_CONCURRENT = 3
 """Requests under way at the same time."""
 _RETRY_DELAYS = (1.0, 5.0, 20.0)
 """Seconds between tries at a request while Discord fails."""
@@ -48,7 +48,7 @@ class History:
     def __init__(self, client: discord.Client, scheduler: Scheduler) -> None:
         self._client = client
         self._scheduler = scheduler
-        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def status_of(self, channel_id: int, message_id: int) -> MessageStatus:
         """Whether a message is still there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import replace
 
 import discord
@@ -54,6 +55,10 @@ class MessageHandler:
     def recent(self) -> set[int]:
         """The ids of prompts whose events came lately, so that somebody answers them already."""
         return set(self._recent)
+
+    def are_being_answered(self, message_ids: Collection[int]) -> bool:
+        """Whether any of these messages is a prompt that is being answered, so that it may not be on record yet."""
+        return not self._in_progress.keys().isdisjoint(message_ids)
 
     def received(self, message: discord.Message) -> None:
         """Answer a new message if it is meant for the bot."""

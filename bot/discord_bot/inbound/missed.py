@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -20,7 +21,7 @@ from bot.discord_bot.delivery.messages import reads_history
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
 from bot.discord_bot.inbound import reader
-from bot.discord_bot.inbound.history import History
+from bot.discord_bot.inbound.history import MAX_CONCURRENT, History
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.reader import Addressing
 from bot.store import Store
@@ -35,8 +36,12 @@ _GUILD_TIMEOUT = 2.0
 """Seconds without data of another guild after which the guilds that are still unavailable count as in an outage."""
 _GUILD_CHECK_EVERY = 0.1
 """Seconds between two checks for data of another guild."""
-_DM_MAX_AGE = timedelta(days=30)
-"""How long after its last use a DM is searched. The store names these DMs: Discord has no request that lists them."""
+_USED_WITHIN = timedelta(days=30)
+"""How long after its last use a place counts as used. DMs are searched only then: Discord has no request for them."""
+_MAX_UNUSED = 100
+"""Channels of all guilds that are searched though the bot was not used there."""
+_TIMEOUT = 60.0
+"""Seconds in which searches of channels are begun."""
 
 
 class MissedMessages:
@@ -79,12 +84,12 @@ class MissedMessages:
         """Search a guild whose outage has ended."""
         if guild.id in self._hidden:
             self._hidden.remove(guild.id)
-            await self._guild(guild)
+            await self._guilds([guild])
 
     async def _all_guilds(self) -> None:
         unavailable = await self._wait_for_guilds()
         self._hidden |= unavailable
-        await asyncio.gather(*(self._guild(guild) for guild in self._client.guilds if guild.id not in unavailable))
+        await self._guilds([guild for guild in self._client.guilds if guild.id not in unavailable])
 
     async def _wait_for_guilds(self) -> set[int]:
         """Wait until Discord has sent the data of all guilds, or of no other guild for a while.
@@ -106,18 +111,48 @@ class MissedMessages:
     def _unavailable(self) -> set[int]:
         return {guild.id for guild in self._client.guilds if guild.unavailable}
 
-    async def _guild(self, guild: discord.Guild) -> None:
-        """Search the channels and threads of a guild in which somebody wrote lately."""
+    async def _guilds(self, guilds: Sequence[discord.Guild]) -> None:
+        """Search the channels and threads of guilds in which somebody wrote lately.
+
+        Those in which the bot was used lately come first. Of the others, in which a prompt is unlikely, only the
+        `_MAX_UNUSED` latest written in are searched. After `_TIMEOUT` seconds no further search is begun.
+        """
         if self._per_channel == 0:
             return
         after = discord.utils.utcnow() - self._max_age
-        active = [each for each in _channels(guild) if _written_in(each, after) and reads_history(each)]
-        await asyncio.gather(*map(self._search, active))
+        active = [
+            each for guild in guilds for each in _channels(guild) if _written_in(each, after) and reads_history(each)
+        ]
+        ranks = await self._ranks()
+        used = sorted((each for each in active if each.id in ranks), key=lambda each: ranks[each.id])
+        unused = [each for each in active if each.id not in ranks]
+        unused.sort(key=lambda each: each.last_message_id or 0, reverse=True)
+        deadline = time.monotonic() + _TIMEOUT
+        places = iter([*used, *unused[:_MAX_UNUSED]])
+
+        async def search_next() -> None:
+            for channel in places:
+                if time.monotonic() > deadline:
+                    log.info("not all channels were searched for what came meanwhile")
+                    return
+                await self._search(channel)
+
+        await asyncio.gather(*(search_next() for _ in range(MAX_CONCURRENT)))
+
+    async def _ranks(self) -> dict[int, int]:
+        """The channels in which the bot was used lately, the latest used with the lowest number."""
+        since = discord.utils.utcnow() - _USED_WITHIN
+        try:
+            used = await self._store.conversations.used_lately(int(since.timestamp()))
+        except StoreError as error:
+            log.warning("where the bot was used lately is not known: %s", error)
+            return {}
+        return {int(channel): rank for rank, channel in enumerate(used)}
 
     async def _all_dms(self) -> None:
         if self._per_channel == 0:
             return
-        since = discord.utils.utcnow() - _DM_MAX_AGE
+        since = discord.utils.utcnow() - _USED_WITHIN
         try:
             keys = await self._store.conversations.direct(int(since.timestamp()))
         except StoreError as error:

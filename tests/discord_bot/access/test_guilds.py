@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from bot.core.access import Servers
-from bot.discord_bot.access import guilds
+from bot.discord_bot.access import guilds, members, policy
+from bot.discord_bot.access.members import MembershipStatus
 from bot.standin.entities import Channel, Guild, Permission, User
-from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError
+from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError, Slow
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups
 from tests.store.steps import read_only
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("echo")
 DAY = 24 * 3600
@@ -111,6 +113,39 @@ async def test_leaving_notice_is_not_repeated_when_unsaved(
             await world.until(lambda: caplog.text.count(has_to_wait) >= 3)
         await refusal(world, elsewhere)
         assert len(world.shown(discord.open_dm(eve))) == 1
+
+
+async def test_owners_are_asked_for_at_once_and_once_a_day(
+    serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guilds, "_CHECK_EVERY", 0.02)
+    monkeypatch.setitem(members._CACHED_FOR, MembershipStatus.MEMBER, 0.0)
+    monkeypatch.setattr(members, "LOOKUP_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(policy, "_SERVED_FOR", 0.0)
+    friendly = [discord.add_guild(f"Friendly {number}", eve) for number in range(5)]
+    for guild in friendly:
+        discord.world.add_member(guild, discord.ada)
+    checks = 0
+    check_all = guilds.GuildWatch.check_all
+
+    async def counted(watch: guilds.GuildWatch) -> None:
+        nonlocal checks
+        await check_all(watch)
+        checks += 1
+
+    def under_way() -> int:
+        return len([call for call in discord.calls("GET", MEMBERS) if call.answered is None])
+
+    monkeypatch.setattr(guilds.GuildWatch, "check_all", counted)
+    async with serve() as world:
+        await world.until(lambda: checks > 3)
+        discord.faults.add(Slow(2.0), method="GET", route=MEMBERS, times=ALWAYS)
+        await discord.wait_for(lambda: under_way() == len(friendly))
+        monkeypatch.setattr(policy, "_SERVED_FOR", DAY)
+        await discord.wait_for(lambda: under_way() == 0)
+        asked, before = len(discord.calls("GET", MEMBERS)), checks
+        await world.until(lambda: checks > before + 3)
+        assert len(discord.calls("GET", MEMBERS)) == asked
 
 
 async def refusal(world: World, guild: Guild) -> None:

@@ -17,7 +17,7 @@ from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import heard_of
-from tests.store.steps import database_of, set_clock
+from tests.store.steps import database_of, set_clock, trace
 
 SLOW = Reply([f"word{n} " for n in range(40)], tokens_per_second=60)
 
@@ -146,6 +146,23 @@ async def test_deleted_prompt_is_forgotten_but_its_reply_stays(world: World) -> 
     await discord.bulk_delete(said[1:3])
     await remembered(world, ["four"])
     assert len(discord.bot_messages(discord.general)) == 4
+
+
+async def test_deletions_of_what_is_not_on_record_write_nothing(world: World) -> None:
+    discord = world.discord
+    said = await world.ask("one")
+    await world.reply(discord.general)
+    await world.idle()
+    chatter = [await discord.say(discord.general, discord.cleo, f"chatter {number}") for number in range(6)]
+    written: list[str] = []
+    await trace(database_of(world.store), written.append)
+    await discord.delete(chatter[0])
+    await discord.bulk_delete(chatter[1:])
+    await discord.delete(said)
+    await remembered(world, [])
+    deletions = [each for each in written if "DELETE FROM stored_turns" in each and "message_id IN" in each]
+    assert deletions
+    assert all(str(said.id) in each for each in deletions), "only of the prompt"
 
 
 async def test_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:

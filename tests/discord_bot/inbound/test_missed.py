@@ -61,6 +61,38 @@ async def test_only_the_newest_missed_prompts_are_answered(discord: DiscordStand
         assert sorted(shown(discord, discord.general)) == ["To 2.", "To 3.", "To 4."]
 
 
+async def test_places_in_use_are_searched_first(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.inbound.missed._MAX_UNUSED", 2)
+    places = [discord.add_channel(f"place-{number}") for number in range(8)]
+    used = [places[5], places[2]]
+    async with start() as world:
+        for place in used:
+            await world.answered("hello", place)
+    for place in places:
+        await discord.say(place, discord.bo, f"<@{discord.bot.id}> one")
+    discord.requests.clear()
+    async with start() as world:
+        await world.until(lambda: [len(shown(discord, place)) for place in places], [0, 0, 2, 0, 0, 2, 1, 1])
+        await world.idle()
+        searched = [int(call.path.split("/channels/")[1].split("/")[0]) for call in discord.calls("GET", MESSAGES)]
+        assert set(searched[:2]) == {place.id for place in used}
+        assert sorted(searched) == sorted(place.id for place in (*used, *places[6:]))
+
+
+async def test_no_search_begins_after_the_time_for_them(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bot")
+    monkeypatch.setattr("bot.discord_bot.inbound.missed._TIMEOUT", -1.0)
+    await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
+    async with start() as world:
+        await world.until(lambda: "not all channels were searched" in caplog.text)
+        await world.answered("two", discord.random_channel)
+        assert discord.calls("GET", MESSAGES) == []
+
+
 @pytest.mark.standin(wall=lambda: time.time() - 60)
 async def test_late_answer_pings(discord: DiscordStandin, start: Start) -> None:
     await discord.say(discord.general, discord.bo, f"<@{discord.bot.id}> one")
