@@ -157,4 +157,5 @@ async def main() -> None:
             print(f"{'each step':42}{figures(steps)}")
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
