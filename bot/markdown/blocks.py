@@ -555,7 +555,9 @@ class _Blocks:
             return
         end = self._line_end(close)
         if self._source[close:end].strip():
-            self._inline.atoms.append((close - 1, close + 1))
+            # Only two words behind the backticks show that they close the block, so that no cut may part them.
+            words = _TWO_WORDS.match(self._source, close, end)
+            self._inline.atoms.append((close - 1, words.end() if words else close + 1))
             self._at = close
             self._gap = False
         else:
@@ -739,6 +741,8 @@ _QUOTE_MARKS: Final = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 """Pattern of the quote marks before code or a formula: in `> x\\n> y`, each `> `."""
 _ONE_QUOTE: Final = re.compile(r"[ \t]*>[ \t]?")
 """Pattern of the outermost quote mark of a line: in `> > a`, the first `> `."""
+_TWO_WORDS: Final = re.compile(r"[^\s`]+[ \t]+[^\s`]")
+"""Pattern of text behind a fence, as far as it tells that the fence is closed: in `This is it`, `This i`."""
 _TRAILING: Final = re.compile(r"[ \t]+\n")
 """Pattern of spaces at the end of a line: in `a  \\nb`, `  \\n`."""
 _CLOSING: Final = re.compile(r"\n[ \t>]*```+[ \t\r]*(?:\n|\Z)")

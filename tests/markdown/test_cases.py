@@ -124,6 +124,7 @@ MEANT = [
     ("#### " + "word " * 54 + "@everyone @everyone ##\n\n#### End ##\n\n1. b", 302),
     ("## " + "word " * 56 + "@everyone @everyone ##\n\nend", 302),
     ("of " + "word " * 50 + "\n5. five " + "word " * 50 + "\n9. nine", 300),
+    ("### " + "word " * 45 + "\n\n```py\nx = 1\n``` One. This " + "word " * 40, 270),
     ("word " * 55 + "<b>two words " + "and more " * 12 + "</b> end", 300),
 ]
 """Replies, with limits, in which marks and their ends fall on both sides of something else, such as a cut."""
