@@ -96,16 +96,20 @@ class Rendered(NamedTuple):
     atoms: list[tuple[int, int]]
     pieces: list[str]
     """The output, without the marks that close it."""
-    places: list[tuple[int, int, tuple[Item, ...]]]
-    """Offsets with nothing open before them, in order, with the number of pieces before each and the open lists."""
+    places: list[tuple[int, int, int, tuple[Item, ...]]]
+    """Offsets with nothing open before them, in order.
+
+    Before each stands how much text it takes to tell so, and behind it the number of pieces before it and the open
+    lists.
+    """
 
     def settled(self, until: float = inf) -> tuple[int, str, tuple[Item, ...]]:
-        """Return the last offset before `until` from which rendering can start afresh, if any, or 0.
+        """Return the last offset from which rendering of the text before `until` can start afresh, if any, or 0.
 
         With it come the output before it and the lists that are open there.
         """
-        place = bisect_left(self.places, (until,)) - 1
-        offset, count, items = self.places[place] if place >= 0 else (0, 0, ())
+        place = bisect_left(self.places, (until + 1,)) - 1
+        _, offset, count, items = self.places[place] if place >= 0 else (0, 0, 0, ())
         return offset, _begun("".join(self.pieces[:count])), items
 
 
@@ -160,7 +164,7 @@ class _Blocks:
         """The offset up to which the end of a bracketed display formula has been searched for."""
         self._no_fence_from = len(self._source) + 1
         """The offset after which no line closes a fence that begins behind text, as far as the search has gone."""
-        self._places: list[tuple[int, int, tuple[Item, ...]]] = []
+        self._places: list[tuple[int, int, int, tuple[Item, ...]]] = []
 
     def render(self, before: str) -> Rendered:
         source = self._source
@@ -183,9 +187,9 @@ class _Blocks:
         atoms = [(start - shift, end - shift) for start, end in inline.atoms if end > shift]
         return Rendered(content, carry, self._breaks, atoms, inline.out, self._places)
 
-    def _settle(self, at: int) -> None:
-        """Record an offset with nothing open before it."""
-        self._places.append((at - self._shift, len(self._inline.out), self._items))
+    def _settle(self, at: int, certain: int) -> None:
+        """Record an offset with nothing open before it, and the end of the text that tells so."""
+        self._places.append((certain - self._shift, at - self._shift, len(self._inline.out), self._items))
 
     def _line_end(self, at: int) -> int:
         end = self._source.find("\n", at)
@@ -218,7 +222,7 @@ class _Blocks:
             self._inline.write("\n" * source.count("\n", start, self._at))
             self._gap = True
             if blank and not (self._code_goes_on or self._inline.marks):
-                self._settle(self._at)
+                self._settle(self._at, self._at + 1)
             return
         quote = QUOTE.match(source, start, end) if stripped[0] == ">" else None
         if quote and columns(line[: line.index(">")]) > self._inside() + 3:
@@ -263,7 +267,8 @@ class _Blocks:
             item = None
         if item and not mark and end < len(source) and not self._inline.marks:
             self._inline.end_paragraph()
-            self._settle(start)
+            # Without text behind its mark, the line would belong to the paragraph above it.
+            self._settle(start, item.end() + 1)
         if self._items and not (self._within and start <= self._shift):
             self._leave(indent, item)
         else:

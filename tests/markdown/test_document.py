@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.markdown import Document, Part
+from bot.markdown.blocks import Carry, End, render
 from tests.discord_reading import INVISIBLE, read
+from tests.markdown.documents import document
 from tests.markdown.source import difference
 
 LIMITS = st.sampled_from([300, 300, 2000, 4000])
@@ -166,6 +169,18 @@ def test_shown_text_stays_while_more_comes(text: str, step: int) -> None:
         if len(document.parts) == count and len(before) < 150:
             assert content.startswith(before)
         before, count = content, len(document.parts)
+
+
+@settings(max_examples=10)
+@given(st.randoms(use_true_random=False))
+def test_a_rendering_up_to_a_cut_is_the_same_wherever_it_begins(drawn: Random) -> None:
+    text = document(drawn)
+    window = render(text, Carry(), End.GROWING, 2000)
+    for cut in range(1, len(text)):
+        offset, before, items = window.settled(cut)
+        full = render(text[:cut], Carry(), End.CUT, 2000)
+        rest = render(text[offset:cut], Carry(items=items), End.CUT, 2000, before=before)
+        assert (rest.content, rest.carry) == (full.content, full.carry)
 
 
 def test_work_grows_linearly_with_the_text() -> None:
