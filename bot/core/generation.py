@@ -15,7 +15,7 @@ from bot.core.attempt import ActiveAttempt, TokenCounter
 from bot.core.errors import ContextTooLong, EmptyStream, ModelError, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
 from bot.core.learning import ModelLearning, cut_advice, thoughts_advice
-from bot.core.log_entries import with_texts
+from bot.core.log_entries import FailureLog
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.model_servers import ModelServers
 from bot.core.preparing import RequestPreparer
@@ -107,8 +107,7 @@ class ReplyGenerator:
         self._learning = ModelLearning()
         self.last_reply_at: float | None = None
         """The time at which the model last completed a reply, on the monotonic clock."""
-        self._logged: dict[str, set[str]] = {}
-        """For each model, the causes of failure in the log since it last worked."""
+        self._failures = FailureLog()
 
     async def quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
         """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""
@@ -233,7 +232,7 @@ class ReplyGenerator:
             else:
                 break
         if outcome.failure is FailureReason.OUT_OF_ROOM:
-            self._log_failure(asking, outcome.detail)
+            self._failures.add(model, turn.id, outcome.detail)
         now = asking.learned
         if (outcome.usage is not None or running.tokens.reply_tokens) and (window is not None or tried_anew):
             now = replace(now, window=window)
@@ -308,13 +307,6 @@ class ReplyGenerator:
         except StoreError as error:
             log.warning("turn %d: reasoning stays on record until its reply: %s", running.attempt.turn_id, error)
 
-    def _log_failure(self, asking: Asking, detail: str, cause: str | None = None, server_message: str = "") -> None:
-        """Log why a request failed: as a warning only once for each cause, until the model works again."""
-        causes, cause = self._logged.setdefault(asking.model, set()), cause or detail
-        level = logging.INFO if cause in causes else logging.WARNING
-        log.log(level, "turn %d: %s", asking.turn.id, detail, extra=with_texts(server=server_message))
-        causes.add(cause)
-
     async def _read(self, asking: Asking, request: Request) -> Outcome:
         running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
         usage: Usage | None = None
@@ -367,7 +359,8 @@ class ReplyGenerator:
                         break
         except ModelError as error:
             request.error = error
-            self._log_failure(asking, error.detail, error.advice, error.server_message)
+            turn_id = running.attempt.turn_id
+            self._failures.add(model, turn_id, error.detail, error.advice, error.server_message)
             if not error.accepted:
                 running.tokens.mark_rejected()
             return Outcome(
@@ -390,7 +383,7 @@ class ReplyGenerator:
                 TurnState.FAILED, running.resumed_text, FailureReason.OUT_OF_ROOM, usage=usage, detail=detail
             )
         self.last_reply_at = time.monotonic()
-        self._logged.pop(model, None)
+        self._failures.discard(model)
         if failure is FailureReason.LENGTH and request.limited_by is not None:
             return Outcome(
                 TurnState.COMPLETE, running.text, FailureReason.QUOTA, usage=usage, quota_exceeded=request.limited_by

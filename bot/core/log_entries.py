@@ -1,12 +1,15 @@
-"""The log's line about an attempt. Its texts are kept apart from its fields, since only some logs may hold them."""
+"""The log's lines about attempts and failed requests. Texts are kept apart, since only some logs may hold them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.core.quotas import Usage
 from bot.core.turns import Conversation, FailureReason, StopReason, TurnState
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +88,22 @@ def _seconds(value: float | None) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
+
+
+class FailureLog:
+    """The log of failed requests. Each cause is a warning once for each model, until that works again."""
+
+    def __init__(self) -> None:
+        self._causes: dict[str, set[str]] = {}
+        """The causes of each model's failures since it last worked."""
+
+    def add(self, model: str, turn_id: int, detail: str, cause: str = "", server_message: str = "") -> None:
+        """Log why a request failed. `cause` is the part of `detail` that does not vary from request to request."""
+        causes, cause = self._causes.setdefault(model, set()), cause or detail
+        level = logging.INFO if cause in causes else logging.WARNING
+        _log.log(level, "turn %d: %s", turn_id, detail, extra=with_texts(server=server_message))
+        causes.add(cause)
+
+    def discard(self, model: str) -> None:
+        """Note that a model works."""
+        self._causes.pop(model, None)

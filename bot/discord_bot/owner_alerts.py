@@ -7,7 +7,7 @@ import logging
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import repeat
 
@@ -112,6 +112,9 @@ class OwnerAlerts:
 
     async def _check_model(self, outcome: Outcome) -> None:
         replaced = outcome.replaced
+        if replaced is not None and replaced.advice == outcome.advice:
+            # The fallback is on the same server: one failure, of the model that is asked first.
+            outcome, replaced = replace(outcome, model=replaced.model), None
         if replaced is not None and replaced.failure is not FailureReason.BUSY:
             cause = f"replaced {zlib.crc32(replaced.advice.encode()):08x}"
             await self._warn_of_model(replaced, cause, words.model_replaced(replaced.detail))

@@ -297,9 +297,24 @@ async def test_retry_without_a_word_keeps_the_earlier_answer_with_its_note(
         assert turn.answered_by == "big (cloud.example)"
         await world.answered()
     causes = [
-        record for record in caplog.records if record.levelname == "WARNING" and record.name == "bot.core.generation"
+        record for record in caplog.records if record.levelname == "WARNING" and record.name == "bot.core.log_entries"
     ]
     assert len(causes) == 3, "one for each model, and the reply that broke off"
+
+
+async def test_owner_is_told_once_of_a_server_of_both_models(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    model.default = REFUSALS["server error"]
+    async with start(fallback_model="spare", patience=0.5) as world:
+        broken = await world.answered()
+        assert {request.body["model"] for request in model.requests} == {"demo", "spare"}
+        await discord.wait_for(lambda: len(alerts(discord)) == 1)
+        assert alerts(discord)[0].startswith("My model isn't answering.")
+        model.default = Reply("Here again.")
+        await world.press(broken)
+        await discord.wait_for(lambda: alerts(discord)[1:] == ["demo is answering again."])
+        await world.idle()
 
 
 async def test_quota_of_ours_asks_no_fallback(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.core.quotas import Usage
 from bot.standin.model import ModelStandin
-from bot.standin.script import Reply
+from bot.standin.script import REFUSALS, Reply
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
 
@@ -56,8 +56,20 @@ async def test_use_of_the_terminal_is_counted_and_never_refused(environ: dict[st
     await pipe(environ, b"four\n", "--conversation", "demo")
     report = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot", "usage", env=environ, stdout=PIPE)
     out = (await report.communicate())[0].decode()
-    assert [line.split() for line in out.splitlines() if line.startswith(("total", "none", "unknown"))] == [
+    assert [line.split() for line in out.splitlines() if line.startswith(("total", "none", "failed"))] == [
         ["total", "2", "2,000", "1,000", "3,000", "4.00"],
         ["none", "(direct", "messages,", "terminal)", "2", "2,000", "1,000", "3,000", "4.00"],
-        ["unknown", "or", "forgotten", "2", "2,000", "1,000", "3,000", "4.00"],
+        ["failed,", "forgotten", "or", "unknown", "2", "2,000", "1,000", "3,000", "4.00"],
     ]
+
+
+async def test_answer_of_the_fallback_says_so(environ: dict[str, str], model: ModelStandin) -> None:
+    model.default = REFUSALS["bad key"]
+    async with ModelStandin(default=Reply("From the cloud.")) as cloud:
+        environ |= {"MODEL_SERVERS": f"cloud={cloud.base_url}", "FALLBACK_MODEL": "cloud:big"}
+        out, err, code = await pipe(environ, b"one\ntwo\n")
+    assert (out, code) == ("From the cloud.\nFrom the cloud.\n", 0)
+    why, *others = [line for line in err.splitlines() if line != "Answered by big (127.0.0.1)."]
+    assert (err.count("Answered by"), others) == (2, [])
+    assert why.startswith("The model server wants a key (401). Set OPENAI_API_KEY in .env and restart.")
+    assert len(model.requests) == 1, "it rests"
