@@ -45,8 +45,8 @@ def denied(reason: Denial) -> str:
 def author_denied(reason: Denial) -> str:
     """The private answer to a press under a reply to somebody who may not use the bot here."""
     if reason is Denial.UNKNOWN:
-        return "I can't find out just now whether I may answer the one who asked. Please try again later."
-    return "I may not answer the one who asked this any more. Please ask it yourself."
+        return "I can't check right now whether I may answer the person who asked. Please try again later."
+    return "I can't answer the person who asked this anymore. Please ask it yourself."
 
 
 def denied_aloud(reason: Denial) -> str:
@@ -61,7 +61,7 @@ def not_served(server_id: int, leaves_at: int, *, owners_are: bool) -> str:
     else:
         how = f"add its id, `{server_id}`, to SERVERS in my settings"
     return (
-        "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to"
+        "Hi! I don't answer in this server yet: my owner has to allow it. Ask them to"
         f" {how}. Otherwise I'll leave <t:{leaves_at}:R>."
     )
 

@@ -83,10 +83,8 @@ def readers(providers: Sequence[str], *, private: bool) -> str:
     whose = "my model's provider" if len(providers) == 1 else "my models' providers"
     named = f"{whose} ({' and '.join(providers)})"
     if private:
-        return f"It can be read by you, by {named} and by whoever runs me."
-    return (
-        f"It can be read by {named}, by whoever runs me and, through my answers, by everyone who can see this channel."
-    )
+        return f"It can be read by you, by {named} and by my owner."
+    return f"It can be read by {named}, by my owner and, through my answers, by everyone who can see this channel."
 
 
 def exported(questions: int, *, here: bool, complete: bool) -> str:
@@ -99,7 +97,7 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
         else "what you used, what you set in our direct message, and which servers' moderators block you."
     )
     if not complete:
-        return f"The file has {what} Discord takes no larger one: for the rest, please ask whoever runs me."
+        return f"The file has {what} Discord takes no larger one: for the rest, please ask my owner."
     return f"The file has {what}{' In a direct message to me, /export covers all places.' if here else ''}"
 
 

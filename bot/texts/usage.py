@@ -35,9 +35,9 @@ def own_usage(spent: UsageToday, quotas: Quotas, month: Total, *, resets_at: int
         _month(month),
     ]
     if _all_used(spent, quotas):
-        lines.append("All that I may use today is used up, whoever asks.")
+        lines.append("My limit for today is used up, for everyone.")
     elif in_guild and _reached(spent.guild, quotas.daily_tokens_per_server):
-        lines.append("All that this server may use today is used up, whoever asks.")
+        lines.append("This server's limit for today is used up, for everyone.")
     lines.append("-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.")
     return "\n".join(lines)
 
@@ -92,7 +92,7 @@ def _month(total: Total, *, details: bool = False) -> str:
     ]
     of_them = f" ({', '.join(kinds)})" if kinds else ""
     cost = money(total)
-    price = "" if cost is None else f", at a price of {cost} (in the currency of whoever runs me)"
+    price = "" if cost is None else f", at a price of {cost} (in my owner's currency)"
     return f"Last 30 days: {total.tokens:,} tokens{of_them}{price}"
 
 

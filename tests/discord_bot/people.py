@@ -10,7 +10,7 @@ MEMBERS = "/guilds/{guild_id}/members/{user_id}"
 NOT_HERE = "-# I don't answer in this server. Whoever runs me can change that."
 NOT_YOU = "-# I may not answer you, sorry. Whoever runs me can change that."
 NOT_DIRECTLY = "-# I don't answer direct messages. Please mention me in a server."
-AUTHOR_DENIED = "I may not answer the one who asked this any more. Please ask it yourself."
+AUTHOR_DENIED = "I can't answer the person who asked this anymore. Please ask it yourself."
 UNCLEAR = "-# Discord isn't answering, so I can't check whether you may use me. Try again in a minute."
 STRANGER = "-# I only answer direct messages of people I share a server with. Please mention me there first."
 

@@ -256,7 +256,7 @@ async def test_help_and_memory_name_both_providers(discord: DiscordStandin, clou
         helped = await (await discord.slash(discord.bo, discord.general, "help")).answered()
         assert "to the model `demo` (localhost), or to `big` (cloud.example) if that one fails, with" in helped.content
         memory = await (await discord.slash(discord.bo, discord.general, "memory")).answered()
-        assert "by my models' providers (localhost and cloud.example), by whoever" in memory.content
+        assert "by my models' providers (localhost and cloud.example), by my owner" in memory.content
 
 
 async def test_continued_reply_still_says_who_began_it(

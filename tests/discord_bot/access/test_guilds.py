@@ -37,9 +37,7 @@ async def test_unserved_guild_is_left_after_a_day(
         elsewhere = discord.add_guild("Elsewhere", eve)
         await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
         [word] = world.shown(discord.open_dm(eve))
-        assert word.startswith(
-            "Hi! I don't answer in this server yet: whoever runs me has to want it. Ask them to join"
-        )
+        assert word.startswith("Hi! I don't answer in this server yet: my owner has to allow it. Ask them to join")
         assert f"to add its id to SERVERS in my settings, as in `SERVERS=owner,{elsewhere.id}`. Otherwise" in word
         lobby = discord.add_channel("lobby", elsewhere)
     look_back(tmp_path / "parley.db", DAY - 60)

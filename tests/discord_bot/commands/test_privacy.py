@@ -71,7 +71,7 @@ async def test_memory_says_what_is_stored(world: World) -> None:
     assert re.fullmatch(
         r"Here I remember 3 questions and my replies since <t:\d+:D>: Bo 2, Cleo 1\.\n"
         r"That is roughly 304 tokens\. With each question my model is sent at most 8,000 of them, the latest\.\n"
-        r"It can be read by my model's provider \(OpenAI\), by whoever runs me and, through my answers, by everyone "
+        r"It can be read by my model's provider \(OpenAI\), by my owner and, through my answers, by everyone "
         r"who can see this channel\.\n"
         r"I delete it when nobody has used it for 90 days\. /reset forgets all of it now, /forget-me whatever is "
         r"yours, here and elsewhere\.",
@@ -85,7 +85,7 @@ async def test_memory_says_what_is_stored(world: World) -> None:
     used = await discord.slash(discord.bo, direct, "memory")
     said = (await used.answered()).content
     assert re.match(r"Here I remember 1 question and my replies since <t:\d+:D>\.\n", said)
-    assert "It can be read by you, by my model's provider (OpenAI) and by whoever runs me." in said
+    assert "It can be read by you, by my model's provider (OpenAI) and by my owner." in said
 
 
 async def test_names_in_the_memory_list_are_plain_text(world: World) -> None:

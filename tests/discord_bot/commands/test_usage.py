@@ -74,7 +74,7 @@ async def test_usage_shows_own_use_and_what_is_left(counted: World) -> None:
         "**What you used**",
         "Questions in the last hour: 2 of 20",
         f"Tokens today: 3,234 of 10,000, 6,766 left, renewed <t:{MIDNIGHT}:R>",
-        "Last 30 days: 4,234 tokens, at a price of 2.47 (in the currency of whoever runs me)",
+        "Last 30 days: 4,234 tokens, at a price of 2.47 (in my owner's currency)",
         "-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.",
     ]
     assert (await used(counted, discord.cleo, discord.open_dm(discord.cleo), whose=" Mine "))[1:3] == [
@@ -94,7 +94,7 @@ async def test_moderator_sees_the_guilds_usage(counted: World) -> None:
     assert lines == [
         "**What this server used**",
         f"Tokens today: 20,000 of 30,000, 10,000 left, renewed <t:{MIDNIGHT}:R>",
-        "Last 30 days: 25,985 tokens, at a price of >2.99 (in the currency of whoever runs me)",
+        "Last 30 days: 25,985 tokens, at a price of >2.99 (in my owner's currency)",
         "By model: `unpriced` 20,000 · `demo` 5,985",
         f"Most by: <@{discord.bo.id}> 20,000 · <@1000> 1,000 · <@1001> 999 · <@1002> 998 · <@1003> 997",
     ]
@@ -126,16 +126,14 @@ async def test_members_do_not_see_the_guilds_usage(counted: World) -> None:
 async def test_usage_says_when_others_used_up_the_quota(counted: World) -> None:
     discord = counted.discord
     await charged(counted, 7, discord.guild.id, 0, "demo", 30_000)
-    assert "All that this server may use today is used up, whoever asks." in await used(
-        counted, discord.bo, discord.general
-    )
+    assert "This server's limit for today is used up, for everyone." in await used(counted, discord.bo, discord.general)
     direct = discord.open_dm(discord.bo)
     assert not any("used up" in line for line in await used(counted, discord.bo, direct))
     await charged(counted, 7, None, 0, "demo", 70_000)
-    assert "All that I may use today is used up, whoever asks." in await used(counted, discord.bo, direct)
+    assert "My limit for today is used up, for everyone." in await used(counted, discord.bo, direct)
 
 
-PRICE = ", at a price of 0.68 (in the currency of whoever runs me)"
+PRICE = ", at a price of 0.68 (in my owner's currency)"
 
 
 async def test_only_moderators_read_of_cached_and_reasoning_tokens(counted: World) -> None:
@@ -175,7 +173,7 @@ async def test_usage_without_token_limits_or_with_a_spent_budget(
         assert not any("used up" in line for line in lines)
         assert "Tokens today: 120" in await used(world, discord.max, discord.general, whose="server")
         await ask(world, discord.bo, discord.general, prompt=200, reply=3_000)
-        assert "All that I may use today is used up, whoever asks." in await used(world, discord.bo, discord.general)
+        assert "My limit for today is used up, for everyone." in await used(world, discord.bo, discord.general)
 
 
 async def test_unreadable_usage_is_reported(counted: World) -> None:
