@@ -46,7 +46,7 @@ def fill(path: Path, size: float) -> int:
                         conversation_id, position, user_id, display_name, user_name, prompt, reply, state, created_at,
                         delivered
                     )
-                    VALUES (?, ?, ?, 'Somebody', 'somebody', ?, ?, 'complete', 0, 1)
+                    VALUES (?, ?, ?, 'Somebody', 'somebody', ?, ?, 'complete', ?, 1)
                     """,
                     (
                         (
@@ -55,6 +55,7 @@ def fill(path: Path, size: float) -> int:
                             SOMEBODY if n % 20 == 1 else SOMEBODY + 1 + n * 104_729 % 3000,
                             PROMPT * (1 + n % 3),
                             REPLY * (5 + n % 31),
+                            n * 10,  # seconds: few questions of anybody's are of the same hour
                         )
                         for n in range(turns, turns + 5000)
                     ),
@@ -63,7 +64,7 @@ def fill(path: Path, size: float) -> int:
                     """
                     INSERT INTO charges
                         (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
-                    SELECT id, 1, user_id, 7, 'm', created_at + id % 60, 900, 300, 1 FROM stored_turns
+                    SELECT id, 1, user_id, 7, 'm', id % 60, 900, 300, 1 FROM stored_turns
                     WHERE user_id IS NOT NULL ORDER BY id DESC LIMIT 5000
                     """
                 )
