@@ -137,7 +137,9 @@ class Decoder:
             self._mark(choice, delta)
         content = delta.get("content")
         if len(delta) == 1 and isinstance(content, str):
-            return self._text(content)
+            if self._high or not content.isascii():
+                content = self._join_surrogates(content)
+            return self._reasoning.feed(content) if content else ()
         events: list[Event] = []
         if _reasons(delta):
             events.append(Reasoning())

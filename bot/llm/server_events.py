@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from typing import Any
 
@@ -69,14 +69,14 @@ class ServerEvents:
         self._in_error = False
         self._values = 0
 
-    def feed(self, chunk: bytes) -> Iterator[Any]:
-        """Decode the next bytes. They may end anywhere."""
+    def feed(self, chunk: bytes) -> Iterable[Any]:
+        """Decode the next bytes, which may end anywhere. The result is to be iterated over before the next call."""
         if self._kind is not _Kind.STREAM:
             chunk = self._recognize(chunk)
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
         if not chunk or self.done:
-            return
+            return ()
         lines = chunk.splitlines()
         self._after_cr = chunk.endswith(b"\r")
         if self._rest:
@@ -85,10 +85,10 @@ class ServerEvents:
             if len(lines) > 1 or self._after_cr or chunk.endswith(b"\n"):
                 lines[0], self._rest = bytes(self._rest), bytearray()
             else:
-                return
+                return ()
         if not self._after_cr and not chunk.endswith(b"\n"):
             self._rest = bytearray(lines.pop())
-        yield from self._decode(lines)
+        return self._decode(lines)
 
     def close(self) -> Iterator[Any]:
         """Decode what is left at the end of the answer."""
