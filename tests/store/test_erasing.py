@@ -427,6 +427,20 @@ async def test_it_is_erased_without_being_asked(path: Path, monkeypatch: pytest.
     assert left(path) == 0
 
 
+async def test_replaced_text_is_erased_without_being_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As is what another process forgot that was killed then: there is always a next erasing."""
+    monkeypatch.setattr("bot.store.sqlite.erasing._DELAY_S", 0.02)
+    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.05)
+    async with open_store(path, exclusive=True) as store:
+        for number in range(3):
+            mark = f"SECRET {number}"
+            await store.personas.set_persona(HERE, GUILD, mark)
+            await until(lambda: not path.with_name(f"{path.name}-wal").stat().st_size)
+            assert secret(path, mark.encode())
+            await store.personas.set_persona(HERE, GUILD, "A pirate.")
+            await until(lambda: not secret(path, b"SECRET"))
+
+
 async def test_stop_leaves_a_long_rest_to_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -175,11 +175,16 @@ async def test_channel_rules_in_threads_and_categories(world: World) -> None:
 
 async def test_unknown_thread_obeys_the_rules_of_its_channel(world: World) -> None:
     discord = world.discord
-    discord.faults.add(Lost(), event="THREAD_CREATE", times=2)
-    allowed, blocked = discord.general, discord.random_channel
-    known_to_nobody = [await discord.open_thread(each, "side", discord.bo) for each in (allowed, blocked)]
+    discord.faults.add(Lost(), event="THREAD_CREATE", times=3)
+    category = discord.add_category("Staff")
+    allowed, blocked, desk = discord.general, discord.random_channel, discord.add_channel("desk", category=category)
+    known_to_nobody = [await discord.open_thread(each, "side", discord.bo) for each in (allowed, blocked, desk)]
     await use(world, "channels block", blocked)
     assert await answer_to_mention(world, known_to_nobody[1]) == NOT_IN_THIS_CHANNEL
+    assert await answer_to_mention(world, known_to_nobody[2]) == "To hello."
+    await use(world, "channels block", channel=category)
+    in_the_category = await answer_to_mention(world, known_to_nobody[2], discord.cleo)
+    assert in_the_category == NOT_IN_THIS_CHANNEL, "the rule of its channel's category"
     await use(world, "channels allow", allowed)
     assert await answer_to_mention(world, known_to_nobody[0]) == "To hello."
     lookups = discord.calls("GET", "/channels/{channel_id}")
