@@ -39,16 +39,19 @@ class Room:
     window: int | None = None
 
     def within(self, window: int, minimum: int) -> Room:
-        """The same room in a window. Its context leaves a quarter to the reply, or the `minimum` if that is more."""
+        """Limit a request to a window of so many tokens.
+
+        The context leaves a quarter of the window to the reply, or `minimum` tokens if that is more.
+        """
         reply = min(self.reply, max(window // _REPLY_SHARE, minimum))
         return Room(max(1, min(self.context, window - reply)), self.reply, window)
 
     def with_more_reasoning(self, reply_tokens: int) -> Room:
-        """The same room with more for a reply than these tokens, all of which went into reasoning."""
+        """Allow a longer reply, after one of `reply_tokens` that was reasoning and nothing else."""
         return replace(self, reply=reply_tokens + max(reply_tokens, REASONING_TOKENS["medium"]))
 
     def with_reply_within(self, longest: int | None) -> Room:
-        """The same room with a reply of at most so many tokens, if that is known."""
+        """Limit the reply to the longest one that the server allows, in tokens. None: the server's limit is not known."""
         return self if longest is None else replace(self, reply=min(self.reply, longest))
 
     def beside(self, context_tokens: int) -> int:
