@@ -51,7 +51,7 @@ class Room:
         return replace(self, reply=reply_tokens + max(reply_tokens, REASONING_TOKENS["medium"]))
 
     def with_reply_within(self, longest: int | None) -> Room:
-        """Limit the reply to the longest one that the server allows, in tokens. None: the server's limit is not known."""
+        """Limit the reply to the longest one that the server allows, in tokens. None: its limit is not known."""
         return self if longest is None else replace(self, reply=min(self.reply, longest))
 
     def beside(self, context_tokens: int) -> int:
