@@ -75,11 +75,11 @@ class GenerationSettings:
         return named
 
     def models_for(self, chosen: str | None) -> Sequence[str]:
-        """The models that may be asked where this one is chosen, the first one first."""
+        """The chosen model, or the default one without a choice, and then the fallback."""
         return tuple(dict.fromkeys(filter(None, (self.chosen_model(chosen), self.fallback_model))))
 
     def providers(self, chosen: str | None) -> Sequence[str]:
-        """The providers of these models."""
+        """The providers of the chosen model and of the fallback."""
         return tuple(dict.fromkeys(map(self.servers.provider, self.models_for(chosen))))
 
 
@@ -248,7 +248,7 @@ class ReplyGenerator:
         return outcome
 
     async def _room_again(self, asking: Asking, request: Request, outcome: Outcome, room: Room) -> Room | None:
-        """The room for one more request, where this one came to nothing for the lack of room. Otherwise None."""
+        """The limits of a second request, if the first one had too little room for a reply. Otherwise None."""
         if isinstance(request.error, EmptyStream):
             return Room(max(1, request.fitting.tokens // 2), max(self._minimum, request.reply_tokens // 2))
         if outcome.failure is not FailureReason.OUT_OF_ROOM or not request.ended_at_limit:

@@ -81,9 +81,9 @@ class Usage:
     prompt_tokens: int
     reply_tokens: int
     cached_tokens: int = 0
-    """Those of `prompt_tokens` that the server read from its cache."""
+    """The part of `prompt_tokens` that the server read from its cache."""
     reasoning_tokens: int = 0
-    """Those of `reply_tokens` that the model thought and nobody is shown."""
+    """The part of `reply_tokens` that went into reasoning."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -203,9 +203,9 @@ _NOBODYS_FAULT = frozenset(
         FailureReason.QUOTA,
     }
 )
-"""The failures that whoever asked can do nothing about."""
+"""The failures that the person who asked can do nothing about."""
 _COSTLY = frozenset({FailureReason.OUT_OF_ROOM, FailureReason.EMPTY_REPLY})
-"""Those of them that a model worked for. A prompt can bring them about, so their tokens are charged to its author."""
+"""The failures that a prompt can bring about, so that the person who asked pays for their tokens."""
 
 
 @dataclass(frozen=True, slots=True)

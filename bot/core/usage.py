@@ -65,9 +65,9 @@ class UsageRow:
     prompt_tokens: int
     reply_tokens: int
     cached_tokens: int = 0
-    """Those of `prompt_tokens` that the server read from its cache."""
+    """The part of `prompt_tokens` that the server read from its cache."""
     reasoning_tokens: int = 0
-    """Those of `reply_tokens` that the model thought and nobody was shown."""
+    """The part of `reply_tokens` that went into reasoning."""
 
     @property
     def tokens(self) -> int:

@@ -45,9 +45,9 @@ class Document:
         self._tried: dict[int, Rendered] = {}
         """Renderings of the open part by the offset of a possible cut."""
         self._seen: tuple[int, End] | None = None
-        """How far the open part was rendered last."""
+        """The length of the open part, and what followed it, when it was rendered last."""
         self._content = ""
-        """That rendering."""
+        """The open part as it was rendered last."""
         self._window: Rendered | None = None
         """A rendering of the open part, of which those up to a cut can take the beginning."""
         self._look = limit * 3 // 4

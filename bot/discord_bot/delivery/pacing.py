@@ -84,7 +84,7 @@ class Bucket:
         self._seen: RateLimitHeaders | None = None
 
     def fresh(self) -> Bucket:
-        """A full bucket with the limits that this one has learned."""
+        """Return a full bucket with the limits learned so far."""
         bucket = Bucket(self.limit, self.period)
         bucket.fixed = self.fixed
         return bucket

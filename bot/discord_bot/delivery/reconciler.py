@@ -88,7 +88,7 @@ class LiveReply:
         self._mark_pending()
 
     def replace(self, text: str) -> None:
-        """Take the whole text so far, in place of a text that was no reply. The messages of that one go."""
+        """Replace a text that was reasoning by the whole text of the reply so far, and delete its messages."""
         self._view.replace(text, [start for _, start in self._resumed[1:]])
         self.shown.restart(keep=max(1, len(self._resumed)))
         self._replaced = True

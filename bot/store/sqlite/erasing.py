@@ -89,7 +89,7 @@ class Eraser:
             self._later(_DELAY_S)
 
     async def erase(self) -> None:
-        """As `SQLiteEngine.erase_deleted`."""
+        """Erase what was deleted until now from the file and its log. Raises StoreError."""
         if error := await asyncio.shield(self._begin()):
             raise error
 
