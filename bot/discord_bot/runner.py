@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
 import aiohttp
 import discord
+from discord.gateway import KeepAliveHandler
 
 from bot.core.errors import DiscordError
 from bot.core.protocols import ListModels
@@ -24,6 +26,8 @@ from bot.store import Store
 log = logging.getLogger(__name__)
 
 _AUTHENTICATION_FAILED = 4004
+_HEARTBEAT_TIMEOUT = 1.0
+"""Seconds for a heartbeat that is being sent."""
 
 
 async def run(
@@ -70,6 +74,19 @@ async def run(
             # discord.py does not end the sleep before its next connection when it is closed.
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+            await _end_heartbeats(token)
+
+
+async def _end_heartbeats(token: str) -> None:
+    """End the threads with heartbeats of connections that were being made.
+
+    discord.py knows such a connection only once it is made, and so does not end its thread when it is closed. The thread
+    would use the event loop after its end.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, KeepAliveHandler) and thread.ws.token == token:
+            thread.stop()
+            await asyncio.to_thread(thread.join, _HEARTBEAT_TIMEOUT)
 
 
 @contextmanager
