@@ -80,8 +80,8 @@ async def run(
 async def _end_heartbeats(token: str) -> None:
     """End the threads with heartbeats of connections that were being made.
 
-    discord.py knows such a connection only once it is made, and so does not end its thread when it is closed. The thread
-    would use the event loop after its end.
+    discord.py knows such a connection only once it is made, so closing the client does not end its thread. That would
+    use the event loop after its end.
     """
     for thread in threading.enumerate():
         if isinstance(thread, KeepAliveHandler) and thread.ws.token == token:
