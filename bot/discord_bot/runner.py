@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 
 import aiohttp
 import discord
@@ -26,8 +26,8 @@ from bot.store import Store
 log = logging.getLogger(__name__)
 
 _AUTHENTICATION_FAILED = 4004
-_HEARTBEAT_TIMEOUT = 1.0
-"""Seconds for a heartbeat that is being sent."""
+_CLOSE_TIMEOUT = 1.0
+"""Seconds for the end of a connection, and of the thread with its heartbeats."""
 
 
 async def run(
@@ -74,19 +74,21 @@ async def run(
             # discord.py does not end the sleep before its next connection when it is closed.
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
-            await _end_heartbeats(token)
+            await _close_unfinished_connections(token)
 
 
-async def _end_heartbeats(token: str) -> None:
-    """End the threads with heartbeats of connections that were being made.
+async def _close_unfinished_connections(token: str) -> None:
+    """Close the connections that were being made, with the threads of their heartbeats.
 
-    discord.py knows such a connection only once it is made, so closing the client does not end its thread. That would
-    use the event loop after its end.
+    discord.py knows a connection only once it is made, so closing the client does not close it. Its thread would use
+    the event loop after the loop's end.
     """
     for thread in threading.enumerate():
         if isinstance(thread, KeepAliveHandler) and thread.ws.token == token:
-            thread.stop()
-            await asyncio.to_thread(thread.join, _HEARTBEAT_TIMEOUT)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await thread.ws.close()
+            await asyncio.to_thread(thread.join, _CLOSE_TIMEOUT)
 
 
 @contextmanager
