@@ -47,6 +47,7 @@ CLOUD = "cloud=https://api.openai.com/v1"
 HOME = "home=http://localhost:11434/v1"
 NAMES = f"use up to 31 lower case letters, digits, - or _, beginning with a letter, as in {HOME}."
 NO_OBJECT = 'is not a JSON object; write one such as {"temperature": 0.7}, on one line.'
+UNSEEN = "which cannot be seen; write it anew."
 ILLEGIBLE = "has a space, a quotation mark or another character that"
 
 
@@ -74,8 +75,12 @@ def load(**environ: str) -> Settings:
         ("OPENAI_API_KEY", "sk-kéy", f"{ILLEGIBLE} the provider's key never has; copy it again."),
         ("OPENAI_API_KEY", "sk-1\r\nX-Own: 2", f"{ILLEGIBLE} the provider's key never has; copy it again."),
         ("OPENAI_API_KEY", "sk-1\t2", f"{ILLEGIBLE} the provider's key never has; copy it again."),
-        ("OPENAI_API_KEY", "sk-1\x002", f"{ILLEGIBLE} the provider's key never has; copy it again."),
-        ("OPENAI_API_KEY", "sk-1\x7f2", f"{ILLEGIBLE} the provider's key never has; copy it again."),
+        ("OPENAI_API_KEY", "sk-1\x002", f"has the control character U+0000, {UNSEEN}"),
+        ("DATABASE_PATH", "data\x00/parley.db", f"has the control character U+0000, {UNSEEN}"),
+        ("SYSTEM_PROMPT_FILE", "prompt\x00.txt", f"has the control character U+0000, {UNSEEN}"),
+        ("SSL_CERT_FILE", "roots\x00.pem", f"has the control character U+0000, {UNSEEN}"),
+        ("OPENAI_BASE_URL", "http://local\x1bhost/v1", f"has the control character U+001B, {UNSEEN}"),
+        ("OPENAI_API_KEY", "sk-1\x7f2", f"has the control character U+007F, {UNSEEN}"),
         (
             "OPENAI_BASE_URL",
             "localhost:11434/v1",

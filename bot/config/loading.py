@@ -20,6 +20,7 @@ You are a friendly, knowledgeable partner in a chat. Answer in the language the 
 conversational: a few sentences are usually enough; go into detail when the question needs it or the person asks. \
 When you do not know something, say so instead of guessing. Write plain paragraphs; use short lists, bold text and \
 fenced code blocks with their language where they help, and headings or tables only when they are asked for."""
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -27,7 +28,7 @@ _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 class Setting:
     """One row of the table. `default` is written as in `.env`; it is empty where an unset value means None.
 
-    The values of `prose` may begin or end with a quotation mark.
+    The values of `prose` may begin or end with a quotation mark, and hold control characters.
     """
 
     default: str
@@ -68,8 +69,8 @@ def values(
     for name, setting in table.items():
         text = given.get(name, setting.default)
         try:
-            if not setting.prose and re.search("^['\"]|['\"]$", text):
-                raise InvalidValue("begins or ends with a quotation mark; remove it")
+            if not setting.prose:
+                _check_characters(text)
             found[name.lower()] = setting.parse(text) if text else None
         except InvalidValue as mistake:
             problems += mistake.sentences(name)
@@ -98,6 +99,14 @@ def values(
     if problems:
         raise SettingsError(problems)
     return found
+
+
+def _check_characters(text: str) -> None:
+    if re.search("^['\"]|['\"]$", text):
+        raise InvalidValue("begins or ends with a quotation mark; remove it")
+    if found := _CONTROL_CHARACTER.search(text):
+        # A path with a zero byte cannot be opened, and a URL with such a character cannot be called.
+        raise InvalidValue(f"has the control character U+{ord(found[0]):04X}, which cannot be seen; write it anew")
 
 
 def _given(name: str, source: Mapping[str, str | None]) -> str:
