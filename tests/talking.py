@@ -140,6 +140,10 @@ class Talk:
         await until(lambda: len(self.sinks) > number)
         return self.sinks[number]
 
+    async def kept(self) -> list[str]:
+        """The latest reply here as far as it is stored. The list is empty before the first question."""
+        return [turn.reply for turn in await self.store.turns.history(HERE, 1)]
+
     def sent(self, number: int) -> list[str]:
         return [message.content for message in self.model.asked[number][1:]]
 

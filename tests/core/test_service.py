@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import inspect
-import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from itertools import chain, count, islice, repeat
-from pathlib import Path
+from itertools import chain, repeat
 
 import pytest
 
 from bot import texts
-from bot.core import context
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import RESUME
-from bot.core.errors import ModelError, Overloaded, QueueLimit, StoreError
+from bot.core.errors import ModelError, Overloaded, QueueLimit
 from bot.core.generation import CHARACTERS_PER_TOKEN
 from bot.core.model_events import End, Reasoning
 from bot.core.queues import QueueLimits
-from bot.core.quotas import Quotas, Usage
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, TurnState
+from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.discord_bot.delivery.view import Button, button_after
 from bot.store import Store
-from bot.store.sqlite import open_store
 from bot.texts import note
 from tests.places import on_discord
-from tests.store.steps import database_of, disk_full, read_only, slow_disk
+from tests.store.steps import slow_disk
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 from tests.waiting import until
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path / "chat.db", exclusive=True) as store:
-        yield store
-
-
-@pytest.fixture
-async def talk(store: Store) -> AsyncIterator[Talk]:
-    model = Model()
-    async with conversations(store, model) as core:
-        async with asyncio.timeout(10):
-            yield Talk(core, model, store)
 
 
 async def test_prompt_and_reply_are_sent_and_stored(talk: Talk) -> None:
@@ -172,66 +149,6 @@ async def test_failure_is_shown_and_the_next_prompt_works(talk: Talk) -> None:
     assert talk.sent(-1) == ["1", "half\n\n[This reply was cut off here.]", "next"]
 
 
-@pytest.mark.parametrize(
-    "lengths",
-    [[10] * 40, [10] * 300, [2000] * 40, [2000] * 10 + [10] * 300, [10] * 50 + [2000] * 40],
-    ids=["all of them", "short", "long", "short after long", "long after short"],
-)
-async def test_latest_turns_that_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
-    """`lengths` of their replies, oldest first."""
-    for position, length in enumerate(lengths, -len(lengths)):
-        attempt = await talk.store.turns.begin(Prompt(HERE, position, f"prompt {position}"))
-        assert isinstance(attempt, Attempt)
-        await talk.store.turns.close(attempt, Outcome(TurnState.COMPLETE, "r" * length))
-    await talk.say("now")
-    *earlier, now = talk.sent(0)
-    sent = len(earlier) // 2
-    assert (now, earlier[::2]) == ("now", [f"prompt {n}" for n in range(-sent, 0)])
-    size = sum(context.tokens(message.content, context.BYTES_PER_TOKEN) for message in talk.model.asked[0])
-    [another] = lengths[-sent - 1 : -sent] or [8000 * 4]
-    assert (
-        size <= 8000 < size + sum(context.tokens("x" * n, context.BYTES_PER_TOKEN) for n in (len("prompt -1"), another))
-    )
-
-
-async def test_too_long_context_is_halved_and_remembered(talk: Talk) -> None:
-    for n in range(20):
-        talk.model.replies = [["r" * 100]]
-        await talk.say(f"{n} " + "p" * 100)
-    asked = len(talk.model.asked)
-    too_long = [ModelError(FailureReason.TOO_LONG, "too long")]
-    talk.model.replies = [list(too_long), list(too_long), ["It fits."]]
-    assert (await talk.say("long?")) == Outcome(TurnState.COMPLETE, "It fits.")
-    sizes = [len(messages) for messages in talk.model.asked[asked:]]
-    assert sizes[0] == 42
-    assert sizes[0] > sizes[1] > sizes[2] > 2
-    assert (await talk.store.token_statistics.of("m")).window is not None
-    await talk.say("and now?")
-    assert len(talk.model.asked[-1]) <= sizes[2] + 2
-    talk.model.replies = [list(too_long)] * 4
-    refused = await talk.say("never")
-    assert refused is not None
-    assert refused.failure is FailureReason.TOO_LONG
-    assert len(talk.model.asked) == asked + 3 + 1 + 3
-    assert len(talk.model.asked[-1]) == 2, "nothing more can be left out"
-
-
-async def test_unanswered_context_does_not_count_as_fitting(talk: Talk) -> None:
-    for n in range(20):
-        await talk.say(f"{n} " + "p" * 100)
-    talk.model.replies = [[ModelError(FailureReason.TOO_LONG, "")], [ModelError(FailureReason.UNREACHABLE, "")]]
-    await talk.say("long?")
-    assert (await talk.store.token_statistics.of("m")).window is None
-
-
-async def test_token_estimate_learns_from_usage(talk: Talk) -> None:
-    talk.model.replies = [["ok", Usage(prompt_tokens=4000, reply_tokens=1)]]
-    await talk.say("x" * 8000)
-    learned = await talk.store.token_statistics.of("m")
-    assert learned.bytes_per_token is not None
-    assert learned.bytes_per_token < 3, "it counted two bytes a token"
-
-
 async def test_progress_of_all_replies_is_saved_every_second(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
     async with conversations(talk.store, talk.model) as core:
@@ -239,14 +156,10 @@ async def test_progress_of_all_replies_is_saved_every_second(talk: Talk, monkeyp
         go = asyncio.Event()
         talk.model.replies = [["so far", go, " and on"]]
         answering = saving.say("1")
-        await until(lambda: kept(talk.store), ["so far"])
+        await until(saving.kept, ["so far"])
         go.set()
         await answering
-    assert await kept(talk.store) == ["so far and on"]
-
-
-async def kept(store: Store) -> list[str]:
-    return [turn.reply for turn in await store.turns.history(HERE, 1)]
+    assert await talk.kept() == ["so far and on"]
 
 
 async def test_shutdown_lets_replies_end_within_the_grace(store: Store) -> None:
@@ -292,14 +205,6 @@ async def test_only_undelivered_outcomes_are_shown_again(talk: Talk) -> None:
 
     await talk.core.answer(Prompt(HERE, 99, "2"), open_sink)
     assert [turn.prompt for turn in await talk.store.turns.undelivered(HERE.platform, HERE.channel)] == ["2"]
-
-
-async def test_unsaved_prompt_is_not_accepted(talk: Talk) -> None:
-    async with read_only(talk.store):
-        with pytest.raises(StoreError):
-            await talk.say("lost?")
-    assert talk.model.asked == []
-    assert await talk.say("saved") == Outcome(TurnState.COMPLETE, "Yes.")
 
 
 async def test_retry_replaces_and_continue_extends_a_reply_once(talk: Talk) -> None:
@@ -376,179 +281,3 @@ async def test_queue_limit_refuses_prompts_but_not_retries(store: Store) -> None
             ("1", 1),
             ("0", 2),
         ]
-
-
-async def grown_by(several_times: Callable[[], Awaitable[None]]) -> int:
-    """Bytes that are held after four times and were not after two."""
-    await several_times()
-    tracemalloc.start()
-    try:
-        await several_times()
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        await several_times()
-        await several_times()
-        gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return after - before
-
-
-async def test_flood_leaves_no_memory_behind(talk: Talk) -> None:
-    async def flood() -> None:
-        go = asyncio.Event()
-        talk.model.replies = [[go, "done"]]
-        prompts = [talk.say("x" * 4000) for _ in range(300)]
-        done = await asyncio.gather(*prompts[6:], return_exceptions=True)
-        assert all(isinstance(each, Overloaded) for each in done)
-        go.set()
-        await asyncio.gather(*prompts[:6])
-        talk.sinks.clear()
-        talk.model.asked.clear()
-
-    # The test's log keeps the twelve prompts that were answered, 74 kB; of the 588 refused one in ten would be 235 kB.
-    assert await grown_by(flood) < 200_000
-
-
-async def test_memory_does_not_grow_with_conversations(tmp_path: Path) -> None:
-    model = Model()
-    async with open_store(tmp_path / "chat.db", exclusive=True) as store, conversations(store, model) as core:
-        talk, numbers = Talk(core, model, store), count()
-
-        async def newcomers() -> None:
-            for number in islice(numbers, 100):
-                await talk.say("hi", by=number, where=on_discord(number))
-            talk.sinks.clear()
-            model.asked.clear()
-            model.asked_for.clear()
-
-        # Two hundred of them: a key and its place in a table would be 18 kB.
-        assert await grown_by(newcomers) < 10_000
-
-
-@dataclass
-class Fault:
-    """What is raised, and where: the name of a call, on which of its times."""
-
-    where: str
-    error: Exception
-    at: int = 1
-    calls: int = 0
-
-    def on(self, target: object, name: str) -> Callable[..., object]:
-        """The call of an object, which fails at its time."""
-        call = getattr(target, name)
-
-        async def slowly(*arguments: object, **named: object) -> object:
-            self._strike()
-            return await call(*arguments, **named)
-
-        def at_once(*arguments: object, **named: object) -> object:
-            self._strike()
-            return call(*arguments, **named)
-
-        return slowly if inspect.iscoroutinefunction(call) else at_once
-
-    def _strike(self) -> None:
-        self.calls += 1
-        if self.calls == self.at:
-            raise self.error
-
-
-STORED = [
-    "turns.of_attempt",
-    "personas.settings_of",
-    "token_statistics.of",
-    "turns.earlier",
-    "quotas.reserve",
-    "turns.close",
-    "turns.mark_delivered",
-    "token_statistics.record",
-]
-
-
-@pytest.mark.parametrize("error", [StoreError, OverflowError, MemoryError, RecursionError])
-@pytest.mark.parametrize("where", [*STORED, "open", "start", "update", "finish", "stream", "events", "today"])
-async def test_any_exception_ends_visibly_and_frees_tokens(
-    store: Store, monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]
-) -> None:
-    fault = Fault(where, error("a defect"))
-    model = Model()
-    model.replies = [["Some ", *([fault.error] if where == "events" else []), "text.", Usage(20, 3)]]
-    async with conversations(store, model, allowances=Quotas()) as core, asyncio.timeout(10):
-        talk = Talk(core, model, store)
-        if where in STORED:
-            part, verb = where.split(".")
-            monkeypatch.setattr(getattr(store, part), verb, fault.on(getattr(store, part), verb))
-        elif where == "stream":
-            monkeypatch.setattr(model, where, fault.on(model, where))
-        elif where == "today":
-            preparer = core._generator._preparer
-            monkeypatch.setattr(preparer, "_today", fault.on(preparer, "_today"))
-
-        def open_sink(running: ActiveAttempt) -> Sink:
-            if where == "open":
-                fault._strike()
-            sink = talk.open(running)
-            if where in ("start", "update", "finish"):
-                monkeypatch.setattr(sink, where, fault.on(sink, where))
-            return sink
-
-        answering = core.answer(Prompt(HERE, 1, "Hi", user_id=1), open_sink)
-        if where == "open":
-            with pytest.raises(error):
-                await answering
-        else:
-            outcome = await answering
-            assert talk.sinks[0].outcome is not None
-            assert outcome is not None
-            unharmed = where in ("turns.mark_delivered", "token_statistics.record")
-            assert (texts.note(talk.sinks[0].outcome) is None) is unharmed
-        assert where == "events" or fault.calls >= 1
-        [turn] = await store.engine.read("SELECT state, failure, ended_at FROM turns")
-        assert turn["state"] == (
-            "complete" if where in ("turns.mark_delivered", "token_statistics.record", "finish") else "failed"
-        )
-        assert turn["ended_at"] is not None
-        open_charges = await store.engine.read("SELECT 1 FROM charges WHERE settled = 0")
-        assert open_charges == []
-        assert (await store.quotas.usage_today()).total == (await store.quotas.usage_today(reserved=False)).total < 100
-        assert core.running == ()
-        model.replies = []
-        assert await talk.say("And now?", position=2) == Outcome(TurnState.COMPLETE, "Yes.")
-
-
-async def test_failed_save_is_repeated(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.core.service.SAVE_EVERY", 0.02)
-    fault = Fault("save", MemoryError())
-    monkeypatch.setattr(store.turns, "save", fault.on(store.turns, "save"))
-    model = Model()
-    async with conversations(store, model) as core:
-        talk = Talk(core, model, store)
-        go = asyncio.Event()
-        model.replies = [["so far", go]]
-        answering = talk.say("1")
-        await until(lambda: kept(store), ["so far"])
-        assert fault.calls > 1
-        go.set()
-        await answering
-
-
-async def test_unsaved_outcome_is_recorded_later(talk: Talk) -> None:
-    more = asyncio.Event()
-    talk.model.replies = [["Half", more, "🦉" * 3000]]
-    answering = talk.say("Why?")
-    sink = await talk.sink(0)
-    await sink.said()
-    async with disk_full(database_of(talk.store)):
-        sink.seen.clear()
-        more.set()
-        await until(lambda: sink.outcome)
-    sink.seen.set()
-    await answering
-    assert sink.outcome is not None
-    assert sink.outcome.failure is FailureReason.STORAGE
-    [turn] = await talk.store.turns.history(HERE, 9)
-    assert (turn.reply, turn.state, turn.failure) == (sink.outcome.text, TurnState.FAILED, FailureReason.STORAGE)
-    assert await talk.store.turns.undelivered(HERE.platform, HERE.channel) == []

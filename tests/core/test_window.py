@@ -15,9 +15,7 @@ import pytest
 
 from bot.config import ModelServerSettings
 from bot.core.context import BYTES_PER_TOKEN, tokens
-from bot.core.cuts import CutDetector
 from bot.core.generation import GenerationSettings
-from bot.core.model_events import Message
 from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, TurnState
@@ -27,19 +25,12 @@ from bot.standin.model import ModelStandin, Request
 from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Raw, Refusal, Reply
 from bot.store import Store
-from bot.store.sqlite import open_store
 from tests.talking import Model, Talk
 
 PLENTY = 10**9
 ONE_LINE = "The quick brown fox jumps over the lazy dog by the river. "
 LONG = ONE_LINE * 60
 REPLY_TOKENS = 4000
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path / "chat.db", exclusive=True) as store:
-        yield store
 
 
 @asynccontextmanager
@@ -451,25 +442,3 @@ async def test_server_that_cuts_silently_is_found_out(store: Store, caplog: pyte
         assert sum(cut) <= 15
         [line] = [message for message in caplog.messages if "OLLAMA_CONTEXT_LENGTH" in message]
         assert "Give it room for 12000 tokens" in line
-
-
-@pytest.mark.parametrize(
-    ("texts", "counts", "is_cut"),
-    [
-        # Japanese has no words, so only the growth of one conversation shows it.
-        (["日本語の文章です。" * 400, "日本語の文章です。" * 600], [4000, 4000], True),
-        (["日本語の文章です。" * 400, "日本語の文章です。" * 600], [4000, 4100], True),
-        (["日本語の文章です。" * 400, "日本語の文章です。" * 600], [4000, 6000], False),
-        (["日本語の文章です。" * 400, "日本語の文章です。" * 430], [4000, 4000], False),
-        (["Hi", "How are you today?" * 4], [500, 510], False),
-        (["a word " * 3000], [4096], True),
-        (["a word " * 3000], [6100], False),
-        (["    " * 10_000 + "end"], [1000], False),
-        (["-" * 20_000], [300], False),
-        (["a word " * 3000], [60], False),
-    ],
-)
-def test_cut_is_beyond_doubt(texts: list[str], counts: list[int], is_cut: bool) -> None:
-    detector = CutDetector()
-    found = [detector.is_cut("here", [Message("user", text)], count) for text, count in zip(texts, counts, strict=True)]
-    assert found == [False] * (len(texts) - 1) + [is_cut]
