@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from bot.store import Store
 from bot.store.sqlite import backup, open_store
 from tests.places import on_discord
 from tests.store import old_databases
-from tests.store.steps import HERE, answer, begin, files, posix_only, rows, said, write
+from tests.store.steps import HERE, answer, begin, child, files, posix_only, rows, said, write
 
 
 @pytest.fixture
@@ -62,6 +64,38 @@ async def test_backup_has_nothing_of_what_was_just_forgotten(store: Store, path:
     assert b"SECRET" not in copy.read_bytes()
     assert rows(copy, "SELECT reply FROM stored_turns") == [("kept",)]
     assert set(files(copy)) == {"monday.db"}
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from bot.store.sqlite.backup import backup
+
+def kill(part):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+sys.modules["bot.store.sqlite.backup"]._purge = kill
+asyncio.run(backup(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+@posix_only
+async def test_next_backup_removes_what_a_killed_one_left(store: Store, path: Path, copy: Path) -> None:
+    await answer(store, 1, "SECRET")
+    await store.retention.forget_conversation(HERE)
+    process = await child(KILLED, path, copy)
+    await process.communicate()
+    [left] = copy.parent.iterdir()
+    assert b"SECRET" in left.read_bytes()
+    film = copy.with_name("film.part")
+    write(film, b"of somebody else's")
+    os.utime(film, (1, 1))
+    await backup(path, copy)
+    assert left in copy.parent.iterdir(), "it could be one that is under way"
+    two_hours_ago = time.time() - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
+    await backup(path, copy.with_name("tuesday.db"))
+    assert {each.name for each in copy.parent.iterdir()} == {"monday.db", "tuesday.db", "film.part"}
 
 
 @posix_only

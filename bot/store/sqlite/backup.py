@@ -7,7 +7,7 @@ import os
 import sqlite3
 import sys
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import aiosqlite
@@ -18,12 +18,18 @@ from bot.store.sqlite.error_messages import advice, advice_on_backup, is_damage
 from bot.store.sqlite.own_file import own_file
 from bot.store.sqlite.schema import verify_ownership
 
+_PART = ("parley-backup-", ".part")
+"""The beginning and the end of the name of a copy that is not finished."""
+_ABANDONED_S = 3600.0
+"""Seconds without a write after which the process that made such a copy was killed."""
+
 
 async def backup(database: Path, to: Path) -> None:
     """Copy the database to a new file that only its owner can read, as of one moment and without deleted bytes.
 
-    A database of an earlier version is copied as it is. The copy is complete as soon as it has its name. Raises
-    `StoreError`, with nothing left behind.
+    A database of an earlier version is copied as it is. The copy is complete as soon as it has its name. What a killed
+    backup left in the same folder is removed: it may hold what was forgotten. Raises `StoreError`, with nothing left
+    behind.
     """
     try:
         file, part = _prepare(database, to)
@@ -43,9 +49,20 @@ def _prepare(database: Path, to: Path) -> tuple[Path, Path]:
         raise StoreUnusable(f"The database {file} does not exist: set DATABASE_PATH to the one to copy.")
     if os.path.lexists(to):
         raise StoreError(f"The backup {to} is there already: choose another name, or move it away.")
-    descriptor, part = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_PART[0], suffix=_PART[1], dir=to.parent)
     os.close(descriptor)
-    return file, Path(part)
+    part = Path(name)
+    _remove_abandoned(part)
+    return file, part
+
+
+def _remove_abandoned(part: Path) -> None:
+    """Remove the unfinished copies beside a new one that nobody writes any more, by the file system's own clock."""
+    now = part.stat().st_mtime
+    for other in part.parent.glob("*".join(_PART)):
+        with suppress(OSError):  # finished or removed meanwhile, or another user's
+            if now - other.stat().st_mtime > _ABANDONED_S:
+                other.unlink()
 
 
 async def _copy(file: Path, part: Path, to: Path) -> None:
