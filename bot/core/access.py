@@ -35,11 +35,6 @@ class Denial(Enum):
     UNKNOWN = "unclear"
     """The decision depends on a look-up that Discord does not answer now: of the person, or of the thread."""
 
-    @property
-    def concerns_user(self) -> bool:
-        """Whether the denial is about the person, in every channel of a server."""
-        return self in (Denial.USER, Denial.BLOCKED)
-
 
 @dataclass(frozen=True, slots=True)
 class Person:
