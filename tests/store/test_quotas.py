@@ -443,35 +443,3 @@ async def test_day_begins_at_midnight_utc(store: Store, clock: Clock) -> None:
     clock.now = MIDNIGHT
     assert await reserve(store, await ask(store, 3), allowances) == Reservation(400)
     assert [(row.day, row.requests) for row in await store.quotas.usage(20_000)] == [(20_000, 1), (20_001, 1)]
-
-
-async def test_notice_is_not_repeated_too_soon(store: Store, clock: Clock) -> None:
-    answers = await asyncio.gather(*(store.processed.claim_notice("used up", NOON + 60, 1) for _ in range(5)))
-    assert sorted(answers) == [False] * 4 + [True]
-    assert await store.processed.claim_notice("used up", NOON + 60, 2)
-    assert await store.processed.claim_notice("used up", NOON + 60)
-    clock.now += 59
-    assert not await store.processed.claim_notice("used up", NOON + 7200, 1)
-    clock.now += 1
-    assert await store.processed.claim_notice("used up", NOON + 7200, 1)
-    assert not await store.processed.claim_notice("used up", NOON + 9999, 1)
-
-
-async def test_old_counts_are_deleted(store: Store, path: Path, clock: Clock) -> None:
-    await reserve(store, await ask(store, 1))
-    await store.processed.claim_notice("used up", MIDNIGHT)
-    await store.server_facts.save("https://x/v1", "m", "{}", NOON)
-
-    async def kept(after: int) -> list[int]:
-        clock.now = NOON + after
-        await store.retention.prune(0)
-        tables = ("recent_questions", "notices", "daily_usage", "server_facts", "charges")
-        return [rows(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
-
-    assert await kept(3599) == [1, 1, 3, 1, 1]
-    assert await kept(3600) == [0, 1, 3, 1, 1]
-    assert await kept(2 * DAY) == [0, 0, 3, 1, 1]
-    assert await kept(3 * DAY) == [0, 0, 0, 1, 1]
-    assert await kept(31 * DAY) == [0, 0, 0, 0, 1]
-    assert await kept(90 * DAY) == [0, 0, 0, 0, 1]
-    assert await kept(91 * DAY) == [0, 0, 0, 0, 0]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.turns import Conversation, Outcome, Prompt, TurnState
+from bot.core.quotas import Quotas, Reservation
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
@@ -138,6 +139,30 @@ async def test_servers_are_compared_without_reading_all_conversations(database: 
         looks = [step for step in plan if " conversations" in step]
         assert looks
         assert all(step.startswith("SEARCH") and "USING" in step for step in looks), plan
+
+
+async def test_old_counts_are_deleted(store: Store, path: Path, clock: Clock) -> None:
+    noon = 20_000 * DAY + DAY // 2
+    clock.now = noon
+    attempt = await store.turns.begin(Prompt(HERE, 1, "Why?", 1, guild_id=9, message_id=1))
+    assert isinstance(attempt, Attempt)
+    assert await store.quotas.reserve(attempt, "m", 100, 400, 100, Quotas()) == Reservation(400)
+    await store.processed.claim_notice("used up", 20_001 * DAY)
+    await store.server_facts.save("https://x/v1", "m", "{}", noon)
+
+    async def kept(after: int) -> list[int]:
+        clock.now = noon + after
+        await store.retention.prune(0)
+        tables = ("recent_questions", "notices", "daily_usage", "server_facts", "charges")
+        return [rows(path, f"SELECT count(*) FROM {table}")[0][0] for table in tables]
+
+    assert await kept(3599) == [1, 1, 3, 1, 1]
+    assert await kept(3600) == [0, 1, 3, 1, 1]
+    assert await kept(2 * DAY) == [0, 0, 3, 1, 1]
+    assert await kept(3 * DAY) == [0, 0, 0, 1, 1]
+    assert await kept(31 * DAY) == [0, 0, 0, 0, 1]
+    assert await kept(90 * DAY) == [0, 0, 0, 0, 1]
+    assert await kept(91 * DAY) == [0, 0, 0, 0, 0]
 
 
 async def test_processed_marks_are_kept_long_enough(store: Store, clock: Clock) -> None:
