@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import discord
@@ -231,6 +232,12 @@ def test_modules_import_only_downwards(path: Path) -> None:
         if top == "bot" and (target := rest.split(".")[0]) != owner:
             assert owner not in NOTHING_OF_OURS, f"bot.{owner} may not import bot.{target}"
             assert LINES.get(target, -1) > LINES.get(owner, -1), f"bot.{target} is not below bot.{owner}"
+
+
+def test_modules_of_the_renderer_import_each_other_one_way() -> None:
+    names = {f"bot.markdown.{path.stem}": set(imports(path)) for path in (ROOT / "bot/markdown").glob("*.py")}
+    graph = {name: {target for target in targets if target in names} for name, targets in names.items()}
+    assert set(TopologicalSorter(graph).static_order()) == names.keys()
 
 
 def test_a_folder_of_the_adapter_imports_only_those_below_it() -> None:

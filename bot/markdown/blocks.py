@@ -11,9 +11,10 @@ from enum import Enum, IntEnum
 from math import inf
 from typing import Final, NamedTuple
 
-from bot.markdown.emphasis import APART
+from bot.markdown.escaping import APART, apart, as_code, escape, guarded
 from bot.markdown.formulas import in_display, in_square
-from bot.markdown.inline import HOLD, Inline, apart, as_code, escape, guarded
+from bot.markdown.inline import walk, write_chunk
+from bot.markdown.inline_state import HOLD, InlineState
 from bot.markdown.latex import to_lines
 from bot.markdown.lines import (
     BLANK_LINES,
@@ -140,7 +141,9 @@ class _Blocks:
         self._limit = limit
         self._columns = columns
         self._growing = end is End.GROWING
-        self._inline = Inline(self._source, carry.marks, growing=self._growing, final=end is End.FINAL, long=limit // 2)
+        self._inline = InlineState(
+            self._source, walk, carry.marks, growing=self._growing, final=end is End.FINAL, long=limit // 2
+        )
         self._at = 0
         self._breaks: list[tuple[int, Rank]] = []
         self._within = carry.within
@@ -175,7 +178,8 @@ class _Blocks:
             written = len(inline.out)
             self._block()
             size += sum(map(len, inline.out[written:]))
-        marks, closing = inline.marks, inline.end()
+        marks = tuple(mark for mark, _ in inline.marks.open)
+        closing = inline.marks.end(final=self._end is End.FINAL)
         content = "".join(inline.out).rstrip()
         if content.endswith(">"):
             content = _EMPTY_QUOTES.sub("", content)
@@ -216,12 +220,12 @@ class _Blocks:
         line = source[start:end]
         stripped = line.lstrip()
         if not stripped:
-            self._inline.end_paragraph()
+            self._inline.marks.end_paragraph()
             blank = BLANK_LINES.match(source, start)
             self._at = blank.end() if blank else end + 1
             self._inline.write("\n" * source.count("\n", start, self._at))
             self._gap = True
-            if blank and not (self._code_goes_on or self._inline.marks):
+            if blank and not (self._code_goes_on or self._inline.marks.open):
                 self._settle(self._at, self._at + 1)
             return
         quote = QUOTE.match(source, start, end) if stripped[0] == ">" else None
@@ -250,7 +254,7 @@ class _Blocks:
         return self._items[-1].text if self._items else 0
 
     def _blank_quote(self, end: int) -> None:
-        self._inline.end_paragraph()
+        self._inline.marks.end_paragraph()
         self._inline.write("> \n")
         self._at = end + 1
         self._gap = True
@@ -265,8 +269,8 @@ class _Blocks:
             item = ITEM.match(source, body, end)
         if item and self._paragraph_goes_on and start <= self._shift and self._is_number_in_text(item, indent):
             item = None
-        if item and not mark and end < len(source) and not self._inline.marks:
-            self._inline.end_paragraph()
+        if item and not mark and end < len(source) and not self._inline.marks.open:
+            self._inline.marks.end_paragraph()
             # Without text behind its mark, the line would belong to the paragraph above it.
             self._settle(start, item.end() + 1)
         if self._items and not (self._within and start <= self._shift):
@@ -334,7 +338,7 @@ class _Blocks:
         rule = first in "-*_" and is_rule(source, body, end)
         if rule or (first == "=" and not self._gap and UNDERLINE.match(source, body, end)):
             self._offer(start)
-            self._inline.end_paragraph()
+            self._inline.marks.end_paragraph()
             if not self._gap:
                 self._inline.write(mark + "\n")
             self._skip_blank(end + 1)
@@ -368,7 +372,7 @@ class _Blocks:
 
     def _heading(self, mark: str, marks: str, start: int, body: int, end: int, hashes: str) -> None:
         inline, source = self._inline, self._source
-        inline.end_paragraph()
+        inline.marks.end_paragraph()
         self._offer(start)
         inline.atoms.append((start, body + 1))
         bold = len(hashes) > 3 or bool(marks)
@@ -379,17 +383,17 @@ class _Blocks:
             if text_end < end:
                 inline.atoms.append((max(text_end - 1, body), min(end + 1, len(source))))
         inline.write(mark + marks + ("" if bold else f"{hashes} "))
-        inline.reopen(paragraph=start < self._shift)
+        inline.marks.reopen(paragraph=start < self._shift)
         inline.newline = "\n"
         if not bold and source[body] == "#":
             inline.write("\\")
-        inline.chunk(body, text_end, bold=bold)
+        write_chunk(inline, body, text_end, bold=bold)
         if not bold and inline.out and inline.out[-1].endswith("#"):
             inline.write(APART)
         if goes_on:
             self._lines = "" if marks else f"{mark}{hashes} "
         if end < len(source):
-            inline.end_paragraph()
+            inline.marks.end_paragraph()
             inline.write("\n")
         self._at = end + 1
         self._gap, self._keep = True, hashes != "-#"
@@ -401,7 +405,7 @@ class _Blocks:
         """
         source, inline = self._source, self._inline
         if item and start >= self._shift:
-            inline.end_paragraph()
+            inline.marks.end_paragraph()
         if not lead and self._title(start, end):
             return
         self._offer(start)
@@ -410,20 +414,20 @@ class _Blocks:
         if text > start:
             inline.atoms.append((start, text + 1))
         inline.write(lead)
-        inline.reopen(paragraph=not item)
+        inline.marks.reopen(paragraph=not item)
         alone = source[text : text + 1] in ITEM_SIGNS and EMPTY_ITEM.match(source, text, end) is not None
         while not alone and end + 1 < len(source) and self._goes_on(mark, end + 1):
             self._offer(end + 1)
             end = self._line_end(end + 1)
         inline.newline = "\n" + mark + "  " * len(self._items)
         inline.quoted = bool(mark)
-        inline.chunk(text, end)
+        write_chunk(inline, text, end)
         inline.quoted = False
         if inline.held:
             return
         if end < len(source):
             if end + 1 < len(source):
-                inline.end_paragraph()
+                inline.marks.end_paragraph()
             inline.write("\n")
         elif mark:
             self._lines = mark
@@ -474,15 +478,15 @@ class _Blocks:
             return False
         if self._is_last(end) and self._hold(start):
             return True
-        inline.end_paragraph()
+        inline.marks.end_paragraph()
         self._offer(start)
         inline.atoms.append((start, end + 1))
         inline.write(mark + (marks or "  " * len(self._items)))
-        inline.reopen(paragraph=not marks)
+        inline.marks.reopen(paragraph=not marks)
         inline.quoted = False
         text = text_end - len(source[body:text_end].lstrip())
-        inline.chunk(text, text_end)
-        inline.end_paragraph()
+        write_chunk(inline, text, text_end)
+        inline.marks.end_paragraph()
         inline.write("\n")
         self._keep = True
         self._fence(fence, mark, "", start, end)
@@ -508,7 +512,7 @@ class _Blocks:
         content = min(end + 1, len(source))
         if self._is_last(end) and self._hold(start):
             return
-        inline.end_paragraph()
+        inline.marks.end_paragraph()
         self._offer(start)
         self._keep, self._gap = False, True
         close, at = self._fence_lines(ticks, mark, content)
@@ -525,7 +529,7 @@ class _Blocks:
             code = apart(code)
         if mark and code:
             code = mark + code.removesuffix("\n").replace("\n", f"\n{mark}") + "\n" * code.endswith("\n")
-        inline.reopen(paragraph=False)
+        inline.marks.reopen(paragraph=False)
         self._at = at if close is None else close
         empty = not code.strip(" \t\r\n>")
         if empty and (close is not None or self._end is End.FINAL or at < len(source)):
@@ -623,8 +627,8 @@ class _Blocks:
             else:
                 blank += 1
             at = end + 1
-        inline.end_paragraph()
-        inline.reopen(paragraph=False)
+        inline.marks.end_paragraph()
+        inline.marks.reopen(paragraph=False)
         inline.write(f"{mark}```\n")
         for line in lines:
             inline.write(f"{mark}{apart(line)}\n")
@@ -646,7 +650,7 @@ class _Blocks:
                 return True
         if not is_delimiter_row(delimiters) or (head := table(header, delimiters)) is None:
             return False
-        inline.end_paragraph()
+        inline.marks.end_paragraph()
         self._offer(start)
         self._keep = False
         rows, at = self._rows(mark, below + 1, len(head.header))
@@ -660,7 +664,7 @@ class _Blocks:
         if not rows and start < self._shift:
             return True
         inline.atoms.append((start, min(below + 2, len(source))))
-        inline.reopen(paragraph=False)
+        inline.marks.reopen(paragraph=False)
         inline.write("\n".join(mark + line for line in _show(head, rows, self._limit, self._columns).split("\n")))
         inline.write("\n")
         return True
@@ -718,9 +722,9 @@ class _Blocks:
 
     def _formula(self, mark: str, indent: str, latex: str, stop: str, start: int, end: int) -> None:
         inline = self._inline
-        inline.end_paragraph()
+        inline.marks.end_paragraph()
         self._offer(start)
-        inline.reopen(paragraph=False)
+        inline.marks.reopen(paragraph=False)
         self._keep = self._gap = False
         lines = to_lines(latex)
         if lines is not None:

@@ -34,7 +34,7 @@ def choose(
     in each step.
     """
     longest = yield from _longest(text, limit, part)
-    # A construct longer than half a message may be cut after its first half, as `long` in Inline describes.
+    # A construct longer than half a message may be cut after its first half, as `long` in InlineState describes.
     atoms = sorted((start, min(end, start + limit // 2 + 1)) for start, end in rendered.atoms)
     tried = 0
     for cut in _candidates(text, rendered, atoms, longest, last=last):

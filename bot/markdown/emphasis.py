@@ -12,8 +12,6 @@ WRITTEN: Final = {
     "<s>": "~~", "<del>": "~~", "<strike>": "~~",
 }  # fmt: skip
 """Discord's form of each mark in the source, including HTML tags. `<h>` stands for a deep heading."""
-APART: Final = "\u200b"
-"""An invisible character that Discord does not treat as a space. It separates marks that would be read as one."""
 _FIRST_WITHOUT_SPACES: Final = "\u0e00"
 """The first character (in Thai) of the range where most scripts use no spaces between words.
 

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Final
 
-from bot.markdown.inline import LONGEST_TICKS
+from bot.markdown.escaping import LONGEST_TICKS
 
 PROMPT: Final = r"(?!>>>(?:[ \t\n]|\Z))"
 """Pattern that rejects Python's prompt, as in `>>> 1 + 1`, which is text and not a quote."""

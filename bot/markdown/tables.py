@@ -13,7 +13,8 @@ from typing import Final
 
 from wcwidth import wcswidth
 
-from bot.markdown.inline import apart, inline
+from bot.markdown.escaping import apart
+from bot.markdown.inline import inline
 
 WIDEST: Final = 36
 """The number of monospaced columns that Discord shows on a phone without wrapping."""
