@@ -9,7 +9,7 @@ from typing import Final
 
 from wcwidth import grapheme_boundary_before
 
-from bot.markdown.blocks import Rank, Rendered
+from bot.markdown.rendered import Rank, Rendered
 
 _SENTENCE: Final = re.compile(r"(?<!\d)(?:[.!?…][\"'”’)\]*_~|]*\s++|[。！？；][」』）”\"*_~|]*)(?=\S)")
 """Pattern of the end of a sentence: in `One. Two` and `一。二`, `. ` and `。`."""

@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bot.markdown.blocks import Carry, End, Item, Rendered, render
+from bot.markdown.blocks import render
 from bot.markdown.cuts import choose
+from bot.markdown.rendered import Carry, End, Item, Rendered
 
 _STEP: Final = 32
 """The number of characters after which a nearly full part is checked again."""

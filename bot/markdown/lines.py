@@ -12,6 +12,10 @@ PROMPT: Final = r"(?!>>>(?:[ \t\n]|\Z))"
 """Pattern that rejects Python's prompt, as in `>>> 1 + 1`, which is text and not a quote."""
 QUOTE: Final = re.compile(rf"[ \t]*+{PROMPT}>(?:[ \t]?{PROMPT}>)*[ \t]?")
 """Pattern of the quote marks before a line's text, such as those in `> > a`."""
+ONE_QUOTE: Final = re.compile(r"[ \t]*>[ \t]?")
+"""Pattern of the outermost quote mark of a line: in `> > a`, the first `> `."""
+QUOTE_MARKS: Final = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
+"""Pattern of the quote marks before code or a formula: in `> x\\n> y`, each `> `."""
 FENCE: Final = re.compile(rf"([ \t]*+)(`{{3,{LONGEST_TICKS}}}(?=[^`\n]*$)|~{{3,{LONGEST_TICKS}}}(?!~))(.*)$")
 """Pattern of an opening fence with its indentation, its marks and the text after them, such as `  ```py title="x"`."""
 FENCE_BEHIND: Final = re.compile(r"(?![ \t]*```)((?:[^`\n]|`(?!``))*?[^`\s])[ \t]*(?=```[A-Za-z0-9_+.#-]*[ \t]*$)")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from bot.markdown.blocks import Carry, End, Rendered, render
+from bot.markdown.blocks import render
 from bot.markdown.lines import FENCE, HEADING, ITEM, QUOTE, is_marked, is_text
+from bot.markdown.rendered import Carry, End, Rendered
 
 _LIMIT: Final = 100_000
 """A message limit that no reply reaches, so that `render` leaves nothing out."""

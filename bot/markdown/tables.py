@@ -13,8 +13,11 @@ from typing import Final
 
 from wcwidth import wcswidth
 
+from bot.markdown.block_state import ENOUGH, BlockState
 from bot.markdown.escaping import apart
 from bot.markdown.inline import inline
+from bot.markdown.lines import QUOTE
+from bot.markdown.rendered import End, Rank
 
 WIDEST: Final = 36
 """The number of monospaced columns that Discord shows on a phone without wrapping."""
@@ -144,3 +147,63 @@ def _plain(cell: str) -> tuple[str, int]:
     plain = _MARKS.sub(lambda mark: mark[2] or mark[3] or "", text)
     plain = apart(" ".join(plain.split()))
     return plain, len(plain) if plain.isascii() else max(wcswidth(plain), 0) or len(plain)
+
+
+def write_table(state: BlockState, mark: str, start: int, body: int, end: int) -> bool:
+    """Write the table that a line begins, if the line below it says so."""
+    source, inline = state.source, state.inline
+    header, below = source[body:end], state.line_end(end + 1)
+    delimiters = source[end + 1 : below] if end < len(source) else ""
+    if mark:
+        quote = QUOTE.match(delimiters)
+        delimiters = delimiters[quote.end() :] if quote else ""
+    if state.is_last(below) and (header.lstrip().startswith("|") or delimiters):
+        possible = not delimiters.strip("|:- \t") and (delimiters or state.is_last(end) or end + 1 == len(source))
+        if possible and state.hold(start):
+            return True
+    if not is_delimiter_row(delimiters) or (head := table(header, delimiters)) is None:
+        return False
+    inline.marks.end_paragraph()
+    state.offer(start)
+    state.keep = False
+    rows, at = _rows(state, mark, below + 1, len(head.header))
+    open_end = at >= len(source)
+    if not rows and state.growing and open_end and state.hold(start):
+        return True
+    state.at = at
+    state.gap = True
+    if open_end and state.end is not End.FINAL and below - start <= state.limit // 2:
+        state.lines = source[start : below + 1]
+    if not rows and start < state.shift:
+        return True
+    inline.atoms.append((start, min(below + 2, len(source))))
+    inline.marks.reopen(paragraph=False)
+    inline.write("\n".join(mark + line for line in _show(head, rows, state.limit, state.columns).split("\n")))
+    inline.write("\n")
+    return True
+
+
+def _rows(state: BlockState, mark: str, at: int, columns: int) -> tuple[list[list[str]], int]:
+    """Return the table rows from this offset and their end. A row that is still being written is left out."""
+    source = state.source
+    rows: list[list[str]] = []
+    while at < len(source):
+        end = state.line_end(at)
+        line = source[at:end]
+        quote = QUOTE.match(line)
+        if bool(quote) != bool(mark) or "|" not in line:
+            break
+        if state.is_last(end) and state.hold(at):
+            return rows, len(source)
+        if rows:
+            state.offer(at, Rank.LINE)
+        if len(line) <= state.limit // 2:
+            state.inline.atoms.append((at, end))
+        rows.append(cells(line[quote.end() :] if quote else line, columns))
+        at = end + 1
+    return rows, min(at, len(source))
+
+
+def _show(head: Table, rows: list[list[str]], limit: int, columns: int) -> str:
+    text = as_text(head, rows, columns)
+    return as_list(head, rows, ENOUGH * limit) if text is None else f"```\n{text}\n```"

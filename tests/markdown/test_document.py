@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.markdown import Document, Part
-from bot.markdown.blocks import Carry, End, render
+from bot.markdown.blocks import render
+from bot.markdown.rendered import Carry, End
 from tests.discord_reading import INVISIBLE, read
 from tests.markdown.documents import document
 from tests.markdown.source import difference

@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from bot.markdown import Piece, Stream
-from bot.markdown.blocks import Carry, End, render
+from bot.markdown.blocks import render
+from bot.markdown.rendered import Carry, End
 from tests.markdown.test_cost import calls
 
 REPLY = r"""

@@ -1,0 +1,45 @@
+"""The lists that are open at a line: which of them it leaves, and how Discord writes the mark of an item."""
+
+from __future__ import annotations
+
+import re
+
+from bot.markdown.rendered import Item
+
+
+class OpenLists:
+    """The open list items, outermost first."""
+
+    def __init__(self, items: tuple[Item, ...]) -> None:
+        self.items = items
+        self.left: Item | None = None
+        """The item that the last line closed. The next item of the same list continues its numbering."""
+
+    def inside(self) -> int:
+        """The column where the text of the innermost item begins."""
+        return self.items[-1].text if self.items else 0
+
+    def is_number_in_text(self, item: re.Match[str], indent: int) -> bool:
+        """Whether a line in a paragraph begins with a number that begins no list there. Only 1 does."""
+        return item[2] is not None and int(item[2]) != 1 and indent >= self.inside()
+
+    def leave(self, indent: int, item: re.Match[str] | None) -> None:
+        """Close the items that a line with this indentation does not belong to.
+
+        An item's text may be indented less than Markdown asks for.
+        """
+        items = self.items
+        self.left = None
+        while items and indent < items[-1].text and not (item and indent >= items[-1].mark + 2):
+            self.left, items = items[-1], items[:-1]
+        self.items = items
+
+    def open(self, item: re.Match[str], indent: int, column: int, *, first: bool) -> str:
+        """Return an item's mark for Discord, with two spaces for each list around the item."""
+        sign = item[1] or item[3]
+        number = int(item[2]) if item[2] else 0
+        if first and self.left and self.left.sign == sign:
+            number = self.left.number
+        depth = len(self.items)
+        self.items += (Item(indent, column, sign, number + 1),)
+        return ("  " * depth if first else "") + (f"{number}. " if item[2] else "- ")

@@ -1,0 +1,138 @@
+"""Paragraphs and headings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.markdown.block_state import BlockState
+from bot.markdown.escaping import APART
+from bot.markdown.inline import write_chunk
+from bot.markdown.lines import (
+    CLOSING_HASHES,
+    EMPTY_ITEM,
+    HALF_LINE,
+    ITEM,
+    ITEM_SIGNS,
+    QUOTE,
+    UNDERLINE,
+    UNDERLINES,
+    columns,
+    is_text,
+)
+from bot.markdown.rendered import End
+
+_TITLE: Final = 80
+
+
+def write_paragraph(
+    state: BlockState, mark: str, lead: str, start: int, body: int, end: int, *, item: bool = False
+) -> None:
+    """Write a paragraph or its available beginning.
+
+    `lead` goes before its first line, and `mark` before every line.
+    """
+    source, inline = state.source, state.inline
+    if item and start >= state.shift:
+        inline.marks.end_paragraph()
+    if not lead and _title(state, start, end):
+        return
+    state.offer(start)
+    state.gap = state.keep = False
+    text = end - len(source[body:end].lstrip())
+    if text > start:
+        inline.atoms.append((start, text + 1))
+    inline.write(lead)
+    inline.marks.reopen(paragraph=not item)
+    alone = source[text : text + 1] in ITEM_SIGNS and EMPTY_ITEM.match(source, text, end) is not None
+    while not alone and end + 1 < len(source) and _goes_on(state, mark, end + 1):
+        state.offer(end + 1)
+        end = state.line_end(end + 1)
+    inline.newline = "\n" + mark + "  " * len(state.lists.items)
+    inline.quoted = bool(mark)
+    write_chunk(inline, text, end)
+    inline.quoted = False
+    if inline.held:
+        return
+    if end < len(source):
+        if end + 1 < len(source):
+            inline.marks.end_paragraph()
+        inline.write("\n")
+    elif mark:
+        state.lines = mark
+    state.at = end + 1
+
+
+def _goes_on(state: BlockState, mark: str, at: int) -> bool:
+    """Whether the line belongs to the paragraph above it."""
+    source = state.source
+    end = state.line_end(at)
+    if mark:
+        quote = QUOTE.match(source, at, end)
+        if quote is None:
+            return False
+        at = quote.end()
+    if end == len(source) and state.growing and HALF_LINE.match(source, at, end):
+        return False
+    if (item := ITEM.match(source, at, end)) and state.lists.is_number_in_text(
+        item, columns(source[at : item.start(2)])
+    ):
+        return True
+    if "|" in source[at:end]:
+        below = source[end + 1 : state.line_end(end + 1)].strip(" \t>")
+        if not below.strip("|:- \t") and (below or state.is_last(end) or state.is_last(state.line_end(end + 1))):
+            return False
+        return not _starts(source, at, end)
+    return is_text(source, at, end)
+
+
+def _title(state: BlockState, start: int, end: int) -> bool:
+    """Write a line with a rule below it as a heading, unless the line reads like a sentence."""
+    source = state.source
+    if source[end + 1 : end + 2] not in UNDERLINES:
+        return False
+    below = state.line_end(end + 1)
+    if end >= len(source) or not UNDERLINE.match(source, end + 1, below) or state.is_last(below):
+        return False
+    line = source[start:end].rstrip()
+    if not state.gap or len(line) > _TITLE or line.endswith((".", ":", "!", "?", ",", ";", "|")):
+        return False
+    text = end - len(source[start:end].lstrip())
+    write_heading(state, "", "", start, text, end, "#" if "=" in source[end + 1 : below] else "##")
+    state.inline.atoms.append((start, below))
+    state.at = below + 1
+    return True
+
+
+def write_heading(state: BlockState, mark: str, marks: str, start: int, body: int, end: int, hashes: str) -> None:
+    """Write a heading, in bold if Discord has none of its level."""
+    inline, source = state.inline, state.source
+    inline.marks.end_paragraph()
+    state.offer(start)
+    inline.atoms.append((start, body + 1))
+    bold = len(hashes) > 3 or bool(marks)
+    text_end = end
+    goes_on = end == len(source) and state.end is not End.FINAL
+    if not goes_on and (closing := CLOSING_HASHES.search(source, body, end)):
+        text_end = max(closing.start(), body)
+        if text_end < end:
+            inline.atoms.append((max(text_end - 1, body), min(end + 1, len(source))))
+    inline.write(mark + marks + ("" if bold else f"{hashes} "))
+    inline.marks.reopen(paragraph=start < state.shift)
+    inline.newline = "\n"
+    if not bold and source[body] == "#":
+        inline.write("\\")
+    write_chunk(inline, body, text_end, bold=bold)
+    if not bold and inline.out and inline.out[-1].endswith("#"):
+        inline.write(APART)
+    if goes_on:
+        state.lines = "" if marks else f"{mark}{hashes} "
+    if end < len(source):
+        inline.marks.end_paragraph()
+        inline.write("\n")
+    state.at = end + 1
+    state.gap, state.keep = True, hashes != "-#"
+
+
+def _starts(source: str, start: int, end: int) -> bool:
+    """Whether a line with a pipe in it begins a block."""
+    return not is_text(source[start:end].replace("|", "x"), 0, end - start)
