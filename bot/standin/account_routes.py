@@ -17,7 +17,11 @@ _SESSION_STARTS = 1000
 
 
 class AccountRoutes:
-    """REST handlers for the bot's account. `owner` owns the application and can be replaced at any time."""
+    """REST handlers for the bot's account.
+
+    `owner` owns the application and can be replaced at any time. `policies` are the addresses of its terms and its
+    privacy policy under Discord's names for them; Discord leaves out one that is not set.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class AccountRoutes:
         self._gateway = gateway
         self._commands = commands
         self.owner = owner
+        self.policies: dict[str, str] = {}
         self._flags = payloads.application_flags(privileged)
         self._gateway_url = gateway_url
         self._shards = shards
@@ -104,7 +109,7 @@ class AccountRoutes:
         self._world.remove_guild(guild)
 
     def _application(self, call: Incoming) -> Json:
-        return payloads.application(self._world.bot, self.owner, flags=self._flags)
+        return payloads.application(self._world.bot, self.owner, flags=self._flags) | self.policies
 
     def _gateway_bot(self, call: Incoming) -> Json:
         return {

@@ -243,6 +243,10 @@ class DiscordStandin(People):
     def open_dm(self, user: User) -> Channel:
         return self.world.open_dm(user)
 
+    def set_policies(self, **urls: str) -> None:
+        """Set the `privacy_policy_url` or the `terms_of_service_url` of the application, or both."""
+        self._account.policies.update(urls)
+
     def found_team(self, name: str, owner: User, *members: User, invited: Iterable[User] = ()) -> Team:
         """Give the application to a team."""
         team = Team(self.world.take_id(), name, owner, [owner, *members], list(invited))

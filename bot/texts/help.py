@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+PRIVACY_POLICY, TERMS = "privacy policy", "terms of service"
+
 _MAX_LENGTH = 2000
 """The number of characters that Discord allows in a message."""
 
@@ -17,14 +19,15 @@ def help_text(
     retention_days: int,
     hourly_questions_per_user: int | None,
     persona: bool,
+    policies: Sequence[tuple[str, str]],
     commands: Sequence[tuple[str, str]],
 ) -> str:
     """The explanation of how the bot is used in a channel or a DM.
 
     `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
     there, if so. `models` are the model that answers and the one that is asked if it fails, if there is one, each with
-    its provider. `commands` holds the mention of each command and what it does. The text fits one message: too many
-    commands are only named.
+    its provider. `policies` are what the bot's owner publishes about it, each with its address. `commands` holds the
+    mention of each command and what it does. The text fits one message: too many commands are only named.
     """
     if bot is None:
         asking = '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me.'
@@ -48,6 +51,9 @@ def help_text(
         way += " Somebody told me how to behave here: /persona shows it."
     paragraphs = [f"**{denied}**"] if denied else []
     paragraphs += [asking, memory, way]
+    if policies:
+        # In angle brackets an address has no preview.
+        paragraphs.append(f"Read my owner's {' and '.join(f'[{name}](<{url}>)' for name, url in policies)}.")
     for listed in ("\n".join(f"{name} {does}" for name, does in commands), " ".join(name for name, _ in commands)):
         text = "\n\n".join([*paragraphs, f"**Commands**\n{listed}"])
         if len(text) <= _MAX_LENGTH:

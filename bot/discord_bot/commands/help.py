@@ -69,6 +69,7 @@ class HelpCommand(Cog):
             retention_days=bot.options.retention_days,
             hourly_questions_per_user=None if quotas is None else quotas.hourly_questions_per_user,
             persona=behaviour.persona is not None,
+            policies=_policies(bot.client.application),
             commands=list(self._usable(interaction)),
         )
 
@@ -103,6 +104,14 @@ class HelpCommand(Cog):
                     " ".join(name if id_ is None else f"<{name}:{id_}>" for name in names),
                     _summary(command.description),
                 )
+
+
+def _policies(application: discord.AppInfo | None) -> list[tuple[str, str]]:
+    """What an application's owner publishes about it, each with its address, as read at the login."""
+    if application is None:
+        return []
+    urls = (words.PRIVACY_POLICY, application.privacy_policy_url), (words.TERMS, application.terms_of_service_url)
+    return [(name, url) for name, url in urls if url]
 
 
 def _summary(description: str) -> str:

@@ -76,6 +76,34 @@ async def test_help_names_the_model_and_persona(counted: World) -> None:
     assert "/persona shows it." not in text
 
 
+PRIVACY, TERMS = "https://parley.example/privacy", "https://parley.example/terms?lang=en"
+
+
+@pytest.fixture
+def policies(request: pytest.FixtureRequest, discord: DiscordStandin) -> None:
+    """What the owner entered in the developer portal."""
+    discord.set_policies(**request.param)
+
+
+@pytest.mark.parametrize(
+    ("policies", "shown"),
+    [
+        ({}, ""),
+        ({"privacy_policy_url": PRIVACY}, f"\n\nRead my owner's [privacy policy](<{PRIVACY}>)."),
+        ({"terms_of_service_url": TERMS}, f"\n\nRead my owner's [terms of service](<{TERMS}>)."),
+        (
+            {"terms_of_service_url": TERMS, "privacy_policy_url": PRIVACY},
+            f"\n\nRead my owner's [privacy policy](<{PRIVACY}>) and [terms of service](<{TERMS}>).",
+        ),
+    ],
+    indirect=["policies"],
+)
+@pytest.mark.usefixtures("policies")
+async def test_help_links_the_owners_policies(counted: World, shown: str) -> None:
+    text = await help_of(counted, counted.discord.bo, counted.discord.general)
+    assert f"with what I remember here.{shown}\n\n**Commands**\n" in text
+
+
 async def test_help_says_where_the_bot_does_not_answer(counted: World) -> None:
     discord = counted.discord
     await counted.store.guild_rules.pause(discord.guild.id)
@@ -120,6 +148,7 @@ def test_help_lists_only_names_of_many_commands() -> None:
         retention_days=90,
         hourly_questions_per_user=20,
         persona=True,
+        policies=[("privacy policy", PRIVACY)],
         commands=many,
     )
     assert len(text) <= 2000
