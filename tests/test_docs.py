@@ -22,13 +22,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot import cli
-from bot.config import SETTINGS, Settings
+from bot.config import MODEL, SETTINGS, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 DOCUMENTATION = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.DOTALL | re.MULTILINE
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 IGNORED = [".git", *(line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines())]
 OUTSIDE = {
@@ -62,6 +63,16 @@ LONG_ENOUGH = timedelta(days=183)
 def section(title: str, page: str = README) -> str:
     """A page's text under a heading, up to the next heading."""
     return re.split(r"^#+ ", page.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def blocks(kind: str) -> list[str]:
+    """The documentation's blocks of one kind, the README's first, each once."""
+    found = dict[str, None]()
+    for page in sorted(DOCUMENTATION, key=lambda page: page.name != "README.md"):
+        text = page.read_text(encoding="utf-8")
+        for indent, block in re.findall(rf"^( *)```{kind}\n(.*?)^ *```$", text, FENCED):
+            found[re.sub(f"^{indent}", "", block, flags=re.MULTILINE)] = None
+    return list(found)
 
 
 def kept(names: list[str]) -> list[str]:
@@ -150,7 +161,7 @@ def test_copied_defaults_change_nothing(tmp_path: Path, text: str) -> None:
 
 def headings(page: str) -> set[str]:
     """The anchors of a page's headings."""
-    found = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    found = re.findall(r"^#+ (.*)$", re.sub(r"^ *```.*?^ *```$", "", page, flags=FENCED), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).replace(" ", "-").lower() for heading in found}
 
 
@@ -187,6 +198,13 @@ def test_documented_commands_exist(page: Path) -> None:
         ), words
     for name in re.findall(r"-m benchmarks\.(\w+)", text):
         assert (ROOT / f"benchmarks/{name}.py").exists(), name
+
+
+def test_settings_shown_in_pages_are_accepted(tmp_path: Path) -> None:
+    assert blocks("dotenv")
+    for block in blocks("dotenv"):
+        (tmp_path / ".env").write_text(block, encoding="utf-8")
+        assert Settings.load({}, tmp_path / ".env", needs=(MODEL,))
 
 
 def test_troubleshooting_quotes_what_people_see() -> None:
