@@ -11,6 +11,8 @@ from bot.markdown.rendered import Carry, End, Item, Rank
 
 ENOUGH: Final = 4
 """The number of messages' worth of content after which rendering stops, since the text is too long in any case."""
+_RANKS: Final = (Rank.LINE, Rank.PARAGRAPH)
+"""The ranks of a place without and with a gap before it. Python takes long to find a member of an enum."""
 
 
 class BlockState:
@@ -28,12 +30,12 @@ class BlockState:
         self.carry = carry
         self.shift = len(carry.lines)
         """The length of the lines that the carry brings, by which offsets in the source and in the text differ."""
-        self.end = end
         self.limit = limit
         self.columns = columns
         self.growing = end is End.GROWING
+        self.final = end is End.FINAL
         self.inline = InlineState(
-            self.source, walk, carry.marks, growing=self.growing, final=end is End.FINAL, long=limit // 2
+            self.source, walk, carry.marks, growing=self.growing, final=self.final, long=limit // 2
         )
         self.at = 0
         """The offset up to which the source is written."""
@@ -79,5 +81,4 @@ class BlockState:
     def offer(self, at: int, rank: Rank | None = None) -> None:
         """Record the start of a line as a place for a cut."""
         if at > self.shift and not self.keep:
-            rank = (Rank.PARAGRAPH if self.gap else Rank.LINE) if rank is None else rank
-            self.breaks.append((at - self.shift, rank))
+            self.breaks.append((at - self.shift, _RANKS[self.gap] if rank is None else rank))

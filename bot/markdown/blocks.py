@@ -53,7 +53,7 @@ def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", c
         _block(state)
         size += sum(map(len, inline.out[written:]))
     marks = tuple(mark for mark, _ in inline.marks.open)
-    closing = inline.marks.end(final=end is End.FINAL)
+    closing = inline.marks.end(final=state.final)
     content = "".join(inline.out).rstrip()
     if content.endswith(">"):
         content = _EMPTY_QUOTES.sub("", content)
@@ -61,8 +61,9 @@ def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", c
     if "#" in state.lines:
         marks = tuple(mark for mark in marks if mark != "<h>")
     after = Carry(state.lines, marks, state.lists.items, source[-1:] != "\n", not state.gap)
-    shift = state.shift
-    atoms = [(start - shift, end - shift) for start, end in inline.atoms if end > shift]
+    atoms, shift = inline.atoms, state.shift
+    if shift:
+        atoms = [(start - shift, end - shift) for start, end in atoms if end > shift]
     return Rendered(content, after, state.breaks, atoms, inline.out, state.places)
 
 

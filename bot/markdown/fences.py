@@ -9,7 +9,7 @@ from bot.markdown.block_state import BlockState
 from bot.markdown.escaping import apart
 from bot.markdown.inline import write_chunk
 from bot.markdown.lines import FENCE, LANGUAGE, ONE_QUOTE, QUOTE_MARKS, closing_fence
-from bot.markdown.rendered import End, Rank
+from bot.markdown.rendered import Rank
 
 _TWO_WORDS: Final = re.compile(r"[^\s`]+[ \t]+[^\s`]")
 """Pattern of text behind a fence, as far as it tells that the fence is closed: in `This is it`, `This i`."""
@@ -46,11 +46,11 @@ def write_fence(state: BlockState, fence: re.Match[str], mark: str, marks: str, 
     inline.marks.reopen(paragraph=False)
     state.at = at if close is None else close
     empty = not code.strip(" \t\r\n>")
-    if empty and (close is not None or state.end is End.FINAL or at < len(source)):
+    if empty and (close is not None or state.final or at < len(source)):
         inline.write(mark + marks if marks else "")
         _after_fence(state, start, close)
         return
-    if empty and start < state.shift and state.end is not End.FINAL:
+    if empty and start < state.shift and not state.final:
         state.lines = source[: state.shift]
         return
     language = LANGUAGE.match(info)
@@ -143,7 +143,7 @@ def _is_closed(state: BlockState, at: int) -> bool:
 
     The answer is certain only for a complete text.
     """
-    if state.end is not End.FINAL:
+    if not state.final:
         return True
     if at >= state.no_fence_from:
         return False

@@ -19,7 +19,6 @@ from bot.markdown.lines import (
     columns,
     is_text,
 )
-from bot.markdown.rendered import End
 
 _TITLE: Final = 80
 
@@ -111,7 +110,7 @@ def write_heading(state: BlockState, mark: str, marks: str, start: int, body: in
     inline.atoms.append((start, body + 1))
     bold = len(hashes) > 3 or bool(marks)
     text_end = end
-    goes_on = end == len(source) and state.end is not End.FINAL
+    goes_on = end == len(source) and not state.final
     if not goes_on and (closing := CLOSING_HASHES.search(source, body, end)):
         text_end = max(closing.start(), body)
         if text_end < end:

@@ -17,7 +17,7 @@ from bot.markdown.block_state import ENOUGH, BlockState
 from bot.markdown.escaping import apart
 from bot.markdown.inline import inline
 from bot.markdown.lines import QUOTE
-from bot.markdown.rendered import End, Rank
+from bot.markdown.rendered import Rank
 
 WIDEST: Final = 36
 """The number of monospaced columns that Discord shows on a phone without wrapping."""
@@ -70,12 +70,16 @@ def cells(line: str, columns: int = 0) -> list[str]:
 
 
 def _split(line: str) -> list[str]:
-    parts = _PIPE.sub("\\1\0", line.strip()).split("\0")
+    line = line.strip()
+    parts = _PIPE.sub("\\1\0", line).split("\0") if "\\" in line else line.split("|")
     if parts and not parts[0].strip():
         parts = parts[1:]
     if len(parts) > 1 and not parts[-1].strip():
         parts = parts[:-1]
-    return [_BREAK.sub(" ", part.strip().replace("\\|", "|")) for part in parts]
+    parts = [part.strip() for part in parts]
+    if "\\" in line or "<" in line:
+        parts = [_BREAK.sub(" ", part.replace("\\|", "|")) for part in parts]
+    return parts
 
 
 def table(header: str, delimiters: str) -> Table | None:
@@ -172,7 +176,7 @@ def write_table(state: BlockState, mark: str, start: int, body: int, end: int) -
         return True
     state.at = at
     state.gap = True
-    if open_end and state.end is not End.FINAL and below - start <= state.limit // 2:
+    if open_end and not state.final and below - start <= state.limit // 2:
         state.lines = source[start : below + 1]
     if not rows and start < state.shift:
         return True
