@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from bot.core.access import Block, Decision, GuildDecisions, GuildRules
+from bot.store.engine import Value
 from bot.store.part import Part
 
 IN_FORCE = "(until IS NULL OR until > :now)"
@@ -83,6 +84,26 @@ class GuildRuleStore(Part):
                 by=by,
                 now=self._now(),
             )
+
+    async def claim_moderators_note(self, guild_id: int) -> bool:
+        """Commit that the moderators of a guild are told now about channel rules.
+
+        The result is False if they were told before, or know: if the guild has channel rules.
+        """
+        values: dict[str, Value] = {"guild": guild_id}
+        if await self._engine.read("SELECT 1 FROM guilds WHERE guild_id = :guild AND moderators_told", **values):
+            return False
+        rules, claimed = await self._engine.transaction(
+            ("SELECT 1 FROM channel_rules WHERE guild_id = :guild LIMIT 1", values),
+            (
+                """
+                INSERT INTO guilds (guild_id, moderators_told) VALUES (:guild, 1)
+                ON CONFLICT DO UPDATE SET moderators_told = 1 WHERE NOT moderators_told RETURNING guild_id
+                """,
+                values,
+            ),
+        )
+        return bool(claimed) and not rules
 
     async def clear_channel_rules(self, guild_id: int) -> bool:
         """Delete all channel rules of a guild. The result is False if there was none."""

@@ -12,6 +12,7 @@ from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
+MODERATORS = "-# Moderators: /channels sets where I answer."
 QUOTE_WITHHELD = "-# I couldn't see the quoted message."
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
 NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 
 import discord
 
@@ -28,11 +28,14 @@ TYPING_INTERVAL = 8.0
 Discord shows typing for 10 seconds: https://discord.com/developers/docs/resources/channel#trigger-typing-indicator.
 """
 
+BeforeEnd = Callable[[Outcome], Awaitable[None]]
+"""Takes an outcome before people see it."""
+
 
 class ReplyActivity:
     """A live reply with its signs of activity; a `bot.core.protocols.ReplySink`.
 
-    `spawn` runs a task in the background and keeps it alive.
+    `spawn` runs a task in the background and keeps it alive. `before_end` is awaited before the end is shown.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class ReplyActivity:
         reactions: Reactions,
         scheduler: Scheduler,
         spawn: Callable[[Coroutine[None, None, None]], object],
+        before_end: BeforeEnd | None = None,
     ) -> None:
         self._live = live
         self._prompt = prompt
         self._reactions = reactions
         self._scheduler = scheduler
+        self._before_end = before_end
         self._started = asyncio.Event()
         spawn(self._show_activity())
 
@@ -65,6 +70,8 @@ class ReplyActivity:
     async def finish(self, outcome: Outcome) -> bool:
         """Return once the end is shown, or never will be. False: another process may still show it."""
         self._started.set()
+        if self._before_end is not None:
+            await self._before_end(outcome)
         return await self._live.finish(outcome)
 
     @property

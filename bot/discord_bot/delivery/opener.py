@@ -17,7 +17,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.turns import Attempt, Conversation, Outcome, StopReason, Turn
 from bot.discord_bot.channels import channel_of, message_of
-from bot.discord_bot.delivery.activity import ReplyActivity
+from bot.discord_bot.delivery.activity import BeforeEnd, ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
     ContinuedBelow,
@@ -72,11 +72,13 @@ class ReplyOpener:
         notices: Sequence[str] = (),
         partial: PartialDelivery | None = None,
         waited: float = 0.0,
+        before_end: BeforeEnd | None = None,
     ) -> ReplyActivity:
         """Open the reply of an attempt.
 
-        `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text.
-        `partial` is what an earlier process has posted, and `waited` the seconds since the prompt was written.
+        `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text,
+        and are read when it has ended, after `before_end`. `partial` is what an earlier process has posted, and
+        `waited` the seconds since the prompt was written.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
         target = ReplyTarget(self._target(prompt.conversation), message_of(prompt), reads_history(channel), waited)
@@ -105,7 +107,7 @@ class ReplyOpener:
         if message_of(prompt) in self.deletions:
             running.stop(StopReason.PROMPT_DELETED)
         message = target.channel.get_partial_message(message_of(prompt))
-        return ReplyActivity(live, message, self._reactions, self._scheduler, self._spawn)
+        return ReplyActivity(live, message, self._reactions, self._scheduler, self._spawn, before_end)
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""

@@ -69,18 +69,33 @@ class Replies:
         self.stopping = ReplyStopping(conversations, store, spawn)
         self.deletions = ReplyDeletions(conversations, opener.deletions, opener.live)
 
-    async def answer(self, channel: object, prompt: Prompt, notices: Sequence[str]) -> bool:
+    async def answer(
+        self, channel: object, prompt: Prompt, notices: Sequence[str], *, to_moderator: bool = False
+    ) -> bool:
         """Answer a prompt from a channel, with these notices under the answer. False: it was answered before.
 
-        Raises StoreError when the prompt cannot be saved, Overloaded and OverQuota. Nothing is accepted then.
+        The first answer `to_moderator` in a guild tells about channel rules. Raises StoreError when the prompt cannot
+        be saved, Overloaded and OverQuota. Nothing is accepted then.
         """
         notices = list(notices)
         if isinstance(channel, discord.DMChannel) and not await self._store.turns.history(prompt.conversation, 1):
             notices.append(texts.FIRST_IN_DM)
 
+        async def tell_moderator(outcome: Outcome) -> None:
+            # Only now, and under a whole answer: it is given once, and beside a note on a failure there is no room.
+            whole = outcome.state is TurnState.COMPLETE and outcome.failure is None
+            if whole and await self._claim_moderators_note(prompt.guild_id):
+                notices.append(texts.MODERATORS)
+
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             self.stopping.recheck(running, prompt.user_id or 0)
-            return self._opener.open(running, channel, notices=notices, waited=age(message_of(prompt)))
+            return self._opener.open(
+                running,
+                channel,
+                notices=notices,
+                waited=age(message_of(prompt)),
+                before_end=tell_moderator if to_moderator else None,
+            )
 
         try:
             outcome = await self._conversations.answer(prompt, open_sink)
@@ -146,6 +161,14 @@ class Replies:
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
         return await self._opener.show_end(turn, partial, outcome)
+
+    async def _claim_moderators_note(self, guild_id: int | None) -> bool:
+        """Whether the moderators of a guild are to be told about channel rules now, which happens once."""
+        try:
+            return guild_id is not None and await self._store.guild_rules.claim_moderators_note(guild_id)
+        except StoreError as error:
+            log.warning("the moderators of server %d are told about /channels later: %s", guild_id, error)
+            return False
 
     def _report_end(self, guild_id: int | None, outcome: Outcome | None) -> bool:
         """Tell `on_end` of an outcome. False: there was nothing to answer."""

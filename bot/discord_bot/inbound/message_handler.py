@@ -99,7 +99,9 @@ class MessageHandler:
                 notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
                 if reading.prompt is not None:
                     prompt = replace(reading.prompt, reads_history=reads_history)
-                    return await self._replies.answer(message.channel, prompt, notices)
+                    return await self._replies.answer(
+                        message.channel, prompt, notices, to_moderator=_moderates(message.author)
+                    )
                 # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
                 hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
                 await self._send_hint(message, hint)
@@ -140,3 +142,8 @@ class MessageHandler:
             await self._notices.denied(message, denied)
         else:
             await self._notices.send(message, texts.unreadable(own_name(self._client, message.guild)))
+
+
+def _moderates(author: discord.abc.User) -> bool:
+    """Whether the author may manage the server. No if a fetched message does not tell."""
+    return isinstance(author, discord.Member) and author.guild_permissions.manage_guild

@@ -21,6 +21,7 @@ from tests.discord_bot.conftest import Start
 from tests.discord_bot.people import (
     AUTHOR_DENIED,
     MEMBERS,
+    MODERATORS,
     NOT_DIRECTLY,
     NOT_HERE,
     NOT_YOU,
@@ -78,7 +79,7 @@ async def test_owner_is_looked_up_once_per_guild(
     async with serve() as world:
         for number in range(3):
             await world.ask_and_wait(f"{number}", lobby, eve)
-        assert world.shown(lobby) == ["To 0.", "To 1.", "To 2."]
+        assert world.shown(lobby) == ["To 0." + MODERATORS, "To 1.", "To 2."]
         assert lookups(world.discord, elsewhere) == 1
         await world.ask_and_wait("hello", discord.general, discord.bo)
         assert lookups(world.discord, discord.guild) == 0, "it is the owner's own"
@@ -103,7 +104,7 @@ async def test_failed_lookup_does_not_refuse_a_guild(
     discord.faults.add(trouble, route=MEMBERS, times=ALWAYS)
     async with serve() as world:
         await world.ask_and_wait("hello", lobby, eve)
-        assert world.shown(lobby) == ["To hello."]
+        assert world.shown(lobby) == ["To hello." + MODERATORS]
 
 
 async def test_owner_who_just_joined_is_answered(
@@ -127,7 +128,7 @@ async def test_one_member_of_the_owning_team_is_enough(
     discord.world.add_member(elsewhere, discord.bo)
     async with serve() as world:
         await world.ask_and_wait("hello", lobby, eve)
-        assert world.shown(lobby)[-1] == "To hello."
+        assert world.shown(lobby)[-1] == "To hello." + MODERATORS
 
 
 async def test_every_server_is_served_while_no_owner_is_known(
@@ -136,7 +137,7 @@ async def test_every_server_is_served_while_no_owner_is_known(
     discord.found_team("Crew", discord.ada).members.clear()
     async with serve() as world:
         await world.ask_and_wait("hello", lobby, eve)
-        assert world.shown(lobby) == ["To hello."]
+        assert world.shown(lobby) == ["To hello." + MODERATORS]
 
 
 async def test_guilds_by_list_and_any(
@@ -146,7 +147,7 @@ async def test_guilds_by_list_and_any(
     async with serve(servers=only) as world:
         await world.ask_and_wait("hello", lobby, eve)
         await world.ask_and_wait("hello", discord.general, discord.bo)
-        assert world.shown(lobby) == ["To hello."]
+        assert world.shown(lobby) == ["To hello." + MODERATORS]
         assert NOT_HERE in world.shown(discord.general)
     async with serve(servers=replace(only, owner=True)) as world:
         await world.ask_and_wait("hello", lobby, eve)
@@ -301,7 +302,7 @@ async def test_blocked_people_and_roles(serve: Start, discord: DiscordStandin, m
         assert world.shown(discord.general) == [NOT_YOU, NOT_YOU]
         assert model.requests == []
         await world.ask_and_wait("hello", discord.general, discord.max)
-        assert world.shown(discord.general)[-1] == "To hello."
+        assert world.shown(discord.general)[-1] == "To hello." + MODERATORS
 
 
 async def test_allowed_people_and_roles(serve: Start, discord: DiscordStandin, eve: User) -> None:

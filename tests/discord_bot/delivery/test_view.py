@@ -56,6 +56,8 @@ def test_longest_notes_fit_under_a_full_part() -> None:
         for above in (texts.QUOTE_WITHHELD, texts.FIRST_IN_DM):
             lines = [above, under or ""]
             assert len("\n".join(["", *lines])) <= NOTE_LIMIT, lines
+    whole = texts.note(replace(WHOLE, answered_by=fallback)) or ""
+    assert len("\n".join(["", texts.AS_FILE, texts.QUOTE_WITHHELD, texts.MODERATORS, whole])) <= NOTE_LIMIT
 
 
 def contents(view: View) -> list[str]:
