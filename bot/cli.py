@@ -48,7 +48,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bot",
+        prog="parley" if Path(sys.argv[0]).stem == "parley" else "python -m bot",
         description="A chatbot for Discord that remembers. Without a command it runs the bot.",
         epilog=f"settings, from the environment or from .env:\n{config.help_text()}",
         formatter_class=_Help,

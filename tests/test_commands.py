@@ -25,6 +25,7 @@ from tests.waiting import FOR_A_PROCESS, until
 
 NOT_RUN = {
     "docker": "there is no Docker where the tests run",
+    "gh attestation": "needs an image that is published",
     "sudo": "changes the whole computer",
     "-m benchmarks.": "takes minutes",
     "-m pytest": "runs this test: .ci/run begins with it",
@@ -32,7 +33,7 @@ NOT_RUN = {
 """What is in a block that the shell only parses here, and why it is not run."""
 TO_THE_STANDIN = """
 import sys
-if sys.orig_argv[1:3] == ["-m", "bot"]:
+if sys.orig_argv[1:3] == ["-m", "bot"] or sys.orig_argv[1:2] and sys.orig_argv[1].endswith("/bin/parley"):
     import yarl
     from discord.asset import Asset
     from discord.gateway import DiscordWebSocket
@@ -212,6 +213,17 @@ async def test_documented_commands_work_in_a_fresh_clone(tmp_path: Path, termina
 async def test_commands_that_do_not_run_here_can_be_read_by_a_shell(block: str) -> None:
     shell = await asyncio.create_subprocess_exec("sh", "-n", "-c", block)
     assert await shell.wait() == 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+async def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    [unit] = blocks("ini")
+    file = tmp_path / "parley.service"
+    file.write_text(unit.replace("/srv/parley/.venv/bin/python", sys.executable), encoding="utf-8")
+    command = ["systemd-analyze", "verify", "--man=no", str(file)]
+    analyze = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    _, said = await analyze.communicate()
+    assert (analyze.returncode, said.decode()) == (0, "")
 
 
 def test_commands_for_windows_do_the_same() -> None:
