@@ -10,7 +10,7 @@ from typing import Final
 
 from bot.markdown.block_state import ENOUGH, BlockState
 from bot.markdown.displays import write_display, write_environment
-from bot.markdown.escaping import guarded
+from bot.markdown.escaping import APART, guarded
 from bot.markdown.fences import write_fence, write_indented, write_text_and_fence
 from bot.markdown.lines import (
     BLANK_LINES,
@@ -47,6 +47,8 @@ def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", c
     state = BlockState(carry, text, end, limit, columns)
     source, inline = state.source, state.inline
     inline.write(before)
+    if carry.items and not before:
+        state.lists.end_on_discord()
     size, most = 0, ENOUGH * limit
     while state.at < len(source) and not inline.held and size <= most:
         written = len(inline.out)
@@ -78,6 +80,8 @@ def _block(state: BlockState) -> None:
         state.at = blank.end() if blank else end + 1
         state.inline.write("\n" * source.count("\n", start, state.at))
         state.gap = True
+        if state.lists.items:
+            state.lists.end_on_discord()
         if blank and not (state.code_goes_on or state.inline.marks.open):
             state.settle(state.at, state.at + 1)
         return
@@ -106,6 +110,7 @@ def _block(state: BlockState) -> None:
 def _blank_quote(state: BlockState, end: int) -> None:
     state.inline.marks.end_paragraph()
     state.inline.write("> \n")
+    state.lists.end_on_discord()
     state.at = end + 1
     state.gap = True
 
@@ -133,6 +138,9 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
             return
         if state.gap and indent >= state.lists.inside() + 4 and write_indented(state, mark, start):
             return
+    elif state.lists.continues_wrongly(item):
+        depth = len(state.lists.items)
+        state.inline.write(f"{mark}{'  ' * depth}{APART if depth else ''}\n")
     at, marks = body, ""
     while item and len(marks) < 4 * _DEEPEST:
         after = item.end()

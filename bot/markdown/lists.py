@@ -34,12 +34,26 @@ class OpenLists:
             self.left, items = items[-1], items[:-1]
         self.items = items
 
+    def end_on_discord(self) -> None:
+        """Note that Discord ends all lists here, as it does at a blank line, so that their numbers begin afresh."""
+        self.items = tuple(item._replace(counted=-1) for item in self.items)
+
+    def continues_wrongly(self, item: re.Match[str]) -> bool:
+        """Whether Discord would take an item for one of the list above it and change its number."""
+        left = self.left
+        if left is None or left.counted < 0 or not item[2] or left.sign == item[3]:
+            return False
+        return left.counted + 1 != int(item[2])
+
     def open(self, item: re.Match[str], indent: int, column: int, *, first: bool) -> str:
         """Return an item's mark for Discord, with two spaces for each list around the item."""
         sign = item[1] or item[3]
-        number = int(item[2]) if item[2] else 0
-        if first and self.left and self.left.sign == sign:
-            number = self.left.number
+        number = counted = int(item[2]) if item[2] else 0
+        if first and self.left:
+            if self.left.sign == sign:
+                number = counted = self.left.number
+            if not item[2]:
+                counted = max(self.left.counted, 0)
         depth = len(self.items)
-        self.items += (Item(indent, column, sign, number + 1),)
+        self.items += (Item(indent, column, sign, number + 1, counted),)
         return ("  " * depth if first else "") + (f"{number}. " if item[2] else "- ")

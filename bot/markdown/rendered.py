@@ -37,6 +37,8 @@ class Item(NamedTuple):
     sign: str
     number: int
     """The number of the next item in a numbered list."""
+    counted: int = 0
+    """The last number that Discord has counted in the list, 0 if none and -1 if its list has ended."""
 
 
 class Carry(NamedTuple):

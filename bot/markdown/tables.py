@@ -78,7 +78,7 @@ def _split(line: str) -> list[str]:
         parts = parts[:-1]
     parts = [part.strip() for part in parts]
     if "\\" in line or "<" in line:
-        parts = [_BREAK.sub(" ", part.replace("\\|", "|")) for part in parts]
+        parts = [_BREAK.sub(" ", part.replace("\\|", "|")).strip() for part in parts]
     return parts
 
 
@@ -116,7 +116,7 @@ def _padded(table: Table, widths: Sequence[int], line: Sequence[tuple[str, int]]
 
 
 def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
-    """Return the rows as list items, with each row's other cells below its first cell.
+    """Return the rows as list items, with each row's other cells below its first one. Empty cells are left out.
 
     The list stops after `enough` characters. A short table makes a long list because the column names repeat in every
     row.
@@ -128,9 +128,10 @@ def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
             break
         before = len(items)
         names = table.header if rows else ()
-        lead, *rest = row or [""]
-        items.append(f"- {_named(names, 0)}{inline(lead, bold=True) or '…'}")
-        items += [f"  - {_named(names, column)}{inline(cell)}" for column, cell in enumerate(rest, 1) if cell]
+        filled = [(column, cell) for column, cell in enumerate(row) if cell]
+        for column, cell in filled[:1]:
+            items.append(f"- {_named(names, column)}{inline(cell, bold=True)}")
+        items += [f"  - {_named(names, column)}{inline(cell)}" for column, cell in filled[1:]]
         size += sum(map(len, items[before:]))
     return "\n".join(items)
 
@@ -188,7 +189,10 @@ def write_table(state: BlockState, mark: str, start: int, body: int, end: int) -
 
 
 def _rows(state: BlockState, mark: str, at: int, columns: int) -> tuple[list[list[str]], int]:
-    """Return the table rows from this offset and their end. A row that is still being written is left out."""
+    """Return the table rows from this offset and their end.
+
+    A row that is still being written is left out, and so is one of empty cells, of which nothing would be seen.
+    """
     source = state.source
     rows: list[list[str]] = []
     while at < len(source):
@@ -203,7 +207,9 @@ def _rows(state: BlockState, mark: str, at: int, columns: int) -> tuple[list[lis
             state.offer(at, Rank.LINE)
         if len(line) <= state.limit // 2:
             state.inline.atoms.append((at, end))
-        rows.append(cells(line[quote.end() :] if quote else line, columns))
+        row = cells(line[quote.end() :] if quote else line, columns)
+        if any(row):
+            rows.append(row)
         at = end + 1
     return rows, min(at, len(source))
 

@@ -281,7 +281,7 @@ def _table(tokens: Sequence[Token]) -> Table:
             rows.append([])
         elif token.type == "inline":
             rows[-1].append("".join(c for c, _ in _inline(token.children or [], frozenset())))
-    return Table(rows[0], rows[1:])
+    return Table(rows[0], [row for row in rows[1:] if any(row)])
 
 
 def difference(source: str, messages: Sequence[str]) -> str | None:
@@ -315,12 +315,11 @@ def _matched(table: Table, text: str, at: int, row: int) -> int | None:
         return at if row else _after_header(table, text, at) or at + len("".join(table.header))
     cells = table.rows[row] if row < len(table.rows) else []
     listed = "".join(f"{name}:{cell}" if name else cell for name, cell in zip(table.header, cells, strict=True) if cell)
-    first = f"{table.header[0]}:…" if table.header[0] else "…"
     if (after := _after_header(table, text, at)) is not None and text.startswith("".join(cells), after):
         end = _matched(table, text, after + len("".join(cells)), row + 1)
         if end is not None:
             return end
-    for form in (listed, (first if cells and not cells[0] else "") + listed, "".join(cells)):
+    for form in (listed, "".join(cells)):
         if (
             (form or row)
             and text.startswith(form, at)

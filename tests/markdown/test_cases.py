@@ -56,6 +56,12 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("| A | B |\n|---|---|\n| `a \\| b` | 1 |", "```\nA      B\n-----  ---\na | b  1\n```"),
         ("| A | B |\n|---|---|\n| ``x | ` y`` | __init__ |", "```\nA        B\n-------  --------\nx | ` y  __init__\n```"),
     ],
+    "a table with empty cells": [
+        ("| A | [x](http://x.y) |\n|---|---|\n|  |  |\n| b | c |", "- A: **b**\n  - [x](http://x.y): c"),
+        ("| A | B |\n|---|---|\n|  | [x](http://x.y) |\n| c |", "- B: **[x](http://x.y)**\n- A: **c**"),
+        ("| A | B |\n|---|---|\n| a | b |\n|  |  |\n| <br> |\n|  | d |", "```\nA    B\n---  ---\na    b\n     d\n```"),
+        ("|  | [x](http://x.y) |\n|---|---|\n|  |  |\n\nend", "- **[x](http://x.y)**\n\nend"),
+    ],
     "HTML": [
         ('Go to <a href="https://x.y/x">the site</a>.', "Go to [the site](https://x.y/x)."),
         ('<p align="center">Hello</p>\n<ul><li>One</li><li>Two</li></ul>', "Hello\n- One\n- Two"),
@@ -79,6 +85,13 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("1. a\n   b\n   7. c\n3. d", "1. a\n  b\n  7\\. c\n2. d"),
         ("of\n1. one\n5. two", "of\n1. one\n2. two"),
         ("-\r\nword\n\n1.\n2. two", "\\- \nword\n\n1.\n2. two"),
+    ],
+    "a numbered list below another list": [
+        ("- a\n3. b\n4. c", "- a\n\n3. b\n4. c"),
+        ("3. a\n1) b\n2) c", "3. a\n\n1. b\n2. c"),
+        ("1. a\n   - b\n   7. c\n2. d", "1. a\n  - b\n  ~\n  7. c\n2. d"),
+        ("> - a\n>   text\n> 3. b", "> - a\n>   text\n> \n> 3. b"),
+        ("3. a\n\n- b\n4. c\n- d\n5. e", "3. a\n\n- b\n\n4. c\n- d\n5. e"),
     ],
     "formulas without dollars": [
         ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "a = b\nc = d"),
@@ -119,6 +132,7 @@ ESCAPED = [
 
 
 MEANT = [
+    ("- a\n" + "  - " + "word " * 60 + "\n  7. " + "word " * 20 + "\n- b\n4. c", 310),
     ("**[https://x.y](./a)~~b**", 2000),
     ("~~a *b \\~~* c~~ ~~~ x ~~~~", 2000),
     ("#### " + "word " * 54 + "@everyone @everyone ##\n\n#### End ##\n\n1. b", 302),
