@@ -81,14 +81,14 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="go through the set-up and say what to do")
     check.set_defaults(command=lambda _: app.check())
 
-    health = commands.add_parser("health", help="ask the running bot whether it is well")
+    health = commands.add_parser("health", help="check that the running bot is healthy")
     health.set_defaults(command=lambda _: app.report_health())
 
     backup = commands.add_parser("backup", help="copy the database, also while the bot runs")
     backup.add_argument("file", metavar="FILE", type=Path, help="the copy, which must not be there yet")
     backup.set_defaults(command=lambda given: app.copy_database(given.file))
 
-    compact = commands.add_parser("compact", help="give the space of what was forgotten back, while the bot is stopped")
+    compact = commands.add_parser("compact", help="shrink the database after deletions, while the bot is stopped")
     compact.set_defaults(command=lambda _: app.compact_database())
 
     conversations = commands.add_parser(
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     usage.add_argument("--days", type=_days, metavar="N", default=30, help="how far back, 1 to 90 (default: 30)")
     usage.set_defaults(command=lambda given: app.report_usage(given.days))
 
-    forget = commands.add_parser("forget", help="delete all that is on record of a person, also while the bot runs")
+    forget = commands.add_parser("forget", help="delete everything stored about a person, also while the bot runs")
     forget.add_argument("user_id", metavar="USER_ID", type=_user_id, help="the person's id on Discord")
     forget.add_argument("--yes", action="store_true", help="do not ask first")
     forget.set_defaults(command=lambda given: app.forget(given.user_id, confirmed=given.yes))

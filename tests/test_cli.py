@@ -159,7 +159,7 @@ def test_operator_forgets_a_person(
     )
     assert asyncio.run(people(database)) == [CLEO]
     assert main(["forget", str(BO), "--yes"]) == 0
-    assert capsys.readouterr() == (f"Nothing is on record of {BO}.\n", "")
+    assert capsys.readouterr() == (f"Nothing is stored about {BO}.\n", "")
 
 
 def test_compacting_reports_the_size(database: Path, capsys: pytest.CaptureFixture[str]) -> None:

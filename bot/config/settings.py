@@ -136,9 +136,7 @@ class Settings:
     ]
     context_tokens: Annotated[
         int,
-        Setting(
-            "8000", "How much of a conversation the model is reminded of, in tokens.", parsers.integer(100, 2_000_000)
-        ),
+        Setting("8000", "Maximum tokens of history sent with each question.", parsers.integer(100, 2_000_000)),
     ]
     reply_tokens: Annotated[int, Setting("4000", "How long a reply may grow, in tokens.", parsers.integer(1, 500_000))]
     messages_per_reply: Annotated[

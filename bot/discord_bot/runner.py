@@ -94,7 +94,7 @@ async def _close_unfinished_connections(token: str) -> None:
 @contextmanager
 def discord_errors() -> Iterator[None]:
     """Turn the errors of a start into DiscordError, whose sentence says what to do."""
-    refused = "Discord refused DISCORD_TOKEN. Copy the bot's token anew (Developer Portal, Bot, Reset Token)."
+    refused = "Discord refused DISCORD_TOKEN. Copy the bot's token again (Developer Portal, Bot, Reset Token)."
     try:
         yield
     except discord.LoginFailure:

@@ -95,7 +95,7 @@ def deletion_preview(user_id: int, extent: UserRecord) -> str:
 
 def nothing_stored(user_id: int) -> str:
     """The sentence for a person of whom nothing is stored."""
-    return f"Nothing is on record of {user_id}."
+    return f"Nothing is stored about {user_id}."
 
 
 def deleted(user_id: int, questions: int, *, blocked: bool) -> str:

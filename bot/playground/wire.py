@@ -113,7 +113,7 @@ def _event(name: str, data: Any) -> str:
         case "RESUME", {"seq": sequence}:
             return f"go on after {sequence}"
         case "INVALID_SESSION", resumable:
-            return "resume" if resumable else "start anew"
+            return "resume" if resumable else "new session"
         case "CLOSED", code:
             return f"code {code}" if code else "cut off"
         case "INTERACTION_CREATE", {"data": {**what}}:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from bot import texts
 from bot.core.attempt import ActiveAttempt
 from bot.core.turns import Outcome, StopReason
 from bot.markdown import Piece, Stream
@@ -83,9 +82,9 @@ class TerminalReply:
     async def finish(self, outcome: Outcome) -> bool:
         self.update(outcome.text)
         self._end_text()
-        note = texts.note(outcome)
+        note = words.note(outcome)
         if note and self._answers.error is None:
-            self._say(texts.full_size(note))
+            self._say(note)
         return True
 
     @property

@@ -17,7 +17,7 @@ QUOTE_WITHHELD = "-# I couldn't see the quoted message."
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
 NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
 REFUSED = "-# Discord won't show my answer here. Rewording may help."
-NO_MORE_HERE = "-# I may not write any more here, so the rest is missing. Please ask again elsewhere."
+NO_MORE_HERE = "-# I can't write here any more, so the rest is missing. Please ask again in another channel."
 RESTARTING = "-# I'm restarting. Please ask again in a minute."
 TRYING_AGAIN = "-# I was restarted. Trying again…"
 RETRYING = "-# Trying again…"
@@ -29,16 +29,16 @@ FORGET_MINE = "Forget mine"
 FORGET_ALL = "Forget all"
 FORGOTTEN_ALL = "Done."
 NOT_YOURS_TO_RESET = "Only people who can manage messages here can reset everyone's questions."
-NOTHING_TO_STOP = "None of my replies to you is under way here."
+NOTHING_TO_STOP = "I'm not writing anything for you here right now."
 ONE_MOMENT = "One moment, then press again."
-PRESS_LATER = "I have too much to do just now. Please press again in a minute."
+PRESS_LATER = "I have too much to do right now. Please press again in a minute."
 NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
 
 _SMALL = "-# "
 _PROBLEMS = {
     FailureReason.UNREACHABLE: "My model isn't answering right now. Your question is saved.",
-    FailureReason.CONFIGURATION: "I have a set-up problem; it's nothing you did.",
+    FailureReason.CONFIGURATION: "I can't reach my AI provider. My owner has been told.",
     FailureReason.CONTENT_FILTERED: "The model's provider declined this one. Rewording may help.",
     FailureReason.LENGTH: "Cut at the length limit.",
     FailureReason.OUT_OF_ROOM: "I ran out of room before I could answer. Try again, or ask for something shorter.",
@@ -46,20 +46,20 @@ _PROBLEMS = {
     FailureReason.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
     FailureReason.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
     FailureReason.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
-    FailureReason.QUOTA: "That's all I can do for today. Please ask again tomorrow.",
+    FailureReason.QUOTA: "I've reached my limit for today. Please ask again tomorrow.",
 }
 
 _FULL = {
     QueueLimit.USER: "I'm still busy with your earlier questions here.",
-    QueueLimit.CONVERSATION: "Many questions are waiting here already.",
-    QueueLimit.BOT: "I have more questions than I can answer just now.",
+    QueueLimit.CONVERSATION: "Many questions are already waiting here.",
+    QueueLimit.BOT: "I have more questions than I can answer right now.",
 }
 
 _USED_UP = {
-    Quota.USER: "That's all I can do for you today.",
-    Quota.GUILD: "That's all I can do in this server today.",
-    Quota.TOTAL: "That's all I can do today.",
-    Quota.BUDGET: "That's all I can do today.",
+    Quota.USER: "You've reached your limit for today.",
+    Quota.GUILD: "This server has reached its limit for today.",
+    Quota.TOTAL: "I've reached my limit for today.",
+    Quota.BUDGET: "I've reached my limit for today.",
 }
 
 
@@ -70,16 +70,17 @@ def full_size(sentence: str) -> str:
 
 def full(limit: QueueLimit) -> str:
     """The answer to a prompt that a full queue refuses. Later ones are only marked with a reaction."""
-    return f"{_SMALL}{_FULL[limit]} Please ask this again later, and whatever I mark with 🕒."
+    return f"{_SMALL}{_FULL[limit]} Please ask this again later, and any question that I mark with 🕒."
 
 
 def used_up(what: QuotaExceeded) -> str:
     """The answer where a quota is used up."""
     if what.quota is Quota.QUESTIONS:
-        said = f"That's your {what.limit} questions this hour." if what.limit > 1 else "That's your question this hour."
+        several = f"You've used your {what.limit} questions for this hour."
+        used = "You've used your question for this hour." if what.limit == 1 else several
     else:
-        said = _USED_UP[what.quota]
-    return f"{_SMALL}{said} Back <t:{what.until}:R>."
+        used = _USED_UP[what.quota]
+    return f"{_SMALL}{used} More <t:{what.until}:R>."
 
 
 def hint(bot: str) -> str:
@@ -102,7 +103,7 @@ def note(outcome: Outcome) -> str | None:
 def _sentence(outcome: Outcome) -> str | None:
     match outcome.stop_reason:
         case StopReason.RESET if not outcome.text:
-            who = f"{outcome.stopped_by} cleared" if outcome.stopped_by else "Somebody cleared"
+            who = f"{outcome.stopped_by} cleared" if outcome.stopped_by else "Someone cleared"
             return f"{who} my memory here before I got to this. Please ask again."
         case StopReason.FORGOTTEN if not outcome.text:
             return f"{'You asked me to forget you' if outcome.stopped_by else 'This was forgotten'} before I got to it."
@@ -116,6 +117,8 @@ def _sentence(outcome: Outcome) -> str | None:
         return "Stopped."
     if outcome.failure is FailureReason.BUSY:
         return f"My model is busy. Try again in {_wait(outcome.retry_after) if outcome.retry_after else 'a moment'}."
+    if outcome.failure is FailureReason.UNREACHABLE and outcome.text:
+        return "The answer broke off."
     if outcome.failure is FailureReason.OUT_OF_ROOM and outcome.text:
         return "I ran out of room before I could write more. Try again, or ask for something shorter."
     if outcome.quota_exceeded is not None:
@@ -152,7 +155,7 @@ def confirm_reset(number: int, people: int, *, own: int, may_forget_all: bool) -
     """The private answer to a reset that concerns many questions of others."""
     what = f"{questions(number)} from {people:,} {'person' if people == 1 else 'people'} here"
     if may_forget_all:
-        return f"This forgets {what}."
+        return f"I remember {what}. Forget {'yours, or all of them' if own else 'all of them'}?"
     rest = " Forget yours?" if own else ""
     return f"I remember {what}. Only people who can manage messages can reset all of them.{rest}"
 

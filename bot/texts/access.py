@@ -8,8 +8,8 @@ from bot.core.access import Decision, Denial, GuildDecisions
 
 _SMALL = "-# "
 _DENIED = {
-    Denial.GUILD: "I don't answer in this server. Whoever runs me can change that.",
-    Denial.USER: "I may not answer you, sorry. Whoever runs me can change that.",
+    Denial.GUILD: "I don't answer in this server. My owner can change that.",
+    Denial.USER: "I'm not allowed to answer you, sorry. My owner can change that.",
     Denial.BLOCKED: "The moderators here asked me not to answer you. They can change that.",
     Denial.PAUSED: "The moderators have paused me here. Please ask again later.",
     Denial.CHANNEL: "I don't answer in this channel. Please ask me in another one.",
@@ -17,24 +17,23 @@ _DENIED = {
     Denial.UNKNOWN: "Discord isn't answering, so I can't check whether you may use me. Try again in a minute.",
     Denial.NOT_MEMBER: "I only answer direct messages of people I share a server with. Please mention me there first.",
 }
-LISTED = 15
+_LISTED = 15
 """The most channels, and the most people, that one message names."""
 
 NOT_SAVED = "I can't reach my memory right now, so nothing has changed. Please try again later."
 NOT_READ = "I can't reach my memory right now. Please try again later."
 PAUSED = (
-    "Paused: I answer nobody in this server until somebody uses /resume. What I'm writing now comes to its end, what"
-    " waits is stopped."
+    "Paused in this server until someone uses /resume. I'll finish what I'm writing; waiting questions are dropped."
 )
-PAUSED_ALREADY = "I'm paused already. /resume has me answer again."
+PAUSED_ALREADY = "I'm already paused. To let me answer again, use /resume."
 NOT_PAUSED = "I'm not paused."
 EVERYWHERE_ALREADY = "There are no channel rules: I answer everywhere in this server."
 TOO_MANY_RULES = "That's as many channel rules as I can keep. /channels everywhere clears them."
 NOT_OF_THIS_SERVER = "That channel isn't in this server, so nothing has changed. Please pick one that is."
-THATS_ME = "That's me. /pause has me answer nobody in this server."
+THATS_ME = "That's me. To stop me from answering in this server, use /pause."
 BLOCK = "Block"
 NOT_A_MODERATOR = "Only people who can manage this server can block someone."
-A_BOT = "That's a bot, and I answer no bots anyway."
+A_BOT = "That's a bot. I never answer bots."
 
 
 def denied(reason: Denial) -> str:
@@ -73,7 +72,7 @@ def rules_changed(channels: Mapping[int, bool]) -> str:
 
 def allowed_already(place: int, channels: Mapping[int, bool]) -> str:
     """The answer where a channel is allowed already."""
-    return f"<#{place}> is allowed already: {_where(channels)} in this server."
+    return f"<#{place}> is already allowed: {_where(channels)} in this server."
 
 
 def not_allowed_already(place: int, channels: Mapping[int, bool]) -> str:
@@ -84,8 +83,8 @@ def not_allowed_already(place: int, channels: Mapping[int, bool]) -> str:
 def last_allowed(place: int) -> str:
     """The answer where the only allowed channel is to be blocked, which would allow all others."""
     return (
-        f"Nothing has changed: <#{place}> is the only place where I answer. To have me answer nobody, use /pause; in"
-        " every channel again, /channels everywhere."
+        f"Nothing has changed: <#{place}> is the only place where I answer. To stop me in the whole server, use /pause."
+        " To let me answer in every channel again, use /channels everywhere."
     )
 
 
@@ -96,7 +95,7 @@ def resumed(channels: Mapping[int, bool]) -> str:
 
 def blocked(user_id: int, until: int | None) -> str:
     """The answer to a block."""
-    how_long = "until somebody uses /unblock" if until is None else f"until <t:{until}:f>"
+    how_long = "until someone uses /unblock" if until is None else f"until <t:{until}:f>"
     return f"From now on I don't answer <@{user_id}> in this server, {how_long}."
 
 
@@ -147,7 +146,7 @@ def _decided(decision: Decision) -> str:
 
 
 def _up_to(lines: Sequence[str]) -> list[str]:
-    return [*lines[:LISTED], *(["- and more"] if len(lines) > LISTED else [])]
+    return [*lines[:_LISTED], *(["- and more"] if len(lines) > _LISTED else [])]
 
 
 def _where(channels: Mapping[int, bool]) -> str:
@@ -159,6 +158,6 @@ def _where(channels: Mapping[int, bool]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) > LISTED:
-        return f"{', '.join(names[:LISTED])} and more"
+    if len(names) > _LISTED:
+        return f"{', '.join(names[:_LISTED])} and more"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

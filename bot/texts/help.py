@@ -48,7 +48,7 @@ def help_text(
     fallback = "".join(f", or to {each} if that one fails" for each in rest)
     way = f"**Your messages go** to the model {first}{fallback}, with what I remember here."
     if persona:
-        way += " Somebody told me how to behave here: /persona shows it."
+        way += " A persona is set here: /persona shows it."
     paragraphs = [f"**{denied}**"] if denied else []
     paragraphs += [asking, memory, way]
     if policies:

@@ -14,7 +14,7 @@ def model(place: str, name: str, offered: Sequence[str], *, inherited: bool, gon
     """The model that answers in a place, and the other models. `gone` was chosen but is no longer offered."""
     lines = [f"{_named(name)} answers in {place}{', as in its channel' if inherited else ''}."]
     if gone is not None:
-        lines.insert(0, f"{_named(gone)} was chosen here, but I'm not offered it any more.")
+        lines.insert(0, f"{_named(gone)} was chosen here, but it's no longer available.")
     if len(offered) == 1:
         lines.append("It's the only one I have, so there is nothing to choose.")
     else:

@@ -13,8 +13,8 @@ def quota_mostly_used(used: int, limit: int, until: int, guild_name: str | None 
     """Four fifths of a day's tokens are used: those of a guild, or (None) those of the whole bot."""
     share, setting = _whose(guild_name)
     return (
-        f"{used * 100 // limit} % of {share} for today are used: {used:,} of {limit:,}. If the rest goes too, I answer"
-        f" nobody{_where(guild_name)} until <t:{until}:t>. For more, raise {setting} {_RESTART}"
+        f"{used * 100 // limit} % of {share} for today are used: {used:,} of {limit:,}. If the rest goes too, I"
+        f" won't answer anyone{_where(guild_name)} until <t:{until}:t>. For more, raise {setting} {_RESTART}"
     )
 
 
@@ -22,8 +22,8 @@ def quota_used_up(limit: int, until: int, guild_name: str | None = None) -> str:
     """A day's tokens are used up: those of a guild, or (None) those of the whole bot."""
     share, setting = _whose(guild_name)
     return (
-        f"{share[0].upper()}{share[1:]} for today are used up, all {limit:,}. I answer nobody{_where(guild_name)} until"
-        f" <t:{until}:t>, <t:{until}:R>. For more, raise {setting} {_RESTART}"
+        f"{share[0].upper()}{share[1:]} for today are used up, all {limit:,}. I won't answer anyone{_where(guild_name)}"
+        f" until <t:{until}:t>, <t:{until}:R>. For more, raise {setting} {_RESTART}"
     )
 
 
@@ -31,21 +31,21 @@ def budget_mostly_spent(spent: int, budget: int, until: int) -> str:
     """Four fifths of a day's budget are spent. Amounts are in millionths."""
     return (
         f"{spent * 100 // budget} % of my budget for today is spent: {amount(spent)} of {amount(budget)}. If the rest"
-        f" goes too, I answer nobody until <t:{until}:t>. For more, raise DAILY_BUDGET {_RESTART}"
+        f" goes too, I won't answer anyone until <t:{until}:t>. For more, raise DAILY_BUDGET {_RESTART}"
     )
 
 
 def budget_spent(budget: int, until: int) -> str:
     """A day's budget, in millionths, is spent."""
     return (
-        f"My budget for today is spent, all {amount(budget)}. I answer nobody until <t:{until}:t>, <t:{until}:R>. For"
-        f" more, raise DAILY_BUDGET {_RESTART}"
+        f"My budget for today is spent, all {amount(budget)}. I won't answer anyone until <t:{until}:t>, <t:{until}:R>."
+        f" For more, raise DAILY_BUDGET {_RESTART}"
     )
 
 
 def configuration_error(detail: str) -> str:
     """The model server refuses requests for a reason that the operator can mend."""
-    return f"A question went unanswered for a set-up problem. {detail}"
+    return f"I couldn't answer a question because of a set-up problem. {detail}"
 
 
 def model_unreachable(detail: str) -> str:

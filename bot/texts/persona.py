@@ -8,7 +8,7 @@ FIELD = "Persona"
 FIELD_HELP = "What I'm told before every question. Leave it empty to clear it."
 FIELD_EXAMPLE = "You are a patient teacher of Latin. You answer in two sentences and end with a question."
 
-NOT_ALLOWED = "Only those who manage this server can change how I behave here. /persona shows it to everybody."
+NOT_ALLOWED = "Only people who can manage this server can change how I behave here. /persona shows it to everyone."
 
 
 def persona(place: str, *, inherited: bool) -> str:
@@ -19,7 +19,7 @@ def persona(place: str, *, inherited: bool) -> str:
 
 def no_persona(place: str) -> str:
     """The answer in a place without a persona."""
-    return f"Nobody has told me how to behave in {place}, so I'm as I am everywhere."
+    return f"No persona is set for {place}; I use my default."
 
 
 def persona_set(place: str) -> str:
@@ -29,12 +29,13 @@ def persona_set(place: str) -> str:
 
 def persona_cleared(place: str, *, inherits: bool) -> str:
     """The private answer to a persona that was cleared."""
-    return f"Done. In {place} I'm as I am {'in its channel' if inherits else 'everywhere'} again."
+    used = "its channel's persona" if inherits else "my default"
+    return f"Done. In {place} I use {used} again."
 
 
 def persona_inherited(channel_id: int) -> str:
     """The answer to clearing a persona in a thread that only its channel has."""
-    return f"This thread has nothing of its own to clear: what holds is its channel's. Use /persona in <#{channel_id}>."
+    return f"This thread uses the persona of its channel. To clear that one, use /persona in <#{channel_id}>."
 
 
 def persona_too_long(length: int, most: int) -> str:

@@ -6,29 +6,29 @@ from bot.texts.terminal import REAL_MODEL
 
 MALFORMED = "The page asked for something that makes no sense here. Reload it."
 NOT_THERE = "That is not there any more."
-NO_SUCH_PERSON = "There is nobody of that name here."
+NO_SUCH_PERSON = "There is nobody with that name here."
 NO_SUCH_CHANNEL = "This person cannot see that channel."
 MESSAGE_GONE = "That message is gone."
 ONLY_DISMISSED = "Only you can see this message. It can be dismissed."
 MAY_NOT_WRITE = "This person has no permission to do that here."
 EMPTY_MESSAGE = "Write something or attach a file first."
 FILE_GONE = "An attached file was not kept for that long. Attach it again."
-FILE_TOO_LARGE = "Files here may have up to 25 MB. Choose a smaller one."
-NO_REPLY_TO_THAT = "Discord takes no reply to that message."
+FILE_TOO_LARGE = "Files here can be up to 25 MB. Choose a smaller one."
+NO_REPLY_TO_THAT = "Discord doesn't allow replies to that message."
 NOT_YOURS_TO_EDIT = "Only its author can edit a message."
 NOT_YOURS_TO_DELETE = "Only its author and moderators can delete a message."
 ARCHIVED = "This thread is archived. Write in it to open it again."
 NO_THREADS_HERE = "Threads belong to a text channel of the server."
 NAME_THE_THREAD = "Give the thread a name of up to 100 characters."
-HAS_A_THREAD = "That message has a thread already."
+HAS_A_THREAD = "That message already has a thread."
 ENOUGH_THREADS = "There are enough threads here. Restart the playground for an empty server."
-NOT_YOUR_THREAD = "Only who opened a thread and moderators can do that."
-NOT_AN_EMOJI = "That is no emoji."
-NOT_TAKEN = "Discord takes no such value there."
+NOT_YOUR_THREAD = "Only the person who opened the thread and moderators can do that."
+NOT_AN_EMOJI = "That isn't an emoji."
+NOT_TAKEN = "Discord doesn't accept that value."
 NO_CHOICES = "The bot offers nothing to choose from. Is it running?"
 TRY_AGAIN = "Something went wrong. Try again."
 NOTHING_TO_SWITCH = "There is nothing here for that switch."
-OWN_DEFECT = "The playground has a defect there; its log says which."
+OWN_DEFECT = "Something is broken in the playground. Its log says what."
 WRONG_ADDRESS = "Open the address that the terminal shows."
 FOREIGN_PAGE = "The playground answers only to its own page."
 TOO_MANY_TABS = "The playground is open in too many tabs. Close some."
@@ -38,12 +38,12 @@ TOPIC_OF_ITS_OWN = "A conversation of its own: what was said in #general is not 
 
 def too_long(length: int, most: int) -> str:
     """The error for a message over Discord's limit."""
-    return f"That is {length} characters; Discord takes {most}."
+    return f"That is {length} characters; Discord allows {most}."
 
 
 def too_many_files(most: int) -> str:
     """The error for a message with more files than Discord takes."""
-    return f"A message carries up to {most} files."
+    return f"A message can have up to {most} files."
 
 
 def too_many_reactions(most: int) -> str:
@@ -53,7 +53,7 @@ def too_many_reactions(most: int) -> str:
 
 def no_such_command(name: str) -> str:
     """The error for a command that this person does not have in this channel."""
-    return f"/{name} is not there for this person in this channel."
+    return f"This person can't use /{name} in this channel."
 
 
 def option_missing(name: str) -> str:
@@ -63,7 +63,7 @@ def option_missing(name: str) -> str:
 
 def option_wrong(name: str) -> str:
     """The error for a value that an option or a form's field does not take."""
-    return f"{name} does not take this value."
+    return f"{name} does not accept this value."
 
 
 def topic_to_ask(bot: str) -> str:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from bot import texts
 
 UNREACHABLE = "I can't reach my memory right now. Please try again later."
-NOTHING_OF_YOU = "I have nothing on record about you."
-NOTHING_OF_YOU_ANY_MORE = "There is nothing on record about you any more."
+NOTHING_OF_YOU = "Nothing is stored about you."
+NOTHING_OF_YOU_ANY_MORE = "Nothing is stored about you any more."
 FORGET = "Forget everything about me"
 KEEP = "Keep it"
 KEPT = "All right, nothing is forgotten."
 NOT_FORGOTTEN = "I can't reach my memory right now, so it is all still there. Please press again later."
 NOT_YOURS = "Only the person who asked for this can press it."
-NOTHING_TO_EXPORT = "You have asked, used and set nothing that I still keep, so there is no file."
+NOTHING_TO_EXPORT = "I have no questions, usage or settings of yours, so there is no file."
 NOTHING_TO_EXPORT_HERE = (
-    "You have asked and used nothing in this server that I still keep, so there is no file. In a direct message to me, "
-    "/export covers all places."
+    "I have no questions or usage of yours in this server, so there is no file. In a direct message to me, /export"
+    " covers all places."
 )
 EXPORTING_ALREADY = "I'm still making the file that you asked for. It will come in a moment."
 NOT_EXPORTED = "I couldn't get the file to you. Please try again later."
@@ -45,7 +45,7 @@ def forgotten(questions: int, *, blocked: bool) -> str:
     what = f": {texts.questions(questions)}" if questions else ""
     return _lines(
         f"I have forgotten everything about you{what}. The messages on Discord stay.",
-        "What you used of today's limits still counts until they reset. It isn't on record any more.",
+        "What you used of today's limits still counts until they reset. That is no longer stored.",
         _BLOCKED if blocked else None,
     )
 
@@ -67,14 +67,14 @@ def memory(
     kept = (
         f"I delete it when nobody has used it for {_days(retention_days)}."
         if retention_days
-        else "I keep it until somebody has it forgotten."
+        else "I keep it until someone deletes it."
     )
     return _lines(
         f"Here I remember {texts.questions(questions)} and my replies since <t:{since}:D>{whose}.",
         f"That is roughly {tokens:,} tokens. With each question my model is sent at most {reminded:,} of them, the "
         "latest.",
         readers,
-        f"{kept} /reset forgets all of it now, /forget-me whatever is yours, here and elsewhere.",
+        f"{kept} /reset forgets all of it now. /forget-me forgets everything of yours, here and elsewhere.",
     )
 
 
@@ -104,7 +104,7 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
 def _of(people: Sequence[tuple[str | None, int]], more: int) -> str:
     if not people:
         return "1 person" if more == 1 else f"{more:,} people"
-    named = ", ".join(f"{name or 'somebody'} {questions:,}" for name, questions in people)
+    named = ", ".join(f"{name or 'someone'} {questions:,}" for name, questions in people)
     return f"{named} and {more:,} more people" if more > 1 else f"{named} and 1 more person" if more else named
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot import texts
+from bot.core.turns import FailureReason, Outcome
 
 REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
 HELP = """\
@@ -10,16 +11,25 @@ HELP = """\
 /help    show this
 /quit    leave, as Ctrl-D does
 //text   say "/text"
-\\        at a line's end goes on below
+\\        at the end of a line: more follows
 Ctrl-C   stop an answer; twice, leave"""
 WAITING = "Waiting for the model. Ctrl-C stops it."
 WAS_REASONING = "That was the model thinking. Its answer:"
-ONCE_MORE = "Ctrl-C once more leaves."
+ONCE_MORE = "Press Ctrl-C again to leave."
 CUT_OFF = "I was interrupted there. Ask again if you still need it."
+CANNOT_REACH_PROVIDER = "I can't reach my AI provider."
 CANNOT_WRITE = "I can't write my answers."
 
 SPEAKER = "Parley"
 """Stands over each reply."""
+
+
+def note(outcome: Outcome) -> str | None:
+    """The note after a reply, or None. The person at the terminal runs the bot, so no owner has to be told."""
+    if outcome.failure is FailureReason.CONFIGURATION:
+        return CANNOT_REACH_PROVIDER
+    said = texts.note(outcome)
+    return None if said is None else texts.full_size(said)
 
 
 def opening(name: str | None, model: str | None, questions: int) -> str:

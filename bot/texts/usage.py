@@ -62,7 +62,7 @@ def guild_usage(
     if people:
         lines.append(f"Most by: {_most((f'<@{person}>', tokens) for person, tokens in people.items())}")
     if _all_used(spent, quotas):
-        lines.append("All that I may use today in all places together is used up.")
+        lines.append("My limit for today is used up, for everyone.")
     return "\n".join(lines)
 
 

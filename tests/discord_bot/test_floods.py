@@ -22,9 +22,9 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 from tests.waiting import PATIENCE
 
-FULL = "Please ask this again later, and whatever I mark with 🕒."
+FULL = "Please ask this again later, and any question that I mark with 🕒."
 MINE_FULL = f"-# I'm still busy with your earlier questions here. {FULL}"
-CHANNEL_FULL = f"-# Many questions are waiting here already. {FULL}"
+CHANNEL_FULL = f"-# Many questions are already waiting here. {FULL}"
 PASSED_OVER = "🕒"
 AT_ONCE = QueueLimits().max_replies_per_conversation
 """Replies that run at once in one conversation."""
@@ -126,7 +126,7 @@ async def test_retry_without_room_keeps_its_button(world: World) -> None:
     world.model.script.append(Reply("Half", cut_after=1))
     world.model.default = Reply("Done.", first_token_after=1.0)
     await world.ask("broken?")
-    message = await world.reply(discord.general, "My model isn't answering")
+    message = await world.reply(discord.general, "The answer broke off.")
     await world.idle()
     for n in range(6):
         await world.ask(str(n))
@@ -134,7 +134,7 @@ async def test_retry_without_room_keeps_its_button(world: World) -> None:
     [row] = message.components
     [custom_id] = [button["custom_id"] for button in row["components"]]
     pressed = await world.press(message, button=custom_id)
-    assert (await pressed.answered()).content == "I have too much to do just now. Please press again in a minute."
+    assert (await pressed.answered()).content == "I have too much to do right now. Please press again in a minute."
     assert pressed.ephemeral
     assert message.components == [row]
 

@@ -36,7 +36,8 @@ from tests.discord_bot.conftest import World, serving
 from tests.llm.wire import DONE, STOP, data, say
 from tests.waiting import PATIENCE
 
-BROKEN = "-# My model isn't answering right now. Your question is saved."
+UNREACHABLE = "-# My model isn't answering right now. Your question is saved."
+BROKEN = "-# The answer broke off."
 BUSY = "-# My model is busy. Try again in a moment."
 WAITS = {
     "7": "7 s",
@@ -48,7 +49,7 @@ WAITS = {
     "nan": "a moment",
     "-1": "a moment",
 }
-SETUP = "-# I have a set-up problem; it's nothing you did."
+SETUP = "-# I can't reach my AI provider. My owner has been told."
 DECLINED = "-# The model's provider declined this one. Rewording may help."
 CUT = "-# Cut at the length limit."
 OUT_OF_ROOM = "-# I ran out of room before I could answer. Try again, or ask for something shorter."
@@ -70,7 +71,10 @@ PHASES = [("before the first token", 0, ""), ("in mid-stream", 3, HALF), ("at th
 
 def in_every_phase(fault: str, broken: Callable[[int], Step]) -> list[tuple[str, Step, Ending]]:
     """The fault of a server that goes wrong after so many of its deltas."""
-    return [(f"{fault}, {phase}", broken(after), (text, BROKEN, RETRY)) for phase, after, text in PHASES]
+    return [
+        (f"{fault}, {phase}", broken(after), (text, BROKEN if text else UNREACHABLE, RETRY))
+        for phase, after, text in PHASES
+    ]
 
 
 def pieces(after: int, *behind: bytes) -> Raw:
@@ -93,9 +97,9 @@ REFUSED: dict[str, tuple[str, str | None]] = {
     "context too long (a proxy)": (TOO_LONG, None),
     "content filter": (DECLINED, None),
     "bad request (FastAPI)": (SETUP, None),
-    "server error": (BROKEN, RETRY),
-    "bad gateway": (BROKEN, RETRY),
-    "overloaded": (BROKEN, RETRY),
+    "server error": (UNREACHABLE, RETRY),
+    "bad gateway": (UNREACHABLE, RETRY),
+    "overloaded": (UNREACHABLE, RETRY),
 }
 FAULTS: list[tuple[str, Step, Ending]] = [
     *((name, refusal, ("", *REFUSED[name])) for name, refusal in REFUSALS.items()),
@@ -110,10 +114,10 @@ FAULTS: list[tuple[str, Step, Ending]] = [
     (
         "overloaded, with Retry-After",
         replace(REFUSALS["overloaded"], headers={"Retry-After": "7"}),
-        ("", BROKEN, RETRY),
+        ("", UNREACHABLE, RETRY),
     ),
     ("an empty refusal", Refusal(418, ""), ("", SETUP, None)),
-    ("dropped", Drop(), ("", BROKEN, RETRY)),
+    ("dropped", Drop(), ("", UNREACHABLE, RETRY)),
     *in_every_phase("cut", lambda after: replace(SLOWLY, cut_after=after)),
     *in_every_phase("stall", lambda after: replace(SLOWLY, stall_after=after)),
     ("stall with pings, in mid-stream", replace(SLOWLY, stall_after=3, ping_every=0.1), (HALF, BROKEN, RETRY)),
@@ -121,8 +125,8 @@ FAULTS: list[tuple[str, Step, Ending]] = [
     *in_every_phase("half a chunk", lambda after: pieces(after, b'data: {"choi\n\n', say("more"), STOP, DONE)),
     *in_every_phase("given up", lambda after: pieces(after, data({}, "error"), DONE)),
     ("a web page", Raw([b"<html>Welcome</html>"], "text/html"), ("", SETUP, None)),
-    ("nothing", Raw([]), ("", BROKEN, RETRY)),
-    ("noise", Raw([b"\x00\xff\n\n" * 100]), ("", BROKEN, RETRY)),
+    ("nothing", Raw([]), ("", UNREACHABLE, RETRY)),
+    ("noise", Raw([b"\x00\xff\n\n" * 100]), ("", UNREACHABLE, RETRY)),
     ("neither end nor [DONE]", replace(SLOWLY, finish=None, done=False), (ALL, BROKEN, RETRY)),
     ("no [DONE]", replace(SLOWLY, done=False), WHOLE),
     ("no finish reason", replace(SLOWLY, finish=None), WHOLE),
@@ -142,8 +146,8 @@ FAULTS: list[tuple[str, Step, Ending]] = [
     ("empty", Reply(""), ("", EMPTY, RETRY)),
     ("blank", Reply(BLANK), ("", EMPTY, RETRY)),
     ("reasoning only", Reply("", reasoning="hm, let me see"), ("", EMPTY, RETRY)),
-    ("cut in its thoughts", Reply("", reasoning="hm, let me see", cut_after=2), ("", BROKEN, RETRY)),
-    ("stalled in its thoughts", Reply("", reasoning="hm, let me see", stall_after=2), ("", BROKEN, RETRY)),
+    ("cut in its thoughts", Reply("", reasoning="hm, let me see", cut_after=2), ("", UNREACHABLE, RETRY)),
+    ("stalled in its thoughts", Reply("", reasoning="hm, let me see", stall_after=2), ("", UNREACHABLE, RETRY)),
 ]
 
 
@@ -172,7 +176,7 @@ async def test_model_fault_is_explained_and_retryable(
     assert (turn.reply.strip(BLANK), turn.failure is None) == (text, sentence is None), "on record as it is seen"
     assert prompt.reactions == {}
     assert discord.typing(discord.general) == []
-    if sentence in (BROKEN, BUSY, SETUP, OUT_OF_ROOM):
+    if sentence in (UNREACHABLE, BROKEN, BUSY, SETUP, OUT_OF_ROOM):
         assert any(record.levelname == "WARNING" for record in caplog.records), "the operator is told"
 
     world.model.default = Reply("Here I am.")
@@ -194,7 +198,7 @@ async def test_unreachable_model_server_is_explained(hasty: World) -> None:
     # Over the connection on which it listed its models.
     hasty.model.default = Drop()
     await hasty.ask("tell me")
-    message = await hasty.reply(discord.general, BROKEN)
+    message = await hasty.reply(discord.general, UNREACHABLE)
     await hasty.idle()
     await hasty.model.listen()
     hasty.model.default = Reply("Here I am.")

@@ -85,7 +85,7 @@ async def test_peculiar_server_is_asked_as_it_likes(
         answer = (await world.answered()).content
         if minds is SHORT_REPLIES[0]:
             # No longer a reply is asked for than was reserved, so only the next question can be.
-            assert answer.startswith("-# I have a set-up problem")
+            assert answer.startswith("-# I can't reach my AI provider.")
             answer = (await world.answered()).content
         assert answer == "Answer 6."
         asked = len(model.requests)

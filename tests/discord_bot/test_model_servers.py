@@ -160,7 +160,7 @@ async def test_fallback_answers_where_the_first_model_fails_before_its_first_wor
 
 NOT_REPLACED = {
     "content filter": (REFUSALS["content filter"], "-# The model's provider declined this one. Rewording may help."),
-    "broken off": (Reply("one two three", cut_after=2), "one two\n-# My model isn't answering right now."),
+    "broken off": (Reply("one two three", cut_after=2), "one two\n-# The answer broke off."),
     "empty": (Reply(""), "-# The model had nothing to say. Try rewording."),
 }
 
@@ -204,7 +204,7 @@ async def test_failing_model_rests_and_a_retry_begins_with_it(
         model.default, cloud.default = Reply("Here again."), Reply("From the cloud.")
         cloud.default = Reply(["one ", "two"], cut_after=1)
         broken = await world.answered()
-        assert broken.content == f"one\n{BY_THE_CLOUD}\n-# My model isn't answering right now. Your question is saved."
+        assert broken.content == f"one\n{BY_THE_CLOUD}\n-# The answer broke off."
         await world.press(broken)
         await discord.wait_for(lambda: broken.content == "Here again.")
         await world.idle()
@@ -289,7 +289,7 @@ async def test_retry_without_a_word_keeps_the_earlier_answer_with_its_note(
     async with start(further={"cloud": cloud}, fallback_model=FALLBACK) as world:
         broken = await world.answered()
         await world.press(broken)
-        kept = f"one\n{BY_THE_CLOUD}\n-# I have a set-up problem"
+        kept = f"one\n{BY_THE_CLOUD}\n-# I can't reach my AI provider."
         await discord.wait_for(lambda: broken.content.startswith(kept))
         await world.idle()
         turn = await world.store.turns.of_message(broken.id)

@@ -26,7 +26,7 @@ from tests.places import on_discord
 
 pytestmark = pytest.mark.standin(period=0.05)
 
-SETUP = "-# I have a set-up problem; it's nothing you did."
+SETUP = "-# I can't reach my AI provider. My owner has been told."
 PRIVATE = "my diary"
 DAY = 24 * 3600
 Limited = Callable[[Quotas], AbstractAsyncContextManager[World]]
@@ -88,7 +88,7 @@ async def test_owner_is_warned_of_the_daily_quota(
         await discord.wait_for(lambda: told(discord))
         [mostly] = told(discord)
         assert mostly.startswith(
-            "81 % of my tokens for today are used: 8,100 of 10,000. If the rest goes too, I answer"
+            "81 % of my tokens for today are used: 8,100 of 10,000. If the rest goes too, I won't answer"
         )
         assert mostly.endswith("For more, raise DAILY_TOKENS_TOTAL in .env and restart.")
     async with limited(allowances) as world:
@@ -99,7 +99,9 @@ async def test_owner_is_warned_of_the_daily_quota(
         marked = await world.ask(PRIVATE)
         await discord.wait_for(lambda: marked.reactions.get("🕒"))
         assert len(told(discord)) == 2
-        assert told(discord)[1].startswith("My tokens for today are used up, all 10,000. I answer nobody until <t:")
+        assert told(discord)[1].startswith(
+            "My tokens for today are used up, all 10,000. I won't answer anyone until <t:"
+        )
 
 
 async def test_owner_is_warned_of_the_daily_budget(
@@ -112,7 +114,7 @@ async def test_owner_is_warned_of_the_daily_budget(
         await discord.wait_for(lambda: told(discord))
         [mostly] = told(discord)
     assert mostly.startswith(
-        "81 % of my budget for today is spent: 0.81 of 1.00. If the rest goes too, I answer nobody"
+        "81 % of my budget for today is spent: 0.81 of 1.00. If the rest goes too, I won't answer anyone"
     )
     assert mostly.endswith("For more, raise DAILY_BUDGET in .env and restart.")
 
@@ -140,7 +142,7 @@ async def test_warning_names_the_guild_whose_tokens_run_out(
         await ask(world, discord.general)
     [sentence] = told(discord)
     assert sentence.startswith(f"The tokens of Harbour ({discord.guild.id}) for today are used up, all 10,000.")
-    assert "I answer nobody there until" in sentence
+    assert "I won't answer anyone there until" in sentence
     assert sentence.endswith("For more, raise DAILY_TOKENS_PER_SERVER in .env and restart.")
 
 
@@ -153,7 +155,9 @@ async def test_refused_key_is_reported_once_across_restarts(
             await ask(world, discord.general, 4)
             assert {message.content for message in discord.bot_messages(discord.general)} == {SETUP}
     [sentence] = told(discord)
-    assert sentence.startswith("A question went unanswered for a set-up problem. The model server wants a key (401).")
+    assert sentence.startswith(
+        "I couldn't answer a question because of a set-up problem. The model server wants a key (401)."
+    )
     assert PRIVATE not in sentence
     model.default = REFUSALS["unknown model"]
     async with start() as world:

@@ -17,7 +17,7 @@ from tests.discord_bot.people import AUTHOR_DENIED
 from tests.store.steps import slow_disk
 
 ONE = replace(ALLOWANCES, hourly_questions_per_user=1)
-USED_UP = "That's your question this hour."
+USED_UP = "You've used your question for this hour."
 ANSWER = Reply("The whole answer.", usage=Usage(200, 10))
 
 
@@ -25,7 +25,7 @@ async def failed(world: World, author: User | None = None, count: int = 1) -> Me
     """A reply that broke off, with its Retry button."""
     world.model.script.append(Reply("A half", cut_after=2, usage=Usage(50, 2)))
     await world.ask(author=author)
-    message = await world.reply(world.discord.general, "isn't answering", count=count)
+    message = await world.reply(world.discord.general, "The answer broke off.", count=count)
     await world.idle()
     return message
 
@@ -145,5 +145,5 @@ async def test_failures_of_the_server_use_up_no_questions(start: Start, discord:
             await world.answered()
         assert "declined" in world.shown()[-1]
         await world.answered()
-        assert world.shown()[-1].startswith(f"-# That's your {most} questions this hour.")
+        assert world.shown()[-1].startswith(f"-# You've used your {most} questions for this hour.")
         assert len(world.model.requests) == 2 * most + most

@@ -71,10 +71,10 @@ def assert_all_is_settled(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("whose", "sentence"),
     [
-        ("user", "That's all I can do for you today."),
-        ("guild", "That's all I can do in this server today."),
-        ("total", "That's all I can do today."),
-        ("budget", "That's all I can do today."),
+        ("user", "You've reached your limit for today."),
+        ("guild", "This server has reached its limit for today."),
+        ("total", "I've reached my limit for today."),
+        ("budget", "I've reached my limit for today."),
     ],
 )
 async def test_fifty_prompts_share_tokens_for_ten(
@@ -123,7 +123,7 @@ async def test_fifty_prompts_share_tokens_for_ten(
 
         await discord.wait_for(lambda: len(told()) == 50, timeout=15)
         await world.idle()
-        refused = [text for text in told() if re.fullmatch(rf"-# {sentence} Back <t:\d+:R>\.", text)]
+        refused = [text for text in told() if re.fullmatch(rf"-# {sentence} More <t:\d+:R>\.", text)]
         answered = 10 if all_of_it else 50
         assert len(refused) == 50 - answered
         assert told().count("Because of the light.") == answered
@@ -148,17 +148,17 @@ async def test_spent_budget_is_told_without_amounts(
         assert rows(tmp_path / DATABASE, "SELECT cost FROM charges") == [(11_400,)]
         # About 1,700 tokens are left for the reply.
         await world.ask_and_wait()
-        cut = await world.reply(discord.general, "I have to stop here. That's all I can do today.", count=2)
+        cut = await world.reply(discord.general, "I have to stop here. I've reached my limit for today.", count=2)
         assert cut.content.startswith("word word")
         for person in (discord.cleo, discord.bo):
             await world.ask_and_wait(channel=discord.random_channel, author=person)
         for message in discord.bot_messages(discord.random_channel):
-            assert re.fullmatch(r"-# That's all I can do today\. Back <t:\d+:R>\.", message.content)
+            assert re.fullmatch(r"-# I've reached my limit for today\. More <t:\d+:R>\.", message.content)
         await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(discord.ada)))
         [alert] = [message.content for message in discord.bot_messages(discord.open_dm(discord.ada))]
         assert re.fullmatch(
-            r"My budget for today is spent, all 0\.03\. I answer nobody until <t:\d+:t>, <t:\d+:R>\. For more, raise"
-            r" DAILY_BUDGET in \.env and restart\.",
+            r"My budget for today is spent, all 0\.03\. I won't answer anyone until <t:\d+:t>, <t:\d+:R>\. For more,"
+            r" raise DAILY_BUDGET in \.env and restart\.",
             alert,
         )
     assert len(model.requests) == 2
@@ -216,7 +216,7 @@ async def test_exhausted_quota_is_told_once(
         await world.idle()
         await world.ask()
         told = await world.reply(discord.general, count=2)
-        assert re.fullmatch(r"-# That's all I can do for you today\. Back <t:\d+:R>\.", told.content)
+        assert re.fullmatch(r"-# You've reached your limit for today\. More <t:\d+:R>\.", told.content)
         marked = [await world.ask(channel=place) for place in (discord.general, discord.random_channel)]
         await discord.wait_for(lambda: all(message.reactions.get("🕒") for message in marked))
         await world.ask(channel=discord.random_channel, author=discord.cleo)
@@ -228,7 +228,7 @@ async def test_exhausted_quota_is_told_once(
 
 async def test_hourly_limit_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
     model.default = Reply("Because.")
-    back = re.compile(r"-# That's your 3 questions this hour\. Back <t:\d+:R>\.")
+    back = re.compile(r"-# You've used your 3 questions for this hour\. More <t:\d+:R>\.")
     allowances = replace(ALLOWANCES, hourly_questions_per_user=3)
     async with serve(allowances) as world:
         for channel, count in ((discord.general, 1), (discord.general, 2), (discord.random_channel, 1)):
@@ -261,7 +261,7 @@ async def test_reply_ends_at_the_daily_quota(
         message = await world.reply(discord.general, "-# ")
         await world.idle()
         text, note = message.content.rsplit("\n", 1)
-        assert re.fullmatch(r"-# I have to stop here\. That's all I can do for you today\. Back <t:\d+:R>\.", note), (
+        assert re.fullmatch(r"-# I have to stop here\. You've reached your limit for today\. More <t:\d+:R>\.", note), (
             "and when it goes on"
         )
         [(_, prompt, reply, settled)] = ledger(tmp_path)
@@ -320,7 +320,7 @@ async def test_retry_is_charged_only_for_itself(
     model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
     async with serve(ALLOWANCES) as world:
         await world.ask()
-        message = await world.reply(discord.general, "My model isn't answering")
+        message = await world.reply(discord.general, "The answer broke off.")
         await world.idle()
         [first] = ledger(tmp_path)
         for _ in range(2):

@@ -15,7 +15,7 @@ from bot.standin.script import Refusal, Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import World, serving
 
-SETUP = "-# I have a set-up problem; it's nothing you did."
+SETUP = "-# I can't reach my AI provider. My owner has been told."
 BUSY = "-# My model is busy. Try again in a moment."
 CUT = "-# Cut at the length limit."
 REPLY_TOKENS = 600

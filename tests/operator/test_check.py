@@ -156,7 +156,7 @@ async def test_check_reports_a_wrong_token(look: Look, database_ok: str, model_o
             SETTINGS_OK,
             database_ok,
             model_ok,
-            "Discord: Discord refused DISCORD_TOKEN. Copy the bot's token anew (Developer Portal, Bot, Reset Token).",
+            "Discord: Discord refused DISCORD_TOKEN. Copy the bot's token again (Developer Portal, Bot, Reset Token).",
             NOT_READY,
         ],
     )

@@ -41,10 +41,8 @@ async def test_everybody_finds_their_commands(home: Home) -> None:
         ("hours", "integer", False),
     ]
     asked = {"channel": bo.channel, "command": "block", "options": {"member": bo.id_of("Cleo")}}
-    assert await bo.refused("slash", **asked) == "/block is not there for this person in this channel."
-    assert await bo.refused("complete", option="member", **asked) == (
-        "/block is not there for this person in this channel."
-    )
+    assert await bo.refused("slash", **asked) == "This person can't use /block in this channel."
+    assert await bo.refused("complete", option="member", **asked) == ("This person can't use /block in this channel.")
     await max_.do("open", channel=max_.place("Parley"))
     await max_.until(lambda: "block" not in names(max_) and "help" in names(max_))
 
@@ -71,7 +69,7 @@ async def test_prefilled_form_is_sent_once(home: Home) -> None:
     async def send(text: str) -> Json:
         return await max_.ask("submit", form=form["form"], fields={field["id"]: text})
 
-    assert (await send("x" * 4001))["error"] == f"{field['label']} does not take this value."
+    assert (await send("x" * 4001))["error"] == f"{field['label']} does not accept this value."
     assert (await send("You are a pirate."))["error"] is None
     await cleo.reply("Max changed how I behave here.")
     assert (await send("once more"))["error"] == "That is not there any more."

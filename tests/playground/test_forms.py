@@ -46,7 +46,7 @@ def test_options_get_their_types() -> None:
     ],
 )
 def test_invalid_option_is_declined(listed: list[Json], text: str) -> None:
-    with pytest.raises(Declined, match=r"^it does not take this value\.$"):
+    with pytest.raises(Declined, match=r"^it does not accept this value\.$"):
         given(listed, text)
 
 
@@ -79,7 +79,7 @@ def test_form_is_shown_and_filled_as_defined() -> None:
     assert asked == [("a", "Name", "", False, True), ("b", "Why", "If you like", True, False)]
     assert forms.filled(form, {"a": "Bo", "other": "x"}) == {"a": "Bo", "b": ""}
     for fields in ({}, {"a": ""}, {"a": "too long"}):
-        with pytest.raises(Declined, match=r"^Name does not take this value\.$"):
+        with pytest.raises(Declined, match=r"^Name does not accept this value\.$"):
             forms.filled(form, fields)
 
 

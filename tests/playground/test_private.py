@@ -6,7 +6,7 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.playground.conftest import Home
 
-NOTHING = "None of my replies to you is under way here."
+NOTHING = "I'm not writing anything for you here right now."
 
 
 async def test_ephemeral_answer_reaches_one_person(home: Home) -> None:

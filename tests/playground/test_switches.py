@@ -73,7 +73,7 @@ async def test_cut_reply_keeps_its_text(home: Home) -> None:
     tab = await home.tab()
     await tab.do("fault", name="model_cuts", on=True, channel=None)
     await ask(tab, "long")
-    reply = await tab.reply("-# My model isn't answering right now.")
+    reply = await tab.reply("-# The answer broke off.")
     assert reply["raw"].startswith("# On conversations")
 
 

@@ -119,10 +119,10 @@ async def test_thread_is_a_separate_place(home: Home) -> None:
 
 
 REFUSALS: list[tuple[str, dict[str, object], str]] = [
-    ("say", {"content": "x" * 2001}, "That is 2001 characters; Discord takes 2000."),
+    ("say", {"content": "x" * 2001}, "That is 2001 characters; Discord allows 2000."),
     ("say", {"content": " \n "}, "Write something or attach a file first."),
     ("say", {"content": 7}, "The page asked"),
-    ("say", {"content": "hi", "files": ["x"] * 11}, "A message carries up to 10 files."),
+    ("say", {"content": "hi", "files": ["x"] * 11}, "A message can have up to 10 files."),
     ("say", {"content": "hi", "files": ["x"]}, "An attached file was not kept"),
     ("say", {"content": "hi", "files": [["x"]]}, "The page asked"),
     ("say", {"content": "hi", "reply_to": "1"}, "That message is gone."),
@@ -131,21 +131,21 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
     ("say", {"content": "hi", "channel": "٣"}, "The page asked"),
     ("edit", {"content": "mine now"}, "Only its author can edit a message."),
     ("delete", {}, "Only its author and moderators can delete a message."),
-    ("react", {"emoji": "thumbs up"}, "That is no emoji."),
+    ("react", {"emoji": "thumbs up"}, "That isn't an emoji."),
     ("react", {"emoji": ""}, "Unknown Emoji."),
     ("thread", {"name": " "}, "Give the thread a name"),
     ("thread", {"name": "x" * 101}, "Give the thread a name"),
     ("press", {"custom_id": "x"}, "That is not there any more."),
     ("choose", {"custom_id": "x", "values": ["y"]}, "That is not there any more."),
     ("submit", {"form": "1", "fields": {}}, "That is not there any more."),
-    ("slash", {"command": "nothing", "options": {}}, "/nothing is not there"),
+    ("slash", {"command": "nothing", "options": {}}, "This person can't use /nothing in this channel."),
     ("slash", {"command": "reset", "options": {"x": "y"}}, "The page asked"),
     ("slash", {"command": "reset", "options": []}, "The page asked"),
     ("menu", {"command": "x", "user": None}, "That is not there any more."),
     ("fault", {"name": "x", "on": True}, "There is nothing here for that switch."),
     ("fault", {"name": "rest_delete", "on": True}, "There is nothing here for that switch."),
     ("fault", {"name": "rest_slow", "on": "yes"}, "The page asked"),
-    ("as", {"user": "1"}, "There is nobody of that name here."),
+    ("as", {"user": "1"}, "There is nobody with that name here."),
     ("do", {}, "The page asked"),
 ]
 

@@ -62,7 +62,7 @@ async def test_conversation_continues_until_it_is_reset(environ: dict[str, str])
             "/help    show this\n"
             "/quit    leave, as Ctrl-D does\n"
             '//text   say "/text"\n'
-            "\\        at a line's end goes on below\n"
+            "\\        at the end of a line: more follows\n"
             "Ctrl-C   stop an answer; twice, leave\n"
             "\n> "
         )
@@ -136,9 +136,9 @@ async def test_refused_key_is_explained_and_never_shown(environ: dict[str, str],
     out, err, code = await pipe(environ, b"one\ntwo\nthree\n")
     refused, advice, cut, reason = err.splitlines()
     assert out == "Half of\nHere.\n"
-    assert refused == "I have a set-up problem; it's nothing you did."
+    assert refused == "I can't reach my AI provider."
     assert advice.startswith("The model server refused OPENAI_API_KEY (401). Replace it in .env and restart.")
-    assert cut == "My model isn't answering right now. Your question is saved."
+    assert cut == "The answer broke off."
     assert reason.startswith("The model server cut its reply off.")
     assert KEY not in err
     assert code == 1

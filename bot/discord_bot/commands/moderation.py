@@ -60,7 +60,7 @@ class ModerationCommands(Cog):
         allowed_contexts=_GUILDS,
     )
 
-    @channels.command(description="Have me answer only here, and in what else is allowed; or lift a block.")
+    @channels.command(description="Answer only here and in other allowed channels, or lift a block.")
     @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
     async def allow(self, interaction: discord.Interaction, channel: PickedChannel | None = None) -> None:
         await _answer(interaction, self._allow(interaction, channel))
@@ -74,7 +74,7 @@ class ModerationCommands(Cog):
                 return words.allowed_already(ids[0], rules)
             return await self._set_rule(interaction, rules, ids[0], access.rule_to_allow(rules, ids))
 
-    @channels.command(name="block", description="Have me not answer here.")
+    @channels.command(name="block", description="Stop answering here.")
     @app_commands.describe(channel="The channel, category or thread; without it, the one you are in.")
     async def block_channel(self, interaction: discord.Interaction, channel: PickedChannel | None = None) -> None:
         await _answer(interaction, self._block_channel(interaction, channel))
@@ -90,7 +90,7 @@ class ModerationCommands(Cog):
                 return words.last_allowed(ids[0])
             return await self._set_rule(interaction, rules, ids[0], access.rule_to_block(rules, ids))
 
-    @channels.command(description="Have me answer in every channel again: forgets what was allowed and blocked.")
+    @channels.command(description="Answer in every channel again. This clears all channel rules.")
     async def everywhere(self, interaction: discord.Interaction) -> None:
         await _answer(interaction, self._clear_rules(interaction))
 
@@ -99,7 +99,7 @@ class ModerationCommands(Cog):
             cleared = await self._bot.store.guild_rules.clear_channel_rules(_guild_id(interaction))
         return words.rules_changed({}) if cleared else words.EVERYWHERE_ALREADY
 
-    @channels.command(name="list", description="Show where I answer, and whom I don't.")
+    @channels.command(name="list", description="See where I answer, and whom I don't.")
     async def list_rules(self, interaction: discord.Interaction) -> None:
         reading = self._bot.store.guild_rules.decisions(_guild_id(interaction), _MAX_RULES)
         decisions = await run_or_report(interaction, reading, failed=words.NOT_READ, doing="a moderators' command")
@@ -109,7 +109,7 @@ class ModerationCommands(Cog):
             for part in document.parts:
                 await respond_ephemeral(interaction, part.content)
 
-    @app_commands.command(description="Have me answer nobody in this server, until /resume.")
+    @app_commands.command(description="Stop answering in this server until /resume.")
     @_for_moderators
     async def pause(self, interaction: discord.Interaction) -> None:
         await _answer(interaction, self._pause(interaction))
@@ -119,7 +119,7 @@ class ModerationCommands(Cog):
         self._bot.replies.stopping.stop_waiting(_guild_id(interaction), shown_name(interaction.user))
         return words.PAUSED if paused else words.PAUSED_ALREADY
 
-    @app_commands.command(description="Have me answer again after /pause.")
+    @app_commands.command(description="Answer again after /pause.")
     @_for_moderators
     async def resume(self, interaction: discord.Interaction) -> None:
         await _answer(interaction, self._resume(interaction))
@@ -129,9 +129,9 @@ class ModerationCommands(Cog):
         resumed = await self._bot.store.guild_rules.resume(_guild_id(interaction))
         return words.resumed(rules.channels) if resumed else words.NOT_PAUSED
 
-    @app_commands.command(description="Have me no longer answer somebody in this server.")
+    @app_commands.command(description="Stop answering someone in this server.")
     @app_commands.describe(
-        member="Whom I am not to answer. For somebody who has left, paste their id.",
+        member="Who to block. If they have left, paste their id.",
         hours="For how many hours; without it, until /unblock.",
     )
     @_for_moderators
@@ -168,8 +168,8 @@ class ModerationCommands(Cog):
         self._bot.replies.stopping.stop_user(user_id, _guild_id(interaction), shown_name(interaction.user))
         return words.blocked(user_id, until)
 
-    @app_commands.command(description="Have me answer somebody again after /block.")
-    @app_commands.describe(member="Whom I am to answer again. For somebody who has left, paste their id.")
+    @app_commands.command(description="Answer someone again after /block.")
+    @app_commands.describe(member="Who to unblock. If they have left, paste their id.")
     @_for_moderators
     async def unblock(self, interaction: discord.Interaction, member: discord.User) -> None:
         await _answer(interaction, self._unblock(interaction, member))

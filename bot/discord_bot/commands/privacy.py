@@ -69,7 +69,7 @@ class PrivacyCommands(Cog):
             await respond_ephemeral(interaction, sentence, view=_confirmation(user_id))
 
     @app_commands.command(
-        description="Get your questions, my replies, what you used and set as a file; in a server, only its own."
+        description="Get a file of your questions, my replies, your usage and settings. In a server, only those there."
     )
     async def export(self, interaction: discord.Interaction) -> None:
         try:

@@ -31,7 +31,7 @@ export class Uploads {
   add(files) {
     for (const file of files) {
       if (this.#files.length >= state.limits.files) {
-        toast(`A message carries up to ${state.limits.files} files.`);
+        toast(`A message can have up to ${state.limits.files} files.`);
         break;
       }
       if (file.size > state.limits.file_bytes)

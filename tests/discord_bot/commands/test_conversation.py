@@ -102,7 +102,10 @@ async def test_reset_of_what_many_asked_is_asked_about_first(world: World) -> No
     assert len(discord.bot_messages(discord.general)) == before, "nobody else is told"
 
     asking, offered = await reset(world, discord.max, discord.general)
-    assert (asking.content, offered) == ("This forgets 21 questions from 1 person here.", ["reset:all"])
+    assert (asking.content, offered) == (
+        "I remember 21 questions from 1 person here. Forget all of them?",
+        ["reset:all"],
+    )
     message = await asking.answered()
     roles = discord.guild.members[discord.max.id].roles
     taken = list(roles)
@@ -181,7 +184,7 @@ async def test_slow_reset_is_deferred_privately(world: World, monkeypatch: pytes
         assert each.deferred
         assert each.ephemeral, "it may be refused"
     go_on.set()
-    assert (await used[1].answered()).content == "None of my replies to you is under way here."
+    assert (await used[1].answered()).content == "I'm not writing anything for you here right now."
     told = await world.reply(discord.general, "Bo cleared my memory here: 1 question.", count=2)
     assert told.silent
     assert not told.ephemeral

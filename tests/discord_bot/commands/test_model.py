@@ -122,7 +122,7 @@ async def test_withdrawn_model_is_reported(world: World) -> None:
     await world.store.personas.set_model(on_discord(discord.general.id), discord.guild.id, "retired")
     used = await discord.slash(discord.max, discord.general, "model")
     assert (await used.answered()).content.startswith(
-        "`retired` was chosen here, but I'm not offered it any more.\n`demo` answers in this channel.\n"
+        "`retired` was chosen here, but it's no longer available.\n`demo` answers in this channel.\n"
     )
 
 

@@ -64,10 +64,8 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         await world.ask("hello", author=discord.cleo)
         running = await world.reply(discord.general, "a reply")
         assert await use(world, "resume") == "I'm not paused."
-        assert (await use(world, "pause")).startswith(
-            "Paused: I answer nobody in this server until somebody uses /resume"
-        )
-        assert await use(world, "pause") == "I'm paused already. /resume has me answer again."
+        assert (await use(world, "pause")).startswith("Paused in this server until someone uses /resume")
+        assert await use(world, "pause") == "I'm already paused. To let me answer again, use /resume."
         await world.idle()
         assert running.content == ("a reply that takes its time " * 5).strip(), "what is running comes to its end"
     async with start() as world:
@@ -96,7 +94,7 @@ async def test_pause_stops_waiting_prompts_only(world: World, model: ModelStandi
     await world.press(empty, button="reply:retry")
     await world.until(lambda: len(world.conversations.running) == 4)
     elsewhere = discord.open_dm(discord.bo)
-    assert "what waits is stopped" in await use(world, "pause")
+    assert "waiting questions are dropped" in await use(world, "pause")
     assert (await answer_to_mention(world, elsewhere) or "").startswith("To hello."), "that is no part of the server"
     await world.idle()
     shown = [each.content for each in discord.bot_messages(discord.general)]
@@ -112,7 +110,7 @@ async def test_bot_answers_in_allowed_channels_only(start: Start) -> None:
         assert await use(world, "channels list") == "I answer everywhere in this server."
         answer = await use(world, "channels allow")
         assert answer == f"From now on I answer only in {here.mention} in this server."
-        assert (await use(world, "channels allow")).startswith(f"{here.mention} is allowed already: I answer only in")
+        assert (await use(world, "channels allow")).startswith(f"{here.mention} is already allowed: I answer only in")
         assert await answer_to_mention(world, discord.random_channel) == NOT_IN_THIS_CHANNEL
     async with start() as world:
         assert await answer_to_mention(world, discord.random_channel) is None, "once a day, also after a restart"
@@ -218,7 +216,7 @@ async def test_blocked_person_is_told_once_and_stopped(world: World, model: Mode
         await world.ask(text, author=person)
         await world.asked(0 if person is discord.bo else 1)
     answer = await use(world, "block", member=discord.bo)
-    assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until somebody uses /unblock."
+    assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until someone uses /unblock."
     await discord.wait_for(lambda: len([1 for each in stopped(world) if each.reply_to]) == 2)
     assert all(each.reply_to and each.reply_to.author is discord.bo for each in stopped(world))
     await world.until(lambda: len(world.conversations.running) == 1)
@@ -279,8 +277,8 @@ async def test_person_who_left_can_be_blocked_and_unblocked(world: World) -> Non
 async def test_bots_cannot_be_blocked(world: World) -> None:
     discord = world.discord
     other = discord.add_user("other", bot=True)
-    assert (await use(world, "block", member=discord.bot)).startswith("That's me. /pause")
-    assert await use(world, "block", member=other) == "That's a bot, and I answer no bots anyway."
+    assert (await use(world, "block", member=discord.bot)).endswith("use /pause.")
+    assert await use(world, "block", member=other) == "That's a bot. I never answer bots."
     assert (await world.store.guild_rules.decisions(discord.guild.id, 9)).blocks == []
 
 

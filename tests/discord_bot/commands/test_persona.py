@@ -47,7 +47,7 @@ async def set_persona(world: World, user: User, channel: Channel, text: str) -> 
 async def test_moderator_changes_the_persona_publicly(world: World) -> None:
     discord = world.discord
     used = await persona(world, discord.max, discord.general)
-    assert used.content == "Nobody has told me how to behave in this channel, so I'm as I am everywhere."
+    assert used.content == "No persona is set for this channel; I use my default."
     assert labels(await used.answered()) == ["Change"], "there is nothing to clear"
     sent = await set_persona(world, discord.max, discord.general, "  You are a pirate.\n")
     assert sent.content == "Done. From the next question on I behave like that in this channel."
@@ -61,7 +61,7 @@ async def test_moderator_changes_the_persona_publicly(world: World) -> None:
     used = await persona(world, discord.max, discord.general)
     assert used.content == "**How I'm told to behave in this channel:**\n```\nYou are a pirate.\n```"
     cleared = await press(world, discord.max, await used.answered(), "clear")
-    assert cleared.content == "Done. In this channel I'm as I am everywhere again."
+    assert cleared.content == "Done. In this channel I use my default again."
     assert "pirate" not in (await ask(world, discord.bo, discord.general))[0]["content"]
     assert [each.content for each in discord.bot_messages(discord.general)].count(public.content) == 2
 
@@ -79,7 +79,7 @@ async def test_persona_form_holds_the_current_text(world: World) -> None:
     unchanged = await discord.submit(form)
     assert (await unchanged.answered()).content == "That's how it was already."
     cleared = await discord.submit(form, text=" \n ")
-    assert (await cleared.answered()).content == "Done. In this channel I'm as I am everywhere again."
+    assert (await cleared.answered()).content == "Done. In this channel I use my default again."
     again = await discord.submit(form, text="")
     assert (await again.answered()).content == "That's how it was already."
     told = [each for each in discord.bot_messages(discord.general) if "changed how I behave" in each.content]
@@ -162,7 +162,7 @@ async def test_member_sees_the_persona_but_cannot_change_it(world: World) -> Non
     ):
         refused = await late.answered()
         assert late.ephemeral
-        assert refused.content.startswith("Only those who manage this server can change how I behave here.")
+        assert refused.content.startswith("Only people who can manage this server can change how I behave here.")
     assert (await world.store.personas.settings_of(on_discord(discord.general.id))).persona == "You are a pirate."
 
 
@@ -202,8 +202,7 @@ async def test_thread_inherits_its_channels_persona(world: World) -> None:
     assert labels(await (await persona(world, discord.max, thread)).answered()) == ["Change"], "it is not its own now"
     emptied = await discord.submit(await press(world, discord.max, await used.answered(), "change"), text="")
     assert (await emptied.answered()).content == (
-        "This thread has nothing of its own to clear: what holds is its channel's. Use /persona in "
-        f"<#{discord.general.id}>."
+        f"This thread uses the persona of its channel. To clear that one, use /persona in <#{discord.general.id}>."
     )
     assert (await ask(world, discord.bo, thread))[0]["content"].startswith("You are a pirate.")
     await set_persona(world, discord.max, thread, "You are a nun.")
@@ -212,7 +211,7 @@ async def test_thread_inherits_its_channels_persona(world: World) -> None:
     used = await persona(world, discord.max, thread)
     assert used.content == "**How I'm told to behave in this thread:**\n```\nYou are a nun.\n```"
     cleared = await press(world, discord.max, await used.answered(), "clear")
-    assert (await cleared.answered()).content == "Done. In this thread I'm as I am in its channel again."
+    assert (await cleared.answered()).content == "Done. In this thread I use its channel's persona again."
 
 
 async def test_anyone_sets_the_persona_in_their_direct_messages(world: World) -> None:

@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE
 
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
-    "What you used of today's limits still counts until they reset. It isn't on record any more."
+    "What you used of today's limits still counts until they reset. That is no longer stored."
 )
 ORIGINAL = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
 
@@ -73,8 +73,8 @@ async def test_memory_says_what_is_stored(world: World) -> None:
         r"That is roughly 304 tokens\. With each question my model is sent at most 8,000 of them, the latest\.\n"
         r"It can be read by my model's provider \(OpenAI\), by my owner and, through my answers, by everyone "
         r"who can see this channel\.\n"
-        r"I delete it when nobody has used it for 90 days\. /reset forgets all of it now, /forget-me whatever is "
-        r"yours, here and elsewhere\.",
+        r"I delete it when nobody has used it for 90 days\. /reset forgets all of it now\. /forget-me forgets "
+        r"everything of yours, here and elsewhere\.",
         said,
     )
     elsewhere = await discord.slash(discord.bo, discord.random_channel, "memory")
@@ -159,7 +159,7 @@ async def test_forgetting_needs_the_persons_own_confirmation(world: World) -> No
     assert (said.content, said.buttons) == ("All right, nothing is forgotten.", [])
     assert len(await world.turns(discord.general)) == 1
     stranger = await asked_to_forget(world, discord.cleo, discord.general)
-    assert stranger.content == "I have nothing on record about you."
+    assert stranger.content == "Nothing is stored about you."
     assert stranger.response is not None
     assert not stranger.response.buttons
 
@@ -213,7 +213,7 @@ async def test_forget_button_works_once_and_after_a_restart(start: Start) -> Non
             lambda: (used.content or "").startswith("I have forgotten everything about you: 1 question.")
         )
         last = await press(world, discord.bo, late, "yes")
-        await discord.wait_for(lambda: late.content == "There is nothing on record about you any more.")
+        await discord.wait_for(lambda: late.content == "Nothing is stored about you any more.")
         assert (used.content or "").startswith("I have forgotten everything about you: 1 question.")
         answers = sum(each.callback is Callback.UPDATE for each in (*both, last)) + len(
             discord.calls("PATCH", ORIGINAL)
@@ -285,8 +285,8 @@ async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     assert told["blocks"] == [{"server": str(discord.guild.id), "until": None}]
 
     for place, sentence in (
-        (discord.general, "You have asked and used nothing in this server that I still keep, so there is no file."),
-        (discord.open_dm(discord.max), "You have asked, used and set nothing that I still keep, so there is no file."),
+        (discord.general, "I have no questions or usage of yours in this server, so there is no file."),
+        (discord.open_dm(discord.max), "I have no questions, usage or settings of yours, so there is no file."),
     ):
         used = await discord.slash(discord.max, place, "export")
         said = await used.answered()

@@ -193,7 +193,7 @@ async def test_bots_own_deletions_forget_nothing(world: World) -> None:
     discord = world.discord
     world.model.script.append(Reply(["long " * 500, "x"], cut_after=1))
     await world.ask("one")
-    last = await world.reply(discord.general, "-# My model isn't answering", count=2)
+    last = await world.reply(discord.general, "-# The answer broke off.", count=2)
     await world.idle()
     world.model.default = Reply("short")
     # The event comes before the answer.

@@ -99,7 +99,7 @@ async def test_empty_retry_keeps_the_old_text(
     await leave(discord, file, "Half of it")
     model.default = Reply("x", cut_after=0)
     async with start() as world:
-        sentence = "-# My model isn't answering right now. Your question is saved."
+        sentence = "-# The answer broke off."
         await discord.wait_for(lambda: shown(discord) == [f"Half of it\n{sentence}"])
         await world.idle()
     assert [button["label"] for button in discord.bot_messages(discord.general)[0].buttons] == ["Retry"]

@@ -18,7 +18,8 @@ from tests.waiting import PATIENCE
 TYPING = "/channels/{channel_id}/typing"
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
-BROKEN = "-# My model isn't answering right now. Your question is saved."
+BROKEN = "-# The answer broke off."
+UNREACHABLE = "-# My model isn't answering right now. Your question is saved."
 WRONG = "-# Something went wrong on my side. Please try again."
 
 
@@ -73,7 +74,7 @@ async def test_stop_command_depends_on_the_role(world: World) -> None:
     await world.ask("two", author=discord.cleo)
     await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) == 2)
     nothing = await discord.slash(discord.ada, discord.random_channel, "stop")
-    assert (await nothing.answered()).content == "None of my replies to you is under way here."
+    assert (await nothing.answered()).content == "I'm not writing anything for you here right now."
     own = await discord.slash(discord.cleo, discord.general, "stop")
     assert (await own.answered()).content == "Stopped."
     assert own.ephemeral
@@ -383,7 +384,7 @@ async def test_defect_before_a_reply_is_told_and_retryable(world: World, monkeyp
     world.model.script += [REFUSALS["server error"]]
     world.model.default = Reply("Here.")
     await world.ask()
-    message = await world.reply(discord.general, BROKEN)
+    message = await world.reply(discord.general, UNREACHABLE)
     await world.idle()
     with monkeypatch.context() as broken:
         broken.setattr("bot.discord_bot.delivery.opener.LiveReply", defect)

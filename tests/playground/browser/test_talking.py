@@ -96,7 +96,9 @@ async def test_ephemeral_answer_stays_until_dismissed(visit: Visit) -> None:
     await ada.composer.fill("/stop")
     await ada.composer.press("Enter")
     await ada.page.keyboard.press("Enter")
-    await expect(ada.message("None of my replies to you is under way here.")).to_contain_text("Only you can see this")
+    await expect(ada.message("I'm not writing anything for you here right now.")).to_contain_text(
+        "Only you can see this"
+    )
     await ada.say("a quiet place")
     await expect(other.message("a quiet place")).to_be_visible()
     await expect(other.messages).to_have_count(1)
