@@ -1,7 +1,8 @@
 """Looks for replies that are shown otherwise than they are meant: `python -m tests.markdown.examples --examples 1000`.
 
 Each example is a document of the grammar, cut at twenty limits and grown in ten ways, and drawn from the seed and its
-number alone: `--start` goes on where an earlier run ended. Documents that go wrong are printed, and the command fails.
+number alone: `--start` goes on where an earlier run ended, and `--numbers` looks again at the examples that one has
+found. Documents that go wrong are printed, in the end their numbers, too, and the command fails.
 """
 
 # ruff: noqa: T201 (it is a command)
@@ -11,10 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
+from functools import lru_cache
 from multiprocessing import Pool
 from random import Random
 from typing import NamedTuple
+from unittest.mock import patch
 
+from bot.markdown.blocks import render
 from tests.markdown.documents import document
 from tests.markdown.growing import mistakes, whole
 from tests.markdown.source import difference_from, expected
@@ -25,6 +30,8 @@ SMALLEST = 300
 """The smallest limit, in characters: a message of Discord's holds 2,000 or 4,000."""
 BATCH = 250
 """Examples that a process looks at between two lines of progress."""
+RENDERINGS = 1000
+"""Renderings that are remembered: ways that cut a document at the same places need the same ones."""
 
 
 class Found(NamedTuple):
@@ -61,9 +68,10 @@ def example(seed: int, number: int) -> Found:
         return Found(number, text, repr(error))
 
 
-def _batch(task: tuple[int, int, int]) -> list[Found]:
-    seed, start, end = task
-    return [example(seed, number) for number in range(start, end)]
+def _batch(task: tuple[int, Sequence[int]]) -> list[Found]:
+    seed, numbers = task
+    with patch("bot.markdown.document.render", lru_cache(RENDERINGS)(render)):
+        return [example(seed, number) for number in numbers]
 
 
 def main() -> None:
@@ -71,23 +79,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20261128)
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--start", type=int, default=0, help="the number of the first example")
+    parser.add_argument("--numbers", type=int, nargs="+", help="the numbers of all examples, instead of a range")
     parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
-    last = arguments.start + arguments.examples
-    tasks = [(arguments.seed, at, min(at + BATCH, last)) for at in range(arguments.start, last, BATCH)]
-    began, count, size, wrong = time.monotonic(), 0, 0, 0
+    numbers = arguments.numbers or range(arguments.start, arguments.start + arguments.examples)
+    tasks = [(arguments.seed, numbers[at : at + BATCH]) for at in range(0, len(numbers), BATCH)]
+    began, count, size, wrong = time.monotonic(), 0, 0, list[int]()
     with Pool(arguments.processes) as pool:
         for batch in pool.imap(_batch, tasks):
             for found in batch:
                 if found.problem:
                     print(f"\nexample {found.number}: {found.problem}\n{found.text!r}")
-                count, size, wrong = count + 1, size + len(found.text), wrong + bool(found.problem)
+                    wrong.append(found.number)
+                count, size = count + 1, size + len(found.text)
             print(
-                f"up to {arguments.start + count:,}: {wrong} differences, mean size {size / count:.0f}, "
-                f"{time.monotonic() - began:.0f} s",
+                f"{count:,} examples, up to number {batch[-1].number:,}: {len(wrong)} differences, "
+                f"mean size {size / count:.0f}, {time.monotonic() - began:.0f} s",
                 flush=True,
             )
-    sys.exit(wrong > 0)
+    if wrong:
+        sys.exit(f"different: {' '.join(map(str, wrong))}")
 
 
 if __name__ == "__main__":

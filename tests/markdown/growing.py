@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from bot.markdown import Document
 from tests.discord_reading import read
@@ -44,4 +45,9 @@ def mistakes(
 
 def _words(messages: Sequence[str]) -> list[str]:
     """Visible text in pieces, by which it is compared."""
-    return ["".join(character for character, _ in read(line)) for part in messages for line in part.split()]
+    return [_seen(word) for part in messages for word in part.split()]
+
+
+@lru_cache(maxsize=10_000)
+def _seen(word: str) -> str:
+    return "".join(character for character, _ in read(word))

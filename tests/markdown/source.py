@@ -157,6 +157,10 @@ _PARSER: Final = _parser()
 _STYLES: Final = {"strong": "bold", "em": "italic", "s": "strike", "spoiler": "spoiler"}
 
 
+_MARKS: Final = re.compile(r"\A(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]))*[ \t]*")
+"""The marks of quotes and items that a line begins with."""
+
+
 def _as_commonmark(source: str) -> str:
     """The rules for lines in which the project differs.
 
@@ -165,7 +169,7 @@ def _as_commonmark(source: str) -> str:
     lines: list[str] = []
     fence = ""
     for line in source.replace("\r\n", "\n").split("\n"):
-        body = line.lstrip("> \t-*0123456789.")
+        body = _MARKS.sub("", line, count=1)
         if fence:
             closed = re.match(rf"([ >\t]*{fence}{fence[0]}*)(?:[ \t]*$|[ \t]+([^\s`]+[ \t]+[^\s`].*))", line)
             if closed:
