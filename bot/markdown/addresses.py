@@ -36,7 +36,8 @@ def find_url(source: str, at: int, end: int) -> str:
 
 def in_text(address: str, source: str, after: int, end: int) -> str:
     """Return an address as it stands in text, in angle brackets if what follows it might become a part of it."""
-    return address if _AFTER_URL.match(source, after, end) and not has_marks(address) else f"<{address}>"
+    bare = _AFTER_URL.match(source, after, end) and not has_marks(address) and _ROUND.fullmatch(address)
+    return address if bare else f"<{address}>"
 
 
 def as_target(address: str) -> str:

@@ -6,8 +6,9 @@ from typing import Final
 
 from bot.markdown.inline import walk
 from bot.markdown.inline_state import HOLD, InlineState
+from bot.markdown.lines import line_end
 from bot.markdown.lists import OpenLists
-from bot.markdown.rendered import Carry, End, Item, Rank
+from bot.markdown.rendered import Ahead, Carry, End, Item, Rank
 
 ENOUGH: Final = 4
 """The number of messages' worth of content after which rendering stops, since the text is too long in any case."""
@@ -22,20 +23,22 @@ class BlockState:
     it, or tells the state to hold the block back. The rules share all that is known about the text, and therefore the
     state has more attributes than other classes.
 
-    `limit` only bounds what is worth keeping whole or repeating. A table that is at most `columns` wide is aligned.
+    `ahead` is text behind the cut that the stretch ends with. `limit` only bounds what is worth keeping whole or
+    repeating. A table that is at most `columns` wide is aligned.
     """
 
-    def __init__(self, carry: Carry, text: str, end: End, limit: int, columns: int) -> None:
+    def __init__(self, carry: Carry, text: str, end: End, limit: int, columns: int, ahead: Ahead) -> None:
         self.source = carry.lines + text
         self.carry = carry
         self.shift = len(carry.lines)
         """The length of the lines that the carry brings, by which offsets in the source and in the text differ."""
+        self.ahead = ahead
         self.limit = limit
         self.columns = columns
         self.growing = end is End.GROWING
         self.final = end is End.FINAL
         self.inline = InlineState(
-            self.source, walk, carry.marks, growing=self.growing, final=self.final, long=limit // 2
+            self.source + ahead.text, walk, carry.marks, growing=self.growing, final=self.final, long=limit // 2
         )
         self.at = 0
         """The offset up to which the source is written."""
@@ -46,7 +49,7 @@ class BlockState:
         self.code_goes_on = False
         """Whether indented code reaches the end of the text, so that more of it may follow."""
         self.quoting = False
-        self.gap = True
+        self.gap = not carry.paragraph
         """Whether a blank line or the end of a separate block came just before."""
         self.keep = False
         """Whether the preceding block, such as a heading, belongs to the next block."""
@@ -65,8 +68,7 @@ class BlockState:
 
     def line_end(self, at: int) -> int:
         """Return the offset of the end of the line at an offset."""
-        end = self.source.find("\n", at)
-        return len(self.source) if end < 0 else end
+        return line_end(self.source, at)
 
     def is_last(self, end: int) -> bool:
         """Whether a line with this end is still being written."""

@@ -30,7 +30,7 @@ from bot.markdown.lines import (
     is_rule,
 )
 from bot.markdown.paragraphs import write_heading, write_paragraph
-from bot.markdown.rendered import Carry, End, Rendered, begun
+from bot.markdown.rendered import NOTHING, Ahead, Carry, End, Rendered, begun
 from bot.markdown.tables import WIDEST, write_table
 
 _EMPTY_QUOTES: Final = re.compile(r"(?:(?:\A|\n)[ \t]*>[ \t]*)+\Z")
@@ -39,12 +39,23 @@ _DEEPEST: Final = 6
 """The largest number of list marks on one line."""
 
 
-def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", columns: int = WIDEST) -> Rendered:
+def render(
+    text: str,
+    carry: Carry,
+    end: End,
+    limit: int,
+    *,
+    before: str = "",
+    ahead: Ahead = NOTHING,
+    columns: int = WIDEST,
+) -> Rendered:
     """Render a stretch that follows on `carry`, or on the settled content `before` it, which is put in front.
 
+    With the text `ahead` of a cut, a mark before the cut is one only if it is closed there. Otherwise it is taken
+    for one.
     `limit` only bounds what is worth keeping whole or repeating. A table that is at most `columns` wide is aligned.
     """
-    state = BlockState(carry, text, end, limit, columns)
+    state = BlockState(carry, text, end, limit, columns, ahead)
     source, inline = state.source, state.inline
     inline.write(before)
     if carry.items and not before:
@@ -66,7 +77,7 @@ def render(text: str, carry: Carry, end: End, limit: int, *, before: str = "", c
     atoms, shift = inline.atoms, state.shift
     if shift:
         atoms = [(start - shift, end - shift) for start, end in atoms if end > shift]
-    return Rendered(content, after, state.breaks, atoms, inline.out, state.places)
+    return Rendered(content, after, state.breaks, atoms, inline.out, state.places, inline.marks.unsure)
 
 
 def _block(state: BlockState) -> None:
@@ -84,6 +95,8 @@ def _block(state: BlockState) -> None:
             state.lists.end_on_discord()
         if blank and not (state.code_goes_on or state.inline.marks.open):
             state.settle(state.at, state.at + 1)
+        return
+    if state.carry.within and start <= state.shift and _rest_of_line(state, start, end):
         return
     quote = QUOTE.match(source, start, end) if stripped[0] == ">" else None
     if quote and columns(line[: line.index(">")]) > state.lists.inside() + 3:
@@ -105,6 +118,19 @@ def _block(state: BlockState) -> None:
         write_paragraph(state, mark, mark, start, body, end)
     else:
         _marked(state, mark, line, stripped, start, body, end)
+
+
+def _rest_of_line(state: BlockState, start: int, end: int) -> bool:
+    """Write the rest of a line of text that a cut parted. No block but a fence of backticks begins within a line."""
+    source, body, mark = state.source, state.shift, state.carry.lines
+    if mark not in ("", "> ") or not source[body:end].strip() or FENCE.match(source, body, end):
+        return False
+    state.quoting = mark != ""
+    lead = mark + "  " * len(state.lists.items)
+    behind = FENCE_BEHIND.match(source, body, end) if "```" in source[body:end] else None
+    if not (behind and write_text_and_fence(state, mark, "", start, body, behind.end(1), end)):
+        write_paragraph(state, mark, lead, start, body, end)
+    return True
 
 
 def _blank_quote(state: BlockState, end: int) -> None:

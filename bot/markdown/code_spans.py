@@ -16,34 +16,39 @@ def backticks(state: InlineState, at: int) -> int:
     escaped = "\\`" * len(ticks)
     if len(ticks) > LONGEST_TICKS:
         return state.atom(at, after, escaped)
-    close = state.find(_closing(ticks), ticks, after)
+    close = state.find(closing_ticks(ticks), ticks, after)
     if close is not None:
         _close(state, at, after, close)
         text = code_span(_text(state, after, close.start()))
         return state.solid(at, close.end(), text)
+    beyond = state.rest > state.end and closing_ticks(ticks).search(state.source, state.end, state.rest)
+    state.marks.unsure = state.marks.unsure or state.unsure
     last = state.end == len(state.source)
     if last and after == state.end and state.hold(at):
         return at
-    if last and len(ticks) < 3 and _goes_on(state, at) and state.source[after : state.end].strip("`"):
+    goes_on = beyond or (last and _goes_on(state, at))
+    if goes_on and len(ticks) < 3 and state.source[after : state.end].strip("`"):
         code = _text(state, after, state.end)
-        state.write(ticks + (code.rstrip("`") if state.growing else code))
         state.marks.code = ticks
-        state.atoms.append((at, state.end))
-        return state.end
+        return state.solid(at, state.end, _part(ticks, code.rstrip("`") if state.growing else code))
     return state.atom(at, after, escaped)
 
 
 def rest_of_code(state: InlineState, at: int, ticks: str) -> int:
     """Write the rest of inline code that the chunk or the part before began."""
-    close = _closing(ticks).search(state.source, at, state.end)
+    close = closing_ticks(ticks).search(state.source, at, state.end)
     if close is None:
-        state.atoms.append((at, state.end))
-        state.write(_text(state, at, state.end))
         state.marks.code = ticks
-        return state.end
+        return state.solid(at, state.end, _part(ticks, _text(state, at, state.end)))
     _close(state, at, at, close)
-    state.write(_text(state, at, close.start()) + ticks)
-    return close.end()
+    return state.solid(at, close.end(), _part(ticks, _text(state, at, close.start())))
+
+
+def _part(ticks: str, code: str) -> str:
+    """Return a part of inline code in backticks, which stand apart from those in it."""
+    code = code.rstrip()
+    before, behind = (" " if code[at : at + 1] == "`" else "" for at in (0, len(code) - 1))
+    return f"{ticks}{before}{code}{behind}{ticks}" if code else ""
 
 
 def _text(state: InlineState, start: int, end: int) -> str:
@@ -70,5 +75,6 @@ def _goes_on(state: InlineState, at: int) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _closing(ticks: str) -> re.Pattern[str]:
+def closing_ticks(ticks: str) -> re.Pattern[str]:
+    """Return the pattern of the backticks that close inline code with these."""
     return re.compile(rf"(?<!`){ticks}(?!`)")

@@ -25,11 +25,18 @@ The search for the best cut has the same limit.
 
 
 def choose(
-    text: str, rendered: Rendered, limit: int, part: Callable[[int], str], *, last: bool = False
+    text: str,
+    rendered: Rendered,
+    limit: int,
+    part: Callable[[int], str],
+    closed: Callable[[int], str],
+    *,
+    last: bool = False,
 ) -> Generator[int, None, int]:
     """Return the offset at which to cut a text that is too long, as source or in `rendered` form.
 
-    `part` returns the content of the text up to an offset. With `last`, the last place is taken instead of the best. It
+    `part` returns the content of the text up to an offset, and `closed` the same with its marks as they are if the text
+    is cut there. With `last`, the last place is taken instead of the best. It
     keeps the most text in view while the text may still change. The generator yields the number of characters rendered
     in each step.
     """
@@ -39,14 +46,14 @@ def choose(
     tried = 0
     for cut in _candidates(text, rendered, atoms, longest, last=last):
         # If nothing of the text is shown at all, no cut leaves a part with words.
-        content = part(cut)
+        content = closed(cut)
         if len(content) <= limit and (content != "" or rendered.content == ""):
             return cut
         yield cut
         tried += cut
         if tried > _TRIES * limit:
             break
-    while longest > 1 and len(part(longest)) > limit:
+    while longest > 1 and len(closed(longest)) > limit:
         yield longest
         longest -= longest // 4 or 1
     return longest

@@ -9,8 +9,13 @@ from typing import Final
 
 from bot.markdown.blocks import render
 from bot.markdown.cuts import choose
-from bot.markdown.rendered import Carry, End, Item, Rendered
+from bot.markdown.rendered import NOTHING, Ahead, Carry, End, Item, Rendered
 
+_AHEAD: Final = (128, 512, 2048)
+"""The numbers of characters behind a cut in which the end of a mark is looked for, tried in this order.
+
+A mark that has no end in the last of them is text.
+"""
 _STEP: Final = 32
 """The number of characters after which a nearly full part is checked again."""
 _MOST_TRIED: Final = 40
@@ -43,12 +48,12 @@ class Document:
         self._last: Part | None = None
         self._start = 0
         self._carry = Carry()
-        self._tried: dict[int, Rendered] = {}
-        """Renderings of the open part by the offset of a possible cut."""
-        self._seen: tuple[int, End] | None = None
-        """The length of the open part, and what followed it, when it was rendered last."""
-        self._content = ""
-        """The open part as it was rendered last."""
+        self._tried: dict[tuple[int, bool], Rendered] = {}
+        """Renderings of the open part by the offset of a possible cut, without and with the text behind it."""
+        self._awaited = 0
+        """The length of the text that tells what marks before the next cut mean."""
+        self._seen: tuple[int, End, str] | None = None
+        """The length of the open part, and what followed it, when it was rendered last, and its rendering."""
         self._window: Rendered | None = None
         """A rendering of the open part, of which those up to a cut can take the beginning."""
         self._look = limit * 3 // 4
@@ -73,53 +78,90 @@ class Document:
         certain.
         """
         text = _with_newlines(text, final=final)
+        if len(text) < self._awaited and not final:
+            return
         while (cut := (yield from self._cut(text, final))) is not None:
-            yield self._close(text, cut)
+            yield self._close(text, cut, final)
+        if self._awaited:
+            return
         yield len(text) - self._start - self._settled[0]
         content = self._rendered(text, len(text), End.FINAL if final else End.GROWING)
         if len(content) > self._limit:
-            cut = yield from self._choose(text, len(text), End.GROWING, last=True)
+            cut = yield from self._choose(text, len(text), End.GROWING, None, last=True)
             content = self._until(text, cut).content
         self._last = Part(self._start, content) if content else None
 
     def _rendered(self, text: str, seen: int, end: End) -> str:
         """Render the open part as people see it now. Only text that can still change is rendered again."""
-        if self._seen == (seen, end):
-            return self._content
+        if self._seen and self._seen[:2] == (seen, end):
+            return self._seen[2]
         rendered = self._render(text, self._settled, seen, end)
-        self._seen, self._content = (seen, end), rendered.content
+        self._seen = (seen, end, rendered.content)
         if rendered.places:
             at, content, items = rendered.settled()
             self._settled = (self._settled[0] + at, content, items)
         return rendered.content
 
-    def _render(self, text: str, settled: tuple[int, str, tuple[Item, ...]], seen: int, end: End) -> Rendered:
+    def _render(
+        self,
+        text: str,
+        settled: tuple[int, str, tuple[Item, ...]],
+        seen: int,
+        end: End,
+        ahead: Ahead = NOTHING,
+    ) -> Rendered:
         offset, before, items = settled
         carry = Carry(items=items) if offset else self._carry
-        return render(text[self._start + offset : seen], carry, end, self._limit, before=before)
+        return render(text[self._start + offset : seen], carry, end, self._limit, before=before, ahead=ahead)
 
-    def _choose(self, text: str, seen: int, end: End, *, last: bool = False) -> Generator[int, None, int]:
-        window = text[self._start : seen]
+    def _choose(
+        self, text: str, seen: int, end: End, final: bool | None, *, last: bool = False
+    ) -> Generator[int, None, int]:
+        window, start = text[self._start : seen], self._start
         rendered = self._window = render(window, self._carry, end, self._limit)
         yield len(window)
         cut = yield from choose(
-            window, rendered, self._limit, lambda at: self._until(text, self._start + at).content, last=last
+            window,
+            rendered,
+            self._limit,
+            lambda at: self._until(text, start + at).content,
+            lambda at: self._closed_at(text, start + at, final).content,
+            last=last,
         )
-        return self._start + cut
+        return start + cut
 
-    def _until(self, text: str, cut: int) -> Rendered:
+    def _until(self, text: str, cut: int, ahead: Ahead = NOTHING) -> Rendered:
         """Render the open part up to a cut, or return the remembered rendering."""
-        rendered = self._tried.get(cut)
+        key = (cut, ahead.text != "")
+        rendered = self._tried.get(key)
         if rendered is None:
             if len(self._tried) >= _MOST_TRIED:
                 self._tried.clear()
             settled = self._window.settled(cut - self._start) if self._window else (0, "", ())
-            rendered = self._tried[cut] = self._render(text, settled, cut, End.CUT)
+            rendered = self._render(text, settled, cut, End.CUT, ahead)
+            if not (ahead.text and rendered.unsure):
+                self._tried[key] = rendered
         return rendered
 
-    def _close(self, text: str, cut: int) -> int:
-        source = text[self._start : cut]
+    def _closed_at(self, text: str, cut: int, final: bool | None) -> Rendered:
+        """Render the open part up to a cut, where a mark is one only if the text behind the cut closes it.
+
+        If more text is needed for that, it is awaited. If `final` is None, every open mark is taken for one.
+        """
         rendered = self._until(text, cut)
+        for size in _AHEAD:
+            if not rendered.unsure or final is None:
+                break
+            if cut + size > len(text) and not final:
+                self._awaited = cut + size
+                break
+            enough = size == _AHEAD[-1] or (final and cut + size >= len(text))
+            rendered = self._until(text, cut, Ahead(text[cut : cut + size], enough))
+        return rendered
+
+    def _close(self, text: str, cut: int, final: bool) -> int:
+        source = text[self._start : cut]
+        rendered = self._closed_at(text, cut, final)
         self._tried.clear()
         self._window = self._seen = None
         if rendered.content:
@@ -133,28 +175,36 @@ class Document:
         return len(source)
 
     def _cut(self, text: str, final: bool) -> Generator[int, None, int | None]:
-        """Return the end of the open part as soon as it is certain."""
+        """Return the end of the open part as soon as it is certain, and what the marks before it mean."""
+        self._awaited = 0
+        cut = None
         if self._recorded and (self._recorded[0] <= len(text) or not final):
-            return (yield from self._recorded_cut(text))
-        while (seen := self._start + self._look) <= len(text):
-            if (cut := (yield from self._over(text, seen, End.GROWING))) is not None:
-                return cut
-        if not final:
+            cut = yield from self._recorded_cut(text, final)
+        else:
+            while cut is None and (seen := self._start + self._look) <= len(text):
+                cut = yield from self._over(text, seen, End.GROWING, final)
+            if cut is None and final:
+                cut = yield from self._over(text, len(text), End.FINAL, final)
+        if cut is not None and self._awaited:
+            content = self._until(text, cut).content
+            self._last = Part(self._start, content) if content else None
             return None
-        return (yield from self._over(text, len(text), End.FINAL))
+        if self._recorded and cut == self._recorded[0]:
+            self._recorded.popleft()
+        return cut
 
-    def _recorded_cut(self, text: str) -> Generator[int, None, int | None]:
+    def _recorded_cut(self, text: str, final: bool) -> Generator[int, None, int | None]:
         cut = self._recorded[0]
         if cut > len(text):
             return None
         seen = min(cut, self._start + _LONGEST * self._limit)
-        content = self._until(text, seen).content
+        content = self._closed_at(text, seen, final).content
         yield seen - self._start
         if seen < cut or len(content) > self._limit:
-            return (yield from self._choose(text, seen, End.CUT))
-        return self._recorded.popleft()
+            return (yield from self._choose(text, seen, End.CUT, final))
+        return cut
 
-    def _over(self, text: str, seen: int, end: End) -> Generator[int, None, int | None]:
+    def _over(self, text: str, seen: int, end: End, final: bool) -> Generator[int, None, int | None]:
         """Return the cut if the visible text is too long for one part. Otherwise set the length for the next check."""
         yield seen - self._start - self._settled[0]
         room = self._limit - len(self._rendered(text, seen, end))
@@ -165,7 +215,7 @@ class Document:
                 step = max(step, self._look // 4)
             self._look += step
             return None
-        return (yield from self._choose(text, seen, end))
+        return (yield from self._choose(text, seen, end, final))
 
 
 def _with_newlines(text: str, *, final: bool) -> str:

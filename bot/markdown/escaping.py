@@ -18,7 +18,7 @@ _TICKS: Final = re.compile("`+")
 _RISKY: Final = re.compile(r"_(?![A-Za-z0-9_])(?<!\\_)")
 """Pattern of an underscore that may end italics on Discord, such as the last one in `my_name and `a_``."""
 _GUARDED: Final = re.compile(
-    r"```.*?```|¯\\_\(ツ\)_/¯|(`{1,2})(?!`).*?[^`]\1(?!`)|\\.|<[^\s<>]+>|\]\([^\s)]*\)|https?://\S+"
+    r"```.*?```|¯\\_\(ツ\)_/¯|(`{1,2})(?!`).*?[^`]\1(?!`)|\\.|<[^\s<>]+>|\]\((?:[^\s()<]|\([^\s()]*\))*\)|https?://\S+"
     r"|(_)",
     re.DOTALL,
 )

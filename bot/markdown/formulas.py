@@ -31,6 +31,8 @@ _ENDS: Final = re.compile(r"[\w)\]}!'|.…∞°′]|\\[A-Za-z,;]")
 r"""Pattern of what a formula may end with: `2`, `)`, `!` or `\,`, but not `/`."""
 _BEGINS: Final = re.compile(r"[^\W_]|[(\[{|+\-±¬∀∃∞√<>=]|\\[A-Za-z|{,;]|_\{|\^")
 r"""Pattern of what a formula may begin with: `x`, `(`, `-`, `\alpha` or `^`, but not `*`."""
+_OTHER: Final = re.compile(r"`|(?<!\\)\\[\[(]")
+r"""Pattern of what begins something else than a formula, such as a backtick and the `\[` in `\[x\]`."""
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 """Pattern of a number, such as `42` or `-1.5`, which alone between dollars is a formula. `1,000` is a price."""
 _CALL: Final = re.compile(r"[^\W\d_]'*(?:\([^()]+\))?|\|[^|]+\|")
@@ -44,6 +46,8 @@ def in_dollars(formula: str) -> bool:
 
     `x`, `n-1`, `E = mc^2` and `5` are, but `5 and `, `HOME/bin:` and `name` are not.
     """
+    if _OTHER.search(formula):
+        return False
     return bool(_NUMBER.fullmatch(formula)) or _is_formula(formula, _OPERATOR)
 
 

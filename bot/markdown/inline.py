@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from bot.markdown.code_spans import backticks, rest_of_code
+from bot.markdown.code_spans import backticks, closing_ticks, rest_of_code
 from bot.markdown.emphasis import Run, sides
 from bot.markdown.entities import entity
 from bot.markdown.html_tags import angle_bracket
@@ -27,26 +27,53 @@ _DUNDER: Final = re.compile(r"__(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)*|[A-Z][A-Z0-9]*(
 _SHRUG: Final = "¯\\_(ツ)_/¯"
 
 
-def write_chunk(state: InlineState, start: int, end: int, *, bold: bool = False) -> None:
+class Rest(NamedTuple):
+    """The rest of a paragraph that a cut parts: its end, and whether that is known."""
+
+    end: int
+    certain: bool
+
+
+def write_chunk(state: InlineState, start: int, end: int, rest: Rest | None = None, *, bold: bool = False) -> None:
     """Write the source from `start` to `end`, which is a paragraph or its available beginning.
 
-    `bold` makes all of it bold.
+    `rest` is what follows of the paragraph behind a cut. In `bold` text, the mark is open already and is closed here.
     """
-    marks = state.marks
+    marks, final = state.marks, state.final
     state.begin_chunk(start, end)
-    if bold:
-        marks.add("<h>", opens=True)
+    state.rest = rest.end if rest else end
+    cut = not (final or state.growing) and end + 1 >= len(state.source)
+    state.unsure = not rest.certain if rest else cut
     at = start
     if marks.code:
         ticks, marks.code = marks.code, ""
-        state.write(ticks)
         at = rest_of_code(state, at, ticks)
     else:
         at = _line_start(state, at)
     walk(state, at, end)
-    if bold and not state.held and (end < len(state.source) or state.final):
+    ahead = _runs_ahead(state, rest) if rest else []
+    if bold and rest and rest.certain:
+        ahead.append(Run(0, "<h>", 1, opens=False, closes=True, literal=""))
+    elif bold and not rest and not state.held and (end < len(state.source) or final):
         marks.add("<h>", closes=True)
-    marks.finish_chunk(goes_on=end == len(state.source) and not state.final)
+    goes_on = not rest.certain if rest else end == len(state.source) and not final
+    marks.finish_chunk(ahead, goes_on=goes_on, unsure=state.unsure)
+
+
+def _runs_ahead(state: InlineState, rest: Rest) -> list[Run]:
+    """Return the runs between the end of the chunk and the end of its paragraph, of which nothing is written."""
+    marks, code, end, growing = state.marks, state.marks.code, state.end, state.growing
+    kept = [(kind, len(kind)) for kind in (state.out, state.atoms, marks.runs, marks.opaque)]
+    close = closing_ticks(code).search(state.source, end, rest.end) if code else None
+    at = close.end() if close else rest.end if code else end
+    state.go_on(rest.end, growing=not rest.certain)
+    walk(state, at, rest.end)
+    runs = marks.runs[kept[2][1] :]
+    for pieces, count in kept:
+        del pieces[count:]
+    state.go_on(end, growing=growing)
+    state.held, marks.code = False, code
+    return runs
 
 
 def walk(state: InlineState, at: int, end: int) -> None:
@@ -67,7 +94,9 @@ def walk(state: InlineState, at: int, end: int) -> None:
 def inline(text: str, *, bold: bool = False) -> str:
     """Return the rendering of one finished line on its own, such as a cell of a table."""
     state = InlineState(text, walk, final=True)
-    write_chunk(state, 0, len(text), bold=bold and text != "")
+    bold = bold and text != ""
+    state.marks.reopen(paragraph=False, bold=bold)
+    write_chunk(state, 0, len(text), bold=bold)
     state.marks.end(final=True)
     return "".join(state.out)
 
@@ -113,7 +142,8 @@ def _delimiters(state: InlineState, at: int) -> int:
     state.atoms.append((at - 1 if closes else at, min(after + 1, state.end) if opens else after))
     state.marks.runs.append(Run(len(state.out), character, length, opens, closes, "*" if spaced else f"\\{character}"))
     state.out.append("")
-    return _line_start(state, after) if at == state.line_at else after
+    # A star directly behind marks is one, too, and never the sign of an item.
+    return _line_start(state, after) if at == state.line_at and source[after : after + 1] != "*" else after
 
 
 def _backslash(state: InlineState, at: int) -> int:

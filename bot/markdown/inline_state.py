@@ -55,6 +55,10 @@ class InlineState:
         """Whether the lines of the chunk have quote marks before them."""
         self.start = 0
         self.end = 0
+        self.rest = 0
+        """The end of the chunk's paragraph, which is behind the chunk if a cut parts them and the rest is known."""
+        self.unsure = False
+        """Whether only more text behind a cut tells what a mark without an end in the chunk means."""
         self.line_at = -1
         """The offset where the text of a line begins, after the marks that open there."""
         self.link: str | None = None
@@ -68,10 +72,15 @@ class InlineState:
 
     def begin_chunk(self, start: int, end: int) -> None:
         """Go on to another chunk."""
-        self.start, self.end = start, end
+        self.start = start
+        self.go_on(end, growing=self.growing)
+        self.marks.begin_chunk()
+
+    def go_on(self, end: int, *, growing: bool) -> None:
+        """Take the chunk to end at another offset, where more is being written if it is `growing`."""
+        self.end, self.growing = end, growing
         self._none_after.clear()
         self._last.clear()
-        self.marks.begin_chunk()
 
     def write(self, text: str) -> None:
         """Write text unchanged."""

@@ -68,6 +68,12 @@ def closing_fence(opening: str) -> re.Pattern[str]:
     return re.compile(rf"[ \t]*{opening}{opening[0]}*{behind}")
 
 
+def line_end(source: str, at: int) -> int:
+    """Return the offset of the end of the line at an offset."""
+    end = source.find("\n", at)
+    return len(source) if end < 0 else end
+
+
 def columns(text: str) -> int:
     """Return the column where a text ends. A tab advances to the next multiple of four."""
     return len(text.expandtabs(4)) if "\t" in text else len(text)

@@ -28,15 +28,19 @@ class Marks:
         """The backticks of inline code that continues."""
         self.opaque: list[int] = []
         """The indices of output pieces that contain `*`, `_`, `~~` or `||` that cannot be escaped."""
+        self.unsure = False
+        """Whether only more text behind a cut tells what marks in the last chunk mean."""
         self._spoiler: Run | None = None
         """The open spoiler, which may span paragraphs."""
         self._carried = carried
 
-    def reopen(self, *, paragraph: bool) -> None:
-        """Reopen the marks that the previous part left open.
+    def reopen(self, *, paragraph: bool, bold: bool = False) -> None:
+        """Reopen the marks that the previous part left open, within text that is all `bold`.
 
         Emphasis and code continue only in the same paragraph, but a spoiler continues everywhere.
         """
+        if bold:
+            self.add("<h>", opens=True)
         for mark in self._carried:
             if mark[0] == "`":
                 if paragraph:
@@ -54,6 +58,7 @@ class Marks:
     def begin_chunk(self) -> None:
         """Take up the open spoiler. The other marks that the chunk before left open are forgotten."""
         self.open = []
+        self.unsure = False
         if self._spoiler:
             self.runs.insert(0, self._spoiler)
             self._spoiler = None
@@ -78,12 +83,15 @@ class Marks:
             return ""
         return "".join(written for _, written in reversed(self.open))
 
-    def finish_chunk(self, *, goes_on: bool) -> None:
-        """Write the chunk's marks. They may stay open if the text `goes_on` after the chunk."""
+    def finish_chunk(self, ahead: list[Run], *, goes_on: bool, unsure: bool) -> None:
+        """Write the chunk's marks. They stay open if runs `ahead` close them, or may if the text just `goes_on`.
+
+        `unsure` means that more text can tell what a mark means which nothing closes yet.
+        """
         if self.runs and not self._plain_pairs():
-            self._finish(goes_on=goes_on)
+            self._finish(ahead, goes_on=goes_on, unsure=unsure)
         if self.code:
-            self.open.append((self.code, self.code))
+            self.open.append((self.code, ""))
 
     def _plain_pairs(self) -> bool:
         """Write the chunk's marks if each pair stands by itself, as in `**a** and *b*`. Most paragraphs are such."""
@@ -116,10 +124,10 @@ class Marks:
         self.runs = []
         return True
 
-    def _finish(self, *, goes_on: bool) -> None:
+    def _finish(self, ahead: list[Run], *, goes_on: bool, unsure: bool) -> None:
         """Write the chunk's marks once it is known which runs are marks."""
         runs, out = self.runs, self.out
-        left = set(map(id, match(runs)))
+        left = set(map(id, match([*runs, *ahead])))
         last = len(out) - 1
         while last >= 0 and not out[last]:
             last -= 1
@@ -146,6 +154,7 @@ class Marks:
             closes_star = text[-1:] == "*"
             marks: tuple[str, ...] = ()
             if run.length and id(run) in left and not run.dead:
+                self.unsure = self.unsure or (unsure and not run.carried and run.kind not in ("|", "<h>"))
                 if run.kind == "|":
                     marks = run.pending() if run.carried or last > run.piece or not goes_on else ()
                     self._spoiler = run if marks else self._spoiler
@@ -159,7 +168,11 @@ class Marks:
                 literal = "\\*" if run.literal == "*" and stack else run.literal
                 text += literal * run.length
                 closes_star = False
-            opened = self._opened((*marks, *run.opening), stack) if marks or run.opening else ""
+            opened = ""
+            if marks or run.opening:
+                # Marks that only text behind the cut stands in are opened there.
+                hidden = ahead != [] and last < run.piece
+                opened = self._opened((*marks, *run.opening), stack, hidden=hidden)
             if opened:
                 if opened[0] == "*":
                     if closes_star or (not text and closed_at >= 0 and self.piece_before(run.piece) == closed_at):
@@ -179,11 +192,11 @@ class Marks:
                     out.append(closing)
         self.open = stack
 
-    def _opened(self, marks: Iterable[str], stack: list[tuple[str, str]]) -> str:
+    def _opened(self, marks: Iterable[str], stack: list[tuple[str, str]], *, hidden: bool) -> str:
         """Return marks in Discord's form. A mark within another of its kind has no meaning there and is left out."""
         text = ""
         for mark in marks:
-            written = WRITTEN[mark]
+            written = "" if hidden else WRITTEN[mark]
             for _, outer in stack:
                 if outer == written:
                     written = ""

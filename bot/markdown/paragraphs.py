@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.markdown.block_state import BlockState
 from bot.markdown.escaping import APART
-from bot.markdown.inline import write_chunk
+from bot.markdown.inline import Rest, write_chunk
 from bot.markdown.lines import (
     CLOSING_HASHES,
     EMPTY_ITEM,
@@ -18,6 +18,7 @@ from bot.markdown.lines import (
     UNDERLINES,
     columns,
     is_text,
+    line_end,
 )
 
 _TITLE: Final = 80
@@ -43,12 +44,13 @@ def write_paragraph(
     inline.write(lead)
     inline.marks.reopen(paragraph=not item)
     alone = source[text : text + 1] in ITEM_SIGNS and EMPTY_ITEM.match(source, text, end) is not None
-    while not alone and end + 1 < len(source) and _goes_on(state, mark, end + 1):
+    while not alone and end + 1 < len(source) and _goes_on(state, source, mark, end + 1):
         state.offer(end + 1)
         end = state.line_end(end + 1)
     inline.newline = "\n" + mark + "  " * len(state.lists.items)
     inline.quoted = bool(mark)
-    write_chunk(inline, text, end)
+    rest = _rest(state, mark, end) if state.ahead.text and end + 1 >= len(source) and not alone else None
+    write_chunk(inline, text, end, rest)
     inline.quoted = False
     if inline.held:
         return
@@ -61,10 +63,22 @@ def write_paragraph(
     state.at = end + 1
 
 
-def _goes_on(state: BlockState, mark: str, at: int) -> bool:
+def _rest(state: BlockState, mark: str, end: int) -> Rest:
+    """Find the end of a paragraph that a cut parts, whose lines before the cut end at an offset."""
+    source = state.inline.source
+    if end == len(state.source):
+        end = line_end(source, end)
+    while end + 1 < len(source) and _goes_on(state, source, mark, end + 1):
+        end = line_end(source, end + 1)
+    below = line_end(source, end + 1)
+    if "|" in source[end + 1 : below]:
+        below = line_end(source, below + 1)
+    return Rest(end, certain=state.ahead.enough or below < len(source))
+
+
+def _goes_on(state: BlockState, source: str, mark: str, at: int) -> bool:
     """Whether the line belongs to the paragraph above it."""
-    source = state.source
-    end = state.line_end(at)
+    end = line_end(source, at)
     if mark:
         quote = QUOTE.match(source, at, end)
         if quote is None:
@@ -77,8 +91,9 @@ def _goes_on(state: BlockState, mark: str, at: int) -> bool:
     ):
         return True
     if "|" in source[at:end]:
-        below = source[end + 1 : state.line_end(end + 1)].strip(" \t>")
-        if not below.strip("|:- \t") and (below or state.is_last(end) or state.is_last(state.line_end(end + 1))):
+        under = line_end(source, end + 1)
+        below = source[end + 1 : under].strip(" \t>")
+        if not below.strip("|:- \t") and (below or state.is_last(end) or state.is_last(under)):
             return False
         return not _starts(source, at, end)
     return is_text(source, at, end)
@@ -116,11 +131,17 @@ def write_heading(state: BlockState, mark: str, marks: str, start: int, body: in
         if text_end < end:
             inline.atoms.append((max(text_end - 1, body), min(end + 1, len(source))))
     inline.write(mark + marks + ("" if bold else f"{hashes} "))
-    inline.marks.reopen(paragraph=start < state.shift)
+    inline.marks.reopen(paragraph=start < state.shift, bold=bold)
     inline.newline = "\n"
     if not bold and source[body] == "#":
         inline.write("\\")
-    write_chunk(inline, body, text_end, bold=bold)
+    rest = None
+    if goes_on and state.ahead.text:
+        line = line_end(inline.source, end)
+        hashes_at = CLOSING_HASHES.search(inline.source, end, line)
+        certain = state.ahead.enough or line < len(inline.source)
+        rest = Rest(hashes_at.start() if hashes_at else line, certain)
+    write_chunk(inline, body, text_end, rest, bold=bold)
     if not bold and inline.out and inline.out[-1].endswith("#"):
         inline.write(APART)
     if goes_on:

@@ -20,6 +20,17 @@ class End(Enum):
     FINAL = "nothing: what is open stays text"
 
 
+class Ahead(NamedTuple):
+    """Text behind a cut, which tells what marks before the cut mean."""
+
+    text: str = ""
+    enough: bool = False
+    """Whether a mark that the text does not close is text."""
+
+
+NOTHING: Final = Ahead()
+
+
 class Rank(IntEnum):
     """Ranks of places for a cut. The lowest rank is the best place."""
 
@@ -72,6 +83,8 @@ class Rendered(NamedTuple):
     Before each stands how much text it takes to tell so, and behind it the number of pieces before it and the open
     lists.
     """
+    unsure: bool
+    """Whether only more text behind the cut tells what marks before it mean."""
 
     def settled(self, until: float = inf) -> tuple[int, str, tuple[Item, ...]]:
         """Return the last offset from which rendering of the text before `until` can start afresh, if any, or 0.

@@ -133,6 +133,15 @@ ESCAPED = [
 
 MEANT = [
     ("- a\n" + "  - " + "word " * 60 + "\n  7. " + "word " * 20 + "\n- b\n4. c", 310),
+    *(("*~~* x", 2000), ("- _~~_\n- *||* x", 2000), ("> **~~** x", 2000)),
+    *(
+        (f"`a` [`b`](https://x.y/a_(b))_ c_ `{end}", 2000)
+        for end in ("` ` [`b`](http://x.y/(c))_ d", "` ` [`b](http://x.y/_(c))_ d_ `", " [`b`](http://x.y/(_c)_ d_")
+    ),
+    *(
+        (rf"***$5 {inside}*** and /^a$/", 2000)
+        for inside in (r"a \[a = \frac{b}{c}\]", r"`\alpha` b", r"\(\alpha + 1\) b")
+    ),
     ("**[https://x.y](./a)~~b**", 2000),
     ("~~a *b \\~~* c~~ ~~~ x ~~~~", 2000),
     ("#### " + "word " * 54 + "@everyone @everyone ##\n\n#### End ##\n\n1. b", 302),

@@ -141,11 +141,12 @@ def test_emphasis_and_spoilers_reopen_after_the_cut() -> None:
     assert items[1].startswith("- ||the butler")
 
 
-def test_unclosed_emphasis_ends_with_its_paragraph() -> None:
+def test_unclosed_emphasis_is_text_on_both_sides_of_a_cut() -> None:
     first, second = messages("Look: **bold words " + "go on and on " * 35 + "end\n\nfin")
-    assert first.endswith("**")
-    assert second.startswith("**")
-    assert second.endswith("end**\n\nfin")
+    assert first.startswith("Look: \\*\\*bold words go on")
+    assert first.endswith("go on")
+    assert second.startswith("and on")
+    assert second.endswith("end\n\nfin")
 
 
 def test_emphasis_does_not_reach_into_the_next_list() -> None:

@@ -1,0 +1,70 @@
+"""What a cut falls into is shown as it is meant on both of its sides, however the reply came."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.markdown import Document
+from tests.markdown.growing import mistakes, whole
+from tests.markdown.source import difference
+
+WORDS = "go on and on " * 35
+KINDS: dict[str, list[str]] = {
+    "a mark that nothing closes is text": [
+        f"Look: **bold words {WORDS}end\n\nfin",
+        f"> Call it with *args {WORDS}and\n> no more\n\nfin",
+        f"- an ~~item {WORDS}\n  _{WORDS}\n- b* c",
+    ],
+    "emphasis goes on behind the cut": [
+        f"**bold {'word ' * 45}\n{'word ' * 30}end** x",
+        f"A ***b {WORDS}c* d {WORDS}e** f",
+        f"1. _it {WORDS}`_` it_ x\n2. b",
+    ],
+    "the longest run of marks closes as many as it can": [
+        f"#### __a *b {WORDS}c* {WORDS}d__ e",
+        f"#### **a *b {WORDS}c*** d {WORDS}e",
+        f"###### __***a__ {WORDS}b*** c__ d",
+    ],
+    "a backtick that nothing closes is text": [
+        f"A ` tick {WORDS}end\n\nfin",
+        f"> `` a ` b {WORDS}end\n\nfin `` x",
+        f"#### a ` tick {WORDS}end\n\nfin ` x",
+    ],
+    "inline code goes on behind the cut": [
+        f"Run `a {WORDS}x` now",
+        f"*Run ``a ` {WORDS}*`` now*",
+        f"- Run `a {WORDS}\n  *x*` now",
+    ],
+    "no block begins within a line": [
+        f"{'word ' * 59}+ 1 more\nand 1",
+        f"> {'word ' * 57}address > 1 more {'word ' * 30}",
+        f"{'word ' * 59}# 1 more\n---\nend",
+    ],
+}
+LIMITS = (250, 296, 300, 301)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("text", [text for texts in KINDS.values() for text in texts])
+def test_what_a_cut_falls_into_is_shown_as_it_is_meant(text: str, limit: int) -> None:
+    messages = whole(text, limit)
+    assert len(messages) > 1
+    assert difference(text, messages) is None
+    assert mistakes(text, limit, range(0, len(text), 7), messages) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("**bold " + "word " * 80 + "end** and then " + "word " * 40, 300 + 128),
+        ("a *b " + "word " * 65 + "\n\n" + "word " * 40, len("a *b " + "word " * 65 + "\n\n" + "word " * 25)),
+        ("a *b " + "word " * 800, 300 + 2048 + 64),
+    ],
+    ids=["its end", "the end of its paragraph", "neither for long"],
+)
+def test_a_part_with_an_open_mark_ends_once_it_is_known_what_the_mark_means(text: str, seen: int) -> None:
+    document, ends = Document(300), list[int]()
+    for end in range(len(text)):
+        document.update(text[:end])
+        ends += [end] * (len(document.parts) > 1)
+    assert 300 < ends[0] <= seen
