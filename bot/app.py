@@ -29,6 +29,7 @@ from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
+from bot.texts.memory import TOLD_TO_MODEL
 from bot.texts.playground import THIS_COMPUTER
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
     async with (
         open_store(settings.database_path, exclusive=True) as store,
         ModelRouter.of(settings, store.server_facts) as model,
-        _conversations(settings, store, model, settings.quotas) as conversations,
+        _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL) as conversations,
     ):
         await run(
             token.reveal(),
@@ -99,7 +100,7 @@ async def run_playground(port: int, database: Path, *, open_browser: bool) -> in
         await playground(
             settings,
             store,
-            lambda model: _conversations(settings, store, model, settings.quotas),
+            lambda model: _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL),
             port=port,
             database=database,
             open_browser=open_browser and sys.stdout.isatty() and _has_screen(os.environ),
@@ -162,9 +163,9 @@ async def _model(settings: Settings, store: Store) -> AsyncIterator[ChatModel]:
 
 
 def _conversations(
-    settings: Settings, store: Store, model: ChatModel, quotas: Quotas | None = None
+    settings: Settings, store: Store, model: ChatModel, quotas: Quotas | None = None, about_memory: str = ""
 ) -> ConversationService:
-    generation = replace(settings.generation, quotas=quotas)
+    generation = replace(settings.generation, quotas=quotas, about_memory=about_memory)
     if not settings.model_configured:
         generation = replace(generation, servers=ModelServers(ModelServer(THIS_COMPUTER)))
     return ConversationService(store, model, generation, settings.limits)

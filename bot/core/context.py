@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -33,6 +34,9 @@ _SPEAKERS = (
     "typed. What stands in ⟦double brackets⟧ is written by the platform too, and nobody can type it: what a message "
     "answers, forwards or brings along. Never begin your own replies with such lines."
 )
+_NOTES = "Notes by the author of this message about themselves, sent with each of their questions:"
+_SHARE = 3
+"""The part of a window that the persona and the notes take at most, as a divisor."""
 _NAME_LENGTH = 32
 
 
@@ -77,22 +81,40 @@ class Context:
     """The messages of one request, collected from the newest turn to the oldest.
 
     The system prompt and the prompt are always part of it, whatever the budget. So is the text that the reply goes on
-    from (`begun`): of a long one the end, up to half the budget.
+    from (`begun`): of a long one the end, up to half the budget. `notes` are those of the prompt's author, oldest
+    first, and `about_memory` tells how people make some.
+
+    System prompt and notes get at most a third of `window`, first the system prompt, then the latest notes. `window` is
+    what a context may take if this one has to be smaller (None: the budget).
     """
 
     def __init__(
-        self, system_prompt: str, turn: Turn, *, begun: str = "", today: date, budget: int, learned: TokenStatistics
+        self,
+        system_prompt: str,
+        turn: Turn,
+        *,
+        begun: str = "",
+        notes: Sequence[str] = (),
+        about_memory: str = "",
+        today: date,
+        budget: int,
+        window: int | None = None,
+        learned: TokenStatistics,
     ) -> None:
         self.bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
         """The ratio of all estimates for this request."""
-        system = [system_prompt, f"Today is {today:%A}, {today.day} {today:%B %Y}."]
+        share = int((budget if window is None else window) / _SHARE * self.bytes_per_token)
+        persona = system_prompt.encode(errors="replace")[:share].decode(errors="ignore")
+        system = [persona, f"Today is {today:%A}, {today.day} {today:%B %Y}."]
         if turn.author_name is not None:
             system.append(_SPEAKERS)
+        if about_memory:
+            system.append(about_memory)
         self._system = Message("system", "\n\n".join(system))
         # The whole text may be longer than the model's window, and its end is enough to go on from.
         end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self.bytes_per_token)) :].decode(errors="ignore")
         going_on = [Message("user", RESUME), Message("assistant", end)] if begun else []
-        self._newest_first = [*going_on, _prompt(turn)]
+        self._newest_first = [*going_on, _prompt(turn, _about(notes, share - _size(persona)))]
         self._budget = budget
         self._learned = learned.bytes_per_token is not None
         self._added = 0
@@ -165,8 +187,20 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
-def _prompt(turn: Turn | EarlierTurn) -> Message:
-    return Message("user", turn.prompt if turn.author_name is None else f"[{turn.author_name}]\n{turn.prompt}")
+def _prompt(turn: Turn | EarlierTurn, note: str | None = None) -> Message:
+    lines = (None if turn.author_name is None else f"[{turn.author_name}]", note, turn.prompt)
+    return Message("user", "\n".join(line for line in lines if line is not None))
+
+
+def _about(notes: Sequence[str], most: int) -> str | None:
+    """What the model is told of a prompt's author: the latest of the notes, with at most so many bytes in all."""
+    lines = [f"- {as_typed(note)}" for note in notes]
+    while lines:
+        told = platform_note("\n".join([_NOTES, *lines]))
+        if _size(told) <= most:
+            return told
+        del lines[0]
+    return None
 
 
 def _reply(turn: EarlierTurn) -> Message:

@@ -46,6 +46,8 @@ class GenerationSettings:
     models: tuple[str, ...]
     """The models that a channel may choose. The first one answers where none was chosen."""
     system_prompt: str
+    about_memory: str = ""
+    """What the model is told, after the system prompt or persona, on how people make notes about themselves."""
     context_tokens: int
     """The largest context that is sent, in tokens."""
     fallback_model: str | None = None
@@ -102,7 +104,9 @@ class ReplyGenerator:
         self._store = store
         self._model = model
         self._settings = settings
-        self._preparer = RequestPreparer(store, settings.quotas, settings.prices, save=save, today=today)
+        self._preparer = RequestPreparer(
+            store, settings.quotas, settings.prices, save=save, today=today, about_memory=settings.about_memory
+        )
         self._failing = FailingModels()
         self._learning = ModelLearning()
         self.last_reply_at: float | None = None
@@ -282,12 +286,12 @@ class ReplyGenerator:
             asking.learned = context.learn_from_usage(asking.learned, refused.fitting.messages(), counted)
             named = named_window(error.window, counted.prompt_tokens, refused.fitting.tokens, refused.reply_tokens)
         room = room.within(named or refused.size // 2, minimum)
-        fitting = await self._preparer.context(asking, room.context)
+        fitting = await self._preparer.context(asking, room.context, room.context)
         reply_tokens = min(room.beside(fitting.tokens), refused.reply_tokens)
         if reply_tokens < minimum and named is None:
             # The prompt and the shortest reply take more than half, so each is made as small as it can be.
             reply_tokens = max(minimum, refused.reply_tokens // 2)
-            fitting = await self._preparer.context(asking, refused.fitting.tokens // 2)
+            fitting = await self._preparer.context(asking, refused.fitting.tokens // 2, room.context)
             room = replace(room, window=fitting.tokens + reply_tokens)
         smaller = fitting.tokens + reply_tokens < refused.size
         if reply_tokens < minimum or not smaller:

@@ -36,7 +36,7 @@ class RequestPreparer:
     """The requests that wait for their context and their reservation.
 
     Without quotas nothing is reserved. `save` writes the progress of a conversation's replies to the store. `today`
-    returns the date that the system prompt names.
+    returns the date that the system prompt names, and `about_memory` is what it says on how people make notes.
     """
 
     def __init__(
@@ -47,12 +47,14 @@ class RequestPreparer:
         *,
         save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
+        about_memory: str = "",
     ) -> None:
         self._store = store
         self._quotas = quotas
         self._prices = prices
         self._save = save
         self._today = today
+        self._about_memory = about_memory
         self._released = asyncio.Event()
         """Set and replaced at the end of each request."""
 
@@ -70,18 +72,18 @@ class RequestPreparer:
         """
         running = asking.running
         built_at = _now()
-        fitting = await self.context(asking, room.context)
+        fitting = await self.context(asking, room.context, room.context)
         grant = await self._reserve(asking, fitting, room, minimum, spent)
         for _ in range(MAX_HALVINGS):
             if not isinstance(grant, QuotaExceeded):
                 break
-            smaller = await self.context(asking, fitting.tokens // 2)
+            smaller = await self.context(asking, fitting.tokens // 2, room.context)
             if smaller.tokens == fitting.tokens:
                 break
             fitting = smaller
             grant = await self._reserve(asking, fitting, room, minimum, spent)
         if _now() - built_at > CONTEXT_MAX_AGE:
-            fitting = await self.context(asking, fitting.tokens)
+            fitting = await self.context(asking, fitting.tokens, room.context)
         if grant is None:
             running.stop(StopReason.FORGOTTEN)
         if running.stop_reason is not None or grant is None:
@@ -127,17 +129,24 @@ class RequestPreparer:
             if running.stop_reason is not None:
                 return answer
 
-    async def context(self, asking: Asking, budget: int) -> context.Context:
-        """The context of at most so many tokens, with the latest turns that fit."""
+    async def context(self, asking: Asking, budget: int, window: int) -> context.Context:
+        """The context of at most so many tokens, with the latest turns that fit.
+
+        `window` is the most that the context may take in the model's window.
+        """
         # The context includes the text so far of other people's running replies, so the store needs it.
         turn = asking.turn
         await self._save(turn.conversation)
+        notes = () if turn.user_id is None else await self._store.notes.texts_of(turn.user_id, turn.guild_id)
         fitting = context.Context(
             asking.system_prompt,
             turn,
             begun=asking.running.resumed_text,
+            notes=notes,
+            about_memory=self._about_memory,
             today=self._today(),
             budget=budget,
+            window=window,
             learned=asking.learned,
         )
         before: int | None = None

@@ -195,6 +195,14 @@ class PersonaStore(Protocol):
         ...
 
 
+class NoteStore(Protocol):
+    """What users want the model to know about them."""
+
+    async def texts_of(self, user_id: int, guild_id: int | None) -> Sequence[str]:
+        """The notes of a user in a guild, or (None) in the user's DM, oldest first."""
+        ...
+
+
 class RetentionStore(Protocol):
     """Deletion for good of turns and conversations."""
 
@@ -241,6 +249,9 @@ class Store(Protocol):
 
     @property
     def personas(self) -> PersonaStore: ...
+
+    @property
+    def notes(self) -> NoteStore: ...
 
     @property
     def retention(self) -> RetentionStore: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from bot.core.turns import Behaviour, Conversation, TurnState, UserName
 
@@ -58,6 +59,29 @@ class ExportedTurn:
     state: TurnState
     prompt_tokens: int | None
     reply_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A text that a user wants the model to know. Without a `guild_id` it belongs to the user's DM.
+
+    `created_at` is in seconds since the epoch.
+    """
+
+    id: int
+    guild_id: int | None
+    created_at: int
+    text: str
+
+
+class NoteResult(Enum):
+    """What became of a note that somebody wants to add."""
+
+    ADDED = auto()
+    KNOWN = auto()
+    """The user has this very note already."""
+    FULL = auto()
+    """The user's notes would be too many or too long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,20 +74,23 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     told = [message.content for message in messages if message.role == "system"]
     model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
     system = told[0] if told else ""
-    *earlier, prompt = [_said(message.content) for message in messages if message.role == "user"] or [""]
-    return f"{_answer(prompt.strip(), earlier, system, model)}\n\n{NOTE}"
+    users = [message.content for message in messages if message.role == "user"] or [""]
+    *earlier, prompt = map(_said, users)
+    notes = [note for told in re.findall(_NOTES, users[-1]) for note in re.findall(r"^- (.+)", told, re.MULTILINE)]
+    return f"{_answer(prompt.strip(), earlier, system, model, notes)}\n\n{NOTE}"
 
 
-_QUOTE = r"⟦[^\n]+⟧\n(?:>[^\n]*\n)*\n?"
+_TOLD = r"⟦[^⟧]+⟧\n(?:>[^\n]*\n)*\n?"
+_NOTES = r"⟦Notes by ([^⟧]+)⟧\n"
 _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 
 
 def _said(content: str) -> str:
-    """A message without the line that names its speaker, as in `[Anna (@anna)]`, and without its quote."""
-    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_QUOTE})?", "", content)
+    """A message without what the platform says of it: its speaker, as in `[Anna (@anna)]`, notes and quotes."""
+    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*", "", content)
 
 
-def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None) -> str:
+def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None, notes: Sequence[str]) -> str:
     asked = prompt.lower().strip(" .!?")
     if asked in _PIECES:
         return _PIECES[asked]
@@ -98,10 +101,12 @@ def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None)
     if re.search(r"what did i (just )?(say|ask|tell you|write)|my last (message|question)", asked):
         return f"Just before this you said: “{earlier[-1]}”" if earlier else "Nothing yet. This is your first message."
     if re.search(r"(what is|what's|do you know|remember) my name|who am i", asked):
-        name = next(filter(None, map(_name, reversed(earlier))), None)
+        name = next(filter(None, map(_name, reversed([*earlier, *notes]))), None)
         return f"You are {name}." if name else "You haven't told me yet. Try: my name is Ada."
     if re.search(r"(who|what|which model) are you|who am i talking to|what were you told|your persona", asked):
         return _introduction(system, model)
+    if re.search(r"(know|told) about me|my notes?", asked):
+        return f"Your notes say: {'; '.join(notes)}" if notes else "You have no notes. /memory adds one."
     if re.search(r"how many|what do you remember|do you remember", asked):
         return f"I remember {_count(len(earlier))} before this one."
     if name := _name(prompt):
@@ -141,6 +146,7 @@ _HELP = """I can't think, but I can show you how this chat works:
 - **my name is Ada**, and later **what is my name?**
 - **what did I say first?** or **what did I just say?**
 - **how many messages do you remember?**
+- **what do you know about me?**, after you add a note with `/memory`
 - **who are you?**, also after `/persona` or `/model`
 - **repeat** and any text
 - **list**, **table**, **code**, **math**, **emoji**, **cjk**

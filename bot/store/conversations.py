@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 
+from bot.core.quotas import Usage
 from bot.core.records import ConversationOverview, ConversationShares, ConversationSummary
 from bot.core.turns import Conversation, UserName
 from bot.store.part import Part
@@ -13,6 +14,8 @@ from bot.store.rows import conversation_of
 _SAMPLE = 1000
 """Number of turns from which the total size is estimated. Reading all turns would delay other readers."""
 _PEOPLE = 10
+_LATEST = 20
+"""Number of turns whose requests count as the latest."""
 _CONVERSATIONS_AT_ONCE = 200
 
 
@@ -62,6 +65,25 @@ class ConversationStore(Part):
             user=user_id,
         )
         return ConversationShares(row["questions"], row["people"], row["own"])
+
+    async def lately_sent(self, conversation: Conversation) -> Usage:
+        """What the requests of the latest turns of a conversation used, as far as it is counted."""
+        [row] = await self._engine.read(
+            """
+            WITH latest AS (
+                SELECT id FROM turns
+                WHERE conversation_id = (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel)
+                ORDER BY position DESC LIMIT :most
+            )
+            SELECT coalesce(sum(prompt_tokens), 0) AS prompt, coalesce(sum(reply_tokens), 0) AS reply,
+                coalesce(sum(cached_tokens), 0) AS cached
+            FROM latest CROSS JOIN charges ON turn_id = latest.id WHERE settled = 1
+            """,
+            platform=conversation.platform,
+            channel=conversation.channel,
+            most=_LATEST,
+        )
+        return Usage(row["prompt"], row["reply"], row["cached"])
 
     async def summary(self, conversation: Conversation) -> ConversationSummary | None:
         """Return a summary of a conversation, or None if nothing of it is on record."""

@@ -1,4 +1,4 @@
-"""The export of a person's questions, replies, usage and settings as a file that people and programs can read."""
+"""The export of a person's questions, replies, notes, usage and settings, as a file for people and programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.core.access import Block
-from bot.core.records import ExportedTurn
+from bot.core.records import ExportedTurn, Note
 from bot.core.turns import Behaviour
 from bot.core.usage import DAY, UsageRow
 
@@ -39,6 +39,7 @@ async def export_of(
     guild_id: int | None,
     behaviour: Behaviour | None,
     blocks: Mapping[int, Block],
+    notes: Sequence[Note],
     now: float,
     limit: int,
 ) -> Export:
@@ -53,11 +54,12 @@ async def export_of(
         "person": str(user_id),
         "scope": "all servers and direct messages" if guild_id is None else f"server {guild_id}",
         "blocks": [_block(server, block) for server, block in blocks.items()],
+        "notes": [_note(note) for note in notes],
         "usage": [_day(row) for row in usage],
     }
     if behaviour is not None:
         head["direct_message"] = {"persona": behaviour.persona, "model": behaviour.model}
-    empty = not usage and not blocks and behaviour in (None, Behaviour())
+    empty = not usage and not blocks and not notes and behaviour in (None, Behaviour())
     file = _File(_time(now), json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}"), limit)
     async for page in pages:
         if not await asyncio.to_thread(file.add, page):
@@ -133,6 +135,11 @@ def _exchange(exchange: ExportedTurn) -> Mapping[str, Any]:
 
 def _block(server: int, block: Block) -> Mapping[str, Any]:
     return {"server": str(server), "until": None if block.until is None else _iso(block.until)}
+
+
+def _note(note: Note) -> Mapping[str, Any]:
+    server = None if note.guild_id is None else str(note.guild_id)
+    return {"server": server, "written_at": _iso(note.created_at), "text": note.text}
 
 
 def _day(row: UsageRow) -> Mapping[str, Any]:

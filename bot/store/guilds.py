@@ -37,11 +37,12 @@ def left_before(now: int) -> int:
 
 
 def forget_decisions(now: int) -> list[Statement]:
-    """Return the statements that delete the rules and personas of guilds that were left long enough ago."""
+    """Return the statements that delete the rules, personas and notes of guilds that were left long enough ago."""
     left: dict[str, Value] = {"since": left_before(now)}
     of_these = "guild_id IN (SELECT guild_id FROM guilds WHERE left_at < :since)"
     return [
         (f"DELETE FROM personas WHERE {of_these} RETURNING 1", left),
+        (f"DELETE FROM notes WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM channel_rules WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM blocks WHERE {of_these} RETURNING 1", left),
         # This statement runs last, because the others look the guild up in this table.
@@ -93,6 +94,7 @@ class GuildStore(Part):
                     UNION SELECT guild_id FROM channel_rules
                     UNION SELECT guild_id FROM blocks
                     UNION SELECT guild_id FROM personas WHERE guild_id IS NOT NULL
+                    UNION SELECT guild_id FROM notes WHERE guild_id IS NOT NULL
                 )
                 WHERE guild_id NOT IN (SELECT value FROM json_each(:guilds))
                 ON CONFLICT (guild_id) DO UPDATE SET left_at = coalesce(left_at, excluded.left_at)

@@ -129,8 +129,9 @@ class RetentionStore(Part):
         return doubted_since is None
 
     async def prune(self, unused_days: int) -> int:
-        """Delete old records: conversations on Discord that nobody used for `unused_days` (0: keep them), guilds that
-        were left some days ago, processed messages, and counts. The answer is the number of deleted conversations.
+        """Delete old records: conversations on Discord and notes that nobody used for `unused_days` (0: keep them),
+        guilds that were left some days ago, processed messages, and counts. The answer is the number of deleted
+        conversations.
         """
         now = self._now()
         pruned = 0
@@ -152,7 +153,9 @@ class RetentionStore(Part):
                 (f"DELETE FROM conversations WHERE {_THESE} RETURNING id", these),
             )
             pruned += len(rows)
-        await self._engine.delete_securely(*forget_decisions(now))
+        await self._engine.delete_securely(
+            ("DELETE FROM notes WHERE used_at < :unused_since RETURNING 1", values), *forget_decisions(now)
+        )
         await self._forget_counts(now)
         return pruned
 

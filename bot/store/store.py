@@ -10,6 +10,7 @@ from bot.store.deliveries import DeliveryStore
 from bot.store.engine import Engine
 from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
+from bot.store.notes import NoteStore
 from bot.store.people import PeopleStore
 from bot.store.personas import PersonaStore
 from bot.store.processed import ProcessedStore
@@ -32,6 +33,7 @@ class Store:
         self.deliveries = DeliveryStore(engine, clock)
         self.guild_rules = GuildRuleStore(engine, clock)
         self.guilds = GuildStore(engine, clock)
+        self.notes = NoteStore(engine, clock)
         self.personas = PersonaStore(engine, clock)
         self.processed = ProcessedStore(engine, clock)
         self.quotas = QuotaStore(engine, clock)

@@ -20,6 +20,7 @@ from bot.core.turns import (
 )
 from bot.store.engine import Engine, Row, Rows, Value
 from bot.store.names import keeping, named_prompts
+from bot.store.notes import USED
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.processed import PROCESSED
@@ -107,7 +108,7 @@ class TurnStore(Part):
         }
         mentions = keeping(prompt.message_id, prompt.names) if prompt.message_id and prompt.names else []
         at_limit, _, begun, *_ = await self._engine.transaction(
-            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *mentions
+            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *mentions, (USED, values)
         )
         if begun:
             return Attempt(begun[0]["id"])

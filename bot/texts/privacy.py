@@ -32,7 +32,7 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
         where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
         what = f"your {texts.questions(questions)} and my replies, in {where}, in all servers and direct messages"
     else:
-        what = "how much you used me, what you set in our direct message, and what others quoted of yours"
+        what = "your notes, how much you used me, what you set in our direct message, and what others quoted of yours"
     return _lines(
         f"This makes me forget everything about you: {what}. It cannot be undone.",
         "The messages on Discord stay, and so does what others wrote to me.",
@@ -92,9 +92,9 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
     where = "in this server" if here else "in all servers and direct messages"
     what = f"{'' if complete else 'only the latest '}{texts.questions(questions)} of yours {where} with my replies, "
     what += (
-        "what you used here, and whether its moderators block you."
+        "your notes, what you used here, and whether its moderators block you."
         if here
-        else "what you used, what you set in our direct message, and which servers' moderators block you."
+        else "your notes, what you used, what you set in our direct message, and which servers' moderators block you."
     )
     if not complete:
         return f"The file has {what} Discord takes no larger one: for the rest, please ask my owner."

@@ -39,6 +39,12 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
         (["[Anna (@anna)]\n⟦In reply to you:⟧\n> Hello!\n> \n> Well?\n\nThanks!"], "You're welcome!"),
         (["[Anna (@anna)]\n⟦They are replying to a message that is gone.⟧\n\nThanks!"], "You're welcome!"),
         (["⟦In reply to Bo (@bo):⟧\n> > tea?\n\nrepeat > tea"], "> tea"),
+        (["⟦Notes by me:\n- call me Kim\n- vegan⟧\nWhat is my name?"], "You are Kim."),
+        (
+            ["[Bo (@bo)]\n⟦Notes by me:\n- vegan\n- tall⟧\n⟦In reply to you:⟧\n> Hm.\n\nWhat do you know about me?"],
+            "Your notes say: vegan; tall",
+        ),
+        (["What do you know about me?"], "You have no notes. /memory adds one."),
         (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),
         (["Say: [ok]\n*there*"], "[ok]\n*there*"),
         (["Thank you!"], "You're welcome!"),

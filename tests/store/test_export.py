@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bot.core.access import Block
-from bot.core.records import ExportedTurn
+from bot.core.records import ExportedTurn, Note
 from bot.core.turns import Behaviour, TurnState, UserName
 from bot.core.usage import UsageRow
 from bot.store.export import Export, export_of
@@ -52,6 +52,7 @@ async def file_of(
     usage: Sequence[UsageRow] = (USAGE,),
     behaviour: Behaviour | None = None,
     blocks: Mapping[int, Block] = MappingProxyType({}),
+    notes: Sequence[Note] = (),
 ) -> Export:
     return await export_of(
         pages(exchanges),
@@ -60,6 +61,7 @@ async def file_of(
         guild_id=guild,
         behaviour=behaviour,
         blocks=blocks,
+        notes=notes,
         now=1.7e9,
         limit=limit,
     )
@@ -78,7 +80,8 @@ def content(file: Export) -> Any:
 
 
 async def test_export_is_readable_json() -> None:
-    file = await file_of([exchange(2), exchange(1)], GUILD)
+    notes = [Note(1, GUILD, 1_700_000_000, "call me Kim"), Note(2, None, 1_700_000_001, "vegan")]
+    file = await file_of([exchange(2), exchange(1)], GUILD, notes=notes)
     assert (file.name, file.exchanges, file.complete) == ("parley-2023-11-14.json", 2, True)
     text = file.content.decode()
     assert '\n  "exported_at": "2023-11-14T22:13:20Z",\n  "person": "777000111222333444",\n' in text
@@ -86,6 +89,10 @@ async def test_export_is_readable_json() -> None:
     told = content(file)
     assert told["scope"] == f"server {GUILD}"
     assert told["complete"] is True
+    assert told["notes"] == [
+        {"server": str(GUILD), "written_at": "2023-11-14T22:13:20Z", "text": "call me Kim"},
+        {"server": None, "written_at": "2023-11-14T22:13:21Z", "text": "vegan"},
+    ]
     assert told["usage"] == [
         {
             "day": "2023-11-14",
@@ -128,6 +135,7 @@ async def test_only_an_empty_export_is_empty() -> None:
     assert not (await file_of([exchange(1)], usage=[])).empty
     assert not (await file_of([], usage=[], behaviour=Behaviour(model="m"))).empty
     assert not (await file_of([], usage=[], blocks={7: Block(None)})).empty
+    assert not (await file_of([], usage=[], notes=[Note(1, None, 0, "vegan")])).empty
     assert not (await file_of([])).empty
 
 

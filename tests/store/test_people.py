@@ -287,7 +287,10 @@ async def test_conversation_is_summarized(store: Store) -> None:
     assert (summary.turns, summary.since, summary.size) == (41, 1000, 4100)
     assert summary.people[:2] == [(UserName("Bo", "bo_1"), 20), (UserName("Cleo", "cleo"), 10)]
     assert (len(summary.people), summary.people_in_all) == (10, 13)
-    await ask(store, 301, BO, "hello", "r", where=DM, guild=None)
+    in_dm = await ask(store, 301, BO, "hello", where=DM, guild=None)
+    await store.turns.close(in_dm, Outcome(TurnState.COMPLETE, "r", usage=Usage(6, 4, cached_tokens=5)))
+    assert await store.conversations.lately_sent(DM) == Usage(6, 4, cached_tokens=5)
+    assert await store.conversations.lately_sent(HERE) == Usage(20 * 6, 20 * 4), "of the latest twenty turns"
     private = await store.conversations.summary(DM)
     assert private is not None
     assert private.people == [(None, 1)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bot.discord_bot.commands.context import BotContext, Tree
 from bot.discord_bot.commands.conversation import ConversationCommands
 from bot.discord_bot.commands.help import HelpCommand
+from bot.discord_bot.commands.memory import MemoryCommand
 from bot.discord_bot.commands.model import ModelCommand
 from bot.discord_bot.commands.moderation import ModerationCommands
 from bot.discord_bot.commands.persona import PersonaCommand
@@ -24,6 +25,7 @@ def command_tree(bot: BotContext) -> Tree:
         PersonaCommand(bot),
         ModelCommand(bot),
         ModerationCommands(bot),
+        MemoryCommand(bot),
         PrivacyCommands(bot),
         UsageCommand(bot),
         HelpCommand(bot, tree),

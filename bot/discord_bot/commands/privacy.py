@@ -1,4 +1,4 @@
-"""What the bot keeps of people: /memory shows it, /forget-me deletes a user's own, /export hands it over as a file."""
+"""What the bot keeps of people: /forget-me deletes a user's own, /export hands it over as a file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import io
 import logging
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 
 import discord
 from discord import app_commands
 from discord.ext.commands import Cog
 
-from bot.core.context import BYTES_PER_TOKEN
-from bot.core.records import ConversationSummary
-from bot.discord_bot.channels import reads_history
 from bot.discord_bot.commands.context import BotContext, place
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
 from bot.discord_bot.interactions.responses import acknowledge, respond_ephemeral, run_or_report, update
-from bot.discord_bot.names import shown_name, stored_name
+from bot.discord_bot.names import shown_name
 from bot.store.export import Export, export_of
 from bot.texts import privacy as words
 
@@ -35,7 +30,7 @@ _MAX_CONCURRENT_EXPORTS = 2
 
 
 class PrivacyCommands(Cog):
-    """/memory, /forget-me and /export."""
+    """/forget-me and /export."""
 
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
@@ -45,13 +40,6 @@ class PrivacyCommands(Cog):
         """The users whose export is under way: one each, so that those who wait for a slot are different users."""
         self._export_slots = asyncio.Semaphore(_MAX_CONCURRENT_EXPORTS)
         buttons.listen(bot.client, _CONFIRMATION, self._pressed)
-
-    @app_commands.command(description="See what I remember here, from whom, and who can read it.")
-    async def memory(self, interaction: discord.Interaction) -> None:
-        work = self._describe(interaction)
-        sentence = await run_or_report(interaction, work, failed=words.UNREACHABLE, doing="reading what is remembered")
-        if sentence is not None:
-            await respond_ephemeral(interaction, sentence)
 
     @app_commands.command(
         name="forget-me", description="Forget everything about you, in all servers and DMs. I ask once more."
@@ -93,31 +81,6 @@ class PrivacyCommands(Cog):
         finally:
             self._exporting.discard(user_id)
 
-    async def _describe(self, interaction: discord.Interaction) -> str:
-        here = place(interaction)
-        summary = await self._bot.store.conversations.summary(here.conversation)
-        if summary is None:
-            return words.NOTHING_HERE
-        if not reads_history(interaction):
-            summary = replace(summary, people=())
-        behaviour = await self._bot.store.personas.settings_of(here.conversation, here.parent)
-        providers = self._bot.conversations.settings.providers(behaviour.model)
-        return self._described(summary, providers, private=interaction.guild_id is None)
-
-    def _described(self, summary: ConversationSummary, providers: Sequence[str], *, private: bool) -> str:
-        options = self._bot.options
-        return words.memory(
-            questions=summary.turns,
-            since=summary.since,
-            people=[(stored_name(name), questions) for name, questions in summary.people],
-            more_people=summary.people_in_all - len(summary.people),
-            tokens=round(summary.size / BYTES_PER_TOKEN),
-            reminded=options.context_tokens,
-            readers=words.readers(providers, private=private),
-            retention_days=options.retention_days,
-            private=private,
-        )
-
     async def _export(self, interaction: discord.Interaction) -> Export:
         store, user_id, here = self._bot.store, interaction.user.id, place(interaction)
         return await export_of(
@@ -127,6 +90,9 @@ class PrivacyCommands(Cog):
             guild_id=here.guild_id,
             behaviour=await store.personas.settings_of(here.conversation) if here.guild_id is None else None,
             blocks=await store.guild_rules.blocks_of(user_id, here.guild_id),
+            notes=await (
+                store.notes.everywhere(user_id) if here.guild_id is None else store.notes.of(user_id, here.guild_id)
+            ),
             now=time.time(),
             limit=min(interaction.filesize_limit, _MAX_FILE_SIZE),
         )

@@ -29,10 +29,15 @@ _BREAK = "\u200b"
 
 def verbatim(text: str, heading: str) -> list[str]:
     """Messages with the text in code blocks under a heading. Invisible characters are shown as their code points."""
+    document = Document()
+    document.update(f"{heading}\n```\n{visible(text)}\n```", final=True)
+    return [part.content for part in document.parts]
+
+
+def visible(text: str) -> str:
+    """The text as it stands in a code block: invisible characters as code points, and nothing that ends the block."""
     seen = _PIECES.sub(lambda piece: piece["emoji"] or f"[U+{ord(piece['invisible']):04X}]", text)
     # Three backticks would end the block, wherever they stand.
     while "```" in seen:
         seen = seen.replace("```", f"``{_BREAK}`")
-    document = Document()
-    document.update(f"{heading}\n```\n{seen}\n```", final=True)
-    return [part.content for part in document.parts]
+    return seen

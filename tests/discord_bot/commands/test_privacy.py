@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from bot.core.context import speaker
-from bot.core.turns import Prompt
 from bot.standin.entities import Channel, Message, User
 from bot.standin.faults import Refused
 from bot.standin.interactions import Callback, Interaction
@@ -58,47 +56,6 @@ def file(used: Interaction) -> Any:
     [attached] = used.response.attachments
     assert re.fullmatch(r"parley-\d{4}-\d\d-\d\d\.json", attached.filename)
     return json.loads(attached.data)
-
-
-async def test_memory_says_what_is_stored(world: World) -> None:
-    discord = world.discord
-    await chat(world, discord.general, discord.bo, "a" * 350)
-    await chat(world, discord.general, discord.cleo, "b" * 350)
-    await chat(world, discord.general, discord.bo, "c" * 350)
-    used = await discord.slash(discord.max, discord.general, "memory")
-    said = (await used.answered()).content
-    assert used.ephemeral
-    assert re.fullmatch(
-        r"Here I remember 3 questions and my replies since <t:\d+:D>: Bo 2, Cleo 1\.\n"
-        r"That is roughly 304 tokens\. With each question my model is sent at most 8,000 of them, the latest\.\n"
-        r"It can be read by my model's provider \(OpenAI\), by my owner and, through my answers, by everyone "
-        r"who can see this channel\.\n"
-        r"I delete it when nobody has used it for 90 days\. /reset forgets all of it now\. /forget-me forgets "
-        r"everything of yours, here and elsewhere\.",
-        said,
-    )
-    elsewhere = await discord.slash(discord.bo, discord.random_channel, "memory")
-    assert (await elsewhere.answered()).content == "I remember nothing here."
-
-    direct = discord.open_dm(discord.bo)
-    await chat(world, direct, discord.bo, "hello")
-    used = await discord.slash(discord.bo, direct, "memory")
-    said = (await used.answered()).content
-    assert re.match(r"Here I remember 1 question and my replies since <t:\d+:D>\.\n", said)
-    assert "It can be read by you, by my model's provider (OpenAI) and by my owner." in said
-
-
-async def test_names_in_the_memory_list_are_plain_text(world: World) -> None:
-    discord = world.discord
-    key = on_discord(discord.general.id)
-    for number in range(12):
-        await world.store.turns.begin(
-            Prompt(key, number, "Why?", number, speaker(f"**{number:x}**" + "_*" * 13, "x" * 32))
-        )
-    said = (await (await discord.slash(discord.bo, discord.general, "memory")).answered()).content
-    assert r": \*\*0\*\*" in said
-    assert " and 2 more people." in said
-    assert len(said) < 2000
 
 
 async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_path: Path) -> None:
@@ -257,8 +214,8 @@ async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     said = await used.answered()
     assert used.ephemeral
     assert said.content == (
-        "The file has 2 questions of yours in this server with my replies, what you used here, and whether its "
-        "moderators block you. In a direct message to me, /export covers all places."
+        "The file has 2 questions of yours in this server with my replies, your notes, what you used here, and whether "
+        "its moderators block you. In a direct message to me, /export covers all places."
     )
     told = file(used)
     assert (told["person"], told["scope"], told["complete"]) == (
@@ -277,8 +234,8 @@ async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     await world.store.guild_rules.block(discord.guild.id, discord.bo.id, None)
     used = await discord.slash(discord.bo, direct, "export")
     assert (await used.answered()).content == (
-        "The file has 4 questions of yours in all servers and direct messages with my replies, what you used, what you "
-        "set in our direct message, and which servers' moderators block you."
+        "The file has 4 questions of yours in all servers and direct messages with my replies, your notes, what you "
+        "used, what you set in our direct message, and which servers' moderators block you."
     )
     told = file(used)
     assert [each["prompt"] for each in told["exchanges"]] == ["four", "three", "two", "one"]

@@ -1,0 +1,67 @@
+"""The sentences of /memory on notes, and what the model is told about them."""
+
+from __future__ import annotations
+
+TOLD_TO_MODEL = (
+    "You remember this conversation only as far as it is shown to you. If someone wants you to remember something "
+    "about them, say that they can add a note with the command /memory. Never promise to remember anything yourself."
+)
+
+ADD = "Add a note"
+FORM = "A note about you"
+FIELD = "Note"
+FIELD_EXAMPLE = "Call me Kim. I'm vegan."
+BLANK = "The note is empty. Write something in it."
+KNOWN = "You already have this note."
+DELETED = "Deleted."
+GONE = "This note is already deleted."
+ALSO_SENT = "The model also gets my persona or standard instructions, today's date and your notes."
+
+
+def delete(number: int) -> str:
+    """The label of the button that deletes the note of this number."""
+    return f"Delete {number}"
+
+
+def field_help(*, private: bool) -> str:
+    """What the form says under its field."""
+    return f"The model gets it with each question you ask {_where(private=private)}."
+
+
+def notes(characters: int, most: int, *, private: bool) -> str:
+    """The heading above somebody's notes."""
+    where = _where(private=private)
+    return (
+        f"**Your notes {where}** ({characters:,} of {most:,} characters). The model gets them with each of your "
+        "questions here. Only you can see and delete them. /reset keeps them, /forget-me deletes them."
+    )
+
+
+def no_notes(*, private: bool) -> str:
+    """The answer to somebody without notes."""
+    return (
+        f'You have no notes {_where(private=private)}. Add one, like "call me Kim" or "I\'m vegan": the model gets it '
+        "with each of your questions here."
+    )
+
+
+def added(*, private: bool) -> str:
+    """The answer to a new note."""
+    if private:
+        return "Saved."
+    return "Saved. My answers in this server are public: everyone in the channel sees what they say about you."
+
+
+def full(characters: int, notes: int) -> str:
+    """The answer to a note that is too much."""
+    most = f"{notes} notes with {characters:,} characters in total"
+    return f"That's too much. You can have {most}. Delete a note or shorten this one."
+
+
+def cached(sent: int, cached: int) -> str:
+    """How much of what was sent with the last questions the provider had in its cache, in tokens."""
+    return f"Of the {sent:,} tokens sent with the last questions here, {cached:,} came from the provider's cache."
+
+
+def _where(*, private: bool) -> str:
+    return "in this chat" if private else "in this server"
