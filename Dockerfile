@@ -12,6 +12,7 @@ RUN groupadd --gid 10001 parley \
 COPY --from=build /opt/parley /opt/parley
 # Copied, not installed: a build would fetch its tools without their hashes.
 COPY LICENSE /opt/parley/
+COPY pyproject.toml /opt/parley/app/
 COPY bot /opt/parley/app/bot
 ENV PATH=/opt/parley/bin:$PATH \
     PYTHONPATH=/opt/parley/app \

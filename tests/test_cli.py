@@ -11,12 +11,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
+from collections.abc import Mapping
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from bot import cli
 from bot.cli import main
+from bot.config import groups
 from bot.core.quotas import Quotas, Usage
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.store.sqlite import open_store
@@ -95,11 +100,13 @@ async def people(database: Path) -> list[int | None]:
         return [row["user_id"] for row in rows]
 
 
-def started(*command: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+def started(
+    *command: str, stdin: int | None = None, environ: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """`python -m bot` with this command, in this folder."""
     return subprocess.Popen(  # noqa: S603 -- the command is ours
         [sys.executable, "-m", "bot", *command],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(environ or {})},
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -121,14 +128,18 @@ def test_missing_database_is_reported_and_not_made(
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        (["forget", "Bo"], "'Bo' is no id; write the 17 to 19 digits that Discord copies"),
-        (["forget", "<@777000111222333444>"], "is no id"),
-        (["forget", "9999999999999999999"], "is no id"),
+        (["forget", "Bo"], "'Bo' is not an id; write 17 to 19 digits. To get them, turn on Developer Mode"),
+        (["forget", "<@777000111222333444>"], "is not an id"),
+        (["forget", "9999999999999999999"], "is not an id"),
         (["forget", "-777000111222333444"], ""),
         (["forget"], "USER_ID"),
         (["usage", "--days", "0"], "'0' is not valid; write a number of days from 1 to 90"),
         (["usage", "--days", "91"], "'91' is not valid"),
         (["usage", "--days", "²"], "'²' is not valid"),
+        (["usage", "--dais", "7"], "bot usage: '--dais 7' means nothing here"),
+        (["useage"], "there is no command 'useage'; did you mean usage?"),
+        (["--days", "7"], "there is no option --days here; the options of a command come after it"),
+        (["playground", "--port", "65536"], "--port: '65536' is not valid; write a number up to 65535, or 0"),
     ],
 )
 def test_invalid_arguments_are_refused(
@@ -138,7 +149,9 @@ def test_invalid_arguments_are_refused(
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 2
-    assert sentence in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert re.search(r"\nSee `python -m bot[a-z ]* --help`\.\n$", told)
     assert asyncio.run(people(database)) == [BO, CLEO, BO]
 
 
@@ -254,13 +267,42 @@ def test_conversations_are_listed_with_their_sums(database: Path, capsys: pytest
     assert error == ""
 
 
-def test_help_shows_each_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def shown(option: str) -> str:
+    """What `python -m bot` prints for an option in a terminal of 80 columns."""
+    with started(option, environ={"COLUMNS": "80"}) as process:
+        out, error = process.communicate(timeout=FOR_A_PROCESS)
+    assert (error, process.returncode) == (b"", 0)
+    return out.decode()
+
+
+def test_help_fits_on_a_screen(database: Path) -> None:
+    lines = shown("--help").splitlines()
+    assert len(lines) < 24, "and the prompt below it"
+    assert max(map(len, lines)) <= 80
+    commands = lines[lines.index("commands:") + 2 :]
+    assert [line for line in commands if not re.match(r"    \w+ +\w", line)] == [], "one line for each"
+    assert {"run", "conversations", "forget"} <= {line.split()[0] for line in commands}
+
+
+def test_settings_are_listed_in_groups(database: Path) -> None:
+    assert re.findall(r"^(\S.*):$", shown("--help-settings"), re.MULTILINE) == [*groups()]
+
+
+def test_version_is_that_of_the_project(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert shown("--version") == f"Parley {project['version']}\n"
+
+
+@pytest.mark.parametrize("left_there", [None, '[project]\nname = "other"\nversion = "7"\n', "no table"])
+def test_version_of_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], left_there: str | None
+) -> None:
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "bot" / "cli.py"))
+    if left_there is not None:
+        (tmp_path / "pyproject.toml").write_text(left_there, encoding="utf-8")
     with pytest.raises(SystemExit):
-        main(["--help"])
-    out = capsys.readouterr().out
-    for name in ("run", "conversations", "forget"):
-        assert re.search(rf"^    {name} +\w", out, re.MULTILINE), name
+        main(["--version"])
+    assert capsys.readouterr().out == f"Parley {metadata.version('parley-bot')}\n"
 
 
 async def fill_many(database: Path) -> None:

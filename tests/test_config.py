@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, help_text
+from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, listing
 from bot.core.access import Servers
 from bot.core.errors import SettingsError
 from bot.core.quotas import Quotas
@@ -610,9 +610,9 @@ def test_proxies_are_read_as_elsewhere(tmp_path: Path) -> None:
     assert {"me:hunter%32", "hunter%32", "me:hunter2", "hunter2"} < set(secret.network.secrets)
 
 
-def test_help_shows_every_setting_with_its_default() -> None:
-    lines = help_text().splitlines()
+def test_list_shows_every_setting_with_its_default() -> None:
+    lines = listing().splitlines()
     for name, setting in SETTINGS.items():
         assert (f"  {name}={setting.default}" if setting.default else f"  {name}") in lines
-        assert setting.help in " ".join(help_text().split())
+        assert setting.help in " ".join(listing().split())
     assert max(map(len, lines)) <= 80

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot import cli
-from bot.config import SETTINGS, Settings
+from bot.config import SETTINGS, Settings, groups
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -128,6 +128,9 @@ def test_readme_is_short() -> None:
 def test_settings_page_matches_the_code() -> None:
     rows = [row for group in settings_by_group().values() for row in group]
     assert sorted(rows) == sorted((name, setting.default, setting.help) for name, setting in SETTINGS.items())
+    assert [(title, [name for name, *_ in rows]) for title, rows in settings_by_group().items() if rows] == [
+        *groups().items()
+    ]
 
 
 def test_example_file_has_the_settings_that_are_not_advanced() -> None:

@@ -3,9 +3,10 @@
 Not its job: what a setting does. Nothing else in this project reads settings. Imports the core's values.
 """
 
+from bot.config.listing import groups, listing
 from bot.config.loading import DEFAULT_SYSTEM_PROMPT, Requirement
 from bot.config.model_servers import ModelServerSettings
-from bot.config.settings import DISCORD, MODEL, SETTINGS, Settings, help_text
+from bot.config.settings import DISCORD, MODEL, SETTINGS, Settings
 from bot.config.values import Secret
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Requirement",
     "Secret",
     "Settings",
-    "help_text",
+    "groups",
+    "listing",
 ]

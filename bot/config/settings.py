@@ -1,12 +1,11 @@
 """The table of all settings.
 
-The annotations of `Settings` are the table: names, defaults, help and parsers. The help text and the test of the
-documentation derive from it.
+The annotations of `Settings` are the table: names, defaults, help and parsers. The list for `--help-settings` and the
+test of the documentation derive from it.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -386,12 +385,3 @@ SETTINGS: Mapping[str, Setting] = {
     name.upper(): hint.__metadata__[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
 }
 """The table of all settings, by name."""
-
-
-def help_text() -> str:
-    """All settings with their defaults, for `--help`."""
-    lines = []
-    for name, setting in SETTINGS.items():
-        lines.append(f"  {name}={setting.default}" if setting.default else f"  {name}")
-        lines.extend(textwrap.wrap(setting.help, 80, initial_indent=" " * 6, subsequent_indent=" " * 6))
-    return "\n".join(lines)
