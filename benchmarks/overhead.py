@@ -170,17 +170,23 @@ async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Se
     with closing(sqlite3.connect(database)) as filler, filler:
         guild = discord.guild.id
         filler.executemany(
-            "INSERT INTO conversations (id, platform, channel, guild_id, used_at) VALUES (?, 'discord', ?, ?, 0)",
-            ((row, str(key), guild) for row, key in enumerate(keys, 1)),
+            """
+            INSERT INTO conversations (id, platform, channel, guild_id, used_at, last_number)
+            VALUES (?, 'discord', ?, ?, 0, ?)
+            """,
+            ((row, str(key), guild, turns) for row, key in enumerate(keys, 1)),
         )
         filler.executemany(
             """
             INSERT INTO stored_turns
-                (id, conversation_id, position, user_id, display_name, user_name, prompt, reply,
+                (id, conversation_id, number, position, user_id, display_name, user_name, prompt, reply,
                 state, created_at, delivered)
-            VALUES (?, ?, ?, ?, 'Bo', 'bo', 'Why is the sky over the harbour so dark at night?', ?, 'complete', ?, 1)
+            VALUES (?, ?, ?, ?, ?, 'Bo', 'bo', 'Why is the sky over the harbour so dark at night?', ?, 'complete', ?, 1)
             """,
-            ((n, n % len(keys) + 1, at(n) << 22, people[n % len(people)], ANSWER, at(n)) for n in range(1, turns + 1)),
+            (
+                (n, n % len(keys) + 1, n, at(n) << 22, people[n % len(people)], ANSWER, at(n))
+                for n in range(1, turns + 1)
+            ),
         )
         filler.executemany(
             """

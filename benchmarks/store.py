@@ -37,11 +37,12 @@ async def fill(path: Path, turns: int) -> None:
         filler.execute(
             """
             WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-            INSERT INTO stored_turns (conversation_id, position, prompt, reply, state, created_at, delivered)
-            SELECT 1, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
+            INSERT INTO stored_turns (conversation_id, position, number, prompt, reply, state, created_at, delivered)
+            SELECT 1, n, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
             """,
             (turns, REPLY),
         )
+        filler.execute("UPDATE conversations SET last_number = ? WHERE id = 1", (turns,))
         filler.execute(
             """
             INSERT INTO charges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -16,12 +17,23 @@ from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation, Outcome, Prompt, Turn
+from bot.standin.model import Request
 from bot.store import Store
 from tests.places import on_discord
 from tests.waiting import until
 
 HERE = on_discord(1)
+TODAY = "⟦Today is Sunday, 22 November 2026.⟧"
+"""What a question is preceded by."""
+_DATE = re.compile(r"^⟦Today is [^⟧]+⟧\n", re.MULTILINE)
 Step: TypeAlias = str | Exception | asyncio.Event | Reasoning | Discard | Usage | End
+
+
+def question_of(request: Request) -> str:
+    """The last message of a request to the stand-in for a model server, without the date."""
+    question, dates = _DATE.subn("", request.messages[-1]["content"], count=1)
+    assert dates == 1
+    return question
 
 
 class Model:
@@ -145,7 +157,8 @@ class Talk:
         return [turn.reply for turn in await self.store.turns.history(HERE, 1)]
 
     def sent(self, number: int) -> list[str]:
-        return [message.content for message in self.model.asked[number][1:]]
+        """The messages of a request, without the system prompt and the date."""
+        return [message.content.replace(f"{TODAY}\n", "") for message in self.model.asked[number][1:]]
 
     def open(self, running: ActiveAttempt) -> Sink:
         self.sinks.append(Sink(running))

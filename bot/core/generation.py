@@ -174,7 +174,9 @@ class ReplyGenerator:
                 if running.answered_by != turn.answered_by:
                     # Before the first word, so that a kill in the middle does not hide it.
                     await self._store.turns.set_answered_by(running.attempt, running.answered_by)
-                return await self._request(turn, running, sink, model, system_prompt)
+                # What a fallback has no room for is not lost for the model of the conversation.
+                moves_window = described is None and running.attempt.number == 1
+                return await self._request(turn, running, sink, model, system_prompt, moves_window)
             finally:
                 if running.text == running.resumed_text:
                     running.answered_by = earlier
@@ -195,13 +197,13 @@ class ReplyGenerator:
             yield
 
     async def _request(
-        self, turn: Turn, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str
+        self, turn: Turn, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str, moves_window: bool
     ) -> Outcome:
         """Ask a model, in a smaller window each time the server refuses a request as too long. Raises StoreError."""
         settings = self._settings
         key = settings.servers.key(model)
         before = await self._store.token_statistics.of(key)
-        asking = Asking(turn, running, sink, model, key, system_prompt, before)
+        asking = Asking(turn, running, sink, model, key, system_prompt, before, moves_window)
         wanted = Room(settings.context_tokens, settings.reply_tokens)
         longest = await self._model.longest_reply(model)
         room = self._learning.room(key, wanted, settings.reasoning_effort, longest, before, self._minimum)

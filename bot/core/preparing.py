@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import date
 
-from bot.core import context
+from bot.core.context import Context
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.requests import Asking, Request
@@ -36,7 +36,7 @@ class RequestPreparer:
     """The requests that wait for their context and their reservation.
 
     Without quotas nothing is reserved. `save` writes the progress of a conversation's replies to the store. `today`
-    returns the date that the system prompt names, and `about_memory` is what it says on how people make notes.
+    returns the date that a question names, and `about_memory` is what the system prompt says on how people make notes.
     """
 
     def __init__(
@@ -72,7 +72,9 @@ class RequestPreparer:
         """
         running = asking.running
         built_at = _now()
-        fitting = await self.context(asking, room.context, room.context)
+        # What a refusal or a quota leaves too little room for is not lost for the requests to come.
+        moves_window = asking.moves_window and spent is None
+        fitting = await self.context(asking, room.context, room.context, moves_window=moves_window)
         grant = await self._reserve(asking, fitting, room, minimum, spent)
         for _ in range(MAX_HALVINGS):
             if not isinstance(grant, QuotaExceeded):
@@ -96,7 +98,7 @@ class RequestPreparer:
         return Request(fitting, grant.reply_tokens, grant.limited_by)
 
     async def _reserve(
-        self, asking: Asking, fitting: context.Context, room: Room, minimum: int, spent: Usage | None
+        self, asking: Asking, fitting: Context, room: Room, minimum: int, spent: Usage | None
     ) -> Reservation | QuotaExceeded | Contended | None:
         """Reserve tokens for the attempt.
 
@@ -129,16 +131,26 @@ class RequestPreparer:
             if running.stop_reason is not None:
                 return answer
 
-    async def context(self, asking: Asking, budget: int, window: int) -> context.Context:
-        """The context of at most so many tokens, with the latest turns that fit.
+    async def context(self, asking: Asking, budget: int, window: int, *, moves_window: bool = False) -> Context:
+        """The context of at most so many tokens: from the beginning of the window, or else the latest turns that fit.
 
-        `window` is the most that the context may take in the model's window.
+        `window` is the most that the context may take in the model's window. With `moves_window` a full one begins
+        further on, for all requests of the conversation from now on.
         """
         # The context includes the text so far of other people's running replies, so the store needs it.
+        await self._save(asking.turn.conversation)
+        begins, fitting = await self._collected(asking, budget, window)
+        if moves_window and (to := fitting.moved_beginning) is not None and to > begins:
+            # Another request may have moved it: then it begins where that one says.
+            await self._store.turns.move_window(asking.turn.id, begins, to)
+            _, fitting = await self._collected(asking, budget, window)
+        return fitting
+
+    async def _collected(self, asking: Asking, budget: int, window: int) -> tuple[int, Context]:
+        """The number with which the window begins, and the context of the turns from there on that fit."""
         turn = asking.turn
-        await self._save(turn.conversation)
         notes = () if turn.user_id is None else await self._store.notes.texts_of(turn.user_id, turn.guild_id)
-        fitting = context.Context(
+        fitting = Context(
             asking.system_prompt,
             turn,
             begun=asking.running.resumed_text,
@@ -149,14 +161,14 @@ class RequestPreparer:
             window=window,
             learned=asking.learned,
         )
-        before: int | None = None
         limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        while page := await self._store.turns.earlier(turn.id, before, limit):
-            if not all(map(fitting.add, page)) or len(page) < limit:
-                break
-            before = page[-1].position
+        page = first = await self._store.turns.earlier(turn.id, None, limit)
+        fitting.add_running(page.running)
+        while all(map(fitting.add, page.turns)) and len(page.turns) == limit:
+            before = page.turns[-1].number
             limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
-        return fitting
+            page = await self._store.turns.earlier(turn.id, before, limit)
+        return first.begins, fitting
 
 
 def _now() -> float:

@@ -10,7 +10,7 @@ from typing import Protocol
 from bot.core.model_events import Event, Message, Origin, TokenStatistics
 from bot.core.queues import Queues
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
-from bot.core.turns import Attempt, Behaviour, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Behaviour, ContextPage, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.core.usage import Price
 
 
@@ -88,11 +88,21 @@ class TurnStore(Protocol):
         """Return the current turn of an attempt, or None if the attempt was forgotten, superseded or has ended."""
         ...
 
-    async def earlier(self, turn_id: int, before: int | None, limit: int) -> Sequence[EarlierTurn]:
-        """Up to `limit` turns with text in their reply that came before a turn in its conversation, newest first.
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
+        """Up to `limit` turns with text in their reply that are part of a turn's context, and the running ones.
 
-        `before` continues a listing below that position. A thread's conversation ends with the turn that the thread was
-        opened on. If somebody who asked for the turn may not read the history there, it lists only turns of its author.
+        `before` continues a listing below that number. The context of a turn with a number ends below it. It begins
+        where that of the conversation does, or, if the turn is not after that, wherever is wanted. A thread's
+        conversation that begins with its first turn begins with the turn that the thread was opened on, as number 0. If
+        somebody who asked for the turn may not read the history there, it lists only turns of its author.
+        """
+        ...
+
+    async def move_window(self, turn_id: int, begins: int, to: int) -> bool:
+        """Commit that what is sent of a turn's conversation begins with the number `to`, and no longer with `begins`.
+
+        The result is False, with nothing changed, if it has begun elsewhere since, if that is not further on, or if
+        somebody who asked for the turn may not read the history.
         """
         ...
 

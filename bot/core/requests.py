@@ -25,6 +25,8 @@ class Asking:
     """The model's name with its server, under which token statistics are stored."""
     system_prompt: str
     learned: TokenStatistics
+    moves_window: bool
+    """Whether a full context moves the beginning of what is sent of the conversation."""
 
 
 @dataclass(slots=True)

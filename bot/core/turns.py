@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
@@ -183,12 +183,24 @@ class Turn:
 class EarlierTurn(NamedTuple):
     """A turn with text in its reply, as part of a context. A tuple, because one context may hold hundreds."""
 
-    position: int
+    number: int | None
+    """Its place in the order of the conversation: that in which first attempts end. None: an attempt is under way."""
     author_name: UserName | None
     prompt: str
     reply: str
     finished: bool
     """Whether the reply is complete."""
+
+
+class ContextPage(NamedTuple):
+    """A page of a turn's context."""
+
+    begins: int
+    """The number of the first turn of the conversation that is sent. It stands still from request to request."""
+    running: Sequence[EarlierTurn]
+    """The turns that came before and are being answered. They are on the first page only, the last first."""
+    turns: Sequence[EarlierTurn]
+    """Turns that have ended, the last first."""
 
 
 _NOBODYS_FAULT = frozenset(

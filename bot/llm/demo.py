@@ -11,6 +11,7 @@ from typing import Protocol
 from bot.config import DEFAULT_SYSTEM_PROMPT
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
+from bot.texts.memory import TOLD_TO_MODEL
 
 NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
 _TOKENS_PER_SECOND = 40.0
@@ -76,8 +77,7 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     system = told[0] if told else ""
     users = [message.content for message in messages if message.role == "user"] or [""]
     *earlier, prompt = map(_said, users)
-    notes = [note for told in re.findall(_NOTES, users[-1]) for note in re.findall(r"^- (.+)", told, re.MULTILINE)]
-    return f"{_answer(prompt.strip(), earlier, system, model, notes)}\n\n{NOTE}"
+    return f"{_answer(prompt.strip(), earlier, system, model, users[-1])}\n\n{NOTE}"
 
 
 _TOLD = r"⟦[^⟧]+⟧\n(?:>[^\n]*\n)*\n?"
@@ -86,11 +86,13 @@ _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 
 
 def _said(content: str) -> str:
-    """A message without what the platform says of it: its speaker, as in `[Anna (@anna)]`, notes and quotes."""
+    """A message without what the platform says of it: its speaker, as in `[Anna (@anna)]`, date, notes and quotes."""
     return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*", "", content)
 
 
-def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None, notes: Sequence[str]) -> str:
+def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None, message: str) -> str:
+    """The reply to a prompt, which stands in this message."""
+    notes = [note for told in re.findall(_NOTES, message) for note in re.findall(r"^- (.+)", told, re.MULTILINE)]
     asked = prompt.lower().strip(" .!?")
     if asked in _PIECES:
         return _PIECES[asked]
@@ -112,8 +114,8 @@ def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None,
     if name := _name(prompt):
         return f"Nice to meet you, {name}! Ask me later what your name is."
     if re.search(r"\b(date|day|time|today)\b", asked):
-        date = re.search(r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2} \w+ \d{4}\b|\b\w+ \d{1,2}, \d{4}\b", system)
-        return f"As far as I was told, it is {date[0]}." if date else "Nobody told me. I have no clock of my own."
+        date = re.search(r"⟦Today is (?:\w+, )?([^⟧]+)\.⟧", message)
+        return f"As far as I was told, it is {date[1]}." if date else "Nobody told me. I have no clock of my own."
     if re.match(r"(hi|hello|hey|hallo|good (morning|evening|day))\b", asked):
         return "Hello! Say “help” to see what I can do."
     if re.search(r"\b(thanks|thank you)\b", asked):
@@ -124,8 +126,8 @@ def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None,
 
 
 def _introduction(system: str, model: str | None) -> str:
-    # What stands behind the prompt is the bot's: the date, and that several people talk.
-    told = (system.rpartition("\n\nToday is ")[0] or system).strip()
+    # What stands behind the prompt is the bot's.
+    told = re.split(rf"\n\n(?:Several people talk here\.|{re.escape(TOLD_TO_MODEL)})", system)[0].strip()
     shown = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
     special = told not in ("", DEFAULT_SYSTEM_PROMPT)
     who = f"I was told: “{shown}”" if special else "I'm a demo, and was told nothing special."

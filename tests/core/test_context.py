@@ -13,6 +13,7 @@ from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.turns import EarlierTurn, Turn, TurnState
 from tests.places import on_discord
+from tests.talking import TODAY
 
 SUNDAY = date(2026, 11, 22)
 
@@ -34,14 +35,14 @@ def test_context_is_oldest_first_with_alternating_roles() -> None:
     for n in (3, 2, 1):
         assert built.add(earlier(f"prompt {n}", f"reply {n}"))
     assert [(message.role, message.content) for message in built.messages()] == [
-        ("system", "Be brief.\n\nToday is Sunday, 22 November 2026."),
+        ("system", "Be brief."),
         ("user", "prompt 1"),
         ("assistant", "reply 1"),
         ("user", "prompt 2"),
         ("assistant", "reply 2"),
         ("user", "prompt 3"),
         ("assistant", "reply 3"),
-        ("user", "newest"),
+        ("user", f"{TODAY}\nnewest"),
     ]
 
 
@@ -61,7 +62,7 @@ def test_context_holds_whole_turns_within_the_budget(replies: list[str], budget:
         taken += 1
     messages = built.messages()
     assert len(messages) == 2 + 2 * taken
-    assert messages[-1].content == "the prompt"
+    assert messages[-1].content == f"{TODAY}\nthe prompt"
     assert taken == 0 or built.tokens <= budget
 
 
@@ -70,7 +71,7 @@ def test_resumed_reply_fits_half_the_budget(character: str) -> None:
     begun = character * 100_000 + " and so it"
     built = Context("Be brief.", turn("go on"), begun=begun, today=SUNDAY, budget=1000, learned=TokenStatistics())
     user, told, end = built.messages()[1:]
-    assert (user.content, told.role) == ("go on", "assistant")
+    assert (user.content, told.role) == (f"{TODAY}\ngo on", "assistant")
     assert begun.endswith(told.content)
     assert 450 < tokens(told.content, 3.5) < 510
     assert end.content == RESUME

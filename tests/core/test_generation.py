@@ -19,13 +19,13 @@ from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
 from bot.store import Store
 from bot.store.sqlite import open_store
 from tests.places import on_discord
-from tests.talking import HERE, Model, Step, Talk, conversations
+from tests.talking import HERE, TODAY, Model, Step, Talk, conversations
 
 PLENTY = 10**9
 REPLY = 400
 NOON = 1_785_672_000
 """Of a day that does not end while a test runs."""
-SENT = ("Be brief.\n\nToday is Sunday, 22 November 2026.", "Hi")
+SENT = ("Be brief.", f"{TODAY}\nHi")
 PROMPT = sum(context.tokens(text, 3.5) for text in SENT)
 """What the first prompt in a conversation is estimated at."""
 RESERVED = sum(context.tokens(text, 2.0) for text in SENT)

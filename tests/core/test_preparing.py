@@ -16,8 +16,11 @@ from tests.talking import HERE, Talk
     [[10] * 40, [10] * 300, [2000] * 40, [2000] * 10 + [10] * 300, [10] * 50 + [2000] * 40],
     ids=["all of them", "short", "long", "short after long", "long after short"],
 )
-async def test_latest_turns_that_fit_are_sent(talk: Talk, lengths: list[int]) -> None:
-    """`lengths` of their replies, oldest first."""
+async def test_latest_turns_are_sent(talk: Talk, lengths: list[int]) -> None:
+    """All that fit, or so many that it takes some questions until the context is full again.
+
+    `lengths` of their replies, oldest first.
+    """
     for position, length in enumerate(lengths, -len(lengths)):
         attempt = await talk.store.turns.begin(Prompt(HERE, position, f"prompt {position}"))
         assert isinstance(attempt, Attempt)
@@ -26,11 +29,11 @@ async def test_latest_turns_that_fit_are_sent(talk: Talk, lengths: list[int]) ->
     *earlier, now = talk.sent(0)
     sent = len(earlier) // 2
     assert (now, earlier[::2]) == ("now", [f"prompt {n}" for n in range(-sent, 0)])
-    size = sum(context.tokens(message.content, context.BYTES_PER_TOKEN) for message in talk.model.asked[0])
-    [another] = lengths[-sent - 1 : -sent] or [8000 * 4]
-    assert (
-        size <= 8000 < size + sum(context.tokens("x" * n, context.BYTES_PER_TOKEN) for n in (len("prompt -1"), another))
-    )
+    if sent < len(lengths):
+        kept = sum(context.tokens(message.content, context.BYTES_PER_TOKEN) for message in talk.model.asked[0][:-1])
+        another = (f"prompt {-sent - 1}", "r" * lengths[-sent - 1])
+        further = kept + sum(context.tokens(text, context.BYTES_PER_TOKEN) for text in another)
+        assert kept <= context.KEPT_OF_FULL * 8000 < further
 
 
 async def test_too_long_context_is_halved_and_remembered(talk: Talk) -> None:

@@ -28,7 +28,12 @@ async def test_prompt_and_reply_are_sent_and_stored(talk: Talk) -> None:
     talk.model.replies = [["Hel", "lo."], ["Again."]]
     await talk.say("Hi")
     await talk.say("Once more")
-    assert talk.model.asked[0][0].content == "Be brief.\n\nToday is Sunday, 22 November 2026."
+    assert [message.content for message in talk.model.asked[1]] == [
+        "Be brief.",
+        "Hi",
+        "Hello.",
+        "⟦Today is Sunday, 22 November 2026.⟧\nOnce more",
+    ]
     assert talk.sent(1) == ["Hi", "Hello.", "Once more"]
     assert (await talk.sink(0)).texts == ["Hel", "Hello."]
     kept = await talk.store.turns.history(HERE, 10)
@@ -52,7 +57,7 @@ async def test_one_persons_prompts_run_in_order(talk: Talk) -> None:
     go.set()
     await first
     await second
-    assert talk.sent(2) == ["1", "first, done", "2"], "and only what came before it"
+    assert talk.sent(2) == ["3", "for another", "1", "first, done", "2"], "in the order in which they ended"
 
 
 async def test_leaving_the_queue_early_keeps_its_order(talk: Talk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from bot.standin.entities import Attachment, Permission
 from bot.standin.faults import Lost, Slow
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
+from tests.talking import question_of
 
 
 async def test_mention_gets_a_reply_without_a_ping(world: World) -> None:
@@ -99,7 +101,7 @@ async def test_prompt_reads_as_people_saw_it(world: World) -> None:
     )
     await discord.say(discord.general, discord.bo, text, attachments=[Attachment("notes.txt", b"...")])
     request = await world.asked(0)
-    assert request.messages[-1]["content"] == (
+    assert question_of(request) == (
         "[Bo (@bo)]\n"
         f"Hey, tell @Captain and @{role.name} in #random :party: at 1970-01-01 00:00 UTC\n"
         "⟦attached, but not readable for you: notes.txt⟧"
@@ -118,7 +120,7 @@ async def test_quoted_message_is_part_of_the_prompt(world: World) -> None:
     await discord.say(discord.general, discord.bo, f"{bot} and that?", reply_to=withheld)
     noted = await world.reply(discord.general, "-# I couldn't see the quoted message.", count=3)
     assert noted.content.count("quoted message") == 1
-    prompts = [request.messages[-1]["content"] for request in world.model.requests]
+    prompts = [question_of(request) for request in world.model.requests]
     assert prompts[1] == "[Bo (@bo)]\n⟦In reply to Ada (@ada):⟧\n> the sky is green\n\nis that so?"
     assert prompts[2].startswith("[Bo (@bo)]\n⟦They are replying to a message that Discord does not let you see.⟧")
     assert "blue" not in str([request.messages for request in world.model.requests])
@@ -173,7 +175,7 @@ async def test_readable_role_mention_is_a_mention(world: World) -> None:
     discord.managed_role.mentionable = True
     await discord.say(discord.general, discord.bo, f"<@&{discord.managed_role.id}> hello there")
     request = await world.asked(0)
-    assert request.messages[-1]["content"] == "[Bo (@bo)]\nhello there"
+    assert question_of(request) == "[Bo (@bo)]\nhello there"
     await world.reply(discord.general)
 
 
@@ -194,8 +196,7 @@ async def test_model_knows_the_date(world: World) -> None:
     direct = discord.open_dm(discord.bo)
     await discord.say(direct, discord.bo, "hi")
     request = await world.asked(0)
-    assert "Today is " in request.messages[0]["content"]
-    assert request.messages[-1]["content"] == "hi"
+    assert re.fullmatch(r"⟦Today is \w+day, \d+ \w+ \d{4}\.⟧\nhi", request.messages[-1]["content"])
     first = await world.reply(direct, "-# I remember this chat. /reset forgets it.")
     await world.idle()
     await discord.say(direct, discord.bo, "hi again")
@@ -296,6 +297,7 @@ async def test_thread_knows_the_answer_it_was_opened_on(world: World) -> None:
     thread = await discord.open_thread(discord.general, "About Paris", discord.bo, message=answer)
     await world.ask("where is it?", thread)
     await world.reply(thread, "Seine")
-    sent = [message["content"] for message in world.model.requests[2].messages[1:]]
-    assert sent == ["[Bo (@bo)]\ncapital of France?", "Paris", "[Bo (@bo)]\nwhere is it?"]
+    sent = [message["content"] for message in world.model.requests[2].messages[1:-1]]
+    assert sent == ["[Bo (@bo)]\ncapital of France?", "Paris"]
+    assert question_of(world.model.requests[2]) == "[Bo (@bo)]\nwhere is it?"
     await world.idle()

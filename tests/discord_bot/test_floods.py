@@ -20,6 +20,7 @@ from bot.standin.limits import Limit
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
+from tests.talking import question_of
 from tests.waiting import PATIENCE
 
 FULL = "Please ask this again later, and any question that I mark with 🕒."
@@ -216,7 +217,8 @@ async def test_any_text_reaches_the_model_and_returns_unchanged(world: World, te
     message = await world.reply(discord.general, "You said:")
     await world.idle()
     [request] = world.model.requests
-    assert request.messages[-1] == {"role": "user", "content": f"[Bo (@bo)]\n{text.strip()}"}
+    assert request.messages[-1]["role"] == "user"
+    assert question_of(request) == f"[Bo (@bo)]\n{text.strip()}"
     assert [(reply, state) for _, reply, state in await world.turns(discord.general)] == [
         (f"You said: {text[:500]}", "complete")
     ]
@@ -229,7 +231,7 @@ async def test_large_attachments_are_named_but_not_downloaded(world: World) -> N
     await discord.say(discord.open_dm(discord.bo), discord.bo, "", attachments=files)
     request = await world.asked(0)
     await world.idle()
-    assert request.messages[-1]["content"].splitlines() == [
+    assert question_of(request).splitlines() == [
         f"⟦attached, but not readable for you: film{n}.mp4⟧" for n in range(10)
     ]
     assert discord.downloads == []
@@ -246,7 +248,7 @@ async def test_hostile_name_and_prompt_stay_plain(
     request = await world.asked(0)
     assert [message["role"] for message in request.messages] == ["system", "user"]
     assert "evil" not in request.messages[0]["content"]
-    name, *rest = request.messages[1]["content"].splitlines()
+    name, *rest = question_of(request).splitlines()
     assert name.startswith("[")
     assert name.endswith(" (@eve)]")
     assert "\n".join(rest) == text

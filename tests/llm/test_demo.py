@@ -60,15 +60,17 @@ def test_demo_remembers_its_context(prompts: list[str], reply: str) -> None:
     assert talk(*prompts) == reply
 
 
-def test_demo_reads_the_date_from_the_system_prompt() -> None:
-    assert talk("What's the date today?", system="Today is 2031-05-17.") == "As far as I was told, it is 2031-05-17."
+def test_demo_reads_the_date_in_the_question() -> None:
+    asked = "⟦Today is Monday, 2 June 2031.⟧\n⟦In reply to you:⟧\n> Hm.\n\nWhat's the date today?"
+    for speaker in ("", "[Anna (@anna)]\n"):
+        assert talk(speaker + asked) == "As far as I was told, it is 2 June 2031."
 
 
 def test_demo_names_its_persona_and_model() -> None:
-    date = "\n\nToday is Monday, 2 June 2031.\n\nSeveral people talk here."
-    assert talk("who are you?", system=f"You are a pirate.{date}") == "I was told: “You are a pirate.”"
-    assert talk("Who are you?", system=DEFAULT_SYSTEM_PROMPT + date) == "I'm a demo, and was told nothing special."
-    asked = asked_as("demo-twin", [Message("system", f"You are a pirate.{date}"), Message("user", "who are you?")])
+    more = "\n\nSeveral people talk here."
+    assert talk("who are you?", system=f"You are a pirate.{more}") == "I was told: “You are a pirate.”"
+    assert talk("Who are you?", system=DEFAULT_SYSTEM_PROMPT + more) == "I'm a demo, and was told nothing special."
+    asked = asked_as("demo-twin", [Message("system", f"You are a pirate.{more}"), Message("user", "who are you?")])
     assert "asked as the model `demo-twin`." in demo_reply(asked)
 
 

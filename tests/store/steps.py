@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bot.core.errors import StoreUnusable
-from bot.core.turns import Attempt, Conversation, EarlierTurn, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
 from bot.store.part import Part
 from bot.store.sqlite import open_store
@@ -101,9 +101,10 @@ def set_clock(store: Store, clock: Callable[[], float]) -> None:
             part._clock = clock
 
 
-def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(sql).fetchall()
+def rows(path: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows of the last of these statements."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return [connection.execute(sql).fetchall() for sql in statements][-1]
 
 
 def assert_it_adds_up(path: Path) -> None:
@@ -126,8 +127,16 @@ def write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def said(turns: Sequence[Turn | EarlierTurn]) -> list[tuple[int, str]]:
+def said(turns: Sequence[Turn]) -> list[tuple[int, str]]:
     return [(turn.position, turn.reply) for turn in turns]
+
+
+async def context_of(
+    store: Store, attempt: Attempt, before: int | None = None, limit: int = 9
+) -> list[tuple[int | None, str]]:
+    """The numbers and the replies of the turns in the context of an attempt, those that are running first."""
+    page = await store.turns.earlier(attempt.turn_id, before, limit)
+    return [(turn.number, turn.reply) for turn in (*page.running, *page.turns)]
 
 
 async def child(script: str, *arguments: object, **environ: object) -> asyncio.subprocess.Process:

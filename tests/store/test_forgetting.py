@@ -13,7 +13,7 @@ from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
 from tests.store.forgetting import BO, CLEO, DM, GUILD, PLENTY, THERE, asked, fill, forget, left, secret
-from tests.store.steps import HERE, Clock, answer, begin, child, posix_only, rows, said, trace
+from tests.store.steps import HERE, Clock, answer, begin, child, context_of, posix_only, rows, said, trace
 
 
 async def visible(store: Store) -> list[str]:
@@ -22,7 +22,9 @@ async def visible(store: Store) -> list[str]:
     for where in (HERE, THERE, DM):
         for turn in await store.turns.history(where, 999):
             texts += [turn.prompt, turn.reply]
-            texts += [earlier.prompt + earlier.reply for earlier in await store.turns.earlier(turn.id, None, 999)]
+            texts += [
+                earlier.prompt + earlier.reply for earlier in (await store.turns.earlier(turn.id, None, 999)).turns
+            ]
     texts += [turn.prompt for turn in await store.turns.undelivered("discord")]
     for user in (BO, CLEO):
         async for page in store.people.exchanges_of(user):
@@ -56,7 +58,7 @@ async def test_forgotten_is_out_of_reach_before_its_rows_go(
     origin = Prompt(thread, 93, "kept", CLEO, None, GUILD, origin_message_id=1091, parent=HERE, message_id=93)
     in_thread = await store.turns.begin(origin)
     assert isinstance(in_thread, Attempt)
-    assert len(await store.turns.earlier(in_thread.turn_id, None, 9)) == 1
+    assert len(await context_of(store, in_thread)) == 1
     begun: list[str] = []
     await trace(database, begun.append)
 
@@ -68,7 +70,7 @@ async def test_forgotten_is_out_of_reach_before_its_rows_go(
     assert not await store.people.has_asked(BO)
     assert await store.people.asked_in(BO) == []
     assert (await store.people.record_of(BO)).turns == 0
-    assert await store.turns.earlier(in_thread.turn_id, None, 9) == []
+    assert await context_of(store, in_thread) == []
     assert await store.turns.save({running: "SECRET"}) == set()
     assert not await store.turns.close(running, Outcome(TurnState.COMPLETE, "SECRET"))
     assert await store.turns.reopen(done, TurnState.COMPLETE) is None

@@ -19,6 +19,7 @@ from tests.store.steps import (
     assert_it_adds_up,
     begin,
     child,
+    context_of,
     files,
     posix_only,
     refusal,
@@ -58,7 +59,7 @@ async def test_first_schema_is_migrated(path: Path, filled: bool) -> None:
         assert await store.processed.among([1, 2, 3]) == ({1, 2} if filled else set())
         await store.retention.prune(unused_days=90)
         this = await begin(store, 3)
-        assert said(await store.turns.earlier(this.turn_id, None, 9)) == ([(1, "Because.")] if filled else [])
+        assert await context_of(store, this) == ([(1, "Because.")] if filled else [])
     assert_is_current(path)
 
 
@@ -94,7 +95,7 @@ async def test_every_table_of_an_earlier_version_comes_along(path: Path, version
         assert (here.prompt, here.message_id, here.author_name) == ("Here?", None, None)
         assert await store.turns.of_message(5) == turn
         in_thread = await begin(store, 110, conversation=thread)
-        assert said(await store.turns.earlier(in_thread.turn_id, None, 9)) == [(101, "Because.")], "its origin"
+        assert await context_of(store, in_thread) == [(0, "Because.")], "its origin"
         assert in_thread.turn_id == 10, "no id is used twice"
         assert await store.processed.among([101, 106, 200]) == {101, 200}
         assert await store.deliveries.pending_reactions() == [(11, 300)]
@@ -115,6 +116,26 @@ async def test_every_table_of_an_earlier_version_comes_along(path: Path, version
     assert rows(path, failures) == [("configuration",), ("busy",)]
     assert_it_adds_up(path)
     assert_is_current(path)
+
+
+async def test_turns_come_along_in_their_order(path: Path) -> None:
+    old_databases.make(path, 21, filled=False)
+    rows(
+        path,
+        """
+        INSERT INTO conversations (id, platform, channel, used_at) VALUES (1, 'discord', '1', 0), (2, 'discord', '2', 0)
+        """,
+        """
+        INSERT INTO stored_turns (conversation_id, position, prompt, reply, state, created_at)
+        VALUES (1, 30, 'Why?', 'r30', 'complete', 0), (1, 10, 'Why?', 'r10', 'complete', 0),
+               (2, 15, 'Why?', 'r15', 'complete', 0), (1, 20, 'Why?', 'so far', 'streaming', 0)
+        """,
+    )
+    async with open_store(path, exclusive=True) as store:
+        await store.turns.interrupt_left_over(HERE.platform)
+        await answer(store, 40, "r40")
+        this = await begin(store, 50)
+        assert await context_of(store, this) == [(4, "r40"), (3, "r30"), (2, "so far"), (1, "r10")]
 
 
 async def test_names_come_along_with_the_prompts_that_hold_them(path: Path) -> None:

@@ -20,7 +20,7 @@ from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
-from tests.store.steps import HERE, answer, begin, files, rows, said
+from tests.store.steps import HERE, answer, begin, context_of, files, rows, said
 from tests.waiting import PATIENCE
 
 ADA = UserName("Ada", "ada_l")
@@ -117,7 +117,7 @@ async def test_forgotten_conversation_stays_forgotten(store: Store) -> None:
     assert not await store.deliveries.posting(running, 1, 9, "n")
     await store.deliveries.posted(running, 0, 77)
     assert await store.turns.of_message(77) is None
-    assert await store.turns.earlier(running.turn_id, None, 9) == []
+    assert await context_of(store, running) == []
     assert await store.turns.count(HERE) == 0
     assert await store.retention.forget_conversation(HERE) == set()
     assert await store.retention.forget_conversation(on_discord("nobody")) == set()
@@ -186,10 +186,10 @@ async def test_context_is_paged_newest_first(store: Store) -> None:
     this = await begin(store, 50)
     await answer(store, 60, "later")
 
-    assert said(await store.turns.earlier(this.turn_id, None, 3)) == [(45, "so far"), (40, "r40"), (30, "r30")]
-    assert said(await store.turns.earlier(this.turn_id, 30, 3)) == [(20, "r20"), (10, "r10")]
-    assert said(await store.turns.earlier(this.turn_id, 99, 1)) == [(45, "so far")]
-    assert await store.turns.earlier(this.turn_id, 10, 3) == []
+    assert await context_of(store, this, None, 3) == [(None, "so far"), (6, "later"), (4, "r40"), (3, "r20")]
+    assert await context_of(store, this, 3, 3) == [(2, "r30"), (1, "r10")]
+    assert await context_of(store, this, 99, 1) == [(6, "later")]
+    assert await context_of(store, this, 1, 3) == []
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,8 @@ async def test_context_tells_whole_replies_from_others(
     ended = await begin(store, 1)
     await store.turns.close(ended, Outcome(state, "Because.", problem))
     this = await begin(store, 2)
-    assert await store.turns.earlier(this.turn_id, None, 9) == [(1, None, "Why?", "Because.", finished)]
+    page = await store.turns.earlier(this.turn_id, None, 9)
+    assert page.turns == [(1, None, "Why?", "Because.", finished)]
 
 
 async def test_thread_starts_from_its_opening_turn(store: Store) -> None:
@@ -223,14 +224,14 @@ async def test_thread_starts_from_its_opening_turn(store: Store) -> None:
 
     await in_thread(20)
     last = await in_thread(30)
-    assert said(await store.turns.earlier(last.turn_id, None, 9)) == [(20, "r20"), (10, "the opening")]
-    assert said(await store.turns.earlier(last.turn_id, None, 1)) == [(20, "r20")]
-    assert said(await store.turns.earlier(last.turn_id, 20, 9)) == [(10, "the opening")]
-    assert await store.turns.earlier(last.turn_id, 10, 9) == []
+    assert await context_of(store, last) == [(1, "r20"), (0, "the opening")]
+    assert await context_of(store, last, None, 1) == [(1, "r20")]
+    assert await context_of(store, last, 1, 9) == [(0, "the opening")]
+    assert await context_of(store, last, 0, 9) == []
 
     await store.retention.forget_conversation(on_discord(11))
     again = await in_thread(40)
-    assert await store.turns.earlier(again.turn_id, None, 9) == [], "a reset forgets where the thread came from"
+    assert await context_of(store, again) == [], "a reset forgets where the thread came from"
     assert said(await store.turns.history(HERE, 9)) == [(10, "the opening")]
 
 
@@ -241,7 +242,7 @@ async def test_thread_outlives_its_opening_turn(store: Store) -> None:
     thread = await store.turns.begin(Prompt(on_discord(11), 20, "And?", origin_message_id=11))
     assert isinstance(thread, Attempt)
     await store.retention.forget_conversation(HERE)
-    assert await store.turns.earlier(thread.turn_id, None, 9) == []
+    assert await context_of(store, thread) == []
     assert await store.turns.of_attempt(thread)
 
 
@@ -310,7 +311,7 @@ async def test_temporary_store_touches_no_file(tmp_path: Path, monkeypatch: pyte
     async with open_store(MEMORY, exclusive=True) as store, open_store(MEMORY, exclusive=True) as other:
         this = await begin(store, 2)
         await answer(store, 1, "here")
-        assert said(await store.turns.earlier(this.turn_id, None, 9)) == [(1, "here")]
+        assert await context_of(store, this) == [(1, "here")]
         assert await other.turns.count(HERE) == 0
         assert len(await store.retention.forget_conversation(HERE)) == 2
     assert files(tmp_path / MEMORY) == {}
@@ -328,11 +329,14 @@ async def test_long_history_costs_no_more(tmp_path: Path, text: str) -> None:
             filler.execute(
                 """
                 WITH RECURSIVE numbers (n) AS (SELECT 11 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-                INSERT INTO stored_turns (conversation_id, position, prompt, reply, state, created_at, delivered)
-                SELECT 1, n, 'p', ?, 'failed', 0, 1 FROM numbers
+                INSERT INTO stored_turns (
+                    conversation_id, position, number, prompt, reply, state, created_at, delivered
+                )
+                SELECT 1, n, n, 'p', ?, 'failed', 0, 1 FROM numbers
                 """,
                 (turns, text),
             )
+            filler.execute("UPDATE conversations SET last_number = ?", (turns,))
         taken = 0
 
         def count() -> None:
@@ -345,8 +349,9 @@ async def test_long_history_costs_no_more(tmp_path: Path, text: str) -> None:
                 await connection.set_progress_handler(count, 1)
             this = await begin(store, turns + 1)
             await store.turns.of_attempt(this)
-            page = await store.turns.earlier(this.turn_id, None, 10)
-            assert len(await store.turns.earlier(this.turn_id, page[-1].position, 10)) == (10 if text else 0)
+            page = await context_of(store, this, None, 10)
+            assert len(await context_of(store, this, page[-1][0], 10)) == (10 if text else 0)
+            assert await store.turns.move_window(this.turn_id, 0, page[-1][0] or 0)
             assert len(page) == 10
             await store.turns.save({this: "s"})
             await store.turns.close(this, Outcome(TurnState.COMPLETE, "s"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store
 from tests.places import TERMINAL, on_discord
-from tests.store.steps import HERE, Clock, answer, begin, rows
+from tests.store.steps import HERE, Clock, answer, begin, context_of, rows
 
 DAY = 24 * 3600
 
@@ -61,8 +61,8 @@ async def test_turn_without_history_lists_its_author_only(store: Store) -> None:
         assert isinstance(begun, Attempt)
         return begun
 
-    async def listed(attempt: Attempt) -> list[int]:
-        return [turn.position for turn in await store.turns.earlier(attempt.turn_id, None, 10)]
+    async def listed(attempt: Attempt) -> list[int | None]:
+        return [number for number, _ in await context_of(store, attempt)]
 
     for position, person in ((1, 1), (2, 2), (3, 1)):
         attempt = await ask(position, person)
@@ -71,13 +71,13 @@ async def test_turn_without_history_lists_its_author_only(store: Store) -> None:
         await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Because."))
     running = await ask(4, 2)
     await store.turns.save({running: "Becau"})
-    for reads, here, thread in ((True, [4, 3, 2, 1], [2]), (False, [3, 1], [])):
+    for reads, here, thread in ((True, [None, 3, 2, 1], [0]), (False, [3, 1], [])):
         assert await listed(await ask(5 + reads, 1, reads=reads)) == here
         there = on_discord(900 + reads)
         assert await listed(await ask(1000 + reads, 1, there, reads=reads, origin=102)) == thread
     again = await ask(7, 1)
-    for reads, recovery, positions in (
-        (True, False, [4, 3, 2, 1]),
+    for reads, recovery, numbers in (
+        (True, False, [None, 3, 2, 1]),
         (False, False, [3, 1]),
         (True, False, [3, 1]),
         (True, True, [3, 1]),
@@ -88,4 +88,51 @@ async def test_turn_without_history_lists_its_author_only(store: Store) -> None:
         )
         assert isinstance(reopened, Attempt)
         again = reopened
-        assert await listed(again) == positions
+        assert await listed(again) == numbers
+
+
+async def test_turn_has_its_place_from_its_first_end_on(store: Store) -> None:
+    first, second, third = [await begin(store, position) for position in (1, 2, 3)]
+    for attempt in (first, second, third):
+        await store.turns.save({attempt: f"so far {attempt.turn_id}"})
+    last = await begin(store, 9)
+    running = [(None, f"so far {attempt.turn_id}") for attempt in (third, second, first)]
+    assert await context_of(store, last) == running
+    for attempt in (third, first):
+        await store.turns.close(attempt, Outcome(TurnState.COMPLETE, f"r{attempt.turn_id}"))
+    third_and_first = [(2, f"r{first.turn_id}"), (1, f"r{third.turn_id}")]
+    assert await context_of(store, last) == [running[1], *third_and_first]
+
+    again = await store.turns.reopen(third, TurnState.COMPLETE)
+    assert isinstance(again, Attempt)
+    assert await context_of(store, again) == [running[1]], "only what came before it"
+    assert await context_of(store, last) == [(None, f"r{third.turn_id}"), running[1], third_and_first[0]]
+    await store.turns.interrupt_left_over(HERE.platform)
+    assert await context_of(store, await begin(store, 10)) == [(3, f"so far {second.turn_id}"), *third_and_first]
+    closed = await answer(store, 11, "r11")
+    await store.retention.forget_turn(closed.turn_id)
+    await answer(store, 12, "r12")
+    assert (await context_of(store, await begin(store, 13)))[0] == (6, "r12"), "the number of none is used again"
+
+
+async def test_what_a_kill_left_unfinished_gets_its_place_in_the_order_of_asking(store: Store) -> None:
+    await answer(store, 1, "r1")
+    elsewhere = await begin(store, 2, conversation=on_discord(2))
+    late, early = await begin(store, 30), await begin(store, 20)
+    for attempt in (late, early, elsewhere):
+        await store.turns.save({attempt: "so far"})
+    await store.turns.interrupt_left_over(HERE.platform, HERE.channel)
+    await store.turns.interrupt_left_over(HERE.platform)
+    await answer(store, 40, "r40")
+    this = await begin(store, 50)
+    page = await store.turns.earlier(this.turn_id, None, 9)
+    assert [(turn.number, turn.reply) for turn in page.turns] == [
+        (4, "r40"),
+        (3, "so far"),
+        (2, "so far"),
+        (1, "r1"),
+    ]
+    again = await store.turns.reopen(early, TurnState.INTERRUPTED, recovery=True)
+    assert isinstance(again, Attempt)
+    assert await context_of(store, again) == [(1, "r1")]
+    assert await context_of(store, await begin(store, 60, conversation=on_discord(2))) == [(1, "so far")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
+from tests.talking import question_of
 from tests.terminal.processes import Terminal, needs_pty
 
 
@@ -25,5 +26,5 @@ async def test_several_lines_are_one_prompt(environ: dict[str, str], model: Mode
         await terminal.until("z")
         terminal.type("\r")
         await terminal.until("Yes.\n\n")
-    asked = [request.messages[-1]["content"] for request in model.requests]
+    asked = [question_of(request) for request in model.requests]
     assert list(dict.fromkeys(asked)) == ["one\ntwo", "a\nb\nc", "/slash", "x\ny\nz"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from bot.core.quotas import Usage
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
+from tests.talking import question_of
 from tests.terminal.processes import Terminal, needs_pty, pipe, stored
 
 
@@ -35,7 +36,7 @@ async def test_piped_lines_are_prompts(environ: dict[str, str], model: ModelStan
     assert out == "First.\nSecond line.\nRed [31malert2J\nAfter.\n"
     assert err == "I've forgotten this conversation: 2 questions.\n"
     assert code == 0
-    assert [request.messages[-1]["content"] for request in model.requests] == ["one", "/two \ufffd\\", "three"]
+    assert [question_of(request) for request in model.requests] == ["one", "/two \ufffd\\", "three"]
     assert stored(environ) == [("three", "After.", "complete")]
 
 

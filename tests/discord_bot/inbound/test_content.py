@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.standin.entities import Attachment, Json, Poll
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
+from tests.talking import question_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CARD: Json = {
@@ -20,7 +21,7 @@ PREVIEW: Json = {"type": "article", "url": "https://example.org/a", "title": "An
 
 async def asked(world: World, number: int) -> str:
     request = await world.asked(number)
-    return str(request.messages[-1]["content"])
+    return question_of(request)
 
 
 async def test_what_is_forwarded_in_a_dm_is_answered_like_a_question(world: World) -> None:
@@ -111,8 +112,9 @@ async def test_a_quoted_card_is_told_within_bounds_and_a_preview_of_a_link_is_no
     await discord.edit(question, f"{mention} or https://example.org/a?")
     await discord.say(discord.general, discord.ada, f"{mention} hm", reply_to=question)
     await world.reply(discord.general, count=3)
-    prompts = [message["content"] for message in (await world.asked(2)).messages if message["role"] == "user"]
-    assert prompts[-2:] == [
+    request = await world.asked(2)
+    earlier = [message["content"] for message in request.messages if message["role"] == "user"][-2]
+    assert [earlier, question_of(request)] == [
         "[Bo (@bo)]\nor https://example.org/a?",
         "[Ada (@ada)]\n⟦In reply to Bo (@bo):⟧\n> or https://example.org/a?\n\nhm",
     ]
