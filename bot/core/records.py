@@ -85,6 +85,38 @@ class NoteResult(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class FoundTurn:
+    """A turn that a search has found. `asked_at` is in seconds since the epoch.
+
+    `message_id` is that of its question. `parts` are the messages that show its reply, each after the offset in the
+    reply where it begins.
+    """
+
+    id: int
+    position: int
+    message_id: int | None
+    asked_at: int
+    author_name: UserName | None
+    prompt: str
+    reply: str
+    parts: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search has found, in the order in which it looked.
+
+    `looked_to` is the position of the last turn that it looked at, and `looked_at` the time of that turn, in seconds
+    since the epoch (None: there was none). `whole`: there are no further turns.
+    """
+
+    turns: Sequence[FoundTurn]
+    looked_to: int
+    looked_at: int | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationShares:
     """The number of questions in a conversation, of the people who asked them, and of one user's own questions."""
 

@@ -16,6 +16,7 @@ from bot.store.personas import PersonaStore
 from bot.store.processed import ProcessedStore
 from bot.store.quotas import QuotaStore
 from bot.store.retention import RetentionStore
+from bot.store.search import SearchStore
 from bot.store.server_facts import ServerFactStore
 from bot.store.token_statistics import TokenStatisticsStore
 from bot.store.turns import TurnStore
@@ -38,6 +39,7 @@ class Store:
         self.processed = ProcessedStore(engine, clock)
         self.quotas = QuotaStore(engine, clock)
         self.retention = RetentionStore(engine, clock)
+        self.search = SearchStore(engine, clock)
         self.server_facts = ServerFactStore(engine, clock)
         self.token_statistics = TokenStatisticsStore(engine, clock)
         # What a forgotten user has used is kept in the memory of the quotas, and counts for new turns.

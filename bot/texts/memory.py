@@ -65,3 +65,46 @@ def cached(sent: int, cached: int) -> str:
 
 def _where(*, private: bool) -> str:
     return "in this chat" if private else "in this server"
+
+
+OLDER, NEWER = "Older", "Newer"
+YOU = "You"
+NO_SEARCH = "You can't read this channel's history, so you can't search it."
+NO_WORDS = "Type a word to search for."
+SEARCHING = "I'm still searching for you. Try again in a moment."
+
+
+def found(query: str) -> str:
+    """The heading above what a search found."""
+    return f"**Search for** {query}"
+
+
+def nothing_found(query: str) -> str:
+    """The heading of a search that found nothing."""
+    return f"**Nothing found for** {query}"
+
+
+def searched_older(looked_at: int | None, *, ended: bool) -> str:
+    """How far back a search has looked. `looked_at` is in seconds since the epoch, or None if there was nothing."""
+    if looked_at is None:
+        return "-# I remember nothing older here."
+    if ended:
+        return f"-# That's all: I searched back to <t:{looked_at}:f>, the first I remember here."
+    return f"-# I searched back to <t:{looked_at}:f>. Press {OLDER} to search further."
+
+
+def searched_newer(looked_at: int | None, *, ended: bool) -> str:
+    """How far a search for newer turns has looked."""
+    if ended or looked_at is None:
+        return "-# I searched up to the newest I remember here."
+    return f"-# I searched up to <t:{looked_at}:f>. Press {NEWER} to search further."
+
+
+def asked(at: int, name: str, link: str) -> str:
+    """The beginning of a line with a question, asked at a time in seconds since the epoch."""
+    return f"<t:{at}:d> **{name}** [asked]({link}):"
+
+
+def answered(link: str | None) -> str:
+    """The beginning of a line with an answer. None: no message shows it any more."""
+    return "I answered:" if link is None else f"I [answered]({link}):"

@@ -1,4 +1,4 @@
-"""What is remembered in a place, and a user's own notes there: /memory, with its buttons and its form."""
+"""What is remembered in a place, a search in it, and a user's own notes: /memory, with its buttons and its form."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bot.core.records import ConversationSummary, Note, NoteResult
 from bot.core.turns import is_blank
 from bot.discord_bot.channels import reads_history
 from bot.discord_bot.commands.context import BotContext, place, where_served
+from bot.discord_bot.commands.search import LONGEST_QUERY, Search
 from bot.discord_bot.commands.verbatim import verbatim, visible
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
@@ -39,13 +40,22 @@ class MemoryCommand(Cog):
 
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
+        self._search = Search(bot)
         buttons.listen(bot.client, _ADD, where_served(bot.policy, self._open_form))
         # Also where the bot is not served any more.
         buttons.listen(bot.client, _DELETE, self._delete_pressed)
         bot.forms.register(_FORM, where_served(bot.policy, self._submitted))
 
-    @app_commands.command(description="See what I remember here, from whom, who can read it, and your own notes.")
-    async def memory(self, interaction: discord.Interaction) -> None:
+    @app_commands.command(
+        description="See or search what I remember here, see who can read it, and add notes about you."
+    )
+    @app_commands.describe(search="Words of an earlier question or answer in this conversation.")
+    async def memory(
+        self, interaction: discord.Interaction, search: app_commands.Range[str, 1, LONGEST_QUERY] | None = None
+    ) -> None:
+        if search is not None:
+            await self._search.respond(interaction, search)
+            return
         work = self._describe(interaction)
         described = await run_or_report(
             interaction, work, failed=privacy_words.UNREACHABLE, doing="reading what is remembered"

@@ -43,7 +43,7 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
         "\n\n**Your messages go** to the model `demo` (OpenAI), with what I remember here.\n\n**Commands**\n"
     )
     assert " Forget everything about you, in all servers and DMs. I ask once more.\n" in text
-    assert " See what I remember here, from whom, who can read it, and your own notes\n" in text
+    assert " See or search what I remember here, see who can read it, and add notes about you\n" in text
     direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
     assert direct.startswith(
         '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. You have 20'
