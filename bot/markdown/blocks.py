@@ -91,6 +91,8 @@ def _block(state: BlockState) -> None:
         state.at = blank.end() if blank else end + 1
         state.inline.write("\n" * source.count("\n", start, state.at))
         state.gap = True
+        if state.quoting:
+            state.quoting, state.lists.items = False, ()
         if state.lists.items:
             state.lists.end_on_discord()
         if blank and not (state.code_goes_on or state.inline.marks.open):
@@ -102,7 +104,7 @@ def _block(state: BlockState) -> None:
     if quote and columns(line[: line.index(">")]) > state.lists.inside() + 3:
         quote = None
     if (quote is not None) != state.quoting:
-        state.quoting, state.lists.items = not state.quoting, () if quote else state.lists.items
+        state.quoting, state.lists.items = not state.quoting, ()
     mark = ""
     body = start
     if quote:
@@ -123,7 +125,8 @@ def _block(state: BlockState) -> None:
 def _rest_of_line(state: BlockState, start: int, end: int) -> bool:
     """Write the rest of a line of text that a cut parted. No block but a fence of backticks begins within a line."""
     source, body, mark = state.source, state.shift, state.carry.lines
-    if mark not in ("", "> ") or not source[body:end].strip() or FENCE.match(source, body, end):
+    fence = source.startswith("`", body) and FENCE.match(source, body, end)
+    if mark not in ("", "> ") or not source[body:end].strip() or fence:
         return False
     state.quoting = mark != ""
     lead = mark + "  " * len(state.lists.items)
@@ -178,6 +181,9 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
             item = None
     if marks:
         first = source[at : at + 1] or " "
+        if first in "-*_" and is_rule(source, at, end):
+            _rule_in_item(state, mark + marks, start, end)
+            return
     if first in "`~" and (fence := FENCE.match(source, at, end)):
         write_fence(state, fence, mark, marks, start, end)
         return
@@ -191,6 +197,16 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
     if behind and write_text_and_fence(state, mark, marks, start, at, behind.end(1), end):
         return
     write_paragraph(state, mark, mark + (marks or "  " * len(state.lists.items)), start, text, end, item=bool(marks))
+
+
+def _rule_in_item(state: BlockState, marks: str, start: int, end: int) -> None:
+    """Write an item that holds only a rule. Discord has no item without text, but takes an invisible character."""
+    state.inline.marks.end_paragraph()
+    state.offer(start)
+    state.inline.atoms.append((start, end + 1))
+    state.inline.write(f"{marks}{APART}\n")
+    state.at = end + 1
+    state.gap, state.keep = True, False
 
 
 def _leaf(state: BlockState, mark: str, first: str, start: int, body: int, end: int) -> bool:

@@ -7,24 +7,41 @@ import re
 from bot.markdown.block_state import BlockState
 from bot.markdown.escaping import as_code, escape
 from bot.markdown.formulas import in_display, in_square
+from bot.markdown.inline_state import HOLD
 from bot.markdown.latex import to_lines
 from bot.markdown.lines import DISPLAY, DISPLAY_END, LONGEST_DISPLAY, QUOTE_MARKS
 
 
 def write_display(state: BlockState, mark: str, start: int, body: int, latex_at: int) -> bool:
     r"""Write a formula in `\[…\]` or `$$…$$` alone on its lines, whose LaTeX begins at `latex_at`."""
-    source = state.source
-    possible = source[latex_at - 1] == "$" or _display_ends(state, latex_at)
-    formula = DISPLAY.match(source, body) if possible else None
-    if formula is None or "\n\n" in formula[0].rstrip("\n"):
+    formula = _alone(state, state.source, body, latex_at)
+    if formula is None:
         return state.hold(start)
-    latex = formula[2] or formula[3]
-    if mark:
-        latex = QUOTE_MARKS.sub("", latex)
-    if not (in_square(latex) or (in_display(latex) and (formula[3] or " " in latex.strip()))):
+    if not _is_formula(formula, mark):
         return False
-    _formula(state, mark, formula[1], latex, formula[4], start, formula.end())
+    _formula(state, mark, formula[1], _latex(formula, mark), formula[4], start, formula.end())
     return True
+
+
+def begins_display(state: BlockState, source: str, mark: str, at: int, latex_at: int) -> bool:
+    """Whether the line at an offset begins a formula alone on its lines, or may still do so."""
+    formula = _alone(state, source, at, latex_at)
+    return _is_formula(formula, mark) if formula else state.growing and len(source) - at <= HOLD
+
+
+def _alone(state: BlockState, source: str, at: int, latex_at: int) -> re.Match[str] | None:
+    formula = DISPLAY.match(source, at) if source[latex_at - 1] == "$" or _display_ends(state, latex_at) else None
+    return formula if formula and "\n\n" not in formula[0].rstrip("\n") else None
+
+
+def _latex(formula: re.Match[str], mark: str) -> str:
+    latex: str = formula[2] or formula[3]
+    return QUOTE_MARKS.sub("", latex) if mark else latex
+
+
+def _is_formula(formula: re.Match[str], mark: str) -> bool:
+    latex = _latex(formula, mark)
+    return in_square(latex) or (in_display(latex) and (formula[3] is not None or " " in latex.strip()))
 
 
 def write_environment(state: BlockState, mark: str, start: int, begin: re.Match[str]) -> bool:
@@ -67,6 +84,6 @@ def _formula(state: BlockState, mark: str, indent: str, latex: str, stop: str, s
 def _display_ends(state: BlockState, latex_at: int) -> bool:
     """Whether a bracketed formula has an end. One search serves all formulas before that end."""
     if state.display_end <= latex_at:
-        end = DISPLAY_END.search(state.source, latex_at + 1)
-        state.display_end = end.start() if end else len(state.source) + LONGEST_DISPLAY
+        end = DISPLAY_END.search(state.inline.source, latex_at + 1)
+        state.display_end = end.start() if end else len(state.inline.source) + LONGEST_DISPLAY
     return state.display_end <= latex_at + LONGEST_DISPLAY

@@ -121,6 +121,7 @@ def write_indented(state: BlockState, mark: str, start: int) -> bool:
                 state.offer(at, Rank.LINE)
             else:
                 state.offer(start)
+            inline.atoms.append((at, end))
             lines += [""] * blank if lines else []
             lines.append(line[least:].rstrip())
             kept, blank = end + 1, 0

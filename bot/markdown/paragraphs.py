@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from bot.markdown.block_state import BlockState
+from bot.markdown.displays import begins_display
 from bot.markdown.escaping import APART
 from bot.markdown.inline import Rest, write_chunk
 from bot.markdown.lines import (
     CLOSING_HASHES,
     EMPTY_ITEM,
+    HALF_DISPLAY,
     HALF_LINE,
     ITEM,
     ITEM_SIGNS,
@@ -77,26 +79,27 @@ def _rest(state: BlockState, mark: str, end: int) -> Rest:
 
 
 def _goes_on(state: BlockState, source: str, mark: str, at: int) -> bool:
-    """Whether the line belongs to the paragraph above it."""
+    """Whether the line belongs to the paragraph above it, which it may in a quote without a mark of its own."""
     end = line_end(source, at)
-    if mark:
-        quote = QUOTE.match(source, at, end)
-        if quote is None:
-            return False
-        at = quote.end()
+    quote = QUOTE.match(source, at, end) if mark else None
+    at = quote.end() if quote else at
     if end == len(source) and state.growing and HALF_LINE.match(source, at, end):
         return False
-    if (item := ITEM.match(source, at, end)) and state.lists.is_number_in_text(
-        item, columns(source[at : item.start(2)])
-    ):
-        return True
-    if "|" in source[at:end]:
+    item = ITEM.match(source, at, end)
+    if item and state.lists.is_number_in_text(item, columns(source[at : item.start(2)])):
+        return bool(quote) == bool(mark)
+    line = source[at:end]
+    if "|" in line:
         under = line_end(source, end + 1)
         below = source[end + 1 : under].strip(" \t>")
         if not below.strip("|:- \t") and (below or state.is_last(end) or state.is_last(under)):
             return False
-        return not _starts(source, at, end)
-    return is_text(source, at, end)
+        line = line.replace("|", "x")
+    if half := HALF_DISPLAY.match(source, at, end):
+        if begins_display(state, source, mark, at, half.end()):
+            return False
+        line = line.replace("$", "x").replace("\\", "x")
+    return is_text(line, 0, len(line))
 
 
 def _title(state: BlockState, start: int, end: int) -> bool:
@@ -151,8 +154,3 @@ def write_heading(state: BlockState, mark: str, marks: str, start: int, body: in
         inline.write("\n")
     state.at = end + 1
     state.gap, state.keep = True, hashes != "-#"
-
-
-def _starts(source: str, start: int, end: int) -> bool:
-    """Whether a line with a pipe in it begins a block."""
-    return not is_text(source[start:end].replace("|", "x"), 0, end - start)

@@ -164,7 +164,8 @@ _MARKS: Final = re.compile(r"\A(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]))*[ \t]
 def _as_commonmark(source: str) -> str:
     """The rules for lines in which the project differs.
 
-    Python's prompt `>>> ` is text; `-# ` is Discord's subtext; a fence may begin behind text, and end before some.
+    Python's prompt `>>> ` is text; `-# ` is Discord's subtext; a fence may begin behind text, and end before some; a
+    formula alone on its line is a block.
     """
     lines: list[str] = []
     fence = ""
@@ -180,6 +181,10 @@ def _as_commonmark(source: str) -> str:
                 continue
         elif opened := re.match(r"(`{3,})[^`]*$|(~{3,})", body):
             fence = opened[1] or opened[2]
+        elif body.startswith(("\\[", "$$")) and body.rstrip() in FORMULAS:
+            around = line[: len(line) - len(body)].rstrip()
+            lines += [around, line, around]
+            continue
         elif (behind := re.match(r"(.*[^`\s])[ \t]*(```[A-Za-z0-9_+.#-]*)[ \t]*$", line)) and "```" not in behind[1]:
             lines.append(behind[1])
             line, fence = behind[2], "```"

@@ -93,6 +93,23 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("> - a\n>   text\n> 3. b", "> - a\n>   text\n> \n> 3. b"),
         ("3. a\n\n- b\n4. c\n- d\n5. e", "3. a\n\n- b\n\n4. c\n- d\n5. e"),
     ],
+    "a line that begins as a formula does": [
+        ("a *b\n$$x^2$$ c* d", "a *b\nx² c* d"),
+        ("> a `b\n> \\[y/N\\] c` d", "> a `b \\[y/N\\] c` d"),
+        ("a **b\n\\[x = 1\\] c\nd** e", "a **b\nx = 1 c\nd** e"),
+        ("a *b\n$$x^2$$\nc* d", "a \\*b\nx²\nc\\* d"),
+    ],
+    "a rule in an item": [
+        ("- ***\n- a", "- ~\n- a"),
+        ("+ ******\n  - b", "- ~\n  - b"),
+        ("> 1. ___\n> 2. a", "> 1. ~\n> 2. a"),
+    ],
+    "the end of a quote": [
+        ("> a\nb *c\nd* e\n\nf", "> a\n> b *c\n> d* e\n\nf"),
+        ("> - a ``\nb `c`` d\n\n    e", "> - a `` b `c`` d\n\n```\ne\n```"),
+        ("> a *b\n5. c*\n> d", "> a \\*b\n5. c\\*\n> d"),
+        ("> 1. a\n\n    b\n\n2. c", "> 1. a\n\n```\nb\n```\n\n2. c"),
+    ],
     "formulas without dollars": [
         ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "a = b\nc = d"),
         ("So \\boxed{42}, or \\frac{1}{2}", "So 42, or 1/2"),

@@ -39,6 +39,12 @@ KINDS: dict[str, list[str]] = {
         f"{'word ' * 59}+ 1 more\nand 1",
         f"> {'word ' * 57}address > 1 more {'word ' * 30}",
         f"{'word ' * 59}# 1 more\n---\nend",
+        f"{'word ' * 59}~~~ 1 more\n~~~\nend",
+    ],
+    "indented code keeps its indentation": [
+        f"{'word ' * 55}\n\n    {'x' * 20} = 1\n      y = 2",
+        f"{'word ' * 55}\n\n      {'x' * 16} = 1\n    y = 2",
+        f"- a\n\n{'word ' * 54}\n\n\t{'x' * 20} = 1",
     ],
 }
 LIMITS = (250, 296, 300, 301)
