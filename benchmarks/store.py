@@ -121,12 +121,31 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
     return result
 
 
+async def size_of_a_turn(folder: Path, length: int) -> float:
+    """KB that the file grows by with each turn whose question and reply have so many characters together."""
+    path, turns = folder / f"{length}.db", 500
+    async with open_store(path, exclusive=True) as store:
+        await store.turns.begin(Prompt(Conversation("discord", "2"), 1, "Why?"))
+    before = path.stat().st_size
+    async with open_store(path, exclusive=True) as store:
+        for position in range(turns):
+            prompt = Prompt(HERE, position + 1, "Why?", 1, UserName("Bo", "bo"), GUILD, message_id=position + 1)
+            attempt = await store.turns.begin(prompt)
+            if isinstance(attempt, Attempt):
+                await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "a" * (length - len("Why?"))))
+    return (path.stat().st_size - before) / turns / 1000
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
         short, long = [await measure(Path(folder), turns) for turns in (100, 100_000)]
+        sizes = {length: await size_of_a_turn(Path(folder), length) for length in (500, 3500, 7500, 15_500)}
     sys.stdout.write(f"{'median, ms':24}{'100 turns':>12}{'100,000':>12}\n")
     for name, value in short.items():
         sys.stdout.write(f"{name:24}{value:12.2f}{long[name]:12.2f}\n")
+    for length, size in sizes.items():
+        sys.stdout.write(f"a turn of {length:6,} characters takes {size:5.1f} KB of the file\n")
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

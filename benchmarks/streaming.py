@@ -1,6 +1,6 @@
 """How closely people follow a reply: the whole bot, as a process of its own, against the stand-ins.
 
-    python -m benchmarks.streaming [--seeds N] [--drawn N] [SCENARIO ...]
+    python -m benchmarks.streaming [--seeds N] [--drawn N] [--charts FOLDER] [SCENARIO ...]
 
 Staleness is, for each word, the time from its leaving the model's server to the end of the call that showed it.
 `bound` is what no schedule can beat that keeps within the limits: all edits known in advance, evenly spaced, every
@@ -16,8 +16,10 @@ import statistics
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from benchmarks.charts import Bar, bars, curves
 from benchmarks.harness import Usage, bot
 from bot.standin.entities import Channel
 from bot.standin.entities import Message as Shown
@@ -77,9 +79,10 @@ def drawn(seed: int) -> Scenario:
 
 @dataclass
 class Measured:
-    """One reply's figures, in seconds."""
+    """One reply's figures, in seconds. For each word, `sent` is when it left, after the first one."""
 
     first: float
+    sent: list[float]
     staleness: list[float]
     final: float
     edits: int
@@ -89,6 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="replies per scenario (20)")
     parser.add_argument("--drawn", type=int, default=0, metavar="N", help="so many Discords with other limits instead")
+    parser.add_argument("--charts", type=Path, metavar="FOLDER", help="also draw what is measured, into this folder")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="only those whose name begins like this")
     options = parser.parse_args()
     chosen = [drawn(seed) for seed in range(options.drawn)] or [
@@ -101,12 +105,50 @@ def main() -> None:
         "| scenario | first text | mean staleness | bound | p95 | final | edits | 429s | CPU/1,000 tokens | peak MB |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for scenario in chosen:
-        asyncio.run(measure(scenario, options.seeds))
+    results = {scenario: asyncio.run(measure(scenario, options.seeds)) for scenario in chosen}
+    if options.charts is not None:
+        draw_charts(options.charts, results)
 
 
-async def measure(scenario: Scenario, seeds: int) -> None:
-    """Run one scenario and print its row."""
+def draw_charts(folder: Path, results: dict[Scenario, list[Measured]]) -> None:
+    """Draw how one reply of the first scenario was followed, and how stale all of them were."""
+    reply = next(iter(results.values()))[0]
+    following = curves(
+        f"A reply of {len(reply.sent)} words, as it is written and as it is shown",
+        "seconds since the first word",
+        "words",
+        {
+            "written by the model": [(at, count) for count, at in enumerate(reply.sent, 1)],
+            "shown in Discord": steps([at + late for at, late in zip(reply.sent, reply.staleness, strict=True)]),
+        },
+    )
+    stale = bars(
+        "How long a word takes to be shown",
+        "seconds",
+        "median of the replies' means",
+        "the least that the limits allow",
+        [
+            Bar(
+                scenario.name, statistics.median(statistics.fmean(reply.staleness) for reply in replies), scenario.bound
+            )
+            for scenario, replies in results.items()
+        ],
+    )
+    for name, chart in {"streaming-reply.svg": following, "streaming-staleness.svg": stale}.items():
+        (folder / name).write_text(chart, encoding="utf-8")
+
+
+def steps(times: Sequence[float]) -> list[tuple[float, float]]:
+    """The corners of the count of what has happened by then, for times in order."""
+    last = {at: count for count, at in enumerate(times, 1)}
+    corners = [(0.0, 0.0)]
+    for at, count in last.items():
+        corners += [(at, corners[-1][1]), (at, count)]
+    return corners
+
+
+async def measure(scenario: Scenario, seeds: int) -> list[Measured]:
+    """Run one scenario, print its row and return the figures of each reply."""
     draw = random.Random(1)
     channels = seeds if scenario.channels is None else scenario.channels
     model_server = ModelStandin(
@@ -161,6 +203,7 @@ async def measure(scenario: Scenario, seeds: int) -> None:
         late = max(discord.gateway.heartbeats_late, default=0.0)
         if late > 0.05:
             print(f"  heartbeats up to {late:.2f} s late")
+        return results
 
 
 def text(messages: Sequence[Asked]) -> str:
@@ -206,6 +249,7 @@ def figures(messages: Sequence[Shown], letter: str, sent_at: Sequence[float], wa
                     seen_at[number] = min(seen_at[number], state.at + way_back)
     return Measured(
         first=seen_at[0] - sent_at[0],
+        sent=[sent - sent_at[0] for sent in sent_at],
         staleness=[seen - sent for seen, sent in zip(seen_at, sent_at, strict=True)],
         final=seen_at[-1] - sent_at[-1],
         edits=edits,
