@@ -24,9 +24,10 @@ from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.protocols import ChatModel
 from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.service import ConversationService
+from bot.core.turns import Conversation
 from bot.core.usage import Prices
 from bot.llm.demo import DemoModel
-from bot.operator import health, logs, maintenance
+from bot.operator import health, logs, maintenance, transcripts
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
 from bot.texts.memory import TOLD_TO_MODEL
@@ -137,6 +138,18 @@ async def compact_database() -> int:
 async def list_conversations() -> int:
     """Print a table of all conversations."""
     return await maintenance.list_conversations(Settings.load(os.environ).database_path)
+
+
+async def export_conversation(conversation: Conversation, file: Path | None, format_name: str | None) -> int:
+    """Write a conversation to a new file or to standard output, in the format of that name or of the file's."""
+    return await transcripts.export_conversation(
+        Settings.load(os.environ).database_path, conversation, file, format_name
+    )
+
+
+async def import_conversation(file: Path, conversation: Conversation) -> int:
+    """Take a conversation over from a file."""
+    return await transcripts.import_conversation(Settings.load(os.environ).database_path, file, conversation)
 
 
 async def report_usage(days: int) -> int:

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from bot import app, config
 from bot.core.errors import BotError, SettingsError
+from bot.core.turns import Conversation
 
 _OPTIONS = ("-h", "--help", "--help-settings", "--version")
 """The options that need no command."""
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe, such as `head`, has left. Python would write a traceback when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+_WHICH = "a name in the terminal, or the id of a channel, a thread or a direct message on Discord"
 
 
 class _Help(argparse.HelpFormatter):
@@ -146,6 +150,21 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     conversations = commands.add_parser("conversations", help="list all conversations: their size, place and dates")
     conversations.set_defaults(command=lambda _: app.list_conversations())
 
+    export = commands.add_parser("export", help="write a conversation to a file, as JSON or Markdown")
+    export.add_argument("conversation", metavar="CONVERSATION", type=_conversation, help=_WHICH)
+    export.add_argument("file", metavar="FILE", type=Path, nargs="?", help="a new file (default: standard output)")
+    export.add_argument(
+        "--format",
+        choices=("json", "markdown"),
+        help="json is the list of messages for a model, markdown is for reading (default: by the file's name)",
+    )
+    export.set_defaults(command=lambda given: app.export_conversation(given.conversation, given.file, given.format))
+
+    import_ = commands.add_parser("import", help="read a conversation from a JSON file of messages")
+    import_.add_argument("file", metavar="FILE", type=Path, help='a list of {"role": …, "content": …}, up to 16 MiB')
+    import_.add_argument("conversation", metavar="CONVERSATION", type=_conversation, help=_WHICH)
+    import_.set_defaults(command=lambda given: app.import_conversation(given.file, given.conversation))
+
     usage = commands.add_parser("usage", help="show tokens and their cost by day, server and person")
     usage.add_argument("--days", type=_days, metavar="N", default=30, help="how far back, 1 to 90 (default: 30)")
     usage.set_defaults(command=lambda given: app.report_usage(given.days))
@@ -178,6 +197,14 @@ def _days(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 90:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not valid; write a number of days from 1 to 90")
+
+
+def _conversation(text: str) -> Conversation:
+    """A conversation as `conversations` lists it, or just a name in the terminal."""
+    platform, colon, channel = text.partition(":")
+    if colon and platform in ("discord", "terminal"):
+        return Conversation(platform, channel)
+    return Conversation("discord" if re.fullmatch(r"[0-9]{17,19}", text) else "terminal", text)
 
 
 def _user_id(text: str) -> int:

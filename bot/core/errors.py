@@ -4,6 +4,7 @@ BotError
 ├── SettingsError        every mistake in the settings at once
 ├── StoreError           the database cannot be read or written just now
 │   └── StoreUnusable    and will not be: foreign, newer, not writable, in use
+├── TranscriptError      a conversation cannot be exported or imported
 ├── Overloaded           there are too many prompts waiting for another one
 ├── OverQuota            a person has asked as often as they may for now, or the day's tokens are used
 ├── ModelError           the model's server did not give a whole reply
@@ -63,6 +64,10 @@ class StoreError(BotError):
 
 class StoreUnusable(StoreError):
     """The database will not work until somebody changes something."""
+
+
+class TranscriptError(BotError):
+    """A conversation cannot be written to a file, or taken from one. Nothing has changed."""
 
 
 class Overloaded(BotError):

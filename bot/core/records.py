@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from bot.core.turns import Behaviour, Conversation, TurnState, UserName
 
@@ -171,3 +172,29 @@ class EffectiveBehaviour:
             self.inherited.persona if self.own.persona is None else self.own.persona,
             self.inherited.model if self.own.model is None else self.own.model,
         )
+
+
+class Exchange(NamedTuple):
+    """A question and its answer, without names and times. The reply is empty if there is no answer."""
+
+    prompt: str
+    reply: str
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A conversation as a file keeps it, oldest exchange first. Only the last exchange may have no answer."""
+
+    persona: str | None
+    exchanges: Sequence[Exchange]
+
+
+class ImportRefusal(Enum):
+    """The reason why a transcript is not imported into a conversation."""
+
+    UNKNOWN = "unknown"
+    """Nothing is on record of this channel on Discord, so that its server is not known."""
+    NOT_EMPTY = "not empty"
+    OTHER_PERSONA = "other persona"
+    """Its moderators gave it a persona that is not the transcript's."""

@@ -95,6 +95,10 @@ class FailureReason(StrEnum):
     """No tokens are left for the reply today."""
 
 
+PERSONA_LENGTH = 4000
+"""Characters of a persona on Discord, as many as its forms take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """The persona and the model of a conversation; None stands for the default.

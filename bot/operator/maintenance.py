@@ -38,7 +38,7 @@ async def compact_database(database: Path) -> int:
 async def list_conversations(database: Path) -> int:
     conversations = questions = size = 0
     table = reports.ConversationTable(_width())
-    async with open_store(_existing(database), exclusive=False) as store:
+    async with open_store(existing(database), exclusive=False) as store:
         async for page in store.conversations.overview():
             if not conversations:
                 print(table.heads())
@@ -52,7 +52,7 @@ async def list_conversations(database: Path) -> int:
 
 async def report_usage(database: Path, days: int, prices: Prices) -> int:
     """Print what was used in the last `days` days of UTC, today included."""
-    async with open_store(_existing(database), exclusive=False) as store:
+    async with open_store(existing(database), exclusive=False) as store:
         rows = await store.quotas.usage(int(time.time()) // DAY - days + 1)
     print(reports.usage(rows, prices, width=_width()))
     return 0
@@ -60,7 +60,7 @@ async def report_usage(database: Path, days: int, prices: Prices) -> int:
 
 async def forget(database: Path, user_id: int, *, confirmed: bool) -> int:
     """Delete what is stored of a person. Unless `confirmed`, somebody at a terminal is asked first."""
-    async with open_store(_existing(database), exclusive=False) as store:
+    async with open_store(existing(database), exclusive=False) as store:
         extent = await store.people.record_of(user_id)
         if extent.is_empty:
             print(reports.nothing_stored(user_id))
@@ -91,7 +91,7 @@ async def _erase(store: Store) -> int:
     return 0
 
 
-def _existing(database: Path) -> Path:
+def existing(database: Path) -> Path:
     """The path, if there is such a file: these commands have nothing to do with a new one. Raises StoreUnusable."""
     if not database.exists():
         raise StoreUnusable(f"The database {database} does not exist: set DATABASE_PATH to the one that the bot uses.")

@@ -1,13 +1,23 @@
-"""Summaries and lists of whole conversations."""
+"""Whole conversations: summaries, lists, and their exchanges out to a transcript and in from one."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 
 from bot.core.quotas import Usage
-from bot.core.records import ConversationOverview, ConversationShares, ConversationSummary
+from bot.core.records import (
+    ConversationOverview,
+    ConversationShares,
+    ConversationSummary,
+    Exchange,
+    ImportRefusal,
+    Transcript,
+)
 from bot.core.turns import Conversation, UserName
+from bot.store.engine import Value
+from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.rows import conversation_of
 
@@ -17,10 +27,61 @@ _PEOPLE = 10
 _LATEST = 20
 """Number of turns whose requests count as the latest."""
 _CONVERSATIONS_AT_ONCE = 200
+_EXCHANGES_AT_ONCE = 50
+
+_HERE = "conversations.platform = :platform AND conversations.channel = :channel"
+_HAS_TURNS = "EXISTS (SELECT 1 FROM turns WHERE conversation_id = conversations.id)"
+# In a terminal only an import sets a persona. On Discord people do, and theirs is not overwritten.
+_HAS_OTHER_PERSONA = """
+    (
+        conversations.platform = 'discord' AND (
+            SELECT persona FROM personas
+            WHERE personas.platform = conversations.platform AND personas.channel = conversations.channel
+        ) <> :persona
+    ) IS TRUE
+    """
+_FREE = f"SELECT * FROM conversations WHERE {_HERE} AND NOT {_HAS_TURNS} AND NOT {_HAS_OTHER_PERSONA}"
+_IMPORT = (
+    f"""
+    SELECT {_HAS_TURNS} AS has_turns, {_HAS_OTHER_PERSONA} AS has_other_persona FROM conversations WHERE {_HERE}
+    UNION ALL SELECT 0, 0 WHERE :platform <> 'discord'
+    """,
+    """
+    INSERT INTO conversations (platform, channel, used_at) SELECT :platform, :channel, :now
+    WHERE :platform <> 'discord'
+    ON CONFLICT DO NOTHING
+    """,
+    f"""
+    DELETE FROM personas
+    WHERE (platform, channel) IN (SELECT platform, channel FROM ({_FREE}) WHERE platform <> 'discord')
+    RETURNING 1
+    """,
+    f"""
+    INSERT INTO personas (platform, channel, guild_id, persona)
+    SELECT platform, channel, guild_id, :persona FROM ({_FREE}) WHERE :persona IS NOT NULL
+    ON CONFLICT DO UPDATE SET persona = excluded.persona
+    """,
+    f"UPDATE conversations SET last_number = last_number + :count WHERE id = (SELECT id FROM ({_FREE}))",
+    # Positions below those of all later prompts: snowflakes and nanoseconds.
+    f"""
+    INSERT INTO stored_turns (
+        conversation_id, position, number, prompt, reply, state, created_at, ended_at, delivered
+    )
+    SELECT here.id, key + 1, here.last_number - :count + key + 1,
+        CAST(substr(:texts, json_extract(value, '$[0]'), json_extract(value, '$[1]')) AS TEXT),
+        CAST(substr(:texts, json_extract(value, '$[2]'), json_extract(value, '$[3]')) AS TEXT),
+        iif(json_extract(value, '$[3]'), 'complete', 'interrupted'), :now, :now, 1
+    FROM ({_FREE}) AS here CROSS JOIN json_each(:places)
+    """,
+)
+"""SQL that fills a conversation without turns, or changes nothing. The first statement tells why it would not.
+
+`texts` holds all texts in UTF-8, since SQLite's JSON ends a text at a NUL, and `places` where they are, from 1.
+"""
 
 
 class ConversationStore(Part):
-    """Summaries and lists of conversations."""
+    """Summaries and lists of conversations, and their exchanges."""
 
     async def direct(self, since: int) -> list[Conversation]:
         """Return at most 100 DM conversations used since a time, the latest used first."""
@@ -178,3 +239,69 @@ class ConversationStore(Part):
                 )
                 for row in rows
             ]
+
+    async def exists(self, conversation: Conversation) -> bool:
+        """Whether a conversation is on record, be it with or without questions."""
+        return bool(
+            await self._engine.read(
+                f"SELECT 1 FROM conversations WHERE {_HERE}",
+                platform=conversation.platform,
+                channel=conversation.channel,
+            )
+        )
+
+    async def exchanges(self, conversation: Conversation) -> AsyncIterator[Sequence[Exchange]]:
+        """Pages of all questions of a conversation with their replies, oldest first."""
+        here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
+        # By its id, which changes with a reset: what is asked after one is no part of it.
+        found = await self._engine.read(f"SELECT id FROM conversations WHERE {_HERE}", **here)
+        after: int | None = None
+        while rows := await self._engine.read(
+            """
+            SELECT id, position, prompt, reply, state = 'complete' AND failure IS NULL AS finished FROM turns
+            WHERE conversation_id = :conversation AND (:after IS NULL OR position > :after)
+            ORDER BY position LIMIT :most
+            """,
+            conversation=found[0]["id"] if found else None,
+            after=after,
+            most=_EXCHANGES_AT_ONCE,
+        ):
+            after = rows[-1]["position"]
+            prompts = await named_prompts(self._engine, rows)
+            yield [
+                Exchange(prompt, row["reply"], bool(row["finished"])) for row, prompt in zip(rows, prompts, strict=True)
+            ]
+
+    async def fill(self, conversation: Conversation, transcript: Transcript) -> ImportRefusal | None:
+        """Commit a transcript as the past of a conversation without questions; or change nothing, and return why.
+
+        The turns are nobody's. A terminal's conversation is made where it is missing, and its persona becomes the
+        transcript's, or none. On Discord a persona is kept if the transcript has none.
+        """
+        texts, places = await asyncio.to_thread(_packed, transcript.exchanges)
+        values: dict[str, Value] = {
+            "platform": conversation.platform,
+            "channel": conversation.channel,
+            "persona": transcript.persona,
+            "texts": texts,
+            "places": places,
+            "count": len(transcript.exchanges),
+            "now": self._now(),
+        }
+        before, *_ = await self._engine.delete_securely(*((statement, values) for statement in _IMPORT))
+        if not before:
+            return ImportRefusal.UNKNOWN
+        if before[0]["has_turns"]:
+            return ImportRefusal.NOT_EMPTY
+        return ImportRefusal.OTHER_PERSONA if before[0]["has_other_persona"] else None
+
+
+def _packed(exchanges: Sequence[Exchange]) -> tuple[bytes, str]:
+    """All texts in UTF-8, and as JSON for each exchange where its prompt begins, its length, and those of its reply."""
+    texts, places = bytearray(), []
+    for each in exchanges:
+        prompt, reply = each.prompt.encode(), each.reply.encode()
+        at = len(texts) + 1
+        places.append((at, len(prompt), at + len(prompt), len(reply)))
+        texts += prompt + reply
+    return bytes(texts), json.dumps(places)

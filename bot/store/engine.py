@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-Value: TypeAlias = str | int | float | None
+Value: TypeAlias = str | bytes | int | float | None
 Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
 Statement: TypeAlias = tuple[str, Values]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import Coroutine
+from pathlib import Path
 
 from bot import texts
 from bot.core.attempt import ActiveAttempt
-from bot.core.errors import StoreError
+from bot.core.errors import StoreError, TranscriptError
 from bot.core.protocols import ReplySink
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Turn, TurnState
@@ -17,6 +20,14 @@ from bot.terminal.output import Output, Problems
 from bot.terminal.reply import TerminalReply
 from bot.terminal.text import plain
 from bot.texts import terminal as words
+from bot.texts import transcripts as files
+from bot.texts.access import NOT_SAVED
+from bot.transcripts.reading import read_transcript
+from bot.transcripts.transfer import MANY, export_to_file, import_into
+from bot.transcripts.writing import format_of
+
+_SAVED = "messages.json"
+"""The file of a /save that names none."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,20 +77,26 @@ class Session:
     async def take(self, text: str) -> None:
         """Answer a prompt, or carry out a command."""
         self.empty = False
-        match text.lower():
-            case "":
+        command, *argument = text.split(None, 1) or [""]
+        match command.lower(), argument:
+            case "", []:
                 pass
-            case "/reset":
+            case "/reset", []:
                 await self._reset()
-            case "/help":
+            case "/save", _:
+                await self._transfer(self._save(_path(*argument or [_SAVED])))
+            case "/load", [file]:
+                await self._transfer(self._load(_path(file)))
+            case "/load", []:
+                self._refuse(files.NO_FILE_NAMED)
+            case "/help", []:
                 self._talk.say(words.HELP)
-            case "/quit" | "/exit":
+            case (("/quit" | "/exit"), []):
                 self.over = True
-            case command if command.startswith("//"):
+            case _ if command.startswith("//"):
                 await self._answer(text[1:])
-            case command if command.startswith("/"):
-                self.failed = True
-                self._talk.say(words.unknown_command(plain(text.split()[0])))
+            case _ if command.startswith("/"):
+                self._refuse(words.unknown_command(plain(command)))
             case _:
                 await self._answer(text)
         self._problems.tell()
@@ -92,6 +109,33 @@ class Session:
             return
         self.empty = True
         self._talk.say(words.forgotten(len(forgotten)))
+
+    async def _save(self, file: Path) -> None:
+        format_ = format_of(file)
+        exported = await export_to_file(self._store, self._conversation, format_, file)
+        self._talk.say(files.exported(exported.questions, plain(str(file))))
+        for note in files.notes(exported.left_out, exported.unfinished):
+            self._talk.say(note)
+
+    async def _load(self, file: Path) -> None:
+        transcript = await asyncio.to_thread(read_transcript, file)
+        questions = len(transcript.exchanges)
+        if questions > MANY:
+            raise TranscriptError(files.too_many_to_load(str(file), questions, self._conversation))
+        await import_into(self._store, self._conversation, transcript)
+        self._talk.say(files.loaded(questions, plain(str(file))))
+
+    async def _transfer(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except TranscriptError as error:
+            self._refuse(plain(str(error)))
+        except StoreError as error:
+            self._fail(NOT_SAVED, error)
+
+    def _refuse(self, sentence: str) -> None:
+        self.failed = True
+        self._talk.say(sentence)
 
     async def _answer(self, text: str) -> None:
         def show(running: ActiveAttempt) -> ReplySink:
@@ -124,3 +168,11 @@ class Session:
         self.failed = True
         self._talk.say(texts.full_size(note))
         _log.warning("%s", error)
+
+
+def _path(name: str) -> Path:
+    """The file that somebody typed, where no shell has replaced a "~"."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(name)

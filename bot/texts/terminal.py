@@ -8,6 +8,8 @@ from bot.core.turns import FailureReason, Outcome
 REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
 HELP = """\
 /reset   forget this conversation
+/save    write this conversation to messages.json, or to a file you name
+/load    read a conversation from a file, as in: /load messages.json
 /help    show this
 /quit    leave, as Ctrl-D does
 //text   say "/text"

@@ -59,6 +59,8 @@ async def test_conversation_continues_until_it_is_reset(environ: dict[str, str])
         assert await terminal.ask("/help") == (
             "/help\n"
             "/reset   forget this conversation\n"
+            "/save    write this conversation to messages.json, or to a file you name\n"
+            "/load    read a conversation from a file, as in: /load messages.json\n"
             "/help    show this\n"
             "/quit    leave, as Ctrl-D does\n"
             '//text   say "/text"\n'

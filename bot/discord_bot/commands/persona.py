@@ -14,7 +14,7 @@ from discord.utils import MISSING
 
 from bot.core.errors import StoreError
 from bot.core.records import EffectiveBehaviour
-from bot.core.turns import is_blank
+from bot.core.turns import PERSONA_LENGTH, is_blank
 from bot.discord_bot.channels import channel_of
 from bot.discord_bot.commands.context import BotContext, Place, place, where_served
 from bot.discord_bot.commands.verbatim import verbatim
@@ -27,9 +27,6 @@ from bot.texts.channel_settings import AS_BEFORE, NOT_CHANGED
 from bot.texts.privacy import UNREACHABLE
 
 log = logging.getLogger(__name__)
-
-PERSONA_LENGTH = 4000
-"""Characters of a persona; as many as Discord lets a text input have."""
 
 READ_WITHIN = 1.5
 """Seconds until the form is given up: Discord takes a form only as the first answer, so it cannot be deferred."""

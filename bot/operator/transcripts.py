@@ -1,0 +1,89 @@
+"""The operator's commands that write a conversation to a file and take one from a file. Both work while the bot runs.
+
+Each prints what it did and returns the command's exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from bot.core.errors import StoreUnusable
+from bot.core.turns import Conversation
+from bot.operator.maintenance import existing
+from bot.store import Store
+from bot.store.sqlite import open_store
+from bot.texts import transcripts as words
+from bot.transcripts.reading import read_transcript
+from bot.transcripts.transfer import MANY, Exported, export_to, export_to_file, import_into
+from bot.transcripts.writing import Format, format_of
+
+_PROGRESS_EVERY = 2.0
+"""Seconds after which a command says how far it is."""
+_LISTED = 10
+
+
+async def export_conversation(
+    database: Path, conversation: Conversation, file: Path | None, format_name: str | None
+) -> int:
+    """Write a conversation to a new file, or (None) to standard output, which then gets nothing else."""
+    format_ = format_of(file) if format_name is None else Format(format_name)
+    async with open_store(existing(database), exclusive=False) as store:
+        if not await store.conversations.exists(conversation):
+            print(words.unknown_conversation(conversation, await _last_used(store)), file=sys.stderr)
+            return 1
+        progress = _Progress(await store.turns.count(conversation))
+        if file is None:
+            exported = await export_to(store, conversation, format_, sys.stdout.buffer, progress)
+            _report(exported)
+        else:
+            exported = await export_to_file(store, conversation, format_, file, progress)
+            print(words.exported(exported.questions, str(file)))
+            _report(exported)
+    return 0
+
+
+async def import_conversation(database: Path, file: Path, conversation: Conversation) -> int:
+    """Make the messages in a file the past of a conversation."""
+    transcript = await asyncio.to_thread(read_transcript, file)
+    path = existing(database) if conversation.platform == "discord" else database
+    questions = len(transcript.exchanges)
+    try:
+        async with open_store(path, exclusive=questions > MANY) as store:
+            importing = asyncio.create_task(import_into(store, conversation, transcript))
+            if not (await asyncio.wait([importing], timeout=_PROGRESS_EVERY))[0]:
+                print(words.importing(questions), file=sys.stderr, flush=True)
+            await importing
+    except StoreUnusable:
+        if questions > MANY:
+            print(words.only_while_stopped(questions), file=sys.stderr)
+        raise
+    print(words.imported(questions, conversation))
+    return 0
+
+
+class _Progress:
+    """Says every few seconds how many questions are written."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._said_at = time.monotonic()
+
+    def __call__(self, questions: int) -> None:
+        if time.monotonic() - self._said_at >= _PROGRESS_EVERY:
+            self._said_at = time.monotonic()
+            print(words.exporting(questions, self._total), file=sys.stderr, flush=True)
+
+
+def _report(exported: Exported) -> None:
+    for note in words.notes(exported.left_out, exported.unfinished):
+        print(note, file=sys.stderr)
+
+
+async def _last_used(store: Store) -> list[tuple[Conversation, int]]:
+    """The conversations that were used last, and their questions."""
+    async for page in store.conversations.overview():
+        return [(each.conversation, each.turns) for each in page[:_LISTED]]
+    return []
