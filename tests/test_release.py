@@ -50,3 +50,10 @@ def test_release_notes_are_the_versions_part_of_the_changelog(tmp_path: Path) ->
 def test_newest_version_in_the_changelog_is_the_projects() -> None:
     versions = re.findall(r"^## (\S+) - \d{4}-\d\d-\d\d$", CHANGELOG, re.MULTILINE)
     assert versions[0] == VERSION
+
+
+def test_documented_image_is_of_the_projects_version() -> None:
+    pages = "".join(
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/deploy.md", "compose.yaml")
+    )
+    assert set(re.findall(r"OWNER/REPOSITORY:([\d.]+)", pages)) == {VERSION.rpartition(".")[0]}
