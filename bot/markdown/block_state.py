@@ -62,9 +62,9 @@ class BlockState:
         self.no_fence_from = len(self.source) + 1
         """The offset after which no line closes a fence that begins behind text, as far as the search has gone."""
 
-    def settle(self, at: int, certain: int) -> None:
-        """Record an offset with nothing open before it, and the end of the text that tells so."""
-        self.places.append((certain - self.shift, at - self.shift, len(self.inline.out), self.lists.items))
+    def settle(self, at: int, certain: int, items: tuple[Item, ...]) -> None:
+        """Record an offset with nothing but list items open before it, and the end of the text that tells so."""
+        self.places.append((certain - self.shift, at - self.shift, len(self.inline.out), items))
 
     def line_end(self, at: int) -> int:
         """Return the offset of the end of the line at an offset."""

@@ -29,7 +29,7 @@ from bot.markdown.lines import (
     is_marked,
     is_rule,
 )
-from bot.markdown.paragraphs import write_heading, write_paragraph
+from bot.markdown.paragraphs import goes_on, write_heading, write_paragraph
 from bot.markdown.rendered import NOTHING, Ahead, Carry, End, Rendered, begun
 from bot.markdown.tables import WIDEST, write_table
 
@@ -96,7 +96,7 @@ def _block(state: BlockState) -> None:
         if state.lists.items:
             state.lists.end_on_discord()
         if blank and not (state.code_goes_on or state.inline.marks.open):
-            state.settle(state.at, state.at + 1)
+            state.settle(state.at, state.at + 1, state.lists.items)
         return
     if state.carry.within and start <= state.shift and _rest_of_line(state, start, end):
         return
@@ -129,10 +129,7 @@ def _rest_of_line(state: BlockState, start: int, end: int) -> bool:
     if mark not in ("", "> ") or not source[body:end].strip() or fence:
         return False
     state.quoting = mark != ""
-    lead = mark + "  " * len(state.lists.items)
-    behind = FENCE_BEHIND.match(source, body, end) if "```" in source[body:end] else None
-    if not (behind and write_text_and_fence(state, mark, "", start, body, behind.end(1), end)):
-        write_paragraph(state, mark, lead, start, body, end)
+    _text(state, mark, "", source[body:end], start, body, end)
     return True
 
 
@@ -147,29 +144,32 @@ def _blank_quote(state: BlockState, end: int) -> None:
 def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, body: int, end: int) -> None:
     """Write the block at a line that may be more than text or may belong to an item."""
     source = state.source
+    if state.carry.paragraph and start <= state.shift and goes_on(state, source, mark, start):
+        _text(state, mark, "", line, start, body, end)
+        return
     first = stripped[0]
     indent = columns(line[: len(line) - len(stripped)])
     item = None
     if first in ITEM_SIGNS and not (first in "-*" and is_rule(source, body, end)):
         item = ITEM.match(source, body, end)
-    if item and state.carry.paragraph and start <= state.shift and state.lists.is_number_in_text(item, indent):
+    above = state.lists.items
+    if above and not (start <= state.shift and state.carry.within):
+        state.lists.leave(indent, item)
+    else:
+        state.lists.left = ()
+    if item and state.lists.is_deep(indent):
         item = None
     if item and not mark and end < len(source) and not state.inline.marks.open:
         state.inline.marks.end_paragraph()
         # Without text behind its mark, the line would belong to the paragraph above it.
-        state.settle(start, item.end() + 1)
-    if state.lists.items and not (state.carry.within and start <= state.shift):
-        state.lists.leave(indent, item)
-    else:
-        state.lists.left = None
+        state.settle(start, item.end() + 1, above)
     if item is None:
         if _leaf(state, mark, first, start, body, end):
             return
-        if state.gap and indent >= state.lists.inside() + 4 and write_indented(state, mark, start):
+        if state.gap and state.lists.is_deep(indent) and write_indented(state, mark, start):
             return
-    elif state.lists.continues_wrongly(item):
-        depth = len(state.lists.items)
-        state.inline.write(f"{mark}{'  ' * depth}{APART if depth else ''}\n")
+    elif state.lists.is_miscounted(item):
+        state.inline.write(f"{mark}{state.lists.end()}\n")
     at, marks = body, ""
     while item and len(marks) < 4 * _DEEPEST:
         after = item.end()
@@ -187,16 +187,20 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
     if first in "`~" and (fence := FENCE.match(source, at, end)):
         write_fence(state, fence, mark, marks, start, end)
         return
-    if first in "#-" and (heading := HEADING.match(source, at, end)) and (marks or indent < state.lists.inside() + 4):
+    if first in "#-" and (heading := HEADING.match(source, at, end)) and (marks or not state.lists.is_deep(indent)):
         write_heading(state, mark, marks, start, heading.end(), end, heading[1])
         return
-    text = at
     if marks and first == ">" and (quote := QUOTE.match(source, at, end)):
-        text = quote.end()
-    behind = FENCE_BEHIND.match(source, at, end) if "```" in line else None
+        at = quote.end()
+    _text(state, mark, marks, line, start, at, end)
+
+
+def _text(state: BlockState, mark: str, marks: str, line: str, start: int, at: int, end: int) -> None:
+    """Write a line of text behind `marks` of items, with what continues it, which may be a fence."""
+    behind = FENCE_BEHIND.match(state.source, at, end) if "```" in line else None
     if behind and write_text_and_fence(state, mark, marks, start, at, behind.end(1), end):
         return
-    write_paragraph(state, mark, mark + (marks or "  " * len(state.lists.items)), start, text, end, item=bool(marks))
+    write_paragraph(state, mark, mark + (marks or "  " * len(state.lists.items)), start, at, end, item=bool(marks))
 
 
 def _rule_in_item(state: BlockState, marks: str, start: int, end: int) -> None:

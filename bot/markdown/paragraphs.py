@@ -46,7 +46,7 @@ def write_paragraph(
     inline.write(lead)
     inline.marks.reopen(paragraph=not item)
     alone = source[text : text + 1] in ITEM_SIGNS and EMPTY_ITEM.match(source, text, end) is not None
-    while not alone and end + 1 < len(source) and _goes_on(state, source, mark, end + 1):
+    while not alone and end + 1 < len(source) and goes_on(state, source, mark, end + 1):
         state.offer(end + 1)
         end = state.line_end(end + 1)
     inline.newline = "\n" + mark + "  " * len(state.lists.items)
@@ -70,7 +70,7 @@ def _rest(state: BlockState, mark: str, end: int) -> Rest:
     source = state.inline.source
     if end == len(state.source):
         end = line_end(source, end)
-    while end + 1 < len(source) and _goes_on(state, source, mark, end + 1):
+    while end + 1 < len(source) and goes_on(state, source, mark, end + 1):
         end = line_end(source, end + 1)
     below = line_end(source, end + 1)
     if "|" in source[end + 1 : below]:
@@ -78,7 +78,7 @@ def _rest(state: BlockState, mark: str, end: int) -> Rest:
     return Rest(end, certain=state.ahead.enough or below < len(source))
 
 
-def _goes_on(state: BlockState, source: str, mark: str, at: int) -> bool:
+def goes_on(state: BlockState, source: str, mark: str, at: int) -> bool:
     """Whether the line belongs to the paragraph above it, which it may in a quote without a mark of its own."""
     end = line_end(source, at)
     quote = QUOTE.match(source, at, end) if mark else None
@@ -86,8 +86,10 @@ def _goes_on(state: BlockState, source: str, mark: str, at: int) -> bool:
     if end == len(source) and state.growing and HALF_LINE.match(source, at, end):
         return False
     item = ITEM.match(source, at, end)
-    if item and state.lists.is_number_in_text(item, columns(source[at : item.start(2)])):
-        return bool(quote) == bool(mark)
+    if item and (item[2] or source[at] in " \t"):
+        indent = columns(source[at : max(item.start(1), item.start(2))])
+        if state.lists.is_text(item, indent):
+            return bool(quote) == bool(mark)
     line = source[at:end]
     if "|" in line:
         under = line_end(source, end + 1)

@@ -152,7 +152,9 @@ class Stream:
         quote = QUOTE.match(text, at)
         start = quote.end() if quote else at
         end = text.find("\n", start)
-        goes_on = text[at - 1] != "\n" or is_text(text, start, len(text) if end < 0 else end)
+        goes_on = (
+            text[at - 1] != "\n" or _DEEP.match(text, start) or is_text(text, start, len(text) if end < 0 else end)
+        )
         return text[at:start] + "x" if goes_on else ""
 
     def _take(self, at: int, rendered: Rendered) -> list[Piece]:

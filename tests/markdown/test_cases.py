@@ -110,6 +110,13 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("> a *b\n5. c*\n> d", "> a \\*b\n5. c\\*\n> d"),
         ("> 1. a\n\n    b\n\n2. c", "> 1. a\n\n```\nb\n```\n\n2. c"),
     ],
+    "a list mark that is indented like code": [
+        ("Options:\n\n    - a\n    - b\n\nend", "Options:\n\n```\n- a\n- b\n```\n\nend"),
+        ("of *a\n    - b* and\n     1. c\nd", "of *a\n\\- b* and\n1\\. c\nd"),
+        ("- a\n\n      - b\n\n  - c", "- a\n\n```\n- b\n```\n\n  - c"),
+        ("> - a\n>       7. b\n> - c", "> - a\n>   7\\. b\n> - c"),
+        ("1. a\n   - b\n         - c\n     - d", "1. a\n  - b\n    \\- c\n    - d"),
+    ],
     "formulas without dollars": [
         ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "a = b\nc = d"),
         ("So \\boxed{42}, or \\frac{1}{2}", "So 42, or 1/2"),
@@ -149,6 +156,9 @@ ESCAPED = [
 
 
 MEANT = [
+    ("- a\n" + "  - " + "word " * 40 + "\nword" + " word" * 20 + "\n\n    - b", 300),
+    ("- a\n  - b\n    - " + "word " * 50 + "\n  7. c", 300),
+    ("> word " + "word " * 52 + "\n>     - b\n> c", 300),
     ("- a\n" + "  - " + "word " * 60 + "\n  7. " + "word " * 20 + "\n- b\n4. c", 310),
     *(("*~~* x", 2000), ("- _~~_\n- *||* x", 2000), ("> **~~** x", 2000)),
     *(
