@@ -181,9 +181,8 @@ def _as_commonmark(source: str) -> str:
                 continue
         elif opened := re.match(r"(`{3,})[^`]*$|(~{3,})", body):
             fence = opened[1] or opened[2]
-        elif body.startswith(("\\[", "$$")) and body.rstrip() in FORMULAS:
-            around = line[: len(line) - len(body)].rstrip()
-            lines += [around, line, around]
+        elif (alone := re.match(r"([ >]*)((?:\\\[|\$\$).*?)[ \t]*$", line)) and alone[2] in FORMULAS:
+            lines += [alone[1], line, alone[1]]
             continue
         elif (behind := re.match(r"(.*[^`\s])[ \t]*(```[A-Za-z0-9_+.#-]*)[ \t]*$", line)) and "```" not in behind[1]:
             lines.append(behind[1])

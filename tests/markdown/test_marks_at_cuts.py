@@ -42,9 +42,9 @@ KINDS: dict[str, list[str]] = {
         f"{'word ' * 59}~~~ 1 more\n~~~\nend",
     ],
     "indented code keeps its indentation": [
-        f"{'word ' * 55}\n\n    {'x' * 20} = 1\n      y = 2",
-        f"{'word ' * 55}\n\n      {'x' * 16} = 1\n    y = 2",
-        f"- a\n\n{'word ' * 54}\n\n\t{'x' * 20} = 1",
+        f"{'word ' * 8}\n\n### {'word ' * 48}\n\n    x = *a*\n      y\n    `z`",
+        f"{'word ' * 8}\n\n## {'word ' * 48}\n\n\tx = *a*\n\ty",
+        f"> {'word ' * 8}\n>\n> ### {'word ' * 46}\n>\n>     # *a*\n>     b",
     ],
 }
 LIMITS = (250, 296, 300, 301)
