@@ -28,6 +28,7 @@ NOT_RUN = {
     "gh attestation": "needs an image that is published",
     "sudo": "changes the whole computer",
     "-m benchmarks.": "takes minutes",
+    "-m bot import": "tests/terminal/test_transcripts.py does, in a conversation with a script",
     "-m pytest": "runs this test: .ci/run begins with it",
 }
 """What is in a block that the shell only parses here, and why it is not run."""

@@ -47,7 +47,7 @@ def read(file: Path) -> list[tuple[str, str]]:
 async def test_a_tutorials_conversation_goes_on(environ: dict[str, str], model: ModelStandin, tmp_path: Path) -> None:
     """The page's script talks first; then its commands are followed as they stand there; then the script goes on."""
     [script] = blocks("python")
-    imports, chats, exports = (line.split()[1:] for line in blocks("text")[0].splitlines())
+    imports, chats, exports = (line.split()[1:] for line in blocks("sh")[0].splitlines())
     environ["OPENAI_API_KEY"] = "sk-tutorial"
     model.script += [Reply("Größe is *size* 😀.\n\n```py\nx = 1\n```"), Reply("Two.")]
     await run(environ, tmp_path, "-c", script, stdin='What is "Größe"?\nAnd 1 + 1?\nquit\n')
