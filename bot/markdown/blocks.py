@@ -159,7 +159,8 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
         state.lists.left = ()
     if item and state.lists.is_deep(indent):
         item = None
-    if item and not mark and end < len(source) and not state.inline.marks.open:
+    # A line such as `- -` may still become a rule.
+    if item and not (mark or state.inline.marks.open or (end == len(source) and source[item.end()] == first)):
         state.inline.marks.end_paragraph()
         # Without text behind its mark, the line would belong to the paragraph above it.
         state.settle(start, item.end() + 1, above)
