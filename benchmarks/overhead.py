@@ -156,7 +156,7 @@ def serve() -> None:
 
 
 async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Sequence[Channel]) -> None:
-    """Turns of the last 80 days, a tenth of them of today, each with its charge; and what moderators decided."""
+    """Turns of the last 80 days, a tenth of them of today, each with its charge; notes; what moderators decided."""
     async with open_store(database, exclusive=True):
         pass
     now = int(time.time())
@@ -199,6 +199,10 @@ async def fill(database: Path, turns: int, discord: DiscordStandin, channels: Se
         filler.executemany(
             "INSERT INTO channel_rules (channel_id, guild_id, allowed) VALUES (?, ?, 1)",
             ((channel.id, guild) for channel in channels),
+        )
+        filler.executemany(
+            "INSERT INTO notes (user_id, guild_id, size, created_at, used_at, text) VALUES (?, ?, 330, ?, ?, ?)",
+            ((person, guild, now, now, f"{n} {'I am vegan. ' * 27}") for person in people for n in range(3)),
         )
         filler.executemany("INSERT INTO blocks (guild_id, user_id) VALUES (?, ?)", ((guild, n) for n in range(1000)))
         filler.executemany(

@@ -3,7 +3,8 @@
     python -m benchmarks.soak --minutes 10 --seed 1
 
 Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
-row in the database that says the same; the exit code is 1 if one has not.
+row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says. If anything is
+wrong, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import sqlite3
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.harness import bot
+from benchmarks.soak_memory import MemoryUsers
 from bot.standin.entities import Channel, Message, User
 from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
 from bot.standin.model import ModelStandin
@@ -78,6 +81,15 @@ class Soak:
         self.direct: dict[int, User] = {}
         self.removed: list[Asked] = []
         """What a reset took out of the queue, and is still to be told of."""
+        self.memory = MemoryUsers(
+            self.random,
+            discord,
+            self.places,
+            self.direct,
+            lambda: [asked.message for asked in self.ledger.asked],
+            self.ledger.did,
+            self.ledger.wrong,
+        )
 
     # The lives of the bot
 
@@ -107,11 +119,13 @@ class Soak:
         for task in (people, troubles):
             task.cancel()
         await asyncio.gather(people, troubles, return_exceptions=True)
+        await self.memory.rest()
         discord.faults.clear()
         self.model.script.clear()
         self.model.default = Reply("all is quiet", tokens_per_second=100)
         async with self._life(gently=True):
             await self._until(self._quiet, QUIET_WITHIN)
+            await self.memory.audit(self.model, self._rows)
         self._audit()
 
     @asynccontextmanager
@@ -153,8 +167,11 @@ class Soak:
         while True:
             await asyncio.sleep(pick.expovariate(1.2))
             deed = pick.choices(
-                [self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop],
-                [60, 14, 5, 3, 2, 1, 3],
+                [
+                    *(self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop),
+                    self.memory.act,
+                ],
+                [60, 14, 5, 3, 2, 1, 3, 20],
             )[0]
             with suppress(LookupError, PermissionError):
                 await deed()
@@ -351,7 +368,7 @@ class Soak:
         if said != row["reply"].split():
             found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['failure']})")
         note = _NOTES.get(row["state"]) or _NOTES.get(row["failure"] or "")
-        if note and note not in text:
+        if note and not re.search(note, text):
             found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
         if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:
             found.append(f"is complete and says {text[-80:]!r}")
@@ -362,13 +379,13 @@ _NOTES = {
     "stopped": "-# Stopped",
     "interrupted": "-# I was restarted and couldn't finish.",
     "length": "-# Cut at the length limit.",
-    "unreachable": "-# My model isn't answering right now.",
+    "unreachable": "-# (My model isn't answering right now|The answer broke off).",
     "busy": "-# My model is busy.",
-    "setup": "-# I have a set-up problem",
-    "declined": "-# The model's provider declined",
-    "empty": "-# The model had nothing to say.",
+    "configuration": "-# I can't reach my AI provider.",
+    "content filtered": "-# The model's provider declined",
+    "empty reply": "-# The model had nothing to say.",
 }
-"""What people are told, by a turn's state or else its failure."""
+"""What people are told, as patterns, by a turn's state or else its failure."""
 
 
 async def soak(minutes: float, seed: int, keep: Path | None) -> int:

@@ -10,7 +10,7 @@ import pytest
 from bot.core.context import mention
 from bot.core.matching import Query
 from bot.core.records import FoundTurn, SearchResult
-from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState, UserName
+from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Quote, TurnState, UserName
 from bot.store import Store
 from bot.store.sqlite import open_store
 from tests.facts import FACTS
@@ -122,6 +122,18 @@ async def test_turn_forgotten_during_the_search_is_left_out(store: Store, monkey
     monkeypatch.setattr(store.engine, "read", reading)
     assert positions(await search(store, "boat")) == [5]
     assert reads > 3
+
+
+async def test_forgotten_quote_is_never_found(store: Store, path: Path) -> None:
+    quote = "⟦In reply to Bo:⟧\n> my boat"
+    prompt = Prompt(HERE, 1, f"{quote}\n\nHm?", CLEO, quote=Quote(BO, len(quote)), message_id=1)
+    assert await store.turns.begin(prompt)
+    assert positions(await search(store, "boat")) == [1]
+    await store.people.forget(BO)
+    assert rows(path, "SELECT quoted_id FROM stored_turns") == [(BO,)], "its row is still as it was"
+    assert positions(await search(store, "boat")) == []
+    [found] = (await search(store, "hm")).turns
+    assert found.prompt.startswith("⟦They are replying to a message that was forgotten.⟧")
 
 
 async def test_names_are_found_and_gone_names_are_not(store: Store) -> None:

@@ -14,7 +14,7 @@ from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.faults import Slow
 from bot.standin.interactions import Interaction
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.commands.test_privacy import chat
+from tests.discord_bot.commands.test_privacy import chat, file
 from tests.discord_bot.conftest import Launch, World, commands_are_settled
 from tests.places import on_discord
 from tests.store.steps import files, read_only
@@ -268,6 +268,21 @@ async def test_forgotten_person_has_no_notes_left(world: World, tmp_path: Path) 
     await world.store.engine.erase_deleted()
     names = ("parley.db", "parley.db-wal")
     assert not any(b"SECRET" in files(tmp_path / "parley.db")[name] for name in names)
+
+
+async def test_export_holds_ones_own_notes(world: World) -> None:
+    discord = world.discord
+    direct = discord.open_dm(discord.bo)
+    for person, place, text in (
+        (discord.bo, discord.general, "here"),
+        (discord.bo, direct, "in a DM"),
+        (discord.cleo, discord.general, "Cleo's"),
+    ):
+        await add(world, person, await notes_of(discord, person, place), text)
+    for place, texts in ((discord.random_channel, ["here"]), (direct, ["here", "in a DM"])):
+        used = await discord.slash(discord.bo, place, "export")
+        await used.answered()
+        assert [note["text"] for note in file(used)["notes"]] == texts
 
 
 async def test_nobody_uses_up_anothers_buttons(world: World) -> None:

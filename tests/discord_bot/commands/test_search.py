@@ -214,6 +214,14 @@ async def test_worst_page_fits_a_message(world: World) -> None:
         assert seen == [*range(first + 11, first - 1, -1)]
 
 
+async def test_long_text_keeps_nobody_waiting(world: World) -> None:
+    """Where the words are in it takes longer to find than a callback may take (`tests/callbacks.py`)."""
+    discord = world.discord
+    await remember(world.store, discord.general, 1, "äöü " * 50_000 + "boat", "boot äöü " * 50_000 + "boat")
+    said = await searched(discord, discord.bo, "BOAT")
+    assert bold(said).endswith("boatboat")
+
+
 async def test_long_search_stops_and_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "SECONDS", 0.0)
     discord = world.discord
