@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -28,6 +28,7 @@ from bot.core.turns import Conversation
 from bot.core.usage import Prices
 from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance, transcripts
+from bot.operator.database_path import chosen_by, chosen_with
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
 from bot.texts.memory import TOLD_TO_MODEL
@@ -58,6 +59,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
     stop = asyncio.Event()
     _on_first_signal(stop.set)
     async with (
+        chosen_by(settings),
         open_store(settings.database_path, exclusive=True) as store,
         ModelRouter.of(settings, store.server_facts) as model,
         _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL) as conversations,
@@ -80,6 +82,7 @@ async def chat(conversation: str, *, temporary: bool) -> int:
     settings = Settings.load(os.environ)
     path = MEMORY if temporary else settings.database_path
     async with (
+        chosen_by(settings),
         open_store(path, exclusive=False) as store,
         _model(settings, store) as model,
         # What is said here is counted, and nobody is refused: whoever sits at the terminal sets the limits.
@@ -97,7 +100,7 @@ async def run_playground(port: int, database: Path, *, open_browser: bool) -> in
     _start_playground_log(settings)
     stop = asyncio.Event()
     _on_first_signal(stop.set)
-    async with open_store(database, exclusive=True) as store:
+    async with chosen_with("--database"), open_store(database, exclusive=True) as store:
         await playground(
             settings,
             store,
@@ -127,40 +130,47 @@ async def report_health() -> int:
 
 async def copy_database(file: Path) -> int:
     """Copy the database to a file that does not exist yet."""
-    return await maintenance.copy_database(Settings.load(os.environ).database_path, file)
+    return await _on_database(lambda database: maintenance.copy_database(database, file))
 
 
 async def compact_database() -> int:
     """Give the space of deleted conversations back to the disk."""
-    return await maintenance.compact_database(Settings.load(os.environ).database_path)
+    return await _on_database(maintenance.compact_database)
 
 
 async def list_conversations() -> int:
     """Print a table of all conversations."""
-    return await maintenance.list_conversations(Settings.load(os.environ).database_path)
+    return await _on_database(maintenance.list_conversations)
 
 
 async def export_conversation(conversation: Conversation, file: Path | None, format_name: str | None) -> int:
     """Write a conversation to a new file or to standard output, in the format of that name or of the file's."""
-    return await transcripts.export_conversation(
-        Settings.load(os.environ).database_path, conversation, file, format_name
+    return await _on_database(
+        lambda database: transcripts.export_conversation(database, conversation, file, format_name)
     )
 
 
 async def import_conversation(file: Path, conversation: Conversation) -> int:
     """Take a conversation over from a file."""
-    return await transcripts.import_conversation(Settings.load(os.environ).database_path, file, conversation)
+    return await _on_database(lambda database: transcripts.import_conversation(database, file, conversation))
 
 
 async def report_usage(days: int) -> int:
     """Print the tokens of the last days, with their cost where prices are set."""
     settings = Settings.load(os.environ)
-    return await maintenance.report_usage(settings.database_path, days, Prices(settings.prices or {}))
+    async with chosen_by(settings):
+        return await maintenance.report_usage(settings.database_path, days, Prices(settings.prices or {}))
 
 
 async def forget(user_id: int, *, confirmed: bool) -> int:
     """Delete a person's data, after a question unless it is already confirmed."""
-    return await maintenance.forget(Settings.load(os.environ).database_path, user_id, confirmed=confirmed)
+    return await _on_database(lambda database: maintenance.forget(database, user_id, confirmed=confirmed))
+
+
+async def _on_database(work: Callable[[Path], Awaitable[int]]) -> int:
+    settings = Settings.load(os.environ)
+    async with chosen_by(settings):
+        return await work(settings.database_path)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bot import app, config
+from bot.config import parsers
 from bot.core.errors import BotError, SettingsError
 from bot.core.turns import Conversation
 
@@ -124,9 +125,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     )
     playground.add_argument(
         "--database",
-        type=Path,
+        type=_database,
         metavar="FILE",
-        default=Path("data/playground.db"),
+        default="data/playground.db",
         help="the file for its memory (default: data/playground.db)",
     )
     playground.add_argument("--no-open", action="store_true", help="do not open a browser")
@@ -191,6 +192,13 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 2**16:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not valid; write a number up to 65535, or 0 for any free port")
+
+
+def _database(text: str) -> Path:
+    try:
+        return parsers.database_path(text)
+    except parsers.InvalidValue as mistake:
+        raise argparse.ArgumentTypeError(str(mistake)) from None
 
 
 def _days(text: str) -> int:

@@ -61,7 +61,7 @@ def test_backup_is_a_usable_database(database: Path, capsys: pytest.CaptureFixtu
     assert main(["backup", "copy.db"]) == 1
     out, error = capsys.readouterr()
     assert (out, error.count("\n")) == ("", 1)
-    assert "copy.db is there already" in error
+    assert "copy.db already exists" in error
 
 
 def test_health_without_a_bot_says_so(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +120,10 @@ def test_missing_database_is_reported_and_not_made(
     assert main(command) == 1
     assert capsys.readouterr() == (
         "",
-        "The database parley.db does not exist: set DATABASE_PATH to the one that the bot uses.\n",
+        (
+            "The database parley.db does not exist: start the bot first, or use the file that it uses. Choose the file"
+            " with DATABASE_PATH in the environment.\n"
+        ),
     )
     assert list(database.parent.iterdir()) == []
 

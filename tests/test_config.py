@@ -26,12 +26,12 @@ NO_MODEL = (
     " such as http://localhost:11434/v1, or both."
 )
 TOO_LONG_A_REPLY = (
-    "9000 is more than CONTEXT_TOKENS (8000), so the model could not be reminded of its own reply;"
-    " lower the one or raise the other."
+    "9000 is more than CONTEXT_TOKENS (8000), so a reply might not fit into the history; lower REPLY_TOKENS or raise"
+    " CONTEXT_TOKENS."
 )
 IDS = (
-    "17 to 19 digits each, with commas between them (Discord copies ids with a right click once Developer Mode is on:"
-    " User Settings, Advanced)."
+    "17 to 19 digits each, with commas between them (to get them, turn on Developer Mode in Discord under User"
+    " Settings, Advanced; then right-click, Copy ID)."
 )
 TOKENS = "write a whole number from 1000 to 999999999999, in digits only."
 PRICES = (
@@ -47,7 +47,7 @@ CLOUD = "cloud=https://api.openai.com/v1"
 HOME = "home=http://localhost:11434/v1"
 NAMES = f"use up to 31 lower case letters, digits, - or _, beginning with a letter, as in {HOME}."
 NO_OBJECT = 'is not a JSON object; write one such as {"temperature": 0.7}, on one line.'
-UNSEEN = "which cannot be seen; write it anew."
+UNSEEN = "which cannot be seen; write the value again."
 ILLEGIBLE = "has a space, a quotation mark or another character that"
 
 
@@ -154,8 +154,8 @@ def load(**environ: str) -> Settings:
             "sqlite:///parley.db",
             '"sqlite:///parley.db" is a URL; name a file such as data/parley.db.',
         ),
-        ("LOG_LEVEL", "loud", f'"loud" is no level; {LEVELS}'),
-        ("LOG_FORMAT", "xml", '"xml" is no format; choose text or json.'),
+        ("LOG_LEVEL", "loud", f'"loud" is not a level; {LEVELS}'),
+        ("LOG_FORMAT", "xml", '"xml" is not a format; choose text or json.'),
         ("LOG_MESSAGES", "maybe", '"maybe" is not valid; write true or false.'),
         ("QUEUE_PER_USER", "0", '"0" is not valid; write a whole number from 1 to 1000, in digits only.'),
         ("MAX_CONCURRENT_REPLIES", "0", '"0" is not valid; write a whole number from 1 to 10000, in digits only.'),
@@ -193,16 +193,16 @@ def load(**environ: str) -> Settings:
             TOO_LONG_A_REPLY,
         ),
         ("SERVERS", "foo", '"foo" is not valid; write owner, any, or the ids of servers.'),
-        ("SERVERS", "owner, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
-        ("SERVERS", "198622483471925248, all2", f'"all2" is no id; write the ids of servers, {IDS}'),
-        ("ALLOWED_USERS", "1986224834719252", f'"1986224834719252" is no id; write the ids of people, {IDS}'),
-        ("ALLOWED_USERS", "@anna", f'"@anna" is no id; write the ids of people, {IDS}'),
-        ("BLOCKED_USERS", "-198622483471925248", f'"-198622483471925248" is no id; write the ids of people, {IDS}'),
-        ("ALLOWED_ROLES", ",", f'"," is no id; write the ids of roles, {IDS}'),
+        ("SERVERS", "owner, all2", f'"all2" is not an id; write the ids of servers, {IDS}'),
+        ("SERVERS", "198622483471925248, all2", f'"all2" is not an id; write the ids of servers, {IDS}'),
+        ("ALLOWED_USERS", "1986224834719252", f'"1986224834719252" is not an id; write the ids of people, {IDS}'),
+        ("ALLOWED_USERS", "@anna", f'"@anna" is not an id; write the ids of people, {IDS}'),
+        ("BLOCKED_USERS", "-198622483471925248", f'"-198622483471925248" is not an id; write the ids of people, {IDS}'),
+        ("ALLOWED_ROLES", ",", f'"," is not an id; write the ids of roles, {IDS}'),
         (
             "BLOCKED_ROLES",
             "198622483471925248 198622483471925249",
-            f'"198622483471925248 198622483471925249" is no id; write the ids of roles, {IDS}',
+            f'"198622483471925248 198622483471925249" is not an id; write the ids of roles, {IDS}',
         ),
         ("DIRECT_MESSAGES", "true", '"true" is not valid; write members, everyone or off.'),
         ("HOURLY_QUESTIONS_PER_USER", "0", '"0" is not valid; write a whole number from 1 to 100000, in digits only.'),
@@ -262,7 +262,7 @@ def load(**environ: str) -> Settings:
     ],
 )
 def test_mistake_names_a_valid_value(name: str, value: str, problem: str) -> None:
-    assert problems({name: value}) == [f"{name}: {problem}"]
+    assert problems({name: value}) == [f"{name} in the environment: {problem}"]
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
@@ -273,8 +273,11 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert str(caught.value).splitlines()[1:] == [
         f"  - {env_file}: line 2 cannot be read; write NAME=value.",
         "  - OPENAI_MODLE: unknown; did you mean OPENAI_MODEL?",
-        f'  - LOG_LEVEL: "loud" is no level; {LEVELS}',
-        '  - CONNECT_TIMEOUT: "soon" is not valid; write seconds as a number above 0 and up to 300, such as 2.5.',
+        f'  - LOG_LEVEL in .env: "loud" is not a level; {LEVELS}',
+        (
+            '  - CONNECT_TIMEOUT in the environment: "soon" is not valid; write seconds as a number above 0 and up to'
+            " 300, such as 2.5."
+        ),
         f"  - DISCORD_TOKEN: not set; {TAB}",
         f"  - {NO_MODEL}",
     ]
@@ -314,7 +317,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
             if name == "SYSTEM_PROMPT":
                 assert load(SYSTEM_PROMPT=half).system_prompt == half
             else:
-                only = f"{name}: begins or ends with a quotation mark; remove it."
+                only = f"{name} in the environment: begins or ends with a quotation mark; remove it."
                 assert problems(others | {name: half}) == [only]
 
 
@@ -376,15 +379,17 @@ def test_lists_are_separated_by_commas() -> None:
 def test_budget_needs_the_price_of_every_model() -> None:
     assert load(DAILY_BUDGET="1.005", PRICES="gpt-6-luna=0.10/0.50").daily_budget == 1_005_000
     assert problems({"DAILY_BUDGET": "1"}) == [
-        f'DAILY_BUDGET: needs the price of every model, and PRICES lacks "gpt-6-luna"; {UNPRICED}'
+        f'DAILY_BUDGET in the environment: needs the price of every model, and PRICES lacks "gpt-6-luna"; {UNPRICED}'
     ]
     several = {"OPENAI_MODEL": "a", "MODELS": "b,c,a", "PRICES": "b=1/1", "DAILY_BUDGET": "1", "LOG_FORMAT": "xml"}
     assert [each.partition(";")[0] for each in problems(several)] == [
-        'LOG_FORMAT: "xml" is no format',
-        'DAILY_BUDGET: needs the price of every model, and PRICES lacks "a", "c"',
+        'LOG_FORMAT in the environment: "xml" is not a format',
+        'DAILY_BUDGET in the environment: needs the price of every model, and PRICES lacks "a", "c"',
     ]
     several = {"FALLBACK_MODEL": "b", "PRICES": "gpt-6-luna=1/1", "DAILY_BUDGET": "1"}
-    assert problems(several)[0].startswith('DAILY_BUDGET: needs the price of every model, and PRICES lacks "b";')
+    assert problems(several)[0].startswith(
+        'DAILY_BUDGET in the environment: needs the price of every model, and PRICES lacks "b";'
+    )
     assert len(problems({"DAILY_BUDGET": "1", "PRICES": "cheap"})) == 1, "what PRICES says is not known"
 
 
@@ -495,17 +500,17 @@ def test_every_mistake_with_several_servers_is_reported_at_once(tmp_path: Path) 
         "GROQ_API_KEY: there is no server groq in MODEL_SERVERS; name it there, or remove this line.",
         "home_extra_body: unknown; did you mean HOME_EXTRA_BODY?",
         "OPENAI_KEY: unknown; did you mean OPENAI_API_KEY?",
-        "HOME_API_KEY: still the placeholder of an example; put the key of home in its place.",
-        'HOME_EXTRA_BODY: "n" is sent by the bot itself; leave it out.',
-        'HOME_EXTRA_BODY: "stream_options" is sent by the bot itself; leave it out.',
+        "HOME_API_KEY in the environment: still the placeholder of an example; put the key of home in its place.",
+        'HOME_EXTRA_BODY in the environment: "n" is sent by the bot itself; leave it out.',
+        'HOME_EXTRA_BODY in the environment: "stream_options" is sent by the bot itself; leave it out.',
         (
             'OPENAI_MODEL: "gpt-6-luna" is on none of the servers in MODEL_SERVERS; write cloud:MODEL, or set'
             " OPENAI_API_KEY or OPENAI_BASE_URL for a server without a name."
         ),
-        'MODELS: "cloud:" names the server cloud but none of its models; write cloud:MODEL.',
-        f'MODELS: "llama3:8b" {tag.format("8b")} in MODEL_SERVERS.',
-        f'FALLBACK_MODEL: "llama3:latest" {tag.format("latest")} in MODEL_SERVERS.',
-        'PRICES: "home:" names the server home but none of its models; write home:MODEL.',
+        'MODELS in the environment: "cloud:" names the server cloud but none of its models; write cloud:MODEL.',
+        f'MODELS in the environment: "llama3:8b" {tag.format("8b")} in MODEL_SERVERS.',
+        f'FALLBACK_MODEL in the environment: "llama3:latest" {tag.format("latest")} in MODEL_SERVERS.',
+        'PRICES in the environment: "home:" names the server home but none of its models; write home:MODEL.',
     ]
 
 
@@ -556,19 +561,22 @@ def test_system_prompt_has_one_source(tmp_path: Path) -> None:
     assert load(SYSTEM_PROMPT_FILE=str(file)).system_prompt == "Tu es un pirate."
     assert load(SYSTEM_PROMPT="Be a pirate.").system_prompt == "Be a pirate."
     both = {"SYSTEM_PROMPT": "Be a pirate.", "SYSTEM_PROMPT_FILE": str(file)}
-    assert problems(both) == ["SYSTEM_PROMPT_FILE: SYSTEM_PROMPT is set as well; keep one of the two."]
+    assert problems(both) == [
+        "SYSTEM_PROMPT_FILE in the environment: SYSTEM_PROMPT is set as well; keep one of the two."
+    ]
     file.write_bytes(b"\xe9")
     wrong = {"SYSTEM_PROMPT_FILE": str(file)}
-    assert problems(wrong) == [f'SYSTEM_PROMPT_FILE: "{file}" is not UTF-8; save it as UTF-8 text.']
+    assert problems(wrong) == [f'SYSTEM_PROMPT_FILE in the environment: "{file}" is not UTF-8; save it as UTF-8 text.']
     file.write_text(" \n")
     assert problems(wrong) == [
-        f'SYSTEM_PROMPT_FILE: "{file}" is empty; write the prompt into it, or leave the setting out.'
+        f'SYSTEM_PROMPT_FILE in the environment: "{file}" is empty; write the prompt into it, or leave the setting out.'
     ]
 
 
 def test_directory_is_no_database(tmp_path: Path) -> None:
+    inside = tmp_path / "parley.db"
     assert problems({"DATABASE_PATH": str(tmp_path)}) == [
-        f'DATABASE_PATH: "{tmp_path}" is a directory; name a file in it such as {tmp_path / "parley.db"}.'
+        f'DATABASE_PATH in the environment: "{tmp_path}" is a directory; name a file in it such as {inside}.'
     ]
 
 

@@ -13,6 +13,7 @@ from bot.config import model_servers, parsers
 from bot.config.env_file import misspelt, read
 from bot.config.model_servers import ModelServerSettings
 from bot.config.parsers import InvalidValue, quoted
+from bot.config.values import Origins
 from bot.core.errors import SettingsError
 
 DEFAULT_SYSTEM_PROMPT = """\
@@ -59,6 +60,12 @@ def values(
     def look_up(name: str) -> str:
         return _given(name, environ) or _given(name, in_file)
 
+    def label(name: str) -> str:
+        """A setting, with where its value comes from."""
+        if _given(name, environ):
+            return f"{name} in the environment"
+        return f"{name} in .env" if _given(name, in_file) else name
+
     names = model_servers.names(look_up("MODEL_SERVERS"))
     problems += _unknown(in_file, [*table, *map(str.lower, _PROXIES), *model_servers.setting_names(names)], names)
     given = {name: value for name in table if (value := look_up(name))}
@@ -73,25 +80,27 @@ def values(
                 _check_characters(text)
             found[name.lower()] = setting.parse(text) if text else None
         except InvalidValue as mistake:
-            problems += mistake.sentences(name)
+            problems += mistake.sentences(label(name))
     try:
         found["system_prompt"] = _system_prompt(given.get("SYSTEM_PROMPT"), found.get("system_prompt_file"))
     except InvalidValue as mistake:
-        problems += mistake.sentences("SYSTEM_PROMPT_FILE")
-    own, mistakes = model_servers.own_settings(names, look_up)
+        problems += mistake.sentences(label("SYSTEM_PROMPT_FILE"))
+    own, mistakes = model_servers.own_settings(names, look_up, label)
     problems += mistakes
+    every = (*table, *model_servers.setting_names(names))
+    found["origins"] = Origins(frozenset(name for name in every if _given(name, environ)))
     if found.get("model_servers"):
-        shared = {"extra_body": found.get("extra_body") or {}}
+        shared = {"extra_body": found.get("extra_body") or {}, "origins": found["origins"]}
         servers = found["model_servers"].items()
         found["model_servers"] = {name: replace(server, **{**shared, **own[name]}) for name, server in servers}
-    problems += model_servers.mistakes_in_models(found)
+    problems += model_servers.mistakes_in_models(found, label)
     reply, context = found.get("reply_tokens"), found.get("context_tokens")
     if reply is not None and context is not None and reply > context:
         problems.append(
-            f"REPLY_TOKENS: {reply} is more than CONTEXT_TOKENS ({context}), so the model could not be reminded of"
-            " its own reply; lower the one or raise the other."
+            f"{label('REPLY_TOKENS')}: {reply} is more than CONTEXT_TOKENS ({context}), so a reply might not fit into"
+            " the history; lower REPLY_TOKENS or raise CONTEXT_TOKENS."
         )
-    problems.extend(_unpriced(found))
+    problems.extend(f"{label('DAILY_BUDGET')}: {mistake}" for mistake in _unpriced(found))
     for name in _limits_not_needed(found):
         if name not in given:
             found[name.lower()] = None
@@ -106,7 +115,9 @@ def _check_characters(text: str) -> None:
         raise InvalidValue("begins or ends with a quotation mark; remove it")
     if found := _CONTROL_CHARACTER.search(text):
         # A path with a zero byte cannot be opened, and a URL with such a character cannot be called.
-        raise InvalidValue(f"has the control character U+{ord(found[0]):04X}, which cannot be seen; write it anew")
+        raise InvalidValue(
+            f"has the control character U+{ord(found[0]):04X}, which cannot be seen; write the value again"
+        )
 
 
 def _given(name: str, source: Mapping[str, str | None]) -> str:
@@ -136,7 +147,7 @@ def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
     missing = [model for model in offered if model not in (values["prices"] or {})]
     if missing:
         yield (
-            f"DAILY_BUDGET: needs the price of every model, and PRICES lacks {', '.join(map(quoted, missing))}; add"
+            f"needs the price of every model, and PRICES lacks {', '.join(map(quoted, missing))}; add"
             f" {missing[0]}=context/reply with what a million tokens cost, 0/0 if they are free."
         )
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bot.config import parsers
 from bot.config.parsers import InvalidValue, quoted
-from bot.config.values import Secret
+from bot.config.values import Origins, Secret
 from bot.core.model_servers import ModelServer
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
@@ -49,6 +49,7 @@ class ModelServerSettings:
     url_setting: str = "OPENAI_BASE_URL"
     key_setting: str = "OPENAI_API_KEY"
     body_setting: str = "EXTRA_BODY"
+    origins: Origins = field(default=Origins(), compare=False)
 
     @property
     def described(self) -> ModelServer:
@@ -110,12 +111,12 @@ def setting_names(servers: Iterable[str]) -> Sequence[str]:
 
 
 def own_settings(
-    servers: Iterable[str], look_up: Callable[[str], str]
+    servers: Iterable[str], look_up: Callable[[str], str], label: Callable[[str], str]
 ) -> tuple[Mapping[str, Mapping[str, Any]], list[str]]:
     """The key and the body of each of these servers, as far as they are set, and a sentence for each mistake in them.
 
     They are under the names that they have in `ModelServerSettings`. `look_up` returns the value of a setting, or an
-    empty text.
+    empty text; `label` names a setting in a sentence.
     """
     found: dict[str, dict[str, Any]] = {}
     mistakes = []
@@ -126,12 +127,12 @@ def own_settings(
             if text := look_up(key):
                 found[name]["api_key"] = parsers.secret(f"the key of {name}")(text)
         except InvalidValue as mistake:
-            mistakes += mistake.sentences(key)
+            mistakes += mistake.sentences(label(key))
         try:
             if text := look_up(extra_body):
                 found[name] |= {"extra_body": body(text), "body_setting": extra_body}
         except InvalidValue as mistake:
-            mistakes += mistake.sentences(extra_body)
+            mistakes += mistake.sentences(label(extra_body))
     return found, mistakes
 
 
@@ -155,7 +156,7 @@ def _no_number(constant: str) -> None:
     raise ValueError(constant)
 
 
-def mistakes_in_models(values: Mapping[str, Any]) -> list[str]:
+def mistakes_in_models(values: Mapping[str, Any], label: Callable[[str], str]) -> list[str]:
     """A sentence for each name of a model that leads to no server or to an unclear one, in the settings' values."""
     servers = values.get("model_servers") or {}
     # One with a mistake in it is missing here, and was meant to be set.
@@ -175,7 +176,7 @@ def mistakes_in_models(values: Mapping[str, Any]) -> list[str]:
     ]
     if fallback and {first, *others} == {fallback}:
         mistakes.append(("FALLBACK_MODEL", "this is OPENAI_MODEL itself; name another model, or leave it out"))
-    return [sentence for setting, text in mistakes if text for sentence in InvalidValue(text).sentences(setting)]
+    return [sentence for setting, text in mistakes if text for sentence in InvalidValue(text).sentences(label(setting))]
 
 
 def _mistake(model: str, servers: Collection[str], *, has_default: bool) -> str | None:

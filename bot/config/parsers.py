@@ -162,13 +162,13 @@ def database_path(value: str) -> Path:
 
 def log_level(value: str) -> str:
     if value.upper() not in _LOG_LEVELS:
-        raise InvalidValue(f"{quoted(value)} is no level; choose {', '.join(_LOG_LEVELS[:-1])} or {_LOG_LEVELS[-1]}")
+        raise InvalidValue(f"{quoted(value)} is not a level; choose {', '.join(_LOG_LEVELS[:-1])} or {_LOG_LEVELS[-1]}")
     return value.upper()
 
 
 def log_format(value: str) -> str:
     if value.lower() not in _LOG_FORMATS:
-        raise InvalidValue(f"{quoted(value)} is no format; choose {' or '.join(_LOG_FORMATS)}")
+        raise InvalidValue(f"{quoted(value)} is not a format; choose {' or '.join(_LOG_FORMATS)}")
     return value.lower()
 
 
@@ -205,8 +205,9 @@ def ids(whose: str) -> Callable[[str], frozenset[int]]:
         for each in found or [value]:
             if not _ID.fullmatch(each):
                 raise InvalidValue(
-                    f"{quoted(each)} is no id; write {whose}, 17 to 19 digits each, with commas between them (Discord"
-                    " copies ids with a right click once Developer Mode is on: User Settings, Advanced)"
+                    f"{quoted(each)} is not an id; write {whose}, 17 to 19 digits each, with commas between them (to"
+                    " get them, turn on Developer Mode in Discord under User Settings, Advanced; then right-click, Copy"
+                    " ID)"
                 )
         return frozenset(map(int, found))
 

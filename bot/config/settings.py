@@ -7,7 +7,7 @@ test of the documentation derive from it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -15,7 +15,7 @@ from bot.config import loading, model_servers, parsers
 from bot.config.loading import Requirement, Setting
 from bot.config.model_servers import ModelServerSettings
 from bot.config.parsers import BOT_TAB
-from bot.config.values import Secret
+from bot.config.values import Origins, Secret
 from bot.core.access import AccessSettings, Servers
 from bot.core.generation import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
@@ -284,6 +284,8 @@ class Settings:
         Setting("", "A file (PEM) with certificate authorities to trust beside the system's.", parsers.certificates),
     ]
 
+    origins: Origins = field(compare=False)
+
     @property
     def network(self) -> Network:
         """How the model's server and Discord are connected to."""
@@ -348,7 +350,9 @@ class Settings:
     @property
     def all_model_servers(self) -> Mapping[str, ModelServerSettings]:
         """The model servers that are set, by name. The default one, if it is among them, has an empty name."""
-        default = ModelServerSettings(self.openai_base_url, self.openai_api_key, self.extra_body or {})
+        default = ModelServerSettings(
+            self.openai_base_url, self.openai_api_key, self.extra_body or {}, origins=self.origins
+        )
         is_set = self.openai_api_key is not None or self.openai_base_url is not None
         return {**({"": default} if is_set else {}), **(self.model_servers or {})}
 
@@ -382,6 +386,8 @@ class Settings:
 
 
 SETTINGS: Mapping[str, Setting] = {
-    name.upper(): hint.__metadata__[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
+    name.upper(): hint.__metadata__[0]
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
+    if name != "origins"
 }
 """The table of all settings, by name."""

@@ -1,4 +1,4 @@
-"""A secret setting."""
+"""The values of settings that are more than a text or a number: secrets, and where values come from."""
 
 from __future__ import annotations
 
@@ -16,3 +16,15 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the values of settings come from. The environment wins over `.env`."""
+
+    environment: frozenset[str] = frozenset()
+    """The names of the settings that are set in the environment."""
+
+    def place_of(self, setting: str) -> str:
+        """Where a setting is changed, also one that is not set."""
+        return "the environment" if setting in self.environment else ".env"

@@ -82,10 +82,14 @@ class ErrorTranslator:
         """The error for a response with an error status."""
         if error.status_code in (301, 302, 303, 307, 308):
             target = _origin(error.response.headers.get("Location", ""))
+            url = self.server.url_setting
+            ours = urlsplit(self.base_url)
+            # Another host may be the login page of a network, and is not to get the key.
+            better = target + ours.path if urlsplit(target).hostname == ours.hostname else None
             return ModelError(
                 FailureReason.CONFIGURATION,
-                f"{self.server.url_setting} {self.base_url} redirects to {target}. Correct it in .env and restart.",
-                advice=f"{self.server.url_setting} {self.base_url} redirects. Correct it in .env and restart.",
+                f"{url} {self.base_url} redirects to {target}. {self._change_url(better)}",
+                advice=f"{url} {self.base_url} redirects. Correct it in {self._place(url)} and restart.",
             )
         if error.status_code == 407:
             return self._no_answer(Failure(Cause.PROXY_LOGIN, "the proxy wants a name and a password (407)"))
@@ -142,31 +146,40 @@ class ErrorTranslator:
         if problem is FailureReason.UNREACHABLE and is_loading(status, said):
             return (
                 f"The model server at {self.base_url} has not loaded {model} within {self.timeouts.first_delta:g}"
-                f" s{number}. Look at its log; if it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
+                f" s{number}. Look at its log; if it only needs longer, raise FIRST_DELTA_TIMEOUT in"
+                f" {self._place('FIRST_DELTA_TIMEOUT')} and restart."
             )
         if problem is FailureReason.UNREACHABLE:
             return f"The model server at {self.base_url} failed{number}. Look at its log or its status page."
         if is_out_of_credit(status, said):
             return (
-                f"The account of {key} has no credit left{number}. Top it up, or replace the key in .env and restart."
+                f"The account of {key} has no credit left{number}. Top it up, or replace the key in"
+                f" {self._place(key)} and restart."
             )
         if is_bad_key(status, said):
             if self.key:
-                return f"The model server refused {key}{number}. Replace it in .env and restart."
-            return f"The model server wants a key{number}. Set {key} in .env and restart."
+                return f"The model server refused {key}{number}. Replace it in {self._place(key)} and restart."
+            return f"The model server wants a key{number}. Set {key} in {self._place(key)} and restart."
         if status == 500:
             return (
-                f"The model server fails without a word{number}, as a proxy does that wants a key. Set {key} in .env"
-                " and restart, or look at the server's log."
+                f"The model server failed and gave no reason{number}. Set {key} in {self._place(key)} and restart (some"
+                " proxies fail like that without a key), or look at the server's log."
             )
         if status == 403:
-            return f"The model server does not let {key} use {model}{number}. Change either in .env and restart."
-        if "reasoning_effort" in said:
-            return f"The model server refused REASONING_EFFORT for {model}{number}. Correct it in .env and restart."
-        if extra := self._extra_key_in(said):
             return (
-                f"The model server refused {extra} of {self.server.body_setting} for {model}{number}. Correct it in"
-                " .env and restart."
+                f"The model server does not let {key} use {model}{number}. Change one of them in {self._place(key)} and"
+                " restart."
+            )
+        if "reasoning_effort" in said:
+            return (
+                f"The model server refused REASONING_EFFORT for {model}{number}. Correct it in"
+                f" {self._place('REASONING_EFFORT')} and restart."
+            )
+        if extra := self._extra_key_in(said):
+            body = self.server.body_setting
+            return (
+                f"The model server refused {extra} of {body} for {model}{number}. Correct it in {self._place(body)} and"
+                " restart."
             )
         if "model" in said:
             return (
@@ -175,11 +188,11 @@ class ErrorTranslator:
             )
         if status == 404:
             return (
-                f"The model server has nothing at {self.server.url_setting} {self.base_url}{number}. Correct it in .env"
-                " (most end in /v1) and restart."
+                f"The model server has nothing at {self.server.url_setting} {self.base_url}{number}."
+                f" {self._change_url(self._with_v1())}"
             )
         return (
-            f"The model server refused the request{number}. Check OPENAI_MODEL and {self.server.url_setting} in .env;"
+            f"The model server refused the request{number}. Check OPENAI_MODEL and {self.server.url_setting};"
             " `python -m bot check` shows what it says."
         )
 
@@ -187,8 +200,8 @@ class ErrorTranslator:
         """The error for an answer that is a web page."""
         return ModelError(
             FailureReason.CONFIGURATION,
-            f"{self.server.url_setting} {self.base_url} is a web page, not a model server. Correct it in .env (most end"
-            " in /v1) and restart.",
+            f"{self.server.url_setting} {self.base_url} is a web page, not a model server."
+            f" {self._change_url(self._with_v1())}",
         )
 
     def from_empty_stream(self) -> EmptyStream:
@@ -214,12 +227,12 @@ class ErrorTranslator:
         elif begun:
             detail = (
                 f"The model server fell silent in the middle of a reply for {self.timeouts.silence:g} s. Look at its"
-                " log; if it only needs longer, raise SILENCE_TIMEOUT in .env and restart."
+                f" log; if it only needs longer, raise SILENCE_TIMEOUT in {self._place('SILENCE_TIMEOUT')} and restart."
             )
         else:
             detail = (
                 f"The model server sent nothing of a reply within {self.timeouts.first_delta:g} s. Look at its log; if"
-                " it only needs longer, raise FIRST_DELTA_TIMEOUT in .env and restart."
+                f" it only needs longer, raise FIRST_DELTA_TIMEOUT in {self._place('FIRST_DELTA_TIMEOUT')} and restart."
             )
         return ModelError(FailureReason.UNREACHABLE, detail, advice=advice, server_message=said, accepted=True)
 
@@ -228,7 +241,7 @@ class ErrorTranslator:
         if any(isinstance(link, httpx2.UnsupportedProtocol | httpx2.InvalidURL) for link in chain):
             return ModelError(
                 FailureReason.CONFIGURATION,
-                f"{self.server.url_setting} {self.base_url} is not a valid address. Correct it in .env and restart.",
+                f"{self.server.url_setting} {self.base_url} is not a valid address. {self._change_url(None)}",
             )
         found = failure(error)
         # What could not be read as an answer is quoted there.
@@ -252,17 +265,38 @@ class ErrorTranslator:
 
     def _remedy(self, cause: Cause) -> str:
         url = self.server.url_setting
-        other = "http://" if self.base_url.startswith("https:") else "https://"
+        place = self._place(url)
+        scheme, _, rest = self.base_url.partition("://")
+        other = f"{'http' if scheme == 'https' else 'https'}://{rest}"
         match cause:
             case Cause.NO_TLS | Cause.ONLY_TLS:
-                return f"Begin {url} with {other} in .env and restart."
+                return f"Set {self._url_of(other)} in {place} and restart."
             case Cause.TIMEOUT:
-                return f"Start it, or correct {url} or CONNECT_TIMEOUT in .env and restart."
+                return f"Start it, or correct {url} or CONNECT_TIMEOUT in {place} and restart."
             case Cause.NO_HTTP | Cause.CLOSED:
-                return f"Look at its log, or begin {url} with {other} in .env and restart."
+                return f"Look at its log, or try {self._url_of(other)} in {place} and restart."
             case Cause.WRONG_NAME:
-                return f"Change the host in {url} in .env to the one in its certificate, and restart."
-        return REMEDIES.get(cause, f"Start it, or correct {url} in .env and restart.")
+                return f"Change the host in {url} in {place} to the one in its certificate, and restart."
+        return REMEDIES.get(cause, f"Start it, or correct {url} in {place} and restart.")
+
+    def _change_url(self, better: str | None) -> str:
+        """What to do about an address that is wrong; `better` would work, as far as one can tell."""
+        url = self.server.url_setting
+        if better is not None:
+            return f"Set {self._url_of(better)} in {self._place(url)} and restart."
+        return f"Correct {url} in {self._place(url)} and restart. Most end in /v1, as http://localhost:11434/v1 does."
+
+    def _url_of(self, address: str) -> str:
+        """The setting of the URL with another address."""
+        url = self.server.url_setting
+        return f"{url}={address}" if url == "OPENAI_BASE_URL" else f"the address {address} of this server in {url}"
+
+    def _with_v1(self) -> str | None:
+        """The address with the path that most servers have, where it has none."""
+        return None if urlsplit(self.base_url).path.strip("/") else f"{self.base_url}/v1"
+
+    def _place(self, setting: str) -> str:
+        return self.server.origins.place_of(setting)
 
     def _clean(self, text: str) -> str:
         """The text in one line of limited length, without the key, which some servers repeat."""

@@ -15,6 +15,7 @@ from bot.core.errors import BotError, ContextTooLong, ModelError, SettingsError
 from bot.core.generation import MINIMUM_REPLY_TOKENS
 from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
+from bot.operator.database_path import chosen_by
 from bot.operator.long_probe import read_context
 from bot.store.sqlite import open_store
 
@@ -44,7 +45,7 @@ async def check(
     if settings is None:
         say("Not ready yet: correct these settings first, then check the rest.")
         return False
-    well &= await _point(say, "Database", _database(settings.database_path), patience)
+    well &= await _point(say, "Database", _database(settings), patience)
     for name in settings.all_model_servers:
         title = f"Model server {name}" if name else "Model"
         well &= await _point(say, title, _model(name, settings, container_marks), patience)
@@ -85,9 +86,9 @@ async def _point(say: Say, name: str, work: Awaitable[str], patience: float) -> 
     return True
 
 
-async def _database(path: Path) -> str:
-    async with open_store(path, exclusive=False):
-        return f"Conversations are kept in {await asyncio.to_thread(path.resolve)}."
+async def _database(settings: Settings) -> str:
+    async with chosen_by(settings), open_store(settings.database_path, exclusive=False):
+        return f"Conversations are kept in {await asyncio.to_thread(settings.database_path.resolve)}."
 
 
 async def _model(server_name: str, settings: Settings, container_marks: Sequence[Path]) -> str:

@@ -94,7 +94,9 @@ async def _erase(store: Store) -> int:
 def existing(database: Path) -> Path:
     """The path, if there is such a file: these commands have nothing to do with a new one. Raises StoreUnusable."""
     if not database.exists():
-        raise StoreUnusable(f"The database {database} does not exist: set DATABASE_PATH to the one that the bot uses.")
+        raise StoreUnusable(
+            f"The database {database} does not exist: start the bot first, or use the file that it uses."
+        )
     return database
 
 

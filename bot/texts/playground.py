@@ -77,7 +77,7 @@ def welcome(url: str, *, database: str, model: str | None, host: str | None, tak
     lines = [
         "Parley's playground: the whole bot, on a stand-in for Discord on this computer.",
         f"  Open    {url}",
-        *([f"          (port {taken_port} is in use)"] if taken_port else []),
+        *([f"          (port {taken_port} is in use; --port chooses another)"] if taken_port else []),
         f"  Model   {talker}",
         f"  Memory  {database}",
         "",

@@ -179,7 +179,10 @@ async def test_refused_key_is_reported_once_across_restarts(
         ),
         (
             [Refusal(307, "", {"Location": f"https://a{number}.example.com/?request={number}"}) for number in range(3)],
-            "redirects to https://a0.example.com. Correct it in .env and restart.",
+            (
+                "redirects to https://a0.example.com. Correct OPENAI_BASE_URL in .env and restart. Most end in /v1, as"
+                " http://localhost:11434/v1 does."
+            ),
         ),
     ],
 )

@@ -101,7 +101,12 @@ async def test_rate_limited_call_does_not_delay_the_end(
     [
         ({"DISCORD_TOKEN": "wrong.wrong.wrong"}, 1, "Discord refused DISCORD_TOKEN."),
         ({"DISCORD_TOKEN": "", "LOG_LEVEL": "loud"}, 2, "DISCORD_TOKEN: not set"),
-        ({"DATABASE_PATH": "/dev/null/parley.db"}, 1, "/dev/null"),
+        ({"DATABASE_PATH": "/dev/null/parley.db"}, 1, "such as ~/parley.db. Choose the file with DATABASE_PATH in the"),
+        (
+            {"DATABASE_PATH": "/dev"},
+            2,
+            'DATABASE_PATH in the environment: "/dev" is a directory; name a file in it such',
+        ),
     ],
 )
 async def test_unusable_setup_is_one_sentence(
@@ -123,7 +128,8 @@ async def test_second_bot_on_the_database_is_refused(discord: DiscordStandin, la
             assert second.stderr is not None
             said = (await second.stderr.read()).decode()
             assert await second.wait() == 1
-    assert "already in use" in said
+    assert "already in use by process" in said
+    assert "parley-2.db. Choose the file with DATABASE_PATH in the environment." in said
 
 
 async def test_secrets_stay_out_of_the_log(discord: DiscordStandin, model: ModelStandin, launch: Launch) -> None:

@@ -77,10 +77,15 @@ async def listening(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncI
         (
             hangs_up,
             "http",
-            ("Look at its log, or begin OPENAI_BASE_URL with https://", CLOSED),
+            ("Look at its log, or try OPENAI_BASE_URL=https://127.0.0.1:{port}/v1 in .env", CLOSED),
             FailureReason.UNREACHABLE,
         ),
-        (hangs_up, "https", ("begin OPENAI_BASE_URL with http://", CLOSED), FailureReason.UNREACHABLE),
+        (
+            hangs_up,
+            "https",
+            ("try OPENAI_BASE_URL=http://127.0.0.1:{port}/v1 in .env", CLOSED),
+            FailureReason.UNREACHABLE,
+        ),
         (hangs_up_on_a_request, "http", ("Look at its log", CLOSED), FailureReason.UNREACHABLE),
         (
             says_nothing,
@@ -91,19 +96,19 @@ async def listening(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncI
         (
             says(bad_request(b"")),
             "https",
-            ("Begin OPENAI_BASE_URL with http:// in .env", "it doesn't speak TLS (https) on this port"),
+            ("Set OPENAI_BASE_URL=http://127.0.0.1:{port}/v1 in .env", "it doesn't speak TLS (https) on this port"),
             FailureReason.CONFIGURATION,
         ),
         (
             says(bad_request(NGINX)),
             "http",
-            ("Begin OPENAI_BASE_URL with https:// in .env", "it only speaks TLS (https) on this port"),
+            ("Set OPENAI_BASE_URL=https://127.0.0.1:{port}/v1 in .env", "it only speaks TLS (https) on this port"),
             FailureReason.CONFIGURATION,
         ),
         (
             says(b"\x15\x03\x01\x00\x02\x02\x46"),
             "http",
-            ("begin OPENAI_BASE_URL with https://", "its answer isn't HTTP"),
+            ("try OPENAI_BASE_URL=https://127.0.0.1:{port}/v1 in .env", "its answer isn't HTTP"),
             FailureReason.UNREACHABLE,
         ),
     ],
@@ -121,7 +126,7 @@ async def test_failed_connection_has_its_true_reason(
         error = await failure(await stack.enter_async_context(model))
     assert error.failure is problem
     for each in words:
-        assert each in error.detail
+        assert each.format(port=port) in error.detail
     assert "Timeout" not in error.detail
     # One cause is one alert to the owner.
     assert error.detail.startswith(error.advice)
@@ -170,9 +175,9 @@ async def test_unknown_host_is_named() -> None:
         ("https://example.com/v1/hunter2?key=hunter2#hunter2", "redirects to https://example.com. Correct"),
         ("http://me:hunter2@example.com:8080/hunter2", "redirects to http://example.com:8080. Correct"),
         ("//example.com/hunter2", "redirects to example.com. Correct"),
-        ("/hunter2", "redirects to another path. Correct"),
+        ("/hunter2", "redirects to another path. Correct OPENAI_BASE_URL in .env"),
         ("http://[hunter2", "redirects to another address. Correct"),
-        ("", "redirects to another path. Correct"),
+        ("", "redirects to another path. Correct OPENAI_BASE_URL in .env"),
     ],
 )
 async def test_redirect_shows_no_more_than_its_host(location: str, shown: str) -> None:

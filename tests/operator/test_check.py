@@ -165,7 +165,7 @@ async def test_check_reports_a_wrong_token(look: Look, database_ok: str, model_o
 async def test_check_reports_a_wrong_key(look: Look, model: ModelStandin, database_ok: str, discord_ok: str) -> None:
     model.script.append(REFUSALS["bad key"])
     refused = (
-        "Model: The model server refused OPENAI_API_KEY (401). Replace it in .env and restart."
+        "Model: The model server refused OPENAI_API_KEY (401). Replace it in the environment and restart."
         " Its error: invalid_request_error, invalid_api_key."
         " It said: Incorrect API key provided: ***. You can find your API key at …"
     )
@@ -289,7 +289,7 @@ async def test_check_reports_an_unreachable_model_server(
     assert (well, lines) == (False, [SETTINGS_OK, database_ok, discord_ok, NOT_READY])
     assert unreachable.startswith(
         f"Model: The model server at {model.base_url} cannot be reached."
-        " Start it, or correct OPENAI_BASE_URL in .env and restart. The reason: "
+        " Start it, or correct OPENAI_BASE_URL in the environment and restart. The reason: "
     )
     assert "container" not in unreachable
     assert contained[2] == (
@@ -327,7 +327,7 @@ async def test_check_reports_wrong_settings_first(look: Look, tmp_path: Path) ->
     assert await look(OPENAI_BASE_URL="localhost:1/v1", DISCORD_TOKEN="") == (
         False,
         [
-            'Settings: OPENAI_BASE_URL: "localhost:1/v1" lacks its scheme; did you mean http://localhost:1/v1?',
+            'Settings: OPENAI_BASE_URL in the environment: "localhost:1/v1" lacks its scheme; did you mean http://localhost:1/v1?',
             f"Settings: {DISCORD.missing}",
             "Not ready yet: correct these settings first, then check the rest.",
         ],
@@ -343,7 +343,10 @@ async def test_check_reports_a_foreign_database_file(
     other.execute("CREATE TABLE photos (id)")
     other.close()
     before = path.read_bytes()
-    advice = f"The database {path.resolve()} is not a file of this bot's: set DATABASE_PATH to another file."
+    advice = (
+        f"The database {path.resolve()} is not a file of this bot's: use another file, such as"
+        f" {path.resolve().with_name('photos-2.db')}. Choose the file with DATABASE_PATH in the environment."
+    )
     assert await look(DATABASE_PATH=str(path)) == (
         False,
         [SETTINGS_OK, f"Database: {advice}", model_ok, discord_ok, NOT_READY],

@@ -68,7 +68,10 @@ def test_channels_have_their_id(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "import", "messages.json", CHANNEL) == (
         1,
         "",
-        "The database parley.db does not exist: set DATABASE_PATH to the one that the bot uses.\n",
+        (
+            "The database parley.db does not exist: start the bot first, or use the file that it uses. Choose the file"
+            " with DATABASE_PATH in the environment.\n"
+        ),
     )
     run(capsys, "import", "messages.json", "terminal:" + CHANNEL)
     code, out, error = run(capsys, "import", "messages.json", CHANNEL)

@@ -113,7 +113,7 @@ async def test_taken_port_is_replaced(launch: Launch) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         async with launch(port) as running:
-            assert f"(port {port} is in use)" in running.start
+            assert f"(port {port} is in use; --port chooses another)" in running.start
             assert f":{port}/" not in running.home.url
             await (await running.home.tab()).close()
             await running.end()
@@ -128,5 +128,7 @@ async def test_second_playground_on_the_database_is_refused(
         )
         async with asyncio.timeout(FOR_A_PROCESS):
             _, said = await second.communicate()
-        assert (second.returncode, b"already in use" in said) == (1, True)
+        another = tmp_path.resolve() / "data" / "playground-2.db"
+        assert second.returncode == 1
+        assert said.decode().endswith(f" use another file, such as {another}. Choose the file with --database.\n")
         await running.end()

@@ -116,10 +116,10 @@ async def test_failed_backup_says_why_and_leaves_nothing(store: Store, path: Pat
         assert files(copy) == before
         return str(caught.value)
 
-    assert "is there already: choose another name" in await refusal(path, copy)
+    assert "already exists: choose another name" in await refusal(path, copy)
     assert "has no folder to lie in: make" in await refusal(path, copy.parent / "no" / "copy.db")
     assert "has no folder to lie in: make" in await refusal(path, copy / "copy.db")
-    assert "does not exist: set DATABASE_PATH" in await refusal(path.with_name("none.db"), copy.parent / "new.db")
+    assert "does not exist: start the bot first" in await refusal(path.with_name("none.db"), copy.parent / "new.db")
     assert not path.with_name("none.db").exists()
     rows(path.with_name("diary.db"), "CREATE TABLE diary (entry)")
     assert "not a file of this bot's" in await refusal(path.with_name("diary.db"), copy.parent / "new.db")

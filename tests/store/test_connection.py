@@ -12,6 +12,8 @@ from bot.core.errors import StoreUnusable
 from bot.store.sqlite import backup, open_store
 from tests.store.steps import HERE, answer, posix_only, refusal, write
 
+OWN_FOLDER = "a file in a folder of your own, such as ~/parley.db"
+
 
 @posix_only
 async def test_database_files_are_private(path: Path) -> None:
@@ -50,7 +52,7 @@ async def test_links_are_not_followed(path: Path, suffix: str) -> None:
     link.symlink_to(other)
     said = await refusal(path)
     assert f"{link} is a link: " in said
-    assert said.endswith(f"set DATABASE_PATH to {'a file in a folder of your own' if suffix else f'{other} itself'}.")
+    assert said.endswith(f"use {OWN_FOLDER if suffix else f'{other} itself'}.")
     with pytest.raises(StoreUnusable, match="is a link"):
         await backup(path, path.with_name("copy.db"))
     assert (other.read_bytes(), other.stat().st_mode & 0o777) == (b"", 0o644)
@@ -68,7 +70,7 @@ async def test_another_users_file_is_refused(path: Path, suffix: str) -> None:
     os.chown(theirs, 65534, -1)
     said = await refusal(path)
     assert f"{theirs} belongs to another user: " in said
-    assert "set DATABASE_PATH to a file" in said
+    assert f"use {OWN_FOLDER}" in said
 
 
 async def test_several_processes_create_one_database(path: Path) -> None:

@@ -36,7 +36,8 @@ async def test_foreign_file_is_left_alone(path: Path, foreign: str) -> None:
     else:
         write(path, b"Dear diary" * (1 if foreign == "a short text" else 10_000))
     before = files(path)
-    assert "not a file of this bot's: set DATABASE_PATH" in await refusal(path)
+    another = path.with_name(f"{path.stem}-2{path.suffix}")
+    assert f"not a file of this bot's: use another file, such as {another}." in await refusal(path)
     assert files(path) == before
 
 

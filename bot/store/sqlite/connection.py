@@ -77,7 +77,8 @@ async def connect(stack: AsyncExitStack, file: Path | None, exclusive: bool) -> 
     await writer.execute("PRAGMA page_size = 4096")
     if not await _switch_to_wal(writer):
         raise StoreUnusable(
-            f"The database {file} is on a file system that SQLite cannot share: set DATABASE_PATH to a local disk."
+            f"The database {file} is on a file system that SQLite cannot share: use a file on a local disk, such as"
+            " ~/parley.db."
         )
     # Before a migration, which rewrites tables with text.
     await writer.execute("PRAGMA secure_delete = ON")

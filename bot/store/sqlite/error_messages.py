@@ -6,29 +6,27 @@ import errno
 import sqlite3
 from pathlib import Path
 
-FOREIGN = "is not a file of this bot's: set DATABASE_PATH to another file."
+OWN_FOLDER = "use a file in a folder of your own, such as ~/parley.db"
 
-_UNWRITABLE = (
-    "cannot be written: give this user the right to, also in its folder, or set DATABASE_PATH to another file."
-)
+_UNWRITABLE = f"cannot be written: give this user the right to, also in its folder, or {OWN_FOLDER}."
 _ELSEWHERE = "cannot be written: give this user the right to, or choose another folder."
 _FULL = "found its disk full: free some space, then try again."
-_NO_FOLDER = "has a file where its folder should be: set DATABASE_PATH to another file."
+_NO_FOLDER = f"has a file where its folder should be: {OWN_FOLDER}."
 _OS_ADVICE = {
+    errno.ENOENT: f"has a folder that cannot be made: {OWN_FOLDER}.",
     errno.EACCES: _UNWRITABLE,
     errno.EPERM: _UNWRITABLE,
     errno.EROFS: _UNWRITABLE,
     errno.ENOSPC: _FULL,
     errno.EEXIST: _NO_FOLDER,
     errno.ENOTDIR: _NO_FOLDER,
-    errno.EISDIR: "is a directory: set DATABASE_PATH to a file in it.",
+    errno.EISDIR: f"is a directory: {OWN_FOLDER}.",
 }
 _SQLITE_ADVICE = {
     sqlite3.SQLITE_READONLY: _UNWRITABLE,
     sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
     sqlite3.SQLITE_PERM: _UNWRITABLE,
     sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_NOTADB: FOREIGN,
     sqlite3.SQLITE_CORRUPT: "is damaged: put a backup in its place, or move it away to start afresh.",
     sqlite3.SQLITE_BUSY: "is held by another program: close that one, then try again.",
 }
@@ -46,8 +44,23 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def advice(error: OSError | sqlite3.Error, file: Path | None) -> str:
     """The sentence about an error in using the database."""
-    known = _OS_ADVICE.get(error.errno or 0) if isinstance(error, OSError) else _SQLITE_ADVICE.get(result_code(error))
+    if isinstance(error, OSError):
+        known = _OS_ADVICE.get(error.errno or 0)
+    elif file is not None and result_code(error) == sqlite3.SQLITE_NOTADB:
+        return foreign(file)
+    else:
+        known = _SQLITE_ADVICE.get(result_code(error))
     return f"{_name(file)} {known or _failed(error)}"
+
+
+def foreign(file: Path) -> str:
+    """The sentence about a file of something else."""
+    return f"{_name(file)} is not a file of this bot's: {another(file)}."
+
+
+def another(file: Path) -> str:
+    """What to do where only another file helps."""
+    return f"use another file, such as {file.with_name(f'{file.stem}-2{file.suffix}')}"
 
 
 def defect(error: Exception, file: Path | None) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.core.errors import StoreUnusable
+from bot.store.sqlite.error_messages import another
 
 
 @contextmanager
@@ -22,8 +23,8 @@ def exclusive_lock(file: Path) -> Iterator[None]:
         if not _lock(descriptor):
             holder = os.read(descriptor, 20).decode(errors="replace").strip()
             raise StoreUnusable(
-                f"The database {file} is already in use by {f'process {holder}' if holder else 'another process'}: "
-                "stop that one, or set DATABASE_PATH to another file."
+                f"The database {file} is already in use by {f'process {holder}' if holder else 'another process'}:"
+                f" stop that one, or {another(file)}."
             )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from bot.core.errors import StoreUnusable
+from bot.store.sqlite.error_messages import OWN_FOLDER
 
 BESIDE = ("-wal", "-shm", ".lock")
 """The suffixes of the files beside a database."""
@@ -24,11 +25,10 @@ def own_file(path: str | Path) -> Path:
     for suffix in ("", *BESIDE):
         each = file.with_name(file.name + suffix)
         if (found := _foreign(each)) is not None:
-            where = "set DATABASE_PATH to a file in a folder of your own"
             if suffix:
-                raise StoreUnusable(f"The file {each} {found}: remove it, or {where}.")
-            named = f"to {os.path.realpath(file)} itself" if each.is_symlink() else "to a file of your own"
-            raise StoreUnusable(f"The database {file} {found}: set DATABASE_PATH {named}.")
+                raise StoreUnusable(f"The file {each} {found}: remove it, or {OWN_FOLDER}.")
+            instead = f"use {os.path.realpath(file)} itself" if each.is_symlink() else OWN_FOLDER
+            raise StoreUnusable(f"The database {file} {found}: {instead}.")
     return file
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiosqlite
 
 from bot.core.errors import StoreUnusable
-from bot.store.sqlite.error_messages import FOREIGN
+from bot.store.sqlite.error_messages import another, foreign
 
 _APPLICATION_ID = 0x5061726C
 """Marks the file as ours ("Parl"), for `file` and for the next opening."""
@@ -28,11 +28,11 @@ async def verify_ownership(connection: aiosqlite.Connection, file: Path) -> None
     [[tables]] = await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")
     [[application]] = await connection.execute_fetchall("PRAGMA application_id")
     if application != _APPLICATION_ID and (application or tables):
-        raise StoreUnusable(f"The database {file} {FOREIGN}")
+        raise StoreUnusable(foreign(file))
     if await _version(connection) > len(migrations()):
         raise StoreUnusable(
-            f"The database {file} was written by a newer version of this bot: "
-            "install that version again, or set DATABASE_PATH to another file."
+            f"The database {file} was written by a newer version of this bot: install that version again, or"
+            f" {another(file)}."
         )
 
 
