@@ -197,4 +197,4 @@ class ImportRefusal(Enum):
     """Nothing is on record of this channel on Discord, so that its server is not known."""
     NOT_EMPTY = "not empty"
     OTHER_PERSONA = "other persona"
-    """Its moderators gave it a persona that is not the transcript's."""
+    """People gave it another persona than the transcript's, or it is a DM, where only its user sets one."""

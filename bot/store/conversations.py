@@ -31,12 +31,16 @@ _EXCHANGES_AT_ONCE = 50
 
 _HERE = "conversations.platform = :platform AND conversations.channel = :channel"
 _HAS_TURNS = "EXISTS (SELECT 1 FROM turns WHERE conversation_id = conversations.id)"
-# In a terminal only an import sets a persona. On Discord people do, and theirs is not overwritten.
+# In a terminal only an import sets a persona. On Discord people do, and theirs is not overwritten. In a DM nobody else
+# sets one: it goes with its user, who is not known here.
 _HAS_OTHER_PERSONA = """
     (
-        conversations.platform = 'discord' AND (
-            SELECT persona FROM personas
-            WHERE personas.platform = conversations.platform AND personas.channel = conversations.channel
+        conversations.platform = 'discord' AND coalesce(
+            (
+                SELECT persona FROM personas
+                WHERE personas.platform = conversations.platform AND personas.channel = conversations.channel
+            ),
+            iif(conversations.guild_id IS NULL, '', NULL)
         ) <> :persona
     ) IS TRUE
     """

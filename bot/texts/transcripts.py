@@ -97,8 +97,8 @@ def not_empty(conversation: Conversation, questions: int) -> str:
 
 def has_persona(conversation: Conversation) -> str:
     return (
-        f"The conversation {conversation} has a persona that is not the file's system message. Clear it there with"
-        " /persona, or remove the system message from the file."
+        f"The system message in the file is not the persona of {conversation}. Set it there with /persona first, or"
+        " remove it from the file."
     )
 
 

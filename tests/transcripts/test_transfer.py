@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+import signal
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -22,12 +23,35 @@ from bot.transcripts.reading import transcript_of
 from bot.transcripts.transfer import Exported, export_to, export_to_file, import_into
 from bot.transcripts.writing import Format
 from tests.places import TERMINAL, on_discord
-from tests.store.steps import Clock, answer, database_of, disk_full, files, read_only, rows
+from tests.store.steps import Clock, answer, child, database_of, disk_full, files, read_only, rows
 
 CHANNEL, OTHER = on_discord(111_222_333_444_555_666), Conversation("terminal", "other")
 GUILD, BO = 555, 777
 DAY = 24 * 3600
 SAID = Transcript("Be brief.", [Exchange("Why?", "Because."), Exchange("And then?", "Nothing.")])
+
+KILLED = """
+import asyncio, os, signal, sys
+from bot.core.records import Exchange, Transcript
+from bot.core.turns import Conversation
+from bot.store.sqlite import open_store
+from bot.transcripts.transfer import import_into
+
+async def main(path, statement, times):
+    left = int(times)
+
+    def begins(sql):
+        nonlocal left
+        left -= sql.strip().startswith(statement)
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async with open_store(path, exclusive=True) as store:
+        await store.engine._writer.set_trace_callback(begins)
+        await import_into(store, Conversation("terminal", "main"), Transcript("p", [Exchange("a", "A" * 5000)] * 20))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -181,8 +205,9 @@ async def test_persona_is_the_system_message(store: Store) -> None:
 
     await known(store)
     await store.personas.set_persona(CHANNEL, GUILD, "Chosen.")
-    assert (await refused(store, CHANNEL)).startswith(
-        f"The conversation {CHANNEL} has a persona that is not the file's"
+    assert await refused(store, CHANNEL) == (
+        f"The system message in the file is not the persona of {CHANNEL}. Set it there with /persona first, or"
+        " remove it from the file."
     )
     await import_into(store, CHANNEL, bare)
     assert await messages(store, CHANNEL) == [("system", "Chosen."), *pairs(bare)], "it is kept"
@@ -197,6 +222,17 @@ async def test_persona_is_the_system_message(store: Store) -> None:
     assert rows_of(await store.engine.read("SELECT guild_id, length(persona) FROM personas WHERE guild_id")) == [
         (GUILD, 4000)
     ]
+
+
+async def test_persona_of_a_dm_is_its_users(store: Store) -> None:
+    direct = on_discord(12)
+    await store.turns.begin(Prompt(direct, 10**17, "Why?", BO))
+    await store.retention.forget_conversation(direct)
+    assert "is not the persona of" in await refused(store, direct)
+    await store.personas.set_persona(direct, None, "Be brief.", user_id=BO)
+    await import_into(store, direct, SAID)
+    await store.people.forget(BO)
+    assert await messages(store, direct) == pairs(Transcript(None, SAID.exchanges))
 
 
 def rows_of(found: object) -> list[tuple[object, ...]]:
@@ -226,6 +262,21 @@ async def test_failed_import_leaves_nothing(store: Store, path: Path) -> None:
             assert rows(path, f"SELECT * FROM {table}") == []  # noqa: S608
     await import_into(store, TERMINAL, large)
     assert await store.turns.count(TERMINAL) == 500
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize(
+    ("statement", "times"), [("INSERT INTO stored_turns", 1), ("INSERT INTO stored_turns", 10), ("COMMIT", 1)]
+)
+async def test_killed_import_leaves_nothing(path: Path, statement: str, times: int) -> None:
+    """Before its turns, between two of them (where SQLite tells of triggers), and before the end."""
+    process = await child(KILLED, path, statement, times)
+    assert await process.wait() == -signal.SIGKILL
+    async with open_store(path, exclusive=True) as store:
+        for table in ("conversations", "stored_turns", "personas"):
+            assert not await store.engine.read(f"SELECT * FROM {table}")  # noqa: S608
+        await import_into(store, TERMINAL, SAID)
+        assert await messages(store, TERMINAL) == pairs(SAID)
 
 
 async def test_export_has_what_is_remembered_and_says_what_is_not_whole(store: Store) -> None:
