@@ -259,11 +259,11 @@ class ConversationStore(Part):
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
         # By its id, which changes with a reset: what is asked after one is no part of it.
         found = await self._engine.read(f"SELECT id FROM conversations WHERE {_HERE}", **here)
-        after: int | None = None
+        after = -1
         while rows := await self._engine.read(
             """
             SELECT id, position, prompt, reply, state = 'complete' AND failure IS NULL AS finished FROM turns
-            WHERE conversation_id = :conversation AND (:after IS NULL OR position > :after)
+            WHERE conversation_id = :conversation AND position > :after
             ORDER BY position LIMIT :most
             """,
             conversation=found[0]["id"] if found else None,

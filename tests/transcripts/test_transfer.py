@@ -306,6 +306,25 @@ async def test_export_has_what_is_remembered_and_says_what_is_not_whole(store: S
         await exported(store, CHANNEL)
 
 
+async def test_a_page_costs_the_same_wherever_it_is(store: Store) -> None:
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    await import_into(store, TERMINAL, Transcript(None, [Exchange("a", "A")] * 2000))
+    pages = aiter(store.conversations.exchanges(TERMINAL))
+    await database_of(store)._reader.set_progress_handler(count, 1)
+    await anext(pages)
+    _, steps = await anext(pages), 0
+    await anext(pages)
+    third, steps = steps, 0
+    rest = [page async for page in pages]
+    assert (len(rest), {len(page) for page in rest}) == (37, {50})
+    assert steps <= third * 38 * 1.05
+
+
 async def test_thread_has_the_persona_of_its_channel(store: Store) -> None:
     await store.personas.set_persona(CHANNEL, GUILD, "Be brief.")
     thread = on_discord(5)
