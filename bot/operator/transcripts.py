@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 
 from bot.core.errors import StoreUnusable
@@ -17,11 +16,9 @@ from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.texts import transcripts as words
 from bot.transcripts.reading import read_transcript
-from bot.transcripts.transfer import MANY, Exported, export_to, export_to_file, import_into
+from bot.transcripts.transfer import MANY, export_to, export_to_file, import_into
 from bot.transcripts.writing import Format, format_of
 
-_PROGRESS_EVERY = 2.0
-"""Seconds after which a command says how far it is."""
 _LISTED = 10
 
 
@@ -32,16 +29,15 @@ async def export_conversation(
     format_ = format_of(file) if format_name is None else Format(format_name)
     async with open_store(existing(database), exclusive=False) as store:
         if not await store.conversations.exists(conversation):
-            print(words.unknown_conversation(conversation, await _last_used(store)), file=sys.stderr)
+            _say(words.unknown_conversation(conversation, await _last_used(store)))
             return 1
-        progress = _Progress(await store.turns.count(conversation))
         if file is None:
-            exported = await export_to(store, conversation, format_, sys.stdout.buffer, progress)
-            _report(exported)
+            exported = await export_to(store, conversation, format_, sys.stdout.buffer, _say)
         else:
-            exported = await export_to_file(store, conversation, format_, file, progress)
+            exported = await export_to_file(store, conversation, format_, file, _say)
             print(words.exported(exported.questions, str(file)))
-            _report(exported)
+    for note in words.notes(exported.left_out, exported.unfinished):
+        _say(note)
     return 0
 
 
@@ -52,34 +48,17 @@ async def import_conversation(database: Path, file: Path, conversation: Conversa
     questions = len(transcript.exchanges)
     try:
         async with open_store(path, exclusive=questions > MANY) as store:
-            importing = asyncio.create_task(import_into(store, conversation, transcript))
-            if not (await asyncio.wait([importing], timeout=_PROGRESS_EVERY))[0]:
-                print(words.importing(questions), file=sys.stderr, flush=True)
-            await importing
+            await import_into(store, conversation, transcript, _say)
     except StoreUnusable:
         if questions > MANY:
-            print(words.only_while_stopped(questions), file=sys.stderr)
+            _say(words.only_while_stopped(questions))
         raise
     print(words.imported(questions, conversation))
     return 0
 
 
-class _Progress:
-    """Says every few seconds how many questions are written."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._said_at = time.monotonic()
-
-    def __call__(self, questions: int) -> None:
-        if time.monotonic() - self._said_at >= _PROGRESS_EVERY:
-            self._said_at = time.monotonic()
-            print(words.exporting(questions, self._total), file=sys.stderr, flush=True)
-
-
-def _report(exported: Exported) -> None:
-    for note in words.notes(exported.left_out, exported.unfinished):
-        print(note, file=sys.stderr)
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 async def _last_used(store: Store) -> list[tuple[Conversation, int]]:

@@ -111,8 +111,7 @@ class Session:
         self._talk.say(words.forgotten(len(forgotten)))
 
     async def _save(self, file: Path) -> None:
-        format_ = format_of(file)
-        exported = await export_to_file(self._store, self._conversation, format_, file)
+        exported = await export_to_file(self._store, self._conversation, format_of(file), file, self._talk.say)
         self._talk.say(files.exported(exported.questions, plain(str(file))))
         for note in files.notes(exported.left_out, exported.unfinished):
             self._talk.say(note)
@@ -122,7 +121,7 @@ class Session:
         questions = len(transcript.exchanges)
         if questions > MANY:
             raise TranscriptError(files.too_many_to_load(str(file), questions, self._conversation))
-        await import_into(self._store, self._conversation, transcript)
+        await import_into(self._store, self._conversation, transcript, self._talk.say)
         self._talk.say(files.loaded(questions, plain(str(file))))
 
     async def _transfer(self, work: Coroutine[None, None, None]) -> None:

@@ -92,7 +92,7 @@ def unknown_channel(conversation: Conversation) -> str:
 
 def not_empty(conversation: Conversation, questions: int) -> str:
     elsewhere = "" if conversation.platform == "discord" else ", or choose another name"
-    return f"The conversation {conversation} has {texts.questions(questions)} already. Use /reset in it{elsewhere}."
+    return f"The conversation {conversation} has {texts.questions(questions)} already. Use /reset first{elsewhere}."
 
 
 def has_persona(conversation: Conversation) -> str:

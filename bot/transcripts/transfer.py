@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from bot.transcripts.writing import Format, writer_of
 MANY = 10_000
 """Exchanges that are imported beside other programs at the most: they wait meanwhile, on a slow disk for seconds."""
 
-Progress = Callable[[int], None]
-"""Takes the number of questions that are written so far."""
+SAY_EVERY = 2.0
+"""Seconds after which a person is told how far it is."""
+
+Say = Callable[[str], None]
+"""Tells a person how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +38,49 @@ class Exported:
 
 
 async def export_to(
-    store: Store, conversation: Conversation, format_: Format, stream: BinaryIO, progress: Progress = lambda _: None
+    store: Store, conversation: Conversation, format_: Format, stream: BinaryIO, say: Say = lambda _: None
 ) -> Exported:
     """Write a conversation to a stream, in UTF-8. Raises TranscriptError, with nothing written, if it is empty."""
     persona = (await store.personas.settings_of(conversation)).persona
-    if persona is None and not await store.turns.count(conversation):
+    total = await store.turns.count(conversation)
+    if persona is None and not total:
         raise TranscriptError(words.nothing_to_export(conversation))
     writer = writer_of(format_)
     questions = unfinished = 0
+    said_at = time.monotonic()
     stream.write(writer.start(conversation, persona).encode())
     async for page in store.conversations.exchanges(conversation):
         text = await asyncio.to_thread(writer.page, page)  # which may have megabytes
         stream.write(text.encode())
         questions += len(page)
         unfinished += sum(not each.finished and bool(each.reply) for each in page)
-        progress(questions)
+        if time.monotonic() - said_at >= SAY_EVERY:
+            said_at = time.monotonic()
+            say(words.exporting(questions, total))
     stream.write(writer.end().encode())
     stream.flush()
     return Exported(questions - writer.left_out, writer.left_out, unfinished)
 
 
 async def export_to_file(
-    store: Store, conversation: Conversation, format_: Format, file: Path, progress: Progress = lambda _: None
+    store: Store, conversation: Conversation, format_: Format, file: Path, say: Say = lambda _: None
 ) -> Exported:
     """Write a conversation to a new file. Raises TranscriptError, with no file made."""
     with _new_file(file) as stream:
-        return await export_to(store, conversation, format_, stream, progress)
+        return await export_to(store, conversation, format_, stream, say)
 
 
-async def import_into(store: Store, conversation: Conversation, transcript: Transcript) -> None:
+async def import_into(
+    store: Store, conversation: Conversation, transcript: Transcript, say: Say = lambda _: None
+) -> None:
     """Make a transcript the past of a conversation that has none. Raises TranscriptError, with nothing changed."""
     on_discord = conversation.platform == "discord"
     if on_discord and transcript.persona is not None and len(transcript.persona) > PERSONA_LENGTH:
         raise TranscriptError(words.persona_too_long(len(transcript.persona), PERSONA_LENGTH))
-    match await store.conversations.fill(conversation, transcript):
+    filling = asyncio.create_task(store.conversations.fill(conversation, transcript))
+    if not (await asyncio.wait([filling], timeout=SAY_EVERY))[0]:
+        say(words.importing(len(transcript.exchanges)))
+    match await filling:
         case ImportRefusal.UNKNOWN:
             raise TranscriptError(words.unknown_channel(conversation))
         case ImportRefusal.NOT_EMPTY:

@@ -15,6 +15,7 @@ from bot.texts import transcripts as words
 
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)", re.DOTALL)
 """A line that opens or closes a block of code: https://spec.commonmark.org/0.31.2/#fenced-code-blocks"""
+_NEXT = ",\n"
 
 
 class Format(StrEnum):
@@ -65,7 +66,8 @@ class _Json:
 
     def end(self) -> str:
         last = "" if self._unanswered is None else self._message("user", self._unanswered)
-        return f"{last}\n]\n"
+        # Without a message: somebody has had it all forgotten since the export began.
+        return f"{last}\n]\n" if self._separator == _NEXT else "[]\n"
 
     def _exchange(self, exchange: Exchange) -> str:
         self.left_out += self._unanswered is not None
@@ -76,7 +78,7 @@ class _Json:
 
     def _message(self, role: str, content: str) -> str:
         message = json.dumps({"role": role, "content": content}, ensure_ascii=False, indent=2).replace("\n", "\n  ")
-        separator, self._separator = self._separator, ",\n"
+        separator, self._separator = self._separator, _NEXT
         return f"{separator}  {message}"
 
 

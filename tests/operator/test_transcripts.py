@@ -114,7 +114,7 @@ async def fill(exchanges: list[Exchange]) -> None:
 
 
 def test_long_work_says_how_far_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcripts, "_PROGRESS_EVERY", 0)
+    monkeypatch.setattr(transfer, "SAY_EVERY", 0)
     asyncio.run(fill([Exchange("a", "A")] * 120))
     code, out, error = run(capsys, "export", "talk", "out.json")
     assert (code, error) == (0, "50 of 120 questions…\n100 of 120 questions…\n120 of 120 questions…\n")

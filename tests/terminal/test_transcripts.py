@@ -30,7 +30,7 @@ async def run(environ: dict[str, str], folder: Path, *arguments: str, stdin: str
         sys.executable, *arguments, cwd=folder, env=environ, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
     out, error = await asyncio.wait_for(process.communicate(stdin.encode()), FOR_A_PROCESS)
-    assert (process.returncode, error.decode()) == (0, "")
+    assert process.returncode == 0, error.decode()
     return out.decode()
 
 
@@ -104,7 +104,7 @@ async def test_save_and_load(environ: dict[str, str], model: ModelStandin, tmp_p
         "Wrote 2 questions and their answers to messages.json.",
         f"Wrote 2 questions and their answers to {there}.",
         "Wrote 2 questions and their answers to page.md.",
-        "The conversation terminal:default has 2 questions already. Use /reset in it, or choose another name.",
+        "The conversation terminal:default has 2 questions already. Use /reset first, or choose another name.",
         "I've forgotten this conversation: 2 questions.",
         f"I've read 2 questions and their answers from {there} and remember them now.",
         "/load needs the name of a file, as in: /load messages.json",

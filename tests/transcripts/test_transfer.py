@@ -187,7 +187,7 @@ async def test_imported_turns_are_forgotten_like_any_other(store: Store, path: P
 async def test_only_an_empty_conversation_takes_an_import(store: Store) -> None:
     await answer(store, 1, "r", TERMINAL)
     assert await refused(store, TERMINAL) == (
-        "The conversation terminal:main has 1 question already. Use /reset in it, or choose another name."
+        "The conversation terminal:main has 1 question already. Use /reset first, or choose another name."
     )
     await store.retention.forget_conversation(TERMINAL)
     await import_into(store, TERMINAL, SAID)
@@ -197,7 +197,7 @@ async def test_only_an_empty_conversation_takes_an_import(store: Store) -> None:
     assert not await store.conversations.exists(CHANNEL)
     attempt = await ask(store, CHANNEL)
     await store.turns.close(attempt, Outcome(TurnState.FAILED, failure=FailureReason.UNREACHABLE))
-    assert "has 1 question already. Use /reset in it." in await refused(store, CHANNEL), "a failed one can be retried"
+    assert "has 1 question already. Use /reset first." in await refused(store, CHANNEL), "a failed one can be retried"
 
 
 async def test_persona_is_the_system_message(store: Store) -> None:

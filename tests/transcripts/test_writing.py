@@ -32,6 +32,10 @@ def test_json_is_what_an_indented_dump_writes(persona: str | None) -> None:
     assert written(Format.JSON, exchanges[:1], [], exchanges[1:], persona=persona) == dump
 
 
+def test_json_without_a_message() -> None:
+    assert written(Format.JSON) == "[]\n"
+
+
 def test_json_has_an_unanswered_question_only_at_the_end() -> None:
     writer = writer_of(Format.JSON)
     pages = [[Exchange("a", ""), Exchange("b", "B")], [Exchange("c", "")], [Exchange("d", "")]]
