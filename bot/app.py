@@ -92,11 +92,12 @@ async def chat(conversation: str, *, temporary: bool) -> int:
         return await chat(store, conversations, conversation, name, temporary=temporary, environ=os.environ)
 
 
-async def run_playground(port: int, database: Path, *, open_browser: bool) -> int:
-    """Run the playground until a signal stops it."""
+async def run_playground(port: int | None, database: Path, *, open_browser: bool) -> int:
+    """Run the playground until a signal stops it. Without a `port`, it is at the last one or at the usual one."""
     from bot.playground import or_demo, playground
 
-    settings = or_demo(Settings.load(os.environ))
+    # Whoever tries the bot out is not to run into limits that nobody has set.
+    settings = or_demo(Settings.load(os.environ, default_limits=False))
     _start_playground_log(settings)
     stop = asyncio.Event()
     _on_first_signal(stop.set)

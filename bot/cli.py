@@ -120,9 +120,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     chat.set_defaults(command=lambda given: app.chat(given.conversation, temporary=given.temporary))
 
     playground = commands.add_parser("playground", help="try the whole bot in a browser, without an account")
-    playground.add_argument(
-        "--port", type=_port, metavar="N", default=8765, help="the port of the page (default: 8765)"
-    )
+    playground.add_argument("--port", type=_port, metavar="N", help="the port of the page (default: 8765)")
     playground.add_argument(
         "--database",
         type=_database,

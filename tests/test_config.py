@@ -12,7 +12,7 @@ import pytest
 from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, Settings, listing
 from bot.core.access import Servers
 from bot.core.errors import SettingsError
-from bot.core.quotas import Quotas
+from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.usage import MICRO, Price
 from bot.network.connections import Network
 from tests.network.certificates import certificate
@@ -429,6 +429,12 @@ def test_tokens_are_limited_unless_every_server_is_private() -> None:
     assert load(**local, OPENAI_BASE_URL="http://box.lan/v1").quotas == Quotas(20, None, None, None)
     assert load(**local, OPENAI_API_KEY="sk-1").quotas == Quotas()
     assert load(**local | {"MODEL_SERVERS": f"{HOME},{CLOUD}"}).quotas == Quotas()
+
+
+def test_nothing_is_limited_that_is_not_set_if_so_asked() -> None:
+    assert Settings.load({}, env_file=None, default_limits=False).quotas == NO_LIMITS
+    given = {"HOURLY_QUESTIONS_PER_USER": "3", "DAILY_TOKENS_TOTAL": "5000"}
+    assert Settings.load(given, env_file=None, default_limits=False).quotas == Quotas(3, None, None, 5_000)
 
 
 def test_budget_takes_the_place_of_the_default_total() -> None:

@@ -22,6 +22,8 @@ conversational: a few sentences are usually enough; go into detail when the ques
 When you do not know something, say so instead of guessing. Write plain paragraphs; use short lists, bold text and \
 fenced code blocks with their language where they help, and headings or tables only when they are asked for."""
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_TOKEN_LIMITS = ("DAILY_TOKENS_PER_USER", "DAILY_TOKENS_PER_SERVER", "DAILY_TOKENS_TOTAL")
+_LIMITS = ("HOURLY_QUESTIONS_PER_USER", *_TOKEN_LIMITS)
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -47,13 +49,18 @@ class Requirement:
 
 
 def values(
-    table: Mapping[str, Setting], environ: Mapping[str, str], env_file: Path | None, needs: Sequence[Requirement]
+    table: Mapping[str, Setting],
+    environ: Mapping[str, str],
+    env_file: Path | None,
+    needs: Sequence[Requirement],
+    *,
+    default_limits: bool,
 ) -> Mapping[str, Any]:
     """The value of every setting of the table, by its name in lower case.
 
-    It is read from `environ`, else from `env_file`, else it is the default. Empty counts as not set. Raises
-    `SettingsError` with every mistake, among them the `needs` that are not met and names in the file that look like
-    misspelt settings.
+    It is read from `environ`, else from `env_file`, else it is the default. Empty counts as not set. Without
+    `default_limits`, questions and tokens are limited only where a limit is set. Raises `SettingsError` with every
+    mistake, among them the `needs` that are not met and names in the file that look like misspelt settings.
     """
     in_file, problems = read(env_file)
 
@@ -101,7 +108,7 @@ def values(
             " the history; lower REPLY_TOKENS or raise CONTEXT_TOKENS."
         )
     problems.extend(f"{label('DAILY_BUDGET')}: {mistake}" for mistake in _unpriced(found))
-    for name in _limits_not_needed(found):
+    for name in _limits_not_needed(found) if default_limits else _LIMITS:
         if name not in given:
             found[name.lower()] = None
     problems.extend(need.missing for need in needs if not any(name in given for name in need.any_of))
@@ -134,7 +141,7 @@ def _limits_not_needed(values: Mapping[str, Any]) -> Sequence[str]:
     if values.get("openai_api_key") is not None or values.get("openai_base_url") is not None:
         urls.append(values.get("openai_base_url"))
     if urls and all(url is not None and parsers.is_local(urlsplit(url).hostname or "") for url in urls):
-        return ("DAILY_TOKENS_PER_USER", "DAILY_TOKENS_PER_SERVER", "DAILY_TOKENS_TOTAL")
+        return _TOKEN_LIMITS
     return () if values.get("daily_budget") is None else ("DAILY_TOKENS_TOTAL",)
 
 

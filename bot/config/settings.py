@@ -375,14 +375,20 @@ class Settings:
 
     @classmethod
     def load(
-        cls, environ: Mapping[str, str], env_file: Path | None = Path(".env"), needs: Sequence[Requirement] = ()
+        cls,
+        environ: Mapping[str, str],
+        env_file: Path | None = Path(".env"),
+        needs: Sequence[Requirement] = (),
+        *,
+        default_limits: bool = True,
     ) -> Self:
         """Read every setting from `environ`, else from `env_file`, else its default. Empty counts as not set.
 
-        Raises `SettingsError` with every mistake, among them the `needs` that are not met and names in the file that
-        look like misspelt settings.
+        Without `default_limits`, questions and tokens are limited only where a limit is set. Raises `SettingsError`
+        with every mistake, among them the `needs` that are not met and names in the file that look like misspelt
+        settings.
         """
-        return cls(**loading.values(SETTINGS, environ, env_file, needs))
+        return cls(**loading.values(SETTINGS, environ, env_file, needs, default_limits=default_limits))
 
 
 SETTINGS: Mapping[str, Setting] = {

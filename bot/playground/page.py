@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from typing import Self
 from aiohttp import web
 from aiohttp.helpers import content_disposition_header
 
+from bot.playground.address import Address
 from bot.playground.stage import Stage
 from bot.playground.tabs import Tabs
 from bot.playground.uploads import MAX_BYTES
@@ -35,6 +37,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_USUAL_PORT = 8765
 _PORTS_TRIED = 20
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -43,15 +46,21 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Page:
     """The server of the page on 127.0.0.1. It runs while its `async with` block does."""
 
-    def __init__(self, stage: Stage, port: int) -> None:
-        self.port = port
-        """The port that the server listens on. It differs from the requested port if that one is taken."""
-        self._secret = secrets.token_urlsafe(16)
+    def __init__(self, stage: Stage, port: int | None, last: Address | None) -> None:
+        """The page is at the `port` that is asked for, else where it was the `last` time, else at the usual port.
+
+        If that port is taken, it is at a free one. It has the last address again if it has the last port again.
+        """
+        self.address = Address.new(0)
+        """Where the page is, once it is served. No other address lets a browser in."""
+        self.taken_port: int | None = None
+        """The port that was wanted and is taken."""
+        self._candidates = _candidates(port, last)
         self._stage = stage
         self._tabs = Tabs(stage)
         app = web.Application(client_max_size=MAX_BYTES, middlewares=[self._guard])
         app.on_response_prepare.append(_add_headers)
-        home = f"/{self._secret}"
+        home = "/{secret}"
         app.router.add_get(home, self._home)
         app.router.add_get(f"{home}/", self._index)
         app.router.add_get(f"{home}/static/{{name}}", self._static)
@@ -60,22 +69,19 @@ class Page:
         app.router.add_get(f"{home}/attachments/{{id}}/{{name}}", self._attachment)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
 
-    @property
-    def url(self) -> str:
-        """The address of the page with its secret. No other address lets a browser in."""
-        return f"http://127.0.0.1:{self.port}/{self._secret}/"
-
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        wanted = self.port
-        for port in (*range(wanted, min(wanted + _PORTS_TRIED, 2**16)), 0):
+        for candidate in self._candidates:
+            self.address = candidate
             try:
-                await web.TCPSite(self._runner, "127.0.0.1", port).start()
+                await web.TCPSite(self._runner, "127.0.0.1", candidate.port).start()
                 break
             except OSError:
-                if port == 0:
+                if candidate is self._candidates[-1]:
                     raise
-        self.port = self._runner.addresses[0][1]
+        wanted, port = self._candidates[0].port, self._runner.addresses[0][1]
+        self.taken_port = wanted if wanted not in (0, port) else None
+        self.address = replace(self.address, port=port)
         return self
 
     async def __aexit__(
@@ -91,7 +97,7 @@ class Page:
         if request.headers.get("Host") not in hosts or origin not in (None, *(f"http://{host}" for host in hosts)):
             return web.Response(status=403, text=words.FOREIGN_PAGE)
         given = request.path.lstrip("/").split("/")[0]
-        if not secrets.compare_digest(given.encode(errors="replace"), self._secret.encode()):
+        if not secrets.compare_digest(given.encode(errors="replace"), self.address.secret.encode()):
             return web.Response(status=404, text=words.WRONG_ADDRESS)
         try:
             return await handler(request)
@@ -101,7 +107,7 @@ class Page:
             return web.Response(status=413, text=words.FILE_TOO_LARGE)
 
     async def _home(self, _: web.Request) -> web.StreamResponse:
-        raise web.HTTPPermanentRedirect(f"/{self._secret}/")
+        raise web.HTTPPermanentRedirect(f"/{self.address.secret}/")
 
     async def _index(self, _: web.Request) -> web.StreamResponse:
         return _file(_STATIC / "index.html")
@@ -132,6 +138,17 @@ class Page:
             "Content-Security-Policy": "default-src 'none'; sandbox",
         }
         return web.Response(body=found.data, headers=headers)
+
+
+def _candidates(port: int | None, last: Address | None) -> list[Address]:
+    """The addresses to try in turn."""
+    first = _USUAL_PORT if port is None else port
+    ports = [*range(first, min(first + _PORTS_TRIED, 2**16)), 0]
+    if last is None:
+        return [Address.new(each) for each in ports]
+    if port in (None, 0):
+        ports.insert(0, last.port)
+    return [last if each == last.port else Address.new(each) for each in dict.fromkeys(ports)]
 
 
 def _file(path: Path) -> web.FileResponse:

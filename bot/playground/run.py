@@ -18,6 +18,7 @@ from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
 from bot.llm.servers import ModelRouter
+from bot.playground.address import Address
 from bot.playground.browser import opened_in_browser
 from bot.playground.model import Described, SwitchedModel, demo_client, demo_server
 from bot.playground.page import Page
@@ -44,7 +45,7 @@ async def playground(
     store: Store,
     conversations: Callable[[ChatModel], ConversationService],
     *,
-    port: int,
+    port: int | None,
     database: Path,
     open_browser: bool,
     stop: asyncio.Event,
@@ -52,7 +53,8 @@ async def playground(
 ) -> None:
     """Run the playground until `stop` is set.
 
-    It uses `port` or the next free port, and any free port for 0. An error that keeps the bot from starting is raised.
+    It uses `port` or the next free port, and any free port for 0. Beside the database a file keeps its address for the
+    next start. An error that keeps the bot from starting is raised.
     """
     async with AsyncExitStack() as stack:
         discord = DiscordStandin(
@@ -85,22 +87,25 @@ async def playground(
         )
         await stack.enter_async_context(discord)
         stack.enter_context(connect_to(discord.url, discord.gateway_url, discord.cdn_url))
-        page = await stack.enter_async_context(Page(stage, port))
+        kept = Path(f"{database}.address")
+        page = await stack.enter_async_context(Page(stage, port, Address.read(kept)))
+        page.address.keep(kept)
+        stack.callback(page.address.keep, kept)
         stack.push_async_callback(switches.close)
         stack.push_async_callback(runner.close, _LAST_WORDS)
         await runner.start()
         say(
             words.welcome(
-                page.url,
+                page.address.url,
                 database=str(database),
                 model=stage.model.name,
                 host=stage.model.host,
-                taken_port=port if port and page.port != port else None,
+                taken_port=page.taken_port,
                 bot=discord.bot.display_name or discord.bot.name,
             )
         )
         if open_browser:
-            stack.enter_context(opened_in_browser(page.url, database.parent))
+            stack.enter_context(opened_in_browser(page.address.url, database.parent))
         await _first(stop, runner.failure)
 
 

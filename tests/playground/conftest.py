@@ -29,8 +29,9 @@ Json = dict[str, Any]
 class Tab:
     """Knows what a page knows: the latest of each kind of frame, and the messages of the open channel."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, patience: float) -> None:
         self.socket = socket
+        self._patience = patience
         self.latest: dict[str, Json] = {}
         self.messages: dict[str, Json] = {}
         self.wire: dict[str, Json] = {}
@@ -63,15 +64,17 @@ class Tab:
             case "done":
                 self._answers[frame["n"]] = frame
 
-    async def until(self, condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         """Wait until the frames make it true."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._patience):
                 while not condition():
                     self._came.clear()
                     await self._came.wait()
         except TimeoutError:
-            pytest.fail(f"not within {seconds} s; the tab shows {[each['raw'] for each in self.messages.values()]}")
+            pytest.fail(
+                f"not within {self._patience} s; the tab shows {[each['raw'] for each in self.messages.values()]}"
+            )
 
     async def ask(self, do: str, **what: object) -> Json:
         """Ask for something; the whole answer."""
@@ -143,17 +146,21 @@ class Tab:
 
 
 class Home:
-    """The running playground. `url` is the page's address, `client` sends what a page sends."""
+    """The running playground. `url` is the page's address, `client` sends what a page sends.
 
-    def __init__(self, url: str, client: aiohttp.ClientSession) -> None:
+    `patience`: the seconds in which it does anything.
+    """
+
+    def __init__(self, url: str, client: aiohttp.ClientSession, patience: float = PATIENCE) -> None:
         self.url = url
         self.client = client
+        self._patience = patience
         self.origin = url.rsplit("/", 2)[0]
         self.tabs: list[Tab] = []
 
     async def tab(self, name: str = "Ada", channel: str | None = "general") -> Tab:
         """A new tab of somebody's, with a channel open."""
-        tab = Tab(await self.client.ws_connect(f"{self.url}ws", headers={"Origin": self.origin}))
+        tab = Tab(await self.client.ws_connect(f"{self.url}ws", headers={"Origin": self.origin}), self._patience)
         self.tabs.append(tab)
         await tab.until(lambda: {"hello", "places", "switches", "bot"} <= tab.latest.keys())
         await tab.do("as", user=tab.id_of(name))

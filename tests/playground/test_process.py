@@ -61,7 +61,8 @@ def launch(environ: dict[str, str], tmp_path: Path) -> Launch:
             async with aiohttp.ClientSession() as client:
                 async with asyncio.timeout(FOR_A_PROCESS):
                     start = (await process.stdout.readuntil(b"helps with it.\n")).decode()
-                yield Process(process, Home(next(w for w in start.split() if w.startswith("http")), client), start)
+                address = next(word for word in start.split() if word.startswith("http"))
+                yield Process(process, Home(address, client, patience=FOR_A_PROCESS), start)
         finally:
             if process.returncode is None:
                 process.kill()
@@ -73,8 +74,7 @@ def launch(environ: dict[str, str], tmp_path: Path) -> Launch:
 async def ask(home: Home, question: str, answer: str) -> None:
     tab = await home.tab()
     await tab.say(f"<@{tab.id_of('Parley')}> {question}")
-    reply = await tab.reply("(I'm the offline demo.")
-    assert answer in reply["raw"]
+    await tab.reply(answer)
     await tab.close()
 
 
@@ -105,6 +105,31 @@ async def test_playground_ends_during_a_reply(launch: Launch) -> None:
     async with launch() as again:
         await ask(again.home, "what did I say first?", "The first thing you said: “long”")
         await again.end()
+
+
+async def test_questions_are_limited_only_by_a_setting(launch: Launch, environ: dict[str, str]) -> None:
+    async with launch() as running:
+        tab = await running.home.tab()
+        await tab.say(f"<@{tab.id_of('Parley')}> hello")
+        await tab.reply("Hello!")
+        await tab.do("slash", channel=tab.channel, command="usage", options={})
+        used = await tab.reply("Questions in the last hour: 1\nTokens today: ")
+        assert " left" not in used["raw"]
+        await running.end()
+    environ["HOURLY_QUESTIONS_PER_USER"] = "2"
+    async with launch() as limited:
+        tab = await limited.home.tab()
+        await tab.do("fault", name="model_refuses_key", on=True, channel=None)
+        for _ in range(2):
+            await tab.say(f"<@{tab.id_of('Parley')}> hello")
+        # Two failures, each with a button to try again.
+        await tab.until(lambda: sum(each["author"]["bot"] and each["rows"] != [] for each in tab.messages.values()) == 2)
+        await tab.do("fault", name="model_refuses_key", on=False, channel=None)
+        await tab.say(f"<@{tab.id_of('Parley')}> repeat the second")
+        await tab.reply("the second")
+        await tab.say(f"<@{tab.id_of('Parley')}> repeat the third")
+        await tab.reply("questions this hour")
+        await limited.end()
 
 
 async def test_taken_port_is_replaced(launch: Launch) -> None:

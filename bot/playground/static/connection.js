@@ -11,10 +11,11 @@ export class Connection {
   #next = 1;
   #tries = 0;
   #ended = false;
+  #gone = false;
   #onFrame;
   #onState;
 
-  /** `onState` hears "open", "lost" (trying again) and "ended" (for good). */
+  /** `onState` hears "open", "lost" and "ended" (trying again in both), and "gone" (for good). */
   constructor(onFrame, onState) {
     this.#onFrame = onFrame;
     this.#onState = onState;
@@ -28,26 +29,24 @@ export class Connection {
   ask(what, fields = {}) {
     if (this.#socket?.readyState !== WebSocket.OPEN)
       return Promise.reject(
-        new Refused(this.#ended ? "The playground has ended." : "Not connected. Please try again in a moment."),
+        new Refused(
+          this.#gone
+            ? "This address no longer works. Open the one that the terminal shows."
+            : "Not connected to the playground. Check that it is running, then try again.",
+        ),
       );
     const n = this.#next++;
     this.#socket.send(JSON.stringify({ n, do: what, ...fields }));
     return new Promise((resolve, reject) => this.#waiting.set(n, { resolve, reject }));
   }
 
-  /** The playground said goodbye, or there is none any more at this address. */
-  end() {
-    this.#ended = true;
-    this.#socket?.close();
-    this.#onState("ended");
-  }
-
   #connect() {
-    if (this.#ended || (this.#socket && this.#socket.readyState <= WebSocket.OPEN)) return;
+    if (this.#gone || (this.#socket && this.#socket.readyState <= WebSocket.OPEN)) return;
     const socket = new WebSocket(url);
     this.#socket = socket;
     socket.addEventListener("open", () => {
       this.#tries = 0;
+      this.#ended = false;
       this.#onState("open");
     });
     socket.addEventListener("message", (event) => {
@@ -57,7 +56,11 @@ export class Connection {
   }
 
   #receive(frame) {
-    if (frame.t === "ended") return this.end();
+    if (frame.t === "ended") {
+      // It may be started again, at the same address.
+      this.#ended = true;
+      return this.#socket.close();
+    }
     if (frame.t !== "done") return this.#onFrame(frame);
     const waiting = this.#waiting.get(frame.n);
     this.#waiting.delete(frame.n);
@@ -67,16 +70,18 @@ export class Connection {
 
   async #lost() {
     this.#socket = null;
-    for (const { reject } of this.#waiting.values()) reject(new Refused("The connection was lost. Please try again."));
+    for (const { reject } of this.#waiting.values()) reject(new Refused("The connection was lost. Try again when the page has reconnected."));
     this.#waiting.clear();
-    if (this.#ended) return;
-    this.#onState("lost");
-    if (this.#tries > 0 && (await this.#isGone())) return this.end();
+    this.#onState(this.#ended ? "ended" : "lost");
+    if (this.#tries > 0 && (await this.#isGone())) {
+      this.#gone = true;
+      return this.#onState("gone");
+    }
     const pause = Math.min(8000, 400 * 2 ** this.#tries++) * (0.75 + Math.random() / 2);
     setTimeout(() => this.#connect(), pause);
   }
 
-  /** Whether something answers here that does not know this address: a playground started anew has a new one. */
+  /** Whether something answers here that does not know this address: after a day a playground has a new one. */
   async #isGone() {
     try {
       return (await fetch(location.href, { method: "HEAD" })).status === 404;

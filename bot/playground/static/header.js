@@ -38,7 +38,7 @@ function draw() {
   byId("bar-topic").title = here.topic ?? "";
   const button = byId("thread-button");
   const label =
-    here.kind === "text" ? "Start a thread" : here.archived ? "Bring the thread back" : "Archive the thread";
+    here.kind === "text" ? "Start a thread" : here.archived ? "Reopen the thread" : "Archive the thread";
   button.hidden = here.kind === "dm" || (here.kind === "thread" && here.locked);
   button.setAttribute("aria-label", label);
   button.title = label;
@@ -64,19 +64,20 @@ function switchTheme() {
 
 const BOT_AWAY = {
   starting: (name) => `${name} is starting…`,
-  reconnecting: (name) => `${name} lost its connection to Discord and is coming back…`,
-  stopped: (name) => `${name} is not running.`,
+  reconnecting: (name) => `${name} lost its connection to Discord and is reconnecting…`,
+  stopped: (name) => `${name} is stopped. Start it again under “What Discord sees”, “Make something fail”.`,
+};
+const NOT_CONNECTED = {
+  lost: "No connection to the playground. Trying again…",
+  ended: "The playground was stopped. Start it again, and this page reconnects by itself.",
+  gone: "This address no longer works. Open the one that the terminal shows.",
 };
 
 function drawBanner() {
   const banner = byId("banner");
   const text =
-    state.connection === "ended"
-      ? "The playground has ended. Start it again and open the new address."
-      : state.connection === "lost"
-        ? "The playground does not answer. Trying again… If you ended it, start it again and open the new address."
-        : state.connection === "open" && BOT_AWAY[state.botState]?.(state.bot.name);
-  banner.classList.toggle("bad", state.connection === "ended");
+    state.connection === "open" ? BOT_AWAY[state.botState]?.(state.bot.name) : NOT_CONNECTED[state.connection];
+  banner.classList.toggle("bad", state.connection === "gone");
   banner.hidden = !text;
   if (text && banner.textContent !== text) banner.textContent = text;
 }

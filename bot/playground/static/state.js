@@ -14,7 +14,7 @@ export const state = {
   commands: [],
   switches: [],
   botState: "starting",
-  /** "open", "lost" or "ended". */
+  /** "open", "lost", "ended" or "gone". */
   connection: "lost",
 };
 
