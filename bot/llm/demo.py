@@ -71,13 +71,17 @@ class SentMessage(Protocol):
 
 
 def demo_reply(messages: Sequence[SentMessage]) -> str:
-    """The demo's reply to the last message. It depends on the messages and on nothing else."""
+    """The demo's reply to the last message. It depends on the messages and on nothing else.
+
+    The first reply of a conversation ends with a note that says how to get a real model.
+    """
     told = [message.content for message in messages if message.role == "system"]
     model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
     system = told[0] if told else ""
     users = [message.content for message in messages if message.role == "user"] or [""]
     *earlier, prompt = map(_said, users)
-    return f"{_answer(prompt.strip(), earlier, system, model, users[-1])}\n\n{NOTE}"
+    answer = _answer(prompt.strip(), earlier, system, model, users[-1])
+    return answer if earlier else f"{answer}\n\n{NOTE}"
 
 
 _TOLD = r"⟦[^⟧]+⟧\n(?:>[^\n]*\n)*\n?"

@@ -27,7 +27,6 @@ OFFLINE = """\
  with the built-in offline demo{}. /help shows what you can do.
 For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.
 """
-WRAPPED_NOTE = NOTE.replace("OPENAI_BASE_URL in", "OPENAI_BASE_URL\nin")
 
 
 @needs_pty
@@ -54,7 +53,7 @@ async def test_conversation_continues_until_it_is_reset(environ: dict[str, str])
         terminal.type("\x15")  # Ctrl-U
         await terminal.until("\b\b  \b\b")
         assert await terminal.ask("what did I say first?") == (
-            f"what did I say first?\nThe first thing you said: “hi”\n\n{WRAPPED_NOTE}\n\n> "
+            "what did I say first?\nThe first thing you said: “hi”\n\n> "
         )
         assert await terminal.ask("/help") == (
             "/help\n"
