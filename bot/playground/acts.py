@@ -114,7 +114,7 @@ class Acts:
 
     # Talking
 
-    async def say(self, tab: Tab, ask: Ask) -> None:
+    async def say(self, tab: Tab, ask: Ask) -> Json:
         channel = self._channel(tab, ask.id("channel"))
         files, content = ask.texts("files"), ask.text("content").strip()
         self._check_writing(tab, channel, content, empty=bool(files))
@@ -127,9 +127,16 @@ class Acts:
             attachments = self._stage.uploads.take(files)
         except KeyError:
             raise Declined(words.FILE_GONE) from None
-        await self._discord.say(
+        message = await self._discord.say(
             channel, tab.user, content, reply_to=reply_to, ping=ask.flag("ping"), attachments=attachments
         )
+        return {"message": str(message.id), "heard": self._is_heard(message)}
+
+    def _is_heard(self, message: Message) -> bool:
+        """Whether the bot is to answer a message, by the message's place and its mentions."""
+        bot = self._discord.bot
+        mentions = bot in message.mentions or not set(message.mention_roles).isdisjoint(self._discord.member(bot).roles)
+        return message.channel.guild is None or mentions
 
     async def edit(self, tab: Tab, ask: Ask) -> None:
         message = self._shared(tab, ask.id("message"))

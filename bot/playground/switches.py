@@ -29,28 +29,30 @@ class Switch:
     name: str
     label: str
     hint: str
-    group: Literal["Gateway", "REST", "Model", "Bot"]
+    group: Literal["Connection", "Discord", "Model", "Bot"]
     kind: Literal["toggle", "action"]
 
 
 SWITCHES = {
     switch.name: switch
     for switch in (
-        Switch("gateway_drop", "Drop the connection", "Cut without a word; the bot resumes.", "Gateway", "action"),
-        Switch("gateway_reconnect", "Ask to reconnect", "Discord's op 7, as at its deploys.", "Gateway", "action"),
-        Switch("gateway_invalidate", "Invalidate the session", "Op 9: no RESUME, a new IDENTIFY.", "Gateway", "action"),
-        Switch("rest_slow", "Slow", f"Every call takes {SLOW_SECONDS:g} s.", "REST", "toggle"),
-        Switch("rest_429", "429", f"The next {_NEXT_CALLS} calls are refused for {_WAIT:g} s.", "REST", "action"),
-        Switch("rest_502", "502", f"The next {_NEXT_CALLS} calls fail with 502 Bad Gateway.", "REST", "action"),
-        Switch("rest_forbid", "Forbid sending here", "The bot may not write in this channel.", "REST", "toggle"),
-        Switch("rest_delete", "Delete the newest reply here", "Try it while it streams.", "REST", "action"),
-        Switch("model_fails", "Fail", "Every request is answered with 500.", "Model", "toggle"),
-        Switch("model_stalls", "Stall", "Falls silent after some words, connection open.", "Model", "toggle"),
-        Switch("model_cuts", "Cut", "The connection breaks after some words.", "Model", "toggle"),
-        Switch("model_refuses_key", "Refuse the key", "401, as with a wrong OPENAI_API_KEY.", "Model", "toggle"),
-        Switch("model_busy", "Busy", "429: try again in 20 s.", "Model", "toggle"),
-        Switch("bot_away", "Stopped", "Write while it is away, then start it again.", "Bot", "toggle"),
-        Switch("bot_restart", "Restart", "A clean end and a new start; Discord stays.", "Bot", "action"),
+        Switch("gateway_drop", "Cut the connection", "The bot comes back and misses nothing.", "Connection", "action"),
+        Switch("gateway_reconnect", "Ask to reconnect", "As Discord does when it updates.", "Connection", "action"),
+        Switch("gateway_invalidate", "End the session", "The bot has to log in again.", "Connection", "action"),
+        Switch("rest_slow", "Discord is slow", f"Every call takes {SLOW_SECONDS:g} seconds.", "Discord", "toggle"),
+        Switch(
+            "rest_429", "Too many calls", f"Discord refuses calls for {_WAIT:g} seconds (429).", "Discord", "action"
+        ),
+        Switch("rest_502", "Discord fails", f"The next {_NEXT_CALLS} calls fail (502).", "Discord", "action"),
+        Switch("rest_forbid", "No permission here", "The bot may not write in this channel.", "Discord", "toggle"),
+        Switch("rest_delete", "Delete the last reply", "Try it while the bot is writing.", "Discord", "action"),
+        Switch("model_fails", "The model fails", "It answers everything with an error (500).", "Model", "toggle"),
+        Switch("model_stalls", "The model goes silent", "It stops after a few words and waits.", "Model", "toggle"),
+        Switch("model_cuts", "The reply breaks off", "The connection breaks after a few words.", "Model", "toggle"),
+        Switch("model_refuses_key", "The key is refused", "As with a wrong OPENAI_API_KEY (401).", "Model", "toggle"),
+        Switch("model_busy", "The model is busy", "It says: try again in 20 seconds (429).", "Model", "toggle"),
+        Switch("bot_away", "Stop the bot", "Write while it is away, then start it again.", "Bot", "toggle"),
+        Switch("bot_restart", "Restart the bot", "It stops cleanly and starts again.", "Bot", "action"),
     )
 }
 

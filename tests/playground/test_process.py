@@ -123,7 +123,9 @@ async def test_questions_are_limited_only_by_a_setting(launch: Launch, environ: 
         for _ in range(2):
             await tab.say(f"<@{tab.id_of('Parley')}> hello")
         # Two failures, each with a button to try again.
-        await tab.until(lambda: sum(each["author"]["bot"] and each["rows"] != [] for each in tab.messages.values()) == 2)
+        await tab.until(
+            lambda: sum(each["author"]["bot"] and each["rows"] != [] for each in tab.messages.values()) == 2
+        )
         await tab.do("fault", name="model_refuses_key", on=False, channel=None)
         await tab.say(f"<@{tab.id_of('Parley')}> repeat the second")
         await tab.reply("the second")

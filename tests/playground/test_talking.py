@@ -118,6 +118,26 @@ async def test_thread_is_a_separate_place(home: Home) -> None:
     await tab.until(lambda: tab.messages[message["id"]]["thread"]["count"] == 3)
 
 
+async def test_sender_learns_whether_the_bot_is_addressed(home: Home) -> None:
+    tab = await home.tab()
+    role = next(each["id"] for each in tab.latest["hello"]["roles"] if each["name"] == "Parley")
+    await tab.say(f"{mention(tab)} hello")
+    reply = await tab.reply("Hello!")
+    said = {"channel": tab.channel, "reply_to": None, "ping": True, "files": []}
+    for heard, what in (
+        (False, {"content": "hello"}),
+        (False, {"content": f"`{mention(tab)}`"}),
+        (False, {"content": "@everyone hello"}),
+        (False, {"content": f"<@{tab.id_of('Bo')}> hello"}),
+        (True, {"content": f"hello {mention(tab)}"}),
+        (True, {"content": f"<@&{role}> hello"}),
+        (True, {"content": "hello", "reply_to": reply["id"]}),
+        (False, {"content": "hello", "reply_to": reply["id"], "ping": False}),
+        (True, {"content": "hello", "channel": tab.place("Parley")}),
+    ):
+        assert (await tab.do("say", **{**said, **what}))["heard"] is heard, what
+
+
 REFUSALS: list[tuple[str, dict[str, object], str]] = [
     ("say", {"content": "x" * 2001}, "That is 2001 characters; Discord allows 2000."),
     ("say", {"content": " \n "}, "Write something or attach a file first."),

@@ -28,7 +28,10 @@ export const canThread = (message) =>
 
 export function remove(message, { atOnce = false } = {}) {
   if (atOnce) return void tell("delete", { message: message.id });
-  confirmDelete(message, () => ask("delete", { message: message.id }));
+  const here = place();
+  const name = { dm: "your direct messages", thread: `the thread “${here?.name}”`, text: `#${here?.name}` }[here?.kind];
+  const whose = isMine(message) ? "your" : `${message.author.name}'s`;
+  confirmDelete(message, { whose, where: `It disappears from ${name}.` }, () => ask("delete", { message: message.id }));
 }
 
 export function toggleReaction(message, emoji) {
@@ -78,7 +81,7 @@ export async function copy(text, what = "Copied") {
     toast(what, "info");
     return true;
   } catch {
-    toast("The browser does not let this page copy. Select the text instead.");
+    toast("Your browser blocks copying here. Select the text and copy it yourself.");
     return false;
   }
 }

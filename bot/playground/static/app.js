@@ -16,6 +16,7 @@ import { lastSeen, markRead, ordered, setSide, setUpSidebar, startReading } from
 import { emit, humans, place, state } from "./state.js";
 import { setUpSwitches } from "./switches.js";
 import { announce, sayWhy } from "./toast.js";
+import { setUpTries } from "./tries.js";
 import { putWire, resetWire, setUpWire, watchWire } from "./wire.js";
 
 const SETTLED_MS = 2000;
@@ -182,11 +183,11 @@ function settle(message) {
 
 function drawLogState() {
   const isHere = opened !== null && opened === state.channel;
-  showBeginning(isHere && log.isAtBeginning(), !log.timeline.list.length);
+  showBeginning(isHere && log.isAtBeginning());
   byId("older").hidden = !(isHere && log.hasOlder());
   byId("jump").hidden = log.isAtEnd();
   const count = log.awayCount();
-  byId("jump-text").textContent = count ? `${count} new message${count === 1 ? "" : "s"}` : "To the newest";
+  byId("jump-text").textContent = count ? `${count} new message${count === 1 ? "" : "s"}` : "Jump to the latest";
 }
 
 // Setting up
@@ -194,6 +195,7 @@ function drawLogState() {
 setUpSidebar({ openChannel, become });
 setUpHeader({ openChannel });
 setUpComposer({ edit: startEdit });
+setUpTries();
 setUpMessageMenu({ go: openChannel, reply: startReply, edit: startEdit, person: personMenu, command: beginCommand });
 setUpSwitches();
 setUpWire();
@@ -214,6 +216,12 @@ byId("jump").addEventListener("click", () => {
   log.toPresent();
   focusComposer();
 });
+for (const link of document.querySelectorAll(".skip"))
+  link.addEventListener("click", (event) => {
+    event.preventDefault(); // The address stays as it is.
+    if (link.getAttribute("href") === "#log") log.focusLog();
+    else focusComposer();
+  });
 document.addEventListener("visibilitychange", read);
 document.addEventListener("keydown", (event) => {
   if (event.altKey && !event.ctrlKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {

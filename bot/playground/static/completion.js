@@ -61,7 +61,7 @@ export class Completion {
       ...(note ? [h("div", { class: "completion-note", role: "status" }, note)] : []),
     );
     list.hidden = false;
-    owner.setAttribute("aria-expanded", "true");
+    this.#tellExpanded(true);
     this.#select(select && items.length ? 0 : -1);
     list.scrollTop = 0;
   }
@@ -69,7 +69,7 @@ export class Completion {
   hide() {
     if (list.hidden) return;
     list.hidden = true;
-    this.#owner?.setAttribute("aria-expanded", "false");
+    this.#tellExpanded(false);
     this.#owner?.removeAttribute("aria-activedescendant");
     this.#owner = null;
   }
@@ -85,6 +85,11 @@ export class Completion {
     else return false;
     event.preventDefault();
     return true;
+  }
+
+  /** Text boxes of several lines have no such state. */
+  #tellExpanded(expanded) {
+    if (this.#owner?.role === "combobox") this.#owner.ariaExpanded = `${expanded}`;
   }
 
   #choose(index) {

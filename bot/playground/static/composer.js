@@ -2,8 +2,9 @@
 
 import { ask, canEdit, commandsOf, isMine } from "./acts.js";
 import { Completion, suggestionsFor } from "./completion.js";
-import { byId, h, iconButton, tab } from "./dom.js";
+import { byId, closest, h, iconButton, tab } from "./dom.js";
 import { codePoints } from "./format.js";
+import { hideHint, setUpHint, showHint } from "./hint.js";
 import { noNewLine, timeline, toPresent, viewOf } from "./log.js";
 import { toDiscord } from "./names.js";
 import { SlashForm } from "./slash.js";
@@ -64,6 +65,8 @@ export function setUpComposer({ edit }) {
     input.focus();
   });
   acceptDrops();
+  setUpHint();
+  document.addEventListener("keydown", typeAnywhere);
   on("places", refresh);
   // What is offered is that of the person and the place of before until the commands of these have come.
   on("commands", () => {
@@ -80,16 +83,34 @@ export function setUpComposer({ edit }) {
 }
 
 export function focusComposer() {
-  if (!input.disabled && !input.hidden) input.focus();
+  if (slash.isOpen) slash.focus();
+  else if (!input.disabled) input.focus();
 }
 
-/** Put a text into the composer for the person to send or change. */
-export function fillComposer(text) {
-  slash.close({ refocus: false });
-  setText(text);
-  onInput();
-  completion.hide();
-  input.focus();
+/** Who types where nothing takes it is brought to the composer before the character is written. */
+function typeAnywhere(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  const writes = event.key === "Dead" || [...event.key].length === 1;
+  // Space scrolls, and presses what has the focus.
+  if (!writes || event.key === " " || closest(event, "input, textarea, select, dialog, .menu")) return;
+  const { left, top } = form.getBoundingClientRect();
+  // What lies over the composer keeps the keys.
+  if (form.contains(document.elementFromPoint(left + 20, top + 20))) focusComposer();
+}
+
+/** Send a text at once. What is being written stays as it is. */
+export async function sendNow(text) {
+  if (sending || input.disabled) return;
+  sending = true;
+  toPresent();
+  noNewLine();
+  try {
+    await say(state.channel, toDiscord(text));
+  } catch (error) {
+    sayWhy(error);
+  } finally {
+    sending = false;
+  }
 }
 
 export function addMention(label) {
@@ -142,7 +163,7 @@ function drawReply() {
             ping ? "@ ON" : "@ OFF",
           ),
         ]),
-    iconButton("close", "Do not reply", {
+    iconButton("close", "Cancel the reply", {
       on: {
         click: () => {
           cancelReply();
@@ -162,8 +183,8 @@ async function submit() {
   const content = toDiscord(text).trim();
   if (!content && !uploads.count) return;
   if (codePoints(content) > state.limits.content)
-    return toast(`That is longer than Discord's ${state.limits.content.toLocaleString("en")} characters.`);
-  if (uploads.busy) return toast("Your files are still being uploaded.", "info");
+    return toast(`Discord allows ${state.limits.content.toLocaleString("en")} characters. Shorten your message.`);
+  if (uploads.busy) return toast("Your files are still uploading. Send again when they are done.", "info");
   sending = true;
   const channel = state.channel;
   const files = uploads.take();
@@ -178,13 +199,7 @@ async function submit() {
   noNewLine();
   typedAt = 0;
   try {
-    await ask("say", {
-      channel,
-      content,
-      reply_to: reply?.id ?? null,
-      ping: pings,
-      files: files.map((file) => file.id),
-    });
+    await say(channel, content, { reply, pings, files });
   } catch (error) {
     sayWhy(error);
     if (state.channel === channel && !input.value) {
@@ -195,6 +210,18 @@ async function submit() {
   } finally {
     sending = false;
   }
+}
+
+async function say(channel, content, { reply = null, pings = false, files = [] } = {}) {
+  hideHint();
+  const { message, heard } = await ask("say", {
+    channel,
+    content,
+    reply_to: reply?.id ?? null,
+    ping: pings,
+    files: files.map((file) => file.id),
+  });
+  if (!heard && state.channel === channel) showHint(channel, message, content);
 }
 
 function setText(text) {
@@ -261,7 +288,7 @@ function fillIn(command) {
 /** Begin the command of that name, as somebody does who presses it in a message. */
 export function beginCommand(name) {
   const command = commandsOf("slash").find((each) => each.name === name);
-  if (!command || input.disabled) return toast(`/${name} is not there for you in this channel.`);
+  if (!command || input.disabled) return toast(`You can't use /${name} in this channel.`);
   slash.close({ refocus: false });
   fillIn(command);
 }
@@ -337,8 +364,8 @@ function refresh() {
     : writable
       ? `Message ${name}`
       : here.locked
-        ? "This thread is locked."
-        : "You cannot write here.";
+        ? "This thread is locked"
+        : "You can't write here";
   input.setAttribute("aria-label", input.placeholder);
   count();
 }

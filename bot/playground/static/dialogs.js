@@ -63,16 +63,18 @@ function takeAway(box) {
   back.focus();
 }
 
-export function confirmDelete(message, remove) {
+/** `whose` message it is, and a sentence on `where` it is. */
+export function confirmDelete(message, { whose, where }, remove) {
   const shown = h("div", { class: "md shown" });
   shown.textContent =
     message.raw || (message.attachments.length ? message.attachments.map((file) => file.name).join(", ") : "(no text)");
+  const thread = message.thread && `Its thread “${message.thread.name}” stays.`;
   const body = [
-    h("p", {}, "Delete this message? It cannot be undone."),
+    h("p", {}, [where, thread, "This can't be undone."].filter(Boolean).join(" ")),
     shown,
-    h("p", { class: "dialog-note" }, "Hold Shift while you choose Delete to skip this question."),
+    h("p", { class: "dialog-note" }, "To skip this question, hold Shift when you choose Delete."),
   ];
-  const box = dialog("Delete message", body, { action: "Delete", danger: true, submit: remove });
+  const box = dialog(`Delete ${whose} message?`, body, { action: "Delete", danger: true, submit: remove });
   /** @type {HTMLElement} */ (box.querySelector("[type=submit]")).focus();
 }
 
@@ -81,9 +83,9 @@ export function askThreadName(suggested, start) {
   input.value = suggested;
   const body = h("label", { class: "field" }, h("span", {}, "Thread name"), input);
   dialog("Start a thread", body, {
-    action: "Start the thread",
+    action: "Start thread",
     submit: async () => {
-      if (!input.value.trim()) throw new Error("A thread needs a name.");
+      if (!input.value.trim()) throw new Error("Give the thread a name.");
       await start(input.value.trim());
     },
   });
@@ -164,9 +166,9 @@ class Field {
   #wrong() {
     const { required, min, max } = this.#asked;
     const length = codePoints(this.input.value);
-    if (required && !this.input.value.trim()) return "This is needed.";
-    if (length > max) return `That is ${length - max} too many.`;
-    return length && length < min ? `At least ${min} characters, please.` : "";
+    if (required && !this.input.value.trim()) return "Fill this in.";
+    if (length > max) return `Remove ${length - max} character${length - max === 1 ? "" : "s"}.`;
+    return length && length < min ? `Write at least ${min} characters.` : "";
   }
 
   #draw() {
@@ -186,8 +188,8 @@ export function quickSwitch(places, go) {
     role: "combobox",
     "aria-controls": "quick-list",
     "aria-expanded": "true",
-    "aria-label": "Where to?",
-    placeholder: "Where to?",
+    "aria-label": "Go to a channel",
+    placeholder: "Go to a channel",
     autocomplete: "off",
   });
   const box = h("dialog", { class: "quick", "aria-label": "Go to a channel" }, input, list);

@@ -72,6 +72,21 @@ export function iconButton(name, label, props = {}) {
   );
 }
 
+/** One Tab stop for a row of buttons, in which the arrow keys move. */
+export function roving(row) {
+  row.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = [...row.children];
+    const from = all.indexOf(document.activeElement);
+    all[(from + step + all.length) % all.length].focus();
+  });
+  row.addEventListener("focusin", (event) => {
+    for (const each of row.children) each.tabIndex = each === event.target ? 0 : -1;
+  });
+}
+
 /** A coloured circle with the initial; a bot's is rounder than round. */
 export function avatar(user, className = "") {
   const initial = [...(user.name || "?").replace(/^[@#\s]+/, "")][0] ?? "?";

@@ -70,7 +70,7 @@ async function save() {
     return remove(message);
   }
   if (codePoints(content) > state.limits.content)
-    return toast(`That is longer than Discord's ${state.limits.content.toLocaleString("en")} characters.`);
+    return toast(`Discord allows ${state.limits.content.toLocaleString("en")} characters. Shorten your message.`);
   if (content === message.raw.trim()) return stopEdit();
   try {
     await ask("edit", { message: message.id, content });

@@ -278,6 +278,12 @@ function makeReachable(element) {
   if (element) element.tabIndex = 0;
 }
 
+/** Focus the message that Tab would come to, or the log itself while it is empty. */
+export function focusLog() {
+  const reachable = log.querySelector(':scope > .msg[tabindex="0"]') ?? log;
+  /** @type {HTMLElement} */ (reachable).focus();
+}
+
 export function neighbour(element, step) {
   const all = [...log.querySelectorAll(":scope > .msg")];
   return step === Infinity ? all.at(-1) : step === -Infinity ? all[0] : all[all.indexOf(element) + step];

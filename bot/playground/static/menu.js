@@ -24,7 +24,7 @@ export function openMenu(at, items, { label, grid = false } = {}) {
   menu.addEventListener("keydown", (event) => onKey(event, menu, grid));
   menu.addEventListener("contextmenu", (event) => event.preventDefault());
   // A dialog makes all outside itself inert, so that a menu opened in one has to be within it.
-  (returnTo?.closest("dialog") ?? document.body).append(menu);
+  (returnTo?.closest("dialog") ?? document.querySelector("main")).append(menu);
   position(menu, at);
   open = { menu, returnTo, opener: at instanceof Element ? at : null };
   open.opener?.setAttribute("aria-expanded", "true");

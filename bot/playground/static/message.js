@@ -18,6 +18,8 @@ const PARTS = [
   ["foot", (message) => message.ephemeral, ephemeralNote],
 ];
 
+const CONTROLS = ".context button, .body :is(button, select, a[href], [role=button], [role=link]):not(.editor *)";
+
 export class MessageView {
   #keys = {};
   #slots = {};
@@ -68,6 +70,13 @@ export class MessageView {
     for (const [name, depends, build] of PARTS) {
       this.#part(name, depends(message), () => this.#slot(name, build(message)));
     }
+    // The log is one Tab stop: the arrow keys lead to what is within a message.
+    for (const control of this.controls) control.tabIndex = -1;
+  }
+
+  /** What can be pressed in the message, from its start to its end. */
+  get controls() {
+    return /** @type {HTMLElement[]} */ ([...this.element.querySelectorAll(CONTROLS)]);
   }
 
   /** Whether it starts a group: with avatar and name, or only its text. */
@@ -141,7 +150,7 @@ export class MessageView {
         this.#html = null;
         this.content.replaceChildren(
           message.failed
-            ? h("span", { class: "failed" }, icon("warn"), "The application did not respond")
+            ? h("span", { class: "failed" }, icon("warn"), "The app didn't respond. Try again.")
             : h("span", { class: "thinking" }, dots(), `${message.author.name} is thinking…`),
         );
       });
@@ -177,14 +186,12 @@ function dress(root, opened = []) {
     if (opened[index]) spoiler.classList.add("open");
     else {
       spoiler.setAttribute("role", "button");
-      spoiler.setAttribute("aria-label", "Spoiler, press Enter to show");
-      spoiler.tabIndex = 0;
+      spoiler.setAttribute("aria-label", "Spoiler: press Enter to show it");
     }
   }
   for (const mention of root.querySelectorAll(".mention:is(.channel, .user, .command)")) {
     mention.dataset.do = mention.matches(".channel") ? "go" : mention.matches(".user") ? "person" : "command";
     mention.setAttribute("role", "link");
-    mention.tabIndex = 0;
   }
   localizeTimes(root);
 }

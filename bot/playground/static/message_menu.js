@@ -15,7 +15,7 @@ import {
   toggleReaction,
 } from "./acts.js";
 import { byId, closest, h, icon, iconButton } from "./dom.js";
-import { focusMessage, jumpTo, neighbour, timeline } from "./log.js";
+import { focusMessage, jumpTo, neighbour, timeline, viewOf } from "./log.js";
 import { isMenuOpenFor, openMenu } from "./menu.js";
 import { toast } from "./toast.js";
 
@@ -31,6 +31,9 @@ let person = () => {};
 /** @type {(name: string) => void} */
 let command = () => {};
 
+/** Whether what has the focus in the log got it by keys. A click gives it as well, and who types then means no shortcut. */
+let reachedByKeys = false;
+
 /** `go(channel)` opens a channel, `reply(message)`, `edit(message)` and `command(name)` begin those, `person(id, at)`
  * opens a person's menu. */
 export function setUpMessageMenu(wired) {
@@ -42,7 +45,10 @@ export function setUpMessageMenu(wired) {
   log.addEventListener("pointerover", (event) => showTools(closest(event, ".msg")));
   // A finger leaves as soon as it is lifted; what it touched keeps its toolbar.
   log.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && showTools(null));
-  log.addEventListener("focusin", (event) => showTools(closest(event, ".msg")));
+  log.addEventListener("focusin", (event) => {
+    reachedByKeys = closest(event, ":focus-visible") !== null;
+    showTools(closest(event, ".msg"));
+  });
 }
 
 const messageOf = (element) => timeline.byId.get(element?.closest(".msg")?.dataset.id);
@@ -122,7 +128,7 @@ const DO = {
   go: (_, target) => go(target.dataset.channel ?? target.dataset.id),
   person: (message, target) => person(target.dataset.id ?? message.author.id, target),
   command: (_, target) => command(target.textContent.slice(1)),
-  jump: (_, target) => jumpTo(target.dataset.to) || toast("That message is further up than what is loaded.", "info"),
+  jump: (_, target) => jumpTo(target.dataset.to) || toast("That message is further up. Scroll up until you find it.", "info"),
   spoiler: (_, target) => openSpoiler(target),
   copy: (_, target) => copyCode(target),
   press: (message, target) => press(message, target),
@@ -186,15 +192,11 @@ function onKey(event) {
   const element = closest(event, ".msg");
   const message = messageOf(element);
   if (!message) return;
-  if (event.target !== element) {
-    if ((event.key === "Enter" || event.key === " ") && event.target.matches('[role="button"], [role="link"]')) {
-      event.preventDefault();
-      event.target.click();
-    } else if (event.key === "Escape" && !event.target.closest(".editor")) focusMessage(element);
-    return;
-  }
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest(".editor")) return;
+  if (event.target !== element) return onKeyWithin(event, element);
+  if (event.key.length === 1 && !reachedByKeys) return;
   const keys = {
+    ArrowRight: () => viewOf(message.id).controls[0]?.focus(),
     Enter: () => openFor(message, element),
     ContextMenu: () => openFor(message, element),
     r: () => canReply(message) && reply(message),
@@ -206,6 +208,19 @@ function onKey(event) {
   };
   if (event.key in MOVES) focusMessage(neighbour(element, MOVES[event.key]), undefined);
   else if (keys[event.key]) keys[event.key]();
+  else return;
+  event.preventDefault();
+}
+
+/** Keys on something within a message. */
+function onKeyWithin(event, element) {
+  const { target, key } = event;
+  const { controls } = viewOf(element.dataset.id);
+  const at = controls.indexOf(target);
+  if ((key === "Enter" || key === " ") && target.matches('[role="button"], [role="link"]')) target.click();
+  else if (key === "ArrowRight") controls[Math.min(at + 1, controls.length - 1)]?.focus();
+  else if (key === "ArrowLeft" && at > 0) controls[at - 1].focus();
+  else if (key === "ArrowLeft" || key === "Escape") focusMessage(element);
   else return;
   event.preventDefault();
 }

@@ -150,7 +150,7 @@ function drawMe() {
   const article = rank === "Owner" ? "the" : "a";
   byId("me").setAttribute(
     "aria-label",
-    `You speak as ${person.name}, ${article} ${rank.toLowerCase()}. Choose somebody else`,
+    `You speak as ${person.name}, ${article} ${rank.toLowerCase()}. Switch to someone else`,
   );
   byId("me").replaceChildren(
     avatar(person, "small"),
@@ -188,8 +188,8 @@ function chooseMe(become) {
       { title: "Speak as" },
       ...items,
       "line",
-      { note: "The owner has the server and the bot. Moderators have Manage Server, and with it more commands." },
-      { note: "Only this tab changes. With a second tab you are two people at once." },
+      { note: "The owner runs the server and the bot. Moderators may manage the server, so they see more commands." },
+      { note: "This changes only this tab. Open a second tab to be two people at once." },
     ],
     { label: "Speak as" },
   );

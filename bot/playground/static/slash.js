@@ -53,6 +53,12 @@ export class SlashForm {
     (this.#fields[0]?.input ?? name).focus();
   }
 
+  /** Focus the first field that is still empty, or else the last one. */
+  focus() {
+    const field = this.#fields.find(({ input }) => !input.value) ?? this.#fields.at(-1);
+    (field?.input ?? /** @type {HTMLElement} */ (form.querySelector(".slash-name"))).focus();
+  }
+
   close({ refocus = true } = {}) {
     if (!this.#command) return;
     this.#command = null;
@@ -90,8 +96,8 @@ export class SlashForm {
       autocomplete: "off",
       autocapitalize: "off",
       spellcheck: "false",
-      placeholder: option.required ? "needed" : "optional",
-      "aria-label": `${option.name}${option.required ? ", needed" : ""}: ${explained(option)}`,
+      placeholder: option.required ? "required" : "optional",
+      "aria-label": `${option.name}${option.required ? ", required" : ""}: ${explained(option)}`,
       "aria-describedby": "slash-hint",
       ...(listed
         ? { role: "combobox", "aria-autocomplete": "list", "aria-controls": "completion", "aria-expanded": "false" }
@@ -104,7 +110,7 @@ export class SlashForm {
   /** The option's value as the server takes it, null where it is left out, an Error with what is wrong. */
   #value({ option, input, picked }) {
     const typed = input.value.trim();
-    if (!typed) return option.required ? new Error(`“${option.name}” is needed: ${option.description}`) : null;
+    if (!typed) return option.required ? new Error(`Fill in “${option.name}”: ${option.description}`) : null;
     if (picked?.label === input.value) return picked.value;
     const values = option.completes ? null : valuesFor(option, "");
     if (values) {
@@ -119,10 +125,10 @@ export class SlashForm {
       const number = Number(typed);
       if (Number.isNaN(number) || (option.type === "integer" && !Number.isInteger(number))) {
         const kind = option.type === "integer" ? "whole number" : "number";
-        return new Error(`“${option.name}” takes a ${kind}${range && `, ${range}`}.`);
+        return new Error(`“${option.name}” must be a ${kind}${range && `, ${range}`}.`);
       }
-      if (!fits(number, option)) return new Error(`“${option.name}” takes ${range}.`);
-    } else if (!fits(codePoints(typed), option)) return new Error(`“${option.name}” takes ${range}.`);
+      if (!fits(number, option)) return new Error(`“${option.name}” must be ${range}.`);
+    } else if (!fits(codePoints(typed), option)) return new Error(`“${option.name}” must have ${range}.`);
     return typed;
   }
 
@@ -164,7 +170,7 @@ export class SlashForm {
     const options = Object.fromEntries(this.#fields.map((each) => [each.option.name, this.#soFar(each)]));
     const about = { channel: state.channel, command: this.#command.name, option: field.option.name, options };
     let values = [];
-    let note = "Nothing fits.";
+    let note = "Nothing found. Try another word.";
     try {
       const { choices } = await ask("complete", about);
       values = choices.map(({ name, value }) => ({ label: name, value: `${value}` }));

@@ -58,7 +58,7 @@ function row(each) {
     h("span", { class: "switch-label" }, each.label),
     toggle
       ? h("span", { class: "track", "aria-hidden": "true" })
-      : h("span", { class: "go", "aria-hidden": "true" }, "Do it"),
+      : h("span", { class: "go", "aria-hidden": "true" }, "Try it"),
     each.hint && h("small", {}, each.hint),
   );
 }

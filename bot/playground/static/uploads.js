@@ -31,11 +31,11 @@ export class Uploads {
   add(files) {
     for (const file of files) {
       if (this.#files.length >= state.limits.files) {
-        toast(`A message can have up to ${state.limits.files} files.`);
+        toast(`A message can have up to ${state.limits.files} files. Send the others with the next one.`);
         break;
       }
       if (file.size > state.limits.file_bytes)
-        toast(`“${file.name}” is too large. Files go up to ${fileSize(state.limits.file_bytes)}.`);
+        toast(`“${file.name}” is too large. Choose one of up to ${fileSize(state.limits.file_bytes)}.`);
       else this.#upload(file);
     }
     this.#changed();
@@ -80,13 +80,13 @@ export class Uploads {
         headers: { "Content-Type": file.type || "application/octet-stream" },
         signal: entry.stop.signal,
       });
-      if (!answer.ok) throw new Error((await answer.text()).slice(0, 200) || `The upload failed (${answer.status}).`);
+      if (!answer.ok) throw new Error((await answer.text()).slice(0, 200) || "The file wasn't uploaded. Add it again.");
       entry.id = (await answer.json()).file;
       note.textContent = fileSize(file.size);
     } catch (/** @type {any} */ error) {
       if (error.name === "AbortError") return;
       toast(
-        error instanceof TypeError ? "The file could not be uploaded. Is the playground still running?" : error.message,
+        error instanceof TypeError ? "The file wasn't uploaded. Check that the playground is running, then add it again." : error.message,
       );
       this.#remove(entry);
     }

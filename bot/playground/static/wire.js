@@ -27,7 +27,7 @@ export function setUpWire() {
   byId("wire-pause").addEventListener("click", () => {
     paused = !paused;
     byId("wire-pause").setAttribute("aria-pressed", `${paused}`);
-    byId("wire-pause").textContent = paused ? "Go on" : "Pause";
+    byId("wire-pause").textContent = paused ? "Resume" : "Pause";
     if (!paused) redraw();
   });
   byId("wire-clear").addEventListener("click", () => {
@@ -197,6 +197,6 @@ function drawRate() {
   const since = Date.now() / 1000 - RATE_SECONDS;
   let count = 0;
   for (const entry of entries.values()) if (entry.kind === "rest" && entry.at >= since) count++;
-  const text = count ? `${(count / RATE_SECONDS).toFixed(1)} calls/s` : "";
+  const text = count ? `${(count / RATE_SECONDS).toFixed(1)}/s` : "";
   if (byId("wire-rate").textContent !== text) byId("wire-rate").textContent = text;
 }

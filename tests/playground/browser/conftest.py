@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,10 +41,17 @@ class Tab:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.composer = page.get_by_role("combobox", name=re.compile("^Message"))
+        self.composer = page.get_by_role("textbox", name=re.compile("^Message"))
         self.log = page.get_by_role("log", name="Messages")
         self.messages = self.log.get_by_role("article")
         self.channels = page.get_by_role("navigation", name="Channels")
+
+    async def drawer(self) -> Locator:
+        """Open what Discord sees, with its switches."""
+        await self.button("What Discord sees").click()
+        drawer = self.page.get_by_role("complementary", name="What Discord sees")
+        await drawer.get_by_text("Make something fail").click()
+        return drawer
 
     def message(self, text: str | re.Pattern[str]) -> Locator:
         """The newest one with that text, its quoted line and its author's name included."""
@@ -77,7 +85,7 @@ class Tab:
     async def go(self, place: str) -> None:
         """Open a channel of the left column."""
         await self.channels.get_by_role("button", name=place, exact=True).click()
-        await expect(self.page.get_by_role("heading", name=place, level=2).first).to_be_visible()
+        await expect(self.page.get_by_role("heading", name=place, level=1)).to_be_visible()
 
     async def speak_as(self, person: str) -> None:
         """Become somebody else in this tab."""
@@ -130,10 +138,10 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.skip(str(reason))
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
-    """Where the page of a fresh playground with the offline demo is."""
-    settings, database = or_demo(Settings.load({}, env_file=None)), tmp_path / "playground.db"
+@asynccontextmanager
+async def demo_playground(database: Path) -> AsyncIterator[str]:
+    """The address of the page of a playground with the offline demo, which runs during the block."""
+    settings = or_demo(Settings.load({}, env_file=None, default_limits=False))
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_store(database, exclusive=True) as store, asyncio.TaskGroup() as tasks:
@@ -154,6 +162,13 @@ async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
         tasks.create_task(running)
         yield next(word for word in (await said).split() if word.startswith("http"))
         stop.set()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def address(browser: Browser, tmp_path: Path) -> AsyncIterator[str]:
+    """Where the page of a fresh playground with the offline demo is."""
+    async with demo_playground(tmp_path / "playground.db") as at:
+        yield at
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -112,9 +112,8 @@ async def test_ephemeral_answer_stays_until_dismissed(visit: Visit) -> None:
 
 async def test_model_failure_is_shown_and_retried(visit: Visit) -> None:
     ada = await visit()
-    await ada.button("What Discord sees").click()
-    drawer = ada.page.get_by_role("complementary", name="What Discord sees")
-    fault = drawer.get_by_role("switch", name="Busy")
+    drawer = await ada.drawer()
+    fault = drawer.get_by_role("switch", name="The model is busy")
     await fault.press("Space")
     await expect(fault).to_be_checked()
     await expect(fault).to_be_focused()
@@ -131,7 +130,7 @@ async def test_model_failure_is_shown_and_retried(visit: Visit) -> None:
     await expect(sent).to_contain_text(re.compile(r"200 \d+ ms"))
     await expect(sent).to_contain_text(re.compile(r"\d of 5 left· bucket \w+"))
     await expect(calls.filter(has_text="MESSAGE_CREATE").filter(has_text="hello").first).to_be_visible()
-    await drawer.get_by_role("radio", name="REST").click()
+    await drawer.get_by_role("radio", name="Calls").click()
     await expect(calls.filter(has_text="MESSAGE_CREATE").first).to_be_hidden()
     await expect(sent).to_be_visible()
 
@@ -164,9 +163,14 @@ async def test_reply_without_a_mouse(visit: Visit) -> None:
     await keys.type("two")
     await keys.press("Enter")
     await answered(ada, "one")
-    for passed in (ada.button("Add files"), ada.button("Go to the message replied to"), ada.messages.last):
+    suggestions = ada.page.get_by_role("toolbar", name="Suggestions").get_by_role("button")
+    for passed in (ada.button("Add files"), suggestions.first, ada.messages.last):
         await keys.press("Shift+Tab")
         await expect(passed).to_be_focused()
+    await keys.press("ArrowRight")
+    await expect(ada.button("Go to the message replied to")).to_be_focused()
+    await keys.press("ArrowLeft")
+    await expect(ada.messages.last).to_be_focused()
     await keys.press("ArrowUp")
     await keys.press("e")
     await keys.press("Control+a")

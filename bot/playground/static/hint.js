@@ -1,0 +1,47 @@
+// A hint for somebody who forgot to mention the bot, with a button that adds the mention.
+
+import { ask } from "./acts.js";
+import { byId, h, iconButton } from "./dom.js";
+import { on, state } from "./state.js";
+import { sayWhy } from "./toast.js";
+
+/** For a little less than the two minutes in which the bot answers a message that an edit has addressed to it. */
+const SHOWN_MS = 110_000;
+const box = byId("hint");
+/** The channels in which somebody has closed the hint: there people talk among themselves. */
+const quiet = new Set();
+let hides = 0;
+
+export function setUpHint() {
+  for (const topic of ["channel", "me"]) on(topic, hideHint);
+}
+
+export function hideHint() {
+  clearTimeout(hides);
+  box.replaceChildren();
+}
+
+/** Offer to mention the bot in a message that was just sent without it. */
+export function showHint(channel, message, content) {
+  hideHint();
+  if (quiet.has(channel)) return;
+  const { name, id } = state.bot;
+  const leave = () => {
+    hideHint();
+    byId("input").focus();
+  };
+  const add = () => {
+    leave();
+    ask("edit", { message, content: `<@${id}> ${content}`.trim() }).catch(sayWhy);
+  };
+  const close = () => {
+    leave();
+    quiet.add(channel);
+  };
+  box.replaceChildren(
+    h("span", {}, `${name} only answers messages that mention it.`),
+    h("button", { type: "button", class: "small-button", on: { click: add } }, `Add @${name}`),
+    iconButton("close", "Close this hint", { on: { click: close } }),
+  );
+  hides = setTimeout(hideHint, SHOWN_MS);
+}
