@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from bot.llm.demo import NOTE
 from tests.playground.conftest import Home
 from tests.waiting import FOR_A_PROCESS
 
@@ -111,7 +112,7 @@ async def test_questions_are_limited_only_by_a_setting(launch: Launch, environ: 
     async with launch() as running:
         tab = await running.home.tab()
         await tab.say(f"<@{tab.id_of('Parley')}> hello")
-        await tab.reply("Hello!")
+        await tab.reply(NOTE)
         await tab.do("slash", channel=tab.channel, command="usage", options={})
         used = await tab.reply("Questions in the last hour: 1\nTokens today: ")
         assert " left" not in used["raw"]
@@ -122,15 +123,13 @@ async def test_questions_are_limited_only_by_a_setting(launch: Launch, environ: 
         await tab.do("fault", name="model_refuses_key", on=True, channel=None)
         for _ in range(2):
             await tab.say(f"<@{tab.id_of('Parley')}> hello")
-        # Two failures, each with a button to try again.
-        await tab.until(
-            lambda: sum(each["author"]["bot"] and each["rows"] != [] for each in tab.messages.values()) == 2
-        )
+        refused = "I can't reach my AI provider."
+        await tab.until(lambda: sum(refused in each["raw"] for each in tab.messages.values()) == 2)
         await tab.do("fault", name="model_refuses_key", on=False, channel=None)
         await tab.say(f"<@{tab.id_of('Parley')}> repeat the second")
         await tab.reply("the second")
         await tab.say(f"<@{tab.id_of('Parley')}> repeat the third")
-        await tab.reply("questions this hour")
+        await tab.reply("You've used your 2 questions for this hour.")
         await limited.end()
 
 
