@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from bot.llm.demo import NOTE
-from tests.playground.conftest import Home
+from tests.playground.conftest import Home, Tab
 from tests.waiting import FOR_A_PROCESS
 
 Launch = Callable[..., AbstractAsyncContextManager["Process"]]
@@ -79,6 +79,13 @@ async def ask(home: Home, question: str, answer: str) -> None:
     await tab.close()
 
 
+async def ask_in_vain(tab: Tab, failed: int) -> None:
+    """Ask, and wait until that many questions have failed."""
+    await tab.say(f"<@{tab.id_of('Parley')}> hello")
+    sentence = "I can't reach my AI provider."
+    await tab.until(lambda: sum(sentence in each["raw"] for each in tab.messages.values()) == failed)
+
+
 async def test_playground_remembers_after_a_restart(launch: Launch, tmp_path: Path) -> None:
     question = "what did I say first?"
     async with launch() as first:
@@ -121,10 +128,8 @@ async def test_questions_are_limited_only_by_a_setting(launch: Launch, environ: 
     async with launch() as limited:
         tab = await limited.home.tab()
         await tab.do("fault", name="model_refuses_key", on=True, channel=None)
-        for _ in range(2):
-            await tab.say(f"<@{tab.id_of('Parley')}> hello")
-        refused = "I can't reach my AI provider."
-        await tab.until(lambda: sum(refused in each["raw"] for each in tab.messages.values()) == 2)
+        await ask_in_vain(tab, failed=1)
+        await ask_in_vain(tab, failed=2)
         await tab.do("fault", name="model_refuses_key", on=False, channel=None)
         await tab.say(f"<@{tab.id_of('Parley')}> repeat the second")
         await tab.reply("the second")

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
-from tests.playground.conftest import Home, Tab
+from tests.playground.conftest import Home, Json, Tab
 
 
 def mention(tab: Tab) -> str:
@@ -123,7 +123,7 @@ async def test_sender_learns_whether_the_bot_is_addressed(home: Home) -> None:
     role = next(each["id"] for each in tab.latest["hello"]["roles"] if each["name"] == "Parley")
     await tab.say(f"{mention(tab)} hello")
     reply = await tab.reply("Hello!")
-    said = {"channel": tab.channel, "reply_to": None, "ping": True, "files": []}
+    said: Json = {"channel": tab.channel, "reply_to": None, "ping": True, "files": []}
     for heard, what in (
         (False, {"content": "hello"}),
         (False, {"content": f"`{mention(tab)}`"}),
