@@ -48,7 +48,7 @@ class BlockState:
         self.lists = OpenLists(carry.items)
         self.code_goes_on = False
         """Whether indented code reaches the end of the text, so that more of it may follow."""
-        self.quoting = False
+        self.quoting = carry.quoting
         self.gap = not carry.paragraph
         """Whether a blank line or the end of a separate block came just before."""
         self.keep = False

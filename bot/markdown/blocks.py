@@ -73,7 +73,7 @@ def render(
     content = guarded(begun(content + state.tail + closing).rstrip())
     if "#" in state.lines:
         marks = tuple(mark for mark in marks if mark != "<h>")
-    after = Carry(state.lines, marks, state.lists.items, source[-1:] != "\n", not state.gap)
+    after = Carry(state.lines, marks, state.lists.items, source[-1:] != "\n", not state.gap, state.quoting)
     atoms, shift = inline.atoms, state.shift
     if shift:
         atoms = [(start - shift, end - shift) for start, end in atoms if end > shift]
@@ -103,6 +103,10 @@ def _block(state: BlockState) -> None:
     quote = QUOTE.match(source, start, end) if stripped[0] == ">" else None
     if quote and columns(line[: line.index(">")]) > state.lists.inside() + 3:
         quote = None
+    if state.carry.paragraph and start <= state.shift and goes_on(state, source, "> " * state.quoting, start):
+        body = quote.end() if quote else start
+        _text(state, "> " * state.quoting, "", source[body:end], start, body, end)
+        return
     if (quote is not None) != state.quoting:
         state.quoting, state.lists.items = not state.quoting, ()
     mark = ""
@@ -144,16 +148,13 @@ def _blank_quote(state: BlockState, end: int) -> None:
 def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, body: int, end: int) -> None:
     """Write the block at a line that may be more than text or may belong to an item."""
     source = state.source
-    if state.carry.paragraph and start <= state.shift and goes_on(state, source, mark, start):
-        _text(state, mark, "", line, start, body, end)
-        return
     first = stripped[0]
     indent = columns(line[: len(line) - len(stripped)])
     item = None
     if first in ITEM_SIGNS and not (first in "-*" and is_rule(source, body, end)):
         item = ITEM.match(source, body, end)
     above = state.lists.items
-    if above and not (start <= state.shift and state.carry.within):
+    if above and start >= state.shift:
         state.lists.leave(indent, item)
     else:
         state.lists.left = ()

@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 from bot.markdown.block_state import BlockState
-from bot.markdown.escaping import apart
+from bot.markdown.escaping import APART, apart
 from bot.markdown.inline import write_chunk
-from bot.markdown.lines import FENCE, LANGUAGE, ONE_QUOTE, QUOTE_MARKS, closing_fence
+from bot.markdown.lines import FENCE, LANGUAGE, ONE_QUOTE, QUOTE_MARKS, closing_fence, columns
 from bot.markdown.rendered import Rank
 
 _TWO_WORDS: Final = re.compile(r"[^\s`]+[ \t]+[^\s`]")
@@ -31,7 +31,7 @@ def write_fence(state: BlockState, fence: re.Match[str], mark: str, marks: str, 
     state.keep, state.gap = False, True
     close, at = _fence_lines(state, ticks, mark, content)
     code = source[content:at]
-    if close is None and state.growing:
+    if close is None and state.growing and at == len(source):
         code = re.sub(rf"(?:^|\n)[ \t>]*{re.escape(ticks[0])}+\Z", "", code)
         if not code.strip(" \t\r\n>") and state.hold(start):
             return
@@ -45,21 +45,22 @@ def write_fence(state: BlockState, fence: re.Match[str], mark: str, marks: str, 
         code = mark + code.removesuffix("\n").replace("\n", f"\n{mark}") + "\n" * code.endswith("\n")
     inline.marks.reopen(paragraph=False)
     state.at = at if close is None else close
-    empty = not code.strip(" \t\r\n>")
-    if empty and (close is not None or state.final or at < len(source)):
-        inline.write(mark + marks if marks else "")
-        _after_fence(state, start, close)
-        return
-    if empty and start < state.shift and not state.final:
-        state.lines = source[: state.shift]
-        return
-    language = LANGUAGE.match(info)
     lead = lead.expandtabs(4)
     indent = mark + (" " * len(marks) if marks else lead)
+    language = LANGUAGE.match(info)
     name = language[1].rstrip(".") if language else ""
+    ended = close is not None or at < len(source)
+    if not (ended or state.final):
+        state.lines = f"{indent}{ticks}{name}\n" + (mark if source[-1:] != "\n" else "")
+    if not code.strip(" \t\r\n>") and (ended or not state.growing):
+        if marks:
+            # Discord has no item without text, but takes an invisible character.
+            inline.write(f"{mark}{marks}{APART}\n")
+        _after_fence(state, start, close)
+        return
     inline.atoms.append((start, content + 1))
     inline.write(f"{mark}{marks or lead}```{name}\n")
-    if close is not None or at < len(source):
+    if ended:
         if close is not None:
             inline.atoms.append((max(at - 1, 0), close))
         inline.write(code if code.endswith("\n") else code + "\n")
@@ -70,7 +71,6 @@ def write_fence(state: BlockState, fence: re.Match[str], mark: str, marks: str, 
     inline.write(code.rstrip())
     if not code.strip():
         inline.out[-1:] = [inline.out[-1].rstrip("\n")]
-    state.lines = f"{mark}{indent[len(mark) :]}{ticks}{name}\n" + (mark if source[-1:] != "\n" else "")
 
 
 def write_text_and_fence(
@@ -172,9 +172,10 @@ def _after_fence(state: BlockState, start: int, close: int | None) -> None:
 def _fence_lines(state: BlockState, ticks: str, mark: str, at: int) -> tuple[int | None, int]:
     """Return the end of a fence and the start of the line where its content ends.
 
-    The end is None for an open fence.
+    The end is None for an open fence. One of tildes, which Discord has not, ends with its item, however it is closed.
     """
     source, blank, fresh = state.source, False, True
+    least = state.lists.inside() if ticks[0] == "~" else 0
     closing = closing_fence(ticks)
     while at < len(source):
         end = state.line_end(at)
@@ -186,8 +187,12 @@ def _fence_lines(state: BlockState, ticks: str, mark: str, at: int) -> tuple[int
             body = quote.end()
         if ticks in source[body:end] and (closed := closing.match(source, body, end)):
             return closed.end(), at
-        if not source[body:end].strip():
+        line = source[body:end]
+        text = line.lstrip()
+        if not text:
             blank = True
+        elif columns(line[: len(line) - len(text)]) < least:
+            return None, at
         else:
             if not fresh:
                 state.offer(at, Rank.PARAGRAPH if blank else Rank.LINE)

@@ -62,6 +62,8 @@ class Carry(NamedTuple):
     """Whether the previous part ends within a line. The line then continues in its list item."""
     paragraph: bool = False
     """Whether the previous part ends within a paragraph, or may do so."""
+    quoting: bool = False
+    """Whether the previous part ends within a quote."""
 
 
 class Rendered(NamedTuple):

@@ -46,6 +46,16 @@ KINDS: dict[str, list[str]] = {
         f"{'word ' * 8}\n\n## {'word ' * 48}\n\n\tx = *a*\n\ty",
         f"> {'word ' * 8}\n>\n> ### {'word ' * 46}\n>\n>     # *a*\n>     b",
     ],
+    "a fence in an item ends with the item": [
+        f"- {'word ' * 50}\n- ~~~\n{'  x = 1' * 9}\n\n  y\n- *b*\n\nend",
+        f"> 1. {'word ' * 48}\n> 2. ~~~ text\n>    {'x ' * 30}\n>    y\n> 3. *b*",
+        f"{'word ' * 48}\n\n- a\n  - ~~~ py\n\n\n- *b* {'word ' * 10}",
+    ],
+    "a list goes on behind the cut": [
+        f"> 1. {'word ' * 30}\n> 1. {'word ' * 30}\n> 1. a\n> 1. {'word ' * 30}",
+        f"- a\n  - b\n    - {'word ' * 50}\n  7. {'word ' * 20}\n- c\n4. d",
+        f"- a\n  - {'word ' * 30}\n{'word ' * 20}\n{'word ' * 20}\n\n    - b",
+    ],
 }
 LIMITS = (250, 296, 300, 301)
 
