@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import re
 import sys
@@ -30,6 +31,9 @@ _DISTRIBUTION = "parley-bot"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and conversations may have characters that the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parsed(sys.argv[1:] if arguments is None else arguments)
         command: Callable[[argparse.Namespace], Coroutine[None, None, int]] = options.command

@@ -6,10 +6,14 @@ Each prints what it did and returns the command's exit code.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from bot.core.errors import StoreUnusable
+from bot.core.errors import StoreUnusable, TranscriptError
 from bot.core.turns import Conversation
 from bot.operator.maintenance import existing
 from bot.store import Store
@@ -32,7 +36,8 @@ async def export_conversation(
             _say(words.unknown_conversation(conversation, await _last_used(store)))
             return 1
         if file is None:
-            exported = await export_to(store, conversation, format_, sys.stdout.buffer, _say)
+            with _standard_output() as stream:
+                exported = await export_to(store, conversation, format_, stream, _say)
         else:
             exported = await export_to_file(store, conversation, format_, file, _say)
             print(words.exported(exported.questions, str(file)))
@@ -55,6 +60,21 @@ async def import_conversation(database: Path, file: Path, conversation: Conversa
         raise
     print(words.imported(questions, conversation))
     return 0
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Standard output for bytes. Raises TranscriptError where it cannot be written, as on a full disk."""
+    try:
+        yield sys.stdout.buffer
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # At its end the interpreter would write what is left, and print an error.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise TranscriptError(words.unwritable("Standard output", error.strerror or str(error))) from None
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,3 +144,26 @@ def test_many_questions_are_imported_only_while_the_bot_is_stopped(
     assert capsys.readouterr().err == stopped
     assert run(capsys, "import", "two.json", "copy")[::2] == (0, "")
     assert transfer.MANY > 1000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_full_disk_at_standard_output_is_one_sentence(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    run(capsys, "import", "messages.json", "talk")
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "bot", "export", "talk"]
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        left = subprocess.run(command, env=environ, stdout=full, stderr=subprocess.PIPE, check=False)  # noqa: S603
+    said = "Standard output cannot be written (No space left on device). Choose another place.\n"
+    assert (left.returncode, left.stderr.decode()) == (1, said)
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped() -> None:
+    """Also where a file's name is no text at all."""
+    name = os.fsdecode(b"\xff\xc3\x9f.json") if sys.platform == "linux" else "ß.json"
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii:strict"}
+    for command in (["import", "messages.json", "größe"], ["export", "größe", name], ["conversations"]):
+        started = [sys.executable, "-m", "bot", *command]
+        left = subprocess.run(started, env=environ, capture_output=True, check=False)  # noqa: S603
+        assert (left.returncode, left.stderr) == (0, b""), command
+        assert b"\\x" in left.stdout
+    assert Path(name).exists()
