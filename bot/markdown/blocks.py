@@ -65,8 +65,14 @@ def render(
         written = len(inline.out)
         _block(state)
         size += sum(map(len, inline.out[written:]))
+    unsure = inline.marks.unsure
+    if inline.marks.half_spoiler and not state.growing and "||" not in ahead.text:
+        if state.final or ahead.enough:
+            inline.marks.drop_spoiler()
+        else:
+            unsure = True
     marks = tuple(mark for mark, _ in inline.marks.open)
-    closing = inline.marks.end(final=state.final)
+    closing = inline.marks.end()
     content = "".join(inline.out).rstrip()
     if content.endswith(">"):
         content = _EMPTY_QUOTES.sub("", content)
@@ -77,7 +83,7 @@ def render(
     atoms, shift = inline.atoms, state.shift
     if shift:
         atoms = [(start - shift, end - shift) for start, end in atoms if end > shift]
-    return Rendered(content, after, state.breaks, atoms, inline.out, state.places, inline.marks.unsure)
+    return Rendered(content, after, state.breaks, atoms, inline.out, state.places, unsure)
 
 
 def _block(state: BlockState) -> None:

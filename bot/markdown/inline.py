@@ -97,7 +97,8 @@ def inline(text: str, *, bold: bool = False) -> str:
     bold = bold and text != ""
     state.marks.reopen(paragraph=False, bold=bold)
     write_chunk(state, 0, len(text), bold=bold)
-    state.marks.end(final=True)
+    if state.marks.half_spoiler:
+        state.marks.drop_spoiler()
     return "".join(state.out)
 
 

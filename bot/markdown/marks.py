@@ -32,6 +32,8 @@ class Marks:
         """Whether only more text behind a cut tells what marks in the last chunk mean."""
         self._spoiler: Run | None = None
         """The open spoiler, which may span paragraphs."""
+        self._split_off: dict[int, str] = {}
+        """Pieces of output that a spoiler is closed before and opened after, as they are without the spoiler."""
         self._carried = carried
 
     def reopen(self, *, paragraph: bool, bold: bool = False) -> None:
@@ -73,14 +75,24 @@ class Marks:
         if self.open:
             self.open = [("||", "||")] if self._spoiler else []
 
-    def end(self, *, final: bool) -> str:
-        """Return the text that closes the marks open at the end.
+    @property
+    def half_spoiler(self) -> bool:
+        """Whether a spoiler is open that began in this part."""
+        return self._spoiler is not None and not self._spoiler.carried
 
-        If no more text will come, a spoiler that nothing closes is no mark.
-        """
-        if final and self._spoiler and not self._spoiler.carried:
-            self.out[self._spoiler.piece] = self._spoiler.literal * 2
-            return ""
+    def drop_spoiler(self) -> None:
+        """Write the mark of the open spoiler as text, since nothing closes it."""
+        if self._spoiler:
+            start = self._spoiler.piece
+            self.out[start] = self._spoiler.literal * 2
+            for piece, text in self._split_off.items():
+                if piece > start:
+                    self.out[piece] = text
+            self.open = [mark for mark in self.open if mark[0] != "||"]
+            self._spoiler = None
+
+    def end(self) -> str:
+        """Return the text that closes the marks open at the end."""
         return "".join(written for _, written in reversed(self.open))
 
     def finish_chunk(self, ahead: list[Run], *, goes_on: bool, unsure: bool) -> None:
@@ -229,10 +241,18 @@ class Marks:
         """
         text = self.out[piece]
         marks = [written for _, written in stack if written]
-        if any((written[0] if written[0] == "*" else written) in text for written in marks):
-            self.out[piece] = f"{APART}{''.join(reversed(marks))}{text}{''.join(marks)}{APART}"
+        self.out[piece] = _apart(text, marks)
+        if "||" in marks:
+            self._split_off[piece] = _apart(text, [written for written in marks if written != "||"])
 
     def note_marks(self, text: str) -> None:
         """Remember that the next piece of output is this text, if there are marks in it that cannot be escaped."""
         if has_marks(text):
             self.opaque.append(len(self.out))
+
+
+def _apart(text: str, marks: list[str]) -> str:
+    """Return text outside of these marks, outermost first, if one of them is in it."""
+    if any((mark[0] if mark[0] == "*" else mark) in text for mark in marks):
+        return f"{APART}{''.join(reversed(marks))}{text}{''.join(marks)}{APART}"
+    return text

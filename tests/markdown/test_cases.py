@@ -99,6 +99,11 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("a **b\n\\[x = 1\\] c\nd** e", "a **b\nx = 1 c\nd** e"),
         ("a *b\n$$x^2$$\nc* d", "a \\*b\nx²\nc\\* d"),
     ],
+    "a spoiler without an end": [
+        ("||x `a || b` c", "\\|\\|x `a || b` c"),
+        ("||y|| x ||(z **`a||b` y** c", "||y|| x \\|\\|(z **`a||b` y** c"),
+        ("- ||x `a || b`\n- b\n\n`c || d`", "- \\|\\|x `a || b`\n- b\n\n`c || d`"),
+    ],
     "a rule in an item": [
         ("- ***\n- a", "- ~\n- a"),
         ("+ ******\n  - b", "- ~\n  - b"),

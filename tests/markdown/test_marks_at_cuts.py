@@ -25,6 +25,11 @@ KINDS: dict[str, list[str]] = {
         f"#### **a *b {WORDS}c*** d {WORDS}e",
         f"###### __***a__ {WORDS}b*** c__ d",
     ],
+    "a spoiler that nothing closes is text": [
+        f"Look: ||bold words {WORDS}end\n\nfin",
+        f"- *a ||b {WORDS}c* d\n- e",
+        f"> ||a **b {WORDS}c** `d`",
+    ],
     "a backtick that nothing closes is text": [
         f"A ` tick {WORDS}end\n\nfin",
         f"> `` a ` b {WORDS}end\n\nfin `` x",
