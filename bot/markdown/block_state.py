@@ -45,7 +45,7 @@ class BlockState:
         self.breaks: list[tuple[int, Rank]] = []
         self.places: list[tuple[int, int, int, tuple[Item, ...]]] = []
         """The breaks and the places of `Rendered`."""
-        self.lists = OpenLists(carry.items)
+        self.lists = OpenLists(carry.items, carry.outer)
         self.code_goes_on = False
         """Whether indented code reaches the end of the text, so that more of it may follow."""
         self.quoting = carry.quoting

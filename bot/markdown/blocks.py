@@ -79,7 +79,8 @@ def render(
     content = guarded(begun(content + state.tail + closing).rstrip())
     if "#" in state.lines:
         marks = tuple(mark for mark in marks if mark != "<h>")
-    after = Carry(state.lines, marks, state.lists.items, source[-1:] != "\n", not state.gap, state.quoting)
+    lists, within = state.lists, source[-1:] != "\n"
+    after = Carry(state.lines, marks, lists.items, within, not state.gap, state.quoting, lists.outer)
     atoms, shift = inline.atoms, state.shift
     if shift:
         atoms = [(start - shift, end - shift) for start, end in atoms if end > shift]
@@ -98,7 +99,8 @@ def _block(state: BlockState) -> None:
         state.inline.write("\n" * source.count("\n", start, state.at))
         state.gap = True
         if state.quoting:
-            state.quoting, state.lists.items = False, ()
+            state.quoting = False
+            state.lists.end_quote()
         if state.lists.items:
             state.lists.end_on_discord()
         if blank and not (state.code_goes_on or state.inline.marks.open):
@@ -113,8 +115,11 @@ def _block(state: BlockState) -> None:
         body = quote.end() if quote else start
         _text(state, "> " * state.quoting, "", source[body:end], start, body, end)
         return
-    if (quote is not None) != state.quoting:
-        state.quoting, state.lists.items = not state.quoting, ()
+    if quote and not state.quoting:
+        state.lists.begin_quote(columns(line[: line.index(">")]))
+    elif state.quoting and not quote:
+        state.lists.end_quote()
+    state.quoting = quote is not None
     mark = ""
     body = start
     if quote:
@@ -172,9 +177,9 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
         # Without text behind its mark, the line would belong to the paragraph above it.
         state.settle(start, item.end() + 1, above)
     if item is None:
-        if _leaf(state, mark, first, start, body, end):
-            return
-        if state.gap and state.lists.is_deep(indent) and write_indented(state, mark, start):
+        deep = state.gap and state.lists.is_deep(indent)
+        if _leaf(state, mark, first, start, body, end) or (deep and write_indented(state, mark, start)):
+            state.lists.end_on_discord()
             return
     elif state.lists.is_miscounted(item):
         state.inline.write(f"{mark}{state.lists.end()}\n")
@@ -197,6 +202,8 @@ def _marked(state: BlockState, mark: str, line: str, stripped: str, start: int, 
         return
     if first in "#-" and (heading := HEADING.match(source, at, end)) and (marks or not state.lists.is_deep(indent)):
         write_heading(state, mark, marks, start, heading.end(), end, heading[1])
+        if not marks:
+            state.lists.end_on_discord()
         return
     if marks and first == ">" and (quote := QUOTE.match(source, at, end)):
         at = quote.end()

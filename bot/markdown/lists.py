@@ -15,8 +15,10 @@ _DEEP: Final = 4
 class OpenLists:
     """The open list items, outermost first."""
 
-    def __init__(self, items: tuple[Item, ...]) -> None:
+    def __init__(self, items: tuple[Item, ...], outer: tuple[Item, ...] = ()) -> None:
         self.items = items
+        self.outer = outer
+        """The items that the open quote is in."""
         self.left: tuple[Item, ...] = ()
         """The items that the last line closed. The next item of the same list continues its numbering."""
 
@@ -49,8 +51,20 @@ class OpenLists:
             items = items[:-1]
         return items
 
+    def begin_quote(self, indent: int) -> None:
+        """Go on in a quote with this indentation, which may be within an item and has lists of its own."""
+        self.end_on_discord()
+        self.outer, self.items, self.left = self._around(indent, None), (), ()
+
+    def end_quote(self) -> None:
+        """Go on behind the quote."""
+        self.items, self.outer, self.left = self.outer, (), ()
+
     def end_on_discord(self) -> None:
-        """Note that Discord ends all lists here, as it does at a blank line, so that their numbers begin afresh."""
+        """Note that Discord ends all lists here, as it does at a blank line and at most blocks.
+
+        Their numbers then begin afresh.
+        """
         self.items = tuple(item._replace(counted=-1) for item in self.items)
 
     def is_miscounted(self, item: re.Match[str]) -> bool:

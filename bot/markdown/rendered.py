@@ -64,6 +64,8 @@ class Carry(NamedTuple):
     """Whether the previous part ends within a paragraph, or may do so."""
     quoting: bool = False
     """Whether the previous part ends within a quote."""
+    outer: tuple[Item, ...] = ()
+    """The open lists that the quote is in."""
 
 
 class Rendered(NamedTuple):

@@ -129,6 +129,13 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("> - ~~~~ text\n>   x\n> - b\n\nend", "> - ```text\n>   x\n>   ```\n> - b\n\nend"),
         ("- ~~~\n  ~~~\n\ntext", "- ~\n\ntext"),
     ],
+    "a quote or a heading in an item": [
+        ("1. a\n   > b\n1. c\n\n> d\n\n1. e", "1. a\n> b\n2. c\n\n> d\n\n1. e"),
+        ("- a\n  4. b\n\n     > - c\n     > - d\n\n  4. e", "- a\n  4\\. b\n\n> - c\n> - d\n\n  4. e"),
+        ("1. a\n   - b\n     > c\n   - d\n2. e", "1. a\n  - b\n> c\n  - d\n2. e"),
+        ("1. a\n   ### b\n- c\n2. d", "1. a\n### b\n- c\n\n2. d"),
+        ("3. a\n   | b | c |\n   |---|---|\n- d\n4. e", "3. a\n```\nb    c\n---  ---\n```\n- d\n\n4. e"),
+    ],
     "formulas without dollars": [
         ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "a = b\nc = d"),
         ("So \\boxed{42}, or \\frac{1}{2}", "So 42, or 1/2"),

@@ -57,6 +57,7 @@ KINDS: dict[str, list[str]] = {
         f"{'word ' * 48}\n\n- a\n  - ~~~ py\n\n\n- *b* {'word ' * 10}",
     ],
     "a list goes on behind the cut": [
+        f"1. a\n   > {'word ' * 50}\n   > {'word ' * 20}\n1. b\n   - c\n\n1. d",
         f"> 1. {'word ' * 30}\n> 1. {'word ' * 30}\n> 1. a\n> 1. {'word ' * 30}",
         f"- a\n  - b\n    - {'word ' * 50}\n  7. {'word ' * 20}\n- c\n4. d",
         f"- a\n  - {'word ' * 30}\n{'word ' * 20}\n{'word ' * 20}\n\n    - b",
