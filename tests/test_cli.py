@@ -55,7 +55,7 @@ async def recall(database: Path) -> list[tuple[str, str]]:
 def test_backup_is_a_usable_database(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(remember(database))
     assert main(["backup", "copy.db"]) == 0
-    assert capsys.readouterr() == ("The conversations are copied to copy.db.\n", "")
+    assert capsys.readouterr() == ("Copied the conversations to copy.db.\n", "")
     assert asyncio.run(recall(database.with_name("copy.db"))) == [("my name is Bo", "Hello Bo.")]
 
     assert main(["backup", "copy.db"]) == 1
@@ -121,7 +121,7 @@ def test_missing_database_is_reported_and_not_made(
     assert capsys.readouterr() == (
         "",
         (
-            "The database parley.db does not exist: start the bot first, or use the file that it uses. Choose the file"
+            "The database parley.db does not exist: start the bot first, or choose another file. Choose the file"
             " with DATABASE_PATH in the environment.\n"
         ),
     )
@@ -162,10 +162,10 @@ def test_operator_forgets_a_person(
     database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(fill(database))
-    asked = f"On record of {BO}: 2 questions in 2 conversations, what others quoted of it, and what they used.\n"
+    asked = f"Stored about {BO}: 2 questions in 2 conversations, quotes by others, and their usage.\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert main(["forget", str(BO)]) == 2
-    assert capsys.readouterr() == (asked, "Nobody is here to confirm it: add --yes to delete it.\n")
+    assert capsys.readouterr() == (asked, "To delete it without being asked, add --yes.\n")
     assert asyncio.run(people(database)) == [BO, CLEO, BO]
 
     assert main(["forget", str(BO), "--yes"]) == 0
@@ -182,7 +182,7 @@ def test_compacting_reports_the_size(database: Path, capsys: pytest.CaptureFixtu
     asyncio.run(fill(database))
     assert main(["compact"]) == 0
     out, _ = capsys.readouterr()
-    assert re.fullmatch(r"The database .*\.db takes 0\.\d MB now; it took 0\.\d MB\.\n", out)
+    assert re.fullmatch(r"The database .*\.db now has 0\.\d MB, before 0\.\d MB\.\n", out)
 
 
 def test_slow_forgetting_is_announced(
@@ -191,7 +191,7 @@ def test_slow_forgetting_is_announced(
     asyncio.run(fill(database))
     monkeypatch.setattr("bot.operator.maintenance._NOTICE_DELAY", 0)
     assert main(["forget", str(BO), "--yes"]) == 0
-    assert "\nTaking it out of the database file." in capsys.readouterr().out
+    assert "\nErasing it from the database file." in capsys.readouterr().out
 
 
 def test_unfinished_wipe_is_reported_and_done_later(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +205,7 @@ def test_unfinished_wipe_is_reported_and_done_later(database: Path, capsys: pyte
         reader.execute("SELECT * FROM turns").fetchall()
         assert main(["forget", str(CLEO), "--yes"]) == 1
         assert "Forgotten: 1 question" in (said := capsys.readouterr()).out
-        assert said.err.startswith("Its bytes could not be taken out of the file yet: another program reads it")
+        assert said.err.startswith("It is deleted, but not erased from the file yet: another program reads the file")
         assert main(["forget", str(BO), "--yes"]) == 1
         assert main(["forget", str(BO), "--yes"]) == 1, "nothing is on record, but in the bytes"
         assert kept()

@@ -22,8 +22,8 @@ TOKEN = ".".join(["MTk4NjIyNDgzNDcxOTI1MjQ4", "Cl2FMQ", "ZnCjm1XVW7vRze4b7Cq4se7
 TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications."
 LEVELS = "choose DEBUG, INFO, WARNING, ERROR or CRITICAL."
 NO_MODEL = (
-    "OPENAI_API_KEY: not set, nor is OPENAI_BASE_URL; set the key of your provider, the URL of a server of your own,"
-    " such as http://localhost:11434/v1, or both."
+    "OPENAI_API_KEY and OPENAI_BASE_URL: not set; set your provider's key, the address of your own model server, such"
+    " as http://localhost:11434/v1, or both."
 )
 TOO_LONG_A_REPLY = (
     "9000 is more than CONTEXT_TOKENS (8000), so a reply might not fit into the history; lower REPLY_TOKENS or raise"
@@ -41,7 +41,7 @@ PRICES = (
 CHEAPER = (
     "makes cached context cost more than other context; write context/reply/cached, such as gpt-6-luna=0.10/0.50/0.01."
 )
-UNPRICED = "add gpt-6-luna=context/reply with what a million tokens cost, 0/0 if they are free."
+UNPRICED = "add gpt-6-luna=context/reply with the prices of a million tokens, or 0/0 if they are free."
 MONEY = "write an amount in the currency of PRICES, in digits only, such as 1.00."
 CLOUD = "cloud=https://api.openai.com/v1"
 HOME = "home=http://localhost:11434/v1"
@@ -84,17 +84,17 @@ def load(**environ: str) -> Settings:
         (
             "OPENAI_BASE_URL",
             "localhost:11434/v1",
-            '"localhost:11434/v1" lacks its scheme; did you mean http://localhost:11434/v1?',
+            '"localhost:11434/v1" has no http:// or https://; did you mean http://localhost:11434/v1?',
         ),
         (
             "OPENAI_BASE_URL",
             "192.168.1.20:8080/v1",
-            '"192.168.1.20:8080/v1" lacks its scheme; did you mean http://192.168.1.20:8080/v1?',
+            '"192.168.1.20:8080/v1" has no http:// or https://; did you mean http://192.168.1.20:8080/v1?',
         ),
         (
             "OPENAI_BASE_URL",
             "api.example.com/v1",
-            '"api.example.com/v1" lacks its scheme; did you mean https://api.example.com/v1?',
+            '"api.example.com/v1" has no http:// or https://; did you mean https://api.example.com/v1?',
         ),
         (
             "OPENAI_BASE_URL",
@@ -114,12 +114,12 @@ def load(**environ: str) -> Settings:
         (
             "OPENAI_BASE_URL",
             "https://api.example.com/v1/chat/completions/",
-            "ends with the path that is added to it; did you mean https://api.example.com/v1?",
+            "must end before /chat/completions; did you mean https://api.example.com/v1?",
         ),
         (
             "OPENAI_BASE_URL",
             "https://me:hunter2@example.com/v1",
-            "holds a name or a password; leave it out and put the key into OPENAI_API_KEY.",
+            "contains a name or a password; leave it out and put the key into OPENAI_API_KEY.",
         ),
         (
             "OPENAI_BASE_URL",
@@ -142,12 +142,12 @@ def load(**environ: str) -> Settings:
             "is not the URL of a proxy; write one such as http://proxy.example.com:3128.",
         ),
         ("SSL_CERT_FILE", "/no/such.pem", 'there is no file "/no/such.pem"; name one that exists.'),
-        ("SSL_CERT_FILE", __file__, f'"{__file__}" holds no certificates; name a file in PEM format.'),
+        ("SSL_CERT_FILE", __file__, f'"{__file__}" contains no certificates; name a file in PEM format.'),
         ("SYSTEM_PROMPT_FILE", "/no/such.txt", 'there is no file "/no/such.txt"; name one that exists.'),
         (
             "DATABASE_PATH",
             ":memory:",
-            "a bot that forgets everything at its end is not supported; name a file such as data/parley.db.",
+            "the database must be a file; name one such as data/parley.db.",
         ),
         (
             "DATABASE_PATH",
@@ -216,7 +216,7 @@ def load(**environ: str) -> Settings:
         (
             "MODEL_SERVERS",
             "openai=http://localhost/v1",
-            "openai has settings of its own already; give the server another name.",
+            "openai is a reserved name; give the server another name.",
         ),
         ("MODEL_SERVERS", f"{HOME},{HOME}", "home is named twice; remove one of the two."),
         (
@@ -227,12 +227,12 @@ def load(**environ: str) -> Settings:
         (
             "MODEL_SERVERS",
             "home=localhost:11434/v1",
-            'home "localhost:11434/v1" lacks its scheme; did you mean http://localhost:11434/v1?',
+            'home "localhost:11434/v1" has no http:// or https://; did you mean http://localhost:11434/v1?',
         ),
         (
             "MODEL_SERVERS",
             "home=https://me:hunter2@example.com/v1",
-            "home holds a name or a password; leave it out and put the key into HOME_API_KEY.",
+            "home contains a name or a password; leave it out and put the key into HOME_API_KEY.",
         ),
         ("FALLBACK_MODEL", "gpt-6-luna", "this is OPENAI_MODEL itself; name another model, or leave it out."),
         ("EXTRA_BODY", '["temperature"]', NO_OBJECT),
@@ -379,16 +379,16 @@ def test_lists_are_separated_by_commas() -> None:
 def test_budget_needs_the_price_of_every_model() -> None:
     assert load(DAILY_BUDGET="1.005", PRICES="gpt-6-luna=0.10/0.50").daily_budget == 1_005_000
     assert problems({"DAILY_BUDGET": "1"}) == [
-        f'DAILY_BUDGET in the environment: needs the price of every model, and PRICES lacks "gpt-6-luna"; {UNPRICED}'
+        f'DAILY_BUDGET in the environment: needs the price of every model. PRICES has none for "gpt-6-luna"; {UNPRICED}'
     ]
     several = {"OPENAI_MODEL": "a", "MODELS": "b,c,a", "PRICES": "b=1/1", "DAILY_BUDGET": "1", "LOG_FORMAT": "xml"}
     assert [each.partition(";")[0] for each in problems(several)] == [
         'LOG_FORMAT in the environment: "xml" is not a format',
-        'DAILY_BUDGET in the environment: needs the price of every model, and PRICES lacks "a", "c"',
+        'DAILY_BUDGET in the environment: needs the price of every model. PRICES has none for "a", "c"',
     ]
     several = {"FALLBACK_MODEL": "b", "PRICES": "gpt-6-luna=1/1", "DAILY_BUDGET": "1"}
     assert problems(several)[0].startswith(
-        'DAILY_BUDGET in the environment: needs the price of every model, and PRICES lacks "b";'
+        'DAILY_BUDGET in the environment: needs the price of every model. PRICES has none for "b";'
     )
     assert len(problems({"DAILY_BUDGET": "1", "PRICES": "cheap"})) == 1, "what PRICES says is not known"
 
@@ -510,7 +510,7 @@ def test_every_mistake_with_several_servers_is_reported_at_once(tmp_path: Path) 
         'HOME_EXTRA_BODY in the environment: "n" is sent by the bot itself; leave it out.',
         'HOME_EXTRA_BODY in the environment: "stream_options" is sent by the bot itself; leave it out.',
         (
-            'OPENAI_MODEL: "gpt-6-luna" is on none of the servers in MODEL_SERVERS; write cloud:MODEL, or set'
+            'OPENAI_MODEL: "gpt-6-luna" is not on a server in MODEL_SERVERS; write cloud:MODEL, or set'
             " OPENAI_API_KEY or OPENAI_BASE_URL for a server without a name."
         ),
         'MODELS in the environment: "cloud:" names the server cloud but none of its models; write cloud:MODEL.',
@@ -567,9 +567,7 @@ def test_system_prompt_has_one_source(tmp_path: Path) -> None:
     assert load(SYSTEM_PROMPT_FILE=str(file)).system_prompt == "Tu es un pirate."
     assert load(SYSTEM_PROMPT="Be a pirate.").system_prompt == "Be a pirate."
     both = {"SYSTEM_PROMPT": "Be a pirate.", "SYSTEM_PROMPT_FILE": str(file)}
-    assert problems(both) == [
-        "SYSTEM_PROMPT_FILE in the environment: SYSTEM_PROMPT is set as well; keep one of the two."
-    ]
+    assert problems(both) == ["SYSTEM_PROMPT_FILE in the environment: SYSTEM_PROMPT is also set; keep one of the two."]
     file.write_bytes(b"\xe9")
     wrong = {"SYSTEM_PROMPT_FILE": str(file)}
     assert problems(wrong) == [f'SYSTEM_PROMPT_FILE in the environment: "{file}" is not UTF-8; save it as UTF-8 text.']

@@ -154,8 +154,8 @@ def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
     missing = [model for model in offered if model not in (values["prices"] or {})]
     if missing:
         yield (
-            f"needs the price of every model, and PRICES lacks {', '.join(map(quoted, missing))}; add"
-            f" {missing[0]}=context/reply with what a million tokens cost, 0/0 if they are free."
+            f"needs the price of every model. PRICES has none for {', '.join(map(quoted, missing))}; add"
+            f" {missing[0]}=context/reply with the prices of a million tokens, or 0/0 if they are free."
         )
 
 
@@ -163,7 +163,7 @@ def _system_prompt(own: str | None, file: Path | None) -> str:
     if file is None:
         return own or DEFAULT_SYSTEM_PROMPT
     if own is not None:
-        raise InvalidValue("SYSTEM_PROMPT is set as well; keep one of the two")
+        raise InvalidValue("SYSTEM_PROMPT is also set; keep one of the two")
     name = quoted(str(file))
     try:
         text = file.read_text(encoding="utf-8-sig").strip()

@@ -86,7 +86,7 @@ def _check_name(name: str, others: Collection[str]) -> None:
             " home=http://localhost:11434/v1"
         )
     if name in _RESERVED:
-        raise InvalidValue("has settings of its own already; give the server another name")
+        raise InvalidValue("is a reserved name; give the server another name")
     for other in others:
         if _setting(other, "") == _setting(name, ""):
             raise InvalidValue(
@@ -186,7 +186,7 @@ def _mistake(model: str, servers: Collection[str], *, has_default: bool) -> str 
         if has_default:
             return None
         return (
-            f"{quoted(model)} is on none of the servers in MODEL_SERVERS; write {next(iter(servers))}:MODEL, or set"
+            f"{quoted(model)} is not on a server in MODEL_SERVERS; write {next(iter(servers))}:MODEL, or set"
             " OPENAI_API_KEY or OPENAI_BASE_URL for a server without a name"
         )
     if not name.strip():

@@ -92,21 +92,19 @@ def base_url(value: str, key: str = "OPENAI_API_KEY") -> str:
     """The URL of a model server, whose key is in the setting `key`."""
     # These checks come first: a URL that fails them may hold a password, which no error message may repeat.
     if "@" in value:
-        raise InvalidValue(f"holds a name or a password; leave it out and put the key into {key}")
+        raise InvalidValue(f"contains a name or a password; leave it out and put the key into {key}")
     if re.search(r"[?#]", value):
         raise InvalidValue("has a '?' or a '#'; leave out everything from there on")
     if "://" not in value:
         pieces = _split(f"http://{value}")
         scheme = "http" if pieces and pieces.hostname and is_local(pieces.hostname) else "https"
-        raise InvalidValue(f"{quoted(value)} lacks its scheme; did you mean {scheme}://{value.lstrip('/')}?")
+        raise InvalidValue(f"{quoted(value)} has no http:// or https://; did you mean {scheme}://{value.lstrip('/')}?")
     pieces = _split(value)
     if pieces is None or pieces.scheme not in ("http", "https") or not pieces.hostname or re.search(r"\s", value):
         raise InvalidValue(f"{quoted(value)} is not an http or https URL; write one such as http://localhost:11434/v1")
     url = value.rstrip("/")
     if url.endswith("/chat/completions"):
-        raise InvalidValue(
-            f"ends with the path that is added to it; did you mean {url.removesuffix('/chat/completions')}?"
-        )
+        raise InvalidValue(f"must end before /chat/completions; did you mean {url.removesuffix('/chat/completions')}?")
     return url
 
 
@@ -132,7 +130,7 @@ def certificates(value: str) -> Path:
     except FileNotFoundError:
         raise InvalidValue(f"there is no file {quoted(value)}; name one that exists") from None
     except ssl.SSLError:
-        raise InvalidValue(f"{quoted(value)} holds no certificates; name a file in PEM format") from None
+        raise InvalidValue(f"{quoted(value)} contains no certificates; name a file in PEM format") from None
     except OSError as error:
         raise InvalidValue(f"{quoted(value)} cannot be read ({error.strerror}); name a readable file") from None
     return file
@@ -143,15 +141,13 @@ def path(value: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError:
         raise InvalidValue(
-            f"{quoted(value)} begins with '~', but this user has no home; write the whole path"
+            f"{quoted(value)} begins with '~', but this user has no home folder; write the whole path"
         ) from None
 
 
 def database_path(value: str) -> Path:
     if value == ":memory:":
-        raise InvalidValue(
-            "a bot that forgets everything at its end is not supported; name a file such as data/parley.db"
-        )
+        raise InvalidValue("the database must be a file; name one such as data/parley.db")
     if "://" in value:
         raise InvalidValue(f"{quoted(value)} is a URL; name a file such as data/parley.db")
     file = path(value)

@@ -27,8 +27,8 @@ from bot.network.connections import Network
 DISCORD = Requirement(("DISCORD_TOKEN",), f"DISCORD_TOKEN: not set; {BOT_TAB}.")
 MODEL = Requirement(
     ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MODEL_SERVERS"),
-    "OPENAI_API_KEY: not set, nor is OPENAI_BASE_URL; set the key of your provider, the URL of a server of your own,"
-    " such as http://localhost:11434/v1, or both.",
+    "OPENAI_API_KEY and OPENAI_BASE_URL: not set; set your provider's key, the address of your own model server, such"
+    " as http://localhost:11434/v1, or both.",
 )
 
 # With fewer tokens, not even a short question could be answered.
@@ -50,37 +50,32 @@ class Settings:
         Secret | None,
         Setting(
             "",
-            "The key of the model's provider. A server of your own needs none.",
+            "The API key of your model's provider. A server of your own usually needs none.",
             parsers.secret("the provider's key"),
         ),
     ]
     openai_base_url: Annotated[
         str | None,
-        Setting("", "Where the model is served, up to and with /v1. Not set: OpenAI's own API.", parsers.base_url),
+        Setting(
+            "", "The address of the model server, up to and including /v1. Not set: OpenAI's own API.", parsers.base_url
+        ),
     ]
     openai_model: Annotated[str, Setting("gpt-6-luna", "The model's name, as its server spells it.", str)]
     models: Annotated[
         tuple[str, ...] | None,
-        Setting(
-            "",
-            "More models that /model offers, with commas between them. Not set: none.",
-            parsers.models,
-        ),
+        Setting("", "More models to choose from with /model, separated by commas.", parsers.models),
     ]
     fallback_model: Annotated[
         str | None,
         Setting(
-            "",
-            "The model to ask if the first one fails before its first word. Its answers say so. Not set: none.",
-            str,
+            "", "The model that answers when the first one fails at the start. Its answers say so. Not set: none.", str
         ),
     ]
     model_servers: Annotated[
         Mapping[str, ModelServerSettings] | None,
         Setting(
             "",
-            "More model servers: NAME=URL, with commas between them. NAME_API_KEY sets a key, NAME:MODEL names a"
-            " model of one.",
+            "More model servers: NAME=URL, separated by commas. NAME_API_KEY sets a key, NAME:MODEL names a model.",
             model_servers.servers,
         ),
     ]
@@ -88,8 +83,7 @@ class Settings:
         Mapping[str, Price] | None,
         Setting(
             "",
-            "What a million tokens of a model cost, context/reply or context/reply/cached context:"
-            " gpt-6-luna=0.10/0.50/0.01, …",
+            "Prices of a million tokens, context/reply or context/reply/cached: gpt-6-luna=0.10/0.50/0.01, …",
             parsers.prices,
         ),
     ]
@@ -97,7 +91,7 @@ class Settings:
         str,
         Setting(
             "none",
-            "How much the model thinks before it answers: none, minimal, low, medium, high, or what its server takes.",
+            "How much the model thinks first: none, minimal, low, medium, high, or another value of its server.",
             str,
         ),
     ]
@@ -112,90 +106,102 @@ class Settings:
     system_prompt: Annotated[
         str,
         Setting(
-            "", "What the model is told before everything else. Not set: a prompt made for chatting.", str, prose=True
+            "",
+            "Instructions that the model gets with each conversation. Not set: a prompt for chatting.",
+            str,
+            prose=True,
         ),
     ]
     system_prompt_file: Annotated[
-        Path | None, Setting("", "A text file (UTF-8) to take the system prompt from instead.", parsers.path)
+        Path | None,
+        Setting("", "A text file (UTF-8) with instructions for the model, in place of SYSTEM_PROMPT.", parsers.path),
     ]
     database_path: Annotated[
         Path,
-        Setting("data/parley.db", "The file that keeps the conversations. Made if missing.", parsers.database_path),
+        Setting("data/parley.db", "The file for the conversations. It is created if missing.", parsers.database_path),
     ]
     log_level: Annotated[
-        str, Setting("INFO", "How much is logged: DEBUG, INFO, WARNING, ERROR, CRITICAL.", parsers.log_level)
+        str,
+        Setting(
+            "INFO", "How much is logged, from most to least: DEBUG, INFO, WARNING, ERROR, CRITICAL.", parsers.log_level
+        ),
     ]
     log_format: Annotated[
         str,
-        Setting("text", "How a line of the log is written: text, or json for one object a line.", parsers.log_format),
+        Setting("text", "The form of the log's lines: text, or json for one object a line.", parsers.log_format),
     ]
     log_messages: Annotated[
         bool,
-        Setting("false", "Whether the log may hold what people and the model write: true or false.", parsers.boolean),
+        Setting(
+            "false", "Whether the log may contain what people and the model write: true or false.", parsers.boolean
+        ),
     ]
     context_tokens: Annotated[
         int,
         Setting("8000", "Maximum tokens of history sent with each question.", parsers.integer(100, 2_000_000)),
     ]
-    reply_tokens: Annotated[int, Setting("4000", "How long a reply may grow, in tokens.", parsers.integer(1, 500_000))]
+    reply_tokens: Annotated[int, Setting("4000", "Maximum tokens of a reply.", parsers.integer(1, 500_000))]
     messages_per_reply: Annotated[
         int,
         Setting(
-            "5", "After this many messages a long reply in a server comes as an attached file.", parsers.integer(1, 100)
+            "5", "Maximum messages of a reply in a server. A longer reply is sent as a file.", parsers.integer(1, 100)
         ),
     ]
     connect_timeout: Annotated[
         float, Setting("10", "Seconds to wait for a connection to the model.", parsers.seconds(300))
     ]
     first_delta_timeout: Annotated[
-        float, Setting("120", "Seconds to wait for the first words, while a local model loads.", parsers.seconds(3600))
+        float,
+        Setting(
+            "120",
+            "Seconds to wait for the first words of a reply. A local model may need to load.",
+            parsers.seconds(3600),
+        ),
     ]
     silence_timeout: Annotated[
         float,
-        Setting("60", "Seconds without a word in the middle of a reply until it is given up.", parsers.seconds(3600)),
+        Setting("60", "Seconds to wait for more words in the middle of a reply.", parsers.seconds(3600)),
     ]
     shutdown_grace: Annotated[
-        float, Setting("8", "Seconds that running replies get to end in when the bot is stopped.", parsers.seconds(300))
+        float,
+        Setting("8", "Seconds that running replies have to finish when the bot is stopped.", parsers.seconds(300)),
     ]
     max_concurrent_replies: Annotated[
-        int, Setting("100", "How many replies may be under way at the same time.", parsers.integer(1, 10_000))
+        int, Setting("100", "How many replies can be written at the same time.", parsers.integer(1, 10_000))
     ]
     queue_per_user: Annotated[
-        int, Setting("5", "How many questions of one person may wait in one conversation.", parsers.integer(1, 1000))
+        int, Setting("5", "How many questions of one person can wait in one conversation.", parsers.integer(1, 1000))
     ]
     queue_per_conversation: Annotated[
-        int, Setting("25", "How many questions may wait in one conversation.", parsers.integer(1, 10_000))
+        int, Setting("25", "How many questions can wait in one conversation.", parsers.integer(1, 10_000))
     ]
     queue_total: Annotated[
-        int, Setting("500", "How many questions may wait in all conversations.", parsers.integer(1, 100_000))
+        int, Setting("500", "How many questions can wait in all conversations.", parsers.integer(1, 100_000))
     ]
     recovery_max_age: Annotated[
         float,
         Setting(
             "900",
-            "Seconds after which a question that came while the bot was away is no longer answered.",
+            "Questions from while the bot was away are not answered after this many seconds.",
             parsers.seconds(86_400),
         ),
     ]
     catch_up_per_channel: Annotated[
         int,
         Setting(
-            "3",
-            "How many questions that came while the bot was away are answered in a channel.",
-            parsers.integer(0, 100),
+            "3", "How many questions from while the bot was away are answered in each channel.", parsers.integer(0, 100)
         ),
     ]
     retention_days: Annotated[
         int,
-        Setting("90", "Days until a conversation that nobody uses is deleted. 0: never.", parsers.integer(0, 36_500)),
+        Setting("90", "Days until an unused conversation is deleted. 0: never.", parsers.integer(0, 36_500)),
     ]
 
     servers: Annotated[
         Servers,
         Setting(
             "owner",
-            "Which servers are served: owner (those that the application's owner is in), ids with commas between them,"
-            " both (owner,ID), or any.",
+            "Where the bot answers: owner (servers that its owner is in), ids, both (owner,ID), or any.",
             parsers.servers,
         ),
     ]
@@ -203,7 +209,7 @@ class Settings:
         Literal["members", "everyone", "off"],
         Setting(
             "members",
-            "Whose direct messages are answered: members (of a served server), everyone, off.",
+            "Whose direct messages the bot answers: members (of its servers), everyone, or off.",
             parsers.direct_messages,
         ),
     ]
@@ -211,13 +217,13 @@ class Settings:
         frozenset[int] | None,
         Setting(
             "",
-            "The ids of the people who may use the bot. With ALLOWED_ROLES not set either: all.",
+            "The ids of the people who may use the bot. If ALLOWED_ROLES is not set either: all.",
             parsers.ids(_PEOPLE),
         ),
     ]
     allowed_roles: Annotated[
         frozenset[int] | None,
-        Setting("", "The ids of roles whose members may use the bot as well.", parsers.ids(_ROLES)),
+        Setting("", "The ids of roles whose members may use the bot too.", parsers.ids(_ROLES)),
     ]
     blocked_users: Annotated[
         frozenset[int] | None, Setting("", "The ids of people who may not use the bot anywhere.", parsers.ids(_PEOPLE))
@@ -226,13 +232,13 @@ class Settings:
         frozenset[int] | None, Setting("", "The ids of roles whose members may not use the bot.", parsers.ids(_ROLES))
     ]
     hourly_questions_per_user: Annotated[
-        int, Setting("20", "How many questions one person may ask in an hour.", parsers.integer(1, 100_000))
+        int, Setting("20", "How many questions one person can ask in an hour.", parsers.integer(1, 100_000))
     ]
     daily_tokens_per_user: Annotated[
         int | None,
         Setting(
             "200000",
-            "How many tokens the questions of one person may cost in a day (UTC). A local model: no limit unless set.",
+            "Maximum tokens for the questions of one person in a day (UTC). With a local model: no limit unless set.",
             _TOKENS,
         ),
     ]
@@ -240,7 +246,7 @@ class Settings:
         int | None,
         Setting(
             "1000000",
-            "How many tokens the questions in one server may cost in a day. A local model: no limit unless set.",
+            "Maximum tokens for the questions in one server in a day. With a local model: no limit unless set.",
             _TOKENS,
         ),
     ]
@@ -248,8 +254,7 @@ class Settings:
         int | None,
         Setting(
             "2000000",
-            "How many tokens all questions together may cost in a day. A local model, or DAILY_BUDGET: no limit unless"
-            " set.",
+            "Maximum tokens for all questions in a day. With a local model or DAILY_BUDGET: no limit unless set.",
             _TOKENS,
         ),
     ]
@@ -257,8 +262,7 @@ class Settings:
         int | None,
         Setting(
             "",
-            "How much money all questions together may cost in a day, in the currency of PRICES: 1.00, … Not set: no"
-            " limit.",
+            "Maximum cost of all questions in a day, in the currency of PRICES: 1.00, … Not set: no limit.",
             parsers.money,
         ),
     ]
@@ -269,19 +273,21 @@ class Settings:
     ]
     http_proxy: Annotated[Secret | None, Setting("", "The HTTP proxy for http addresses.", parsers.proxy)]
     all_proxy: Annotated[
-        Secret | None, Setting("", "The proxy where HTTPS_PROXY or HTTP_PROXY is not set.", parsers.proxy)
+        Secret | None, Setting("", "The proxy to use where HTTPS_PROXY or HTTP_PROXY is not set.", parsers.proxy)
     ]
     no_proxy: Annotated[
         tuple[str, ...] | None,
         Setting(
             "",
-            "Hosts reached without a proxy, with commas between them: names (and subdomains), addresses, 10.0.0.0/8.",
+            "Hosts to reach without a proxy, separated by commas: names (and subdomains), addresses, 10.0.0.0/8.",
             parsers.hosts,
         ),
     ]
     ssl_cert_file: Annotated[
         Path | None,
-        Setting("", "A file (PEM) with certificate authorities to trust beside the system's.", parsers.certificates),
+        Setting(
+            "", "A file (PEM) with more certificate authorities to trust, beside the system's.", parsers.certificates
+        ),
     ]
 
     origins: Origins = field(compare=False)

@@ -76,7 +76,7 @@ class Overloaded(BotError):
     def __init__(self, limit: QueueLimit, *, repeated: bool) -> None:
         self.limit = limit
         self.repeated = repeated
-        super().__init__(f"A queue is full: {_QUEUES[limit]} says how many may wait.")
+        super().__init__(f"Too many questions are waiting: raise {_QUEUES[limit]} to allow more.")
 
 
 class OverQuota(BotError):
@@ -84,7 +84,7 @@ class OverQuota(BotError):
 
     def __init__(self, quota_exceeded: QuotaExceeded) -> None:
         self.quota_exceeded = quota_exceeded
-        super().__init__(f"A quota is used up: {_QUOTAS[quota_exceeded.quota]} says how much there is.")
+        super().__init__(f"A limit is reached: raise {_QUOTAS[quota_exceeded.quota]} to allow more.")
 
 
 class ModelError(BotError):

@@ -311,7 +311,7 @@ class ReplyGenerator:
         try:
             await self._store.turns.replace(running.attempt, running.text or running.previous_text)
         except StoreError as error:
-            log.warning("turn %d: reasoning stays on record until its reply: %s", running.attempt.turn_id, error)
+            log.warning("turn %d: its reasoning is kept until it has a reply: %s", running.attempt.turn_id, error)
 
     async def _read(self, asking: Asking, request: Request) -> Outcome:
         running, sink, model, fitting = asking.running, asking.sink, asking.model, request.fitting
@@ -360,7 +360,7 @@ class ReplyGenerator:
                         failure = FailureReason.LENGTH
                         break
                     if left <= 0 or (counted and running.tokens.reply_tokens >= OVERRUN * request.reply_tokens):
-                        log.warning("turn %d: a reply without end is cut off", running.attempt.turn_id)
+                        log.warning("turn %d: the reply did not end, so it was cut off", running.attempt.turn_id)
                         failure = FailureReason.LENGTH
                         break
         except ModelError as error:

@@ -60,7 +60,7 @@ class ModelLearning:
 def cut_advice(model: str, tokens: int) -> str:
     """What the operator can do about a server that reads less than the `tokens` of context and reply that it should."""
     return (
-        f"The server of {model} reads less than it is sent and drops the rest without a word. Give it room for {tokens}"
+        f"The server of {model} reads less than it is sent and ignores the rest. Give it a context of {tokens}"
         " tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS and REPLY_TOKENS in .env and restart."
     )
 
@@ -69,12 +69,12 @@ def thoughts_advice(model: str, reply_tokens: int, longest: int | None) -> str:
     """What the operator can do about a reply whose tokens were used up before anything could be seen of it."""
     if longest is not None and longest <= reply_tokens:
         return (
-            f"{model} used all {longest} tokens of its reply before anything could be seen of it, and its server allows"
-            " no more. Lower REASONING_EFFORT in .env and restart, or choose another model."
+            f"{model} used all {longest} tokens of its reply for thinking, and its server allows no more. Lower"
+            " REASONING_EFFORT in .env and restart, or choose another model."
         )
     return (
-        f"{model} used all {reply_tokens} tokens of its reply before anything could be seen of it."
-        " Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart."
+        f"{model} used all {reply_tokens} tokens of its reply for thinking. Raise REPLY_TOKENS or lower"
+        " REASONING_EFFORT in .env and restart."
     )
 
 

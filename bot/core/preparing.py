@@ -93,7 +93,7 @@ class RequestPreparer:
         if isinstance(grant, QuotaExceeded):
             return Outcome(TurnState.FAILED, running.text, FailureReason.QUOTA, quota_exceeded=grant)
         if isinstance(grant, Contended):
-            log.warning("turn %d: what is left of the day's tokens is reserved for others", asking.turn.id)
+            log.warning("turn %d: the rest of today's tokens is reserved for other questions", asking.turn.id)
             return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
         return Request(fitting, grant.reply_tokens, grant.limited_by)
 

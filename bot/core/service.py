@@ -204,7 +204,7 @@ class ConversationService:
         try:
             return await sink.finish(outcome)
         except Exception:
-            log.exception("turn %d: its end could not be shown for a defect", running.attempt.turn_id)
+            log.exception("turn %d: the end of the reply could not be shown, because of a bug", running.attempt.turn_id)
             return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
 
     async def _mark_delivered(self, running: ActiveAttempt, outcome: Outcome, delivery_error: str | None) -> None:
@@ -220,7 +220,7 @@ class ConversationService:
             await self._store.turns.mark_delivered(attempt, delivery_error)
         except Exception as error:
             log.warning(
-                "turn %d: the next start will show its end once more: %s",
+                "turn %d: the end of the reply will be shown again after the next start: %s",
                 attempt.turn_id,
                 error,
                 exc_info=not isinstance(error, StoreError),
@@ -231,7 +231,7 @@ class ConversationService:
             await self._store.token_statistics.record(key, learned)
         except Exception as error:
             log.warning(
-                "what was learned of the model's tokens is not kept: %s",
+                "could not save how the model counts tokens: %s",
                 error,
                 exc_info=not isinstance(error, StoreError),
             )
@@ -270,7 +270,7 @@ class ConversationService:
         try:
             outcome = await self._outcome(running, sink)
         except Exception:
-            log.exception("turn %d: a defect ended it", running.attempt.turn_id)
+            log.exception("turn %d: stopped by a bug", running.attempt.turn_id)
             outcome = Outcome(TurnState.FAILED, running.text, FailureReason.INTERNAL)
         return await self._settle(running, outcome)
 
@@ -286,7 +286,7 @@ class ConversationService:
                 )
         except Exception as error:
             log.error(
-                "turn %d: its end could not be saved: %s",
+                "turn %d: the end of the reply could not be saved: %s",
                 running.attempt.turn_id,
                 error,
                 exc_info=not isinstance(error, StoreError),
@@ -316,9 +316,9 @@ class ConversationService:
             try:
                 await self._save()
             except StoreError as error:
-                log.warning("replies under way could not be saved, trying again: %s", error)
+                log.warning("running replies could not be saved, trying again: %s", error)
             except Exception:
-                log.exception("replies under way could not be saved for a defect, trying again")
+                log.exception("running replies could not be saved because of a bug, trying again")
 
     async def _save(self, conversation: Conversation | None = None) -> None:
         progress = {

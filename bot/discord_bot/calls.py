@@ -65,7 +65,7 @@ class Calls:
             if answer is None:
                 raise
             log.warning(
-                "Discord's answer (%d) to %s %s cannot be read: %r", answer.status, route.method, route.path, error
+                "could not read Discord's answer (%d) to %s %s: %r", answer.status, route.method, route.path, error
             )
             refused = 400 <= answer.status < 500
             raise (discord.HTTPException if refused else discord.DiscordServerError)(answer, "unreadable") from error

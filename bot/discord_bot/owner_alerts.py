@@ -75,7 +75,7 @@ class OwnerAlerts:
             if self._quotas is not None:
                 await self._check_quotas(self._quotas, outcome, guild_id)
         except StoreError as error:
-            log.warning("whether the owner is to be warned is not known: %s", error)
+            log.warning("could not check whether to warn the owner: %s", error)
 
     async def check_shutdowns_daily(self, named_in: Mapping[str, str], list_models: ListModels) -> None:
         """Alert the owner of the shutdown of each model for which its server names a day.
@@ -85,7 +85,7 @@ class OwnerAlerts:
         """
 
         def log_retry(error: Exception, _delay: float) -> None:
-            log.info("whether a model is to be shut down is not known: %s", error)
+            log.info("could not check whether a model will be shut down: %s", error)
 
         while True:
             days = await retrying(list_models, repeat(RETRY_DELAY), on=(ModelError,), log_retry=log_retry)
@@ -98,7 +98,7 @@ class OwnerAlerts:
                 if (day := days.get(model)) is not None:
                     await self._check_shutdown(model, day, setting)
         except StoreError as error:
-            log.warning("whether the owner is to be warned of a shutdown is not known: %s", error)
+            log.warning("could not check whether to warn the owner of a shutdown: %s", error)
 
     async def _check_shutdown(self, model: str, day: date, setting: str) -> None:
         left = (day - _today()).days
@@ -187,17 +187,17 @@ class OwnerAlerts:
         """Send a message to the owner. False: Discord cannot take it now."""
         owner_id = _owner_id(self._client.application)
         if owner_id is None:
-            log.warning("nobody is known to own the application, so nobody was told: %s", sentence)
+            log.warning("the application has no known owner, so this was not sent: %s", sentence)
             return True
         try:
             with platform_errors():
                 channel = await self._client.create_dm(discord.Object(owner_id))
                 await channel.send(sentence, suppress_embeds=True)
         except Unavailable as error:
-            log.warning("the owner could not be told yet (%s): %s", error, sentence)
+            log.warning("could not send this to the owner yet (%s): %s", error, sentence)
             return False
         except PlatformError as error:
-            log.warning("the owner takes no direct message from the bot (%s): %s", error, sentence)
+            log.warning("the owner accepts no direct message from the bot (%s): %s", error, sentence)
         return True
 
     def _guild_name(self, guild_id: int) -> str:

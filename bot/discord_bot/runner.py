@@ -66,7 +66,7 @@ async def run(
                 await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
                     serving.result()
-            log.info("stopping: replies under way have %g s", options.grace)
+            log.info("stopping: running replies have %g s to finish", options.grace)
             await client.drain(options.grace)
         finally:
             stopping.cancel()
@@ -107,13 +107,17 @@ def discord_errors() -> Iterator[None]:
     except discord.ConnectionClosed as error:
         if error.code == _AUTHENTICATION_FAILED:
             raise DiscordError(refused) from None
-        raise DiscordError(f"Discord closed the connection for good (code {error.code}). Start again later.") from None
+        raise DiscordError(
+            f"Discord closed the connection for good (code {error.code}). Start the bot again later."
+        ) from None
     except discord.RateLimited as error:
         raise DiscordError(
-            f"Discord takes no requests of this bot for {error.retry_after:.0f} s. Start again after that."
+            f"Discord accepts no requests from this bot for {error.retry_after:.0f} s. Start the bot again after that."
         ) from None
     except discord.HTTPException as error:
-        raise DiscordError(f"Discord answered {error.status} at the start. Try again in a few minutes.") from None
+        raise DiscordError(
+            f"Discord answered {error.status} at the start. Start the bot again in a few minutes."
+        ) from None
     except (aiohttp.ClientError, discord.GatewayNotFound, OSError) as error:
         found = failure(error)
         remedy = REMEDIES.get(found.cause, "Check the network of this computer.")

@@ -39,7 +39,7 @@ class TaskSupervisor:
         def ended(_: object) -> None:
             tasks.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("a task failed by a defect", exc_info=error)
+                log.error("a task failed because of a bug", exc_info=error)
 
         task.add_done_callback(ended)
 

@@ -27,6 +27,6 @@ def _passing_over(name: str, parse: Callable[[Any], None]) -> Callable[[Any], No
         try:
             parse(data)
         except Exception:
-            log.exception("an event %s cannot be read and is passed over", name)
+            log.exception("skipped an event %s that cannot be read", name)
 
     return parse_or_log

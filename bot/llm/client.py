@@ -346,7 +346,7 @@ class OpenAIModel:
                         raise
                     shape = replace(other, trial=None)
             if shape != (known.shape if known else self._shapes.first) or shape.trial is not None:
-                _log.info("%s takes other requests than usual: it is sent %s.", request.model, shape)
+                _log.info("%s needs other requests than usual: it is sent %s.", request.model, shape)
                 await self._shapes.learn(request.model, shape, known)
             yield response.http_response
 

@@ -140,12 +140,13 @@ class ErrorTranslator:
         if problem is FailureReason.BUSY:
             if status in (None, 429):
                 return (
-                    f"The model server limits its rate{number}. If this lasts, raise the limit of the account of {key}."
+                    f"The model server allows no more requests right now{number}. If this lasts, raise the limit of the"
+                    f" account of {key}."
                 )
-            return f"The model server has too much to do{number}. If this lasts, choose another one, or another model."
+            return f"The model server is too busy{number}. If this lasts, choose another server or model."
         if problem is FailureReason.UNREACHABLE and is_loading(status, said):
             return (
-                f"The model server at {self.base_url} has not loaded {model} within {self.timeouts.first_delta:g}"
+                f"The model server at {self.base_url} did not load {model} within {self.timeouts.first_delta:g}"
                 f" s{number}. Look at its log; if it only needs longer, raise FIRST_DELTA_TIMEOUT in"
                 f" {self._place('FIRST_DELTA_TIMEOUT')} and restart."
             )
@@ -222,16 +223,16 @@ class ErrorTranslator:
         if not isinstance(error, TimeoutError):
             # What came and could not be read may be quoted there.
             reason = said if isinstance(cause, OSError) else type(cause).__name__
-            advice = "The model server cut its reply off. Look at its log or its status page."
+            advice = "The model server stopped in the middle of a reply. Look at its log or its status page."
             detail = f"{advice} The reason: {reason}"
         elif begun:
             detail = (
-                f"The model server fell silent in the middle of a reply for {self.timeouts.silence:g} s. Look at its"
+                f"The model server sent nothing for {self.timeouts.silence:g} s in the middle of a reply. Look at its"
                 f" log; if it only needs longer, raise SILENCE_TIMEOUT in {self._place('SILENCE_TIMEOUT')} and restart."
             )
         else:
             detail = (
-                f"The model server sent nothing of a reply within {self.timeouts.first_delta:g} s. Look at its log; if"
+                f"The model server sent no reply within {self.timeouts.first_delta:g} s. Look at its log; if"
                 f" it only needs longer, raise FIRST_DELTA_TIMEOUT in {self._place('FIRST_DELTA_TIMEOUT')} and restart."
             )
         return ModelError(FailureReason.UNREACHABLE, detail, advice=advice, server_message=said, accepted=True)

@@ -90,7 +90,7 @@ class RememberedShapes:
                 facts = json.dumps({**shape.facts(), "resumed_at": now})
                 await self.facts.save(self.server, model, facts, learned.learned_at)
             except StoreError as error:
-                _log.warning("What %s takes is not kept for the next start: %s", model, error)
+                _log.warning("Could not save which requests %s accepts: %s", model, error)
 
     async def forget(self, model: str) -> None:
         """Forget a shape that the server has refused."""
@@ -99,7 +99,7 @@ class RememberedShapes:
             try:
                 await self.facts.forget(self.server, model)
             except StoreError as error:
-                _log.warning("What %s took is not forgotten: %s", model, error)
+                _log.warning("Could not delete which requests %s accepted: %s", model, error)
 
     async def identifiers(self, origin: Origin | None) -> dict[str, str]:
         """The parameters that stand for a conversation and a person, as hashes that nobody else can make."""
@@ -138,7 +138,7 @@ class RememberedShapes:
         try:
             found = await self.facts.load(self.server, model)
         except StoreError as error:
-            _log.warning("What %s takes is not known from before: %s", model, error)
+            _log.warning("Could not read which requests %s accepts: %s", model, error)
             return None
         if found is None:
             return None

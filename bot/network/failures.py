@@ -58,7 +58,7 @@ REMEDIES = {
         "Write the proxy's name and password into HTTPS_PROXY or HTTP_PROXY, as in http://NAME:PASSWORD@HOST:PORT, and"
         " restart."
     ),
-    Cause.PROXY_REFUSED: "Allow the host in the proxy, or put it into NO_PROXY and restart.",
+    Cause.PROXY_REFUSED: "Allow the host in the proxy, or add it to NO_PROXY and restart.",
 }
 """What to do wherever a connection leads to."""
 
@@ -115,7 +115,7 @@ def _of_system(chain: list[BaseException]) -> Failure:
             case ssl.SSLError(reason=str(name)):
                 return Failure(Cause.OTHER, f"the TLS handshake failed ({name})")
             case socket.gaierror(errno=socket.EAI_AGAIN):
-                return Failure(Cause.NO_LOOKUP, "host names cannot be looked up just now")
+                return Failure(Cause.NO_LOOKUP, "host names cannot be looked up right now")
             case socket.gaierror():
                 return Failure(Cause.UNKNOWN_NAME, f"unknown host {_host(chain)}")
             case ConnectionRefusedError():

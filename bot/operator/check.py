@@ -43,7 +43,7 @@ async def check(
     """
     settings, well = _settings(say, environ, env_file)
     if settings is None:
-        say("Not ready yet: correct these settings first, then check the rest.")
+        say("Not ready yet. Correct these settings, then check again.")
         return False
     well &= await _point(say, "Database", _database(settings), patience)
     for name in settings.all_model_servers:
@@ -51,7 +51,11 @@ async def check(
         well &= await _point(say, title, _model(name, settings, container_marks), patience)
     if settings.discord_token is not None:
         well &= await _point(say, "Discord", _discord(settings.discord_token, settings), patience)
-    say("All is well: start the bot with `python -m bot`." if well else "Not ready yet: see above.")
+    say(
+        "All is well. Start the bot with `python -m bot`."
+        if well
+        else "Not ready yet. Fix what is not ok above, then check again."
+    )
     return well
 
 
@@ -66,7 +70,7 @@ def _settings(say: Say, environ: Mapping[str, str], env_file: Path) -> tuple[Set
         say("Settings: ok.")
         return settings, True
     if not env_file.exists():
-        say(f"Settings: there is no file {env_file.absolute()}; .env.example shows what to write into it.")
+        say(f"Settings: there is no file {env_file.absolute()}. Copy .env.example to it and fill it in.")
     # A missing setting must not keep the other points from being checked.
     try:
         return Settings.load(environ, env_file), False
@@ -122,7 +126,7 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
         listed = await _listed(model)
     if not used:
         example = f"{server_name}:{next(iter(listed), 'MODEL')}" if server_name else next(iter(listed), "MODEL")
-        return f"Nothing uses it yet: name one of its models in MODELS, such as {example}."
+        return f"No model of it is used yet. Add one to MODELS, such as {example}."
     *others, last = used
     answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
     sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
@@ -138,8 +142,8 @@ async def _probe(model: OpenAIModel, name: str, reply_tokens: int) -> str:
         # The bot lowers what does not fit.
         await model.probe(name, min(reply_tokens, MINIMUM_REPLY_TOKENS))
         return (
-            f"{name} has no room for a reply of REPLY_TOKENS, {reply_tokens} tokens, so its replies are shorter. Give"
-            " it more room, or lower REPLY_TOKENS in .env."
+            f"{name} cannot write replies of REPLY_TOKENS, {reply_tokens} tokens, so its replies are shorter. Give it a"
+            " longer context, or lower REPLY_TOKENS in .env."
         )
     return ""
 
@@ -163,8 +167,8 @@ def _container_hint(base_url: str, container_marks: Sequence[Path]) -> str:
         return ""
     if url.hostname == _OUTSIDE:
         return (
-            f"On Linux, {_OUTSIDE} needs `--add-host {_OUTSIDE}:host-gateway` at the container's start, and a server"
-            " that listens on more than 127.0.0.1."
+            f"On Linux, start the container with `--add-host {_OUTSIDE}:host-gateway`, and let the model server listen"
+            " on all addresses, not only on 127.0.0.1."
         )
     port = f":{url.port}" if url.port else ""
     outside = url._replace(netloc=f"{_OUTSIDE}{port}").geturl()
@@ -194,7 +198,7 @@ async def _discord(token: Secret, settings: Settings) -> str:
     owner = found.owner if found.team is None else f"the team {found.team}"
     sentences = [f"{found.bot}, owned by {owner}, is in {_servers(found.servers, found.served)}."]
     if found.served < found.servers:
-        sentences.append("After a day it leaves those that it does not serve (see SERVERS).")
+        sentences.append("It leaves the other servers after a day (see SERVERS).")
     if found.team is not None:
         whose = (
             "Servers with any of the team's members are served, and"

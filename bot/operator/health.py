@@ -103,7 +103,7 @@ async def _publish(file: Path, checks: HealthChecks) -> None:
             await asyncio.shield(writing)
         except OSError as error:
             if not failing:
-                log.warning("`python -m bot health` will not work as long as its file cannot be written: %s", error)
+                log.warning("`python -m bot health` cannot work until its file can be written: %s", error)
             failing = True
         except asyncio.CancelledError:
             await asyncio.wait([writing])
@@ -179,7 +179,7 @@ async def read_health(database: Path, max_age: float = MAX_AGE) -> HealthReport:
     try:
         status = await asyncio.to_thread(_read, file)
     except PermissionError:
-        raise BotError(f"Only the user of the bot on the database {real} may ask how it is.") from None
+        raise BotError(f"The bot on the database {real} runs as another user: run this command as that user.") from None
     except (OSError, ValueError):
         raise no_bot from None
     if not _is_running(status.pid):

@@ -44,7 +44,7 @@ def to_stderr(level: str, *, form: str, messages: bool, secrets: Sequence[str]) 
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    logging.getLogger(_OURS).critical("a defect that nothing caught", exc_info=(kind, error or kind(), trace))
+    logging.getLogger(_OURS).critical("an unexpected error (a bug)", exc_info=(kind, error or kind(), trace))
 
 
 class _MaskingFormatter(logging.Formatter):

@@ -31,16 +31,16 @@ async def read_context(model: OpenAIModel, name: str, context_tokens: int, reply
         whole = await _count(model, name, context_tokens, _EXCHANGES) if one else 0
     except (ContextTooLong, EmptyStream):
         return (
-            f"{name} takes no context of CONTEXT_TOKENS, {context_tokens} tokens, so it is sent less. Give it more"
-            " room, or lower CONTEXT_TOKENS in .env."
+            f"{name} cannot read CONTEXT_TOKENS, {context_tokens} tokens, so it is sent less. Give it a longer context,"
+            " or lower CONTEXT_TOKENS in .env."
         )
     if not whole:
-        return f"{name} does not count tokens, so how much of a context it reads is not known."
+        return f"{name} does not count tokens, so this cannot check how many it reads."
     if whole >= (1 - _MOST_OVERHEAD) * _EXCHANGES * one:
-        return f"{name} reads all of CONTEXT_TOKENS: one request of {context_tokens} tokens was sent to see that."
+        return f"{name} reads all of CONTEXT_TOKENS (checked with one request of {context_tokens} tokens)."
     return (
-        f"{name} reads only {whole} tokens of a context of CONTEXT_TOKENS and drops the rest without a word. Give it"
-        f" room for {context_tokens + reply_tokens} tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS"
+        f"{name} reads only {whole} tokens of CONTEXT_TOKENS and ignores the rest. Give it a context of"
+        f" {context_tokens + reply_tokens} tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS"
         " and REPLY_TOKENS in .env."
     )
 

@@ -25,7 +25,7 @@ _NOTICE_DELAY = 2.0
 
 async def copy_database(database: Path, file: Path) -> int:
     await backup(database, file)
-    print(f"The conversations are copied to {file}.")
+    print(f"Copied the conversations to {file}.")
     return 0
 
 
@@ -68,7 +68,7 @@ async def forget(database: Path, user_id: int, *, confirmed: bool) -> int:
         print(reports.deletion_preview(user_id, extent))
         if not confirmed:
             if not sys.stdin.isatty():
-                print("Nobody is here to confirm it: add --yes to delete it.", file=sys.stderr)
+                print("To delete it without being asked, add --yes.", file=sys.stderr)
                 return 2
             if not _ask("Delete it for good? [y/N] "):
                 print("Nothing is deleted.")
@@ -94,9 +94,7 @@ async def _erase(store: Store) -> int:
 def existing(database: Path) -> Path:
     """The path, if there is such a file: these commands have nothing to do with a new one. Raises StoreUnusable."""
     if not database.exists():
-        raise StoreUnusable(
-            f"The database {database} does not exist: start the bot first, or use the file that it uses."
-        )
+        raise StoreUnusable(f"The database {database} does not exist: start the bot first, or choose another file.")
     return database
 
 

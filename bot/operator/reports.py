@@ -90,7 +90,7 @@ def total(conversations: int, questions: int, size: int) -> str:
 def deletion_preview(user_id: int, extent: UserRecord) -> str:
     """The sentence before a deletion, on its extent."""
     what = f"{_count(extent.turns, 'question')} in {_count(extent.conversations, 'conversation')}"
-    return f"On record of {user_id}: {what}, what others quoted of it, and what they used."
+    return f"Stored about {user_id}: {what}, quotes by others, and their usage."
 
 
 def nothing_stored(user_id: int) -> str:
@@ -105,33 +105,33 @@ def deleted(user_id: int, questions: int, *, blocked: bool) -> str:
         "The messages on Discord stay, and so do backups and logs.",
     ]
     if blocked:
-        lines.append("A server's moderators have blocked them; that stays, with their id.")
+        lines.append("A server's moderators have blocked this person. The block and the id stay.")
     return "\n".join(lines)
 
 
-ERASING = "Taking it out of the database file. For very much of it this can take a minute."
+ERASING = "Erasing it from the database file. This can take a minute."
 NOT_ERASED = (
-    "Its bytes could not be taken out of the file yet: another program reads it, or the disk is full. "
-    "The bot does it as soon as it can while it runs, and so does this command, given again."
+    "It is deleted, but not erased from the file yet: another program reads the file, or the disk is full. The running"
+    " bot tries again by itself; without a bot, run this command again."
 )
 
 
 def compacting(part: float | None) -> str:
     """The line on how far compacting is: the part of the file that is written, or None while a copy is made first."""
     if part is None:
-        return "Step 1 of 2: copying what is kept to a temporary file."
-    return f"Step 2 of 2: writing the file from it, {part:.0%}."
+        return "Step 1 of 2: copying to a temporary file."
+    return f"Step 2 of 2: writing the new file, {part:.0%}."
 
 
 def compacted(database: Path, before: int, after: int) -> str:
     """The sentence on a compacted file and its bytes before and after."""
-    return f"The database {database} takes {after / 1e6:,.1f} MB now; it took {before / 1e6:,.1f} MB."
+    return f"The database {database} now has {after / 1e6:,.1f} MB, before {before / 1e6:,.1f} MB."
 
 
 def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: int = WIDTH) -> str:
     """The tables of usage: by day and model, by server, and by the people who used most."""
     if not rows:
-        return "Nothing was used in this time."
+        return "Nothing was used in these days."
     by_day = grouped(rows, lambda row: (row.day, row.model))
     tables = [
         _table(

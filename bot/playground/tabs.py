@@ -124,7 +124,7 @@ class Tab:
                     self._read.clear()
                     await self._read.wait()
         except Malformed:
-            log.warning("a tab is closed: it sent what no page sends")
+            log.warning("closed a tab that sent something no page sends")
         finally:
             for task in (sender, *self._awaiting):
                 task.cancel()
@@ -151,7 +151,7 @@ class Tab:
         except PermissionError:
             error = words.MAY_NOT_WRITE
         except Exception:
-            log.exception("what a tab asked for failed by a defect: %s", ask.do)
+            log.exception("a tab's request failed because of a bug: %s", ask.do)
             error = words.OWN_DEFECT
         self.post({"t": "done", "n": ask.number, "error": error, **(more or {})})
 
@@ -174,7 +174,7 @@ class Tab:
             # The tab does not read or has gone. A regular close would wait for it as well.
             self._cut()
         except Exception:
-            log.exception("a tab is closed: what there is to tell failed by a defect")
+            log.exception("closed a tab because of a bug")
             self._cut()
         finally:
             self._read.set()

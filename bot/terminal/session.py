@@ -154,7 +154,7 @@ class Session:
         except Exception:  # noqa: BLE001 - one question fails, and the chat goes on
             self.failed = True
             self._talk.say(texts.full_size(texts.WENT_WRONG))
-            _log.exception("A question could not be answered for a defect.")
+            _log.exception("A question could not be answered, because of a bug.")
             return
         if outcome.state is TurnState.FAILED:
             self.failed = True

@@ -104,9 +104,11 @@ def _sentence(outcome: Outcome) -> str | None:
     match outcome.stop_reason:
         case StopReason.RESET if not outcome.text:
             who = f"{outcome.stopped_by} cleared" if outcome.stopped_by else "Someone cleared"
-            return f"{who} my memory here before I got to this. Please ask again."
+            return f"{who} my memory here before I could answer. Please ask again."
         case StopReason.FORGOTTEN if not outcome.text:
-            return f"{'You asked me to forget you' if outcome.stopped_by else 'This was forgotten'} before I got to it."
+            return (
+                f"{'You asked me to forget you' if outcome.stopped_by else 'This was forgotten'} before I could answer."
+            )
         case StopReason.USER | StopReason.RESET | StopReason.FORGOTTEN:
             return f"Stopped by {outcome.stopped_by}." if outcome.stopped_by else "Stopped."
         case StopReason.SHUTDOWN:

@@ -15,7 +15,7 @@ _DENIED = {
     Denial.CHANNEL: "I don't answer in this channel. Please ask me in another one.",
     Denial.DIRECT_MESSAGES: "I don't answer direct messages. Please mention me in a server.",
     Denial.UNKNOWN: "Discord isn't answering, so I can't check whether you may use me. Try again in a minute.",
-    Denial.NOT_MEMBER: "I only answer direct messages of people I share a server with. Please mention me there first.",
+    Denial.NOT_MEMBER: "I only answer direct messages from people in my servers. Please mention me in a server first.",
 }
 _LISTED = 15
 """The most channels, and the most people, that one message names."""
@@ -45,7 +45,7 @@ def author_denied(reason: Denial) -> str:
     """The private answer to a press under a reply to somebody who may not use the bot here."""
     if reason is Denial.UNKNOWN:
         return "I can't check right now whether I may answer the person who asked. Please try again later."
-    return "I can't answer the person who asked this anymore. Please ask it yourself."
+    return "I can't answer the person who asked this any more. Please ask it yourself."
 
 
 def denied_aloud(reason: Denial) -> str:

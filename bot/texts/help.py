@@ -39,11 +39,11 @@ def help_text(
         questions = "one question" if hourly_questions_per_user == 1 else f"{hourly_questions_per_user:,} questions"
         asking += f" You have {questions} an hour; /usage shows what is left."
     memory = (
-        "**I remember** what is said with me, separately in every channel, thread and direct message. /reset forgets"
-        " what was said here, /forget-me all that you said."
+        "**I remember** our conversation in each channel, thread and direct message separately. /reset forgets the"
+        " conversation here, /forget-me forgets everything you said."
     )
     if retention_days:
-        memory += f" Where nobody talks to me for {retention_days} days, I forget by myself."
+        memory += f" I forget a conversation that nobody uses for {retention_days} days."
     first, *rest = (f"`{model}` ({provider})" for model, provider in models)
     fallback = "".join(f", or to {each} if that one fails" for each in rest)
     way = f"**Your messages go** to the model {first}{fallback}, with what I remember here."

@@ -65,9 +65,7 @@ def model_replaced(detail: str) -> str:
 
 def context_cut(detail: str) -> str:
     """The model server reads less of a conversation than it is sent."""
-    return (
-        f"My model forgets the beginning of longer conversations. {detail} Until then I send it no more than it reads."
-    )
+    return f"My model doesn't read the beginning of longer conversations. {detail} Until then I send it less."
 
 
 def model_shutdown(model: str, day: date, left: int, setting: str) -> str:

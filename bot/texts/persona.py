@@ -40,7 +40,7 @@ def persona_inherited(channel_id: int) -> str:
 
 def persona_too_long(length: int, most: int) -> str:
     """The answer to a persona with too many characters."""
-    return f"That is {length:,} characters long, and {most:,} are the most I can take. Please shorten it."
+    return f"That is {length:,} characters long. {most:,} is the limit. Please shorten it."
 
 
 def persona_changed(name: str) -> str:

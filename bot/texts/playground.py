@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from bot.texts.terminal import REAL_MODEL
 
-MALFORMED = "The page asked for something that makes no sense here. Reload it."
-NOT_THERE = "That is not there any more."
+MALFORMED = "Something is wrong with this page. Reload it."
+NOT_THERE = "That doesn't exist any more."
 NO_SUCH_PERSON = "There is nobody with that name here."
 NO_SUCH_CHANNEL = "This person cannot see that channel."
 MESSAGE_GONE = "That message is gone."
-ONLY_DISMISSED = "Only you can see this message. It can be dismissed."
+ONLY_DISMISSED = "Only you can see this message. You can dismiss it."
 MAY_NOT_WRITE = "This person has no permission to do that here."
 EMPTY_MESSAGE = "Write something or attach a file first."
-FILE_GONE = "An attached file was not kept for that long. Attach it again."
+FILE_GONE = "An attached file is gone. Attach it again."
 FILE_TOO_LARGE = "Files here can be up to 25 MB. Choose a smaller one."
 NO_REPLY_TO_THAT = "Discord doesn't allow replies to that message."
 NOT_YOURS_TO_EDIT = "Only its author can edit a message."
 NOT_YOURS_TO_DELETE = "Only its author and moderators can delete a message."
 ARCHIVED = "This thread is archived. Write in it to open it again."
-NO_THREADS_HERE = "Threads belong to a text channel of the server."
+NO_THREADS_HERE = "You can only open threads in a text channel of the server."
 NAME_THE_THREAD = "Give the thread a name of up to 100 characters."
 HAS_A_THREAD = "That message already has a thread."
-ENOUGH_THREADS = "There are enough threads here. Restart the playground for an empty server."
+ENOUGH_THREADS = "There are too many threads here. Restart the playground for an empty server."
 NOT_YOUR_THREAD = "Only the person who opened the thread and moderators can do that."
 NOT_AN_EMOJI = "That isn't an emoji."
 NOT_TAKEN = "Discord doesn't accept that value."
-NO_CHOICES = "The bot offers nothing to choose from. Is it running?"
+NO_CHOICES = "The bot sent no choices. Check that it is running."
 TRY_AGAIN = "Something went wrong. Try again."
-NOTHING_TO_SWITCH = "There is nothing here for that switch."
+NOTHING_TO_SWITCH = "That switch does nothing here."
 OWN_DEFECT = "Something is broken in the playground. Its log says what."
 WRONG_ADDRESS = "Open the address that the terminal shows."
-FOREIGN_PAGE = "The playground answers only to its own page."
+FOREIGN_PAGE = "Only the playground's own page can use it. Open the address that the terminal shows."
 TOO_MANY_TABS = "The playground is open in too many tabs. Close some."
 THIS_COMPUTER = "this computer"
-TOPIC_OF_ITS_OWN = "A conversation of its own: what was said in #general is not known here."
+TOPIC_OF_ITS_OWN = "A separate conversation: the bot doesn't know here what was said in #general."
 
 
 def too_long(length: int, most: int) -> str:
     """The error for a message over Discord's limit."""
-    return f"That is {length} characters; Discord allows {most}."
+    return f"That is {length} characters. Discord allows {most}. Make it shorter."
 
 
 def too_many_files(most: int) -> str:
@@ -48,7 +48,7 @@ def too_many_files(most: int) -> str:
 
 def too_many_reactions(most: int) -> str:
     """The error for one more emoji than a message can have."""
-    return f"A message has room for {most} different reactions."
+    return f"A message can have up to {most} different reactions."
 
 
 def no_such_command(name: str) -> str:

@@ -12,18 +12,18 @@ NOTHING_OF_YOU_ANY_MORE = "Nothing is stored about you any more."
 FORGET = "Forget everything about me"
 KEEP = "Keep it"
 KEPT = "All right, nothing is forgotten."
-NOT_FORGOTTEN = "I can't reach my memory right now, so it is all still there. Please press again later."
-NOT_YOURS = "Only the person who asked for this can press it."
+NOT_FORGOTTEN = "I can't reach my memory right now, so nothing is forgotten yet. Please press again later."
+NOT_YOURS = "Only the person who used the command can press this."
 NOTHING_TO_EXPORT = "I have no questions, usage or settings of yours, so there is no file."
 NOTHING_TO_EXPORT_HERE = (
     "I have no questions or usage of yours in this server, so there is no file. In a direct message to me, /export"
     " covers all places."
 )
-EXPORTING_ALREADY = "I'm still making the file that you asked for. It will come in a moment."
-NOT_EXPORTED = "I couldn't get the file to you. Please try again later."
+EXPORTING_ALREADY = "I'm still making your file. It will come in a moment."
+NOT_EXPORTED = "I couldn't send you the file. Please try again later."
 NOTHING_HERE = "I remember nothing here."
 
-_BLOCKED = "A moderator's block on you stays in force."
+_BLOCKED = "You stay blocked where moderators blocked you."
 
 
 def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> str:
@@ -32,10 +32,10 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
         where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
         what = f"your {texts.questions(questions)} and my replies, in {where}, in all servers and direct messages"
     else:
-        what = "your notes, how much you used me, what you set in our direct message, and what others quoted of yours"
+        what = "your notes, your usage, your settings in our direct message, and what others quoted from you"
     return _lines(
         f"This makes me forget everything about you: {what}. It cannot be undone.",
-        "The messages on Discord stay, and so does what others wrote to me.",
+        "The messages on Discord stay. What others wrote to me stays too.",
         _BLOCKED if blocked else None,
     )
 
@@ -45,7 +45,7 @@ def forgotten(questions: int, *, blocked: bool) -> str:
     what = f": {texts.questions(questions)}" if questions else ""
     return _lines(
         f"I have forgotten everything about you{what}. The messages on Discord stay.",
-        "What you used of today's limits still counts until they reset. That is no longer stored.",
+        "I still count what you used today until the limits reset. That count isn't saved.",
         _BLOCKED if blocked else None,
     )
 
@@ -97,7 +97,7 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
         else "your notes, what you used, what you set in our direct message, and which servers' moderators block you."
     )
     if not complete:
-        return f"The file has {what} Discord takes no larger one: for the rest, please ask my owner."
+        return f"The file has {what} Discord allows no larger file. Ask my owner for the rest."
     return f"The file has {what}{' In a direct message to me, /export covers all places.' if here else ''}"
 
 

@@ -49,4 +49,4 @@ def forgotten(questions: int) -> str:
 
 def unknown_command(word: str) -> str:
     """The answer to a slash with a word that is no command."""
-    return f"I don't know {word}. /help shows what I do; //… sends a text that begins with a slash."
+    return f"There is no command {word}. /help shows all. To send text that starts with a slash, type //."

@@ -27,7 +27,7 @@ def notes(left_out: int, unfinished: int) -> list[str]:
         found.append(f"{texts.questions(left_out)} without an answer {_are(left_out)} left out.")
     if unfinished:
         what = "1 answer" if unfinished == 1 else f"{unfinished:,} answers"
-        found.append(f"{what} {_are(unfinished)} unfinished. The file has what there is.")
+        found.append(f"{what} {_are(unfinished)} unfinished. The file contains what was written.")
     return found
 
 
@@ -44,7 +44,7 @@ def importing(questions: int) -> str:
 def imported(questions: int, conversation: Conversation) -> str:
     """The operator's answer to an import."""
     if conversation.platform == "discord":
-        return f"Imported {_pairs(questions)}. The bot remembers them from the next question on."
+        return f"Imported {_pairs(questions)}. The bot knows them from the next question on."
     return (
         f"Imported {_pairs(questions)}. To go on: python -m bot chat --conversation {shlex.quote(conversation.channel)}"
     )
@@ -85,8 +85,7 @@ def nothing_to_export(conversation: Conversation) -> str:
 
 def unknown_channel(conversation: Conversation) -> str:
     return (
-        f"Nothing is stored for {conversation}, so its server is not known. Ask the bot a question there, use /reset"
-        " there, then import again."
+        f"Nothing is stored for {conversation} yet. Ask the bot a question there, use /reset there, then import again."
     )
 
 
@@ -133,7 +132,7 @@ def no_file(file: str) -> str:
 
 
 def unreadable(file: str, reason: str) -> str:
-    return f"{file} cannot be read ({reason})."
+    return f"{file} cannot be read ({reason}). Choose another file."
 
 
 def too_large(file: str, most: int) -> str:
@@ -153,7 +152,7 @@ def no_messages(file: str) -> str:
 
 
 def empty(file: str) -> str:
-    return f"{file} has no messages."
+    return f"{file} has no messages. Choose another file."
 
 
 def unknown_role(file: str, number: int, role: str | None) -> str:

@@ -12,7 +12,7 @@ MINE = "mine"
 SERVER = "server"
 """The option for what everybody in a server used."""
 
-NOT_COUNTED = "Nothing is counted here: use me as you like."
+NOT_COUNTED = "Nothing is counted here. Use me as much as you like."
 NOT_FOR_YOU = "Only moderators can see what this server used. /usage without an option shows what you used."
 NO_SERVER_HERE = "This is a direct message, not a server. /usage without an option shows what you used."
 WHOSE = "I can show what you used (`mine`), or what this server used (`server`)."
@@ -38,7 +38,7 @@ def own_usage(spent: UsageToday, quotas: Quotas, month: Total, *, resets_at: int
         lines.append("My limit for today is used up, for everyone.")
     elif in_guild and _reached(spent.guild, quotas.daily_tokens_per_server):
         lines.append("This server's limit for today is used up, for everyone.")
-    lines.append("-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.")
+    lines.append("-# Tokens are pieces of words. I count your question, the history sent with it, and my answer.")
     return "\n".join(lines)
 
 
@@ -79,7 +79,7 @@ def _limit(limit: int | None) -> str:
 
 
 def _of(used: int, limit: int | None, resets_at: int) -> str:
-    left = "" if limit is None else f", {max(0, limit - used):,} left, renewed <t:{resets_at}:R>"
+    left = "" if limit is None else f", {max(0, limit - used):,} left, reset <t:{resets_at}:R>"
     return f"{used:,}{_limit(limit)}{left}"
 
 

@@ -132,7 +132,7 @@ async def test_turn_forgotten_by_another_process_stays_unnamed(talk: Talk) -> No
     ended = [await running, await waiting]
     assert [outcome and texts.note(outcome) for outcome in ended] == [
         "-# Stopped.",
-        "-# This was forgotten before I got to it.",
+        "-# This was forgotten before I could answer.",
     ]
 
 

@@ -441,4 +441,4 @@ async def test_server_that_cuts_silently_is_found_out(store: Store, caplog: pyte
         assert not any(cut[-10:]), "the system prompt is read again"
         assert sum(cut) <= 15
         [line] = [message for message in caplog.messages if "OLLAMA_CONTEXT_LENGTH" in message]
-        assert "Give it room for 12000 tokens" in line
+        assert "Give it a context of 12000 tokens" in line

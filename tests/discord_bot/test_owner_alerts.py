@@ -267,7 +267,7 @@ async def test_undeliverable_warning_is_logged(world: World, caplog: pytest.LogC
     discord.ada.closed_dms = False
     await ask(world, discord.general, 2)
     [line] = logged()
-    assert line.startswith("the owner takes no direct message from the bot (403")
+    assert line.startswith("the owner accepts no direct message from the bot (403")
     assert {message.content for message in discord.bot_messages(discord.general)} == {SETUP}
     assert told(discord) == []
 
@@ -351,7 +351,7 @@ async def test_owner_is_told_once_of_a_server_that_cuts(
                 await world.idle()
     [sentence] = told(discord)
     assert sentence == (
-        "My model forgets the beginning of longer conversations. The server of demo reads less than it is sent and"
-        " drops the rest without a word. Give it room for 12000 tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower"
-        " CONTEXT_TOKENS and REPLY_TOKENS in .env and restart. Until then I send it no more than it reads."
+        "My model doesn't read the beginning of longer conversations. The server of demo reads less than it is sent and"
+        " ignores the rest. Give it a context of 12000 tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower"
+        " CONTEXT_TOKENS and REPLY_TOKENS in .env and restart. Until then I send it less."
     )

@@ -42,7 +42,7 @@ async def test_whole_bot_works_on(
         await loads(world, profile)
         await says(world, profile.bad_key, SETUP, ("wants a key",), caplog)
         await says(world, profile.no_credit, SETUP, ("no credit left",), caplog)
-        await says(world, profile.busy, BUSY, ("limits its rate", "has too much to do"), caplog)
+        await says(world, profile.busy, BUSY, ("allows no more requests", "is too busy"), caplog)
 
 
 async def answers(world: World, profile: Profile) -> None:

@@ -71,5 +71,5 @@ def test_a_failing_task_is_logged(kind: OnShutdown, caplog: pytest.LogCaptureFix
         await asyncio.sleep(1)
 
     virtual_time.run(main())
-    assert "a task failed by a defect" in caplog.text
+    assert "a task failed because of a bug" in caplog.text
     assert "ValueError: a defect" in caplog.text

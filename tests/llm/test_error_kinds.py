@@ -38,7 +38,7 @@ DAY = 24 * 3600.0
         ),
         (REFUSALS["quota"], FailureReason.CONFIGURATION, "no credit left (429)"),
         (REFUSALS["no credit (OpenRouter)"], FailureReason.CONFIGURATION, "no credit left (402)"),
-        (REFUSALS["rate limit"], FailureReason.BUSY, "limits its rate (429)"),
+        (REFUSALS["rate limit"], FailureReason.BUSY, "allows no more requests right now (429)"),
         (REFUSALS["context too long"], FailureReason.TOO_LONG, "CONTEXT_TOKENS or REPLY_TOKENS"),
         (
             REFUSALS["context too long (llama.cpp)"],
@@ -115,8 +115,8 @@ def said(number: int, message: str, **more: object) -> Refusal:
 UNREACHABLE, BUSY, CONFIGURATION = FailureReason.UNREACHABLE, FailureReason.BUSY, FailureReason.CONFIGURATION
 KEY_REFUSED = "The model server refused OPENAI_API_KEY"
 NO_CREDIT = "The account of OPENAI_API_KEY has no credit left"
-TOO_MUCH_TO_DO = "The model server has too much to do"
-LOADING = " has not loaded gpt-x within 0.2 s"
+TOO_MUCH_TO_DO = "The model server is too busy"
+LOADING = " did not load gpt-x within 0.2 s"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,11 @@ LOADING = " has not loaded gpt-x within 0.2 s"
         (said(429, "Please recharge.", code=1113), CONFIGURATION, NO_CREDIT),
         (Refusal(403, {"code": 30001, "message": "your account balance is insufficient"}), CONFIGURATION, NO_CREDIT),
         (said(400, "Budget has been exceeded!", type="budget_exceeded"), CONFIGURATION, NO_CREDIT),
-        (said(429, "You exceeded your current quota, wait.", status="RESOURCE_EXHAUSTED"), BUSY, "limits its rate"),
+        (
+            said(429, "You exceeded your current quota, wait.", status="RESOURCE_EXHAUSTED"),
+            BUSY,
+            "allows no more requests",
+        ),
         (said(400, "No connected db.", type="no_db_connection", code="400"), CONFIGURATION, KEY_REFUSED),
         (said(400, "Incorrect API key provided: xx."), CONFIGURATION, KEY_REFUSED),
         (said(400, "Missing or invalid Authorization header."), CONFIGURATION, KEY_REFUSED),

@@ -22,8 +22,8 @@ from bot.store.sqlite import open_store
 
 KEY = "sk-very-secret-0123456789"
 SETTINGS_OK = "Settings: ok."
-READY = "All is well: start the bot with `python -m bot`."
-NOT_READY = "Not ready yet: see above."
+READY = "All is well. Start the bot with `python -m bot`."
+NOT_READY = "Not ready yet. Fix what is not ok above, then check again."
 
 Look = Callable[..., Awaitable[tuple[bool, list[str]]]]
 
@@ -85,9 +85,7 @@ def database_ok(tmp_path: Path) -> str:
 
 
 def reads_all(*names: str) -> str:
-    return " ".join(
-        f"{name} reads all of CONTEXT_TOKENS: one request of 8000 tokens was sent to see that." for name in names
-    )
+    return " ".join(f"{name} reads all of CONTEXT_TOKENS (checked with one request of 8000 tokens)." for name in names)
 
 
 @pytest.fixture
@@ -127,7 +125,7 @@ async def test_check_counts_unserved_guilds(look: Look, discord: DiscordStandin)
     elsewhere = discord.add_guild("Elsewhere", eve)
     well, lines = await look()
     assert well
-    left = "After a day it leaves those that it does not serve (see SERVERS)."
+    left = "It leaves the other servers after a day (see SERVERS)."
     assert f"is in 2 servers and serves 1 of them. {left} Invite link:" in lines[3]
     assert "and serves all of them. Invite" in (await look(SERVERS="any"))[1][3]
     assert "and serves 1 of them" in (await look(SERVERS=str(elsewhere.id)))[1][3]
@@ -238,7 +236,7 @@ async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model
         assert lines[2:5] == [
             model_ok,
             f"Model server cloud: ok. bigger and big at {cloud.base_url} answer. {shutdown} {read}",
-            "Model server spare: ok. Nothing uses it yet: name one of its models in MODELS, such as spare:tiny.",
+            "Model server spare: ok. No model of it is used yet. Add one to MODELS, such as spare:tiny.",
         ]
         assert {request.headers["Authorization"] for request in cloud.requests} == {"Bearer sk-of-the-cloud"}
         cloud.script.append(REFUSALS["bad key"])
@@ -252,10 +250,15 @@ async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model
 @pytest.mark.parametrize(
     ("profile", "context_tokens", "usage", "words"),
     [
-        ("ollama", 4000, True, "room for 12000 tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS"),
+        (
+            "ollama",
+            4000,
+            True,
+            "a context of 12000 tokens (for Ollama: OLLAMA_CONTEXT_LENGTH), or lower CONTEXT_TOKENS",
+        ),
         ("ollama", 16_000, True, "reads all of CONTEXT_TOKENS"),
-        ("ollama", 4000, False, "demo does not count tokens, so how much of a context it reads is not known."),
-        ("vllm", 5000, True, "demo takes no context of CONTEXT_TOKENS, 8000 tokens, so it is sent less."),
+        ("ollama", 4000, False, "demo does not count tokens, so this cannot check how many it reads."),
+        ("vllm", 5000, True, "demo cannot read CONTEXT_TOKENS, 8000 tokens, so it is sent less."),
         ("llama_cpp_python", 4000, True, "demo does not count tokens"),
     ],
 )
@@ -275,7 +278,7 @@ async def test_check_passes_where_the_reply_has_no_room(look: Look, model: Model
     model.profile, model.context_tokens = PROFILES["vllm"], 3000
     well, lines = await look()
     assert well, "the bot lets it say less"
-    assert "demo has no room for a reply of REPLY_TOKENS, 4000 tokens, so its replies are shorter." in lines[2]
+    assert "demo cannot write replies of REPLY_TOKENS, 4000 tokens, so its replies are shorter." in lines[2]
 
 
 async def test_check_reports_an_unreachable_model_server(
@@ -314,7 +317,7 @@ async def test_check_tries_what_is_configured(
     look: Look, database_ok: str, model_ok: str, discord_ok: str, tmp_path: Path
 ) -> None:
     no_token, no_model = f"Settings: {DISCORD.missing}", f"Settings: {MODEL.missing}"
-    no_file = f"Settings: there is no file {tmp_path / '.env'}; .env.example shows what to write into it."
+    no_file = f"Settings: there is no file {tmp_path / '.env'}. Copy .env.example to it and fill it in."
     none = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
     assert await look(**none, DISCORD_TOKEN="") == (False, [no_token, no_model, no_file, database_ok, NOT_READY])
     (tmp_path / ".env").touch()
@@ -327,9 +330,9 @@ async def test_check_reports_wrong_settings_first(look: Look, tmp_path: Path) ->
     assert await look(OPENAI_BASE_URL="localhost:1/v1", DISCORD_TOKEN="") == (
         False,
         [
-            'Settings: OPENAI_BASE_URL in the environment: "localhost:1/v1" lacks its scheme; did you mean http://localhost:1/v1?',
+            'Settings: OPENAI_BASE_URL in the environment: "localhost:1/v1" has no http:// or https://; did you mean http://localhost:1/v1?',
             f"Settings: {DISCORD.missing}",
-            "Not ready yet: correct these settings first, then check the rest.",
+            "Not ready yet. Correct these settings, then check again.",
         ],
     )
     assert not (tmp_path / "parley.db").exists()

@@ -210,4 +210,4 @@ async def test_a_file_that_cannot_be_written_does_not_keep_the_bot_from_serving(
     status_file(database).mkdir()
     async with bot(database):
         await until(lambda: caplog.text)
-    assert caplog.text.count("`python -m bot health` will not work") == 1
+    assert caplog.text.count("`python -m bot health` cannot work") == 1

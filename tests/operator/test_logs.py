@@ -160,8 +160,8 @@ int("main")
     assert [(entry["level"], entry["message"].split("\n")[0].split(": ")[-1]) for entry in entries] == [
         ("ERROR", "failed"),
         ("WARNING", "old"),
-        ("CRITICAL", "a defect that nothing caught"),
-        ("CRITICAL", "a defect that nothing caught"),
+        ("CRITICAL", "an unexpected error (a bug)"),
+        ("CRITICAL", "an unexpected error (a bug)"),
     ]
     traces = [entry.get("exception", "").splitlines() for entry in entries]
     assert [trace[-1] if trace else "" for trace in traces] == [

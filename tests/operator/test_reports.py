@@ -98,7 +98,7 @@ def test_usage_lists_cached_and_reasoning_tokens() -> None:
 
 
 def test_usage_report_without_use_or_prices() -> None:
-    assert reports.usage([], PRICES) == "Nothing was used in this time."
+    assert reports.usage([], PRICES) == "Nothing was used in these days."
     text = reports.usage(ROWS, Prices())
     assert text.count("No price is set in PRICES") == 1
     assert "0.7" not in text
@@ -114,10 +114,10 @@ def test_usage_report_fits_the_terminal(width: int) -> None:
 
 def test_forgetting_reports_what_goes_and_went() -> None:
     assert reports.deletion_preview(BO, UserRecord(1, 1, traces=True, blocked=False)) == (
-        f"On record of {BO}: 1 question in 1 conversation, what others quoted of it, and what they used."
+        f"Stored about {BO}: 1 question in 1 conversation, quotes by others, and their usage."
     )
     assert reports.deleted(BO, 2000, blocked=True).splitlines() == [
         f"Forgotten: 2,000 questions of {BO}.",
         "The messages on Discord stay, and so do backups and logs.",
-        "A server's moderators have blocked them; that stays, with their id.",
+        "A server's moderators have blocked this person. The block and the id stay.",
     ]

@@ -72,16 +72,16 @@ def test_channels_have_their_id(capsys: pytest.CaptureFixture[str]) -> None:
         1,
         "",
         (
-            "The database parley.db does not exist: start the bot first, or use the file that it uses. Choose the file"
+            "The database parley.db does not exist: start the bot first, or choose another file. Choose the file"
             " with DATABASE_PATH in the environment.\n"
         ),
     )
     run(capsys, "import", "messages.json", "terminal:" + CHANNEL)
     code, out, error = run(capsys, "import", "messages.json", CHANNEL)
     assert (code, out) == (1, "")
-    assert error.startswith(f"Nothing is stored for discord:{CHANNEL}, so its server is not known.")
+    assert error.startswith(f"Nothing is stored for discord:{CHANNEL} yet. Ask the bot a question there")
     asyncio.run(known_on_discord())
-    said = "Imported 1 question and its answer. The bot remembers them from the next question on.\n"
+    said = "Imported 1 question and its answer. The bot knows them from the next question on.\n"
     assert run(capsys, "import", "messages.json", CHANNEL) == (0, said, "")
     assert run(capsys, "export", "discord:" + CHANNEL)[1] == run(capsys, "export", CHANNEL)[1]
     listed = run(capsys, "conversations")[1]

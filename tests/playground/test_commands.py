@@ -56,7 +56,7 @@ async def test_bot_completes_an_option(home: Home) -> None:
     assert await choices(max_, "usage", "whose", "") == ["mine", "server"]
     assert await choices(bo, "usage", "whose", "") == ["mine"]
     asked = {"channel": max_.channel, "command": "block", "options": {}}
-    assert await max_.refused("complete", option="member", **asked) == "That is not there any more."
+    assert await max_.refused("complete", option="member", **asked) == "That doesn't exist any more."
 
 
 async def test_prefilled_form_is_sent_once(home: Home) -> None:
@@ -72,10 +72,10 @@ async def test_prefilled_form_is_sent_once(home: Home) -> None:
     assert (await send("x" * 4001))["error"] == f"{field['label']} does not accept this value."
     assert (await send("You are a pirate."))["error"] is None
     await cleo.reply("Max changed how I behave here.")
-    assert (await send("once more"))["error"] == "That is not there any more."
+    assert (await send("once more"))["error"] == "That doesn't exist any more."
     again = await form_of(max_)
     assert again["inputs"][0]["value"] == "You are a pirate."
-    assert await cleo.refused("submit", form=again["form"], fields={}) == "That is not there any more."
+    assert await cleo.refused("submit", form=again["form"], fields={}) == "That doesn't exist any more."
 
 
 async def test_form_text_survives_an_unresponsive_bot(home: Home) -> None:

@@ -20,7 +20,7 @@ async def test_ephemeral_answer_reaches_one_person(home: Home) -> None:
     assert len(cleo.messages) == 1
     for do in ("react", "edit", "delete"):
         assert await cleo.refused(do, message=answer["id"], content="x", emoji="👍") == "That message is gone."
-    assert await bo.refused("delete", message=answer["id"]) == "Only you can see this message. It can be dismissed."
+    assert await bo.refused("delete", message=answer["id"]) == "Only you can see this message. You can dismiss it."
     await cleo.do("dismiss", message=answer["id"])
     again = await home.tab("Bo")
     assert again.messages[answer["id"]]["raw"] == NOTHING

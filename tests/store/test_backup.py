@@ -117,8 +117,8 @@ async def test_failed_backup_says_why_and_leaves_nothing(store: Store, path: Pat
         return str(caught.value)
 
     assert "already exists: choose another name" in await refusal(path, copy)
-    assert "has no folder to lie in: make" in await refusal(path, copy.parent / "no" / "copy.db")
-    assert "has no folder to lie in: make" in await refusal(path, copy / "copy.db")
+    assert "has no folder: create" in await refusal(path, copy.parent / "no" / "copy.db")
+    assert "has no folder: create" in await refusal(path, copy / "copy.db")
     assert "does not exist: start the bot first" in await refusal(path.with_name("none.db"), copy.parent / "new.db")
     assert not path.with_name("none.db").exists()
     rows(path.with_name("diary.db"), "CREATE TABLE diary (entry)")
@@ -137,7 +137,7 @@ async def test_backup_without_space_leaves_nothing(store: Store, path: Path, cop
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(StoreError, match=r"The backup .*monday\.db failed .*: see to its disk"):
+        with pytest.raises(StoreError, match=r"The backup .*monday\.db failed .*: check its disk"):
             await backup(path, copy)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -83,7 +83,9 @@ async def test_full_disk_loses_nothing(database: SQLiteEngine, store: Store) -> 
     await store.turns.save({attempt: "before"})
     async with disk_full(database):
         for _ in range(2):
-            with pytest.raises(StoreError, match=r"chat\.db found its disk full: free some space, then try again\."):
+            with pytest.raises(
+                StoreError, match=r"chat\.db has no space left on its disk: free some space, then try again\."
+            ):
                 await store.turns.save({attempt: "x" * 100_000})
         with pytest.raises(StoreError):
             await begin(store, 2, "x" * 100_000)
@@ -103,7 +105,7 @@ async def test_failed_write_is_undone_and_reported(store: Store, path: Path) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("chat.db-wal").stat().st_size + 5000, hard))
     try:
-        with pytest.raises(StoreError, match="see to its disk"):
+        with pytest.raises(StoreError, match="check its disk"):
             await store.turns.save({attempt: "x" * 100_000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -141,9 +143,9 @@ async def test_database_held_by_another_program(path: Path, monkeypatch: pytest.
             results = await asyncio.gather(*(begin(store, number) for number in range(2, 12)), return_exceptions=True)
             assert done == ["BEGIN IMMEDIATE"], "they wait together, not one after the other"
             assert {str(result) for result in results} == {
-                f"The database {path} is held by another program: close that one, then try again."
+                f"The database {path} is in use by another program: close that program, then try again."
             }
-            with pytest.raises(StoreError, match="held by another program"):
+            with pytest.raises(StoreError, match="in use by another program"):
                 await store.engine.ping()
             assert said(await store.turns.history(HERE, 9)) == [(1, "before")]
             other.execute("ROLLBACK")
@@ -152,7 +154,7 @@ async def test_database_held_by_another_program(path: Path, monkeypatch: pytest.
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN IMMEDIATE")
-        assert "held by another program" in await refusal(path)
+        assert "in use by another program" in await refusal(path)
 
 
 async def test_retry_that_cannot_be_saved_is_not_begun(database: SQLiteEngine, store: Store) -> None:

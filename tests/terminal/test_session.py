@@ -68,7 +68,8 @@ async def test_conversation_continues_until_it_is_reset(environ: dict[str, str])
             "\n> "
         )
         assert await terminal.ask("/rest now") == (
-            "/rest now\nI don't know /rest. /help shows what I do; //… sends a text that begins with a\nslash.\n\n> "
+            "/rest now\nThere is no command /rest. /help shows all. To send text that starts with a\n"
+            "slash, type //.\n\n> "
         )
         assert await terminal.ask("/reset") == "/reset\nI've forgotten this conversation: 2 questions.\n\n> "
         assert await terminal.ask("/reset") == "/reset\nThere was nothing to forget.\n\n> "
@@ -93,7 +94,7 @@ async def test_killed_chat_is_mentioned_at_the_next_start(environ: dict[str, str
 async def test_temporary_conversation_leaves_nothing(environ: dict[str, str], tmp_path: Path) -> None:
     out, err, code = await pipe(environ, b"hi\n/foo\n", "--temporary")
     assert out == f"Hello! Say “help” to see what I can do.\n\n{NOTE}\n"
-    assert err.startswith("I don't know /foo. ")
+    assert err.startswith("There is no command /foo. ")
     assert code == 1
     assert os.listdir(tmp_path) == []
 
@@ -138,8 +139,8 @@ async def test_refused_key_is_explained_and_never_shown(environ: dict[str, str],
     refused, advice, cut, reason = err.splitlines()
     assert out == "Half of\nHere.\n"
     assert refused == "I can't reach my AI provider."
-    assert advice.startswith("The model server refused OPENAI_API_KEY (401). Replace it in .env and restart.")
+    assert "OPENAI_API_KEY (401). Replace it in the environment and restart." in advice
     assert cut == "The answer broke off."
-    assert reason.startswith("The model server cut its reply off.")
+    assert reason.startswith("The model server stopped in the middle of a reply.")
     assert KEY not in err
     assert code == 1

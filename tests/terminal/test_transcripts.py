@@ -109,7 +109,7 @@ async def test_save_and_load(environ: dict[str, str], model: ModelStandin, tmp_p
         f"I've read 2 questions and their answers from {there} and remember them now.",
         "/load needs the name of a file, as in: /load messages.json",
         "none.json does not exist. Check the name and the folder.",
-        "I don't know /saved. /help shows what I do; //… sends a text that begins with a slash.",
+        "There is no command /saved. /help shows all. To send text that starts with a slash, type //.",
     ]
     assert read(there) == [SYSTEM, WHY, BECAUSE, ("user", "And then?"), ("assistant", "Nothing.")]
     assert read(tmp_path / "messages.json") == read(there)

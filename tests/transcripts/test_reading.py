@@ -78,7 +78,7 @@ NOT_ONLY_TEXT = "Message 1 in f is not only text. Pictures, files and tool calls
         (b'{"messages": []}', NO_LIST),
         (b'"messages"', NO_LIST),
         (b'["Why?"]', NO_LIST),
-        (b"[]", "f has no messages."),
+        (b"[]", "f has no messages. Choose another file."),
         ([{"content": "Why?"}], 'Message 1 in f has no role. It must be "system", "user" or "assistant".'),
         ([{"role": 1, "content": "a"}], 'Message 1 in f has no role. It must be "system", "user" or "assistant".'),
         (
@@ -142,8 +142,8 @@ def test_no_file(tmp_path: Path) -> None:
     found = {
         "nowhere.json": "does not exist. Check the name and the folder.",
         ".": "is a folder. Name a file in it.",
-        "messages.json/x": "cannot be read (Not a directory).",
-        "a\0b": "cannot be read (embedded null byte).",
+        "messages.json/x": "cannot be read (Not a directory). Choose another file.",
+        "a\0b": "cannot be read (embedded null byte). Choose another file.",
     }
     if sys.platform != "win32":
         os.mkfifo(tmp_path / "pipe")

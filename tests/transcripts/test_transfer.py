@@ -193,7 +193,7 @@ async def test_only_an_empty_conversation_takes_an_import(store: Store) -> None:
     await import_into(store, TERMINAL, SAID)
     assert (await refused(store, TERMINAL)).startswith("The conversation terminal:main has 2 questions already.")
     unknown = await refused(store, CHANNEL)
-    assert unknown.startswith(f"Nothing is stored for {CHANNEL}, so its server is not known.")
+    assert unknown.startswith(f"Nothing is stored for {CHANNEL} yet. Ask the bot a question there")
     assert not await store.conversations.exists(CHANNEL)
     attempt = await ask(store, CHANNEL)
     await store.turns.close(attempt, Outcome(TurnState.FAILED, failure=FailureReason.UNREACHABLE))

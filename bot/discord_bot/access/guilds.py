@@ -58,7 +58,7 @@ class GuildWatch:
                 try:
                     await self._policy.look_up_owners()
                 except REQUEST_ERRORS as error:
-                    log.warning("who owns the application could not be read again: %s", error)
+                    log.warning("could not check again who owns the application: %s", error)
             self._tasks.spawn(self.check_all(), on_shutdown="drain")
 
     async def check_all(self) -> None:
@@ -80,7 +80,7 @@ class GuildWatch:
         try:
             await self._refuse_or_leave(guild)
         except (StoreError, *REQUEST_ERRORS) as error:
-            log.warning("server %d, which may not be one that is served, has to wait: %s", guild.id, error)
+            log.warning("could not check whether server %d is served, trying again later: %s", guild.id, error)
         finally:
             self._checking.discard(guild.id)
 
@@ -115,7 +115,7 @@ class GuildWatch:
                     await channel.send(sentence)
                 except discord.HTTPException as error:
                     _raise_if_temporary(error)
-                    log.info("channel %d of server %d takes no word: %s", channel.id, guild.id, error)
+                    log.info("could not write in channel %d of server %d: %s", channel.id, guild.id, error)
                 else:
                     return
         if guild.owner_id is not None:
@@ -124,7 +124,7 @@ class GuildWatch:
                 await direct.send(sentence)
             except discord.HTTPException as error:
                 _raise_if_temporary(error)
-                log.info("nobody in server %d can be told that it is not served: %s", guild.id, error)
+                log.info("could not tell server %d that it is not served: %s", guild.id, error)
 
 
 def _raise_if_temporary(error: discord.HTTPException) -> None:

@@ -127,7 +127,7 @@ class Members:
             return lookup.result()
         unknown = Membership(MembershipStatus.UNKNOWN)
         if within > 0:
-            log.info("whether %d is a member of server %d is not known within %.1f s", user_id, guild.id, within)
+            log.info("could not check whether %d is a member of server %d within %.1f s", user_id, guild.id, within)
             # Cached until the answer comes, so that the next one who asks does not wait as well.
             self._cache_membership(key, unknown)
         return unknown
@@ -168,5 +168,5 @@ async def ask(guild: discord.Guild, user_id: int) -> Membership:
         trouble: Exception = error
     except REQUEST_ERRORS as error:
         trouble = error
-    log.info("whether %d is a member of server %d is not known: %r", user_id, guild.id, trouble)
+    log.info("could not check whether %d is a member of server %d: %r", user_id, guild.id, trouble)
     return Membership(MembershipStatus.UNKNOWN)

@@ -108,7 +108,7 @@ class ConversationCommands(Cog):
         try:
             denied = await self._bot.policy.check_user(interaction)
         except StoreError as error:
-            log.error("whether %d is blocked is not known: %s", interaction.user.id, error)
+            log.error("could not check whether %d is blocked: %s", interaction.user.id, error)
             return None
         return None if denied is None else words.denied(denied)
 

@@ -48,7 +48,7 @@ class HelpCommand(Cog):
     )
     async def show_help(self, interaction: discord.Interaction) -> None:
         work = self._text(interaction)
-        sentences = await run_or_report(interaction, work, failed=UNREACHABLE, doing="reading what help says")
+        sentences = await run_or_report(interaction, work, failed=UNREACHABLE, doing="reading the help")
         if sentences is not None:
             await respond_ephemeral(interaction, sentences)
 

@@ -57,9 +57,7 @@ class MemoryCommand(Cog):
             await self._search.respond(interaction, search)
             return
         work = self._describe(interaction)
-        described = await run_or_report(
-            interaction, work, failed=privacy_words.UNREACHABLE, doing="reading what is remembered"
-        )
+        described = await run_or_report(interaction, work, failed=privacy_words.UNREACHABLE, doing="reading the memory")
         if described is not None:
             remembered, notes = described
             if await respond_ephemeral(interaction, remembered):

@@ -42,12 +42,12 @@ class PrivacyCommands(Cog):
         buttons.listen(bot.client, _CONFIRMATION, self._pressed)
 
     @app_commands.command(
-        name="forget-me", description="Forget everything about you, in all servers and DMs. I ask once more."
+        name="forget-me", description="Forget everything about you, in all servers and DMs. I ask you first."
     )
     async def forget_me(self, interaction: discord.Interaction) -> None:
         user_id = interaction.user.id
         reading = self._bot.store.people.record_of(user_id)
-        extent = await run_or_report(interaction, reading, failed=words.UNREACHABLE, doing="reading what is on record")
+        extent = await run_or_report(interaction, reading, failed=words.UNREACHABLE, doing="reading the stored data")
         if extent is None:
             return
         if extent.is_empty:
@@ -64,7 +64,7 @@ class PrivacyCommands(Cog):
             # Deferred at once: reading, zipping and sending a large file takes longer than an answer may.
             await interaction.response.defer(thinking=True, ephemeral=True)
         except REQUEST_ERRORS as error:
-            log.warning("an export could not be begun: %s", error)
+            log.warning("could not start an export: %s", error)
             return
         user_id = interaction.user.id
         if user_id in self._exporting:

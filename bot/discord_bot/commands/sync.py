@@ -19,7 +19,7 @@ async def sync_with_retry(commands: app_commands.CommandTree[discord.Client]) ->
     """Register the commands if Discord has others; try again for as long as Discord fails."""
 
     def log_retry(error: Exception, delay: float) -> None:
-        log.warning("the commands could not be registered, trying again in %g s: %s", delay, error)
+        log.warning("could not register the commands, trying again in %g s: %s", delay, error)
 
     temporary = (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError)
     try:

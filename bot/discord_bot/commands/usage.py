@@ -41,7 +41,7 @@ class UsageCommand(Cog):
         else:
             read = self._of_user if chosen == words.MINE else self._of_guild
             work = read(interaction, quotas)
-            sentences = await run_or_report(interaction, work, failed=UNREACHABLE, doing="reading what was used")
+            sentences = await run_or_report(interaction, work, failed=UNREACHABLE, doing="reading the usage")
             if sentences is not None:
                 await respond_ephemeral(interaction, sentences)
 

@@ -104,7 +104,7 @@ class ReplyActivity:
                         with platform_errors():
                             await self._prompt.channel.typing()
                     except PlatformError as error:
-                        log.debug("typing could not be shown: %s", error)
+                        log.debug("could not show typing: %s", error)
                     return
             await _set_within(RETRY_AFTER, self._live.lifecycle.visible)
 

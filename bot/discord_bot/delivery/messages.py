@@ -138,7 +138,7 @@ class ReplyMessages:
             try:
                 await self._channel.get_partial_message(message_id).delete()
             except discord.NotFound:
-                log.debug("message %d was gone already", message_id)
+                log.debug("message %d was already deleted", message_id)
         await self._record(self._store.deliveries.removed(message_id))
 
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
@@ -158,7 +158,7 @@ class ReplyMessages:
                 # Whatever the reason is called, it may be the reference: prompts are deleted, and history is hidden.
                 if not 400 <= error.status < 500 or error.status == 429:
                     raise
-                log.info("channel %d: a reply that refers to its prompt was refused: %s", self._channel.id, error)
+                log.info("channel %d: Discord refused a reply that points to its question: %s", self._channel.id, error)
         message = await self._channel.send(wanted.content, **_options(wanted, nonce))
         self._can_quote = False
         return message
@@ -168,7 +168,7 @@ class ReplyMessages:
         try:
             await writing
         except StoreError as error:
-            log.warning("a message in channel %d is not on record: %s", self._channel.id, error)
+            log.warning("could not save a message in channel %d: %s", self._channel.id, error)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class Notices:
             if await self._store.processed.among([message.id]):
                 return
         except StoreError as error:
-            log.warning("whether prompt %d was answered before is not known: %s", message.id, error)
+            log.warning("could not check whether prompt %d was answered before: %s", message.id, error)
         if sentence is None:
             self._reactions.add(message.channel.id, message.id, SKIPPED)
         elif not await self.send(message, sentence, has_room=has_room):
@@ -95,7 +95,7 @@ class Notices:
     async def overloaded(self, message: discord.Message, refusal: Overloaded) -> None:
         """Tell a user that the bot has too much to do for a prompt. A repeated refusal is a reaction."""
         if not refusal.repeated:
-            log.warning("channel %d: too much is waiting for the %s", message.channel.id, refusal.limit.value)
+            log.warning("channel %d: too many calls are waiting for the %s", message.channel.id, refusal.limit.value)
         await self.answer(message, None if refusal.repeated else texts.full(refusal.limit))
 
     async def quota(self, message: discord.Message, exceeded: QuotaExceeded) -> None:
@@ -143,7 +143,7 @@ class Notices:
             try:
                 first = await self._store.processed.claim_notice(key, until, message.author.id)
             except StoreError as error:
-                log.warning("whether %d was told of it before is not known: %s", message.author.id, error)
+                log.warning("could not check whether %d was told before: %s", message.author.id, error)
                 return False
             if first:
                 self._take_room(message.channel.id)
@@ -153,7 +153,7 @@ class Notices:
         try:
             await self._store.processed.mark(message.id)
         except StoreError as error:
-            log.warning("that prompt %d was answered is not on record: %s", message.id, error)
+            log.warning("could not save that prompt %d was answered: %s", message.id, error)
 
     def _has_room(self, channel_id: int) -> bool:
         """Whether a channel may have one more notice."""

@@ -79,7 +79,7 @@ class Reactions:
         try:
             leftovers = await self._store.deliveries.pending_reactions()
         except StoreError as error:
-            log.warning("hourglasses of an earlier process may stay: %s", error)
+            log.warning("could not remove old hourglasses: %s", error)
             return
         for channel_id, message_id in leftovers:
             self._to_remove.setdefault(channel_id, {})[message_id, WAITING] = None
@@ -122,7 +122,7 @@ class Reactions:
             with platform_errors():
                 await message.add_reaction(emoji)
         except PlatformError as error:
-            log.debug("message %d got no reaction: %s", message.id, error)
+            log.debug("could not react to message %d: %s", message.id, error)
 
     async def _remove(self, message: discord.PartialMessage, emoji: str) -> None:
         me = discord.Object(self._client.user.id if self._client.user else 0)
@@ -145,4 +145,4 @@ class Reactions:
         try:
             await writing
         except StoreError as error:
-            log.debug("a reaction is not on record: %s", error)
+            log.debug("could not save a reaction: %s", error)

@@ -169,7 +169,7 @@ class LiveReply:
             if not self._handle_target_gone(error):
                 return
         except ContentRejected as error:
-            log.warning("channel %d: a text was refused: %s", self._channel_id, error)
+            log.warning("channel %d: Discord refused a text: %s", self._channel_id, error)
             self.lifecycle.delivery_error = str(error)
             if not self._fall_back(texts.REFUSED):
                 return
@@ -177,7 +177,7 @@ class LiveReply:
             if not self._handle_not_editable(error):
                 return
         except Exception as error:
-            log.exception("showing a reply in channel %d failed by a defect", self._channel_id)
+            log.exception("a reply in channel %d could not be shown, because of a bug", self._channel_id)
             # The defect may not strike with other text, and the end is not shown yet.
             self._try_later(Unavailable(repr(error)))
             return
@@ -241,7 +241,7 @@ class LiveReply:
             self.lifecycle.delivery_error = str(error)
             self._end(State.REJECTED)
             return False
-        log.info("channel %d: a reply goes on in new messages: %s", self._channel_id, error)
+        log.info("channel %d: a reply continues in new messages: %s", self._channel_id, error)
         self.shown.discard()
         return True
 

@@ -139,7 +139,7 @@ class Replies:
             log.error("turn %d could not be tried again: %s", turn.id, error)
             await report(texts.CANNOT_SAVE)
         except Exception:
-            log.exception("turn %d could not be tried again for a defect", turn.id)
+            log.exception("turn %d could not be tried again, because of a bug", turn.id)
             await report(texts.WENT_WRONG)
 
     async def recover(self, turn: Turn, partial: PartialDelivery) -> bool:
@@ -167,7 +167,7 @@ class Replies:
         try:
             return guild_id is not None and await self._store.guild_rules.claim_moderators_note(guild_id)
         except StoreError as error:
-            log.warning("the moderators of server %d are told about /channels later: %s", guild_id, error)
+            log.warning("could not tell the moderators of server %d about /channels yet: %s", guild_id, error)
             return False
 
     def _report_end(self, guild_id: int | None, outcome: Outcome | None) -> bool:

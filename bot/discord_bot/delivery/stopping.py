@@ -64,7 +64,7 @@ class ReplyStopping:
         try:
             rules = await self._store.guild_rules.rules_for(guild_id, user_id)
         except StoreError as error:
-            log.warning("what a server's moderators decided is not known: %s", error)
+            log.warning("could not read what a server's moderators decided: %s", error)
             return
         if rules.paused or rules.block is not None:
             running.stop(StopReason.USER)

@@ -83,7 +83,7 @@ class MessageLifecycle:
             if self._edits.get(message.id) is message:
                 await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote, prompt.names)
         except StoreError as error:
-            log.error("the edit of prompt %d is not on record: %s", message.id, error)
+            log.error("could not save the edit of prompt %d: %s", message.id, error)
         finally:
             if self._edits.get(message.id) is message:
                 del self._edits[message.id]
@@ -113,7 +113,7 @@ class MessageLifecycle:
         try:
             return await self._store.retention.are_of_turns(message_ids)
         except StoreError as error:
-            log.warning("whether what was deleted is on record is not known: %s", error)
+            log.warning("could not check whether deleted messages are stored: %s", error)
             return True
 
     async def channel_deleted(self, channel_id: int) -> None:
@@ -143,11 +143,11 @@ class MessageLifecycle:
             try:
                 retention = self._store.retention
                 if not await retention.clock_is_credible():
-                    log.info("nothing old is deleted before tomorrow: the bot was away, or the clock has jumped")
+                    log.info("old conversations stay until tomorrow: the bot was away, or the clock has jumped")
                 elif pruned := await retention.prune(unused_days):
                     log.info("deleted %d conversations that were no longer used", pruned)
             except StoreError as error:
-                log.warning("what is no longer used is left to another day: %s", error)
+                log.warning("could not delete old conversations, trying again another day: %s", error)
             await asyncio.sleep(DAY)
 
 
@@ -161,4 +161,4 @@ async def _apply(doing: str, change: Callable[[], Awaitable[object]]) -> None:
             log_retry=lambda error, delay: log.error("%s failed, trying again in %g s: %s", doing, delay, error),
         )
     except StoreError:
-        log.error("%s is given up: what was to be forgotten may still be on record", doing)
+        log.error("gave up on %s: what should be forgotten may still be stored", doing)

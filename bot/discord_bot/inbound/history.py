@@ -98,7 +98,7 @@ class History:
             try:
                 messages.append(discord.Message(state=channel._state, channel=channel, data=each))
             except UNREADABLE:
-                log.exception("a message in channel %d cannot be read and is passed over", channel.id)
+                log.exception("skipped a message in channel %d that cannot be read", channel.id)
         return messages, len(found) == _PAGE
 
     async def _read(self, get: Callable[[], Awaitable[_T]]) -> _T:

@@ -113,7 +113,7 @@ class MessageHandler:
             log.error("a prompt in channel %d could not be saved: %s", message.channel.id, error)
             await self._notices.send(message, texts.CANNOT_SAVE)
         except Exception:
-            log.exception("message %d could not be answered for a defect", message.id)
+            log.exception("message %d could not be answered, because of a bug", message.id)
             await self._notices.send(message, texts.WENT_WRONG)
         finally:
             del self._in_progress[message.id]
@@ -136,7 +136,7 @@ class MessageHandler:
         try:
             denied = await self._policy.check_message(message)
         except StoreError as error:
-            log.error("a message in channel %d is passed over: %s", message.channel.id, error)
+            log.error("skipped a message in channel %d: %s", message.channel.id, error)
             return
         if denied is not None:
             await self._notices.denied(message, denied)

@@ -133,7 +133,7 @@ class MissedMessages:
         async def search_next() -> None:
             for channel in places:
                 if time.monotonic() > deadline:
-                    log.info("not all channels were searched for what came meanwhile")
+                    log.info("not all channels were searched for questions that came while the bot was away")
                     return
                 await self._search(channel)
 
@@ -145,7 +145,7 @@ class MissedMessages:
         try:
             used = await self._store.conversations.used_lately(int(since.timestamp()))
         except StoreError as error:
-            log.warning("where the bot was used lately is not known: %s", error)
+            log.warning("could not read where the bot was used lately: %s", error)
             return {}
         return {int(channel): rank for rank, channel in enumerate(used)}
 
@@ -156,7 +156,7 @@ class MissedMessages:
         try:
             keys = await self._store.conversations.direct(int(since.timestamp()))
         except StoreError as error:
-            log.error("DMs that came meanwhile are not answered: %s", error)
+            log.error("could not answer the DMs that came while the bot was away: %s", error)
             return
         await asyncio.gather(*(self._dm(channel_of(key)) for key in keys))
 
@@ -164,7 +164,7 @@ class MissedMessages:
         try:
             channel = await self._history.channel(channel_id)
         except (TargetGone, Unavailable) as error:
-            log.info("DM %d cannot be looked into: %s", channel_id, error)
+            log.info("could not read DM %d: %s", channel_id, error)
             return
         if isinstance(channel, discord.DMChannel):
             await self._search(channel)
@@ -176,11 +176,11 @@ class MissedMessages:
             missed = await self._missed(await self._history.since(channel, after, _MAX_MESSAGES))
             first = max(0, len(missed) - self._per_channel)
             for message in missed[:first]:
-                log.info("prompt %d in channel %d is passed over: it came with newer ones", message.id, channel.id)
+                log.info("skipped prompt %d in channel %d: newer ones are answered first", message.id, channel.id)
                 await self._store.processed.mark(message.id)
                 self._reactions.add(channel.id, message.id, SKIPPED)
         except (TargetGone, Unavailable, StoreError) as error:
-            log.warning("what came in channel %d meanwhile is not answered: %s", channel.id, error)
+            log.warning("could not answer what came in channel %d while the bot was away: %s", channel.id, error)
             return
         for message in missed[first:]:
             self._messages.found(message)

@@ -108,11 +108,11 @@ class Recovery:
         """Whether the policy forbids to answer a turn now. Its Retry button is checked when somebody presses it."""
         denied = await self._policy.check_retry(turn)
         if denied is not None:
-            log.info("turn %d was broken off and is not tried again: %s", turn.id, denied.value)
+            log.info("turn %d was interrupted and is not tried again: %s", turn.id, denied.value)
         return denied is not None
 
     async def _try_again(self, turn: Turn, left: PartialDelivery) -> None:
-        log.info("turn %d was broken off and is tried again", turn.id)
+        log.info("turn %d was interrupted and is tried again", turn.id)
         try:
             if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
                 # The turn was forgotten. Its messages still say that it goes on, and nothing else corrects them.
@@ -128,7 +128,7 @@ class Recovery:
             if not forget and not await self._store.turns.exists(turn.id):
                 outcome = _forgotten(turn, left)
         except StoreError as error:
-            log.warning("whether turn %d was forgotten is not known: %s", turn.id, error)
+            log.warning("could not check whether turn %d was forgotten: %s", turn.id, error)
         if not await self._replies.show_end(turn, left, outcome):
             return
         try:
@@ -137,7 +137,7 @@ class Recovery:
             else:
                 await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
         except StoreError as error:
-            log.warning("turn %d: the next start will show its end once more: %s", turn.id, error)
+            log.warning("turn %d: the end of the reply will be shown again after the next start: %s", turn.id, error)
 
     async def _left(self, turn: Turn, on_record: Sequence[SentPart]) -> PartialDelivery:
         """The messages of a reply: those on record, and those found on Discord."""
@@ -177,7 +177,7 @@ class Recovery:
 
 
 def _log_retry(turn: Turn, error: Exception, _delay: float) -> None:
-    log.warning("turn %d has to wait for its recovery: %s", turn.id, error)
+    log.warning("turn %d cannot be recovered yet: %s", turn.id, error)
 
 
 def _forgotten(turn: Turn, left: PartialDelivery) -> Outcome:

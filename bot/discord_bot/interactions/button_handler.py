@@ -62,7 +62,7 @@ class ButtonHandler:
         try:
             turn, refusal = await defer_if_slow(interaction, self._look_up(interaction, button))
         except StoreError as error:
-            log.error("a press on %s could not be looked up: %s", button.value, error)
+            log.error("could not look up a press on %s: %s", button.value, error)
             await respond_ephemeral(interaction, texts.CANNOT_SAVE)
             return
         if turn is None:

@@ -46,7 +46,7 @@ def _prepare(database: Path, to: Path) -> tuple[Path, Path]:
     """The path of the database, and an empty file beside the future backup."""
     file = own_file(database)
     if not file.exists():
-        raise StoreUnusable(f"The database {file} does not exist: start the bot first, or use the file that it uses.")
+        raise StoreUnusable(f"The database {file} does not exist: start the bot first, or choose another file.")
     if os.path.lexists(to):
         raise StoreError(f"The backup {to} already exists: choose another name, or move it away.")
     descriptor, name = tempfile.mkstemp(prefix=_PART[0], suffix=_PART[1], dir=to.parent)

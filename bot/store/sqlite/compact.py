@@ -19,7 +19,7 @@ async def compact(database: Path, tell: Callable[[float | None], None], *, every
     """
     file = own_file(database)
     if not file.exists():
-        raise StoreUnusable(f"The database {file} does not exist: start the bot first, or use the file that it uses.")
+        raise StoreUnusable(f"The database {file} does not exist: start the bot first, or choose another file.")
     before = file.stat().st_size
     async with SQLiteEngine.open(file, exclusive=True) as engine:
         await engine.erase_deleted()

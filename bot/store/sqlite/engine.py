@@ -178,7 +178,7 @@ class SQLiteEngine:
             raise
         except Exception as error:
             # A value that SQLite cannot hold, or no memory: the driver's errors have no common class.
-            _log.exception("a statement failed by a defect")
+            _log.exception("a database statement failed because of a bug")
             raise StoreError(defect(error, self._file)) from error
 
 

@@ -117,12 +117,12 @@ class Eraser:
                 await self._erase()
             except StoreError as error:
                 if not self._failures and self._stop_at is None:
-                    _log.warning("What was forgotten is still in the file's bytes, to be tried again: %s", error)
+                    _log.warning("What was forgotten is not erased from the file yet, trying again: %s", error)
                 self._failures += 1
                 self._later(_RETRIES_S[self._failures - 1] if self._failures <= len(_RETRIES_S) else _DELAY_S)
                 return error
         if self._failures:
-            _log.info("What was forgotten is in the file's bytes no more.")
+            _log.info("What was forgotten is now erased from the file.")
         self._failures = 0
         self._later(_DELAY_S if self._due else _EVERY_S)
         return None

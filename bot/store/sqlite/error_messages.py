@@ -10,7 +10,7 @@ OWN_FOLDER = "use a file in a folder of your own, such as ~/parley.db"
 
 _UNWRITABLE = f"cannot be written: give this user the right to, also in its folder, or {OWN_FOLDER}."
 _ELSEWHERE = "cannot be written: give this user the right to, or choose another folder."
-_FULL = "found its disk full: free some space, then try again."
+_FULL = "has no space left on its disk: free some space, then try again."
 _NO_FOLDER = f"has a file where its folder should be: {OWN_FOLDER}."
 _OS_ADVICE = {
     errno.ENOENT: f"has a folder that cannot be made: {OWN_FOLDER}.",
@@ -27,8 +27,8 @@ _SQLITE_ADVICE = {
     sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
     sqlite3.SQLITE_PERM: _UNWRITABLE,
     sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_CORRUPT: "is damaged: put a backup in its place, or move it away to start afresh.",
-    sqlite3.SQLITE_BUSY: "is held by another program: close that one, then try again.",
+    sqlite3.SQLITE_CORRUPT: "is damaged: put a backup in its place, or move it away to start with a new one.",
+    sqlite3.SQLITE_BUSY: "is in use by another program: close that program, then try again.",
 }
 
 
@@ -65,13 +65,13 @@ def another(file: Path) -> str:
 
 def defect(error: Exception, file: Path | None) -> str:
     """The sentence about an error that neither SQLite nor the operating system raised."""
-    return f"{_name(file)} could not be asked ({type(error).__name__}): see the log, and report it as a defect."
+    return f"{_name(file)} failed because of a bug ({type(error).__name__}): see the log, and report it."
 
 
 def advice_on_backup(error: OSError | sqlite3.Error, to: Path) -> str:
     """The sentence about a backup that could not be written."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        known = f"has no folder to lie in: make {to.parent} first."
+        known = f"has no folder: create {to.parent} first."
     elif isinstance(error, OSError):
         known = _FULL if error.errno == errno.ENOSPC else _ELSEWHERE
     else:
@@ -84,4 +84,4 @@ def _name(file: Path | None) -> str:
 
 
 def _failed(error: OSError | sqlite3.Error) -> str:
-    return f"failed ({error}): see to its disk, then try again."
+    return f"failed ({error}): check its disk, then try again."

@@ -107,7 +107,7 @@ async def test_leaving_notice_is_not_repeated_when_unsaved(
         async with read_only(world.store):
             elsewhere = discord.add_guild("Elsewhere", eve)
             await discord.wait_for(lambda: discord.bot_messages(discord.open_dm(eve)))
-            has_to_wait = f"server {elsewhere.id}, which may not be one that is served, has to wait"
+            has_to_wait = f"could not check whether server {elsewhere.id} is served, trying again later"
             await world.until(lambda: caplog.text.count(has_to_wait) >= 3)
         await refusal(world, elsewhere)
         assert len(world.shown(discord.open_dm(eve))) == 1

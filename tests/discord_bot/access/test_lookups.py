@@ -145,4 +145,4 @@ async def test_start_refused_for_an_hour_ends(discord: DiscordStandin, model: Mo
 
     with pytest.raises(ExceptionGroup) as failed:
         await served()
-    assert failed.group_contains(DiscordError, match="takes no requests of this bot for 3600 s")
+    assert failed.group_contains(DiscordError, match="accepts no requests from this bot for 3600 s")

@@ -47,7 +47,7 @@ async def test_reset_stops_running_and_waiting_replies(world: World) -> None:
     await world.idle()
     assert running.content.startswith("a reply that goes on")
     waiting = discord.bot_messages(discord.general)[-1]
-    assert waiting.content == "-# Cleo cleared my memory here before I got to this. Please ask again."
+    assert waiting.content == "-# Cleo cleared my memory here before I could answer. Please ask again."
     assert await world.turns(discord.general) == []
     assert await world.store.turns.count(on_discord(discord.general.id)) == 0
     async with asyncio.timeout(PATIENCE):

@@ -38,11 +38,12 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     assert text.startswith(
         '**Ask me** by mentioning me, like "@Polly why is the night sky dark?", by a reply to one of my messages, or in'
         " a direct message. You have 20 questions an hour; /usage shows what is left.\n\n"
-        "**I remember** what is said with me, separately in every channel, thread and direct message. /reset forgets"
-        " what was said here, /forget-me all that you said. Where nobody talks to me for 90 days, I forget by myself."
+        "**I remember** our conversation in each channel, thread and direct message separately. /reset forgets the"
+        " conversation here, /forget-me forgets everything you said. I forget a conversation that nobody uses for 90"
+        " days."
         "\n\n**Your messages go** to the model `demo` (OpenAI), with what I remember here.\n\n**Commands**\n"
     )
-    assert " Forget everything about you, in all servers and DMs. I ask once more.\n" in text
+    assert " Forget everything about you, in all servers and DMs. I ask you first.\n" in text
     assert " See or search what I remember here, see who can read it, and add notes about you\n" in text
     direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
     assert direct.startswith(
@@ -122,7 +123,7 @@ async def test_help_states_the_operators_settings(counted: World) -> None:
     discord = counted.discord
     text = await help_of(counted, discord.bo, discord.general)
     assert "or in a direct message" not in text
-    assert "I forget by myself" not in text
+    assert "I forget a conversation" not in text
 
 
 async def test_help_works_without_data_from_discord(counted: World, monkeypatch: pytest.MonkeyPatch) -> None:

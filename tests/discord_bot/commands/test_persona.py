@@ -182,7 +182,7 @@ async def test_too_long_persona_is_refused(world: World) -> None:
     # A client that does not keep to the form's own limit.
     form.modal["components"][0]["component"]["max_length"] = 5000
     refused = await discord.submit(form, text="🦜" * 4001)
-    sentence = "That is 4,001 characters long, and 4,000 are the most I can take. Please shorten it."
+    sentence = "That is 4,001 characters long. 4,000 is the limit. Please shorten it."
     assert (await refused.answered()).content == sentence
     taken = await discord.submit(form, text="🦜" * 4000)
     assert (await taken.answered()).content.startswith("Done.")

@@ -22,7 +22,7 @@ from tests.waiting import PATIENCE
 
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
-    "What you used of today's limits still counts until they reset. That is no longer stored."
+    "I still count what you used today until the limits reset. That count isn't saved."
 )
 ORIGINAL = "/webhooks/{webhook_id}/{webhook_token}/messages/@original"
 
@@ -74,7 +74,7 @@ async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_
     assert used.content == (
         "This makes me forget everything about you: your 3 questions and my replies, in 3 conversations, in all "
         "servers and direct messages. It cannot be undone.\n"
-        "The messages on Discord stay, and so does what others wrote to me."
+        "The messages on Discord stay. What others wrote to me stays too."
     )
     assert used.response is not None
     assert [(button["label"], button["style"]) for button in used.response.buttons] == [
@@ -108,7 +108,7 @@ async def test_forgetting_needs_the_persons_own_confirmation(world: World) -> No
     used = await asked_to_forget(world, discord.bo, discord.general)
     for person in (discord.cleo, discord.max):
         pressed = await press(world, person, used, "yes")
-        assert (await pressed.answered()).content == "Only the person who asked for this can press it."
+        assert (await pressed.answered()).content == "Only the person who used the command can press this."
         assert pressed.ephemeral
     assert len(await world.turns(discord.general)) == 1
     pressed = await press(world, discord.bo, used, "no")
@@ -126,10 +126,10 @@ async def test_block_survives_forgetting(world: World) -> None:
     await chat(world, discord.general, discord.bo, "hello")
     await world.store.guild_rules.block(discord.guild.id, discord.bo.id, None)
     used = await asked_to_forget(world, discord.bo, discord.general)
-    assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
+    assert (used.content or "").endswith("\nYou stay blocked where moderators blocked you.")
     await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
-    assert (used.content or "").endswith("\nA moderator's block on you stays in force.")
+    assert (used.content or "").endswith("\nYou stay blocked where moderators blocked you.")
     assert (await world.store.guild_rules.decisions(discord.guild.id, 9)).blocks
 
 
@@ -146,7 +146,7 @@ async def test_forgetting_stops_running_and_waiting_replies(world: World) -> Non
     await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: used.content == FORGOTTEN.format("2 questions"))
     await discord.wait_for(lambda: "-# Stopped by Bo." in running.content)
-    await world.reply(discord.general, "-# You asked me to forget you before I got to it.", count=2)
+    await world.reply(discord.general, "-# You asked me to forget you before I could answer.", count=2)
     assert world.model.requests[0].left, "the model's server is told to stop"
     assert not world.model.requests[1].left
     assert "Stopped" not in others.content
@@ -189,7 +189,7 @@ async def test_failed_forgetting_can_be_retried(world: World) -> None:
     )
     pressed = await press(world, discord.bo, used, "yes")
     refused = await pressed.answered()
-    sentence = "I can't reach my memory right now, so it is all still there. Please press again later."
+    sentence = "I can't reach my memory right now, so nothing is forgotten yet. Please press again later."
     assert (refused.content, pressed.ephemeral) == (sentence, True)
     assert used.response is not None
     assert len(used.response.buttons) == 2
@@ -365,7 +365,7 @@ async def test_second_export_does_not_wait_in_front_of_others(world: World, monk
     others = [await discord.slash(someone, discord.general, "export") for someone in (discord.ada, discord.max)]
     for each in again:
         told = (await each.answered()).content
-        assert told == "I'm still making the file that you asked for. It will come in a moment."
+        assert told == "I'm still making your file. It will come in a moment."
     released.set()
     for used in (first, *others):
         assert (await used.answered()).attachments
@@ -378,7 +378,7 @@ async def test_refused_export_file_is_reported_at_once(world: World) -> None:
     too_large = Refused(413, 40005, "Request entity too large")
     discord.faults.add(too_large, method="PATCH", route=ORIGINAL)
     used = await discord.slash(discord.bo, discord.general, "export")
-    assert (await used.answered()).content == "I couldn't get the file to you. Please try again later."
+    assert (await used.answered()).content == "I couldn't send you the file. Please try again later."
 
 
 async def test_forgotten_reply_cannot_return_by_a_quote(world: World) -> None:

@@ -168,7 +168,7 @@ async def test_page_belongs_to_whoever_asked_for_it(world: World) -> None:
     shown = await searched(discord, discord.bo, "boat")
     before = shown.content
     pressed = await press(world, discord.max, shown, "Older")
-    assert (await pressed.answered()).content == "Only the person who asked for this can press it."
+    assert (await pressed.answered()).content == "Only the person who used the command can press this."
     assert shown.content == before
 
 

@@ -73,13 +73,13 @@ async def test_usage_shows_own_use_and_what_is_left(counted: World) -> None:
     assert await used(counted, discord.bo, discord.general) == [
         "**What you used**",
         "Questions in the last hour: 2 of 20",
-        f"Tokens today: 3,234 of 10,000, 6,766 left, renewed <t:{MIDNIGHT}:R>",
+        f"Tokens today: 3,234 of 10,000, 6,766 left, reset <t:{MIDNIGHT}:R>",
         "Last 30 days: 4,234 tokens, at a price of 2.47 (in my owner's currency)",
-        "-# Tokens are bits of words: of what you ask, of what I'm reminded of, and of what I answer.",
+        "-# Tokens are pieces of words. I count your question, the history sent with it, and my answer.",
     ]
     assert (await used(counted, discord.cleo, discord.open_dm(discord.cleo), whose=" Mine "))[1:3] == [
         "Questions in the last hour: 1 of 20",
-        f"Tokens today: 505 of 10,000, 9,495 left, renewed <t:{MIDNIGHT}:R>",
+        f"Tokens today: 505 of 10,000, 9,495 left, reset <t:{MIDNIGHT}:R>",
     ]
 
 
@@ -93,7 +93,7 @@ async def test_moderator_sees_the_guilds_usage(counted: World) -> None:
     lines = await used(counted, discord.max, discord.general, whose="server")
     assert lines == [
         "**What this server used**",
-        f"Tokens today: 20,000 of 30,000, 10,000 left, renewed <t:{MIDNIGHT}:R>",
+        f"Tokens today: 20,000 of 30,000, 10,000 left, reset <t:{MIDNIGHT}:R>",
         "Last 30 days: 25,985 tokens, at a price of >2.99 (in my owner's currency)",
         "By model: `unpriced` 20,000 · `demo` 5,985",
         f"Most by: <@{discord.bo.id}> 20,000 · <@1000> 1,000 · <@1001> 999 · <@1002> 998 · <@1003> 997",
@@ -149,12 +149,12 @@ async def test_only_moderators_read_of_cached_and_reasoning_tokens(counted: Worl
     # 500 tokens at a tenth of the price count as 50.
     lines = await used(counted, discord.max, discord.general, whose="server")
     assert lines[1:3] == [
-        f"Tokens today: 750 of 30,000, 29,250 left, renewed <t:{MIDNIGHT}:R>",
+        f"Tokens today: 750 of 30,000, 29,250 left, reset <t:{MIDNIGHT}:R>",
         f"Last 30 days: 1,200 tokens (500 cached, 150 reasoning){PRICE}",
     ]
     lines = await used(counted, discord.bo, discord.general)
     assert lines[2:4] == [
-        f"Tokens today: 750 of 10,000, 9,250 left, renewed <t:{MIDNIGHT}:R>",
+        f"Tokens today: 750 of 10,000, 9,250 left, reset <t:{MIDNIGHT}:R>",
         f"Last 30 days: 1,200 tokens{PRICE}",
     ]
 

@@ -95,7 +95,7 @@ async def test_oversized_input_is_refused_with_a_sentence(visit: Visit) -> None:
     for do, what, refused in (
         ("react", {"message": message, "emoji": TAG}, "That isn't an emoji."),
         ("slash", {"channel": channel, "command": TAG, "options": {}}, f"can't use /{TAG} in"),
-        ("slash", {"channel": channel, "command": "reset", "options": {TAG: TAG}}, "makes no sense here"),
+        ("slash", {"channel": channel, "command": "reset", "options": {TAG: TAG}}, "Something is wrong with this page"),
         ("thread", {"channel": channel, "message": None, "name": TAG * 4}, "a name of up to 100 characters"),
     ):
         tell = f"import('./static/acts.js').then(({{ tell }}) => tell({do!r}, {json.dumps(what)}))"
