@@ -95,7 +95,7 @@ async def measure(folder: Path, turns: int) -> dict[str, float]:
                 running.append(attempt)
 
         result = {"begin": await median_ms(begin, times=100)}
-        result["context of 50 turns"] = await median_ms(lambda: store.turns.earlier(running[-1].turn_id, None, 50))
+        result["context of 50 turns"] = await median_ms(lambda: store.windows.earlier(running[-1].turn_id, None, 50))
         result["save 1 reply"] = await median_ms(lambda: store.turns.save({running[0]: REPLY}))
         result["save 100 replies"] = await median_ms(lambda: store.turns.save(dict.fromkeys(running, REPLY)))
         unclosed = iter(running)

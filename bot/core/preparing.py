@@ -142,7 +142,7 @@ class RequestPreparer:
         begins, fitting = await self._collected(asking, budget, window)
         if moves_window and (to := fitting.moved_beginning) is not None and to > begins:
             # Another request may have moved it: then it begins where that one says.
-            await self._store.turns.move_window(asking.turn.id, begins, to)
+            await self._store.windows.move(asking.turn.id, begins, to)
             _, fitting = await self._collected(asking, budget, window)
         return fitting
 
@@ -162,12 +162,12 @@ class RequestPreparer:
             learned=asking.learned,
         )
         limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        page = first = await self._store.turns.earlier(turn.id, None, limit)
+        page = first = await self._store.windows.earlier(turn.id, None, limit)
         fitting.add_running(page.running)
         while all(map(fitting.add, page.turns)) and len(page.turns) == limit:
             before = page.turns[-1].number
             limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
-            page = await self._store.turns.earlier(turn.id, before, limit)
+            page = await self._store.windows.earlier(turn.id, before, limit)
         return first.begins, fitting
 
 

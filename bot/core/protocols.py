@@ -88,24 +88,6 @@ class TurnStore(Protocol):
         """Return the current turn of an attempt, or None if the attempt was forgotten, superseded or has ended."""
         ...
 
-    async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
-        """Up to `limit` turns with text in their reply that are part of a turn's context, and the running ones.
-
-        `before` continues a listing below that number. The context of a turn with a number ends below it. It begins
-        where that of the conversation does, or, if the turn is not after that, wherever is wanted. A thread's
-        conversation that begins with its first turn begins with the turn that the thread was opened on, as number 0. If
-        somebody who asked for the turn may not read the history there, it lists only turns of its author.
-        """
-        ...
-
-    async def move_window(self, turn_id: int, begins: int, to: int) -> bool:
-        """Commit that what is sent of a turn's conversation begins with the number `to`, and no longer with `begins`.
-
-        The result is False, with nothing changed, if it has begun elsewhere since, if that is not further on, or if
-        somebody who asked for the turn may not read the history.
-        """
-        ...
-
     async def save(self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = ...) -> set[Attempt]:
         """Write the text of running attempts and the tokens used of their reservations, in one transaction.
 
@@ -149,6 +131,28 @@ class TurnStore(Protocol):
         to them. A user who may not read the history restricts the turn's context as its author would, from then on.
         `recovery` means that nobody asked for it: it counts as one more try, is no question, and is charged as
         the attempt before it.
+        """
+        ...
+
+
+class WindowStore(Protocol):
+    """The part of each conversation that is sent with a question."""
+
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
+        """Up to `limit` turns with text in their reply that are part of a turn's context, and the running ones.
+
+        `before` continues a listing below that number. The context of a turn with a number ends below it. It begins
+        where that of the conversation does, or, if the turn is not after that, wherever is wanted. A thread's
+        conversation that begins with its first turn begins with the turn that the thread was opened on, as number 0. If
+        somebody who asked for the turn may not read the history there, it lists only turns of its author.
+        """
+        ...
+
+    async def move(self, turn_id: int, begins: int, to: int) -> bool:
+        """Commit that what is sent of a turn's conversation begins with the number `to`, and no longer with `begins`.
+
+        The result is False, with nothing changed, if it has begun elsewhere since, if that is not further on, or if
+        somebody who asked for the turn may not read the history.
         """
         ...
 
@@ -253,6 +257,9 @@ class Store(Protocol):
 
     @property
     def turns(self) -> TurnStore: ...
+
+    @property
+    def windows(self) -> WindowStore: ...
 
     @property
     def quotas(self) -> QuotaStore: ...

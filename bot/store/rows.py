@@ -7,6 +7,8 @@ import json
 from bot.core.turns import Conversation, UserName
 from bot.store.engine import Row, Rows
 
+RUNNING = "state IN ('pending', 'streaming')"
+"""SQL condition for a turn with an attempt under way."""
 TURN_IDS = "SELECT json_group_array(id) AS ids FROM turns WHERE {which}"
 """SQL for the ids of turns, for `ids_in`. One row for all of them keeps the transaction that forgets them short."""
 

@@ -20,6 +20,7 @@ from bot.store.search import SearchStore
 from bot.store.server_facts import ServerFactStore
 from bot.store.token_statistics import TokenStatisticsStore
 from bot.store.turns import TurnStore
+from bot.store.windows import WindowStore
 
 
 class Store:
@@ -42,6 +43,7 @@ class Store:
         self.search = SearchStore(engine, clock)
         self.server_facts = ServerFactStore(engine, clock)
         self.token_statistics = TokenStatisticsStore(engine, clock)
+        self.windows = WindowStore(engine, clock)
         # What a forgotten user has used is kept in the memory of the quotas, and counts for new turns.
         self.people = PeopleStore(engine, clock, self.quotas)
         self.turns = TurnStore(engine, clock, self.quotas)

@@ -8,16 +8,13 @@ from types import MappingProxyType
 from bot.core.quotas import QuotaExceeded
 from bot.core.turns import (
     Attempt,
-    ContextPage,
     Conversation,
-    EarlierTurn,
     FailureReason,
     Outcome,
     Prompt,
     Quote,
     Turn,
     TurnState,
-    UserName,
 )
 from bot.store.engine import Engine, Row, Rows, Value
 from bot.store.names import keeping, named_prompts
@@ -26,7 +23,7 @@ from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.processed import PROCESSED
 from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
-from bot.store.rows import conversation_of, name_of
+from bot.store.rows import RUNNING, conversation_of, name_of
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 _NO_NAMES: Mapping[int, str] = MappingProxyType({})
@@ -62,17 +59,16 @@ _BEGIN = f"""
 _REFUSED = f"SELECT * FROM ({AT_LIMIT}) WHERE NOT EXISTS ({PROCESSED})"
 _THIS = "(SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)"
 """SQL for the id of the turn if it is not forgotten and the attempt is its latest, else NULL."""
-_RUNNING = "state IN ('pending', 'streaming')"
 _NUMBER = f"""
     UPDATE conversations SET last_number = last_number + 1
-    WHERE id = (SELECT conversation_id FROM stored_turns WHERE id = {_THIS} AND {_RUNNING} AND number IS NULL)
+    WHERE id = (SELECT conversation_id FROM stored_turns WHERE id = {_THIS} AND {RUNNING} AND number IS NULL)
     """
 _CLOSE = f"""
     UPDATE stored_turns
     SET reply = :reply, state = :state, failure = :failure, answered_by = :answered_by,
         prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens, ended_at = :now,
         number = coalesce(number, (SELECT last_number FROM conversations WHERE conversations.id = conversation_id))
-    WHERE id = {_THIS} AND {_RUNNING}
+    WHERE id = {_THIS} AND {RUNNING}
     RETURNING id
     """
 # A recovery has no question of its own: how it ends decides whether the question before it counts.
@@ -89,45 +85,7 @@ _UNDELIVERED = """
         SELECT id FROM conversations WHERE platform = :platform AND (:channel IS NULL OR channel = :channel)
     )
     """
-_LEFT_OVER = f"{_UNDELIVERED} AND {_RUNNING}"
-
-_EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL"
-_READABLE = "((SELECT reads_history FROM this) OR user_id IS (SELECT user_id FROM this))"
-# A turn that is tried again keeps its number, but is beside the others until it ends. The turn that a thread was opened
-# on has the number 0 there.
-_CONTEXT = f"""
-    WITH this AS (
-        SELECT conversation_id, position, user_id, origin_turn_id, window_begins,
-            coalesce(min(number, :before), number, :before, 9223372036854775807) AS below,
-            iif(number <= window_begins, 0, window_begins) AS since,
-            (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) AS reads_history
-        FROM turns JOIN conversations ON conversations.id = conversation_id WHERE turns.id = :turn
-    )
-    SELECT id, NULL AS number, (SELECT window_begins FROM this), {_EARLIER}
-    FROM turns
-    WHERE :before IS NULL AND reply <> '' AND {_READABLE} AND id IN (
-        SELECT id FROM stored_turns INDEXED BY turns_undelivered
-        WHERE conversation_id = (SELECT conversation_id FROM this) AND delivered = 0 AND {_RUNNING}
-          AND position < (SELECT position FROM this)
-          AND (number IS NULL OR number >= (SELECT since FROM this) AND number < (SELECT below FROM this))
-    )
-    UNION ALL
-    SELECT * FROM (
-        SELECT * FROM (
-            SELECT id, number, (SELECT window_begins FROM this), {_EARLIER}
-            FROM turns
-            WHERE conversation_id = (SELECT conversation_id FROM this) AND reply <> '' AND NOT {_RUNNING}
-              AND number >= (SELECT since FROM this) AND number < (SELECT below FROM this) AND {_READABLE}
-            ORDER BY number DESC LIMIT :limit
-        )
-        UNION ALL
-        SELECT id, 0, (SELECT window_begins FROM this), {_EARLIER}
-        FROM turns
-        WHERE id = (SELECT origin_turn_id FROM this WHERE since = 0 AND below > 0) AND reply <> '' AND {_READABLE}
-        ORDER BY number DESC LIMIT :limit
-    )
-    ORDER BY number DESC, id DESC
-    """
+_LEFT_OVER = f"{_UNDELIVERED} AND {RUNNING}"
 
 
 class TurnStore(Part):
@@ -190,37 +148,6 @@ class TurnStore(Part):
         )
         return next(iter(await self._turns(rows)), None)
 
-    async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
-        rows = await self._engine.read(_CONTEXT, turn=turn_id, before=before, limit=limit)
-        turns = [
-            EarlierTurn(number, None if display is None else UserName(display, user), prompt, reply, bool(finished))
-            for (_, number, _, display, user, _, reply, finished), prompt in zip(
-                rows, await named_prompts(self._engine, rows), strict=True
-            )
-        ]
-        return ContextPage(
-            begins=rows[0][2] if rows else 0,
-            running=[turn for turn in turns if turn.number is None],
-            turns=[turn for turn in turns if turn.number is not None],
-        )
-
-    async def move_window(self, turn_id: int, begins: int, to: int) -> bool:
-        return bool(
-            await self._engine.write(
-                """
-                UPDATE conversations SET window_begins = :to
-                WHERE id = (
-                    SELECT conversation_id FROM stored_turns
-                    WHERE id = (SELECT id FROM turns WHERE id = :turn) AND reads_history
-                ) AND window_begins = :begins AND window_begins < :to
-                RETURNING 1
-                """,
-                turn=turn_id,
-                begins=begins,
-                to=to,
-            )
-        )
-
     async def save(
         self, progress: Mapping[Attempt, str], reply_tokens: Mapping[Attempt, int] = _NOTHING
     ) -> set[Attempt]:
@@ -237,7 +164,7 @@ class TurnStore(Part):
             UPDATE stored_turns SET state = 'streaming', reply = iif(progress.text = '', reply, progress.text)
             FROM progress
             WHERE stored_turns.id = (SELECT id FROM turns WHERE id = progress.turn_id AND attempt = progress.number)
-              AND {_RUNNING}
+              AND {RUNNING}
             RETURNING id, attempt
             """
         count = f"""

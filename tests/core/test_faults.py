@@ -61,7 +61,7 @@ STORED = [
     "turns.of_attempt",
     "personas.settings_of",
     "token_statistics.of",
-    "turns.earlier",
+    "windows.earlier",
     "quotas.reserve",
     "turns.close",
     "turns.mark_delivered",

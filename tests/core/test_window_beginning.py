@@ -210,13 +210,13 @@ async def test_beginning_is_moved_by_one_and_never_back(tmp_path: Path, talk: Ta
     await fill(talk, 5)
     turn = await turn_of(talk.store, 4)
     async with open_store(tmp_path / "chat.db", exclusive=False) as other:
-        raced = await asyncio.gather(*(each.turns.move_window(turn.id, 0, 3) for each in (talk.store, other)))
+        raced = await asyncio.gather(*(each.windows.move(turn.id, 0, 3) for each in (talk.store, other)))
         assert sorted(raced) == [False, True]
-        assert not await other.turns.move_window(turn.id, 0, 4), "it does not begin there any more"
-        assert not await other.turns.move_window(turn.id, 3, 2)
+        assert not await other.windows.move(turn.id, 0, 4), "it does not begin there any more"
+        assert not await other.windows.move(turn.id, 3, 2)
         assert await beginning(other) == 3
         await talk.store.retention.forget_conversation(HERE)
-        assert not await other.turns.move_window(turn.id, 3, 4), "of a conversation that is gone"
+        assert not await other.windows.move(turn.id, 3, 4), "of a conversation that is gone"
     await talk.say("question 5")
     await talk.say("question 6")
     assert questions(talk.model.asked[-1]) == [5, 6], "what begins after a reset is all sent"

@@ -135,7 +135,7 @@ async def context_of(
     store: Store, attempt: Attempt, before: int | None = None, limit: int = 9
 ) -> list[tuple[int | None, str]]:
     """The numbers and the replies of the turns in the context of an attempt, those that are running first."""
-    page = await store.turns.earlier(attempt.turn_id, before, limit)
+    page = await store.windows.earlier(attempt.turn_id, before, limit)
     return [(turn.number, turn.reply) for turn in (*page.running, *page.turns)]
 
 

@@ -23,7 +23,7 @@ async def visible(store: Store) -> list[str]:
         for turn in await store.turns.history(where, 999):
             texts += [turn.prompt, turn.reply]
             texts += [
-                earlier.prompt + earlier.reply for earlier in (await store.turns.earlier(turn.id, None, 999)).turns
+                earlier.prompt + earlier.reply for earlier in (await store.windows.earlier(turn.id, None, 999)).turns
             ]
     texts += [turn.prompt for turn in await store.turns.undelivered("discord")]
     for user in (BO, CLEO):

@@ -207,7 +207,7 @@ async def test_context_tells_whole_replies_from_others(
     ended = await begin(store, 1)
     await store.turns.close(ended, Outcome(state, "Because.", problem))
     this = await begin(store, 2)
-    page = await store.turns.earlier(this.turn_id, None, 9)
+    page = await store.windows.earlier(this.turn_id, None, 9)
     assert page.turns == [(1, None, "Why?", "Because.", finished)]
 
 
@@ -351,7 +351,7 @@ async def test_long_history_costs_no_more(tmp_path: Path, text: str) -> None:
             await store.turns.of_attempt(this)
             page = await context_of(store, this, None, 10)
             assert len(await context_of(store, this, page[-1][0], 10)) == (10 if text else 0)
-            assert await store.turns.move_window(this.turn_id, 0, page[-1][0] or 0)
+            assert await store.windows.move(this.turn_id, 0, page[-1][0] or 0)
             assert len(page) == 10
             await store.turns.save({this: "s"})
             await store.turns.close(this, Outcome(TurnState.COMPLETE, "s"))

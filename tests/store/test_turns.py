@@ -75,6 +75,7 @@ async def test_turn_without_history_lists_its_author_only(store: Store) -> None:
         assert await listed(await ask(5 + reads, 1, reads=reads)) == here
         there = on_discord(900 + reads)
         assert await listed(await ask(1000 + reads, 1, there, reads=reads, origin=102)) == thread
+    assert not await store.windows.move((await ask(8, 1, reads=False)).turn_id, 0, 3), "it saw only a part"
     again = await ask(7, 1)
     for reads, recovery, numbers in (
         (True, False, [None, 3, 2, 1]),
@@ -125,7 +126,7 @@ async def test_what_a_kill_left_unfinished_gets_its_place_in_the_order_of_asking
     await store.turns.interrupt_left_over(HERE.platform)
     await answer(store, 40, "r40")
     this = await begin(store, 50)
-    page = await store.turns.earlier(this.turn_id, None, 9)
+    page = await store.windows.earlier(this.turn_id, None, 9)
     assert [(turn.number, turn.reply) for turn in page.turns] == [
         (4, "r40"),
         (3, "so far"),

@@ -156,7 +156,7 @@ async def test_imported_turns_are_remembered_like_any_other(store: Store, conver
     assert (overview.turns, overview.people, overview.persona) == (2, 0, True)
     assert overview.guild_id == (GUILD if conversation is CHANNEL else None)
     running = await ask(store, conversation, "Go on.")
-    earlier = (await store.turns.earlier(running.turn_id, None, 9)).turns
+    earlier = (await store.windows.earlier(running.turn_id, None, 9)).turns
     assert [(each.prompt, each.reply, each.finished) for each in earlier] == [
         ("And then?", "Nothing.", True),
         ("Why?", "Because.", True),

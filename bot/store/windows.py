@@ -1,0 +1,81 @@
+"""The turns that are part of a context, and where those of a conversation begin."""
+
+from __future__ import annotations
+
+from bot.core.turns import ContextPage, EarlierTurn, UserName
+from bot.store.names import named_prompts
+from bot.store.part import Part
+from bot.store.rows import RUNNING
+
+_EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL"
+_READABLE = "((SELECT reads_history FROM this) OR user_id IS (SELECT user_id FROM this))"
+# A turn that is tried again keeps its number, but is beside the others until it ends. The turn that a thread was opened
+# on has the number 0 there.
+_CONTEXT = f"""
+    WITH this AS (
+        SELECT conversation_id, position, user_id, origin_turn_id, window_begins,
+            coalesce(min(number, :before), number, :before, 9223372036854775807) AS below,
+            iif(number <= window_begins, 0, window_begins) AS since,
+            (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) AS reads_history
+        FROM turns JOIN conversations ON conversations.id = conversation_id WHERE turns.id = :turn
+    )
+    SELECT id, NULL AS number, (SELECT window_begins FROM this), {_EARLIER}
+    FROM turns
+    WHERE :before IS NULL AND reply <> '' AND {_READABLE} AND id IN (
+        SELECT id FROM stored_turns INDEXED BY turns_undelivered
+        WHERE conversation_id = (SELECT conversation_id FROM this) AND delivered = 0 AND {RUNNING}
+          AND position < (SELECT position FROM this)
+          AND (number IS NULL OR number >= (SELECT since FROM this) AND number < (SELECT below FROM this))
+    )
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM (
+            SELECT id, number, (SELECT window_begins FROM this), {_EARLIER}
+            FROM turns
+            WHERE conversation_id = (SELECT conversation_id FROM this) AND reply <> '' AND NOT {RUNNING}
+              AND number >= (SELECT since FROM this) AND number < (SELECT below FROM this) AND {_READABLE}
+            ORDER BY number DESC LIMIT :limit
+        )
+        UNION ALL
+        SELECT id, 0, (SELECT window_begins FROM this), {_EARLIER}
+        FROM turns
+        WHERE id = (SELECT origin_turn_id FROM this WHERE since = 0 AND below > 0) AND reply <> '' AND {_READABLE}
+        ORDER BY number DESC LIMIT :limit
+    )
+    ORDER BY number DESC, id DESC
+    """
+
+
+class WindowStore(Part):
+    """The windows of all conversations: what of each is sent with a question."""
+
+    async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
+        rows = await self._engine.read(_CONTEXT, turn=turn_id, before=before, limit=limit)
+        turns = [
+            EarlierTurn(number, None if display is None else UserName(display, user), prompt, reply, bool(finished))
+            for (_, number, _, display, user, _, reply, finished), prompt in zip(
+                rows, await named_prompts(self._engine, rows), strict=True
+            )
+        ]
+        return ContextPage(
+            begins=rows[0][2] if rows else 0,
+            running=[turn for turn in turns if turn.number is None],
+            turns=[turn for turn in turns if turn.number is not None],
+        )
+
+    async def move(self, turn_id: int, begins: int, to: int) -> bool:
+        return bool(
+            await self._engine.write(
+                """
+                UPDATE conversations SET window_begins = :to
+                WHERE id = (
+                    SELECT conversation_id FROM stored_turns
+                    WHERE id = (SELECT id FROM turns WHERE id = :turn) AND reads_history
+                ) AND window_begins = :begins AND window_begins < :to
+                RETURNING 1
+                """,
+                turn=turn_id,
+                begins=begins,
+                to=to,
+            )
+        )
