@@ -149,7 +149,7 @@ async def test_imported_turns_are_remembered_like_any_other(store: Store, conver
     for position in range(10**17 - 9, 10**17):
         attempt = await ask(store, conversation, position=position)
         await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Earlier."))
-    assert await store.turns.move_window(attempt.turn_id, 0, 8)
+    assert await store.windows.move(attempt.turn_id, 0, 8)
     await store.retention.forget_conversation(conversation)
     await import_into(store, conversation, SAID)
     overview = {each.conversation: each async for page in store.conversations.overview() for each in page}[conversation]
