@@ -54,16 +54,25 @@ class Usage:
 
 @asynccontextmanager
 async def bot(
-    discord: DiscordStandin, model: ModelStandin, log: IO[bytes] | None = None, /, **settings: str
+    discord: DiscordStandin,
+    model: ModelStandin,
+    log: IO[bytes] | None = None,
+    checkout: Path | None = None,
+    /,
+    **settings: str,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The bot, in its own process, between the two stand-ins; settings may be given by name."""
+    """The bot, in its own process, between the two stand-ins; settings may be given by name.
+
+    `checkout` is the folder of another version of it.
+    """
     discord.patience = FOR_A_PROCESS
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
+            cwd=checkout,
             env={
                 "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(Path.cwd()),
+                "PYTHONPATH": str(checkout or Path.cwd()),
                 "DISCORD_TOKEN": discord.token,
                 "OPENAI_BASE_URL": model.base_url,
                 "DATABASE_PATH": str(Path(folder) / "parley.db"),

@@ -120,11 +120,13 @@ async def requests(folder: Path) -> None:
     """Print how much of the requests repeats, for the bot in this folder."""
     for part, people in ((SMALL, 1), (SMALL, 4), (LARGE, 1), (LARGE, 4)):
         filling = math.ceil(1 / part)
-        async with stage() as discord, ModelStandin() as model:
-            settings = {"CONTEXT_TOKENS": str(WINDOW), "PYTHONPATH": str(folder)}
-            async with bot(discord, model, **settings):
-                await discord.ready()
-                await talk(discord, model, filling + TURNS, part, people)
+        async with (
+            stage() as discord,
+            ModelStandin() as model,
+            bot(discord, model, None, folder, CONTEXT_TOKENS=str(WINDOW)),
+        ):
+            await discord.ready()
+            await talk(discord, model, filling + TURNS, part, people)
         share = repeated(model.requests[filling:])
         print(f"  turns of {part:3.0%} of the window, {people} at once   {share:4.0%} repeated", flush=True)
 
@@ -137,18 +139,20 @@ async def llama(folder: Path, answers: int) -> None:
             "CONTEXT_TOKENS": str(LLAMA_WINDOW),
             "REPLY_TOKENS": str(LLAMA_REPLY),
             "DATABASE_PATH": str(Path(temporary) / "parley.db"),
-            "PYTHONPATH": str(folder),
         }
         async with stage() as discord, ModelStandin() as model:
             filling = text_of(tokens)
             model.default = Reply(filling, usage=False)
-            async with bot(discord, model, **settings):
+            async with bot(discord, model, None, folder, **settings):
                 await discord.ready()
                 for number in range(FILLING):
                     answer = await ask(discord, discord.bo, number, tokens)
                     await discord.wait_for(partial(is_whole, answer, filling), timeout=PATIENCE)
                     progress(f"{number + 1} of {FILLING} turns to fill the window")
-            async with llama_server(temporary) as url, bot(discord, model, **settings, OPENAI_BASE_URL=url):
+            async with (
+                llama_server(temporary) as url,
+                bot(discord, model, None, folder, **settings, OPENAI_BASE_URL=url),
+            ):
                 await discord.ready()
                 waits = []
                 for number in range(FILLING, FILLING + answers):
