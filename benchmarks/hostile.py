@@ -88,6 +88,8 @@ class Scene:
     """Channels that attackers write in."""
     odd: Channel
     """The channel whose model is on the hostile server."""
+    long: Channel
+    """The channel with every tenth turn."""
     acts: int = 0
     """What the attackers have done so far."""
 
@@ -161,6 +163,14 @@ async def exports(scene: Scene) -> None:
     await scene.every(0.1, lambda n: scene.discord.slash(scene.attackers[n % 5], scene.arena[0], "export"))
 
 
+async def searches(scene: Scene) -> None:
+    """Searches of many people for what nobody said, in a long conversation."""
+    discord = scene.discord
+    await scene.every(
+        0.1, lambda n: discord.slash(scene.attackers[n % PEOPLE], scene.long, "memory", search="nobody said")
+    )
+
+
 async def presses(scene: Scene) -> None:
     """Presses on the buttons under replies, by people whose replies these are not."""
     discord = scene.discord
@@ -206,6 +216,7 @@ ATTACKS: dict[str, Attack] = {
     "rules": rules,
     "resets": resets,
     "exports": exports,
+    "searches": searches,
     "presses": presses,
     "endless-line": body(ENDLESS_LINE),
     "gzip-bomb": body(GZIP_BOMB),
@@ -291,6 +302,7 @@ async def scenery(folder: Path, gigabytes: float) -> AsyncIterator[Scene]:
             [discord.add_user(f"attacker{n}") for n in range(PEOPLE)],
             [discord.add_channel(f"arena-{n}") for n in range(40)],
             discord.add_channel("odd"),
+            discord.add_channel("long"),
         )
         database = folder / "parley.db"
         await make(database)
@@ -314,6 +326,7 @@ def furnish(database: Path, scene: Scene) -> None:
     guild = scene.discord.guild.id
     with closing(sqlite3.connect(database)) as filler, filler:
         filler.execute("UPDATE conversations SET guild_id = ?", (guild,))
+        filler.execute("UPDATE conversations SET channel = ? WHERE id = 1", (str(scene.long.id),))
         filler.execute("UPDATE stored_turns SET state = 'complete', delivered = 1 WHERE delivered = 0")
         for n in range(5):
             filler.execute("UPDATE stored_turns SET user_id = ? WHERE id % 20 = ?", (scene.attackers[n].id, n))

@@ -13,7 +13,9 @@ from bot.core.turns import Prompt
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.faults import Slow
 from bot.standin.interactions import Interaction
+from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
+from bot.texts.memory import TOLD_TO_MODEL
 from tests.discord_bot.commands.test_privacy import chat, file
 from tests.discord_bot.conftest import Launch, World, commands_are_settled
 from tests.places import on_discord
@@ -226,7 +228,9 @@ async def test_failed_write_is_told_and_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-async def test_killed_before_the_answer_a_note_is_there_once(discord: DiscordStandin, launch: Launch) -> None:
+async def test_killed_before_the_answer_a_note_is_there_once(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch
+) -> None:
     """A person whose form seems to have failed sends it again. Buttons and forms of an earlier process work."""
     async with launch() as process:
         await discord.ready()
@@ -247,6 +251,11 @@ async def test_killed_before_the_answer_a_note_is_there_once(discord: DiscordSta
         assert shown.content.endswith("1. call me Kim\n2. vegan\n```")
         await (await discord.press(discord.bo, shown, shown.buttons[1]["custom_id"])).answered()
         assert shown.content.endswith("1. vegan\n```")
+        await discord.say(discord.general, discord.bo, f"{discord.bot.mention} remember that I'm tall")
+        await discord.wait_for(lambda: discord.bot_messages(discord.general))
+    [system, question] = [str(message["content"]) for message in model.requests[-1].messages]
+    assert system.endswith(f"\n\n{TOLD_TO_MODEL}"), "the model knows that it cannot promise it"
+    assert "\n- vegan⟧\n" in question
 
 
 async def test_forgotten_person_has_no_notes_left(world: World, tmp_path: Path) -> None:

@@ -125,6 +125,30 @@ async def test_field_grows_with_its_text(visit: Visit) -> None:
     assert await whose.evaluate("field => field.scrollWidth <= field.clientWidth")
 
 
+async def test_note_is_used_and_a_deleted_fact_is_not_found(visit: Visit) -> None:
+    bo = await visit("Bo")
+    fact = await bo.say("@Parley my sister's boat is called Marigold")
+    await expect(bo.message("I'm the offline demo")).to_be_visible()
+    await bo.command("/memory")
+    await bo.button("Add a note").click()
+    form = bo.page.get_by_role("dialog", name="A note about you")
+    await form.get_by_role("textbox").fill("call me Kim")
+    await form.get_by_role("button", name="Submit").click()
+    saved = bo.message("Saved.")
+    await expect(saved).to_contain_text("1. call me Kim")
+    await expect(saved).to_contain_text("Only you can see this")
+    await bo.say("@Parley what is my name?")
+    await expect(bo.message("You are Kim.")).to_be_visible()
+
+    await bo.command("/memory", "MARIGOLD")
+    await expect(bo.message("Search for MARIGOLD").locator("strong", has_text="Marigold").first).to_be_visible()
+    await bo.menu(fact, "Delete")
+    await bo.page.get_by_role("dialog", name="Delete message").get_by_role("button", name="Delete").click()
+    await expect(fact).to_have_count(0)
+    await bo.command("/memory", "MARIGOLD")
+    await expect(bo.message("Nothing found for MARIGOLD")).to_be_visible()
+
+
 async def test_form_takes_a_long_text(visit: Visit) -> None:
     max_, bo = await visit("Max"), await visit("Bo")
     await max_.command("/persona")
