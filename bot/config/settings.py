@@ -194,7 +194,7 @@ class Settings:
     ]
     retention_days: Annotated[
         int,
-        Setting("90", "Days until an unused conversation is deleted. 0: never.", parsers.integer(0, 36_500)),
+        Setting("90", "Days until an unused conversation or note is deleted. 0: never.", parsers.integer(0, 36_500)),
     ]
 
     servers: Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bot.texts.privacy import days
+
 TOLD_TO_MODEL = (
     "You remember this conversation only as far as it is shown to you. If someone wants you to remember something "
     "about them, say that they can add a note with the command /memory. Never promise to remember anything yourself."
@@ -28,12 +30,13 @@ def field_help(*, private: bool) -> str:
     return f"The model gets it with each question you ask {_where(private=private)}."
 
 
-def notes(characters: int, most: int, *, private: bool) -> str:
-    """The heading above somebody's notes."""
+def notes(characters: int, most: int, retention_days: int, *, private: bool) -> str:
+    """The heading above somebody's notes. `retention_days` are those after which they go unused; 0 means never."""
     where = _where(private=private)
     return (
         f"**Your notes {where}** ({characters:,} of {most:,} characters). The model gets them with each of your "
         "questions here. Only you can see and delete them. /reset keeps them, /forget-me deletes them."
+        + (f" I delete them if you ask nothing here for {days(retention_days)}." if retention_days else "")
     )
 
 

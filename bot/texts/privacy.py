@@ -65,7 +65,7 @@ def memory(
     """The full summary of the records of the place where it is asked. `since` is in seconds since the epoch."""
     whose = "" if private else f": {_of(people, more_people)}"
     kept = (
-        f"I delete it when nobody has used it for {_days(retention_days)}."
+        f"I delete it when nobody has used it for {days(retention_days)}."
         if retention_days
         else "I keep it until someone deletes it."
     )
@@ -108,8 +108,9 @@ def _of(people: Sequence[tuple[str | None, int]], more: int) -> str:
     return f"{named} and {more:,} more people" if more > 1 else f"{named} and 1 more person" if more else named
 
 
-def _days(days: int) -> str:
-    return "a day" if days == 1 else f"{days:,} days"
+def days(number: int) -> str:
+    """A number of days, in words."""
+    return "a day" if number == 1 else f"{number:,} days"
 
 
 def _lines(*sentences: str | None) -> str:

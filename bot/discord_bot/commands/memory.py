@@ -61,7 +61,7 @@ class MemoryCommand(Cog):
         if described is not None:
             remembered, notes = described
             if await respond_ephemeral(interaction, remembered):
-                await respond_ephemeral(interaction, _shown(interaction, notes), view=_buttons(notes))
+                await respond_ephemeral(interaction, self._shown(interaction, notes), view=_buttons(notes))
 
     async def _describe(self, interaction: discord.Interaction) -> tuple[str, Sequence[Note]]:
         here, store = place(interaction), self._bot.store
@@ -108,7 +108,7 @@ class MemoryCommand(Cog):
         if isinstance(answer, str):
             await respond_ephemeral(interaction, answer)
         elif answer is not None:
-            await _update(interaction, words.added(private=interaction.guild_id is None), answer)
+            await self._update(interaction, words.added(private=interaction.guild_id is None), answer)
 
     async def _add(self, interaction: discord.Interaction, text: str) -> str | Sequence[Note]:
         """Save a note. Returns the user's notes, or why it is not saved."""
@@ -127,7 +127,7 @@ class MemoryCommand(Cog):
         deleted = await run_or_report(interaction, work, failed=NOT_CHANGED, doing="deleting a note")
         if deleted is not None:
             sentence, notes = deleted
-            await _update(interaction, sentence, notes)
+            await self._update(interaction, sentence, notes)
 
     async def _delete(self, interaction: discord.Interaction, note_id: int) -> tuple[str, Sequence[Note]]:
         """Delete a note. Returns what to say, and the notes that are left."""
@@ -135,21 +135,21 @@ class MemoryCommand(Cog):
         deleted = await self._bot.store.notes.delete(user_id, guild_id, note_id)
         return words.DELETED if deleted else words.GONE, await self._bot.store.notes.of(user_id, guild_id)
 
+    async def _update(self, interaction: discord.Interaction, sentence: str, notes: Sequence[Note]) -> None:
+        """Show the notes anew in the message that an interaction came from, below a sentence."""
+        shown = self._shown(interaction, notes)
+        await update(interaction, f"{sentence}\n\n{shown}", view=_buttons(notes))
 
-async def _update(interaction: discord.Interaction, sentence: str, notes: Sequence[Note]) -> None:
-    """Show the notes anew in the message that an interaction came from, below a sentence."""
-    await update(interaction, f"{sentence}\n\n{_shown(interaction, notes)}", view=_buttons(notes))
-
-
-def _shown(interaction: discord.Interaction, notes: Sequence[Note]) -> str:
-    """What somebody is shown of their notes. Their limits keep it within one message."""
-    private = interaction.guild_id is None
-    if not notes:
-        return words.no_notes(private=private)
-    characters = sum(len(visible(note.text)) for note in notes)
-    listed = "\n".join(f"{number}. {note.text}" for number, note in enumerate(notes, 1))
-    [shown] = verbatim(listed, words.notes(characters, MOST_CHARACTERS, private=private))
-    return shown
+    def _shown(self, interaction: discord.Interaction, notes: Sequence[Note]) -> str:
+        """What somebody is shown of their notes. Their limits keep it within one message."""
+        private = interaction.guild_id is None
+        if not notes:
+            return words.no_notes(private=private)
+        characters = sum(len(visible(note.text)) for note in notes)
+        listed = "\n".join(f"{number}. {note.text}" for number, note in enumerate(notes, 1))
+        days = self._bot.options.retention_days
+        [shown] = verbatim(listed, words.notes(characters, MOST_CHARACTERS, days, private=private))
+        return shown
 
 
 def _buttons(notes: Sequence[Note]) -> discord.ui.View:

@@ -31,7 +31,8 @@ NONE = (
 PUBLIC = "Saved. My answers in this server are public: everyone in the channel sees what they say about you."
 HEADING = (
     "**Your notes in this {}** ({} of 1,000 characters). The model gets them with each of your questions here. Only "
-    "you can see and delete them. /reset keeps them, /forget-me deletes them."
+    "you can see and delete them. /reset keeps them, /forget-me deletes them. I delete them if you "
+    "ask nothing here for 90 days."
 )
 
 

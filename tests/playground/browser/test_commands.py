@@ -143,7 +143,7 @@ async def test_note_is_used_and_a_deleted_fact_is_not_found(visit: Visit) -> Non
     await bo.command("/memory", "MARIGOLD")
     await expect(bo.message("Search for MARIGOLD").locator("strong", has_text="Marigold").first).to_be_visible()
     await bo.menu(fact, "Delete")
-    await bo.page.get_by_role("dialog", name="Delete message").get_by_role("button", name="Delete").click()
+    await bo.page.get_by_role("dialog", name="Delete your message?").get_by_role("button", name="Delete").click()
     await expect(fact).to_have_count(0)
     await bo.command("/memory", "MARIGOLD")
     await expect(bo.message("Nothing found for MARIGOLD")).to_be_visible()
