@@ -186,7 +186,7 @@ class Document:
             if cut is None and final:
                 cut = yield from self._over(text, len(text), End.FINAL, final)
         if cut is not None and self._awaited:
-            content = self._until(text, cut).content
+            content = self._closed_at(text, cut, final).content
             self._last = Part(self._start, content) if content else None
             return None
         if self._recorded and cut == self._recorded[0]:

@@ -168,19 +168,24 @@ def _as_commonmark(source: str) -> str:
     formula alone on its line is a block.
     """
     lines: list[str] = []
-    fence = ""
+    fence, inside = "", 0
     for line in source.replace("\r\n", "\n").split("\n"):
         body = _MARKS.sub("", line, count=1)
+        if line.strip() and len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip(" >")) < inside:
+            # A fence ends with the item that it is in.
+            fence, inside = "", 0
         if fence:
             closed = re.match(rf"([ >\t]*{fence}{fence[0]}*)(?:[ \t]*$|[ \t]+([^\s`]+[ \t]+[^\s`].*))", line)
             if closed:
-                fence = ""
+                fence, inside = "", 0
                 lines.append(closed[1])
                 if closed[2]:
                     lines.append(closed[2])
                 continue
         elif opened := re.match(r"(`{3,})[^`]*$|(~{3,})", body):
             fence = opened[1] or opened[2]
+            marks = line[: len(line) - len(body)]
+            inside = len(marks.expandtabs(4)) if marks.strip(" \t>") else 0
         elif (alone := re.match(r"([ >]*)((?:\\\[|\$\$).*?)[ \t]*$", line)) and alone[2] in FORMULAS:
             lines += [alone[1], line, alone[1]]
             continue

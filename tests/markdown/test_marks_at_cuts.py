@@ -75,6 +75,20 @@ def test_what_a_cut_falls_into_is_shown_as_it_is_meant(text: str, limit: int) ->
     assert mistakes(text, limit, range(0, len(text), 7), messages) is None
 
 
+def test_a_part_fits_its_message_while_it_is_not_known_what_its_marks_mean() -> None:
+    text = (
+        "- ~~a ***[https://x.y/*a*](<http://x.y/a**b**c](http://x.y/~~a||b)~~~~[`code`](http://x.y/a*b) a-b __  `c` $n$"
+        "x*[[1]](https://x.y/a_b_(c)) **x ~~<b>e* c**</b>\n  https://x.y/a_b_](mailto:me@x.y) __init__ 漢字 "
+        "~~[a_b](http://x.y/a*b) *** <b>漢字 a-b *</b><b>x two words *</b> _ (http://x.y/z).\\* ***`c` ***End.***x*"
+        "\\[y/N\\]*\n  word</b> @everyone\n  [`code`](mailto:me@x.y) two words [at https://x.y/a_b_](http://x.y/~~a||b)"
+        "  .漢.a__`c`(__b***éb \\(\\alpha +"
+    )
+    for limit in range(300, 400):
+        document = Document(limit)
+        document.update(text)
+        assert all(len(part.content) <= limit for part in document.parts)
+
+
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
