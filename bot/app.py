@@ -29,6 +29,7 @@ from bot.core.usage import Prices
 from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance, transcripts
 from bot.operator.database_path import chosen_by, chosen_with
+from bot.operator.printing import wrapped
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
 from bot.texts.memory import TOLD_TO_MODEL
@@ -119,7 +120,8 @@ async def check() -> int:
     """Check the set-up and print what to do."""
     from bot.operator.check import check
 
-    return 0 if await check(os.environ) else 1
+    well = await check(os.environ, lambda line: print(wrapped(line, sys.stdout), flush=True))
+    return 0 if well else 1
 
 
 async def report_health() -> int:

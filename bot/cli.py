@@ -23,6 +23,7 @@ from bot import app, config
 from bot.config import parsers
 from bot.core.errors import BotError, SettingsError
 from bot.core.turns import Conversation
+from bot.operator.printing import wrapped
 
 _OPTIONS = ("-h", "--help", "--help-settings", "--version")
 """The options that need no command."""
@@ -39,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], Coroutine[None, None, int]] = options.command
         return asyncio.run(command(options))
     except SettingsError as error:
-        print(error, file=sys.stderr)
+        print(wrapped(str(error), sys.stderr), file=sys.stderr)
         return 2
     except BotError as error:
-        print(error, file=sys.stderr)
+        print(wrapped(str(error), sys.stderr), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -67,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors say where to read on, in place of a summary of all that can be written."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\nSee `{self.prog} --help`.\n")
+        self.exit(2, wrapped(f"{self.prog}: {message}\nSee `{self.prog} --help`.", sys.stderr) + "\n")
 
 
 class _Show(argparse.Action):

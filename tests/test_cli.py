@@ -13,7 +13,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import on_discord
+from tests.terminal.processes import needs_pty
 from tests.waiting import FOR_A_PROCESS
 
 BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
@@ -101,7 +102,10 @@ async def people(database: Path) -> list[int | None]:
 
 
 def started(
-    *command: str, stdin: int | None = None, environ: Mapping[str, str] | None = None
+    *command: str,
+    stdin: int | None = None,
+    stderr: int = subprocess.PIPE,
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """`python -m bot` with this command, in this folder."""
     return subprocess.Popen(  # noqa: S603 -- the command is ours
@@ -109,7 +113,7 @@ def started(
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(environ or {})},
         stdin=stdin,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
     )
 
 
@@ -285,6 +289,24 @@ def test_help_fits_on_a_screen(database: Path) -> None:
     commands = lines[lines.index("commands:") + 2 :]
     assert [line for line in commands if not re.match(r"    \w+ +\w", line)] == [], "one line for each"
     assert {"run", "conversations", "forget"} <= {line.split()[0] for line in commands}
+
+
+@needs_pty
+def test_errors_are_broken_between_words_in_a_terminal(database: Path) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    with started("forget", "12", stderr=follower) as process:
+        os.close(follower)
+        said = b""
+        with suppress(OSError):  # what Linux reports at the end
+            while read := os.read(leader, 4096):
+                said += read
+    os.close(leader)
+    lines = said.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert process.returncode == 2
+    assert "write 17 to 19 digits. To get them, turn on Developer Mode in Discord" in " ".join(lines)
 
 
 def test_settings_are_listed_in_groups(database: Path) -> None:

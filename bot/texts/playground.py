@@ -81,9 +81,10 @@ def welcome(url: str, *, database: str, model: str | None, host: str | None, tak
         f"  Model   {talker}",
         f"  Memory  {database}",
         "",
-        f"Try first: mention @{bot} in #general and ask “what did I say first?”. Then stop me, start me again and ask",
-        "again. Ctrl-C ends it.",
+        f"Try first: mention @{bot} in #general and ask “what did I say first?”.",
+        "Then stop me with Ctrl-C, start me again and ask again.",
         *([] if model else [REAL_MODEL]),
-        "For a real server: README, “Put it in your server”; `python -m bot check` helps with it.",
+        "For a real server, see “Put it in your server” in the README;",
+        "`python -m bot check` helps with it.",
     ]
     return "\n".join(lines)
