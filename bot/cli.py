@@ -68,7 +68,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors say where to read on, in place of a summary of all that can be written."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, wrapped(f"{self.prog}: {message}\nSee `{self.prog} --help`.", sys.stderr) + "\n")
+        stop = "" if message.endswith((".", "?")) else "."
+        self.exit(2, wrapped(f"{self.prog}: {message}{stop}\nSee `{self.prog} --help`.", sys.stderr) + "\n")
 
 
 class _Show(argparse.Action):

@@ -83,6 +83,11 @@ def load(**environ: str) -> Settings:
         ("OPENAI_API_KEY", "sk-1\x7f2", f"has the control character U+007F, {UNSEEN}"),
         (
             "OPENAI_BASE_URL",
+            "localhost:11434/",
+            '"localhost:11434/" has no http:// or https://; did you mean http://localhost:11434/v1?',
+        ),
+        (
+            "OPENAI_BASE_URL",
             "localhost:11434/v1",
             '"localhost:11434/v1" has no http:// or https://; did you mean http://localhost:11434/v1?',
         ),

@@ -98,7 +98,9 @@ def base_url(value: str, key: str = "OPENAI_API_KEY") -> str:
     if "://" not in value:
         pieces = _split(f"http://{value}")
         scheme = "http" if pieces and pieces.hostname and is_local(pieces.hostname) else "https"
-        raise InvalidValue(f"{quoted(value)} has no http:// or https://; did you mean {scheme}://{value.lstrip('/')}?")
+        path = "" if pieces and pieces.path.strip("/") else "/v1"
+        meant = f"{scheme}://{value.strip('/')}{path}"
+        raise InvalidValue(f"{quoted(value)} has no http:// or https://; did you mean {meant}?")
     pieces = _split(value)
     if pieces is None or pieces.scheme not in ("http", "https") or not pieces.hostname or re.search(r"\s", value):
         raise InvalidValue(f"{quoted(value)} is not an http or https URL; write one such as http://localhost:11434/v1")
