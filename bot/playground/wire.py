@@ -77,9 +77,9 @@ class Wire:
 def _fault(exchange: Exchange) -> str | None:
     match exchange.fault:
         case faults.RateLimited(retry_after):
-            return f"429 by a switch, {retry_after:g} s"
-        case faults.ServerError(status):
-            return f"{status} by a switch"
+            return f"refused by a switch, for {retry_after:g} s"
+        case faults.ServerError():
+            return "failed by a switch"
         case None:
             return None
         case other:
@@ -107,15 +107,15 @@ def _event(name: str, data: Any) -> str:
         case "HELLO", {"heartbeat_interval": interval}:
             return f"a heartbeat every {interval / 1000:g} s"
         case "HEARTBEAT", int(sequence):
-            return f"events up to {sequence} have come"
+            return f"received up to #{sequence}"
         case "IDENTIFY", {"intents": intents}:
             return _short("intents: " + ", ".join(each.name.lower() for each in Intent(intents) if each.name))
         case "RESUME", {"seq": sequence}:
-            return f"go on after {sequence}"
+            return f"continue after #{sequence}"
         case "INVALID_SESSION", resumable:
-            return "resume" if resumable else "new session"
+            return "resume" if resumable else "start a new session"
         case "CLOSED", code:
-            return f"code {code}" if code else "cut off"
+            return f"code {code}" if code else "connection lost"
         case "INTERACTION_CREATE", {"data": {**what}}:
             return _short(f"{_sender(data)}: {what.get('name') or what.get('custom_id') or ''}")
         case "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE", {"emoji": {"name": emoji}}:
