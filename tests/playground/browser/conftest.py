@@ -85,7 +85,7 @@ class Tab:
     async def go(self, place: str) -> None:
         """Open a channel of the left column."""
         await self.channels.get_by_role("button", name=place, exact=True).click()
-        await expect(self.page.get_by_role("heading", name=place, level=1)).to_be_visible()
+        await expect(self.page.get_by_role("heading", name=place, level=1).first).to_be_visible()
 
     async def speak_as(self, person: str) -> None:
         """Become somebody else in this tab."""
