@@ -6,7 +6,7 @@ from bot.texts.terminal import REAL_MODEL
 
 MALFORMED = "Something is wrong with this page. Reload it."
 NOT_THERE = "That doesn't exist any more."
-NO_SUCH_PERSON = "There is nobody with that name here."
+NO_SUCH_PERSON = "There is nobody with that name here. Choose someone from the list."
 NO_SUCH_CHANNEL = "This person cannot see that channel."
 MESSAGE_GONE = "That message is gone."
 ONLY_DISMISSED = "Only you can see this message. You can dismiss it."
@@ -14,24 +14,24 @@ MAY_NOT_WRITE = "This person has no permission to do that here."
 EMPTY_MESSAGE = "Write something or attach a file first."
 FILE_GONE = "An attached file is gone. Attach it again."
 FILE_TOO_LARGE = "Files here can be up to 25 MB. Choose a smaller one."
-NO_REPLY_TO_THAT = "Discord doesn't allow replies to that message."
+NO_REPLY_TO_THAT = "Discord doesn't allow replies to that message. Choose another one."
 NOT_YOURS_TO_EDIT = "Only its author can edit a message."
-NOT_YOURS_TO_DELETE = "Only its author and moderators can delete a message."
+NOT_YOURS_TO_DELETE = "Only its author and moderators can delete a message. Switch to one of them."
 ARCHIVED = "This thread is archived. Write in it to open it again."
 NO_THREADS_HERE = "You can only open threads in a text channel of the server."
 NAME_THE_THREAD = "Give the thread a name of up to 100 characters."
-HAS_A_THREAD = "That message already has a thread."
+HAS_A_THREAD = "That message already has a thread. Open that one."
 ENOUGH_THREADS = "There are too many threads here. Restart the playground for an empty server."
-NOT_YOUR_THREAD = "Only the person who opened the thread and moderators can do that."
-NOT_AN_EMOJI = "That isn't an emoji."
-NOT_TAKEN = "Discord doesn't accept that value."
+NOT_YOUR_THREAD = "Only the person who opened the thread and moderators can do that. Switch to one of them."
+NOT_AN_EMOJI = "That isn't an emoji. Choose one from the list."
+NOT_TAKEN = "Discord doesn't accept that value. Change it and try again."
 NO_CHOICES = "The bot sent no choices. Check that it is running."
 TRY_AGAIN = "Something went wrong. Try again."
-NOTHING_TO_SWITCH = "That switch does nothing here."
+NOTHING_TO_SWITCH = "That switch does nothing here. Ask the bot something first."
 OWN_DEFECT = "Something is broken in the playground. Its log says what."
 WRONG_ADDRESS = "Open the address that the terminal shows."
 FOREIGN_PAGE = "Only the playground's own page can use it. Open the address that the terminal shows."
-TOO_MANY_TABS = "The playground is open in too many tabs. Close some."
+TOO_MANY_TABS = "The playground is open in too many tabs. Close some, then reload this one."
 THIS_COMPUTER = "this computer"
 TOPIC_OF_ITS_OWN = "A separate conversation: the bot doesn't know here what was said in #general."
 
@@ -43,12 +43,12 @@ def too_long(length: int, most: int) -> str:
 
 def too_many_files(most: int) -> str:
     """The error for a message with more files than Discord takes."""
-    return f"A message can have up to {most} files."
+    return f"A message can have up to {most} files. Send the others separately."
 
 
 def too_many_reactions(most: int) -> str:
     """The error for one more emoji than a message can have."""
-    return f"A message can have up to {most} different reactions."
+    return f"A message can have up to {most} different reactions. Use one of them."
 
 
 def no_such_command(name: str) -> str:
@@ -81,8 +81,9 @@ def welcome(url: str, *, database: str, model: str | None, host: str | None, tak
         f"  Model   {talker}",
         f"  Memory  {database}",
         "",
-        f"Try first: mention @{bot} in #general and ask “what did I say first?”.",
-        "Then stop me with Ctrl-C, start me again and ask again.",
+        f"Try first: choose a suggestion on the page, or mention @{bot}.",
+        "Then stop me with Ctrl-C, start me again and ask “what did I say first?”.",
+        "I still know, and the open page reconnects by itself.",
         *([] if model else [REAL_MODEL]),
         "For a real server, see “Put it in your server” in the README;",
         "`python -m bot check` helps with it.",
