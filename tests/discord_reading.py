@@ -115,7 +115,7 @@ def _whole_fences(text: str, match: re.Match[str]) -> str:
 
 
 def _list(text: str, state: _In) -> Iterator[tuple[str, Styles]]:
-    """The items of a list, each with what is indented below it; numbers go on from the first."""
+    """The items of a list, each with what is indented below it. The first one's mark decides whether all have numbers."""
     indent = len(text) - len(text.lstrip(" "))
     starts, at, open_fence = [], 0, False
     for line in text.splitlines(keepends=True):
@@ -124,13 +124,13 @@ def _list(text: str, state: _In) -> Iterator[tuple[str, Styles]]:
             starts.append(at)
         open_fence ^= line.count("```") % 2 == 1
         at += len(line)
-    number = 0
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+    mark = ITEM.match(text)
+    first = None if mark is None or mark[2][0] in "*-" else max(1, int(mark[2][:-1]))
+    for count, (start, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True)):
         item = ITEM.match(text, start)
         assert item is not None
-        if item[2][0] not in "*-":
-            number = int(item[2][:-1]) if start == starts[0] else number + 1
-            yield f"{number}.", state.styles
+        if first is not None:
+            yield f"{first + count}.", state.styles
         inside = re.sub(rf"^ {{1,{item.end() - start}}}", "", text[item.end() : end], flags=re.MULTILINE)
         yield from _parse(inside, state)
 

@@ -68,11 +68,14 @@ class OpenLists:
         self.items = tuple(item._replace(counted=-1) for item in self.items)
 
     def is_miscounted(self, item: re.Match[str]) -> bool:
-        """Whether Discord would take a numbered item for one of another list above it, and change its number."""
-        if not item[2] or not self.left:
+        """Whether Discord would take an item for one of another list above it, and change its number or its mark.
+
+        The first item of a list decides for Discord whether all of them have numbers.
+        """
+        counted = self._counted() if self.left else -1
+        if counted < 0:
             return False
-        counted = self._counted()
-        return counted >= 0 and counted + 1 != self._number(item)
+        return counted == 0 or counted + 1 != self._number(item) if item[2] else counted > 0
 
     def end(self) -> str:
         """Return a line that ends the innermost list on Discord and looks blank. A blank line would end all lists."""
@@ -88,10 +91,11 @@ class OpenLists:
             self.left = ()
         sign, digits, stop = item.groups()
         number = self._number(item) if digits else 0
-        counted = number if digits else max(self._counted(), 0)
         before = "  " * len(self.items) if first else ""
+        # Discord begins no list with 0: it would show a 1.
+        counted = -1 if digits and number == 0 else number
         self.items += (Item(indent, column, sign or stop, number + 1, counted),)
-        return before + (f"{number}. " if digits else "- ")
+        return before + ("- " if not digits else f"{number}. " if number else "0\\. ")
 
     def _number(self, item: re.Match[str]) -> int:
         """Return the number of a numbered item."""

@@ -49,7 +49,7 @@ class Item(NamedTuple):
     number: int
     """The number of the next item in a numbered list."""
     counted: int = 0
-    """The last number that Discord has counted in the list, 0 if none and -1 if its list has ended."""
+    """The last number that Discord has counted in the list, 0 if its items have none, and -1 if it has ended."""
 
 
 class Carry(NamedTuple):

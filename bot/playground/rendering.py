@@ -143,7 +143,7 @@ def _list(state: StateInline) -> bool:
     if item is None:
         return False
     tag, indented = "ol" if item[2] else "ul", item[1] != ""
-    state.push("list_open", tag, 1).attrs = {"start": int(item[2])} if item[2] else {}
+    state.push("list_open", tag, 1).attrs = {"start": max(1, int(item[2]))} if item[2] else {}
     while item:
         end = _end_of_item(state, item)
         text = state.src[item.end() : end].removesuffix("\n")

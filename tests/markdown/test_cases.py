@@ -86,12 +86,15 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("of\n1. one\n5. two", "of\n1. one\n2. two"),
         ("-\r\nword\n\n1.\n2. two", "\\- \nword\n\n1.\n2. two"),
     ],
-    "a numbered list below another list": [
+    "a list below another list": [
         ("- a\n3. b\n4. c", "- a\n\n3. b\n4. c"),
         ("3. a\n1) b\n2) c", "3. a\n\n1. b\n2. c"),
         ("1. a\n   - b\n   7. c\n2. d", "1. a\n  - b\n  ~\n  7. c\n2. d"),
         ("> - a\n>   text\n> 3. b", "> - a\n>   text\n> \n> 3. b"),
-        ("3. a\n\n- b\n4. c\n- d\n5. e", "3. a\n\n- b\n\n4. c\n- d\n5. e"),
+        ("3. a\n\n- b\n4. c\n- d\n5. e", "3. a\n\n- b\n\n4. c\n\n- d\n\n5. e"),
+        ("1. a\n- b\n- c\n2. d", "1. a\n\n- b\n- c\n\n2. d"),
+        ("- a\n  1. b\n  - c", "- a\n  1. b\n  ~\n  - c"),
+        ("0. a\n1. b\n   - c", "0\\. a\n1. b\n  - c"),
     ],
     "a line that begins as a formula does": [
         ("a *b\n$$x^2$$ c* d", "a *b\nx² c* d"),

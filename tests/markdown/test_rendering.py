@@ -41,7 +41,7 @@ def test_unsupported_markdown_gets_another_form(written: str, seen: str) -> None
     "text",
     [
         "# One\n## Two\n### Three\n-# small\n**b** *i* ***bi*** ~~s~~ ||p|| `c` ``c ` c``",
-        "- one\n  - nested\n- two\n1. first\n2. second\n\n> quoted\n> more",
+        "- one\n  - nested\n- two\n\n1. first\n2. second\n\n> quoted\n> more",
         "[link](http://x.y/a_(b)) <http://x.y> <@1> <@&2> <#3> <:name:4> <a:name:5> <t:6:R> </cmd:7> http://x.y/_a_",
         "- [ ] open\n- [x] done\n\n[^1] and a footnote\n\n[^1]: the note",
         "```md\n| a | b |\n|---|---|\n$x^2$ #### no\n---\n~~~\n![a](b)\n```",

@@ -27,7 +27,7 @@ async def test_first_ctrl_c_stops_and_second_leaves(environ: dict[str, str]) -> 
         await terminal.interrupt()
         assert await terminal.until("> ") == "\n> "
         assert await terminal.ask("say what now", "now\n\n") == "say what now\nwhat now\n\n"
-        await terminal.until("\n> ")
+        await terminal.until("> ")
         await terminal.interrupt()
         assert await terminal.until("\n> ") == "\nPress Ctrl-C again to leave.\n> "
         await terminal.interrupt()
