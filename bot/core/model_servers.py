@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LONGEST_DESCRIPTION = 50
+LONGEST_DESCRIPTION = 42
 """Characters of a model and its provider, which stand in small text under a reply."""
 
 

@@ -20,6 +20,7 @@ from bot.store import Store
 from bot.store.sqlite import open_store
 from tests.store.steps import child, posix_only
 from tests.talking import HERE, Model, Talk, conversations
+from tests.waiting import until
 
 HALF = "r" * 240
 LONG = HALF * 2
@@ -200,7 +201,12 @@ async def test_deleted_turn_is_missing_and_nothing_else(talk: Talk) -> None:
 async def test_those_who_find_it_full_at_once_move_it_once(talk: Talk) -> None:
     await fill(talk)
     await talk.store.engine.write("UPDATE conversations SET window_begins = 0")
-    await asyncio.gather(*(talk.say(f"question {99 + person}", by=person) for person in range(4)))
+    go, before = asyncio.Event(), len(talk.model.asked)
+    talk.model.replies = [[go, "Yes."] for _ in range(4)]
+    tasks = [talk.say(f"question {99 + person}", by=person) for person in range(4)]
+    await until(lambda: len(talk.model.asked) == before + 4)
+    go.set()
+    await asyncio.gather(*tasks)
     asked = talk.model.asked[-4:]
     assert all(messages[:-1] == asked[0][:-1] for messages in asked)
     assert questions(asked[0])[0] == await beginning(talk.store) - 1
