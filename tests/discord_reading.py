@@ -115,7 +115,7 @@ def _whole_fences(text: str, match: re.Match[str]) -> str:
 
 
 def _list(text: str, state: _In) -> Iterator[tuple[str, Styles]]:
-    """The items of a list, each with what is indented below it. The first one's mark decides whether all have numbers."""
+    """The items of a list, each with what is indented below it. The first mark decides whether all have numbers."""
     indent = len(text) - len(text.lstrip(" "))
     starts, at, open_fence = [], 0, False
     for line in text.splitlines(keepends=True):
