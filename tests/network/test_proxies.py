@@ -92,7 +92,7 @@ async def test_model_is_asked_through_the_proxy(scheme: str, tmp_path: Path) -> 
         if scheme == "https":
             proxy.refusal = "403 Forbidden"
             forbidden = await failing(through(network, proxy))
-            assert "Allow the host in the proxy, or put it into NO_PROXY" in forbidden
+            assert "Allow the host in the proxy, or add it to NO_PROXY" in forbidden
             assert forbidden.endswith("The reason: the proxy refused to connect to it (403)")
             proxy.asked.pop()
         # Directly, the name leads nowhere.
