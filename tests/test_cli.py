@@ -33,6 +33,17 @@ from tests.waiting import FOR_A_PROCESS
 BO, CLEO, GUILD = 777_000_111_222_333_444, 888_000_111_222_333_444, 555_000_111_222_333_444
 
 
+def test_python_without_the_packages_is_told_where_they_are() -> None:
+    without_site_packages = (sys.executable, "-S", "-m", "bot", "check")
+    root = Path(__file__).parents[1]
+    told = subprocess.run(without_site_packages, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    assert told.returncode == 1
+    python = Path(".venv", *(("Scripts",) if os.name == "nt" else ("bin",)), "python")
+    assert re.fullmatch(
+        rf"This Python does not have the package \w+\. Run {re.escape(str(python))} -m bot instead\. .+\n", told.stderr
+    )
+
+
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The database that the settings name, in an otherwise empty folder."""
