@@ -39,6 +39,9 @@ OUTSIDE = {
     "aiohttp": {"discord_bot", "llm", "network", "playground", "standin"},
     "aiosqlite": {"store"},
     "dotenv": {"config"},
+    "PIL": {"files"},
+    "charset_normalizer": {"files"},
+    "pypdf": {"files"},
 }
 """Who alone may import what reaches out of the process."""
 _DEPRECATIONS = "https://developers.openai.com/api/docs/deprecations, 2026-11-28"
@@ -93,7 +96,7 @@ FOLDERS = {name: line for line, name in enumerate(re.findall(r"^  (\w+)/ ", MAP,
 """The folders of `bot/discord_bot`, with their line in the map."""
 ON_TOP = {"check", "client", "runner", "wiring"}
 """The modules of `bot/discord_bot` that stand above its folders."""
-NOTHING_OF_OURS = {"core", "markdown", "network", "standin"}
+NOTHING_OF_OURS = {"core", "files", "markdown", "network", "standin"}
 SOURCES = sorted((ROOT / "bot").rglob("*.py"))
 
 
