@@ -18,6 +18,8 @@ _WORDS_OF_TEXT: Final = re.compile(r"\\(?:text\w*|mathrm|mathbf|operatorname|mbo
 r"""Pattern of words that are allowed in a formula, as in `v_{max} = \text{top speed}`."""
 _PLAIN: Final = re.compile(r"[\w\s+\-*/=<>()\[\]{},.;:!'|^∞-⋿×÷±·°≤≥≠→′]+")
 """Pattern of a formula without commands, such as `2x + 1 = f(n)`."""
+_NAME: Final = re.compile(r"(?<![^\W\d_])(?<!\\)[^\W\d_]{2,}_[^\W\d_]{2,}|__")
+r"""Pattern of a name of a program in a formula, such as `last_name`, but not in `x_max` and `\alpha_max`."""
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 """Pattern of a word, such as `log` in `log n`."""
 _SCRIPT: Final = re.compile(
@@ -86,13 +88,15 @@ def _is_formula(formula: str, operator: re.Pattern[str]) -> bool:
         return False
     if not (_ENDS.fullmatch(text[-1]) or _ENDS.fullmatch(text[-2:]) or _COMMAND.search(text[-20:])):
         return False
+    bare = _WORDS_OF_TEXT.sub(" ", text)
+    if "_" in bare and _NAME.search(bare):
+        return False
     commands = _COMMAND.findall(text)
     if any(command not in COMMANDS for command in commands):
         # `\bin;` is a path, and `\unknown{x}` is a formula that has no other form here.
         return any(command in COMMANDS for command in commands) or bool(re.search(r"\\[A-Za-z]+\{[^{}]*\}", text))
     if commands or re.search(r"\\[,;|{}!]", text):
         return True
-    bare = _WORDS_OF_TEXT.sub(" ", text)
     if not _PLAIN.fullmatch(bare):
         return False
     scripted = _SCRIPT.search(text) is not None

@@ -41,6 +41,7 @@ NO_FORMULAS = [
         "$name$",
     ),
     *("$scope.x = $scope.y", "s/$a/$b/", "let $el = $(x)", "$user$", "@$x@$y"),
+    *(r"$first_name \alpha + 1$ or", r"so $user_id \times 2$", r"$max_len \to \min_len$", r"$a__b \pm 1$"),
     # regular expressions
     *("/^abc$/", "^a$|^b$", "/x$/ and /y$/", r"/\d+$/ or /\w+$/", "^[a-z]+$ to $1$2", "(a|b)$ and (c|d)$"),
     # escaped brackets and citations
