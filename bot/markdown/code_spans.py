@@ -16,22 +16,29 @@ def backticks(state: InlineState, at: int) -> int:
     escaped = "\\`" * len(ticks)
     if len(ticks) > LONGEST_TICKS:
         return state.atom(at, after, escaped)
-    close = state.find(closing_ticks(ticks), ticks, after)
-    if close is not None:
+    close = code_end(state, ticks, after)
+    if close is not None and close.start() < state.end:
         _close(state, at, after, close)
         text = code_span(_text(state, after, close.start()))
         return state.solid(at, close.end(), text)
-    beyond = state.rest > state.end and closing_ticks(ticks).search(state.source, state.end, state.rest)
     state.marks.unsure = state.marks.unsure or state.unsure
     last = state.end == len(state.source)
     if last and after == state.end and state.hold(at):
         return at
-    goes_on = beyond or (last and _goes_on(state, at))
+    goes_on = close or (last and _goes_on(state, at))
     if goes_on and len(ticks) < 3 and state.source[after : state.end].strip("`"):
         code = _text(state, after, state.end)
         state.marks.code = ticks
         return state.solid(at, state.end, _part(ticks, code.rstrip("`") if state.growing else code))
     return state.atom(at, after, escaped)
+
+
+def code_end(state: InlineState, ticks: str, at: int) -> re.Match[str] | None:
+    """Return the backticks that close the code which begins at an offset, even behind a cut, or None."""
+    close = state.find(closing_ticks(ticks), ticks, at)
+    if close is None and state.rest > state.end:
+        close = closing_ticks(ticks).search(state.source, state.end, state.rest)
+    return close
 
 
 def rest_of_code(state: InlineState, at: int, ticks: str) -> int:

@@ -19,10 +19,13 @@ _RISKY: Final = re.compile(r"_(?![A-Za-z0-9_])(?<!\\_)")
 """Pattern of an underscore that may end italics on Discord, such as the last one in `my_name and `a_``."""
 _GUARDED: Final = re.compile(
     r"```.*?```|¯\\_\(ツ\)_/¯|(`{1,2})(?!`).*?[^`]\1(?!`)|\\.|<[^\s<>]+>|\]\((?:[^\s()<]|\([^\s()]*\))*\)|https?://\S+"
-    r"|(_)",
+    r"|__|(_)",
     re.DOTALL,
 )
-"""Pattern of any underscore, and first of constructs where underscores are safe, such as `[a](http://b_c_)`."""
+"""Pattern of any underscore, and first of constructs where underscores are safe, such as `[a](http://b_c_)`.
+
+Two underscores are a mark, since all others are escaped.
+"""
 
 
 def escape(text: str) -> str:

@@ -20,8 +20,11 @@ _SPECIAL: Final = re.compile(r"[\\`*_~|\[<$&\n!h](?:(?<![!h])|(?<=!)(?=\[)|(?<=!
 
 It begins with one set of characters, for which `re` searches several times faster than for alternatives.
 """
-_BLOCK: Final = re.compile(r"#{1,3}(?=\s)|-#(?=\s)|>|[-*](?=\s)|(\d+)\.(?=\s)")
-"""Pattern of text that Discord takes for a block at the start of a line, as in `# a`, `> b`, `- c` and `1. d`."""
+_BLOCK: Final = re.compile(r">|\*(?=\s)|(?:#{1,3}|-#?|(\d+)\.)(?=(?:[*_~]|<[^<>\s]*>)*\s)")
+"""Pattern of text that Discord takes for a block at the start of a line, as in `# a`, `> b`, `- c` and `1. d`.
+
+Marks and tags behind it may be left out, as in `*_-_ a*`.
+"""
 _DUNDER: Final = re.compile(r"__(?:[a-z][a-z0-9]*(?:_[a-z0-9]+)*|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)__(?![A-Za-z0-9_])")
 """Pattern of names in programming languages that are not bold text, such as `__init__` and `__FILE__`."""
 _SHRUG: Final = "¯\\_(ツ)_/¯"
@@ -143,8 +146,20 @@ def _delimiters(state: InlineState, at: int) -> int:
     state.atoms.append((at - 1 if closes else at, min(after + 1, state.end) if opens else after))
     state.marks.runs.append(Run(len(state.out), character, length, opens, closes, "*" if spaced else f"\\{character}"))
     state.out.append("")
-    # A star directly behind marks is one, too, and never the sign of an item.
-    return _line_start(state, after) if at == state.line_at and source[after : after + 1] != "*" else after
+    if at == state.line_at:
+        if source[after : after + 1] != "*":
+            return _line_start(state, after)
+        # A star directly behind marks is one, too, and never the sign of an item.
+        state.line_at = after
+    return after
+
+
+def _angle_bracket(state: InlineState, at: int) -> int:
+    """Write what an angle bracket begins. Behind a tag or a comment that shows nothing, the line still begins."""
+    written = len(state.out)
+    after = angle_bracket(state, at)
+    begins = at == state.line_at and after > at and not any(state.out[written:])
+    return _line_start(state, after) if begins else after
 
 
 def _backslash(state: InlineState, at: int) -> int:
@@ -178,7 +193,7 @@ _RULES: Final[dict[str, Callable[[InlineState, int], int]]] = {
     "|": _delimiters,
     "[": bracket,
     "!": image,
-    "<": angle_bracket,
+    "<": _angle_bracket,
     "\\": _backslash,
     "$": dollar,
     "&": entity,

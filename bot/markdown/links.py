@@ -6,11 +6,14 @@ import re
 from typing import Final
 
 from bot.markdown.addresses import IN_LABEL, WEB, as_target, find_url, in_text, masked
+from bot.markdown.code_spans import code_end
 from bot.markdown.emphasis import match
 from bot.markdown.escaping import APART, escape, unescape
 from bot.markdown.inline_state import InlineState
 
-_LABEL: Final = r"\[((?:[^\[\]\\`\n]{1,100}+|\\.|`[^`\n]{0,300}`|\n(?!\n)|\[[^\[\]\n]{0,300}\]){0,1000})\]"
+_CODE: Final = r"(?>(`+).{0,300}?(?<!`)\2(?!`)|`+)"
+"""Pattern of inline code, or of backticks that may begin none: in ``[a ` b](c)``, `` ` ``."""
+_LABEL: Final = rf"\[((?:[^\[\]\\`\n]{{1,100}}+|\\.|{_CODE}|\n(?!\n)|\[[^\[\]\n]{{0,300}}\]){{0,1000}})\]"
 _TARGET: Final = (
     r"\(\s*+(?:<([^<>\n]{0,1000})>|([^()\s<]*(?:\([^()\s]*\)[^()\s]*)*))"
     r"(?:\s++(?:\"[^\"\n]{0,300}\"|'[^'\n]{0,300}'|\([^()\n]{0,300}\)))?\s*+\)"
@@ -27,6 +30,10 @@ _HALF_LINKED_IMAGE: Final = re.compile(r"\[(?:!(?:\[[^\[\]\n]*(?:\](?:\([^\n()]*
 """Pattern of a half-written image within a link, such as `[![name](pic`."""
 _BALANCED: Final = re.compile(r"(?:[^\[\]]++|\[[^\[\]]*+\])*+")
 """Pattern of a label whose end Discord finds, such as `a [1] b`."""
+_BALANCED_END: Final = re.compile(rf"[\[\]](?={_BALANCED.pattern}\Z)")
+"""Pattern of the bracket in a label behind which Discord finds its end: in ``a `[` b``, `[`."""
+_TICKS: Final = re.compile(r"\\.|(`+)")
+"""Pattern of backticks that may begin code, and first of what is escaped: in ``\\` `a` ``, the second one."""
 _SHORTEST: Final = 9
 """The least number of characters of an address, such as `http://ab`."""
 
@@ -39,8 +46,8 @@ def bracket(state: InlineState, at: int) -> int:
     if at < state.last("]("):
         if link := _LINKED_IMAGE.match(source, at, end):
             name = unescape(link[1])
-            return state.solid(at, link.end(), named(state, name, as_target(link[4] or link[5] or ""), link.end()))
-        if link := _LINK.match(source, at, end):
+            return state.solid(at, link.end(), named(state, name, as_target(link[5] or link[6] or ""), link.end()))
+        if (link := _LINK.match(source, at, end)) and not _ends_in_code(state, link):
             return _link(state, at, link)
     if state.hold(at, _HALF_LINK, _HALF_LINKED_IMAGE):
         return at
@@ -50,10 +57,20 @@ def bracket(state: InlineState, at: int) -> int:
     return state.literal(at, at + 1)
 
 
+def _ends_in_code(state: InlineState, link: re.Match[str]) -> bool:
+    """Whether the bracket that seems to end a link's label stands in code, which begins in the label."""
+    at, end = link.span(1)
+    while ticks := _TICKS.search(state.source, at, end):
+        at = ticks.end()
+        if ticks[1] and (close := code_end(state, ticks[1], at)):
+            at = close.end()
+    return at > end
+
+
 def _link(state: InlineState, at: int, link: re.Match[str]) -> int:
     """Write a link whose label has marks of its own. No mark may begin in a label and end behind it, or the reverse."""
     state.atoms.append((at, link.end()))
-    target = as_target(link[2] or link[3] or "")
+    target = as_target(link[3] or link[4] or "")
     out, marks, span = state.out, state.marks, (state.start, state.end)
     runs = marks.runs
     first = len(out)
@@ -72,12 +89,31 @@ def _link(state: InlineState, at: int, link: re.Match[str]) -> int:
         out[first:] = ["", text]
         if not text or address[0] == text:
             before, behind = _around(state, "", target, link.end())
+    if text and behind and not before and WEB.match(target) and not any(run.opening for run in inside):
+        before, behind = _from_balanced(out, first, target) or (before, behind)
     out[first] = before
     if not before and behind:
         marks.note_marks(behind)
     out.append(behind if text or before or behind else APART)
     runs += inside
     return link.end()
+
+
+def _from_balanced(out: list[str], first: int, target: str) -> tuple[str, str] | None:
+    """Begin a link behind the last bracket in its label that Discord would misread, if there is text behind it.
+
+    ``[a `[` b](http://c.d)`` becomes ``a `[`[ b](http://c.d)``.
+    """
+    bracket = _BALANCED_END.search("".join(out[first:]))
+    size, at = 0, first
+    while bracket and size < bracket.end():
+        size += len(out[at])
+        at += 1
+    label = "".join(out[at:])
+    if at == first or not label.strip() or not _BALANCED.fullmatch(label):
+        return None
+    out[at - 1] += "["
+    return "", f"]({masked(target)})"
 
 
 def _around(state: InlineState, text: str, target: str, after: int) -> tuple[str, str]:
@@ -105,7 +141,7 @@ def named(state: InlineState, name: str, target: str, after: int) -> str:
 def image(state: InlineState, at: int) -> int:
     """Write an image as a link, or an exclamation mark that begins none as text."""
     if at < state.last("](") and (picture := _IMAGE.match(state.source, at, state.end)):
-        name, target = unescape(picture[1]), as_target(picture[2] or picture[3] or "")
+        name, target = unescape(picture[1]), as_target(picture[3] or picture[4] or "")
         return state.solid(at, picture.end(), named(state, name, target if WEB.match(target) else "", picture.end()))
     return at if state.hold(at, _HALF_LINK) else state.literal(at, at + 1)
 
