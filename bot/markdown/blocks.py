@@ -71,14 +71,14 @@ def render(
             inline.marks.drop_spoiler()
         else:
             unsure = True
-    marks = tuple(mark for mark, _ in inline.marks.open)
-    closing = inline.marks.end()
+    marks = tuple(inline.marks.open)
     content = "".join(inline.out).rstrip()
     if content.endswith(">"):
         content = _EMPTY_QUOTES.sub("", content)
-    content = guarded(begun(content + state.tail + closing).rstrip())
+    content += state.tail
+    content = guarded(begun(content + inline.marks.end(content)).rstrip())
     if "#" in state.lines:
-        marks = tuple(mark for mark in marks if mark != "<h>")
+        marks = tuple(each for each in marks if each.mark != "<h>")
     lists, within = state.lists, source[-1:] != "\n"
     after = Carry(state.lines, marks, lists.items, within, not state.gap, state.quoting, lists.outer)
     atoms, shift = inline.atoms, state.shift

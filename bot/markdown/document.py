@@ -117,11 +117,25 @@ class Document:
     def _choose(
         self, text: str, seen: int, end: End, final: bool | None, *, last: bool = False
     ) -> Generator[int, None, int]:
-        window, start = text[self._start : seen], self._start
-        rendered = self._window = render(window, self._carry, end, self._limit)
-        yield len(window)
+        rendered = self._window = render(text[self._start : seen], self._carry, end, self._limit)
+        yield seen - self._start
+        cut = yield from self._choose_in(rendered, text, seen, final, last=last)
+        if final is not None and not self._awaited and _is_code(rendered.carry):
+            known = self._closed_at(text, cut, final)
+            if not _is_code(known.carry):
+                # Nothing closes the backticks, so that there are constructs behind them that no cut should split.
+                until = min(seen + _AHEAD[-1], len(text))
+                rendered = render(text[self._start : until], self._carry, End.FINAL, self._limit)
+                yield until - self._start
+                cut = yield from self._choose_in(rendered, text, seen, final, last=last)
+        return cut
+
+    def _choose_in(
+        self, rendered: Rendered, text: str, seen: int, final: bool | None, *, last: bool
+    ) -> Generator[int, None, int]:
+        start = self._start
         cut = yield from choose(
-            window,
+            text[start:seen],
             rendered,
             self._limit,
             lambda at: self._until(text, start + at).content,
@@ -216,6 +230,11 @@ class Document:
             self._look += step
             return None
         return (yield from self._choose(text, seen, end, final))
+
+
+def _is_code(carry: Carry) -> bool:
+    """Whether inline code goes on behind a cut."""
+    return any(each.mark[0] == "`" for each in carry.marks)
 
 
 def _with_newlines(text: str, *, final: bool) -> str:

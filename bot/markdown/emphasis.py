@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from unicodedata import category
 
 WRITTEN: Final = {
@@ -19,6 +19,17 @@ A mark may open anywhere there.
 """
 
 
+class Open(NamedTuple):
+    """An open mark, as it stands in the source and as it was written, with what is known of the run it began in."""
+
+    mark: str
+    written: str = ""
+    whole: int = 0
+    """The length of the run."""
+    both: bool = False
+    """Whether the run may close emphasis, too."""
+
+
 class Run:
     """A run of equal characters, or an HTML tag, that may open or close emphasis.
 
@@ -28,6 +39,7 @@ class Run:
     """
 
     __slots__ = (
+        "both",
         "carried",
         "closes",
         "closing",
@@ -49,6 +61,7 @@ class Run:
         self.length = self.whole = length
         self.opens = opens
         self.closes = closes
+        self.both = opens and closes
         self.literal = literal
         self.carried = carried
         self.dead = False
@@ -141,6 +154,6 @@ def _fits(opener: Run, closer: Run) -> bool:
         return False
     if closer.kind in "~|":
         return opener.length >= 2 and closer.length >= 2
-    if closer.kind not in "*_" or not (opener.closes or closer.opens):
+    if closer.kind not in "*_" or not (opener.both or closer.both):
         return True
     return (opener.whole + closer.whole) % 3 != 0 or (opener.whole % 3 == 0 and closer.whole % 3 == 0)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from bot.markdown.emphasis import Open
 from bot.markdown.escaping import APART
 from bot.markdown.marks import Marks
 
@@ -33,7 +34,7 @@ class InlineState:
         self,
         source: str,
         walk: Callable[[InlineState, int, int], None],
-        carried: tuple[str, ...] = (),
+        carried: tuple[Open, ...] = (),
         *,
         growing: bool = False,
         final: bool = False,

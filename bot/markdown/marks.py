@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from bot.markdown.emphasis import WRITTEN, Run, match
+from bot.markdown.emphasis import WRITTEN, Open, Run, match
 from bot.markdown.escaping import APART, has_marks
 
 _PLAIN_MARKS: Final = frozenset(["*", "**", "_", "__"])
@@ -19,11 +19,11 @@ class Marks:
     marks of this part that turn out to be text.
     """
 
-    def __init__(self, carried: tuple[str, ...] = ()) -> None:
+    def __init__(self, carried: tuple[Open, ...] = ()) -> None:
         self.out: list[str] = []
         self.runs: list[Run] = []
-        self.open: list[tuple[str, str]] = []
-        """The open marks, outermost first, each as it stands in the source and as it was written."""
+        self.open: list[Open] = []
+        """The open marks, outermost first."""
         self.code = ""
         """The backticks of inline code that continues."""
         self.opaque: list[int] = []
@@ -43,17 +43,20 @@ class Marks:
         """
         if bold:
             self.add("<h>", opens=True)
-        for mark in self._carried:
+        for each in self._carried:
+            mark = each.mark
             if mark[0] == "`":
                 if paragraph:
                     self.code = mark
             elif mark == "||":
                 self._spoiler = Run(len(self.out), "|", 2, opens=True, closes=False, literal="", carried=True)
-                self.open = [("||", "||")]
+                self.open = [Open("||", "||")]
                 self.out.append("||")
             elif paragraph:
                 kind, length = (mark, 1) if mark[0] == "<" else (mark[0], len(mark))
-                self.runs.append(Run(len(self.out), kind, length, opens=True, closes=False, literal="", carried=True))
+                run = Run(len(self.out), kind, length, opens=True, closes=False, literal="", carried=True)
+                run.whole, run.both = each.whole, each.both
+                self.runs.append(run)
                 self.out.append("")
         self._carried = ()
 
@@ -73,7 +76,7 @@ class Marks:
     def end_paragraph(self) -> None:
         """Forget the open marks except a spoiler, which may span paragraphs."""
         if self.open:
-            self.open = [("||", "||")] if self._spoiler else []
+            self.open = [Open("||", "||")] if self._spoiler else []
 
     @property
     def half_spoiler(self) -> bool:
@@ -88,12 +91,13 @@ class Marks:
             for piece, text in self._split_off.items():
                 if piece > start:
                     self.out[piece] = text
-            self.open = [mark for mark in self.open if mark[0] != "||"]
+            self.open = [each for each in self.open if each.mark != "||"]
             self._spoiler = None
 
-    def end(self) -> str:
-        """Return the text that closes the marks open at the end."""
-        return "".join(written for _, written in reversed(self.open))
+    def end(self, content: str) -> str:
+        """Return the text that closes the marks open at the end of this content."""
+        closing = "".join(each.written for each in reversed(self.open))
+        return APART + closing if closing[:1] in ("~", "|") and content.endswith(closing[0]) else closing
 
     def finish_chunk(self, ahead: list[Run], *, goes_on: bool, unsure: bool) -> None:
         """Write the chunk's marks. They stay open if runs `ahead` close them, or may if the text just `goes_on`.
@@ -103,7 +107,7 @@ class Marks:
         if self.runs and not self._plain_pairs():
             self._finish(ahead, goes_on=goes_on, unsure=unsure)
         if self.code:
-            self.open.append((self.code, ""))
+            self.open.append(Open(self.code))
 
     def _plain_pairs(self) -> bool:
         """Write the chunk's marks if each pair stands by itself, as in `**a** and *b*`. Most paragraphs are such."""
@@ -143,7 +147,13 @@ class Marks:
         last = len(out) - 1
         while last >= 0 and not out[last]:
             last -= 1
-        stack: list[tuple[str, str]] = []
+        for run in reversed(runs):
+            # A run that is no mark is text, too.
+            if run.piece <= last:
+                break
+            if run.length and not (id(run) in left and (goes_on or run.carried or run.kind == "|") and run.pending()):
+                last = run.piece
+        stack: list[Open] = []
         due: list[str] = []
         closed_at = -2
         opaque = iter([*self.opaque, len(out)])
@@ -155,7 +165,7 @@ class Marks:
             text = ""
             if run.closing:
                 for _ in run.closing:
-                    text += stack.pop()[1] if stack else ""
+                    text += stack.pop().written if stack else ""
                 if text and text[0] in "~|":
                     text = self.kept_apart(run.piece, text)
                 if not run.length and not run.opening:
@@ -184,7 +194,7 @@ class Marks:
             if marks or run.opening:
                 # Marks that only text behind the cut stands in are opened there.
                 hidden = ahead != [] and last < run.piece
-                opened = self._opened((*marks, *run.opening), stack, hidden=hidden)
+                opened = self._opened(run, (*marks, *run.opening), stack, hidden=hidden)
             if opened:
                 if opened[0] == "*":
                     if closes_star or (not text and closed_at >= 0 and self.piece_before(run.piece) == closed_at):
@@ -199,20 +209,20 @@ class Marks:
             next_opaque = next(opaque)
         self.runs, self.opaque = [], []
         if due:
-            while stack and stack[-1][0] in due:
-                if closing := stack.pop()[1]:
-                    out.append(closing)
+            while stack and stack[-1].mark in due:
+                if closing := stack.pop().written:
+                    out.append(self.kept_apart(len(out), closing))
         self.open = stack
 
-    def _opened(self, marks: Iterable[str], stack: list[tuple[str, str]], *, hidden: bool) -> str:
-        """Return marks in Discord's form. A mark within another of its kind has no meaning there and is left out."""
+    def _opened(self, run: Run, marks: Iterable[str], stack: list[Open], *, hidden: bool) -> str:
+        """Return a run's marks in Discord's form. A mark within another of its kind has no meaning and is left out."""
         text = ""
         for mark in marks:
             written = "" if hidden else WRITTEN[mark]
-            for _, outer in stack:
-                if outer == written:
+            for outer in stack:
+                if outer.written == written:
                     written = ""
-            stack.append((mark, written))
+            stack.append(Open(mark, written, run.whole, run.both))
             text += written
         return text
 
@@ -233,14 +243,14 @@ class Marks:
         before = self.piece_before(piece)
         return APART + mark if before >= 0 and self.out[before][-1] == mark[0] else mark
 
-    def _split(self, piece: int, stack: list[tuple[str, str]]) -> None:
+    def _split(self, piece: int, stack: list[Open]) -> None:
         """Close emphasis before a construct that contains its mark, and reopen it after the construct.
 
         Discord ends emphasis at the next such mark anywhere. `*see `a*b` there*` becomes `*see *`a*b`* there*`, with an
         invisible character inside.
         """
         text = self.out[piece]
-        marks = [written for _, written in stack if written]
+        marks = [each.written for each in stack if each.written]
         self.out[piece] = _apart(text, marks)
         if "||" in marks:
             self._split_off[piece] = _apart(text, [written for written in marks if written != "||"])

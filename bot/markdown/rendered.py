@@ -8,6 +8,8 @@ from enum import Enum, IntEnum
 from math import inf
 from typing import Final, NamedTuple
 
+from bot.markdown.emphasis import Open
+
 _LEADING: Final = re.compile(r"\A(?:[ \t\r]*\n)+|\A\s+\Z")
 """Pattern of the blank lines before a message's text: in `\\n \\na`, all before `a`."""
 
@@ -56,7 +58,7 @@ class Carry(NamedTuple):
     """State that a part takes over from the previous one: lines to read first, marks to open first, and open lists."""
 
     lines: str = ""
-    marks: tuple[str, ...] = ()
+    marks: tuple[Open, ...] = ()
     items: tuple[Item, ...] = ()
     within: bool = False
     """Whether the previous part ends within a line. The line then continues in its list item."""

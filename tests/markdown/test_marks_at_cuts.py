@@ -30,6 +30,26 @@ KINDS: dict[str, list[str]] = {
         f"- *a ||b {WORDS}c* d\n- e",
         f"> ||a **b {WORDS}c** `d`",
     ],
+    "a mark stands apart from the same character before the cut": [
+        f"x ~~{'go on and ' * 28}b~~~~ {'c ' * 9}{WORDS}end~~ d",
+        f"- ~~a {'word ' * 56}~~~ {'word ' * 30}*c*~~ d",
+        f"- ~~a {'word ' * 57}~~~ {'word ' * 30}*c*~~ d",
+    ],
+    "marks around characters that are none": [
+        f"{'word ' * 50}*x *****~~~*****\n{'word ' * 30} x *",
+        f"> {'word ' * 50}*x **~~**\n> {'word ' * 30} x *",
+        f"- {'word ' * 45}_x <b>**</b>\n  {'word ' * 30} x _",
+    ],
+    "the length of a run of marks is known behind the cut": [
+        f"a ***b {WORDS}****c `d`*****. e",
+        f"_x_ ___b {WORDS}____c `d`_____. e",
+        f"- a\n  ***b {WORDS}****`c`*****. d",
+    ],
+    "what stands behind a backtick that nothing closes is kept whole": [
+        f"> {'word ' * 10}`` {'word ' * 44}[a **b** c](http://x.y/a) and <b>two words</b>\n> {'word ' * 20}",
+        f"> {'word ' * 25}`` {'word ' * 30}[a **b** c](http://x.y/a) and <b>two words</b>\n> {'word ' * 20}",
+        f"- {'word ' * 20}` {'word ' * 36}<b>*a* b e*</b> x ||two words|| {'word ' * 20}\n- b",
+    ],
     "a backtick that nothing closes is text": [
         f"A ` tick {WORDS}end\n\nfin",
         f"> `` a ` b {WORDS}end\n\nfin `` x",
