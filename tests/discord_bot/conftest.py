@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.transcript import transcript
 from bot.store import Store
+from bot.store.part import Part
 from bot.store.sqlite import open_store
 from tests.discord_bot.people import ask, shown
 from tests.places import on_discord
@@ -207,6 +208,31 @@ def refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Notices, "denied", denied)
 
 
+@dataclass
+class Held:
+    """The first call of a store's method that is held up."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Part], str], Held]:
+    def hold(part: type[Part], name: str) -> Held:
+        method, held = getattr(part, name), Held()
+
+        async def holding(*details: Any, **more: Any) -> Any:
+            if not held.begun.is_set():
+                held.begun.set()
+                await held.go_on.wait()
+            return await method(*details, **more)
+
+        monkeypatch.setattr(part, name, holding)
+        return held
+
+    return hold
+
+
 @pytest.fixture
 def eve(discord: DiscordStandin) -> User:
     """Somebody who knows nobody, and has invited the bot to a server of her own."""
@@ -332,10 +358,15 @@ async def world(start: Start) -> AsyncIterator[World]:
 
 @pytest.fixture
 def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Launch:
-    """Start `python -m bot` against the stand-ins; settings may be given by name. Every wait may then take minutes."""
+    """Start `python -m bot` against the stand-ins; settings may be given by name. Every wait may then take minutes.
+
+    Another program than that may be given, and what it is told after the addresses.
+    """
 
     @asynccontextmanager
-    async def launched(**settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def launched(
+        program: str = RUN, *arguments: str, **settings: str
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
         discord.patience = FOR_A_PROCESS
         environment = {
             "PATH": os.environ["PATH"],
@@ -347,7 +378,7 @@ def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Laun
             **settings,
         }
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", RUN, discord.url, discord.gateway_url, discord.cdn_url),
+            *(sys.executable, "-c", program, discord.url, discord.gateway_url, discord.cdn_url, *arguments),
             env=environment,
             cwd=tmp_path,
             stderr=asyncio.subprocess.PIPE,

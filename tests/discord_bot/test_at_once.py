@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +22,10 @@ from bot.store.guilds import GuildStore
 from bot.store.part import Part
 from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
-from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.conftest import Held, Start, World
 from tests.waiting import PATIENCE
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
-
-
-@dataclass
-class Held:
-    """The first call of a store's method that is held up."""
-
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@pytest.fixture
-def hold(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Part], str], Held]:
-    def hold(part: type[Part], name: str) -> Held:
-        method, held = getattr(part, name), Held()
-
-        async def holding(*details: Any, **more: Any) -> Any:
-            if not held.begun.is_set():
-                held.begun.set()
-                await held.go_on.wait()
-            return await method(*details, **more)
-
-        monkeypatch.setattr(part, name, holding)
-        return held
-
-    return hold
 
 
 async def failed(world: World) -> Message:
