@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bot.standin.entities import Attachment
 
-MAX_BYTES = 25 * 2**20
+MAX_BYTES = 20 * 2**20
 """Largest size of one uploaded file in bytes."""
 _KEPT_FOR = 600.0
 """Seconds that an uploaded file is kept."""

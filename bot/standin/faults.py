@@ -100,6 +100,31 @@ RestAction = RateLimited | ServerError | ConnectionReset | Slow | Refused | Answ
 
 
 @dataclass(frozen=True, slots=True)
+class Redirected:
+    """The address of a file leads to another one."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """A file goes on for ever, with `pause` seconds between its pieces of so many bytes."""
+
+    piece: int = 64 * 1024
+    pause: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """A file ends in its middle, with its connection."""
+
+
+DownloadAction = ServerError | Slow | Answered | Redirected | Endless | BrokenOff
+DOWNLOAD = "/cdn/attachments"
+"""The route of downloads."""
+
+
+@dataclass(frozen=True, slots=True)
 class Twice:
     """The event is dispatched a second time, with a sequence number of its own."""
 
@@ -123,7 +148,7 @@ EventAction = Twice | Late | Lost
 class Fault:
     """An armed fault. `left` counts the remaining uses, and `hits` counts the past uses."""
 
-    action: RestAction | EventAction
+    action: RestAction | EventAction | DownloadAction
     matches: Callable[[Call | str], bool]
     left: float
     hits: int = 0
@@ -147,7 +172,7 @@ class Faults:
 
     def add(
         self,
-        action: RestAction | EventAction,
+        action: RestAction | EventAction | DownloadAction,
         *,
         event: str | None = None,
         method: str | None = None,
@@ -169,6 +194,8 @@ class Faults:
                 and (when is None or when(what))
             )
 
+        if (route == DOWNLOAD) < isinstance(action, Redirected | Endless | BrokenOff):
+            raise ValueError(f"{action} needs route=DOWNLOAD")
         if (event is not None) != isinstance(action, EventAction):
             raise ValueError(f"{action} needs {'a request' if event else 'an event='}")
         fault = Fault(action, matches, times)
@@ -181,13 +208,17 @@ class Faults:
 
     def for_request(self, call: Call) -> RestAction | None:
         action = self._take(call)
-        return None if isinstance(action, EventAction) else action
+        return action if isinstance(action, RestAction) else None
+
+    def for_download(self, channel_id: int) -> DownloadAction | None:
+        action = self._take(Call("GET", DOWNLOAD, channel_id, None))
+        return action if isinstance(action, DownloadAction) else None
 
     def for_event(self, name: str) -> EventAction | None:
         action = self._take(name)
         return action if isinstance(action, EventAction) else None
 
-    def _take(self, what: Call | str) -> RestAction | EventAction | None:
+    def _take(self, what: Call | str) -> RestAction | EventAction | DownloadAction | None:
         for fault in self._waiting:
             if fault.matches(what):
                 fault.take()

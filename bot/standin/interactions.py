@@ -202,7 +202,7 @@ class Interactions:
             "entitlement_sku_ids": [],
             "authorizing_integration_owners": self._owners(interaction),
             "context": 0 if guild else 1,
-            "attachment_size_limit": 10 * 1024 * 1024,
+            "attachment_size_limit": 20 * 1024 * 1024,
         }
         if guild is None:
             body["user"] = payloads.user(user)

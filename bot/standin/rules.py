@@ -13,7 +13,7 @@ from bot.standin.errors import ApiError, empty_message, invalid_form
 
 MAX_CONTENT = 2000
 MAX_FILES = 10
-MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 20 * 1024 * 1024
 """The largest file size in a server without boosts."""
 
 SETTABLE = MessageFlag.SUPPRESS_EMBEDS | MessageFlag.SUPPRESS_NOTIFICATIONS | MessageFlag.COMPONENTS_V2

@@ -97,7 +97,7 @@ class DiscordStandin(People):
         self._port = port
         self._settle()
         self._openapi = OpenApi(Path(openapi)) if openapi else None
-        self._cdn = Cdn(lambda: self.cdn_url, self.world.take_id, keep_bytes=keep.file_bytes)
+        self._cdn = Cdn(lambda: self.cdn_url, self.world.take_id, self.faults, keep_bytes=keep.file_bytes)
         self.commands = CommandBook(self.bot.id, self.world.take_id)
         self._interactions = Interactions(self.world, self.wait_for)
         self.gateway = Gateway(
@@ -160,7 +160,7 @@ class DiscordStandin(People):
         app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[no_browsers])
         app.router.add_get("/gateway", self.gateway.handle)
         app.router.add_get("/gateway/", self.gateway.handle)
-        app.router.add_get("/cdn/{path:.*}", self._cdn.handle)
+        app.router.add_get(r"/cdn/{path:[\s\S]*}", self._cdn.handle)
         self._rest.register(app, self._endpoints)
         # An answer that a fault delays must not delay the shutdown.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
@@ -263,6 +263,10 @@ class DiscordStandin(People):
     def deny(self, channel: Channel, permissions: Permission, who: User | Role | None = None) -> None:
         """Deny permissions in one channel, for the bot, a member or a role, in place of earlier rules for them."""
         self.world.set_permissions(channel, who or self.bot, deny=permissions)
+
+    def expire_attachments(self) -> None:
+        """Give all attachments new addresses. The old ones lead nowhere; a message that is fetched has the new ones."""
+        self._cdn.expire()
 
     # Observation
 

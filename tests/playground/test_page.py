@@ -101,9 +101,9 @@ async def test_only_harmless_files_are_shown(home: Home) -> None:
 
 
 async def test_too_large_file_is_refused(home: Home) -> None:
-    async with home.client.post(f"{home.url}files?name=big", data=BytesIO(bytes(25 * 2**20 + 1))) as answer:
+    async with home.client.post(f"{home.url}files?name=big", data=BytesIO(bytes(20 * 2**20 + 1))) as answer:
         assert answer.status == 413
-        assert await answer.text() == "Files here can be up to 25 MB. Choose a smaller one."
+        assert await answer.text() == "Files here can be up to 20 MB. Choose a smaller one."
 
 
 async def test_invalid_frame_closes_only_its_tab(home: Home) -> None:

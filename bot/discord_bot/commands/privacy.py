@@ -23,7 +23,7 @@ from bot.texts import privacy as words
 log = logging.getLogger(__name__)
 
 _CONFIRMATION = re.compile(r"forget-me:(?P<answer>yes|no):(?P<user_id>[0-9]{1,19})")
-_MAX_FILE_SIZE = 10 * 1024 * 1024
+_MAX_FILE_SIZE = 20 * 1024 * 1024
 """Bytes of an export: as many as Discord takes in every channel. A larger file would cost too much memory."""
 _MAX_CONCURRENT_EXPORTS = 2
 """Exports that may be in memory at the same time."""
