@@ -254,6 +254,8 @@ def _leaf(state: BlockState, mark: str, first: str, start: int, body: int, end: 
         if close < 0:
             return state.hold(start)
         state.inline.atoms.append((start, close + 3))
+        if not state.gap and state.lists.left:
+            state.inline.write("\n")
         state.at = close + 3
         if state.line_end(state.at) < len(source) and not source[state.at : state.line_end(state.at)].strip():
             state.at = state.line_end(state.at) + 1

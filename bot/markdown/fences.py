@@ -28,7 +28,7 @@ def write_fence(state: BlockState, fence: re.Match[str], mark: str, marks: str, 
         return
     inline.marks.end_paragraph()
     state.offer(start)
-    state.keep, state.gap = False, True
+    gap, state.keep, state.gap = state.gap, False, True
     close, at = _fence_lines(state, ticks, mark, content)
     code = source[content:at]
     if close is None and state.growing and at == len(source):
@@ -56,6 +56,9 @@ def write_fence(state: BlockState, fence: re.Match[str], mark: str, marks: str, 
         if marks:
             # Discord has no item without text, but takes an invisible character.
             inline.write(f"{mark}{marks}{APART}\n")
+        elif not gap:
+            # Something has to end a list on Discord.
+            inline.write(f"{mark}\n")
         _after_fence(state, start, close)
         return
     inline.atoms.append((start, content + 1))
