@@ -15,7 +15,8 @@ from wcwidth import wcswidth
 
 from bot.markdown.block_state import ENOUGH, BlockState
 from bot.markdown.escaping import apart
-from bot.markdown.inline import inline
+from bot.markdown.inline import inline, walk, write_chunk
+from bot.markdown.inline_state import InlineState
 from bot.markdown.lines import QUOTE
 from bot.markdown.rendered import Rank
 
@@ -39,6 +40,8 @@ _MARKS: Final = re.compile(
 """Pattern of marks that are removed or changed in plain text, as in `**a** \\* `b``."""
 _LIVE: Final = re.compile(r"\]\([^()\s]+\)|https?://|<(?:[@#]|a?:\w+:|t:)")
 """Pattern of constructs that work only where Markdown is read, such as `[a](http://b.c)` or `<@1>`."""
+_EMPHASIS: Final = re.compile(r"(?<![\w*~])(\*{1,3}|_{1,2}|~~)(?=\S)[^|\n]{1,300}?(?<=\S)\1")
+"""Pattern of emphasis in a cell, such as `**b c**`."""
 _BREAK: Final = re.compile(r"(?:(?<!\s)\s++)?<br\s*+/?>\s*+", re.IGNORECASE)
 """Pattern of a line break tag with its spaces. `a<br>b` becomes `a b`."""
 
@@ -115,9 +118,10 @@ def _padded(table: Table, widths: Sequence[int], line: Sequence[tuple[str, int]]
         yield " " * before + cell + " " * (space - before)
 
 
-def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
+def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int, begun: int | None = None) -> str:
     """Return the rows as list items, with each row's other cells below its first one. Empty cells are left out.
 
+    The part before may have `begun` the first row: if not within its last cell (-1), within that of this column.
     The list stops after `enough` characters. A short table makes a long list because the column names repeat in every
     row.
     """
@@ -129,9 +133,13 @@ def as_list(table: Table, rows: Sequence[Sequence[str]], enough: int) -> str:
         before = len(items)
         names = table.header if rows else ()
         filled = [(column, cell) for column, cell in enumerate(row) if cell]
-        for column, cell in filled[:1]:
+        first = 1 if begun is None else 0
+        if filled and filled[0][0] == begun:
+            items.append(inline(filled.pop(0)[1]))
+        begun = None
+        for column, cell in filled[:first]:
             items.append(f"- {_named(names, column)}{inline(cell, bold=True)}")
-        items += [f"  - {_named(names, column)}{inline(cell)}" for column, cell in filled[1:]]
+        items += [f"  - {_named(names, column)}{inline(cell)}" for column, cell in filled[first:]]
         size += sum(map(len, items[before:]))
     return "\n".join(items)
 
@@ -178,12 +186,16 @@ def write_table(state: BlockState, mark: str, start: int, body: int, end: int) -
     state.at = at
     state.gap = True
     if open_end and not state.final and below - start <= state.limit // 2:
-        state.lines = source[start : below + 1]
+        state.lines = source[start : below + 1] + _begun(source, below + 1, mark, len(head.header))
     if not rows and start < state.shift:
         return True
     inline.atoms.append((start, min(below + 2, len(source))))
     inline.marks.reopen(paragraph=False)
-    inline.write("\n".join(mark + line for line in _show(head, rows, state.limit, state.columns).split("\n")))
+    begun = None
+    if start < state.shift and state.shift > below + 1:
+        begun = -1 if source[state.shift - 1] == "|" else source.count("|", below + 1, state.shift) - 1
+    shown = _show(head, rows, state.limit, state.columns, begun)
+    inline.write("\n".join(mark + line for line in shown.split("\n")))
     inline.write("\n")
     return True
 
@@ -207,13 +219,35 @@ def _rows(state: BlockState, mark: str, at: int, columns: int) -> tuple[list[lis
             state.offer(at, Rank.LINE)
         if len(line) <= state.limit // 2:
             state.inline.atoms.append((at, end))
+        else:
+            state.inline.atoms += _constructs(line, at)
         row = cells(line[quote.end() :] if quote else line, columns)
-        if any(row):
+        if any(row) or at < state.shift:
             rows.append(row)
         at = end + 1
     return rows, min(at, len(source))
 
 
-def _show(head: Table, rows: list[list[str]], limit: int, columns: int) -> str:
-    text = as_text(head, rows, columns)
-    return as_list(head, rows, ENOUGH * limit) if text is None else f"```\n{text}\n```"
+def _constructs(line: str, at: int) -> Iterator[tuple[int, int]]:
+    """Return the ranges that no cut should split in a row that begins at an offset and may itself be cut."""
+    state = InlineState(line, walk, final=True)
+    write_chunk(state, 0, len(line))
+    for start, end in (*state.atoms, *(found.span() for found in _EMPHASIS.finditer(line))):
+        yield at + start, at + end
+
+
+def _begun(source: str, rows: int, mark: str, columns: int) -> str:
+    """Return the beginning of a row that a cut parts, with empty cells, so that the rest of it stays in its columns."""
+    start = source.rfind("\n") + 1
+    if start < rows or start == len(source):
+        return ""
+    row = source[start:]
+    quote = QUOTE.match(row) if mark else None
+    before = len(cells(f"{row[quote.end() if quote else 0 :]}x", columns)) - 1
+    within = "" if row.rstrip().endswith("|") and not row.rstrip().endswith("\\|") else " "
+    return f"{mark}|{' |' * before}{within}"
+
+
+def _show(head: Table, rows: list[list[str]], limit: int, columns: int, begun: int | None) -> str:
+    text = as_text(head, rows, columns) if begun is None else None
+    return as_list(head, rows, ENOUGH * limit, begun) if text is None else f"```\n{text}\n```"

@@ -130,6 +130,12 @@ KINDS: dict[str, list[tuple[str, str]]] = {
         ("[a `]` b](http://x.y) [a \\] b](mailto:c@x.y)", "a `]`[ b](http://x.y) a \\] b (c@x.y)"),
         ("[*a* `[` b](http://x.y) [`[`](http://x.y)", "*a* `[` b (<http://x.y>) `[` (<http://x.y>)"),
     ],
+    "a block that shows nothing between lists": [
+        ("1. a\n```\n```\n5. b", "1. a\n\n5. b"),
+        ("- a\n> ```\n> ```\n1. b", "- a\n> \n1. b"),
+        ("1. a\n   > ~~~\n   > ~~~\n\n5. b", "1. a\n> \n\n2. b"),
+        ("1. a\n<!-- -->\n5. b", "1. a\n\n5. b"),
+    ],
     "a rule in an item": [
         ("- ***\n- a", "- ~\n- a"),
         ("+ ******\n  - b", "- ~\n  - b"),

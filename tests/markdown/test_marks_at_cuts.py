@@ -76,6 +76,12 @@ KINDS: dict[str, list[str]] = {
         f"> 1. {'word ' * 48}\n> 2. ~~~ text\n>    {'x ' * 30}\n>    y\n> 3. *b*",
         f"{'word ' * 48}\n\n- a\n  - ~~~ py\n\n\n- *b* {'word ' * 10}",
     ],
+    "the rest of a row stays in its columns": [
+        f"| A | B |\n|---|---|\n| {'x ' * 30} | {'go on ' * 80} |\n| c | d |",
+        f"| A | B | C |\n|---|---|---|\n| {'x ' * 60} | {'*go* on ' * 15} | {'end `a b` ' * 20} |\n| c | d |  |",
+        f"> | N | [a](http://x.y) |\n> |---|---|\n> |  | {'go on ' * 40}**b {'w ' * 20}c** |\n> | {'b ' * 60}| d |",
+        f"intro\n\nA | B\n---|---\nx | {'go on ' * 30}\\| {'go on ' * 40}\nc | d\n\nend",
+    ],
     "a list goes on behind the cut": [
         f"1. a\n   > {'word ' * 50}\n   > {'word ' * 20}\n1. b\n   - c\n\n1. d",
         f"> 1. {'word ' * 30}\n> 1. {'word ' * 30}\n> 1. a\n> 1. {'word ' * 30}",
