@@ -111,6 +111,9 @@ class AtOnce:
     async def longest_reply(self, model: str) -> int | None:
         return None
 
+    async def most_pictures(self, model: str) -> int | None:
+        return None
+
 
 _questions: dict[int, int] = {}
 _noted: Noted = {}

@@ -11,8 +11,10 @@ from datetime import date
 from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
+from bot.core.context import picture_note
 from bot.core.generation import GenerationSettings
 from bot.core.model_events import Discard, End, Event, Message, Origin, Reasoning, Text
+from bot.core.pictures import PictureReference
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
@@ -47,6 +49,8 @@ class Model:
         self.left_early = 0
         self.queue: Queues | None = None
         """Where requests wait for one of the server's slots."""
+        self.most: int | None = None
+        """The most pictures that the model takes."""
 
     @asynccontextmanager
     async def stream(
@@ -62,6 +66,9 @@ class Model:
 
     async def longest_reply(self, model: str) -> int | None:
         return None
+
+    async def most_pictures(self, model: str) -> int | None:
+        return self.most
 
     async def _events(self, reply: Iterable[Step]) -> AsyncGenerator[Event, None]:
         try:
@@ -130,10 +137,17 @@ class Talk:
         self.position = 0
 
     def say(
-        self, text: str, by: int = 1, where: Conversation = HERE, guild: int | None = None, position: int | None = None
+        self,
+        text: str,
+        by: int = 1,
+        where: Conversation = HERE,
+        guild: int | None = None,
+        position: int | None = None,
+        pictures: Sequence[PictureReference] = (),
     ) -> asyncio.Task[Outcome | None]:
         self.position = self.position + 1 if position is None else position
-        prompt = Prompt(where, self.position, text, user_id=by, guild_id=guild)
+        text = "\n".join([text, *(picture_note(each.name) for each in pictures)])
+        prompt = Prompt(where, self.position, text, user_id=by, guild_id=guild, pictures=pictures)
         return asyncio.create_task(self._told(self.core.answer(prompt, self.open)))
 
     def again(

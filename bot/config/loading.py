@@ -149,8 +149,8 @@ def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
     """The mistake of a budget in which the replies of some models have no price."""
     if values.get("daily_budget") is None or not {"prices", "openai_model", "models"} <= values.keys():
         return
-    fallback = values.get("fallback_model")
-    offered = dict.fromkeys((values["openai_model"], *(values["models"] or ()), *([fallback] if fallback else ())))
+    others = (values.get("fallback_model"), values.get("vision_model"))
+    offered = dict.fromkeys((values["openai_model"], *(values["models"] or ()), *filter(None, others)))
     missing = [model for model in offered if model not in (values["prices"] or {})]
     if missing:
         yield (

@@ -71,6 +71,14 @@ class Settings:
             "", "The model that answers when the first one fails at the start. Its answers say so. Not set: none.", str
         ),
     ]
+    vision_model: Annotated[
+        str | None,
+        Setting(
+            "",
+            "The model that answers questions about images where the chosen one cannot see. Its answers say so.",
+            str,
+        ),
+    ]
     model_servers: Annotated[
         Mapping[str, ModelServerSettings] | None,
         Setting(
@@ -309,6 +317,7 @@ class Settings:
         return GenerationSettings(
             models=self.offered_models,
             fallback_model=self.fallback_model,
+            vision_model=self.vision_model,
             system_prompt=self.system_prompt,
             context_tokens=self.context_tokens,
             reply_tokens=self.reply_tokens,

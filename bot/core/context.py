@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
+from bot.core.illustrating import Found, Illustrated, illustrated, references_of
 from bot.core.model_events import Message, TokenStatistics
+from bot.core.pictures import PictureProblem, PictureReference
 from bot.core.quotas import Usage
 from bot.core.turns import EarlierTurn, Turn, UserName
 
@@ -23,6 +25,10 @@ this, so the estimated tokens are rather too many than too few."""
 SAFE_BYTES_PER_TOKEN = 2.0
 """The estimate for reservations before a server has counted anything. Nearly every text has more bytes in a token. Only
 text that is rare in the training of tokenizers (some scripts, rows of emoji) has down to one."""
+SAFE_PICTURE_RATIO = 2.0
+"""The tokens for each estimated one of a picture in reservations, before a server has counted any."""
+_PICTURE_RATIOS = (0.02, 40.0)
+"""The least and the most tokens for each estimated one of a picture. Some small models are billed thirtyfold."""
 TOKENS_PER_MESSAGE = 4
 """The tokens that chat templates add to each message for its role and its borders."""
 LONGEST_TOKEN = 128
@@ -63,6 +69,15 @@ def platform_note(text: str) -> str:
 def as_typed(text: str) -> str:
     """A text of a person's, in which nothing has the form of a platform note: "⟦" → "[[" and "⟧" → "]]"."""
     return text.replace("⟦", "[[").replace("⟧", "]]")
+
+
+PICTURE = "⟦picture: "
+"""The beginning of the note on a picture in a prompt. Only prompts with one have pictures."""
+
+
+def picture_note(name: str) -> str:
+    """What a prompt says of a picture that is sent with it."""
+    return f"{PICTURE}{as_typed(name)}⟧"
 
 
 MENTION = re.compile(r"⟦@([0-9]{1,19})⟧")
@@ -108,8 +123,7 @@ class Context:
         window: int | None = None,
         learned: TokenStatistics,
     ) -> None:
-        self.bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
-        """The ratio of all estimates for this request."""
+        self._learned = learned
         # In steps, so that what is learned of the tokens seldom changes where a long persona is cut.
         steady = math.floor(2 * self.bytes_per_token) / 2
         share = int((budget if window is None else window) / _SHARE * steady)
@@ -124,24 +138,62 @@ class Context:
         end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self.bytes_per_token)) :].decode(errors="ignore")
         going_on = [Message("user", RESUME), Message("assistant", end)] if begun else []
         date_note = platform_note(f"Today is {today:%A}, {today.day} {today:%B %Y}.")
-        self._newest_first = [*going_on, _prompt(turn, date_note, _about(notes, share - _size(persona)))]
+        asked = _prompt(turn, date_note, _about(notes, share - _size(persona)))
         self._budget = budget
-        self._learned = learned.bytes_per_token is not None
         self._added = 0
         self._standing = self._tokens(self._system)
+        if turn.pictures:
+            left = budget - self._standing - self._tokens(*going_on, asked)
+            asked = illustrated(asked, turn.pictures, left / self._picture_ratio if self._picture_ratio else math.inf)
+        self._asked = asked
+        self._newest_first = [*going_on, asked]
         self._fixed = self._standing + self._tokens(*self._newest_first)
         self.tokens = self._fixed
         """The estimated tokens of the whole context."""
         self._full = False
         self._block: tuple[int, int] | None = None
         """The number of the first turn to keep once the context is full, and how many turns are kept then."""
+        self.unseen: Mapping[PictureProblem, Sequence[str]] = {}
+        """The names of the prompt's pictures that the model is not sent, by reason."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """The ratio of all estimates for this request."""
+        return self._learned.bytes_per_token or BYTES_PER_TOKEN
+
+    @property
+    def _picture_ratio(self) -> float:
+        return 1.0 if self._learned.picture_ratio is None else self._learned.picture_ratio
 
     @property
     def reserved_tokens(self) -> int:
         """The tokens to reserve: the estimate, or more where no server's count has confirmed it."""
-        if self._learned:
+        messages, known = self.messages(), self._learned
+        pictures = sum(message.picture_tokens for message in messages)
+        if known.bytes_per_token is not None and (known.picture_ratio is not None or not pictures):
             return self.tokens
-        return sum(tokens(message.content, SAFE_BYTES_PER_TOKEN) for message in self.messages())
+        text = sum(tokens(message.content, known.bytes_per_token or SAFE_BYTES_PER_TOKEN) for message in messages)
+        return text + math.ceil(pictures * (SAFE_PICTURE_RATIO if known.picture_ratio is None else known.picture_ratio))
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the request has pictures."""
+        return any(message.picture_tokens for message in self._newest_first)
+
+    @property
+    def references(self) -> tuple[Sequence[PictureReference], Sequence[PictureReference]]:
+        """The pictures of the turns before the prompt, oldest first, and those of the prompt."""
+        earlier = (message for message in reversed(self._newest_first) if message is not self._asked)
+        return [each for message in earlier for each in references_of(message)], references_of(self._asked)
+
+    def show(self, found: Found, otherwise: PictureProblem) -> None:
+        """Send these pictures. Of the others, the model is told why it is not sent them."""
+        if isinstance(self._asked, Illustrated):
+            self.unseen = self._asked.problems(found, otherwise)
+        for place, message in enumerate(self._newest_first):
+            if isinstance(message, Illustrated):
+                shown = self._newest_first[place] = message.with_found(found, otherwise)
+                self.tokens += self._tokens(shown) - self._tokens(message)
 
     @property
     def room(self) -> int:
@@ -161,7 +213,7 @@ class Context:
     def add_running(self, turns: Iterable[EarlierTurn]) -> None:
         """Put turns that are being answered, the latest first, right before the prompt, as far as they fit."""
         for turn in turns:
-            pair = (_reply(turn), _prompt(turn))
+            pair = (_reply(turn), illustrated(_prompt(turn), turn.pictures))
             size = self._tokens(*pair)
             if self.tokens + size <= self._budget:
                 self._newest_first += pair
@@ -170,7 +222,7 @@ class Context:
 
     def add(self, turn: EarlierTurn) -> bool:
         """Put an earlier turn before the others. The result is False if it does not fit and the context is complete."""
-        pair = (_reply(turn), _prompt(turn))
+        pair = (_reply(turn), illustrated(_prompt(turn), turn.pictures))
         size = self._tokens(*pair)
         if self.tokens + size > self._budget:
             self._full = True
@@ -188,7 +240,9 @@ class Context:
         return [self._system, *reversed(self._newest_first)]
 
     def _tokens(self, *messages: Message) -> int:
-        return sum(tokens(message.content, self.bytes_per_token) for message in messages)
+        text = sum(tokens(message.content, self.bytes_per_token) for message in messages)
+        pictures = sum(message.picture_tokens for message in messages)
+        return text + math.ceil(pictures * self._picture_ratio) if pictures else text
 
 
 def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, granted: int) -> Usage:
@@ -198,7 +252,8 @@ def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, gr
     that keeps to its limit can reach.
     """
     size = sum(_size(message.content) for message in messages)
-    most = size + TOKENS_PER_MESSAGE * len(messages) + SERVERS_OWN_TOKENS
+    pictures = sum(message.picture_tokens for message in messages)
+    most = size + TOKENS_PER_MESSAGE * len(messages) + SERVERS_OWN_TOKENS + pictures * _PICTURE_RATIOS[1]
     prompt = usage.prompt_tokens if math.ceil(size / LONGEST_TOKEN) <= usage.prompt_tokens <= most else 0
     # Thoughts that nobody is shown count too, so there may be many more tokens than text.
     most = max(granted, said + thoughts)
@@ -212,11 +267,21 @@ def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, gr
 
 
 def learn_from_usage(learned: TokenStatistics, messages: list[Message], usage: Usage) -> TokenStatistics:
-    """Move the estimate towards a server's count for these messages. A longer context has more weight."""
+    """Move the estimate towards a server's count for these messages. A longer context has more weight.
+
+    Of messages with pictures, only the tokens of the pictures are learned: the text is counted as it was estimated.
+    """
     size = sum(_size(message.content) for message in messages)
     counted = usage.prompt_tokens - TOKENS_PER_MESSAGE * len(messages)
     if counted <= 0 or size == 0:
         return learned
+    if pictures := sum(message.picture_tokens for message in messages):
+        text = size / (learned.bytes_per_token or BYTES_PER_TOKEN)
+        seen = min(_PICTURE_RATIOS[1], max(_PICTURE_RATIOS[0], (counted - text) / pictures))
+        # The first count says more than no count, as far as it is not about text.
+        share = pictures / (pictures + text)
+        ratio = 1.0 if learned.picture_ratio is None else learned.picture_ratio
+        return replace(learned, picture_ratio=ratio + (share / 2 if learned.picture_ratio else share) * (seen - ratio))
     before = learned.bytes_per_token or BYTES_PER_TOKEN
     weight = min(0.5, size / 8000)
     # Outside of one to eight bytes in a token, the server counts something else than these messages.

@@ -43,6 +43,10 @@ class CutDetector:
         """
         if tokens < _FEWEST:
             return False
+        if any(message.pictures for message in messages):
+            # Their tokens come and go without any text.
+            self._counts.pop(conversation, None)
+            return _words(messages) > tokens
         size = sum(len(message.content.encode(errors="replace")) for message in messages)
         now, before = _Count(size, tokens), self._counts.pop(conversation, None)
         about_the_same = before is not None and abs(tokens - before.tokens) <= _SAME * before.tokens

@@ -9,7 +9,8 @@ BotError
 ├── OverQuota            a person has asked as often as they may for now, or the day's tokens are used
 ├── ModelError           the model's server did not give a whole reply
 │   ├── ContextTooLong   it takes no request of this size
-│   └── EmptyStream      it accepted the request and sent nothing at all
+│   ├── EmptyStream      it accepted the request and sent nothing at all
+│   └── PicturesRefused  it takes no request with these pictures
 └── DiscordError         Discord refuses this bot: its token, its intents
 """
 
@@ -144,6 +145,17 @@ class EmptyStream(ModelError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(FailureReason.UNREACHABLE, detail, accepted=True)
+
+
+class PicturesRefused(ModelError):
+    """The model's server refused a request that has pictures, and may take one without.
+
+    `most` is the number of pictures that it takes: 0 if the model cannot see, None if the refusal names none.
+    """
+
+    def __init__(self, detail: str, most: int | None, *, advice: str = "", server_message: str = "") -> None:
+        super().__init__(FailureReason.CONFIGURATION, detail, advice=advice, server_message=server_message)
+        self.most = most
 
 
 class DiscordError(BotError):

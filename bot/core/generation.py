@@ -12,17 +12,18 @@ from datetime import date
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
-from bot.core.errors import ContextTooLong, EmptyStream, ModelError, StoreError
+from bot.core.errors import ContextTooLong, EmptyStream, ModelError, PicturesRefused, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
 from bot.core.learning import ModelLearning, cut_advice, thoughts_advice
 from bot.core.log_entries import FailureLog
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.model_servers import ModelServers
+from bot.core.pictures import PictureProblem, Pictures
 from bot.core.preparing import RequestPreparer
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.requests import Asking, Request
-from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
+from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState, is_blank
 from bot.core.usage import Prices
 from bot.core.window import Room, named_window
 
@@ -35,6 +36,10 @@ MINIMUM_REPLY_TOKENS = 100
 CHARACTERS_PER_TOKEN = 32
 """More characters than any text has in a token. A reply that is longer than its tokens by this measure comes from a
 server that ignores the limit and might never end. A chunk of reasoning counts as one character."""
+PICTURES_WITHIN = 30.0
+"""Seconds that a question waits for its own pictures, before it takes a slot of its server."""
+LATELY = 4
+"""Turns before a question whose pictures it may be about, so that a model is asked that can see them."""
 OVERRUN = 2
 """The multiple of its reserved tokens that a reply may use, by our estimate or the server's count."""
 
@@ -52,6 +57,8 @@ class GenerationSettings:
     """The largest context that is sent, in tokens."""
     fallback_model: str | None = None
     """The model that is asked where the first one fails before its first word."""
+    vision_model: str | None = None
+    """The model that is asked about pictures where the chosen one cannot see."""
     reply_tokens: int = 4000
     """The longest reply, in tokens. A much longer one is cut off."""
     reasoning_effort: str = "none"
@@ -74,19 +81,25 @@ class GenerationSettings:
         named = {first: "OPENAI_MODEL", **dict.fromkeys(others, "MODELS")}
         if self.fallback_model:
             named.setdefault(self.fallback_model, "FALLBACK_MODEL")
+        if self.vision_model:
+            named.setdefault(self.vision_model, "VISION_MODEL")
         return named
 
     def models_for(self, chosen: str | None) -> Sequence[str]:
-        """The chosen model, or the default one without a choice, and then the fallback."""
-        return tuple(dict.fromkeys(filter(None, (self.chosen_model(chosen), self.fallback_model))))
+        """The chosen model, or the default one without a choice, then the fallback and the one for pictures."""
+        return tuple(dict.fromkeys(filter(None, (self.chosen_model(chosen), self.fallback_model, self.vision_model))))
 
     def providers(self, chosen: str | None) -> Sequence[str]:
-        """The providers of the chosen model and of the fallback."""
+        """The providers of all models that may be asked where one is chosen."""
         return tuple(dict.fromkeys(map(self.servers.provider, self.models_for(chosen))))
 
 
+class _CannotSee(Exception):
+    """A model has refused the pictures that a question is about."""
+
+
 class ReplyGenerator:
-    """All requests of one process.
+    """All requests of one process. `pictures` are those that prompts show.
 
     `save` writes the progress of a conversation's replies to the store. `today` returns the date that the system prompt
     names.
@@ -96,6 +109,7 @@ class ReplyGenerator:
         self,
         store: Store,
         model: ChatModel,
+        pictures: Pictures,
         settings: GenerationSettings,
         *,
         save: Callable[[Conversation], Awaitable[None]],
@@ -103,9 +117,16 @@ class ReplyGenerator:
     ) -> None:
         self._store = store
         self._model = model
+        self._pictures = pictures
         self._settings = settings
         self._preparer = RequestPreparer(
-            store, settings.quotas, settings.prices, save=save, today=today, about_memory=settings.about_memory
+            store,
+            pictures,
+            settings.quotas,
+            settings.prices,
+            save=save,
+            today=today,
+            about_memory=settings.about_memory,
         )
         self._failing = FailingModels()
         self._learning = ModelLearning()
@@ -118,6 +139,8 @@ class ReplyGenerator:
         if self._settings.quotas is None:
             return None
         tokens = context.tokens(prompt.text, context.BYTES_PER_TOKEN)
+        # Not all pictures may be sent. One without which there is nothing to answer is.
+        tokens += min((each.tokens for each in prompt.pictures), default=0)
         # The model is not known yet: it may be the cheapest.
         prices = filter(None, map(self._settings.prices.of_models.get, self._settings.named_in))
         price = min(prices, key=lambda price: price.cost(Usage(tokens, self._minimum)), default=None)
@@ -134,21 +157,45 @@ class ReplyGenerator:
         """
         behaviour = await self._store.personas.settings_of(running.prompt.conversation)
         system_prompt = behaviour.persona or self._settings.system_prompt
-        first, *fallbacks = self._settings.models_for(behaviour.model)
+        first, fallback = self._settings.chosen_model(behaviour.model), self._settings.fallback_model
+        # Before a slot is taken: what is somebody's file keeps nobody else waiting.
+        await running.wait_for(self._pictures.loading(running.prompt.pictures, PICTURES_WITHIN))
         outcome: Outcome | None = None
-        if not fallbacks or running.attempt.number > 1 or not self._failing.is_resting(first):
-            outcome = await self._ask(running, sink, first, system_prompt)
-            if not fallbacks or not may_be_replaced(outcome, running):
+        if fallback in (None, first) or running.attempt.number > 1 or not self._failing.is_resting(first):
+            first, outcome = await self._ask_seeing(running, sink, first, system_prompt)
+            if fallback is None or fallback == first or not may_be_replaced(outcome, running):
                 if running.stop_reason is None and running.estimated_usage() is not None:
                     self._failing.discard(first)
                 return outcome
             self._failing.add(first)
             await self._settle_first(running, outcome)
-        [fallback] = fallbacks
         # Why is in the log already: once as a warning.
         log.info("turn %d: %s is asked in place of %s", running.attempt.turn_id, fallback, first)
         described = self._settings.servers.described(fallback)
         return replace(await self._ask(running, sink, fallback, system_prompt, described), replaced=outcome)
+
+    async def _ask_seeing(
+        self, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str
+    ) -> tuple[str, Outcome]:
+        """Ask a model, or the one for pictures if there are some that it cannot see. Returns which was asked."""
+        vision = self._settings.vision_model
+        if vision in (None, model):
+            return model, await self._ask(running, sink, model, system_prompt)
+        if await self._model.most_pictures(model) != 0 or not await self._is_about_pictures(running):
+            try:
+                return model, await self._ask(running, sink, model, system_prompt, may_be_blind=False)
+            except _CannotSee:
+                await self._settle_first(running, Outcome(TurnState.FAILED))
+        log.info("turn %d: %s is asked about pictures in place of %s", running.attempt.turn_id, vision, model)
+        described = self._settings.servers.described(vision)
+        return vision, await self._ask(running, sink, vision, system_prompt, described)
+
+    async def _is_about_pictures(self, running: ActiveAttempt) -> bool:
+        """Whether a question, or one a short time before it, shows pictures."""
+        if running.prompt.pictures:
+            return True
+        page = await self._store.windows.earlier(running.attempt.turn_id, None, LATELY)
+        return any(turn.pictures for turn in (*page.running, *page.turns))
 
     async def _settle_first(self, running: ActiveAttempt, outcome: Outcome) -> None:
         """Charge the failed request to its own model, so that the fallback is reserved and charged for itself."""
@@ -159,9 +206,19 @@ class ReplyGenerator:
         running.tokens = TokenCounter()
 
     async def _ask(
-        self, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str, described: str | None = None
+        self,
+        running: ActiveAttempt,
+        sink: ReplySink,
+        model: str,
+        system_prompt: str,
+        described: str | None = None,
+        *,
+        may_be_blind: bool = True,
     ) -> Outcome:
-        """Ask a model, once its server has a free slot. `described` is what people are told of a fallback."""
+        """Ask a model, once its server has a free slot. `described` is what people are told of another than theirs.
+
+        Raises _CannotSee if it refuses the pictures that the question is about, unless it `may_be_blind`.
+        """
         async with self._slot(running, model):
             turn = None if running.stop_reason is not None else await self._store.turns.of_attempt(running.attempt)
             if turn is None:
@@ -176,7 +233,11 @@ class ReplyGenerator:
                     await self._store.turns.set_answered_by(running.attempt, running.answered_by)
                 # What a fallback has no room for is not lost for the model of the conversation.
                 moves_window = described is None and running.attempt.number == 1
-                return await self._request(turn, running, sink, model, system_prompt, moves_window)
+                most_pictures = await self._model.most_pictures(model)
+                key = self._settings.servers.key(model)
+                known = await self._store.token_statistics.of(key)
+                asking = Asking(turn, running, sink, model, key, system_prompt, known, moves_window, most_pictures)
+                return await self._request(asking, may_be_blind=may_be_blind)
             finally:
                 if running.text == running.resumed_text:
                     running.answered_by = earlier
@@ -196,30 +257,37 @@ class ReplyGenerator:
             await running.wait_for(slot_is_free)
             yield
 
-    async def _request(
-        self, turn: Turn, running: ActiveAttempt, sink: ReplySink, model: str, system_prompt: str, moves_window: bool
-    ) -> Outcome:
+    async def _request(self, asking: Asking, *, may_be_blind: bool) -> Outcome:
         """Ask a model, in a smaller window each time the server refuses a request as too long. Raises StoreError."""
-        settings = self._settings
-        key = settings.servers.key(model)
-        before = await self._store.token_statistics.of(key)
-        asking = Asking(turn, running, sink, model, key, system_prompt, before, moves_window)
+        settings, turn, running, model = self._settings, asking.turn, asking.running, asking.model
+        key, before = asking.key, asking.learned
         wanted = Room(settings.context_tokens, settings.reply_tokens)
         longest = await self._model.longest_reply(model)
         room = self._learning.room(key, wanted, settings.reasoning_effort, longest, before, self._minimum)
         request = await self._preparer.prepare(asking, room, self._minimum)
         if isinstance(request, Outcome):
             return request
-        sink.start()
+        asking.sink.start()
         tried_anew = before.window is not None and request.size > before.window
         if tried_anew:
             self._learning.mark_tried(key)
         refusals, asked_again, window = 0, False, None
         while True:
             outcome = await running.read(asyncio.create_task(self._read(asking, request)))
-            outcome = replace(outcome, model=model)
-            if outcome.failure is FailureReason.TOO_LONG and refusals < MAX_HALVINGS:
+            outcome = replace(outcome, model=model, unseen=request.fitting.unseen)
+            if isinstance(request.error, PicturesRefused):
+                if not may_be_blind and request.error.most in (0, None) and await self._is_about_pictures(running):
+                    raise _CannotSee
+                asking.refuse_pictures(request.error)
+                fewer = await self._preparer.prepare(asking, room, self._minimum)
+                if isinstance(fewer, Outcome):
+                    return fewer
+                request = fewer
+            elif outcome.failure is FailureReason.TOO_LONG and refusals < MAX_HALVINGS:
                 smaller = await self._smaller(asking, request, room)
+                if smaller is None and request.fitting.has_pictures:
+                    asking.most_pictures, asking.blind = 0, PictureProblem.LEFT_OUT
+                    smaller = await self._smaller(asking, request, room)
                 if smaller is None:
                     break
                 refusals += 1

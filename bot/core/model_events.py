@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.core.pictures import Picture
 from bot.core.quotas import Usage
 from bot.core.turns import Conversation, FailureReason
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the context, as the model is sent it."""
+    """One message of the context, as the model is sent it. Its text names its pictures in their order."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def picture_tokens(self) -> int:
+        """The estimated tokens of the pictures."""
+        return sum(each.tokens for each in self.pictures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +68,5 @@ class TokenStatistics:
     window: int | None = None
     """The tokens of context and reply together, by our estimate, that the server takes, as far as its refusals and its
     counts have shown. None: it has refused nothing."""
+    picture_ratio: float | None = None
+    """Tokens that the server counted of pictures for each token of our estimate. Learned apart from those of text."""

@@ -6,9 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 
 from bot.core.context import Context
+from bot.core.illustrating import MOST_PICTURES, chosen
+from bot.core.pictures import PictureProblem, Pictures
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.requests import Asking, Request
@@ -28,6 +31,8 @@ TYPICAL_TURN_TOKENS = 100
 """The assumed tokens of a turn, before the first turns of a conversation are read."""
 CONTEXT_MAX_AGE = 0.1
 """Seconds after which a context is built again, so that nothing is sent that was forgotten during a wait for tokens."""
+EARLIER_PICTURES_WITHIN = 3.0
+"""Seconds that a question waits for the pictures of turns before it: it is somebody else's file that is slow."""
 RESERVATION_TIMEOUT = 20.0
 """Seconds that a request waits for tokens that others have reserved. Most of them use far fewer."""
 
@@ -42,6 +47,7 @@ class RequestPreparer:
     def __init__(
         self,
         store: Store,
+        pictures: Pictures,
         quotas: Quotas | None,
         prices: Prices,
         *,
@@ -50,6 +56,7 @@ class RequestPreparer:
         about_memory: str = "",
     ) -> None:
         self._store = store
+        self._pictures = pictures
         self._quotas = quotas
         self._prices = prices
         self._save = save
@@ -144,7 +151,24 @@ class RequestPreparer:
             # Another request may have moved it: then it begins where that one says.
             await self._store.windows.move(asking.turn.id, begins, to)
             _, fitting = await self._collected(asking, budget, window)
+        await self._illustrate(asking, fitting)
         return fitting
+
+    async def _illustrate(self, asking: Asking, fitting: Context) -> None:
+        """Give the context its pictures. The prompt's own are in memory by now, as far as they can be had."""
+        earlier, own = fitting.references
+        if not earlier and not own:
+            return
+        most = min(MOST_PICTURES, MOST_PICTURES if asking.most_pictures is None else asking.most_pictures)
+        if not most:
+            fitting.show({}, asking.blind)
+            return
+        sent_earlier, sent_own = chosen(earlier, own, most)
+        within, asking.pictures_awaited = 0.0 if asking.pictures_awaited else EARLIER_PICTURES_WITHIN, True
+        await self._pictures.load((*sent_earlier, *sent_own), within)
+        left_out = dict.fromkeys({*earlier, *own} - {*sent_earlier, *sent_own}, PictureProblem.LEFT_OUT)
+        found = self._pictures.found((*sent_earlier, *sent_own))
+        fitting.show({**left_out, **found}, PictureProblem.UNAVAILABLE)
 
     async def _collected(self, asking: Asking, budget: int, window: int) -> tuple[int, Context]:
         """The number with which the window begins, and the context of the turns from there on that fit."""
@@ -159,7 +183,8 @@ class RequestPreparer:
             today=self._today(),
             budget=budget,
             window=window,
-            learned=asking.learned,
+            # Pictures that are not sent take no room.
+            learned=asking.learned if asking.most_pictures != 0 else replace(asking.learned, picture_ratio=0.0),
         )
         limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
         page = first = await self._store.windows.earlier(turn.id, None, limit)

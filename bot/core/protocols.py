@@ -8,6 +8,7 @@ from datetime import date
 from typing import Protocol
 
 from bot.core.model_events import Event, Message, Origin, TokenStatistics
+from bot.core.pictures import PictureStore
 from bot.core.queues import Queues
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Behaviour, ContextPage, Conversation, Outcome, Prompt, Turn, TurnState
@@ -32,6 +33,10 @@ class ChatModel(Protocol):
 
     async def longest_reply(self, model: str) -> int | None:
         """The longest reply, in tokens, that the model's server lets a request allow, if its refusals have shown it."""
+        ...
+
+    async def most_pictures(self, model: str) -> int | None:
+        """The most pictures that a request to the model may have, if its server's refusals have shown it. 0: none."""
         ...
 
 
@@ -269,6 +274,9 @@ class Store(Protocol):
 
     @property
     def notes(self) -> NoteStore: ...
+
+    @property
+    def pictures(self) -> PictureStore: ...
 
     @property
     def retention(self) -> RetentionStore: ...

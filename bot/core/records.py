@@ -60,6 +60,8 @@ class ExportedTurn:
     state: TurnState
     prompt_tokens: int | None
     reply_tokens: int | None
+    pictures: Sequence[str] = ()
+    """The names of the pictures that the prompt shows. The pictures themselves are not stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt
-from bot.core.errors import ModelError
+from bot.core.errors import ModelError, PicturesRefused
 from bot.core.model_events import TokenStatistics
+from bot.core.pictures import PictureProblem
 from bot.core.protocols import ReplySink
 from bot.core.quotas import QuotaExceeded
 from bot.core.turns import Turn
@@ -27,6 +28,18 @@ class Asking:
     learned: TokenStatistics
     moves_window: bool
     """Whether a full context moves the beginning of what is sent of the conversation."""
+    most_pictures: int | None = None
+    """The most pictures that a request may have. None: the server has refused none."""
+    blind: PictureProblem = PictureProblem.UNSEEN
+    """The reason why a request has no pictures, where it may have none."""
+    pictures_awaited: bool = False
+
+    def refuse_pictures(self, refusal: PicturesRefused) -> None:
+        """Send only as many pictures from now on as the model's server says that it takes, or else none."""
+        if refusal.most is None or refusal.most == self.most_pictures:
+            self.blind, self.most_pictures = PictureProblem.REFUSED, 0
+        else:
+            self.most_pictures = refusal.most
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ Not its job: what the model is sent (generation) and how a reply is shown (the p
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, QueueLimit, StoreError
 from bot.core.generation import GenerationSettings, ReplyGenerator
 from bot.core.model_events import TokenStatistics
+from bot.core.pictures import Pictures
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SAVE_EVERY = 1.0
 """Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
+SWEEP_AFTER = 30
+"""Writes after which the pictures of forgotten turns are dropped from memory. No request can have them any more."""
 
 
 class ConversationService:
@@ -44,7 +48,8 @@ class ConversationService:
     ) -> None:
         self._store = store
         self.settings = settings
-        self._generator = ReplyGenerator(store, model, self.settings, save=self._save, today=today)
+        self.pictures = Pictures(store.pictures)
+        self._generator = ReplyGenerator(store, model, self.pictures, settings, save=self._save, today=today)
         self._running: dict[Attempt, ActiveAttempt] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text and the tokens that were last saved of each attempt."""
@@ -62,6 +67,7 @@ class ConversationService:
         if self._saver is not None:
             self._saver.cancel()
             await asyncio.wait([self._saver])
+        await self.pictures.close()
 
     async def idle(self) -> None:
         """Return once no reply is under way and no prompt waits."""
@@ -118,7 +124,9 @@ class ConversationService:
         used_up = await self._store.quotas.questions_exceeded(user_id, self._hourly_limit)
         # Without a message: that of the turn is known already.
         return used_up or await self._generator.quota_exceeded(
-            Prompt(turn.conversation, turn.position, turn.prompt, user_id, guild_id=turn.guild_id)
+            Prompt(
+                turn.conversation, turn.position, turn.prompt, user_id, guild_id=turn.guild_id, pictures=turn.pictures
+            )
         )
 
     def queue_limit(self, turn: Turn) -> QueueLimit | None:
@@ -150,6 +158,7 @@ class ConversationService:
             turn.author_name,
             turn.guild_id,
             message_id=turn.message_id,
+            pictures=turn.pictures,
         )
         with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
@@ -311,10 +320,12 @@ class ConversationService:
             return Outcome(TurnState.FAILED, running.text, FailureReason.STORAGE)
 
     async def _save_regularly(self) -> None:
-        while True:
+        for number in itertools.count(1):
             await asyncio.sleep(SAVE_EVERY)
             try:
                 await self._save()
+                if number % SWEEP_AFTER == 0:
+                    await self.pictures.sweep()
             except StoreError as error:
                 log.warning("running replies could not be saved, trying again: %s", error)
             except Exception:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
+from bot.core.pictures import PictureProblem, PictureReference
 from bot.core.quotas import QuotaExceeded, Usage
 
 
@@ -132,7 +133,8 @@ class Prompt:
     `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
     conversation begins with the turn behind it. `parent` is the channel that a thread belongs to.
-    `text` mentions users by id (see `context.mention`), and `names` are theirs.
+    `text` mentions users by id (see `context.mention`), and `names` are theirs. It also names the `pictures`, in their
+    order (see `context.picture_note`).
     `reads_history` tells whether the author may read what others wrote there before. If not, the context has only the
     author's own turns.
     """
@@ -149,6 +151,7 @@ class Prompt:
     message_id: int | None = None
     names: Mapping[int, str] = field(default_factory=dict)
     reads_history: bool = True
+    pictures: Sequence[PictureReference] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ class Turn:
     message_id: int | None = None
     answered_by: str | None = None
     """The fallback that wrote the reply, as people are told it."""
+    pictures: Sequence[PictureReference] = ()
 
 
 class EarlierTurn(NamedTuple):
@@ -194,6 +198,7 @@ class EarlierTurn(NamedTuple):
     reply: str
     finished: bool
     """Whether the reply is complete."""
+    pictures: Sequence[PictureReference] = ()
 
 
 class ContextPage(NamedTuple):
@@ -233,7 +238,7 @@ class Outcome:
     a conversation; `advice` is the part of it that all failures of the same kind share. `model` is the model that was
     asked. `answered_by` is the fallback that wrote the text, as people are told it, and `replaced` the end of the
     request in whose place it was asked. `context_cut`: the server read less of the context than it was sent, which
-    `detail` explains.
+    `detail` explains. `unseen` names the question's pictures that the model was not sent, by reason.
     """
 
     state: TurnState
@@ -250,6 +255,7 @@ class Outcome:
     answered_by: str | None = None
     replaced: Outcome | None = None
     context_cut: bool = False
+    unseen: Mapping[PictureProblem, Sequence[str]] = field(default_factory=dict)
 
     @property
     def counts(self) -> bool:

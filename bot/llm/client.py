@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import math
 import random
@@ -24,13 +26,15 @@ import openai
 from bot.config import ModelServerSettings, Settings
 from bot.core.errors import EmptyStream, ModelError
 from bot.core.model_events import Event, Message, Origin
+from bot.core.pictures import Picture
 from bot.core.queues import Queues
 from bot.core.turns import FailureReason
 from bot.llm import bodies
 from bot.llm.decoder import Decoder
-from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit
+from bot.llm.error_kinds import classify, is_bad_key, is_out_of_credit, may_be_about_pictures, shortened, status_of
 from bot.llm.error_messages import ErrorTranslator, StillLoading, wants_tls
 from bot.llm.parameters import LIMITS, RequestShape, longest_reply
+from bot.llm.picture_refusals import is_about_pictures, most_pictures
 from bot.llm.read_deadline import ReadDeadline
 from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
 from bot.llm.server_events import StreamError, WebPageError
@@ -73,6 +77,10 @@ class _Request:
     reply_tokens: int
     messages: Sequence[Message]
     origin: Origin | None = None
+
+    @property
+    def pictures(self) -> int:
+        return sum(len(message.pictures) for message in self.messages)
 
 
 class OpenAIModel:
@@ -172,9 +180,15 @@ class OpenAIModel:
         known = await self._shapes.of(model)
         return known.shape.most_tokens if known else None
 
-    async def probe(self, model: str, reply_tokens: int) -> None:
+    async def most_pictures(self, model: str) -> int | None:
+        """The most pictures that a request may have, as far as the server's refusals have shown it. 0: none."""
+        known = await self._shapes.of(model)
+        return known.shape.most_pictures if known else None
+
+    async def probe(self, model: str, reply_tokens: int, pictures: tuple[Picture, ...] = ()) -> None:
         """Request a reply as a turn does, and close it at its first event. Raises ModelError."""
-        async with self.stream([Message("user", "Say ok.")], model=model, reply_tokens=reply_tokens) as events:
+        asked = Message("user", "Say ok.", pictures)
+        async with self.stream([asked], model=model, reply_tokens=reply_tokens) as events:
             await anext(events)
 
     async def models(self) -> Mapping[str, date | None]:
@@ -304,7 +318,10 @@ class OpenAIModel:
         except WebPageError:
             raise self._errors.from_web_page() from None
         except StreamError as refused:
-            raise self._errors.from_event(refused.body, request.model) from None
+            body = shortened(refused.body)
+            if not begun:
+                await self._raise_for_pictures(request, status_of(body), json.dumps(body, ensure_ascii=False))
+            raise self._errors.from_event(body, request.model) from None
         except openai.APIStatusError as error:
             raise self._errors.from_status(error, request.model) from None
         except (openai.APIConnectionError, *bodies.BROKEN) as error:
@@ -332,6 +349,7 @@ class OpenAIModel:
                     )
                     break
                 except openai.APIStatusError as error:
+                    await self._raise_for_pictures(request, error.status_code, error.response.text)
                     # What the operator wants sent is not left out in silence.
                     blamed = self._errors.blames_extra_body(error.response.text.lower(), parameters)
                     if blamed or not _may_be_about_shape(error):
@@ -343,12 +361,27 @@ class OpenAIModel:
                         continue
                     other = shape.after(error.status_code, error.response.text, parameters)
                     if other is None:
+                        if request.pictures and error.status_code in (400, 422):
+                            raise self._errors.from_refused_pictures(error.status_code, request.model, None) from None
                         raise
                     shape = replace(other, trial=None)
             if shape != (known.shape if known else self._shapes.first) or shape.trial is not None:
                 _log.info("%s needs other requests than usual: it is sent %s.", request.model, shape)
                 await self._shapes.learn(request.model, shape, known)
             yield response.http_response
+
+    async def _raise_for_pictures(self, request: _Request, status: int | None, said: str) -> None:
+        """Raise PicturesRefused if a refusal is about a request's pictures. What it says of all pictures is kept."""
+        if not request.pictures or not may_be_about_pictures(status, said.lower()):
+            return
+        most = most_pictures(said)
+        if most is not None and most < request.pictures:
+            known = await self._shapes.of(request.model)
+            shape = replace(known.shape if known else self._shapes.first, most_pictures=most)
+            await self._shapes.learn(request.model, shape, known)
+        elif not is_about_pictures(said):
+            return
+        raise self._errors.from_refused_pictures(status, request.model, most)
 
     async def _authorize(self, request: httpx2.Request) -> None:
         """Send the configured key or none, and no header with what the SDK found in the environment or the system."""
@@ -386,4 +419,14 @@ def _date(value: object) -> date | None:
 
 
 def _as_sent(message: Message) -> Any:
-    return {"role": message.role, "content": message.content}
+    if not message.pictures:
+        return {"role": message.role, "content": message.content}
+    return {
+        "role": message.role,
+        "content": [{"type": "text", "text": message.content}, *map(_part, message.pictures)],
+    }
+
+
+def _part(picture: Picture) -> Any:
+    data = base64.b64encode(picture.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{data}", "detail": "auto"}}

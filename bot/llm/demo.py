@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 
@@ -49,6 +49,10 @@ class DemoModel:
         """No length, for the demo allows any."""
         return None
 
+    async def most_pictures(self, model: str) -> int | None:
+        """No number, for the demo takes any."""
+        return None
+
 
 def asked_as(model: str, messages: Sequence[Message]) -> list[Message]:
     """The messages, and after them the name of the requested model, so that the demo can tell it."""
@@ -60,14 +64,27 @@ def tokens(text: str) -> list[str]:
     return re.findall(r"\s*\S{1,5}|\s+", text)
 
 
+class Sized(Protocol):
+    """Any picture with a size in pixels."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+
 class SentMessage(Protocol):
-    """Any message with a role and a content."""
+    """Any message with a role, a content and pictures."""
 
     @property
     def role(self) -> str: ...
 
     @property
     def content(self) -> str: ...
+
+    @property
+    def pictures(self) -> Sequence[Sized]: ...
 
 
 def demo_reply(messages: Sequence[SentMessage]) -> str:
@@ -78,10 +95,31 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     told = [message.content for message in messages if message.role == "system"]
     model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
     system = told[0] if told else ""
-    users = [message.content for message in messages if message.role == "user"] or [""]
+    asked = [message for message in messages if message.role == "user"]
+    users = [message.content for message in asked] or [""]
     *earlier, prompt = map(_said, users)
-    answer = _answer(prompt.strip(), earlier, system, model, users[-1])
+    shown = [[*_shown(message)] for message in asked]
+    if any(shown) and (
+        shown[-1] or re.search(r"\b(picture|image|photo|screenshot|see|show(n|ed)?)s?\b", prompt.lower())
+    ):
+        answer = f"I was shown {', '.join(each for pictures in shown for each in pictures)}."
+    else:
+        answer = _answer(prompt.strip(), earlier, system, model, users[-1])
     return answer if earlier else f"{answer}\n\n{NOTE}"
+
+
+_ABOUT_PICTURES = re.compile(r"\b(picture|image|photo|screenshot|see|show(n|ed)?)s?\b", re.IGNORECASE)
+
+
+def _shown(message: SentMessage) -> Iterator[str]:
+    """The names and the sizes of the pictures in a message, which says which of those it names are not sent."""
+    unsent = re.findall(
+        r"⟦(?:The picture|You cannot see the picture|There is no room for the picture) .*", message.content
+    )
+    named = re.findall(r"⟦picture: ([^⟧]+)⟧", message.content)
+    names = [name for name in named if not any(f" picture {name}" in note for note in unsent)]
+    for name, picture in zip(names, message.pictures, strict=False):
+        yield f"{name} ({picture.width} × {picture.height})"
 
 
 _TOLD = r"⟦[^⟧]+⟧\n(?:>[^\n]*\n)*\n?"

@@ -112,6 +112,17 @@ def classify(status: int | None, said: str) -> FailureReason:
     return FailureReason.UNREACHABLE if status >= 500 or status in (408, 409) else FailureReason.CONFIGURATION
 
 
+def may_be_about_pictures(status: int | None, said: str) -> bool:
+    """Whether a refusal of a request with pictures may be about them; `said` in lower case."""
+    if is_out_of_credit(status, said) or is_bad_key(status, said):
+        return False
+    reason = FailureReason.CONFIGURATION if status == 404 else classify(status, said)
+    return status in (None, 400, 404, 415, 422, 500, 501) and reason in (
+        FailureReason.CONFIGURATION,
+        FailureReason.UNREACHABLE,
+    )
+
+
 def window_in(said: str) -> tuple[int | None, int | None]:
     """The tokens of context and reply that a refusal names as its most, and those of the context that it counted.
 

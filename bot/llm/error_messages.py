@@ -14,7 +14,7 @@ import jiter
 import openai
 
 from bot.config import ModelServerSettings
-from bot.core.errors import ContextTooLong, EmptyStream, ModelError
+from bot.core.errors import ContextTooLong, EmptyStream, ModelError, PicturesRefused
 from bot.core.turns import FailureReason
 from bot.llm.error_kinds import (
     classify,
@@ -196,6 +196,18 @@ class ErrorTranslator:
             f"The model server refused the request{number}. Check OPENAI_MODEL and {self.server.url_setting};"
             " `python -m bot check` shows what it says."
         )
+
+    def from_refused_pictures(self, status: int | None, model: str, most: int | None) -> PicturesRefused:
+        """The error for a request whose pictures the server does not take, or takes only `most` of."""
+        if most == 0:
+            said, then = f"{model} cannot see images", "Set VISION_MODEL in .env to a model that can, and restart."
+        elif most is not None:
+            said, then = f"{model} takes at most {most} images in a request", "It is sent no more from now on."
+        else:
+            said = f"The model server refused a request with images for {model}"
+            then = "The question was sent without them; `python -m bot check` shows what the server says."
+        number = f" ({status})" if status else ""
+        return PicturesRefused(f"{said}{number}. {then}", most, advice=f"{said}. {then}")
 
     def from_web_page(self) -> ModelError:
         """The error for an answer that is a web page."""

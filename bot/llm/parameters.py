@@ -66,6 +66,8 @@ class RequestShape:
     stream: bool = True
     system_role: bool = True
     """Whether the system prompt has its own message. Otherwise it stands in the first message of the user."""
+    most_pictures: int | None = None
+    """The most pictures that a request may have. 0: the model cannot see. None: no refusal has named a number."""
     effort: str | None = None
     refused_efforts: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
@@ -95,9 +97,10 @@ class RequestShape:
         said = [message for message in messages if message["role"] != "system"]
         if not told:
             return messages
-        if said and said[0]["role"] == "user":
-            told.append(str(said.pop(0)["content"]))
-        return [{"role": "user", "content": "\n\n".join(told)}, *said]
+        first = said.pop(0)["content"] if said and said[0]["role"] == "user" else ""
+        if isinstance(first, list):
+            return [{"role": "user", "content": [{"type": "text", "text": "\n\n".join(told)}, *first]}, *said]
+        return [{"role": "user", "content": "\n\n".join([*told, str(first)] if first else told)}, *said]
 
     def after(self, status: int, refusal: str, sent: Mapping[str, object]) -> RequestShape | None:
         """The shape for the next request, after a refusal of one with these parameters.
@@ -152,6 +155,7 @@ class RequestShape:
             "most_tokens": self.most_tokens,
             "stream": self.stream,
             "system_role": self.system_role,
+            "most_pictures": self.most_pictures,
             "effort": self.effort,
             "refused_efforts": self.refused_efforts,
             "dropped": self.dropped,
@@ -165,6 +169,7 @@ class RequestShape:
                 "most_tokens": int() | None as most_tokens,
                 "stream": bool(stream),
                 "system_role": bool(system_role),
+                "most_pictures": int() | None as most_pictures,
                 "effort": str() | None as effort,
                 "refused_efforts": [*refused],
                 "dropped": [*dropped],
@@ -175,6 +180,7 @@ class RequestShape:
                     most_tokens=most_tokens,
                     stream=stream,
                     system_role=system_role,
+                    most_pictures=most_pictures,
                     effort=effort,
                     refused_efforts=tuple(map(str, refused)),
                     dropped=tuple(map(str, dropped)),
@@ -189,6 +195,8 @@ class RequestShape:
             names.append(f"at most {self.most_tokens} tokens for a reply")
         if not self.system_role:
             names.append("the system prompt in the first message")
+        if self.most_pictures is not None:
+            names.append(f"at most {self.most_pictures} pictures" if self.most_pictures else "no pictures")
         if not self.stream:
             names.append("and it does not stream")
         return ", ".join(names) or "no optional parameter"

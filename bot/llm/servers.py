@@ -63,6 +63,11 @@ class ModelRouter:
         server, name = self._servers.split(model)
         return await self.clients[server].longest_reply(name)
 
+    async def most_pictures(self, model: str) -> int | None:
+        """The most pictures that a request to the model is known to be allowed. 0: none."""
+        server, name = self._servers.split(model)
+        return await self.clients[server].most_pictures(name)
+
     @property
     def listings(self) -> Sequence[ListModels]:
         """One function for each server, which lists its models by their full names."""

@@ -118,6 +118,11 @@ class SwitchedModel:
         configured = self._answering(model)
         return None if configured is None else await configured.longest_reply(model)
 
+    async def most_pictures(self, model: str) -> int | None:
+        """The most pictures that the configured server is known to take. The demo takes any number."""
+        configured = self._answering(model)
+        return None if configured is None else await configured.most_pictures(model)
+
     def _answering(self, model: str) -> ChatModel | None:
         """The configured server, unless a fault takes its place."""
         return self._configured if self._fault is None or model == self._fallback else None

@@ -28,6 +28,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from bot.standin.guard import no_browsers
+from bot.standin.parts import pictures_of, text_of
 from bot.standin.profile import PLAIN, Json, Profile, Sizes, UsagePlace, unsupported_effort
 from bot.standin.script import Drop, Message, Raw, Refusal, Reply, Step, is_fault, openai_error
 
@@ -66,7 +67,10 @@ class Request:
     def prompt_tokens(self) -> int:
         """The tokens of the messages that the model reads."""
         # Every message has a few extra tokens for its role, as in real chat templates.
-        return sum(4 + len(_tokens(message["content"])) for message in self.read)
+        return sum(
+            4 + len(_tokens(text_of(message["content"]))) + sum(each.tokens for each in pictures_of(message["content"]))
+            for message in self.read
+        )
 
     @property
     def max_tokens(self) -> int | None:
@@ -362,7 +366,8 @@ class ModelStandin:
             case [*deltas]:
                 said = deltas
             case say:
-                said = _tokens(say([Message(m["role"], m["content"]) for m in request.read]))
+                read = [Message(m["role"], text_of(m["content"]), pictures_of(m["content"])) for m in request.read]
+                said = _tokens(say(read))
         whole = [*self.profile.stream.reasoning(_tokens(reply.reasoning)), *({"content": token} for token in said)]
         limits = [] if reply.ignores_max_tokens or request.max_tokens is None else [(request.max_tokens, "length")]
         if self.context_tokens is not None:

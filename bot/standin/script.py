@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bot.standin.parts import Picture
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -14,6 +16,7 @@ class Message:
 
     role: str
     content: str
+    pictures: Sequence[Picture] = ()
 
 
 class TokenCounts(Protocol):

@@ -126,6 +126,7 @@ def _exchange(exchange: ExportedTurn) -> Mapping[str, Any]:
         "name": None if exchange.author_name is None else str(exchange.author_name),
         "asked_at": _iso(exchange.asked_at),
         "prompt": exchange.prompt,
+        "pictures": list(exchange.pictures),
         "reply": exchange.reply,
         "state": exchange.state.value,
         "prompt_tokens": exchange.prompt_tokens,

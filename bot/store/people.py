@@ -11,6 +11,7 @@ from bot.store.engine import Engine, Value
 from bot.store.guild_rules import IN_FORCE
 from bot.store.names import named_prompts
 from bot.store.part import Part
+from bot.store.pictures import pictures_of
 from bot.store.quotas import PAYS_FOR_OTHERS, QuotaStore
 from bot.store.rows import TURN_IDS, conversation_of, ids_in, name_of
 
@@ -145,6 +146,8 @@ class PeopleStore(Part):
             most=_TURNS_AT_ONCE,
         ):
             before = rows[-1]["id"]
+            prompts = await named_prompts(self._engine, rows)
+            pictures = await pictures_of(self._engine, rows, prompts)
             yield [
                 ExportedTurn(
                     conversation_of(row),
@@ -156,8 +159,9 @@ class PeopleStore(Part):
                     TurnState(row["state"]),
                     row["prompt_tokens"],
                     row["reply_tokens"],
+                    tuple(each.name for each in shown),
                 )
-                for row, prompt in zip(rows, await named_prompts(self._engine, rows), strict=True)
+                for row, prompt, shown in zip(rows, prompts, pictures, strict=True)
             ]
 
     async def has_asked(self, user_id: int) -> bool:

@@ -13,6 +13,7 @@ from bot.store.guilds import GuildStore
 from bot.store.notes import NoteStore
 from bot.store.people import PeopleStore
 from bot.store.personas import PersonaStore
+from bot.store.pictures import PictureStore
 from bot.store.processed import ProcessedStore
 from bot.store.quotas import QuotaStore
 from bot.store.retention import RetentionStore
@@ -37,6 +38,7 @@ class Store:
         self.guilds = GuildStore(engine, clock)
         self.notes = NoteStore(engine, clock)
         self.personas = PersonaStore(engine, clock)
+        self.pictures = PictureStore(engine, clock)
         self.processed = ProcessedStore(engine, clock)
         self.quotas = QuotaStore(engine, clock)
         self.retention = RetentionStore(engine, clock)

@@ -11,14 +11,19 @@ class TokenStatisticsStore(Part):
 
     async def of(self, model: str) -> TokenStatistics:
         rows = await self._engine.read(
-            "SELECT bytes_per_token, window_tokens FROM token_statistics WHERE model = :model", model=model
+            "SELECT bytes_per_token, window_tokens, picture_ratio FROM token_statistics WHERE model = :model",
+            model=model,
         )
         return TokenStatistics(*rows[0]) if rows else TokenStatistics()
 
     async def record(self, model: str, statistics: TokenStatistics) -> None:
         await self._engine.write(
-            "REPLACE INTO token_statistics (model, bytes_per_token, window_tokens) VALUES (:model, :bytes, :window)",
+            """
+            REPLACE INTO token_statistics (model, bytes_per_token, picture_ratio, window_tokens)
+            VALUES (:model, :bytes, :picture_ratio, :window)
+            """,
             model=model,
             bytes=statistics.bytes_per_token,
+            picture_ratio=statistics.picture_ratio,
             window=statistics.window,
         )

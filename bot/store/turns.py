@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from bot.core.pictures import PictureReference
 from bot.core.quotas import QuotaExceeded
 from bot.core.turns import (
     Attempt,
@@ -21,6 +22,8 @@ from bot.store.names import keeping, named_prompts
 from bot.store.notes import USED
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
+from bot.store.pictures import keeping as keeping_pictures
+from bot.store.pictures import pictures_of
 from bot.store.processed import PROCESSED
 from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
 from bot.store.rows import RUNNING, conversation_of, name_of
@@ -55,6 +58,11 @@ _BEGIN = f"""
     WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (conversation_id, position) DO NOTHING
     RETURNING id
+    """
+_HERE = """
+    SELECT id FROM stored_turns WHERE position = :position AND conversation_id = (
+        SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
+    )
     """
 _REFUSED = f"SELECT * FROM ({AT_LIMIT}) WHERE NOT EXISTS ({PROCESSED})"
 _THIS = "(SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)"
@@ -111,17 +119,26 @@ class TurnStore(Part):
             **self._quotas.hourly_limit(prompt.user_id, hourly_limit),
         }
         mentions = keeping(prompt.message_id, prompt.names) if prompt.message_id and prompt.names else []
+        pictures = keeping_pictures(_HERE, values, prompt.pictures) if prompt.pictures else []
         at_limit, _, begun, *_ = await self._engine.transaction(
-            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *mentions, (USED, values)
+            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *mentions, *pictures, (USED, values)
         )
         if begun:
             return Attempt(begun[0]["id"])
         return exceeded_questions(at_limit)
 
     async def correct(
-        self, message_id: int, text: str, quote: Quote | None = None, names: Mapping[int, str] = _NO_NAMES
+        self,
+        message_id: int,
+        text: str,
+        quote: Quote | None = None,
+        names: Mapping[int, str] = _NO_NAMES,
+        pictures: Sequence[PictureReference] = (),
     ) -> bool:
-        """Commit the new text and quote of an edited prompt for later attempts. The result is False without a turn."""
+        """Commit the new text, quote and pictures of an edited prompt for later attempts.
+
+        The result is False without a turn.
+        """
         values: dict[str, Value] = {"message_id": message_id, **_prompt_values(text, quote)}
         rows, *_ = await self._engine.transaction(
             (
@@ -133,6 +150,7 @@ class TurnStore(Part):
                 values,
             ),
             *keeping(message_id, names),
+            *keeping_pictures("SELECT id FROM turns WHERE message_id = :message_id", values, pictures),
         )
         return bool(rows)
 
@@ -378,10 +396,12 @@ class TurnStore(Part):
         return next(iter(await self._turns(rows)), None)
 
     async def _turns(self, rows: Rows) -> list[Turn]:
-        return list(map(_turn, rows, await named_prompts(self._engine, rows)))
+        prompts = await named_prompts(self._engine, rows)
+        pictures = await pictures_of(self._engine, rows, prompts)
+        return list(map(_turn, rows, prompts, pictures))
 
 
-def _turn(row: Row, prompt: str) -> Turn:
+def _turn(row: Row, prompt: str, pictures: Sequence[PictureReference]) -> Turn:
     """A row of `turns` with the `platform`, `channel` and `guild_id` of its conversation."""
     return Turn(
         id=row["id"],
@@ -399,6 +419,7 @@ def _turn(row: Row, prompt: str) -> Turn:
         guild_id=row["guild_id"],
         message_id=row["message_id"],
         answered_by=row["answered_by"],
+        pictures=pictures,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.core.turns import ContextPage, EarlierTurn, UserName
 from bot.store.names import named_prompts
 from bot.store.part import Part
+from bot.store.pictures import pictures_of
 from bot.store.rows import RUNNING
 
 _EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL"
@@ -51,10 +52,14 @@ class WindowStore(Part):
 
     async def earlier(self, turn_id: int, before: int | None, limit: int) -> ContextPage:
         rows = await self._engine.read(_CONTEXT, turn=turn_id, before=before, limit=limit)
+        prompts = await named_prompts(self._engine, rows)
+        pictures = await pictures_of(self._engine, rows, prompts)
         turns = [
-            EarlierTurn(number, None if display is None else UserName(display, user), prompt, reply, bool(finished))
-            for (_, number, _, display, user, _, reply, finished), prompt in zip(
-                rows, await named_prompts(self._engine, rows), strict=True
+            EarlierTurn(
+                number, None if display is None else UserName(display, user), prompt, reply, bool(finished), shown
+            )
+            for (_, number, _, display, user, _, reply, finished), prompt, shown in zip(
+                rows, prompts, pictures, strict=True
             )
         ]
         return ContextPage(

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bot.core.errors import QueueLimit
+from bot.core.pictures import PictureProblem
 from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
+from bot.markdown.escaping import escape
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
 MODERATORS = "-# Moderators: /channels sets where I answer."
@@ -48,6 +51,18 @@ _PROBLEMS = {
     FailureReason.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
     FailureReason.QUOTA: "I've reached my limit for today. Please ask again tomorrow.",
 }
+
+_UNSEEN = {
+    PictureProblem.UNSEEN: "I can't see images with this model ({}).",
+    PictureProblem.REFUSED: "My model doesn't accept this image ({}).",
+    PictureProblem.GONE: "The image is no longer there ({}).",
+    PictureProblem.UNREADABLE: "I can't read this image. Try another one ({}).",
+    PictureProblem.UNAVAILABLE: "I couldn't load the image. Try again ({}).",
+    PictureProblem.LEFT_OUT: "These are too many images for me at once ({}).",
+}
+_LONGEST_NAME = 18
+_LONGEST_NOTE = 154
+"""Characters of the lines under a reply that are about its end. What else stands there takes no more than the rest."""
 
 _FULL = {
     QueueLimit.USER: "I'm still busy with your earlier questions here.",
@@ -96,8 +111,19 @@ def unreadable(bot: str) -> str:
 def note(outcome: Outcome) -> str | None:
     """Return the note under a reply with this outcome, or None if the reply is whole and needs none."""
     by = f"Answered by {outcome.answered_by}." if outcome.answered_by and outcome.text else None
-    lines = [by, _sentence(outcome)]
-    return "\n".join(_SMALL + line for line in lines if line) or None
+    lines = [_SMALL + line for line in (by, _sentence(outcome)) if line]
+    for problem, names in outcome.unseen.items():
+        of_pictures = _SMALL + _of_pictures(problem, names)
+        if sum(map(len, lines)) + len(of_pictures) <= _LONGEST_NOTE:
+            lines.append(of_pictures)
+    return "\n".join(lines) or None
+
+
+def _of_pictures(problem: PictureProblem, names: Sequence[str]) -> str:
+    """Why the model was not shown some pictures of a question."""
+    first = names[0] if len(names[0]) <= _LONGEST_NAME else f"{names[0][: _LONGEST_NAME - 6]}…{names[0][-5:]}"
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return _UNSEEN[problem].format(f"{escape(first)}{others}")
 
 
 def _sentence(outcome: Outcome) -> str | None:

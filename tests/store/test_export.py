@@ -111,6 +111,7 @@ async def test_export_is_readable_json() -> None:
         "name": "Bo (@bo)",
         "asked_at": "2023-11-14T22:13:22Z",
         "prompt": "p2",
+        "pictures": [],
         "reply": 'Because.\nOf "that" 🙂',
         "state": "complete",
         "prompt_tokens": 12,

@@ -15,7 +15,18 @@ from bot.core.errors import StoreError
 from bot.core.model_events import TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.records import SentPart
-from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, Quote, Turn, TurnState, UserName
+from bot.core.turns import (
+    Attempt,
+    Conversation,
+    EarlierTurn,
+    FailureReason,
+    Outcome,
+    Prompt,
+    Quote,
+    Turn,
+    TurnState,
+    UserName,
+)
 from bot.store import Store
 from bot.store.sqlite import MEMORY, open_store
 from bot.store.sqlite.engine import SQLiteEngine
@@ -42,7 +53,7 @@ async def test_turn_from_prompt_to_the_next_start(path: Path) -> None:
             attempt, Outcome(TurnState.COMPLETE, "Because.", FailureReason.LENGTH, usage=Usage(7, 2))
         )
         await store.token_statistics.record("m", TokenStatistics(3.5, None))
-        await store.token_statistics.record("m", TokenStatistics(4.5, 9000))
+        await store.token_statistics.record("m", TokenStatistics(4.5, 9000, 8.25))
 
     async with open_store(path, exclusive=True) as store:
         [turn] = await store.turns.history(HERE, 10)
@@ -50,7 +61,7 @@ async def test_turn_from_prompt_to_the_next_start(path: Path) -> None:
         assert turn.guild_id == 3
         assert (turn.reply, turn.state, turn.failure) == ("Because.", TurnState.COMPLETE, FailureReason.LENGTH)
         assert await store.turns.count(HERE) == 1
-        assert await store.token_statistics.of("m") == TokenStatistics(4.5, 9000)
+        assert await store.token_statistics.of("m") == TokenStatistics(4.5, 9000, 8.25)
         assert await store.token_statistics.of("other") == TokenStatistics()
     columns = "prompt_tokens, reply_tokens, ended_at, guild_id, quoted_id, quote_length"
     assert rows(path, f"SELECT {columns} FROM stored_turns, conversations") == [(7, 2, 1000, 3, 8, 2)]
@@ -208,7 +219,7 @@ async def test_context_tells_whole_replies_from_others(
     await store.turns.close(ended, Outcome(state, "Because.", problem))
     this = await begin(store, 2)
     page = await store.windows.earlier(this.turn_id, None, 9)
-    assert page.turns == [(1, None, "Why?", "Because.", finished)]
+    assert page.turns == [EarlierTurn(1, None, "Why?", "Because.", finished)]
 
 
 async def test_thread_starts_from_its_opening_turn(store: Store) -> None:

@@ -82,8 +82,8 @@ class Replies:
             notices.append(texts.FIRST_IN_DM)
 
         async def tell_moderator(outcome: Outcome) -> None:
-            # Only now, and under a whole answer: it is given once, and beside a note on a failure there is no room.
-            whole = outcome.state is TurnState.COMPLETE and outcome.failure is None
+            # Only now, and under a whole answer: it is given once, and beside a note on what is missing is no room.
+            whole = outcome.state is TurnState.COMPLETE and outcome.failure is None and not outcome.unseen
             if whole and await self._claim_moderators_note(prompt.guild_id):
                 notices.append(texts.MODERATORS)
 

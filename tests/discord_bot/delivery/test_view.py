@@ -8,6 +8,7 @@ import pytest
 
 from bot import texts
 from bot.core.model_servers import ModelServers
+from bot.core.pictures import PictureProblem
 from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 from bot.discord_bot.delivery.view import (
@@ -51,7 +52,8 @@ def test_longest_notes_fit_under_a_full_part() -> None:
     ]
     fallback = ModelServers().described("maker/model" * 20)
     for end in ends:
-        under = texts.note(replace(end, answered_by=fallback))
+        unseen = {PictureProblem.UNREADABLE: ["*" * 100, "b"], PictureProblem.UNSEEN: ["c"]}
+        under = texts.note(replace(end, answered_by=fallback, unseen=unseen))
         # Discord withholds no quote in a DM, where no reply comes as a file.
         for above in (texts.QUOTE_WITHHELD, texts.FIRST_IN_DM):
             lines = [above, under or ""]
