@@ -26,22 +26,33 @@ PLENTY = Quotas(100, daily_tokens_per_user=10**12, daily_tokens_per_server=10**1
 REPLY = "A sentence of an answer, of the usual length. " * 20
 
 
-async def fill(path: Path, turns: int) -> None:
-    """A conversation of `turns` answered turns that were all paid for today, and one of a single turn to forget."""
+FILLED_AT_ONCE = 50_000
+
+
+async def fill(path: Path, turns: int, told: Callable[[int], None] = lambda _stored: None) -> None:
+    """A conversation of `turns` answered turns that were all paid for today, and one of a single turn to forget.
+
+    `told` gets the number of turns that are there so far.
+    """
     async with open_store(path, exclusive=True) as store:
         for conversation, position in ((HERE, 1), (Conversation("discord", "2"), 2**40)):
             attempt = await store.turns.begin(Prompt(conversation, position, "Why?"))
             if isinstance(attempt, Attempt):
                 await store.turns.close(attempt, Outcome(TurnState.COMPLETE, REPLY))
     with closing(sqlite3.connect(path)) as filler, filler:
-        filler.execute(
-            """
-            WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
-            INSERT INTO stored_turns (conversation_id, position, number, prompt, reply, state, created_at, delivered)
-            SELECT 1, n, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
-            """,
-            (turns, REPLY),
-        )
+        for first in range(2, turns + 1, FILLED_AT_ONCE):
+            last = min(first + FILLED_AT_ONCE - 1, turns)
+            filler.execute(
+                """
+                WITH RECURSIVE numbers (n) AS (SELECT ? UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+                INSERT INTO stored_turns
+                    (conversation_id, position, number, prompt, reply, state, created_at, delivered)
+                SELECT 1, n, n, 'Why?', ?, 'complete', 0, 1 FROM numbers
+                """,
+                (first, last, REPLY),
+            )
+            filler.commit()
+            told(last)
         filler.execute("UPDATE conversations SET last_number = ? WHERE id = 1", (turns,))
         filler.execute(
             """
