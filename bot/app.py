@@ -86,8 +86,11 @@ async def chat(conversation: str, *, temporary: bool) -> int:
         chosen_by(settings),
         open_store(path, exclusive=False) as store,
         _model(settings, store) as model,
-        # What is said here is counted, and nobody is refused: whoever sits at the terminal sets the limits.
-        _conversations(settings, store, model, NO_LIMITS if settings.model_configured else None) as conversations,
+        # What is said here is counted, and nobody is refused: whoever sits at the terminal sets the limits. Nothing is
+        # summarized, since reading a line holds up whatever is in the background.
+        _conversations(
+            settings, store, model, NO_LIMITS if settings.model_configured else None, in_background=False
+        ) as conversations,
     ):
         name = settings.openai_model if settings.model_configured else None
         return await chat(store, conversations, conversation, name, temporary=temporary, environ=os.environ)
@@ -189,9 +192,17 @@ async def _model(settings: Settings, store: Store) -> AsyncIterator[ChatModel]:
 
 
 def _conversations(
-    settings: Settings, store: Store, model: ChatModel, quotas: Quotas | None = None, about_memory: str = ""
+    settings: Settings,
+    store: Store,
+    model: ChatModel,
+    quotas: Quotas | None = None,
+    about_memory: str = "",
+    *,
+    in_background: bool = True,
 ) -> ConversationService:
     generation = replace(settings.generation, quotas=quotas, about_memory=about_memory)
+    if not in_background:
+        generation = replace(generation, summaries=False)
     if not settings.model_configured:
         generation = replace(generation, servers=ModelServers(ModelServer(THIS_COMPUTER)))
     return ConversationService(store, model, generation, settings.limits)

@@ -298,6 +298,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "OPENAI_BASE_URL": "http://localhost:11434/v1",
         "MODELS": "small, large",
         "FALLBACK_MODEL": "large",
+        "SUMMARY_MODEL": "small",
         "VISION_MODEL": "large",
         "MODEL_SERVERS": HOME,
         "EXTRA_BODY": "{}",

@@ -149,9 +149,9 @@ def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
     """The mistake of a budget in which the replies of some models have no price."""
     if values.get("daily_budget") is None or not {"prices", "openai_model", "models"} <= values.keys():
         return
-    others = (values.get("fallback_model"), values.get("vision_model"))
+    others = (values.get("fallback_model"), values.get("vision_model"), values.get("summary_model"))
     offered = dict.fromkeys((values["openai_model"], *(values["models"] or ()), *filter(None, others)))
-    missing = [model for model in offered if model not in (values["prices"] or {})]
+    missing = [model for model in offered if model != parsers.OFF and model not in (values["prices"] or {})]
     if missing:
         yield (
             f"needs the price of every model. PRICES has none for {', '.join(map(quoted, missing))}; add"

@@ -221,6 +221,14 @@ def servers(value: str) -> Servers:
     return Servers(owner="owner" in named, ids=found, any="any" in named)
 
 
+OFF = "off"
+"""A value in place of a model's name, with which none is asked."""
+
+
+def model_or_off(value: str) -> str:
+    return OFF if value.lower() == OFF else value
+
+
 def direct_messages(value: str) -> Literal["members", "everyone", "off"]:
     for choice in ("members", "everyone", "off"):
         if value.lower() == choice:

@@ -79,6 +79,14 @@ class Settings:
             str,
         ),
     ]
+    summary_model: Annotated[
+        str | None,
+        Setting(
+            "",
+            "The model that summarizes what no longer fits. Not set: the model of each conversation. off: none does.",
+            parsers.model_or_off,
+        ),
+    ]
     model_servers: Annotated[
         Mapping[str, ModelServerSettings] | None,
         Setting(
@@ -318,6 +326,8 @@ class Settings:
             models=self.offered_models,
             fallback_model=self.fallback_model,
             vision_model=self.vision_model,
+            summaries=self.summary_model != parsers.OFF,
+            summary_model=None if self.summary_model == parsers.OFF else self.summary_model,
             system_prompt=self.system_prompt,
             context_tokens=self.context_tokens,
             reply_tokens=self.reply_tokens,

@@ -17,6 +17,7 @@ from bot.core.illustrating import Found, Illustrated, illustrated, references_of
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.pictures import PictureProblem, PictureReference
 from bot.core.quotas import Usage
+from bot.core.summaries import NO_SUMMARIES, Summary, WindowSummaries
 from bot.core.turns import EarlierTurn, Turn, UserName
 
 BYTES_PER_TOKEN = 3.5
@@ -38,6 +39,10 @@ SERVERS_OWN_TOKENS = 2000
 KEPT_OF_FULL = 0.6
 """The part of a full context that is kept when its beginning is moved. Of a larger part less is left out at a time, but
 more often."""
+AHEAD = 0.8
+"""The part of a full context at which what leaves it next is summarized, so that the summary is there in time."""
+PLANNED_IS_ENOUGH = 0.75
+"""The part of a full context that may be left when what was summarized ahead leaves it. If more is, more leaves."""
 UNFINISHED = "[This reply was cut off here.]"
 RESUME = "[Go on exactly where you stopped. Repeat nothing, and say nothing about having stopped.]"
 
@@ -48,8 +53,16 @@ _SPEAKERS = (
     "answers, forwards or brings along. Never begin your own replies with such lines."
 )
 _NOTES = "Notes by the author of this message about themselves, sent with each of their questions:"
+_SUMMARIES = (
+    "Summaries of what was said here before, oldest first. A model wrote them, and they may be wrong or leave out "
+    "something: where that matters, say so."
+)
+_TAKEN_IN = "[Noted.]"
 _SHARE = 3
-"""The part of a window that the persona and the notes take at most, as a divisor."""
+"""The part of a window that the persona, the notes and the summaries take at most, as a divisor."""
+_KEPT_FOR_NOTES = 1500
+"""Bytes that the summaries leave to the notes, or half of what there is if that is less: whose notes they are changes,
+and the summaries must not."""
 _NAME_LENGTH = 32
 
 
@@ -104,10 +117,11 @@ class Context:
 
     The system prompt and the prompt are always part of it, whatever the budget. So is the text that the reply goes on
     from (`begun`): of a long one the end, up to half the budget. `notes` are those of the prompt's author, oldest
-    first, and `about_memory` tells how people make some.
+    first, and `about_memory` tells how people make some. `summaries` are those of what has left the conversation's
+    window.
 
-    System prompt and notes get at most a third of `window`, first the system prompt, then the latest notes. `window` is
-    what a context may take if this one has to be smaller (None: the budget).
+    System prompt, notes and summaries get at most a third of `window`, first the system prompt, then the latest
+    summaries and notes. `window` is what a context may take if this one has to be smaller (None: the budget).
     """
 
     def __init__(
@@ -117,6 +131,7 @@ class Context:
         *,
         begun: str = "",
         notes: Sequence[str] = (),
+        summaries: WindowSummaries = NO_SUMMARIES,
         about_memory: str = "",
         today: date,
         budget: int,
@@ -124,24 +139,23 @@ class Context:
         learned: TokenStatistics,
     ) -> None:
         self._learned = learned
-        # In steps, so that what is learned of the tokens seldom changes where a long persona is cut.
-        steady = math.floor(2 * self.bytes_per_token) / 2
-        share = int((budget if window is None else window) / _SHARE * steady)
-        persona = system_prompt.encode(errors="replace")[:share].decode(errors="ignore")
-        system = [persona]
-        if turn.author_name is not None:
-            system.append(_SPEAKERS)
-        if about_memory:
-            system.append(about_memory)
-        self._system = Message("system", "\n\n".join(system))
+        share = system_share(budget if window is None else window, self.bytes_per_token)
+        system = system_message(system_prompt, share, named=turn.author_name is not None, about_memory=about_memory)
+        room = share - min(share, _size(system_prompt))
+        # Of a quota that leaves little room, summaries take no more than of a small window.
+        most = min(room, system_share(budget, self.bytes_per_token))
+        told = _told(summaries.latest_first, most - min(_KEPT_FOR_NOTES, most // 2))
+        self._head = [system] if told is None else [system, Message("user", told), Message("assistant", _TAKEN_IN)]
         # The whole text may be longer than the model's window, and its end is enough to go on from.
         end = begun.encode(errors="replace")[-max(1, int(budget / 2 * self.bytes_per_token)) :].decode(errors="ignore")
         going_on = [Message("user", RESUME), Message("assistant", end)] if begun else []
         date_note = platform_note(f"Today is {today:%A}, {today.day} {today:%B %Y}.")
-        asked = _prompt(turn, date_note, _about(notes, share - _size(persona)))
+        asked = _prompt(turn, date_note, _about(notes, room - _size(told or "")))
         self._budget = budget
-        self._added = 0
-        self._standing = self._tokens(self._system)
+        self._planned = summaries.planned
+        self._turns: list[tuple[int, int]] = []
+        """The numbers of the earlier turns, the last first, each with the tokens that stand without those before it."""
+        self._standing = self._tokens(*self._head)
         if turn.pictures:
             left = budget - self._standing - self._tokens(*going_on, asked)
             asked = illustrated(asked, turn.pictures, left / self._picture_ratio if self._picture_ratio else math.inf)
@@ -151,8 +165,6 @@ class Context:
         self.tokens = self._fixed
         """The estimated tokens of the whole context."""
         self._full = False
-        self._block: tuple[int, int] | None = None
-        """The number of the first turn to keep once the context is full, and how many turns are kept then."""
         self.unseen: Mapping[PictureProblem, Sequence[str]] = {}
         """The names of the prompt's pictures that the model is not sent, by reason."""
 
@@ -198,17 +210,43 @@ class Context:
     @property
     def room(self) -> int:
         """The number of further turns of the same average length that would fit."""
-        return (self._budget - self.tokens) * self._added // max(1, self.tokens - self._fixed)
+        return (self._budget - self.tokens) * len(self._turns) // max(1, self.tokens - self._fixed)
 
     @property
     def moved_beginning(self) -> int | None:
         """The number of the turn with which the window is to begin from now on. None: where it begins now.
 
-        A full window is moved by a large step, so that the requests that follow have the same beginning again.
+        A full window is moved by a large step, so that the requests that follow have the same beginning again: by what
+        was summarized ahead, where that is enough.
         """
-        if not self._full or self._block is None or self._block[1] == self._added:
+        if not self._full or not self._turns:
             return None
-        return self._block[0]
+        first = self._turns[-1][0]
+        if self._planned is not None and self._planned > first:
+            left = max((standing for number, standing in self._turns if number >= self._planned), default=None)
+            if left is not None and left <= PLANNED_IS_ENOUGH * self._budget:
+                return self._planned
+        to = self._first_within(KEPT_OF_FULL * self._budget)
+        return None if to == first else to
+
+    @property
+    def next_block(self) -> int | None:
+        """The number of the first turn after those that are to be summarized now, since they leave the window next.
+
+        None: it is too early, or these have been summarized.
+        """
+        if self._full or not self._turns or self.tokens < AHEAD * self._budget:
+            return None
+        first = self._turns[-1][0]
+        if self._planned is not None and self._planned > first:
+            return None
+        to = self._first_within(self._standing - (1 - KEPT_OF_FULL) * self._budget)
+        return None if to == first else to
+
+    def _first_within(self, most: float) -> int:
+        """The number of the first turn that is kept of so many tokens. The last one always is."""
+        kept = [number for number, standing in self._turns if standing <= most]
+        return kept[-1] if kept else self._turns[0][0]
 
     def add_running(self, turns: Iterable[EarlierTurn]) -> None:
         """Put turns that are being answered, the latest first, right before the prompt, as far as they fit."""
@@ -229,20 +267,32 @@ class Context:
             return False
         self.tokens += size
         self._standing += size
-        self._added += 1
-        if turn.number is not None and (self._added == 1 or self._standing <= KEPT_OF_FULL * self._budget):
-            self._block = turn.number, self._added
+        if turn.number is not None:
+            self._turns.append((turn.number, self._standing))
         self._newest_first += pair
         return True
 
     def messages(self) -> list[Message]:
         """The system prompt, then messages of user and assistant in alternation, and last the prompt to be answered."""
-        return [self._system, *reversed(self._newest_first)]
+        return [*self._head, *reversed(self._newest_first)]
 
     def _tokens(self, *messages: Message) -> int:
         text = sum(tokens(message.content, self.bytes_per_token) for message in messages)
         pictures = sum(message.picture_tokens for message in messages)
         return text + math.ceil(pictures * self._picture_ratio) if pictures else text
+
+
+def system_message(system_prompt: str, share: int, *, named: bool, about_memory: str) -> Message:
+    """The first message of a request, with the beginning of a system prompt that is longer than its share in bytes."""
+    persona = system_prompt.encode(errors="replace")[:share].decode(errors="ignore")
+    return Message("system", "\n\n".join((persona, *([_SPEAKERS] if named else []), *filter(None, [about_memory]))))
+
+
+def system_share(window: int, bytes_per_token: float) -> int:
+    """The bytes that the system prompt, the summaries and the notes take at most in a window of so many tokens."""
+    # In steps, so that what is learned of the tokens seldom changes where a long persona is cut.
+    steady = math.floor(2 * bytes_per_token) / 2
+    return int(window / _SHARE * steady)
 
 
 def credible(usage: Usage, messages: list[Message], said: int, thoughts: int, granted: int) -> Usage:
@@ -307,6 +357,34 @@ def _about(notes: Sequence[str], most: int) -> str | None:
             return told
         del lines[0]
     return None
+
+
+def _told(latest_first: Sequence[Summary], most: int) -> str | None:
+    """What the model is told of the turns before the window, in at most so many bytes: the latest of it."""
+    texts: list[str] = []
+    most -= _size(platform_note(f"{_SUMMARIES}\n\n"))
+    for summary in latest_first:
+        text = f"{_days(summary)}:\n{as_typed(summary.text)}\n\n"
+        if _size(text) > most:
+            # Up to the last line that fits.
+            cut = text.encode(errors="replace")[: max(0, most)].decode(errors="ignore").rpartition("\n")[0]
+            texts += [f"{cut}\n\n"] if "\n" in cut else []
+            break
+        texts.append(text)
+        most -= _size(text)
+    if not texts:
+        return None
+    return platform_note(f"{_SUMMARIES}\n\n{''.join(reversed(texts)).strip()}")
+
+
+def _days(summary: Summary) -> str:
+    first, last = (f"{day.day} {day:%B %Y}" for day in map(date.fromtimestamp, (summary.since, summary.until)))
+    return first if first == last else f"{first} to {last}"
+
+
+def as_sent(turn: EarlierTurn) -> tuple[Message, Message]:
+    """An earlier turn as requests have it."""
+    return _prompt(turn), _reply(turn)
 
 
 def _reply(turn: EarlierTurn) -> Message:

@@ -69,6 +69,10 @@ class GenerationSettings:
     """Without quotas no usage is counted."""
     prices: Prices = field(default_factory=Prices)
     """What each attempt is charged, where its model has a price."""
+    summaries: bool = False
+    """Whether what leaves a conversation's window is summarized, and the summaries are sent."""
+    summary_model: str | None = None
+    """The model that summarizes. None: that of the conversation."""
 
     def chosen_model(self, chosen: str | None) -> str:
         """The chosen model if it is still offered, otherwise the default one."""
@@ -83,15 +87,22 @@ class GenerationSettings:
             named.setdefault(self.fallback_model, "FALLBACK_MODEL")
         if self.vision_model:
             named.setdefault(self.vision_model, "VISION_MODEL")
+        if self.summaries and self.summary_model:
+            named.setdefault(self.summary_model, "SUMMARY_MODEL")
         return named
 
     def models_for(self, chosen: str | None) -> Sequence[str]:
         """The chosen model, or the default one without a choice, then the fallback and the one for pictures."""
         return tuple(dict.fromkeys(filter(None, (self.chosen_model(chosen), self.fallback_model, self.vision_model))))
 
+    def summarizing_model(self, chosen: str | None) -> str:
+        """The model that summarizes a conversation with this choice."""
+        return self.summary_model or self.chosen_model(chosen)
+
     def providers(self, chosen: str | None) -> Sequence[str]:
         """The providers of all models that may be asked where one is chosen."""
-        return tuple(dict.fromkeys(map(self.servers.provider, self.models_for(chosen))))
+        summarizing = [self.summarizing_model(chosen)] if self.summaries else []
+        return tuple(dict.fromkeys(map(self.servers.provider, (*self.models_for(chosen), *summarizing))))
 
 
 class _CannotSee(Exception):
@@ -102,7 +113,7 @@ class ReplyGenerator:
     """All requests of one process. `pictures` are those that prompts show.
 
     `save` writes the progress of a conversation's replies to the store. `today` returns the date that the system prompt
-    names.
+    names, and `summaries_due` is called when there are summaries to be made.
     """
 
     def __init__(
@@ -114,6 +125,7 @@ class ReplyGenerator:
         *,
         save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
+        summaries_due: Callable[[], None],
     ) -> None:
         self._store = store
         self._model = model
@@ -127,6 +139,7 @@ class ReplyGenerator:
             save=save,
             today=today,
             about_memory=settings.about_memory,
+            summaries_due=summaries_due if settings.summaries else None,
         )
         self._failing = FailingModels()
         self._learning = ModelLearning()
@@ -142,7 +155,8 @@ class ReplyGenerator:
         # Not all pictures may be sent. One without which there is nothing to answer is.
         tokens += min((each.tokens for each in prompt.pictures), default=0)
         # The model is not known yet: it may be the cheapest.
-        prices = filter(None, map(self._settings.prices.of_models.get, self._settings.named_in))
+        may_answer = (*self._settings.models, self._settings.fallback_model or "", self._settings.vision_model or "")
+        prices = filter(None, map(self._settings.prices.of_models.get, may_answer))
         price = min(prices, key=lambda price: price.cost(Usage(tokens, self._minimum)), default=None)
         return await self._store.quotas.exceeded(prompt, tokens, self._minimum, self._settings.quotas, price=price)
 

@@ -15,6 +15,7 @@ from bot.core.pictures import PictureProblem, Pictures
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.requests import Asking, Request
+from bot.core.summaries import NO_SUMMARIES
 from bot.core.turns import Conversation, FailureReason, Outcome, StopReason, TurnState
 from bot.core.usage import Prices
 from bot.core.window import Room
@@ -42,6 +43,7 @@ class RequestPreparer:
 
     Without quotas nothing is reserved. `save` writes the progress of a conversation's replies to the store. `today`
     returns the date that a question names, and `about_memory` is what the system prompt says on how people make notes.
+    `summaries_due` is called when there are summaries to be made; without it, none are made or sent.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class RequestPreparer:
         save: Callable[[Conversation], Awaitable[None]],
         today: Callable[[], date],
         about_memory: str = "",
+        summaries_due: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._pictures = pictures
@@ -62,6 +65,7 @@ class RequestPreparer:
         self._save = save
         self._today = today
         self._about_memory = about_memory
+        self._summaries_due = summaries_due
         self._released = asyncio.Event()
         """Set and replaced at the end of each request."""
 
@@ -147,11 +151,24 @@ class RequestPreparer:
         # The context includes the text so far of other people's running replies, so the store needs it.
         await self._save(asking.turn.conversation)
         begins, fitting = await self._collected(asking, budget, window)
-        if moves_window and (to := fitting.moved_beginning) is not None and to > begins:
-            # Another request may have moved it: then it begins where that one says.
-            await self._store.windows.move(asking.turn.id, begins, to)
-            _, fitting = await self._collected(asking, budget, window)
+        if moves_window:
+            fitting = await self._moved(asking, budget, window, begins, fitting)
         await self._illustrate(asking, fitting)
+        return fitting
+
+    async def _moved(self, asking: Asking, budget: int, window: int, begins: int, fitting: Context) -> Context:
+        """The context, from further on if it is full. What leaves the window next is put on record before that."""
+        turn_id, due = asking.turn.id, self._summaries_due
+        if (to := fitting.moved_beginning) is not None and to > begins:
+            # Another request may have moved it: then it begins where that one says.
+            await self._store.windows.move(turn_id, begins, to, summarized=due is not None)
+            _, fitting = await self._collected(asking, budget, window)
+        elif due is not None and (ends := fitting.next_block) is not None:
+            await self._store.summaries.plan(turn_id, begins, ends)
+        else:
+            return fitting
+        if due is not None:
+            due()
         return fitting
 
     async def _illustrate(self, asking: Asking, fitting: Context) -> None:
@@ -174,11 +191,17 @@ class RequestPreparer:
         """The number with which the window begins, and the context of the turns from there on that fit."""
         turn = asking.turn
         notes = () if turn.user_id is None else await self._store.notes.texts_of(turn.user_id, turn.guild_id)
+        limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
+        page = first = await self._store.windows.earlier(turn.id, None, limit)
+        # Of the window as it was read: another request may move it meanwhile.
+        begins = first.begins if first.turns or first.running else None
+        summaries = await self._store.summaries.in_context(turn.id, begins) if self._summaries_due else NO_SUMMARIES
         fitting = Context(
             asking.system_prompt,
             turn,
             begun=asking.running.resumed_text,
             notes=notes,
+            summaries=summaries,
             about_memory=self._about_memory,
             today=self._today(),
             budget=budget,
@@ -186,8 +209,6 @@ class RequestPreparer:
             # Pictures that are not sent take no room.
             learned=asking.learned if asking.most_pictures != 0 else replace(asking.learned, picture_ratio=0.0),
         )
-        limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        page = first = await self._store.windows.earlier(turn.id, None, limit)
         fitting.add_running(page.running)
         while all(map(fitting.add, page.turns)) and len(page.turns) == limit:
             before = page.turns[-1].number

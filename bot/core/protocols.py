@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date
 from typing import Protocol
@@ -11,6 +11,7 @@ from bot.core.model_events import Event, Message, Origin, TokenStatistics
 from bot.core.pictures import PictureStore
 from bot.core.queues import Queues
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
+from bot.core.summaries import Block, SummaryJob, WindowSummaries
 from bot.core.turns import Attempt, Behaviour, ContextPage, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.core.usage import Price
 
@@ -153,12 +154,49 @@ class WindowStore(Protocol):
         """
         ...
 
-    async def move(self, turn_id: int, begins: int, to: int) -> bool:
+    async def move(self, turn_id: int, begins: int, to: int, *, summarized: bool = False) -> bool:
         """Commit that what is sent of a turn's conversation begins with the number `to`, and no longer with `begins`.
 
         The result is False, with nothing changed, if it has begun elsewhere since, if that is not further on, or if
-        somebody who asked for the turn may not read the history.
+        somebody who asked for the turn may not read the history. `summarized` has what leaves the window summarized.
         """
+        ...
+
+
+class SummaryStore(Protocol):
+    """Summaries of what has left the conversations' windows. A summary that is to be made is on record until it is."""
+
+    async def in_context(self, turn_id: int, begins: int | None) -> WindowSummaries:
+        """The summaries that a turn's context has in place of what was before the number `begins`.
+
+        None: before the window. There are none for a turn that has left the window itself, or if somebody who asked for
+        the turn may not read the history.
+        """
+        ...
+
+    async def plan(self, turn_id: int, begins: int, ends: int) -> None:
+        """Commit that the turns of a window from `begins` to before `ends` are to be summarized: they leave it next."""
+        ...
+
+    async def next_due(self, passed_over: Collection[int]) -> SummaryJob | None:
+        """A summary that is to be made now, of none of these conversations (by their ids)."""
+        ...
+
+    async def block_of(self, job: SummaryJob, most_bytes: int) -> Block | None:
+        """What a summary is to be made from. None: of so many bytes it is too much, so that it is several jobs now, or
+        nothing is left of it, so that it is no job any more."""
+        ...
+
+    async def commit(self, job: SummaryJob, block: Block, text: str) -> bool:
+        """Commit a summary. The result is False, with nothing changed, if what it is made from is not the same now."""
+        ...
+
+    async def failed(self, job: SummaryJob, again_in: float | None) -> None:
+        """Commit that a job failed and is due again in so many seconds, or (None) that it is given up."""
+        ...
+
+    async def postpone(self, job: SummaryJob, seconds: float) -> None:
+        """Commit that a job is due in so many seconds."""
         ...
 
 
@@ -199,6 +237,26 @@ class QuotaStore(Protocol):
         that, and their rest is released. The result is None if the attempt was forgotten or superseded. Without a
         `price` it costs nothing.
         """
+        ...
+
+    async def reserve_summary(
+        self,
+        summary_id: int,
+        model: str,
+        prompt_tokens: int,
+        reply_tokens: int,
+        quotas: Quotas,
+        *,
+        price: Price | None = None,
+    ) -> Attempt | None:
+        """Commit what a request for a summary may use, as that of an attempt to `settle`. None: there is no room.
+
+        It is charged to the guild, and in a DM to the user.
+        """
+        ...
+
+    async def settle(self, attempt: Attempt, usage: Usage | None) -> None:
+        """Charge what a request for a summary used, in place of its reservation. None: it was not sent."""
         ...
 
     async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
@@ -265,6 +323,9 @@ class Store(Protocol):
 
     @property
     def windows(self) -> WindowStore: ...
+
+    @property
+    def summaries(self) -> SummaryStore: ...
 
     @property
     def quotas(self) -> QuotaStore: ...

@@ -62,6 +62,8 @@ class Queues:
         """Ordered by when a prompt of the conversation last began to run."""
         self._waiting = 0
         self._running = 0
+        self._behind: set[asyncio.Event] = set()
+        """Of each that runs behind the prompts, the event that ends it."""
         self._announced: dict[Conversation, float] = {}
         """When a full queue was last announced in each conversation, oldest first."""
         self.empty = asyncio.Event()
@@ -84,10 +86,32 @@ class Queues:
         self._waiting += 1
         self.empty.clear()
         self._run_next()
+        if not entry.may_run.is_set():
+            for wanted in self._behind:
+                wanted.set()
         try:
             yield entry.may_run
         finally:
             self._leave(conversation, queue, entry)
+
+    @contextmanager
+    def place_behind(self) -> Iterator[asyncio.Event | None]:
+        """Run during the block without a prompt, if there is room and no prompt waits. None: it may not.
+
+        The event is set once a prompt waits: then the block is to end.
+        """
+        if self._waiting or self._running >= self._limits.max_concurrent_replies:
+            yield None
+            return
+        wanted = asyncio.Event()
+        self._behind.add(wanted)
+        self._running += 1
+        try:
+            yield wanted
+        finally:
+            self._behind.discard(wanted)
+            self._running -= 1
+            self._run_next()
 
     def change_limits(self, limits: QueueLimits) -> None:
         """Apply other limits to what waits. Replies that are running go on."""

@@ -21,6 +21,7 @@ from bot.core.pictures import Pictures
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
+from bot.core.summarizing import SummaryMaker
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,17 @@ class ConversationService:
         self._store = store
         self.settings = settings
         self.pictures = Pictures(store.pictures)
-        self._generator = ReplyGenerator(store, model, self.pictures, settings, save=self._save, today=today)
+        self.summaries = SummaryMaker(store, model, settings)
+        """What is to run in the background."""
+        self._generator = ReplyGenerator(
+            store,
+            model,
+            self.pictures,
+            settings,
+            save=self._save,
+            today=today,
+            summaries_due=self.summaries.wake,
+        )
         self._running: dict[Attempt, ActiveAttempt] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text and the tokens that were last saved of each attempt."""

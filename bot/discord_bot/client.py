@@ -81,6 +81,7 @@ class ParleyClient(discord.Client):
         spawn(parts.lifecycle.prune_daily(self._options.retention_days), on_shutdown="cancel")
         spawn(sync_with_retry(parts.tree), on_shutdown="cancel")
         spawn(parts.guild_watch.check_hourly(), on_shutdown="cancel")
+        spawn(self._conversations.summaries.run(), on_shutdown="cancel")
         for list_models in self._list_models:
             named_in = self._conversations.settings.named_in
             spawn(parts.owner_alerts.check_shutdowns_daily(named_in, list_models), on_shutdown="cancel")

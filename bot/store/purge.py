@@ -30,6 +30,14 @@ _CHARGES_OF_USERS = """
     """
 
 PURGE = (
+    # Before the turns, whose going would drop each of them again.
+    f"""
+    DELETE FROM stored_summaries WHERE id IN (
+        SELECT stored_summaries.id FROM ({_CONVERSATIONS}) AS gone CROSS JOIN stored_summaries
+        ON conversation_id = gone.id LIMIT {_ROWS}
+    )
+    RETURNING 1
+    """,
     f"""
     DELETE FROM stored_turns WHERE id IN (
         SELECT stored_turns.id FROM ({_CONVERSATIONS}) AS gone CROSS JOIN stored_turns ON conversation_id = gone.id

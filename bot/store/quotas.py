@@ -103,20 +103,40 @@ def _room(used: Mapping[Quota, str]) -> str:
     )"""
 
 
+# A summary is nobody's question: it is charged to the guild, and in a DM to the user whose DM it is.
+_SUMMARY = """
+    (
+        SELECT -summary.id AS turn_id, attempt, guild_id, iif(
+            guild_id IS NULL,
+            (SELECT user_id FROM turns WHERE conversation_id = conversations.id ORDER BY position DESC LIMIT 1),
+            NULL
+        ) AS user_id
+        FROM stored_summaries AS summary JOIN conversations ON conversations.id = conversation_id
+        WHERE summary.id = :summary
+    ) AS asker
+    """
+_NEXT_ATTEMPT = "UPDATE stored_summaries SET attempt = attempt + 1 WHERE id = :summary RETURNING attempt"
+_SETTLE_KILLED = """
+    UPDATE charges SET settled = 1, reply_tokens = reply_so_far
+    WHERE turn_id = -:summary AND settled = 0
+    """
+
 # One statement checks and reserves, so that no tokens are promised twice to simultaneous requests. If the whole amount
 # does not fit, a part is reserved only if no running request could still make room for more.
-_RESERVE = f"""
+_RESERVE_FOR = f"""
     INSERT INTO charges (
         turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens,
         prompt_price, cached_price, reply_price
     )
     SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt),
         :paid_prompt, :paid_cached, :paid_reply
-    FROM (SELECT *, {_room(_SPENT)} AS room FROM {_ATTEMPT}) AS asker
+    FROM (SELECT *, {_room(_SPENT)} AS room FROM {{asker}}) AS asker
     WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial OR room >= {_room(_SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
     """
+_RESERVE = _RESERVE_FOR.format(asker=_ATTEMPT)
+_RESERVE_SUMMARY = _RESERVE_FOR.format(asker=_SUMMARY)
 # A further request of an attempt grows its charge, so that an attempt has one charge however often it asks. What was
 # spent is settled first, so that it stays charged where there is no room for more.
 _SETTLE_SPENT = """
@@ -317,9 +337,7 @@ class QuotaStore(Part):
             "reply": reply_tokens,
             "minimum": minimum,
             "accept_partial": accept_partial,
-            "paid_prompt": price.prompt if price else None,
-            "paid_cached": price.cached if price else None,
-            "paid_reply": price.reply if price else None,
+            **_paid(price),
             **_spent(spent or Usage(0, 0)),
             **self._limits(quotas, prompt_tokens, price),
         }
@@ -342,6 +360,34 @@ class QuotaStore(Part):
         # What is spent is a part of the open reservation again.
         whole = (spent or Usage(0, 0)) + Usage(prompt_tokens, reply_tokens)
         return Reservation(granted, self._short(rows[0], quotas, whole.prompt_tokens, whole.reply_tokens, price))
+
+    async def reserve_summary(
+        self,
+        summary_id: int,
+        model: str,
+        prompt_tokens: int,
+        reply_tokens: int,
+        quotas: Quotas,
+        *,
+        price: Price | None = None,
+    ) -> Attempt | None:
+        values: dict[str, Value] = {
+            "summary": summary_id,
+            "model": model,
+            "reply": reply_tokens,
+            "minimum": reply_tokens,
+            "accept_partial": False,
+            **_paid(price),
+            **self._limits(quotas, prompt_tokens, price),
+        }
+        _, numbers, granted = await self._engine.transaction(
+            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values)
+        )
+        return Attempt(-summary_id, numbers[0]["attempt"]) if granted else None
+
+    async def settle(self, attempt: Attempt, usage: Usage | None) -> None:
+        sql, values = settlement(attempt, usage, free=False)
+        await self._engine.transaction((sql, values))
 
     async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
         # An attempt has one charge under its number. Under the negative number this one is out of the way of the next.
@@ -454,6 +500,14 @@ def _cost(price: Price | None, prompt_tokens: int, reply_tokens: int) -> int:
     """The most that a request of this size costs, in millionths. Rounded as in `_room`."""
     prompt = price.cost(Usage(prompt_tokens, 0)) if price else 0
     return prompt - -(reply_tokens * _reply_price(price)) // MICRO
+
+
+def _paid(price: Price | None) -> dict[str, Value]:
+    return {
+        "paid_prompt": price.prompt if price else None,
+        "paid_cached": price.cached if price else None,
+        "paid_reply": price.reply if price else None,
+    }
 
 
 def _spent(usage: Usage) -> dict[str, Value]:

@@ -19,6 +19,7 @@ from bot.store.quotas import QuotaStore
 from bot.store.retention import RetentionStore
 from bot.store.search import SearchStore
 from bot.store.server_facts import ServerFactStore
+from bot.store.summaries import SummaryStore
 from bot.store.token_statistics import TokenStatisticsStore
 from bot.store.turns import TurnStore
 from bot.store.windows import WindowStore
@@ -44,6 +45,7 @@ class Store:
         self.retention = RetentionStore(engine, clock)
         self.search = SearchStore(engine, clock)
         self.server_facts = ServerFactStore(engine, clock)
+        self.summaries = SummaryStore(engine, clock)
         self.token_statistics = TokenStatisticsStore(engine, clock)
         self.windows = WindowStore(engine, clock)
         # What a forgotten user has used is kept in the memory of the quotas, and counts for new turns.

@@ -140,7 +140,8 @@ class TurnStore(Part):
         The result is False without a turn.
         """
         values: dict[str, Value] = {"message_id": message_id, **_prompt_values(text, quote)}
-        rows, *_ = await self._engine.transaction(
+        # Securely, since what it was and its summary go from the file.
+        rows, *_ = await self._engine.delete_securely(
             (
                 f"""
                 UPDATE stored_turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
@@ -241,7 +242,7 @@ class TurnStore(Part):
             "reads_history": reads_history,
             **self._quotas.hourly_limit(user_id, None if recovery else hourly_limit),
         }
-        at_limit, _, _, rows = await self._engine.transaction(
+        at_limit, _, _, rows = await self._engine.delete_securely(
             (f"SELECT * FROM ({AT_LIMIT}) WHERE EXISTS (SELECT 1 FROM stored_turns WHERE {_REOPENS})", values),
             (
                 f"""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bot.core.turns import ContextPage, EarlierTurn, UserName
+from bot.store.engine import Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.pictures import pictures_of
 from bot.store.rows import RUNNING
+from bot.store.summaries import LEAVES
 
 _EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL"
 _READABLE = "((SELECT reads_history FROM this) OR user_id IS (SELECT user_id FROM this))"
@@ -68,9 +70,10 @@ class WindowStore(Part):
             turns=[turn for turn in turns if turn.number is not None],
         )
 
-    async def move(self, turn_id: int, begins: int, to: int) -> bool:
-        return bool(
-            await self._engine.write(
+    async def move(self, turn_id: int, begins: int, to: int, *, summarized: bool = False) -> bool:
+        values: dict[str, Value] = {"turn": turn_id, "begins": begins, "to": to, "now_begins": to}
+        rows, *_ = await self._engine.transaction(
+            (
                 """
                 UPDATE conversations SET window_begins = :to
                 WHERE id = (
@@ -79,8 +82,8 @@ class WindowStore(Part):
                 ) AND window_begins = :begins AND window_begins < :to
                 RETURNING 1
                 """,
-                turn=turn_id,
-                begins=begins,
-                to=to,
-            )
+                values,
+            ),
+            *([(LEAVES, values)] if summarized else []),
         )
+        return bool(rows)
