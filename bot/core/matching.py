@@ -58,16 +58,29 @@ def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = _IGNORED.sub("", unicodedata.normalize("NFKD", text).casefold())
-    return unicodedata.normalize("NFC", plain)
+    # A capital I may be one of the Turkish dotless letter too, so all four of them are the same.
+    return unicodedata.normalize("NFC", plain.replace("ı", "i"))
 
 
 def _starts(text: str) -> list[int]:
-    """Where the characters begin, each with the marks behind it: only together have they one form for all."""
-    return [at for at, character in enumerate(text) if not at or not _continues(character)]
+    """Where the characters begin, each with the marks behind it: only together have they one form for all.
+
+    An emoji that is joined of several is one character, since its parts look like others.
+    """
+    return [
+        at for at, character in enumerate(text) if not at or not _continues(character, joined=text[at - 1] == "\u200d")
+    ]
 
 
-def _continues(character: str) -> bool:
+def _continues(character: str, *, joined: bool) -> bool:
     if character.isascii():
         return False
     first = unicodedata.normalize("NFKD", character)[0]
-    return bool(_IGNORED.match(first)) or "\u1160" <= first <= "\u11ff" or unicodedata.category(first)[0] == "M"
+    kind = unicodedata.category(first)
+    return (
+        bool(_IGNORED.match(first))
+        or "\u1160" <= first <= "\u11ff"
+        or kind[0] == "M"
+        or (joined and kind == "So")
+        or "\U0001f3fb" <= first <= "\U0001f3ff"  # tones of skin
+    )

@@ -14,10 +14,12 @@ from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.faults import Slow
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
+from bot.standin.script import Raw
 from bot.standin.server import DiscordStandin
 from bot.texts.memory import TOLD_TO_MODEL
 from tests.discord_bot.commands.test_privacy import chat, file
 from tests.discord_bot.conftest import Launch, World, commands_are_settled
+from tests.llm.wire import DONE, STOP, data, say
 from tests.places import on_discord
 from tests.store.steps import files, read_only
 from tests.waiting import FOR_A_PROCESS, until
@@ -64,6 +66,26 @@ async def test_memory_says_what_is_stored(world: World) -> None:
     said = (await used.answered()).content
     assert re.match(r"Here I remember 1 question and my replies since <t:\d+:D>\.\n", said)
     assert "It can be read by you, by my model's provider (OpenAI) and by my owner." in said
+
+
+async def test_memory_tells_what_the_provider_had_cached(world: World) -> None:
+    discord = world.discord
+    for cached in (0, 700):
+        usage = {
+            "prompt_tokens": 1000,
+            "completion_tokens": 10,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+        world.model.script.append(Raw([say("Yes.") + STOP + data({}, usage=usage) + DONE]))
+        await world.answered()
+    told = "Of the 2,000 tokens sent with the last questions here, 700 came from the provider's cache."
+    for person in (discord.bo, discord.cleo):
+        said = (await (await discord.slash(person, discord.general, "memory")).answered()).content
+        assert said.endswith(f"\n{told}")
+    # A thread is a conversation of its own.
+    thread = await discord.open_thread(discord.general, "aside", discord.bo)
+    said = (await (await discord.slash(discord.bo, thread, "memory")).answered()).content
+    assert said == "I remember nothing here."
 
 
 async def test_names_in_the_memory_list_are_plain_text(world: World) -> None:
@@ -124,6 +146,9 @@ async def test_notes_are_made_shown_used_and_deleted(world: World) -> None:
     told = about.format("- call me Kim\n- I'm vegan")
     assert await question(world, discord.bo) == before.replace("why?", f"{told}\nwhy?")
     assert told in await question(world, discord.bo, discord.random_channel), "everywhere in the server"
+    thread = await discord.open_thread(discord.general, "aside", discord.bo)
+    assert told in await question(world, discord.bo, thread)
+    assert "Notes by" not in await question(world, discord.cleo, thread)
     direct = discord.open_dm(discord.bo)
     for person, place in ((discord.cleo, discord.general), (discord.max, discord.general), (discord.bo, direct)):
         assert "Notes by" not in await question(world, person, place)
@@ -201,6 +226,8 @@ async def test_notes_are_refused_where_the_bot_may_not_be_used(world: World) -> 
     refused = await add(world, discord.bo, shown, "vegan")
     assert refused.ephemeral
     assert refused.content == "The moderators here asked me not to answer you. They can change that."
+    # What is kept of them they see in any case.
+    assert (await notes_of(discord, discord.bo)).content.endswith("1. call me Kim\n```")
     await (await world.press(shown, discord.bo, shown.buttons[1]["custom_id"])).answered()
     assert shown.content.startswith("Deleted."), "one's own goes in any case"
     assert await world.store.notes.texts_of(discord.bo.id, discord.guild.id) == []
@@ -274,6 +301,8 @@ async def test_forgotten_person_has_no_notes_left(world: World, tmp_path: Path) 
     await world.press(used.response, discord.bo, f"forget-me:yes:{discord.bo.id}")
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten everything about you."))
     assert (await notes_of(world.discord, discord.bo)).content == NONE
+    assert "Notes by" not in await question(world, discord.bo)
+    assert "Notes by" not in await question(world, discord.bo, direct)
     assert await world.store.notes.texts_of(discord.cleo.id, discord.guild.id) == ["Cleo's"]
     await world.store.engine.erase_deleted()
     names = ("parley.db", "parley.db-wal")

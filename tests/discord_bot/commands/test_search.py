@@ -134,15 +134,54 @@ async def test_fifty_facts_are_found_by_the_command(world: World) -> None:
     assert found == 50
 
 
-@pytest.mark.parametrize("at", ["the command", "the button"])
+@pytest.mark.parametrize(
+    ("query", "told", "marked"),
+    [
+        ("ısparta", "ISPARTA'dan geldim", "ISPARTA"),
+        ("DİYARBAKIR", "Diyarbakır'a gidelim", "Diyarbakır"),
+        ("STRASSE", "In der Straße", "Straße"),
+        ("名字", "我的名字是小明。", "名字"),
+        ("ปลา", "ฉันชอบปลาทู", "ปลา"),
+        ("احمد", "اسمي أَحْمَد", "أَحْمَد"),
+        ("🚀", "to the 👩\u200d🚀!", "👩\u200d🚀"),
+        ("👍", "👍🏽 from me", "👍🏽"),
+    ],
+)
+async def test_words_are_found_and_marked_in_any_script(world: World, query: str, told: str, marked: str) -> None:
+    discord = world.discord
+    await remember(world.store, discord.general, 1, told)
+    await remember(world.store, discord.general, 2, "something else: Ιθάκη, 船, เรือ, سفينة, 🐟")
+    said = await searched(discord, discord.cleo, query)
+    assert numbers(said) == [1]
+    assert f": {told.replace(marked, f'**{marked}**')}" in said.content
+
+
+async def test_edited_question_is_found_as_it_is_now(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("There."))
+    asked = await world.ask_and_wait("where is the boat?")
+    await discord.edit(asked, f"{discord.bot.mention} where is the sledge?")
+    await world.until(partial(_prompts, world), ["where is the sledge?"])
+    assert numbers(await searched(discord, discord.cleo, "where sledge")) == [asked.id]
+    assert numbers(await searched(discord, discord.cleo, "where boat")) == []
+
+
+async def _prompts(world: World) -> list[str]:
+    return [prompt for prompt, *_ in await world.turns(world.discord.general)]
+
+
+@pytest.mark.parametrize("at", ["the command", "the button", "a thread"])
 async def test_nobody_searches_a_history_that_they_may_not_read(world: World, at: str) -> None:
     discord = world.discord
+    thread = await discord.open_thread(discord.general, "aside", discord.bo)
+    place = thread if at == "a thread" else discord.general
     for number in range(1, 9):
-        await remember(world.store, discord.general, number, f"boat {number}")
+        await remember(world.store, place, number, f"boat {number}")
     shown = await searched(discord, discord.cleo, "boat") if at == "the button" else None
+    # A thread has the permissions of its channel.
     discord.world.set_permissions(discord.general, discord.cleo, deny=Permission.READ_MESSAGE_HISTORY)
     if shown is None:
-        said = await searched(discord, discord.cleo, "boat")
+        said = await searched(discord, discord.cleo, "boat", place)
     else:
         before = shown.content
         said = await (await press(world, discord.cleo, shown, "Older")).answered()
@@ -156,7 +195,9 @@ async def test_each_place_is_searched_by_itself(world: World) -> None:
     thread = await discord.open_thread(discord.general, "aside", discord.bo)
     for number, place in enumerate((discord.general, thread, direct, discord.random_channel), 1):
         await remember(world.store, place, number, "boat")
-        assert numbers(await searched(discord, discord.bo, "boat", place)) == [number]
+        found = await searched(discord, discord.bo, "boat", place)
+        assert numbers(found) == [number]
+        assert f"/{place.id}/{number})" in found.content
     said = await searched(discord, discord.bo, "boat", direct)
     assert f"**You** [asked](https://discord.com/channels/@me/{direct.id}/3): **boat**" in said.content
 
