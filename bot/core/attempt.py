@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from bot.core import context
 from bot.core.log_entries import TurnLogEntry
@@ -212,6 +214,18 @@ class ActiveAttempt:
         finally:
             for task in waiting:
                 task.cancel()
+
+    async def until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do some work, which a stop cancels."""
+        working, stopped = asyncio.create_task(work), asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (working, stopped):
+                task.cancel()
+        await asyncio.wait([working])
+        if not working.cancelled():
+            working.result()
 
     @property
     def reading(self) -> bool:

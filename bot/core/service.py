@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Self
+from typing import Any, Self
 
 from bot.core.attempt import ActiveAttempt
+from bot.core.context import BYTES_PER_TOKEN
 from bot.core.errors import OverQuota, QueueLimit, StoreError
-from bot.core.generation import GenerationSettings, ReplyGenerator
+from bot.core.generation import MINIMUM_REPLY_TOKENS, GenerationSettings, ReplyGenerator
 from bot.core.model_events import TokenStatistics
 from bot.core.pictures import Pictures
 from bot.core.protocols import ChatModel, ReplySink, Store
@@ -23,9 +24,15 @@ from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
 from bot.core.summarizing import SummaryMaker
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
+from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
+CompletePrompt = Callable[[ActiveAttempt], Coroutine[Any, Any, None]]
+"""Finds out what the prompt of an attempt leaves open, such as what its files say, and commits it.
+
+It is cancelled when the attempt is stopped.
+"""
 SAVE_EVERY = 1.0
 """Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
 SWEEP_AFTER = 30
@@ -112,8 +119,25 @@ class ConversationService:
         """The attempts that are waiting or under way, oldest first."""
         return tuple(self._running.values())
 
-    async def answer(self, prompt: Prompt, open_sink: Callable[[ActiveAttempt], ReplySink]) -> Outcome | None:
+    async def room_for_files(self, conversation: Conversation) -> int:
+        """The bytes of text that a prompt's files may have: half of what the model is sent. Raises StoreError."""
+        behaviour = await self._store.personas.settings_of(conversation)
+        key = self.settings.servers.key(self.settings.chosen_model(behaviour.model))
+        known = await self._store.token_statistics.of(key)
+        room = Room(self.settings.context_tokens, self.settings.reply_tokens)
+        if known.window is not None:
+            room = room.within(known.window, MINIMUM_REPLY_TOKENS)
+        return int(room.context / 2 * (known.bytes_per_token or BYTES_PER_TOKEN))
+
+    async def answer(
+        self,
+        prompt: Prompt,
+        open_sink: Callable[[ActiveAttempt], ReplySink],
+        complete: CompletePrompt | None = None,
+    ) -> Outcome | None:
         """Answer a prompt until its end can be seen. The result is None if the prompt was accepted before.
+
+        `complete` finds out the rest of it once it is committed.
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
         side by side. Three errors mean that nothing was accepted: StoreError if the prompt cannot be saved, Overloaded
@@ -126,7 +150,7 @@ class ConversationService:
                 return None
             if isinstance(attempt, QuotaExceeded):
                 raise OverQuota(attempt)
-            return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink)
+            return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink, complete)
 
     async def retry_exceeds(self, turn: Turn, user_id: int) -> QuotaExceeded | None:
         """Return the quota that a retry of the turn for a user would exceed, or None. Raises StoreError."""
@@ -148,6 +172,7 @@ class ConversationService:
         self,
         turn: Turn,
         open_sink: Callable[[ActiveAttempt], ReplySink],
+        complete: CompletePrompt | None = None,
         *,
         user_id: int | None = None,
         reads_history: bool = True,
@@ -187,14 +212,18 @@ class ConversationService:
                 raise OverQuota(attempt)
             text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
             running = ActiveAttempt(prompt, attempt, **text, answered_by=turn.answered_by)
-            return await self._run(running, turn_has_come, open_sink)
+            return await self._run(running, turn_has_come, open_sink, complete)
 
     @property
     def _hourly_limit(self) -> int | None:
         return self.settings.quotas.hourly_questions_per_user if self.settings.quotas else None
 
     async def _run(
-        self, running: ActiveAttempt, turn_has_come: asyncio.Event, open_sink: Callable[[ActiveAttempt], ReplySink]
+        self,
+        running: ActiveAttempt,
+        turn_has_come: asyncio.Event,
+        open_sink: Callable[[ActiveAttempt], ReplySink],
+        complete: CompletePrompt | None,
     ) -> Outcome:
         self._running[running.attempt] = running
         if self._closing:
@@ -206,6 +235,8 @@ class ConversationService:
                 # Without a sink the end cannot be shown. The caller reports the error to the person.
                 await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
                 raise
+            if complete is not None:
+                await self._complete(running, complete)
             await running.wait_for(turn_has_come)
             outcome = await self._generate(running, sink)
             seen = await self._show(running, sink, outcome)
@@ -218,6 +249,18 @@ class ConversationService:
         finally:
             del self._running[running.attempt]
             self._saved.pop(running.attempt, None)
+
+    async def _complete(self, running: ActiveAttempt, complete: CompletePrompt) -> None:
+        """Complete a prompt. Where that fails, it is answered as it is."""
+        try:
+            await running.until_stopped(complete(running))
+        except Exception as error:
+            log.error(
+                "turn %d: what the question leaves open could not be found out: %s",
+                running.attempt.turn_id,
+                error,
+                exc_info=not isinstance(error, StoreError),
+            )
 
     async def _show(self, running: ActiveAttempt, sink: ReplySink, outcome: Outcome) -> bool:
         """Show the end. Returns whether nothing more is to be shown: it is visible, or can never be."""

@@ -105,6 +105,7 @@ class ParleyClient(discord.Client):
         self._parts.policy.close()
         await super().close()
         await self._calls.close()
+        await self._parts.downloads.close()
 
     # Connection
 

@@ -17,7 +17,9 @@ from bot.discord_bot.delivery.opener import ReplyOpener
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.inbound.downloads import Downloads
 from bot.discord_bot.inbound.edits import MessageLifecycle
+from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.history import History
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.missed import MissedMessages
@@ -27,6 +29,7 @@ from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
 from bot.discord_bot.owner_alerts import OwnerAlerts
 from bot.discord_bot.tasks import TaskSupervisor
+from bot.files import FileReader
 from bot.store import Store
 
 
@@ -45,6 +48,7 @@ class Parts:
     recovery: Recovery
     forms: Forms
     tree: Tree
+    downloads: Downloads
 
 
 def wire(
@@ -60,10 +64,12 @@ def wire(
     owner_alerts = OwnerAlerts(client, store, conversations.settings.quotas, tasks)
     reactions = Reactions(client, store, scheduler, tasks.spawn)
     opener = ReplyOpener(client, store, scheduler, reactions, tasks.spawn, options.messages_per_reply)
-    replies = Replies(opener, conversations, store, tasks.spawn, on_end=owner_alerts.check)
-    notices = Notices(client, store, scheduler, reactions)
-    messages = MessageHandler(client, replies, notices, policy, tasks)
     history = History(client, scheduler)
+    downloads = Downloads(options.network, FileReader())
+    files = PromptFiles(client, store, conversations, history, downloads)
+    replies = Replies(opener, conversations, store, tasks.spawn, files.read, on_end=owner_alerts.check)
+    notices = Notices(client, store, scheduler, reactions)
+    messages = MessageHandler(client, replies, notices, policy, tasks, files)
     forms = Forms()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)
@@ -86,5 +92,6 @@ def wire(
         ),
         recovery=Recovery(conversations, store, replies, policy, history, tasks, max_age=options.recovery_max_age),
         forms=forms,
+        downloads=downloads,
         tree=command_tree(BotContext(client, conversations, store, replies, policy, forms, options)),
     )

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
+from bot.core.attached import without_ids
 from bot.core.context import MENTION
 from bot.store.engine import Engine, Rows, Statement, Value
 
@@ -38,10 +39,13 @@ def keeping(message_id: int, names: Mapping[int, str]) -> list[Statement]:
 
 
 async def named_prompts(engine: Engine, rows: Rows) -> list[str]:
-    """The prompts of rows with `id` and `prompt` of turns, with names for the ids of those whom they mention."""
+    """The prompts of rows with `id` and `prompt` of turns, as they are read.
+
+    They have names for the ids of those whom they mention, and no ids of files.
+    """
     mentioning = [row["id"] for row in rows if "⟦@" in row["prompt"]]
     if not mentioning:
-        return [row["prompt"] for row in rows]
+        return [without_ids(row["prompt"]) for row in rows]
     found = await engine.read(
         """
         SELECT turn_id, mentions.user_id, name
@@ -58,6 +62,6 @@ async def named_prompts(engine: Engine, rows: Rows) -> list[str]:
             known = names.get((turn_id, int(user[1])))
             return user[0] if known is None else f"@{known}"
 
-        return MENTION.sub(name, prompt)
+        return MENTION.sub(name, without_ids(prompt))
 
     return [named(row["id"], row["prompt"]) for row in rows]

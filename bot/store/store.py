@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bot.store.conversations import ConversationStore
 from bot.store.deliveries import DeliveryStore
 from bot.store.engine import Engine
+from bot.store.files import FileStore
 from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
 from bot.store.notes import NoteStore
@@ -35,6 +36,7 @@ class Store:
         self.engine = engine
         self.conversations = ConversationStore(engine, clock)
         self.deliveries = DeliveryStore(engine, clock)
+        self.files = FileStore(engine, clock)
         self.guild_rules = GuildRuleStore(engine, clock)
         self.guilds = GuildStore(engine, clock)
         self.notes = NoteStore(engine, clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from bot.core.attached import may_be_unread
 from bot.core.pictures import PictureReference
 from bot.core.quotas import QuotaExceeded
 from bot.core.turns import (
@@ -18,6 +19,7 @@ from bot.core.turns import (
     TurnState,
 )
 from bot.store.engine import Engine, Row, Rows, Value
+from bot.store.files import prompt_in, with_files_of
 from bot.store.names import keeping, named_prompts
 from bot.store.notes import USED
 from bot.store.part import Part
@@ -137,15 +139,18 @@ class TurnStore(Part):
     ) -> bool:
         """Commit the new text, quote and pictures of an edited prompt for later attempts.
 
-        The result is False without a turn.
+        What was read of the files that are still in it stays. The result is False without a turn.
         """
-        values: dict[str, Value] = {"message_id": message_id, **_prompt_values(text, quote)}
+        before = await prompt_in(self._engine, message_id) if may_be_unread(text) else None
+        kept = (text, quote) if before is None else with_files_of(before, text, quote)
+        values: dict[str, Value] = {"message_id": message_id, "before": before, **_prompt_values(*kept)}
         # Securely, since what it was and its summary go from the file.
         rows, *_ = await self._engine.delete_securely(
             (
                 f"""
                 UPDATE stored_turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
                 WHERE id IN (SELECT id FROM turns WHERE message_id = :message_id)
+                  AND (:before IS NULL OR prompt = :before)
                 RETURNING id
                 """,
                 values,
@@ -153,6 +158,9 @@ class TurnStore(Part):
             *keeping(message_id, names),
             *keeping_pictures("SELECT id FROM turns WHERE message_id = :message_id", values, pictures),
         )
+        if not rows and before is not None:
+            # Its files were read meanwhile, or it was forgotten.
+            return await self.correct(message_id, text, quote, names, pictures)
         return bool(rows)
 
     async def of_attempt(self, attempt: Attempt) -> Turn | None:

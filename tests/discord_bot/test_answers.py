@@ -104,7 +104,7 @@ async def test_prompt_reads_as_people_saw_it(world: World) -> None:
     assert question_of(request) == (
         "[Bo (@bo)]\n"
         f"Hey, tell @Captain and @{role.name} in #random :party: at 1970-01-01 00:00 UTC\n"
-        "⟦attached, but not readable for you: notes.txt⟧"
+        "⟦file: notes.txt⟧\n...\n⟦end of file⟧"
     )
     await world.idle()
 

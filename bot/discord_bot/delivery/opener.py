@@ -31,7 +31,9 @@ from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, r
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.delivery.view import NOTE_LIMIT
 from bot.store import Store
+from bot.texts.files import FileNotes
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class ReplyOpener:
         beginning: Beginning | None = None,
         *,
         notices: Sequence[str] = (),
+        files: FileNotes | None = None,
         partial: PartialDelivery | None = None,
         waited: float = 0.0,
         before_end: BeforeEnd | None = None,
@@ -77,15 +80,17 @@ class ReplyOpener:
         """Open the reply of an attempt.
 
         `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text,
-        and are read when it has ended, after `before_end`. `partial` is what an earlier process has posted, and
-        `waited` the seconds since the prompt was written.
+        and `files` under any; both are read when it has ended, after `before_end`. `partial` is what an earlier
+        process has posted, and `waited` the seconds since the prompt was written.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
         target = ReplyTarget(self._target(prompt.conversation), message_of(prompt), reads_history(channel), waited)
 
         def note(outcome: Outcome) -> str | None:
-            lines = [*(notices if outcome.text else ()), texts.note(outcome)]
-            return "\n".join(filter(None, lines)) or None
+            above, below = notices if outcome.text else (), texts.note(outcome)
+            room = NOTE_LIMIT - len("\n".join(["", *above, below or "", ""]))
+            about_files = files.lines(room) if files is not None else ()
+            return "\n".join(filter(None, (*above, *about_files, below))) or None
 
         live = LiveReply(
             target.channel.id,

@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import discord
 
 from bot import texts
+from bot.core.attached import may_be_unread
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
-from bot.core.service import ConversationService
+from bot.core.service import CompletePrompt, ConversationService
 from bot.core.turns import FailureReason, Outcome, Prompt, Turn, TurnState
 from bot.discord_bot.channels import message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
@@ -33,6 +35,7 @@ from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.opener import ReplyOpener, Spawn
 from bot.discord_bot.delivery.stopping import ReplyStopping
 from bot.store import Store
+from bot.texts.files import FileNotes
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,12 @@ Report = Callable[[str], Awaitable[object]]
 """Shows a sentence to the user who pressed a button, and to no other."""
 
 
+class ReadFiles(Protocol):
+    """Puts on record what the files of a prompt say that are not read yet, and notes what people are told of them."""
+
+    def __call__(self, running: ActiveAttempt, *, files: FileNotes) -> Coroutine[Any, Any, None]: ...
+
+
 class Replies:
     """The replies of one client. `on_end` takes each outcome and its guild."""
 
@@ -59,12 +68,14 @@ class Replies:
         conversations: ConversationService,
         store: Store,
         spawn: Spawn,
+        read_files: ReadFiles,
         on_end: Callable[[Outcome, int | None], Coroutine[Any, Any, None]],
     ) -> None:
         self._opener = opener
         self._conversations = conversations
         self._store = store
         self._spawn = spawn
+        self._read_files = read_files
         self._on_end = on_end
         self.stopping = ReplyStopping(conversations, store, spawn)
         self.deletions = ReplyDeletions(conversations, opener.deletions, opener.live)
@@ -77,7 +88,7 @@ class Replies:
         The first answer `to_moderator` in a guild tells about channel rules. Raises StoreError when the prompt cannot
         be saved, Overloaded and OverQuota. Nothing is accepted then.
         """
-        notices = list(notices)
+        notices, files = list(notices), FileNotes()
         if isinstance(channel, discord.DMChannel) and not await self._store.turns.history(prompt.conversation, 1):
             notices.append(texts.FIRST_IN_DM)
 
@@ -93,12 +104,13 @@ class Replies:
                 running,
                 channel,
                 notices=notices,
+                files=files,
                 waited=age(message_of(prompt)),
                 before_end=tell_moderator if to_moderator else None,
             )
 
         try:
-            outcome = await self._conversations.answer(prompt, open_sink)
+            outcome = await self._conversations.answer(prompt, open_sink, self._completing(prompt.text, files))
         except OverQuota as refusal:
             refused = Outcome(TurnState.FAILED, failure=FailureReason.QUOTA, quota_exceeded=refusal.quota_exceeded)
             self._report_end(prompt.guild_id, refused)
@@ -120,16 +132,22 @@ class Replies:
 
         `restore` puts the button back if the user's questions have been used up by another press meanwhile.
         """
+        files = FileNotes()
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume)
 
             def open_sink(running: ActiveAttempt) -> ReplyActivity:
                 for either in {user_id, turn.user_id or user_id}:
                     self.stopping.recheck(running, either)
-                return self._opener.open(running, channel, beginning)
+                return self._opener.open(running, channel, beginning, files=files)
 
             outcome = await self._conversations.retry(
-                turn, open_sink, user_id=user_id, reads_history=reads_history, resume=resume
+                turn,
+                open_sink,
+                self._completing(turn.prompt, files),
+                user_id=user_id,
+                reads_history=reads_history,
+                resume=resume,
             )
             self._report_end(turn.guild_id, outcome)
         except OverQuota as refusal:
@@ -149,18 +167,25 @@ class Replies:
         """
         # A status line is no reason for a new message, so without one of the old there is none.
         beginning: Beginning = MovedBelow(partial.orphaned)
+        files = FileNotes()
         if partial.sent:
             beginning = Restarted(partial.sent, turn.reply, texts.TRYING_AGAIN, partial.orphaned)
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             channel = self._opener.known_channel(turn)
-            return self._opener.open(running, channel, beginning, partial=partial, waited=age(message_of(turn)))
+            waited = age(message_of(turn))
+            return self._opener.open(running, channel, beginning, files=files, partial=partial, waited=waited)
 
-        return self._report_end(turn.guild_id, await self._conversations.retry(turn, open_sink, recovery=True))
+        completing = self._completing(turn.prompt, files)
+        outcome = await self._conversations.retry(turn, open_sink, completing, recovery=True)
+        return self._report_end(turn.guild_id, outcome)
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
         return await self._opener.show_end(turn, partial, outcome)
+
+    def _completing(self, prompt: str, files: FileNotes) -> CompletePrompt | None:
+        return partial(self._read_files, files=files) if may_be_unread(prompt) else None
 
     async def _claim_moderators_note(self, guild_id: int | None) -> bool:
         """Whether the moderators of a guild are to be told about channel rules now, which happens once."""

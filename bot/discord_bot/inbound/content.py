@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import discord
 
+from bot.core.attached import unread_note
 from bot.core.context import as_typed, mention, platform_note
 
 _TOKEN = re.compile(
@@ -19,6 +21,8 @@ _LONGEST_CARDS = 4000
 """Characters kept of all embeds and text components of one message, as many as its own text may have."""
 _LONGEST_DESCRIPTION = 300
 """Characters kept of the alternative text of an attachment."""
+_LONGEST_FILE_NAME = 100
+_PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _PICTURE = platform_note("picture, but not readable for you")
 _CARD = platform_note("card:")
 _KINDS = {"image": "picture", "video": "video", "audio": "recording"}
@@ -52,7 +56,9 @@ def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
     What cannot be read here is named: the model should know that it was there.
     """
     names = _names(message, me)
-    entries = _shown(message, names, previews_only=_by_person(message))
+    # What the bot has sent as a file is part of the conversation already.
+    reads_files = message.author.id != me.id
+    entries = _shown(message, names, previews_only=_by_person(message), reads_files=reads_files)
     if message.poll is not None:
         entries.append(_poll(message.poll, names))
     reference = message.reference
@@ -107,25 +113,53 @@ def _date(seconds: int, otherwise: str) -> str:
         return otherwise
 
 
-def _shown(message: discord.Message | discord.MessageSnapshot, names: _Names, *, previews_only: bool) -> list[str]:
+def _shown(
+    message: discord.Message | discord.MessageSnapshot,
+    names: _Names,
+    *,
+    previews_only: bool,
+    reads_files: bool = True,
+) -> list[str]:
     """The files, stickers and cards of a message or of a forwarded one; people's embeds are `previews_only`."""
     embeds = () if previews_only else message.embeds
     cards = [_embed(embed, names) for embed in embeds if not _is_preview(embed, message)]
     cards += _displays(message.components, names)
     written = bounded("\n".join(f"{_CARD}\n{card}" for card in cards if card), _LONGEST_CARDS)
     return [
-        *(_file(attachment) for attachment in message.attachments),
+        *(_file(attachment, reads_files=reads_files) for attachment in message.attachments),
         *(platform_note(f"sticker: {as_typed(sticker.name)}") for sticker in message.stickers),
         *([written] if written else []),
     ]
 
 
-def _file(attachment: discord.Attachment) -> str:
-    kind = _KINDS.get((attachment.content_type or "").partition("/")[0], "")
-    described = bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
-    said = f", described as “{described}”" if described else ""
-    named = as_typed(f"{attachment.filename}{said}")
-    return platform_note(f"{f'{kind} ' if kind else ''}attached, but not readable for you: {named}")
+def _file(attachment: discord.Attachment, *, reads_files: bool) -> str:
+    if reads_files and media_type(attachment) not in _PICTURES:
+        return unread_note(attachment.id, described(attachment))
+    return platform_note(f"{kind(attachment)}attached, but not readable for you: {as_typed(described(attachment))}")
+
+
+def media_type(attachment: discord.Attachment) -> str:
+    """What Discord takes a file for: `text/plain`."""
+    return (attachment.content_type or "").partition(";")[0].strip().lower()
+
+
+def kind(attachment: discord.Attachment) -> str:
+    """What a file is, with a space behind it; empty if that says nothing to a model."""
+    known = _KINDS.get(media_type(attachment).partition("/")[0])
+    return f"{known} " if known else ""
+
+
+def described(attachment: discord.Attachment) -> str:
+    """The name of a file, and how its sender describes it."""
+    description = bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
+    return file_name(attachment) + (f", described as “{description}”" if description else "")
+
+
+def file_name(attachment: discord.Attachment) -> str:
+    """The name of a file in one line, without folders and without what changes how other text looks."""
+    name = re.split(r"[/\\]", attachment.filename)[-1]
+    shown = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in name)
+    return " ".join(shown.split())[-_LONGEST_FILE_NAME:] or "file"
 
 
 def _is_preview(embed: discord.Embed, message: discord.Message | discord.MessageSnapshot) -> bool:

@@ -61,6 +61,18 @@ class History:
             return MessageStatus.CHANNEL_DELETED if code == UNKNOWN_CHANNEL else MessageStatus.UNKNOWN
         return MessageStatus.PRESENT
 
+    async def message(self, channel_id: int, message_id: int) -> discord.Message | None:
+        """A message as it is now. None: it is gone, or cannot be read."""
+        channel = self._client.get_partial_messageable(channel_id)
+        try:
+            found = await self._read(lambda: self._client.http.get_message(channel_id, message_id))
+            return discord.Message(state=channel._state, channel=channel, data=found)
+        except TargetGone:
+            return None
+        except UNREADABLE:
+            log.exception("message %d in channel %d cannot be read", message_id, channel_id)
+            return None
+
     async def own_messages_after(self, channel_id: int, message_id: int) -> list[discord.Message]:
         """The bot's messages in the first page of those that were written after a message, oldest first."""
         channel, me = self._client.get_partial_messageable(channel_id), self._client.user

@@ -16,6 +16,7 @@ from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound import reader
+from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.reader import Addressing
 from bot.discord_bot.names import own_name
 from bot.discord_bot.tasks import TaskSupervisor
@@ -34,13 +35,20 @@ class MessageHandler:
     """Handles the messages of one client, each once however many events there are of it."""
 
     def __init__(
-        self, client: discord.Client, replies: Replies, notices: Notices, policy: Policy, tasks: TaskSupervisor
+        self,
+        client: discord.Client,
+        replies: Replies,
+        notices: Notices,
+        policy: Policy,
+        tasks: TaskSupervisor,
+        files: PromptFiles,
     ) -> None:
         self._client = client
         self._replies = replies
         self._notices = notices
         self._policy = policy
         self._tasks = tasks
+        self._files = files
         self._accepting = True
         self._in_progress: dict[int, discord.Message] = {}
         """The newest version of each message that is being answered."""
@@ -99,9 +107,10 @@ class MessageHandler:
                 notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
                 if reading.prompt is not None:
                     prompt = replace(reading.prompt, reads_history=reads_history)
-                    return await self._replies.answer(
-                        message.channel, prompt, notices, to_moderator=_moderates(message.author)
-                    )
+                    with self._files.at_hand(latest):
+                        return await self._replies.answer(
+                            message.channel, prompt, notices, to_moderator=_moderates(message.author)
+                        )
                 # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
                 hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
                 await self._send_hint(message, hint)

@@ -88,6 +88,15 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     return Reading(prompt, withheld)
 
 
+def attachments(message: discord.Message, me: discord.ClientUser) -> dict[int, discord.Attachment]:
+    """The files that a message shows, by id: its own, those of the message that it quotes, and forwarded ones."""
+    quoted = _quoted(message)
+    shown: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
+    if quoted is not None and quoted.author.id != me.id:
+        shown += [quoted, *quoted.message_snapshots]
+    return {attachment.id: attachment for each in shown for attachment in each.attachments}
+
+
 def _quoted(message: discord.Message) -> discord.Message | None:
     if message.type is not discord.MessageType.reply or message.reference is None:
         return None

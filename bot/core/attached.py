@@ -1,0 +1,78 @@
+"""The files in a prompt: what a prompt says of each before it is read, and afterwards. Pure.
+
+Each file has an entry, in lines of its own that only the platform can write. In a prompt that is kept, an entry has the
+platform's id of its file, so that what is read later, or was read before an edit, finds its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from bot.core.context import as_typed, platform_note
+
+_UNREAD = "attached, but not read: "
+_BEGINNING = r"^(?P<quoted>(?:> )?)⟦#(?P<id>[0-9]{1,19}) "
+_UNREAD_ENTRY = re.compile(rf"{_BEGINNING}{_UNREAD}(?P<name>[^⟦⟧\n]*)⟧$", re.MULTILINE)
+_READ_ENTRY = re.compile(
+    rf"{_BEGINNING}(?:file: [^⟦⟧\n]*⟧$.*?^(?P=quoted)⟦#(?P=id) end of file⟧$|(?!{_UNREAD})[^⟦⟧\n]*⟧$)",
+    re.MULTILINE | re.DOTALL,
+)
+_ID = re.compile(r"⟦#[0-9]{1,19} ")
+
+
+def unread_note(file_id: int, name: str) -> str:
+    """The entry of a file until it is read, and as long as it can only not be read for the moment."""
+    return platform_note(f"#{file_id} {_UNREAD}{as_typed(name)}")
+
+
+def unreadable_note(file_id: int, name: str, kind: str = "") -> str:
+    """The entry of a file that cannot be read."""
+    return platform_note(f"#{file_id} {kind}attached, but not readable for you: {as_typed(name)}")
+
+
+def text_entry(file_id: int, name: str, text: str, end: str | None) -> str:
+    """The entry of a text file: its text, which can neither end the entry nor pass for the platform's words.
+
+    `end` is the end of a text whose middle is left out.
+    """
+    left_out = [] if end is None else [platform_note("The middle of the file is left out here."), as_typed(end)]
+    ended = platform_note(f"#{file_id} end of file")
+    return "\n".join([platform_note(f"#{file_id} file: {as_typed(name)}"), as_typed(text), *left_out, ended])
+
+
+def may_be_unread(prompt: str) -> bool:
+    """Whether a prompt may have a file that is not read. No is certain."""
+    return _UNREAD in prompt
+
+
+def unread(prompt: str) -> dict[int, str]:
+    """The files in a prompt that are not read, in their order: the id of each, and its name."""
+    return {int(entry["id"]): entry["name"] for entry in _UNREAD_ENTRY.finditer(prompt)}
+
+
+def entries(prompt: str) -> dict[int, str]:
+    """The entries of the files in a prompt that were read, or found unreadable, by id."""
+    found = {}
+    for entry in _READ_ENTRY.finditer(prompt):
+        lines = entry[0].split("\n")
+        found[int(entry["id"])] = "\n".join(line.removeprefix(entry["quoted"]) for line in lines)
+    return found
+
+
+def filled(prompt: str, found: Mapping[int, str], quote_length: int = 0) -> tuple[str, int]:
+    """A prompt with these entries in place of those of files that were not read, and the length of its quote then."""
+    pieces, at, length = [], 0, quote_length
+    for entry in _UNREAD_ENTRY.finditer(prompt):
+        lines = found.get(int(entry["id"]), entry[0].removeprefix(entry["quoted"])).split("\n")
+        written = "\n".join(entry["quoted"] + line for line in lines)
+        if entry.start() < quote_length:
+            length += len(written) - len(entry[0])
+        pieces += [prompt[at : entry.start()], written]
+        at = entry.end()
+    return "".join([*pieces, prompt[at:]]), length
+
+
+def without_ids(prompt: str) -> str:
+    """A prompt as it is read, without the ids of its files."""
+    return _ID.sub("⟦", prompt) if "⟦#" in prompt else prompt
