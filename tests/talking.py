@@ -20,6 +20,7 @@ from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation, Outcome, Prompt, Turn
 from bot.standin.model import Request
+from bot.standin.parts import text_of
 from bot.store import Store
 from tests.places import on_discord
 from tests.waiting import until
@@ -33,7 +34,7 @@ Step: TypeAlias = str | Exception | asyncio.Event | Reasoning | Discard | Usage 
 
 def question_of(request: Request) -> str:
     """The last message of a request to the stand-in for a model server, without the date."""
-    question, dates = _DATE.subn("", request.messages[-1]["content"], count=1)
+    question, dates = _DATE.subn("", text_of(request.messages[-1]["content"]), count=1)
     assert dates == 1
     return question
 

@@ -88,9 +88,14 @@ PICTURE = "⟦picture: "
 """The beginning of the note on a picture in a prompt. Only prompts with one have pictures."""
 
 
-def picture_note(name: str) -> str:
+def picture_note(name: str, description: str = "") -> str:
     """What a prompt says of a picture that is sent with it."""
-    return f"{PICTURE}{as_typed(name)}⟧"
+    return f"{PICTURE}{as_typed(name)}{f', described as “{as_typed(description)}”' if description else ''}⟧"
+
+
+def picture_place(prompt: str, name: str) -> int:
+    """Where a prompt names a picture first, or -1 where it does not."""
+    return prompt.find(f"{PICTURE}{as_typed(name)}")
 
 
 MENTION = re.compile(r"⟦@([0-9]{1,19})⟧")

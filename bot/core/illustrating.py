@@ -21,6 +21,8 @@ _UNSENT = {
     PictureProblem.REFUSED: "You cannot see the picture {}.",
     PictureProblem.LEFT_OUT: "There is no room for the picture {}, so you cannot see it.",
 }
+_TYPED = str.maketrans({"⟦": "[[", "⟧": "]]"})
+"""For a name, in which nothing may have the form of a platform note."""
 
 Found = Mapping[PictureReference, Picture | PictureProblem]
 
@@ -40,7 +42,11 @@ class Illustrated(Message):
     def with_found(self, found: Found, otherwise: PictureProblem) -> Message:
         """The message with its pictures, and with a note on each that it is sent without."""
         problems = self.problems(found, otherwise)
-        notes = [f"⟦{_UNSENT[problem].format(name)}⟧" for problem, names in problems.items() for name in names]
+        notes = [
+            f"⟦{_UNSENT[problem].format(name.translate(_TYPED))}⟧"
+            for problem, names in problems.items()
+            for name in names
+        ]
         pictures = [picture for each in self.references if isinstance(picture := found.get(each), Picture)]
         return Message(self.role, "\n".join([self.content, *notes]), tuple(pictures))
 

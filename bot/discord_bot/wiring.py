@@ -23,6 +23,7 @@ from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.history import History
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.missed import MissedMessages
+from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.recovery import Recovery
 from bot.discord_bot.interactions.button_handler import ButtonHandler
 from bot.discord_bot.interactions.responses import Forms
@@ -69,7 +70,8 @@ def wire(
     files = PromptFiles(client, store, conversations, history, downloads)
     replies = Replies(opener, conversations, store, tasks.spawn, files.read, on_end=owner_alerts.check)
     notices = Notices(client, store, scheduler, reactions)
-    messages = MessageHandler(client, replies, notices, policy, tasks, files)
+    pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)
+    messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)
     forms = Forms()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)

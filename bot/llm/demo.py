@@ -116,7 +116,7 @@ def _shown(message: SentMessage) -> Iterator[str]:
     unsent = re.findall(
         r"⟦(?:The picture|You cannot see the picture|There is no room for the picture) .*", message.content
     )
-    named = re.findall(r"⟦picture: ([^⟧]+)⟧", message.content)
+    named = re.findall(r"⟦picture: ([^⟧]+?)(?:, described as “[^⟧]*)?⟧", message.content)
     names = [name for name in named if not any(f" picture {name}" in note for note in unsent)]
     for name, picture in zip(names, message.pictures, strict=False):
         yield f"{name} ({picture.width} × {picture.height})"

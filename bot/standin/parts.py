@@ -45,12 +45,15 @@ def pictures_of(content: object) -> Sequence[Picture]:
 
 def _picture(image_url: Mapping[str, str]) -> Picture:
     head, _, data = image_url["url"].partition(";base64,")
-    return Picture(head.removeprefix("data:"), *_size(base64.b64decode(data, validate=True)))
+    size = picture_size(base64.b64decode(data, validate=True))
+    if size is None:
+        raise ValueError("neither a PNG nor a JPEG")
+    return Picture(head.removeprefix("data:"), *size)
 
 
-def _size(data: bytes) -> tuple[int, int]:
-    """The width and the height in the head of a PNG or JPEG."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """The width and the height in the head of a PNG or JPEG. None: it is neither, or broken."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n") and len(data) >= 24:
         return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     at = 2
     while data.startswith(b"\xff\xd8") and at + 9 < len(data):
@@ -58,4 +61,4 @@ def _size(data: bytes) -> tuple[int, int]:
         if marker in _FRAMES:
             return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
         at += 2 + length
-    raise ValueError("neither a PNG nor a JPEG")
+    return None

@@ -22,6 +22,7 @@ from bot.standin.entities import (
     Team,
     User,
 )
+from bot.standin.parts import picture_size
 
 JOINED = "2021-06-01T12:00:00+00:00"
 """The date on which every member joined. Nothing in the stand-in depends on it."""
@@ -260,6 +261,8 @@ def attachment(it: Attachment) -> Json:
         body["content_type"] = it.content_type
     if it.description is not None:
         body["description"] = it.description
+    if (size := picture_size(it.data)) is not None:
+        body["width"], body["height"] = size
     return body
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 
-from bot.core.context import PICTURE, picture_note
+from bot.core.context import PICTURE, picture_place
 from bot.core.pictures import PictureReference
 from bot.core.turns import Attempt
 from bot.store.engine import Engine, Rows, Statement, Value
@@ -56,7 +56,7 @@ async def pictures_of(engine: Engine, rows: Rows, prompts: Sequence[str]) -> lis
 
 
 def _as_named(pictures: Sequence[PictureReference], prompt: str) -> Sequence[PictureReference]:
-    places = [prompt.find(picture_note(each.name)) for each in pictures]
+    places = [picture_place(prompt, each.name) for each in pictures]
     return [each for _, each in sorted(zip(places, pictures, strict=True), key=lambda pair: pair[0])]
 
 

@@ -7,11 +7,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import discord
 
 from bot.core.attached import unread_note
-from bot.core.context import as_typed, mention, platform_note
+from bot.core.context import as_typed, mention, picture_note, platform_note
 
 _TOKEN = re.compile(
     r"<(?:@!?(?P<user>\d+)|@&(?P<role>\d+)|#(?P<channel>\d+)|a?:(?P<emoji>\w+):\d+"
@@ -23,7 +24,8 @@ _LONGEST_DESCRIPTION = 300
 """Characters kept of the alternative text of an attachment."""
 _LONGEST_FILE_NAME = 100
 _PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
-_PICTURE = platform_note("picture, but not readable for you")
+_LINKED = ("image", "gifv")
+"""Discord's types of the previews of addresses that lead to a picture."""
 _CARD = platform_note("card:")
 _KINDS = {"image": "picture", "video": "video", "audio": "recording"}
 
@@ -58,7 +60,7 @@ def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
     names = _names(message, me)
     # What the bot has sent as a file is part of the conversation already.
     reads_files = message.author.id != me.id
-    entries = _shown(message, names, previews_only=_by_person(message), reads_files=reads_files)
+    entries = _shown(message, names, previews_only=by_person(message), reads_files=reads_files)
     if message.poll is not None:
         entries.append(_poll(message.poll, names))
     reference = message.reference
@@ -73,7 +75,16 @@ def extras(message: discord.Message, me: discord.ClientUser) -> list[str]:
     return entries
 
 
-def _by_person(message: discord.Message) -> bool:
+def quoted(message: discord.Message) -> discord.Message | None:
+    """The message that a message replies to, if Discord gives it."""
+    if message.type is not discord.MessageType.reply or message.reference is None:
+        return None
+    resolved = message.reference.resolved
+    return resolved if isinstance(resolved, discord.Message) else None
+
+
+def by_person(message: discord.Message) -> bool:
+    """Whether a person wrote a message, whose embeds are only previews of addresses in it."""
     return not message.author.bot and message.webhook_id is None
 
 
@@ -124,16 +135,20 @@ def _shown(
     embeds = () if previews_only else message.embeds
     cards = [_embed(embed, names) for embed in embeds if not _is_preview(embed, message)]
     cards += _displays(message.components, names)
+    linked = [picture_note(_media_name(embed.thumbnail)) for embed in message.embeds if _is_linked_picture(embed)]
     written = bounded("\n".join(f"{_CARD}\n{card}" for card in cards if card), _LONGEST_CARDS)
     return [
         *(_file(attachment, reads_files=reads_files) for attachment in message.attachments),
-        *(platform_note(f"sticker: {as_typed(sticker.name)}") for sticker in message.stickers),
+        *(picture_note(sticker_name(sticker)) for sticker in message.stickers),
         *([written] if written else []),
+        *linked,
     ]
 
 
 def _file(attachment: discord.Attachment, *, reads_files: bool) -> str:
-    if reads_files and media_type(attachment) not in _PICTURES:
+    if reads_files and is_picture(attachment):
+        return picture_note(file_name(attachment), _description(attachment.description))
+    if reads_files:
         return unread_note(attachment.id, described(attachment))
     return platform_note(f"{kind(attachment)}attached, but not readable for you: {as_typed(described(attachment))}")
 
@@ -151,13 +166,29 @@ def kind(attachment: discord.Attachment) -> str:
 
 def described(attachment: discord.Attachment) -> str:
     """The name of a file, and how its sender describes it."""
-    description = bounded(" ".join((attachment.description or "").split()), _LONGEST_DESCRIPTION)
+    description = _description(attachment.description)
     return file_name(attachment) + (f", described as “{description}”" if description else "")
+
+
+def _description(text: str | None) -> str:
+    return bounded(" ".join((text or "").split()), _LONGEST_DESCRIPTION)
+
+
+def is_picture(attachment: discord.Attachment) -> bool:
+    """Whether Discord takes a file for a picture of a kind that can be read."""
+    return media_type(attachment) in _PICTURES
+
+
+def sticker_name(sticker: discord.StickerItem) -> str:
+    return f"the sticker {_one_line(sticker.name)}"
 
 
 def file_name(attachment: discord.Attachment) -> str:
     """The name of a file in one line, without folders and without what changes how other text looks."""
-    name = re.split(r"[/\\]", attachment.filename)[-1]
+    return _one_line(re.split(r"[/\\]", attachment.filename)[-1])
+
+
+def _one_line(name: str) -> str:
     shown = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in name)
     return " ".join(shown.split())[-_LONGEST_FILE_NAME:] or "file"
 
@@ -173,8 +204,50 @@ def _is_preview(embed: discord.Embed, message: discord.Message | discord.Message
 def _embed(embed: discord.Embed, names: _Names) -> str:
     fields = [f"{field.name}: {field.value}" for field in embed.fields]
     body = "\n".join(filter(None, (embed.author.name, embed.title, embed.description, *fields)))
-    lines = (_written_out(body, names), _PICTURE if embed.image.url else "", as_typed(embed.footer.text or ""))
-    return "\n".join(filter(None, lines))
+    shown = picture_note(_media_name(embed.image)) if embed.image.url else ""
+    return "\n".join(filter(None, (_written_out(body, names), shown, as_typed(embed.footer.text or ""))))
+
+
+def _is_linked_picture(embed: discord.Embed) -> bool:
+    return embed.type in _LINKED and bool(embed.thumbnail.proxy_url)
+
+
+class Media(Protocol):
+    """A picture of a card: Discord's own address of it, and its size in pixels."""
+
+    @property
+    def url(self) -> str | None: ...
+
+    @property
+    def proxy_url(self) -> str | None: ...
+
+    @property
+    def width(self) -> int | None: ...
+
+    @property
+    def height(self) -> int | None: ...
+
+
+def _media_name(media: Media) -> str:
+    path = (media.url or "").partition("?")[0].rstrip("/")
+    return _one_line(path.rpartition("/")[2])
+
+
+def media(message: discord.Message | discord.MessageSnapshot, *, previews_only: bool) -> Iterator[tuple[str, Media]]:
+    """The names and the pictures of the cards of a message and of its links, in the order in which it names them."""
+    embeds = () if previews_only else message.embeds
+    shown: list[Media] = [each.image for each in embeds if not _is_preview(each, message) and each.image.url]
+    shown += _gallery(message.components)
+    shown += [each.thumbnail for each in message.embeds if _is_linked_picture(each)]
+    return ((_media_name(each), each) for each in shown)
+
+
+def _gallery(components: Iterable[discord.Component]) -> Iterator[Media]:
+    for component in components:
+        if isinstance(component, discord.Container | discord.SectionComponent):
+            yield from _gallery(component.children)
+        elif isinstance(component, discord.MediaGalleryComponent):
+            yield from (item.media for item in component.items)
 
 
 def _displays(components: Iterable[discord.Component], names: _Names) -> Iterator[str]:
@@ -185,7 +258,8 @@ def _displays(components: Iterable[discord.Component], names: _Names) -> Iterato
         elif isinstance(component, discord.Container | discord.SectionComponent):
             yield "\n".join(_displays(component.children, names))
         elif isinstance(component, discord.MediaGalleryComponent):
-            yield from [_PICTURE] * len(component.items)
+            for item in component.items:
+                yield picture_note(_media_name(item.media), _description(item.description))
 
 
 def _poll(poll: discord.Poll, names: _Names) -> str:

@@ -71,7 +71,9 @@ class MessageLifecycle:
             return
         self._edits[message.id] = message
         try:
-            if await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote, prompt.names):
+            if await self._store.turns.correct(
+                message_of(prompt), prompt.text, prompt.quote, prompt.names, prompt.pictures
+            ):
                 return
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
@@ -81,7 +83,9 @@ class MessageLifecycle:
                 # Another event of the same message is being handled at the same time.
                 await self._wait_until_saved(message.id)
             if self._edits.get(message.id) is message:
-                await self._store.turns.correct(message_of(prompt), prompt.text, prompt.quote, prompt.names)
+                await self._store.turns.correct(
+                    message_of(prompt), prompt.text, prompt.quote, prompt.names, prompt.pictures
+                )
         except StoreError as error:
             log.error("could not save the edit of prompt %d: %s", message.id, error)
         finally:

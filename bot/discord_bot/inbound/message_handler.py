@@ -15,8 +15,9 @@ from bot.core.errors import Overloaded, OverQuota, StoreError
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.replies import Replies
-from bot.discord_bot.inbound import reader
+from bot.discord_bot.inbound import content, reader
 from bot.discord_bot.inbound.files import PromptFiles
+from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.reader import Addressing
 from bot.discord_bot.names import own_name
 from bot.discord_bot.tasks import TaskSupervisor
@@ -42,6 +43,7 @@ class MessageHandler:
         policy: Policy,
         tasks: TaskSupervisor,
         files: PromptFiles,
+        pictures: DiscordPictures,
     ) -> None:
         self._client = client
         self._replies = replies
@@ -49,6 +51,7 @@ class MessageHandler:
         self._policy = policy
         self._tasks = tasks
         self._files = files
+        self._pictures = pictures
         self._accepting = True
         self._in_progress: dict[int, discord.Message] = {}
         """The newest version of each message that is being answered."""
@@ -107,6 +110,7 @@ class MessageHandler:
                 notices = [texts.QUOTE_WITHHELD] if reading.quote_withheld else []
                 if reading.prompt is not None:
                     prompt = replace(reading.prompt, reads_history=reads_history)
+                    self._pictures.remember(latest, content.quoted(latest), me)
                     with self._files.at_hand(latest):
                         return await self._replies.answer(
                             message.channel, prompt, notices, to_moderator=_moderates(message.author)

@@ -10,7 +10,7 @@ import discord
 from bot.core.context import mention, platform_note, speaker
 from bot.core.turns import Prompt, Quote
 from bot.discord_bot.channels import conversation_in, is_private
-from bot.discord_bot.inbound import content
+from bot.discord_bot.inbound import content, pictures
 
 _OWN_QUOTE = 500
 """Characters quoted of a message of the bot: enough to recognize it, as the conversation holds all of it."""
@@ -53,7 +53,7 @@ def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
         return Addressing.YES
     role = None if message.guild is None else message.guild.self_role
     through_role = role is not None and role in message.role_mentions
-    quoted = _quoted(message)
+    quoted = content.quoted(message)
     if not through_role and (quoted is None or quoted.author.id != me.id):
         return Addressing.NO
     if message.content or message.attachments:
@@ -69,7 +69,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     if not lines and (quote is None or withheld):
         return Reading(None, withheld)
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
-    quoted = None if withheld else _quoted(message)
+    quoted = None if withheld else content.quoted(message)
     names = content.users(message) | ({} if quoted is None else content.users(quoted))
     prompt = Prompt(
         conversation=conversation_in(message.channel.id),
@@ -84,24 +84,18 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
         parent=conversation_in(message.channel.parent_id) if isinstance(message.channel, discord.Thread) else None,
         names={user_id: name for user_id, name in names.items() if mention(user_id) in text},
         quote=None if quote is None or quoted is None else _source(quoted, me, min(len(quote), len(text))),
+        pictures=pictures.references(message, quoted, me, text),
     )
     return Reading(prompt, withheld)
 
 
 def attachments(message: discord.Message, me: discord.ClientUser) -> dict[int, discord.Attachment]:
     """The files that a message shows, by id: its own, those of the message that it quotes, and forwarded ones."""
-    quoted = _quoted(message)
+    quoted = content.quoted(message)
     shown: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
     if quoted is not None and quoted.author.id != me.id:
         shown += [quoted, *quoted.message_snapshots]
     return {attachment.id: attachment for each in shown for attachment in each.attachments}
-
-
-def _quoted(message: discord.Message) -> discord.Message | None:
-    if message.type is not discord.MessageType.reply or message.reference is None:
-        return None
-    resolved = message.reference.resolved
-    return resolved if isinstance(resolved, discord.Message) else None
 
 
 def _source(quoted: discord.Message, me: discord.ClientUser, length: int) -> Quote:
@@ -114,7 +108,7 @@ def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None
     """The lines that quote a message, if it is a reply, and whether Discord withholds the quoted text."""
     if message.type is not discord.MessageType.reply:
         return None, False
-    quoted = _quoted(message)
+    quoted = content.quoted(message)
     if quoted is None:
         return _GONE, False
     own = quoted.author.id == me.id

@@ -56,9 +56,10 @@ async def test_what_is_forwarded_in_a_dm_is_answered_like_a_question(world: Worl
         ),
         (
             f"⟦forwarded:⟧\n{named}: see #general\n"
-            "⟦picture attached, but not readable for you: cat.png, described as “a cat on a mat”⟧\n"
+            "⟦picture: cat.png, described as “a cat on a mat”⟧\n"
             "⟦recording attached, but not readable for you: voice-message.ogg⟧\n"
-            "⟦sticker: Wave⟧"
+            "⟦picture: the sticker Wave⟧\n"
+            "⟦The picture cat.png cannot be read.⟧"
         ),
         "⟦forwarded:⟧\n⟦card:⟧\nDeployed **1.2**",
         "⟦forwarded:⟧\nhttps://example.org/a",
@@ -144,8 +145,8 @@ async def test_nothing_that_people_write_has_the_form_of_a_platform_note(world: 
     for number in range(2):
         told = await asked(world, number)
         notes = [
-            "picture attached, but not readable for you: ",
-            "sticker: ",
+            "picture: ",
+            "The picture",
             "card:",
             "poll:",
             "forwarded:",
