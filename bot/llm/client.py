@@ -185,10 +185,9 @@ class OpenAIModel:
         known = await self._shapes.of(model)
         return known.shape.most_pictures if known else None
 
-    async def probe(self, model: str, reply_tokens: int, pictures: tuple[Picture, ...] = ()) -> None:
+    async def probe(self, model: str, reply_tokens: int) -> None:
         """Request a reply as a turn does, and close it at its first event. Raises ModelError."""
-        asked = Message("user", "Say ok.", pictures)
-        async with self.stream([asked], model=model, reply_tokens=reply_tokens) as events:
+        async with self.stream([Message("user", "Say ok.")], model=model, reply_tokens=reply_tokens) as events:
             await anext(events)
 
     async def models(self) -> Mapping[str, date | None]:
@@ -362,7 +361,9 @@ class OpenAIModel:
                     other = shape.after(error.status_code, error.response.text, parameters)
                     if other is None:
                         if request.pictures and error.status_code in (400, 422):
-                            raise self._errors.from_refused_pictures(error.status_code, request.model, None) from None
+                            raise self._errors.from_refused_pictures(
+                                error.status_code, error.response.text, request.model, None
+                            ) from None
                         raise
                     shape = replace(other, trial=None)
             if shape != (known.shape if known else self._shapes.first) or shape.trial is not None:
@@ -381,7 +382,7 @@ class OpenAIModel:
             await self._shapes.learn(request.model, shape, known)
         elif not is_about_pictures(said):
             return
-        raise self._errors.from_refused_pictures(status, request.model, most)
+        raise self._errors.from_refused_pictures(status, said, request.model, most)
 
     async def _authorize(self, request: httpx2.Request) -> None:
         """Send the configured key or none, and no header with what the SDK found in the environment or the system."""

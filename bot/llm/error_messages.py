@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -197,7 +198,7 @@ class ErrorTranslator:
             " `python -m bot check` shows what it says."
         )
 
-    def from_refused_pictures(self, status: int | None, model: str, most: int | None) -> PicturesRefused:
+    def from_refused_pictures(self, status: int | None, refusal: str, model: str, most: int | None) -> PicturesRefused:
         """The error for a request whose pictures the server does not take, or takes only `most` of."""
         if most == 0:
             said, then = f"{model} cannot see images", "Set VISION_MODEL in .env to a model that can, and restart."
@@ -207,7 +208,11 @@ class ErrorTranslator:
             said = f"The model server refused a request with images for {model}"
             then = "The question was sent without them; `python -m bot check` shows what the server says."
         number = f" ({status})" if status else ""
-        return PicturesRefused(f"{said}{number}. {then}", most, advice=f"{said}. {then}")
+        with suppress(ValueError):
+            refusal = message_of(jiter.from_json(refusal.encode()))
+        return PicturesRefused(
+            f"{said}{number}. {then}", most, advice=f"{said}. {then}", server_message=self._clean(refusal)
+        )
 
     def from_web_page(self) -> ModelError:
         """The error for an answer that is a web page."""

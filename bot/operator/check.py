@@ -17,6 +17,7 @@ from bot.core.turns import FailureReason
 from bot.llm.client import OpenAIModel
 from bot.operator.database_path import chosen_by
 from bot.operator.long_probe import read_context
+from bot.operator.picture_probe import sees
 from bot.store.sqlite import open_store
 
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -112,6 +113,7 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
                 # OpenAI refuses what is too long, and is paid for each token.
                 if not model.is_openai:
                     read.append(await read_context(model, name, settings.context_tokens, settings.reply_tokens))
+                read.append(await sees(model, name, setting))
             except ModelError as error:
                 if error.nothing_answered:
                     hint = _container_hint(server.base_url or "", container_marks)

@@ -7,16 +7,18 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.cli import main
 from bot.config import DISCORD, MODEL, SETTINGS
+from bot.core.quotas import Usage
 from bot.discord_bot.endpoint import connect_to
 from bot.operator.check import check
 from bot.standin.model import ModelStandin
 from bot.standin.profiles import PROFILES
-from bot.standin.script import REFUSALS, Reply
+from bot.standin.script import REFUSALS, Refusal, Reply
 from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
 
@@ -85,7 +87,8 @@ def database_ok(tmp_path: Path) -> str:
 
 
 def reads_all(*names: str) -> str:
-    return " ".join(f"{name} reads all of CONTEXT_TOKENS (checked with one request of 8000 tokens)." for name in names)
+    read = "{0} reads all of CONTEXT_TOKENS (checked with one request of 8000 tokens). {0} sees images."
+    return " ".join(read.format(name) for name in names)
 
 
 @pytest.fixture
@@ -271,7 +274,33 @@ async def test_check_finds_a_server_that_reads_less(
     assert well, "the bot sends it no more than it reads"
     assert words in lines[2]
     assert f"demo at {model.base_url} answers." in lines[2]
-    assert len(model.requests) <= 3
+    about_images = [request for request in model.requests if request.max_tokens == 16 and len(request.messages) == 1]
+    assert len(model.requests) - len(about_images) <= 3
+    assert len(about_images) <= 2
+
+
+async def test_check_says_whether_a_model_sees(look: Look, model: ModelStandin) -> None:
+    def refusing(words: str) -> Callable[[Mapping[str, Any]], Refusal | None]:
+        def objects(body: Mapping[str, Any]) -> Refusal | None:
+            has_image = isinstance(body["messages"][-1]["content"], list)
+            return Refusal(400, {"error": {"message": words}}) if has_image else None
+
+        return objects
+
+    model.objects = refusing("this model does not support image input")
+    well, lines = await look(VISION_MODEL="seer")
+    assert well
+    assert "demo cannot see images. " in lines[2]
+    assert lines[2].endswith("VISION_MODEL seer cannot see images: choose another.")
+    model.objects = refusing("Could not process image")
+    unclear = "demo did not take an image, so this cannot tell whether it sees any: Could not process image."
+    assert (await look())[1][2].endswith(unclear)
+    model.objects = lambda _: None
+    model.default = Reply("Ok.", usage=Usage(1000, 1))
+    assert (await look())[1][2].endswith("demo takes images, but does not look at them.")
+    model.default = Reply("Ok.", usage=False)
+    blank = "demo takes images; since it does not count tokens, this cannot tell whether it looks at them."
+    assert (await look())[1][2].endswith(blank)
 
 
 async def test_check_passes_where_the_reply_has_no_room(look: Look, model: ModelStandin) -> None:
