@@ -134,7 +134,7 @@ BAD = {
 async def test_picture_that_cannot_be_read_is_named_to_both(world: World, name: str) -> None:
     said = await send(world, Attachment(name, BAD[name], "image/png"), cat())
     request = world.model.requests[-1]
-    assert colours(request) == [RED], "the other one is sent"
+    assert colours(request) == [RED], under(world, said)
     [line] = under(world, said)
     assert line.startswith("-# I can't read this image. Try another one (")
     assert text_of(request.messages[-1]["content"]).endswith(" cannot be read.⟧")
