@@ -57,6 +57,8 @@ _SUMMARIES = (
     "Summaries of what was said here before, oldest first. A model wrote them, and they may be wrong or leave out "
     "something: where that matters, say so."
 )
+SUMMARIES_BEGIN = f"⟦{_SUMMARIES}"
+"""The beginning of the message with the summaries."""
 _TAKEN_IN = "[Noted.]"
 _SHARE = 3
 """The part of a window that the persona, the notes and the summaries take at most, as a divisor."""

@@ -9,13 +9,23 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 
 from bot.config import DEFAULT_SYSTEM_PROMPT
+from bot.core.context import SUMMARIES_BEGIN
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
+from bot.core.summarizing import ASKED_FOR
 from bot.texts.memory import TOLD_TO_MODEL
 
 NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
 _TOKENS_PER_SECOND = 40.0
 _ASKED_AS = "You are asked as the model "
+_LINE = re.compile(r"^- (.+?)⟧?$", re.MULTILINE)
+"""A line of a summary."""
+_ASKS = re.compile(r"[?？]$|^(?:please|write|make|tell|give|show|say|repeat|explain|list|help)\b", re.IGNORECASE)
+_NAMED = re.compile(r"\d|(?<=[^-.:] )[A-Z][a-z]|[^\x00-\x7f]")
+"""A digit, a capital within a sentence, or a letter of another script, where no capital tells a name."""
+_MOST_WORDS = 200
+"""Words of a summary that is not limited."""
+_BYTES_PER_WORD = 6
 _SHOWN = 500
 """Characters of the system prompt that the demo repeats."""
 
@@ -92,10 +102,14 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
 
     The first reply of a conversation ends with a note that says how to get a real model.
     """
+    users = [message.content for message in messages if message.role == "user"]
+    if users and ASKED_FOR in users[-1]:
+        return _summary(users)
     told = [message.content for message in messages if message.role == "system"]
     model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
     system = told[0] if told else ""
-    asked = [message for message in messages if message.role == "user"]
+    asked = [each for each in messages if each.role == "user" and not each.content.startswith(SUMMARIES_BEGIN)]
+    summarized = [line for text in users if text.startswith(SUMMARIES_BEGIN) for line in _LINE.findall(text)]
     users = [message.content for message in asked] or [""]
     *earlier, prompt = map(_said, users)
     shown = [[*_shown(message)] for message in asked]
@@ -104,7 +118,7 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     ):
         answer = f"I was shown {', '.join(each for pictures in shown for each in pictures)}."
     else:
-        answer = _answer(prompt.strip(), earlier, system, model, users[-1])
+        answer = _answer(prompt.strip(), earlier, system, model, users[-1], summarized)
     return answer if earlier else f"{answer}\n\n{NOTE}"
 
 
@@ -122,6 +136,34 @@ def _shown(message: SentMessage) -> Iterator[str]:
         yield f"{name} ({picture.width} × {picture.height})"
 
 
+def _summary(users: Sequence[str]) -> str:
+    """The summary that a request's last message asks for, as far as its words suffice.
+
+    Of each message it has the first sentence, unless that asks for something; of summaries it has their lines. Lines
+    with names or numbers come first, and then the latest.
+    """
+    *messages, asked = users
+    lines = [f"- {line}" for line in _LINE.findall(asked.partition(ASKED_FOR)[0])]
+    for message in messages:
+        speaker = re.match(r"\[([^\n\]()]+)", message)
+        sentence = re.match(r".+?(?:[.!?。！？…](?=\s|$)|$)", _said(message).strip())
+        if sentence and not _ASKS.search(sentence[0]):
+            lines.append(f"- {speaker[1].strip()}: {sentence[0]}" if speaker else f"- {sentence[0]}")
+    limit = re.search(r"at most (\d+) words", asked)
+    left = int(limit[1]) if limit else _MOST_WORDS
+    kept: list[int] = []
+    for place, line in sorted(enumerate(lines), key=lambda each: (bool(_NAMED.search(each[1])), each[0]), reverse=True):
+        if (words := _words(line)) <= left:
+            left -= words
+            kept.append(place)
+    return "\n".join(lines[place] for place in sorted(kept)) or "- Nothing was told, only asked."
+
+
+def _words(line: str) -> int:
+    """The words of a line, and where these are not separated as many as make up their length."""
+    return max(len(line.split()), len(line.encode()) // _BYTES_PER_WORD)
+
+
 _TOLD = r"⟦[^⟧]+⟧\n(?:>[^\n]*\n)*\n?"
 _NOTES = r"⟦Notes by ([^⟧]+)⟧\n"
 _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
@@ -132,27 +174,33 @@ def _said(content: str) -> str:
     return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*", "", content)
 
 
-def _answer(prompt: str, earlier: Sequence[str], system: str, model: str | None, message: str) -> str:
-    """The reply to a prompt, which stands in this message."""
+def _answer(
+    prompt: str, earlier: Sequence[str], system: str, model: str | None, message: str, summarized: Sequence[str]
+) -> str:
+    """The reply to a prompt, which stands in this message. `summarized` are the lines of summaries."""
     notes = [note for told in re.findall(_NOTES, message) for note in re.findall(r"^- (.+)", told, re.MULTILINE)]
     asked = prompt.lower().strip(" .!?")
     if asked in _PIECES:
         return _PIECES[asked]
     if repeat := re.match(r"(?:repeat|say|echo)[:,]?\s+(.+)", prompt, re.IGNORECASE | re.DOTALL):
         return repeat[1]
+    if about := re.search(r"what did (?:i|we) (?:say|tell you|decide) (?:about|on) (?:the |my |our )?(.+)", asked):
+        found = [text for text in (*summarized, *earlier) if about[1] in text.lower()]
+        return f"This is what I know of it: “{found[-1]}”" if found else "I know nothing about it."
     if re.search(r"what did i (say|ask|tell you|write) first|my first (message|question)", asked):
         return f"The first thing you said: “{earlier[0]}”" if earlier else "Nothing yet. This is your first message."
     if re.search(r"what did i (just )?(say|ask|tell you|write)|my last (message|question)", asked):
         return f"Just before this you said: “{earlier[-1]}”" if earlier else "Nothing yet. This is your first message."
     if re.search(r"(what is|what's|do you know|remember) my name|who am i", asked):
-        name = next(filter(None, map(_name, reversed([*earlier, *notes]))), None)
+        name = next(filter(None, map(_name, reversed([*summarized, *earlier, *notes]))), None)
         return f"You are {name}." if name else "You haven't told me yet. Try: my name is Ada."
     if re.search(r"(who|what|which model) are you|who am i talking to|what were you told|your persona", asked):
         return _introduction(system, model)
     if re.search(r"(know|told) about me|my notes?", asked):
         return f"Your notes say: {'; '.join(notes)}" if notes else "You have no notes. /memory adds one."
     if re.search(r"how many|what do you remember|do you remember", asked):
-        return f"I remember {_count(len(earlier))} before this one."
+        older = f", and {len(summarized)} lines of summaries" if summarized else ""
+        return f"I remember {_count(len(earlier))} before this one{older}."
     if name := _name(prompt):
         return f"Nice to meet you, {name}! Ask me later what your name is."
     if re.search(r"\b(date|day|time|today)\b", asked):
@@ -190,6 +238,7 @@ _HELP = """I can't think, but I can show you how this chat works:
 - **my name is Ada**, and later **what is my name?**
 - **what did I say first?** or **what did I just say?**
 - **how many messages do you remember?**
+- **what did I say about tea?**, also long afterwards
 - **what do you know about me?**, after you add a note with `/memory`
 - **who are you?**, also after `/persona` or `/model`
 - **repeat** and any text

@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.core.access import Block
 from bot.core.records import ExportedTurn, Note
+from bot.core.summaries import Summary
 from bot.core.turns import Behaviour
 from bot.core.usage import DAY, UsageRow
 
@@ -40,14 +41,16 @@ async def export_of(
     behaviour: Behaviour | None,
     blocks: Mapping[int, Block],
     notes: Sequence[Note],
+    summaries: Sequence[Summary] = (),
     now: float,
     limit: int,
 ) -> Export:
     """Return an export file of at most `limit` bytes (at least a megabyte), made from turns that come newest first.
 
-    `behaviour` is that of the person's DM, or None if it is not exported. `blocks` are by server. The file is JSON. A
-    file that would be too large is zipped, and one that is still too large leaves out the oldest turns. Ids are text,
-    since many programs round numbers of their size. Work on large data runs in a thread.
+    `summaries` and `behaviour` are those of the person's DM; a `behaviour` of None means that neither is exported.
+    `blocks` are by server. The file is JSON. A file that would be too large is zipped, and one that is still too large
+    leaves out the oldest turns. Ids are text, since many programs round numbers of their size. Work on large data runs
+    in a thread.
     """
     head: dict[str, Any] = {
         "exported_at": _iso(now),
@@ -59,6 +62,7 @@ async def export_of(
     }
     if behaviour is not None:
         head["direct_message"] = {"persona": behaviour.persona, "model": behaviour.model}
+        head["summaries"] = [_summary(each) for each in summaries]
     empty = not usage and not blocks and not notes and behaviour in (None, Behaviour())
     file = _File(_time(now), json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}"), limit)
     async for page in pages:
@@ -141,6 +145,10 @@ def _block(server: int, block: Block) -> Mapping[str, Any]:
 def _note(note: Note) -> Mapping[str, Any]:
     server = None if note.guild_id is None else str(note.guild_id)
     return {"server": server, "written_at": _iso(note.created_at), "text": note.text}
+
+
+def _summary(summary: Summary) -> Mapping[str, Any]:
+    return {"from": _iso(summary.since), "to": _iso(summary.until), "text": summary.text}
 
 
 def _day(row: UsageRow) -> Mapping[str, Any]:

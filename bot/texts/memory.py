@@ -1,6 +1,8 @@
-"""The sentences of /memory on notes, and what the model is told about them."""
+"""The sentences of /memory on notes, summaries and searches, and what the model is told about notes."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from bot.texts.privacy import days
 
@@ -68,6 +70,40 @@ def cached(sent: int, cached: int) -> str:
 
 def _where(*, private: bool) -> str:
     return "in this chat" if private else "in this server"
+
+
+REMAKE = "Make new summaries"
+SUMMARIES_FILE = "summaries.txt"
+NOT_YOURS_TO_REMAKE = "Only moderators can have new summaries made."
+NOTHING_TO_SUMMARIZE = "There is nothing to summarize here."
+REMAKING = (
+    "I'm making new summaries, at most one a minute. Until they are done, my model gets only the latest messages here."
+)
+
+
+def summaries(due: int, failed: int, *, any_made: bool) -> str:
+    """The heading above the summaries of a place, with how many are still to come and how many could not be made."""
+    sentences = []
+    if any_made:
+        sentences.append(
+            "**Summaries of older messages here.** A model wrote them, and they may be wrong. My model gets the latest "
+            "of them with each question, in place of messages that no longer fit."
+        )
+    if due:
+        sentences.append(f"I'm still summarizing {_parts(due)} of this conversation.")
+    if failed:
+        sentences.append(f"{_parts(failed)} of this conversation could not be summarized: my model gets none of it.")
+    return " ".join(sentences)
+
+
+def period(since: int, until: int) -> str:
+    """The time of what was summarized, in UTC. Both are in seconds since the epoch."""
+    first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for at in (since, until))
+    return first if first == last else f"{first} to {last}"
+
+
+def _parts(number: int) -> str:
+    return "1 older part" if number == 1 else f"{number:,} older parts"
 
 
 OLDER, NEWER = "Older", "Newer"

@@ -94,7 +94,8 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
     what += (
         "your notes, what you used here, and whether its moderators block you."
         if here
-        else "your notes, what you used, what you set in our direct message, and which servers' moderators block you."
+        else "your notes, what you used, what you set in our direct message, the summaries of it, and which servers'"
+        " moderators block you."
     )
     if not complete:
         return f"The file has {what} Discord allows no larger file. Ask my owner for the rest."

@@ -271,6 +271,8 @@ async def serving(
     limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
     allowances: Quotas = ALLOWANCES,
     reply_tokens: int = 4000,
+    context_tokens: int = 8000,
+    summaries: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`.
@@ -305,7 +307,8 @@ async def serving(
             GenerationSettings(
                 models=tuple(models),
                 system_prompt="Be brief.",
-                context_tokens=8000,
+                context_tokens=context_tokens,
+                summaries=summaries,
                 fallback_model=fallback_model,
                 servers=servers,
                 reply_tokens=reply_tokens,

@@ -1,4 +1,4 @@
-"""What is remembered in a place, a search in it, and a user's own notes: /memory, with its buttons and its form."""
+"""What is remembered in a place, a search in it, its summaries, and a user's own notes: /memory, with its form."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from discord.ext.commands import Cog
 
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.records import ConversationSummary, Note, NoteResult
+from bot.core.summaries import RememberedSummaries
 from bot.core.turns import is_blank
 from bot.discord_bot.channels import reads_history
 from bot.discord_bot.commands.context import BotContext, place, where_served
 from bot.discord_bot.commands.search import LONGEST_QUERY, Search
+from bot.discord_bot.commands.summaries import Summaries
 from bot.discord_bot.commands.verbatim import verbatim, visible
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
@@ -41,6 +43,7 @@ class MemoryCommand(Cog):
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
         self._search = Search(bot)
+        self._summaries = Summaries(bot)
         buttons.listen(bot.client, _ADD, where_served(bot.policy, self._open_form))
         # Also where the bot is not served any more.
         buttons.listen(bot.client, _DELETE, self._delete_pressed)
@@ -59,16 +62,20 @@ class MemoryCommand(Cog):
         work = self._describe(interaction)
         described = await run_or_report(interaction, work, failed=privacy_words.UNREACHABLE, doing="reading the memory")
         if described is not None:
-            remembered, notes = described
+            remembered, summaries, notes = described
             if await respond_ephemeral(interaction, remembered):
+                if summaries is not None:
+                    await self._summaries.show(interaction, summaries)
                 await respond_ephemeral(interaction, self._shown(interaction, notes), view=_buttons(notes))
 
-    async def _describe(self, interaction: discord.Interaction) -> tuple[str, Sequence[Note]]:
+    async def _describe(
+        self, interaction: discord.Interaction
+    ) -> tuple[str, RememberedSummaries | None, Sequence[Note]]:
         here, store = place(interaction), self._bot.store
         notes = await store.notes.of(interaction.user.id, here.guild_id)
         summary = await store.conversations.summary(here.conversation)
         if summary is None:
-            return privacy_words.NOTHING_HERE, notes
+            return privacy_words.NOTHING_HERE, None, notes
         if not reads_history(interaction):
             summary = replace(summary, people=())
         behaviour = await store.personas.settings_of(here.conversation, here.parent)
@@ -77,7 +84,7 @@ class MemoryCommand(Cog):
         usage = await store.conversations.lately_sent(here.conversation)
         if usage.prompt_tokens:
             lines.append(words.cached(usage.prompt_tokens, usage.cached_tokens))
-        return "\n".join(lines), notes
+        return "\n".join(lines), await self._summaries.of(interaction), notes
 
     def _described(self, summary: ConversationSummary, providers: Sequence[str], *, private: bool) -> str:
         options = self._bot.options

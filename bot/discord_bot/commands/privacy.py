@@ -83,6 +83,9 @@ class PrivacyCommands(Cog):
 
     async def _export(self, interaction: discord.Interaction) -> Export:
         store, user_id, here = self._bot.store, interaction.user.id, place(interaction)
+        # In a server they are of what several people said.
+        private = here.guild_id is None
+        summaries = (await store.summaries.remembered(here.conversation)).summaries if private else ()
         return await export_of(
             store.people.exchanges_of(user_id, here.guild_id),
             await store.quotas.usage(0, user_id=user_id, guild_id=here.guild_id),
@@ -93,6 +96,7 @@ class PrivacyCommands(Cog):
             notes=await (
                 store.notes.everywhere(user_id) if here.guild_id is None else store.notes.of(user_id, here.guild_id)
             ),
+            summaries=summaries,
             now=time.time(),
             limit=min(interaction.filesize_limit, _MAX_FILE_SIZE),
         )

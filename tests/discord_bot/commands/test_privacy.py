@@ -235,7 +235,7 @@ async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     used = await discord.slash(discord.bo, direct, "export")
     assert (await used.answered()).content == (
         "The file has 4 questions of yours in all servers and direct messages with my replies, your notes, what you "
-        "used, what you set in our direct message, and which servers' moderators block you."
+        "used, what you set in our direct message, the summaries of it, and which servers' moderators block you."
     )
     told = file(used)
     assert [each["prompt"] for each in told["exchanges"]] == ["four", "three", "two", "one"]
