@@ -22,7 +22,9 @@ from bot.texts import files as words
 from tests.discord_bot.conftest import Launch, Start, World
 from tests.discord_bot.people import shown
 from tests.files.samples import encrypted_pdf, endless_jpeg, inflating_pdf, pdf, picture
+from tests.files.test_reading import needs_processes, workers
 from tests.talking import question_of
+from tests.waiting import FOR_A_PROCESS
 
 LOG = b"12:00 started\n12:01 broke: \xc3\x96l\n"
 
@@ -68,6 +70,14 @@ async def test_texts_and_pdfs_are_part_of_the_question(world: World) -> None:
     assert said.splitlines() == ["A log.", "-# I remember this chat. /reset forgets it."]
     await reply_to(world, await send(world, text="And now?"))
     assert "⟦file: app.log⟧\\n12:00 started" in json.dumps((await world.asked(1)).messages, ensure_ascii=False)
+
+
+@needs_processes
+async def test_no_process_is_started_for_a_question_without_files(world: World) -> None:
+    await reply_to(world, await send(world))
+    assert workers() == set()
+    await reply_to(world, await send(world, Attachment("app.log", LOG)))
+    assert len(workers()) == 1
 
 
 async def test_a_file_can_neither_end_nor_pass_for_somebody_else(world: World) -> None:
@@ -260,20 +270,40 @@ async def test_nobodys_question_waits_for_somebody_elses_file(world: World) -> N
     await world.idle()
 
 
+LARGEST = (b"an ordinary line of an ordinary log\n" * 600_000)[: 20 * 2**20]
+
+
 async def test_ten_of_the_largest_files_at_once(world: World) -> None:
     """No callback takes longer than is allowed: see `tests.callbacks`."""
-    line = b"an ordinary line of an ordinary log\n"
-    large = (line * (20 * 2**20 // len(line) + 1))[: 20 * 2**20]
     people = [world.discord.add_user(f"person{number}") for number in range(10)]
     questions = [
         await world.discord.say(
-            world.discord.open_dm(person), person, "What is this?", attachments=[Attachment("a.log", large)]
+            world.discord.open_dm(person), person, "What is this?", attachments=[Attachment("a.log", LARGEST)]
         )
         for person in people
     ]
     world.model.default = Reply("A log.")
     for question in questions:
         assert "-# I only read the beginning and end of a.log." in await reply_to(world, question)
+
+
+def peak(process: int) -> int:
+    """The most memory that a process has had at once, in bytes."""
+    return int(Path(f"/proc/{process}/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@needs_processes
+async def test_the_bot_and_its_worker_fit_512_mb(discord: DiscordStandin, model: ModelStandin, launch: Launch) -> None:
+    model.default = Reply("I see.")
+    files = [Attachment(f"{number}.log", LARGEST) for number in range(10)]
+    files.append(Attachment("photo.bin", picture("PNG", (8000, 6200))))
+    places = [discord.open_dm(discord.add_user(f"person{number}")) for number in range(len(files))]
+    async with launch() as process:
+        await discord.ready()
+        for place, file in zip(places, files, strict=True):
+            await discord.say(place, place.recipient or discord.bo, "What is this?", attachments=[file])
+        await discord.wait_for(lambda: all(map(discord.bot_messages, places)), FOR_A_PROCESS)
+        assert peak(process.pid) + sum(map(peak, workers(process.pid))) < 512 * 2**20
 
 
 Phase = Callable[[DiscordStandin], Awaitable[object]]
