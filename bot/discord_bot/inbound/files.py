@@ -92,8 +92,8 @@ class PromptFiles:
                         kind = "" if attachment is None else content.kind(attachment)
                         entries[file_id] = unreadable_note(file_id, name, kind)
                 case _:
-                    # A picture that is named as something else.
-                    files.problems.setdefault(FileProblem.NOT_READABLE, []).append(told)
+                    # Discord tells by its name what a file is, and shows only what is named as a picture.
+                    files.problems.setdefault(FileProblem.MISNAMED, []).append(told)
                     entries[file_id] = unreadable_note(file_id, name)
         await self._store.files.add(running.attempt, entries)
 
