@@ -16,6 +16,7 @@ from bot.standin.faults import Faults
 _PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
+_PIECE = 256 * 1024
 
 
 class Cdn:
@@ -85,7 +86,18 @@ class Cdn:
                 return await _broken_off(request, attachment.data)
             case trouble.Slow(seconds):
                 await asyncio.sleep(seconds)
-        return web.Response(body=attachment.data, headers={"Content-Type": kind})
+        return await _whole(request, attachment.data, kind)
+
+
+async def _whole(request: web.Request, data: bytes, content_type: str) -> web.StreamResponse:
+    """Send a file in pieces: to hand over a large one at once keeps everybody else waiting."""
+    answer = web.StreamResponse(headers={"Content-Type": content_type})
+    answer.content_length = len(data)
+    await answer.prepare(request)
+    for start in range(0, len(data), _PIECE):
+        await answer.write(data[start : start + _PIECE])
+    await answer.write_eof()
+    return answer
 
 
 async def _endless(request: web.Request, piece: int, pause: float) -> web.StreamResponse:
