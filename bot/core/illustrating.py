@@ -10,7 +10,9 @@ from bot.core.model_events import Message
 from bot.core.pictures import Picture, PictureProblem, PictureReference
 
 MOST_PICTURES = 20
-"""Pictures in one request. Most servers take more, and each has up to a megabyte."""
+"""Pictures in one request. Most servers take more."""
+_MOST_BYTES = 6 * 2**20
+"""Bytes of all pictures in one request: writing it blocks the event loop for five milliseconds for each million."""
 _LEFT_OUT_AT_ONCE = 0.4
 """The part of the pictures that is left out when there is one too many, so that requests seldom change by it."""
 _UNSENT = {
@@ -94,3 +96,16 @@ def chosen(
         return earlier, own
     step = max(1, math.floor(most * _LEFT_OUT_AT_ONCE))
     return earlier[min(len(earlier), step * math.ceil(too_many / step)) :], own
+
+
+def bounded(
+    found: Found, earlier: Sequence[PictureReference], own: Sequence[PictureReference]
+) -> dict[PictureReference, Picture | PictureProblem]:
+    """What was found of pictures, without those that are too much for one request: first the earliest go."""
+    bounded, left = dict(found), _MOST_BYTES
+    for each in (*own, *reversed(earlier)):
+        if isinstance(picture := found.get(each), Picture):
+            left -= len(picture.data)
+            if left < 0:
+                bounded[each] = PictureProblem.LEFT_OUT
+    return bounded

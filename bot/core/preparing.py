@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 
 from bot.core.context import Context
-from bot.core.illustrating import MOST_PICTURES, chosen
+from bot.core.illustrating import MOST_PICTURES, bounded, chosen
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
@@ -184,7 +184,7 @@ class RequestPreparer:
         within, asking.pictures_awaited = 0.0 if asking.pictures_awaited else EARLIER_PICTURES_WITHIN, True
         await self._pictures.load((*sent_earlier, *sent_own), within)
         left_out = dict.fromkeys({*earlier, *own} - {*sent_earlier, *sent_own}, PictureProblem.LEFT_OUT)
-        found = self._pictures.found((*sent_earlier, *sent_own))
+        found = bounded(self._pictures.found((*sent_earlier, *sent_own)), sent_earlier, sent_own)
         fitting.show({**left_out, **found}, PictureProblem.UNAVAILABLE)
 
     async def _collected(self, asking: Asking, budget: int, window: int) -> tuple[int, Context]:

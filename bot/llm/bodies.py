@@ -1,4 +1,4 @@
-"""The bodies of a model server's responses, limited before they are in memory."""
+"""The bodies of a model server's responses, limited before they are in memory, and those of large requests."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import httpx2
 
 LONGEST_ERROR = 64 * 2**10
 """Bytes of an error's body. What it says stands at its beginning, and all of it is searched for what it means."""
+LARGE = 2**20
+"""Bytes of a request, with pictures in it, that are not sent at once."""
 _ERROR_TIMEOUT = 5.0
 """Seconds for an error's body, whose status says enough if the rest does not come."""
 _STEP = 64 * 2**10
-"""Bytes that are unpacked at a time: a few bytes can unpack to any length."""
+"""Bytes that are unpacked at a time, since a few bytes can unpack to any length, and that are sent at a time."""
 _LONGEST_UNPACKED = 16 * 2**20
 """Bytes of an unpacked body. That is more than any reply has."""
 _AUTOMATIC = zlib.MAX_WBITS | 32
@@ -65,6 +67,17 @@ async def _beginning(stream: httpx2.AsyncByteStream) -> bytes:
     finally:
         await stream.aclose()
     return bytes(body[:LONGEST_ERROR])
+
+
+class Pieces(httpx2.AsyncByteStream):
+    """A request's body that is sent piece by piece, between which other tasks have their turn."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), _STEP):
+            yield self._body[start : start + _STEP]
 
 
 class _Unpacked(httpx2.AsyncByteStream):

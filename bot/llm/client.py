@@ -392,6 +392,10 @@ class OpenAIModel:
         request.headers["Accept-Encoding"] = "identity"
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
+        if len(request.content) > bodies.LARGE:
+            request.stream = bodies.Pieces(request.content)
+            # The transport takes the stream only where there is no such attribute.
+            del request._content
 
 
 def _is_openai(base_url: str) -> bool:

@@ -189,6 +189,21 @@ async def test_no_more_pictures_than_there_is_room_for(store: Store) -> None:
         assert len(shown(server.requests[-1])) == 2
 
 
+async def test_request_has_no_more_bytes_than_can_be_written_at_once(store: Store) -> None:
+    """The event loop would be blocked: the guard of the whole suite watches that."""
+    names = [f"{n}.png" for n in range(16)]
+    noise = Picture(png(8, 8) + bytes(1_000_000), "image/png", 8, 8)
+    async with (
+        ModelStandin() as server,
+        asking(store, server, Album(**dict.fromkeys(map(str, range(16)), noise))) as talk,
+    ):
+        for name in names[:8]:
+            answered(await talk.say("What is this?", pictures=[reference(name, 8, 8)]))
+        ended = await talk.say("And these?", pictures=[reference(name, 8, 8) for name in names[8:]])
+        answered(ended, {PictureProblem.LEFT_OUT: names[14:]})
+        assert len(shown(server.requests[-1])) == 6
+
+
 def test_tokens_of_pictures_and_of_text_are_learned_apart() -> None:
     text = [Message("user", "x" * 4000)]
     both = [Message("user", "x" * 4000, (Picture(b"", "image/png", 1500, 1000),))]
