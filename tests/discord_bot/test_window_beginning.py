@@ -110,7 +110,7 @@ async def converse(world: World) -> None:
 
     first = await say(discord.bo, "why is the sky dark?", Reply("Space is."))
     quoting = await say(discord.cleo, "and this?", Reply("That too."), reply_to=first)
-    await say(discord.ada, f"tell {discord.bo.mention}", Reply("Bo."), attachments=[Attachment("a.txt", b"...")])
+    await say(discord.ada, f"tell {discord.bo.mention}", Reply("Bo."), attachments=[Attachment("a.bin", b"\0\1")])
     await say(discord.bo, "count", Reply(["One, ", "two, ", "three."], cut_after=2))
     await say(discord.cleo, "and now?", Reply("Now."))
     await press_when("One, two,", Reply("One, two, three."))

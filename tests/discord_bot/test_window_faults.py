@@ -271,7 +271,8 @@ async def test_kill_leaves_the_window_as_it_was_or_moved(
     model.default = Reply("Yes.", usage=False)
     async with open_store(file, exclusive=True) as store:
         await remember(store, discord, FULL)
-    async with launch(KILLED, moment.part, moment.method, ";".join(moment.statements)) as process:
+    statements = ";".join(moment.statements)
+    async with launch(KILLED, moment.part, moment.method, statements, SUMMARY_MODEL="off") as process:
         await discord.ready()
         await ask(discord, "question 90", author=discord.ada)
         async with asyncio.timeout(FOR_A_PROCESS):
