@@ -58,10 +58,13 @@ class FileReader:
         self._time_limit = time_limit
         self._worker: _Worker | None = None
         self._turn = asyncio.Lock()
+        self._closed = False
 
     async def read(self, data: bytes, limit: int) -> ReadFile:
         """Read a file. Of a text at most `limit` bytes of UTF-8 are kept; what is too long is cut in the middle."""
         async with self._turn:
+            if self._closed:
+                return Unreadable(FileProblem.READER_FAILED)
             try:
                 worker = await self._started()
             except OSError as error:
@@ -84,7 +87,11 @@ class FileReader:
                     await worker.killed()
 
     async def close(self) -> None:
-        """End the worker."""
+        """End the worker, also while it reads a file, and read no more."""
+        self._closed = True
+        worker = self._worker
+        if worker is not None and self._turn.locked():
+            await worker.killed()
         async with self._turn:
             worker, self._worker = self._worker, None
             if worker is not None:

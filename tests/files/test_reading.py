@@ -253,6 +253,18 @@ async def test_whoever_stops_waiting_leaves_no_answer_for_the_next_file(files: F
     await until(lambda: worker not in workers())
 
 
+@needs_processes
+async def test_an_end_waits_for_no_file(files: FileReader) -> None:
+    await files.read(b"text", WHOLE)
+    [worker] = workers()
+    reading, waiting = (asyncio.create_task(files.read(data, WHOLE)) for data in (endless_jpeg(), b"the next"))
+    await until(lambda: reads(worker), within=FOR_A_PROCESS)
+    await files.close()
+    assert workers() == set()
+    assert await reading == Unreadable(FileProblem.TOO_DEMANDING)
+    assert await waiting == Unreadable(FileProblem.READER_FAILED)
+
+
 def reads(worker: int) -> bool:
     """Whether a worker has a picture in its memory, so that it is decoding one."""
     status = Path(f"/proc/{worker}/status").read_text()
