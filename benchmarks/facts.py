@@ -73,6 +73,9 @@ class Model:
         """No queue."""
         return None
 
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        return ""
+
     async def longest_reply(self, model: str) -> int | None:
         """No limit."""
         return None

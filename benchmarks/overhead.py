@@ -108,6 +108,9 @@ class AtOnce:
     async def slots(self, model: str) -> Queues | None:
         return None
 
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        return ""
+
     async def longest_reply(self, model: str) -> int | None:
         return None
 

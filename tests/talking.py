@@ -65,6 +65,9 @@ class Model:
     async def slots(self, model: str) -> Queues | None:
         return self.queue
 
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        return "words"
+
     async def longest_reply(self, model: str) -> int | None:
         return None
 

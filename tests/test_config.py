@@ -300,6 +300,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "FALLBACK_MODEL": "large",
         "SUMMARY_MODEL": "small",
         "VISION_MODEL": "large",
+        "TRANSCRIPTION_MODEL": "hears",
         "MODEL_SERVERS": HOME,
         "EXTRA_BODY": "{}",
         "PRICES": "small=0.10/0.50",
@@ -397,6 +398,8 @@ def test_budget_needs_the_price_of_every_model() -> None:
     assert problems(several)[0].startswith(
         'DAILY_BUDGET in the environment: needs the price of every model. PRICES has none for "b";'
     )
+    several = {"TRANSCRIPTION_MODEL": "hears", "PRICES": "gpt-6-luna=1/1", "DAILY_BUDGET": "1"}
+    assert 'PRICES has none for "hears";' in problems(several)[0]
     assert len(problems({"DAILY_BUDGET": "1", "PRICES": "cheap"})) == 1, "what PRICES says is not known"
 
 

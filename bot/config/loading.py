@@ -149,7 +149,7 @@ def _unpriced(values: Mapping[str, Any]) -> Iterator[str]:
     """The mistake of a budget in which the replies of some models have no price."""
     if values.get("daily_budget") is None or not {"prices", "openai_model", "models"} <= values.keys():
         return
-    others = (values.get("fallback_model"), values.get("vision_model"), values.get("summary_model"))
+    others = map(values.get, ("fallback_model", "vision_model", "summary_model", "transcription_model"))
     offered = dict.fromkeys((values["openai_model"], *(values["models"] or ()), *filter(None, others)))
     missing = [model for model in offered if model != parsers.OFF and model not in (values["prices"] or {})]
     if missing:

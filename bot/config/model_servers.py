@@ -163,12 +163,14 @@ def mistakes_in_models(values: Mapping[str, Any], label: Callable[[str], str]) -
     has_default = not servers or bool(values.get("openai_api_key", True) or values.get("openai_base_url", True))
     first, others, fallback = values.get("openai_model"), values.get("models") or (), values.get("fallback_model")
     vision, summary = values.get("vision_model"), values.get("summary_model")
+    transcription = values.get("transcription_model")
     settings: Mapping[str, Iterable[str]] = {
         "OPENAI_MODEL": [first] if first else [],
         "MODELS": others,
         "FALLBACK_MODEL": [fallback] if fallback else [],
         "VISION_MODEL": [vision] if vision else [],
         "SUMMARY_MODEL": [summary] if summary and summary != parsers.OFF else [],
+        "TRANSCRIPTION_MODEL": [transcription] if transcription else [],
         "PRICES": values.get("prices") or (),
     }
     mistakes = [

@@ -87,6 +87,10 @@ class Settings:
             parsers.model_or_off,
         ),
     ]
+    transcription_model: Annotated[
+        str | None,
+        Setting("", "The model that turns voice messages into text. Not set: they cannot be heard.", str),
+    ]
     model_servers: Annotated[
         Mapping[str, ModelServerSettings] | None,
         Setting(
@@ -328,6 +332,7 @@ class Settings:
             vision_model=self.vision_model,
             summaries=self.summary_model != parsers.OFF,
             summary_model=None if self.summary_model == parsers.OFF else self.summary_model,
+            transcription_model=self.transcription_model,
             system_prompt=self.system_prompt,
             context_tokens=self.context_tokens,
             reply_tokens=self.reply_tokens,

@@ -11,11 +11,20 @@ from collections.abc import Mapping
 
 from bot.core.context import as_typed, platform_note
 
+VOICE = "voice message"
+"""What a voice message is called in a prompt. The name of its file says nothing."""
+_AS_HEARD = "the words as they were heard"
 _UNREAD = "attached, but not read: "
 _BEGINNING = r"^(?P<quoted>(?:> )?)⟦#(?P<id>[0-9]{1,19}) "
 _UNREAD_ENTRY = re.compile(rf"{_BEGINNING}{_UNREAD}(?P<name>[^⟦⟧\n]*)⟧$", re.MULTILINE)
 _READ_ENTRY = re.compile(
-    rf"{_BEGINNING}(?:file: [^⟦⟧\n]*⟧$.*?^(?P=quoted)⟦#(?P=id) end of file⟧$|(?!{_UNREAD})[^⟦⟧\n]*⟧$)",
+    rf"{_BEGINNING}(?:(?P<what>file|{VOICE}): [^⟦⟧\n]*⟧$.*?^(?P=quoted)⟦#(?P=id) end of (?P=what)⟧$"
+    rf"|(?!{_UNREAD})[^⟦⟧\n]*⟧$)",
+    re.MULTILINE | re.DOTALL,
+)
+_HEARD = re.compile(
+    rf"^(?P<quoted>(?:> )?)⟦(?:#[0-9]{{1,19}} )?{VOICE}: {_AS_HEARD}⟧$\n(?P<words>.*?)\n"
+    rf"^(?P=quoted)⟦(?:#[0-9]{{1,19}} )?end of {VOICE}⟧$",
     re.MULTILINE | re.DOTALL,
 )
 _ID = re.compile(r"⟦#[0-9]{1,19} ")
@@ -39,6 +48,20 @@ def text_entry(file_id: int, name: str, text: str, end: str | None) -> str:
     left_out = [] if end is None else [platform_note("The middle of the file is left out here."), as_typed(end)]
     ended = platform_note(f"#{file_id} end of file")
     return "\n".join([platform_note(f"#{file_id} file: {as_typed(name)}"), as_typed(text), *left_out, ended])
+
+
+def voice_entry(file_id: int, words: str) -> str:
+    """The entry of a voice message: its words, which can neither end the entry nor pass for the platform's."""
+    ended = platform_note(f"#{file_id} end of {VOICE}")
+    return "\n".join([platform_note(f"#{file_id} {VOICE}: {_AS_HEARD}"), as_typed(words), ended])
+
+
+def heard(prompt: str) -> str:
+    """The words that were heard in the voice messages of a prompt; empty without any."""
+    if f"{VOICE}: " not in prompt:
+        return ""
+    found = _HEARD.finditer(prompt)
+    return " ".join(line.removeprefix(each["quoted"]) for each in found for line in each["words"].split("\n"))
 
 
 def may_be_unread(prompt: str) -> bool:

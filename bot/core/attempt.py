@@ -6,13 +6,15 @@ import asyncio
 import math
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.core import context
 from bot.core.log_entries import TurnLogEntry
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, TurnState
+
+_Result = TypeVar("_Result")
 
 
 class TokenCounter:
@@ -215,8 +217,8 @@ class ActiveAttempt:
             for task in waiting:
                 task.cancel()
 
-    async def until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do some work, which a stop cancels."""
+    async def until_stopped(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """Do some work, which a stop cancels: then there is no result."""
         working, stopped = asyncio.create_task(work), asyncio.create_task(self._stopped.wait())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -224,8 +226,7 @@ class ActiveAttempt:
             for task in (working, stopped):
                 task.cancel()
         await asyncio.wait([working])
-        if not working.cancelled():
-            working.result()
+        return None if working.cancelled() else working.result()
 
     @property
     def reading(self) -> bool:

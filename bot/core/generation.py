@@ -14,6 +14,7 @@ from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
 from bot.core.errors import ContextTooLong, EmptyStream, ModelError, PicturesRefused, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
+from bot.core.hearing import Hearing
 from bot.core.learning import ModelLearning, cut_advice, thoughts_advice
 from bot.core.log_entries import FailureLog
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text
@@ -59,6 +60,8 @@ class GenerationSettings:
     """The model that is asked where the first one fails before its first word."""
     vision_model: str | None = None
     """The model that is asked about pictures where the chosen one cannot see."""
+    transcription_model: str | None = None
+    """The model that turns voice messages into text."""
     reply_tokens: int = 4000
     """The longest reply, in tokens. A much longer one is cut off."""
     reasoning_effort: str = "none"
@@ -102,7 +105,8 @@ class GenerationSettings:
     def providers(self, chosen: str | None) -> Sequence[str]:
         """The providers of all models that may be asked where one is chosen."""
         summarizing = [self.summarizing_model(chosen)] if self.summaries else []
-        return tuple(dict.fromkeys(map(self.servers.provider, (*self.models_for(chosen), *summarizing))))
+        hearing = [self.transcription_model] if self.transcription_model else []
+        return tuple(dict.fromkeys(map(self.servers.provider, (*self.models_for(chosen), *summarizing, *hearing))))
 
 
 class _CannotSee(Exception):
@@ -146,6 +150,7 @@ class ReplyGenerator:
         self.last_reply_at: float | None = None
         """The time at which the model last completed a reply, on the monotonic clock."""
         self._failures = FailureLog()
+        self.hearing = Hearing(store, model, settings.transcription_model, self._preparer, self._failures)
 
     async def quota_exceeded(self, prompt: Prompt) -> QuotaExceeded | None:
         """The quota that leaves no tokens for a reply, even if running requests use none. Raises StoreError."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
+from bot.core.attempt import ActiveAttempt
 from bot.core.context import Context
 from bot.core.illustrating import MOST_PICTURES, bounded, chosen
 from bot.core.pictures import PictureProblem, Pictures
@@ -111,13 +112,24 @@ class RequestPreparer:
     async def _reserve(
         self, asking: Asking, fitting: Context, room: Room, minimum: int, spent: Usage | None
     ) -> Reservation | QuotaExceeded | Contended | None:
-        """Reserve tokens for the attempt.
+        reply_tokens = max(minimum, room.beside(fitting.tokens))
+        return await self.reserve(asking.running, asking.model, fitting.reserved_tokens, reply_tokens, minimum, spent)
+
+    async def reserve(
+        self,
+        running: ActiveAttempt,
+        model: str,
+        prompt_tokens: int,
+        reply_tokens: int,
+        minimum: int,
+        spent: Usage | None = None,
+    ) -> Reservation | QuotaExceeded | Contended | None:
+        """Reserve tokens for a request of an attempt.
 
         While other requests hold them, it waits until some are released, and in the end accepts fewer than it wants.
-        Contended: none are left, or the attempt was stopped during the wait.
+        Contended: none are left, or the attempt was stopped during the wait. Without quotas, all are granted.
         """
-        quotas, running = self._quotas, asking.running
-        reply_tokens = max(minimum, room.beside(fitting.tokens))
+        quotas = self._quotas
         if quotas is None:
             return Reservation(reply_tokens)
         give_up = _now() + RESERVATION_TIMEOUT
@@ -125,12 +137,12 @@ class RequestPreparer:
             released, accept_partial = self._released, _now() >= give_up
             answer = await self._store.quotas.reserve(
                 running.attempt,
-                asking.model,
-                fitting.reserved_tokens,
+                model,
+                prompt_tokens,
                 reply_tokens,
                 minimum,
                 quotas,
-                price=self._prices.of_models.get(asking.model),
+                price=self._prices.of_models.get(model),
                 spent=spent,
                 accept_partial=accept_partial,
             )

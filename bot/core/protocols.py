@@ -28,6 +28,10 @@ class ChatModel(Protocol):
         """
         ...
 
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        """The words in a recording, OGG Opus; empty if there are none."""
+        ...
+
     async def slots(self, model: str) -> Queues | None:
         """The queue of the requests to the model's server, if that works on a limited number of them at once."""
         ...
@@ -259,8 +263,11 @@ class QuotaStore(Protocol):
         """Charge what a request for a summary used, in place of its reservation. None: it was not sent."""
         ...
 
-    async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
-        """Charge what an attempt used of its reservation, to its model. A reservation for another model may follow."""
+    async def settle_replaced(self, attempt: Attempt, usage: Usage, *, free: bool = True) -> None:
+        """Charge what an attempt used of its reservation, to its model. A reservation for another model may follow.
+
+        A `free` one is charged to the guild and the total, but not to whoever asked for it.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.errors import OverQuota, QueueLimit, StoreError
 from bot.core.generation import MINIMUM_REPLY_TOKENS, GenerationSettings, ReplyGenerator
+from bot.core.hearing import Recording
 from bot.core.model_events import TokenStatistics
 from bot.core.pictures import Pictures
 from bot.core.protocols import ChatModel, ReplySink, Store
@@ -28,10 +29,10 @@ from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
-CompletePrompt = Callable[[ActiveAttempt], Coroutine[Any, Any, None]]
+CompletePrompt = Callable[[ActiveAttempt], Coroutine[Any, Any, Outcome | None]]
 """Finds out what the prompt of an attempt leaves open, such as what its files say, and commits it.
 
-It is cancelled when the attempt is stopped.
+The result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
 """
 SAVE_EVERY = 1.0
 """Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
@@ -152,6 +153,18 @@ class ConversationService:
                 raise OverQuota(attempt)
             return await self._run(ActiveAttempt(prompt, attempt), turn_has_come, open_sink, complete)
 
+    @property
+    def hears(self) -> bool:
+        """Whether voice messages can be turned into text."""
+        return self.settings.transcription_model is not None
+
+    async def hear(self, running: ActiveAttempt, recording: Recording) -> str | Outcome:
+        """The words in a voice message of an attempt, or the outcome of the attempt if they cannot be had.
+
+        Raises StoreError.
+        """
+        return await self._generator.hearing.hear(running, recording)
+
     async def retry_exceeds(self, turn: Turn, user_id: int) -> QuotaExceeded | None:
         """Return the quota that a retry of the turn for a user would exceed, or None. Raises StoreError."""
         if self.settings.quotas is None:
@@ -235,10 +248,9 @@ class ConversationService:
                 # Without a sink the end cannot be shown. The caller reports the error to the person.
                 await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
                 raise
-            if complete is not None:
-                await self._complete(running, complete)
+            unanswerable = None if complete is None else await self._complete(running, complete)
             await running.wait_for(turn_has_come)
-            outcome = await self._generate(running, sink)
+            outcome = await self._generate(running, sink, unanswerable)
             seen = await self._show(running, sink, outcome)
             log.info(running.log_entry(outcome, sink.messages))
             if seen:
@@ -250,10 +262,10 @@ class ConversationService:
             del self._running[running.attempt]
             self._saved.pop(running.attempt, None)
 
-    async def _complete(self, running: ActiveAttempt, complete: CompletePrompt) -> None:
+    async def _complete(self, running: ActiveAttempt, complete: CompletePrompt) -> Outcome | None:
         """Complete a prompt. Where that fails, it is answered as it is."""
         try:
-            await running.until_stopped(complete(running))
+            return await running.until_stopped(complete(running))
         except Exception as error:
             log.error(
                 "turn %d: what the question leaves open could not be found out: %s",
@@ -261,6 +273,7 @@ class ConversationService:
                 error,
                 exc_info=not isinstance(error, StoreError),
             )
+            return None
 
     async def _show(self, running: ActiveAttempt, sink: ReplySink, outcome: Outcome) -> bool:
         """Show the end. Returns whether nothing more is to be shown: it is visible, or can never be."""
@@ -329,9 +342,9 @@ class ConversationService:
                 running.stop(cause, by)
         return forgotten
 
-    async def _generate(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:
+    async def _generate(self, running: ActiveAttempt, sink: ReplySink, unanswerable: Outcome | None) -> Outcome:
         try:
-            outcome = await self._outcome(running, sink)
+            outcome = unanswerable or await self._outcome(running, sink)
         except Exception:
             log.exception("turn %d: stopped by a bug", running.attempt.turn_id)
             outcome = Outcome(TurnState.FAILED, running.text, FailureReason.INTERNAL)

@@ -94,6 +94,13 @@ class FailureReason(StrEnum):
     """A defect of the bot, with its trace in the log."""
     QUOTA = "quota"
     """No tokens are left for the reply today."""
+    NO_TRANSCRIPTION = "no transcription"
+    """The prompt is a voice message, and no model is set that turns those into text."""
+    VOICE_TOO_LONG = "voice too long"
+    VOICE_UNREADABLE = "voice unreadable"
+    """A voice message could not be fetched, or is none."""
+    NOTHING_HEARD = "nothing heard"
+    """A voice message has no words."""
 
 
 PERSONA_LENGTH = 4000
@@ -222,6 +229,9 @@ _NOBODYS_FAULT = frozenset(
         FailureReason.STORAGE,
         FailureReason.INTERNAL,
         FailureReason.QUOTA,
+        FailureReason.NO_TRANSCRIPTION,
+        FailureReason.VOICE_TOO_LONG,
+        FailureReason.VOICE_UNREADABLE,
     }
 )
 """The failures that the person who asked can do nothing about."""

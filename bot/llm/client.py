@@ -14,9 +14,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from itertools import chain, repeat
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -40,6 +41,7 @@ from bot.llm.remembered_shapes import RememberedShapes, ServerFacts
 from bot.llm.server_events import StreamError, WebPageError
 from bot.llm.slots import ServerSlots
 from bot.llm.timeouts import Timeouts
+from bot.llm.transcription import NoTranscription, transcription
 from bot.network.connections import Network
 
 _OPENAI_HOST = "api.openai.com"
@@ -69,6 +71,8 @@ _OTHERWISE = (FailureReason.TOO_LONG, FailureReason.CONTENT_FILTERED, FailureRea
 """The reasons of a refusal for which a request in another shape does not help."""
 
 _log = logging.getLogger(__name__)
+
+_Event = TypeVar("_Event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +172,14 @@ class OpenAIModel:
         self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
         """Request one reply. `End` is the last event; `Usage`, if the server counts, comes before it."""
-        async with aclosing(self._with_retries(_Request(model, reply_tokens, messages, origin))) as events:
+        attempt = partial(self._attempt, _Request(model, reply_tokens, messages, origin))
+        async with aclosing(self._with_retries(attempt, model)) as events:
             yield events
+
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        """The words in a recording, OGG Opus; empty if there are none. Raises ModelError."""
+        async with aclosing(self._with_retries(partial(self._transcribed, audio, model), model)) as found:
+            return await anext(found)
 
     async def slots(self, model: str) -> Queues | None:
         """The queue for the server's slots, whichever of its models is asked. None: it does not tell of any."""
@@ -217,7 +227,7 @@ class OpenAIModel:
                 return {entry["id"]: _date(entry.get("shutdown_date")) for entry in listed}
         return {}
 
-    async def _with_retries(self, request: _Request) -> AsyncGenerator[Event]:
+    async def _with_retries(self, attempt: Callable[[], AsyncGenerator[_Event]], model: str) -> AsyncGenerator[_Event]:
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._timeouts.retry_within
         pauses, polls = iter(_PAUSES), chain(_POLLS, repeat(_POLLS[-1]))
@@ -225,7 +235,7 @@ class OpenAIModel:
         while True:
             begun = False
             try:
-                async with aclosing(self._attempt(request)) as events:
+                async with aclosing(attempt()) as events:
                     async for event in events:
                         begun = True
                         yield event
@@ -247,7 +257,7 @@ class OpenAIModel:
                     raise
                 wait = error.retry_after if error.retry_after is not None else pause * (1 + self._jitter() / 4)
                 if loading:
-                    give_up = self._loaded_by(request.model)
+                    give_up = self._loaded_by(model)
                 if clock() + wait > give_up:
                     raise
                 if not loading:
@@ -256,7 +266,7 @@ class OpenAIModel:
             if loading:
                 give_up = clock() + self._timeouts.retry_within
                 # As soon as the server is ready, others need not wait for this request.
-                await self.slots(request.model)
+                await self.slots(model)
 
     def _loaded_by(self, model: str) -> float:
         """The time until which the server is given to load a model.
@@ -326,6 +336,19 @@ class OpenAIModel:
         except (openai.APIConnectionError, *bodies.BROKEN) as error:
             raise self._errors.from_connection(error, begun) from None
 
+    async def _transcribed(self, audio: bytes, model: str) -> AsyncGenerator[str]:
+        errors = replace(self._errors, for_transcription=True)
+        try:
+            async with asyncio.timeout(self._timeouts.first_delta):
+                words = await transcription(self._client, audio, model)
+        except NoTranscription:
+            raise errors.from_web_page() from None
+        except openai.APIStatusError as error:
+            raise errors.from_status(error, model) from None
+        except (openai.APIConnectionError, *bodies.BROKEN) as error:
+            raise errors.from_connection(error, begun=False) from None
+        yield words
+
     @asynccontextmanager
     async def _open(self, request: _Request) -> AsyncIterator[httpx2.Response]:
         """Send a request in a shape that the server takes, until its status is 200."""
@@ -392,8 +415,9 @@ class OpenAIModel:
         request.headers["Accept-Encoding"] = "identity"
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
-        if len(request.content) > bodies.LARGE:
-            request.stream = bodies.Pieces(request.content)
+        # A recording has no such attribute: it is sent piece by piece anyway.
+        if len(content := getattr(request, "_content", b"")) > bodies.LARGE:
+            request.stream = bodies.Pieces(content)
             # The transport takes the stream only where there is no such attribute.
             del request._content
 

@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 
 from bot.config import DEFAULT_SYSTEM_PROMPT
+from bot.core.attached import VOICE
 from bot.core.context import SUMMARIES_BEGIN
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
@@ -28,6 +29,10 @@ _MOST_WORDS = 200
 _BYTES_PER_WORD = 6
 _SHOWN = 500
 """Characters of the system prompt that the demo repeats."""
+
+
+DEMO_HEARS = "Hello! What can you do?"
+"""The demo's words for each recording: it cannot hear."""
 
 
 class DemoModel:
@@ -50,6 +55,10 @@ class DemoModel:
 
         async with aclosing(events()) as reply:
             yield reply
+
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        """What the demo hears, whatever was said."""
+        return DEMO_HEARS
 
     async def slots(self, model: str) -> Queues | None:
         """No queue, for the demo answers any number at once."""
@@ -171,7 +180,7 @@ _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 
 def _said(content: str) -> str:
     """A message without what the platform says of it: its speaker, as in `[Anna (@anna)]`, date, notes and quotes."""
-    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*", "", content)
+    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*|\n⟦end of {VOICE}⟧\Z", "", content)
 
 
 def _answer(

@@ -68,6 +68,8 @@ class ErrorTranslator:
     server: ModelServerSettings = ModelServerSettings()  # noqa: RUF009 -- it is frozen
     proxy: str | None = field(default=None, repr=False)
     """The URL of the proxy to the server, if there is one."""
+    for_transcription: bool = False
+    """Whether a recording was sent, and no question."""
 
     def blames_extra_body(self, said: str, ours: Collection[str]) -> bool:
         """Whether a refusal names a key of the operator's extra body and none of `ours`; `said` in lower case."""
@@ -184,10 +186,10 @@ class ErrorTranslator:
                 " restart."
             )
         if "model" in said:
-            return (
-                f"The model server refused the model {model}{number}. Correct OPENAI_MODEL, MODELS or FALLBACK_MODEL in"
-                " .env and restart."
-            )
+            settings = "TRANSCRIPTION_MODEL" if self.for_transcription else "OPENAI_MODEL, MODELS or FALLBACK_MODEL"
+            return f"The model server refused the model {model}{number}. Correct {settings} in .env and restart."
+        if self.for_transcription and (status in (400, 404, 405, 415, 422, 501)):
+            return self._no_transcription(number)
         if status == 404:
             return (
                 f"The model server has nothing at {self.server.url_setting} {self.base_url}{number}."
@@ -214,8 +216,16 @@ class ErrorTranslator:
             f"{said}{number}. {then}", most, advice=f"{said}. {then}", server_message=self._clean(refusal)
         )
 
+    def _no_transcription(self, number: str = "") -> str:
+        return (
+            f"The model server at {self.base_url} cannot transcribe recordings{number}. Set TRANSCRIPTION_MODEL in .env"
+            " to a model of a server that can, or leave it out, and restart."
+        )
+
     def from_web_page(self) -> ModelError:
-        """The error for an answer that is a web page."""
+        """The error for an answer that is a web page, or whatever else."""
+        if self.for_transcription:
+            return ModelError(FailureReason.CONFIGURATION, self._no_transcription(), accepted=True)
         return ModelError(
             FailureReason.CONFIGURATION,
             f"{self.server.url_setting} {self.base_url} is a web page, not a model server."

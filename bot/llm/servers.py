@@ -53,6 +53,11 @@ class ModelRouter:
         server, name = self._servers.split(model)
         return self.clients[server].stream(messages, model=name, reply_tokens=reply_tokens, origin=origin)
 
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        """The words in a recording, from the server that the model is on."""
+        server, name = self._servers.split(model)
+        return await self.clients[server].transcribe(audio, model=name)
+
     async def slots(self, model: str) -> Queues | None:
         """The queue of the requests to the model's server, if that works on a limited number of them at once."""
         server, name = self._servers.split(model)

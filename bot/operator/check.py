@@ -14,6 +14,7 @@ from bot.config import Secret, Settings
 from bot.core.errors import BotError, ContextTooLong, ModelError, SettingsError
 from bot.core.generation import MINIMUM_REPLY_TOKENS
 from bot.core.turns import FailureReason
+from bot.files.ogg import silence
 from bot.llm.client import OpenAIModel
 from bot.operator.database_path import chosen_by
 from bot.operator.long_probe import read_context
@@ -26,6 +27,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OUTSIDE = "host.docker.internal"
 """The name, inside a container, of the computer that runs it."""
 _LISTED_MODELS = 12
+_PROBE_SECONDS = 1.0
+"""Seconds of silence that are transcribed as a probe."""
 
 Say = Callable[[str], None]
 
@@ -50,6 +53,8 @@ async def check(
     for name in settings.all_model_servers:
         title = f"Model server {name}" if name else "Model"
         well &= await _point(say, title, _model(name, settings, container_marks), patience)
+    if settings.transcription_model is not None:
+        well &= await _point(say, "Voice messages", _transcription(settings.transcription_model, settings), patience)
     if settings.discord_token is not None:
         well &= await _point(say, "Discord", _discord(settings.discord_token, settings), patience)
     say(
@@ -121,11 +126,13 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
                     hint = ""
                 else:
                     hint = await _models_hint(name, model, setting)
-                # No message of a person was sent, so the server's own text can be shown.
-                detail = f"{error.detail} It said: {error.server_message}" if error.server_message else error.detail
+                detail = _with_servers_words(error)
                 stop = "" if detail.endswith((".", "!", "?", "…")) else "."
                 raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
         listed = await _listed(model)
+    heard_at = settings.transcription_model and settings.model_servers_by_name.split(settings.transcription_model)[0]
+    if not used and heard_at == server_name:
+        return "It is used for voice messages alone."
     if not used:
         example = f"{server_name}:{next(iter(listed), 'MODEL')}" if server_name else next(iter(listed), "MODEL")
         return f"No model of it is used yet. Add one to MODELS, such as {example}."
@@ -134,6 +141,25 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
     sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
     sentences += [_shutdown(name, day, setting) for name, setting in used.items() if (day := listed.get(name))]
     return " ".join(filter(None, [*sentences, *read]))
+
+
+async def _transcription(name: str, settings: Settings) -> str:
+    """Have a recording transcribed. Returns that this works; raises BotError if it does not."""
+    server_name, model_name = settings.model_servers_by_name.split(name)
+    server = settings.all_model_servers.get(server_name)
+    if server is None:
+        return f"{name} is not asked, because no model server is set."
+    async with OpenAIModel.of(server, settings) as model:
+        try:
+            await model.transcribe(silence(_PROBE_SECONDS), model=model_name)
+        except ModelError as error:
+            raise BotError(_with_servers_words(error)) from None
+    return f"{model_name} at {server.base_url or 'OpenAI'} transcribes them."
+
+
+def _with_servers_words(error: ModelError) -> str:
+    """What went wrong. No message of a person was sent, so the server's own text can be shown."""
+    return f"{error.detail} It said: {error.server_message}" if error.server_message else error.detail
 
 
 async def _probe(model: OpenAIModel, name: str, reply_tokens: int) -> str:

@@ -108,6 +108,10 @@ class SwitchedModel:
             return configured.stream(messages, model=model, reply_tokens=reply_tokens, origin=origin)
         return self._demo.stream(asked_as(model, messages), model=model, reply_tokens=reply_tokens)
 
+    async def transcribe(self, audio: bytes, *, model: str) -> str:
+        """The words in a recording."""
+        return await (self._answering(model) or self._demo).transcribe(audio, model=model)
+
     async def slots(self, model: str) -> Queues | None:
         """The queue of the configured server, if it has one."""
         configured = self._answering(model)

@@ -84,6 +84,7 @@ class MessageFlag(IntFlag):
     EPHEMERAL = 1 << 6
     LOADING = 1 << 7
     SUPPRESS_NOTIFICATIONS = 1 << 12
+    IS_VOICE_MESSAGE = 1 << 13
     HAS_SNAPSHOT = 1 << 14
     COMPONENTS_V2 = 1 << 15
 
@@ -253,12 +254,19 @@ class Attachment:
     content_type: str | None = None
     size: int = -1
     description: str | None = None
+    duration_secs: float | None = None
+    """The length of a voice message, as whoever sends it says. None: it is none."""
     id: int = 0
     url: str = ""
 
     def __post_init__(self) -> None:
         if self.size < 0:
             self.size = len(self.data)
+
+
+def voice_message(data: bytes, seconds: float) -> Attachment:
+    """The only file of a voice message, as Discord's clients send it."""
+    return Attachment("voice-message.ogg", data, "audio/ogg", duration_secs=seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from bot.standin.guard import no_browsers
 from bot.standin.parts import pictures_of, text_of
 from bot.standin.profile import PLAIN, Json, Profile, Sizes, UsagePlace, unsupported_effort
 from bot.standin.script import Drop, Message, Raw, Refusal, Reply, Step, is_fault, openai_error
+from bot.standin.transcribing import Transcriptions
 
 _BURST = 200
 """The number of deltas that are sent without a pause if the script gives no speed."""
@@ -131,8 +132,10 @@ class ModelStandin:
         self._random = random.Random(seed)
         self._port = 0
         self._arrived = asyncio.Condition()
+        self.transcriptions = Transcriptions()
         app = web.Application(client_max_size=64 * 2**20, middlewares=[no_browsers])
         app.router.add_post("/v1/chat/completions", self._completions)
+        app.router.add_post("/v1/audio/transcriptions", self.transcriptions.handle)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/props", self._props)
         # Cancellation reports at once that a client has left, even while the server writes nothing.
@@ -144,11 +147,12 @@ class ModelStandin:
         return f"http://127.0.0.1:{self._port}/v1"
 
     @property
-    def never_struck(self) -> list[Step]:
+    def never_struck(self) -> list[object]:
         """Return the steps whose fault has not happened. Either no request took the step, or the reply ended first."""
         untaken = [*self.script, *([] if self._default_taken else [self._default])]
         over = [request.step for request in self.requests if request.step and not request.struck]
-        return [*self._missed, *(step for step in (*untaken, *over) if is_fault(step))]
+        missed = [*self._missed, *(step for step in (*untaken, *over) if is_fault(step))]
+        return [*missed, *self.transcriptions.never_struck]
 
     @property
     def default(self) -> Step:

@@ -263,6 +263,8 @@ def attachment(it: Attachment) -> Json:
         body["description"] = it.description
     if (size := picture_size(it.data)) is not None:
         body["width"], body["height"] = size
+    if it.duration_secs is not None:
+        body |= {"duration_secs": it.duration_secs, "waveform": "AAAA"}
     return body
 
 

@@ -67,7 +67,12 @@ class People:
         """
         if Permission.SEND_MESSAGES not in self.world.permissions(author, channel) and not webhook:
             raise PermissionError(f"{author.name} cannot write in {channel.name}")
-        cards, parts = list(embeds), list(components)
+        cards, parts, files = list(embeds), list(components), list(attachments)
+        flags = MessageFlag.SUPPRESS_NOTIFICATIONS if silent else MessageFlag.NONE
+        if any(each.duration_secs is not None for each in files):
+            if content or len(files) > 1:
+                raise ValueError("a voice message has neither a text nor another file")
+            flags |= MessageFlag.IS_VOICE_MESSAGE
         if (cards or parts) and not (author.bot or webhook):
             raise PermissionError(f"{author.name} is a person, who sends no embeds or components")
         message = self.world.post(
@@ -76,13 +81,13 @@ class People:
             content,
             mentions=self._mentions(channel, author, content, reply_to, ping=ping),
             type=type if type is not None else MessageType.REPLY if reply_to else MessageType.DEFAULT,
-            flags=MessageFlag.SUPPRESS_NOTIFICATIONS if silent else MessageFlag.NONE,
+            flags=flags,
             reply_to=reply_to,
             poll=poll,
             stickers=stickers,
             embeds=[{"type": "rich", **card} for card in cards],
             components=parts,
-            attachments=[self._cdn.store(each, channel) for each in attachments],
+            attachments=[self._cdn.store(each, channel) for each in files],
             webhook_id=author.id if webhook else None,
         )
         return await _delivered(message)

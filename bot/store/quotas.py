@@ -389,10 +389,13 @@ class QuotaStore(Part):
         sql, values = settlement(attempt, usage, free=False)
         await self._engine.transaction((sql, values))
 
-    async def settle_replaced(self, attempt: Attempt, usage: Usage) -> None:
-        # An attempt has one charge under its number. Under the negative number this one is out of the way of the next.
-        statement, values = settlement(attempt, usage, free=True)
-        moved = "UPDATE charges SET attempt = -attempt WHERE turn_id = :turn AND attempt = :attempt"
+    async def settle_replaced(self, attempt: Attempt, usage: Usage, *, free: bool = True) -> None:
+        # An attempt has one charge under its number. Under a negative number this one is out of the way of the next.
+        statement, values = settlement(attempt, usage, free=free)
+        moved = """
+            UPDATE charges SET attempt = (SELECT min(0, min(attempt)) - 1 FROM charges WHERE turn_id = :turn)
+            WHERE turn_id = :turn AND attempt = :attempt
+            """
         await self._engine.transaction((statement, values), (moved, values))
 
     def _limits(self, quotas: Quotas, prompt_tokens: int, price: Price | None) -> dict[str, Value]:

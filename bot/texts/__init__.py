@@ -50,6 +50,10 @@ _PROBLEMS = {
     FailureReason.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
     FailureReason.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
     FailureReason.QUOTA: "I've reached my limit for today. Please ask again tomorrow.",
+    FailureReason.NO_TRANSCRIPTION: "I can't listen to voice messages here. Please write it instead.",
+    FailureReason.VOICE_TOO_LONG: "That voice message is longer than 10 minutes. Please send a shorter one.",
+    FailureReason.VOICE_UNREADABLE: "I couldn't open that voice message. Please send it again.",
+    FailureReason.NOTHING_HEARD: "I heard no words in that voice message. Please record it again, or write it.",
 }
 
 _UNSEEN = {

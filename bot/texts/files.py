@@ -26,16 +26,24 @@ _PROBLEMS = {
     FileProblem.GONE: "{} is no longer there. Try sending it again.",
     FileProblem.READER_FAILED: "I can't open files right now, so I didn't read {}.",
 }
+_HEARD = "-# I heard: “{}”"
+_LONGEST_HEARD = 120
+_SHORTEST_HEARD = 12
+"""Characters with which a line says enough of what was heard."""
 _LONGEST_NAME = 40
 _KEPT_OF_END = 12
 
 
 @dataclass(frozen=True, slots=True)
 class FileNotes:
-    """What there is to say to a person of a question's files: the names of those with each problem, and those cut."""
+    """What there is to say to a person of a question's files: the names of those with each problem, and those cut.
+
+    `heard` are the words of voice messages.
+    """
 
     problems: dict[FileProblem, list[str]] = field(default_factory=dict)
     cut: list[str] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
 
     def lines(self, room: int) -> list[str]:
         """The lines that fit in so many characters."""
@@ -68,6 +76,18 @@ def _cut(notes: FileNotes, room: int) -> str | None:
     which = _short(names[0]) if len(names) == 1 else _files(len(names))
     parts = "I only read the beginning and end of"
     return _fitting([f"{parts} {which}.", f"{parts} {_files(len(names))}."], room)
+
+
+def heard(words: str, room: int) -> str | None:
+    """The line with the beginning of what was heard in a voice message, in so many characters; None: there is none."""
+    words, room = " ".join(words.split()), min(room, _LONGEST_HEARD) - len(_HEARD.format("…"))
+    if not words or room < _SHORTEST_HEARD:
+        return None
+    if len(escape(words)) <= room + 1:
+        return _HEARD.format(escape(words))
+    while len(escape(words)) > room:
+        words = words[: min(room, len(words) - 1)]
+    return _HEARD.format(f"{escape(words.rstrip())}…")
 
 
 def _fitting(lines: Sequence[str], room: int) -> str | None:

@@ -16,6 +16,7 @@ def help_text(
     models: Sequence[tuple[str, str]],
     *,
     direct_messages: bool,
+    hears: bool,
     retention_days: int,
     hourly_questions_per_user: int | None,
     persona: bool,
@@ -25,9 +26,10 @@ def help_text(
     """The explanation of how the bot is used in a channel or a DM.
 
     `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
-    there, if so. `models` are the model that answers and the one that is asked if it fails, if there is one, each with
-    its provider. `policies` are what the bot's owner publishes about it, each with its address. `commands` holds the
-    mention of each command and what it does. The text fits one message: too many commands are only named.
+    there, if so. `hears`: voice messages are turned into text. `models` are the model that answers and the one that is
+    asked if it fails, if there is one, each with its provider. `policies` are what the bot's owner publishes about it,
+    each with its address. `commands` holds the mention of each command and what it does. The text fits one message: too
+    many commands are only named.
     """
     if bot is None:
         asking = '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me.'
@@ -35,6 +37,8 @@ def help_text(
         reply = "by a reply to one of my messages"
         others = f"{reply}, or in a direct message" if direct_messages else f"or {reply}"
         asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", {others}.'
+    if hears:
+        asking += " Voice messages work too" + ("." if bot is None else ", as replies to me.")
     if hourly_questions_per_user is not None:
         questions = "one question" if hourly_questions_per_user == 1 else f"{hourly_questions_per_user:,} questions"
         asking += f" You have {questions} an hour; /usage shows what is left."

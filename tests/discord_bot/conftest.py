@@ -267,6 +267,7 @@ async def serving(
     models: Sequence[str] = ("demo",),
     further: Mapping[str, ModelStandin] = MappingProxyType({}),
     fallback_model: str | None = None,
+    transcription_model: str | None = None,
     provider: str = "OpenAI",
     limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
     allowances: Quotas = ALLOWANCES,
@@ -310,6 +311,7 @@ async def serving(
                 context_tokens=context_tokens,
                 summaries=summaries,
                 fallback_model=fallback_model,
+                transcription_model=transcription_model,
                 servers=servers,
                 reply_tokens=reply_tokens,
                 quotas=allowances,

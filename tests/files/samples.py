@@ -97,3 +97,19 @@ def endless_jpeg() -> bytes:
     data = picture("JPEG", (6000, 6000), progressive=True)
     scan = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + scan * 3000 + data[-2:]
+
+
+def voice(seconds: float, *, serial: int = 7, packet: bytes = b"\xf8\xff\xfe") -> bytes:
+    """A voice message of silence, as Discord's clients send them: OGG with packets of Opus of 20 ms each."""
+    packets = [packet] * round(seconds * 50)
+    heads = [b"OpusHead\x01\x01" + struct.pack("<HIhB", 0, 48_000, 0, 0), b"OpusTags" + bytes(8)]
+    pages = [ogg_page(heads[:1], 0, serial, flags=2), ogg_page(heads[1:], 1, serial)]
+    pages += [ogg_page(packets[at : at + 50], 2 + at // 50, serial) for at in range(0, len(packets), 50)]
+    return b"".join(pages)
+
+
+def ogg_page(packets: Sequence[bytes], number: int, serial: int, *, flags: int = 0) -> bytes:
+    """A page of an OGG file with some packets, each shorter than 255 bytes."""
+    position = max(0, number - 1) * 48_000
+    head = b"OggS\0" + struct.pack("<BqIIIB", flags, position, serial, number, 0, len(packets))
+    return head + bytes(map(len, packets)) + b"".join(packets)

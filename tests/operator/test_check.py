@@ -15,6 +15,7 @@ from bot.cli import main
 from bot.config import DISCORD, MODEL, SETTINGS
 from bot.core.quotas import Usage
 from bot.discord_bot.endpoint import connect_to
+from bot.files.voice import seconds
 from bot.operator.check import check
 from bot.standin.model import ModelStandin
 from bot.standin.profiles import PROFILES
@@ -248,6 +249,31 @@ async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model
         assert lines[2] == model_ok
         assert lines[3].startswith("Model server cloud: The model server refused CLOUD_API_KEY (401). Replace it")
         assert "sk-of" not in "\n".join(lines)
+
+
+async def test_check_has_a_recording_transcribed(look: Look, model_ok: str) -> None:
+    async with ModelStandin() as ears:
+        hears = {"MODEL_SERVERS": f"ears={ears.base_url}", "TRANSCRIPTION_MODEL": "ears:whisper"}
+        well, lines = await look(**hears)
+        assert well
+        assert lines[2:5] == [
+            model_ok,
+            "Model server ears: ok. It is used for voice messages alone.",
+            f"Voice messages: ok. whisper at {ears.base_url} transcribes them.",
+        ]
+        [request] = ears.transcriptions.requests
+        assert (request.model, seconds(request.audio, 600)) == ("whisper", 1.0)
+        ears.transcriptions.script += [REFUSALS["unknown address"], REFUSALS["unknown model"]]
+        well, lines = await look(**hears)
+        assert not well
+        assert lines[4] == (
+            f"Voice messages: The model server at {ears.base_url} cannot transcribe recordings (404). Set"
+            " TRANSCRIPTION_MODEL in .env to a model of a server that can, or leave it out, and restart. It said: 404"
+            " page not found"
+        )
+        well, lines = await look(**hears)
+        assert not well
+        assert "The model server refused the model whisper (404). Correct TRANSCRIPTION_MODEL in .env" in lines[4]
 
 
 @pytest.mark.parametrize(

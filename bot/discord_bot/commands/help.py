@@ -66,6 +66,7 @@ class HelpCommand(Cog):
             None if reason is None else denied(reason),
             [(servers.split(each)[1], servers.provider(each)) for each in settings.models_for(behaviour.model)],
             direct_messages=bot.options.access.direct_messages != "off",
+            hears=bot.conversations.hears,
             retention_days=bot.options.retention_days,
             hourly_questions_per_user=None if quotas is None else quotas.hourly_questions_per_user,
             persona=behaviour.persona is not None,

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import discord
 
 from bot import texts
+from bot.core.attached import heard
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.turns import Attempt, Conversation, Outcome, StopReason, Turn
@@ -80,7 +81,8 @@ class ReplyOpener:
         """Open the reply of an attempt.
 
         `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text,
-        and `files` under any; both are read when it has ended, after `before_end`. `partial` is what an earlier
+        and `files` under any; both are read when it has ended, after `before_end`, but the words that were heard stand
+        under the beginning from the start. `partial` is what an earlier
         process has posted, and `waited` the seconds since the prompt was written.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
@@ -91,6 +93,9 @@ class ReplyOpener:
             room = NOTE_LIMIT - len("\n".join(["", *above, below or "", ""]))
             about_files = files.lines(room) if files is not None else ()
             return "\n".join(filter(None, (*above, *about_files, below))) or None
+
+        def words() -> str:
+            return " ".join(files.heard) if files is not None and files.heard else heard(prompt.text)
 
         live = LiveReply(
             target.channel.id,
@@ -104,6 +109,7 @@ class ReplyOpener:
             ),
             self._scheduler,
             note=note,
+            heard=words,
             beginning=beginning,
             max_messages=self._limit_in(channel, len(sent_messages(beginning))),
         )
@@ -122,6 +128,7 @@ class ReplyOpener:
             ReplyMessages(target, Attempt(turn.id, turn.attempt), self._store, self.deletions, partial=partial),
             self._scheduler,
             note=texts.note,
+            heard=lambda: heard(turn.prompt),
             beginning=ContinuedInPlace(partial.sent, partial.orphaned),
             max_messages=self._limit_in(None, len(partial.sent)),
         )

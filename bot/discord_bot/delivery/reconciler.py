@@ -44,8 +44,8 @@ STOP_AFTER = 4.0
 class LiveReply:
     """One reply in one channel; a `bot.discord_bot.delivery.scheduler.Caller`.
 
-    `note` gives the small print for an outcome. Over `max_messages` messages the whole reply is a file. `shown` are the
-    reply's messages, and `lifecycle` is its state.
+    `note` gives the small print for an outcome, `heard` what was heard in the prompt. Over `max_messages` messages the
+    whole reply is a file. `shown` are the reply's messages, and `lifecycle` is its state.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class LiveReply:
         scheduler: Scheduler,
         *,
         note: Callable[[Outcome], str | None],
+        heard: Callable[[], str] = str,
         beginning: Beginning | None = None,
         max_messages: int | None = None,
     ) -> None:
@@ -63,7 +64,7 @@ class LiveReply:
         self._gateway = gateway
         self._scheduler = scheduler
         source_offset = beginning.source_offset if isinstance(beginning, ContinuedBelow) else 0
-        layout = Layout(note, source_offset, max_messages)
+        layout = Layout(note, source_offset, max_messages, heard)
         self._view = LiveView(channel_id, beginning, layout, on_ready=scheduler.wake)
         self.shown = ShownMessages(beginning)
         self._resumed = beginning.sent if isinstance(beginning, ContinuedInPlace) else ()

@@ -54,9 +54,12 @@ Report = Callable[[str], Awaitable[object]]
 
 
 class ReadFiles(Protocol):
-    """Puts on record what the files of a prompt say that are not read yet, and notes what people are told of them."""
+    """Puts on record what the files of a prompt say that are not read yet, and notes what people are told of them.
 
-    def __call__(self, running: ActiveAttempt, *, files: FileNotes) -> Coroutine[Any, Any, None]: ...
+    The result is how the attempt ends if it cannot be answered without one of them.
+    """
+
+    def __call__(self, running: ActiveAttempt, *, files: FileNotes) -> Coroutine[Any, Any, Outcome | None]: ...
 
 
 class Replies:

@@ -15,6 +15,7 @@ from typing import Protocol
 from bot import texts
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState, is_blank
 from bot.markdown import Part
+from bot.texts.files import heard
 
 MESSAGE_LIMIT = 2000
 """Characters in one message, counted in code points.
@@ -65,6 +66,7 @@ _AFTER: dict[FailureReason | None, Button] = {
     FailureReason.BUSY: Button.RETRY,
     FailureReason.EMPTY_REPLY: Button.RETRY,
     FailureReason.INTERNAL: Button.RETRY,
+    FailureReason.VOICE_UNREADABLE: Button.RETRY,
 }
 
 
@@ -137,6 +139,8 @@ class Layout:
     """How many characters of the text other messages show already."""
     max_messages: int | None = None
     """The number of messages over which the whole reply is a file. None: there is no such number."""
+    heard: Callable[[], str] = str
+    """Gives the words of the voice message that is answered, which stand small under the reply's beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +161,19 @@ def compose(content: Content, layout: Layout, *, stoppable: bool = False) -> Vie
     messages = [WantedMessage(layout.source_offset + part.start, part.content) for part in parts[: layout.max_messages]]
     truncated = len(parts) > len(messages)
     if outcome is None:
-        return View(_growing(messages, content.status_line, truncated=truncated, stoppable=stoppable), truncated)
+        messages = _growing(messages, content.status_line, layout, truncated=truncated, stoppable=stoppable)
+        return View(messages, truncated)
     return View(_ended(messages, content.text, outcome, layout, truncated=truncated), truncated)
 
 
 def _growing(
-    messages: list[WantedMessage], status_line: str | None, *, truncated: bool, stoppable: bool
+    messages: list[WantedMessage], status_line: str | None, layout: Layout, *, truncated: bool, stoppable: bool
 ) -> list[WantedMessage]:
     if messages and stoppable:
         messages = [*messages[:-1], replace(messages[-1], button=Button.STOP)]
     if status_line is not None:
-        return _with_notes(messages or [WantedMessage(0, "")], [status_line])
-    return _with_notes(messages, [texts.REST_AS_FILE] if truncated else [])
+        return _with_small_print(messages or [WantedMessage(0, "")], [status_line], layout)
+    return _with_small_print(messages, [texts.REST_AS_FILE] if truncated else [], layout)
 
 
 def _ended(
@@ -188,7 +193,7 @@ def _ended(
         return []
     *before, last = messages
     last = replace(last, button=button_after(outcome), file=text if truncated else None)
-    return _with_notes([*before, last], notes)
+    return _with_small_print([*before, last], notes, layout)
 
 
 def compose_unrendered(text: str, outcome: Outcome | None, source_offset: int) -> View:
@@ -210,6 +215,17 @@ def compose_fallback(known: Sequence[WantedMessage], sentence: str, source_offse
     """The view of a reply of which the platform takes no more: what was shown, and a sentence that says so."""
     *before, last = known or [WantedMessage(source_offset, "")]
     return View(_with_notes([*before, replace(last, button=None)], [sentence]))
+
+
+def _with_small_print(messages: list[WantedMessage], notes: Sequence[str], layout: Layout) -> list[WantedMessage]:
+    """The messages with what was heard under the first one's text, and notes under the last one's."""
+    words = "" if layout.source_offset or not messages else layout.heard()
+    if words:
+        first, *others = messages
+        taken = 0 if others else len("\n".join(["", *notes]))
+        if line := heard(words, NOTE_LIMIT - taken - 1):
+            messages = [replace(first, content="\n".join(filter(None, (first.content, line)))), *others]
+    return _with_notes(messages, notes)
 
 
 def _with_notes(messages: list[WantedMessage], notes: Sequence[str]) -> list[WantedMessage]:

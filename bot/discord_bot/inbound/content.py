@@ -11,7 +11,7 @@ from typing import Protocol
 
 import discord
 
-from bot.core.attached import unread_note
+from bot.core.attached import VOICE, unread_note
 from bot.core.context import as_typed, mention, picture_note, platform_note
 
 _TOKEN = re.compile(
@@ -146,6 +146,8 @@ def _shown(
 
 
 def _file(attachment: discord.Attachment, *, reads_files: bool) -> str:
+    if reads_files and attachment.is_voice_message():
+        return unread_note(attachment.id, VOICE)
     if reads_files and is_picture(attachment):
         return picture_note(file_name(attachment), _description(attachment.description))
     if reads_files:

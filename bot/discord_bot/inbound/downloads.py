@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 from discord.asset import Asset
@@ -18,8 +19,14 @@ from bot.network.failures import failure
 
 log = logging.getLogger(__name__)
 
+_Use = TypeVar("_Use")
+
 MAX_BYTES = 20 * 1024 * 1024
 """Bytes of the largest file that is downloaded: as many as anybody may upload."""
+MAX_VOICE_BYTES = 8 * 1024 * 1024
+"""Bytes of the largest voice message: three times as many as ten minutes usually have."""
+_MAX_VOICES = 8
+"""Voice messages in memory at the same time, until they are heard."""
 MAX_CONCURRENT = 3
 """Files in memory at the same time, from the first byte until they are read."""
 _HOSTS = re.compile(r"(?:cdn\.discordapp\.com|media\.discordapp\.net|images-ext-\d+\.discordapp\.net)")
@@ -55,6 +62,7 @@ class Downloads:
         self._network = network
         self._reader = reader
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._voice_slots = asyncio.Semaphore(_MAX_VOICES)
         self._session: aiohttp.ClientSession | None = None
 
     async def read(self, file: RemoteFile, limit: int, renew: Renew) -> ReadFile:
@@ -64,12 +72,23 @@ class Downloads:
         """
         if file.size is not None and file.size > MAX_BYTES:
             return Unreadable(FileProblem.TOO_LARGE)
+        return await self._used(file, renew, self._slots, lambda data: self._reader.read(data, limit))
+
+    async def hear(self, file: RemoteFile, renew: Renew, use: Callable[[bytes], Awaitable[_Use]]) -> _Use | Unreadable:
+        """Download a voice message and have it used, which may take minutes, so that others need not wait for that."""
+        if file.size is not None and file.size > MAX_VOICE_BYTES:
+            return Unreadable(FileProblem.TOO_LARGE)
+        return await self._used(file, renew, self._voice_slots, use)
+
+    async def _used(
+        self, file: RemoteFile, renew: Renew, slots: asyncio.Semaphore, use: Callable[[bytes], Awaitable[_Use]]
+    ) -> _Use | Unreadable:
         try:
             try:
-                return await self._once(file.url, file.size, limit)
+                return await self._once(file.url, file.size, slots, use)
             except _Expired:
                 url = await renew()
-                return Unreadable(FileProblem.GONE) if url is None else await self._once(url, file.size, limit)
+                return Unreadable(FileProblem.GONE) if url is None else await self._once(url, file.size, slots, use)
         except _Expired:
             return Unreadable(FileProblem.GONE)
 
@@ -79,11 +98,13 @@ class Downloads:
             await self._session.close()
         await self._reader.close()
 
-    async def _once(self, url: str, size: int | None, limit: int) -> ReadFile:
+    async def _once(
+        self, url: str, size: int | None, slots: asyncio.Semaphore, use: Callable[[bytes], Awaitable[_Use]]
+    ) -> _Use | Unreadable:
         if not is_of_discord(url):
             log.warning("did not download a file from a server that is not Discord's")
             return Unreadable(FileProblem.NOT_FETCHED)
-        async with self._slots:
+        async with slots:
             try:
                 data = await self._downloaded(url, MAX_BYTES if size is None else size)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -92,7 +113,7 @@ class Downloads:
             if data is None or (size is not None and len(data) != size):
                 log.warning("a file could not be downloaded from Discord: its size is not what Discord says")
                 return Unreadable(FileProblem.NOT_FETCHED)
-            return await self._reader.read(data, limit)
+            return await use(data)
 
     async def _downloaded(self, url: str, most: int) -> bytes | None:
         """The bytes at an address, or None if there are more than `most`, of which no more is read."""

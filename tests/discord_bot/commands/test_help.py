@@ -146,6 +146,7 @@ def test_help_lists_only_names_of_many_commands() -> None:
         None,
         [("demo", "OpenAI")],
         direct_messages=True,
+        hears=True,
         retention_days=90,
         hourly_questions_per_user=20,
         persona=True,
