@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
+from tests.pictures import png
 from tests.playground.conftest import Home, Json, Tab
 
 
@@ -211,3 +212,18 @@ async def test_scripts_are_text_in_every_field(home: Home) -> None:
         html = each["html"] + str(each["reply"]) + "".join(part["html"] for part in each["reactions"])
         assert "<img" not in html
         assert not re.search(r'href="(?!https?://)', html)
+
+
+async def test_picture_is_shown_to_the_demo_which_says_so_later_too(home: Home) -> None:
+    tab = await home.tab(channel="Parley")
+    headers = {"Content-Type": "image/png", "Origin": home.origin}
+    async with home.client.post(
+        f"{home.url}files", params={"name": "cat.png"}, data=png(64, 48), headers=headers
+    ) as answer:
+        file = (await answer.json())["file"]
+    await tab.say("What is it?", files=[file])
+    await tab.reply("I was shown cat.png (64 × 48).")
+    await tab.say("hello")
+    await tab.reply("Hello!")
+    await tab.say("what did I show you?")
+    await tab.reply("I was shown cat.png (64 × 48).")
