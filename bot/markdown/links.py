@@ -11,7 +11,7 @@ from bot.markdown.emphasis import match
 from bot.markdown.escaping import APART, escape, unescape
 from bot.markdown.inline_state import InlineState
 
-_CODE: Final = r"(?>(`+).{0,300}?(?<!`)\2(?!`)|`+)"
+_CODE: Final = r"(?>(`+)(?!`).{0,300}?(?<!`)\2(?!`)|`+)"
 """Pattern of inline code, or of backticks that may begin none: in ``[a ` b](c)``, `` ` ``."""
 _LABEL: Final = rf"\[((?:[^\[\]\\`\n]{{1,100}}+|\\.|{_CODE}|\n(?!\n)|\[[^\[\]\n]{{0,300}}\]){{0,1000}})\]"
 _TARGET: Final = (
