@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,17 +17,26 @@ from bot.standin.entities import Attachment, Channel, Message, User
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import World
+from bot.texts.memory import TOLD_TO_MODEL
+from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
 
 BEFORE = Path(__file__).with_name("requests.json")
-"""What was sent in `converse` when the oldest turn that did not fit was left out at each question."""
+"""What was sent in `converse` when the oldest turn that did not fit was left out at each question, without the date."""
+PARAMETERS = {
+    "model": "demo",
+    "max_tokens": 4000,
+    "reasoning_effort": "none",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+"""The rest of these requests."""
 HALF_A_TURN = "The keeper of the lighthouse wrote down every ship that passed the harbour. " * 4
 """About a hundredth of the window."""
 FILLING = 50
 TURNS = 45
 """So many that the window is moved twice."""
-DATE = re.compile(r"\n\nToday is [^\n⟧]+|⟦Today is [^\n⟧]+⟧\n")
+DATE = re.compile(r"⟦Today is [^\n⟧]+⟧\n")
 
 
 def repeated(requests: Sequence[Request]) -> float:
@@ -68,22 +77,25 @@ def is_answered(discord: DiscordStandin, said: Message) -> bool:
     return any(each.content.startswith(HALF_A_TURN.strip()) for each in answers)
 
 
-async def test_requests_are_those_of_before_but_for_the_date(world: World) -> None:
-    """In a conversation that fits, without notes and with one reply at a time."""
-    await converse(world)
+async def test_requests_are_those_of_before_but_for_what_is_new(start: Start) -> None:
+    """In a conversation that fits, with one reply at a time, where nobody uses notes, summaries or the search."""
+    async with start(generation={"about_memory": TOLD_TO_MODEL, "summaries": True}) as world:
+        await converse(world)
     recorded = json.loads(BEFORE.read_text(encoding="utf-8"))
-    for expected, request in zip(recorded, without_the_date(world.model.requests), strict=True):
-        assert request == expected
+    for expected, request in zip(recorded, world.model.requests, strict=True):
+        assert request.body == {**PARAMETERS, "messages": request.messages}
+        assert without_what_is_new(request.messages) == expected
 
 
-def without_the_date(requests: Sequence[Request]) -> list[list[dict[str, str]]]:
-    """The messages of requests, of which each has the date in exactly one place: with the question, if not before."""
-    found = []
-    for request in requests:
-        dates = [DATE.findall(message["content"]) for message in request.messages]
-        assert sum(map(len, dates)) == 1
-        found.append([{**message, "content": DATE.sub("", message["content"])} for message in request.messages])
-    return found
+def without_what_is_new(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The messages of a request without the date, which is with the question now, and without how notes are made."""
+    dates = [DATE.findall(message["content"]) for message in messages]
+    assert sum(map(len, dates)) == 1
+    system, *others = ({**message, "content": DATE.sub("", message["content"])} for message in messages)
+    before, told, after = system["content"].rpartition(f"\n\n{TOLD_TO_MODEL}")
+    assert told
+    assert after == ""
+    return [{**system, "content": before}, *others]
 
 
 async def converse(world: World) -> None:
