@@ -32,6 +32,7 @@ from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.service import ConversationService
+from bot.core.summarizing import ASKED_FOR
 from bot.core.turns import Attempt, Outcome, Prompt
 from bot.core.usage import DAY
 from bot.discord_bot.endpoint import connect_to
@@ -44,6 +45,7 @@ from bot.standin.sessions import Frame
 from bot.store import Store
 from bot.store.sqlite import open_store
 from bot.store.turns import TurnStore
+from bot.texts.memory import TOLD_TO_MODEL
 
 TURNS = 300
 AT_ONCE = 8
@@ -94,7 +96,8 @@ class AtOnce:
     async def stream(
         self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        number = _number(messages[-1].content)
+        summarizing = messages[-1].content.startswith(ASKED_FOR)
+        number = None if summarizing else _number(messages[-1].content)
         _note(number, "asked")
 
         async def events() -> AsyncIterator[Event]:
@@ -126,8 +129,10 @@ def _number(text: str) -> int:
     return int(_NUMBER.findall(text)[-1])
 
 
-def _note(number: int, what: str) -> None:
-    _noted.setdefault(number, {})[what] = time.monotonic()
+def _note(number: int | None, what: str) -> None:
+    """Note what happens to a question. None: it is a summary that is made."""
+    if number is not None:
+        _noted.setdefault(number, {})[what] = time.monotonic()
 
 
 def serve() -> None:
@@ -145,8 +150,10 @@ def serve() -> None:
                 GenerationSettings(
                     models=("small", "large"),
                     system_prompt="Be brief.",
+                    about_memory=TOLD_TO_MODEL,
                     context_tokens=8000,
                     quotas=Quotas(1000, PLENTY, PLENTY, PLENTY),
+                    summaries=True,
                 ),
             ) as conversations,
         ):
