@@ -275,12 +275,12 @@ async def serving(
     context_tokens: int = 8000,
     summaries: bool = False,
     clock: Callable[[], float] = time.time,
-    generation: Mapping[str, Any] = MappingProxyType({}),
+    about_memory: str = "",
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`.
 
     Its model may be silent for `patience` seconds, or for as long as any wait if that is not given. `further` are its
-    model servers with a name; the provider of `home` is `home.example`. `generation` are further settings by name.
+    model servers with a name; the provider of `home` is `home.example`.
     """
     servers = ModelServers(
         ModelServer(provider), {name: ModelServer(f"{name}.example", each.base_url) for name, each in further.items()}
@@ -317,7 +317,7 @@ async def serving(
                 reply_tokens=reply_tokens,
                 quotas=allowances,
                 prices=options.prices,
-                **generation,
+                about_memory=about_memory,
             ),
             limits,
         ) as core,

@@ -79,7 +79,7 @@ def is_answered(discord: DiscordStandin, said: Message) -> bool:
 
 async def test_requests_are_those_of_before_but_for_what_is_new(start: Start) -> None:
     """In a conversation that fits, with one reply at a time, where nobody uses notes, summaries or the search."""
-    async with start(generation={"about_memory": TOLD_TO_MODEL, "summaries": True}) as world:
+    async with start(about_memory=TOLD_TO_MODEL, summaries=True) as world:
         await converse(world)
     recorded = json.loads(BEFORE.read_text(encoding="utf-8"))
     for expected, request in zip(recorded, world.model.requests, strict=True):
