@@ -25,6 +25,7 @@ from itertools import pairwise, starmap
 from pathlib import Path
 
 from benchmarks.harness import bot
+from benchmarks.soak_summaries import asks_for_summary
 from bot.core.context import BYTES_PER_TOKEN, TOKENS_PER_MESSAGE
 from bot.standin.entities import Message, User
 from bot.standin.model import ModelStandin, Request
@@ -127,7 +128,7 @@ async def requests(folder: Path) -> None:
         ):
             await discord.ready()
             await talk(discord, model, filling + TURNS, part, people)
-        share = repeated(model.requests[filling:])
+        share = repeated([each for each in model.requests if not asks_for_summary(each)][filling:])
         print(f"  turns of {part:3.0%} of the window, {people} at once   {share:4.0%} repeated", flush=True)
 
 
@@ -172,7 +173,7 @@ def read_anew(database: Path, latest: int) -> list[int]:
     """The tokens of each of the latest requests that the server did not have in its cache, oldest first."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
-            "SELECT prompt_tokens - cached_tokens FROM charges ORDER BY id DESC LIMIT ?", (latest,)
+            "SELECT prompt_tokens - cached_tokens FROM charges WHERE turn_id > 0 ORDER BY id DESC LIMIT ?", (latest,)
         ).fetchall()
     return [tokens for (tokens,) in reversed(rows)]
 

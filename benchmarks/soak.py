@@ -3,8 +3,8 @@
     python -m benchmarks.soak --minutes 10 --seed 1
 
 Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
-row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says. If anything is
-wrong, the exit code is 1.
+row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says, summaries as
+`benchmarks.soak_summaries` does. If anything is wrong, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import soak_summaries
 from benchmarks.harness import bot
 from benchmarks.soak_memory import MemoryUsers
 from bot.standin.entities import Channel, Message, User
@@ -42,6 +43,8 @@ SETTINGS = {
     "QUEUE_PER_USER": "1000",
     "QUEUE_PER_CONVERSATION": "1000",
     "QUEUE_TOTAL": "5000",
+    # So little that much leaves it, and is summarized.
+    "CONTEXT_TOKENS": "4000",
 }
 
 
@@ -325,6 +328,8 @@ class Soak:
         for asked in self.ledger.asked:
             wrong += self._faults_of(asked, turns.pop(asked.message.id, None), sent)
         wrong += [f"turn {row['id']} answers no prompt" for row in turns.values()]
+        questions = [asked.message for asked in self.ledger.asked]
+        wrong += soak_summaries.audit(self.model.requests, questions, self._rows, self.ledger.did)
         wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
         wrong += self.discord.violations
 

@@ -216,9 +216,7 @@ class SummaryStore(Part):
         sources = await self._sources(job)
         below = [Summary(*each) for _, *each in json.loads(sources)]
         if not below:
-            await self._engine.write(
-                f"UPDATE stored_summaries SET due_at = NULL WHERE {_THIS} RETURNING id", **_values(job)
-            )
+            await self.failed(job, None)
             return None
         return Block(below[0].since, below[-1].until, (), below, sources)
 

@@ -240,6 +240,19 @@ async def test_without_summaries_nothing_is_planned_read_or_sent(store: Store) -
         assert not (await talk.told())[0], "what left before is not summarized unasked"
 
 
+async def test_what_leaves_at_once_is_summarized_in_blocks(talk: Summarized) -> None:
+    """As after an import: nothing of it was summarized ahead."""
+    await talk.fill(45)
+    await talk.store.engine.write("DELETE FROM stored_summaries")
+    await talk.store.engine.write("UPDATE conversations SET window_begins = 0")
+    await talk.fill(1, first=45)
+    _, summary, turns = await talk.told()
+    assert [*summary, *turns] == list(range(46))
+    blocks = [(begins, ends) for level, begins, ends, *_ in await jobs(talk.store) if level == 1]
+    assert len(blocks) >= 3
+    assert all(before[1] == after[0] for before, after in pairwise(blocks))
+
+
 async def test_those_who_may_not_read_the_history_get_none_and_move_nothing(talk: Summarized) -> None:
     await talk.fill(25)
     turn = await talk.turn(24)

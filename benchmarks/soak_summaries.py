@@ -1,0 +1,50 @@
+"""The audit of what the soak's model was asked to summarize: of one conversation at a time, and all of it paid for."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from bot.core.summarizing import ASKED_FOR
+from bot.standin.entities import Message
+from bot.standin.model import Request
+
+_QUESTION = re.compile(r"question (\d+)")
+
+
+def asks_for_summary(request: Request) -> bool:
+    """Whether a request is for a summary."""
+    return ASKED_FOR in str(request.messages[-1]["content"])
+
+
+def audit(
+    requests: Sequence[Request],
+    questions: Sequence[Message],
+    rows: Callable[[str], Sequence[sqlite3.Row]],
+    did: Counter[str],
+) -> list[str]:
+    """What is wrong with the summaries, once all is quiet. `questions` is all that was asked, by number."""
+    wrong = []
+    for request in filter(asks_for_summary, requests):
+        did["requests for summaries"] += 1
+        text = "\n".join(str(message["content"]) for message in request.messages)
+        places = {questions[int(number)].channel.id for number in _QUESTION.findall(text)}
+        if len(places) > 1:
+            wrong.append(f"a request for a summary has questions of {len(places)} conversations")
+    if rows("SELECT 1 FROM charges WHERE turn_id < 0 AND settled = 0"):
+        wrong.append("what was reserved for a summary is not settled")
+    kept = rows("SELECT * FROM stored_summaries ORDER BY conversation_id, level, begins")
+    did["summaries"] += sum(row["text"] is not None for row in kept)
+    wrong += [
+        f"summary {row['id']} is neither made nor due nor given up"
+        for row in kept
+        if row["text"] is None and row["due_at"] is None and not row["failures"]
+    ]
+    for before, after in pairwise(kept):
+        same = (before["conversation_id"], before["level"]) == (after["conversation_id"], after["level"])
+        if same and before["ends"] > after["begins"]:
+            wrong.append(f"summaries {before['id']} and {after['id']} are of the same turns")
+    return wrong
