@@ -37,6 +37,7 @@ def help_text(
         reply = "by a reply to one of my messages"
         others = f"{reply}, or in a direct message" if direct_messages else f"or {reply}"
         asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", {others}.'
+    asking += " I also read pictures, text files and PDFs."
     if hears:
         asking += " Voice messages work too" + ("." if bot is None else ", as replies to me.")
     if hourly_questions_per_user is not None:

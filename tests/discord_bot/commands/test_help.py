@@ -37,7 +37,8 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     text = await help_of(counted, discord.bo, discord.general)
     assert text.startswith(
         '**Ask me** by mentioning me, like "@Polly why is the night sky dark?", by a reply to one of my messages, or in'
-        " a direct message. You have 20 questions an hour; /usage shows what is left.\n\n"
+        " a direct message. I also read pictures, text files and PDFs. You have 20 questions an hour; /usage shows what"
+        " is left.\n\n"
         "**I remember** our conversation in each channel, thread and direct message separately. /reset forgets the"
         " conversation here, /forget-me forgets everything you said. I forget a conversation that nobody uses for 90"
         " days."
@@ -47,7 +48,8 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     assert " See or search what I remember here, see who can read it, and add notes about you\n" in text
     direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
     assert direct.startswith(
-        '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. You have 20'
+        '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. I also'
+        " read pictures, text files and PDFs. You have 20"
     )
 
 

@@ -74,7 +74,7 @@ async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_
     assert used.content == (
         "This makes me forget everything about you: your 3 questions and my replies, in 3 conversations, in all "
         "servers and direct messages. It cannot be undone.\n"
-        "The messages on Discord stay. What others wrote to me stays too."
+        "The messages on Discord stay, with their pictures and files. What others wrote to me stays too."
     )
     assert used.response is not None
     assert [(button["label"], button["style"]) for button in used.response.buttons] == [
