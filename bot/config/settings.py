@@ -89,7 +89,7 @@ class Settings:
     ]
     transcription_model: Annotated[
         str | None,
-        Setting("", "The model that turns voice messages into text. Not set: they cannot be heard.", str),
+        Setting("", "The model that transcribes voice messages. Not set: they cannot be heard.", str),
     ]
     model_servers: Annotated[
         Mapping[str, ModelServerSettings] | None,
