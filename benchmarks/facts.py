@@ -18,7 +18,7 @@ from pathlib import Path
 from bot.core import summarizing
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import BYTES_PER_TOKEN, tokens
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
 from bot.core.service import ConversationService

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from benchmarks.harness import Usage as Machine
 from bot.core.access import AccessSettings
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
 from bot.core.quotas import QuotaExceeded, Quotas, Usage

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import picture_note
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Discard, End, Event, Message, Origin, Reasoning, Text
 from bot.core.pictures import PictureReference
 from bot.core.queues import QueueLimits, Queues

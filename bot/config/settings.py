@@ -17,7 +17,7 @@ from bot.config.model_servers import ModelServerSettings
 from bot.config.parsers import BOT_TAB
 from bot.config.values import Origins, Secret
 from bot.core.access import AccessSettings, Servers
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas

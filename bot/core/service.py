@@ -16,7 +16,8 @@ from typing import Any, Self
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.errors import OverQuota, QueueLimit, StoreError
-from bot.core.generation import MINIMUM_REPLY_TOKENS, GenerationSettings, ReplyGenerator
+from bot.core.generation import MINIMUM_REPLY_TOKENS, ReplyGenerator
+from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Recording
 from bot.core.model_events import TokenStatistics
 from bot.core.pictures import Pictures

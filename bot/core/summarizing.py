@@ -23,7 +23,7 @@ from bot.core.context import (
     tokens,
 )
 from bot.core.errors import ModelError, StoreError
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Discard, Message, Origin, Reasoning, Text
 from bot.core.protocols import ChatModel, Store
 from bot.core.quotas import Usage

@@ -12,7 +12,7 @@ import pytest
 
 from bot.config import ModelServerSettings
 from bot.core.context import Context, learn_from_usage
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.pictures import Picture, PictureProblem, PictureReference, Pictures
 from bot.core.quotas import Quotas, Usage

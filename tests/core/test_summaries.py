@@ -15,7 +15,7 @@ import pytest
 from bot.core import summarizing
 from bot.core.context import PLANNED_IS_ENOUGH
 from bot.core.errors import ModelError
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Event, Message, Origin
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import NO_LIMITS, Quotas, Usage

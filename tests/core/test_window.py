@@ -15,7 +15,7 @@ import pytest
 
 from bot.config import ModelServerSettings
 from bot.core.context import BYTES_PER_TOKEN, tokens
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.quotas import Quota, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, TurnState

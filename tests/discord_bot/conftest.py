@@ -18,7 +18,7 @@ import pytest
 
 from bot.config import ModelServerSettings
 from bot.core.access import AccessSettings, Denial
-from bot.core.generation import GenerationSettings
+from bot.core.generation_settings import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
