@@ -4,7 +4,7 @@
 
 Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
 row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says, summaries as
-`benchmarks.soak_summaries` does. If anything is wrong, the exit code is 1.
+`benchmarks.soak_summaries` does. If anything is wrong, or a run had none of what it is to try, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from pathlib import Path
 from benchmarks import soak_summaries
 from benchmarks.harness import bot
 from benchmarks.soak_memory import MemoryUsers
-from bot.standin.entities import Channel, Message, User
+from bot.standin.entities import Attachment, Channel, Message, User
 from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
 from bot.standin.model import ModelStandin
+from bot.standin.parts import pictures_of, text_of
 from bot.standin.script import REFUSALS, Drop, Reply, Step
 from bot.standin.server import DiscordStandin
+from tests.pictures import png
 
 AWAY = (0.0, 6.0)
 LIFE = (4.0, 40.0)
+FILE_TEXT = "a line of a list\n" * 20
 QUIET_WITHIN = 240.0
 """Seconds that the last life gets to end everything in, without faults."""
 SETTINGS = {
@@ -44,8 +47,12 @@ SETTINGS = {
     "QUEUE_PER_CONVERSATION": "1000",
     "QUEUE_TOTAL": "5000",
     # So little that much leaves it, and is summarized.
-    "CONTEXT_TOKENS": "4000",
+    "CONTEXT_TOKENS": "1500",
+    "REPLY_TOKENS": "1500",
 }
+
+NEEDED = ("summaries", "notes", "searches", "requests with files", "requests with pictures")
+"""What a run that had none of it does not try, as the ledger names it."""
 
 
 @dataclass
@@ -188,9 +195,14 @@ class Soak:
     async def _ask(self, channel: Channel, person: User, step: Step) -> None:
         self.model.script.append(step)
         text = f"{self.discord.bot.mention} question {len(self.ledger.asked)}"
-        message = await self.discord.say(channel, person, text)
+        message = await self.discord.say(channel, person, text, attachments=self._files())
         self.ledger.asked.append(Asked(message, self.alive))
         self.ledger.did["prompts"] += 1
+
+    def _files(self) -> list[Attachment]:
+        """What is sent with a prompt: mostly nothing."""
+        files = [Attachment("square.png", png(64, 64), "image/png"), Attachment("list.txt", FILE_TEXT.encode())]
+        return self.random.choices([[], *([file] for file in files), files], [80, 8, 8, 4])[0]
 
     async def _press(self) -> None:
         shown = [message for place in self.places for message in self.discord.bot_messages(place) if message.buttons]
@@ -329,9 +341,14 @@ class Soak:
             wrong += self._faults_of(asked, turns.pop(asked.message.id, None), sent)
         wrong += [f"turn {row['id']} answers no prompt" for row in turns.values()]
         questions = [asked.message for asked in self.ledger.asked]
-        wrong += soak_summaries.audit(self.model.requests, questions, self._rows, self.ledger.did)
+        sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
+        did = self.ledger.did
+        did["requests with files"] = sum(FILE_TEXT in text_of(each[-1]) for each in sent_contents)
+        did["requests with pictures"] = sum(any(map(pictures_of, each)) for each in sent_contents)
+        wrong += soak_summaries.audit(self.model.requests, questions, self._rows, did)
         wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
         wrong += self.discord.violations
+        wrong += [f"the run had no {each}: make it longer" for each in NEEDED if not did[each]]
 
     def _faults_of(self, asked: Asked, row: sqlite3.Row | None, sent: dict[int, list[int | None]]) -> list[str]:
         """What is wrong with one prompt."""
