@@ -22,6 +22,7 @@ _ASKED_AS = "You are asked as the model "
 _LINE = re.compile(r"^- (.+?)⟧?$", re.MULTILINE)
 """A line of a summary."""
 _ASKS = re.compile(r"[?？]$|^(?:please|write|make|tell|give|show|say|repeat|explain|list|help)\b", re.IGNORECASE)
+_ABOUT = re.compile(r"what did (?:i|we) (?:say|tell you|decide) (?:about|on) (?:the |my |our )?(.+)", re.IGNORECASE)
 _NAMED = re.compile(r"\d|(?<=[^-.:] )[A-Z][a-z]|[^\x00-\x7f]")
 """A digit, a capital within a sentence, or a letter of another script, where no capital tells a name."""
 _MOST_WORDS = 200
@@ -193,8 +194,9 @@ def _answer(
         return _PIECES[asked]
     if repeat := re.match(r"(?:repeat|say|echo)[:,]?\s+(.+)", prompt, re.IGNORECASE | re.DOTALL):
         return repeat[1]
-    if about := re.search(r"what did (?:i|we) (?:say|tell you|decide) (?:about|on) (?:the |my |our )?(.+)", asked):
-        found = [text for text in (*summarized, *earlier) if about[1] in text.lower()]
+    if about := _ABOUT.search(asked):
+        known = (text for text in (*summarized, *earlier) if not _ASKS.search(text) and not _ABOUT.search(text))
+        found = [text for text in known if about[1] in text.lower()]
         return f"This is what I know of it: “{found[-1]}”" if found else "I know nothing about it."
     if re.search(r"what did i (say|ask|tell you|write) first|my first (message|question)", asked):
         return f"The first thing you said: “{earlier[0]}”" if earlier else "Nothing yet. This is your first message."

@@ -45,6 +45,16 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
             ["[Bo (@bo)]\n⟦Notes by me:\n- vegan\n- tall⟧\n⟦In reply to you:⟧\n> Hm.\n\nWhat do you know about me?"],
             "Your notes say: vegan; tall",
         ),
+        (
+            [
+                "My tea is Assam.",
+                "What did I say about tea?",
+                "what did we decide on the tea",
+                "What did I say about tea?",
+            ],
+            "This is what I know of it: “My tea is Assam.”",
+        ),
+        (["Is there tea?", "What did I say about tea?"], "I know nothing about it."),
         (["What do you know about me?"], "You have no notes. /memory adds one."),
         (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),
         (["Say: [ok]\n*there*"], "[ok]\n*there*"),
