@@ -60,7 +60,7 @@ class FileReader:
         self._turn = asyncio.Lock()
         self._closed = False
 
-    async def read(self, data: bytes, limit: int) -> ReadFile:
+    async def read(self, data: bytes | bytearray, limit: int) -> ReadFile:
         """Read a file. Of a text at most `limit` bytes of UTF-8 are kept; what is too long is cut in the middle."""
         async with self._turn:
             if self._closed:
@@ -121,7 +121,7 @@ class FileReader:
         return self._worker
 
 
-async def _ask(worker: _Worker, data: bytes, limit: int) -> ReadFile:
+async def _ask(worker: _Worker, data: bytes | bytearray, limit: int) -> ReadFile:
     worker.requests.write(REQUEST.pack(len(data), limit))
     for start in range(0, len(data), _CHUNK):
         worker.requests.write(data[start : start + _CHUNK])

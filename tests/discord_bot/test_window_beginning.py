@@ -67,8 +67,9 @@ async def test_most_of_each_request_repeats_the_one_before(
     await world.idle()
     measured = model.requests[FILLING:]
     assert len(measured) == TURNS
-    moved = sum(before.messages[1] != after.messages[1] for before, after in pairwise(measured))
-    assert 2 <= moved <= 3
+    # A request that was prepared before a move may arrive after the one that moved.
+    beginnings = {request.messages[1]["content"] for request in measured}
+    assert 3 <= len(beginnings) <= 4
     assert repeated(measured) >= least
 
 

@@ -78,10 +78,10 @@ class Downloads:
         """Download a voice message and have it used, which may take minutes, so that others need not wait for that."""
         if file.size is not None and file.size > MAX_VOICE_BYTES:
             return Unreadable(FileProblem.TOO_LARGE)
-        return await self._used(file, renew, self._voice_slots, use)
+        return await self._used(file, renew, self._voice_slots, lambda data: use(bytes(data)))
 
     async def _used(
-        self, file: RemoteFile, renew: Renew, slots: asyncio.Semaphore, use: Callable[[bytes], Awaitable[_Use]]
+        self, file: RemoteFile, renew: Renew, slots: asyncio.Semaphore, use: Callable[[bytearray], Awaitable[_Use]]
     ) -> _Use | Unreadable:
         try:
             try:
@@ -99,7 +99,7 @@ class Downloads:
         await self._reader.close()
 
     async def _once(
-        self, url: str, size: int | None, slots: asyncio.Semaphore, use: Callable[[bytes], Awaitable[_Use]]
+        self, url: str, size: int | None, slots: asyncio.Semaphore, use: Callable[[bytearray], Awaitable[_Use]]
     ) -> _Use | Unreadable:
         if not is_of_discord(url):
             log.warning("did not download a file from a server that is not Discord's")
@@ -115,7 +115,7 @@ class Downloads:
                 return Unreadable(FileProblem.NOT_FETCHED)
             return await use(data)
 
-    async def _downloaded(self, url: str, most: int) -> bytes | None:
+    async def _downloaded(self, url: str, most: int) -> bytearray | None:
         """The bytes at an address, or None if there are more than `most`, of which no more is read."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -139,7 +139,7 @@ class Downloads:
                 if len(data) + len(chunk) > most:
                     return None
                 data += chunk
-            return bytes(data)
+            return data
 
 
 def is_of_discord(url: str) -> bool:
