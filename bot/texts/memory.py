@@ -98,8 +98,9 @@ def summaries(due: int, failed: int, *, any_made: bool) -> str:
 
 def period(since: int, until: int) -> str:
     """The time of what was summarized, in UTC. Both are in seconds since the epoch."""
-    first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for at in (since, until))
-    return first if first == last else f"{first} to {last}"
+    first, last = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (since, until))
+    day = first.partition(" ")[0]
+    return f"{first} UTC" if first == last else f"{first} to {last.removeprefix(f'{day} ')} UTC"
 
 
 def _parts(number: int) -> str:

@@ -13,6 +13,7 @@ from bot.standin.entities import Channel, User
 from bot.standin.interactions import Interaction
 from bot.standin.script import Message as Sent
 from bot.standin.script import Reply
+from bot.texts.memory import period
 from tests.discord_bot.commands.test_privacy import file
 from tests.discord_bot.conftest import Start, World
 
@@ -79,6 +80,18 @@ async def test_memory_shows_summaries_and_moderators_have_them_made_again(start:
         )
         await world.until(lambda: len(world.model.requests) > before)
         assert ASKED_FOR in str(world.model.requests[before].messages[-1])
+
+
+@pytest.mark.parametrize(
+    ("until", "shown"),
+    [
+        (1_795_941_045 + 10, "2026-11-29 08:30 UTC"),
+        (1_795_941_045 + 180, "2026-11-29 08:30 to 08:33 UTC"),
+        (1_795_941_045 + 86_400, "2026-11-29 08:30 to 2026-11-30 08:30 UTC"),
+    ],
+)
+def test_summaries_of_one_day_are_told_apart_by_their_times(until: int, shown: str) -> None:
+    assert period(1_795_941_045, until) == shown
 
 
 async def test_deleted_message_is_in_no_summary_that_is_shown_or_sent(start: Start) -> None:
