@@ -44,11 +44,14 @@ async def chat(
     talk = answers if at_keyboard and answers.terminal else errors
     with Problems(errors) as problems, Interrupts() as interrupts:
         session = Session(store, conversations, Conversation("terminal", name), answers, talk, problems, interrupts)
-        if not at_keyboard:
-            return await _take_lines(stdin, session, interrupts)
-        keyboard = Keyboard(talk, interrupts, edits=answers.terminal, escapes=answers.escapes)
-        with without_carets():
-            await _converse(session, keyboard, talk, None if temporary else plain(name), model)
+        try:
+            if not at_keyboard:
+                return await _take_lines(stdin, session, interrupts)
+            keyboard = Keyboard(talk, interrupts, edits=answers.terminal, escapes=answers.escapes)
+            with without_carets():
+                await _converse(session, keyboard, talk, None if temporary else plain(name), model)
+        finally:
+            await session.close()
         return 0
 
 

@@ -15,6 +15,7 @@ from bot.core.protocols import ReplySink
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
+from bot.terminal.attaching import AttachmentError, Attachments, typed
 from bot.terminal.interrupts import Interrupts
 from bot.terminal.output import Output, Problems
 from bot.terminal.reply import TerminalReply
@@ -22,6 +23,7 @@ from bot.terminal.text import plain
 from bot.texts import terminal as words
 from bot.texts import transcripts as files
 from bot.texts.access import NOT_SAVED
+from bot.texts.privacy import UNREACHABLE
 from bot.transcripts.reading import read_transcript
 from bot.transcripts.transfer import MANY, export_to_file, import_into
 from bot.transcripts.writing import format_of
@@ -52,6 +54,7 @@ class Session:
         self._talk = talk
         self._problems = problems
         self._interrupts = interrupts
+        self._attachments = Attachments(conversations, conversation)
         self._position = 0
         self.over = False
         self.failed = False
@@ -71,8 +74,8 @@ class Session:
         return await self._store.turns.count(self._conversation), last
 
     async def prompts(self, limit: int) -> list[str]:
-        """The last answered prompts, oldest first."""
-        return [turn.prompt for turn in reversed(await self._store.turns.history(self._conversation, limit))]
+        """The last answered prompts as they were typed, oldest first."""
+        return [typed(turn.prompt) for turn in reversed(await self._store.turns.history(self._conversation, limit))]
 
     async def take(self, text: str) -> None:
         """Answer a prompt, or carry out a command."""
@@ -89,6 +92,10 @@ class Session:
                 await self._transfer(self._load(_path(file)))
             case "/load", []:
                 self._refuse(files.NO_FILE_NAMED)
+            case "/attach", [file]:
+                await self._attach(_path(file))
+            case "/attach", []:
+                self._refuse(words.NO_FILE_TO_ATTACH)
             case "/help", []:
                 self._talk.say(words.HELP)
             case (("/quit" | "/exit"), []):
@@ -124,6 +131,14 @@ class Session:
         await import_into(self._store, self._conversation, transcript, self._talk.say)
         self._talk.say(files.loaded(questions, plain(str(file))))
 
+    async def _attach(self, file: Path) -> None:
+        try:
+            self._talk.say(plain(await self._attachments.add(file)))
+        except AttachmentError as error:
+            self._refuse(plain(str(error)))
+        except StoreError as error:
+            self._fail(UNREACHABLE, error)
+
     async def _transfer(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
@@ -141,13 +156,15 @@ class Session:
             self._interrupts.stopping(running)
             return TerminalReply(running, self._answers, self._talk.say)
 
+        question, pictures = self._attachments.question(text)
         outcome: Outcome | None = None
         try:
             while outcome is None:
                 # A later turn needs a higher position, though the clock may be coarse or set back, and another process
                 # may use the conversation too: then the position is taken, and the next one is tried.
                 self._position = max(time.time_ns(), self._position + 1)
-                outcome = await self._conversations.answer(Prompt(self._conversation, self._position, text), show)
+                prompt = Prompt(self._conversation, self._position, question, pictures=pictures)
+                outcome = await self._conversations.answer(prompt, show)
         except StoreError as error:
             self._fail(texts.CANNOT_SAVE, error)
             return
@@ -156,12 +173,17 @@ class Session:
             self._talk.say(texts.full_size(texts.WENT_WRONG))
             _log.exception("A question could not be answered, because of a bug.")
             return
+        self._attachments.clear()
         if outcome.state is TurnState.FAILED:
             self.failed = True
         unwritable = self._answers.error
         if unwritable is not None and not self._answers.reader_left:
             self._fail(words.CANNOT_WRITE, unwritable)
         self.over = unwritable is not None or self._interrupts.count > 1
+
+    async def close(self) -> None:
+        """End what reads files."""
+        await self._attachments.close()
 
     def _fail(self, note: str, error: Exception) -> None:
         self.failed = True

@@ -61,12 +61,17 @@ def _unread(notes: FileNotes, room: int) -> str | None:
         return None
     if len(names) == 1:
         [problem] = problems
-        lines = [_PROBLEMS[problem].format(_short(names[0])), f"I couldn't read {_short(names[0])}."]
+        lines = [unread(problem, _short(names[0])), f"I couldn't read {_short(names[0])}."]
     else:
         more = len(names) - 2
         others = f", {_short(names[1])} and {more} more" if more else f" and {_short(names[1])}"
         lines = [f"I couldn't read {_short(names[0])}{others}."]
     return _fitting([*lines, f"I couldn't read {_files(len(names))}."], room)
+
+
+def unread(problem: FileProblem, name: str) -> str:
+    """Why a file is not read, and what to do."""
+    return _PROBLEMS[problem].format(name)
 
 
 def _cut(notes: FileNotes, room: int) -> str | None:

@@ -58,6 +58,7 @@ async def test_conversation_continues_until_it_is_reset(environ: dict[str, str])
         assert await terminal.ask("/help") == (
             "/help\n"
             "/reset   forget this conversation\n"
+            "/attach  send a file with your next question, as in: /attach cat.png\n"
             "/save    write this conversation to messages.json, or to a file you name\n"
             "/load    read a conversation from a file, as in: /load messages.json\n"
             "/help    show this\n"
