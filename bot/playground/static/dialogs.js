@@ -2,6 +2,7 @@
 
 import { byId, closest, h } from "./dom.js";
 import { codePoints } from "./format.js";
+import { fromDiscord } from "./names.js";
 
 /**
  * Show a dialog around `body`. `submit()` runs on the main button; it stays open with the sentence if that is refused.
@@ -67,7 +68,8 @@ function takeAway(box) {
 export function confirmDelete(message, { whose, where }, remove) {
   const shown = h("div", { class: "md shown" });
   shown.textContent =
-    message.raw || (message.attachments.length ? message.attachments.map((file) => file.name).join(", ") : "(no text)");
+    fromDiscord(message.raw) ||
+    (message.attachments.length ? message.attachments.map((file) => file.name).join(", ") : "(no text)");
   const thread = message.thread && `Its thread “${message.thread.name}” stays.`;
   const body = [
     h("p", {}, [where, thread, "This can't be undone."].filter(Boolean).join(" ")),
