@@ -62,9 +62,14 @@ class Tab:
     def button(self, name: str | re.Pattern[str]) -> Locator:
         return self.page.get_by_role("button", name=name, exact=isinstance(name, str))
 
+    async def write(self, text: str) -> None:
+        """Fill the composer as a person does: after a dialog is gone, which keeps the focus."""
+        await expect(self.page.locator("dialog:modal")).to_have_count(0)
+        await self.composer.fill(text)
+
     async def say(self, text: str, shown: str | None = None) -> Locator:
         """Write and send; the message as it then stands in the log, where it reads as `shown`."""
-        await self.composer.fill(text)
+        await self.write(text)
         await self.composer.press("Enter")
         newest = self.message(shown or text)
         await expect(newest).to_be_visible()
@@ -72,7 +77,7 @@ class Tab:
 
     async def command(self, text: str, *values: str) -> None:
         """Type a command and what its options are to be, and send it, all by keyboard."""
-        await self.composer.fill(text)
+        await self.write(text)
         await self.composer.press("Enter")
         for value in values:
             await self.page.keyboard.type(value)

@@ -58,8 +58,7 @@ async def views(tab: Tab, *, narrow: bool) -> AsyncIterator[str]:
     await page.get_by_role("menuitem", name="Delete").click()
     yield "delete"
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-    await tab.composer.fill("/")
+    await tab.write("/")
     await expect(page.get_by_role("option").first).to_be_visible()
     yield "commands"
     await tab.command("/persona")
@@ -70,7 +69,6 @@ async def views(tab: Tab, *, narrow: bool) -> AsyncIterator[str]:
     await form.get_by_role("button", name="Submit").click()
     yield "form with a mistake"
     await page.keyboard.press("Escape")
-    await expect(form).to_have_count(0)
     await tab.drawer()
     yield "what Discord sees"
     await closing.click()
