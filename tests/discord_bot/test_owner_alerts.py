@@ -349,6 +349,7 @@ async def test_owner_is_told_once_of_a_server_that_cuts(
             for n in range(8):
                 await world.ask(f"{n} {line * 40}", discord.general)
                 await world.idle()
+            await discord.wait_for(lambda: told(discord))
     [sentence] = told(discord)
     assert sentence == (
         "My model doesn't read the beginning of longer conversations. The server of demo reads less than it is sent and"

@@ -96,7 +96,7 @@ async def test_error_says_whether_the_server_may_have_worked(
     server: ModelStandin, steps: list[Step], accepted: bool
 ) -> None:
     server.script += steps
-    async with client(server.base_url, retry_within=len(steps) - 1.0, first_delta_timeout=0.5) as model:
+    async with client(server.base_url, retry_within=len(steps) - 1.0, first_delta_timeout=2) as model:
         assert (await failure(model)).accepted is accepted
 
 
