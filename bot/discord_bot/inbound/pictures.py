@@ -34,7 +34,7 @@ _FOR_NOW = (FileProblem.NOT_FETCHED, FileProblem.READER_FAILED)
 class _Shown(NamedTuple):
     reference: PictureReference
     file: RemoteFile | None
-    """None: Discord has no address of it, or it is an animation that cannot be read."""
+    """Where it can be downloaded. None: nowhere, as Discord gives no address, or as it is a Lottie sticker."""
 
 
 def references(
