@@ -123,20 +123,25 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     users = [message.content for message in asked] or [""]
     *earlier, prompt = map(_said, users)
     shown = [[*_shown(message)] for message in asked]
-    if any(shown) and (
-        shown[-1] or re.search(r"\b(picture|image|photo|screenshot|see|show(n|ed)?)s?\b", prompt.lower())
-    ):
+    if any(shown) and (shown[-1] or _ABOUT_SHOWN.search(prompt)):
         answer = f"I was shown {', '.join(each for pictures in shown for each in pictures)}."
     else:
         answer = _answer(prompt.strip(), earlier, system, model, users[-1], summarized)
     return answer if earlier else f"{answer}\n\n{NOTE}"
 
 
-_ABOUT_PICTURES = re.compile(r"\b(picture|image|photo|screenshot|see|show(n|ed)?)s?\b", re.IGNORECASE)
+_ABOUT_SHOWN = re.compile(r"\b(picture|image|photo|screenshot|file|see|show(n|ed)?)s?\b", re.IGNORECASE)
+_FILE = re.compile(r"^(?:> )?⟦file: ([^⟦⟧\n]*)⟧\n(.*?)\n(?:> )?⟦end of file⟧$\n?", re.MULTILINE | re.DOTALL)
+_FIRST_LINE = 60
+"""Characters of a file's first line that the demo repeats."""
 
 
 def _shown(message: SentMessage) -> Iterator[str]:
-    """The names and the sizes of the pictures in a message, which says which of those it names are not sent."""
+    """The names and the sizes of what is shown in a message: its files, and those pictures that are sent with it."""
+    for name, text in _FILE.findall(message.content):
+        lines = text.strip().splitlines() or [""]
+        first = lines[0] if len(lines[0]) <= _FIRST_LINE else f"{lines[0][:_FIRST_LINE]}…"
+        yield f"{name} ({len(lines)} line{'s' if len(lines) > 1 else ''}, the first “{first}”)"
     unsent = re.findall(
         r"⟦(?:The picture|You cannot see the picture|There is no room for the picture) .*", message.content
     )
@@ -180,8 +185,9 @@ _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 
 
 def _said(content: str) -> str:
-    """A message without what the platform says of it: its speaker, as in `[Anna (@anna)]`, date, notes and quotes."""
-    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*|\n⟦end of {VOICE}⟧\Z", "", content)
+    """A message without what the platform adds: its speaker, as in `[Anna (@anna)]`, date, notes, quotes and files."""
+    typed = _FILE.sub("", content).rstrip("\n")
+    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*|\n⟦end of {VOICE}⟧\Z", "", typed)
 
 
 def _answer(
@@ -252,6 +258,7 @@ _HELP = """I can't think, but I can show you how this chat works:
 - **what did I say about tea?**, also long afterwards
 - **what do you know about me?**, after you add a note with `/memory`
 - **who are you?**, also after `/persona` or `/model`
+- a **picture** or a **text file** with your message
 - **repeat** and any text
 - **list**, **table**, **code**, **math**, **emoji**, **cjk**
 - **long code** for eighty lines, **long** for an essay

@@ -55,6 +55,15 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
             "This is what I know of it: “My tea is Assam.”",
         ),
         (["Is there tea?", "What did I say about tea?"], "I know nothing about it."),
+        (
+            ["[Anna (@anna)]\nWhat is it?\n⟦file: a.log⟧\nERROR 1\nERROR 2\n⟦end of file⟧"],
+            "I was shown a.log (2 lines, the first “ERROR 1”).",
+        ),
+        (
+            [f"Look!\n⟦file: a.log⟧\n{'x' * 61}\n⟦end of file⟧", "Hm.", "What was in the file?"],
+            f"I was shown a.log (1 line, the first “{'x' * 60}…”).",
+        ),
+        (["Look!\n⟦file: a.log⟧\nx\n⟦end of file⟧", "What did I say first?"], "The first thing you said: “Look!”"),
         (["What do you know about me?"], "You have no notes. /memory adds one."),
         (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),
         (["Say: [ok]\n*there*"], "[ok]\n*there*"),
