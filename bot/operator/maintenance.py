@@ -53,7 +53,7 @@ async def list_conversations(database: Path) -> int:
 async def report_usage(database: Path, days: int, prices: Prices) -> int:
     """Print what was used in the last `days` days of UTC, today included."""
     async with open_store(existing(database), exclusive=False) as store:
-        rows = await store.quotas.usage(int(time.time()) // DAY - days + 1)
+        rows = await store.usage.by_day(int(time.time()) // DAY - days + 1)
     print(reports.usage(rows, prices, width=_width()))
     return 0
 

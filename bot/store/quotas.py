@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Prompt
-from bot.core.usage import DAY, MICRO, Price, UsageRow, UsageToday
+from bot.core.usage import DAY, MICRO, Price, UsageToday
 from bot.store.engine import Engine, Row, Rows, Statement, Value
 from bot.store.part import Part
 from bot.store.processed import PROCESSED
@@ -48,14 +48,6 @@ AT_LIMIT = f"""
     WHERE :most IS NOT NULL ORDER BY at DESC LIMIT 1
     """
 """SQL for the oldest of a user's questions that fill the hourly quota, and their number. It is the first to go."""
-
-_FORGOTTEN = """
-    EXISTS (
-        SELECT 1 FROM forgotten_users AS gone
-        WHERE gone.user_id = charges.user_id AND gone.conversation_id = 0 AND charges.turn_id <= through
-    )
-    """
-"""SQL condition for a charge that is about to lose its user's name."""
 
 # The user and the guild that these statements are about.
 _SOMEBODY = "(SELECT :user AS user_id, :guild AS guild_id) AS asker"
@@ -461,37 +453,6 @@ class QuotaStore(Part):
             row["questions"] + sum(counts for _, counts in self.retained_questions(user_id)),
             row["used_budget"],
         )
-
-    async def usage(self, since_day: int, *, user_id: int | None = None, guild_id: int | None = None) -> list[UsageRow]:
-        """Return the usage of each model on each day from `since_day` on, in days since the epoch.
-
-        The usage is that of everybody, of one person, or of one server.
-        """
-        # A condition is added only if it is wanted, since it would otherwise keep the index from being used. The plus
-        # excludes the index of servers, because a server has many more rows there than a person.
-        where = " ".join(
-            ["day >= :since"]
-            + [f"AND user_id = :user AND NOT {_FORGOTTEN}"] * (user_id is not None)
-            + ["AND guild_id = :guild"] * (guild_id is not None and user_id is None)
-            + ["AND +guild_id = :guild"] * (guild_id is not None and user_id is not None)
-        )
-        rows = await self._engine.read(
-            f"""
-            SELECT day, model, guild_id, user_id,
-                sum(requests) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens,
-                sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens
-            FROM (
-                SELECT day, model, guild_id, iif({_FORGOTTEN}, NULL, user_id) AS user_id,
-                    requests, prompt_tokens, reply_tokens, cached_tokens, reasoning_tokens
-                FROM charges WHERE {where}
-            )
-            GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id
-            """,
-            since=since_day,
-            user=user_id,
-            guild=guild_id,
-        )
-        return [UsageRow(**dict(row)) for row in rows]
 
 
 def _reply_price(price: Price | None) -> int:

@@ -23,6 +23,7 @@ from bot.store.server_facts import ServerFactStore
 from bot.store.summaries import SummaryStore
 from bot.store.token_statistics import TokenStatisticsStore
 from bot.store.turns import TurnStore
+from bot.store.usage import UsageStore
 from bot.store.windows import WindowStore
 
 
@@ -49,6 +50,7 @@ class Store:
         self.server_facts = ServerFactStore(engine, clock)
         self.summaries = SummaryStore(engine, clock)
         self.token_statistics = TokenStatisticsStore(engine, clock)
+        self.usage = UsageStore(engine, clock)
         self.windows = WindowStore(engine, clock)
         # What a forgotten user has used is kept in the memory of the quotas, and counts for new turns.
         self.people = PeopleStore(engine, clock, self.quotas)

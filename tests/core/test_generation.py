@@ -323,7 +323,7 @@ async def test_each_conversation_uses_its_model_and_persona(store: Store) -> Non
         assert [model for model, _ in talk.model.asked_for] == ["large", "m", "large"]
         systems = [sent[0].content.partition("\n")[0] for sent in talk.model.asked]
         assert systems == ["You are a pirate.", "Be brief.", "You are a pirate."]
-        assert [row.model for row in await store.quotas.usage(0)] == ["large", "m"]
+        assert [row.model for row in await store.usage.by_day(0)] == ["large", "m"]
         assert (await store.token_statistics.of("m")).bytes_per_token == (
             await store.token_statistics.of("large")
         ).bytes_per_token

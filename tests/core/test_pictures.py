@@ -164,7 +164,7 @@ async def test_vision_model_answers_about_pictures(store: Store) -> None:
         asked = [request.body["model"] for request in server.requests[2:]]
         assert asked == ["seer"] * 4 + ["m"], "it answers what may be about the picture"
         assert shown(server.requests[-1]) == []
-        usage = await store.quotas.usage(1)
+        usage = await store.usage.by_day(1)
         assert {row.model: row.requests for row in usage} == {"m": 1, "seer": 5}
         [latest, *_] = await store.turns.history(HERE, 1)
         assert latest.answered_by is None

@@ -345,7 +345,7 @@ async def test_reply_of_only_thoughts_is_asked_for_again(store: Store) -> None:
         assert second > first
         assert server.requests[0].messages == server.requests[1].messages
         assert await charged(store) == 300 + 4000 + 300 + 20
-        [row] = await store.quotas.usage(0)
+        [row] = await store.usage.by_day(0)
         assert row.requests == 2
         server.script += [ALL_THOUGHT, ALL_THOUGHT, Reply("Never asked for.")]
         ended = await talk.say("Why?")

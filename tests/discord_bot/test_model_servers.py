@@ -90,7 +90,7 @@ async def test_people_see_which_server_a_model_is_on(
         assert (await world.answered()).content == "From the cloud."
         memory = await (await discord.slash(discord.bo, discord.general, "memory")).answered()
         assert "my model's provider (cloud.example), by" in memory.content
-        [usage] = await world.store.quotas.usage(0)
+        [usage] = await world.store.usage.by_day(0)
         assert usage.model == "cloud:large"
         assert (await world.store.personas.settings_of(on_discord(discord.general.id))).model == "cloud:large"
         learned = ModelServer("", cloud.base_url)
@@ -131,7 +131,7 @@ def alerts(discord: DiscordStandin) -> list[str]:
 
 async def charges(world: World) -> list[tuple[str, bool]]:
     """The models that were charged, and whether for any tokens, by name."""
-    return sorted((row.model, row.tokens > 0) for row in await world.store.quotas.usage(0))
+    return sorted((row.model, row.tokens > 0) for row in await world.store.usage.by_day(0))
 
 
 REPLACED = {

@@ -74,7 +74,7 @@ async def test_killed_press_is_charged_to_the_same_person(start: Start, discord:
     async with start() as world:
         await discord.wait_for(lambda: message.content == "The whole answer.")
         await world.idle()
-        usage = await world.store.quotas.usage(0, user_id=discord.max.id)
+        usage = await world.store.usage.by_day(0, user_id=discord.max.id)
         assert [each.requests for each in usage] == [2], "the press and its recovery"
         assert await used(world, discord.max) == [(1, True)], "and one question"
         usage_of_author = await world.store.quotas.usage_today(discord.bo.id)

@@ -49,7 +49,7 @@ async def answers(world: World, profile: Profile) -> None:
     """Its reasoning is not shown, and its count of tokens is charged."""
     world.model.default = Reply("Light is scattered.", reasoning="Let me think about the sky first.")
     assert (await world.answered()).content == "Light is scattered."
-    [row] = await world.store.quotas.usage(0)
+    [row] = await world.store.usage.by_day(0)
     if profile.stream.usage is not UsagePlace.NOWHERE:
         request = world.model.requests[-1]
         assert (row.prompt_tokens, row.reply_tokens) == (request.prompt_tokens, len(request.sent_at))

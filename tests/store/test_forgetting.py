@@ -83,8 +83,8 @@ async def test_forgotten_is_out_of_reach_before_its_rows_go(
     assert not [text for text in await visible(store) if "SECRET" in text], "nor does a quote bring it back"
     if act is forget:
         assert (await store.people.record_of(BO)).is_empty
-        assert await store.quotas.usage(0, user_id=BO) == []
-        assert {row.user_id for row in await store.quotas.usage(0)} == {None, CLEO}
+        assert await store.usage.by_day(0, user_id=BO) == []
+        assert {row.user_id for row in await store.usage.by_day(0)} == {None, CLEO}
         assert {each.people async for page in store.conversations.overview() for each in page} == {0, 1}
 
     await store.engine.erase_deleted()
@@ -103,7 +103,7 @@ async def test_forgotten_person_begins_anew(store: Store, path: Path) -> None:
     for _ in range(2):
         assert await store.turns.exists(again.turn_id)
         assert [turn.prompt for turn in await store.turns.history(HERE, 9)] == ["[new] hm", "new"]
-        assert len(await store.quotas.usage(0, user_id=BO)) == 1
+        assert len(await store.usage.by_day(0, user_id=BO)) == 1
         await store.engine.erase_deleted()
     assert await forget(store) == {again.turn_id}
     assert await forget(store) == set()

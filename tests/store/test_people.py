@@ -131,7 +131,7 @@ async def test_forgetting_keeps_others_turns_and_the_usage(store: Store, path: P
     assert await store.quotas.usage_today(BO, GUILD) == before, "of theirs no file knows"
     assert rows(path, f"SELECT * FROM daily_usage WHERE id = {BO}") == []
     assert await store.quotas.usage_today(CLEO) == UsageToday(user=20, total=40, questions=2)
-    assert [(row.guild_id, row.user_id, row.requests) for row in await store.quotas.usage(0)] == [
+    assert [(row.guild_id, row.user_id, row.requests) for row in await store.usage.by_day(0)] == [
         (None, None, 1),
         (GUILD, None, 1),
         (GUILD, CLEO, 2),

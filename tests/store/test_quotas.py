@@ -143,7 +143,7 @@ async def test_cached_tokens_count_at_their_share_of_the_price(store: Store, pat
         after = await store.quotas.usage_today()
         assert (after.total - before.total, after.cost - before.cost) == (tokens, cost)
     assert_it_adds_up(path)
-    [row] = await store.quotas.usage(0)
+    [row] = await store.usage.by_day(0)
     assert (row.usage, row.requests) == (Usage(5000, 2000, 3000, 1500), 5)
 
 
@@ -214,7 +214,7 @@ async def test_further_request_is_reserved_on_top_of_the_first(store: Store, pat
     assert_it_adds_up(path)
     await close(store, first, Usage(290, 500))
     assert (await store.quotas.usage_today(1)).user == 790 + 200
-    assert {row.requests for row in await store.quotas.usage(0)} == {4}
+    assert {row.requests for row in await store.usage.by_day(0)} == {4}
     assert_it_adds_up(path)
 
 
@@ -282,11 +282,11 @@ async def test_usage_is_recorded_once(store: Store, path: Path, clock: Clock) ->
     assert isinstance(again, Attempt)
     await reserve(store, again)
     await close(store, again, None)
-    assert await store.quotas.usage(0, user_id=1) == [
+    assert await store.usage.by_day(0, user_id=1) == [
         UsageRow(20_000, "m", 9, 1, requests=1, prompt_tokens=120, reply_tokens=900),
         UsageRow(20_001, "m", 9, 1, requests=1, prompt_tokens=0, reply_tokens=0),
     ]
-    assert await store.quotas.usage(0, guild_id=8) == []
+    assert await store.usage.by_day(0, guild_id=8) == []
     assert_it_adds_up(path)
 
 
@@ -295,8 +295,8 @@ async def test_own_usage_is_found_by_person(database: SQLiteEngine, store: Store
     await reserve(store, await ask(store, 1))
     done: list[str] = []
     await database._reader.set_trace_callback(done.append)
-    assert await store.quotas.usage(20_000, user_id=1, guild_id=8) == []
-    assert len(await store.quotas.usage(20_000, user_id=1, guild_id=9)) == 1
+    assert await store.usage.by_day(20_000, user_id=1, guild_id=8) == []
+    assert len(await store.usage.by_day(20_000, user_id=1, guild_id=9)) == 1
     [_, query] = done
     plan = [row["detail"] for row in await database.read(f"EXPLAIN QUERY PLAN {query}")]
     assert "SEARCH charges USING INDEX charges_by_user (user_id=? AND day>?)" in plan
@@ -442,4 +442,4 @@ async def test_day_begins_at_midnight_utc(store: Store, clock: Clock) -> None:
     assert isinstance(await reserve(store, await ask(store, 2), allowances), QuotaExceeded)
     clock.now = MIDNIGHT
     assert await reserve(store, await ask(store, 3), allowances) == Reservation(400)
-    assert [(row.day, row.requests) for row in await store.quotas.usage(20_000)] == [(20_000, 1), (20_001, 1)]
+    assert [(row.day, row.requests) for row in await store.usage.by_day(20_000)] == [(20_000, 1), (20_001, 1)]

@@ -101,7 +101,7 @@ async def test_every_table_of_an_earlier_version_comes_along(path: Path, version
         assert await store.processed.among([101, 106, 200]) == {101, 200}
         assert await store.deliveries.pending_reactions() == [(11, 300)]
         assert await store.token_statistics.of("m") == TokenStatistics(4.5, 9000)
-        assert [(row.user_id, row.guild_id, row.tokens) for row in await store.quotas.usage(0)] == [
+        assert [(row.user_id, row.guild_id, row.tokens) for row in await store.usage.by_day(0)] == [
             (8, None, 2),
             (7, 9, 42),
         ]

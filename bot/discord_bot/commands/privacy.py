@@ -88,7 +88,7 @@ class PrivacyCommands(Cog):
         summaries = (await store.summaries.remembered(here.conversation)).summaries if private else ()
         return await export_of(
             store.people.exchanges_of(user_id, here.guild_id),
-            await store.quotas.usage(0, user_id=user_id, guild_id=here.guild_id),
+            await store.usage.by_day(0, user_id=user_id, guild_id=here.guild_id),
             user_id=user_id,
             guild_id=here.guild_id,
             behaviour=await store.personas.settings_of(here.conversation) if here.guild_id is None else None,

@@ -61,7 +61,7 @@ class UsageCommand(Cog):
         return words.own_usage(
             await store.quotas.usage_today(interaction.user.id, interaction.guild_id),
             quotas,
-            prices.total(await store.quotas.usage(today - _DAYS + 1, user_id=interaction.user.id)),
+            prices.total(await store.usage.by_day(today - _DAYS + 1, user_id=interaction.user.id)),
             resets_at=(today + 1) * DAY,
             in_guild=interaction.guild_id is not None,
         )
@@ -69,7 +69,7 @@ class UsageCommand(Cog):
     async def _of_guild(self, interaction: discord.Interaction, quotas: Quotas) -> str:
         today = int(time.time()) // DAY
         store, prices = self._bot.store, self._bot.options.prices
-        rows = await store.quotas.usage(today - _DAYS + 1, guild_id=interaction.guild_id)
+        rows = await store.usage.by_day(today - _DAYS + 1, guild_id=interaction.guild_id)
         users = grouped((row for row in rows if row.user_id is not None), lambda row: row.user_id or 0)
         return words.guild_usage(
             await store.quotas.usage_today(guild_id=interaction.guild_id),

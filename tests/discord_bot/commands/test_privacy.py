@@ -309,7 +309,7 @@ async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_pa
     await world.store.engine.erase_deleted()  # of what was still being written
     for name in ("parley.db", "parley.db-wal"):
         assert b"SECRET" not in (tmp_path / name).read_bytes(), name
-    assert await world.store.quotas.usage(0, user_id=discord.bo.id) == []
+    assert await world.store.usage.by_day(0, user_id=discord.bo.id) == []
 
 
 async def test_name_in_the_prompts_of_others_goes_with_its_person(world: World, tmp_path: Path) -> None:
@@ -353,13 +353,13 @@ async def test_second_export_does_not_wait_in_front_of_others(world: World, monk
     discord = world.discord
     for someone in (discord.bo, discord.ada, discord.max):
         await chat(world, discord.general, someone, "hello")
-    reading, released = world.store.quotas.usage, asyncio.Event()
+    reading, released = world.store.usage.by_day, asyncio.Event()
 
     async def held(*values: Any, **named: Any) -> Any:
         await released.wait()
         return await reading(*values, **named)
 
-    monkeypatch.setattr(world.store.quotas, "usage", held)
+    monkeypatch.setattr(world.store.usage, "by_day", held)
     first = await discord.slash(discord.bo, discord.general, "export")
     again = [await discord.slash(discord.bo, discord.general, "export") for _ in range(3)]
     others = [await discord.slash(someone, discord.general, "export") for someone in (discord.ada, discord.max)]

@@ -181,7 +181,7 @@ async def test_seconds_are_reserved_and_charged_as_tokens(start: Start) -> None:
         assert (await world.store.quotas.usage_today(bo.id)).user == 10 * TOKENS_PER_SECOND
         held.set()
         await world.taken(question)
-        rows = await world.store.quotas.usage(0, user_id=bo.id)
+        rows = await world.store.usage.by_day(0, user_id=bo.id)
         assert {row.model: row.prompt_tokens for row in rows}["ears"] == 10 * TOKENS_PER_SECOND
         # What is left is not enough for as long a one again.
         reply = await reply_to(world, await speak(world, voice_message(voice(30), 30)))
