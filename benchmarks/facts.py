@@ -20,11 +20,10 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.context import BYTES_PER_TOKEN, tokens
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Text
-from bot.core.queues import Queues
 from bot.core.service import ConversationService
 from bot.core.summarizing import ASKED_FOR
 from bot.core.turns import Conversation, Outcome, Prompt
-from bot.llm.demo import demo_reply
+from bot.llm.demo import DemoModel, demo_reply
 from bot.store.sqlite import open_store
 from tests.facts import FACTS
 
@@ -39,10 +38,11 @@ OTHER = (
 )
 
 
-class Model:
+class Model(DemoModel):
     """The demo, which says the same to everything but a request for a summary."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.last: Sequence[Message] = ()
         self.summaries = 0
         self.sent = 0
@@ -68,21 +68,6 @@ class Model:
 
         async with aclosing(events()) as said:
             yield said
-
-    async def slots(self, model: str) -> Queues | None:
-        """No queue."""
-        return None
-
-    async def transcribe(self, audio: bytes, *, model: str) -> str:
-        return ""
-
-    async def longest_reply(self, model: str) -> int | None:
-        """No limit."""
-        return None
-
-    async def most_pictures(self, model: str) -> int | None:
-        """No limit."""
-        return None
 
 
 class Sink:

@@ -29,7 +29,6 @@ from benchmarks.harness import Usage as Machine
 from bot.core.access import AccessSettings
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Text
-from bot.core.queues import Queues
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.summarizing import ASKED_FOR
@@ -38,6 +37,7 @@ from bot.core.usage import DAY
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
+from bot.llm.demo import DemoModel
 from bot.standin.entities import Channel, User
 from bot.standin.limits import Limit
 from bot.standin.server import DiscordStandin
@@ -89,8 +89,8 @@ async def clocked_store(database: str) -> AsyncIterator[Store]:
         yield store
 
 
-class AtOnce:
-    """A `ChatModel` that notes when it is asked and when it ends."""
+class AtOnce(DemoModel):
+    """Answers at once, and notes when it is asked and when it ends."""
 
     @asynccontextmanager
     async def stream(
@@ -107,18 +107,6 @@ class AtOnce:
             yield End()
 
         yield events()
-
-    async def slots(self, model: str) -> Queues | None:
-        return None
-
-    async def transcribe(self, audio: bytes, *, model: str) -> str:
-        return ""
-
-    async def longest_reply(self, model: str) -> int | None:
-        return None
-
-    async def most_pictures(self, model: str) -> int | None:
-        return None
 
 
 _questions: dict[int, int] = {}
