@@ -96,7 +96,7 @@ class AtOnce(DemoModel):
     async def stream(
         self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        summarizing = messages[-1].content.startswith(ASKED_FOR)
+        summarizing = ASKED_FOR in messages[-1].content
         number = None if summarizing else _number(messages[-1].content)
         _note(number, "asked")
 

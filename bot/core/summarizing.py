@@ -54,7 +54,7 @@ _OVERRUN = 2
 """The multiple of its tokens that a summary may use before it is cut off, by our estimate."""
 
 ASKED_FOR = "[Summarize"
-"""The beginning of a request's last message."""
+"""The beginning of the instruction in a request's last message."""
 _WHAT_FOR = (
     "{asked} in at most {words} words, because you will no longer be shown the messages themselves. Carry over word "
     "for word: names, numbers, dates, decisions and open questions, and who said each. Leave out greetings and general "
@@ -124,7 +124,7 @@ class SummaryMaker:
         block = await self._store.summaries.block_of(job, int(longest_block))
         if block is None:
             # It was no work.
-            del self._begun[job.conversation_id]
+            self._begun.pop(job.conversation_id, None)
             return
         most = _most_tokens(settings, job.level)
         share = system_share(settings.context_tokens, bytes_per_token)

@@ -110,11 +110,21 @@ _TURNS = """
     FROM turns
     WHERE conversation_id = :conversation AND reply <> '' AND number >= :begins AND number < :ends
     """
+_NAMES = """
+    (
+        SELECT group_concat(user_id || ' ' || name, char(10)) FROM (
+            SELECT mentions.user_id, name
+            FROM mentions JOIN names
+                ON names.conversation_id = mentions.conversation_id AND names.user_id = mentions.user_id
+            WHERE mentions.turn_id = source.id ORDER BY mentions.user_id
+        )
+    )
+    """
 _SOURCES = {
-    # The size, since a NUL ends a text in SQLite's JSON.
+    # The size, since a NUL ends a text in SQLite's JSON. The names are those of people whom a prompt mentions.
     True: f"""
-        SELECT json_group_array(json_array(id, attempt, size, prompt, reply))
-        FROM (SELECT id, attempt, size, prompt, reply {_TURNS} ORDER BY number)
+        SELECT json_group_array(json_array(id, attempt, size, prompt, reply, {_NAMES}))
+        FROM (SELECT id, attempt, size, prompt, reply {_TURNS} ORDER BY number) AS source
         """,
     False: """
         SELECT json_group_array(json_array(id, since, until, text)) FROM (
@@ -182,6 +192,8 @@ class SummaryStore(Part):
     async def block_of(self, job: SummaryJob, most_bytes: int) -> Block | None:
         if job.level > 1:
             return await self._summaries_below(job)
+        # First: what changes while the rest is read makes the commit fail.
+        sources = await self._sources(job)
         rows = await self._engine.read(
             f"""
             SELECT id, number, size, created_at, display_name, user_name, prompt, reply,
@@ -209,7 +221,7 @@ class SummaryStore(Part):
                 for row, prompt in zip(rows, await named_prompts(self._engine, rows), strict=True)
             ],
             summaries=(),
-            sources=await self._sources(job),
+            sources=sources,
         )
 
     async def _summaries_below(self, job: SummaryJob) -> Block | None:

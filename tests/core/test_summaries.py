@@ -294,6 +294,11 @@ async def forget_me(talk: Summarized, number: int) -> None:
     await talk.core.forget_user(2)
 
 
+async def forget_whom_it_mentions(talk: Summarized, number: int) -> None:
+    await talk.core.forget_user(MENTIONED)
+
+
+MENTIONED = 77
 CHANGES = [delete, edit, retry, forget_me]
 
 
@@ -337,7 +342,7 @@ def secrets(folder: Path, number: int) -> bool:
     return any(line in file.read_bytes() for file in folder.iterdir() if file.name.startswith("chat.db"))
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, forget_whom_it_mentions])
 async def test_what_changes_while_it_is_summarized_is_discarded(
     talk: Summarized, change: Callable[[Summarized, int], Awaitable[None]]
 ) -> None:
@@ -346,6 +351,9 @@ async def test_what_changes_while_it_is_summarized_is_discarded(
     for number in range(ONE_BLOCK):
         talk.model.replies = [[LONG]]
         await talk.say(f"question {number}")
+    mentioning = await talk.turn(3)
+    for sql in ("INSERT INTO mentions VALUES (:turn, :user, 1)", "INSERT INTO names VALUES (1, :user, 'Zerlina')"):
+        await talk.store.engine.write(sql, turn=mentioning.id, user=MENTIONED)
     making = asyncio.create_task(talk.core.summaries.make_next())
     await until(lambda: talk.model.summarized)
     await change(talk, 3)
