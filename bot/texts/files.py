@@ -47,11 +47,11 @@ class FileNotes:
 
     def lines(self, room: int) -> list[str]:
         """The lines that fit in so many characters."""
-        lines: list[str] = []
-        for line in (_unread, _cut):
-            said = line(self, room - sum(len(each) + 1 for each in lines))
-            lines += [said] if said else []
-        return lines
+        # Both shortened rather than one left out.
+        for_cut = len(_cut_forms(self.cut)[-1]) + len("\n-# ") if self.cut else 0
+        unread = _unread(self, room - for_cut) or _unread(self, room)
+        cut = _fitting(_cut_forms(self.cut), room - len(unread or "") - 1) if self.cut else None
+        return [line for line in (unread, cut) if line]
 
 
 def _unread(notes: FileNotes, room: int) -> str | None:
@@ -74,13 +74,10 @@ def unread(problem: FileProblem, name: str) -> str:
     return _PROBLEMS[problem].format(name)
 
 
-def _cut(notes: FileNotes, room: int) -> str | None:
-    names = notes.cut
-    if not names:
-        return None
-    which = _short(names[0]) if len(names) == 1 else _files(len(names))
+def _cut_forms(names: Sequence[str]) -> Sequence[str]:
+    """What is said of files that were cut, the longest form first."""
     parts = "I only read the beginning and end of"
-    return _fitting([f"{parts} {which}.", f"{parts} {_files(len(names))}."], room)
+    return (*([f"{parts} {_short(names[0])}."] if len(names) == 1 else []), f"{parts} {_files(len(names))}.")
 
 
 def heard(words: str, room: int) -> str | None:

@@ -90,7 +90,8 @@ class ReplyOpener:
 
         def note(outcome: Outcome) -> str | None:
             above, below = notices if outcome.text else (), texts.note(outcome)
-            room = NOTE_LIMIT - len("\n".join(["", *above, below or "", ""]))
+            # The reply may come as a file, which is said above all this.
+            room = NOTE_LIMIT - len("\n".join(["", texts.AS_FILE, *above, below or "", ""]))
             about_files = files.lines(room) if files is not None else ()
             return "\n".join(filter(None, (*above, *about_files, below))) or None
 

@@ -65,7 +65,7 @@ class PromptFiles:
         """Put on record what the files say that are not read yet, one after the other. Raises StoreError.
 
         `files` takes what the person is told of them. The result is how the attempt ends if a voice message cannot be
-        heard: whatever a model said of it would be invented.
+        heard that is the whole question: whatever a model said of it would be invented.
         """
         unread = await self._store.files.unread(running.attempt)
         if not unread:
@@ -74,15 +74,21 @@ class PromptFiles:
         channel_id, message_id = channel_of(running.prompt.conversation), message_of(running.prompt)
         message = self._at_hand.get(message_id) or await self._fetched(channel_id, message_id)
         shown = self._attachments(message)
+        typed = message is not None and bool(self._typed(message))
         entries: dict[int, str] = {}
         for left, (file_id, name) in zip(range(len(unread), 0, -1), unread.items(), strict=True):
             attachment = shown.get(file_id)
             if name == VOICE and (attachment is None or attachment.is_voice_message()):
                 words = await self._heard(running, attachment, channel_id, message_id)
                 if isinstance(words, Outcome):
-                    return words
+                    if not typed or running.stop_reason is not None:
+                        return words
+                    # What was typed can be answered without it: it is a quoted one, or a forwarded one.
+                    files.problems.setdefault(FileProblem.NOT_READABLE, []).append(f"the {VOICE}")
+                    continue
                 words = words.encode()[: max(0, room)].decode(errors="ignore")
-                entries[file_id] = voice_entry(file_id, words)
+                # At once: it is paid for, whatever becomes of the other files.
+                await self._store.files.add(running.attempt, {file_id: voice_entry(file_id, words)})
                 room -= len(words.encode())
                 files.heard.append(words)
                 continue
@@ -152,6 +158,10 @@ class PromptFiles:
     def _attachments(self, message: discord.Message | None) -> Mapping[int, discord.Attachment]:
         me = self._client.user
         return {} if message is None or me is None else reader.attachments(message, me)
+
+    def _typed(self, message: discord.Message) -> str:
+        me = self._client.user
+        return "" if me is None else content.text(message, me)
 
     async def _fetched(self, channel_id: int, message_id: int) -> discord.Message | None:
         try:

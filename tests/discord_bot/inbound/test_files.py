@@ -223,6 +223,23 @@ def test_lines_about_files_fit_the_room(room: int) -> None:
         assert room < 40 or notes.lines(room)
 
 
+async def test_a_reply_that_comes_as_a_file_has_room_for_what_is_said_of_files(world: World) -> None:
+    discord = world.discord
+    discord.limits.messages = type(discord.limits.messages)(5, 0.05)
+    text = "".join(f"word{n} " for n in range(1800))
+    world.model.default = Reply([text])
+    misnamed = Attachment(f"{'a_b' * 12}.txt", picture())
+    cut = Attachment(f"{'c_d' * 12}.log", LOG * 10_000)
+    await world.taken(await send(world, misnamed, cut, channel=discord.general))
+    last = discord.bot_messages(discord.general)[-1]
+    assert [file.data.decode() for file in last.attachments] == [text]
+    _, *lines = last.content.splitlines()
+    assert lines[0] == "-# The whole reply is in the file."
+    assert "couldn't read" in lines[1] or "is a picture" in lines[1]
+    assert lines[2] == "-# I only read the beginning and end of 1 file."
+    assert len("\n".join(["", *lines])) <= NOTE_LIMIT
+
+
 async def test_an_edit_keeps_what_was_read(world: World) -> None:
     question = await send(world, Attachment("app.log", LOG), Attachment("a.zip", bytes(9)))
     await world.taken(question)

@@ -130,6 +130,21 @@ async def test_without_a_model_for_it_the_person_is_told(start: Start) -> None:
         assert (world.model.requests, world.discord.downloads) == ([], [])
 
 
+async def test_what_is_typed_about_a_voice_message_is_answered_also_where_that_cannot_be_heard(start: Start) -> None:
+    async with start() as world:
+        spoken = await speak(world)
+        await world.taken(spoken)
+        world.model.default = Reply("I can only read.")
+        asked = await world.discord.say(spoken.channel, world.discord.bo, "Then what can you do?", reply_to=spoken)
+        reply = await reply_to(world, asked)
+        first, *_, last = reply.content.splitlines()
+        assert first == "I can only read."
+        assert last == "-# I can't read the voice message, only pictures, PDFs and text files."
+        question = question_of(await world.asked(0))
+        assert "⟦attached, but not read: voice message⟧" in question
+        assert question.endswith("\n\nThen what can you do?")
+
+
 async def test_help_says_whether_voice_messages_work(start: Start) -> None:
     for how, works in (({}, False), (EARS, True)):
         async with start(**how) as world:
