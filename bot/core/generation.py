@@ -113,7 +113,8 @@ class ReplyGenerator:
         system_prompt = behaviour.persona or self._settings.system_prompt
         first, fallback = self._settings.chosen_model(behaviour.model), self._settings.fallback_model
         # Before a slot is taken: what is somebody's file keeps nobody else waiting.
-        await running.wait_for(self._pictures.loading(running.prompt.pictures, PICTURES_WITHIN))
+        own = [each._replace(turn_id=running.attempt.turn_id) for each in running.prompt.pictures]
+        await running.wait_for(self._pictures.loading(own, PICTURES_WITHIN))
         outcome: Outcome | None = None
         if fallback in (None, first) or running.attempt.number > 1 or not self._failing.is_resting(first):
             first, outcome = await self._ask_seeing(running, sink, first, system_prompt)

@@ -140,7 +140,12 @@ class Pictures:
 
     async def load(self, references: Iterable[PictureReference], within: float) -> None:
         """Fetch what is not in memory, for at most so many seconds. What takes longer goes on being fetched."""
-        missing = {each.source: each for each in references if self._is_missing(each.source)}
+        missing = dict[str, PictureReference]()
+        for each in references:
+            if self._is_missing(each.source):
+                missing[each.source] = each
+            else:
+                self._entries[each.source].turns.add(each.turn_id)
         if self.source is None or not missing:
             return
         for source, reference in missing.items():
@@ -193,16 +198,16 @@ class Pictures:
 
     async def _fetch(self, source: PictureSource, reference: PictureReference) -> None:
         try:
-            self._keep(reference.source, await source.fetch(reference))
+            self._keep(reference.source, await source.fetch(reference), reference.turn_id)
         except Exception:
             log.exception("a picture could not be fetched, because of a bug")
         finally:
             del self._fetching[reference.source]
 
-    def _keep(self, source: str, found: Picture | PictureProblem) -> None:
+    def _keep(self, source: str, found: Picture | PictureProblem, turn_id: int = 0) -> None:
         self._drop(source)
         until = _now() + _RETRY_AFTER if found is PictureProblem.UNAVAILABLE else math.inf
-        entry = self._entries[source] = _Entry(found, set(), until)
+        entry = self._entries[source] = _Entry(found, {turn_id}, until)
         self._bytes += entry.size
         while self._bytes > self._most_bytes or len(self._entries) > _MOST_ENTRIES:
             self._drop(next(iter(self._entries)))

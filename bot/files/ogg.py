@@ -1,4 +1,4 @@
-"""Writes packets of Opus as an OGG file, the form of a voice message. Pure."""
+"""Writes a voice message, which is an OGG file of Opus packets. Pure."""
 
 from __future__ import annotations
 
@@ -27,21 +27,17 @@ def _checksums() -> list[int]:
 _TABLE = _checksums()
 
 
-def written(packets: Sequence[bytes], samples: int, head: bytes | None = None) -> bytes:
-    """An OGG file with these packets of Opus, each of so many samples. `head` is their OpusHead, if they have one."""
-    head = head or b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, RATE, 0, 0)
+def silence(seconds: float) -> bytes:
+    """A voice message in which nothing is heard."""
+    packets = [_SILENCE] * round(seconds * 50)
+    head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, RATE, 0, 0)
     tags = b"OpusTags" + struct.pack("<II", 0, 0)
     pages = [_page([head], 0, 0, 2), _page([tags], 1, 0, 0)]
     for at in range(0, len(packets), _PAGE):
         some = packets[at : at + _PAGE]
         is_last = at + _PAGE >= len(packets)
-        pages.append(_page(some, len(pages), (at + len(some)) * samples, 4 if is_last else 0))
+        pages.append(_page(some, len(pages), (at + len(some)) * (RATE // 50), 4 if is_last else 0))
     return b"".join(pages)
-
-
-def silence(seconds: float) -> bytes:
-    """A voice message in which nothing is heard."""
-    return written([_SILENCE] * round(seconds * 50), RATE // 50)
 
 
 def _page(packets: Sequence[bytes], number: int, position: int, flags: int) -> bytes:

@@ -186,7 +186,9 @@ class ErrorTranslator:
                 " restart."
             )
         if "model" in said:
-            settings = "TRANSCRIPTION_MODEL" if self.for_transcription else "OPENAI_MODEL, MODELS or FALLBACK_MODEL"
+            settings = (
+                "TRANSCRIPTION_MODEL" if self.for_transcription else "OPENAI_MODEL, or the setting that names it,"
+            )
             return f"The model server refused the model {model}{number}. Correct {settings} in .env and restart."
         if self.for_transcription and (status in (400, 404, 405, 415, 422, 501)):
             return self._no_transcription(number)

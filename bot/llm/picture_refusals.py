@@ -33,7 +33,9 @@ _MOST = re.compile(
     r"(?:at most|up to|maximum(?: number)? of|limit (?:is|of)|maximum is) (\d{1,3}) (?:image|picture)"
     r"|(?:image|picture)s?(?: limit| maximum)? (?:is|of|per (?:prompt|request|message) is) (\d{1,3})\b"
 )
-_ABOUT_PICTURES = re.compile(r"image|vision|visual|picture|multi-?modal|base64|media.?type|content.{0,20}\btype")
+_ABOUT_PICTURES = re.compile(
+    r"\b(?:image|vision|visual|picture|multi-?modal|base64|media.?type)|\bcontent(?!-type).{0,20}\btype"
+)
 
 
 def most_pictures(refusal: str) -> int | None:

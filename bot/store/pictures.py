@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from bot.core.context import PICTURE, picture_place
 from bot.core.pictures import PictureReference
-from bot.core.turns import Attempt
 from bot.store.engine import Engine, Rows, Statement, Value
 from bot.store.part import Part
 
@@ -28,22 +27,19 @@ def keeping(turn: str, values: Mapping[str, Value], pictures: Sequence[PictureRe
 
     `turn` is SQL for the id of its turn, with these values.
     """
-    return [(f"DELETE FROM pictures WHERE turn_id = ({turn})", values), _insertion(turn, values, pictures)]
-
-
-def _insertion(
-    turn: str, values: Mapping[str, Value], pictures: Sequence[PictureReference], before: str = "0"
-) -> Statement:
     rows = [[each.source, each.name, each.width, each.height, each.quoted] for each in pictures]
-    return (
-        f"""
-        INSERT INTO pictures (turn_id, place, source, name, width, height, quoted)
-        SELECT turn.id, {before} + key, json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-            json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]')
-        FROM ({turn}) AS turn, json_each(:pictures)
-        """,
-        {**values, "pictures": json.dumps(rows)},
-    )
+    return [
+        (f"DELETE FROM pictures WHERE turn_id = ({turn})", values),
+        (
+            f"""
+            INSERT INTO pictures (turn_id, place, source, name, width, height, quoted)
+            SELECT turn.id, key, json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+                json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]')
+            FROM ({turn}) AS turn, json_each(:pictures)
+            """,
+            {**values, "pictures": json.dumps(rows)},
+        ),
+    ]
 
 
 async def pictures_of(engine: Engine, rows: Rows, prompts: Sequence[str]) -> list[Sequence[PictureReference]]:
@@ -80,10 +76,3 @@ class PictureStore(Part):
 
     async def of_turns(self, turn_ids: Collection[int]) -> Mapping[int, Sequence[PictureReference]]:
         return await _of_turns(self._engine, turn_ids)
-
-    async def add(self, attempt: Attempt, pictures: Sequence[PictureReference]) -> None:
-        """Put further pictures of the prompt of an attempt on record, unless it was forgotten or superseded."""
-        values: dict[str, Value] = {"turn": attempt.turn_id, "attempt": attempt.number}
-        before = "(SELECT coalesce(max(place) + 1, 0) FROM pictures WHERE turn_id = :turn)"
-        turn = "SELECT id FROM turns WHERE id = :turn AND attempt = :attempt"
-        await self._engine.transaction(_insertion(turn, values, pictures, before))

@@ -15,6 +15,7 @@ from bot.core.context import Context, learn_from_usage
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.pictures import Picture, PictureProblem, PictureReference, Pictures
+from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import Quotas, Usage
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, TurnState
@@ -26,6 +27,7 @@ from bot.standin.script import Refusal
 from bot.store import Store
 from tests.pictures import Album, colours, picture, png, reference, shown
 from tests.talking import HERE, Model, Talk
+from tests.waiting import until
 
 PLENTY = 10**9
 CAT, DOG = reference("cat.png"), reference("dog.png", 30, 20)
@@ -273,6 +275,26 @@ async def test_memory_holds_what_was_used_last(store: Store) -> None:
     await pictures.load([c], 5)
     assert set(pictures.found([a, b, c])) == {a, c}
     await pictures.close()
+
+
+async def test_picture_of_a_question_that_waits_for_its_slot_stays_in_memory(store: Store) -> None:
+    album, model, go = Album(cat=picture()), Model(), asyncio.Event()
+    model.queue, model.replies = Queues(QueueLimits(1, 1)), [["Long", go]]
+    settings = GenerationSettings(models=("m",), system_prompt="Be brief.", context_tokens=8000, reply_tokens=400)
+    async with ConversationService(store, model, settings) as core, asyncio.timeout(30):
+        core.pictures.source = album
+        talk = Talk(core, model, store)
+        first = talk.say("Hello!")
+        await (await talk.sink(0)).said()
+        waiting = talk.say("What is this?", by=2, pictures=[CAT])
+        await until(lambda: core.pictures.found([CAT._replace(turn_id=-1)]))
+        for _ in range(2):
+            await core.pictures.sweep()
+        go.set()
+        answered(await first)
+        answered(await waiting)
+    assert album.asked == ["at/cat.png"], "it is fetched once"
+    assert len(model.asked[-1][-1].pictures) == 1
 
 
 async def test_picture_of_a_forgotten_turn_leaves_memory(store: Store) -> None:

@@ -76,6 +76,9 @@ def test_refusal_of_one_picture_says_nothing_of_others(said: str) -> None:
         "This model's maximum context length is 4096 tokens.",
         "Unknown variant `developer`, expected one of `system`, `user`",
         "The model `gpt-9` does not exist",
+        "The deployment is not provisioned.",
+        "Unknown revision of the model.",
+        "Content-Type must be application/json.",
     ],
 )
 def test_other_refusals_are_not_about_pictures(said: str) -> None:

@@ -189,8 +189,8 @@ async def test_check_reports_an_unknown_model(
     model.script.append(REFUSALS["unknown model (Ollama)"])
     model.models = ("mistral", "llama3.2:3b")
     refused = (
-        "Model: The model server refused the model lama3.2 (404). Correct OPENAI_MODEL, MODELS or FALLBACK_MODEL in"
-        " .env and restart."
+        "Model: The model server refused the model lama3.2 (404). Correct OPENAI_MODEL, or the setting that names it,"
+        " in .env and restart."
         ' Its error: api_error. It said: model "lama3.2" not found, try pulling it first.'
     )
     assert await look(OPENAI_MODEL="lama3.2") == (
