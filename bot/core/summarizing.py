@@ -29,7 +29,7 @@ from bot.core.protocols import ChatModel, Store
 from bot.core.quotas import Usage
 from bot.core.summaries import Block, SummaryJob
 from bot.core.turns import Attempt, is_blank
-from bot.core.window import reasoning_tokens
+from bot.core.window import Room, reasoning_tokens
 
 log = logging.getLogger(__name__)
 
@@ -120,23 +120,27 @@ class SummaryMaker:
         model = settings.summarizing_model(behaviour.model)
         learned = await self._store.token_statistics.of(settings.servers.key(model))
         bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
-        longest_block = (1 - KEPT_OF_FULL) * settings.context_tokens * bytes_per_token * _BLOCK_SLACK
-        block = await self._store.summaries.block_of(job, int(longest_block))
-        if block is None:
-            # It was no work.
-            self._begun.pop(job.conversation_id, None)
-            return
         most = _most_tokens(settings, job.level)
-        share = system_share(settings.context_tokens, bytes_per_token)
-        named = any(turn.author_name is not None for turn in block.turns)
-        system = system_message(
-            behaviour.persona or settings.system_prompt, share, named=named, about_memory=settings.about_memory
-        )
-        messages = [system, *_request(block, most)]
+        room = Room(settings.context_tokens, most)
+        if learned.window is not None:
+            room = room.within(learned.window, most)
         slots = await self._model.slots(model)
         with nullcontext(asyncio.Event()) if slots is None else slots.place_behind() as wanted:
-            if wanted is not None:
-                await self._ask(job, block, messages, model, most, bytes_per_token, wanted)
+            if wanted is None:
+                return
+            longest_block = (1 - KEPT_OF_FULL) * room.context * bytes_per_token * _BLOCK_SLACK
+            block = await self._store.summaries.block_of(job, int(longest_block))
+            if block is None:
+                # It was no work.
+                self._begun.pop(job.conversation_id, None)
+                return
+            share = system_share(room.context, bytes_per_token)
+            named = any(turn.author_name is not None for turn in block.turns)
+            system = system_message(
+                behaviour.persona or settings.system_prompt, share, named=named, about_memory=settings.about_memory
+            )
+            messages = [system, *_request(block, most)]
+            await self._ask(job, block, messages, model, most, bytes_per_token, wanted)
 
     async def _ask(
         self,

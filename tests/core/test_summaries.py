@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bot.core import summarizing
-from bot.core.context import PLANNED_IS_ENOUGH
+from bot.core.context import BYTES_PER_TOKEN, PLANNED_IS_ENOUGH
 from bot.core.errors import ModelError
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import Event, Message, Origin
@@ -251,6 +252,18 @@ async def test_what_leaves_at_once_is_summarized_in_blocks(talk: Summarized) -> 
     blocks = [(begins, ends) for level, begins, ends, *_ in await jobs(talk.store) if level == 1]
     assert len(blocks) >= 3
     assert all(before[1] == after[0] for before, after in pairwise(blocks))
+
+
+async def test_blocks_fit_the_window_that_was_learned_of_the_model(talk: Summarized) -> None:
+    await talk.fill(45)
+    await talk.store.token_statistics.record(
+        "m", replace(await talk.store.token_statistics.of("m"), window=WINDOW // 2)
+    )
+    assert await talk.store.summaries.remake(HERE)
+    talk.model.summarized.clear()
+    await talk.summarize()
+    sizes = [sum(len(message.content) for message in request) for request in talk.model.summarized]
+    assert max(sizes) < BYTES_PER_TOKEN * WINDOW // 2
 
 
 async def test_those_who_may_not_read_the_history_get_none_and_move_nothing(talk: Summarized) -> None:
