@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from bot.core.model_servers import ModelServers
 from bot.core.quotas import Quotas
 from bot.core.usage import Prices
+
+
+class ModelJob(StrEnum):
+    """What a model is asked for, beside answers."""
+
+    FALLBACK = "fallback"
+    PICTURES = "pictures"
+    VOICE = "voice"
+    SUMMARIES = "summaries"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +69,22 @@ class GenerationSettings:
             named.setdefault(self.summary_model, "SUMMARY_MODEL")
         return named
 
-    def models_for(self, chosen: str | None) -> Sequence[str]:
-        """The chosen model, or the default one without a choice, then the fallback and the one for pictures."""
-        return tuple(dict.fromkeys(filter(None, (self.chosen_model(chosen), self.fallback_model, self.vision_model))))
-
     def summarizing_model(self, chosen: str | None) -> str:
         """The model that summarizes a conversation with this choice."""
         return self.summary_model or self.chosen_model(chosen)
 
+    def helpers(self, chosen: str | None) -> Mapping[ModelJob, str]:
+        """The models that may be asked beside the one that answers where one is chosen, by what for."""
+        helpers = {
+            ModelJob.FALLBACK: self.fallback_model,
+            ModelJob.PICTURES: self.vision_model,
+            ModelJob.VOICE: self.transcription_model,
+            ModelJob.SUMMARIES: self.summary_model if self.summaries else None,
+        }
+        answers = self.chosen_model(chosen)
+        return {job: model for job, model in helpers.items() if model and model != answers}
+
     def providers(self, chosen: str | None) -> Sequence[str]:
         """The providers of all models that may be asked where one is chosen."""
-        summarizing = [self.summarizing_model(chosen)] if self.summaries else []
-        hearing = [self.transcription_model] if self.transcription_model else []
-        return tuple(dict.fromkeys(map(self.servers.provider, (*self.models_for(chosen), *summarizing, *hearing))))
+        models = (self.chosen_model(chosen), *self.helpers(chosen).values())
+        return tuple(dict.fromkeys(map(self.servers.provider, models)))

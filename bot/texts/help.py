@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from bot.core.generation_settings import ModelJob
 
 PRIVACY_POLICY, TERMS = "privacy policy", "terms of service"
 
+_JOBS = {
+    ModelJob.FALLBACK: "or to {} if that one fails",
+    ModelJob.PICTURES: "to {} for pictures",
+    ModelJob.VOICE: "to {} for voice messages",
+    ModelJob.SUMMARIES: "to {} for summaries",
+}
 _MAX_LENGTH = 2000
 """The number of characters that Discord allows in a message."""
 
@@ -13,7 +21,8 @@ _MAX_LENGTH = 2000
 def help_text(
     bot: str | None,
     denied: str | None,
-    models: Sequence[tuple[str, str]],
+    model: tuple[str, str],
+    helpers: Mapping[ModelJob, tuple[str, str]],
     *,
     direct_messages: bool,
     hears: bool,
@@ -26,8 +35,8 @@ def help_text(
     """The explanation of how the bot is used in a channel or a DM.
 
     `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
-    there, if so. `hears`: voice messages are turned into text. `models` are the model that answers and the one that is
-    asked if it fails, if there is one, each with its provider. `policies` are what the bot's owner publishes about it,
+    there, if so. `hears`: voice messages are turned into text. `model` is the one that answers, and `helpers` are
+    those that are asked beside it, each with its provider. `policies` are what the bot's owner publishes about it,
     each with its address. `commands` holds the mention of each command and what it does. The text fits one message: too
     many commands are only named.
     """
@@ -49,9 +58,8 @@ def help_text(
     )
     if retention_days:
         memory += f" I forget a conversation that nobody uses for {retention_days} days."
-    first, *rest = (f"`{model}` ({provider})" for model, provider in models)
-    fallback = "".join(f", or to {each} if that one fails" for each in rest)
-    way = f"**Your messages go** to the model {first}{fallback}, with what I remember here."
+    others = "".join(f", {_JOBS[job].format(_named(helper))}" for job, helper in helpers.items())
+    way = f"**Your messages go** to the model {_named(model)}{others}, with what I remember here."
     if persona:
         way += " A persona is set here: /persona shows it."
     paragraphs = [f"**{denied}**"] if denied else []
@@ -64,3 +72,8 @@ def help_text(
         if len(text) <= _MAX_LENGTH:
             break
     return text[:_MAX_LENGTH]
+
+
+def _named(model: tuple[str, str]) -> str:
+    name, provider = model
+    return f"`{name}` ({provider})"

@@ -61,10 +61,15 @@ class HelpCommand(Cog):
         )
         settings, servers = bot.conversations.settings, bot.conversations.settings.servers
         quotas = settings.quotas
+
+        def named(model: str) -> tuple[str, str]:
+            return servers.split(model)[1], servers.provider(model)
+
         return words.help_text(
             None if interaction.guild_id is None else own_name(bot.client, interaction.guild),
             None if reason is None else denied(reason),
-            [(servers.split(each)[1], servers.provider(each)) for each in settings.models_for(behaviour.model)],
+            named(settings.chosen_model(behaviour.model)),
+            {job: named(each) for job, each in settings.helpers(behaviour.model).items()},
             direct_messages=bot.options.access.direct_messages != "off",
             hears=bot.conversations.hears,
             retention_days=bot.options.retention_days,

@@ -141,12 +141,30 @@ async def test_help_works_without_data_from_discord(counted: World, monkeypatch:
     assert len(discord.calls("GET", COMMANDS)) == before + 1, "asked once, however many wait for it"
 
 
+async def test_help_names_every_model_that_may_get_a_message(world: World) -> None:
+    world.conversations.settings = replace(
+        world.conversations.settings,
+        fallback_model="b",
+        vision_model="c",
+        transcription_model="d",
+        summaries=True,
+        summary_model="demo",
+    )
+    text = await help_of(world, world.discord.bo, world.discord.general)
+    way = next(line for line in text.splitlines() if line.startswith("**Your messages go**"))
+    assert way == (
+        "**Your messages go** to the model `demo` (OpenAI), or to `b` (OpenAI) if that one fails, to `c` (OpenAI) for"
+        " pictures, to `d` (OpenAI) for voice messages, with what I remember here."
+    )
+
+
 def test_help_lists_only_names_of_many_commands() -> None:
     many = [(f"</command-{n}:1234567890123456789>", "What it does, at some length") for n in range(25)]
     text = help_text(
         "Polly",
         None,
-        [("demo", "OpenAI")],
+        ("demo", "OpenAI"),
+        {},
         direct_messages=True,
         hears=True,
         retention_days=90,
