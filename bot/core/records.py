@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
 from bot.core.turns import Behaviour, Conversation, TurnState, UserName
@@ -85,6 +85,24 @@ class NoteResult(Enum):
     """The user has this very note already."""
     FULL = auto()
     """The user's notes would be too many or too long."""
+
+
+class Ping(StrEnum):
+    """When an answer pings whoever asked for it."""
+
+    AUTO = "auto"
+    """After a long wait, during which they have turned to something else."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSettings:
+    """What a user chose about themselves, in all guilds and DMs."""
+
+    leave_out: bool = False
+    """Whether their messages are left out of the recent messages that go along with other people's questions."""
+    ping: Ping = Ping.AUTO
 
 
 @dataclass(frozen=True, slots=True)

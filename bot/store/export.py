@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.core.access import Block
-from bot.core.records import ExportedTurn, Note
+from bot.core.records import ExportedTurn, Note, PersonSettings
 from bot.core.summaries import Summary
 from bot.core.turns import Behaviour
 from bot.core.usage import DAY, UsageRow
@@ -41,6 +41,7 @@ async def export_of(
     behaviour: Behaviour | None,
     blocks: Mapping[int, Block],
     notes: Sequence[Note],
+    settings: PersonSettings,
     summaries: Sequence[Summary] = (),
     now: float,
     limit: int,
@@ -58,12 +59,14 @@ async def export_of(
         "scope": "all servers and direct messages" if guild_id is None else f"server {guild_id}",
         "blocks": [_block(server, block) for server, block in blocks.items()],
         "notes": [_note(note) for note in notes],
+        "settings": {"leave_out_recent_messages": settings.leave_out, "ping": settings.ping.value},
         "usage": [_day(row) for row in usage],
     }
     if behaviour is not None:
         head["direct_message"] = {"persona": behaviour.persona, "model": behaviour.model}
         head["summaries"] = [_summary(each) for each in summaries]
-    empty = not usage and not blocks and not notes and behaviour in (None, Behaviour())
+    chosen = behaviour not in (None, Behaviour()) or settings != PersonSettings()
+    empty = not usage and not blocks and not notes and not chosen
     file = _File(_time(now), json.dumps(head, ensure_ascii=False, indent=2).removesuffix("\n}"), limit)
     async for page in pages:
         if not await asyncio.to_thread(file.add, page):

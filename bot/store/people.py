@@ -68,6 +68,7 @@ _SHORT_TRACES = (
     ("personas", "user_id = :user", None),
     ("names", "user_id = :user", None),
     ("notes", "user_id = :user", None),
+    ("person_settings", "user_id = :user", None),
     # What the user decided as a moderator stays in force, in nobody's name.
     ("guilds", "paused_by = :user", "paused_by = NULL, paused_at = NULL"),
     ("channel_rules", "set_by = :user", "set_by = NULL, set_at = NULL"),

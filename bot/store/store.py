@@ -13,6 +13,7 @@ from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
 from bot.store.notes import NoteStore
 from bot.store.people import PeopleStore
+from bot.store.person_settings import PersonSettingsStore
 from bot.store.personas import PersonaStore
 from bot.store.pictures import PictureStore
 from bot.store.processed import ProcessedStore
@@ -41,6 +42,7 @@ class Store:
         self.guild_rules = GuildRuleStore(engine, clock)
         self.guilds = GuildStore(engine, clock)
         self.notes = NoteStore(engine, clock)
+        self.person_settings = PersonSettingsStore(engine, clock)
         self.personas = PersonaStore(engine, clock)
         self.pictures = PictureStore(engine, clock)
         self.processed = ProcessedStore(engine, clock)

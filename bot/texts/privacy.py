@@ -32,7 +32,9 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
         where = "1 conversation" if conversations == 1 else f"{conversations:,} conversations"
         what = f"your {texts.questions(questions)} and my replies, in {where}, in all servers and direct messages"
     else:
-        what = "your notes, your usage, your settings in our direct message, and what others quoted from you"
+        what = (
+            "your notes, your usage, your settings, also those in our direct message, and what others quoted from you"
+        )
     return _lines(
         f"This makes me forget everything about you: {what}. It cannot be undone.",
         "The messages on Discord stay, with their pictures and files. What others wrote to me stays too.",
@@ -94,10 +96,10 @@ def exported(questions: int, *, here: bool, complete: bool) -> str:
     where = "in this server" if here else "in all servers and direct messages"
     what = f"{'' if complete else 'only the latest '}{texts.questions(questions)} of yours {where} with my replies, "
     what += (
-        "your notes, what you used here, and whether its moderators block you."
+        "your notes and settings, what you used here, and whether its moderators block you."
         if here
-        else "your notes, what you used, what you set in our direct message, the summaries of it, and which servers'"
-        " moderators block you."
+        else "your notes and settings, what you used, what you set in our direct message, the summaries of it, and"
+        " which servers' moderators block you."
     )
     if not complete:
         return f"The file has {what} Discord allows no larger file. Ask my owner for the rest."

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bot.core.access import Block
-from bot.core.records import ExportedTurn, Note
+from bot.core.records import ExportedTurn, Note, PersonSettings, Ping
 from bot.core.turns import Behaviour, TurnState, UserName
 from bot.core.usage import UsageRow
 from bot.store.export import Export, export_of
@@ -41,6 +41,7 @@ def exchange(number: int, reply: str = 'Because.\nOf "that" 🙂') -> ExportedTu
     )
 
 
+DEFAULTS = PersonSettings()
 USAGE = UsageRow(19_675, "m", GUILD, BO, 2, 24, 6)
 
 
@@ -53,6 +54,7 @@ async def file_of(
     behaviour: Behaviour | None = None,
     blocks: Mapping[int, Block] = MappingProxyType({}),
     notes: Sequence[Note] = (),
+    settings: PersonSettings = DEFAULTS,
 ) -> Export:
     return await export_of(
         pages(exchanges),
@@ -62,6 +64,7 @@ async def file_of(
         behaviour=behaviour,
         blocks=blocks,
         notes=notes,
+        settings=settings,
         now=1.7e9,
         limit=limit,
     )
@@ -122,7 +125,9 @@ async def test_export_is_readable_json() -> None:
 
 async def test_export_holds_settings_and_blocks() -> None:
     own, blocks = Behaviour("You are a parrot.", "m"), {GUILD: Block(None), 7: Block(1_700_000_000)}
-    told = content(await file_of([], behaviour=own, blocks=blocks))
+    chosen = PersonSettings(leave_out=True, ping=Ping.NEVER)
+    told = content(await file_of([], behaviour=own, blocks=blocks, settings=chosen))
+    assert told["settings"] == {"leave_out_recent_messages": True, "ping": "never"}
     assert told["direct_message"] == {"persona": "You are a parrot.", "model": "m"}
     assert told["blocks"] == [
         {"server": str(GUILD), "until": None},
@@ -137,6 +142,7 @@ async def test_only_an_empty_export_is_empty() -> None:
     assert not (await file_of([], usage=[], behaviour=Behaviour(model="m"))).empty
     assert not (await file_of([], usage=[], blocks={7: Block(None)})).empty
     assert not (await file_of([], usage=[], notes=[Note(1, None, 0, "vegan")])).empty
+    assert not (await file_of([], usage=[], settings=PersonSettings(ping=Ping.NEVER))).empty
     assert not (await file_of([])).empty
 
 

@@ -96,6 +96,7 @@ class PrivacyCommands(Cog):
             notes=await (
                 store.notes.everywhere(user_id) if here.guild_id is None else store.notes.of(user_id, here.guild_id)
             ),
+            settings=await store.person_settings.of(user_id),
             summaries=summaries,
             now=time.time(),
             limit=min(interaction.filesize_limit, _MAX_FILE_SIZE),

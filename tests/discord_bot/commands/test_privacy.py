@@ -214,8 +214,8 @@ async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     said = await used.answered()
     assert used.ephemeral
     assert said.content == (
-        "The file has 2 questions of yours in this server with my replies, your notes, what you used here, and whether "
-        "its moderators block you. In a direct message to me, /export covers all places."
+        "The file has 2 questions of yours in this server with my replies, your notes and settings, what you used "
+        "here, and whether its moderators block you. In a direct message to me, /export covers all places."
     )
     told = file(used)
     assert (told["person"], told["scope"], told["complete"]) == (
@@ -234,8 +234,9 @@ async def test_export_holds_ones_own_data_of_this_place(world: World) -> None:
     await world.store.guild_rules.block(discord.guild.id, discord.bo.id, None)
     used = await discord.slash(discord.bo, direct, "export")
     assert (await used.answered()).content == (
-        "The file has 4 questions of yours in all servers and direct messages with my replies, your notes, what you "
-        "used, what you set in our direct message, the summaries of it, and which servers' moderators block you."
+        "The file has 4 questions of yours in all servers and direct messages with my replies, your notes and "
+        "settings, what you used, what you set in our direct message, the summaries of it, and which servers' "
+        "moderators block you."
     )
     told = file(used)
     assert [each["prompt"] for each in told["exchanges"]] == ["four", "three", "two", "one"]
