@@ -44,6 +44,7 @@ def forget_decisions(now: int) -> list[Statement]:
         (f"DELETE FROM personas WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM notes WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM channel_rules WHERE {of_these} RETURNING 1", left),
+        (f"DELETE FROM channel_settings WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM blocks WHERE {of_these} RETURNING 1", left),
         # This statement runs last, because the others look the guild up in this table.
         ("DELETE FROM guilds WHERE left_at < :since RETURNING 1", left),
@@ -92,6 +93,7 @@ class GuildStore(Part):
                 SELECT guild_id, :now FROM (
                     SELECT guild_id FROM guilds WHERE left_at IS NULL
                     UNION SELECT guild_id FROM channel_rules
+                    UNION SELECT guild_id FROM channel_settings
                     UNION SELECT guild_id FROM blocks
                     UNION SELECT guild_id FROM personas WHERE guild_id IS NOT NULL
                     UNION SELECT guild_id FROM notes WHERE guild_id IS NOT NULL
@@ -104,7 +106,7 @@ class GuildStore(Part):
         )
 
     async def forget_channel(self, channel_id: int, conversation: Conversation) -> None:
-        """Delete the persona, model and rule of a deleted channel, and the persona and model of its threads.
+        """Delete the persona, model, settings and rule of a deleted channel, and the persona and model of its threads.
 
         The last rule that allows a channel in a guild stays: without it, all channels would be allowed.
         """
@@ -131,6 +133,7 @@ class GuildStore(Part):
                 """,
                 {"channel": channel_id},
             ),
+            ("DELETE FROM channel_settings WHERE channel_id = :channel", {"channel": channel_id}),
         )
 
     async def refused_at(self, guild_id: int) -> int | None:

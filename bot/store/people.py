@@ -72,6 +72,7 @@ _SHORT_TRACES = (
     # What the user decided as a moderator stays in force, in nobody's name.
     ("guilds", "paused_by = :user", "paused_by = NULL, paused_at = NULL"),
     ("channel_rules", "set_by = :user", "set_by = NULL, set_at = NULL"),
+    ("channel_settings", "decided_by = :user", "decided_by = NULL, decided_at = NULL"),
     ("blocks", "set_by = :user", "set_by = NULL, set_at = NULL"),
 )
 """The places with few rows of a user, which go at once.

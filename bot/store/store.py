@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bot.store.channel_settings import ChannelSettingsStore
 from bot.store.conversations import ConversationStore
 from bot.store.deliveries import DeliveryStore
 from bot.store.engine import Engine
@@ -36,6 +37,7 @@ class Store:
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self.engine = engine
+        self.channel_settings = ChannelSettingsStore(engine, clock)
         self.conversations = ConversationStore(engine, clock)
         self.deliveries = DeliveryStore(engine, clock)
         self.files = FileStore(engine, clock)

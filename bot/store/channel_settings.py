@@ -1,0 +1,129 @@
+"""Channel settings: how the bot takes part in a channel, as the moderators of its guild chose."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+from bot.core.access import Decision
+from bot.core.channel_settings import DEFAULTS, ChannelSettings, WithoutMention
+from bot.store.engine import Engine, Row, Value
+from bot.store.part import Part
+
+MOST_CHANNELS = 500
+"""Channels of a guild that may have settings, as many as a guild of Discord's may have."""
+_GUILDS = 200
+"""Guilds whose settings are kept in memory."""
+_KEPT_FOR = 600.0
+"""Seconds for which they are. Other processes, and records of guilds that were left, change them too."""
+
+
+class ChannelSettingsStore(Part):
+    """The settings of channels by guild. Those read lately are in memory, since each message is held against them."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
+        super().__init__(engine, clock)
+        self._known: OrderedDict[int, tuple[float, Mapping[int, ChannelSettings]]] = OrderedDict()
+        """By guild, the latest read last: until when they count, and the settings."""
+        self._changes = 0
+
+    def known(self, guild_id: int) -> Mapping[int, ChannelSettings] | None:
+        """The settings of a guild's channels as far as they are in memory, or None if they have to be read."""
+        found = self._known.get(guild_id)
+        return found[1] if found is not None and time.monotonic() < found[0] else None
+
+    async def of_guild(self, guild_id: int) -> Mapping[int, ChannelSettings]:
+        """The settings of those channels of a guild that do not have the defaults."""
+        if (known := self.known(guild_id)) is not None:
+            return known
+        changes = self._changes
+        rows = await self._engine.read(
+            "SELECT channel_id, without_mention, recent, threads FROM channel_settings WHERE guild_id = :guild",
+            guild=guild_id,
+        )
+        settings = {row["channel_id"]: _settings(row) for row in rows}
+        if changes == self._changes:
+            self._known[guild_id] = time.monotonic() + _KEPT_FOR, settings
+            self._known.move_to_end(guild_id)
+            if len(self._known) > _GUILDS:
+                self._known.popitem(last=False)
+        return settings
+
+    async def of(self, guild_id: int, channel_id: int) -> ChannelSettings:
+        """The settings of a channel. Those of a thread are its channel's."""
+        return (await self.of_guild(guild_id)).get(channel_id, DEFAULTS)
+
+    async def change(
+        self,
+        guild_id: int,
+        channel_id: int,
+        *,
+        by: int,
+        without_mention: WithoutMention | None = None,
+        recent: int | None = None,
+        threads: bool | None = None,
+    ) -> ChannelSettings | None:
+        """Commit those settings of a channel that are not None here. The result is the settings before.
+
+        It is None, with nothing changed, if the guild has too many channels with settings.
+        """
+        values: dict[str, Value] = {
+            "channel": channel_id,
+            "guild": guild_id,
+            "without_mention": without_mention.value if without_mention is not None else None,
+            "recent": recent,
+            "threads": threads,
+            "by": by,
+            "now": self._now(),
+            "most": MOST_CHANNELS,
+        }
+        before, changed, _ = await self._engine.transaction(
+            ("SELECT without_mention, recent, threads FROM channel_settings WHERE channel_id = :channel", values),
+            (
+                """
+                INSERT INTO channel_settings
+                    (channel_id, guild_id, without_mention, recent, threads, decided_by, decided_at)
+                SELECT
+                    :channel, :guild, coalesce(:without_mention, 'never'), coalesce(:recent, 0), coalesce(:threads, 0),
+                    :by, :now
+                WHERE EXISTS (SELECT 1 FROM channel_settings WHERE channel_id = :channel)
+                    OR (SELECT count(*) FROM channel_settings WHERE guild_id = :guild) < :most
+                ON CONFLICT DO UPDATE SET
+                    without_mention = coalesce(:without_mention, without_mention),
+                    recent = coalesce(:recent, recent),
+                    threads = coalesce(:threads, threads),
+                    decided_by = :by,
+                    decided_at = :now
+                RETURNING channel_id
+                """,
+                values,
+            ),
+            (
+                """
+                DELETE FROM channel_settings
+                WHERE channel_id = :channel AND without_mention = 'never' AND recent = 0 AND threads = 0
+                """,
+                values,
+            ),
+        )
+        self._changes += 1
+        self._known.pop(guild_id, None)
+        if not changed:
+            return None
+        return _settings(before[0]) if before else DEFAULTS
+
+    async def decisions(self, guild_id: int) -> Sequence[tuple[int, ChannelSettings, Decision]]:
+        """The channels of a guild that do not have the defaults, with who decided it and when."""
+        rows = await self._engine.read(
+            """
+            SELECT channel_id, without_mention, recent, threads, decided_by, decided_at FROM channel_settings
+            WHERE guild_id = :guild ORDER BY channel_id
+            """,
+            guild=guild_id,
+        )
+        return [(row["channel_id"], _settings(row), Decision(row["decided_by"], row["decided_at"])) for row in rows]
+
+
+def _settings(row: Row) -> ChannelSettings:
+    return ChannelSettings(WithoutMention(row["without_mention"]), row["recent"], bool(row["threads"]))
