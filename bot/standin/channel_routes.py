@@ -5,7 +5,9 @@ https://discord.com/developers/docs/resources/message and .../channel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from bot.standin import payloads, rules
@@ -16,7 +18,9 @@ from bot.standin.errors import (
     archived_thread,
     invalid_form,
     missing_access,
+    missing_permissions,
     unknown,
+    wrong_channel_type,
 )
 from bot.standin.limits import MESSAGE, MESSAGES
 from bot.standin.rest import Endpoint, Incoming
@@ -26,6 +30,8 @@ _CHANNEL = "/channels/{channel_id}"
 _REACTION = MESSAGE + "/reactions/{emoji}"
 _NONCE_KEPT = 300.0
 _BULK_AGE = 14 * 24 * 3600.0
+_CREATOR_MAY_CHANGE = {"name", "archived", "auto_archive_duration"}
+_HAS_THREADS = {ChannelType.TEXT, ChannelType.NEWS}
 
 
 class ChannelRoutes:
@@ -55,6 +61,7 @@ class ChannelRoutes:
             Endpoint("GET", _REACTION, self._reactors),
             Endpoint("POST", MESSAGE + "/threads", self._thread_on_message, status=201),
             Endpoint("POST", _CHANNEL + "/threads", self._thread, status=201),
+            Endpoint("GET", _CHANNEL + "/threads/archived/public", self._archived),
             Endpoint("PUT", _CHANNEL + "/thread-members/@me", self._join),
             Endpoint("POST", "/users/@me/channels", self._open_dm),
         ]
@@ -69,14 +76,32 @@ class ChannelRoutes:
 
     def _patch_channel(self, call: Incoming) -> Json:
         channel = self._channel(call)
-        self._composer.require(channel, Permission.MANAGE_THREADS if channel.is_thread else Permission.MANAGE_CHANNELS)
-        if channel.is_thread and call.body.keys() & {"archived", "locked"}:
-            self._world.update_thread(channel, archived=call.body.get("archived"), locked=call.body.get("locked"))
+        if channel.is_thread:
+            self._require_changing(channel, call.body)
+            if call.body.keys() & {"archived", "locked"}:
+                self._world.update_thread(channel, archived=call.body.get("archived"), locked=call.body.get("locked"))
+        else:
+            self._composer.require(channel, Permission.MANAGE_CHANNELS)
         if "name" in call.body:
             if not 1 <= len(call.body["name"]) <= 100:
                 raise invalid_form({"name": ("BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")})
             self._world.rename(channel, call.body["name"])
         return payloads.channel(channel)
+
+    def _require_changing(self, thread: Channel, body: Json) -> None:
+        """Check that the bot may change a thread so.
+
+        Its creator may rename and archive it, and who writes there may open it again, unless it is locked.
+        """
+        if Permission.MANAGE_THREADS not in self._world.permissions(self._world.bot, thread):
+            opens = body == {"archived": False}
+            of_its_own = thread.owner is self._world.bot and body.keys() <= _CREATOR_MAY_CHANGE
+            if thread.locked or not (opens or of_its_own):
+                raise missing_permissions()
+            if opens:
+                self._composer.require(thread, Permission.SEND_MESSAGES_IN_THREADS)
+        if thread.archived and body.get("archived") is not False:
+            raise archived_thread()
 
     def _delete_channel(self, call: Incoming) -> Json:
         channel = self._channel(call)
@@ -235,12 +260,35 @@ class ChannelRoutes:
         return self._open(channel, call.body, private=private)
 
     def _open(self, parent: Channel, body: Json, **how: Any) -> Json:
-        if parent.guild is None or parent.is_thread:
-            raise ApiError(400, 50024, "Cannot execute action on this channel type")
+        if parent.type not in _HAS_THREADS:
+            raise wrong_channel_type()
         if not 1 <= len(body["name"]) <= 100:
             raise invalid_form({"name": ("BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")})
         thread = self._world.open_thread(parent, body["name"], self._world.bot, **how)
         return payloads.channel(thread) | {"member": payloads.thread_member(thread, self._world.bot)}
+
+    def _archived(self, call: Incoming) -> Json:
+        """List the archived public threads of a channel, those first that were archived last."""
+        channel, limit = self._channel(call), int(call.query.get("limit", 50))
+        self._composer.require(channel, Permission.READ_MESSAGE_HISTORY)
+        if not 2 <= limit <= 100:
+            raise invalid_form({"limit": ("NUMBER_TYPE_COERCE", f'Value "{limit}" is not between 2 and 100.')})
+        before = datetime.fromisoformat(call.query["before"]).timestamp() if "before" in call.query else math.inf
+        found = [
+            each
+            for each in self._world.channels.values()
+            if each.parent is channel
+            and each.archived
+            and each.type is not ChannelType.PRIVATE_THREAD
+            and each.archive_changed_at < before
+        ]
+        found.sort(key=lambda each: each.archive_changed_at, reverse=True)
+        bot = self._world.bot
+        return {
+            "threads": [payloads.channel(each) for each in found[:limit]],
+            "members": [payloads.thread_member(each, bot) for each in found[:limit] if bot.id in each.members],
+            "has_more": len(found) > limit,
+        }
 
     def _join(self, call: Incoming) -> None:
         self._world.join_thread(self._channel(call), self._world.bot)

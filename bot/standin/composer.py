@@ -6,8 +6,26 @@ from typing import Any
 
 from bot.standin import mentions, rules
 from bot.standin.cdn import Cdn
-from bot.standin.entities import Attachment, Channel, Json, Message, MessageFlag, MessageType, Permission
-from bot.standin.errors import ApiError, archived_thread, invalid_form, missing_access, missing_permissions, unknown
+from bot.standin.entities import (
+    Attachment,
+    Channel,
+    ChannelType,
+    Json,
+    Message,
+    MessageFlag,
+    MessageType,
+    Permission,
+)
+from bot.standin.errors import (
+    ApiError,
+    archived_thread,
+    invalid_form,
+    locked_thread,
+    missing_access,
+    missing_permissions,
+    unknown,
+    wrong_channel_type,
+)
 from bot.standin.world import World
 
 _REPLIABLE = {MessageType.DEFAULT, MessageType.REPLY, MessageType.SLASH_COMMAND, MessageType.CONTEXT_MENU}
@@ -35,12 +53,17 @@ class Composer:
             raise missing_permissions()
 
     def require_sending(self, channel: Channel) -> None:
-        """Raise an error if the bot cannot send to this channel. An archived thread that is not locked is allowed."""
+        """Raise an error if the bot cannot send to this channel. An archived thread that is not locked is allowed.
+
+        A locked thread takes messages only of who manages threads.
+        """
+        if channel.type in (ChannelType.FORUM, ChannelType.CATEGORY):
+            raise wrong_channel_type()
         if channel.recipient is not None and channel.recipient.closed_dms:
             raise ApiError(403, 50007, "Cannot send messages to this user")
         self.require(channel, Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES)
-        if channel.archived and channel.locked:
-            raise archived_thread()
+        if channel.locked and Permission.MANAGE_THREADS not in self._world.permissions(self._world.bot, channel):
+            raise archived_thread() if channel.archived else locked_thread()
 
     def message(self, channel: Channel, message_id: int) -> Message:
         message = channel.messages.get(message_id)

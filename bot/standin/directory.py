@@ -110,11 +110,17 @@ class Directory:
         return self._add(Channel(self._static_id(), name, guild, ChannelType.CATEGORY))
 
     def add_channel(
-        self, guild: Guild, name: str, *, topic: str | None = None, category: Channel | None = None
+        self,
+        guild: Guild,
+        name: str,
+        kind: ChannelType = ChannelType.TEXT,
+        *,
+        topic: str | None = None,
+        category: Channel | None = None,
     ) -> Channel:
         """Create a channel with a copy of its category's overwrites. Later changes to the category do not affect it."""
         overwrites = {id_: replace(each) for id_, each in category.overwrites.items()} if category else {}
-        channel = Channel(self._static_id(), name, guild, topic=topic, category=category, overwrites=overwrites)
+        channel = Channel(self._static_id(), name, guild, kind, topic=topic, category=category, overwrites=overwrites)
         return self._add(channel)
 
     def _add(self, channel: Channel) -> Channel:

@@ -33,6 +33,7 @@ class Permission(IntFlag):
     CREATE_PUBLIC_THREADS = 1 << 35
     CREATE_PRIVATE_THREADS = 1 << 36
     SEND_MESSAGES_IN_THREADS = 1 << 38
+    BYPASS_SLOWMODE = 1 << 52
 
     @classmethod
     def everything(cls) -> Permission:
@@ -103,14 +104,19 @@ class MessageType(IntEnum):
 
 
 class ChannelType(IntEnum):
-    """The kinds of channel in the stand-in. A category holds channels, and all other kinds hold messages."""
+    """The kinds of channel in the stand-in.
+
+    A category holds channels, a forum holds threads, and all other kinds hold messages.
+    """
 
     TEXT = 0
     DM = 1
     CATEGORY = 4
     NEWS = 5
+    NEWS_THREAD = 10
     PUBLIC_THREAD = 11
     PRIVATE_THREAD = 12
+    FORUM = 15
 
 
 @dataclass(eq=False)
@@ -211,7 +217,7 @@ class Typing:
 
 @dataclass(eq=False)
 class Channel:
-    """A text channel, a thread, a category or a DM. A thread has a `parent`. A DM has no `guild`."""
+    """A text channel, a forum, a thread, a category or a DM. A thread has a `parent`. A DM has no `guild`."""
 
     id: int
     name: str
@@ -229,9 +235,13 @@ class Channel:
     members: set[int] = field(default_factory=set)
     """The ids of the users who joined the thread."""
     last_message_id: int | None = None
+    slowmode: int = 0
+    """Seconds that a person has to wait between two messages. Bots do not wait."""
     archived: bool = False
     locked: bool = False
     created_at: float = 0.0
+    archive_changed_at: float = 0.0
+    """When the thread was last archived or opened again, in seconds since the epoch."""
 
     @property
     def mention(self) -> str:

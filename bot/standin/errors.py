@@ -73,3 +73,11 @@ def archived_thread() -> ApiError:
         50083,
         "Tried to perform an operation on an archived thread, such as editing a message or adding a user to the thread",
     )
+
+
+def locked_thread() -> ApiError:
+    return ApiError(403, 160005, "This thread is locked")
+
+
+def wrong_channel_type() -> ApiError:
+    return ApiError(400, 50024, "Cannot execute action on this channel type")

@@ -131,7 +131,7 @@ def partial_emoji(key: str) -> Json:
 
 
 def channel(it: Channel) -> Json:
-    """Build the JSON of a text channel, a thread, a category or a DM."""
+    """Build the JSON of a text channel, a forum, a thread, a category or a DM."""
     last = str(it.last_message_id) if it.last_message_id else None
     if it.guild is None:
         recipients = [user(it.recipient)] if it.recipient else []
@@ -150,12 +150,14 @@ def channel(it: Channel) -> Json:
         "guild_id": str(it.guild.id),
         "name": it.name,
         "last_message_id": last,
-        "rate_limit_per_user": 0,
+        "rate_limit_per_user": it.slowmode,
         "parent_id": str(above.id) if above else None,
     }
     if it.parent is not None:
         return common | _thread_fields(it)
+    forum = {"available_tags": [], "default_forum_layout": 0, "default_sort_order": None}
     return common | {
+        **(forum if it.type is ChannelType.FORUM else {}),
         "position": 0,
         "topic": it.topic,
         "nsfw": False,
@@ -176,7 +178,7 @@ def _thread_fields(it: Channel) -> Json:
         "owner_id": str(it.owner.id if it.owner else 0),
         "thread_metadata": {
             "archived": it.archived,
-            "archive_timestamp": moment(it.created_at),
+            "archive_timestamp": moment(it.archive_changed_at),
             "auto_archive_duration": 1440,
             "locked": it.locked,
             "create_timestamp": moment(it.created_at),

@@ -13,6 +13,7 @@ from bot.standin.directory import Event
 from bot.standin.entities import (
     Attachment,
     Channel,
+    ChannelType,
     Forward,
     Guild,
     Json,
@@ -59,14 +60,14 @@ class People:
         silent: bool = False,
         webhook: bool = False,
         type: int | None = None,  # noqa: A002  Discord's name of the field
+        message_id: int | None = None,
     ) -> Message:
         """Send a message. Mentions in it have Discord's form: `user.mention`, `role.mention`.
 
         `ping` is the ping setting of a reply. `webhook` makes a webhook the author. `type` makes a system message. Only
         webhooks and bots can send `embeds` and `components`.
         """
-        if Permission.SEND_MESSAGES not in self.world.permissions(author, channel) and not webhook:
-            raise PermissionError(f"{author.name} cannot write in {channel.name}")
+        self._require_writing(channel, author, webhook=webhook)
         cards, parts, files = list(embeds), list(components), list(attachments)
         flags = MessageFlag.SUPPRESS_NOTIFICATIONS if silent else MessageFlag.NONE
         if any(each.duration_secs is not None for each in files):
@@ -89,7 +90,10 @@ class People:
             components=parts,
             attachments=[self._cdn.store(each, channel) for each in files],
             webhook_id=author.id if webhook else None,
+            message_id=message_id,
         )
+        if channel.is_thread and not webhook:
+            channel.members.add(author.id)
         return await _delivered(message)
 
     async def forward(self, channel: Channel, author: User, message: Message) -> Message:
@@ -97,8 +101,7 @@ class People:
 
         A message with a poll is refused: https://docs.discord.com/developers/resources/message#message-reference-types
         """
-        if Permission.SEND_MESSAGES not in self.world.permissions(author, channel):
-            raise PermissionError(f"{author.name} cannot write in {channel.name}")
+        self._require_writing(channel, author)
         if message.poll is not None:
             raise ValueError("Discord forwards no polls")
         passed_on = self.world.post(
@@ -151,6 +154,23 @@ class People:
         """Open a thread, either on a message or on its own."""
         thread = self.world.open_thread(channel, name, by, message=message, private=private)
         return await _delivered(thread)
+
+    async def open_post(self, forum: Channel, title: str, by: User, content: str, **said: Any) -> Message:
+        """Open a post in a forum. Returns its first message, which has the id of its thread."""
+        if Permission.SEND_MESSAGES not in self.world.permissions(by, forum):
+            raise PermissionError(f"{by.name} cannot open posts in {forum.name}")
+        thread = self.world.open_thread(forum, title, by)
+        return await self.say(thread, by, content, message_id=thread.id, **said)
+
+    def _require_writing(self, channel: Channel, author: User, *, webhook: bool = False) -> None:
+        permissions = self.world.permissions(author, channel)
+        needed = Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES
+        if channel.type in (ChannelType.FORUM, ChannelType.CATEGORY) or (needed not in permissions and not webhook):
+            raise PermissionError(f"{author.name} cannot write in {channel.name}")
+        if channel.locked and Permission.MANAGE_THREADS not in permissions:
+            raise PermissionError(f"{author.name} cannot write in {channel.name}, which is locked")
+        if (seconds := self.world.slowed(author, channel)) > 0:
+            raise PermissionError(f"{author.name} has to wait {seconds:.1f} s in {channel.name} for slow mode")
 
     # Commands and components
 

@@ -26,6 +26,7 @@ from bot.standin.composer import Composer
 from bot.standin.entities import (
     Attachment,
     Channel,
+    ChannelType,
     Emoji,
     Guild,
     Intent,
@@ -212,6 +213,9 @@ class DiscordStandin(People):
         self, name: str, guild: Guild | None = None, *, topic: str | None = None, category: Channel | None = None
     ) -> Channel:
         return self.world.add_channel(guild or self.guild, name, topic=topic, category=category)
+
+    def add_forum(self, name: str, guild: Guild | None = None, *, topic: str | None = None) -> Channel:
+        return self.world.add_channel(guild or self.guild, name, ChannelType.FORUM, topic=topic)
 
     def add_user(
         self,

@@ -21,6 +21,7 @@ from bot.standin.entities import (
     Message,
     MessageFlag,
     MessageType,
+    Permission,
     Poll,
     Shown,
     Typing,
@@ -81,10 +82,11 @@ class World(Directory):
         webhook_id: int | None = None,
         interaction: Json | None = None,
         told: bool = True,
+        message_id: int | None = None,
     ) -> Message:
         """Create a message. Without `told` it stays out of the channel, as an ephemeral answer does."""
         message = Message(
-            self.take_id(),
+            message_id or self.take_id(),
             channel,
             author,
             content,
@@ -105,7 +107,7 @@ class World(Directory):
         )
         self._mention(message, mentions)
         if told:
-            if channel.archived and not channel.locked:
+            if channel.archived:
                 self.update_thread(channel, archived=False)
             channel.messages[message.id] = message
             channel.last_message_id = message.id
@@ -207,15 +209,20 @@ class World(Directory):
         self, parent: Channel, name: str, owner: User, *, message: Message | None = None, private: bool = False
     ) -> Channel:
         """Open a thread. A thread on a message has the message's id and starts with a system message about it."""
+        kind = ChannelType.PRIVATE_THREAD if private else ChannelType.PUBLIC_THREAD
+        if parent.type is ChannelType.NEWS:
+            kind = ChannelType.NEWS_THREAD
+        now = self.wall()
         thread = Channel(
             message.id if message else self.take_id(),
             name,
             parent.guild,
-            ChannelType.PRIVATE_THREAD if private else ChannelType.PUBLIC_THREAD,
+            kind,
             parent=parent,
             owner=owner,
             members={owner.id},
-            created_at=self.wall(),
+            created_at=now,
+            archive_changed_at=now,
         )
         self.channels[thread.id] = thread
         self.tell_channel("THREAD_CREATE", thread, newly_created=True)
@@ -223,14 +230,28 @@ class World(Directory):
             message.thread = thread
             self.edit(message, flags=message.flags | MessageFlag.HAS_THREAD, stamped=False)
             self.post(thread, owner, "", type=MessageType.THREAD_STARTER, reply_to=message)
-        elif not private:
+        elif not private and parent.type is not ChannelType.FORUM:
             self.post(parent, owner, name, type=MessageType.THREAD_CREATED)
         return thread
 
     def update_thread(self, thread: Channel, *, archived: bool | None = None, locked: bool | None = None) -> None:
-        thread.archived = thread.archived if archived is None else archived
+        if archived not in (None, thread.archived):
+            thread.archived = not thread.archived
+            thread.archive_changed_at = self.wall()
         thread.locked = thread.locked if locked is None else locked
         self.tell_channel("THREAD_UPDATE", thread)
+
+    def slow_down(self, channel: Channel, seconds: int) -> None:
+        """Set the slow mode of a channel or thread. 0 ends it."""
+        channel.slowmode = seconds
+        self.tell_channel("THREAD_UPDATE" if channel.is_thread else "CHANNEL_UPDATE", channel)
+
+    def slowed(self, user: User, channel: Channel) -> float:
+        """The seconds that slow mode keeps a user from writing in a channel. Bots and some moderators do not wait."""
+        if user.bot or Permission.BYPASS_SLOWMODE in self.permissions(user, channel):
+            return 0.0
+        latest = max((each.created_at for each in channel.messages.values() if each.author is user), default=0.0)
+        return max(0.0, latest + channel.slowmode - self.wall())
 
     def join_thread(self, thread: Channel, user: User) -> None:
         thread.members.add(user.id)
@@ -250,6 +271,9 @@ class World(Directory):
                 self.tell_channel("CHANNEL_UPDATE", below)
         self.tell_channel("THREAD_DELETE" if channel.is_thread else "CHANNEL_DELETE", channel)
         del self.channels[channel.id]
+        if channel.parent is not None and (opened_on := channel.parent.messages.get(channel.id)) is not None:
+            opened_on.thread = None
+            self.edit(opened_on, flags=opened_on.flags & ~MessageFlag.HAS_THREAD, stamped=False)
 
     def remove_guild(self, guild: Guild, *, unavailable: bool = False) -> None:
         """Remove the bot from a server. With `unavailable` an outage hides the server until `restore_guild`."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+import aiohttp
 import discord
 import pytest
 from discord import app_commands
@@ -120,3 +121,9 @@ async def standin(open_standin: Open) -> DiscordStandin:
 @pytest.fixture
 async def client(standin: DiscordStandin, connect: Connect) -> Client:
     return await connect(standin, allowed_mentions=discord.AllowedMentions.none())
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session

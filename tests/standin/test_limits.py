@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,6 @@ class Raw:
     async def edit(self, message: Message, content: str) -> tuple[int, Mapping[str, str], Any]:
         path = f"/channels/{message.channel.id}/messages/{message.id}"
         return await self("PATCH", path, {"content": content})
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 async def test_leaky_bucket_returns_one_token_at_a_time(open_standin: Open, http: aiohttp.ClientSession) -> None:
