@@ -1,0 +1,131 @@
+"""The requests for summaries: their failures, pace, quotas and slots."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.core import summarizing
+from bot.core.errors import ModelError
+from bot.core.queues import QueueLimits, Queues
+from bot.core.quotas import NO_LIMITS, Quotas, Usage
+from bot.core.summarizing import BACK_OFF, NO_ROOM_FOR
+from bot.core.turns import FailureReason
+from bot.store import Store
+from tests.core.summaries.summarized import LONG, ONE_BLOCK, Summarized, Summarizer, jobs, numbers, service
+from tests.places import on_discord
+from tests.store.steps import Clock, set_clock
+from tests.talking import HERE
+from tests.waiting import until
+
+
+async def test_failing_it_is_tried_again_later_and_then_given_up(store: Store) -> None:
+    clock, model = Clock(), Summarizer()
+    set_clock(store, clock)
+    async with service(store, model) as core:
+        talk = Summarized(core, model, store)
+        failure = ModelError(FailureReason.UNREACHABLE, "down")
+        model.summaries = [[failure], [" \n"], [failure], [failure]]
+        await talk.fill(ONE_BLOCK)
+        for tries, pause in enumerate(BACK_OFF, 1):
+            assert len(model.summarized) == tries
+            clock.now += pause - 2
+            await talk.summarize()
+            assert len(model.summarized) == tries
+            clock.now += 2
+            await talk.summarize()
+        assert len(model.summarized) == 4
+        clock.now += 10**6
+        await talk.fill(5, first=ONE_BLOCK)
+        told, _, turns = await talk.told()
+        assert turns[0] > 0
+        assert 0 not in numbers(told), "the block goes without"
+        assert (await store.summaries.remembered(HERE)).failed == 1
+        assert await store.summaries.remake(HERE)
+        await talk.summarize()
+        assert (await talk.told("question 9998"))[1] == list(range(turns[0]))
+        assert (await store.summaries.remembered(HERE)).failed == 0
+
+
+async def test_one_a_minute_in_a_conversation(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Summarizer()
+    async with service(store, model) as core:
+        talk = Summarized(core, model, store)
+        await talk.fill(45)
+        made = len(model.summarized)
+        await talk.delete(2)
+        await talk.delete(8)
+        monkeypatch.setattr(summarizing, "PACE", 60.0)
+        await talk.summarize()
+        assert len(model.summarized) == made + 1
+
+
+async def test_it_is_reserved_and_charged_to_the_server_or_in_a_dm_to_the_person(store: Store) -> None:
+    for where, guild, user in ((HERE, 5, None), (on_discord(3), None, 1)):
+        model = Summarizer()
+        async with service(store, model, NO_LIMITS) as core:
+            talk = Summarized(core, model, store)
+            model.summaries = [["- question 0\n", Usage(900, 30, 700)]]
+            for number in range(ONE_BLOCK):
+                model.replies = [[LONG]]
+                await talk.say(f"question {number}", where=where, guild=guild)
+            assert await core.summaries.make_next()
+        [charge] = await store.engine.read(
+            "SELECT user_id, guild_id, model, prompt_tokens, reply_tokens, cached_tokens, settled FROM charges"
+            " WHERE turn_id < 0 ORDER BY id DESC LIMIT 1"
+        )
+        assert tuple(charge) == (user, guild, "m", 900, 30, 700, 1)
+
+
+async def test_without_room_in_the_quotas_nothing_is_asked(store: Store) -> None:
+    clock, model = Clock(), Summarizer()
+    set_clock(store, clock)
+    async with service(store, model, NO_LIMITS) as core:
+        talk = Summarized(core, model, store)
+        for number in range(ONE_BLOCK):
+            model.replies = [[LONG]]
+            await talk.say(f"question {number}", guild=5)
+    async with service(store, model, Quotas(None, None, 1000, None)) as core:
+        assert await core.summaries.make_next()
+        assert not await core.summaries.make_next()
+        assert not model.summarized
+        assert not await store.engine.read("SELECT 1 FROM charges WHERE turn_id < 0")
+    async with service(store, model, NO_LIMITS) as core:
+        clock.now += NO_ROOM_FOR
+        assert await core.summaries.make_next()
+    assert len(model.summarized) == 1
+    assert (await jobs(store))[0][3]
+
+
+async def test_one_slot_is_taken_only_while_nobody_waits_and_given_to_a_question(store: Store) -> None:
+    model = Summarizer()
+    model.queue = Queues(QueueLimits(1, 1))
+    async with service(store, model, NO_LIMITS) as core, asyncio.timeout(30):
+        talk = Summarized(core, model, store)
+        for number in range(ONE_BLOCK):
+            model.replies = [[LONG]]
+            await talk.say(f"question {number}")
+        go = asyncio.Event()
+        model.replies = [["Long", go]]
+        answering = talk.say(f"question {ONE_BLOCK}")
+        await (await talk.sink(ONE_BLOCK)).said()
+        await core.summaries.make_next()
+        assert not model.summarized, "the slot is somebody's"
+        go.set()
+        await answering
+
+        never, left = asyncio.Event(), model.left_early
+        model.summaries = [["- begun", never]]
+        making = asyncio.create_task(core.summaries.make_next())
+        await until(lambda: model.summarized)
+        model.replies = [["At once."]]
+        await talk.say("question 41")
+        assert await talk.kept() == ["At once."]
+        await making
+        assert model.left_early == left + 1
+        assert not [job for job in await jobs(store) if job[3]]
+        await talk.summarize()
+        assert (await jobs(store))[0][3], "it is tried again"
+        open_charges = await store.engine.read("SELECT 1 FROM charges WHERE settled = 0")
+        assert not open_charges, "and what it used is charged"
