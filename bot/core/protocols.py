@@ -306,10 +306,11 @@ class RetentionStore(Protocol):
 class PeopleStore(Protocol):
     """The records of users."""
 
-    async def forget(self, user_id: int) -> set[int]:
+    async def forget(self, user_id: int, *, leave_out: bool = False) -> set[int]:
         """Delete whatever names a user, in all conversations, for good. The answer is the ids of their turns.
 
-        Their usage still counts for the quotas, but is on no record.
+        With `leave_out` it stays on record that their messages do not go along with other people's questions. Their
+        usage still counts for the quotas, but is on no record.
         """
         ...
 

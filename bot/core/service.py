@@ -327,14 +327,16 @@ class ConversationService:
         forgotten = await self._store.retention.forget_own(conversation, user_id)
         return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
 
-    async def forget_user(self, user_id: int, by: str | None = None) -> set[int]:
+    async def forget_user(self, user_id: int, by: str | None = None, *, leave_out: bool = False) -> set[int]:
         """Delete a person's turns in all conversations for good and stop their attempts. Returns the turns' ids.
 
-        Every prompt that was accepted before this call is among them. What the person used of the quotas still counts.
+        Every prompt that was accepted before this call is among them. `leave_out` is what the person chose for the
+        messages that they write from then on. What the person used of the quotas still counts.
         Raises StoreError.
         """
         await self._save()
-        return self._stop_forgotten(await self._store.people.forget(user_id), StopReason.FORGOTTEN, by)
+        forgotten = await self._store.people.forget(user_id, leave_out=leave_out)
+        return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
 
     def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
         """Stop the attempts at these turns. An attempt that is not active yet finds its turn gone."""

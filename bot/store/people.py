@@ -11,6 +11,7 @@ from bot.store.engine import Engine, Value
 from bot.store.guild_rules import IN_FORCE
 from bot.store.names import named_prompts
 from bot.store.part import Part
+from bot.store.person_settings import LEAVE_OUT
 from bot.store.pictures import pictures_of
 from bot.store.quotas import PAYS_FOR_OTHERS, QuotaStore
 from bot.store.rows import TURN_IDS, conversation_of, ids_in, name_of
@@ -101,18 +102,20 @@ class PeopleStore(Part):
         super().__init__(engine, clock)
         self._quotas = quotas
 
-    async def forget(self, user_id: int) -> set[int]:
+    async def forget(self, user_id: int, *, leave_out: bool = False) -> set[int]:
         """Forget whatever is on record of a user in all conversations for good, with what others quote of it.
 
         What they used stays in the sums of guilds and in the total, in nobody's name. For their own quota it counts on
         in the memory of this process, including all that is reserved for a running reply. A block by moderators stays.
-        The answer is the ids of their turns.
+        With `leave_out`, all that is kept of them is that their messages are left out of what goes along with other
+        people's questions. The answer is the ids of their turns.
         """
         values: dict[str, Value] = {"user": user_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
         tokens, prompts, turns, *_ = await self._engine.delete_securely(
             *self._quotas.used_by(user_id),
             (TURN_IDS.format(which="user_id = :user"), values),
             *((statement, values) for statement in _FORGET),
+            *([(LEAVE_OUT, {"user": user_id, "choice": 1})] if leave_out else []),
         )
         self._quotas.retain_after_forget(user_id, tokens, prompts)
         return ids_in(turns)

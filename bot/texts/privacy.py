@@ -10,6 +10,7 @@ UNREACHABLE = "I can't reach my memory right now. Please try again later."
 NOTHING_OF_YOU = "Nothing is stored about you."
 NOTHING_OF_YOU_ANY_MORE = "Nothing is stored about you any more."
 FORGET = "Forget everything about me"
+FORGET_AND_LEAVE_OUT = "Forget it, and leave my messages out"
 KEEP = "Keep it"
 KEPT = "All right, nothing is forgotten."
 NOT_FORGOTTEN = "I can't reach my memory right now, so nothing is forgotten yet. Please press again later."
@@ -38,16 +39,19 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
     return _lines(
         f"This makes me forget everything about you: {what}. It cannot be undone.",
         "The messages on Discord stay, with their pictures and files. What others wrote to me stays too.",
+        "Your /settings go back to the defaults. With the second button I remember one thing: that your recent messages"
+        " are left out when someone else asks me something.",
         _BLOCKED if blocked else None,
     )
 
 
-def forgotten(questions: int, *, blocked: bool) -> str:
+def forgotten(questions: int, *, blocked: bool, left_out: bool = False) -> str:
     """The word on it afterwards."""
     what = f": {texts.questions(questions)}" if questions else ""
     return _lines(
         f"I have forgotten everything about you{what}. The messages on Discord stay.",
         "I still count what you used today until the limits reset. That count isn't saved.",
+        "I only remember to leave your messages out. /settings changes that." if left_out else None,
         _BLOCKED if blocked else None,
     )
 

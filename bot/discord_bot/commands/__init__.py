@@ -14,6 +14,7 @@ from bot.discord_bot.commands.model import ModelCommand
 from bot.discord_bot.commands.moderation import ModerationCommands
 from bot.discord_bot.commands.persona import PersonaCommand
 from bot.discord_bot.commands.privacy import PrivacyCommands
+from bot.discord_bot.commands.settings import SettingsCommand
 from bot.discord_bot.commands.usage import UsageCommand
 
 
@@ -28,6 +29,7 @@ def command_tree(bot: BotContext) -> Tree:
         MemoryCommand(bot),
         PrivacyCommands(bot),
         UsageCommand(bot),
+        SettingsCommand(bot),
         HelpCommand(bot, tree),
     ):
         for command in cog.get_app_commands():

@@ -22,8 +22,8 @@ from bot.texts import channel_settings as words
 
 Given = TypeVar("Given")
 
-_EVERYWHERE = frozenset({"help", "memory", "export", "forget-me"})
-"""The commands that work in guilds that are not served too. They keep nothing."""
+_EVERYWHERE = frozenset({"help", "memory", "export", "forget-me", "settings"})
+"""The commands that work in guilds that are not served too. They keep nothing of the guild."""
 
 
 class Tree(app_commands.CommandTree[discord.Client]):

@@ -22,7 +22,7 @@ from bot.texts import privacy as words
 
 log = logging.getLogger(__name__)
 
-_CONFIRMATION = re.compile(r"forget-me:(?P<answer>yes|no):(?P<user_id>[0-9]{1,19})")
+_CONFIRMATION = re.compile(r"forget-me:(?P<answer>yes|out|no):(?P<user_id>[0-9]{1,19})")
 _MAX_FILE_SIZE = 20 * 1024 * 1024
 """Bytes of an export: as many as Discord takes in every channel. A larger file would cost too much memory."""
 _MAX_CONCURRENT_EXPORTS = 2
@@ -106,12 +106,12 @@ class PrivacyCommands(Cog):
         user_id = int(id_["user_id"])
         if interaction.user.id != user_id:
             await respond_ephemeral(interaction, words.NOT_YOURS)
-        elif id_["answer"] == "yes":
-            await self._forget(interaction, user_id)
+        elif id_["answer"] != "no":
+            await self._forget(interaction, user_id, leave_out=id_["answer"] == "out")
         else:
             await update(interaction, words.KEPT)
 
-    async def _forget(self, interaction: discord.Interaction, user_id: int) -> None:
+    async def _forget(self, interaction: discord.Interaction, user_id: int, *, leave_out: bool) -> None:
         """Forget a user who has confirmed it, once however often they press."""
         if user_id in self._forgetting:
             await acknowledge(interaction)
@@ -121,7 +121,7 @@ class PrivacyCommands(Cog):
             # The buttons stay until it is done, so that they can be pressed again after a kill.
             sentence = await run_or_report(
                 interaction,
-                self._forget_all(user_id, shown_name(interaction.user)),
+                self._forget_all(user_id, shown_name(interaction.user), leave_out=leave_out),
                 failed=words.NOT_FORGOTTEN,
                 doing="forgetting a person",
             )
@@ -130,19 +130,20 @@ class PrivacyCommands(Cog):
         finally:
             self._forgetting.discard(user_id)
 
-    async def _forget_all(self, user_id: int, name: str) -> str:
+    async def _forget_all(self, user_id: int, name: str, *, leave_out: bool) -> str:
         """Forget a user. Returns what to tell them."""
         extent = await self._bot.store.people.record_of(user_id)
-        if extent.is_empty:
+        if extent.is_empty and not leave_out:
             return words.NOTHING_OF_YOU_ANY_MORE
-        forgotten = await self._bot.conversations.forget_user(user_id, name)
-        return words.forgotten(len(forgotten), blocked=extent.blocked)
+        forgotten = await self._bot.conversations.forget_user(user_id, name, leave_out=leave_out)
+        return words.forgotten(len(forgotten), blocked=extent.blocked, left_out=leave_out)
 
 
 def _confirmation(user_id: int) -> discord.ui.View:
-    yes, no = f"forget-me:yes:{user_id}", f"forget-me:no:{user_id}"
+    yes, out, no = (f"forget-me:{answer}:{user_id}" for answer in ("yes", "out", "no"))
     return buttons.row(
         discord.ui.Button(label=words.FORGET, style=discord.ButtonStyle.danger, custom_id=yes),
+        discord.ui.Button(label=words.FORGET_AND_LEAVE_OUT, style=discord.ButtonStyle.danger, custom_id=out),
         discord.ui.Button(label=words.KEEP, custom_id=no),
     )
 

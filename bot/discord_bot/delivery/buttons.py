@@ -27,7 +27,7 @@ def under_reply(button: Button | None) -> discord.ui.View | None:
 
 
 def row(*buttons: discord.ui.Button[discord.ui.View]) -> discord.ui.View:
-    """A row of buttons whose ids a listener handles."""
+    """A row of buttons whose ids a listener handles; several rows where the buttons say so."""
     view = discord.ui.View(timeout=None)
     for button in buttons:
         view.add_item(button)

@@ -18,6 +18,7 @@ import aiohttp
 import discord
 
 from bot.core.errors import StoreError
+from bot.core.records import Ping
 from bot.core.turns import Attempt
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.beginning import PartialDelivery
@@ -29,7 +30,7 @@ from bot.store import Store
 log = logging.getLogger(__name__)
 
 PINGS_AFTER = 15.0
-"""Seconds after which an answer pings the asker, who has turned to something else by then."""
+"""Seconds after which an answer pings an asker who has chosen nothing else: they have turned to something else."""
 _NONCE_LENGTH = 25
 """Characters of a nonce at most; see https://discord.com/developers/docs/resources/message#create-message."""
 UNKNOWN_CHANNEL = 10003
@@ -58,12 +59,14 @@ class ReplyTarget:
     """Whether the bot may post its message as a reply to the prompt, as far as that is known."""
     waited: float = 0.0
     """Seconds since the prompt was written."""
+    ping: Ping = Ping.AUTO
+    """When the asker wants to be pinged."""
 
 
 class ReplyMessages:
     """The messages of one attempt at a reply; a `bot.discord_bot.delivery.view.MessageGateway`.
 
-    The first message replies to the prompt where that is possible, and pings the asker only after a long wait. Further
+    The first message replies to the prompt where that is possible, and pings the asker when they want that. Further
     messages are silent. Each message is on record before it is posted, with the nonce by which Discord recognizes a
     second copy. Without an attempt nothing is recorded. `first_part` is the number of the reply's parts that other
     messages show. `partial` is what an earlier process has posted of this attempt.
@@ -148,7 +151,7 @@ class ReplyMessages:
             try:
                 return await self._channel.send(
                     wanted.content,
-                    mention_author=time.monotonic() - self._asked_at > PINGS_AFTER,
+                    mention_author=self._pings,
                     reference=discord.MessageReference(
                         message_id=self._target.prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
                     ),
@@ -162,6 +165,12 @@ class ReplyMessages:
         message = await self._channel.send(wanted.content, **_options(wanted, nonce))
         self._can_quote = False
         return message
+
+    @property
+    def _pings(self) -> bool:
+        if self._target.ping is Ping.AUTO:
+            return time.monotonic() - self._asked_at > PINGS_AFTER
+        return self._target.ping is Ping.ALWAYS
 
     async def _record(self, writing: Awaitable[object]) -> None:
         """Write to the store. A failure is only logged: people see the reply even if its messages are not on record."""

@@ -16,6 +16,7 @@ from bot import texts
 from bot.core.attached import heard
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
+from bot.core.records import Ping
 from bot.core.turns import Attempt, Conversation, Outcome, StopReason, Turn
 from bot.discord_bot.channels import channel_of, message_of
 from bot.discord_bot.delivery.activity import BeforeEnd, ReplyActivity
@@ -76,6 +77,7 @@ class ReplyOpener:
         files: FileNotes | None = None,
         partial: PartialDelivery | None = None,
         waited: float = 0.0,
+        ping: Ping = Ping.AUTO,
         before_end: BeforeEnd | None = None,
     ) -> ReplyActivity:
         """Open the reply of an attempt.
@@ -83,10 +85,12 @@ class ReplyOpener:
         `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text,
         and `files` under any; both are read when it has ended, after `before_end`, but the words that were heard stand
         under the beginning from the start. `partial` is what an earlier
-        process has posted, and `waited` the seconds since the prompt was written.
+        process has posted, `waited` the seconds since the prompt was written, and `ping` what its author wants.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
-        target = ReplyTarget(self._target(prompt.conversation), message_of(prompt), reads_history(channel), waited)
+        target = ReplyTarget(
+            self._target(prompt.conversation), message_of(prompt), reads_history(channel), waited, ping
+        )
 
         def note(outcome: Outcome) -> str | None:
             above, below = notices if outcome.text else (), texts.note(outcome)

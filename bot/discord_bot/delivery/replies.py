@@ -17,6 +17,7 @@ from bot import texts
 from bot.core.attached import may_be_unread
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
+from bot.core.records import Ping
 from bot.core.service import CompletePrompt, ConversationService
 from bot.core.turns import FailureReason, Outcome, Prompt, Turn, TurnState
 from bot.discord_bot.channels import message_of
@@ -92,6 +93,7 @@ class Replies:
         be saved, Overloaded and OverQuota. Nothing is accepted then.
         """
         notices, files = list(notices), FileNotes()
+        ping = await self._ping_of(prompt.user_id)
         if isinstance(channel, discord.DMChannel) and not await self._store.turns.history(prompt.conversation, 1):
             notices.append(texts.FIRST_IN_DM)
 
@@ -109,6 +111,7 @@ class Replies:
                 notices=notices,
                 files=files,
                 waited=age(message_of(prompt)),
+                ping=ping,
                 before_end=tell_moderator if to_moderator else None,
             )
 
@@ -135,14 +138,14 @@ class Replies:
 
         `restore` puts the button back if the user's questions have been used up by another press meanwhile.
         """
-        files = FileNotes()
+        files, ping = FileNotes(), await self._ping_of(turn.user_id)
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume)
 
             def open_sink(running: ActiveAttempt) -> ReplyActivity:
                 for either in {user_id, turn.user_id or user_id}:
                     self.stopping.recheck(running, either)
-                return self._opener.open(running, channel, beginning, files=files)
+                return self._opener.open(running, channel, beginning, files=files, ping=ping)
 
             outcome = await self._conversations.retry(
                 turn,
@@ -173,11 +176,14 @@ class Replies:
         files = FileNotes()
         if partial.sent:
             beginning = Restarted(partial.sent, turn.reply, texts.TRYING_AGAIN, partial.orphaned)
+        ping = await self._ping_of(turn.user_id)
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             channel = self._opener.known_channel(turn)
             waited = age(message_of(turn))
-            return self._opener.open(running, channel, beginning, files=files, partial=partial, waited=waited)
+            return self._opener.open(
+                running, channel, beginning, files=files, partial=partial, waited=waited, ping=ping
+            )
 
         completing = self._completing(turn.prompt, files)
         outcome = await self._conversations.retry(turn, open_sink, completing, recovery=True)
@@ -186,6 +192,14 @@ class Replies:
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
         return await self._opener.show_end(turn, partial, outcome)
+
+    async def _ping_of(self, user_id: int | None) -> Ping:
+        """When a user wants to be pinged. While that cannot be read, as those who have chosen nothing."""
+        try:
+            return Ping.AUTO if user_id is None else (await self._store.person_settings.of(user_id)).ping
+        except StoreError as error:
+            log.warning("could not read when to ping a person: %s", error)
+            return Ping.AUTO
 
     def _completing(self, prompt: str, files: FileNotes) -> CompletePrompt | None:
         return partial(self._read_files, files=files) if may_be_unread(prompt) else None

@@ -74,11 +74,14 @@ async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_
     assert used.content == (
         "This makes me forget everything about you: your 3 questions and my replies, in 3 conversations, in all "
         "servers and direct messages. It cannot be undone.\n"
-        "The messages on Discord stay, with their pictures and files. What others wrote to me stays too."
+        "The messages on Discord stay, with their pictures and files. What others wrote to me stays too.\n"
+        "Your /settings go back to the defaults. With the second button I remember one thing: that your recent messages"
+        " are left out when someone else asks me something."
     )
     assert used.response is not None
     assert [(button["label"], button["style"]) for button in used.response.buttons] == [
         ("Forget everything about me", 4),
+        ("Forget it, and leave my messages out", 4),
         ("Keep it", 2),
     ]
     assert len(await world.turns(direct)) == 1, "nothing goes before the answer"
@@ -192,7 +195,7 @@ async def test_failed_forgetting_can_be_retried(world: World) -> None:
     sentence = "I can't reach my memory right now, so nothing is forgotten yet. Please press again later."
     assert (refused.content, pressed.ephemeral) == (sentence, True)
     assert used.response is not None
-    assert len(used.response.buttons) == 2
+    assert len(used.response.buttons) == 3
     await write("DROP TRIGGER refusing")
     await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
