@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bot.core.context import as_typed, platform_note
+from bot.core.context import PICTURE, as_typed, picture_note, platform_note
 
 VOICE = "voice message"
 """What a voice message is called in a prompt. The name of its file says nothing."""
@@ -17,6 +17,9 @@ _AS_HEARD = "the words as they were heard"
 _UNREAD = "attached, but not read: "
 _BEGINNING = r"^(?P<quoted>(?:> )?)⟦#(?P<id>[0-9]{1,19}) "
 _UNREAD_ENTRY = re.compile(rf"{_BEGINNING}{_UNREAD}(?P<name>[^⟦⟧\n]*)⟧$", re.MULTILINE)
+_PICTURE = PICTURE.removeprefix("⟦")
+_OPEN_ENTRY = re.compile(rf"{_BEGINNING}(?:{_UNREAD}|{_PICTURE})[^⟦⟧\n]*⟧$", re.MULTILINE)
+"""The entry of a file that may still turn out to be another kind of file than it says."""
 _READ_ENTRY = re.compile(
     rf"{_BEGINNING}(?:(?P<what>file|{VOICE}): [^⟦⟧\n]*⟧$.*?^(?P=quoted)⟦#(?P=id) end of (?P=what)⟧$"
     rf"|(?!{_UNREAD})[^⟦⟧\n]*⟧$)",
@@ -33,6 +36,11 @@ _ID = re.compile(r"⟦#[0-9]{1,19} ")
 def unread_note(file_id: int, name: str) -> str:
     """The entry of a file until it is read, and as long as it can only not be read for the moment."""
     return platform_note(f"#{file_id} {_UNREAD}{as_typed(name)}")
+
+
+def picture_entry(file_id: int, name: str, description: str = "") -> str:
+    """The entry of a picture, and of a file that the platform takes for one until it is read."""
+    return f"⟦#{file_id} {picture_note(name, description).removeprefix('⟦')}"
 
 
 def unreadable_note(file_id: int, name: str, kind: str = "") -> str:
@@ -65,8 +73,8 @@ def heard(prompt: str) -> str:
 
 
 def may_be_unread(prompt: str) -> bool:
-    """Whether a prompt may have a file that is not read. No is certain."""
-    return _UNREAD in prompt
+    """Whether a prompt may have a file that is not read, or a picture that may be none. No is certain."""
+    return _UNREAD in prompt or _PICTURE in prompt
 
 
 def unread(prompt: str) -> dict[int, str]:
@@ -84,10 +92,17 @@ def entries(prompt: str) -> dict[int, str]:
 
 
 def filled(prompt: str, found: Mapping[int, str], quote_length: int = 0) -> tuple[str, int]:
-    """A prompt with these entries in place of those of files that were not read, and the length of its quote then."""
+    """A prompt with these entries in place of those that say less, and the length of its quote then.
+
+    Those are of files that were not read, and of files that are no pictures.
+    """
     pieces, at, length = [], 0, quote_length
-    for entry in _UNREAD_ENTRY.finditer(prompt):
-        lines = found.get(int(entry["id"]), entry[0].removeprefix(entry["quoted"])).split("\n")
+    for entry in _OPEN_ENTRY.finditer(prompt):
+        own = entry[0].removeprefix(entry["quoted"])
+        told = found.get(int(entry["id"]), own)
+        # An edit may have changed how a picture is described.
+        picture = f"⟦#{entry['id']} {_PICTURE}"
+        lines = (own if own.startswith(picture) and told.startswith(picture) else told).split("\n")
         written = "\n".join(entry["quoted"] + line for line in lines)
         if entry.start() < quote_length:
             length += len(written) - len(entry[0])

@@ -90,14 +90,18 @@ PICTURE = "⟦picture: "
 """The beginning of the note on a picture in a prompt. Only prompts with one have pictures."""
 
 
+_DESCRIBED = ", described as “"
+
+
 def picture_note(name: str, description: str = "") -> str:
     """What a prompt says of a picture that is sent with it."""
-    return f"{PICTURE}{as_typed(name)}{f', described as “{as_typed(description)}”' if description else ''}⟧"
+    return f"{PICTURE}{as_typed(name)}{f'{_DESCRIBED}{as_typed(description)}”' if description else ''}⟧"
 
 
 def picture_place(prompt: str, name: str) -> int:
-    """Where a prompt names a picture first, or -1 where it does not."""
-    return prompt.find(f"{PICTURE}{as_typed(name)}")
+    """Where a prompt, without the ids of its files, names a picture first, or -1 where it does not."""
+    found = (prompt.find(f"{PICTURE}{as_typed(name)}{behind}") for behind in ("⟧", _DESCRIBED))
+    return min((place for place in found if place >= 0), default=-1)
 
 
 MENTION = re.compile(r"⟦@([0-9]{1,19})⟧")

@@ -18,6 +18,7 @@ _LEFT_OUT_AT_ONCE = 0.4
 _UNSENT = {
     PictureProblem.GONE: "The picture {} is no longer available.",
     PictureProblem.UNREADABLE: "The picture {} cannot be read.",
+    PictureProblem.NO_PICTURE: "The picture {} cannot be read.",
     PictureProblem.UNAVAILABLE: "The picture {} is not available right now.",
     PictureProblem.UNSEEN: "You cannot see the picture {}.",
     PictureProblem.REFUSED: "You cannot see the picture {}.",

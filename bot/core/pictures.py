@@ -77,6 +77,8 @@ class PictureProblem(Enum):
     """Its message or the file is no longer there."""
     UNREADABLE = "unreadable"
     """It is no picture that can be read, or too large."""
+    NO_PICTURE = "no picture"
+    """It is another kind of file, which can be read as such."""
     UNAVAILABLE = "unavailable"
     """The platform does not give it just now."""
     UNSEEN = "unseen"
@@ -91,7 +93,7 @@ class PictureSource(Protocol):
     """A platform that gives the pictures of its messages again."""
 
     async def fetch(self, reference: PictureReference) -> Picture | PictureProblem:
-        """The picture, scaled for a model, within some seconds; GONE, UNREADABLE or UNAVAILABLE if there is none."""
+        """The picture, scaled for a model, within some seconds; or why there is none."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import charset_normalizer
 
+from bot.files.kinds import BOMS
 from bot.files.results import FileProblem, ReadFile, Text, Unreadable
 
 if TYPE_CHECKING:
@@ -20,19 +21,6 @@ _SAMPLE = 256 * 1024
 """Bytes from which an encoding is guessed."""
 _MOST_CONTROLS = 0.05
 """The part of a text that control characters may be: a terminal's log has many, a program's file more."""
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    # Before UTF-16, whose mark is the beginning of this one.
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-def is_pdf(data: bytes) -> bool:
-    """Whether a file begins like a PDF."""
-    return data[:1024].lstrip().startswith(b"%PDF-")
 
 
 def read_text(data: bytes, limit: int) -> ReadFile:
@@ -62,7 +50,7 @@ def read_pdf(data: bytes, limit: int) -> ReadFile:
 
 def _decoded(data: bytes) -> str | None:
     """The text of a file, or None if it has none."""
-    for mark, encoding in _BOMS:
+    for mark, encoding in BOMS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
     if b"\0" in data:

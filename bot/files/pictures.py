@@ -24,13 +24,6 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
-def is_picture(data: bytes) -> bool:
-    """Whether a file begins like a picture that can be read."""
-    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")) or (
-        data.startswith(b"RIFF") and data[8:12] == b"WEBP"
-    )
-
-
 def read(data: bytes) -> ReadFile:
     """The first frame of a picture. Pillow raises many kinds of errors for one that is broken."""
     try:

@@ -19,8 +19,6 @@ class FileProblem(StrEnum):
     """It begins like a kind that can be read, but does not go on like it."""
     NOT_READABLE = "not readable"
     """It is neither a picture nor a text."""
-    MISNAMED = "misnamed"
-    """It is a picture, but named as something else."""
     ENCRYPTED = "encrypted"
     TOO_MANY_PAGES = "too many pages"
     ONLY_SCANS = "only scans"

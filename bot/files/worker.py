@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import Final
 
+from bot.files.kinds import is_pdf, is_picture
 from bot.files.messages import ANSWER, REQUEST, packed
 from bot.files.results import FileProblem, ReadFile, Unreadable
 
@@ -43,9 +44,9 @@ def _read(data: bytes, limit: int) -> ReadFile:
 
         if not data:
             return Unreadable(FileProblem.EMPTY)
-        if pictures.is_picture(data):
+        if is_picture(data):
             return pictures.read(data)
-        return documents.read_pdf(data, limit) if documents.is_pdf(data) else documents.read_text(data, limit)
+        return documents.read_pdf(data, limit) if is_pdf(data) else documents.read_text(data, limit)
     except MemoryError:
         return Unreadable(FileProblem.TOO_DEMANDING)
     except Exception:  # noqa: BLE001 - a broken file brings about errors of every kind, and there is nobody to tell

@@ -80,8 +80,8 @@ class Cdn:
                 return web.Response(status=status, body=body, headers={"Content-Type": content_type})
             case trouble.Redirected(to):
                 return web.Response(status=302, headers={"Location": to})
-            case trouble.Endless(piece, pause):
-                return await _endless(request, piece, pause)
+            case trouble.Endless(piece, pause, byte):
+                return await _endless(request, byte * piece, pause)
             case trouble.BrokenOff():
                 return await _broken_off(request, attachment.data)
             case trouble.Slow(seconds):
@@ -100,11 +100,11 @@ async def _whole(request: web.Request, data: bytes, content_type: str) -> web.St
     return answer
 
 
-async def _endless(request: web.Request, piece: int, pause: float) -> web.StreamResponse:
+async def _endless(request: web.Request, piece: bytes, pause: float) -> web.StreamResponse:
     answer = web.StreamResponse()
     await answer.prepare(request)
     while True:
-        await answer.write(bytes(piece))
+        await answer.write(piece)
         await asyncio.sleep(pause)
 
 

@@ -108,10 +108,11 @@ class Redirected:
 
 @dataclass(frozen=True, slots=True)
 class Endless:
-    """A file goes on for ever, with `pause` seconds between its pieces of so many bytes."""
+    """A file goes on for ever, with `pause` seconds between its pieces of so many bytes. All are the same `byte`."""
 
     piece: int = 64 * 1024
     pause: float = 0.0
+    byte: bytes = b"."
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bot.core import attached
+from bot.core.pictures import PictureReference
 from bot.core.turns import Attempt, Quote
-from bot.store.engine import Engine, Rows
+from bot.store.engine import Engine, Rows, Value
 from bot.store.part import Part
+from bot.store.pictures import keeping as keeping_pictures
 from bot.store.rows import RUNNING
 
 _THIS = f"id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND {RUNNING}"
+
+_CHANGED = f"SELECT id FROM stored_turns WHERE {_THIS}"
 
 
 class FileStore(Part):
@@ -22,25 +26,34 @@ class FileStore(Part):
         rows = await self._prompt_of(attempt)
         return attached.unread(rows[0]["prompt"]) if rows else {}
 
-    async def add(self, attempt: Attempt, entries: Mapping[int, str]) -> bool:
+    async def add(
+        self, attempt: Attempt, entries: Mapping[int, str], pictures: Sequence[PictureReference] | None = None
+    ) -> bool:
         """Commit what was read of files: their entries (see `bot.core.attached`), by id.
 
-        The result is False if the attempt was forgotten, superseded or has ended.
+        `pictures` are those that the prompt has then, if they are others than before. The result is False if the
+        attempt was forgotten, superseded or has ended.
         """
         while rows := await self._prompt_of(attempt):
             prompt, length = attached.filled(rows[0]["prompt"], entries, rows[0]["quote_length"])
-            # An edit may come in between.
-            changed = await self._engine.write(
-                f"""
-                UPDATE stored_turns SET prompt = :prompt, quote_length = :length
-                WHERE {_THIS} AND prompt = :before
-                RETURNING id
-                """,
-                turn=attempt.turn_id,
-                attempt=attempt.number,
-                prompt=prompt,
-                length=length,
-                before=rows[0]["prompt"],
+            values: dict[str, Value] = {
+                "turn": attempt.turn_id,
+                "attempt": attempt.number,
+                "prompt": prompt,
+                "length": length,
+                "before": rows[0]["prompt"],
+            }
+            changed, *_ = await self._engine.transaction(
+                (
+                    # An edit may come in between.
+                    f"""
+                    UPDATE stored_turns SET prompt = :prompt, quote_length = :length
+                    WHERE {_THIS} AND prompt = :before
+                    RETURNING id
+                    """,
+                    values,
+                ),
+                *([] if pictures is None else keeping_pictures(f"{_CHANGED} AND prompt = :prompt", values, pictures)),
             )
             if changed:
                 return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 
+from bot.core.attached import without_ids
 from bot.core.context import PICTURE, picture_place
 from bot.core.pictures import PictureReference
 from bot.store.engine import Engine, Rows, Statement, Value
@@ -52,8 +53,19 @@ async def pictures_of(engine: Engine, rows: Rows, prompts: Sequence[str]) -> lis
 
 
 def _as_named(pictures: Sequence[PictureReference], prompt: str) -> Sequence[PictureReference]:
-    places = [picture_place(prompt, each.name) for each in pictures]
-    return [each for _, each in sorted(zip(places, pictures, strict=True), key=lambda pair: pair[0])]
+    places = ((picture_place(prompt, each.name), each) for each in pictures)
+    return [each for place, each in sorted(places, key=lambda pair: pair[0]) if place >= 0]
+
+
+async def with_those_found(
+    engine: Engine, message_id: int, prompt: str, pictures: Sequence[PictureReference]
+) -> Sequence[PictureReference]:
+    """The pictures that an edited prompt names: of these, and of those that its files have turned out to be."""
+    rows = await engine.read("SELECT id FROM turns WHERE message_id = :message", message=message_id)
+    before = await _of_turns(engine, [row["id"] for row in rows])
+    known = {each.source for each in pictures}
+    found = (each for all_found in before.values() for each in all_found if each.source not in known)
+    return _as_named([*pictures, *found], without_ids(prompt))
 
 
 async def _of_turns(engine: Engine, turn_ids: Collection[int]) -> dict[int, list[PictureReference]]:

@@ -25,7 +25,7 @@ from bot.store.notes import USED
 from bot.store.part import Part
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
-from bot.store.pictures import pictures_of
+from bot.store.pictures import pictures_of, with_those_found
 from bot.store.processed import PROCESSED
 from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
 from bot.store.rows import RUNNING, conversation_of, name_of
@@ -142,7 +142,10 @@ class TurnStore(Part):
         What was read of the files that are still in it stays. The result is False without a turn.
         """
         before = await prompt_in(self._engine, message_id) if may_be_unread(text) else None
-        kept = (text, quote) if before is None else with_files_of(before, text, quote)
+        kept, shown = (text, quote), pictures
+        if before is not None:
+            kept = with_files_of(before, text, quote)
+            shown = await with_those_found(self._engine, message_id, kept[0], pictures)
         values: dict[str, Value] = {"message_id": message_id, "before": before, **_prompt_values(*kept)}
         # Securely, since what it was and its summary go from the file.
         rows, *_ = await self._engine.delete_securely(
@@ -156,7 +159,7 @@ class TurnStore(Part):
                 values,
             ),
             *keeping(message_id, names),
-            *keeping_pictures("SELECT id FROM turns WHERE message_id = :message_id", values, pictures),
+            *keeping_pictures("SELECT id FROM turns WHERE message_id = :message_id", values, shown),
         )
         if not rows and before is not None:
             # Its files were read meanwhile, or it was forgotten.

@@ -61,6 +61,7 @@ _UNSEEN = {
     PictureProblem.REFUSED: "My model doesn't accept this image ({}).",
     PictureProblem.GONE: "The image is no longer there ({}).",
     PictureProblem.UNREADABLE: "I can't read this image. Try another one ({}).",
+    PictureProblem.NO_PICTURE: "I can't read this image. Try another one ({}).",
     PictureProblem.UNAVAILABLE: "I couldn't load the image. Try again ({}).",
     PictureProblem.LEFT_OUT: "These are too many images for me at once ({}).",
 }

@@ -17,7 +17,6 @@ _PROBLEMS = {
     FileProblem.TOO_DEMANDING: "{} takes too long to open. Send a smaller part of it.",
     FileProblem.BROKEN: "{} seems to be broken. Try saving and sending it again.",
     FileProblem.NOT_READABLE: "I can't read {}, only pictures, PDFs and text files.",
-    FileProblem.MISNAMED: "{} is a picture. Let its name end in .png or .jpg and send it again.",
     FileProblem.ENCRYPTED: "{} needs a password. Send it without one.",
     FileProblem.TOO_MANY_PAGES: "{} has more than 1,000 pages. Send a part of it.",
     FileProblem.ONLY_SCANS: "{} has no text, only scans. Send its pages as pictures.",

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import discord
 
-from bot.core.attached import VOICE, unread_note
+from bot.core.attached import VOICE, picture_entry, unread_note
 from bot.core.context import as_typed, mention, picture_note, platform_note
 
 _TOKEN = re.compile(
@@ -149,7 +149,7 @@ def _file(attachment: discord.Attachment, *, reads_files: bool) -> str:
     if reads_files and attachment.is_voice_message():
         return unread_note(attachment.id, VOICE)
     if reads_files and is_picture(attachment):
-        return picture_note(file_name(attachment), _description(attachment.description))
+        return picture_entry(attachment.id, file_name(attachment), description(attachment))
     if reads_files:
         return unread_note(attachment.id, described(attachment))
     return platform_note(f"{kind(attachment)}attached, but not readable for you: {as_typed(described(attachment))}")
@@ -168,8 +168,13 @@ def kind(attachment: discord.Attachment) -> str:
 
 def described(attachment: discord.Attachment) -> str:
     """The name of a file, and how its sender describes it."""
-    description = _description(attachment.description)
-    return file_name(attachment) + (f", described as “{description}”" if description else "")
+    said = description(attachment)
+    return file_name(attachment) + (f", described as “{said}”" if said else "")
+
+
+def description(attachment: discord.Attachment) -> str:
+    """How the sender of a file describes it, in one line; empty if not at all."""
+    return _description(attachment.description)
 
 
 def _description(text: str | None) -> str:

@@ -13,7 +13,7 @@ import aiohttp
 from discord.asset import Asset
 from yarl import URL
 
-from bot.files import FileProblem, FileReader, ReadFile, Unreadable
+from bot.files import BEGINNING, FileProblem, FileReader, ReadFile, Unreadable, may_be_readable
 from bot.network.connections import Network
 from bot.network.failures import failure
 
@@ -36,6 +36,8 @@ _CHUNK = 64 * 1024
 _NO_LONGER_THERE = (401, 403, 404, 410)
 """What Discord's file servers answer where an address has expired, and where a file is gone."""
 
+_Accepts = Callable[[bytearray], bool]
+"""Whether a file that begins like this is wanted."""
 Renew = Callable[[], Awaitable[str | None]]
 """Gives the address that a file has now. None: the file is gone, or nobody can tell."""
 
@@ -50,6 +52,10 @@ class RemoteFile:
 
 class _Expired(Exception):
     """The address of a file leads nowhere now."""
+
+
+class _NotReadable(Exception):
+    """A file begins like none that can be read, so no more of it is downloaded."""
 
 
 class Downloads:
@@ -72,23 +78,36 @@ class Downloads:
         """
         if file.size is not None and file.size > MAX_BYTES:
             return Unreadable(FileProblem.TOO_LARGE)
-        return await self._used(file, renew, self._slots, lambda data: self._reader.read(data, limit))
+        try:
+            return await self._used(
+                file, renew, self._slots, lambda data: self._reader.read(data, limit), may_be_readable
+            )
+        except _NotReadable:
+            return Unreadable(FileProblem.NOT_READABLE)
 
     async def hear(self, file: RemoteFile, renew: Renew, use: Callable[[bytes], Awaitable[_Use]]) -> _Use | Unreadable:
         """Download a voice message and have it used, which may take minutes, so that others need not wait for that."""
         if file.size is not None and file.size > MAX_VOICE_BYTES:
             return Unreadable(FileProblem.TOO_LARGE)
-        return await self._used(file, renew, self._voice_slots, lambda data: use(bytes(data)))
+        return await self._used(file, renew, self._voice_slots, lambda data: use(bytes(data)), _anything)
 
     async def _used(
-        self, file: RemoteFile, renew: Renew, slots: asyncio.Semaphore, use: Callable[[bytearray], Awaitable[_Use]]
+        self,
+        file: RemoteFile,
+        renew: Renew,
+        slots: asyncio.Semaphore,
+        use: Callable[[bytearray], Awaitable[_Use]],
+        accepts: _Accepts,
     ) -> _Use | Unreadable:
+        """Raises _NotReadable for a file whose beginning it does not accept."""
         try:
             try:
-                return await self._once(file.url, file.size, slots, use)
+                return await self._once(file.url, file.size, slots, use, accepts)
             except _Expired:
                 url = await renew()
-                return Unreadable(FileProblem.GONE) if url is None else await self._once(url, file.size, slots, use)
+                if url is None:
+                    return Unreadable(FileProblem.GONE)
+                return await self._once(url, file.size, slots, use, accepts)
         except _Expired:
             return Unreadable(FileProblem.GONE)
 
@@ -99,14 +118,19 @@ class Downloads:
         await self._reader.close()
 
     async def _once(
-        self, url: str, size: int | None, slots: asyncio.Semaphore, use: Callable[[bytearray], Awaitable[_Use]]
+        self,
+        url: str,
+        size: int | None,
+        slots: asyncio.Semaphore,
+        use: Callable[[bytearray], Awaitable[_Use]],
+        accepts: _Accepts,
     ) -> _Use | Unreadable:
         if not is_of_discord(url):
             log.warning("did not download a file from a server that is not Discord's")
             return Unreadable(FileProblem.NOT_FETCHED)
         async with slots:
             try:
-                data = await self._downloaded(url, MAX_BYTES if size is None else size)
+                data = await self._downloaded(url, MAX_BYTES if size is None else size, accepts)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("a file could not be downloaded from Discord: %s", failure(error).reason)
                 return Unreadable(FileProblem.NOT_FETCHED)
@@ -115,8 +139,11 @@ class Downloads:
                 return Unreadable(FileProblem.NOT_FETCHED)
             return await use(data)
 
-    async def _downloaded(self, url: str, most: int) -> bytearray | None:
-        """The bytes at an address, or None if there are more than `most`, of which no more is read."""
+    async def _downloaded(self, url: str, most: int, accepts: _Accepts) -> bytearray | None:
+        """The bytes at an address, or None if there are more than `most`, of which no more is read.
+
+        Raises _Expired and _NotReadable.
+        """
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._network.tls()),
@@ -138,8 +165,15 @@ class Downloads:
             async for chunk in answer.content.iter_chunked(_CHUNK):
                 if len(data) + len(chunk) > most:
                     return None
+                is_beginning = len(data) < BEGINNING
                 data += chunk
+                if is_beginning and len(data) >= BEGINNING and not accepts(data[:BEGINNING]):
+                    raise _NotReadable
             return data
+
+
+def _anything(_: bytearray) -> bool:
+    return True
 
 
 def is_of_discord(url: str) -> bool:

@@ -10,20 +10,24 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import discord
 
-from bot.core.attached import VOICE, text_entry, unreadable_note, voice_entry
+from bot.core.attached import VOICE, picture_entry, text_entry, unread_note, unreadable_note, voice_entry
 from bot.core.attempt import ActiveAttempt
+from bot.core.generation import PICTURES_WITHIN
 from bot.core.hearing import LONGEST, Recording
+from bot.core.pictures import Picture, PictureProblem, PictureReference
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, Outcome, TurnState
 from bot.discord_bot.channels import channel_of, message_of
 from bot.discord_bot.delivery.view import Unavailable
-from bot.discord_bot.inbound import content, reader
+from bot.discord_bot.inbound import content, pictures, reader
 from bot.discord_bot.inbound.downloads import Downloads, RemoteFile, Renew
 from bot.discord_bot.inbound.history import History
 from bot.files import FileProblem, ReadFile, Text, Unreadable, voice
+from bot.files import Picture as FilePicture
 from bot.store import Store
 from bot.texts.files import NO_PDF_READER, FileNotes
 
@@ -31,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _FOR_NOW = (FileProblem.NOT_FETCHED, FileProblem.READER_FAILED, FileProblem.NO_PDF_READER)
 """The problems that another attempt may not have."""
-_NEVER_TEXT = ("audio", "video")
 
 
 class PromptFiles:
@@ -67,7 +70,8 @@ class PromptFiles:
         `files` takes what the person is told of them. The result is how the attempt ends if a voice message cannot be
         heard that is the whole question: whatever a model said of it would be invented.
         """
-        unread = await self._store.files.unread(running.attempt)
+        no_pictures = await self._no_pictures(running)
+        unread = {**await self._store.files.unread(running.attempt), **no_pictures}
         if not unread:
             return None
         room = await self._conversations.room_for_files(running.prompt.conversation)
@@ -76,6 +80,7 @@ class PromptFiles:
         shown = self._attachments(message)
         typed = message is not None and bool(self._typed(message))
         entries: dict[int, str] = {}
+        found: list[PictureReference] = []
         for left, (file_id, name) in zip(range(len(unread), 0, -1), unread.items(), strict=True):
             attachment = shown.get(file_id)
             if name == VOICE and (attachment is None or attachment.is_voice_message()):
@@ -96,7 +101,9 @@ class PromptFiles:
                 result: ReadFile = Unreadable(FileProblem.GONE if message else FileProblem.NOT_FETCHED)
             else:
                 result = await self._result(attachment, room // left, channel_id, message_id)
-            told = name if attachment is None else content.file_name(attachment)
+            told = name
+            if attachment is not None:
+                told, name = content.file_name(attachment), content.described(attachment)
             match result:
                 case Text(text, end):
                     entries[file_id] = text_entry(file_id, name, text, end)
@@ -110,12 +117,27 @@ class PromptFiles:
                     if problem not in _FOR_NOW:
                         kind = "" if attachment is None else content.kind(attachment)
                         entries[file_id] = unreadable_note(file_id, name, kind)
-                case _:
-                    # Discord tells by its name what a file is, and shows only what is named as a picture.
-                    files.problems.setdefault(FileProblem.MISNAMED, []).append(told)
-                    entries[file_id] = unreadable_note(file_id, name)
-        await self._store.files.add(running.attempt, entries)
+                    elif file_id in no_pictures:
+                        entries[file_id] = unread_note(file_id, name)
+                case FilePicture(data, media_type, width, height):
+                    reference = self._references(message)[file_id]._replace(width=width, height=height)
+                    self._conversations.pictures.add(reference.source, Picture(data, media_type, width, height))
+                    described = "" if attachment is None else content.description(attachment)
+                    entries[file_id] = picture_entry(file_id, reference.name, described)
+                    found.append(reference)
+        shown_before = running.prompt.pictures
+        shows = [*(each for each in shown_before if pictures.file_of(each) not in entries), *found]
+        running.prompt = replace(running.prompt, pictures=shows)
+        await self._store.files.add(running.attempt, entries, None if shows == [*shown_before] else shows)
         return None
+
+    async def _no_pictures(self, running: ActiveAttempt) -> dict[int, str]:
+        """The files that Discord takes for pictures, by their names, and that are others: the id of each, its name."""
+        own = [each._replace(turn_id=running.attempt.turn_id) for each in running.prompt.pictures]
+        await self._conversations.pictures.load(own, PICTURES_WITHIN)
+        found = self._conversations.pictures.found(own)
+        ids = {file_id: each for each in own if (file_id := pictures.file_of(each)) is not None}
+        return {file_id: each.name for file_id, each in ids.items() if found.get(each) is PictureProblem.NO_PICTURE}
 
     async def _heard(
         self, running: ActiveAttempt, attachment: discord.Attachment | None, channel_id: int, message_id: int
@@ -150,14 +172,16 @@ class PromptFiles:
         return renew
 
     async def _result(self, attachment: discord.Attachment, limit: int, channel_id: int, message_id: int) -> ReadFile:
-        if content.media_type(attachment).partition("/")[0] in _NEVER_TEXT:
-            return Unreadable(FileProblem.NOT_READABLE)
         renew = self._renewing(attachment, channel_id, message_id)
         return await self._downloads.read(RemoteFile(attachment.url, attachment.size), limit, renew)
 
     def _attachments(self, message: discord.Message | None) -> Mapping[int, discord.Attachment]:
         me = self._client.user
         return {} if message is None or me is None else reader.attachments(message, me)
+
+    def _references(self, message: discord.Message | None) -> Mapping[int, PictureReference]:
+        me = self._client.user
+        return {} if message is None or me is None else pictures.of_files(message, me)
 
     def _typed(self, message: discord.Message) -> str:
         me = self._client.user

@@ -6,19 +6,21 @@ Only Discord's own addresses are fetched, from a message that is read again wher
 from __future__ import annotations
 
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import discord
 
+from bot.core.attached import without_ids
 from bot.core.context import picture_place
 from bot.core.pictures import Picture, PictureProblem, PictureReference
 from bot.discord_bot.delivery.view import Unavailable
 from bot.discord_bot.inbound import content
 from bot.discord_bot.inbound.downloads import Downloads, RemoteFile
 from bot.discord_bot.inbound.history import History
-from bot.files import FileProblem, Unreadable
+from bot.files import FileProblem, Text, Unreadable
 from bot.files import Picture as FilePicture
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,16 @@ _STICKER_SIDE = 320
 """Pixels of a sticker."""
 _FOR_NOW = (FileProblem.NOT_FETCHED, FileProblem.READER_FAILED)
 """The problems that a picture may not have a minute later."""
+
+_OF_DOCUMENTS = (
+    FileProblem.ENCRYPTED,
+    FileProblem.TOO_MANY_PAGES,
+    FileProblem.ONLY_SCANS,
+    FileProblem.NO_PDF_READER,
+)
+"""The problems of a file that is no picture, whatever it is named."""
+_FILE = re.compile(r"a([0-9]+)$")
+"""The end of the source of a picture that is a file of a message."""
 
 
 class _Shown(NamedTuple):
@@ -41,7 +53,20 @@ def references(
     message: discord.Message, quoted: discord.Message | None, me: discord.ClientUser, text: str
 ) -> Sequence[PictureReference]:
     """The pictures that a prompt with this text shows: those of the message that it quotes, then its own."""
-    return [each.reference for each in _shown(message, quoted, me) if picture_place(text, each.reference.name) >= 0]
+    named = without_ids(text)
+    return [each.reference for each in _shown(message, quoted, me) if picture_place(named, each.reference.name) >= 0]
+
+
+def of_files(message: discord.Message, me: discord.ClientUser) -> dict[int, PictureReference]:
+    """The references that the files of a prompt have if they turn out to be pictures, by the ids of the files."""
+    shown = (each.reference for each in _shown(message, content.quoted(message), me))
+    return {file_id: each for each in shown if (file_id := file_of(each)) is not None}
+
+
+def file_of(reference: PictureReference) -> int | None:
+    """The id of the file that a picture of a prompt is; None if it is a sticker or on a card."""
+    found = _FILE.search(reference.source)
+    return None if found is None else int(found[1])
 
 
 def _shown(message: discord.Message, quoted: discord.Message | None, me: discord.ClientUser) -> Iterator[_Shown]:
@@ -61,7 +86,8 @@ def _of_message(message: discord.Message, place: str, *, quoted: bool) -> Iterat
 def _of_one(
     message: discord.Message | discord.MessageSnapshot, place: str, *, quoted: bool, previews_only: bool
 ) -> Iterator[_Shown]:
-    for attachment in filter(content.is_picture, message.attachments):
+    # Whatever they are named: what is in a file tells whether it is a picture.
+    for attachment in message.attachments:
         name, size = content.file_name(attachment), (attachment.width, attachment.height)
         reference = PictureReference(f"{place}a{attachment.id}", name, *size, quoted)
         yield _Shown(reference, RemoteFile(attachment.url, attachment.size))
@@ -108,6 +134,10 @@ class DiscordPictures:
         match read:
             case FilePicture(data, media_type, width, height):
                 return Picture(data, media_type, width, height)
+            case Text():
+                return PictureProblem.NO_PICTURE
+            case Unreadable(problem) if problem in _OF_DOCUMENTS:
+                return PictureProblem.NO_PICTURE
             case Unreadable(FileProblem.GONE):
                 return PictureProblem.GONE
             case Unreadable(problem) if problem in _FOR_NOW:

@@ -36,7 +36,7 @@ async def test_what_is_forwarded_in_a_dm_is_answered_like_a_question(world: Worl
         f"{discord.bo.mention} {discord.bot.mention} {discord.moderators.mention}: see {discord.general.mention}",
         attachments=[
             Attachment("cat.png", PNG, "image/png", description="a cat\non a mat"),
-            Attachment("voice-message.ogg", b"OggS", "audio/ogg"),
+            Attachment("voice-message.ogg", b"OggS\0\2", "audio/ogg"),
         ],
         stickers=["Wave"],
     )

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from bot.files import FileProblem
 from bot.standin.entities import Attachment, Channel, Message
 from bot.standin.faults import ALWAYS, DOWNLOAD, Answered, Endless, ServerError, Slow
 from bot.standin.model import ModelStandin
+from bot.standin.parts import text_of
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.texts import files as words
+from tests import pictures
 from tests.discord_bot.conftest import Launch, Start, World
 from tests.discord_bot.people import shown
 from tests.files.samples import encrypted_pdf, endless_jpeg, inflating_pdf, pdf, picture
@@ -134,6 +137,54 @@ async def test_of_long_files_half_of_the_context_is_sent(world: World) -> None:
     assert "-# I only read the beginning and end of long.log." in said.splitlines()
 
 
+BY_CONTENT = {
+    "text, said to be a picture": (Attachment("plan.png", b"To do: all", "image/png"), "To do: all"),
+    "PDF, said to be a picture": (Attachment("plan.jpg", pdf(["To do"]), "image/jpeg"), "[page 1]\nTo do"),
+    "PDF, said to be text": (Attachment("plan.txt", pdf(["To do"]), "text/plain"), "[page 1]\nTo do"),
+    "text, said to be a PDF": (Attachment("plan.pdf", b"To do: all", "application/pdf"), "To do: all"),
+    "text, said to be a video": (Attachment("plan.ts", b"const todo = 1", "video/mp2t"), "const todo = 1"),
+    "picture, said to be text": (Attachment("plan.txt", picture(), "text/plain"), None),
+    "picture, said to be a recording": (Attachment("plan.mp3", picture(), "audio/mpeg"), None),
+    "picture without a kind": (Attachment("plan", picture("WEBP")), None),
+}
+
+
+@pytest.mark.parametrize("kind", BY_CONTENT)
+async def test_what_is_in_a_file_tells_its_kind_and_not_its_name(world: World, kind: str) -> None:
+    file, text = BY_CONTENT[kind]
+    world.model.default = Reply("A plan.")
+    question = await send(world, replace(file, description="mine"))
+    assert (await reply_to(world, question)).splitlines() == ["A plan.", "-# I remember this chat. /reset forgets it."]
+    name = f"{file.filename}, described as “mine”"
+    entry = f"⟦picture: {name}⟧" if text is None else f"⟦file: {name}⟧\n{text}\n⟦end of file⟧"
+    assert question_of(await world.asked(0)) == f"What is this?\n{entry}"
+    assert pictures.shown(world.model.requests[0]) == ([] if text else [("PNG", (64, 48))])
+    # So it stays when the question is edited, and for the questions after it.
+    await world.discord.edit(question, "What is that?")
+    await world.until(lambda: prompt_of(world, question.channel), f"What is that?\n{entry}")
+    downloads = len(world.discord.downloads)
+    await reply_to(world, await send(world, text="And now?"))
+    assert entry in "\n".join(text_of(each["content"]) for each in (await world.asked(1)).messages)
+    assert pictures.shown(world.model.requests[1]) == ([] if text else [("PNG", (64, 48))])
+    assert len(world.discord.downloads) == downloads
+
+
+async def test_a_picture_under_another_name_is_found_again_after_a_restart(start: Start) -> None:
+    async with start() as world:
+        await reply_to(world, await send(world, Attachment("cat.txt", picture(), "text/plain")))
+        world.discord.expire_attachments()
+    async with start() as world:
+        await reply_to(world, await send(world, text="And now?"))
+        assert pictures.shown(world.model.requests[-1]) == [("PNG", (64, 48))]
+
+
+async def test_of_a_film_no_more_than_its_beginning_is_downloaded(world: World) -> None:
+    fault = world.discord.faults.add(Endless(pause=0.05, byte=b"\0"), route=DOWNLOAD)
+    _, said = await asked_and_shown(world, Attachment("film.mp4", b"", "video/mp4", size=19 * 2**20))
+    assert named(FileProblem.NOT_READABLE, "film.mp4") in said.splitlines()
+    assert fault.hits
+
+
 def named(problem: FileProblem, name: str) -> str:
     return "-# " + words._PROBLEMS[problem].format(name)
 
@@ -143,7 +194,6 @@ BAD = {
     "run.exe": (b"MZ\x90\0" + bytes(range(256)) * 4, FileProblem.NOT_READABLE),
     "notes.txt": (b"\0\1\2\3" * 100, FileProblem.NOT_READABLE),
     "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(200), FileProblem.NOT_READABLE),
-    "hidden.txt": (picture(), FileProblem.MISNAMED),
     "bomb.bin": (endless_jpeg()[:2000], FileProblem.BROKEN),
     "huge.dat": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x08\2\0\0\0" + bytes(4), FileProblem.BROKEN),
     "empty.txt": (b"", FileProblem.EMPTY),
@@ -228,14 +278,14 @@ async def test_a_reply_that_comes_as_a_file_has_room_for_what_is_said_of_files(w
     discord.limits.messages = type(discord.limits.messages)(5, 0.05)
     text = "".join(f"word{n} " for n in range(1800))
     world.model.default = Reply([text])
-    misnamed = Attachment(f"{'a_b' * 12}.txt", picture())
+    secret = Attachment(f"{'a_b' * 12}.pdf", encrypted_pdf())
     cut = Attachment(f"{'c_d' * 12}.log", LOG * 10_000)
-    await world.taken(await send(world, misnamed, cut, channel=discord.general))
+    await world.taken(await send(world, secret, cut, channel=discord.general))
     last = discord.bot_messages(discord.general)[-1]
     assert [file.data.decode() for file in last.attachments] == [text]
     _, *lines = last.content.splitlines()
     assert lines[0] == "-# The whole reply is in the file."
-    assert "couldn't read" in lines[1] or "is a picture" in lines[1]
+    assert "couldn't read" in lines[1] or "needs a password" in lines[1]
     assert lines[2] == "-# I only read the beginning and end of 1 file."
     assert len("\n".join(["", *lines])) <= NOTE_LIMIT
 
