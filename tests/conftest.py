@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import asyncio
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests import virtual_time
 from tests.armed import missed_faults
 from tests.callbacks import watched
 
@@ -15,6 +17,12 @@ from tests.callbacks import watched
 settings.register_profile("steady", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("hunt", max_examples=2000, deadline=None)
 settings.load_profile("steady")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run a test marked `virtual_time`, and its fixtures, on a loop whose clock does not wait."""
+    virtual = item.get_closest_marker("virtual_time") is not None
+    return {"loop": virtual_time.Loop if virtual else asyncio.new_event_loop}
 
 
 @pytest.hookimpl(wrapper=True)

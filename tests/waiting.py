@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
-
-import pytest
+from collections.abc import Callable
+from typing import Final
 
 PATIENCE: Final = 30.0
 """Seconds for what this process does itself. It usually takes milliseconds: the limit only ends a test that hangs."""
@@ -34,17 +31,3 @@ async def until(ask: Callable[[], object], answer: object = WHAT_IS_TRUE, within
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"not within {within} s; the last answer: {last!r}") from None
-
-
-def record_pauses(monkeypatch: pytest.MonkeyPatch, module: str) -> list[float]:
-    """The seconds of each `asyncio.sleep` that a module calls from now on. It still sleeps for as long."""
-    pauses: list[float] = []
-    sleep = asyncio.sleep
-
-    def recording(delay: float, result: Any = None) -> Coroutine[Any, Any, Any]:
-        if sys._getframe(1).f_globals["__name__"] == module:
-            pauses.append(delay)
-        return sleep(delay, result)
-
-    monkeypatch.setattr(asyncio, "sleep", recording)
-    return pauses

@@ -17,6 +17,7 @@ from bot.llm.remembered_shapes import ServerFacts
 from bot.llm.timeouts import Timeouts
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
+from tests.waiting import PATIENCE
 
 KEY = "sk-very-secret-0123456789"
 HELLO = [Message("user", "Hello!")]
@@ -35,8 +36,8 @@ async def client(
     api_key: str | None = KEY,
     extra_body: Mapping[str, object] | None = None,
     reasoning_effort: str = "none",
-    first_delta_timeout: float = 5.0,
-    silence_timeout: float = 5.0,
+    first_delta_timeout: float = PATIENCE,
+    silence_timeout: float = PATIENCE,
     retry_within: float = 0.0,
     facts: ServerFacts | None = None,
     clock: Callable[[], float] = time.time,
@@ -44,7 +45,7 @@ async def client(
     async with OpenAIModel(
         ModelServerSettings(base_url, Secret(api_key) if api_key else None, extra_body or {}),
         reasoning_effort=reasoning_effort,
-        timeouts=Timeouts(2.0, first_delta_timeout, silence_timeout, retry_within),
+        timeouts=Timeouts(PATIENCE, first_delta_timeout, silence_timeout, retry_within),
         jitter=lambda: 0.0,
         facts=facts,
         clock=clock,

@@ -17,6 +17,7 @@ from bot.llm.timeouts import Timeouts
 from bot.network.connections import Network
 from tests.llm.conftest import client, failure
 from tests.network.certificates import certificate
+from tests.waiting import PATIENCE
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 
@@ -120,8 +121,8 @@ async def test_failed_connection_has_its_true_reason(
         port = await stack.enter_async_context(listening(talk or hangs_up))
         if talk is None:
             await stack.aclose()
-        patience = 0.5 if talk is says_nothing else 5.0
-        timeouts = Timeouts(connect=patience, first_delta=5.0, retry_within=0)
+        patience = 0.5 if talk is says_nothing else PATIENCE
+        timeouts = Timeouts(connect=patience, first_delta=PATIENCE, retry_within=0)
         model = OpenAIModel(ModelServerSettings(f"{scheme}://127.0.0.1:{port}/v1"), timeouts=timeouts)
         error = await failure(await stack.enter_async_context(model))
     assert error.failure is problem

@@ -177,6 +177,7 @@ LABELS = ["text/event-stream", "application/json; charset=utf-8", "text/html", "
 ANSWER = {"choices": [{"message": {"content": "<think>hm</think>Hi"}, "finish_reason": "length"}], **USAGE}
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("label", LABELS)
 async def test_body_says_whether_it_is_streamed(server: ModelStandin, label: str) -> None:
     stream = say("Hi") + STOP + DONE

@@ -15,6 +15,8 @@ from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Drop, Raw, Refusal, Step
 from tests.llm.conftest import KEY, ask, client, failure, text
 
+pytestmark = pytest.mark.virtual_time
+
 DAY = 24 * 3600.0
 
 
@@ -102,7 +104,7 @@ async def test_every_refusal_says_what_to_change(
     ],
 )
 async def test_retry_wait_is_bounded(server: ModelStandin, headers: dict[str, str], wait: float | None) -> None:
-    server.script.append(replace(REFUSALS["rate limit"], headers=headers))
+    server.default = replace(REFUSALS["rate limit"], headers=headers)
     async with client(server.base_url) as model:
         error = await failure(model)
     assert (error.failure, error.retry_after) == (FailureReason.BUSY, wait)

@@ -13,7 +13,8 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Raw, Reply
 from tests.llm.conftest import HELLO, ask, client, failure, text
 from tests.llm.wire import DONE, NO_CHOICES, STOP, data, say
-from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.virtual_time
 
 
 @pytest.mark.parametrize("ping", [None, 0.02])
@@ -26,7 +27,7 @@ async def test_waits_for_the_server_are_limited(server: ModelStandin, ping: floa
         error = await failure(model)
         assert error.failure is FailureReason.UNREACHABLE
         assert "raise FIRST_DELTA_TIMEOUT" in error.detail
-    async with client(server.base_url, silence_timeout=0.1) as model, asyncio.timeout(PATIENCE):
+    async with client(server.base_url, silence_timeout=0.1) as model:
         error = await failure(model)
         assert error.failure is FailureReason.UNREACHABLE
         assert "raise SILENCE_TIMEOUT" in error.detail
@@ -56,7 +57,7 @@ async def test_text_behind_a_finish_reason_is_awaited(server: ModelStandin, fini
         Raw([data({"role": "assistant", "content": ""}, finish), say("One") + DONE], pause=2.5),
         Raw([say("One", finish), error], pause=2.5),
     ]
-    async with client(server.base_url, silence_timeout=PATIENCE) as model:
+    async with client(server.base_url, silence_timeout=60.0) as model:
         replies = await asyncio.gather(ask(model), ask(model), ask(model))
     ends = {(text(reply), reply[-1]) for reply in replies}
     assert ends == {("One two three", End()), ("One", End()), ("One", FailureReason.UNREACHABLE)}
@@ -65,7 +66,7 @@ async def test_text_behind_a_finish_reason_is_awaited(server: ModelStandin, fini
 @pytest.mark.parametrize("last", [say("Hi") + STOP, say("H") + say("i", "stop"), say("Hi", "stop")])
 async def test_server_that_never_closes_is_left_soon(server: ModelStandin, last: bytes) -> None:
     server.script.append(Raw([last, b": never"], pause=3600))
-    async with client(server.base_url, silence_timeout=3600) as model, asyncio.timeout(PATIENCE):
+    async with client(server.base_url, silence_timeout=3600) as model:
         reply = await ask(model)
     assert (text(reply), reply[-1]) == ("Hi", End())
 
@@ -73,6 +74,6 @@ async def test_server_that_never_closes_is_left_soon(server: ModelStandin, last:
 async def test_usage_is_awaited_but_hardly_the_end(server: ModelStandin) -> None:
     server.script.append(Raw([say("Hi") + STOP, NO_CHOICES + DONE], pause=0.1))
     server.script.append(Raw([say("Hi") + DONE, b": never"], pause=3600))
-    async with client(server.base_url) as model, asyncio.timeout(PATIENCE):
+    async with client(server.base_url) as model:
         assert await ask(model) == [Text("Hi"), Usage(7, 2), End()]
         assert await ask(model) == [Text("Hi"), End()]

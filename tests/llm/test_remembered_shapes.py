@@ -154,6 +154,7 @@ async def test_maximum_that_depends_on_the_context_is_not_learned(server: ModelS
     "failure",
     [bad("An unexpected error occurred in our system.", status=500), bad("Stream not available.", status=503)],
 )
+@pytest.mark.virtual_time
 async def test_passing_failure_teaches_nothing(server: ModelStandin, failure: Refusal) -> None:
     server.script.append(failure)
     async with client(server.base_url, retry_within=1.0) as model:
@@ -212,6 +213,7 @@ async def test_hopeless_request_is_not_repeated_for_ever(server: ModelStandin, s
     assert await store.server_facts.load(server.base_url, "gpt-x") is None
 
 
+@pytest.mark.virtual_time
 async def test_unstreamed_reply_has_the_time_to_its_first_delta(server: ModelStandin) -> None:
     server.objects = lambda body: bad("streaming is not supported") if body["stream"] else None
     async with client(server.base_url, first_delta_timeout=0.5) as model:

@@ -14,6 +14,8 @@ from bot.standin.script import REFUSALS
 from tests.llm.conftest import ask, client
 from tests.places import on_discord
 
+pytestmark = pytest.mark.virtual_time
+
 PLACE = on_discord(1)
 
 
@@ -63,10 +65,7 @@ async def test_slots_are_asked_for_again_after_a_failure(server: ModelStandin) -
         (None, 1),
     ],
 )
-async def test_server_that_does_not_tell_is_asked_without_limit(
-    answer: web.Response | None, asked: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.llm.slots._PATIENCE", 0.2)
+async def test_server_that_does_not_tell_is_asked_without_limit(answer: web.Response | None, asked: int) -> None:
     requests = []
 
     async def props(request: web.Request) -> web.Response:

@@ -13,6 +13,8 @@ from bot.standin.script import REFUSALS, Drop, Raw, Refusal
 from bot.standin.transcribing import Transcript, TranscriptionStep
 from tests.llm.conftest import KEY, client
 
+pytestmark = pytest.mark.virtual_time
+
 _AUDIO = b"OggS" + bytes(range(256)) * 20_000
 
 

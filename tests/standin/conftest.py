@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -77,7 +78,12 @@ async def open_standin() -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> DiscordStandin:
-            standin = DiscordStandin(openapi=os.environ.get("DISCORD_OPENAPI"), **options)
+            loop = asyncio.get_running_loop()
+            epoch = time.time() - loop.time()
+            standin = DiscordStandin(
+                openapi=os.environ.get("DISCORD_OPENAPI"), **{"wall": lambda: epoch + loop.time(), **options}
+            )
+            standin.world.clock = loop.time
             started.append(standin)
             return await stack.enter_async_context(standin)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 import discord
 import pytest
@@ -24,16 +22,7 @@ from bot.standin.faults import (
 from bot.standin.server import DiscordStandin
 from tests.standin.conftest import MESSAGES, Client, text_channel
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """discord.py sleeps a second and more before it tries again."""
-    sleep = asyncio.sleep
-
-    async def briefly(delay: float, result: object = None) -> object:
-        return await sleep(min(delay, 0.05), result)
-
-    monkeypatch.setattr("discord.http.asyncio.sleep", briefly)
+pytestmark = pytest.mark.virtual_time
 
 
 @pytest.mark.parametrize(

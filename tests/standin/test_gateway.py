@@ -143,8 +143,9 @@ async def test_heartbeats_are_acknowledged_and_timed(open_standin: Open, connect
     standin = await open_standin(heartbeat_interval=0.05)
     client = await connect(standin)
     await standin.wait_for(lambda: len(standin.gateway.heartbeats_late) == 2)
-    assert all(-0.06 < late < 1 for late in standin.gateway.heartbeats_late)
-    assert client.latency < 1
+    # Not on time on a busy machine, but neither uncounted nor unanswered, which is a latency without an end.
+    assert all(-0.06 < late < PATIENCE for late in standin.gateway.heartbeats_late)
+    assert client.latency < PATIENCE
 
 
 async def test_gateway_compresses_on_request(open_standin: Open, connect: Connect) -> None:

@@ -17,6 +17,8 @@ from bot.standin.limits import Limit, bucket
 from bot.standin.server import DiscordStandin
 from tests.standin.conftest import Client, Connect, Open, text_channel
 
+pytestmark = pytest.mark.virtual_time
+
 
 @dataclass
 class Raw:

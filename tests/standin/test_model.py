@@ -10,6 +10,8 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 
 def client(server: ModelStandin) -> AsyncOpenAI:
     return AsyncOpenAI(api_key="x", base_url=server.base_url, http_client=DefaultAioHttpClient(), max_retries=0)
