@@ -113,6 +113,11 @@ def mention(user_id: int) -> str:
     return platform_note(f"@{user_id}")
 
 
+def asked(prompt: str) -> str:
+    """What a prompt that begins with a quote asks; empty if it only quotes. No line of a quote is empty."""
+    return prompt.partition("\n\n")[2]
+
+
 def _clean(name: str) -> str:
     shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in name if c not in "[]()@:⟦⟧")
     return " ".join(shown.split())

@@ -109,8 +109,8 @@ class PersonSettings:
 class FoundTurn:
     """A turn that a search has found. `asked_at` is in seconds since the epoch.
 
-    `message_id` is that of its question. `parts` are the messages that show its reply, each after the offset in the
-    reply where it begins.
+    `message_id` is that of its question, or of what it is about. `parts` are the messages that show its reply,
+    each after the offset in the reply where it begins.
     """
 
     id: int

@@ -209,6 +209,7 @@ class ConversationService:
             turn.guild_id,
             message_id=turn.message_id,
             pictures=turn.pictures,
+            target_id=turn.target_id,
         )
         with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)

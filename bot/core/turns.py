@@ -136,7 +136,9 @@ class Prompt:
     """A question of a user, ready to be committed.
 
     `position` orders a conversation: Discord's snowflake of the message, or nanoseconds since the epoch in a terminal.
-    `message_id` is the platform's id of the message; None in a terminal.
+    `message_id` is the platform's id of the message, or of what else asked; None in a terminal.
+    `target_id` is the message that the prompt is about and that the reply answers to, where the prompt is in no message
+    of its own.
     `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
     conversation begins with the turn behind it. `parent` is the channel that a thread belongs to.
@@ -159,6 +161,7 @@ class Prompt:
     names: Mapping[int, str] = field(default_factory=dict)
     reads_history: bool = True
     pictures: Sequence[PictureReference] = ()
+    target_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,7 @@ class Turn:
     answered_by: str | None = None
     """The fallback that wrote the reply, as people are told it."""
     pictures: Sequence[PictureReference] = ()
+    target_id: int | None = None
 
 
 class EarlierTurn(NamedTuple):

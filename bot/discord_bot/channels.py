@@ -20,10 +20,15 @@ def channel_of(conversation: Conversation) -> int:
 
 
 def message_of(prompt: Prompt | Turn) -> int:
-    """The id of the message with a prompt. Every prompt on Discord has one."""
+    """The id of the message with a prompt, or of what else asked. Every prompt on Discord has one."""
     if prompt.message_id is None:
         raise ValueError("this prompt did not come from Discord")
     return prompt.message_id
+
+
+def anchor_of(prompt: Prompt | Turn) -> int:
+    """The id of the message that the reply to a prompt hangs on: what the prompt is about, or that with the prompt."""
+    return message_of(prompt) if prompt.target_id is None else prompt.target_id
 
 
 def is_private(message: discord.Message) -> bool:
@@ -32,6 +37,23 @@ def is_private(message: discord.Message) -> bool:
     `message.guild` does not tell: it is also None for a guild that discord.py does not know yet.
     """
     return isinstance(message.channel, discord.DMChannel)
+
+
+def manages_guild(user: discord.abc.User) -> bool:
+    """Whether a user may manage the guild that they write in. No if a fetched message does not tell."""
+    return isinstance(user, discord.Member) and user.guild_permissions.manage_guild
+
+
+def may_write(interaction: discord.Interaction) -> bool:
+    """Whether the bot may post a message in the channel of an interaction."""
+    channel, may = interaction.channel, interaction.app_permissions
+    if interaction.guild_id is None:
+        return True
+    if not isinstance(channel, discord.Thread):
+        return may.view_channel and may.send_messages
+    # A message opens an archived thread again, but for one that is locked.
+    is_open = may.manage_threads or not (channel.archived and channel.locked)
+    return may.view_channel and may.send_messages_in_threads and is_open
 
 
 def moderates(interaction: discord.Interaction) -> bool:

@@ -25,6 +25,7 @@ from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.missed import MissedMessages
 from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.recovery import Recovery
+from bot.discord_bot.inbound.targets import Targets
 from bot.discord_bot.interactions.button_handler import ButtonHandler
 from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
@@ -72,7 +73,7 @@ def wire(
     notices = Notices(client, store, scheduler, reactions)
     pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)
     messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)
-    forms = Forms()
+    forms, targets = Forms(), Targets()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)
     return Parts(
@@ -82,7 +83,7 @@ def wire(
         owner_alerts=owner_alerts,
         reactions=reactions,
         messages=messages,
-        lifecycle=MessageLifecycle(client, conversations, store, replies, messages, tasks),
+        lifecycle=MessageLifecycle(client, conversations, store, replies, messages, targets, tasks),
         missed=MissedMessages(
             client,
             store,
@@ -95,5 +96,7 @@ def wire(
         recovery=Recovery(conversations, store, replies, policy, history, tasks, max_age=options.recovery_max_age),
         forms=forms,
         downloads=downloads,
-        tree=command_tree(BotContext(client, conversations, store, replies, policy, forms, options)),
+        tree=command_tree(
+            BotContext(client, conversations, store, replies, policy, forms, options, tasks, files, pictures, targets)
+        ),
     )

@@ -47,7 +47,7 @@ class InteractionRoutes:
         match kind:
             case Callback.MESSAGE | Callback.DEFERRED_MESSAGE:
                 extra = MessageFlag.LOADING if kind is Callback.DEFERRED_MESSAGE else MessageFlag.NONE
-                shown = self._create(interaction, data, call, extra)
+                shown = self._create(interaction, data, call, extra, reply_to=interaction.target)
                 interaction.response = shown
             case Callback.UPDATE if interaction.source is not None:
                 self._composer.edit(interaction.source, data, call.files)
@@ -101,7 +101,15 @@ class InteractionRoutes:
                 body["resource"] = {"type": int(interaction.callback or 0), "message": self._show(shown)}
         return body
 
-    def _create(self, interaction: Interaction, body: Json, call: Incoming, extra: MessageFlag) -> Message:
+    def _create(
+        self,
+        interaction: Interaction,
+        body: Json,
+        call: Incoming,
+        extra: MessageFlag,
+        *,
+        reply_to: Message | None = None,
+    ) -> Message:
         flags = MessageFlag(body.get("flags") or 0) & MessageFlag.EPHEMERAL | extra
         context_menu = interaction.data.get("type") in _CONTEXT_MENU_TYPES
         kinds = {Kind.COMMAND: MessageType.CONTEXT_MENU if context_menu else MessageType.SLASH_COMMAND}
@@ -113,6 +121,7 @@ class InteractionRoutes:
             extra_flags=flags,
             webhook_id=self._world.bot.id,
             interaction=self._interactions.metadata(interaction),
+            reply_to=reply_to,
         )
 
     # After the callback

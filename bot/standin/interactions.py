@@ -57,6 +57,8 @@ class Interaction:
     trigger: Interaction | None
     """The interaction that opened the form. Only sent forms have it."""
     _wait: Wait
+    target: Message | None = None
+    """The message that a command of its menu was used on. The first answer points to it."""
     callback: Callback | None = None
     """The type of the bot's first answer, or None before that."""
     response: Message | None = None
@@ -118,6 +120,7 @@ class Interactions:
         *,
         source: Message | None = None,
         trigger: Interaction | None = None,
+        target: Message | None = None,
     ) -> Interaction:
         """Start an interaction and send it to the bot. `data` is the part that depends on the kind."""
         world = self._world
@@ -132,6 +135,7 @@ class Interactions:
             source,
             trigger,
             self._wait,
+            target,
         )
         self._forget_old()
         self._by_token[interaction.token] = interaction
@@ -167,6 +171,10 @@ class Interactions:
             "user": payloads.user(interaction.user),
             "authorizing_integration_owners": self._owners(interaction),
         }
+        if interaction.target is not None:
+            body["target_message_id"] = str(interaction.target.id)
+        elif "target_id" in interaction.data:
+            body["target_user"] = payloads.user(self._world.users[int(interaction.data["target_id"])])
         if interaction.trigger is not None:
             body["triggering_interaction_metadata"] = self.metadata(interaction.trigger)
         elif interaction.source is not None:

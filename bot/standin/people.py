@@ -223,6 +223,8 @@ class People:
     async def context_menu(self, user: User, command: str, target: Message | User, channel: Channel) -> Interaction:
         """Use a context-menu command. The bot receives the message's content without an intent."""
         kind = MESSAGE if isinstance(target, Message) else USER
+        if isinstance(target, Message) and (target.deleted or target.channel is not channel):
+            raise LookupError(f"{user.name} finds no {target!r} in {channel.name}")
         found = self._command(command, kind, user, channel)
         data: Json = {"id": found["id"], "name": command, "type": kind, "target_id": str(target.id)}
         if isinstance(target, Message):
@@ -230,7 +232,8 @@ class People:
             data["resolved"] = {"messages": {str(target.id): shown}}
         else:
             data["resolved"] = Options(self.world, user, channel).resolved([target])
-        return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
+        about = target if isinstance(target, Message) else None
+        return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data, target=about))
 
     async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
         """Press a button. A button that is missing or disabled raises LookupError."""

@@ -78,12 +78,13 @@ class RetentionStore(Part):
         await self._delete("id = :turn", turn=turn_id)
 
     async def are_of_turns(self, message_ids: Collection[int]) -> bool:
-        """Whether any of these messages is the prompt of a turn on record or shows its reply."""
+        """Whether any of these messages is the prompt of a turn on record, is what it is about, or shows its reply."""
         return bool(
             await self._engine.read(
                 """
                 SELECT 1 FROM json_each(:messages) AS each
                 WHERE EXISTS (SELECT 1 FROM stored_turns WHERE message_id = each.value)
+                   OR EXISTS (SELECT 1 FROM stored_turns WHERE target_id = each.value)
                    OR EXISTS (SELECT 1 FROM messages WHERE message_id = each.value)
                 LIMIT 1
                 """,
@@ -92,9 +93,13 @@ class RetentionStore(Part):
         )
 
     async def forget_prompts(self, message_ids: Collection[int]) -> set[int]:
-        """Delete the turns of the prompts in these messages for good; the answer is the turns' ids."""
+        """Delete the turns of the prompts in or about these messages for good; the answer is the turns' ids."""
         return await self._delete(
-            "message_id IN (SELECT value FROM json_each(:messages))", messages=json.dumps(list(message_ids))
+            """
+            message_id IN (SELECT value FROM json_each(:messages))
+            OR target_id IN (SELECT value FROM json_each(:messages))
+            """,
+            messages=json.dumps(list(message_ids)),
         )
 
     async def forget_replies(self, message_ids: Collection[int]) -> set[int]:

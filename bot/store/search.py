@@ -50,7 +50,9 @@ class SearchStore(Part):
         while not whole and len(found) < most:
             rows = await self._engine.read(
                 f"""
-                SELECT id, position, message_id, created_at, display_name, user_name, prompt, reply FROM turns
+                SELECT id, position, coalesce(target_id, message_id) AS message_id, created_at,
+                    display_name, user_name, prompt, reply
+                FROM turns
                 WHERE conversation_id = (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel)
                   AND {where} LIMIT :limit
                 """,

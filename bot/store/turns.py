@@ -51,10 +51,10 @@ _OPEN = f"""
     """
 _BEGIN = f"""
     INSERT INTO stored_turns (
-        conversation_id, position, message_id, user_id, display_name, user_name,
+        conversation_id, position, message_id, target_id, user_id, display_name, user_name,
         prompt, quoted_id, quote_length, created_at, reads_history
     )
-    SELECT id, :position, :message_id, :user_id, :display_name, :user_name,
+    SELECT id, :position, :message_id, :target_id, :user_id, :display_name, :user_name,
         {_PROMPT}, {_QUOTED}, {_QUOTE_LENGTH}, :now, :reads_history
     FROM conversations
     WHERE platform = :platform AND channel = :channel AND NOT EXISTS ({PROCESSED}) AND NOT EXISTS ({AT_LIMIT})
@@ -114,6 +114,7 @@ class TurnStore(Part):
             "parent": prompt.parent.channel if prompt.parent else None,
             "position": prompt.position,
             "message_id": prompt.message_id,
+            "target_id": prompt.target_id,
             "display_name": prompt.author_name.display_name if prompt.author_name else None,
             "user_name": prompt.author_name.user_name if prompt.author_name else None,
             **_prompt_values(prompt.text, prompt.quote),
@@ -432,6 +433,7 @@ def _turn(row: Row, prompt: str, pictures: Sequence[PictureReference]) -> Turn:
         message_id=row["message_id"],
         answered_by=row["answered_by"],
         pictures=pictures,
+        target_id=row["target_id"],
     )
 
 

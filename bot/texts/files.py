@@ -25,10 +25,6 @@ _PROBLEMS = {
     FileProblem.GONE: "{} is no longer there. Try sending it again.",
     FileProblem.READER_FAILED: "I can't open files right now, so I didn't read {}.",
 }
-_HEARD = "-# I heard: “{}”"
-_LONGEST_HEARD = 120
-_SHORTEST_HEARD = 12
-"""Characters with which a line says enough of what was heard."""
 _LONGEST_NAME = 40
 _KEPT_OF_END = 12
 
@@ -77,18 +73,6 @@ def _cut_forms(names: Sequence[str]) -> Sequence[str]:
     """What is said of files that were cut, the longest form first."""
     parts = "I only read the beginning and end of"
     return (*([f"{parts} {_short(names[0])}."] if len(names) == 1 else []), f"{parts} {_files(len(names))}.")
-
-
-def heard(words: str, room: int) -> str | None:
-    """The line with the beginning of what was heard in a voice message, in so many characters; None: there is none."""
-    words, room = " ".join(words.split()), min(room, _LONGEST_HEARD) - len(_HEARD.format("…"))
-    if not words or room < _SHORTEST_HEARD:
-        return None
-    if len(escape(words)) <= room + 1:
-        return _HEARD.format(escape(words))
-    while len(escape(words)) > room:
-        words = words[: min(room, len(words) - 1)]
-    return _HEARD.format(f"{escape(words.rstrip())}…")
 
 
 def _fitting(lines: Sequence[str], room: int) -> str | None:

@@ -1,4 +1,4 @@
-"""The slash commands: one module with one class for each subject.
+"""The commands: one module with one class for each subject.
 
 Not its job: answering in time (interactions/) and the sentences of the answers (bot/texts). Imports interactions,
 inbound, access and delivery.
@@ -6,6 +6,7 @@ inbound, access and delivery.
 
 from __future__ import annotations
 
+from bot.discord_bot.commands.about import AskAbout
 from bot.discord_bot.commands.context import BotContext, Tree
 from bot.discord_bot.commands.conversation import ConversationCommands
 from bot.discord_bot.commands.help import HelpCommand
@@ -34,4 +35,5 @@ def command_tree(bot: BotContext) -> Tree:
     ):
         for command in cog.get_app_commands():
             tree.add_command(command)
+    tree.add_command(AskAbout(bot).command)
     return tree

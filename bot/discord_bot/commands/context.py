@@ -14,8 +14,12 @@ from bot.core.turns import Conversation
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import conversation_in
 from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.inbound.files import PromptFiles
+from bot.discord_bot.inbound.pictures import DiscordPictures
+from bot.discord_bot.inbound.targets import Targets
 from bot.discord_bot.interactions.responses import Forms, respond_ephemeral
 from bot.discord_bot.options import Options
+from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
 from bot.texts import access as access_words
 from bot.texts import channel_settings as words
@@ -58,6 +62,10 @@ class BotContext:
     policy: Policy
     forms: Forms
     options: Options
+    tasks: TaskSupervisor
+    files: PromptFiles
+    pictures: DiscordPictures
+    targets: Targets
 
 
 Handler = Callable[[discord.Interaction, Given], Awaitable[None]]

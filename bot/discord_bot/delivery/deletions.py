@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from bot.core.attempt import ActiveAttempt
 from bot.core.service import ConversationService
 from bot.core.turns import StopReason
-from bot.discord_bot.channels import conversation_in, message_of
+from bot.discord_bot.channels import anchor_of, conversation_in
 from bot.discord_bot.delivery.reconciler import LiveReply
 
 _REMEMBERED = 1000
@@ -58,7 +58,7 @@ class ReplyDeletions:
             if running.prompt.conversation != conversation_in(in_channel):
                 continue
             live = self._live.get(running)
-            if message_of(running.prompt) in by_people:
+            if anchor_of(running.prompt) in by_people:
                 running.stop(StopReason.PROMPT_DELETED)
             elif live is not None and any(message_id in live.shown for message_id in by_people):
                 live.on_messages_deleted(by_people)
@@ -71,5 +71,5 @@ class ReplyDeletions:
 
     async def wait_until_removed(self, prompt_ids: Collection[int]) -> None:
         """Wait until nothing is shown of the running replies to these prompts, or no more of it can be removed."""
-        for live in [live for running, live in self._live.items() if message_of(running.prompt) in prompt_ids]:
+        for live in [live for running, live in self._live.items() if anchor_of(running.prompt) in prompt_ids]:
             await live.lifecycle.done.wait()

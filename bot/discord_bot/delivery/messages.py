@@ -51,7 +51,11 @@ REQUEST_ERRORS = (discord.HTTPException, discord.RateLimited, aiohttp.ClientErro
 
 @dataclass(frozen=True, slots=True)
 class ReplyTarget:
-    """The prompt that a reply answers."""
+    """The prompt that a reply answers.
+
+    `prompt_id` is the id of its message, or of what else asked. `about` is the message that such a prompt is about: the
+    reply is posted as one to that message, whose author is not pinged.
+    """
 
     channel: discord.PartialMessageable
     prompt_id: int
@@ -61,6 +65,7 @@ class ReplyTarget:
     """Seconds since the prompt was written."""
     ping: Ping = Ping.AUTO
     """When the asker wants to be pinged."""
+    about: int | None = None
 
 
 class ReplyMessages:
@@ -147,13 +152,16 @@ class ReplyMessages:
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
         if part > 0:
             return await self._channel.send(wanted.content, silent=True, **_options(wanted, nonce))
+        about = self._target.about
         if self._can_quote:
             try:
                 return await self._channel.send(
                     wanted.content,
-                    mention_author=self._pings,
+                    mention_author=about is None and self._pings,
                     reference=discord.MessageReference(
-                        message_id=self._target.prompt_id, channel_id=self._channel.id, fail_if_not_exists=False
+                        message_id=about or self._target.prompt_id,
+                        channel_id=self._channel.id,
+                        fail_if_not_exists=False,
                     ),
                     **_options(wanted, nonce),
                 )

@@ -15,10 +15,11 @@ import discord
 from bot import texts
 from bot.core.attached import heard
 from bot.core.attempt import ActiveAttempt
+from bot.core.context import asked
 from bot.core.errors import StoreError
 from bot.core.records import Ping
-from bot.core.turns import Attempt, Conversation, Outcome, StopReason, Turn
-from bot.discord_bot.channels import channel_of, message_of
+from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn
+from bot.discord_bot.channels import anchor_of, channel_of, message_of
 from bot.discord_bot.delivery.activity import BeforeEnd, ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
@@ -34,7 +35,9 @@ from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import NOTE_LIMIT
+from bot.discord_bot.names import stored_name
 from bot.store import Store
+from bot.texts import small_print
 from bot.texts.files import FileNotes
 
 log = logging.getLogger(__name__)
@@ -88,9 +91,7 @@ class ReplyOpener:
         process has posted, `waited` the seconds since the prompt was written, and `ping` what its author wants.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
-        target = ReplyTarget(
-            self._target(prompt.conversation), message_of(prompt), reads_history(channel), waited, ping
-        )
+        target = self._target(prompt, reads_history(channel), waited, ping)
 
         def note(outcome: Outcome) -> str | None:
             above, below = notices if outcome.text else (), texts.note(outcome)
@@ -99,8 +100,9 @@ class ReplyOpener:
             about_files = files.lines(room) if files is not None else ()
             return "\n".join(filter(None, (*above, *about_files, below))) or None
 
-        def words() -> str:
-            return " ".join(files.heard) if files is not None and files.heard else heard(prompt.text)
+        def about_prompt(room: int) -> str | None:
+            words = " ".join(files.heard) if files is not None and files.heard else heard(prompt.text)
+            return _about(prompt, prompt.text, words, room)
 
         live = LiveReply(
             target.channel.id,
@@ -114,26 +116,26 @@ class ReplyOpener:
             ),
             self._scheduler,
             note=note,
-            heard=words,
+            about_prompt=about_prompt,
             beginning=beginning,
             max_messages=self._limit_in(channel, len(sent_messages(beginning))),
         )
         self.live[running] = live
         self._spawn(self._stop_when_deleted(running, live))
-        if message_of(prompt) in self.deletions:
+        if anchor_of(prompt) in self.deletions:
             running.stop(StopReason.PROMPT_DELETED)
-        message = target.channel.get_partial_message(message_of(prompt))
+        message = target.channel.get_partial_message(anchor_of(prompt))
         return ReplyActivity(live, message, self._reactions, self._scheduler, self._spawn, before_end)
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""
-        target = ReplyTarget(self._target(turn.conversation), message_of(turn), waited=age(message_of(turn)))
+        target = self._target(turn, waited=age(message_of(turn)))
         live = LiveReply(
             target.channel.id,
             ReplyMessages(target, Attempt(turn.id, turn.attempt), self._store, self.deletions, partial=partial),
             self._scheduler,
             note=texts.note,
-            heard=lambda: heard(turn.prompt),
+            about_prompt=lambda room: _about(turn, turn.prompt, heard(turn.prompt), room),
             beginning=ContinuedInPlace(partial.sent, partial.orphaned),
             max_messages=self._limit_in(None, len(partial.sent)),
         )
@@ -146,8 +148,11 @@ class ReplyOpener:
         """What discord.py knows of the channel of a turn. None: nothing."""
         return self._client.get_channel(channel_of(turn.conversation))
 
-    def _target(self, conversation: Conversation) -> discord.PartialMessageable:
-        return self._client.get_partial_messageable(channel_of(conversation))
+    def _target(
+        self, prompt: Prompt | Turn, can_quote: bool = True, waited: float = 0.0, ping: Ping = Ping.AUTO
+    ) -> ReplyTarget:
+        channel = self._client.get_partial_messageable(channel_of(prompt.conversation))
+        return ReplyTarget(channel, message_of(prompt), can_quote, waited, ping, prompt.target_id)
 
     def _limit_in(self, channel: object, shown: int) -> int | None:
         """The number of messages over which a reply is a file. None: there is no such number.
@@ -171,3 +176,13 @@ class ReplyOpener:
             await self._store.retention.forget_turn(turn_id)
         except StoreError as error:
             log.error("turn %d could not be forgotten: %s", turn_id, error)
+
+
+def _about(prompt: Prompt | Turn, text: str, words: str, room: int) -> str | None:
+    """The small lines about a prompt with this text: who asked what about a message, and the words that were heard."""
+    lines: list[str] = []
+    if prompt.target_id is not None:
+        asked_about = small_print.asked_about(stored_name(prompt.author_name), asked(text), room)
+        lines += [asked_about] if asked_about else []
+    said = small_print.heard(words, room - len("\n".join([*lines, ""])))
+    return "\n".join([*lines, *([said] if said else [])]) or None

@@ -44,8 +44,9 @@ STOP_AFTER = 4.0
 class LiveReply:
     """One reply in one channel; a `bot.discord_bot.delivery.scheduler.Caller`.
 
-    `note` gives the small print for an outcome, `heard` what was heard in the prompt. Over `max_messages` messages the
-    whole reply is a file. `shown` are the reply's messages, and `lifecycle` is its state.
+    `note` gives the small print for an outcome, and `about_prompt` what stands small about the prompt, as in `Layout`.
+    Over `max_messages` messages the whole reply is a file. `shown` are the reply's messages, and `lifecycle` is its
+    state.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class LiveReply:
         scheduler: Scheduler,
         *,
         note: Callable[[Outcome], str | None],
-        heard: Callable[[], str] = str,
+        about_prompt: Callable[[int], str | None] = lambda _: None,
         beginning: Beginning | None = None,
         max_messages: int | None = None,
     ) -> None:
@@ -64,7 +65,7 @@ class LiveReply:
         self._gateway = gateway
         self._scheduler = scheduler
         source_offset = beginning.source_offset if isinstance(beginning, ContinuedBelow) else 0
-        layout = Layout(note, source_offset, max_messages, heard)
+        layout = Layout(note, source_offset, max_messages, about_prompt)
         self._view = LiveView(channel_id, beginning, layout, on_ready=scheduler.wake)
         self.shown = ShownMessages(beginning)
         self._resumed = beginning.sent if isinstance(beginning, ContinuedInPlace) else ()

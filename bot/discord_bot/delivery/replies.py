@@ -85,11 +85,18 @@ class Replies:
         self.deletions = ReplyDeletions(conversations, opener.deletions, opener.live)
 
     async def answer(
-        self, channel: object, prompt: Prompt, notices: Sequence[str], *, to_moderator: bool = False
+        self,
+        channel: object,
+        prompt: Prompt,
+        notices: Sequence[str],
+        *,
+        to_moderator: bool = False,
+        accepted: Callable[[], None] = lambda: None,
     ) -> bool:
         """Answer a prompt from a channel, with these notices under the answer. False: it was answered before.
 
-        The first answer `to_moderator` in a guild tells about channel rules. Raises StoreError when the prompt cannot
+        The first answer `to_moderator` in a guild tells about channel rules. `accepted` is called once the prompt is
+        saved. Raises StoreError when the prompt cannot
         be saved, Overloaded and OverQuota. Nothing is accepted then.
         """
         notices, files = list(notices), FileNotes()
@@ -105,7 +112,7 @@ class Replies:
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             self.stopping.recheck(running, prompt.user_id or 0)
-            return self._opener.open(
+            activity = self._opener.open(
                 running,
                 channel,
                 notices=notices,
@@ -114,6 +121,8 @@ class Replies:
                 ping=ping,
                 before_end=tell_moderator if to_moderator else None,
             )
+            accepted()
+            return activity
 
         try:
             outcome = await self._conversations.answer(prompt, open_sink, self._completing(prompt.text, files))

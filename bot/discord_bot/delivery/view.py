@@ -15,7 +15,6 @@ from typing import Protocol
 from bot import texts
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState, is_blank
 from bot.markdown import Part
-from bot.texts.files import heard
 
 MESSAGE_LIMIT = 2000
 """Characters in one message, counted in code points.
@@ -139,8 +138,8 @@ class Layout:
     """How many characters of the text other messages show already."""
     max_messages: int | None = None
     """The number of messages over which the whole reply is a file. None: there is no such number."""
-    heard: Callable[[], str] = str
-    """Gives the words of the voice message that is answered, which stand small under the reply's beginning."""
+    about_prompt: Callable[[int], str | None] = lambda _: None
+    """Gives what stands small under the reply's beginning about the prompt, in so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +217,11 @@ def compose_fallback(known: Sequence[WantedMessage], sentence: str, source_offse
 
 
 def _with_small_print(messages: list[WantedMessage], notes: Sequence[str], layout: Layout) -> list[WantedMessage]:
-    """The messages with what was heard under the first one's text, and notes under the last one's."""
-    words = "" if layout.source_offset or not messages else layout.heard()
-    if words:
+    """The messages with what is said of the prompt under the first one's text, and notes under the last one's."""
+    if messages and not layout.source_offset:
         first, *others = messages
         taken = 0 if others else len("\n".join(["", *notes]))
-        if line := heard(words, NOTE_LIMIT - taken - 1):
+        if line := layout.about_prompt(NOTE_LIMIT - taken - 1):
             messages = [replace(first, content="\n".join(filter(None, (first.content, line)))), *others]
     return _with_notes(messages, notes)
 

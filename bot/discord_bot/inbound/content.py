@@ -83,6 +83,14 @@ def quoted(message: discord.Message) -> discord.Message | None:
     return resolved if isinstance(resolved, discord.Message) else None
 
 
+def is_withheld(message: discord.Message) -> bool:
+    """Whether Discord gives nothing of what a message shows."""
+    shown = (message.content, message.attachments, message.embeds, message.components, message.poll, message.stickers)
+    return not any(shown) and not any(
+        snapshot.content or snapshot.attachments or snapshot.embeds for snapshot in message.message_snapshots
+    )
+
+
 def by_person(message: discord.Message) -> bool:
     """Whether a person wrote a message, whose embeds are only previews of addresses in it."""
     return not message.author.bot and message.webhook_id is None

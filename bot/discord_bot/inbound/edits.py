@@ -18,6 +18,7 @@ from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.reader import Addressing
+from bot.discord_bot.inbound.targets import Targets
 from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
 
@@ -43,6 +44,7 @@ class MessageLifecycle:
         store: Store,
         replies: Replies,
         messages: MessageHandler,
+        targets: Targets,
         tasks: TaskSupervisor,
     ) -> None:
         self._client = client
@@ -50,6 +52,7 @@ class MessageLifecycle:
         self._store = store
         self._replies = replies
         self._messages = messages
+        self._targets = targets
         self._tasks = tasks
         self._edits: dict[int, discord.Message] = {}
         """The newest edit of each prompt that is being put on record."""
@@ -100,6 +103,7 @@ class MessageLifecycle:
 
     async def deleted(self, channel_id: int, message_ids: Collection[int]) -> None:
         """Forget the turns whose prompt or reply a user deleted, and end their replies under way."""
+        self._targets.deleted(message_ids)
         by_users = self._replies.deletions.deleted(channel_id, message_ids)
         if by_users and await self._concerns_turns(by_users):
             await _apply("forgetting deleted replies", lambda: self._store.retention.forget_replies(by_users))

@@ -16,12 +16,13 @@ import discord
 
 from bot.core.attached import VOICE, picture_entry, text_entry, unread_note, unreadable_note, voice_entry
 from bot.core.attempt import ActiveAttempt
+from bot.core.context import asked
 from bot.core.generation import PICTURES_WITHIN
 from bot.core.hearing import LONGEST, Recording
 from bot.core.pictures import Picture, PictureProblem, PictureReference
 from bot.core.service import ConversationService
-from bot.core.turns import FailureReason, Outcome, TurnState
-from bot.discord_bot.channels import channel_of, message_of
+from bot.core.turns import FailureReason, Outcome, Prompt, TurnState
+from bot.discord_bot.channels import anchor_of, channel_of, message_of
 from bot.discord_bot.delivery.view import Unavailable
 from bot.discord_bot.inbound import content, pictures, reader
 from bot.discord_bot.inbound.downloads import Downloads, RemoteFile, Renew
@@ -56,13 +57,13 @@ class PromptFiles:
         self._at_hand: dict[int, discord.Message] = {}
 
     @contextmanager
-    def at_hand(self, message: discord.Message) -> Iterator[None]:
-        """Within the block, the message of a prompt need not be fetched."""
-        self._at_hand[message.id] = message
+    def at_hand(self, prompt: Prompt, message: discord.Message) -> Iterator[None]:
+        """Within the block, the message that a prompt is in or about need not be fetched."""
+        self._at_hand[message_of(prompt)] = message
         try:
             yield
         finally:
-            del self._at_hand[message.id]
+            del self._at_hand[message_of(prompt)]
 
     async def read(self, running: ActiveAttempt, *, files: FileNotes) -> Outcome | None:
         """Put on record what the files say that are not read yet, one after the other. Raises StoreError.
@@ -75,10 +76,14 @@ class PromptFiles:
         if not unread:
             return None
         room = await self._conversations.room_for_files(running.prompt.conversation)
-        channel_id, message_id = channel_of(running.prompt.conversation), message_of(running.prompt)
-        message = self._at_hand.get(message_id) or await self._fetched(channel_id, message_id)
+        prompt = running.prompt
+        channel_id, message_id = channel_of(prompt.conversation), anchor_of(prompt)
+        message = self._at_hand.get(message_of(prompt)) or await self._fetched(channel_id, message_id)
         shown = self._attachments(message)
-        typed = message is not None and bool(self._typed(message))
+        if prompt.target_id is None:
+            typed = message is not None and bool(self._typed(message))
+        else:
+            typed = bool(asked(prompt.text))
         entries: dict[int, str] = {}
         found: list[PictureReference] = []
         for left, (file_id, name) in zip(range(len(unread), 0, -1), unread.items(), strict=True):
@@ -121,6 +126,8 @@ class PromptFiles:
                         entries[file_id] = unread_note(file_id, name)
                 case FilePicture(data, media_type, width, height):
                     reference = self._references(message)[file_id]._replace(width=width, height=height)
+                    if prompt.target_id is not None:
+                        reference = reference._replace(quoted=True)
                     self._conversations.pictures.add(reference.source, Picture(data, media_type, width, height))
                     described = "" if attachment is None else content.description(attachment)
                     entries[file_id] = picture_entry(file_id, reference.name, described)
@@ -189,7 +196,9 @@ class PromptFiles:
 
     async def _fetched(self, channel_id: int, message_id: int) -> discord.Message | None:
         try:
-            return await self._history.message(channel_id, message_id)
+            found = await self._history.message(channel_id, message_id)
         except Unavailable as error:
             log.warning("the files of message %d cannot be fetched right now: %s", message_id, error)
             return None
+        # Discord withholds what is in a message that only a command has shown.
+        return None if found is None or content.is_withheld(found) else found

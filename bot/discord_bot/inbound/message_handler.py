@@ -13,6 +13,7 @@ import discord
 from bot import texts
 from bot.core.errors import Overloaded, OverQuota, StoreError
 from bot.discord_bot.access.policy import Policy
+from bot.discord_bot.channels import manages_guild
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound import content, reader
@@ -111,9 +112,9 @@ class MessageHandler:
                 if reading.prompt is not None:
                     prompt = replace(reading.prompt, reads_history=reads_history)
                     self._pictures.remember(latest, content.quoted(latest), me)
-                    with self._files.at_hand(latest):
+                    with self._files.at_hand(prompt, latest):
                         return await self._replies.answer(
-                            message.channel, prompt, notices, to_moderator=_moderates(message.author)
+                            message.channel, prompt, notices, to_moderator=manages_guild(message.author)
                         )
                 # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
                 hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
@@ -155,8 +156,3 @@ class MessageHandler:
             await self._notices.denied(message, denied)
         else:
             await self._notices.send(message, texts.unreadable(own_name(self._client, message.guild)))
-
-
-def _moderates(author: discord.abc.User) -> bool:
-    """Whether the author may manage the server. No if a fetched message does not tell."""
-    return isinstance(author, discord.Member) and author.guild_permissions.manage_guild

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import discord
@@ -53,8 +53,7 @@ def references(
     message: discord.Message, quoted: discord.Message | None, me: discord.ClientUser, text: str
 ) -> Sequence[PictureReference]:
     """The pictures that a prompt with this text shows: those of the message that it quotes, then its own."""
-    named = without_ids(text)
-    return [each.reference for each in _shown(message, quoted, me) if picture_place(named, each.reference.name) >= 0]
+    return _named(_shown(message, quoted, me), text)
 
 
 def of_files(message: discord.Message, me: discord.ClientUser) -> dict[int, PictureReference]:
@@ -67,6 +66,17 @@ def file_of(reference: PictureReference) -> int | None:
     """The id of the file that a picture of a prompt is; None if it is a sticker or on a card."""
     found = _FILE.search(reference.source)
     return None if found is None else int(found[1])
+
+
+def references_in_target(target: discord.Message, me: discord.ClientUser, text: str) -> Sequence[PictureReference]:
+    """The pictures of the message that a prompt with this text is about."""
+    shown = [] if target.author.id == me.id else _of_message(target, f"{target.channel.id}/{target.id}/", quoted=True)
+    return _named(shown, text)
+
+
+def _named(shown: Iterable[_Shown], text: str) -> Sequence[PictureReference]:
+    named = without_ids(text)
+    return [each.reference for each in shown if picture_place(named, each.reference.name) >= 0]
 
 
 def _shown(message: discord.Message, quoted: discord.Message | None, me: discord.ClientUser) -> Iterator[_Shown]:

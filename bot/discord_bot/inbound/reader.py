@@ -7,9 +7,9 @@ from enum import Enum, auto
 
 import discord
 
-from bot.core.context import mention, platform_note, speaker
+from bot.core.context import as_typed, mention, platform_note, speaker
 from bot.core.turns import Prompt, Quote
-from bot.discord_bot.channels import conversation_in, is_private
+from bot.discord_bot.channels import conversation_in, is_private, reads_history
 from bot.discord_bot.inbound import content, pictures
 
 _OWN_QUOTE = 500
@@ -89,6 +89,33 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     return Reading(prompt, withheld)
 
 
+def read_about(
+    interaction: discord.Interaction, target: discord.Message, question: str, me: discord.ClientUser
+) -> Prompt | None:
+    """The question of an interaction about a message, as a prompt that quotes it. None: the message says nothing."""
+    quote = _quoting(target, me)
+    if quote is None:
+        return None
+    text = "\n\n".join(filter(None, (quote, as_typed(question).strip())))
+    user, channel, private = interaction.user, interaction.channel, interaction.guild_id is None
+    return Prompt(
+        conversation=conversation_in(target.channel.id),
+        position=interaction.id,
+        message_id=interaction.id,
+        target_id=target.id,
+        text=text,
+        user_id=user.id,
+        author_name=None if private else speaker(user.display_name, user.name),
+        guild_id=interaction.guild_id,
+        origin_message_id=target.channel.id,
+        parent=conversation_in(channel.parent_id) if isinstance(channel, discord.Thread) else None,
+        names={user_id: name for user_id, name in content.users(target).items() if mention(user_id) in text},
+        quote=_source(target, me, len(quote)),
+        reads_history=reads_history(interaction),
+        pictures=pictures.references_in_target(target, me, text),
+    )
+
+
 def attachments(message: discord.Message, me: discord.ClientUser) -> dict[int, discord.Attachment]:
     """The files that a message shows, by id: its own, those of the message that it quotes, and forwarded ones."""
     quoted = content.quoted(message)
@@ -111,11 +138,18 @@ def _quote(message: discord.Message, me: discord.ClientUser) -> tuple[str | None
     quoted = content.quoted(message)
     if quoted is None:
         return _GONE, False
+    if (quote := _quoting(quoted, me)) is not None:
+        return quote, False
+    return (None, False) if quoted.author.id == me.id else (_WITHHELD, True)
+
+
+def _quoting(quoted: discord.Message, me: discord.ClientUser) -> str | None:
+    """The lines that quote a message. None: it says nothing."""
     own = quoted.author.id == me.id
     text = "\n".join(filter(None, (content.text(quoted, me), *content.extras(quoted, me))))
     if not text:
-        return (None, False) if own else (_WITHHELD, True)
+        return None
     if own:
         text = content.bounded(text, _OWN_QUOTE)
     whom = "you" if own else speaker(quoted.author.display_name, quoted.author.name)
-    return "\n".join([platform_note(f"In reply to {whom}:"), *(f"> {line}" for line in text.splitlines())]), False
+    return "\n".join([platform_note(f"In reply to {whom}:"), *(f"> {line}" for line in text.splitlines())])

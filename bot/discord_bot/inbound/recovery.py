@@ -21,7 +21,7 @@ from bot.core.retrying import retrying
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import channel_of, message_of
+from bot.discord_bot.channels import anchor_of, channel_of, message_of
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
@@ -81,7 +81,7 @@ class Recovery:
     async def _recover(self, turn: Turn) -> None:
         # Read first: if the turn is forgotten during the requests below, its messages are known all the same.
         sent = await self._store.deliveries.sent(turn.id)
-        prompt = await self._history.status_of(channel_of(turn.conversation), message_of(turn))
+        prompt = await self._history.status_of(channel_of(turn.conversation), anchor_of(turn))
         if prompt is MessageStatus.CHANNEL_DELETED:
             await self._conversations.forget(turn.conversation)
             return
@@ -116,7 +116,7 @@ class Recovery:
         try:
             if not await self._replies.recover(turn, left) and not await self._store.deliveries.sent(turn.id):
                 # The turn was forgotten. Its messages still say that it goes on, and nothing else corrects them.
-                deleted = self._replies.deletions.was_deleted(message_of(turn))
+                deleted = self._replies.deletions.was_deleted(anchor_of(turn))
                 cause = StopReason.PROMPT_DELETED if deleted else StopReason.FORGOTTEN
                 await self._replies.show_end(turn, left, replace(_forgotten(turn, left), stop_reason=cause))
         except StoreError as error:
@@ -169,11 +169,11 @@ class Recovery:
         return None
 
     def _may_show(self, message: discord.Message, turn: Turn, part: int) -> bool:
-        """Whether a message of the bot may be this part of a turn's reply: the first part replies to the prompt."""
+        """Whether a message of the bot may be this part of a turn's reply: the first part is a reply."""
         replies_to = None if message.reference is None else message.reference.message_id
         if part > 0 and replies_to is None:
             return message.type is discord.MessageType.default and message.flags.silent
-        return replies_to == message_of(turn)
+        return replies_to == anchor_of(turn)
 
 
 def _log_retry(turn: Turn, error: Exception, _delay: float) -> None:

@@ -124,7 +124,7 @@ Submitted = Callable[[discord.Interaction, str], Awaitable[None]]
 
 
 class Forms:
-    """Routes submitted forms by their custom id.
+    """Routes submitted forms by the beginning of their custom id, up to a colon.
 
     discord.py itself routes a form only to the `Modal` object that opened it, which is lost at a restart.
     """
@@ -132,13 +132,15 @@ class Forms:
     def __init__(self) -> None:
         self._submitted: dict[str, Submitted] = {}
 
-    def register(self, custom_id: str, submitted: Submitted) -> None:
-        """Route forms with a custom id to `submitted`."""
-        self._submitted[custom_id] = submitted
+    def register(self, name: str, submitted: Submitted) -> None:
+        """Route forms whose custom id begins with a name to `submitted`."""
+        self._submitted[name] = submitted
 
     async def dispatch(self, interaction: discord.Interaction) -> None:
         """Route an interaction if it is a registered form."""
         data: Any = interaction.data
-        if interaction.type is discord.InteractionType.modal_submit and data["custom_id"] in self._submitted:
-            [text] = [label["component"]["value"] for label in data["components"]]
-            await self._submitted[data["custom_id"]](interaction, text)
+        if interaction.type is discord.InteractionType.modal_submit:
+            submitted = self._submitted.get(data["custom_id"].partition(":")[0])
+            if submitted is not None:
+                [text] = [label["component"]["value"] for label in data["components"]]
+                await submitted(interaction, text)

@@ -1,0 +1,43 @@
+"""Small lines under a reply that quote somebody, shortened to the room that there is for them."""
+
+from __future__ import annotations
+
+from bot.markdown.escaping import escape
+
+_LONGEST = 120
+_SHORTEST = 12
+"""Characters with which a quote says enough."""
+_HEARD = "-# I heard: “{}”"
+
+
+def heard(words: str, room: int) -> str | None:
+    """The line with the beginning of what was heard in a voice message, in so many characters; None: there is none."""
+    return _quoting(_HEARD, words, room)
+
+
+def asked_about(name: str | None, question: str, room: int) -> str | None:
+    """The line with who asked about a message, and what, in so many characters; None: there is none.
+
+    Without a name it is for whoever asked.
+    """
+    who = name or "You"
+    if line := _quoting(f"-# {_literal(who)} asked: “{{}}”", question, room):
+        return line
+    line = f"-# {who} asked about this."
+    return line if name and len(line) <= room else None
+
+
+def _quoting(form: str, words: str, room: int) -> str | None:
+    words, room = " ".join(words.split()), min(room, _LONGEST) - len(form.format("…"))
+    if not words or room < _SHORTEST:
+        return None
+    if len(escape(words)) <= room + 1:
+        return form.format(escape(words))
+    while len(escape(words)) > room:
+        words = words[: min(room, len(words) - 1)]
+    return form.format(f"{escape(words.rstrip())}…")
+
+
+def _literal(name: str) -> str:
+    """A name as part of a form, which has braces."""
+    return name.replace("{", "{{").replace("}", "}}")
