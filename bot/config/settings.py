@@ -217,6 +217,14 @@ class Settings:
         Setting("90", "Days until an unused conversation or note is deleted. 0: never.", parsers.integer(0, 36_500)),
     ]
 
+    message_content: Annotated[
+        bool,
+        Setting(
+            "false",
+            "Whether the bot may read messages that do not mention it, where moderators choose so: true or false.",
+            parsers.boolean,
+        ),
+    ]
     servers: Annotated[
         Servers,
         Setting(

@@ -39,6 +39,8 @@ class Account:
     served: int
     """How many of them it serves."""
     invite: str
+    message_content: bool
+    """Whether the Message Content intent is switched on."""
 
 
 async def account(token: str, access: AccessSettings, network: Network) -> Account:
@@ -50,13 +52,14 @@ async def account(token: str, access: AccessSettings, network: Network) -> Accou
             await client.login(token)
             application = await client.application_info()
             guilds = [guild async for guild in client.fetch_guilds(limit=None, with_counts=False)]
-            team = application.team
+            team, flags = application.team, application.flags
             return Account(
                 bot=str(client.user),
                 owner=str(application.owner if team is None else team.owner),
                 team=None if team is None else team.name,
                 servers=len(guilds),
                 served=sum([await _serves(access, guild, owners(application)) for guild in guilds]),
+                message_content=flags.gateway_message_content or flags.gateway_message_content_limited,
                 invite=discord.utils.oauth_url(
                     application.id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
                 ),

@@ -21,9 +21,6 @@ from bot.discord_bot.unreadable import pass_over_unreadable
 from bot.discord_bot.wiring import wire
 from bot.store import Store
 
-INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
-"""The intents of the bot: as few as it works with, and none of them privileged."""
-
 IDENTIFY_EVERY = 5.0
 """Seconds that Discord asks for between two IDENTIFYs.
 
@@ -31,6 +28,11 @@ See `max_concurrency` in https://discord.com/developers/docs/events/gateway#sess
 """
 END_NOTICE_TIMEOUT = 1.3
 """Seconds at a shutdown for showing people that their replies were interrupted."""
+
+
+def intents(options: Options) -> discord.Intents:
+    """The intents of the bot: as few as it works with, and the privileged one only if the operator wants it."""
+    return discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=options.message_content)
 
 
 class ParleyClient(discord.Client):
@@ -50,7 +52,7 @@ class ParleyClient(discord.Client):
         list_models: Sequence[ListModels] = (),
     ) -> None:
         super().__init__(
-            intents=INTENTS,
+            intents=intents(options),
             allowed_mentions=discord.AllowedMentions.none(),
             http_trace=http_trace(scheduler, lambda response: self._calls.answered(response)),
             max_ratelimit_timeout=LONGEST_SLEEP,

@@ -25,6 +25,11 @@ from bot.store import Store
 
 log = logging.getLogger(__name__)
 
+MESSAGE_CONTENT_REMEDY = (
+    "Switch on Message Content Intent (Developer Portal, Bot, Privileged Gateway Intents), or set"
+    " MESSAGE_CONTENT=false."
+)
+"""What to do where MESSAGE_CONTENT is set and Discord does not allow it."""
 _AUTHENTICATION_FAILED = 4004
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the end of a connection, and of the thread with its heartbeats."""
@@ -62,7 +67,7 @@ async def run(
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
         try:
-            with discord_errors():
+            with discord_errors(message_content=options.message_content):
                 await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
                     serving.result()
@@ -92,14 +97,21 @@ async def _close_unfinished_connections(token: str) -> None:
 
 
 @contextmanager
-def discord_errors() -> Iterator[None]:
-    """Turn the errors of a start into DiscordError, whose sentence says what to do."""
+def discord_errors(*, message_content: bool = False) -> Iterator[None]:
+    """Turn the errors of a start into DiscordError, whose sentence says what to do.
+
+    `message_content` tells whether the bot asks for that intent.
+    """
     refused = "Discord refused DISCORD_TOKEN. Copy the bot's token again (Developer Portal, Bot, Reset Token)."
     try:
         yield
     except discord.LoginFailure:
         raise DiscordError(refused) from None
     except discord.PrivilegedIntentsRequired:
+        if message_content:
+            raise DiscordError(
+                f"Discord does not let this bot read messages. {MESSAGE_CONTENT_REMEDY} The reason: code 4014."
+            ) from None
         raise DiscordError(
             "Discord refused the bot's intents, though none of them is privileged. "
             "Update discord.py, and see in the Developer Portal whether the application is restricted."

@@ -221,6 +221,7 @@ async def _models_hint(name: str, model: OpenAIModel, setting: str) -> str:
 
 async def _discord(token: Secret, settings: Settings) -> str:
     from bot.discord_bot.check import account
+    from bot.discord_bot.runner import MESSAGE_CONTENT_REMEDY
 
     found = await account(token.reveal(), settings.access, settings.network)
     owner = found.owner if found.team is None else f"the team {found.team}"
@@ -234,6 +235,12 @@ async def _discord(token: Secret, settings: Settings) -> str:
             else "Of the team,"
         )
         sentences.append(f"{whose} its owner, {found.owner}, gets the bot's warnings.")
+    if settings.message_content and not found.message_content:
+        raise BotError(f"MESSAGE_CONTENT is set, but its intent is off. {MESSAGE_CONTENT_REMEDY}")
+    if settings.message_content:
+        sentences.append("It may read messages that do not mention it, where moderators choose so with /server.")
+    elif found.message_content:
+        sentences.append("Its Message Content Intent is on, but not used: set MESSAGE_CONTENT=true, or switch it off.")
     return f"{' '.join(sentences)} Invite link: {found.invite}"
 
 

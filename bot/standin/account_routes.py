@@ -19,8 +19,9 @@ _SESSION_STARTS = 1000
 class AccountRoutes:
     """REST handlers for the bot's account.
 
-    `owner` owns the application and can be replaced at any time. `policies` are the addresses of its terms and its
-    privacy policy under Discord's names for them; Discord leaves out one that is not set.
+    `owner` owns the application and can be replaced at any time. `privileged` are the intents enabled for it.
+    `policies` are the addresses of its terms and its privacy policy under Discord's names for them; Discord leaves out
+    one that is not set.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class AccountRoutes:
         commands: CommandBook,
         *,
         owner: User | Team,
-        privileged: Intent,
+        privileged: Callable[[], Intent],
         gateway_url: Callable[[], str],
         shards: int,
     ) -> None:
@@ -39,7 +40,7 @@ class AccountRoutes:
         self._commands = commands
         self.owner = owner
         self.policies: dict[str, str] = {}
-        self._flags = payloads.application_flags(privileged)
+        self._privileged = privileged
         self._gateway_url = gateway_url
         self._shards = shards
 
@@ -109,7 +110,10 @@ class AccountRoutes:
         self._world.remove_guild(guild)
 
     def _application(self, call: Incoming) -> Json:
-        return payloads.application(self._world.bot, self.owner, flags=self._flags) | self.policies
+        return (
+            payloads.application(self._world.bot, self.owner, flags=payloads.application_flags(self._privileged()))
+            | self.policies
+        )
 
     def _gateway_bot(self, call: Incoming) -> Json:
         return {

@@ -1,4 +1,4 @@
-"""Fills in command options and form fields as Discord's client does, with the client's checks.
+"""Fills in command options, select menus and form fields as Discord's client does, with the client's checks.
 
 A LookupError means an unknown subcommand, option, field or person, or a required option that is missing. A ValueError
 means a value that the option or field does not accept.
@@ -6,7 +6,7 @@ means a value that the option or field does not accept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.standin import payloads
@@ -17,6 +17,13 @@ from bot.standin.world import World
 
 _MOST_TEXT = 6000
 _MOST_NUMBER = 2**53
+_STRING_SELECT, _USER_SELECT, _ROLE_SELECT, _MENTIONABLE_SELECT, _CHANNEL_SELECT = 3, 5, 6, 7, 8
+_SELECTED = {
+    _USER_SELECT: OptionType.USER,
+    _ROLE_SELECT: OptionType.ROLE,
+    _MENTIONABLE_SELECT: OptionType.MENTIONABLE,
+    _CHANNEL_SELECT: OptionType.CHANNEL,
+}
 _BY_ID = {OptionType.USER, OptionType.CHANNEL, OptionType.ROLE, OptionType.MENTIONABLE}
 
 
@@ -85,6 +92,26 @@ class Options:
                 case Role():
                     body.setdefault("roles", {})[str(value.id)] = payloads.role(value)
         return body
+
+    def selected(self, menu: Json, values: Sequence[str]) -> Json:
+        """Choose from a select menu: the values, and the data of the people, channels and roles that are chosen."""
+        least, most = menu.get("min_values", 1), menu.get("max_values", 1)
+        if not least <= len(set(values)) == len(values) <= most:
+            raise ValueError(f"{menu['custom_id']} takes {least} to {most} values, not {values}")
+        if menu["type"] == _STRING_SELECT:
+            if strange := set(values) - {option["value"] for option in menu["options"]}:
+                raise ValueError(f"{menu['custom_id']} does not offer {sorted(strange)}")
+            return {"values": list(values)}
+        kind = _SELECTED.get(menu["type"])
+        if kind is None:
+            raise ValueError(f"{menu['custom_id']} is no select menu")
+        option = {"name": menu["custom_id"], "type": kind, "channel_types": menu.get("channel_types")}
+        chosen = [self._named(option, self._entity(int(value))) for value in values]
+        return {"values": list(values), "resolved": self.resolved(chosen)}
+
+    def _entity(self, id_: int) -> object:
+        guild, world = self._channel.guild, self._world
+        return world.channels.get(id_) or world.users.get(id_) or (guild.roles.get(id_) if guild else None)
 
     def _named(self, option: Json, value: Any) -> Any:
         """Check an option's value and replace a user id with the user. Users who left the server are accepted."""

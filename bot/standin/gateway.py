@@ -34,7 +34,7 @@ class Gateway:
         faults: Faults,
         *,
         token: str,
-        allowed: Intent,
+        allowed: Callable[[], Intent],
         resume_url: Callable[[], str],
         heartbeat_interval: float,
         compress: bool,
@@ -221,7 +221,7 @@ class Gateway:
             return connection.close(Close.INVALID_SHARD, "Invalid shard.")
         if intents & ~_ALL_INTENTS:
             return connection.close(Close.INVALID_INTENTS, "Invalid intent(s).")
-        if intents & PRIVILEGED & ~self._allowed:
+        if intents & PRIVILEGED & ~self._allowed():
             return connection.close(Close.DISALLOWED_INTENTS, "Disallowed intent(s).")
         self.identifies += 1
         self._expire_sessions()
@@ -248,7 +248,7 @@ class Gateway:
             "session_id": session.id,
             "resume_gateway_url": self._resume_url(),
             "shard": list(session.shard),
-            "application": {"id": str(world.bot.id), "flags": payloads.application_flags(self._allowed)},
+            "application": {"id": str(world.bot.id), "flags": payloads.application_flags(self._allowed())},
             "private_channels": [],
         }
         self._dispatch(session, "READY", ready)

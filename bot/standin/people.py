@@ -237,11 +237,16 @@ class People:
 
     async def press(self, user: User, message: Message, custom_id: str) -> Interaction:
         """Press a button. A button that is missing or disabled raises LookupError."""
-        return await self._use(user, message, custom_id, {})
+        return await self._use(user, message, self._component(message, custom_id), {})
 
     async def choose(self, user: User, message: Message, custom_id: str, *values: str) -> Interaction:
-        """Choose from a select menu."""
-        return await self._use(user, message, custom_id, {"values": list(values)})
+        """Choose from a select menu. The values are those of its options, or ids as text.
+
+        A menu that is missing or disabled raises LookupError, what it does not offer raises ValueError.
+        """
+        menu = self._component(message, custom_id)
+        chosen = Options(self.world, user, message.channel).selected(menu, values)
+        return await self._use(user, message, menu, chosen)
 
     async def submit(self, form: Interaction, /, **fields: str) -> Interaction:
         """Fill in and send the form that answered `form`. `fields` are texts by custom id. Others keep their text.
@@ -256,13 +261,19 @@ class People:
         )
         return await _delivered(started)
 
-    async def _use(self, user: User, message: Message, custom_id: str, more: Json) -> Interaction:
+    def _component(self, message: Message, custom_id: str) -> Json:
         for component in walk_components(message.components):
             if component.get("custom_id") == custom_id and not component.get("disabled"):
-                break
-        else:
-            raise LookupError(f"nothing to press: {custom_id!r} on {message!r} with {message.buttons}")
-        data = {"custom_id": custom_id, "component_type": component["type"], "id": component["id"], **more}
+                return component
+        raise LookupError(f"nothing to press: {custom_id!r} on {message!r} with {message.buttons}")
+
+    async def _use(self, user: User, message: Message, component: Json, more: Json) -> Interaction:
+        data = {
+            "custom_id": component["custom_id"],
+            "component_type": component["type"],
+            "id": component["id"],
+            **more,
+        }
         started = self._interactions.start(Kind.COMPONENT, user, message.channel, data, source=message)
         return await _delivered(started)
 

@@ -22,6 +22,7 @@ EDITABLE = MessageFlag.SUPPRESS_EMBEDS | MessageFlag.COMPONENTS_V2
 _EMBED_LIMITS = {"title": 256, "description": 4096, "footer.text": 2048, "author.name": 256}
 _V1_ROW_PARTS = {2, 3, 5, 6, 7, 8}
 _V2_TOP_LEVEL = {1, 9, 10, 12, 13, 14, 17}
+_SELECTS = {3, 5, 6, 7, 8}
 _CUSTOM_EMOJI = re.compile(r"(?:a?:)?(\w{2,32}):(\d+)")
 
 Problems = dict[str, tuple[str, str]]
@@ -154,8 +155,8 @@ def _check_parts(components: list[Json], problems: Problems) -> None:
             problems[f"{path}.custom_id"] = REQUIRED
         if kind == 2 and len(part.get("label") or "") > 80:
             problems[f"{path}.label"] = too_long(80)
-        if kind == 3 and not 1 <= len(part.get("options") or []) <= 25:
-            problems[f"{path}.options"] = bad_length(1, 25)
+        if kind in _SELECTS:
+            _check_select(part, path, problems)
         if custom_id is None:
             continue
         if not 1 <= len(custom_id) <= 100:
@@ -166,3 +167,24 @@ def _check_parts(components: list[Json], problems: Problems) -> None:
                 "Component custom id cannot be duplicated",
             )
         seen.add(custom_id)
+
+
+def _check_select(menu: Json, path: str, problems: Problems) -> None:
+    least, most = menu.get("min_values", 1), menu.get("max_values", 1)
+    if not 0 <= least <= 25 or not max(1, least) <= most <= 25:
+        problems[f"{path}.max_values"] = ("NUMBER_TYPE_MAX", "int value should be between min_values and 25.")
+    if len(menu.get("placeholder") or "") > 150:
+        problems[f"{path}.placeholder"] = too_long(150)
+    if menu["type"] != 3:
+        return
+    options = menu.get("options") or []
+    if not 1 <= len(options) <= 25:
+        problems[f"{path}.options"] = bad_length(1, 25)
+    if len({option.get("value") for option in options}) < len(options):
+        problems[f"{path}.options"] = ("SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "The specified option value is used")
+    if sum(bool(option.get("default")) for option in options) > most:
+        problems[f"{path}.options"] = ("SELECT_COMPONENT_TOO_MANY_DEFAULT_VALUES", "Too many default values")
+    for number, option in enumerate(options):
+        for key, shortest in (("label", 1), ("value", 1), ("description", 0)):
+            if not shortest <= len(option.get(key) or "") <= 100:
+                problems[f"{path}.options.{number}.{key}"] = bad_length(shortest, 100)

@@ -87,6 +87,8 @@ class DiscordStandin(People):
         port: int = 0,
     ) -> None:
         self.token = token
+        self.privileged = privileged
+        """The intents that are enabled in the developer portal. A change counts from the next login on."""
         self.patience = 5.0
         """The default timeout of `wait_for` and `ready` in seconds."""
         self.random = random.Random(seed)
@@ -105,7 +107,7 @@ class DiscordStandin(People):
             self.world,
             self.faults,
             token=token,
-            allowed=privileged,
+            allowed=lambda: self.privileged,
             resume_url=lambda: self.gateway_url,
             heartbeat_interval=heartbeat_interval,
             compress=compress,
@@ -125,13 +127,13 @@ class DiscordStandin(People):
             self.gateway,
             self.commands,
             owner=self.ada,
-            privileged=privileged,
+            privileged=lambda: self.privileged,
             gateway_url=lambda: self.gateway_url,
             shards=shards,
         )
         self._endpoints = [
             *self._account.endpoints(),
-            *ChannelRoutes(self.world, composer, lambda: Intent.MESSAGE_CONTENT in privileged).endpoints(),
+            *ChannelRoutes(self.world, composer, lambda: Intent.MESSAGE_CONTENT in self.privileged).endpoints(),
             *InteractionRoutes(self.world, composer, self._interactions).endpoints(),
         ]
         self._runner: web.AppRunner | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import pytest
@@ -33,7 +33,7 @@ from bot.standin.rest import Exchange
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Close, Frame
-from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.conftest import OPTIONS, Start, World
 from tests.discord_bot.people import shown
 from tests.waiting import PATIENCE
 
@@ -240,6 +240,16 @@ async def test_gateway_refusal_ends_the_bot(discord: DiscordStandin, start: Star
         async with start():
             await asyncio.sleep(5)
     assert failed.group_contains(DiscordError, match=sentence)
+
+
+async def test_intent_that_is_switched_off_ends_the_bot(discord: DiscordStandin, start: Start) -> None:
+    """Discord answers the identify that asks for Message Content by closing the connection with 4014."""
+    with pytest.raises(ExceptionGroup) as failed:
+        async with start(options=replace(OPTIONS, message_content=True)):
+            await asyncio.sleep(5)
+    assert failed.group_contains(
+        DiscordError, match=r"Switch on Message Content Intent .* or set MESSAGE_CONTENT=false"
+    )
 
 
 def arm(discord: DiscordStandin, channel: Channel, phase: Phase, strike: Strike) -> asyncio.Event:

@@ -17,6 +17,7 @@ from bot.core.quotas import Usage
 from bot.discord_bot.endpoint import connect_to
 from bot.files.voice import seconds
 from bot.operator.check import check
+from bot.standin.entities import Intent
 from bot.standin.model import ModelStandin
 from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Refusal, Reply
@@ -113,6 +114,33 @@ async def test_check_passes_beside_a_running_bot(
     assert await look() == (True, lines)
     async with open_store(tmp_path / "parley.db", exclusive=True):
         assert await look() == (True, lines)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "enabled", "well", "said"),
+    [
+        ("true", True, True, "It may read messages that do not mention it, where moderators choose so with /server."),
+        (
+            "true",
+            False,
+            False,
+            "its intent is off. Switch on Message Content Intent (Developer Portal, Bot, Privileged Gateway Intents)",
+        ),
+        (
+            "false",
+            True,
+            True,
+            "Its Message Content Intent is on, but not used: set MESSAGE_CONTENT=true, or switch it off.",
+        ),
+    ],
+)
+async def test_check_says_whether_messages_may_be_read(
+    look: Look, discord: DiscordStandin, wanted: str, enabled: bool, well: bool, said: str
+) -> None:
+    discord.privileged = Intent.MESSAGE_CONTENT if enabled else Intent.NONE
+    found, lines = await look(MESSAGE_CONTENT=wanted)
+    assert found is well
+    assert said in lines[3]
 
 
 async def test_check_counts_the_guilds(look: Look, discord: DiscordStandin) -> None:

@@ -473,3 +473,49 @@ async def test_private_answers_carry_files_and_change(standin: DiscordStandin, c
 
 def file(name: str, data: bytes) -> discord.File:
     return discord.File(BytesIO(data), name)
+
+
+class Words(discord.ui.Select[discord.ui.View]):
+    def __init__(self, chosen: list[object]) -> None:
+        super().__init__(custom_id="words", options=[discord.SelectOption(label="One", value="1", default=True)])
+        self.chosen = chosen
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        self.chosen += self.values
+        await interaction.response.edit_message(content="words")
+
+
+class Channels(discord.ui.ChannelSelect[discord.ui.View]):
+    def __init__(self, chosen: list[object]) -> None:
+        super().__init__(custom_id="channels", channel_types=[discord.ChannelType.text])
+        self.chosen = chosen
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        self.chosen += [each.id for each in self.values]
+        await interaction.response.edit_message(content="channels")
+
+
+async def test_selects_give_what_was_chosen_of_what_they_offer(standin: DiscordStandin, client: Client) -> None:
+    chosen: list[object] = []
+
+    @client.tree.command(description="Offers")
+    async def offer(interaction: Interaction) -> None:
+        view = discord.ui.View().add_item(Words(chosen)).add_item(Channels(chosen))
+        await interaction.response.send_message("Choose", view=view, ephemeral=True)
+
+    await client.tree.sync()
+    used = await standin.slash(standin.bo, standin.general, "offer")
+    message = await used.answered()
+    for custom_id, value in (("words", "1"), ("channels", str(standin.random_channel.id))):
+        await (await standin.choose(standin.bo, message, custom_id, value)).acknowledged()
+    assert chosen == ["1", standin.random_channel.id]
+    elsewhere = standin.add_channel("lobby", standin.add_guild("Elsewhere"))
+    refused: list[tuple[str, tuple[str, ...]]] = [
+        ("words", ("2",)),
+        ("words", ()),
+        ("channels", (str(elsewhere.id),)),
+        ("channels", (str(standin.general.id), str(standin.random_channel.id))),
+    ]
+    for custom_id, values in refused:
+        with pytest.raises(ValueError, match=custom_id):
+            await standin.choose(standin.bo, message, custom_id, *values)
