@@ -32,8 +32,8 @@ _SHOWN = 500
 """Characters of the system prompt that the demo repeats."""
 
 
-DEMO_HEARS = "Hello! What can you do?"
-"""The demo's words for each recording: it cannot hear."""
+DEMO_HEARS = "Hello! (The offline demo cannot hear. It takes every voice message for this.)"
+"""The demo's words for each recording."""
 
 
 class DemoModel:

@@ -127,6 +127,8 @@ class Acts:
             attachments = self._stage.uploads.take(files)
         except KeyError:
             raise Declined(words.FILE_GONE) from None
+        if any(each.duration_secs is not None for each in attachments) and (content or len(files) > 1):
+            raise Declined(words.VOICE_ALONE)
         message = await self._discord.say(
             channel, tab.user, content, reply_to=reply_to, ping=ask.flag("ping"), attachments=attachments
         )
@@ -142,6 +144,8 @@ class Acts:
         message = self._shared(tab, ask.id("message"))
         if message.author is not tab.user or message.type not in _OWN:
             raise Declined(words.NOT_YOURS_TO_EDIT)
+        if message.is_voice:
+            raise Declined(words.NO_EDIT_OF_VOICE)
         content = ask.text("content").strip()
         self._check_writing(tab, message.channel, content, empty=bool(message.attachments))
         self._check_open(message.channel)

@@ -12,12 +12,14 @@ from bot.core.model_events import Event, Message, Origin
 from bot.core.protocols import ChatModel
 from bot.core.queues import Queues
 from bot.llm.client import OpenAIModel
-from bot.llm.demo import asked_as, demo_reply
+from bot.llm.demo import DEMO_HEARS, asked_as, demo_reply
 from bot.llm.timeouts import Timeouts
 from bot.standin.model import ModelStandin
-from bot.standin.script import REFUSALS, Reply, Step
+from bot.standin.script import REFUSALS, Refusal, Reply, Step
+from bot.standin.transcribing import Transcript
 
 _DEMO = Reply(demo_reply, tokens_per_second=30.0, jitter=0.6, first_token_after=0.5)
+_HEARS = Transcript(DEMO_HEARS)
 _BREAKS_AFTER = 12
 """Number of deltas after which a reply stalls or is cut."""
 _SILENCE = 8.0
@@ -59,12 +61,14 @@ def or_demo(settings: Settings) -> Settings:
     """Return the settings, with the demo's models if no model is configured."""
     if settings.model_configured:
         return settings
-    return replace(settings, openai_model=_DEMO_MODELS[0], models=_DEMO_MODELS[1:])
+    return replace(settings, openai_model=_DEMO_MODELS[0], models=_DEMO_MODELS[1:], transcription_model=_DEMO_MODELS[0])
 
 
 def demo_server() -> ModelStandin:
     """Return the model stand-in that serves the demo and every fault."""
-    return ModelStandin(default=_DEMO, keep_requests=10)
+    server = ModelStandin(default=_DEMO, keep_requests=10)
+    server.transcriptions.default = _HEARS
+    return server
 
 
 def demo_client(server: ModelStandin) -> OpenAIModel:
@@ -98,7 +102,8 @@ class SwitchedModel:
     @fault.setter
     def fault(self, name: str | None) -> None:
         self._fault = name
-        self._server.default = _DEMO if name is None else FAULTS[name]
+        step = self._server.default = _DEMO if name is None else FAULTS[name]
+        self._server.transcriptions.default = step if isinstance(step, Refusal) else _HEARS
 
     def stream(
         self, messages: Sequence[Message], *, model: str, reply_tokens: int, origin: Origin | None = None

@@ -30,7 +30,7 @@ _TYPES = {
 }
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    " media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -120,9 +120,13 @@ class Page:
         return _file(found)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        data = await request.read()
-        name = request.query.get("name", "")
-        return web.json_response({"file": self._stage.uploads.add(name, request.content_type, data)})
+        data, query, uploads = await request.read(), request.query, self._stage.uploads
+        if "seconds" not in query:
+            return web.json_response({"file": uploads.add(query.get("name", ""), request.content_type, data)})
+        try:
+            return web.json_response({"file": uploads.add_voice(query["seconds"], query.get("waveform", ""), data)})
+        except ValueError:
+            return web.Response(status=400, text=words.MALFORMED)
 
     async def _attachment(self, request: web.Request) -> web.StreamResponse:
         number = request.match_info["id"]
@@ -130,7 +134,7 @@ class Page:
         found = self._stage.discord.attachment(int(number)) if is_id else None
         if found is None or found.filename != request.match_info["name"]:
             raise web.HTTPNotFound
-        inline = found.content_type in SAFE_IMAGES
+        inline = found.content_type in SAFE_IMAGES or found.duration_secs is not None
         disposition = content_disposition_header("inline" if inline else "attachment", filename=found.filename)
         headers = {
             "Content-Type": found.content_type if inline and found.content_type else "application/octet-stream",

@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from bot.standin.entities import Attachment
+from bot.standin.entities import Attachment, voice_message
 
 MAX_BYTES = 20 * 2**20
 """Largest size of one uploaded file in bytes."""
@@ -17,6 +17,9 @@ _KEPT_BYTES = 128 * 2**20
 _KEPT_FILES = 100
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff/\\:*?"<>|]')
+_LONGEST_VOICE = 86_400.0
+_WAVEFORM = re.compile(r"[A-Za-z0-9+/]{1,342}={0,2}")
+"""Up to 256 bytes in base64, as Discord takes them."""
 _TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
 
 
@@ -35,9 +38,19 @@ class Uploads:
     def add(self, name: str, content_type: str, data: bytes) -> str:
         """Keep a file and return its id."""
         kind = content_type if _TYPE.fullmatch(content_type) else None
+        return self._keep(Attachment(safe_name(name), data, kind))
+
+    def add_voice(self, seconds: str, waveform: str, data: bytes) -> str:
+        """Keep a voice message and return its id. ValueError: its length or its waveform is none."""
+        length = float(seconds)
+        if not 0 < length < _LONGEST_VOICE or not _WAVEFORM.fullmatch(waveform):
+            raise ValueError("no voice message")
+        return self._keep(voice_message(data, length, waveform))
+
+    def _keep(self, attachment: Attachment) -> str:
         file_id = secrets.token_urlsafe(12)
         now = asyncio.get_running_loop().time()
-        self._files[file_id] = _Upload(Attachment(safe_name(name), data, kind), now)
+        self._files[file_id] = _Upload(attachment, now)
         self._let_old_ones_go(now)
         return file_id
 

@@ -185,7 +185,7 @@ class View:
                 for emoji, users in it.reactions.items()
             ],
             "thread": thread and {"id": str(thread.id), "name": thread.name, "count": _count(thread)},
-            "editable": kind in ("default", "reply") and not it.ephemeral,
+            "editable": kind in ("default", "reply") and not it.ephemeral and not it.is_voice,
             "deletable_by_moderator": not it.ephemeral,
         }
 
@@ -261,6 +261,7 @@ def _attachment(it: Attachment) -> Json:
         "size": it.size,
         "url": f"attachments/{it.id}/{quote(it.filename, safe='')}",
         "image": it.content_type in SAFE_IMAGES,
+        "voice": None if it.duration_secs is None else {"seconds": it.duration_secs, "waveform": it.waveform},
     }
 
 

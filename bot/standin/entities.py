@@ -266,6 +266,8 @@ class Attachment:
     description: str | None = None
     duration_secs: float | None = None
     """The length of a voice message, as whoever sends it says. None: it is none."""
+    waveform: str = "AAAA"
+    """How loud a voice message is from its beginning to its end: up to 256 bytes, in base64."""
     id: int = 0
     url: str = ""
 
@@ -274,9 +276,9 @@ class Attachment:
             self.size = len(self.data)
 
 
-def voice_message(data: bytes, seconds: float) -> Attachment:
+def voice_message(data: bytes, seconds: float, waveform: str = "AAAA") -> Attachment:
     """The only file of a voice message, as Discord's clients send it."""
-    return Attachment("voice-message.ogg", data, "audio/ogg", duration_secs=seconds)
+    return Attachment("voice-message.ogg", data, "audio/ogg", duration_secs=seconds, waveform=waveform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +360,10 @@ class Message:
     def loading(self) -> bool:
         """Whether the message is a deferred answer that shows "... is thinking"."""
         return MessageFlag.LOADING in self.flags
+
+    @property
+    def is_voice(self) -> bool:
+        return MessageFlag.IS_VOICE_MESSAGE in self.flags
 
     @property
     def edited(self) -> bool:

@@ -132,7 +132,7 @@ class ModelStandin:
         self._random = random.Random(seed)
         self._port = 0
         self._arrived = asyncio.Condition()
-        self.transcriptions = Transcriptions()
+        self.transcriptions = Transcriptions(keep_requests)
         app = web.Application(client_max_size=64 * 2**20, middlewares=[no_browsers])
         app.router.add_post("/v1/chat/completions", self._completions)
         app.router.add_post("/v1/audio/transcriptions", self.transcriptions.handle)

@@ -266,7 +266,7 @@ def attachment(it: Attachment) -> Json:
     if (size := picture_size(it.data)) is not None:
         body["width"], body["height"] = size
     if it.duration_secs is not None:
-        body |= {"duration_secs": it.duration_secs, "waveform": "AAAA"}
+        body |= {"duration_secs": it.duration_secs, "waveform": it.waveform}
     return body
 
 

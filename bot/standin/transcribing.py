@@ -34,12 +34,16 @@ TranscriptionStep = Transcript | Refusal | Raw | Drop
 
 
 class Transcriptions:
-    """The recordings that a server was sent. Each takes the next step of the script, or else `default`."""
+    """The recordings that a server was sent. Each takes the next step of the script, or else `default`.
 
-    def __init__(self) -> None:
+    `keep_requests` limits the record of them; None keeps all.
+    """
+
+    def __init__(self, keep_requests: int | None = None) -> None:
         self.script = deque[TranscriptionStep]()
         self.default: TranscriptionStep = Transcript("Hello from the voice message.")
         self.requests = list[Recording]()
+        self._keep_requests = keep_requests
         self._arrived = asyncio.Condition()
 
     @property
@@ -61,6 +65,8 @@ class Transcriptions:
         authorization = http.headers.get("Authorization", "")
         with file.file:
             self.requests.append(Recording(model, file.file.read(), file.filename, authorization))
+        if self._keep_requests is not None:
+            del self.requests[: -self._keep_requests]
         async with self._arrived:
             self._arrived.notify_all()
         match self.script.popleft() if self.script else self.default:

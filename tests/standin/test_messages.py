@@ -8,7 +8,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.standin.entities import Attachment, MessageType, Permission, Poll
+from bot.standin.entities import Attachment, MessageType, Permission, Poll, voice_message
 from bot.standin.server import DiscordStandin
 from tests.standin.conftest import MESSAGES, Client, Connect, text_channel
 
@@ -190,6 +190,21 @@ async def test_files_travel_both_ways(standin: DiscordStandin, client: Client) -
     await text_channel(client, standin.general).send("here", file=discord.File(io.BytesIO(b"answer"), "answer.txt"))
     (sent,) = standin.bot_messages(standin.general)[0].attachments
     assert (sent.filename, sent.data) == ("answer.txt", b"answer")
+
+
+async def test_voice_message_has_its_length_and_waveform(standin: DiscordStandin, client: Client) -> None:
+    spoken = voice_message(b"OggS", 2.5, "AP8=")
+    await standin.say(standin.open_dm(standin.bo), standin.bo, "", attachments=[spoken])
+    await client.until(client.heard)
+    (message,) = client.heard()
+    (got,) = message.attachments
+    assert (message.content, message.flags.voice, got.is_voice_message()) == ("", True, True)
+    assert (got.filename, got.content_type, got.duration, got.waveform) == (
+        "voice-message.ogg",
+        "audio/ogg",
+        2.5,
+        b"\x00\xff",
+    )
 
 
 async def test_reactions_threads_and_deletions(standin: DiscordStandin, client: Client) -> None:

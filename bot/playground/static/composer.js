@@ -4,13 +4,14 @@ import { ask, canEdit, commandsOf, isMine } from "./acts.js";
 import { Completion, suggestionsFor } from "./completion.js";
 import { byId, closest, h, iconButton, tab } from "./dom.js";
 import { codePoints } from "./format.js";
-import { hideHint, setUpHint, showHint } from "./hint.js";
+import { hideHint, setUpHint, showHint, showVoiceHint } from "./hint.js";
 import { noNewLine, timeline, toPresent, viewOf } from "./log.js";
 import { toDiscord } from "./names.js";
+import { Recorder } from "./recorder.js";
 import { SlashForm } from "./slash.js";
 import { on, place, state } from "./state.js";
 import { sayWhy, toast } from "./toast.js";
-import { Uploads } from "./uploads.js";
+import { acceptFiles, Uploads, uploadVoice } from "./uploads.js";
 
 const TYPING_EVERY_MS = 8000;
 const COUNTER_FROM = 200;
@@ -24,19 +25,21 @@ const replyBar = byId("reply-bar");
 const send = byId("send");
 /** @type {HTMLButtonElement} */
 const attach = byId("attach");
-/** @type {HTMLInputElement} */
-const fileInput = byId("file-input");
-/** @type {HTMLElement} */
-const main = document.querySelector(".main");
+/** @type {HTMLButtonElement} */
+const microphone = byId("microphone");
 
 const completion = new Completion();
 const slash = new SlashForm(completion, (refocus) => {
-  input.hidden = false;
-  attach.hidden = false;
+  showInput(true);
   setText(drafts.get(state.channel) ?? "");
   if (refocus) input.focus();
 });
-const uploads = new Uploads(refresh);
+const recorder = new Recorder((refocus) => {
+  showInput(!recorder.isOpen);
+  refresh();
+  if (refocus) focusComposer();
+});
+const uploads = new Uploads(refresh, (file) => sendVoice(file));
 const drafts = new Map(Object.entries(tab.get("drafts", {})));
 let replyTo = null;
 let ping = true;
@@ -51,20 +54,18 @@ export function setUpComposer({ edit }) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (slash.isOpen) slash.run();
+    else if (recorder.isOpen) recorder.sendBy(sendVoice);
     else submit();
   });
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") recorder.close();
+  });
+  microphone.addEventListener("click", () => recorder.open());
   input.addEventListener("input", onInput);
   input.addEventListener("keydown", onKey);
   input.addEventListener("blur", () => completion.hide());
   input.addEventListener("click", suggest);
-  input.addEventListener("paste", (event) => takeFiles(event, event.clipboardData));
-  attach.addEventListener("click", () => fileInput.click());
-  fileInput.addEventListener("change", () => {
-    uploads.add(fileInput.files);
-    fileInput.value = "";
-    input.focus();
-  });
-  acceptDrops();
+  acceptFiles(input, (files) => uploads.add(files));
   setUpHint();
   document.addEventListener("keydown", typeAnywhere);
   on("places", refresh);
@@ -73,9 +74,13 @@ export function setUpComposer({ edit }) {
     if (document.activeElement === input && input.value.startsWith("/")) suggest();
   });
   // Somebody else may not have that command.
-  on("me", () => slash.close({ refocus: false }));
+  on("me", () => {
+    slash.close({ refocus: false });
+    recorder.close({ refocus: false });
+  });
   on("channel", () => {
     slash.close({ refocus: false });
+    recorder.close({ refocus: false });
     cancelReply();
     setText(drafts.get(state.channel) ?? "");
     refresh();
@@ -84,6 +89,7 @@ export function setUpComposer({ edit }) {
 
 export function focusComposer() {
   if (slash.isOpen) slash.focus();
+  else if (recorder.isOpen) send.focus();
   else if (!input.disabled) input.focus();
 }
 
@@ -212,7 +218,29 @@ async function submit() {
   }
 }
 
-async function say(channel, content, { reply = null, pings = false, files = [] } = {}) {
+/** Send a sound as a voice message, which has neither text nor other files: what is being written stays. */
+async function sendVoice(source) {
+  if (sending || input.disabled) return false;
+  sending = true;
+  const channel = state.channel;
+  const reply = replyTo;
+  const pings = reply !== null && ping && !isMine(reply);
+  try {
+    const file = await uploadVoice(source);
+    toPresent();
+    noNewLine();
+    await say(channel, "", { reply, pings, files: [file], isVoice: true });
+    if (replyTo === reply) cancelReply();
+    return true;
+  } catch (error) {
+    sayWhy(error);
+    return false;
+  } finally {
+    sending = false;
+  }
+}
+
+async function say(channel, content, { reply = null, pings = false, files = [], isVoice = false } = {}) {
   hideHint();
   const { message, heard } = await ask("say", {
     channel,
@@ -221,7 +249,9 @@ async function say(channel, content, { reply = null, pings = false, files = [] }
     ping: pings,
     files: files.map((file) => file.id),
   });
-  if (!heard && state.channel === channel) showHint(channel, message, content);
+  if (heard || state.channel !== channel) return;
+  if (isVoice) showVoiceHint(channel);
+  else showHint(channel, message, content);
 }
 
 function setText(text) {
@@ -261,7 +291,8 @@ function count() {
   counter.textContent = `${left}`;
   counter.setAttribute("aria-label", `${left} characters left`);
   counter.classList.toggle("over", left < 0);
-  send.disabled = input.disabled || left < 0 || (!input.value.trim() && !uploads.count && !slash.isOpen);
+  const isEmpty = !input.value.trim() && !uploads.count && !slash.isOpen && !recorder.isOpen;
+  send.disabled = input.disabled || left < 0 || isEmpty;
 }
 
 // Completion
@@ -278,16 +309,21 @@ function suggest() {
 
 /** Have a command filled in, in place of the text, which comes back after it. */
 function fillIn(command) {
-  input.hidden = true;
-  byId("attach").hidden = true;
+  showInput(false);
   setText("");
   slash.open(command);
   send.disabled = false;
 }
 
+/** Show the message box with its buttons, or make room for what stands in its place. */
+function showInput(shown) {
+  for (const each of [input, attach, microphone]) each.hidden = !shown;
+}
+
 /** Begin the command of that name, as somebody does who presses it in a message. */
 export function beginCommand(name) {
   const command = commandsOf("slash").find((each) => each.name === name);
+  recorder.close({ refocus: false });
   if (!command || input.disabled) return toast(`You can't use /${name} in this channel.`);
   slash.close({ refocus: false });
   fillIn(command);
@@ -318,39 +354,12 @@ function onKey(event) {
   }
 }
 
-// Files
-
-function takeFiles(event, data) {
-  if (!data?.files.length || input.disabled) return;
-  event.preventDefault();
-  uploads.add(data.files);
-}
-
-function acceptDrops() {
-  const drop = byId("drop");
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-  main.addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    drop.hidden = input.disabled;
-  });
-  main.addEventListener("dragleave", (event) => {
-    if (!main.contains(/** @type {Node} */ (event.relatedTarget))) drop.hidden = true;
-  });
-  main.addEventListener("drop", (event) => {
-    drop.hidden = true;
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    takeFiles(event, event.dataTransfer);
-    input.focus();
-  });
-}
-
 function refresh() {
   const here = place();
   const writable = Boolean(here?.writable);
   input.disabled = !writable;
   attach.disabled = !writable;
+  microphone.disabled = !writable;
   form.classList.toggle("closed", Boolean(here) && !writable);
   const name = here
     ? here.kind === "dm"

@@ -62,6 +62,12 @@ export function localizeTimes(root) {
   }
 }
 
+/** A length as players show it. */
+export function clockTime(length) {
+  const whole = Math.round(length);
+  return `${Math.floor(whole / 60)}:${`${whole % 60}`.padStart(2, "0")}`;
+}
+
 export function fileSize(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
   const [value, unit] = bytes < 1e6 ? [bytes / 1e3, "KB"] : [bytes / 1e6, "MB"];

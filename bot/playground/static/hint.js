@@ -23,25 +23,36 @@ export function hideHint() {
 
 /** Offer to mention the bot in a message that was just sent without it. */
 export function showHint(channel, message, content) {
-  hideHint();
-  if (quiet.has(channel)) return;
   const { name, id } = state.bot;
-  const leave = () => {
-    hideHint();
-    byId("input").focus();
-  };
   const add = () => {
     leave();
     ask("edit", { message, content: `<@${id}> ${content}`.trim() }).catch(sayWhy);
   };
+  const button = h("button", { type: "button", class: "small-button", on: { click: add } }, `Add @${name}`);
+  show(channel, `${name} only answers messages that mention it.`, button);
+}
+
+/** Say how a voice message, which can mention nobody, reaches the bot. */
+export function showVoiceHint(channel) {
+  show(channel, `Here ${state.bot.name} only gets voice messages that reply to it, and all in direct messages.`);
+}
+
+function show(channel, text, ...buttons) {
+  hideHint();
+  if (quiet.has(channel)) return;
   const close = () => {
     leave();
     quiet.add(channel);
   };
   box.replaceChildren(
-    h("span", {}, `${name} only answers messages that mention it.`),
-    h("button", { type: "button", class: "small-button", on: { click: add } }, `Add @${name}`),
+    h("span", {}, text),
+    ...buttons,
     iconButton("close", "Close this hint", { on: { click: close } }),
   );
   hides = setTimeout(hideHint, SHOWN_MS);
+}
+
+function leave() {
+  hideHint();
+  byId("input").focus();
 }

@@ -2,6 +2,7 @@
 
 import { h, icon } from "./dom.js";
 import { fileSize, listed } from "./format.js";
+import { voicePlayer } from "./player.js";
 import { state } from "./state.js";
 
 /** Only these addresses become links; anything else is shown as text. */
@@ -13,7 +14,9 @@ export function attachments({ attachments: files }) {
   return h(
     "div",
     { class: "files" },
-    files.map((file) => (isSafe(file.url) && file.image ? image(file) : card(file))),
+    files.map((file) =>
+      !isSafe(file.url) ? card(file) : file.voice ? voicePlayer(file) : file.image ? image(file) : card(file),
+    ),
   );
 }
 

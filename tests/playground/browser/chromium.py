@@ -20,6 +20,8 @@ _ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a microphone that hears a beep each second
+    "--use-fake-ui-for-media-stream",  # and may be used
 ]
 
 
