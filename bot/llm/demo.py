@@ -132,6 +132,8 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
 
 _ABOUT_SHOWN = re.compile(r"\b(picture|image|photo|screenshot|file|see|show(n|ed)?)s?\b", re.IGNORECASE)
 _FILE = re.compile(r"^(?:> )?⟦file: ([^⟦⟧\n]*)⟧\n(.*?)\n(?:> )?⟦end of file⟧$\n?", re.MULTILINE | re.DOTALL)
+_PICTURE = re.compile(r"\n?^⟦picture: [^⟧]*⟧$", re.MULTILINE)
+_PAGE = re.compile(r"\[page \d+\]$")
 _FIRST_LINE = 60
 """Characters of a file's first line that the demo repeats."""
 
@@ -140,7 +142,8 @@ def _shown(message: SentMessage) -> Iterator[str]:
     """The names and the sizes of what is shown in a message: its files, and those pictures that are sent with it."""
     for name, text in _FILE.findall(message.content):
         lines = text.strip().splitlines() or [""]
-        first = lines[0] if len(lines[0]) <= _FIRST_LINE else f"{lines[0][:_FIRST_LINE]}…"
+        first = next((line for line in lines if line and not _PAGE.match(line)), "")
+        first = first if len(first) <= _FIRST_LINE else f"{first[:_FIRST_LINE]}…"
         yield f"{name} ({len(lines)} line{'s' if len(lines) > 1 else ''}, the first “{first}”)"
     unsent = re.findall(
         r"⟦(?:The picture|You cannot see the picture|There is no room for the picture) .*", message.content
@@ -185,8 +188,12 @@ _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 
 
 def _said(content: str) -> str:
-    """A message without what the platform adds: its speaker, as in `[Anna (@anna)]`, date, notes, quotes and files."""
+    """A message without what the platform adds: its speaker, as in `[Anna (@anna)]`, date, notes, quotes and files.
+
+    Where nothing else was sent, its pictures are named.
+    """
     typed = _FILE.sub("", content).rstrip("\n")
+    typed = _PICTURE.sub("", typed) or typed
     return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*|\n⟦end of {VOICE}⟧\Z", "", typed)
 
 
@@ -258,7 +265,7 @@ _HELP = """I can't think, but I can show you how this chat works:
 - **what did I say about tea?**, also long afterwards
 - **what do you know about me?**, after you add a note with `/memory`
 - **who are you?**, also after `/persona` or `/model`
-- a **picture** or a **text file** with your message
+- a **picture**, a **PDF** or a **text file** with your message
 - **repeat** and any text
 - **list**, **table**, **code**, **math**, **emoji**, **cjk**
 - **long code** for eighty lines, **long** for an essay

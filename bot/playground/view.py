@@ -197,6 +197,7 @@ class View:
             "author": _author(quoted.author),
             "html": "" if quoted.deleted else self._render_line(quoted.content),
             "gone": quoted.deleted,
+            "voice": quoted.is_voice,
             "ping": quoted.author in it.mentions,
         }
 

@@ -64,6 +64,12 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
             f"I was shown a.log (1 line, the first “{'x' * 60}…”).",
         ),
         (["Look!\n⟦file: a.log⟧\nx\n⟦end of file⟧", "What did I say first?"], "The first thing you said: “Look!”"),
+        (
+            ["⟦file: a.pdf⟧\n[page 1]\nInvoice 7\n\n[page 2]\nThanks\n⟦end of file⟧"],
+            "I was shown a.pdf (5 lines, the first “Invoice 7”).",
+        ),
+        (["Look!\n⟦picture: a.png⟧", "What did I say first?"], "The first thing you said: “Look!”"),
+        (["⟦picture: a.png⟧", "What did I say first?"], "The first thing you said: “⟦picture: a.png⟧”"),
         (["What do you know about me?"], "You have no notes. /memory adds one."),
         (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),
         (["Say: [ok]\n*there*"], "[ok]\n*there*"),

@@ -69,7 +69,7 @@ export function confirmDelete(message, { whose, where }, remove) {
   const shown = h("div", { class: "md shown" });
   shown.textContent =
     fromDiscord(message.raw) ||
-    (message.attachments.length ? message.attachments.map((file) => file.name).join(", ") : "(no text)");
+    (message.attachments.length ? message.attachments.map((file) => (file.voice ? "Voice message" : file.name)).join(", ") : "(no text)");
   const thread = message.thread && `Its thread “${message.thread.name}” stays.`;
   const body = [
     h("p", {}, [where, thread, "This can't be undone."].filter(Boolean).join(" ")),

@@ -68,9 +68,10 @@ export function clockTime(length) {
   return `${Math.floor(whole / 60)}:${`${whole % 60}`.padStart(2, "0")}`;
 }
 
+/** A size as Discord counts it: 1,024 bytes are a KB. */
 export function fileSize(bytes) {
-  if (bytes < 1000) return `${bytes} bytes`;
-  const [value, unit] = bytes < 1e6 ? [bytes / 1e3, "KB"] : [bytes / 1e6, "MB"];
+  if (bytes < 1024) return `${bytes} bytes`;
+  const [value, unit] = bytes < 2 ** 20 ? [bytes / 2 ** 10, "KB"] : [bytes / 2 ** 20, "MB"];
   return `${value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
 }
 

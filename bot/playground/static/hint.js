@@ -34,7 +34,7 @@ export function showHint(channel, message, content) {
 
 /** Say how a voice message, which can mention nobody, reaches the bot. */
 export function showVoiceHint(channel) {
-  show(channel, `Here ${state.bot.name} only gets voice messages that reply to it, and all in direct messages.`);
+  show(channel, `In a channel, ${state.bot.name} only gets voice messages that reply to it.`);
 }
 
 function show(channel, text, ...buttons) {

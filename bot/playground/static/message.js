@@ -209,7 +209,7 @@ function replyLine(reply) {
     class: "quote",
     data: { do: "jump", to: reply.id },
     "aria-label": "Go to the message replied to",
-    html: reply.html || "<em>A file</em>",
+    html: reply.html || (reply.voice ? "<em>Voice message</em>" : "<em>A file</em>"),
   });
   localizeTimes(quote);
   // Within a button nothing else can be pressed.

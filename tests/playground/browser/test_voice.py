@@ -119,7 +119,9 @@ async def test_file_is_sent_as_a_voice_message_that_only_a_reply_brings_to_the_b
     await ada.write("stays")
     await choose.set_input_files(sound(1))
     await ada.button("Send as voice message").click()
-    hint = ada.page.get_by_role("status").filter(has_text="Here Parley only gets voice messages that reply to it")
+    hint = ada.page.get_by_role("status").filter(
+        has_text="In a channel, Parley only gets voice messages that reply to it."
+    )
     await expect(hint).to_be_visible()
     await expect(players(ada)).to_have_count(1)
     assert seconds(await recording_of(ada), 600) == pytest.approx(1, abs=0.05)
