@@ -29,7 +29,7 @@ def packed(result: ReadFile) -> tuple[bytes, bytes]:
 
 
 def unpacked(head: bytes, payload: bytes) -> ReadFile:
-    """The result of the two pieces of an answer."""
+    """The result of the two pieces of an answer. Raises ValueError or RecursionError for what is none."""
     match json.loads(head):
         case {"picture": [str(media_type), int(width), int(height)]}:
             return Picture(payload, media_type, width, height)

@@ -80,6 +80,9 @@ class FileReader:
                 return Unreadable(FileProblem.TOO_DEMANDING)
             except (asyncio.IncompleteReadError, ConnectionError):
                 return await _died(worker)
+            except (ValueError, RecursionError) as error:
+                log.warning("the process that reads files gave an answer that is none: %s", error)
+                return Unreadable(FileProblem.BROKEN)
             finally:
                 if not answered:
                     # What it says next would be taken for the answer about the next file.

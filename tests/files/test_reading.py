@@ -295,6 +295,42 @@ async def test_the_worker_of_a_killed_bot_ends() -> None:
     await until(lambda: not Path(f"/proc/{worker}/status").exists(), within=FOR_A_PROCESS)
 
 
+NONSENSE = """#!{python}
+import struct, sys
+sys.stdin.buffer.read(20)
+head, payload = {answer!r}
+sys.stdout.buffer.write(struct.pack("!QQ", len(head), len(payload)) + head + payload)
+sys.stdout.buffer.flush()
+sys.stdin.buffer.read()
+"""
+
+
+@needs_processes
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (b"no JSON", b""),
+        (b'{"problem": "unheard of"}', b""),
+        (b'{"text": null}', b"\xff"),
+        (b"[" * 100_000, b""),
+        (b"\xff", b""),
+        (b"7", b""),
+    ],
+    ids=["no JSON", "unknown problem", "no text", "too deep", "no UTF-8", "a number"],
+)
+async def test_a_worker_that_answers_nonsense_costs_one_file(
+    files: FileReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: tuple[bytes, bytes]
+) -> None:
+    script = tmp_path / "python"
+    script.write_text(NONSENSE.format(python=sys.executable, answer=answer))
+    script.chmod(0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(script))
+        assert await files.read(b"a bit", WHOLE) == Unreadable(FileProblem.BROKEN)
+    assert await files.read(b"a bit more", WHOLE) == Text("a bit more")
+    assert len(workers()) == 1
+
+
 async def test_a_worker_that_cannot_be_started_is_a_problem_of_the_files(
     files: FileReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:

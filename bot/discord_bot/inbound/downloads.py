@@ -59,7 +59,7 @@ class _NotReadable(Exception):
 
 
 class Downloads:
-    """The downloads of one client, which `close` ends.
+    """The downloads of one client, which `close` ends. After that, none begins.
 
     Whoever has several files asks for one after the other, so that everybody else's come in between.
     """
@@ -70,6 +70,7 @@ class Downloads:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._voice_slots = asyncio.Semaphore(_MAX_VOICES)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def read(self, file: RemoteFile, limit: int, renew: Renew) -> ReadFile:
         """Download and read a file: see `FileReader.read` for the `limit`. An address that has expired is renewed once.
@@ -113,6 +114,7 @@ class Downloads:
 
     async def close(self) -> None:
         """End the downloads under way, and the process that reads files."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
         await self._reader.close()
@@ -129,6 +131,8 @@ class Downloads:
             log.warning("did not download a file from a server that is not Discord's")
             return Unreadable(FileProblem.NOT_FETCHED)
         async with slots:
+            if self._closed:
+                return Unreadable(FileProblem.NOT_FETCHED)
             try:
                 data = await self._downloaded(url, MAX_BYTES if size is None else size, accepts)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:

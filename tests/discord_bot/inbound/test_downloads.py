@@ -161,6 +161,17 @@ async def test_three_files_are_in_memory_at_a_time(place: Place) -> None:
     assert await asyncio.gather(*reading) == [Text(f"file {number}") for number in range(len(files))]
 
 
+async def test_what_is_asked_for_at_the_end_or_after_it_is_not_downloaded(place: Place) -> None:
+    file, waiting = await place.upload(), await place.upload()
+    fault = place.discord.faults.add(Slow(3600), route=DOWNLOAD, times=MAX_CONCURRENT)
+    reading = [asyncio.create_task(place.read(each)) for each in [*[file] * MAX_CONCURRENT, waiting]]
+    await until(lambda: fault.hits == MAX_CONCURRENT)
+    await place.downloads.close()
+    assert await asyncio.gather(*reading) == [NOT_FETCHED] * len(reading)
+    assert await place.read(waiting) == NOT_FETCHED
+    assert waiting not in place.discord.downloads
+
+
 async def test_downloads_go_through_the_proxy(place: Place) -> None:
     async with proxying() as proxy:
         network = Network(http_proxy=proxy.url)
