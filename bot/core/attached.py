@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bot.core.context import PICTURE, as_typed, picture_note, platform_note
+from bot.core.context import PICTURE, as_typed, asked, picture_note, platform_note
 
 VOICE = "voice message"
 """What a voice message is called in a prompt. The name of its file says nothing."""
@@ -30,6 +30,7 @@ _HEARD = re.compile(
     rf"^(?P=quoted)⟦(?:#[0-9]{{1,19}} )?end of {VOICE}⟧$",
     re.MULTILINE | re.DOTALL,
 )
+_UNHEARD = re.compile(rf"^(?P<quoted>(?:> )?)⟦(?:#[0-9]{{1,19}} )?{_UNREAD}{VOICE}⟧$", re.MULTILINE)
 _ID = re.compile(r"⟦#[0-9]{1,19} ")
 
 
@@ -70,6 +71,12 @@ def heard(prompt: str) -> str:
         return ""
     found = _HEARD.finditer(prompt)
     return " ".join(line.removeprefix(each["quoted"]) for each in found for line in each["words"].split("\n"))
+
+
+def is_unheard(prompt: str) -> bool:
+    """Whether a prompt has a voice message that was not heard: its own, or a quoted one that it asks nothing about."""
+    unheard = _UNHEARD.finditer(prompt) if _UNREAD in prompt else ()
+    return any(not each["quoted"] or not asked(prompt) for each in unheard)
 
 
 def may_be_unread(prompt: str) -> bool:

@@ -53,7 +53,7 @@ class ReplySink(Protocol):
     """The place where a reply becomes visible to people."""
 
     def start(self) -> None:
-        """Show that the reply's turn has come and the model is being asked."""
+        """Show that the reply is being worked on: the model is asked, or what a voice message says."""
         ...
 
     def update(self, text: str) -> None:

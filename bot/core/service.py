@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, Self
 
+from bot.core.attached import is_unheard
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.errors import OverQuota, QueueLimit, StoreError
@@ -30,10 +31,11 @@ from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
-CompletePrompt = Callable[[ActiveAttempt], Coroutine[Any, Any, Outcome | None]]
+CompletePrompt = Callable[[ActiveAttempt, Callable[[], None]], Coroutine[Any, Any, Outcome | None]]
 """Finds out what the prompt of an attempt leaves open, such as what its files say, and commits it.
 
-The result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
+Before work that takes long it calls its second argument, which shows people that their question is being worked on. The
+result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
 """
 SAVE_EVERY = 1.0
 """Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
@@ -250,7 +252,7 @@ class ConversationService:
                 # Without a sink the end cannot be shown. The caller reports the error to the person.
                 await self._settle(running, Outcome(TurnState.FAILED, failure=FailureReason.INTERNAL))
                 raise
-            unanswerable = None if complete is None else await self._complete(running, complete)
+            unanswerable = None if complete is None else await self._complete(running, sink, complete)
             await running.wait_for(turn_has_come)
             outcome = await self._generate(running, sink, unanswerable)
             seen = await self._show(running, sink, outcome)
@@ -264,10 +266,10 @@ class ConversationService:
             del self._running[running.attempt]
             self._saved.pop(running.attempt, None)
 
-    async def _complete(self, running: ActiveAttempt, complete: CompletePrompt) -> Outcome | None:
-        """Complete a prompt. Where that fails, it is answered as it is."""
+    async def _complete(self, running: ActiveAttempt, sink: ReplySink, complete: CompletePrompt) -> Outcome | None:
+        """Complete a prompt. Where that fails, it is answered as it is, unless nobody has heard yet what it asks."""
         try:
-            return await running.until_stopped(complete(running))
+            return await running.until_stopped(complete(running, sink.start))
         except Exception as error:
             log.error(
                 "turn %d: what the question leaves open could not be found out: %s",
@@ -275,7 +277,10 @@ class ConversationService:
                 error,
                 exc_info=not isinstance(error, StoreError),
             )
-            return None
+            if not is_unheard(running.prompt.text):
+                return None
+            failure = FailureReason.STORAGE if isinstance(error, StoreError) else FailureReason.INTERNAL
+            return Outcome(TurnState.FAILED, failure=failure)
 
     async def _show(self, running: ActiveAttempt, sink: ReplySink, outcome: Outcome) -> bool:
         """Show the end. Returns whether nothing more is to be shown: it is visible, or can never be."""

@@ -56,7 +56,7 @@ class ReplyActivity:
         spawn(self._show_activity())
 
     def start(self) -> None:
-        """The model is being asked."""
+        """The reply is being worked on."""
         self._started.set()
 
     def update(self, text: str) -> None:

@@ -101,7 +101,8 @@ class ReplyOpener:
             return "\n".join(filter(None, (*above, *about_files, below))) or None
 
         def about_prompt(room: int) -> str | None:
-            words = " ".join(files.heard) if files is not None and files.heard else heard(prompt.text)
+            # Of several voice messages, an earlier attempt may have heard some.
+            words = " ".join(filter(None, (heard(prompt.text), *(files.heard if files is not None else ()))))
             return _about(prompt, prompt.text, words, room)
 
         live = LiveReply(

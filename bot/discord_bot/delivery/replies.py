@@ -55,12 +55,14 @@ Report = Callable[[str], Awaitable[object]]
 
 
 class ReadFiles(Protocol):
-    """Puts on record what the files of a prompt say that are not read yet, and notes what people are told of them.
+    """A `bot.core.service.CompletePrompt`: puts on record what the files of a prompt say that are not read yet.
 
-    The result is how the attempt ends if it cannot be answered without one of them.
+    `files` takes what people are told of them.
     """
 
-    def __call__(self, running: ActiveAttempt, *, files: FileNotes) -> Coroutine[Any, Any, Outcome | None]: ...
+    def __call__(
+        self, running: ActiveAttempt, show_work: Callable[[], None], *, files: FileNotes
+    ) -> Coroutine[Any, Any, Outcome | None]: ...
 
 
 class Replies:

@@ -65,6 +65,7 @@ _AFTER: dict[FailureReason | None, Button] = {
     FailureReason.BUSY: Button.RETRY,
     FailureReason.EMPTY_REPLY: Button.RETRY,
     FailureReason.INTERNAL: Button.RETRY,
+    FailureReason.STORAGE: Button.RETRY,
     FailureReason.VOICE_UNREADABLE: Button.RETRY,
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -65,11 +65,12 @@ class PromptFiles:
         finally:
             del self._at_hand[message_of(prompt)]
 
-    async def read(self, running: ActiveAttempt, *, files: FileNotes) -> Outcome | None:
+    async def read(self, running: ActiveAttempt, show_work: Callable[[], None], *, files: FileNotes) -> Outcome | None:
         """Put on record what the files say that are not read yet, one after the other. Raises StoreError.
 
-        `files` takes what the person is told of them. The result is how the attempt ends if a voice message cannot be
-        heard that is the whole question: whatever a model said of it would be invented.
+        `files` takes what the person is told of them, and `show_work` is called before a voice message is heard, which
+        may take half a minute. The result is how the attempt ends if a voice message cannot be heard that is the whole
+        question: whatever a model said of it would be invented.
         """
         no_pictures = await self._no_pictures(running)
         unread = {**await self._store.files.unread(running.attempt), **no_pictures}
@@ -89,6 +90,7 @@ class PromptFiles:
         for left, (file_id, name) in zip(range(len(unread), 0, -1), unread.items(), strict=True):
             attachment = shown.get(file_id)
             if name == VOICE and (attachment is None or attachment.is_voice_message()):
+                show_work()
                 words = await self._heard(running, attachment, channel_id, message_id)
                 if isinstance(words, Outcome):
                     if not typed or running.stop_reason is not None:

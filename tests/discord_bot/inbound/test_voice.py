@@ -12,6 +12,7 @@ import pytest
 
 from bot import texts
 from bot.core.attached import heard
+from bot.core.errors import StoreError
 from bot.core.hearing import TOKENS_PER_SECOND
 from bot.core.quotas import Quotas
 from bot.core.turns import FailureReason
@@ -21,6 +22,7 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Drop, Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.transcribing import Transcript
+from tests.core.test_faults import Fault
 from tests.discord_bot.conftest import Launch, Start, World
 from tests.discord_bot.people import shown
 from tests.files.samples import picture, voice
@@ -228,6 +230,80 @@ async def test_a_voice_message_that_is_quoted_is_heard_too(start: Start) -> None
         assert f"> {WORDS}\n> ⟦end of voice message⟧\n\nWell?" in question_of(await world.asked(0))
         assert f"-# I heard: “{WORDS}”" in reply.content.splitlines()
         assert heard((await world.turns(spoken.channel))[-1][0]) == WORDS
+
+
+async def test_while_it_is_heard_the_bot_is_seen_to_type(start: Start) -> None:
+    async with start(**EARS) as world:
+        held = asyncio.Event()
+        world.model.transcriptions.script.append(Transcript(WORDS, held))
+        question = await speak(world)
+        await world.discord.wait_for(lambda: world.discord.bot.id in question.channel.typing)
+        assert (world.model.requests, world.discord.bot_messages(question.channel)) == ([], [])
+        held.set()
+        await world.taken(question)
+
+
+STORED = ["files.unread", "personas.settings_of", "quotas.reserve", "quotas.settle_replaced", "files.add"]
+
+
+@pytest.mark.parametrize("where", STORED)
+async def test_a_database_that_fails_meanwhile_ends_the_turn_and_retry_hears_it(
+    start: Start, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(**EARS) as world:
+        world.model.transcriptions.default = Transcript(WORDS)
+        world.model.default = Reply("Oslo.")
+        part, verb = where.split(".")
+        fault = Fault(where, StoreError("the disk is full"))
+        monkeypatch.setattr(getattr(world.store, part), verb, fault.on(getattr(world.store, part), verb))
+        reply = await reply_to(world, await speak(world))
+        assert told(FailureReason.STORAGE) in reply.content.splitlines()
+        assert world.model.requests == []
+        assert fault.calls == 1
+        await world.press(reply)
+        await world.discord.wait_for(lambda: "Oslo." in reply.content)
+        assert f"-# I heard: “{WORDS}”" in reply.content.splitlines()
+        assert WORDS in question_of(await world.asked(0))
+        await world.idle()
+
+
+async def test_a_database_that_fails_ends_a_question_that_only_quotes_a_voice_message(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start() as world:
+        spoken = await speak(world)
+        await world.taken(spoken)
+    async with start(**EARS) as world:
+        for text, asked in (("", 0), ("What is it?", 1)):
+            with monkeypatch.context() as patched:
+                fault = Fault("files.add", StoreError("the disk is full"))
+                patched.setattr(world.store.files, "add", fault.on(world.store.files, "add"))
+                mention = f"{world.discord.bot.mention} {text}"
+                replying = await world.discord.say(spoken.channel, world.discord.bo, mention, reply_to=spoken)
+                reply = await reply_to(world, replying)
+                assert fault.calls
+            assert (told(FailureReason.STORAGE) in reply.content.splitlines()) is (text == "")
+            assert len(world.model.requests) == asked
+
+
+async def test_of_two_voice_messages_the_one_that_was_heard_is_not_heard_again(start: Start) -> None:
+    async with start() as world:
+        earlier = await speak(world, voice_message(voice(2), 2))
+        await world.taken(earlier)
+    async with start(**EARS, patience=0.5) as world:
+        heard, discord = world.model.transcriptions, world.discord
+        heard.script += [Transcript("The first."), Drop(), Transcript("The second.")]
+        asked = [voice_message(voice(4), 4)]
+        question = await discord.say(earlier.channel, discord.bo, "", reply_to=earlier, attachments=asked)
+        reply = await reply_to(world, question)
+        assert told(FailureReason.UNREACHABLE) in reply.content.splitlines()
+        await world.press(reply)
+        await discord.wait_for(lambda: "-# I heard: “The first. The second.”" in reply.content.splitlines())
+        assert [each.audio for each in heard.requests].count(voice(2)) == 1
+        words = question_of(await world.asked(0))
+        assert "> The first.\n" in words
+        assert "\nThe second.\n" in words
+        await world.idle()
 
 
 Phase = Callable[[DiscordStandin, ModelStandin], Awaitable[object]]
