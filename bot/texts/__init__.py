@@ -13,10 +13,13 @@ from bot.core.pictures import PictureProblem
 from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 from bot.markdown.escaping import escape
+from bot.texts import about
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
 MODERATORS = "-# Moderators: /channels sets where I answer."
-QUOTE_WITHHELD = "-# I couldn't see the quoted message."
+QUOTE_WITHHELD = f"-# I couldn't see the quoted message. In its menu, choose Apps, then {about.NAME}."
+SHORTER = {QUOTE_WITHHELD: f"-# I couldn't see that. Use {about.NAME}."}
+"""What stands in place of a notice where there is too little room for it."""
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
 NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
 REFUSED = "-# Discord won't show my answer here. Rewording may help."

@@ -14,6 +14,8 @@ from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
 from tests.talking import question_of
 
+WITHHELD = "-# I couldn't see the quoted message. In its menu, choose Apps, then Ask about this."
+
 
 async def test_mention_gets_a_reply_without_a_ping(world: World) -> None:
     discord = world.discord
@@ -117,13 +119,38 @@ async def test_quoted_message_is_part_of_the_prompt(world: World) -> None:
     await discord.say(discord.general, discord.bo, f"{bot} is that so?", reply_to=readable)
     await world.idle()
     await world.reply(discord.general, count=2)
-    await discord.say(discord.general, discord.bo, f"{bot} and that?", reply_to=withheld)
-    noted = await world.reply(discord.general, "-# I couldn't see the quoted message.", count=3)
+    await discord.say(discord.general, discord.bo, f"{bot} and what colour is the sea?", reply_to=withheld)
+    noted = await world.reply(discord.general, f"\n{WITHHELD}", count=3)
     assert noted.content.count("quoted message") == 1
     prompts = [question_of(request) for request in world.model.requests]
     assert prompts[1] == "[Bo (@bo)]\n⟦In reply to Ada (@ada):⟧\n> the sky is green\n\nis that so?"
     assert prompts[2].startswith("[Bo (@bo)]\n⟦They are replying to a message that Discord does not let you see.⟧")
     assert "blue" not in str([request.messages for request in world.model.requests])
+
+
+@pytest.mark.parametrize("text", ["", "?", "What does this say?", "pls explain what’s meant", "summarize that for me"])
+async def test_what_only_points_at_a_withheld_message_is_answered_by_the_way_to_ask_about_it(
+    world: World, text: str
+) -> None:
+    discord = world.discord
+    withheld = await discord.say(discord.general, discord.ada, "the sky is blue")
+    said = await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {text}", reply_to=withheld)
+    assert (await world.reply(discord.general)).content == WITHHELD
+    assert world.model.requests == []
+    await discord.edit(said, f"{discord.bot.mention} what colour is the sky?")
+    await world.reply(discord.general, f"\n{WITHHELD}", count=2)
+    assert len(world.model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["how are you?", "what is the time?", "is it raining?", "who are you?", "translate dog"]
+)
+async def test_what_asks_something_of_its_own_beside_a_withheld_message_is_answered(world: World, text: str) -> None:
+    discord = world.discord
+    withheld = await discord.say(discord.general, discord.ada, "the sky is blue")
+    await discord.say(discord.general, discord.bo, f"{discord.bot.mention} {text}", reply_to=withheld)
+    await world.reply(discord.general, WITHHELD)
+    assert len(world.model.requests) == 1
 
 
 async def test_bare_mention_gets_the_hint(world: World) -> None:

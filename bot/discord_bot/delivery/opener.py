@@ -94,9 +94,11 @@ class ReplyOpener:
         target = self._target(prompt, reads_history(channel), waited, ping)
 
         def note(outcome: Outcome) -> str | None:
-            above, below = notices if outcome.text else (), texts.note(outcome)
+            above, below = [*notices] if outcome.text else [], texts.note(outcome)
             # The reply may come as a file, which is said above all this.
             room = NOTE_LIMIT - len("\n".join(["", texts.AS_FILE, *above, below or "", ""]))
+            if room < 0:
+                above = [texts.SHORTER.get(each, each) for each in above]
             about_files = files.lines(room) if files is not None else ()
             return "\n".join(filter(None, (*above, *about_files, below))) or None
 

@@ -11,6 +11,7 @@ from bot.core.context import as_typed, mention, platform_note, speaker
 from bot.core.turns import Prompt, Quote
 from bot.discord_bot.channels import conversation_in, is_private, reads_history
 from bot.discord_bot.inbound import content, pictures
+from bot.discord_bot.inbound.pointing import only_points
 
 _OWN_QUOTE = 500
 """Characters quoted of a message of the bot: enough to recognize it, as the conversation holds all of it."""
@@ -36,7 +37,7 @@ class Reading:
     """What a message that is meant for the bot says."""
 
     prompt: Prompt | None
-    """The prompt, or None if the message says nothing."""
+    """The prompt, or None if the message says nothing, or nothing without a quote that Discord withholds."""
     quote_withheld: bool
     """Whether Discord withholds the text of the quoted message."""
 
@@ -66,7 +67,7 @@ def read(message: discord.Message, me: discord.ClientUser) -> Reading:
     said = content.text(message, me)
     quote, withheld = _quote(message, me)
     lines = [line for line in (said, *content.extras(message, me)) if line]
-    if not lines and (quote is None or withheld):
+    if (not lines and quote is None) or (withheld and lines in ([], [said]) and only_points(said)):
         return Reading(None, withheld)
     text = "\n".join([quote, "", *lines] if quote else lines).strip()
     quoted = None if withheld else content.quoted(message)

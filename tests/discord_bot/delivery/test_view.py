@@ -55,11 +55,13 @@ def test_longest_notes_fit_under_a_full_part() -> None:
         unseen = {PictureProblem.UNREADABLE: ["*" * 100, "b"], PictureProblem.UNSEEN: ["c"]}
         under = texts.note(replace(end, answered_by=fallback, unseen=unseen))
         # Discord withholds no quote in a DM, where no reply comes as a file.
-        for above in (texts.QUOTE_WITHHELD, texts.FIRST_IN_DM):
+        for above in (texts.SHORTER[texts.QUOTE_WITHHELD], texts.FIRST_IN_DM):
             lines = [above, under or ""]
             assert len("\n".join(["", *lines])) <= NOTE_LIMIT, lines
     whole = texts.note(replace(WHOLE, answered_by=fallback)) or ""
-    assert len("\n".join(["", texts.AS_FILE, texts.QUOTE_WITHHELD, texts.MODERATORS, whole])) <= NOTE_LIMIT
+    assert (
+        len("\n".join(["", texts.AS_FILE, texts.SHORTER[texts.QUOTE_WITHHELD], texts.MODERATORS, whole])) <= NOTE_LIMIT
+    )
 
 
 def contents(view: View) -> list[str]:
