@@ -2,9 +2,9 @@
 
     python -m benchmarks.context [--turns 1000000]
 
-A conversation of 100 turns and one of so many are read by turns, each in a database of its own. That of a million turns
-takes 5 GB meanwhile. The exit code is 1 if the median of the large one is more than 10 % above that of the small one,
-summaries aside: of a million turns 16 of them are read, of 100 turns one, and never more than 40.
+Conversations of 100 turns and one of so many are read by turns, each in a database of its own. That of a million turns
+takes 5 GB meanwhile. The exit code is 1 if the median of the large one is more than 10 % above that of a small one with
+as many summaries, of which each stands for less, or if more summaries are read than there may be of any conversation.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.store import GUILD, HERE, fill
 from bot.core.preparing import TYPICAL_TURN_TOKENS
 from bot.core.turns import Attempt, Prompt, UserName
 from bot.store import Store
 from bot.store.sqlite import open_store
-from bot.store.summaries import TOGETHER
+from bot.store.summaries import MOST_SHOWN, TOGETHER
 
 FEW = 100
 READ = 8000 // TYPICAL_TURN_TOKENS
@@ -41,21 +43,25 @@ MOST = 1.10
 
 def summarize(path: Path, turns: int) -> None:
     """Summaries of all turns but the latest `READ`, and of those summaries, as many as there are in the long run."""
+    blocks, size, level = (turns - READ) // BLOCK, BLOCK, 1
+    while blocks > 0:
+        add_summaries(path, level, blocks, size)
+        # The two latest of the blocks wait for more.
+        blocks, size, level = (blocks - (2 if level == 1 else 0)) // TOGETHER, size * TOGETHER, level + 1
+
+
+def add_summaries(path: Path, level: int, blocks: int, size: int) -> None:
+    """Summaries of so many blocks of `size` turns each, from the first turn on."""
     with closing(sqlite3.connect(path)) as filler, filler:
-        blocks, size, level = (turns - READ) // BLOCK, BLOCK, 1
-        while blocks > 0:
-            filler.execute(
-                """
-                WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :blocks - 1)
-                INSERT INTO stored_summaries
-                    (conversation_id, level, begins, ends, shown_from, due_at, since, until, text)
-                SELECT 1, :level, n * :size + 1, (n + 1) * :size + 1, (n + 1) * :size + 1, NULL, 0, 0, :text
-                FROM numbers
-                """,
-                {"blocks": blocks, "level": level, "size": size, "text": SUMMARY},
-            )
-            # The two latest of the blocks wait for more.
-            blocks, size, level = (blocks - (2 if level == 1 else 0)) // TOGETHER, size * TOGETHER, level + 1
+        filler.execute(
+            """
+            WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :blocks - 1)
+            INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from, due_at, since, until, text)
+            SELECT 1, :level, n * :size + 1, (n + 1) * :size + 1, (n + 1) * :size + 1, NULL, 0, 0, :text
+            FROM numbers
+            """,
+            {"blocks": blocks, "level": level, "size": size, "text": SUMMARY},
+        )
 
 
 async def asked(store: Store, turns: int) -> int:
@@ -70,58 +76,79 @@ async def asked(store: Store, turns: int) -> int:
     return attempt.turn_id
 
 
-async def read_ms(store: Store, turn_id: int, *, summaries: bool) -> float:
+async def read_ms(store: Store, turn_id: int, summaries: int | None) -> float:
     """Milliseconds in which all is read that a request needs of its conversation and of its author."""
     began = time.perf_counter()
     notes = await store.notes.texts_of(PERSON, GUILD)
     page = await store.windows.earlier(turn_id, None, READ)
-    if summaries:
-        await store.summaries.in_context(turn_id, page.begins)
+    found = () if summaries is None else (await store.summaries.in_context(turn_id, page.begins)).latest_first
     taken = (time.perf_counter() - began) * 1000
-    if len(page.turns) < READ or len(notes) != 2:
+    if len(page.turns) < READ or len(notes) != 2 or len(found) != (summaries or 0):
         raise RuntimeError("not all of the context was read")
     return taken
 
 
+class Talk(NamedTuple):
+    """A conversation that is read."""
+
+    path: Path
+    turns: int
+    asked: int
+    summaries: int
+
+    def title(self, *, summaries: bool) -> str:
+        """What it is called in the figures."""
+        number = f", {self.summaries} {'summary' if self.summaries == 1 else 'summaries'}"
+        return f"{self.turns:,} turns{number if summaries else ''}"
+
+    async def read(self, *, standing: bool, summaries: bool) -> list[float]:
+        """Milliseconds of the readings of one round."""
+        begins = self.turns - READ + 1 if standing else 0
+        async with open_store(self.path, exclusive=True) as store:
+            await store.engine.write("UPDATE conversations SET window_begins = :to WHERE id = 1", to=begins)
+            wanted = self.summaries if summaries else None
+            taken = [await read_ms(store, self.asked, wanted) for _ in range(READINGS)]
+        # A connection is slow at first, whatever it reads.
+        return taken[READINGS // 10 :]
+
+
+async def made(path: Path, turns: int, summarize: Callable[[Path], None]) -> Talk:
+    """A conversation of so many turns, with a question that waits."""
+    await fill(path, turns, told=partial(stored, turns))
+    summarize(path)
+    async with open_store(path, exclusive=True) as store:
+        turn_id = await asked(store, turns)
+        shown = (await store.summaries.in_context(turn_id, turns - READ + 1)).latest_first
+    return Talk(path, turns, turn_id, len(shown))
+
+
 async def measure(folder: Path, turns: int, rounds: int) -> bool:
     """Print the figures. Returns whether the context of so many turns is read as fast as that of few."""
-    questions: dict[int, int] = {}
-    for number in (FEW, turns):
-        await fill(path := database(folder, number), number, told=partial(stored, number))
-        summarize(path, number)
-        async with open_store(path, exclusive=True) as store:
-            questions[number] = await asked(store, number)
-    flat = True
-    for title, standing, summaries in (
-        ("nothing has left the window", False, False),
-        ("the window stands", True, False),
-        ("the window stands, with summaries", True, True),
+    long = await made(folder / "long.db", turns, partial(summarize, turns=turns))
+    short = await made(folder / "short.db", FEW, partial(summarize, turns=FEW))
+    # Its summaries stand for one turn each, so that there are as many of them.
+    alike = await made(folder / "alike.db", FEW, partial(add_summaries, level=1, blocks=long.summaries, size=1))
+    flat = long.summaries <= MOST_SHOWN
+    for title, standing, summaries, talks in (
+        ("nothing has left the window", False, False, (short, long)),
+        ("the window stands", True, False, (short, long)),
+        ("the window stands, with summaries", True, True, (short, alike, long)),
     ):
-        taken: dict[int, list[float]] = {number: [] for number in questions}
+        taken: dict[Talk, list[float]] = {talk: [] for talk in talks}
         for at in range(rounds):
             progress(f"{title}: {at} of {rounds} rounds")
-            for number, turn_id in questions.items():
-                async with open_store(database(folder, number), exclusive=True) as store:
-                    begins = number - READ + 1 if standing else 0
-                    await store.engine.write("UPDATE conversations SET window_begins = :to WHERE id = 1", to=begins)
-                    values = [await read_ms(store, turn_id, summaries=summaries) for _ in range(READINGS)]
-                    # A connection is slow at first, whatever it reads.
-                    taken[number] += values[READINGS // 10 :]
+            for talk, values in taken.items():
+                values += await talk.read(standing=standing, summaries=summaries)
         progress("")
-        medians = {number: statistics.median(values) for number, values in taken.items()}
+        medians = {talk: statistics.median(values) for talk, values in taken.items()}
         print(f"{title + ', milliseconds':48}{'p50':>8}{'p95':>8}")
-        for number, values in taken.items():
+        for talk, values in taken.items():
             p95 = statistics.quantiles(values, n=20)[-1]
-            print(f"  {f'{number:,} turns':46}{medians[number]:8.2f}{p95:8.2f}")
-        ratio = medians[turns] / medians[FEW]
-        print(f"  {'ratio of the medians':46}{ratio:8.2f}")
-        # More has left the one window than the other, so more summaries are read.
-        flat = flat and (summaries or ratio <= MOST)
+            print(f"  {talk.title(summaries=summaries):46}{medians[talk]:8.2f}{p95:8.2f}")
+        for talk in talks[:-1]:
+            print(f"  {'ratio to ' + talk.title(summaries=summaries):46}{medians[long] / medians[talk]:8.2f}")
+        flat = flat and medians[long] / medians[talks[-2]] <= MOST
     return flat
-
-
-def database(folder: Path, turns: int) -> Path:
-    return folder / f"{turns}.db"
 
 
 def stored(turns: int, so_far: int) -> None:

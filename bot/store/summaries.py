@@ -12,14 +12,16 @@ from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.rows import RUNNING, conversation_of, name_of
 
-TOGETHER = 8
-"""The summaries of one level of which one of the next level is made."""
+TOGETHER = 4
+"""The summaries of one level of which one of the next level is made. Of more, one could keep less of each, and more of
+them would be read with every question."""
 _LATEST = 2
 """The latest summaries of blocks that are not among these yet."""
 _HIGHEST = 8
 """The highest level. The triggers that drop summaries know no higher one."""
-_MOST_SHOWN = 40
-"""The most summaries in one context. Each level has hardly more than it takes for one of the next."""
+MOST_SHOWN = 16
+"""The most summaries that are read for one context, the latest ones. Hardly more would fit, and reading them costs the
+same however long the conversation is."""
 _TURNS_AT_ONCE = 600
 """The most turns of a block, which is read as a whole."""
 
@@ -36,7 +38,7 @@ _WALK = f"""
               AND summaries.shown_from <= (SELECT begins FROM this)
             ORDER BY summaries.ends DESC, summaries.level DESC LIMIT 1
         )
-        WHERE steps < {_MOST_SHOWN}
+        WHERE steps < {MOST_SHOWN}
     )
     """
 _SHOWN = f"""

@@ -21,8 +21,8 @@ LONG = "r" * 900
 WINDOW = 4000
 ONE_BLOCK = 16
 """Turns after which one block has left the window."""
-TEN_BLOCKS = 78
-"""Turns after which so many have left that eight are one."""
+SIX_BLOCKS = 50
+"""Turns after which so many have left that four are one."""
 MAY_BE_WRONG = "A model wrote them, and they may be wrong"
 
 

@@ -11,7 +11,7 @@ from bot.core.context import BYTES_PER_TOKEN, PLANNED_IS_ENOUGH
 from bot.store import Store
 from tests.core.summaries.summarized import (
     MAY_BE_WRONG,
-    TEN_BLOCKS,
+    SIX_BLOCKS,
     WINDOW,
     Summarized,
     Summarizer,
@@ -73,19 +73,19 @@ async def test_what_a_person_typed_does_not_end_it(talk: Summarized) -> None:
     assert told.count("⟦") == told.count("⟧") == 1
 
 
-async def test_eight_become_one_and_the_latest_stay(talk: Summarized) -> None:
+async def test_four_become_one_and_the_latest_stay(talk: Summarized) -> None:
     talk.model.summaries = []
-    await talk.fill(TEN_BLOCKS)
+    await talk.fill(SIX_BLOCKS)
     known = await jobs(talk.store)
     blocks = [job for job in known if job[0] == 1]
     [above, *_] = [job for job in known if job[0] == 2]
-    assert above[1:3] == (blocks[0][1], blocks[7][2])
+    assert above[1:3] == (blocks[0][1], blocks[3][2])
     assert all(made for *_, made, _ in known)
     request = next(messages for messages in talk.model.summarized if len(messages) == 2)
-    assert numbers(request[1].content) == list(range(blocks[7][2] - 1))
+    assert numbers(request[1].content) == list(range(blocks[3][2] - 1))
     shown = (await talk.store.summaries.remembered(HERE)).summaries
     begins = await beginning(talk.store)
-    assert len(shown) == 1 + sum(ends <= begins for _, _, ends, *_ in blocks[8:])
+    assert len(shown) == 1 + sum(ends <= begins for _, _, ends, *_ in blocks[4:])
     assert numbers("".join(each.text for each in shown)) == list(range(begins - 1))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.summaries.summarized import LONG, ONE_BLOCK, TEN_BLOCKS, Summarized, jobs, numbers
+from tests.core.summaries.summarized import LONG, ONE_BLOCK, SIX_BLOCKS, Summarized, jobs, numbers
 from tests.talking import HERE
 from tests.waiting import until
 
@@ -42,7 +42,7 @@ CHANGES = [Summarized.delete, edit, retry, forget_me]
 async def test_what_was_made_from_it_goes_with_it(
     talk: Summarized, tmp_path: Path, change: Callable[[Summarized, int], Awaitable[None]]
 ) -> None:
-    await talk.fill(TEN_BLOCKS)
+    await talk.fill(SIX_BLOCKS)
     before = await jobs(talk.store)
     assert [job[0] for job in before].count(2) == 1
     second = before[1]
@@ -54,7 +54,7 @@ async def test_what_was_made_from_it_goes_with_it(
 
     _, told, _ = await talk.told()
     assert not set(range(second[1] - 1, second[2] - 1)) & set(told), "the whole block is untold at once"
-    left = [number for number in range(before[9][2] - 1) if number not in range(second[1] - 1, second[2] - 1)]
+    left = [number for number in range(before[5][2] - 1) if number not in range(second[1] - 1, second[2] - 1)]
     assert set(told) >= set(left), "those of the level below take its place, without the one"
     await talk.store.engine.erase_deleted()
     if change is not retry:
