@@ -136,11 +136,16 @@ async def rules(scene: Scene) -> None:
 
     async def rule(number: int) -> None:
         if number % 3 == 0:
-            await discord.slash(discord.max, scene.arena[0], "channels allow", channel=scene.arena[number % 30])
+            opened = await discord.slash(discord.max, scene.arena[number % 30], "server")
+            page = await opened.answered(GIVEN_UP)
+            here = next(each["custom_id"] for each in page.buttons if each["custom_id"].endswith(":here"))
+            await (await discord.press(discord.max, page, here)).acknowledged(GIVEN_UP)
+            allow = next(each["custom_id"] for each in page.buttons if ":allow:" in each["custom_id"])
+            await discord.press(discord.max, page, allow)
         elif number % 3 == 1:
             await discord.slash(discord.max, scene.arena[0], "block", member=scene.attackers[number % PEOPLE])
         else:
-            await discord.slash(discord.max, scene.arena[0], "channels list")
+            await discord.slash(discord.max, scene.arena[0], "server")
 
     await scene.every(0.05, rule)
 

@@ -263,7 +263,8 @@ class Acts:
 
     async def choose(self, tab: Tab, ask: Ask) -> None:
         message = self._message(tab, ask.id("message"))
-        chosen = forms.chosen(message, ask.text("custom_id"), ask.texts("values"))
+        seen = self._stage.view.visible(tab.user)
+        chosen = forms.chosen(message, ask.text("custom_id"), ask.texts("values"), seen)
         self._follow(tab, await self._discord.choose(tab.user, message, ask.text("custom_id"), *chosen))
 
     async def submit(self, tab: Tab, ask: Ask) -> None:

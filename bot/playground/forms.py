@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bot.playground.asking import Declined
 from bot.standin.answers import LONGEST_INPUT, PARAGRAPH, TEXT_INPUT
-from bot.standin.entities import Json, Message, walk_components
+from bot.standin.entities import Channel, Json, Message, walk_components
 from bot.standin.interactions import Interaction
 from bot.texts import playground as words
 
-_STRING_SELECT = 3
+_STRING_SELECT, CHANNEL_SELECT = 3, 8
 
 
 def options(listed: list[Json], given: dict[str, str], resolve: Callable[[str, str], object]) -> dict[str, object]:
@@ -61,13 +61,21 @@ def _value(option: Json, text: str, resolve: Callable[[str, str], object]) -> ob
     return value
 
 
-def chosen(message: Message, custom_id: str, values: list[str]) -> list[str]:
-    """Return the chosen values if the select menu allows them."""
+def offered(menu: Json, channels: Iterable[Channel]) -> list[Json]:
+    """Return the options of a select menu. One for channels offers those of `channels` that are of its types."""
+    if menu["type"] != CHANNEL_SELECT:
+        return list(menu.get("options") or ())
+    kinds = menu.get("channel_types") or ()
+    return [{"label": each.name, "value": str(each.id)} for each in channels if each.guild and each.type in kinds]
+
+
+def chosen(message: Message, custom_id: str, values: list[str], channels: Iterable[Channel]) -> list[str]:
+    """Return the chosen values if the select menu allows them. `channels` are those that the person sees."""
     for part in walk_components(message.components):
-        if part.get("custom_id") == custom_id and part["type"] == _STRING_SELECT:
-            offered = {option["value"] for option in part["options"]}
+        if part.get("custom_id") == custom_id and part["type"] in (_STRING_SELECT, CHANNEL_SELECT):
+            known = {option["value"] for option in offered(part, channels)}
             least, most = part.get("min_values", 1), part.get("max_values", 1)
-            if set(values) <= offered and least <= len(set(values)) == len(values) <= most:
+            if set(values) <= known and least <= len(set(values)) == len(values) <= most:
                 return values
     raise Declined(words.NOT_THERE)
 

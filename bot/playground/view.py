@@ -9,6 +9,7 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from bot.playground import access
+from bot.playground.forms import offered
 from bot.playground.private import Private
 from bot.playground.rendering import render, render_line
 from bot.playground.uploads import MAX_BYTES
@@ -176,7 +177,7 @@ class View:
             "attachments": [_attachment(each) for each in it.attachments],
             "embeds": [] if it.embeds_suppressed else [self._embed(each) for each in it.embeds],
             "rows": [
-                [_part(part) for part in row["components"]]
+                [self._part(part) for part in row["components"]]
                 for row in walk_components(it.components)
                 if row["type"] == 1
             ],
@@ -207,6 +208,34 @@ class View:
         if name is None or user is None:
             return None
         return {"name": name, "slash": it.type != MessageType.CONTEXT_MENU, "user": _author(user)}
+
+    def _part(self, part: Json) -> Json:
+        emoji = part.get("emoji") or {}
+        if part["type"] in _SELECTS:
+            return {
+                "kind": "select",
+                "custom_id": part["custom_id"],
+                "placeholder": part.get("placeholder") or "",
+                "options": [
+                    {
+                        "label": each["label"],
+                        "value": each["value"],
+                        "description": each.get("description"),
+                        "chosen": bool(each.get("default")),
+                    }
+                    for each in offered(part, self._world.channels.values())
+                ],
+                "disabled": bool(part.get("disabled")),
+            }
+        return {
+            "kind": "button",
+            "label": part.get("label") or "",
+            "emoji": emoji.get("name"),
+            "style": _STYLES.get(part.get("style", 2), "secondary"),
+            "custom_id": part.get("custom_id"),
+            "url": _web_address(part.get("url")),
+            "disabled": bool(part.get("disabled")),
+        }
 
     def _embed(self, embed: Json) -> Json:
         return {
@@ -263,30 +292,6 @@ def _attachment(it: Attachment) -> Json:
         "url": f"attachments/{it.id}/{quote(it.filename, safe='')}",
         "image": it.content_type in SAFE_IMAGES,
         "voice": None if it.duration_secs is None else {"seconds": it.duration_secs, "waveform": it.waveform},
-    }
-
-
-def _part(part: Json) -> Json:
-    emoji = part.get("emoji") or {}
-    if part["type"] in _SELECTS:
-        return {
-            "kind": "select",
-            "custom_id": part["custom_id"],
-            "placeholder": part.get("placeholder") or "",
-            "options": [
-                {"label": each["label"], "value": each["value"], "description": each.get("description")}
-                for each in part.get("options") or ()
-            ],
-            "disabled": bool(part.get("disabled")),
-        }
-    return {
-        "kind": "button",
-        "label": part.get("label") or "",
-        "emoji": emoji.get("name"),
-        "style": _STYLES.get(part.get("style", 2), "secondary"),
-        "custom_id": part.get("custom_id"),
-        "url": _web_address(part.get("url")),
-        "disabled": bool(part.get("disabled")),
     }
 
 

@@ -88,13 +88,19 @@ class GuildRuleStore(Part):
     async def claim_moderators_note(self, guild_id: int) -> bool:
         """Commit that the moderators of a guild are told now about channel rules.
 
-        The result is False if they were told before, or know: if the guild has channel rules.
+        The result is False if they were told before, or know: if the guild has channel rules or settings.
         """
         values: dict[str, Value] = {"guild": guild_id}
         if await self._engine.read("SELECT 1 FROM guilds WHERE guild_id = :guild AND moderators_told", **values):
             return False
         rules, claimed = await self._engine.transaction(
-            ("SELECT 1 FROM channel_rules WHERE guild_id = :guild LIMIT 1", values),
+            (
+                """
+                SELECT 1 FROM channel_rules WHERE guild_id = :guild
+                UNION ALL SELECT 1 FROM channel_settings WHERE guild_id = :guild LIMIT 1
+                """,
+                values,
+            ),
             (
                 """
                 INSERT INTO guilds (guild_id, moderators_told) VALUES (:guild, 1)

@@ -16,7 +16,7 @@ from bot.markdown.escaping import escape
 from bot.texts import about
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
-MODERATORS = "-# Moderators: /channels sets where I answer."
+MODERATORS = "-# Moderators: /server sets where I answer."
 QUOTE_WITHHELD = f"-# I couldn't see the quoted message. In its menu, choose Apps, then {about.NAME}."
 SHORTER = {QUOTE_WITHHELD: f"-# I couldn't see that. Use {about.NAME}."}
 """What stands in place of a notice where there is too little room for it."""

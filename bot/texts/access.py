@@ -18,7 +18,7 @@ _DENIED = {
     Denial.NOT_MEMBER: "I only answer direct messages from people in my servers. Please mention me in a server first.",
 }
 _LISTED = 15
-"""The most channels, and the most people, that one message names."""
+"""The most channels that one sentence names."""
 
 NOT_SAVED = "I can't reach my memory right now, so nothing has changed. Please try again later."
 NOT_READ = "I can't reach my memory right now. Please try again later."
@@ -28,7 +28,7 @@ PAUSED = (
 PAUSED_ALREADY = "I'm already paused. To let me answer again, use /resume."
 NOT_PAUSED = "I'm not paused."
 EVERYWHERE_ALREADY = "There are no channel rules: I answer everywhere in this server."
-TOO_MANY_RULES = "That's as many channel rules as I can keep. /channels everywhere clears them."
+TOO_MANY_RULES = "That's as many channel rules as I can keep. **Answer everywhere** in /server clears them."
 NOT_OF_THIS_SERVER = "That channel isn't in this server, so nothing has changed. Please pick one that is."
 THATS_ME = "That's me. To stop me from answering in this server, use /pause."
 BLOCK = "Block"
@@ -84,7 +84,7 @@ def last_allowed(place: int) -> str:
     """The answer where the only allowed channel is to be blocked, which would allow all others."""
     return (
         f"Nothing has changed: <#{place}> is the only place where I answer. To stop me in the whole server, use /pause."
-        " To let me answer in every channel again, use /channels everywhere."
+        " To let me answer in every channel again, use **Answer everywhere** in /server."
     )
 
 
@@ -116,37 +116,39 @@ def confirm_block(user_id: int, *, oneself: bool) -> str:
     return f"<@{user_id}> has a role as high as yours or higher. Block them anyway?"
 
 
-def decisions(of_guild: GuildDecisions) -> str:
-    """The list of what the moderators of a server decided, who did, and when."""
-    only = [f"- <#{place}>{_decided(by)}" for place, allowed, by in of_guild.channels if allowed]
-    never = [f"- <#{place}>{_decided(by)}" for place, allowed, by in of_guild.channels if not allowed]
+def decisions(of_guild: GuildDecisions, listed: int) -> str:
+    """The list of what the moderators of a server decided, who did, and when: so many channels and people at most."""
+    only = [f"- <#{place}>{decided(by)}" for place, allowed, by in of_guild.channels if allowed]
+    never = [f"- <#{place}>{decided(by)}" for place, allowed, by in of_guild.channels if not allowed]
     blocked = [
-        f"- <@{user}>{'' if block.until is None else f' until <t:{block.until}:f>'}{_decided(by)}"
+        f"- <@{user}>{'' if block.until is None else f' until <t:{block.until}:f>'}{decided(by)}"
         for user, block, by in of_guild.blocks
     ]
     sections = []
     if of_guild.paused is not None:
-        who = _decided(of_guild.paused)
+        who = decided(of_guild.paused)
         sections.append([f"I'm paused in this server until someone uses /resume{who}. After that:"])
     if only:
-        sections.append(["I answer only here:", *_up_to(only)])
-        sections.append(["But not here:", *_up_to(never)] if never else [])
+        sections.append(["I answer only here:", *up_to(only, listed)])
+        sections.append(["But not here:", *up_to(never, listed)] if never else [])
     elif never:
-        sections.append(["I answer everywhere in this server except here:", *_up_to(never)])
+        sections.append(["I answer everywhere in this server except here:", *up_to(never, listed)])
     else:
         sections.append(["I answer everywhere in this server."])
-    sections.append(["I don't answer these people:", *_up_to(blocked)] if blocked else [])
+    sections.append(["I don't answer these people:", *up_to(blocked, listed)] if blocked else [])
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
-def _decided(decision: Decision) -> str:
+def decided(decision: Decision) -> str:
+    """Who decided something, and when, in brackets; empty where neither is known."""
     by = [] if decision.by is None else [f"<@{decision.by}>"]
     at = [] if decision.at is None else [f"<t:{decision.at}:f>"]
     return f" ({', '.join([*by, *at])})" if by or at else ""
 
 
-def _up_to(lines: Sequence[str]) -> list[str]:
-    return [*lines[:_LISTED], *(["- and more"] if len(lines) > _LISTED else [])]
+def up_to(lines: Sequence[str], listed: int) -> list[str]:
+    """The first lines of a list, and whether there are more."""
+    return [*lines[:listed], *(["- and more"] if len(lines) > listed else [])]
 
 
 def _where(channels: Mapping[int, bool]) -> str:

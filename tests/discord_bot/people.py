@@ -6,7 +6,7 @@ from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Frame
 
-MODERATORS = "\n-# Moderators: /channels sets where I answer."
+MODERATORS = "\n-# Moderators: /server sets where I answer."
 """Stands under the first answer to a moderator of a server."""
 MEMBERS = "/guilds/{guild_id}/members/{user_id}"
 NOT_HERE = "-# I don't answer in this server. My owner can change that."

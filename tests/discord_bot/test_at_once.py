@@ -23,6 +23,7 @@ from bot.store.part import Part
 from bot.store.processed import ProcessedStore
 from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import Held, Start, World
+from tests.discord_bot.server_pages import ALLOW, change, done, id_of, page_of
 from tests.waiting import PATIENCE
 
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
@@ -102,10 +103,11 @@ async def test_concurrent_blocks_leave_one_allowed_channel(world: World) -> None
     discord = world.discord
     both = discord.general, discord.random_channel
     for channel in both:
-        await (await discord.slash(discord.max, channel, "channels allow")).answered()
-    used = await asyncio.gather(*(discord.slash(discord.max, channel, "channels block") for channel in both))
-    for each in used:
-        await each.answered()
+        await change(discord, ALLOW, channel)
+    pages = [await page_of(discord, channel) for channel in both]
+    used = await asyncio.gather(*(discord.press(discord.max, page, id_of(page, "block")) for page in pages))
+    for page, each in zip(pages, used, strict=True):
+        await done(discord, page, each)
     assert True in (await world.store.guild_rules.rules_for(discord.guild.id, 1)).channels.values()
 
 

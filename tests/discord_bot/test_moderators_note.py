@@ -1,4 +1,4 @@
-"""The line that tells a server's moderators about /channels: under the first answer to one of them, once a server."""
+"""The line that tells a server's moderators about /server: under the first answer to one of them, once a server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bot.standin.script import Refusal, Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import MODERATORS
+from tests.discord_bot.server_pages import ALLOW, EVERYWHERE, change
 
 pytestmark = pytest.mark.usefixtures("echo")
 
@@ -63,10 +64,10 @@ async def test_a_failed_answer_does_not_use_it_up(world: World) -> None:
 
 async def test_moderators_who_know_the_command_are_not_told(world: World) -> None:
     discord = world.discord
-    await discord.slash(discord.ada, discord.general, "channels allow", channel=discord.general)
+    await change(discord, ALLOW, discord.general, discord.ada)
     await world.until(lambda: has_rules(world))
     assert (await world.answered("a", author=discord.max)).content == "To a."
-    await discord.slash(discord.ada, discord.general, "channels everywhere")
+    await change(discord, EVERYWHERE, person=discord.ada)
     await world.until(lambda: has_rules(world), False)
     assert (await world.answered("b", author=discord.max)).content == "To b.", "nor later"
 

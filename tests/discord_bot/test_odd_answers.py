@@ -13,6 +13,7 @@ from bot.standin.faults import ALWAYS, Answered, Call, ConnectionReset, Garbled,
 from bot.standin.limits import MESSAGES
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.server_pages import id_of, page_of
 from tests.places import on_discord
 
 pytestmark = pytest.mark.usefixtures("echo")
@@ -128,6 +129,7 @@ async def test_commands_do_what_they_say_though_discord_takes_no_answer(
     panel = await (await discord.slash(discord.max, discord.general, "persona")).answered()
     form = await world.press(panel, discord.max, "persona:change")
     await discord.wait_for(lambda: form.modal)
+    page = await page_of(discord, discord.random_channel)
     confirm = await (await discord.slash(discord.bo, discord.general, "forget-me")).answered()
 
     async def has_persona() -> bool:
@@ -146,7 +148,7 @@ async def test_commands_do_what_they_say_though_discord_takes_no_answer(
     await world.press(confirm, discord.bo, f"forget-me:yes:{discord.bo.id}")
     await world.until(lambda: store.turns.history(here, 1), [])
     await discord.slash(discord.max, discord.general, "block", member=discord.cleo)
-    await discord.slash(discord.max, discord.general, "channels block", channel=discord.random_channel)
+    await discord.press(discord.max, page, id_of(page, "block"))
     await discord.slash(discord.max, discord.general, "pause")
     await world.until(decided, (True, 1, 1))
 

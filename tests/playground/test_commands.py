@@ -31,10 +31,10 @@ async def form_of(tab: Tab) -> Json:
 
 async def test_everybody_finds_their_commands(home: Home) -> None:
     bo, max_ = await home.tab("Bo"), await home.tab("Max")
-    await max_.until(lambda: {"help", "block", "channels allow", "model"} <= names(max_))
+    await max_.until(lambda: {"help", "block", "server", "model"} <= names(max_))
     await bo.until(lambda: "help" in names(bo))
     assert names(bo) < names(max_)
-    assert not {"block", "channels allow", "model"} & names(bo)
+    assert not {"block", "server", "model"} & names(bo)
     block = next(each for each in max_.latest["commands"]["list"] if each["name"] == "block")
     assert [(each["name"], each["type"], each["required"]) for each in block["options"]] == [
         ("member", "user", True),

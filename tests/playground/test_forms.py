@@ -6,7 +6,7 @@ import pytest
 
 from bot.playground import forms
 from bot.playground.asking import Declined
-from bot.standin.entities import Channel, Json, Message, User
+from bot.standin.entities import Channel, Guild, Json, Message, User
 from bot.standin.interactions import Interaction, Kind
 
 BO = User(1, "bo")
@@ -86,7 +86,18 @@ def test_form_is_shown_and_filled_as_defined() -> None:
 def test_only_offered_menu_items_can_be_chosen() -> None:
     menu = {"type": 3, "custom_id": "m", "max_values": 2, "options": [{"label": x, "value": x} for x in "abc"]}
     message = Message(4, CHANNEL, BO, "", 0.0, components=[{"type": 1, "components": [menu]}])
-    assert forms.chosen(message, "m", ["a", "c"]) == ["a", "c"]
+    assert forms.chosen(message, "m", ["a", "c"], ()) == ["a", "c"]
     for values in ([], ["a", "b", "c"], ["d"], ["a", "a"]):
         with pytest.raises(Declined):
-            forms.chosen(message, "m", values)
+            forms.chosen(message, "m", values, ())
+
+
+def test_channel_menus_offer_what_the_person_sees_of_their_kinds() -> None:
+    menu = {"type": 8, "custom_id": "m", "channel_types": [0]}
+    here = Channel(5, "here", Guild(6, "Harbour", BO))
+    message = Message(4, here, BO, "", 0.0, components=[{"type": 1, "components": [menu]}])
+    assert forms.chosen(message, "m", ["5"], [here, CHANNEL]) == ["5"]
+    unseen: list[tuple[str, list[Channel]]] = [("5", []), ("1", [here]), (str(CHANNEL.id), [CHANNEL])]
+    for value, seen in unseen:
+        with pytest.raises(Declined):
+            forms.chosen(message, "m", [value], seen)

@@ -79,7 +79,7 @@ class Policy:
         if guild is None:
             return is_private(message)
         try:
-            places = await self._places(guild, message.channel)
+            places = await self.places(guild, message.channel)
         except Unavailable:
             return False
         # discord.py has no threads there: theirs is the rule of their channel.
@@ -209,15 +209,18 @@ class Policy:
         else:
             person = await self._looked_up(guild, user.id)
         # Only a rule can tell one channel from another.
-        places = await self._places(guild, channel) if rules.channels else []
+        places = await self.places(guild, channel) if rules.channels else []
         return access.denied_in_guild(self._settings, rules, person, places, served=served)
 
     async def _looked_up(self, guild: discord.Guild, user_id: int) -> Person:
         """A user of whom no event has shown the roles, such as the author of a fetched message."""
         return _person(user_id, [await self._members.of(guild, user_id)] if self._settings.roles else [])
 
-    async def _places(self, guild: discord.Guild, channel: discord.abc.Snowflake) -> list[int]:
-        """The ids of a channel, its parent and its category. A thread that discord.py does not know is looked up."""
+    async def places(self, guild: discord.Guild, channel: discord.abc.Snowflake) -> list[int]:
+        """The ids of a channel, its parent and its category. A thread that discord.py does not know is looked up.
+
+        Raises Unavailable if Discord cannot be asked.
+        """
         known = guild.get_channel_or_thread(channel.id)
         if known is None and not isinstance(channel, discord.Thread | discord.abc.GuildChannel):
             if (parent_id := self._parents.get(channel.id)) is not None:

@@ -15,6 +15,7 @@ from bot.discord_bot.commands.model import ModelCommand
 from bot.discord_bot.commands.moderation import ModerationCommands
 from bot.discord_bot.commands.persona import PersonaCommand
 from bot.discord_bot.commands.privacy import PrivacyCommands
+from bot.discord_bot.commands.server import ServerCommand
 from bot.discord_bot.commands.settings import SettingsCommand
 from bot.discord_bot.commands.usage import UsageCommand
 
@@ -26,6 +27,7 @@ def command_tree(bot: BotContext) -> Tree:
         ConversationCommands(bot),
         PersonaCommand(bot),
         ModelCommand(bot),
+        ServerCommand(bot),
         ModerationCommands(bot),
         MemoryCommand(bot),
         PrivacyCommands(bot),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,9 +25,17 @@ from bot.texts import access as access_words
 from bot.texts import channel_settings as words
 
 Given = TypeVar("Given")
+F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, None]])
 
 _EVERYWHERE = frozenset({"help", "memory", "export", "forget-me", "settings"})
 """The commands that work in guilds that are not served too. They keep nothing of the guild."""
+
+
+def for_moderators(command: F) -> F:
+    """Have Discord show a command to those who may manage the guild, unless its own settings say otherwise."""
+    app_commands.default_permissions(discord.Permissions(manage_guild=True))(command)
+    # discord.py gives a command without contexts those of the tree, which include DMs.
+    return app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)(command)
 
 
 class Tree(app_commands.CommandTree[discord.Client]):

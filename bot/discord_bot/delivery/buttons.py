@@ -26,11 +26,11 @@ def under_reply(button: Button | None) -> discord.ui.View | None:
     return None if button is None else row(discord.ui.Button(label=_LABELS[button], custom_id=f"reply:{button.value}"))
 
 
-def row(*buttons: discord.ui.Button[discord.ui.View]) -> discord.ui.View:
-    """A row of buttons whose ids a listener handles; several rows where the buttons say so."""
+def row(*items: discord.ui.Item[discord.ui.View]) -> discord.ui.View:
+    """A row of buttons whose ids a listener handles; several rows where the buttons say so, and one for each menu."""
     view = discord.ui.View(timeout=None)
-    for button in buttons:
-        view.add_item(button)
+    for item in items:
+        view.add_item(item)
     # discord.py keeps each view that is not finished, for the presses on its message (`discord.ui.view.ViewStore`). The
     # listeners need none, and memory would grow with every message.
     view.stop()
@@ -38,7 +38,7 @@ def row(*buttons: discord.ui.Button[discord.ui.View]) -> discord.ui.View:
 
 
 def listen(client: discord.Client, ids: re.Pattern[str], pressed: Pressed) -> None:
-    """Have `pressed` handle all presses on buttons with such ids."""
+    """Have `pressed` handle all presses on buttons, and all choices in menus, with such ids."""
 
     class Listener(discord.ui.DynamicItem[discord.ui.Item[Any]], template=ids):
         def __init__(self, item: discord.ui.Item[Any], found: re.Match[str]) -> None:

@@ -220,7 +220,7 @@ class Replies:
         try:
             return guild_id is not None and await self._store.guild_rules.claim_moderators_note(guild_id)
         except StoreError as error:
-            log.warning("could not tell the moderators of server %d about /channels yet: %s", guild_id, error)
+            log.warning("could not tell the moderators of server %d about /server yet: %s", guild_id, error)
             return False
 
     def _report_end(self, guild_id: int | None, outcome: Outcome | None) -> bool:

@@ -95,17 +95,22 @@ function button(each) {
 }
 
 function select(each) {
+  const chosen = each.options.find((option) => option.chosen);
   return h(
     "select",
     {
       class: "pick",
       disabled: each.disabled,
       data: { customId: each.custom_id },
-      "aria-label": each.placeholder || "Choose",
+      "aria-label": chosen?.label || each.placeholder || "Choose",
     },
-    h("option", { value: "", disabled: true, selected: true, hidden: true }, each.placeholder || "Choose"),
+    h("option", { value: "", disabled: true, selected: !chosen, hidden: true }, each.placeholder || "Choose"),
     each.options.map((option, index) =>
-      h("option", { value: `${index}`, data: { value: option.value }, title: option.description }, option.label),
+      h(
+        "option",
+        { value: `${index}`, selected: option.chosen, data: { value: option.value }, title: option.description },
+        option.label,
+      ),
     ),
   );
 }

@@ -13,17 +13,20 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.server_pages import ALLOW, BLOCK, EVERYWHERE, LIST, change, done, id_of, overview
 from tests.store.steps import database_of, read_only
 
 pytestmark = pytest.mark.usefixtures("echo")
-MODERATORS_COMMANDS = ("channels", "block", "unblock", "pause", "resume")
+MODERATORS_COMMANDS = ("server", "block", "unblock", "pause", "resume")
 NOT_IN_THIS_CHANNEL = "-# I don't answer in this channel. Please ask me in another one."
 BLOCKED = "-# The moderators here asked me not to answer you. They can change that."
 PAUSED = "-# The moderators have paused me here. Please ask again later."
 
 
 async def use(world: World, command: str, channel: Channel | None = None, **options: object) -> str:
-    """What Max, a moderator, is told in private."""
+    """What Max, a moderator, is told in private. A change in /server is named by its button."""
+    if command in (ALLOW, BLOCK, EVERYWHERE, LIST):
+        return await change(world.discord, command, channel)
     used = await world.discord.slash(world.discord.max, channel or world.discord.general, command, **options)
     answer = await used.answered()
     assert used.ephemeral
@@ -47,11 +50,10 @@ async def told(used: Interaction) -> Message:
 @pytest.mark.parametrize("command", MODERATORS_COMMANDS)
 async def test_moderation_commands_are_for_moderators(world: World, command: str) -> None:
     discord = world.discord
-    path = "channels list" if command == "channels" else command
     for person, place in ((discord.bo, discord.general), (discord.max, discord.open_dm(discord.max))):
         assert command not in {each["name"] for each in discord.visible_commands(person, place)}
         with pytest.raises(LookupError):
-            await discord.slash(person, place, path)
+            await discord.slash(person, place, command)
     assert command in {each["name"] for each in discord.visible_commands(discord.max, discord.general)}
     discord.permit(command, discord.bo, True)
     assert command in {each["name"] for each in discord.visible_commands(discord.bo, discord.general)}
@@ -74,7 +76,7 @@ async def test_pause_and_resume(start: Start, model: ModelStandin) -> None:
         assert await answer_to_mention(world, discord.general) is None
         assert await answer_to_mention(world, discord.open_dm(discord.bo)) is not None
         asked = len(model.requests)
-        listed = await use(world, "channels list")
+        listed = await use(world, LIST)
         paused = rf"I'm paused in this server until someone uses /resume \({discord.max.mention}, <t:\d+:f>\)\. .*"
         assert re.match(paused, listed)
         assert await use(world, "resume") == "I'm back: I answer everywhere in this server."
@@ -107,34 +109,34 @@ async def test_bot_answers_in_allowed_channels_only(start: Start) -> None:
     async with start() as world:
         discord = world.discord
         here = discord.general
-        assert await use(world, "channels list") == "I answer everywhere in this server."
-        answer = await use(world, "channels allow")
+        assert await use(world, LIST) == "I answer everywhere in this server."
+        answer = await use(world, ALLOW)
         assert answer == f"From now on I answer only in {here.mention} in this server."
-        assert (await use(world, "channels allow")).startswith(f"{here.mention} is already allowed: I answer only in")
+        assert (await use(world, ALLOW)).startswith(f"{here.mention} is already allowed: I answer only in")
         assert await answer_to_mention(world, discord.random_channel) == NOT_IN_THIS_CHANNEL
     async with start() as world:
         assert await answer_to_mention(world, discord.random_channel) is None, "once a day, also after a restart"
         assert await answer_to_mention(world, discord.general) == "To hello."
-        answer = await use(world, "channels allow", channel=discord.random_channel)
+        answer = await use(world, ALLOW, channel=discord.random_channel)
         assert answer == (
             f"From now on I answer only in {here.mention} and {discord.random_channel.mention} in this server."
         )
         assert await answer_to_mention(world, discord.random_channel) == "To hello."
-        await use(world, "channels block", channel=discord.random_channel)
-        answer = await use(world, "channels block")
+        await use(world, BLOCK, channel=discord.random_channel)
+        answer = await use(world, BLOCK)
         assert answer.startswith(f"Nothing has changed: {here.mention} is the only place where I answer.")
         assert await answer_to_mention(world, discord.general) == "To hello."
-        assert await use(world, "channels everywhere") == "From now on I answer everywhere in this server."
-        assert (
-            await use(world, "channels everywhere") == "There are no channel rules: I answer everywhere in this server."
-        )
+        stale = await overview(discord)
+        assert await use(world, EVERYWHERE) == "From now on I answer everywhere in this server."
+        pressed = await discord.press(discord.max, stale, id_of(stale, "everywhere"))
+        assert (await done(discord, stale, pressed)).startswith("There are no channel rules: I answer everywhere in")
         assert await answer_to_mention(world, discord.random_channel) == "To hello."
 
 
 async def test_unreadable_rules_refuse_the_command(world: World) -> None:
     discord = world.discord
     await answer_to_mention(world, discord.general)
-    await use(world, "channels block")
+    await use(world, BLOCK)
     answer = discord.bot_messages(discord.general)[0]
     await discord.say(discord.general, discord.cleo, "and?", reply_to=answer, ping=False)
     assert (await world.reply(discord.general, count=2)).content == NOT_IN_THIS_CHANNEL
@@ -142,14 +144,14 @@ async def test_unreadable_rules_refuse_the_command(world: World) -> None:
 
 async def test_blocking_a_channel_leaves_others_alone(world: World) -> None:
     discord, place = world.discord, world.discord.random_channel
-    answer = await use(world, "channels block", channel=place)
+    answer = await use(world, BLOCK, channel=place)
     assert answer == f"From now on I answer everywhere but in {place.mention} in this server."
-    assert await use(world, "channels block", place) == (
+    assert await use(world, BLOCK, place) == (
         f"I don't answer in {place.mention} anyway: I answer everywhere but in {place.mention} in this server."
     )
     assert await answer_to_mention(world, place) == NOT_IN_THIS_CHANNEL
     assert await answer_to_mention(world, discord.general) == "To hello."
-    assert await use(world, "channels allow", channel=place) == "From now on I answer everywhere in this server."
+    assert await use(world, ALLOW, channel=place) == "From now on I answer everywhere in this server."
     assert await answer_to_mention(world, place) == "To hello."
 
 
@@ -158,15 +160,15 @@ async def test_channel_rules_in_threads_and_categories(world: World) -> None:
     category = discord.add_category("Staff")
     desk = discord.add_channel("desk", category=category)
     thread = await discord.open_thread(desk, "side", discord.bo)
-    await use(world, "channels block", channel=category)
+    await use(world, BLOCK, channel=category)
     assert await answer_to_mention(world, desk) == NOT_IN_THIS_CHANNEL
     assert await answer_to_mention(world, thread, discord.cleo) == NOT_IN_THIS_CHANNEL
     assert await answer_to_mention(world, discord.general) == "To hello."
-    await use(world, "channels allow", thread)
+    await use(world, ALLOW, thread)
     assert await answer_to_mention(world, thread) == "To hello.", "without the option it is where one is"
     assert await answer_to_mention(world, desk) is None
-    await use(world, "channels allow", channel=category)
-    await use(world, "channels block", channel=desk)
+    await use(world, ALLOW, channel=category)
+    await use(world, BLOCK, channel=desk)
     assert await answer_to_mention(world, thread) == "To hello."
     assert await answer_to_mention(world, desk) is None
 
@@ -177,13 +179,13 @@ async def test_unknown_thread_obeys_the_rules_of_its_channel(world: World) -> No
     category = discord.add_category("Staff")
     allowed, blocked, desk = discord.general, discord.random_channel, discord.add_channel("desk", category=category)
     known_to_nobody = [await discord.open_thread(each, "side", discord.bo) for each in (allowed, blocked, desk)]
-    await use(world, "channels block", blocked)
+    await use(world, BLOCK, blocked)
     assert await answer_to_mention(world, known_to_nobody[1]) == NOT_IN_THIS_CHANNEL
     assert await answer_to_mention(world, known_to_nobody[2]) == "To hello."
-    await use(world, "channels block", channel=category)
+    await use(world, BLOCK, channel=category)
     in_the_category = await answer_to_mention(world, known_to_nobody[2], discord.cleo)
     assert in_the_category == NOT_IN_THIS_CHANNEL, "the rule of its channel's category"
-    await use(world, "channels allow", allowed)
+    await use(world, ALLOW, allowed)
     assert await answer_to_mention(world, known_to_nobody[0]) == "To hello."
     lookups = discord.calls("GET", "/channels/{channel_id}")
     assert await answer_to_mention(world, known_to_nobody[0]) == "To hello."
@@ -194,7 +196,7 @@ async def test_unknown_thread_waits_while_discord_fails(world: World) -> None:
     discord = world.discord
     discord.faults.add(Lost(), event="THREAD_CREATE")
     thread = await discord.open_thread(discord.general, "side", discord.bo)
-    await use(world, "channels allow", discord.general)
+    await use(world, ALLOW, discord.general)
     discord.faults.add(Refused(503, 0, "Service unavailable"), route="/channels/{channel_id}", times=ALWAYS)
     assert await answer_to_mention(world, thread) == (
         "-# Discord isn't answering, so I can't check whether you may use me. Try again in a minute."
@@ -203,9 +205,9 @@ async def test_unknown_thread_waits_while_discord_fails(world: World) -> None:
 
 async def test_deleted_channel_leaves_no_rule(world: World) -> None:
     discord = world.discord
-    await use(world, "channels block", channel=discord.random_channel)
+    await use(world, BLOCK, channel=discord.random_channel)
     discord.world.delete_channel(discord.random_channel)
-    await world.until(lambda: use(world, "channels list"), "I answer everywhere in this server.")
+    await world.until(lambda: use(world, LIST), "I answer everywhere in this server.")
 
 
 async def test_blocked_person_is_told_once_and_stopped(world: World, model: ModelStandin) -> None:
@@ -247,7 +249,7 @@ async def test_block_for_hours_ends(start: Start) -> None:
         until = int(answer.rpartition("<t:")[2].partition(":")[0])
         assert answer == f"From now on I don't answer {discord.bo.mention} in this server, until <t:{until}:f>."
         assert until == pytest.approx(time.time() + 2 * 3600, abs=10)
-        listed = await use(world, "channels list")
+        listed = await use(world, LIST)
         assert f"\n- {discord.bo.mention} until <t:{until}:f> ({discord.max.mention}, <t:" in listed
     async with start() as world:
         assert await answer_to_mention(world, discord.general) == BLOCKED
@@ -289,14 +291,14 @@ async def test_many_rules_are_listed_with_who_decided(world: World) -> None:
         await world.store.guild_rules.set_channel_rule(discord.guild.id, channel, number < 18, by=discord.max.id)
     for user in range(16):
         await world.store.guild_rules.block(discord.guild.id, 10**18 + user, None, by=discord.max.id)
-    used = await discord.slash(discord.max, discord.general, "channels list")
+    used = await discord.slash(discord.max, discord.general, "server")
     first = (await told(used)).content or ""
 
     def listed() -> str:
         return "\n".join([first, *(message.content or "" for message in used.followups)])
 
     await discord.wait_for(lambda: listed().count("- and more") == 3)
-    lines = [line for line in listed().splitlines() if line]
+    lines = [line for line in listed().splitlines() if line and not line.startswith("-# ")]
     who = rf"\({discord.max.mention}, <t:\d+:f>\)"
     kinds = [re.sub(who, "(who)", re.sub(r"^- <..?\d+>", "- it", line)) for line in lines]
     assert kinds == [
@@ -348,11 +350,11 @@ async def test_channel_of_another_guild_gets_no_rule(world: World, monkeypatch: 
     """Discord's own client offers no such channel."""
     elsewhere = world.discord.add_channel("elsewhere", world.discord.add_guild("Elsewhere", world.discord.max))
     monkeypatch.setattr("bot.standin.filling.Options._offers", lambda *_: True)
-    for command in ("channels allow", "channels block"):
-        refused = "That channel isn't in this server, so nothing has changed. Please pick one that is."
-        used = await world.discord.slash(world.discord.max, world.discord.general, command, channel=elsewhere)
-        assert (await told(used)).content == refused
-    assert await use(world, "channels list") == "I answer everywhere in this server."
+    page = await overview(world.discord)
+    chosen = await world.discord.choose(world.discord.max, page, id_of(page, "open"), str(elsewhere.id))
+    refused = "That channel isn't in this server, so nothing has changed. Please pick one that is."
+    assert (await done(world.discord, page, chosen)) == refused
+    assert await use(world, LIST) == "I answer everywhere in this server."
 
 
 async def test_rules_of_one_guild_stay_there(world: World) -> None:
@@ -360,7 +362,7 @@ async def test_rules_of_one_guild_stay_there(world: World) -> None:
     other = discord.add_guild("Lighthouse", discord.ada)
     discord.world.add_member(other, discord.bo)
     lobby = discord.add_channel("lobby", other)
-    for command in ("pause", "channels allow"):
+    for command in ("pause", ALLOW):
         await use(world, command)
     await use(world, "block", member=discord.bo)
     assert await answer_to_mention(world, lobby) == "To hello."
@@ -368,10 +370,10 @@ async def test_rules_of_one_guild_stay_there(world: World) -> None:
 
 async def test_database_failure_is_told_to_moderators(world: World) -> None:
     async with read_only(world.store):
-        for command in ("pause", "channels allow"):
+        for command in ("pause", ALLOW):
             assert await use(world, command) == (
                 "I can't reach my memory right now, so nothing has changed. Please try again later."
             )
     await database_of(world.store).write("ALTER TABLE blocks RENAME TO away")
-    assert await use(world, "channels list") == "I can't reach my memory right now. Please try again later."
+    assert await use(world, LIST) == "I can't reach my memory right now. Please try again later."
     await database_of(world.store).write("ALTER TABLE away RENAME TO blocks")

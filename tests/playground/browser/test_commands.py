@@ -102,13 +102,13 @@ async def test_members_see_no_moderation_commands(visit: Visit) -> None:
     tab = await visit("Bo")
     await tab.composer.fill("/")
     await expect(options(tab).filter(has_text="/help")).to_be_visible()
-    for name in ("/block", "/channels", "/pause", "/model"):
+    for name in ("/block", "/server", "/pause", "/model"):
         await expect(options(tab).filter(has_text=name)).to_have_count(0)
     await tab.speak_as("Max")
-    await tab.composer.fill("/channels")
-    await expect(options(tab).filter(has_text="/channels allow")).to_be_visible()
+    await tab.composer.fill("/server")
+    await expect(options(tab).filter(has_text="/server")).to_be_visible()
     await tab.composer.press("Enter")
-    await expect(tab.page.get_by_role("button", name="/channels", exact=False)).to_be_visible()
+    await expect(tab.page.get_by_role("button", name="/server", exact=False)).to_be_visible()
     await tab.speak_as("Cleo")
     await expect(tab.composer).to_be_visible()
     await tab.button(re.compile("^You speak as Cleo, a member")).click()
