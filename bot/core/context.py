@@ -197,11 +197,9 @@ class Context:
     def reserved_tokens(self) -> int:
         """The tokens to reserve: the estimate, or more where no server's count has confirmed it."""
         messages, known = self.messages(), self._learned
-        pictures = sum(message.picture_tokens for message in messages)
-        if known.bytes_per_token is not None and (known.picture_ratio is not None or not pictures):
+        if known.bytes_per_token is not None and (known.picture_ratio is not None or not self.has_pictures):
             return self.tokens
-        text = sum(tokens(message.content, known.bytes_per_token or SAFE_BYTES_PER_TOKEN) for message in messages)
-        return text + math.ceil(pictures * (SAFE_PICTURE_RATIO if known.picture_ratio is None else known.picture_ratio))
+        return tokens_to_reserve(messages, known)
 
     @property
     def has_pictures(self) -> bool:
@@ -296,6 +294,15 @@ class Context:
         text = sum(tokens(message.content, self.bytes_per_token) for message in messages)
         pictures = sum(message.picture_tokens for message in messages)
         return text + math.ceil(pictures * self._picture_ratio) if pictures else text
+
+
+def tokens_to_reserve(messages: Iterable[Message], known: TokenStatistics) -> int:
+    """The tokens of messages, rather too many than too few where no server's count has confirmed the estimate."""
+    text = pictures = 0
+    for message in messages:
+        text += tokens(message.content, known.bytes_per_token or SAFE_BYTES_PER_TOKEN)
+        pictures += message.picture_tokens
+    return text + math.ceil(pictures * (SAFE_PICTURE_RATIO if known.picture_ratio is None else known.picture_ratio))
 
 
 def system_message(system_prompt: str, share: int, *, named: bool, about_memory: str) -> Message:

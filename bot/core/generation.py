@@ -25,7 +25,7 @@ from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import QuotaExceeded, Usage
 from bot.core.requests import Asking, Request
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState, is_blank
-from bot.core.window import Room, named_window
+from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,8 @@ class ReplyGenerator:
             summaries_due=summaries_due if settings.summaries else None,
         )
         self._failing = FailingModels()
-        self._learning = ModelLearning()
+        self.learning = ModelLearning()
+        """What the requests have shown of the models. Those for summaries share it."""
         self.last_reply_at: float | None = None
         """The time at which the model last completed a reply, on the monotonic clock."""
         self._failures = FailureLog()
@@ -218,14 +219,12 @@ class ReplyGenerator:
         key, before = asking.key, asking.learned
         wanted = Room(settings.context_tokens, settings.reply_tokens)
         longest = await self._model.longest_reply(model)
-        room = self._learning.room(key, wanted, settings.reasoning_effort, longest, before, self._minimum)
+        room = self.learning.room(key, wanted, settings.reasoning_effort, longest, before, self._minimum)
         request = await self._preparer.prepare(asking, room, self._minimum)
         if isinstance(request, Outcome):
             return request
         asking.sink.start()
-        tried_anew = before.window is not None and request.size > before.window
-        if tried_anew:
-            self._learning.mark_tried(key)
+        tried_anew = self.learning.tries_more(key, before, request.size)
         refusals, asked_again, window = 0, False, None
         while True:
             outcome = await running.read(asyncio.create_task(self._read(asking, request)))
@@ -256,7 +255,7 @@ class ReplyGenerator:
                 if isinstance(request.error, EmptyStream) and further.fitting.tokens < request.fitting.tokens:
                     # The window of which this context may take three quarters.
                     window = further.fitting.tokens * 4 // 3
-                    self._learning.mark_tried(key)
+                    self.learning.mark_tried(key)
                 request = further
             else:
                 break
@@ -267,7 +266,7 @@ class ReplyGenerator:
             now = replace(now, window=window)
         if outcome.usage is not None:
             messages = request.fitting.messages()
-            now, cut = self._learning.from_count(key, turn.conversation, now, messages, outcome.usage)
+            now, cut = self.learning.from_count(key, turn.conversation, now, messages, outcome.usage)
             if cut:
                 advice = cut_advice(model, settings.context_tokens + settings.reply_tokens)
                 log.warning("turn %d: only %d tokens were read. %s", turn.id, outcome.usage.prompt_tokens, advice)
@@ -282,7 +281,7 @@ class ReplyGenerator:
             return Room(max(1, request.fitting.tokens // 2), max(self._minimum, request.reply_tokens // 2))
         if outcome.failure is not FailureReason.OUT_OF_ROOM or not request.ended_at_limit:
             return None
-        self._learning.mark_reasoning(asking.key)
+        self.learning.mark_reasoning(asking.key)
         longest = await self._model.longest_reply(asking.model)
         more = room.with_more_reasoning(request.reply_tokens).with_reply_within(longest)
         return more if more.beside(request.fitting.tokens) > request.reply_tokens else None
@@ -303,13 +302,13 @@ class ReplyGenerator:
 
         The result is None if nothing of the refused request can be left out.
         """
-        self._learning.mark_tried(asking.key)
-        error, minimum = refused.error, self._minimum
-        named = None
+        error, minimum, fitting, named = refused.error, self._minimum, refused.fitting, None
         if isinstance(error, ContextTooLong):
-            counted = context.credible(Usage(error.prompt_tokens or 0, 0), refused.fitting.messages(), 0, 0, 0)
-            asking.learned = context.learn_from_usage(asking.learned, refused.fitting.messages(), counted)
-            named = named_window(error.window, counted.prompt_tokens, refused.fitting.tokens, refused.reply_tokens)
+            asking.learned, named = self.learning.from_refusal(
+                asking.key, asking.learned, error, fitting.messages(), fitting.tokens, refused.reply_tokens
+            )
+        else:
+            self.learning.mark_tried(asking.key)
         room = room.within(named or refused.size // 2, minimum)
         fitting = await self._preparer.context(asking, room.context, room.context)
         reply_tokens = min(room.beside(fitting.tokens), refused.reply_tokens)
@@ -357,10 +356,10 @@ class ReplyGenerator:
                         sink.update(running.text)
                     elif isinstance(event, Reasoning):
                         running.tokens.add_reasoning()
-                        self._learning.mark_reasoning(asking.key)
+                        self.learning.mark_reasoning(asking.key)
                         left -= 1
                     elif isinstance(event, Discard):
-                        self._learning.mark_reasoning(asking.key)
+                        self.learning.mark_reasoning(asking.key)
                         await self._discard(running, sink)
                     elif isinstance(event, Usage):
                         usage = running.tokens.credible(event, fitting.messages(), OVERRUN * request.reply_tokens)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from bot.core import context
 from bot.core.cuts import CutDetector
+from bot.core.errors import ContextTooLong
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
 from bot.core.turns import Conversation
-from bot.core.window import Room, read_window, reasoning_tokens
+from bot.core.window import Room, named_window, read_window, reasoning_tokens
 
 WINDOW_MAX_AGE = 24 * 3600.0
 """Seconds after which a model is once sent more than the window that was learned, in case it has grown. A start does
@@ -46,6 +47,28 @@ class ModelLearning:
         tried = self._tried.get(key)
         due = tried is None or _now() - tried >= WINDOW_MAX_AGE
         return room if known.window is None or due else room.within(known.window, minimum)
+
+    def tries_more(self, key: str, known: TokenStatistics, size: int) -> bool:
+        """Note a request of so many tokens. The result is whether it is more than the window that is known."""
+        more = known.window is not None and size > known.window
+        if more:
+            self.mark_tried(key)
+        return more
+
+    def from_refusal(
+        self,
+        key: str,
+        known: TokenStatistics,
+        refusal: ContextTooLong,
+        messages: list[Message],
+        context_tokens: int,
+        reply_tokens: int,
+    ) -> tuple[TokenStatistics, int | None]:
+        """What is known after a server refused a request of this size, and the window that it names, if that can be."""
+        self.mark_tried(key)
+        counted = context.credible(Usage(refusal.prompt_tokens or 0, 0), messages, 0, 0, 0)
+        named = named_window(refusal.window, counted.prompt_tokens, context_tokens, reply_tokens)
+        return context.learn_from_usage(known, messages, counted), named
 
     def from_count(
         self, key: str, conversation: Conversation, known: TokenStatistics, messages: list[Message], counted: Usage

@@ -61,8 +61,6 @@ class ConversationService:
         self._store = store
         self.settings = settings
         self.pictures = Pictures(store.pictures)
-        self.summaries = SummaryMaker(store, model, settings)
-        """What is to run in the background."""
         self._generator = ReplyGenerator(
             store,
             model,
@@ -70,8 +68,10 @@ class ConversationService:
             settings,
             save=self._save,
             today=today,
-            summaries_due=self.summaries.wake,
+            summaries_due=lambda: self.summaries.wake(),
         )
+        self.summaries = SummaryMaker(store, model, settings, self._generator.learning)
+        """What is to run in the background."""
         self._running: dict[Attempt, ActiveAttempt] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text and the tokens that were last saved of each attempt."""

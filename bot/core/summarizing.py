@@ -9,27 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 
 from bot.core.attempt import TokenCounter
 from bot.core.context import (
     BYTES_PER_TOKEN,
     KEPT_OF_FULL,
-    SAFE_BYTES_PER_TOKEN,
     as_sent,
     system_message,
     system_share,
     tokens,
+    tokens_to_reserve,
 )
-from bot.core.errors import ModelError, StoreError
+from bot.core.errors import ContextTooLong, ModelError, StoreError
 from bot.core.generation_settings import GenerationSettings
-from bot.core.model_events import Discard, Message, Origin, Reasoning, Text
+from bot.core.learning import ModelLearning, cut_advice
+from bot.core.model_events import Discard, Message, Origin, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, Store
 from bot.core.quotas import Usage
 from bot.core.summaries import Block, SummaryJob
-from bot.core.turns import Attempt, is_blank
-from bot.core.window import Room, reasoning_tokens
+from bot.core.turns import Attempt, FailureReason, is_blank
+from bot.core.window import Room
 
 log = logging.getLogger(__name__)
 
@@ -65,17 +66,51 @@ _TURNS = "the conversation above"
 _SUMMARIES = "these summaries of parts of the conversation into one"
 
 
-class SummaryMaker:
-    """Makes the summaries that are due."""
+@dataclass(frozen=True, slots=True)
+class _SummaryRequest:
+    """A request for a summary. `learned` is what was known of the model, under its `key`, when it was asked."""
 
-    def __init__(self, store: Store, model: ChatModel, settings: GenerationSettings) -> None:
+    job: SummaryJob
+    block: Block
+    model: str
+    key: str
+    learned: TokenStatistics
+    messages: list[Message]
+    text_tokens: int
+    """The tokens that the summary may have."""
+    reply_tokens: int
+    """The tokens that the model is allowed, with those for reasoning."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """The ratio of all estimates."""
+        return self.learned.bytes_per_token or BYTES_PER_TOKEN
+
+    @property
+    def tokens(self) -> int:
+        """The estimated tokens that are sent."""
+        return sum(tokens(message.content, self.bytes_per_token) for message in self.messages)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What came of a request. Without a text nothing did, because of the error if there is one."""
+
+    text: str | None = None
+    usage: Usage | None = None
+    error: ModelError | None = None
+
+
+class SummaryMaker:
+    """Makes the summaries that are due. `learning` is shared with the requests for replies."""
+
+    def __init__(self, store: Store, model: ChatModel, settings: GenerationSettings, learning: ModelLearning) -> None:
         self._store = store
         self._model = model
         self._settings = settings
+        self._learning = learning
         self._begun: dict[int, float] = {}
         """When a summary of each conversation was last begun, by its id, for as long as that matters."""
-        self._reasoning = set[str]()
-        """The models that reason, whatever they are asked for."""
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -97,7 +132,7 @@ class SummaryMaker:
             except StoreError as error:
                 log.warning("summaries are made later: %s", error)
             except Exception:
-                log.exception("a summary could not be made because of a bug")
+                log.exception("summaries are made later because of a bug")
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
                     await woken.wait()
@@ -111,64 +146,74 @@ class SummaryMaker:
             return False
         if job.conversation_id not in self._begun:
             self._begun[job.conversation_id] = now
-            await self._make(job)
+            try:
+                await self._make(job)
+            except StoreError:
+                raise
+            except Exception:
+                # As any failure, so that the model is not asked for it again and again.
+                log.exception("summary %d: it could not be made because of a bug", job.id)
+                await self._failed(job)
         return True
 
     async def _make(self, job: SummaryJob) -> None:
-        settings = self._settings
         behaviour = await self._store.personas.settings_of(job.conversation)
-        model = settings.summarizing_model(behaviour.model)
-        learned = await self._store.token_statistics.of(settings.servers.key(model))
-        bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
-        most = _most_tokens(settings, job.level)
-        room = Room(settings.context_tokens, most)
-        if learned.window is not None:
-            room = room.within(learned.window, most)
+        model = self._settings.summarizing_model(behaviour.model)
         slots = await self._model.slots(model)
         with nullcontext(asyncio.Event()) if slots is None else slots.place_behind() as wanted:
-            if wanted is None:
-                return
-            longest_block = (1 - KEPT_OF_FULL) * room.context * bytes_per_token * _BLOCK_SLACK
-            block = await self._store.summaries.block_of(job, int(longest_block))
-            if block is None:
-                # It was no work.
-                self._begun.pop(job.conversation_id, None)
-                return
-            share = system_share(room.context, bytes_per_token)
-            named = any(turn.author_name is not None for turn in block.turns)
-            system = system_message(
-                behaviour.persona or settings.system_prompt, share, named=named, about_memory=settings.about_memory
-            )
-            messages = [system, *_request(block, most)]
-            await self._ask(job, block, messages, model, most, bytes_per_token, wanted)
+            if wanted is not None:
+                request = await self._request(job, model, behaviour.persona or self._settings.system_prompt)
+                if request is None:
+                    # It was no work.
+                    self._begun.pop(job.conversation_id, None)
+                else:
+                    await self._ask(request, wanted)
 
-    async def _ask(
-        self,
-        job: SummaryJob,
-        block: Block,
-        messages: Sequence[Message],
-        model: str,
-        most: int,
-        bytes_per_token: float,
-        wanted: asyncio.Event,
-    ) -> None:
-        """Ask the model, and commit what it says. Once a prompt waits for the slot, the request is ended."""
-        settings, store = self._settings, self._store
-        seen = model in self._reasoning
-        granted = most + reasoning_tokens(settings.reasoning_effort, seen=seen)
+    async def _request(self, job: SummaryJob, model: str, persona: str) -> _SummaryRequest | None:
+        """The request for a summary, in the room that the model has. None: the job is another one now, or none."""
+        settings = self._settings
+        key = settings.servers.key(model)
+        learned = await self._store.token_statistics.of(key)
+        bytes_per_token = learned.bytes_per_token or BYTES_PER_TOKEN
+        most = _most_tokens(settings, job.level)
+        minimum = min(most, _FEWEST_TOKENS)
         longest = await self._model.longest_reply(model)
-        granted = granted if longest is None else min(granted, longest)
+        wanted = Room(settings.context_tokens, most)
+        room = self._learning.room(key, wanted, settings.reasoning_effort, longest, learned, minimum)
+        longest_block = (1 - KEPT_OF_FULL) * room.context * bytes_per_token * _BLOCK_SLACK
+        block = await self._store.summaries.block_of(job, int(longest_block))
+        if block is None:
+            return None
+        named = any(turn.author_name is not None for turn in block.turns)
+        share = system_share(room.context, bytes_per_token)
+        system = system_message(persona, share, named=named, about_memory=settings.about_memory)
+        request = _SummaryRequest(job, block, model, key, learned, [system, *_messages(block, most)], most, room.reply)
+        if request.tokens > room.context and await self._shortened(request, room.context / request.tokens):
+            return None
+        return replace(request, reply_tokens=max(minimum, room.beside(request.tokens)))
+
+    async def _shortened(self, request: _SummaryRequest, part: float) -> bool:
+        """Make two jobs of one, of which the later has at most this part of its turns. False: it has only one turn."""
+        turns = request.block.turns
+        size = sum(len(text.encode(errors="replace")) for turn in turns for text in (turn.prompt, turn.reply))
+        return len(turns) > 1 and await self._store.summaries.block_of(request.job, int(part * size)) is None
+
+    async def _ask(self, request: _SummaryRequest, wanted: asyncio.Event) -> None:
+        """Ask the model, and commit what it says. Once a prompt waits for the slot, the request is ended."""
+        settings, store, job, model = self._settings, self._store, request.job, request.model
         attempt: Attempt | None = None
         if settings.quotas is not None:
-            reserved = sum(tokens(message.content, min(bytes_per_token, SAFE_BYTES_PER_TOKEN)) for message in messages)
-            price = settings.prices.of_models.get(model)
-            attempt = await store.quotas.reserve_summary(job.id, model, reserved, granted, settings.quotas, price=price)
+            reserved, price = tokens_to_reserve(request.messages, request.learned), settings.prices.of_models.get(model)
+            attempt = await store.quotas.reserve_summary(
+                job.id, model, reserved, request.reply_tokens, settings.quotas, price=price
+            )
             if attempt is None:
                 await store.summaries.postpone(job, NO_ROOM_FOR)
                 return
+        tried_anew = self._learning.tries_more(request.key, request.learned, request.tokens + request.reply_tokens)
         counter = TokenCounter()
-        counter.mark_requested(sum(tokens(message.content, bytes_per_token) for message in messages), bytes_per_token)
-        reading = asyncio.create_task(self._read(job, messages, model, granted, counter))
+        counter.mark_requested(request.tokens, request.bytes_per_token)
+        reading = asyncio.create_task(self._read(request, counter))
         waiting = asyncio.create_task(wanted.wait())
         usage: Usage | None = None
         try:
@@ -179,54 +224,86 @@ class SummaryMaker:
             # The request has ended when the slot is free.
             await asyncio.wait([reading])
             if not reading.cancelled() and reading.exception() is None:
-                usage = reading.result()[1]
+                usage = reading.result().usage
             if attempt is not None:
                 await asyncio.shield(store.quotas.settle(attempt, counter.usage(usage)))
         if reading.cancelled():
             log.info("summary %d: ended for a question, it is tried again later", job.id)
             return
-        text = reading.result()[0]
+        answer = reading.result()
+        if isinstance(answer.error, ContextTooLong):
+            await self._refused(request, answer.error)
+            return
+        text, learned = answer.text, request.learned
+        if answer.error is None and tried_anew:
+            learned = replace(learned, window=None)
+        if usage is not None:
+            learned, cut = self._learning.from_count(request.key, job.conversation, learned, request.messages, usage)
+            if cut:
+                advice = cut_advice(model, settings.context_tokens + settings.reply_tokens)
+                log.warning("summary %d: only %d tokens were read. %s", job.id, usage.prompt_tokens, advice)
+                text = None
         if text is None:
             await self._failed(job)
-        elif await store.summaries.commit(job, block, text):
+        elif await store.summaries.commit(job, request.block, text):
             log.info("summary %d: made at level %d of %s", job.id, job.level, job.conversation)
         else:
             log.info("summary %d: what it was made from has changed, it is made again", job.id)
+        await self._record(request, learned)
 
-    async def _read(
-        self, job: SummaryJob, messages: Sequence[Message], model: str, granted: int, counter: TokenCounter
-    ) -> tuple[str | None, Usage | None]:
-        """The text of the model, or None if it has none, with the server's count."""
-        text, usage, cut = "", None, False
+    async def _read(self, request: _SummaryRequest, counter: TokenCounter) -> _Answer:
+        """What the model says, with the server's count."""
+        text, answer, cut, granted = "", _Answer(), False, request.reply_tokens
+        # What a request allows for thoughts must not make its text longer.
+        most_text = request.text_tokens if granted > request.text_tokens else math.inf
         try:
-            origin = Origin(job.conversation, None)
-            async with self._model.stream(messages, model=model, reply_tokens=granted, origin=origin) as events:
+            origin = Origin(request.job.conversation, None)
+            async with self._model.stream(
+                request.messages, model=request.model, reply_tokens=granted, origin=origin
+            ) as events:
                 async for event in events:
                     if isinstance(event, Text):
                         text += event.text
                         counter.add(event.text)
                     elif isinstance(event, Reasoning):
-                        self._reasoning.add(model)
+                        self._learning.mark_reasoning(request.key)
                         counter.add_reasoning()
                     elif isinstance(event, Discard):
-                        self._reasoning.add(model)
+                        self._learning.mark_reasoning(request.key)
                         text = ""
                         counter.discard_text()
                     elif isinstance(event, Usage):
-                        usage = counter.credible(event, list(messages), _OVERRUN * granted)
+                        answer.usage = counter.credible(event, request.messages, _OVERRUN * granted)
                     else:
                         cut = event.failure is not None
-                    if counter.reply_tokens > _OVERRUN * granted:
+                        if event.failure is FailureReason.LENGTH and is_blank(text):
+                            self._learning.mark_reasoning(request.key)
+                    if counter.text_tokens >= most_text or counter.reply_tokens > _OVERRUN * granted:
                         cut = True
                         break
         except ModelError as error:
-            log.warning("summary %d: %s", job.id, error.detail)
+            log.warning("summary %d: %s", request.job.id, error.detail)
             if not error.accepted:
                 counter.mark_rejected()
-            return None, usage
+            answer.error = error
+            return answer
         if cut and "\n" in text:
             text = text.rpartition("\n")[0]
-        return None if is_blank(text) else text.strip(), usage
+        answer.text = None if is_blank(text) else text.strip()
+        return answer
+
+    async def _refused(self, request: _SummaryRequest, error: ContextTooLong) -> None:
+        """Make a shorter job of one that the server refused as too long."""
+        learned, named = self._learning.from_refusal(
+            request.key, request.learned, error, request.messages, request.tokens, request.reply_tokens
+        )
+        if not await self._shortened(request, 0.5):
+            await self._failed(request.job)
+        await self._record(request, learned if named is None else replace(learned, window=named))
+
+    async def _record(self, request: _SummaryRequest, learned: TokenStatistics) -> None:
+        if learned != request.learned:
+            await self._store.token_statistics.record(request.key, learned)
 
     async def _failed(self, job: SummaryJob) -> None:
         again_in = BACK_OFF[job.failures] if job.failures < len(BACK_OFF) else None
@@ -235,7 +312,7 @@ class SummaryMaker:
         await self._store.summaries.failed(job, again_in)
 
 
-def _request(block: Block, most: int) -> list[Message]:
+def _messages(block: Block, most: int) -> list[Message]:
     words = int(most * _WORDS_PER_TOKEN)
     if block.turns:
         turns = [message for turn in block.turns for message in as_sent(turn)]

@@ -194,27 +194,32 @@ class SummaryStore(Part):
     async def block_of(self, job: SummaryJob, most_bytes: int) -> Block | None:
         if job.level > 1:
             return await self._summaries_below(job)
-        # First: what changes while the rest is read makes the commit fail.
+        # First their sizes: a job may have all turns of a long conversation.
+        sizes = await self._engine.read(
+            f"SELECT number, size {_TURNS} ORDER BY number DESC LIMIT {_TURNS_AT_ONCE + 1}", **_values(job)
+        )
+        fitting, size = 0, 0
+        while fitting < min(len(sizes), _TURNS_AT_ONCE) and (
+            not fitting or size + sizes[fitting]["size"] <= most_bytes
+        ):
+            size += sizes[fitting]["size"]
+            fitting += 1
+        if fitting < len(sizes):
+            await self._split(job, sizes[fitting - 1]["number"])
+            return None
+        # Then the sources: what changes while the rest is read makes the commit fail.
         sources = await self._sources(job)
         rows = await self._engine.read(
             f"""
-            SELECT id, number, size, created_at, display_name, user_name, prompt, reply,
+            SELECT id, number, created_at, display_name, user_name, prompt, reply,
                 state = 'complete' AND failure IS NULL AS finished
-            {_TURNS} ORDER BY number DESC LIMIT {_TURNS_AT_ONCE + 1}
+            {_TURNS} ORDER BY number
             """,
             **_values(job),
         )
-        fitting, size = 0, 0
-        while fitting < min(len(rows), _TURNS_AT_ONCE) and (not fitting or size + rows[fitting]["size"] <= most_bytes):
-            size += rows[fitting]["size"]
-            fitting += 1
-        if fitting < len(rows):
-            await self._split(job, rows[fitting - 1]["number"])
-            return None
         if not rows:
             await self._engine.write(f"DELETE FROM stored_summaries WHERE {_THIS}", **_values(job))
             return None
-        rows = rows[::-1]
         return Block(
             since=rows[0]["created_at"],
             until=rows[-1]["created_at"],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.store.sqlite import open_store
 from bot.store.summaries import MOST_SHOWN, TOGETHER
-from tests.store.steps import answer, begin, database_of
+from tests.store.steps import HERE, answer, begin, database_of
 
 BLOCK = 20
 """Turns of which a summary is made."""
@@ -72,3 +72,26 @@ async def test_so_many_are_read_at_most_and_at_the_same_cost(tmp_path: Path) -> 
     assert long[:5] == [f"1.{blocks - 1 - n}" for n in range(5)]
     assert [text[0] for text in long[5:]] == [*"222333444", *"55"]
     assert steps_of_long <= steps_of_short * 1.05
+
+
+async def test_job_of_all_that_was_said_is_split_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    async with open_store(path, exclusive=True) as store:
+        await answer(store, 1, "r")
+    summarize(path, 50, up=False)
+    async with open_store(path, exclusive=True) as store:
+        await store.engine.write("UPDATE stored_turns SET reply = :reply", reply="r" * 1000)
+        assert await store.summaries.remake(HERE)
+
+        def limit(connection: sqlite3.Connection) -> None:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+
+        await database_of(store)._reader.do(limit)
+        job = await store.summaries.next_due([])
+        assert job is not None
+        assert await store.summaries.block_of(job, 20_000) is None
+        latest = await store.summaries.next_due([])
+        assert latest is not None
+        block = await store.summaries.block_of(latest, 20_000)
+    assert block is not None
+    assert [turn.number for turn in block.turns] == list(range(982, 1001))

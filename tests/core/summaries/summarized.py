@@ -12,7 +12,7 @@ from bot.core.model_events import Event, Message, Origin
 from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
 from bot.core.summarizing import ASKED_FOR
-from bot.core.turns import Turn
+from bot.core.turns import Conversation, Turn
 from bot.store import Store
 from tests.talking import HERE, Model, Step, Talk
 
@@ -75,10 +75,24 @@ class Summarized(Talk):
 
     model: Summarizer
 
-    async def fill(self, turns: int, *, first: int = 0, guild: int | None = None) -> None:
+    async def ask(
+        self,
+        turns: int,
+        *,
+        first: int = 0,
+        where: Conversation = HERE,
+        guild: int | None = None,
+        reply: Sequence[Step] = (LONG,),
+    ) -> None:
+        """Have so many questions answered, and nothing summarized yet."""
         for number in range(first, first + turns):
-            self.model.replies = [[LONG]]
-            await self.say(f"question {number}", guild=guild)
+            self.model.replies = [reply]
+            await self.say(f"question {number}", where=where, guild=guild)
+
+    async def fill(self, turns: int, *, first: int = 0) -> None:
+        """Have so many questions answered, and what is due summarized after each."""
+        for number in range(first, first + turns):
+            await self.ask(1, first=number)
             await self.summarize()
 
     async def summarize(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
 from bot.core.context import BYTES_PER_TOKEN, PLANNED_IS_ENOUGH
+from bot.core.errors import ContextTooLong
 from bot.store import Store
 from tests.core.summaries.summarized import (
+    LONG,
     MAY_BE_WRONG,
     SIX_BLOCKS,
     WINDOW,
@@ -139,9 +140,8 @@ async def test_what_leaves_at_once_is_summarized_in_blocks(talk: Summarized) -> 
 
 async def test_blocks_fit_the_window_that_was_learned_of_the_model(talk: Summarized) -> None:
     await talk.fill(45)
-    await talk.store.token_statistics.record(
-        "m", replace(await talk.store.token_statistics.of("m"), window=WINDOW // 2)
-    )
+    talk.model.replies = [[ContextTooLong("too long", WINDOW // 2)], [LONG]]
+    await talk.say("question 45")
     assert await talk.store.summaries.remake(HERE)
     talk.model.summarized.clear()
     await talk.summarize()

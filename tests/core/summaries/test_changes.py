@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.summaries.summarized import LONG, ONE_BLOCK, SIX_BLOCKS, Summarized, jobs, numbers
+from tests.core.summaries.summarized import ONE_BLOCK, SIX_BLOCKS, Summarized, jobs, numbers
 from tests.talking import HERE
 from tests.waiting import until
 
@@ -84,9 +84,7 @@ async def test_what_changes_while_it_is_summarized_is_discarded(
 ) -> None:
     go = asyncio.Event()
     talk.model.summaries = [[go, "- question 3\n- stale"]]
-    for number in range(ONE_BLOCK):
-        talk.model.replies = [[LONG]]
-        await talk.say(f"question {number}")
+    await talk.ask(ONE_BLOCK)
     mentioning = await talk.turn(3)
     for sql in ("INSERT INTO mentions VALUES (:turn, :user, 1)", "INSERT INTO names VALUES (1, :user, 'Zerlina')"):
         await talk.store.engine.write(sql, turn=mentioning.id, user=MENTIONED)
@@ -115,9 +113,7 @@ async def test_reset_takes_all(talk: Summarized, tmp_path: Path) -> None:
 
 
 async def test_block_with_a_reply_that_is_tried_again_waits_for_its_end(talk: Summarized) -> None:
-    for number in range(ONE_BLOCK):
-        talk.model.replies = [[LONG]]
-        await talk.say(f"question {number}")
+    await talk.ask(ONE_BLOCK)
     go = asyncio.Event()
     talk.model.replies = [["Beg", go, "un."]]
     retrying = talk.again(await talk.turn(3))

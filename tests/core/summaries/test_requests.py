@@ -13,7 +13,7 @@ from bot.core.quotas import NO_LIMITS, Quotas, Usage
 from bot.core.summarizing import BACK_OFF, NO_ROOM_FOR
 from bot.core.turns import FailureReason
 from bot.store import Store
-from tests.core.summaries.summarized import LONG, ONE_BLOCK, Summarized, Summarizer, jobs, numbers, service
+from tests.core.summaries.summarized import ONE_BLOCK, Summarized, Summarizer, jobs, numbers, service
 from tests.places import on_discord
 from tests.store.steps import Clock, set_clock
 from tests.talking import HERE
@@ -66,16 +66,14 @@ async def test_it_is_reserved_and_charged_to_the_server_or_in_a_dm_to_the_person
         model = Summarizer()
         async with service(store, model, NO_LIMITS) as core:
             talk = Summarized(core, model, store)
-            model.summaries = [["- question 0\n", Usage(900, 30, 700)]]
-            for number in range(ONE_BLOCK):
-                model.replies = [[LONG]]
-                await talk.say(f"question {number}", where=where, guild=guild)
+            model.summaries = [["- question 0\n", Usage(2000, 30, 700)]]
+            await talk.ask(ONE_BLOCK, where=where, guild=guild)
             assert await core.summaries.make_next()
         [charge] = await store.engine.read(
             "SELECT user_id, guild_id, model, prompt_tokens, reply_tokens, cached_tokens, settled FROM charges"
             " WHERE turn_id < 0 ORDER BY id DESC LIMIT 1"
         )
-        assert tuple(charge) == (user, guild, "m", 900, 30, 700, 1)
+        assert tuple(charge) == (user, guild, "m", 2000, 30, 700, 1)
 
 
 async def test_without_room_in_the_quotas_nothing_is_asked(store: Store) -> None:
@@ -83,9 +81,7 @@ async def test_without_room_in_the_quotas_nothing_is_asked(store: Store) -> None
     set_clock(store, clock)
     async with service(store, model, NO_LIMITS) as core:
         talk = Summarized(core, model, store)
-        for number in range(ONE_BLOCK):
-            model.replies = [[LONG]]
-            await talk.say(f"question {number}", guild=5)
+        await talk.ask(ONE_BLOCK, guild=5)
     async with service(store, model, Quotas(None, None, 1000, None)) as core:
         assert await core.summaries.make_next()
         assert not await core.summaries.make_next()
@@ -103,9 +99,7 @@ async def test_one_slot_is_taken_only_while_nobody_waits_and_given_to_a_question
     model.queue = Queues(QueueLimits(1, 1))
     async with service(store, model, NO_LIMITS) as core, asyncio.timeout(30):
         talk = Summarized(core, model, store)
-        for number in range(ONE_BLOCK):
-            model.replies = [[LONG]]
-            await talk.say(f"question {number}")
+        await talk.ask(ONE_BLOCK)
         go = asyncio.Event()
         model.replies = [["Long", go]]
         answering = talk.say(f"question {ONE_BLOCK}")
@@ -129,3 +123,14 @@ async def test_one_slot_is_taken_only_while_nobody_waits_and_given_to_a_question
         assert (await jobs(store))[0][3], "it is tried again"
         open_charges = await store.engine.read("SELECT 1 FROM charges WHERE settled = 0")
         assert not open_charges, "and what it used is charged"
+
+
+async def test_bug_counts_as_a_failure(talk: Summarized, caplog: pytest.LogCaptureFixture) -> None:
+    await talk.ask(ONE_BLOCK)
+    talk.model.summaries = [[RuntimeError("odd")]]
+    await talk.summarize()
+    assert len(talk.model.summarized) == 1
+    assert "it could not be made because of a bug" in caplog.text
+    [[failures, due_at]] = await talk.store.engine.read("SELECT failures, due_at FROM stored_summaries")
+    assert failures == 1
+    assert due_at > 0
