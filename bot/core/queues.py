@@ -33,12 +33,16 @@ class QueueLimits:
 @dataclass(eq=False, slots=True)
 class _Entry:
     person: int | None
+    queues: list[_Queue]
+    """The queues in which it waits. It runs once all of them let it."""
     may_run: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(eq=False, slots=True)
 class _Queue:
     """The queue of one conversation: waiting entries in their order, running ones, and the people who were refused."""
+
+    conversation: Conversation
 
     waiting: list[_Entry] = field(default_factory=list)
     running: list[_Entry] = field(default_factory=list)
@@ -47,10 +51,11 @@ class _Queue:
     def holds(self, person: int | None) -> bool:
         return any(entry.person == person for entry in (*self.waiting, *self.running))
 
-    def next(self) -> _Entry | None:
-        """The first waiting entry of a person with no running one."""
-        busy = {entry.person for entry in self.running}
-        return next((entry for entry in self.waiting if entry.person not in busy), None)
+    def may_run(self, entry: _Entry, most: int) -> bool:
+        """Whether an entry may run here, where so many may run: none of its person runs or waits before it."""
+        if len(self.running) >= most or any(each.person == entry.person for each in self.running):
+            return False
+        return next(each for each in self.waiting if each.person == entry.person) is entry
 
 
 class Queues:
@@ -72,17 +77,26 @@ class Queues:
 
     @contextmanager
     def place(
-        self, conversation: Conversation, person: int | None, *, accepted: bool = False
+        self,
+        conversation: Conversation,
+        person: int | None,
+        *,
+        asked_in: Conversation | None = None,
+        accepted: bool = False,
     ) -> Iterator[asyncio.Event]:
         """Hold a place in a conversation's queue during the block. The event is set when the prompt may run.
 
-        Entering the block does not wait. Raises Overloaded if a queue is full, but not for an `accepted` prompt.
+        A prompt from another conversation (`asked_in`) has a place in the queue of that one too: who opens many
+        conversations from one does not get ahead. Entering the block does not wait. Raises Overloaded if a queue is
+        full, but not for an `accepted` prompt.
         """
-        if not accepted and (limit := self.limit_reached(conversation, person)) is not None:
-            raise Overloaded(limit, repeated=self._is_repeated(limit, conversation, person))
-        queue = self._queues.setdefault(conversation, _Queue())
-        entry = _Entry(person)
-        queue.waiting.append(entry)
+        places = [conversation] if asked_in is None else [conversation, asked_in]
+        for each in places:
+            if not accepted and (limit := self.limit_reached(each, person)) is not None:
+                raise Overloaded(limit, repeated=self._is_repeated(limit, each, person))
+        entry = _Entry(person, [self._queues.setdefault(each, _Queue(each)) for each in places])
+        for queue in entry.queues:
+            queue.waiting.append(entry)
         self._waiting += 1
         self.empty.clear()
         self._run_next()
@@ -92,7 +106,7 @@ class Queues:
         try:
             yield entry.may_run
         finally:
-            self._leave(conversation, queue, entry)
+            self._leave(entry)
 
     @contextmanager
     def place_behind(self) -> Iterator[asyncio.Event | None]:
@@ -121,7 +135,7 @@ class Queues:
     def limit_reached(self, conversation: Conversation, person: int | None) -> QueueLimit | None:
         """Return the limit that another prompt would exceed, or None if there is room."""
         limits = self._limits
-        queue = self._queues.get(conversation) or _Queue()
+        queue = self._queues.get(conversation) or _Queue(conversation)
         own = sum(entry.person == person for entry in queue.waiting)
         if own >= limits.queue_per_user:
             return QueueLimit.USER
@@ -139,32 +153,34 @@ class Queues:
 
     def _run_next(self) -> None:
         """Let as many entries run as the limits allow, one of each conversation in turn."""
-        while (found := self._next()) is not None:
-            conversation, queue, entry = found
-            queue.waiting.remove(entry)
-            queue.running.append(entry)
+        while (entry := self._next()) is not None:
+            for queue in entry.queues:
+                queue.waiting.remove(entry)
+                queue.running.append(entry)
+                self._queues[queue.conversation] = self._queues.pop(queue.conversation)
             self._waiting -= 1
             self._running += 1
-            self._queues[conversation] = self._queues.pop(conversation)
             entry.may_run.set()
 
-    def _next(self) -> tuple[Conversation, _Queue, _Entry] | None:
-        for conversation, queue in self._queues.items():
-            if self._may_begin(queue) and (entry := queue.next()) is not None:
-                return conversation, queue, entry
+    def _next(self) -> _Entry | None:
+        most = self._limits.max_replies_per_conversation
+        for queue in self._queues.values():
+            if self._may_begin(queue):
+                for entry in queue.waiting:
+                    if all(each.may_run(entry, most) for each in entry.queues):
+                        return entry
         return None
 
-    def _leave(self, conversation: Conversation, queue: _Queue, entry: _Entry) -> None:
-        if entry.may_run.is_set():
-            queue.running.remove(entry)
-            self._running -= 1
-        else:
-            queue.waiting.remove(entry)
-            self._waiting -= 1
-        if not queue.holds(entry.person):
-            queue.refused.discard(entry.person)
-        if not queue.waiting and not queue.running:
-            del self._queues[conversation]
+    def _leave(self, entry: _Entry) -> None:
+        running = entry.may_run.is_set()
+        self._running -= running
+        self._waiting -= not running
+        for queue in entry.queues:
+            (queue.running if running else queue.waiting).remove(entry)
+            if not queue.holds(entry.person):
+                queue.refused.discard(entry.person)
+            if not queue.waiting and not queue.running:
+                del self._queues[queue.conversation]
         if not self._queues:
             self.empty.set()
         self._run_next()

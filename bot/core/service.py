@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, Self
@@ -37,6 +37,8 @@ CompletePrompt = Callable[[ActiveAttempt, Callable[[], None]], Coroutine[Any, An
 Before work that takes long it calls its second argument, which shows people that their question is being worked on. The
 result is how the attempt ends if it cannot be answered without. It is cancelled when the attempt is stopped.
 """
+SettlePlace = Callable[[Prompt], Awaitable[Prompt]]
+"""Opens the conversation of a prompt, and returns the prompt, which belongs elsewhere where that fails."""
 SAVE_EVERY = 1.0
 """Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
 SWEEP_AFTER = 30
@@ -138,17 +140,23 @@ class ConversationService:
         prompt: Prompt,
         open_sink: Callable[[ActiveAttempt], ReplySink],
         complete: CompletePrompt | None = None,
+        *,
+        settle: SettlePlace | None = None,
     ) -> Outcome | None:
         """Answer a prompt until its end can be seen. The result is None if the prompt was accepted before.
 
-        `complete` finds out the rest of it once it is committed.
+        `settle` finds out where it belongs before it is committed, `complete` the rest of it afterwards.
 
         Prompts of one person in one conversation are answered in the order of these calls, those of different people
         side by side. Three errors mean that nothing was accepted: StoreError if the prompt cannot be saved, Overloaded
         if too many prompts are waiting, and OverQuota if the person's questions or the day's tokens are used up.
         """
-        with self._queues.place(prompt.conversation, prompt.user_id) as turn_has_come:
+        with self._queues.place(prompt.conversation, prompt.user_id, asked_in=prompt.asked_in) as turn_has_come:
             used_up = await self._generator.quota_exceeded(prompt)
+            if used_up is None and settle is not None:
+                # Nothing is opened for a question that is refused.
+                used_up = await self._questions_exceeded(prompt.user_id)
+                prompt = prompt if used_up else await settle(prompt)
             attempt = used_up or await self._store.turns.begin(prompt, self._hourly_limit)
             if attempt is None:
                 return None
@@ -170,9 +178,7 @@ class ConversationService:
 
     async def retry_exceeds(self, turn: Turn, user_id: int) -> QuotaExceeded | None:
         """Return the quota that a retry of the turn for a user would exceed, or None. Raises StoreError."""
-        if self.settings.quotas is None:
-            return None
-        used_up = await self._store.quotas.questions_exceeded(user_id, self._hourly_limit)
+        used_up = await self._questions_exceeded(user_id)
         # Without a message: that of the turn is known already.
         return used_up or await self._generator.quota_exceeded(
             Prompt(
@@ -212,6 +218,7 @@ class ConversationService:
             message_id=turn.message_id,
             pictures=turn.pictures,
             target_id=turn.target_id,
+            asked_in=turn.asked_in,
         )
         with self._queues.place(turn.conversation, turn.user_id, accepted=True) as turn_has_come:
             ended = Attempt(turn.id, turn.attempt)
@@ -230,6 +237,11 @@ class ConversationService:
             text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
             running = ActiveAttempt(prompt, attempt, **text, answered_by=turn.answered_by)
             return await self._run(running, turn_has_come, open_sink, complete)
+
+    async def _questions_exceeded(self, user_id: int | None) -> QuotaExceeded | None:
+        if self.settings.quotas is None or user_id is None:
+            return None
+        return await self._store.quotas.questions_exceeded(user_id, self._hourly_limit)
 
     @property
     def _hourly_limit(self) -> int | None:

@@ -141,7 +141,8 @@ class Prompt:
     of its own.
     `author_name` is None where only one person can be speaking (a DM, a terminal): the model is then told no names.
     `origin_message_id` is the message that a thread was opened on: where it is one of ours, the thread's
-    conversation begins with the turn behind it. `parent` is the channel that a thread belongs to.
+    conversation begins with the turn behind it. `parent` is the channel that a thread belongs to. `asked_in` is the
+    channel that the message is in, where it is answered in a thread on it; the conversation is the thread's.
     `text` mentions users by id (see `context.mention`), and `names` are theirs. It also names the `pictures`, in their
     order (see `context.picture_note`).
     `reads_history` tells whether the author may read what others wrote there before. If not, the context has only the
@@ -162,6 +163,7 @@ class Prompt:
     reads_history: bool = True
     pictures: Sequence[PictureReference] = ()
     target_id: int | None = None
+    asked_in: Conversation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,8 @@ class Turn:
     """The fallback that wrote the reply, as people are told it."""
     pictures: Sequence[PictureReference] = ()
     target_id: int | None = None
+    asked_in: Conversation | None = None
+    """The channel that the prompt's message is in, where it is answered in a thread on it."""
 
 
 class EarlierTurn(NamedTuple):

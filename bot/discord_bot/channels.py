@@ -19,6 +19,11 @@ def channel_of(conversation: Conversation) -> int:
     return int(conversation.channel)
 
 
+def asked_in(prompt: Prompt | Turn) -> int:
+    """The id of the channel, thread or DM with the message of a prompt, which may be answered in a thread on it."""
+    return channel_of(prompt.asked_in or prompt.conversation)
+
+
 def message_of(prompt: Prompt | Turn) -> int:
     """The id of the message with a prompt, or of what else asked. Every prompt on Discord has one."""
     if prompt.message_id is None:

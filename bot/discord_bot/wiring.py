@@ -17,6 +17,7 @@ from bot.discord_bot.delivery.opener import ReplyOpener
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.delivery.threads import QuestionThreads
 from bot.discord_bot.inbound.downloads import Downloads
 from bot.discord_bot.inbound.edits import MessageLifecycle
 from bot.discord_bot.inbound.files import PromptFiles
@@ -69,7 +70,8 @@ def wire(
     history = History(client, scheduler)
     downloads = Downloads(options.network, FileReader())
     files = PromptFiles(client, store, conversations, history, downloads)
-    replies = Replies(opener, conversations, store, tasks.spawn, files.read, on_end=owner_alerts.check)
+    threads = QuestionThreads(client, store)
+    replies = Replies(opener, conversations, store, tasks.spawn, files.read, threads, on_end=owner_alerts.check)
     notices = Notices(client, store, scheduler, reactions)
     pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)
     messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)

@@ -41,13 +41,16 @@ _PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
 _QUOTED = f"iif(:own, ({_ASKER}), :source)"
 _QUOTE_LENGTH = f"iif({_NOBODYS}, 0, :quote_length)"
 _OPEN = f"""
-    INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, used_at)
+    INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, asked_in, used_at)
     SELECT :platform, :channel, :guild,
         (SELECT turns.id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :origin),
-        :parent, :now
+        :parent, :asked_in, :now
     WHERE NOT EXISTS ({AT_LIMIT})
-    ON CONFLICT (platform, channel) DO UPDATE SET parent_channel = excluded.parent_channel
+    ON CONFLICT (platform, channel) DO UPDATE
+    SET parent_channel = coalesce(excluded.parent_channel, parent_channel),
+        asked_in = coalesce(excluded.asked_in, asked_in)
     WHERE conversations.parent_channel IS NOT coalesce(excluded.parent_channel, conversations.parent_channel)
+       OR conversations.asked_in IS NOT coalesce(excluded.asked_in, conversations.asked_in)
     """
 _BEGIN = f"""
     INSERT INTO stored_turns (
@@ -112,6 +115,7 @@ class TurnStore(Part):
             "guild": prompt.guild_id,
             "origin": prompt.origin_message_id,
             "parent": prompt.parent.channel if prompt.parent else None,
+            "asked_in": prompt.asked_in.channel if prompt.asked_in else None,
             "position": prompt.position,
             "message_id": prompt.message_id,
             "target_id": prompt.target_id,
@@ -170,7 +174,7 @@ class TurnStore(Part):
     async def of_attempt(self, attempt: Attempt) -> Turn | None:
         rows = await self._engine.read(
             """
-            SELECT turns.*, platform, channel, guild_id
+            SELECT turns.*, platform, channel, guild_id, asked_in
             FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE turns.id = :turn AND attempt = :attempt AND state IN ('pending', 'streaming')
             """,
@@ -355,7 +359,7 @@ class TurnStore(Part):
         """Return the turns whose end nobody has seen, oldest first, in one channel or (None) on a whole platform."""
         rows = await self._engine.read(
             f"""
-            SELECT turns.*, platform, channel, guild_id
+            SELECT turns.*, platform, channel, guild_id, asked_in
             FROM turns JOIN conversations ON conversations.id = conversation_id WHERE {_UNDELIVERED}
             """,
             platform=platform,
@@ -368,7 +372,8 @@ class TurnStore(Part):
         rows = await self._engine.read(
             """
             WITH here AS (SELECT * FROM conversations WHERE platform = :platform AND channel = :channel)
-            SELECT turns.*, :platform AS platform, :channel AS channel, (SELECT guild_id FROM here) AS guild_id
+            SELECT turns.*, :platform AS platform, :channel AS channel, (SELECT guild_id FROM here) AS guild_id,
+                (SELECT asked_in FROM here) AS asked_in
             FROM turns
             WHERE conversation_id = (SELECT id FROM here) AND reply <> ''
             ORDER BY position DESC LIMIT :limit
@@ -400,7 +405,7 @@ class TurnStore(Part):
         """The turn whose reply a message shows."""
         rows = await self._engine.read(
             """
-            SELECT turns.*, platform, channel, guild_id FROM messages
+            SELECT turns.*, platform, channel, guild_id, asked_in FROM messages
             JOIN turns ON turns.id = turn_id JOIN conversations ON conversations.id = conversation_id
             WHERE messages.message_id = :message
             """,
@@ -415,7 +420,9 @@ class TurnStore(Part):
 
 
 def _turn(row: Row, prompt: str, pictures: Sequence[PictureReference]) -> Turn:
-    """A row of `turns` with the `platform`, `channel` and `guild_id` of its conversation."""
+    """A row of `turns` with the `platform`, `channel`, `guild_id` and `asked_in` of its conversation."""
+    # A thread has the id of the message that it was opened on; all others of its messages are in it.
+    opened_thread = row["asked_in"] is not None and str(row["message_id"]) == row["channel"]
     return Turn(
         id=row["id"],
         conversation=conversation_of(row),
@@ -434,6 +441,7 @@ def _turn(row: Row, prompt: str, pictures: Sequence[PictureReference]) -> Turn:
         answered_by=row["answered_by"],
         pictures=pictures,
         target_id=row["target_id"],
+        asked_in=Conversation(row["platform"], row["asked_in"]) if opened_thread else None,
     )
 
 

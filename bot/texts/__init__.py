@@ -13,13 +13,16 @@ from bot.core.pictures import PictureProblem
 from bot.core.quotas import Quota, QuotaExceeded
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 from bot.markdown.escaping import escape
-from bot.texts import about
+from bot.texts import about, threads
 
 FIRST_IN_DM = "-# I remember this chat. /reset forgets it."
 MODERATORS = "-# Moderators: /server sets where I answer."
 QUOTE_WITHHELD = f"-# I couldn't see the quoted message. In its menu, choose Apps, then {about.NAME}."
-SHORTER = {QUOTE_WITHHELD: f"-# I couldn't see that. Use {about.NAME}."}
-"""What stands in place of a notice where there is too little room for it."""
+SHORTER = {
+    QUOTE_WITHHELD: f"-# I couldn't see that. Use {about.NAME}.",
+    **dict.fromkeys((threads.GO_ON, threads.NOT_ALLOWED, threads.NOT_OPENED), ""),
+}
+"""What stands in place of a notice where there is too little room for it, if anything."""
 CANNOT_SAVE = "-# I can't save right now, so I'd forget this. Please try again later."
 NOT_RESET = "I can't reach my memory right now, so nothing is cleared yet. Please try again later."
 REFUSED = "-# Discord won't show my answer here. Rewording may help."

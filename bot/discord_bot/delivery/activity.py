@@ -35,13 +35,15 @@ BeforeEnd = Callable[[Outcome], Awaitable[None]]
 class ReplyActivity:
     """A live reply with its signs of activity; a `bot.core.protocols.ReplySink`.
 
-    `spawn` runs a task in the background and keeps it alive. `before_end` is awaited before the end is shown.
+    `channel` is that of the reply, which may be a thread on the prompt. `spawn` runs a task in the background and keeps
+    it alive. `before_end` is awaited before the end is shown.
     """
 
     def __init__(
         self,
         live: LiveReply,
         prompt: discord.PartialMessage,
+        channel: discord.PartialMessageable,
         reactions: Reactions,
         scheduler: Scheduler,
         spawn: Callable[[Coroutine[None, None, None]], object],
@@ -49,6 +51,7 @@ class ReplyActivity:
     ) -> None:
         self._live = live
         self._prompt = prompt
+        self._channel = channel
         self._reactions = reactions
         self._scheduler = scheduler
         self._before_end = before_end
@@ -98,11 +101,11 @@ class ReplyActivity:
     async def _type(self) -> None:
         """Request typing as soon as there is room for it, unless the reply is visible by then."""
         while not self._live.lifecycle.visible.is_set():
-            with self._scheduler.best_effort("typing", self._prompt.channel.id) as has_room:
+            with self._scheduler.best_effort("typing", self._channel.id) as has_room:
                 if has_room:
                     try:
                         with platform_errors():
-                            await self._prompt.channel.typing()
+                            await self._channel.typing()
                     except PlatformError as error:
                         log.debug("could not show typing: %s", error)
                     return

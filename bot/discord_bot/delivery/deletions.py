@@ -55,10 +55,11 @@ class ReplyDeletions:
         """End the replies that a deletion is about. Returns the messages that the bot did not delete itself."""
         by_people = self._log.add(message_ids)
         for running in self._conversations.running:
-            if running.prompt.conversation != conversation_in(in_channel):
+            prompt = running.prompt
+            if conversation_in(in_channel) not in (prompt.conversation, prompt.asked_in):
                 continue
             live = self._live.get(running)
-            if anchor_of(running.prompt) in by_people:
+            if anchor_of(prompt) in by_people:
                 running.stop(StopReason.PROMPT_DELETED)
             elif live is not None and any(message_id in live.shown for message_id in by_people):
                 live.on_messages_deleted(by_people)

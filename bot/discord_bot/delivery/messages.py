@@ -23,7 +23,14 @@ from bot.core.turns import Attempt
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.deletions import DeletionLog
-from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable, WantedMessage
+from bot.discord_bot.delivery.view import (
+    MESSAGE_LIMIT,
+    ContentRejected,
+    NotEditable,
+    TargetGone,
+    Unavailable,
+    WantedMessage,
+)
 from bot.network.failures import failure
 from bot.store import Store
 
@@ -42,8 +49,8 @@ UNKNOWN_MESSAGE = 10008
 """Discord's error code for a message that was deleted."""
 _ARCHIVED = 50083
 """Discord's error code for an edit in an archived thread. A new message opens the thread again."""
-_MAY_NOT_WRITE = frozenset({UNKNOWN_CHANNEL, 50001, 50007, 50013})
-"""Discord's error codes for a place in which the bot may post nothing at all: gone, hidden, closed or forbidden."""
+_MAY_NOT_WRITE = frozenset({UNKNOWN_CHANNEL, 50001, 50007, 50013, 160005})
+"""Discord's error codes for a place in which the bot may post nothing: gone, hidden, closed, forbidden or locked."""
 
 REQUEST_ERRORS = (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError, TimeoutError)
 """The exceptions that a request to Discord can raise. `platform_errors` tells them apart."""
@@ -66,6 +73,8 @@ class ReplyTarget:
     ping: Ping = Ping.AUTO
     """When the asker wants to be pinged."""
     about: int | None = None
+    mention: int | None = None
+    """The asker, if the prompt is in another channel, so that only a mention pings them."""
 
 
 class ReplyMessages:
@@ -170,9 +179,17 @@ class ReplyMessages:
                 if not 400 <= error.status < 500 or error.status == 429:
                     raise
                 log.info("channel %d: Discord refused a reply that points to its question: %s", self._channel.id, error)
-        message = await self._channel.send(wanted.content, **_options(wanted, nonce))
+        message = await self._channel.send(**self._pinging(wanted), **_options(wanted, nonce))
         self._can_quote = False
         return message
+
+    def _pinging(self, wanted: WantedMessage) -> dict[str, Any]:
+        """The content of a first message that is no reply. A mention that pings is there until the next edit."""
+        asker = self._target.mention
+        mentioning = f"<@{asker}> {wanted.content}"
+        if asker is None or not self._pings or len(mentioning) > MESSAGE_LIMIT:
+            return {"content": wanted.content}
+        return {"content": mentioning, "allowed_mentions": discord.AllowedMentions(users=[discord.Object(asker)])}
 
     @property
     def _pings(self) -> bool:

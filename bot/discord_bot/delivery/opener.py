@@ -19,7 +19,7 @@ from bot.core.context import asked
 from bot.core.errors import StoreError
 from bot.core.records import Ping
 from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn
-from bot.discord_bot.channels import anchor_of, channel_of, message_of
+from bot.discord_bot.channels import anchor_of, asked_in, channel_of, message_of
 from bot.discord_bot.delivery.activity import BeforeEnd, ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
@@ -85,10 +85,10 @@ class ReplyOpener:
     ) -> ReplyActivity:
         """Open the reply of an attempt.
 
-        `channel` is what discord.py knows of the prompt's channel, or None. `notices` stand under a reply with text,
-        and `files` under any; both are read when it has ended, after `before_end`, but the words that were heard stand
-        under the beginning from the start. `partial` is what an earlier
-        process has posted, `waited` the seconds since the prompt was written, and `ping` what its author wants.
+        `channel` is what discord.py knows of the reply's channel, or None. `notices` stand under a reply with text, as
+        far as there is room, and `files` under any; both are read when it has ended, after `before_end`, but the words
+        that were heard stand under the beginning from the start. `partial` is what an earlier process has posted,
+        `waited` the seconds since the prompt was written, and `ping` what its author wants.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
         target = self._target(prompt, reads_history(channel), waited, ping)
@@ -127,8 +127,9 @@ class ReplyOpener:
         self._spawn(self._stop_when_deleted(running, live))
         if anchor_of(prompt) in self.deletions:
             running.stop(StopReason.PROMPT_DELETED)
-        message = target.channel.get_partial_message(anchor_of(prompt))
-        return ReplyActivity(live, message, self._reactions, self._scheduler, self._spawn, before_end)
+        place = self._client.get_partial_messageable(asked_in(prompt))
+        message = place.get_partial_message(anchor_of(prompt))
+        return ReplyActivity(live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end)
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""
@@ -155,7 +156,9 @@ class ReplyOpener:
         self, prompt: Prompt | Turn, can_quote: bool = True, waited: float = 0.0, ping: Ping = Ping.AUTO
     ) -> ReplyTarget:
         channel = self._client.get_partial_messageable(channel_of(prompt.conversation))
-        return ReplyTarget(channel, message_of(prompt), can_quote, waited, ping, prompt.target_id)
+        # A message in another channel cannot be replied to, so that only a mention pings its author.
+        can_quote, mention = (can_quote, None) if prompt.asked_in is None else (False, prompt.user_id)
+        return ReplyTarget(channel, message_of(prompt), can_quote, waited, ping, prompt.target_id, mention)
 
     def _limit_in(self, channel: object, shown: int) -> int | None:
         """The number of messages over which a reply is a file. None: there is no such number.

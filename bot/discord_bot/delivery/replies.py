@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -35,6 +36,7 @@ from bot.discord_bot.delivery.deletions import ReplyDeletions
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.opener import ReplyOpener, Spawn
 from bot.discord_bot.delivery.stopping import ReplyStopping
+from bot.discord_bot.delivery.threads import QuestionThreads
 from bot.store import Store
 from bot.texts.files import FileNotes
 
@@ -49,6 +51,9 @@ error 30046: https://github.com/discord/discord-api-docs/pull/4381.
 
 Restore = Callable[[], Awaitable[object]]
 """Shows the button again that was pressed."""
+
+OpenThread = Callable[[Prompt], Awaitable[discord.Thread | str]]
+"""Opens a thread for a prompt. The result is a sentence if there is none."""
 
 Report = Callable[[str], Awaitable[object]]
 """Shows a sentence to the user who pressed a button, and to no other."""
@@ -66,7 +71,7 @@ class ReadFiles(Protocol):
 
 
 class Replies:
-    """The replies of one client. `on_end` takes each outcome and its guild."""
+    """The replies of one client. `threads` are those that it opens. `on_end` takes each outcome and its guild."""
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class Replies:
         store: Store,
         spawn: Spawn,
         read_files: ReadFiles,
+        threads: QuestionThreads,
         on_end: Callable[[Outcome, int | None], Coroutine[Any, Any, None]],
     ) -> None:
         self._opener = opener
@@ -83,6 +89,7 @@ class Replies:
         self._spawn = spawn
         self._read_files = read_files
         self._on_end = on_end
+        self.threads = threads
         self.stopping = ReplyStopping(conversations, store, spawn)
         self.deletions = ReplyDeletions(conversations, opener.deletions, opener.live)
 
@@ -94,12 +101,14 @@ class Replies:
         *,
         to_moderator: bool = False,
         accepted: Callable[[], None] = lambda: None,
+        open_thread: OpenThread | None = None,
     ) -> bool:
         """Answer a prompt from a channel, with these notices under the answer. False: it was answered before.
 
-        The first answer `to_moderator` in a guild tells about channel rules. `accepted` is called once the prompt is
-        saved. Raises StoreError when the prompt cannot
-        be saved, Overloaded and OverQuota. Nothing is accepted then.
+        `open_thread` opens the thread in which the prompt is to be answered; without one it is answered in the channel
+        that it was asked in. The first answer `to_moderator` in a guild tells about channel rules. `accepted` is called
+        once the prompt is saved. Raises StoreError when the prompt cannot be saved, Overloaded and OverQuota. Nothing
+        is accepted then.
         """
         notices, files = list(notices), FileNotes()
         ping = await self._ping_of(prompt.user_id)
@@ -126,8 +135,21 @@ class Replies:
             accepted()
             return activity
 
+        async def settle(asked: Prompt) -> Prompt:
+            nonlocal channel
+            if open_thread is None or await self._store.processed.among([message_of(asked)]):
+                return asked
+            opened = await open_thread(asked)
+            if isinstance(opened, str):
+                notices.append(opened)
+                return replace(asked, conversation=asked.asked_in or asked.conversation, parent=None, asked_in=None)
+            channel = opened
+            notices.extend(await self.threads.hints(asked))
+            return asked
+
         try:
-            outcome = await self._conversations.answer(prompt, open_sink, self._completing(prompt.text, files))
+            completing = self._completing(prompt.text, files)
+            outcome = await self._conversations.answer(prompt, open_sink, completing, settle=settle)
         except OverQuota as refusal:
             refused = Outcome(TurnState.FAILED, failure=FailureReason.QUOTA, quota_exceeded=refusal.quota_exceeded)
             self._report_end(prompt.guild_id, refused)
@@ -149,14 +171,14 @@ class Replies:
 
         `restore` puts the button back if the user's questions have been used up by another press meanwhile.
         """
-        files, ping = FileNotes(), await self._ping_of(turn.user_id)
+        files, ping, notices = FileNotes(), await self._ping_of(turn.user_id), await self.threads.hints(turn)
         try:
             beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume)
 
             def open_sink(running: ActiveAttempt) -> ReplyActivity:
                 for either in {user_id, turn.user_id or user_id}:
                     self.stopping.recheck(running, either)
-                return self._opener.open(running, channel, beginning, files=files, ping=ping)
+                return self._opener.open(running, channel, beginning, notices=notices, files=files, ping=ping)
 
             outcome = await self._conversations.retry(
                 turn,
@@ -187,13 +209,13 @@ class Replies:
         files = FileNotes()
         if partial.sent:
             beginning = Restarted(partial.sent, turn.reply, texts.TRYING_AGAIN, partial.orphaned)
-        ping = await self._ping_of(turn.user_id)
+        ping, notices = await self._ping_of(turn.user_id), await self.threads.hints(turn)
 
         def open_sink(running: ActiveAttempt) -> ReplyActivity:
             channel = self._opener.known_channel(turn)
             waited = age(message_of(turn))
             return self._opener.open(
-                running, channel, beginning, files=files, partial=partial, waited=waited, ping=ping
+                running, channel, beginning, notices=notices, files=files, partial=partial, waited=waited, ping=ping
             )
 
         completing = self._completing(turn.prompt, files)

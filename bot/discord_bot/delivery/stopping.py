@@ -34,9 +34,17 @@ class ReplyStopping:
         """When moderators last paused the bot or blocked somebody."""
 
     def stop(self, channel_id: int, user_id: int | None, by: str) -> int:
-        """Stop the replies to a user in a channel, or all replies there (None). Returns how many there are."""
+        """Stop the replies to what a user asked in a channel, or to all that was asked there (None).
+
+        Returns how many there are.
+        """
         key = conversation_in(channel_id)
-        return self._stop(lambda each: each.prompt.conversation == key and user_id in (None, each.prompt.user_id), by)
+        return self._stop(
+            lambda each: (
+                key in (each.prompt.conversation, each.prompt.asked_in) and user_id in (None, each.prompt.user_id)
+            ),
+            by,
+        )
 
     def stop_user(self, user_id: int, guild_id: int, by: str) -> None:
         """Stop all replies to a user in a guild, including those that wait for their turn."""

@@ -22,7 +22,7 @@ from bot.core.hearing import LONGEST, Recording
 from bot.core.pictures import Picture, PictureProblem, PictureReference
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, Outcome, Prompt, TurnState
-from bot.discord_bot.channels import anchor_of, channel_of, message_of
+from bot.discord_bot.channels import anchor_of, asked_in, message_of
 from bot.discord_bot.delivery.view import Unavailable
 from bot.discord_bot.inbound import content, pictures, reader
 from bot.discord_bot.inbound.downloads import Downloads, RemoteFile, Renew
@@ -78,7 +78,7 @@ class PromptFiles:
             return None
         room = await self._conversations.room_for_files(running.prompt.conversation)
         prompt = running.prompt
-        channel_id, message_id = channel_of(prompt.conversation), anchor_of(prompt)
+        channel_id, message_id = asked_in(prompt), anchor_of(prompt)
         message = self._at_hand.get(message_of(prompt)) or await self._fetched(channel_id, message_id)
         shown = self._attachments(message)
         if prompt.target_id is None:

@@ -93,6 +93,14 @@ class History:
                 break
         return messages
 
+    async def is_there(self, channel_id: int) -> bool:
+        """Whether a channel or thread was not deleted. One that the bot may not see counts as there."""
+        try:
+            await self.channel(channel_id)
+        except TargetGone as error:
+            return not error.deleted
+        return True
+
     async def channel(self, channel_id: int) -> object:
         """Fetch a channel that is not in discord.py's cache, such as a DM."""
         return await self._read(lambda: self._client.fetch_channel(channel_id))

@@ -7,13 +7,15 @@ import time
 from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 import discord
 
 from bot import texts
 from bot.core.errors import Overloaded, OverQuota, StoreError
+from bot.core.turns import Prompt
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import manages_guild
+from bot.discord_bot.channels import conversation_in, manages_guild
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound import content, reader
@@ -112,9 +114,17 @@ class MessageHandler:
                 if reading.prompt is not None:
                     prompt = replace(reading.prompt, reads_history=reads_history)
                     self._pictures.remember(latest, content.quoted(latest), me)
+                    open_thread = None
+                    if await self._replies.threads.wants(latest):
+                        prompt = _in_thread_on(latest, prompt)
+                        open_thread = partial(self._replies.threads.open, latest)
                     with self._files.at_hand(prompt, latest):
                         return await self._replies.answer(
-                            message.channel, prompt, notices, to_moderator=manages_guild(message.author)
+                            message.channel,
+                            prompt,
+                            notices,
+                            to_moderator=manages_guild(message.author),
+                            open_thread=open_thread,
                         )
                 # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
                 hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
@@ -156,3 +166,14 @@ class MessageHandler:
             await self._notices.denied(message, denied)
         else:
             await self._notices.send(message, texts.unreadable(own_name(self._client, message.guild)))
+
+
+def _in_thread_on(message: discord.Message, prompt: Prompt) -> Prompt:
+    """A prompt as one of the conversation in the thread on its message, which has the message's id."""
+    return replace(
+        prompt,
+        conversation=conversation_in(message.id),
+        origin_message_id=message.id,
+        parent=prompt.conversation,
+        asked_in=prompt.conversation,
+    )

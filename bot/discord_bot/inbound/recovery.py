@@ -21,7 +21,7 @@ from bot.core.retrying import retrying
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import anchor_of, channel_of, message_of
+from bot.discord_bot.channels import anchor_of, asked_in, channel_of, message_of
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
@@ -81,7 +81,9 @@ class Recovery:
     async def _recover(self, turn: Turn) -> None:
         # Read first: if the turn is forgotten during the requests below, its messages are known all the same.
         sent = await self._store.deliveries.sent(turn.id)
-        prompt = await self._history.status_of(channel_of(turn.conversation), anchor_of(turn))
+        prompt = await self._history.status_of(asked_in(turn), anchor_of(turn))
+        if turn.asked_in is not None and not await self._history.is_there(channel_of(turn.conversation)):
+            prompt = MessageStatus.CHANNEL_DELETED
         if prompt is MessageStatus.CHANNEL_DELETED:
             await self._conversations.forget(turn.conversation)
             return
@@ -169,10 +171,13 @@ class Recovery:
         return None
 
     def _may_show(self, message: discord.Message, turn: Turn, part: int) -> bool:
-        """Whether a message of the bot may be this part of a turn's reply: the first part is a reply."""
+        """Whether a message of the bot may be this part of a turn's reply.
+
+        The first part is a reply, unless the prompt is in another channel; further ones are silent.
+        """
         replies_to = None if message.reference is None else message.reference.message_id
-        if part > 0 and replies_to is None:
-            return message.type is discord.MessageType.default and message.flags.silent
+        if turn.asked_in is not None or (part > 0 and replies_to is None):
+            return message.type is discord.MessageType.default and message.flags.silent == (part > 0)
         return replies_to == anchor_of(turn)
 
 

@@ -1,0 +1,93 @@
+"""Threads that the bot opens on new questions, where the moderators of a channel chose that.
+
+Such a thread is opened before its question is saved, so that a question on record is answered where it says. Without
+the thread, the question is answered in its channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import discord
+
+from bot.core.channel_settings import WithoutMention
+from bot.core.errors import StoreError
+from bot.core.titles import plain_title
+from bot.core.turns import Prompt, Turn
+from bot.discord_bot.channels import asked_in
+from bot.discord_bot.delivery.messages import platform_errors
+from bot.discord_bot.delivery.view import ContentRejected, PlatformError
+from bot.store import Store
+from bot.texts import threads as words
+
+log = logging.getLogger(__name__)
+
+_HAS_A_THREAD = 160004
+"""Discord's error code for a message that a thread was opened on before."""
+
+
+class QuestionThreads:
+    """The threads that one client opens."""
+
+    def __init__(self, client: discord.Client, store: Store) -> None:
+        self._client = client
+        self._store = store
+        self._in_order = asyncio.Lock()
+        """Keeps a message for which the settings are in memory behind those for which they are being read."""
+
+    async def wants(self, message: discord.Message) -> bool:
+        """Whether a message is to be answered in a thread on it: not if it is a reply. Raises StoreError."""
+        channel = message.channel
+        if message.type is not discord.MessageType.default or not isinstance(channel, discord.TextChannel):
+            return False
+        async with self._in_order:
+            return (await self._store.channel_settings.of(channel.guild.id, channel.id)).threads
+
+    async def open(self, message: discord.Message, prompt: Prompt) -> discord.Thread | str:
+        """Open the thread on a question, or find it. The result is a sentence if there is none."""
+        name = plain_title(prompt.text, prompt.names)
+        if not name:
+            name = words.untitled(None if prompt.author_name is None else prompt.author_name.shown)
+        if isinstance(message.channel, discord.TextChannel) and not _may_open_in(message.channel):
+            return words.NOT_ALLOWED
+        try:
+            with platform_errors():
+                return await self._opened(message, name)
+        except PlatformError as error:
+            log.warning("could not open a thread in channel %d: %s", message.channel.id, error)
+            return words.NOT_OPENED
+
+    async def _opened(self, message: discord.Message, name: str) -> discord.Thread:
+        try:
+            return await message.create_thread(name=name)
+        except discord.HTTPException as error:
+            if error.code != _HAS_A_THREAD:
+                raise
+        # An earlier process was killed before the question was on record, or somebody was faster.
+        found = self._client.get_channel(message.id) or await self._client.fetch_channel(message.id)
+        if not isinstance(found, discord.Thread):
+            raise ContentRejected(f"{message.id} is no thread")
+        return found
+
+    async def hints(self, prompt: Prompt | Turn) -> Sequence[str]:
+        """What the first answer in a thread says on how to go on there, where a message has to mention the bot."""
+        if prompt.asked_in is None or prompt.guild_id is None:
+            return ()
+        try:
+            settings = await self._store.channel_settings.of(prompt.guild_id, asked_in(prompt))
+        except StoreError as error:
+            log.warning("could not read the settings of a channel: %s", error)
+            return ()
+        reads_all = self._client.intents.message_content
+        return () if reads_all and settings.without_mention is not WithoutMention.NEVER else (words.GO_ON,)
+
+
+def _may_open_in(channel: discord.TextChannel) -> bool:
+    """Whether the bot may open threads in a channel and write in them. Where discord.py does not know, it tries."""
+    me: discord.Member | None = channel.guild.me
+    if me is None:
+        return True
+    permissions = channel.permissions_for(me)
+    return permissions.create_public_threads and permissions.send_messages_in_threads
