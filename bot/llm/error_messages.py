@@ -114,7 +114,8 @@ class ErrorTranslator:
     def _from_text(self, body: object, status: int | None, wait: float | None, model: str) -> ModelError:
         said = json.dumps(body, ensure_ascii=False).lower()
         problem = classify(status, said)
-        if self._wants_a_key(body, status):
+        # llama.cpp answers 501 for a model that has no ears. A chat's 501 may be about anything.
+        if self._wants_a_key(body, status) or (self.for_transcription and status == 501):
             problem = FailureReason.CONFIGURATION
         detail = self._advice(problem, status, said, model)
         advice = detail.replace(f" ({status})", "")
@@ -185,7 +186,7 @@ class ErrorTranslator:
                 f"The model server refused {extra} of {body} for {model}{number}. Correct it in {self._place(body)} and"
                 " restart."
             )
-        if "model" in said:
+        if "model" in said and not (self.for_transcription and status == 501):
             settings = (
                 "TRANSCRIPTION_MODEL" if self.for_transcription else "OPENAI_MODEL, or the setting that names it,"
             )

@@ -9,7 +9,10 @@ _LONGEST_REFUSAL = 4_000
 _PICTURES = (
     r"\b(?:image|vision|visual|picture|multi-?modal)(?:_url)?s?\b(?! ?(?:format|size|dimension|resolution|file|ext))"
 )
-_OF_A_KIND = r"(?: (?:input|content|data|understanding|support|modality|modalities|part|type|message|url)s?){0,3}"
+_OF_A_KIND = (
+    r"(?: (?:(?:and|or) (?:audio|video|document|file)|input|content|data|understanding|support|modality|modalities|part"
+    r"|type|message|url)s?){0,3}"
+)
 _TAKEN = r"(?:supported|enabled|available|allowed|accepted)"
 # Wordings of OpenAI, Azure, OpenRouter, Ollama, llama.cpp, LM Studio, vLLM, Groq, DeepSeek, Mistral, Gemini, Fireworks,
 # DashScope, Volcano Engine, Xiaomi, and of servers on FastAPI or on Rust's serde.

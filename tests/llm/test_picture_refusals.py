@@ -33,6 +33,11 @@ UNSEEING = {
     "volcano": "Model do not support image input.",
     "text only": "Unsupported content part type for text-only server: image_url",
     "fastapi": '{"loc":"body -> messages -> 0 -> content","msg":"Input should be \'text\'","type":"literal_error"}',
+    "litellm, of scaledown": "ScaleDown currently supports text only. Image and document inputs are not supported.",
+    "litellm, of llama.cpp": 'litellm.InternalServerError: InternalServerError: Hosted_vllmException - {"error":'
+    '{"code":500,"message":"image input is not supported - hint: if this is unexpected, you may need to provide the'
+    ' mmproj","type":"server_error"}}\n\nLiteLLM: model group \'llama\' failed with the error above. No fallback was'
+    " attempted.",
     "anthropic, compatible": "litellm.BadRequestError: the model claude-2 does not support image content",
 }
 """From the issue threads of the servers and of programs that use them."""

@@ -15,6 +15,7 @@ from tests.llm.conftest import KEY, client
 
 pytestmark = pytest.mark.virtual_time
 
+_DEAF = Refusal(501, {"error": {"code": 501, "message": "The current model does not support audio input."}})
 _AUDIO = b"OggS" + bytes(range(256)) * 20_000
 
 
@@ -42,6 +43,7 @@ async def test_request_is_repeated_as_any_other(server: ModelStandin) -> None:
         pytest.param(
             REFUSALS["unknown address"], FailureReason.CONFIGURATION, "Set TRANSCRIPTION_MODEL", id="no route"
         ),
+        pytest.param(_DEAF, FailureReason.CONFIGURATION, "Set TRANSCRIPTION_MODEL", id="llama.cpp"),
         pytest.param(Raw([b"<html>"], "text/html"), FailureReason.CONFIGURATION, "Set TRANSCRIPTION_MODEL", id="page"),
         pytest.param(Raw([b"[" * 99_999]), FailureReason.CONFIGURATION, "Set TRANSCRIPTION_MODEL", id="lists"),
         pytest.param(Raw([b" " * 600_000]), FailureReason.CONFIGURATION, "Set TRANSCRIPTION_MODEL", id="too long"),
