@@ -41,6 +41,11 @@ class RememberedSummaries(NamedTuple):
     due: int
     failed: int
 
+    @property
+    def only_due(self) -> bool:
+        """Whether all are still to be made, so that there is nothing to make again."""
+        return self.due > 0 and not self.summaries and not self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class SummaryJob:

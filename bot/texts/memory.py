@@ -76,13 +76,14 @@ REMAKE = "Make new summaries"
 SUMMARIES_FILE = "summaries.txt"
 NOT_YOURS_TO_REMAKE = "Only moderators can have new summaries made."
 NOTHING_TO_SUMMARIZE = "There is nothing to summarize here."
-REMAKING = (
-    "I'm making new summaries, at most one a minute. Until they are done, my model gets only the latest messages here."
-)
+_UNTIL_DONE = "Until they are done, my model gets only the latest messages here."
+REMAKING = f"I'm making new summaries, at most one a minute. {_UNTIL_DONE}"
 
 
 def summaries(due: int, failed: int, *, any_made: bool) -> str:
     """The heading above the summaries of a place, with how many are still to come and how many could not be made."""
+    if due and not any_made and not failed:
+        return f"I'm making summaries of {_parts(due)} of this conversation, at most one a minute. {_UNTIL_DONE}"
     sentences = []
     if any_made:
         sentences.append(

@@ -36,9 +36,9 @@ class Summaries:
 
     async def show(self, interaction: discord.Interaction, found: RememberedSummaries) -> None:
         """Show them in a private message: those that are too long for it as a file."""
-        heading = words.summaries(found.due, found.failed, any_made=bool(found.summaries))
+        heading = _heading(found)
         text = "\n\n".join(f"{words.period(each.since, each.until)}\n{each.text}" for each in found.summaries)
-        may_remake = interaction.guild_id is None or moderates(interaction)
+        may_remake = (interaction.guild_id is None or moderates(interaction)) and not found.only_due
         view = buttons.row(_button()) if may_remake else discord.utils.MISSING
         shown = verbatim(text, heading) if text else [heading]
         if len(shown) == 1:
@@ -63,9 +63,18 @@ class Summaries:
             return access_words.denied(denied)
         if not self._bot.conversations.settings.summaries:
             return words.NOTHING_TO_SUMMARIZE
-        remaking = await self._bot.store.summaries.remake(place(interaction).conversation)
+        here = place(interaction).conversation
+        found = await self._bot.store.summaries.remembered(here)
+        if found.only_due:
+            # The button of an earlier answer: what is under way is not begun again.
+            return _heading(found)
+        remaking = await self._bot.store.summaries.remake(here)
         self._bot.conversations.summaries.wake()
         return words.REMAKING if remaking else words.NOTHING_TO_SUMMARIZE
+
+
+def _heading(found: RememberedSummaries) -> str:
+    return words.summaries(found.due, found.failed, any_made=bool(found.summaries))
 
 
 def _button() -> discord.ui.Button[discord.ui.View]:

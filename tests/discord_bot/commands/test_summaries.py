@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -40,7 +41,10 @@ async def talk(world: World, place: Channel, person: User, turns: int = TURNS) -
     world.model.default = Reply(said)
     for number in range(turns):
         await world.ask_and_wait(f"fact {number}", place, person)
+    await all_are_made(world)
 
+
+async def all_are_made(world: World) -> None:
     async def all_made() -> bool:
         rows = await world.store.engine.read("SELECT due_at FROM stored_summaries")
         return bool(rows) and not any(row["due_at"] is not None for row in rows)
@@ -80,6 +84,35 @@ async def test_memory_shows_summaries_and_moderators_have_them_made_again(start:
         )
         await world.until(lambda: len(world.model.requests) > before)
         assert ASKED_FOR in str(world.model.requests[before].messages[-1])
+
+
+async def test_while_all_are_being_made_none_are_begun_again(start: Start) -> None:
+    async with start(context_tokens=CONTEXT, summaries=True) as world:
+        discord = world.discord
+        await talk(world, discord.general, discord.bo)
+        first, second = [(await shown(world, discord.max, discord.general)).followups[0] for _ in range(2)]
+        go = asyncio.Event()
+        world.model.default = Reply(said, held_until=go)
+        before = len(world.model.requests)
+        await world.press(first, discord.max)
+        await discord.wait_for(lambda: not first.buttons)
+        await world.until(lambda: len(world.model.requests) > before)
+        begun = await world.store.engine.read("SELECT id, begins FROM stored_summaries")
+
+        meanwhile = (await shown(world, discord.max, discord.general)).followups[0]
+        being_made = "I'm making summaries of "
+        assert meanwhile.content.startswith(being_made)
+        assert "older part" in meanwhile.content
+        assert not meanwhile.buttons
+        await world.press(second, discord.max)
+        await discord.wait_for(lambda: second.content == meanwhile.content)
+        assert not second.buttons
+        assert await world.store.engine.read("SELECT id, begins FROM stored_summaries") == begun
+
+        go.set()
+        await all_are_made(world)
+        again = (await shown(world, discord.max, discord.general)).followups[0]
+        assert [each["label"] for each in again.buttons] == ["Make new summaries"]
 
 
 @pytest.mark.parametrize(
