@@ -22,11 +22,13 @@ from bot.discord_bot.inbound.downloads import Downloads
 from bot.discord_bot.inbound.edits import MessageLifecycle
 from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.history import History
+from bot.discord_bot.inbound.inbox import Inbox
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.missed import MissedMessages
 from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.recovery import Recovery
 from bot.discord_bot.inbound.targets import Targets
+from bot.discord_bot.inbound.unmentioned import Unmentioned
 from bot.discord_bot.interactions.button_handler import ButtonHandler
 from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
@@ -45,6 +47,7 @@ class Parts:
     guild_watch: GuildWatch
     owner_alerts: OwnerAlerts
     reactions: Reactions
+    inbox: Inbox
     messages: MessageHandler
     lifecycle: MessageLifecycle
     missed: MissedMessages
@@ -75,6 +78,8 @@ def wire(
     notices = Notices(client, store, scheduler, reactions)
     pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)
     messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)
+    unmentioned = Unmentioned(client, store) if options.message_content else None
+    inbox = Inbox(client, messages, notices, policy, unmentioned, tasks)
     forms, targets = Forms(), Targets()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)
@@ -84,6 +89,7 @@ def wire(
         guild_watch=GuildWatch(client, store, policy, tasks, owners_are=options.access.servers.owner),
         owner_alerts=owner_alerts,
         reactions=reactions,
+        inbox=inbox,
         messages=messages,
         lifecycle=MessageLifecycle(client, conversations, store, replies, messages, targets, tasks),
         missed=MissedMessages(
@@ -91,7 +97,7 @@ def wire(
             store,
             history,
             reactions,
-            messages,
+            inbox,
             max_age=options.recovery_max_age,
             per_channel=options.catch_up_per_channel,
         ),

@@ -99,7 +99,7 @@ def script(world: World) -> list[tuple[str, Act]]:
         say("reply that pings", "and why?", to="the bot"),
         say("reply that does not ping", "and then?", cleo, to="the bot", ping=False),
         say("the same again", "hello?", cleo, to="the bot", ping=False),
-        say("mention in a reply to another", f"{me} is that so?", cleo, to="talk"),
+        say("mention in a reply to another", f"{me} who is at the quay today?", cleo, to="talk"),
         say("role", f"{discord.managed_role.mention} can you read this?"),
         say("webhook", f"{me} news", webhook, webhook=True),
         say("another bot", f"{me} hello", robot),

@@ -63,8 +63,20 @@ class MessageLifecycle:
     def updated(self, message: discord.Message) -> None:
         """Handle Discord's event of an update of a message, if the message is meant for the bot."""
         me = self._client.user
-        if me is not None and reader.address(message, me) is Addressing.YES:
+        if me is None:
+            return
+        if reader.address(message, me) is Addressing.YES:
             self._tasks.spawn(self._edited(message, me))
+        elif self._client.intents.message_content and message.edited_at is not None and reader.is_said(message):
+            self._tasks.spawn(self._edited_unmentioned(message, me))
+
+    async def _edited_unmentioned(self, message: discord.Message, me: discord.ClientUser) -> None:
+        """Correct a prompt that does not mention the bot, if the message is one."""
+        try:
+            if self._messages.are_being_answered([message.id]) or await self._store.processed.among([message.id]):
+                await self._edited(message, me)
+        except StoreError as error:
+            log.error("could not look up the edited message %d: %s", message.id, error)
 
     async def _edited(self, message: discord.Message, me: discord.ClientUser) -> None:
         """Correct a prompt that is on record; answer a message that an edit has just made a prompt."""

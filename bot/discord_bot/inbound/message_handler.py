@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
@@ -27,12 +26,8 @@ from bot.discord_bot.tasks import TaskSupervisor
 
 log = logging.getLogger(__name__)
 
-UNREADABLE_REPEATED_AFTER = 24 * 3600.0
-"""Seconds before a user is told again that a message could not be read."""
 _HINTED = 1000
 """Messages without a question that are remembered to have got a hint: Discord may send an event twice."""
-_RECENT = 1000
-"""Prompts whose events came lately and that are remembered: the store does not know them until they are saved."""
 
 
 class MessageHandler:
@@ -58,53 +53,40 @@ class MessageHandler:
         self._accepting = True
         self._in_progress: dict[int, discord.Message] = {}
         """The newest version of each message that is being answered."""
-        self._recent: deque[int] = deque(maxlen=_RECENT)
         self._hinted: deque[int] = deque(maxlen=_HINTED)
-        self._told_unreadable: dict[int, float] = {}
 
     def stop_accepting(self) -> None:
         """Answer every further prompt with the notice that the bot restarts."""
         self._accepting = False
 
-    def recent(self) -> set[int]:
-        """The ids of prompts whose events came lately, so that somebody answers them already."""
-        return set(self._recent)
-
     def are_being_answered(self, message_ids: Collection[int]) -> bool:
         """Whether any of these messages is a prompt that is being answered, so that it may not be on record yet."""
         return not self._in_progress.keys().isdisjoint(message_ids)
 
-    def received(self, message: discord.Message) -> None:
-        """Answer a new message if it is meant for the bot."""
-        if self._client.user is None:
-            return
-        match reader.address(message, self._client.user):
-            case Addressing.YES:
-                self._recent.append(message.id)
-                self._tasks.spawn(self.answer(message, self._client.user))
-            case Addressing.UNREADABLE:
-                self._tasks.spawn(self._tell_unreadable(message))
-            case Addressing.NO:
-                pass
-
-    def found(self, message: discord.Message) -> None:
+    async def answer_missed(self, message: discord.Message, me: discord.ClientUser) -> None:
         """Answer a prompt that came while the bot was away; during a shutdown it is left to the next start."""
-        if self._accepting and self._client.user is not None:
-            self._tasks.spawn(self.answer(message, self._client.user))
+        if self._accepting:
+            await self.answer(message, me)
 
     async def answer(self, message: discord.Message, me: discord.ClientUser) -> bool:
-        """Answer a message that is meant for the bot. Returns False if it was or is being answered already."""
+        """Answer a message that is meant for the bot. Returns False if it was or is being answered already.
+
+        One that does not mention the bot gets an answer or nothing: its author may not have expected either.
+        """
         if (known := self._in_progress.get(message.id)) is not None:
             # An edit may come before the prompt was read, or the message itself after its edit.
             self._in_progress[message.id] = max(known, message, key=lambda each: each.edited_at or each.created_at)
             return False
         self._in_progress[message.id] = message
+        mentioned = reader.address(message, me) is Addressing.YES
         try:
             if not self._accepting:
-                await self._notices.answer(message, texts.RESTARTING)
+                if mentioned:
+                    await self._notices.answer(message, texts.RESTARTING)
                 return True
             if (denied := await self._policy.check_message(message)) is not None:
-                await self._notices.denied(message, denied)
+                if mentioned:
+                    await self._notices.denied(message, denied)
                 return True
             reads_history = await self._policy.reads_history(message)
             read = None
@@ -126,6 +108,8 @@ class MessageHandler:
                             to_moderator=manages_guild(message.author),
                             open_thread=open_thread,
                         )
+                if not mentioned:
+                    return True
                 # Not marked as processed: an edit, also one that comes meanwhile, may make a question of the message.
                 hint = notices[0] if notices else texts.hint(own_name(self._client, message.guild))
                 await self._send_hint(message, hint)
@@ -147,25 +131,6 @@ class MessageHandler:
         if message.id not in self._hinted:
             self._hinted.append(message.id)
             await self._notices.send(message, sentence)
-
-    async def _tell_unreadable(self, message: discord.Message) -> None:
-        """Tell the author once a day that Discord withholds the text of such messages from the bot."""
-        now = time.monotonic()
-        self._told_unreadable = {
-            user_id: at for user_id, at in self._told_unreadable.items() if now - at < UNREADABLE_REPEATED_AFTER
-        }
-        if message.author.id in self._told_unreadable:
-            return
-        self._told_unreadable[message.author.id] = now
-        try:
-            denied = await self._policy.check_message(message)
-        except StoreError as error:
-            log.error("skipped a message in channel %d: %s", message.channel.id, error)
-            return
-        if denied is not None:
-            await self._notices.denied(message, denied)
-        else:
-            await self._notices.send(message, texts.unreadable(own_name(self._client, message.guild)))
 
 
 def _in_thread_on(message: discord.Message, prompt: Prompt) -> Prompt:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -20,10 +20,8 @@ from bot.discord_bot.channels import channel_of
 from bot.discord_bot.delivery.messages import reads_history
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
-from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.history import MAX_CONCURRENT, History
-from bot.discord_bot.inbound.message_handler import MessageHandler
-from bot.discord_bot.inbound.reader import Addressing
+from bot.discord_bot.inbound.inbox import Inbox
 from bot.store import Store
 
 log = logging.getLogger(__name__)
@@ -45,7 +43,7 @@ _TIMEOUT = 60.0
 
 
 class MissedMessages:
-    """Gives missed prompts to the message handler, oldest first.
+    """Gives missed prompts to the inbox, oldest first.
 
     A prompt is missed if it came within the last `max_age` seconds and got neither a reply nor a notice. Of each
     channel the newest `per_channel` are answered.
@@ -57,7 +55,7 @@ class MissedMessages:
         store: Store,
         history: History,
         reactions: Reactions,
-        messages: MessageHandler,
+        inbox: Inbox,
         *,
         max_age: float,
         per_channel: int,
@@ -66,7 +64,7 @@ class MissedMessages:
         self._store = store
         self._history = history
         self._reactions = reactions
-        self._messages = messages
+        self._inbox = inbox
         self._max_age = timedelta(seconds=max_age)
         self._per_channel = per_channel
         self._hidden: set[int] = set()
@@ -178,24 +176,25 @@ class MissedMessages:
             for message in missed[:first]:
                 log.info("skipped prompt %d in channel %d: newer ones are answered first", message.id, channel.id)
                 await self._store.processed.mark(message.id)
-                self._reactions.add(channel.id, message.id, SKIPPED)
+                if self._inbox.mentions_me(message):
+                    self._reactions.add(channel.id, message.id, SKIPPED)
         except (TargetGone, Unavailable, StoreError) as error:
             log.warning("could not answer what came in channel %d while the bot was away: %s", channel.id, error)
             return
         for message in missed[first:]:
-            self._messages.found(message)
+            self._inbox.found(message)
 
-    async def _missed(self, messages: Iterable[discord.Message]) -> list[discord.Message]:
+    async def _missed(self, messages: Sequence[discord.Message]) -> list[discord.Message]:
         """The prompts among the messages that got neither a reply nor a notice, oldest first."""
         me = self._client.user
         if me is None:
             return []
         own = (message for message in messages if message.author.id == me.id)
         answered = {message.reference.message_id for message in own if message.reference is not None}
-        asked = [message for message in messages if reader.address(message, me) is Addressing.YES]
+        asked = await self._inbox.asked_among(messages)
         handled = await self._store.processed.among([message.id for message in asked])
         # The store does not record hints, and refusals only after they were sent.
-        settled = handled | answered | self._messages.recent()
+        settled = handled | answered | self._inbox.recent()
         return sorted((message for message in asked if message.id not in settled), key=lambda each: each.id)
 
 

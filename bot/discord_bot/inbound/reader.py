@@ -47,8 +47,7 @@ def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
 
     A reply to the bot mentions it unless its author has turned the ping off.
     """
-    by_person = not message.author.bot and message.webhook_id is None
-    if not by_person or message.type not in (discord.MessageType.default, discord.MessageType.reply):
+    if not is_said(message):
         return Addressing.NO
     if is_private(message) or any(user.id == me.id for user in message.mentions):
         return Addressing.YES
@@ -60,6 +59,11 @@ def address(message: discord.Message, me: discord.ClientUser) -> Addressing:
     if message.content or message.attachments:
         return Addressing.YES if through_role else Addressing.NO
     return Addressing.UNREADABLE
+
+
+def is_said(message: discord.Message) -> bool:
+    """Whether a person said something with a message: it is no bot's, no webhook's and none of Discord's own."""
+    return content.by_person(message) and message.type in (discord.MessageType.default, discord.MessageType.reply)
 
 
 def read(message: discord.Message, me: discord.ClientUser) -> Reading:
