@@ -9,7 +9,6 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 
 from bot.config import DEFAULT_SYSTEM_PROMPT
-from bot.core.attached import VOICE
 from bot.core.context import SUMMARIES_BEGIN
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
@@ -132,7 +131,8 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
 
 _ABOUT_SHOWN = re.compile(r"\b(picture|image|photo|screenshot|file|see|show(n|ed)?)s?\b", re.IGNORECASE)
 _FILE = re.compile(r"^(?:> )?⟦file: ([^⟦⟧\n]*)⟧\n(.*?)\n(?:> )?⟦end of file⟧$\n?", re.MULTILINE | re.DOTALL)
-_PICTURE = re.compile(r"\n?^⟦picture: [^⟧]*⟧$", re.MULTILINE)
+_OF_A_FILE = re.compile(r"\n?^⟦[^⟧\n]*⟧$", re.MULTILINE)
+"""A line that says what else was sent, or where a voice message ends."""
 _PAGE = re.compile(r"\[page \d+\]$")
 _FIRST_LINE = 60
 """Characters of a file's first line that the demo repeats."""
@@ -190,11 +190,10 @@ _SPEAKER = r"\[[^\n\]]+\][ \t]*\n"
 def _said(content: str) -> str:
     """A message without what the platform adds: its speaker, as in `[Anna (@anna)]`, date, notes, quotes and files.
 
-    Where nothing else was sent, its pictures are named.
+    Where nothing was typed, it has what is said of its files.
     """
-    typed = _FILE.sub("", content).rstrip("\n")
-    typed = _PICTURE.sub("", typed) or typed
-    return re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*|\n⟦end of {VOICE}⟧\Z", "", typed)
+    typed = re.sub(rf"\A(?:{_SPEAKER})?(?:{_TOLD})*", "", _FILE.sub("", content).rstrip("\n"))
+    return _OF_A_FILE.sub("", typed) or typed
 
 
 def _answer(

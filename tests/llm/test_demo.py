@@ -68,7 +68,10 @@ def talk(*prompts: str, system: str = "Be brief.") -> str:
             ["⟦file: a.pdf⟧\n[page 1]\nInvoice 7\n\n[page 2]\nThanks\n⟦end of file⟧"],
             "I was shown a.pdf (5 lines, the first “Invoice 7”).",
         ),
-        (["Look!\n⟦picture: a.png⟧", "What did I say first?"], "The first thing you said: “Look!”"),
+        (
+            ["Look!\n⟦picture: a.png⟧\n⟦attached, but not read: a.pdf⟧", "What did I say first?"],
+            "The first thing you said: “Look!”",
+        ),
         (["⟦picture: a.png⟧", "What did I say first?"], "The first thing you said: “⟦picture: a.png⟧”"),
         (["What do you know about me?"], "You have no notes. /memory adds one."),
         (["One.", "Two.", "How many messages do you remember?"], "I remember 2 messages of yours before this one."),

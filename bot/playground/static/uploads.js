@@ -83,7 +83,9 @@ export class Uploads {
     chips.addEventListener("click", (event) => {
       const button = closest(event, "button");
       const entry = this.#files.find((each) => each.chip.contains(button));
-      if (button && entry) button.matches(".as-voice") ? this.#send(entry) : this.#remove(entry);
+      if (!button || !entry) return;
+      if (button.matches(".as-voice")) this.#send(entry);
+      else this.#takeOff(entry);
     });
   }
 
@@ -157,8 +159,14 @@ export class Uploads {
   async #send(entry) {
     const button = entry.chip.querySelector(".as-voice");
     button.disabled = true;
-    if (await this.#onVoice(entry.file)) this.#remove(entry);
+    if (await this.#onVoice(entry.file)) this.#takeOff(entry);
     else button.disabled = false;
+  }
+
+  /** Remove a file whose button was pressed. Who uses the keyboard goes on in the message box. */
+  #takeOff(entry) {
+    this.#remove(entry);
+    byId("input").focus();
   }
 
   #remove(entry) {

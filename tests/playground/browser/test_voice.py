@@ -134,6 +134,7 @@ async def test_file_is_sent_as_a_voice_message_that_only_a_reply_brings_to_the_b
     await expect(ada.message(f"I heard: “{DEMO_HEARS}”")).to_be_visible()
     await expect(hint).to_have_count(0)
     await expect(ada.composer).to_have_value("stays")
+    await expect(ada.composer).to_be_focused()
     await expect(ada.page.get_by_role("list", name="Files to send").get_by_role("listitem")).to_have_count(1)
     await expect(ada.log.get_by_text("I heard:")).to_have_count(1)
 
