@@ -282,6 +282,15 @@ def voice_message(data: bytes, seconds: float, waveform: str = "AAAA") -> Attach
 
 
 @dataclass(frozen=True, slots=True)
+class Sticker:
+    """A sticker by its name."""
+
+    name: str
+    format_type: int = 1
+    """What it is: 1 a PNG, 3 Lottie, which is JSON. https://docs.discord.com/developers/resources/sticker"""
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """The content of a message from the time `at` on, in seconds on the stand-in's clock."""
 
@@ -324,8 +333,7 @@ class Message:
     reply_to: Message | None = None
     forwarded: Forward | None = None
     poll: Poll | None = None
-    stickers: list[str] = field(default_factory=list)
-    """The names of the stickers."""
+    stickers: list[Sticker] = field(default_factory=list)
     embeds: list[Json] = field(default_factory=list)
     components: list[Json] = field(default_factory=list)
     attachments: list[Attachment] = field(default_factory=list)

@@ -359,7 +359,10 @@ def snapshot(it: Message) -> Json:
 
 
 def _stickers(it: Message) -> list[Json]:
-    return [{"id": str(it.id + at), "name": name, "format_type": 1} for at, name in enumerate(it.stickers)]
+    return [
+        {"id": str(it.id + at), "name": sticker.name, "format_type": sticker.format_type}
+        for at, sticker in enumerate(it.stickers)
+    ]
 
 
 def _poll(poll: Poll, on: Message) -> Json:

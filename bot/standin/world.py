@@ -24,6 +24,7 @@ from bot.standin.entities import (
     Permission,
     Poll,
     Shown,
+    Sticker,
     Typing,
     User,
 )
@@ -74,7 +75,7 @@ class World(Directory):
         reply_to: Message | None = None,
         forwarded: Forward | None = None,
         poll: Poll | None = None,
-        stickers: Iterable[str] = (),
+        stickers: Iterable[Sticker] = (),
         embeds: list[Json] | None = None,
         components: list[Json] | None = None,
         attachments: Iterable[Attachment] = (),

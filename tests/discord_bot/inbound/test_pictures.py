@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bot.standin.entities import Attachment, Message
+from bot.standin.entities import Attachment, Message, Sticker
 from bot.standin.faults import ALWAYS, DOWNLOAD, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.parts import text_of
@@ -86,6 +86,44 @@ async def test_pictures_of_quotes_forwards_stickers_and_cards_are_sent_in_their_
     direct = discord.open_dm(discord.bo)
     await world.taken(await discord.forward(direct, discord.bo, said))
     assert [size for _, size in shown(await world.asked(1))] == [(64, 48), (1, 1)]
+
+
+async def test_moving_sticker_that_is_no_picture_is_named_to_both(world: World) -> None:
+    discord = world.discord
+    said = await send(world, stickers=[Sticker("Dance", format_type=3), "Wave"])
+    assert under(world, said) == ["-# I can't read this image. Try another one (the sticker Dance)."]
+    request = world.model.requests[-1]
+    assert [size for _, size in shown(request)] == [(1, 1)]
+    assert question_of(request) == (
+        "What is it?\n⟦picture: the sticker Dance⟧\n⟦picture: the sticker Wave⟧\n"
+        "⟦The picture the sticker Dance cannot be read.⟧"
+    )
+    assert discord.downloads == []
+
+
+async def test_pictures_of_media_galleries_are_sent_where_they_are_forwarded_and_quoted(world: World) -> None:
+    discord = world.discord
+    robot, direct = discord.add_user("robot", bot=True), discord.open_dm(discord.bo)
+
+    def media(name: str, **more: Any) -> dict[str, Any]:
+        at = f"{discord.cdn_url}/external/{name}"
+        return {"media": {"url": f"https://ci.example/{name}?v=2", "proxy_url": at, "width": 9, "height": 9}, **more}
+
+    first = {"type": 12, "id": 3, "items": [media("before.png", description="grey"), media("after.png")]}
+    card = {"type": 17, "id": 1, "components": [{"type": 10, "id": 2, "content": "Build 7"}, first]}
+    built = await discord.say(
+        discord.general, robot, "", components=[card, {"type": 12, "id": 4, "items": [media("later.png")]}]
+    )
+    passed_on = await discord.forward(direct, discord.bo, built)
+    await world.taken(passed_on)
+    asked = await send(world, text="What changed?", reply_to=passed_on)
+    gallery = "Build 7\n⟦picture: before.png, described as “grey”⟧\n⟦picture: after.png⟧"
+    told = f"⟦forwarded:⟧\n⟦card:⟧\n{gallery}\n⟦card:⟧\n⟦picture: later.png⟧"
+    assert question_of(await world.asked(0)) == told
+    quoted = told.replace("\n", "\n> ")
+    assert question_of(await world.asked(1)) == f"⟦In reply to Bo (@bo):⟧\n> {quoted}\n\nWhat changed?"
+    assert [len(shown(request)) for request in world.model.requests] == [3, 6]
+    assert under(world, passed_on) == under(world, asked) == []
 
 
 async def test_picture_is_fetched_again_after_a_restart(file: Path, start: Start, discord: DiscordStandin) -> None:

@@ -286,6 +286,23 @@ async def test_a_database_that_fails_ends_a_question_that_only_quotes_a_voice_me
             assert len(world.model.requests) == asked
 
 
+async def test_a_forwarded_voice_message_is_heard_as_one_of_its_own(start: Start) -> None:
+    async with start(**EARS, patience=0.5) as world:
+        discord = world.discord
+        direct = discord.open_dm(discord.bo)
+        spoken = await discord.say(discord.general, discord.ada, "", attachments=[voice_message(voice(2), 2)])
+        world.model.transcriptions.script += [Drop(), Transcript(WORDS)]
+        world.model.default = Reply("Oslo.")
+        passed_on = await discord.forward(direct, discord.bo, spoken)
+        reply = await reply_to(world, passed_on)
+        assert reply.content.splitlines()[0] == told(FailureReason.UNREACHABLE)
+        await world.press(reply)
+        await discord.wait_for(lambda: f"-# I heard: “{WORDS}”" in reply.content.splitlines())
+        entry = f"⟦voice message: the words as they were heard⟧\n{WORDS}\n⟦end of voice message⟧"
+        assert question_of(await world.asked(0)) == f"⟦forwarded:⟧\n{entry}"
+        await world.idle()
+
+
 async def test_of_two_voice_messages_the_one_that_was_heard_is_not_heard_again(start: Start) -> None:
     async with start() as world:
         earlier = await speak(world, voice_message(voice(2), 2))
