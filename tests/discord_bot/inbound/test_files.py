@@ -259,18 +259,57 @@ async def test_an_address_that_expired_before_the_retry_is_renewed(world: World)
     assert "-# app.iso is larger than 20 MB. Send a smaller part of it." in said.splitlines()
 
 
-async def test_several_bad_files_are_named_together(world: World) -> None:
-    files = [Attachment(f"{number}.zip", bytes(9)) for number in range(5)]
-    _, said = await asked_and_shown(world, *files)
-    assert "-# I couldn't read 0.zip, 1.zip and 3 more." in said.splitlines()
+async def test_each_of_several_bad_files_has_its_reason(world: World) -> None:
+    zips = [Attachment(f"{number}.zip", bytes(9)) for number in range(5)]
+    _, said = await asked_and_shown(world, *zips[:2], Attachment("a_b.pdf", encrypted_pdf()), Attachment("c.md", b""))
+    line = "0.zip and 1.zip (not an image, PDF or text); a\\_b.pdf (locked with a password); c.md (empty)"
+    assert f"-# I couldn't read {line}." in said.splitlines()
+    _, said = await asked_and_shown(world, *zips)
+    named = "0.zip, 1.zip, 2.zip, 3.zip and 4.zip (not an image, PDF or text)"
+    assert f"-# I couldn't read {named}." in said.splitlines()
+
+
+SEVERAL = {
+    FileProblem.NOT_READABLE: ["first.zip", "second.zip", "third.zip"],
+    FileProblem.EMPTY: [f"{'n' * 90}.txt"],
+}
+KIND, NAME = "not an image, PDF or text", f"{'n' * 28}…{'n' * 8}.txt"
+
+
+@pytest.mark.parametrize(
+    ("problems", "room", "lines"),
+    [
+        (
+            {FileProblem.EMPTY: ["a.txt"], FileProblem.ENCRYPTED: ["b.pdf"]},
+            110,
+            ["a.txt is empty. Check that you sent the right file.", "b.pdf needs a password. Send it without one."],
+        ),
+        (
+            {FileProblem.EMPTY: ["a.txt"], FileProblem.ENCRYPTED: ["b.pdf"]},
+            90,
+            ["I couldn't read a.txt (empty); b.pdf (locked with a password)."],
+        ),
+        (SEVERAL, 140, [f"I couldn't read first.zip, second.zip and third.zip ({KIND}); {NAME} (empty)."]),
+        (SEVERAL, 133, [f"I couldn't read first.zip, second.zip and 1 more ({KIND}); {NAME} (empty)."]),
+        (SEVERAL, 125, [f"I couldn't read first.zip and 2 more ({KIND}); {NAME} (empty)."]),
+        (SEVERAL, 100, [f"I couldn't read 4 files: 3 {KIND}; 1 empty."]),
+        (SEVERAL, 50, ["I couldn't read 4 files."]),
+        (SEVERAL, 20, []),
+    ],
+)
+def test_reasons_are_said_as_fully_as_the_room_allows(
+    problems: dict[FileProblem, list[str]], room: int, lines: list[str]
+) -> None:
+    assert words.FileNotes(problems).lines(room) == [f"-# {line}" for line in lines]
 
 
 @pytest.mark.parametrize("room", range(0, NOTE_LIMIT, 7))
 def test_lines_about_files_fit_the_room(room: int) -> None:
     for problem in FileProblem:
-        notes = words.FileNotes({problem: ["*" * 100, "b"]}, ["c" * 100])
-        assert len("\n".join(["", *notes.lines(room)])) <= room + 1
-        assert room < 40 or notes.lines(room)
+        for problems in ({problem: ["*" * 100, "b"]}, {problem: ["*" * 100], FileProblem.EMPTY: ["b"]}):
+            lines = words.FileNotes(problems, ["c" * 100]).lines(room)
+            assert len("\n".join(["", *lines])) <= room + 1
+            assert room < 40 or lines
 
 
 async def test_a_reply_that_comes_as_a_file_has_room_for_what_is_said_of_files(world: World) -> None:
