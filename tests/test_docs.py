@@ -56,6 +56,7 @@ MODELS: tuple[tuple[str, date | None, str], ...] = (
     ("gpt-4o-mini", date(2027, 1, 14), _DEPRECATIONS),
     ("whisper-1", date(2027, 2, 26), _DEPRECATIONS),
     ("gpt-4o-transcribe", date(2027, 2, 26), _DEPRECATIONS),
+    ("gpt-transcribe", None, _DEPRECATIONS),
     ("gpt-6-luna", None, _DEPRECATIONS),
 )
 """Models of OpenAI's, the day on which each is shut down, if one is announced, and where and when that was read."""

@@ -17,7 +17,13 @@ from bot.core.turns import FailureReason, Outcome, StopReason, TurnState, is_bla
 LONGEST = 600.0
 """Seconds of the longest voice message that is heard."""
 TOKENS_PER_SECOND = 40
-"""The tokens that a second of a voice message counts as, for quotas and prices. `docs/settings.md` states it."""
+"""The tokens that a second of a voice message counts as, for quotas and prices. `docs/settings.md` states it.
+
+It makes the price of a minute a price of tokens: the $0.0045 that gpt-transcribe costs are $1.875 for a million. Models
+that count tokens count fewer: OpenAI's count 10 for a second of what people say, beside the words that they write. See
+https://developers.openai.com/api/docs/models/gpt-transcribe and
+https://developers.openai.com/api/docs/guides/realtime-costs.
+"""
 
 
 @dataclass(frozen=True, slots=True)

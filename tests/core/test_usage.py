@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+from pathlib import Path
+
+from bot.core.hearing import TOKENS_PER_SECOND
 from bot.core.quotas import Usage
-from bot.core.usage import Price, Total, amount, money
+from bot.core.usage import MICRO, Price, Total, amount, money
 
 
 def test_cost_names_its_unknown_parts() -> None:
@@ -29,3 +34,11 @@ def test_small_amounts_are_exact() -> None:
         "0.05",
         "0.005001",
     ]
+
+
+def test_the_price_in_the_docs_is_that_of_a_minute_of_a_voice_message() -> None:
+    docs = " ".join((Path(__file__).parents[2] / "docs/settings.md").read_text(encoding="utf-8").split())
+    stated = re.search(r"gpt-transcribe costs ([0-9.]+) a minute and has the price `([0-9.]+)/0`", docs)
+    assert stated is not None
+    minute, price = (round(Decimal(each) * MICRO) for each in stated.groups())
+    assert Price(price, 0, price).cost(Usage(60 * TOKENS_PER_SECOND, 0)) == minute
