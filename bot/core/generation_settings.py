@@ -10,6 +10,9 @@ from bot.core.model_servers import ModelServers
 from bot.core.quotas import Quotas
 from bot.core.usage import Prices
 
+TRANSCRIPTION_MODEL = "TRANSCRIPTION_MODEL"
+"""The setting of the model that may be unable to answer."""
+
 
 class ModelJob(StrEnum):
     """What a model is asked for, beside answers."""
@@ -67,6 +70,8 @@ class GenerationSettings:
             named.setdefault(self.vision_model, "VISION_MODEL")
         if self.summaries and self.summary_model:
             named.setdefault(self.summary_model, "SUMMARY_MODEL")
+        if self.transcription_model:
+            named.setdefault(self.transcription_model, TRANSCRIPTION_MODEL)
         return named
 
     def summarizing_model(self, chosen: str | None) -> str:

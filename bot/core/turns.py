@@ -242,7 +242,7 @@ _NOBODYS_FAULT = frozenset(
         FailureReason.VOICE_UNREADABLE,
     }
 )
-"""The failures that the person who asked can do nothing about."""
+"""The failures after which a question counts towards no limit: the bot's own, and those before a model was asked."""
 _COSTLY = frozenset({FailureReason.OUT_OF_ROOM, FailureReason.EMPTY_REPLY})
 """The failures that a prompt can bring about, so that the person who asked pays for their tokens."""
 

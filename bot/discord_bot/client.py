@@ -85,9 +85,7 @@ class ParleyClient(discord.Client):
         spawn(parts.guild_watch.check_hourly(), on_shutdown="cancel")
         spawn(self._conversations.summaries.run(), on_shutdown="cancel")
         for list_models in self._list_models:
-            settings = self._conversations.settings
-            hears = settings.transcription_model
-            named_in = {**({hears: "TRANSCRIPTION_MODEL"} if hears else {}), **settings.named_in}
+            named_in = self._conversations.settings.named_in
             spawn(parts.owner_alerts.check_shutdowns_daily(named_in, list_models), on_shutdown="cancel")
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:

@@ -13,6 +13,7 @@ from bot import config
 from bot.config import Secret, Settings
 from bot.core.errors import BotError, ContextTooLong, ModelError, SettingsError
 from bot.core.generation import MINIMUM_REPLY_TOKENS
+from bot.core.generation_settings import TRANSCRIPTION_MODEL
 from bot.core.turns import FailureReason
 from bot.files.ogg import silence
 from bot.llm.client import OpenAIModel
@@ -110,9 +111,10 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
         for at, name in [settings.model_servers_by_name.split(model)]
         if at == server_name
     }
+    answering = {name: setting for name, setting in used.items() if setting != TRANSCRIPTION_MODEL}
     read = list[str]()
     async with OpenAIModel.of(server, settings) as model:
-        for name, setting in used.items():
+        for name, setting in answering.items():
             try:
                 read.append(await _probe(model, name, settings.reply_tokens))
                 # OpenAI refuses what is too long, and is paid for each token.
@@ -130,15 +132,15 @@ async def _model(server_name: str, settings: Settings, container_marks: Sequence
                 stop = "" if detail.endswith((".", "!", "?", "…")) else "."
                 raise BotError(f"{detail}{stop} {hint}" if hint else detail) from None
         listed = await _listed(model)
-    heard_at = settings.transcription_model and settings.model_servers_by_name.split(settings.transcription_model)[0]
-    if not used and heard_at == server_name:
-        return "It is used for voice messages alone."
     if not used:
         example = f"{server_name}:{next(iter(listed), 'MODEL')}" if server_name else next(iter(listed), "MODEL")
         return f"No model of it is used yet. Add one to MODELS, such as {example}."
-    *others, last = used
-    answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
-    sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
+    if answering:
+        *others, last = answering
+        answer = f"{', '.join(others)} and {last} at" if others else f"{last} at"
+        sentences = [f"{answer} {server.base_url or 'OpenAI'} answer{'' if others else 's'}."]
+    else:
+        sentences = ["It is used for voice messages alone."]
     sentences += [_shutdown(name, day, setting) for name, setting in used.items() if (day := listed.get(name))]
     return " ".join(filter(None, [*sentences, *read]))
 

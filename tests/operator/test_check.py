@@ -280,7 +280,7 @@ async def test_check_looks_at_each_server(look: Look, model: ModelStandin, model
 
 
 async def test_check_has_a_recording_transcribed(look: Look, model_ok: str) -> None:
-    async with ModelStandin() as ears:
+    async with ModelStandin(models=("whisper",)) as ears:
         hears = {"MODEL_SERVERS": f"ears={ears.base_url}", "TRANSCRIPTION_MODEL": "ears:whisper"}
         well, lines = await look(**hears)
         assert well
@@ -289,7 +289,11 @@ async def test_check_has_a_recording_transcribed(look: Look, model_ok: str) -> N
             "Model server ears: ok. It is used for voice messages alone.",
             f"Voice messages: ok. whisper at {ears.base_url} transcribes them.",
         ]
-        [request] = ears.transcriptions.requests
+        ears.shutdown_dates = {"whisper": "2999-01-14"}
+        used = "It is used for voice messages alone."
+        shutdown = "TRANSCRIPTION_MODEL whisper is shut down on 2999-01-14: choose another."
+        assert (await look(**hears))[1][3] == f"Model server ears: ok. {used} {shutdown}"
+        [request, _] = ears.transcriptions.requests
         assert (request.model, seconds(request.audio, 600)) == ("whisper", 1.0)
         ears.transcriptions.script += [REFUSALS["unknown address"], REFUSALS["unknown model"]]
         well, lines = await look(**hears)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
+from functools import partial
 
 import discord
 
@@ -85,10 +86,11 @@ class MessageLifecycle:
             # Discord sends link previews as updates too; they are no edits.
             return
         self._edits[message.id] = message
+        correct = partial(
+            self._store.turns.correct, message_of(prompt), prompt.text, prompt.quote, prompt.names, prompt.pictures
+        )
         try:
-            if await self._store.turns.correct(
-                message_of(prompt), prompt.text, prompt.quote, prompt.names, prompt.pictures
-            ):
+            if await correct():
                 return
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
@@ -98,9 +100,7 @@ class MessageLifecycle:
                 # Another event of the same message is being handled at the same time.
                 await self._wait_until_saved(message.id)
             if self._edits.get(message.id) is message:
-                await self._store.turns.correct(
-                    message_of(prompt), prompt.text, prompt.quote, prompt.names, prompt.pictures
-                )
+                await correct()
         except StoreError as error:
             log.error("could not save the edit of prompt %d: %s", message.id, error)
         finally:
