@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot import texts
 from bot.core.turns import FailureReason, Outcome
 from bot.files import FileProblem
+from bot.markdown.escaping import unescape
 from bot.texts.files import NO_PDF_READER, unread
 
 REAL_MODEL = "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env."
@@ -35,7 +36,7 @@ def note(outcome: Outcome) -> str | None:
     if outcome.failure is FailureReason.CONFIGURATION:
         return CANNOT_REACH_PROVIDER
     said = texts.note(outcome)
-    return None if said is None else texts.full_size(said)
+    return None if said is None else unescape(texts.full_size(said))
 
 
 def opening(name: str | None, model: str | None, questions: int) -> str:

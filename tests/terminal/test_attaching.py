@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.standin.model import ModelStandin, Request
-from bot.standin.script import Reply
+from bot.standin.script import Refusal, Reply
 from tests.files import samples
 from tests.pictures import shown
 from tests.talking import question_of
@@ -64,6 +64,16 @@ async def test_a_picture_is_shown_again_as_long_as_its_file_is_the_same(
         assert "⟦The picture Größe 1%.png is no longer available.⟧" in everything_in(request)
 
 
+async def test_a_note_shows_the_name_of_a_picture_as_it_is(
+    environ: dict[str, str], model: ModelStandin, tmp_path: Path
+) -> None:
+    (tmp_path / "my_*cat*.png").write_bytes(samples.picture())
+    model.script += [Refusal(400, {"error": "Model does not support images."}), Reply("I can't tell.")]
+    _, err, code = await pipe(environ, b"/attach my_*cat*.png\nWhat is this?\n")
+    assert "I can't see images with this model (my_*cat*.png)." in err.splitlines()
+    assert code == 0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -72,11 +82,11 @@ async def test_a_picture_is_shown_again_as_long_as_its_file_is_the_same(
         ("a\x00b", None, "ab cannot be read (embedded null byte). Choose another file."),
         ("", None, "/attach needs the name of a file, as in: /attach cat.png"),
         ("empty.txt", b"", "empty.txt is empty. Check that you sent the right file."),
-        ("under_score.bin", bytes(range(256)) * 9, "I can't read under_score.bin, only pictures, PDFs and text files."),
+        ("under_score.bin", bytes(range(256)) * 9, "I can't read under_score.bin, only images, PDFs and text files."),
         ("half.png", samples.picture()[:60], "half.png seems to be broken. Try saving and sending it again."),
-        ("wide.png", samples.png(30_000, 30_000), "wide.png has too many pixels for me. Send a smaller picture."),
+        ("wide.png", samples.png(30_000, 30_000), "wide.png has too many pixels for me. Send a smaller one."),
         ("big.txt", b"a" * (20 * 1024 * 1024 + 1), "big.txt is larger than 20 MB. Send a smaller part of it."),
-        ("scan.pdf", samples.pdf([""]), "scan.pdf has no text, only scans. Send its pages as pictures."),
+        ("scan.pdf", samples.pdf([""]), "scan.pdf has no text, only scans. Send its pages as images."),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )
