@@ -43,6 +43,8 @@ NEVER = {
     r"\bpassed over\b": "skipped",
     r"\breminded of\b": "sent with a question",
     r"\blacks?\b": "has no",
+    # As Discord calls it.
+    r"\bpictures?\b": "image",
 }
 """Words and phrases that are ours alone, or read as translated, and what to write in their place."""
 MOST_WORDS = 30

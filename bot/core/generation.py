@@ -142,7 +142,7 @@ class ReplyGenerator:
                 return model, await self._ask(running, sink, model, system_prompt, may_be_blind=False)
             except _CannotSee:
                 await self._settle_first(running, Outcome(TurnState.FAILED))
-        log.info("turn %d: %s is asked about pictures in place of %s", running.attempt.turn_id, vision, model)
+        log.info("turn %d: %s is asked about images in place of %s", running.attempt.turn_id, vision, model)
         described = self._settings.servers.described(vision)
         return vision, await self._ask(running, sink, vision, system_prompt, described)
 

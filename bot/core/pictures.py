@@ -202,7 +202,7 @@ class Pictures:
         try:
             self._keep(reference.source, await source.fetch(reference), reference.turn_id)
         except Exception:
-            log.exception("a picture could not be fetched, because of a bug")
+            log.exception("an image could not be fetched, because of a bug")
         finally:
             del self._fetching[reference.source]
 

@@ -10,7 +10,7 @@ PRIVACY_POLICY, TERMS = "privacy policy", "terms of service"
 
 _JOBS = {
     ModelJob.FALLBACK: "or to {} if that one fails",
-    ModelJob.PICTURES: "to {} for pictures",
+    ModelJob.PICTURES: "to {} for images",
     ModelJob.VOICE: "to {} for voice messages",
     ModelJob.SUMMARIES: "to {} for summaries",
 }
@@ -46,7 +46,7 @@ def help_text(
         reply = "by a reply to one of my messages"
         others = f"{reply}, or in a direct message" if direct_messages else f"or {reply}"
         asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", {others}.'
-    asking += " I also read pictures, text files and PDFs."
+    asking += " I also read images, text files and PDFs."
     if hears:
         asking += " Voice messages work too" + ("." if bot is None else ", as replies to me.")
     if hourly_questions_per_user is not None:

@@ -38,7 +38,7 @@ def confirm_forgetting(questions: int, conversations: int, *, blocked: bool) -> 
         )
     return _lines(
         f"This makes me forget everything about you: {what}. It cannot be undone.",
-        "The messages on Discord stay, with their pictures and files. What others wrote to me stays too.",
+        "The messages on Discord stay, with their images and files. What others wrote to me stays too.",
         "Your /settings go back to the defaults. With the second button I remember one thing: that your recent messages"
         " are left out when someone else asks me something.",
         _BLOCKED if blocked else None,
@@ -79,7 +79,7 @@ def memory(
         f"Here I remember {texts.questions(questions)} and my replies since <t:{since}:D>{whose}.",
         f"That is roughly {tokens:,} tokens. With each question my model is sent at most {reminded:,} of them, the "
         "latest.",
-        "I keep the words in text files, PDFs and voice messages, and which pictures were shown, but not the files "
+        "I keep the words in text files, PDFs and voice messages, and which images were shown, but not the files "
         "themselves.",
         readers,
         f"{kept} /reset forgets all of it now. /forget-me forgets everything of yours, here and elsewhere.",

@@ -162,7 +162,7 @@ def unknown_role(file: str, number: int, role: str | None) -> str:
 
 def not_only_text(file: str, number: int) -> str:
     return (
-        f"Message {number:,} in {file} is not only text. Pictures, files and tool calls can't be imported; remove them."
+        f"Message {number:,} in {file} is not only text. Images, files and tool calls can't be imported; remove them."
     )
 
 

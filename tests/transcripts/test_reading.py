@@ -63,7 +63,7 @@ def test_messages(messages: Any, transcript: Transcript) -> None:
 
 FORM = '[{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}, …]'
 NO_LIST = f"f is not a list of messages. It must be: {FORM}"
-NOT_ONLY_TEXT = "Message 1 in f is not only text. Pictures, files and tool calls can't be imported; remove them."
+NOT_ONLY_TEXT = "Message 1 in f is not only text. Images, files and tool calls can't be imported; remove them."
 
 
 @pytest.mark.parametrize(

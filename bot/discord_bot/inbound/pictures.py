@@ -139,7 +139,7 @@ class DiscordPictures:
                 return PictureProblem.UNREADABLE
             read = await self._downloads.read(file, 0, lambda: self._renewed(source))
         except Unavailable as error:
-            log.warning("a picture could not be fetched from Discord: %s", error)
+            log.warning("an image could not be fetched from Discord: %s", error)
             return PictureProblem.UNAVAILABLE
         match read:
             case FilePicture(data, media_type, width, height):

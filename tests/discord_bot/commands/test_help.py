@@ -37,7 +37,7 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     text = await help_of(counted, discord.bo, discord.general)
     assert text.startswith(
         '**Ask me** by mentioning me, like "@Polly why is the night sky dark?", by a reply to one of my messages, or in'
-        " a direct message. I also read pictures, text files and PDFs. You have 20 questions an hour; /usage shows what"
+        " a direct message. I also read images, text files and PDFs. You have 20 questions an hour; /usage shows what"
         " is left.\n\n"
         "**I remember** our conversation in each channel, thread and direct message separately. /reset forgets the"
         " conversation here, /forget-me forgets everything you said. I forget a conversation that nobody uses for 90"
@@ -49,7 +49,7 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
     assert direct.startswith(
         '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. I also'
-        " read pictures, text files and PDFs. You have 20"
+        " read images, text files and PDFs. You have 20"
     )
 
 
@@ -154,7 +154,7 @@ async def test_help_names_every_model_that_may_get_a_message(world: World) -> No
     way = next(line for line in text.splitlines() if line.startswith("**Your messages go**"))
     assert way == (
         "**Your messages go** to the model `demo` (OpenAI), or to `b` (OpenAI) if that one fails, to `c` (OpenAI) for"
-        " pictures, to `d` (OpenAI) for voice messages, with what I remember here."
+        " images, to `d` (OpenAI) for voice messages, with what I remember here."
     )
 
 

@@ -74,7 +74,7 @@ async def test_confirmed_forgetting_covers_every_conversation(world: World, tmp_
     assert used.content == (
         "This makes me forget everything about you: your 3 questions and my replies, in 3 conversations, in all "
         "servers and direct messages. It cannot be undone.\n"
-        "The messages on Discord stay, with their pictures and files. What others wrote to me stays too.\n"
+        "The messages on Discord stay, with their images and files. What others wrote to me stays too.\n"
         "Your /settings go back to the defaults. With the second button I remember one thing: that your recent messages"
         " are left out when someone else asks me something."
     )

@@ -141,7 +141,7 @@ async def test_what_is_typed_about_a_voice_message_is_answered_also_where_that_c
         reply = await reply_to(world, asked)
         first, *_, last = reply.content.splitlines()
         assert first == "I can only read."
-        assert last == "-# I can't read the voice message, only pictures, PDFs and text files."
+        assert last == "-# I can't read the voice message, only images, PDFs and text files."
         question = question_of(await world.asked(0))
         assert "⟦attached, but not read: voice message⟧" in question
         assert question.endswith("\n\nThen what can you do?")
