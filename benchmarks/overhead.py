@@ -76,8 +76,8 @@ class ClockedTurns(TurnStore):
             _questions[attempt.turn_id] = _number(prompt.text)
         return attempt
 
-    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False) -> bool:
-        done = await super().close(attempt, outcome, free=free)
+    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False, titles: bool = False) -> bool:
+        done = await super().close(attempt, outcome, free=free, titles=titles)
         _note(_questions[attempt.turn_id], "closed")
         return done
 

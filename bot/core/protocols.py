@@ -109,10 +109,11 @@ class TurnStore(Protocol):
         """Commit the text of a running attempt, also an empty one, in place of a text that was no reply."""
         ...
 
-    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False) -> bool:
+    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False, titles: bool = False) -> bool:
         """Commit the end of an attempt, and charge what it used, even if it was forgotten.
 
-        A `free` one is charged to the guild and the total, but not to whoever asked for it.
+        A `free` one is charged to the guild and the total, but not to whoever asked for it. From one that `titles`,
+        the title of its thread is to be made, once.
         The result is False if the attempt was forgotten, superseded or had ended.
         """
         ...
@@ -193,6 +194,14 @@ class SummaryStore(Protocol):
 
     async def commit(self, job: SummaryJob, block: Block, text: str) -> bool:
         """Commit a summary. The result is False, with nothing changed, if what it is made from is not the same now."""
+        ...
+
+    async def is_due(self, job: SummaryJob, block: Block) -> bool:
+        """Whether a job is still to be made of this block, which is the same now."""
+        ...
+
+    async def end_title(self, conversation: Conversation) -> None:
+        """Commit that no title is to be made for a conversation: it has one."""
         ...
 
     async def failed(self, job: SummaryJob, again_in: float | None) -> None:

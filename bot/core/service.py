@@ -394,8 +394,12 @@ class ConversationService:
     async def _close(self, running: ActiveAttempt, outcome: Outcome) -> bool:
         nothing_seen = is_blank(running.text[len(running.resumed_text) :])
         free = nothing_seen and not outcome.charged_unseen
-        closed = await self._store.turns.close(running.attempt, outcome, free=free)
+        whole = outcome.state is TurnState.COMPLETE and outcome.failure is None
+        titles = self.settings.summaries and running.prompt.asked_in is not None and whole
+        closed = await self._store.turns.close(running.attempt, outcome, free=free, titles=titles)
         self._generator.notify_released()
+        if titles:
+            self.summaries.wake()
         return closed
 
     async def _outcome(self, running: ActiveAttempt, sink: ReplySink) -> Outcome:

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from bot.core.turns import Conversation, EarlierTurn
 
+TITLE = 0
+"""The level of a job for a title, which is made from the first turn of a thread."""
+
 
 class Summary(NamedTuple):
     """A summary of turns that follow each other, or of such summaries.
@@ -51,7 +54,8 @@ class RememberedSummaries(NamedTuple):
 class SummaryJob:
     """A summary to be made, of the turns with the numbers from `begins` to before `ends`.
 
-    At level 1 it is made from the turns, above that from the summaries of the level below. `failures` are in a row.
+    At level 0 (`TITLE`) it is the title of a thread, from its first turn. At level 1 it is made from the turns, above
+    that from the summaries of the level below. `failures` are in a row.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Has the model summarize what leaves the conversations' windows, in the background.
+"""Has the model summarize what leaves the conversations' windows, and title threads, in the background.
 
 Each summary is a row from before its request until it is made or given up, so that a kill loses none. It is made from
 its block alone, so that nothing of another block is in it, and is committed only if the block is still the same.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 
@@ -28,8 +29,9 @@ from bot.core.learning import ModelLearning, cut_advice
 from bot.core.model_events import Discard, Message, Origin, Reasoning, Text, TokenStatistics
 from bot.core.protocols import ChatModel, Store
 from bot.core.quotas import Usage
-from bot.core.summaries import Block, SummaryJob
-from bot.core.turns import Attempt, FailureReason, is_blank
+from bot.core.summaries import TITLE, Block, SummaryJob
+from bot.core.titles import TITLE_TOKENS, title_request, written_title
+from bot.core.turns import Attempt, Conversation, FailureReason, is_blank
 from bot.core.window import Room
 
 log = logging.getLogger(__name__)
@@ -64,6 +66,10 @@ _WHAT_FOR = (
 )
 _TURNS = "the conversation above"
 _SUMMARIES = "these summaries of parts of the conversation into one"
+
+
+PlaceTitle = Callable[[Conversation, str], Awaitable[bool]]
+"""Gives the thread of a conversation a title. False: the platform fails, and may take it later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,9 @@ class _Answer:
 
 class SummaryMaker:
     """Makes the summaries that are due. `learning` is shared with the requests for replies."""
+
+    place_title: PlaceTitle | None = None
+    """Set by the platform, where threads have titles."""
 
     def __init__(self, store: Store, model: ChatModel, settings: GenerationSettings, learning: ModelLearning) -> None:
         self._store = store
@@ -159,7 +168,7 @@ class SummaryMaker:
     async def _make(self, job: SummaryJob) -> None:
         behaviour = await self._store.personas.settings_of(job.conversation)
         model = self._settings.summarizing_model(behaviour.model)
-        slots = await self._model.slots(model)
+        slots, title = await self._model.slots(model), None
         with nullcontext(asyncio.Event()) if slots is None else slots.place_behind() as wanted:
             if wanted is not None:
                 request = await self._request(job, model, behaviour.persona or self._settings.system_prompt)
@@ -167,7 +176,20 @@ class SummaryMaker:
                     # It was no work.
                     self._begun.pop(job.conversation_id, None)
                 else:
-                    await self._ask(request, wanted)
+                    text = await self._ask(request, wanted)
+                    title = None if text is None else (request.block, text)
+        if title is not None:
+            await self._place(job, *title)
+
+    async def _place(self, job: SummaryJob, block: Block, text: str) -> None:
+        """Have a title shown, unless people gave the thread another one or forgot what it was made from."""
+        title = written_title(text)
+        if not await self._store.summaries.is_due(job, block):
+            log.info("title %d: what it was made from has changed, or people chose another", job.id)
+        elif title and self.place_title is not None and await self.place_title(job.conversation, title):
+            await self._store.summaries.end_title(job.conversation)
+        else:
+            await self._failed(job)
 
     async def _request(self, job: SummaryJob, model: str, persona: str) -> _SummaryRequest | None:
         """The request for a summary, in the room that the model has. None: the job is another one now, or none."""
@@ -187,7 +209,8 @@ class SummaryMaker:
         named = any(turn.author_name is not None for turn in block.turns)
         share = system_share(room.context, bytes_per_token)
         system = system_message(persona, share, named=named, about_memory=settings.about_memory)
-        request = _SummaryRequest(job, block, model, key, learned, [system, *_messages(block, most)], most, room.reply)
+        messages = title_request(block.turns[0]) if job.level == TITLE else [system, *_messages(block, most)]
+        request = _SummaryRequest(job, block, model, key, learned, messages, most, room.reply)
         if request.tokens > room.context and await self._shortened(request, room.context / request.tokens):
             return None
         return replace(request, reply_tokens=max(minimum, room.beside(request.tokens)))
@@ -198,8 +221,11 @@ class SummaryMaker:
         size = sum(len(text.encode(errors="replace")) for turn in turns for text in (turn.prompt, turn.reply))
         return len(turns) > 1 and await self._store.summaries.block_of(request.job, int(part * size)) is None
 
-    async def _ask(self, request: _SummaryRequest, wanted: asyncio.Event) -> None:
-        """Ask the model, and commit what it says. Once a prompt waits for the slot, the request is ended."""
+    async def _ask(self, request: _SummaryRequest, wanted: asyncio.Event) -> str | None:
+        """Ask the model, and commit what it says. The result is the text of a title, which is not committed.
+
+        Once a prompt waits for the slot, the request is ended.
+        """
         settings, store, job, model = self._settings, self._store, request.job, request.model
         attempt: Attempt | None = None
         if settings.quotas is not None:
@@ -209,7 +235,7 @@ class SummaryMaker:
             )
             if attempt is None:
                 await store.summaries.postpone(job, NO_ROOM_FOR)
-                return
+                return None
         tried_anew = self._learning.tries_more(request.key, request.learned, request.tokens + request.reply_tokens)
         counter = TokenCounter()
         counter.mark_requested(request.tokens, request.bytes_per_token)
@@ -229,11 +255,11 @@ class SummaryMaker:
                 await asyncio.shield(store.quotas.settle(attempt, counter.usage(usage)))
         if reading.cancelled():
             log.info("summary %d: ended for a question, it is tried again later", job.id)
-            return
+            return None
         answer = reading.result()
         if isinstance(answer.error, ContextTooLong):
             await self._refused(request, answer.error)
-            return
+            return None
         text, learned = answer.text, request.learned
         if answer.error is None and tried_anew:
             learned = replace(learned, window=None)
@@ -245,11 +271,15 @@ class SummaryMaker:
                 text = None
         if text is None:
             await self._failed(job)
+        elif job.level == TITLE:
+            await self._record(request, learned)
+            return text
         elif await store.summaries.commit(job, request.block, text):
             log.info("summary %d: made at level %d of %s", job.id, job.level, job.conversation)
         else:
             log.info("summary %d: what it was made from has changed, it is made again", job.id)
         await self._record(request, learned)
+        return None
 
     async def _read(self, request: _SummaryRequest, counter: TokenCounter) -> _Answer:
         """What the model says, with the server's count."""
@@ -323,7 +353,9 @@ def _messages(block: Block, most: int) -> list[Message]:
 
 
 def _most_tokens(settings: GenerationSettings, level: int) -> int:
-    """The tokens of a summary."""
+    """The tokens of a summary or a title."""
+    if level == TITLE:
+        return min(TITLE_TOKENS, settings.reply_tokens)
     most = max(_FEWEST_TOKENS, math.ceil(settings.context_tokens / _SHARE)) * min(level, _HIGHEST_SHARE)
     return min(most, settings.reply_tokens)
 

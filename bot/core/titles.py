@@ -1,4 +1,7 @@
-"""The titles of threads: a line without mentions, addresses, marks and invisible characters. Pure."""
+"""The titles of threads: a line without mentions, addresses, marks and invisible characters. Pure.
+
+The first is the beginning of the question, the next one is written by a model once the question is answered.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,23 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from bot.core.context import MENTION
+from bot.core.context import MENTION, as_sent
+from bot.core.model_events import Message
+from bot.core.turns import EarlierTurn
 
 LONGEST = 100
 """UTF-16 units of a thread's name at most; see https://discord.com/developers/docs/resources/channel."""
 LONGEST_PLAIN = 60
 """Those of a title that is the beginning of a question."""
+
+TITLE_TOKENS = 48
+"""The tokens of a title that a model writes."""
+ASKED_FOR_TITLE = "[Write a title"
+"""The beginning of the instruction in a request's last message."""
+_WHAT_FOR = (
+    f"{ASKED_FOR_TITLE} for the conversation above, in its language, in at most 8 words. Name what it is about. Write "
+    "nothing but the title.]"
+)
 
 _NOTE = re.compile(r"⟦[^⟧]*⟧")
 _PLATFORM = re.compile(r"<(?:@[!&]?|#|id:|t:|/|a?:)[^<>\s]*>")
@@ -28,6 +42,12 @@ _LOOKED_AT = 2000
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and marks without a shape."""
+
+
+def title_request(turn: EarlierTurn) -> list[Message]:
+    """The messages that ask for a title of the conversation that began with a turn."""
+    beginning = turn._replace(prompt=turn.prompt[:_LOOKED_AT], reply=turn.reply[:_LOOKED_AT])
+    return [*as_sent(beginning), Message("user", _WHAT_FOR)]
 
 
 def plain_title(prompt: str, names: Mapping[int, str]) -> str:

@@ -178,6 +178,10 @@ class ParleyClient(discord.Client):
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
         self._tasks.spawn(self._parts.lifecycle.channel_deleted(event.thread_id), on_shutdown="drain")
 
+    async def on_thread_update(self, before: discord.Thread, after: discord.Thread) -> None:
+        if before.name != after.name:
+            self._tasks.spawn(self._parts.lifecycle.renamed(after.id), on_shutdown="drain")
+
     # Interactions
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:

@@ -74,6 +74,7 @@ def wire(
     downloads = Downloads(options.network, FileReader())
     files = PromptFiles(client, store, conversations, history, downloads)
     threads = QuestionThreads(client, store)
+    conversations.summaries.place_title = threads.retitle
     replies = Replies(opener, conversations, store, tasks.spawn, files.read, threads, on_end=owner_alerts.check)
     notices = Notices(client, store, scheduler, reactions)
     pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)

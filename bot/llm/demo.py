@@ -13,6 +13,7 @@ from bot.core.context import SUMMARIES_BEGIN
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.queues import Queues
 from bot.core.summarizing import ASKED_FOR
+from bot.core.titles import ASKED_FOR_TITLE
 from bot.texts.memory import TOLD_TO_MODEL
 
 NOTE = "(I'm the offline demo. For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL in .env.)"
@@ -114,6 +115,8 @@ def demo_reply(messages: Sequence[SentMessage]) -> str:
     users = [message.content for message in messages if message.role == "user"]
     if users and ASKED_FOR in users[-1]:
         return _summary(users)
+    if users and ASKED_FOR_TITLE in users[-1]:
+        return _title(_said(users[0]))
     told = [message.content for message in messages if message.role == "system"]
     model = next((text.removeprefix(_ASKED_AS) for text in reversed(told) if text.startswith(_ASKED_AS)), None)
     system = told[0] if told else ""
@@ -152,6 +155,15 @@ def _shown(message: SentMessage) -> Iterator[str]:
     names = [name for name in named if not any(f" picture {name}" in note for note in unsent)]
     for name, picture in zip(names, message.pictures, strict=False):
         yield f"{name} ({picture.width} × {picture.height})"
+
+
+_TITLE_WORDS = 6
+
+
+def _title(asked: str) -> str:
+    """A title from the words of a question."""
+    words = re.findall(r"[^\W_][\w'’-]*", asked)
+    return f"About “{' '.join(words[:_TITLE_WORDS])}”" if words else "A conversation"
 
 
 def _summary(users: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from bot.core.summaries import Block, RememberedSummaries, Summary, SummaryJob, WindowSummaries
+from bot.core.summaries import TITLE, Block, RememberedSummaries, Summary, SummaryJob, WindowSummaries
 from bot.core.turns import Conversation, EarlierTurn
 from bot.store.engine import Row, Statement, Value
 from bot.store.names import named_prompts
@@ -73,6 +73,16 @@ LEAVES = f"""
     ) AND window_begins = :now_begins AND max(:begins, {_COVERED}) < :to
     """
 """SQL that has the turns up to the number `to` summarized, as far as they are not, while the window begins so."""
+TITLE_DUE = f"""
+    INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from)
+    SELECT conversation_id, {TITLE}, number, number + 1, 0 FROM stored_turns
+    WHERE id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND state = 'complete'
+      AND NOT EXISTS (
+          SELECT 1 FROM stored_summaries AS title
+          WHERE title.conversation_id = stored_turns.conversation_id AND level = {TITLE}
+      )
+    """
+"""SQL that has a thread titled from a turn, once."""
 _RUNNING_INSIDE = f"""
     SELECT 1 FROM stored_turns INDEXED BY turns_undelivered
     WHERE stored_turns.conversation_id = job.conversation_id AND delivered = 0 AND {RUNNING}
@@ -240,7 +250,7 @@ class SummaryStore(Part):
         return Block(below[0].since, below[-1].until, (), below, sources)
 
     async def _sources(self, job: SummaryJob) -> str:
-        [[sources]] = await self._engine.read(_SOURCES[job.level == 1], **_values(job))
+        [[sources]] = await self._engine.read(_SOURCES[job.level <= 1], **_values(job))
         return str(sources)
 
     async def _split(self, job: SummaryJob, at: int) -> None:
@@ -270,7 +280,7 @@ class SummaryStore(Part):
             (
                 f"""
                 UPDATE stored_summaries SET text = :text, since = :since, until = :until, due_at = NULL, failures = 0
-                WHERE {_THIS} AND due_at IS NOT NULL AND ({_SOURCES[job.level == 1]}) = :sources
+                WHERE {_THIS} AND due_at IS NOT NULL AND ({_SOURCES[job.level <= 1]}) = :sources
                 RETURNING id
                 """,
                 values,
@@ -284,6 +294,23 @@ class SummaryStore(Part):
             (_NEXT_LEVEL, {**_values(job), "level": level, "latest": _LATEST if level == 1 else 0})
             for level in range(1, job.level + 1)
         ]
+
+    async def is_due(self, job: SummaryJob, block: Block) -> bool:
+        rows = await self._engine.read(
+            f"""
+            SELECT 1 FROM stored_summaries
+            WHERE {_THIS} AND due_at IS NOT NULL AND ({_SOURCES[job.level <= 1]}) = :sources
+            """,
+            **_values(job),
+            sources=block.sources,
+        )
+        return bool(rows)
+
+    async def end_title(self, conversation: Conversation) -> None:
+        here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
+        await self._engine.write(
+            f"UPDATE stored_summaries SET due_at = NULL WHERE conversation_id = ({_HERE}) AND level = {TITLE}", **here
+        )
 
     async def failed(self, job: SummaryJob, again_in: float | None) -> None:
         await self._engine.transaction(
@@ -330,7 +357,7 @@ class SummaryStore(Part):
         """Drop a conversation's summaries and have all that has left its window summarized. False: nothing has."""
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
         _, rows = await self._engine.delete_securely(
-            (f"DELETE FROM stored_summaries WHERE conversation_id = ({_HERE}) RETURNING id", here),
+            (f"DELETE FROM stored_summaries WHERE conversation_id = ({_HERE}) AND level > {TITLE} RETURNING id", here),
             (
                 f"""
                 INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from)

@@ -29,6 +29,7 @@ from bot.store.pictures import pictures_of, with_those_found
 from bot.store.processed import PROCESSED
 from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
 from bot.store.rows import RUNNING, conversation_of, name_of
+from bot.store.summaries import TITLE_DUE
 
 _NOTHING: Mapping[Attempt, int] = MappingProxyType({})
 _NO_NAMES: Mapping[int, str] = MappingProxyType({})
@@ -222,7 +223,7 @@ class TurnStore(Part):
             text=text,
         )
 
-    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False) -> bool:
+    async def close(self, attempt: Attempt, outcome: Outcome, *, free: bool = False, titles: bool = False) -> bool:
         end: dict[str, Value] = {
             "turn": attempt.turn_id,
             "attempt": attempt.number,
@@ -236,7 +237,11 @@ class TurnStore(Part):
             "now": self._now(),
         }
         _, rows, *_ = await self._engine.transaction(
-            (_NUMBER, end), (_CLOSE, end), settlement(attempt, outcome.usage, free=free), (_COUNT, end)
+            (_NUMBER, end),
+            (_CLOSE, end),
+            settlement(attempt, outcome.usage, free=free),
+            (_COUNT, end),
+            *([(TITLE_DUE, end)] if titles else []),
         )
         return bool(rows)
 

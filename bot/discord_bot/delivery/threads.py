@@ -1,4 +1,4 @@
-"""Threads that the bot opens on new questions, where the moderators of a channel chose that.
+"""Threads that the bot opens on new questions, where the moderators of a channel chose that, and their titles.
 
 Such a thread is opened before its question is saved, so that a question on record is answered where it says. Without
 the thread, the question is answered in its channel.
@@ -15,15 +15,17 @@ import discord
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
 from bot.core.titles import plain_title
-from bot.core.turns import Prompt, Turn
-from bot.discord_bot.channels import asked_in
+from bot.core.turns import Conversation, Prompt, Turn
+from bot.discord_bot.channels import asked_in, channel_of
 from bot.discord_bot.delivery.messages import platform_errors
-from bot.discord_bot.delivery.view import ContentRejected, PlatformError
+from bot.discord_bot.delivery.view import ContentRejected, PlatformError, Unavailable
 from bot.store import Store
 from bot.texts import threads as words
 
 log = logging.getLogger(__name__)
 
+_RENAMED_WITHIN = 30.0
+"""Seconds that a new title waits for Discord's answer."""
 _HAS_A_THREAD = 160004
 """Discord's error code for a message that a thread was opened on before."""
 
@@ -70,6 +72,26 @@ class QuestionThreads:
         if not isinstance(found, discord.Thread):
             raise ContentRejected(f"{message.id} is no thread")
         return found
+
+    async def retitle(self, conversation: Conversation, title: str) -> bool:
+        """Rename a thread that the bot opened. False: Discord fails, and may take the title later."""
+        try:
+            with platform_errors():
+                thread = self._client.get_channel(channel_of(conversation)) or await self._client.fetch_channel(
+                    channel_of(conversation)
+                )
+                if isinstance(thread, discord.Thread):
+                    renaming = asyncio.create_task(thread.edit(name=title))
+                    # discord.py may sleep in the call that takes the last of two for ten minutes.
+                    done, _ = await asyncio.wait([renaming], timeout=_RENAMED_WITHIN)
+                    for each in done:
+                        each.result()
+        except Unavailable as error:
+            log.info("thread %s keeps its title for now: %s", conversation.channel, error)
+            return False
+        except PlatformError as error:
+            log.info("thread %s keeps its title: %s", conversation.channel, error)
+        return True
 
     async def hints(self, prompt: Prompt | Turn) -> Sequence[str]:
         """What the first answer in a thread says on how to go on there, where a message has to mention the bot."""

@@ -142,6 +142,11 @@ class MessageLifecycle:
         await _apply(f"forgetting channel {channel_id}", lambda: self._conversations.forget(key))
         await _apply(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
 
+    async def renamed(self, thread_id: int) -> None:
+        """Note that a thread has a title, so that none is made for it."""
+        key = conversation_in(thread_id)
+        await _apply(f"keeping the title of thread {thread_id}", lambda: self._store.summaries.end_title(key))
+
     async def left(self, guild_id: int) -> None:
         """Note that the bot was removed from a guild."""
         async with self._guild_changes:
