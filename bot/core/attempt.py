@@ -130,7 +130,8 @@ class ActiveAttempt:
     """One attempt under way, from its commit until a person can see its end.
 
     `resumed_text` is the text that the reply goes on from. `previous_text` is what an earlier attempt said; it stays if
-    this one says nothing. `answered_by` is the fallback that wrote the one or the other, as people are told it.
+    this one says nothing; `was_complete` tells whether it was a whole reply. `answered_by` is the fallback that wrote
+    the one or the other, as people are told it.
     """
 
     def __init__(
@@ -140,16 +141,20 @@ class ActiveAttempt:
         *,
         resumed_text: str = "",
         previous_text: str = "",
+        was_complete: bool = False,
         answered_by: str | None = None,
     ) -> None:
         self.prompt = prompt
         self.attempt = attempt
         self.resumed_text = resumed_text
         self.previous_text = previous_text
+        self.was_complete = was_complete
         self.answered_by = answered_by
         """The fallback that wrote the text to show."""
         self.text = resumed_text
         """The reply so far."""
+        self.asked: str | None = None
+        """The question as the model was last sent it. None: it was not."""
         self.stop_reason: StopReason | None = None
         self.stopped_by: str | None = None
         self.new_statistics: tuple[str, TokenStatistics] | None = None

@@ -180,6 +180,7 @@ class ReplyGenerator:
             if turn is None:
                 running.stop(StopReason.FORGOTTEN)
                 return running.stop_outcome()
+            running.asked = turn.prompt
             # A reply that goes on keeps what is said of its beginning. One without a word leaves the earlier reply.
             earlier = running.answered_by
             running.answered_by = described or (earlier if running.resumed_text else None)

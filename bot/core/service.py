@@ -234,8 +234,14 @@ class ConversationService:
                 return None
             if isinstance(attempt, QuotaExceeded):
                 raise OverQuota(attempt)
-            text = {"resumed_text": turn.reply} if resume else {"previous_text": turn.reply}
-            running = ActiveAttempt(prompt, attempt, **text, answered_by=turn.answered_by)
+            running = ActiveAttempt(
+                prompt,
+                attempt,
+                resumed_text=turn.reply if resume else "",
+                previous_text="" if resume else turn.reply,
+                was_complete=turn.state is TurnState.COMPLETE and not resume,
+                answered_by=turn.answered_by,
+            )
             return await self._run(running, turn_has_come, open_sink, complete)
 
     async def _questions_exceeded(self, user_id: int | None) -> QuotaExceeded | None:
@@ -375,6 +381,8 @@ class ConversationService:
         """Save an end and its usage. Returns the outcome to show, which may be a failed or a forgotten one."""
         if not outcome.text and outcome.state is TurnState.FAILED:
             outcome = replace(outcome, text=running.previous_text)
+        if running.was_complete and not running.text and outcome.state in (TurnState.FAILED, TurnState.STOPPED):
+            outcome = replace(outcome, kept=True)
         outcome = replace(outcome, usage=running.estimated_usage(outcome.usage), answered_by=running.answered_by)
         try:
             if not await self._close(running, outcome):

@@ -256,7 +256,8 @@ class Outcome:
     a conversation; `advice` is the part of it that all failures of the same kind share. `model` is the model that was
     asked. `answered_by` is the fallback that wrote the text, as people are told it, and `replaced` the end of the
     request in whose place it was asked. `context_cut`: the server read less of the context than it was sent, which
-    `detail` explains. `unseen` names the question's pictures that the model was not sent, by reason.
+    `detail` explains. `unseen` names the question's pictures that the model was not sent, by reason. `kept`: the text
+    is the whole reply of an earlier attempt, since this one had none.
     """
 
     state: TurnState
@@ -274,6 +275,7 @@ class Outcome:
     replaced: Outcome | None = None
     context_cut: bool = False
     unseen: Mapping[PictureProblem, Sequence[str]] = field(default_factory=dict)
+    kept: bool = False
 
     @property
     def counts(self) -> bool:

@@ -106,6 +106,19 @@ def wire(
         forms=forms,
         downloads=downloads,
         tree=command_tree(
-            BotContext(client, conversations, store, replies, policy, forms, options, tasks, files, pictures, targets)
+            BotContext(
+                client,
+                conversations,
+                store,
+                replies,
+                policy,
+                forms,
+                options,
+                tasks,
+                files,
+                pictures,
+                targets,
+                button_handler,
+            )
         ),
     )

@@ -228,8 +228,8 @@ class TurnStore(Part):
             "turn": attempt.turn_id,
             "attempt": attempt.number,
             "reply": outcome.text,
-            "state": outcome.state,
-            "failure": outcome.failure,
+            "state": TurnState.COMPLETE if outcome.kept else outcome.state,
+            "failure": None if outcome.kept else outcome.failure,
             "answered_by": outcome.answered_by,
             "counts": outcome.counts,
             "prompt_tokens": outcome.usage.prompt_tokens if outcome.usage else None,
@@ -417,6 +417,32 @@ class TurnStore(Part):
             message=message_id,
         )
         return next(iter(await self._turns(rows)), None)
+
+    async def of_prompt(self, message_id: int) -> Turn | None:
+        """The turn whose prompt a message is."""
+        rows = await self._engine.read(
+            """
+            SELECT turns.*, platform, channel, guild_id, asked_in
+            FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE turns.message_id = :message
+            """,
+            message=message_id,
+        )
+        return next(iter(await self._turns(rows)), None)
+
+    async def is_latest(self, turn: Turn) -> bool:
+        """Whether its author asked nothing after a turn in its conversation that is on record."""
+        return not await self._engine.read(
+            """
+            SELECT 1 FROM turns
+            WHERE conversation_id = (SELECT conversation_id FROM turns WHERE id = :turn)
+              AND user_id IS :user AND position > :position
+            LIMIT 1
+            """,
+            turn=turn.id,
+            user=turn.user_id,
+            position=turn.position,
+        )
 
     async def _turns(self, rows: Rows) -> list[Turn]:
         prompts = await named_prompts(self._engine, rows)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bot.core.errors import QueueLimit
 from bot.core.pictures import PictureProblem
@@ -41,6 +42,12 @@ NOT_YOURS_TO_RESET = "Only people who can manage messages here can reset everyon
 NOTHING_TO_STOP = "I'm not writing anything for you here right now."
 ONE_MOMENT = "One moment, then press again."
 PRESS_LATER = "I have too much to do right now. Please press again in a minute."
+RETRY_ANSWER = "Retry answer"
+TRYING = "I'm trying again. My old answer stays until the new one begins."
+NOT_AN_ANSWER = f"That isn't one of my answers. Use {RETRY_ANSWER} on one that is."
+STILL_WRITING = "I'm still writing that answer. Wait for its end, or stop it first."
+NOT_THE_LATEST = "I can only retry my latest answer to someone. Ask the question again."
+TOO_BUSY = "I have too much to do right now. Please try again in a minute."
 NOT_REMEMBERED = "I don't remember this one any more. Please ask again."
 
 
@@ -138,6 +145,9 @@ def _of_pictures(problem: PictureProblem, names: Sequence[str]) -> str:
 
 
 def _sentence(outcome: Outcome) -> str | None:
+    if outcome.kept:
+        # What stands above is no part of this attempt.
+        outcome = replace(outcome, text="", kept=False)
     match outcome.stop_reason:
         case StopReason.RESET if not outcome.text:
             who = f"{outcome.stopped_by} cleared" if outcome.stopped_by else "Someone cleared"

@@ -15,7 +15,7 @@ from bot.core.generation import CHARACTERS_PER_TOKEN
 from bot.core.model_events import End, Reasoning
 from bot.core.queues import QueueLimits
 from bot.core.turns import FailureReason, Outcome, Prompt, StopReason, TurnState
-from bot.discord_bot.delivery.view import Button, button_after
+from bot.discord_bot.delivery.view import Button, buttons_after
 from bot.store import Store
 from bot.texts import note
 from tests.places import on_discord
@@ -250,7 +250,7 @@ async def test_reply_cut_before_its_text_keeps_the_old(talk: Talk, caplog: pytes
     failed = await talk.say("1")
     assert failed is not None
     assert (failed.state, failed.text, failed.failure) == (TurnState.FAILED, "", FailureReason.OUT_OF_ROOM)
-    assert button_after(failed) is Button.RETRY
+    assert buttons_after(failed) == (Button.RETRY,)
     [line] = caplog.messages
     assert line.endswith("Raise REPLY_TOKENS or lower REASONING_EFFORT in .env and restart.")
     await talk.say("2")
@@ -258,8 +258,8 @@ async def test_reply_cut_before_its_text_keeps_the_old(talk: Talk, caplog: pytes
         still = await talk.again(*await talk.store.turns.history(HERE, 1), go_on=go_on)
         assert still is not None
         assert (still.state, still.text, still.failure) == (TurnState.FAILED, "Half ", FailureReason.OUT_OF_ROOM)
-        assert (button_after(still), note(still)) == (
-            Button.CONTINUE,
+        assert (buttons_after(still), note(still)) == (
+            (Button.CONTINUE,),
             "-# I ran out of room before I could write more. Try again, or ask for something shorter.",
         )
     whole = await talk.again(*await talk.store.turns.history(HERE, 1), go_on=True)

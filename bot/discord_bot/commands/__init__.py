@@ -6,6 +6,8 @@ inbound, access and delivery.
 
 from __future__ import annotations
 
+from discord import app_commands
+
 from bot.discord_bot.commands.about import AskAbout
 from bot.discord_bot.commands.context import BotContext, Tree
 from bot.discord_bot.commands.conversation import ConversationCommands
@@ -18,6 +20,7 @@ from bot.discord_bot.commands.privacy import PrivacyCommands
 from bot.discord_bot.commands.server import ServerCommand
 from bot.discord_bot.commands.settings import SettingsCommand
 from bot.discord_bot.commands.usage import UsageCommand
+from bot.texts import RETRY_ANSWER
 
 
 def command_tree(bot: BotContext) -> Tree:
@@ -38,4 +41,5 @@ def command_tree(bot: BotContext) -> Tree:
         for command in cog.get_app_commands():
             tree.add_command(command)
     tree.add_command(AskAbout(bot).command)
+    tree.add_command(app_commands.ContextMenu(name=RETRY_ANSWER, callback=bot.button_handler.retry_answer))
     return tree

@@ -134,7 +134,7 @@ class AskAbout:
                     accepted=lambda: taken.set_result(words.ACCEPTED),
                 )
         except Overloaded:
-            refusal = words.TOO_BUSY
+            refusal = texts.TOO_BUSY
         except OverQuota as error:
             refusal = texts.full_size(texts.used_up(error.quota_exceeded))
         except StoreError as error:

@@ -17,6 +17,7 @@ from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.targets import Targets
+from bot.discord_bot.interactions.button_handler import ButtonHandler
 from bot.discord_bot.interactions.responses import Forms, respond_ephemeral
 from bot.discord_bot.options import Options
 from bot.discord_bot.tasks import TaskSupervisor
@@ -74,6 +75,7 @@ class BotContext:
     files: PromptFiles
     pictures: DiscordPictures
     targets: Targets
+    button_handler: ButtonHandler
 
 
 Handler = Callable[[discord.Interaction, Given], Awaitable[None]]

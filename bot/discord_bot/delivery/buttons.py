@@ -11,19 +11,23 @@ from typing import Any, Self
 
 import discord
 
-from bot.discord_bot.delivery.view import Button
+from bot.discord_bot.delivery.view import Button, Buttons
 
-REPLY = re.compile(r"reply:(?P<button>stop|continue|retry)")
-"""The ids of the buttons under replies. Each acts on the reply that it stands under."""
-_LABELS = {Button.STOP: "Stop", Button.CONTINUE: "Continue", Button.RETRY: "Retry"}
+REPLY = re.compile(r"reply:(?P<button>stop|continue|retry|again)(?::(?P<attempt>[0-9]{1,9}))?")
+"""The ids of the buttons under replies. Each acts on the reply that it stands under, "again" on one attempt at it."""
+_LABELS = {Button.STOP: "Stop", Button.CONTINUE: "Continue", Button.RETRY: "Retry", Button.AGAIN: "Retry"}
 
 Pressed = Callable[[discord.Interaction, re.Match[str]], Awaitable[None]]
 """Handles a press on a button, with the match of its id."""
 
 
-def under_reply(button: Button | None) -> discord.ui.View | None:
-    """The row with a button for a message. None: the message has no button."""
-    return None if button is None else row(discord.ui.Button(label=_LABELS[button], custom_id=f"reply:{button.value}"))
+def under_reply(buttons: Buttons, attempt: int) -> discord.ui.View | None:
+    """The row with the buttons of a message of an attempt. None: it has none."""
+    ids = {button: f"reply:{button.value}" for button in buttons}
+    if Button.AGAIN in ids:
+        # A press that comes late is to start nothing.
+        ids[Button.AGAIN] += f":{attempt}"
+    return row(*(discord.ui.Button(label=_LABELS[each], custom_id=id_) for each, id_ in ids.items())) if ids else None
 
 
 def row(*items: discord.ui.Item[discord.ui.View]) -> discord.ui.View:

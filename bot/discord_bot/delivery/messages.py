@@ -112,7 +112,7 @@ class ReplyMessages:
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
         """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
-        attempt = 0 if self._attempt is None else self._attempt.number
+        attempt = self._attempt_number
         # All calls for one post share a nonce. A part that is posted a second time gets a new one.
         new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
         nonce = self._unconfirmed.get(number, new)
@@ -142,7 +142,7 @@ class ReplyMessages:
         https://discordpy.readthedocs.io/en/stable/api.html#discord.Message.edit.
         """
         message = self._channel.get_partial_message(message_id)
-        view = buttons.under_reply(wanted.button)
+        view = buttons.under_reply(wanted.buttons, self._attempt_number)
         with platform_errors():
             # Without a file the list is empty, so that the file of an earlier attempt is removed.
             files = [] if wanted.file is None else [_file(wanted.file)]
@@ -160,7 +160,7 @@ class ReplyMessages:
 
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
         if part > 0:
-            return await self._channel.send(wanted.content, silent=True, **_options(wanted, nonce))
+            return await self._channel.send(wanted.content, silent=True, **self._options(wanted, nonce))
         about = self._target.about
         if self._can_quote:
             try:
@@ -172,14 +172,14 @@ class ReplyMessages:
                         channel_id=self._channel.id,
                         fail_if_not_exists=False,
                     ),
-                    **_options(wanted, nonce),
+                    **self._options(wanted, nonce),
                 )
             except discord.HTTPException as error:
                 # Whatever the reason is called, it may be the reference: prompts are deleted, and history is hidden.
                 if not 400 <= error.status < 500 or error.status == 429:
                     raise
                 log.info("channel %d: Discord refused a reply that points to its question: %s", self._channel.id, error)
-        message = await self._channel.send(**self._pinging(wanted), **_options(wanted, nonce))
+        message = await self._channel.send(**self._pinging(wanted), **self._options(wanted, nonce))
         self._can_quote = False
         return message
 
@@ -190,6 +190,19 @@ class ReplyMessages:
         if asker is None or not self._pings or len(mentioning) > MESSAGE_LIMIT:
             return {"content": wanted.content}
         return {"content": mentioning, "allowed_mentions": discord.AllowedMentions(users=[discord.Object(asker)])}
+
+    @property
+    def _attempt_number(self) -> int:
+        return 0 if self._attempt is None else self._attempt.number
+
+    def _options(self, wanted: WantedMessage, nonce: str) -> dict[str, Any]:
+        """What a post says beside its text. discord.py takes None for a value, and a file only once."""
+        options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
+        if (view := buttons.under_reply(wanted.buttons, self._attempt_number)) is not None:
+            options["view"] = view
+        if wanted.file is not None:
+            options["file"] = _file(wanted.file)
+        return options
 
     @property
     def _pings(self) -> bool:
@@ -244,16 +257,6 @@ def reads_history(channel: object) -> bool:
     if me is None or (isinstance(channel, discord.Thread) and channel.parent is None):
         return True
     return channel.permissions_for(me).read_message_history
-
-
-def _options(wanted: WantedMessage, nonce: str) -> dict[str, Any]:
-    """What a post says beside its text. discord.py takes None for a value, and a file only once."""
-    options: dict[str, Any] = {"nonce": nonce, "suppress_embeds": True}
-    if (view := buttons.under_reply(wanted.button)) is not None:
-        options["view"] = view
-    if wanted.file is not None:
-        options["file"] = _file(wanted.file)
-    return options
 
 
 def _file(text: str) -> discord.File:

@@ -29,12 +29,14 @@ from bot.discord_bot.delivery.beginning import (
     PartialDelivery,
     sent_messages,
 )
+from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.deletions import DeletionLog
 from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, reads_history
+from bot.discord_bot.delivery.offers import ButtonOffer
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.discord_bot.delivery.view import NOTE_LIMIT
+from bot.discord_bot.delivery.view import NOTE_LIMIT, Buttons
 from bot.discord_bot.names import stored_name
 from bot.store import Store
 from bot.texts import small_print
@@ -147,6 +149,12 @@ class ReplyOpener:
         if live.lifecycle.deleted:
             await self._forget(turn.id)
         return seen
+
+    def offer(self, turn: Turn, message_id: int, offered: Buttons) -> None:
+        """Show buttons under a message of the ended reply to a turn."""
+        view = under_reply(offered, turn.attempt)
+        if view is not None:
+            ButtonOffer(self._target(turn).channel.get_partial_message(message_id), view, self._scheduler)
 
     def known_channel(self, turn: Turn) -> object:
         """What discord.py knows of the channel of a turn. None: nothing."""

@@ -6,6 +6,7 @@ How a reply is opened in a channel is the job of `opener`, how it is shown that 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +21,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
 from bot.core.records import Ping
 from bot.core.service import CompletePrompt, ConversationService
-from bot.core.turns import FailureReason, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, Turn, TurnState
 from bot.discord_bot.channels import message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
 from bot.discord_bot.delivery.beginning import (
@@ -37,6 +38,7 @@ from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.opener import ReplyOpener, Spawn
 from bot.discord_bot.delivery.stopping import ReplyStopping
 from bot.discord_bot.delivery.threads import QuestionThreads
+from bot.discord_bot.delivery.view import Button, buttons_after
 from bot.store import Store
 from bot.texts.files import FileNotes
 
@@ -48,6 +50,9 @@ EDITABLE_FOR = timedelta(minutes=55)
 Discord accepts about three edits in six seconds of messages that are older than an hour. It refuses further ones with
 error 30046: https://github.com/discord/discord-api-docs/pull/4381.
 """
+
+_OFFERED = 1000
+"""Attempts that are remembered to have a button since their question was edited."""
 
 Restore = Callable[[], Awaitable[object]]
 """Shows the button again that was pressed."""
@@ -92,6 +97,7 @@ class Replies:
         self.threads = threads
         self.stopping = ReplyStopping(conversations, store, spawn)
         self.deletions = ReplyDeletions(conversations, opener.deletions, opener.live)
+        self._offered: deque[Attempt] = deque(maxlen=_OFFERED)
 
     async def answer(
         self,
@@ -221,6 +227,28 @@ class Replies:
         completing = self._completing(turn.prompt, files)
         outcome = await self._conversations.retry(turn, open_sink, completing, recovery=True)
         return self._report_end(turn.guild_id, outcome)
+
+    async def offer_again(self, before: Turn) -> None:
+        """Offer to answer anew a question that was edited, once a reply to what it was is there. Raises StoreError.
+
+        `before` is the turn as it was. It is offered under the latest reply to its author only, and nothing is offered
+        where the reply has a button for that already.
+        """
+        answered: str | None = before.prompt
+        for running in [each for each in self._conversations.running if each.attempt.turn_id == before.id]:
+            live = self._opener.live.get(running)
+            if live is not None:
+                await live.lifecycle.done.wait()
+            answered = running.asked
+        turn = None if before.message_id is None else await self._store.turns.of_prompt(before.message_id)
+        if turn is None or turn.state in (TurnState.PENDING, TurnState.STREAMING) or answered in (None, turn.prompt):
+            return
+        shown, attempt = buttons_after(Outcome(turn.state, turn.reply, turn.failure)), Attempt(turn.id, turn.attempt)
+        if Button.RETRY in shown or attempt in self._offered or not await self._store.turns.is_latest(turn):
+            return
+        if sent := await self._sent(turn):
+            self._offered.append(attempt)
+            self._opener.offer(turn, sent[-1][0], (*shown, Button.AGAIN))
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""

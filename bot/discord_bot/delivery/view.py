@@ -57,7 +57,12 @@ class Button(StrEnum):
     STOP = "stop"
     CONTINUE = "continue"
     RETRY = "retry"
+    AGAIN = "again"
+    """Has a whole reply written anew, as one that its question was edited after."""
 
+
+Buttons = tuple[Button, ...]
+"""The buttons under a message, from left to right."""
 
 _AFTER: dict[FailureReason | None, Button] = {
     FailureReason.LENGTH: Button.CONTINUE,
@@ -70,13 +75,19 @@ _AFTER: dict[FailureReason | None, Button] = {
 }
 
 
-def button_after(outcome: Outcome) -> Button | None:
-    """The button under a reply that ended like this. None: there is nothing to do about it."""
+def buttons_after(outcome: Outcome) -> Buttons:
+    """The buttons under a reply that ended like this; none if there is nothing to do about it."""
+    if outcome.kept:
+        ended = buttons_after(replace(outcome, text="", kept=False))
+        return (Button.AGAIN,) if Button.RETRY in ended else ()
+    if outcome.state is TurnState.STOPPED and outcome.stop_reason in (None, StopReason.USER):
+        return (Button.CONTINUE, Button.RETRY) if outcome.text else (Button.RETRY,)
     if outcome.state is TurnState.INTERRUPTED:
-        return Button.RETRY
+        return (Button.RETRY,)
     if outcome.failure in (FailureReason.QUOTA, FailureReason.OUT_OF_ROOM):
-        return Button.CONTINUE if outcome.text else Button.RETRY
-    return _AFTER.get(outcome.failure)
+        return (Button.CONTINUE,) if outcome.text else (Button.RETRY,)
+    button = _AFTER.get(outcome.failure)
+    return () if button is None else (button,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ class WantedMessage:
     start: int
     """The offset in the reply's source at which the message's text begins."""
     content: str
-    button: Button | None = None
+    buttons: Buttons = ()
     file: str | None = None
     """The text of an attached file."""
 
@@ -170,7 +181,7 @@ def _growing(
     messages: list[WantedMessage], status_line: str | None, layout: Layout, *, truncated: bool, stoppable: bool
 ) -> list[WantedMessage]:
     if messages and stoppable:
-        messages = [*messages[:-1], replace(messages[-1], button=Button.STOP)]
+        messages = [*messages[:-1], replace(messages[-1], buttons=(Button.STOP,))]
     if status_line is not None:
         return _with_small_print(messages or [WantedMessage(0, "")], [status_line], layout)
     return _with_small_print(messages, [texts.REST_AS_FILE] if truncated else [], layout)
@@ -192,7 +203,7 @@ def _ended(
     if not messages:
         return []
     *before, last = messages
-    last = replace(last, button=button_after(outcome), file=text if truncated else None)
+    last = replace(last, buttons=buttons_after(outcome), file=text if truncated else None)
     return _with_small_print([*before, last], notes, layout)
 
 
@@ -207,14 +218,14 @@ def compose_unrendered(text: str, outcome: Outcome | None, source_offset: int) -
     messages = [WantedMessage(source_offset + at, text[at : at + PART_LIMIT]) for at in range(0, len(text), PART_LIMIT)]
     if outcome is not None and (not text or outcome.state is not TurnState.COMPLETE or outcome.failure is not None):
         *before, last = messages or [WantedMessage(source_offset, "")]
-        messages = _with_notes([*before, replace(last, button=button_after(outcome))], [texts.WENT_WRONG])
+        messages = _with_notes([*before, replace(last, buttons=buttons_after(outcome))], [texts.WENT_WRONG])
     return View(messages)
 
 
 def compose_fallback(known: Sequence[WantedMessage], sentence: str, source_offset: int) -> View:
     """The view of a reply of which the platform takes no more: what was shown, and a sentence that says so."""
     *before, last = known or [WantedMessage(source_offset, "")]
-    return View(_with_notes([*before, replace(last, button=None)], [sentence]))
+    return View(_with_notes([*before, replace(last, buttons=())], [sentence]))
 
 
 def _with_small_print(messages: list[WantedMessage], notes: Sequence[str], layout: Layout) -> list[WantedMessage]:
@@ -266,7 +277,7 @@ METHODS: dict[type[Action], str] = {Post: "POST", Edit: "PATCH", Delete: "DELETE
 def next_action(wanted: Sequence[WantedMessage], shown: Sequence[ShownMessage], *, ended: bool = True) -> Action | None:
     """The next call from the shown messages towards the wanted ones, earlier parts first. None: they are equal.
 
-    Until the reply has ended, a button that joins the last message waits for an edit of that message's text.
+    Until the reply has ended, buttons that join the last message wait for an edit of that message's text.
     """
     for part, want in enumerate(wanted):
         if part >= len(shown):
@@ -274,6 +285,6 @@ def next_action(wanted: Sequence[WantedMessage], shown: Sequence[ShownMessage], 
         have = shown[part].wanted
         if have is None or (have.content, have.file) != (want.content, want.file):
             return Edit(part, want)
-        if have.button is not want.button and (ended or part < len(wanted) - 1):
+        if have.buttons != want.buttons and (ended or part < len(wanted) - 1):
             return Edit(part, want)
     return Delete(shown[-1].message_id) if len(shown) > len(wanted) else None

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
-from functools import partial
 
 import discord
 
 from bot.core.errors import StoreError
 from bot.core.retrying import poll_until, retrying
 from bot.core.service import ConversationService
+from bot.core.turns import Prompt, Turn
 from bot.core.usage import DAY
 from bot.discord_bot.channels import conversation_in, message_of
 from bot.discord_bot.delivery.replies import Replies
@@ -86,11 +86,8 @@ class MessageLifecycle:
             # Discord sends link previews as updates too; they are no edits.
             return
         self._edits[message.id] = message
-        correct = partial(
-            self._store.turns.correct, message_of(prompt), prompt.text, prompt.quote, prompt.names, prompt.pictures
-        )
         try:
-            if await correct():
+            if await self._correct(prompt):
                 return
             if message.edited_at - message.created_at > EDIT_BECOMES_PROMPT_WITHIN:
                 return
@@ -100,12 +97,28 @@ class MessageLifecycle:
                 # Another event of the same message is being handled at the same time.
                 await self._wait_until_saved(message.id)
             if self._edits.get(message.id) is message:
-                await correct()
+                await self._correct(prompt)
         except StoreError as error:
             log.error("could not save the edit of prompt %d: %s", message.id, error)
         finally:
             if self._edits.get(message.id) is message:
                 del self._edits[message.id]
+
+    async def _correct(self, prompt: Prompt) -> bool:
+        """Correct a prompt on record, and offer to answer it anew. False: it is not on record. Raises StoreError."""
+        turns, message_id = self._store.turns, message_of(prompt)
+        before = await turns.of_prompt(message_id)
+        if not await turns.correct(message_id, prompt.text, prompt.quote, prompt.names, prompt.pictures):
+            return False
+        if before is not None:
+            self._tasks.spawn(self._offer_again(before))
+        return True
+
+    async def _offer_again(self, before: Turn) -> None:
+        try:
+            await self._replies.offer_again(before)
+        except StoreError as error:
+            log.warning("could not offer another answer to turn %d: %s", before.id, error)
 
     async def _wait_until_saved(self, prompt_id: int) -> None:
         """Wait until a prompt that is being answered is saved, but not for longer than that may take."""

@@ -1,4 +1,4 @@
-"""Handles presses on the buttons under replies."""
+"""Handles presses on the buttons under replies, and the command that has an answer written anew."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import moderates, reads_history
 from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.messages import age
-from bot.discord_bot.delivery.replies import Replies
-from bot.discord_bot.delivery.view import Button, button_after
+from bot.discord_bot.delivery.replies import Replies, Restore
+from bot.discord_bot.delivery.view import Button, Buttons, buttons_after
 from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, respond_ephemeral, update
 from bot.discord_bot.names import shown_name, stored_name
 from bot.discord_bot.tasks import TaskSupervisor
@@ -27,6 +27,7 @@ from bot.texts import access as words
 
 log = logging.getLogger(__name__)
 
+_RUNNING = (TurnState.PENDING, TurnState.STREAMING)
 _NEW = 10.0
 """Seconds after its post for which a message may not be on record yet."""
 _RECORD_TIMEOUT = 1.5
@@ -55,23 +56,29 @@ class ButtonHandler:
     async def pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
         """Handle a press; `id_` is the match of the button's id."""
         # A shutdown waits for this: what is done must not look to the user as if it had failed.
-        self._tasks.spawn(self._handle(interaction, Button(id_["button"])), on_shutdown="drain")
+        button, attempt = Button(id_["button"]), int(id_["attempt"] or 0)
+        self._tasks.spawn(self._handle(interaction, button, attempt), on_shutdown="drain")
 
-    async def _handle(self, interaction: discord.Interaction, button: Button) -> None:
+    async def retry_answer(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """Handle the command that has an answer written anew, of which a message shows a part."""
+        self._tasks.spawn(self._retry_answer(interaction, message), on_shutdown="drain")
+
+    async def _handle(self, interaction: discord.Interaction, button: Button, attempt: int) -> None:
         """Do what a button says, for the author of the prompt and for moderators, once."""
+        looking = self._look_up(interaction, interaction.message, button)
         try:
-            turn, refusal = await defer_if_slow(interaction, self._look_up(interaction, button))
+            turn, refusal = await defer_if_slow(interaction, looking)
         except StoreError as error:
             log.error("could not look up a press on %s: %s", button.value, error)
             await respond_ephemeral(interaction, texts.CANNOT_SAVE)
             return
         if turn is None:
             await respond_ephemeral(interaction, _not_on_record(interaction))
-        elif interaction.user.id != turn.user_id and not moderates(interaction):
-            await respond_ephemeral(interaction, texts.not_theirs(stored_name(turn.author_name) or "the one who asked"))
+        elif (not_theirs := _not_theirs(interaction, turn)) is not None:
+            await respond_ephemeral(interaction, not_theirs)
         elif button is Button.STOP:
             await self._stop(interaction, turn)
-        elif button_after(Outcome(turn.state, turn.reply, turn.failure)) is not button:
+        elif not _is_offered(button, turn, attempt):
             # Somebody else pressed it first.
             await acknowledge(interaction)
         elif refusal is not None:
@@ -79,18 +86,49 @@ class ButtonHandler:
         elif self._conversations.queue_limit(turn) is not None:
             await respond_ephemeral(interaction, texts.PRESS_LATER)
         else:
-            # This takes the button away at once; the call counts towards no rate limit.
+            # This takes the buttons away at once; the call counts towards no rate limit.
             await update(interaction)
-            retrying = self._replies.retry(
-                turn,
-                interaction.channel,
-                interaction.user.id,
-                reads_history=reads_history(interaction),
-                resume=button is Button.CONTINUE,
-                report=partial(respond_ephemeral, interaction),
-                restore=partial(update, interaction, view=under_reply(button)),
-            )
-            self._tasks.spawn(retrying)
+            offered = (button,) if button is Button.AGAIN else _buttons_of(turn)
+            restore = partial(update, interaction, view=under_reply(offered, turn.attempt))
+            self._begin(interaction, turn, restore, resume=button is Button.CONTINUE)
+
+    async def _retry_answer(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        looking = self._look_up(interaction, message, Button.AGAIN)
+        try:
+            turn, refusal = await defer_if_slow(interaction, looking)
+        except StoreError as error:
+            log.error("could not look up an answer to retry: %s", error)
+            await respond_ephemeral(interaction, texts.full_size(texts.CANNOT_SAVE))
+            return
+        me = interaction.client.user
+        if turn is None:
+            is_mine = me is not None and message.author.id == me.id
+            answer = texts.NOT_REMEMBERED if is_mine else texts.NOT_AN_ANSWER
+        elif (not_theirs := _not_theirs(interaction, turn)) is not None:
+            answer = not_theirs
+        elif turn.state in _RUNNING:
+            answer = texts.STILL_WRITING
+        elif refusal is not None:
+            answer = refusal
+        elif self._conversations.queue_limit(turn) is not None:
+            answer = texts.TOO_BUSY
+        else:
+            answer = texts.TRYING
+            self._begin(interaction, turn, _nothing)
+        await respond_ephemeral(interaction, answer)
+
+    def _begin(self, interaction: discord.Interaction, turn: Turn, restore: Restore, *, resume: bool = False) -> None:
+        """Begin another attempt; `restore` shows the buttons again if it cannot be made."""
+        retrying = self._replies.retry(
+            turn,
+            interaction.channel,
+            interaction.user.id,
+            reads_history=reads_history(interaction),
+            resume=resume,
+            report=partial(respond_ephemeral, interaction),
+            restore=restore,
+        )
+        self._tasks.spawn(retrying)
 
     async def _stop(self, interaction: discord.Interaction, turn: Turn) -> None:
         running = [each for each in self._conversations.running if each.attempt.turn_id == turn.id]
@@ -102,11 +140,16 @@ class ButtonHandler:
         else:
             await acknowledge(interaction)
 
-    async def _look_up(self, interaction: discord.Interaction, button: Button) -> tuple[Turn | None, str | None]:
+    async def _look_up(
+        self, interaction: discord.Interaction, message: discord.Message | None, button: Button
+    ) -> tuple[Turn | None, str | None]:
         """The turn behind a press, and what refuses the press. Stop is refused to nobody, as it costs nothing."""
-        turn = await self._turn_behind(interaction.message)
-        refused = None if turn is None or button is Button.STOP else await self._refused(interaction, turn)
-        return turn, refused
+        turn = await self._turn_behind(message)
+        if turn is None or button is Button.STOP:
+            return turn, None
+        if button is Button.AGAIN and not await self._store.turns.is_latest(turn):
+            return turn, texts.NOT_THE_LATEST
+        return turn, await self._refused(interaction, turn)
 
     async def _refused(self, interaction: discord.Interaction, turn: Turn) -> str | None:
         """Why a press may not be answered, or None if it may: for the user who pressed, and for the author."""
@@ -130,6 +173,29 @@ class ButtonHandler:
             every=_RECORD_CHECK_EVERY,
             timeout=min(_RECORD_TIMEOUT, _NEW - age(message_id)),
         )
+
+
+def _not_theirs(interaction: discord.Interaction, turn: Turn) -> str | None:
+    """What to say to somebody who may not decide over the reply to a turn, or None if they may."""
+    if interaction.user.id == turn.user_id or moderates(interaction):
+        return None
+    return texts.not_theirs(stored_name(turn.author_name) or "the one who asked")
+
+
+def _buttons_of(turn: Turn) -> Buttons:
+    """The buttons under the reply to an ended turn."""
+    return buttons_after(Outcome(turn.state, turn.reply, turn.failure))
+
+
+def _is_offered(button: Button, turn: Turn, attempt: int) -> bool:
+    """Whether a button stands under the reply to a turn now. One that asks for a reply anew is for one attempt."""
+    if button is Button.AGAIN:
+        return attempt == turn.attempt and turn.state not in _RUNNING
+    return button in _buttons_of(turn)
+
+
+async def _nothing() -> None:
+    """Restore nothing: no button was pressed."""
 
 
 def _not_on_record(interaction: discord.Interaction) -> str:

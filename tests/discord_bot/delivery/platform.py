@@ -11,7 +11,7 @@ from bot.core.turns import Outcome, TurnState
 from bot.discord_bot.delivery.beginning import Beginning
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.discord_bot.delivery.view import Button, WantedMessage
+from bot.discord_bot.delivery.view import Buttons, WantedMessage
 from tests.discord_bot.delivery.buckets import Bucket
 from tests.virtual_time import run
 
@@ -21,7 +21,7 @@ class Platform:
 
     def __init__(self, scheduler: Scheduler, rtt: float = 0.08, channel_id: int = 1) -> None:
         self.messages: dict[int, str] = {}
-        self.buttons: dict[int, Button | None] = {}
+        self.buttons: dict[int, Buttons] = {}
         self.files: dict[int, str | None] = {}
         self._ids = count()
         self.shown: list[tuple[float, int, str]] = []
@@ -54,7 +54,7 @@ class Platform:
 
     def _show(self, message_id: int, wanted: WantedMessage) -> None:
         self.messages[message_id] = wanted.content
-        self.buttons[message_id] = wanted.button
+        self.buttons[message_id] = wanted.buttons
         self.files[message_id] = wanted.file
         self.shown.append((asyncio.get_running_loop().time(), message_id, wanted.content))
 

@@ -173,17 +173,17 @@ WRONG = "-# Something went wrong on my side. Please try again."
 
 @pytest.mark.parametrize("broken", ["note", "bot.discord_bot.delivery.live_view.Document.steps"])
 @pytest.mark.parametrize(
-    ("outcome", "shown", "button"),
+    ("outcome", "shown", "buttons"),
     [
-        (Outcome(TurnState.FAILED, "", FailureReason.BUSY), WRONG, Button.RETRY),
-        (Outcome(TurnState.FAILED, " \n", FailureReason.INTERNAL), WRONG, Button.RETRY),
-        (Outcome(TurnState.FAILED, "Half **of", FailureReason.UNREACHABLE), f"Half **of\n{WRONG}", Button.RETRY),
-        (Outcome(TurnState.STOPPED, "", stop_reason=StopReason.USER), WRONG, None),
-        (Outcome(TurnState.COMPLETE, "All of it"), "All of it", None),
+        (Outcome(TurnState.FAILED, "", FailureReason.BUSY), WRONG, (Button.RETRY,)),
+        (Outcome(TurnState.FAILED, " \n", FailureReason.INTERNAL), WRONG, (Button.RETRY,)),
+        (Outcome(TurnState.FAILED, "Half **of", FailureReason.UNREACHABLE), f"Half **of\n{WRONG}", (Button.RETRY,)),
+        (Outcome(TurnState.STOPPED, "", stop_reason=StopReason.USER), WRONG, (Button.RETRY,)),
+        (Outcome(TurnState.COMPLETE, "All of it"), "All of it", ()),
     ],
 )
 def test_unrenderable_replies_are_shown_as_written(
-    monkeypatch: pytest.MonkeyPatch, broken: str, outcome: Outcome, shown: str, button: Button | None
+    monkeypatch: pytest.MonkeyPatch, broken: str, outcome: Outcome, shown: str, buttons: tuple[Button, ...]
 ) -> None:
     def defect(*_: object, **__: object) -> None:
         raise OverflowError("cannot convert float infinity to integer")
@@ -199,7 +199,7 @@ def test_unrenderable_replies_are_shown_as_written(
 
     platform = scene(play)
     assert platform.messages == {0: shown}
-    assert platform.buttons == {0: button}
+    assert platform.buttons == {0: buttons}
 
 
 @pytest.mark.parametrize("failure", [Unavailable("down"), RuntimeError("a defect")])
@@ -264,40 +264,45 @@ def test_long_replies_carry_a_stop_button() -> None:
         reply = live(scheduler, platform)
         streaming = asyncio.create_task(stream(reply, 20, 40))
         await asyncio.sleep(3)
-        assert platform.buttons == {0: None}
+        assert platform.buttons == {0: ()}
         await asyncio.sleep(3)
-        assert platform.buttons == {0: Button.STOP}
+        assert platform.buttons == {0: (Button.STOP,)}
         await asyncio.sleep(10)
         newest = len(platform.messages) - 1
         assert newest > 0
-        assert platform.buttons == {number: Button.STOP if number == newest else None for number in platform.messages}
+        assert platform.buttons == {number: (Button.STOP,) if number == newest else () for number in platform.messages}
         await streaming
 
     platform = scene(play)
-    assert set(platform.buttons.values()) == {None}
+    assert set(platform.buttons.values()) == {()}
     for (_, _, before), (_, _, after) in pairwise(platform.shown):
         assert before != after, "no edit for the button alone"
 
 
 @pytest.mark.parametrize(
-    ("outcome", "button"),
+    ("outcome", "buttons"),
     [
-        (Outcome(TurnState.COMPLETE, "x"), None),
-        (Outcome(TurnState.COMPLETE, "x", FailureReason.LENGTH), Button.CONTINUE),
-        (Outcome(TurnState.FAILED, "x", FailureReason.UNREACHABLE), Button.RETRY),
-        (Outcome(TurnState.FAILED, "", FailureReason.EMPTY_REPLY), Button.RETRY),
-        (Outcome(TurnState.FAILED, "", FailureReason.CONFIGURATION), None),
-        (Outcome(TurnState.INTERRUPTED, "x", stop_reason=StopReason.SHUTDOWN), Button.RETRY),
-        (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER), None),
+        (Outcome(TurnState.COMPLETE, "x"), ()),
+        (Outcome(TurnState.COMPLETE, "x", FailureReason.LENGTH), (Button.CONTINUE,)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.UNREACHABLE), (Button.RETRY,)),
+        (Outcome(TurnState.FAILED, "", FailureReason.EMPTY_REPLY), (Button.RETRY,)),
+        (Outcome(TurnState.FAILED, "", FailureReason.CONFIGURATION), ()),
+        (Outcome(TurnState.INTERRUPTED, "x", stop_reason=StopReason.SHUTDOWN), (Button.RETRY,)),
+        (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER), (Button.CONTINUE, Button.RETRY)),
+        (Outcome(TurnState.STOPPED, "", stop_reason=StopReason.USER), (Button.RETRY,)),
+        (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.RESET), ()),
+        (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER, kept=True), (Button.AGAIN,)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.BUSY, kept=True), (Button.AGAIN,)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.CONTENT_FILTERED, kept=True), ()),
     ],
 )
-def test_each_end_offers_its_button(outcome: Outcome, button: Button | None) -> None:
+def test_each_end_offers_its_buttons(outcome: Outcome, buttons: tuple[Button, ...]) -> None:
     async def play(scheduler: Scheduler, platform: Platform) -> None:
         reply = LiveReply(1, platform, scheduler, note=texts.note)
         reply.update("x")
         await reply.finish(outcome)
 
-    assert list(scene(play).buttons.values()) == [button]
+    assert list(scene(play).buttons.values()) == [buttons]
 
 
 def test_a_flooding_reply_becomes_a_file() -> None:
@@ -318,14 +323,14 @@ def test_a_truncated_reply_can_be_stopped() -> None:
         reply = live(scheduler, platform, max_messages=2)
         reply.update("word " * 2000)
         await asyncio.sleep(3)
-        assert platform.buttons == {0: None, 1: None}
+        assert platform.buttons == {0: (), 1: ()}
         await asyncio.sleep(2)
         reply.update("word " * 2001)
         await asyncio.sleep(2)
-        assert platform.buttons == {0: None, 1: Button.STOP}
+        assert platform.buttons == {0: (), 1: (Button.STOP,)}
         await reply.finish(Outcome(TurnState.COMPLETE, "word " * 2001))
 
-    assert scene(play).buttons == {0: None, 1: None}
+    assert scene(play).buttons == {0: (), 1: ()}
 
 
 @pytest.mark.parametrize("after", [0.5, 1.04], ids=["between two calls", "while one is under way"])

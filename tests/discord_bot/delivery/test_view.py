@@ -80,15 +80,15 @@ def test_parts_of_blanks_are_left_out() -> None:
 
 def test_only_the_last_message_can_be_stopped() -> None:
     view = compose(Content("one two", PARTS), LAYOUT, stoppable=True)
-    assert [message.button for message in view.messages] == [None, Button.STOP]
+    assert [message.buttons for message in view.messages] == [(), (Button.STOP,)]
     ended = compose(Content("one two", PARTS, WHOLE), LAYOUT, stoppable=True)
-    assert [message.button for message in ended.messages] == [None, None]
+    assert [message.buttons for message in ended.messages] == [(), ()]
 
 
 def test_a_failure_adds_note_and_button() -> None:
     failed = Outcome(TurnState.FAILED, "one two", FailureReason.UNREACHABLE)
     *_, last = compose(Content("one two", PARTS, failed), LAYOUT).messages
-    assert last == WantedMessage(4, "two\n-# unreachable", Button.RETRY)
+    assert last == WantedMessage(4, "two\n-# unreachable", (Button.RETRY,))
 
 
 @pytest.mark.parametrize("parts", [[], [Part(0, "\u200b")]])
@@ -118,7 +118,7 @@ def test_a_continuation_counts_from_its_offset() -> None:
     assert compose(Content("…", PARTS), layout).messages[1].start == 104
     assert compose(Content("…", [], WHOLE), layout) == View([]), "nothing to add is no empty reply"
     failed = Outcome(TurnState.FAILED, "…", FailureReason.BUSY)
-    assert compose(Content("…", [], failed), layout).messages == [WantedMessage(100, "-# busy", Button.RETRY)]
+    assert compose(Content("…", [], failed), layout).messages == [WantedMessage(100, "-# busy", (Button.RETRY,))]
 
 
 def test_a_deleted_prompt_leaves_no_message() -> None:
@@ -136,7 +136,7 @@ def test_unrendered_text_is_cut_at_the_limit() -> None:
 
 
 def test_a_fallback_keeps_what_was_shown() -> None:
-    shown = [WantedMessage(0, "one"), WantedMessage(4, "two", Button.STOP)]
+    shown = [WantedMessage(0, "one"), WantedMessage(4, "two", (Button.STOP,))]
     assert compose_fallback(shown, "-# no", 0) == View([shown[0], WantedMessage(4, "two\n-# no")])
     assert compose_fallback([], "-# no", 7) == View([WantedMessage(7, "-# no")])
 
@@ -152,6 +152,6 @@ def test_the_next_action_comes_from_the_first_difference() -> None:
 
 
 def test_a_button_alone_waits_for_the_end() -> None:
-    plain, stoppable = WantedMessage(0, "a"), WantedMessage(0, "a", Button.STOP)
+    plain, stoppable = WantedMessage(0, "a"), WantedMessage(0, "a", (Button.STOP,))
     assert next_action([stoppable], [ShownMessage(1, plain)], ended=False) is None
     assert next_action([stoppable], [ShownMessage(1, plain)], ended=True) == Edit(0, stoppable)

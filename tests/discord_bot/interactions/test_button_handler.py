@@ -59,7 +59,7 @@ async def test_asker_and_moderators_can_stop_a_reply(world: World) -> None:
         await world.reply(discord.general, f"\n-# Stopped by {person.display_name}.", count=count)
         await world.idle()
         assert message.content.startswith("word0 word1")
-        assert button(message) == []
+        assert button(message) == ["Continue", "Retry"]
         await over(world)
         assert world.model.requests[-1].left, "no more tokens are billed"
         [*_, (_, reply, state)] = await world.turns(discord.general)
