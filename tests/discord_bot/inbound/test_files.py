@@ -178,6 +178,28 @@ async def test_a_picture_under_another_name_is_found_again_after_a_restart(start
         assert pictures.shown(world.model.requests[-1]) == [("PNG", (64, 48))]
 
 
+async def test_what_a_quoted_file_turned_out_to_be_goes_with_whoever_sent_it(world: World) -> None:
+    discord, mention = world.discord, world.discord.bot.mention
+    world.model.default = Reply("I see.")
+    files = [Attachment("cat.txt", picture(), "text/plain"), Attachment("plan.png", b"To do: all", "image/png")]
+    by_ada = await discord.say(discord.general, discord.ada, f"{mention} look", attachments=files)
+    await world.taken(by_ada)
+    reply = await discord.say(discord.general, discord.bo, f"{mention} what is it?", reply_to=by_ada)
+    await world.taken(reply)
+    quote = "⟦In reply to Ada (@ada):⟧\n> look\n> ⟦picture: cat.txt⟧\n> ⟦file: plan.png⟧\n> To do: all\n> ⟦end of file⟧"
+    request = await world.asked(1)
+    assert question_of(request) == f"[Bo (@bo)]\n{quote}\n\nwhat is it?"
+    # Of the message that is quoted and of the quote.
+    assert pictures.shown(request) == [("PNG", (64, 48))] * 2
+    await world.conversations.forget_user(discord.ada.id)
+    [(prompt, *_)] = await world.turns(discord.general)
+    assert prompt == "⟦They are replying to a message that was forgotten.⟧\n\nwhat is it?"
+    await world.ask("And now?")
+    request = await world.asked(2)
+    assert pictures.shown(request) == []
+    assert "To do" not in str(request.messages)
+
+
 async def test_of_a_film_no_more_than_its_beginning_is_downloaded(world: World) -> None:
     fault = world.discord.faults.add(Endless(pause=0.05, byte=b"\0"), route=DOWNLOAD)
     _, said = await asked_and_shown(world, Attachment("film.mp4", b"", "video/mp4", size=19 * 2**20))
