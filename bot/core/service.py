@@ -72,7 +72,7 @@ class ConversationService:
             today=today,
             summaries_due=lambda: self.summaries.wake(),
         )
-        self.summaries = SummaryMaker(store, model, settings, self._generator.learning)
+        self.summaries = SummaryMaker(store, model, settings, self._generator.learning, self._generator.notify_released)
         """What is to run in the background."""
         self._running: dict[Attempt, ActiveAttempt] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}

@@ -108,16 +108,28 @@ class _Answer:
 
 
 class SummaryMaker:
-    """Makes the summaries that are due. `learning` is shared with the requests for replies."""
+    """Makes the summaries that are due.
+
+    `learning` is shared with the requests for replies. `released` is called when there are tokens for them that a
+    summary has not used.
+    """
 
     place_title: PlaceTitle | None = None
     """Set by the platform, where threads have titles."""
 
-    def __init__(self, store: Store, model: ChatModel, settings: GenerationSettings, learning: ModelLearning) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: ChatModel,
+        settings: GenerationSettings,
+        learning: ModelLearning,
+        released: Callable[[], None],
+    ) -> None:
         self._store = store
         self._model = model
         self._settings = settings
         self._learning = learning
+        self._released = released
         self._begun: dict[int, float] = {}
         """When a summary of each conversation was last begun, by its id, for as long as that matters."""
         self._woken = asyncio.Event()
@@ -253,6 +265,7 @@ class SummaryMaker:
                 usage = reading.result().usage
             if attempt is not None:
                 await asyncio.shield(store.quotas.settle(attempt, counter.usage(usage)))
+                self._released()
         if reading.cancelled():
             log.info("summary %d: ended for a question, it is tried again later", job.id)
             return None

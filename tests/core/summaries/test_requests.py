@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from bot.core import summarizing
+from bot.core import preparing, summarizing
+from bot.core.context import BYTES_PER_TOKEN
 from bot.core.errors import ModelError
+from bot.core.model_events import TokenStatistics
 from bot.core.queues import QueueLimits, Queues
-from bot.core.quotas import NO_LIMITS, Quotas, Usage
+from bot.core.quotas import NO_LIMITS, Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.summarizing import BACK_OFF, NO_ROOM_FOR
 from bot.core.turns import FailureReason
 from bot.store import Store
@@ -134,3 +137,40 @@ async def test_bug_counts_as_a_failure(talk: Summarized, caplog: pytest.LogCaptu
     [[failures, due_at]] = await talk.store.engine.read("SELECT failures, due_at FROM stored_summaries")
     assert failures == 1
     assert due_at > 0
+
+
+async def test_question_gets_what_a_summary_has_reserved_and_not_used(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, go = Summarizer(), asyncio.Event()
+    async with service(store, model, NO_LIMITS) as core:
+        await Summarized(core, model, store).ask(ONE_BLOCK, guild=5)
+    await store.token_statistics.record("m", TokenStatistics(BYTES_PER_TOKEN))
+    [[used]] = await store.engine.read("SELECT tokens FROM daily_usage WHERE scope = 'total'")
+    [[last]] = await store.engine.read("SELECT prompt_tokens FROM charges ORDER BY id DESC LIMIT 1")
+    monkeypatch.setattr(preparing, "RESERVATION_TIMEOUT", 1000.0)
+    answers: list[Reservation | QuotaExceeded | Contended | None] = []
+    reserve = store.quotas.reserve
+
+    async def noted(*args: Any, **options: Any) -> Reservation | QuotaExceeded | Contended | None:
+        answer = await reserve(*args, **options)
+        answers.append(answer)
+        return answer
+
+    monkeypatch.setattr(store.quotas, "reserve", noted)
+    # Enough for the question, and for half of what the summary may use.
+    limits = Quotas(None, daily_tokens_total=used + last + 1400)
+    async with service(store, model, limits) as core, asyncio.timeout(30):
+        talk = Summarized(core, model, store)
+        talk.position = 100
+        model.summaries = [["- question 0", go, Usage(300, 30)]]
+        making = asyncio.create_task(core.summaries.make_next())
+        await until(lambda: model.summarized)
+        model.replies = [["At last."]]
+        asked = talk.say("and now?", guild=5)
+        await until(lambda: answers)
+        assert answers == [Contended()]
+        go.set()
+        await asked
+        await making
+        assert await talk.kept() == ["At last."]
