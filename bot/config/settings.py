@@ -83,7 +83,8 @@ class Settings:
         str | None,
         Setting(
             "",
-            "The model that summarizes what no longer fits. Not set: the model of each conversation. off: none does.",
+            "The model that summarizes what no longer fits, and titles threads. Not set: the model of each"
+            " conversation. off: none does.",
             parsers.model_or_off,
         ),
     ]

@@ -32,8 +32,20 @@ RECENT = {
 """The same for the messages before a question."""
 
 
-def channel_page(place: int, *, answers: bool, parent: int | None) -> str:
-    """What the page of a channel, a thread or a category says. `parent` is a thread's channel."""
+def threads(*, needs_mention: bool) -> dict[bool, tuple[str, str]]:
+    """The same for threads. `needs_mention`: whoever goes on in one has to mention the bot."""
+    go_on = " To go on in it, people mention me or reply to me with the ping on." if needs_mention else ""
+    return {
+        False: ("Threads: off", "I answer in the channel itself."),
+        True: ("Threads: on", f"New questions get a thread.{go_on}"),
+    }
+
+
+def channel_page(place: int, *, answers: bool, parent: int | None, no_threads: bool = False) -> str:
+    """What the page of a channel, a thread or a category says. `parent` is a thread's channel.
+
+    `no_threads`: threads are switched on, and the bot may not open any.
+    """
     lines = [
         f"**<#{place}>**: " + ("I answer here." if answers else "I don't answer here."),
         f"**{ALLOW}**: I answer only in allowed channels, and this is one. If it was blocked, that ends.",
@@ -41,6 +53,11 @@ def channel_page(place: int, *, answers: bool, parent: int | None) -> str:
     ]
     if parent is not None:
         lines.append(f"What is set for <#{parent}> holds here too.")
+    if no_threads:
+        lines.append(
+            "I can't open threads here yet. Give me **Create Public Threads** and **Send Messages in Threads** in the"
+            " channel's permissions."
+        )
     return "\n".join(lines)
 
 
@@ -67,6 +84,8 @@ def _parts(settings: ChannelSettings, *, message_content: bool) -> list[str]:
     found = [parts[settings.without_mention]] if message_content and settings.without_mention in parts else []
     if message_content and settings.recent:
         found.append(f"with the last {settings.recent} messages")
+    if settings.threads:
+        found.append("new questions in threads")
     return found
 
 

@@ -103,7 +103,7 @@ def discord_ok(discord: DiscordStandin) -> str:
     return (
         f"Discord: ok. {discord.bot.name}, owned by ada, is in 1 server and serves it. Invite link:"
         f" https://discord.com/oauth2/authorize?client_id={discord.bot.id}"
-        "&scope=bot+applications.commands&permissions=274878008384"
+        "&scope=bot+applications.commands&permissions=309237746752"
     )
 
 

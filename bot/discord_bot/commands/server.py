@@ -22,6 +22,7 @@ from bot.discord_bot.channels import conversation_in
 from bot.discord_bot.commands.context import BotContext, for_moderators, where_served
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import platform_errors
+from bot.discord_bot.delivery.threads import may_open_threads
 from bot.discord_bot.delivery.view import PlatformError, Unavailable
 from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report, update
 from bot.discord_bot.names import shown_name
@@ -36,6 +37,7 @@ Menu: TypeAlias = Mapping[str, tuple[str, str]]
 _IDS = re.compile(r"server(?P<granted>\+?):(?P<action>[a-z]+)(?::(?P<channel>[0-9]{1,19}))?")
 _READING = frozenset({"overview", "open", "here"})
 """The actions that change nothing."""
+_ON, _OFF = "on", "off"
 _DOING = "/server"
 _MAX_RULES = 500
 """Channels of a guild that may have a rule: all rules are read for each prompt."""
@@ -151,16 +153,24 @@ class ServerCommand(Cog):
         channel = None if guild is None else guild.get_channel(place)
         rules = await self._rules(interaction)
         parent = None if channel is not None or len(ids) < 2 else ids[1]
-        text = words.channel_page(place, answers=access.channel_allowed(rules, ids), parent=parent)
-        item = _ids(granted, place)
+        item, content = _ids(granted, place), self._bot.options.message_content
         menus = list[discord.ui.Select[discord.ui.View]]()
-        if self._bot.options.message_content and _has_settings(channel):
-            settings = await store.channel_settings.of(_guild_id(interaction), place)
+        settings = await store.channel_settings.of(_guild_id(interaction), place)
+        if content and _has_settings(channel):
             without = {each.value: shown for each, shown in words.WITHOUT_MENTION.items()}
             menus.append(_menu(item("mention"), without, settings.without_mention.value))
             if isinstance(channel, _WRITTEN_IN):
                 recent = {str(count): shown for count, shown in words.RECENT.items()}
                 menus.append(_menu(item("recent"), recent, str(settings.recent)))
+        no_threads = False
+        if isinstance(channel, discord.TextChannel):
+            needs_mention = not content or settings.without_mention is WithoutMention.NEVER
+            threads = {_ON if on else _OFF: shown for on, shown in words.threads(needs_mention=needs_mention).items()}
+            menus.append(_menu(item("threads"), threads, _ON if settings.threads else _OFF))
+            no_threads = settings.threads and not may_open_threads(channel)
+        text = words.channel_page(
+            place, answers=access.channel_allowed(rules, ids), parent=parent, no_threads=no_threads
+        )
         under = buttons.row(
             *menus,
             _button(words.ALLOW, item("allow")),
@@ -258,6 +268,7 @@ class ServerCommand(Cog):
 _CHANGES: Mapping[str, Callable[[str], Mapping[str, Any]]] = {
     "mention": lambda value: {"without_mention": WithoutMention(value)},
     "recent": lambda value: {"recent": int(value)},
+    "threads": lambda value: {"threads": value == _ON},
 }
 """By menu: the setting that a choice in it changes."""
 

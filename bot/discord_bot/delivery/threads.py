@@ -52,7 +52,7 @@ class QuestionThreads:
         name = plain_title(prompt.text, prompt.names)
         if not name:
             name = words.untitled(None if prompt.author_name is None else prompt.author_name.shown)
-        if isinstance(message.channel, discord.TextChannel) and not _may_open_in(message.channel):
+        if isinstance(message.channel, discord.TextChannel) and not may_open_threads(message.channel):
             return words.NOT_ALLOWED
         try:
             with platform_errors():
@@ -106,7 +106,7 @@ class QuestionThreads:
         return () if reads_all and settings.without_mention is not WithoutMention.NEVER else (words.GO_ON,)
 
 
-def _may_open_in(channel: discord.TextChannel) -> bool:
+def may_open_threads(channel: discord.TextChannel) -> bool:
     """Whether the bot may open threads in a channel and write in them. Where discord.py does not know, it tries."""
     me: discord.Member | None = channel.guild.me
     if me is None:

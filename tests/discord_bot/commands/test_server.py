@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bot.core.channel_settings import DEFAULTS, ChannelSettings, WithoutMention
-from bot.standin.entities import Channel, Intent, Permission
+from bot.standin.entities import Channel, Intent, Message, Permission, walk_components
 from bot.standin.faults import Refused
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World
@@ -93,7 +93,9 @@ async def test_page_offers_what_a_channel_can_have(reading: World) -> None:
     category = discord.add_category("Staff")
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     rules = ["allow", "block", "overview"]
-    for channel, menus in ((discord.general, ["mention", "recent"]), (category, []), (thread, [])):
+    forum = discord.add_forum("help")
+    every = ["mention", "recent", "threads"]
+    for channel, menus in ((discord.general, every), (forum, ["mention"]), (category, []), (thread, [])):
         page = await page_of(discord, channel)
         assert offered(page) == [*menus, *rules]
         assert page.content.startswith(f"**{channel.mention}**: I answer here.\n")
@@ -105,13 +107,43 @@ async def test_without_message_content_nothing_of_it_is_offered(start: Start, di
         await choose(discord, "mention", "all")
         await choose(discord, "recent", "25")
     async with start() as world:
-        assert offered(await page_of(discord, discord.general)) == ["allow", "block", "overview"]
+        assert offered(await page_of(discord, discord.general)) == ["threads", "allow", "block", "overview"]
         text = (await overview(discord)).content
         assert "How I take part" not in text
         assert "I need Discord's Message Content Intent. My owner can switch it on." in text
         said = await discord.say(discord.general, discord.bo, "is anybody there?")
         await world.answered("why?", discord.random_channel)
         assert all(message.reply_to is not said for message in discord.bot_messages(discord.general))
+
+
+GO_ON = "New questions get a thread. To go on in it, people mention me or reply to me with the ping on."
+
+
+async def test_threads_are_switched_on_and_say_how_to_go_on_there(start: Start, discord: DiscordStandin) -> None:
+    async with start() as world:
+        assert told_of_threads(await page_of(discord, discord.general)) == GO_ON
+        page = await choose(discord, "threads", "on")
+        assert chosen_in(page, "threads") == "Threads: on"
+        assert f"- {discord.general.mention}: new questions in threads (" in (await overview(discord)).content
+        assert (await world.ask_and_wait("why?")).thread is not None
+        discord.deny(discord.general, Permission.CREATE_PUBLIC_THREADS)
+        assert (
+            "Give me **Create Public Threads** and **Send Messages in Threads**"
+            in (await page_of(discord, discord.general)).content
+        )
+        page = await choose(discord, "threads", "off")
+        assert "Create Public Threads" not in page.content
+        assert (await world.ask_and_wait("why?")).thread is None
+    async with start(options=replace(OPTIONS, message_content=True)):
+        assert told_of_threads(await page_of(discord, discord.general)) == GO_ON
+        page = await choose(discord, "mention", "threads")
+        assert told_of_threads(page) == "New questions get a thread."
+
+
+def told_of_threads(page: Message) -> str:
+    """What the choice to switch threads on says that it does."""
+    [menu] = [each for each in walk_components(page.components) if each.get("custom_id") == id_of(page, "threads")]
+    return str(menu["options"][1]["description"])
 
 
 async def test_only_who_may_use_the_command_changes_anything(reading: World) -> None:
