@@ -194,6 +194,8 @@ async def test_what_a_quoted_file_turned_out_to_be_goes_with_whoever_sent_it(wor
     await world.conversations.forget_user(discord.ada.id)
     [(prompt, *_)] = await world.turns(discord.general)
     assert prompt == "⟦They are replying to a message that was forgotten.⟧\n\nwhat is it?"
+    turns = [row["id"] for row in await world.store.engine.read("SELECT id FROM turns")]
+    assert await world.store.pictures.of_turns(turns) == {}
     await world.ask("And now?")
     request = await world.asked(2)
     assert pictures.shown(request) == []
