@@ -26,6 +26,7 @@ from pathlib import Path
 from benchmarks import soak_summaries
 from benchmarks.harness import bot
 from benchmarks.soak_memory import MemoryUsers
+from benchmarks.soak_menus import MenuUsers
 from bot.standin.entities import Attachment, Channel, Message, User
 from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
 from bot.standin.model import ModelStandin
@@ -51,7 +52,10 @@ SETTINGS = {
     "REPLY_TOKENS": "1500",
 }
 
-NEEDED = ("summaries", "notes", "searches", "requests with files", "requests with pictures")
+NEEDED = (
+    *("summaries", "notes", "searches", "requests with files", "requests with pictures"),
+    *("questions about a message", "uses of Retry answer"),
+)
 """What a run that had none of it does not try, as the ledger names it."""
 
 
@@ -66,6 +70,8 @@ class Asked:
     """A reset, or the deletion of the prompt or of its reply, may have taken it out of the database."""
     excused: bool = False
     """It may be without an answer: it or its answer was deleted, or a kill came just after a reset had removed it."""
+    by: User | None = None
+    """Who asked about the message, which is another person's. None: it is the question itself."""
 
 
 @dataclass
@@ -96,9 +102,18 @@ class Soak:
             discord,
             self.places,
             self.direct,
-            lambda: [asked.message for asked in self.ledger.asked],
+            lambda: [(asked.message, asked.by or asked.message.author) for asked in self.ledger.asked],
             self.ledger.did,
             self.ledger.wrong,
+        )
+        self.menus = MenuUsers(
+            self.random,
+            discord,
+            self.places,
+            self.direct,
+            self._asked_about,
+            lambda: len(self.ledger.asked),
+            self.ledger.did,
         )
 
     # The lives of the bot
@@ -179,9 +194,9 @@ class Soak:
             deed = pick.choices(
                 [
                     *(self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop),
-                    self.memory.act,
+                    *(self.memory.act, self.menus.act),
                 ],
-                [60, 14, 5, 3, 2, 1, 3, 20],
+                [60, 14, 5, 3, 2, 1, 3, 20, 12],
             )[0]
             with suppress(LookupError, PermissionError):
                 await deed()
@@ -198,6 +213,17 @@ class Soak:
         message = await self.discord.say(channel, person, text, attachments=self._files())
         self.ledger.asked.append(Asked(message, self.alive))
         self.ledger.did["prompts"] += 1
+
+    def _asked_about(self, message: Message, by: User) -> Callable[[], None]:
+        """Note a question about a message that does not mention the bot. It counts once it is known to be taken."""
+        asked = Asked(message, self.alive, forgotten=True, excused=True, by=by)
+        self.ledger.asked.append(asked)
+
+        def taken() -> None:
+            asked.forgotten = asked.excused = False
+
+        self.model.script.append(self._step())
+        return taken
 
     def _files(self) -> list[Attachment]:
         """What is sent with a prompt: mostly nothing."""
@@ -333,7 +359,7 @@ class Soak:
 
     def _audit(self) -> None:
         wrong = self.ledger.wrong
-        turns = {row["position"]: row for row in self._rows("SELECT * FROM turns")}
+        turns = {row["target_id"] or row["position"]: row for row in self._rows("SELECT * FROM turns")}
         sent: dict[int, list[int | None]] = {}
         for row in self._rows("SELECT * FROM messages ORDER BY turn_id, part"):
             sent.setdefault(row["turn_id"], []).append(row["message_id"])
@@ -385,6 +411,7 @@ class Soak:
         if files := [attachment for message in messages for attachment in message.attachments]:
             said = files[-1].data.decode().split()
         else:
+            text = re.sub(r"^-# \S+ asked(?:: “.*”| about this\.)$\n?", "", text, flags=re.MULTILINE)
             said = [word for word in text.split("\n-# ")[0].split() if not text.startswith("-# ")]
         found = []
         if said != row["reply"].split():

@@ -44,7 +44,7 @@ class Noted:
 class MemoryUsers:
     """People who add and delete notes and search, in `places`, of which direct messages belong to one person.
 
-    `questions` returns all that was asked so far, by number. `did` counts what they did, and `wrong` takes what is
+    `questions` returns all that was asked so far, by number, and by whom. `did` counts what they did, and `wrong` takes what is
     found wrong.
     """
 
@@ -54,7 +54,7 @@ class MemoryUsers:
         discord: DiscordStandin,
         places: Sequence[Channel],
         direct: Mapping[int, User],
-        questions: Callable[[], Sequence[Message]],
+        questions: Callable[[], Sequence[tuple[Message, User]]],
         did: Counter[str],
         wrong: list[str],
     ) -> None:
@@ -125,7 +125,7 @@ class MemoryUsers:
     def _found(self, channel: Channel, shown: Message) -> list[int]:
         """The questions that a page of a search shows. They must be of its channel."""
         found = [int(each) for each in _ASKED.findall(shown.content)]
-        here = {asked.id for asked in self._questions() if asked.channel is channel}
+        here = {asked.id for asked, _ in self._questions() if asked.channel is channel}
         self._wrong += [f"a search in #{channel.name} shows {each}" for each in found if each not in here]
         return found
 
@@ -146,8 +146,13 @@ class MemoryUsers:
             await self._discord.press(person, shown, button)
             await self._discord.wait_for(lambda before=before: shown.content != before, timeout=_PATIENCE)  # type: ignore[misc]
             found += self._found(channel, shown)
-        turns = rows("SELECT position, channel FROM turns JOIN conversations ON conversations.id = conversation_id")
-        kept = sorted((row["position"] for row in turns if row["channel"] == str(channel.id)), reverse=True)
+        turns = rows(
+            """
+            SELECT coalesce(target_id, position) AS message_id, channel
+            FROM turns JOIN conversations ON conversations.id = conversation_id ORDER BY position DESC
+            """
+        )
+        kept = [row["message_id"] for row in turns if row["channel"] == str(channel.id)]
         self._did["found by a search of everything"] += len(found)
         if found != kept:
             self._wrong.append(f"a search in #{channel.name} shows {len(found)} of {len(kept)} questions")
@@ -165,9 +170,9 @@ class MemoryUsers:
                 continue
             said = [str(message["content"]) for message in request.messages]
             question = next(text for text in reversed(said) if _QUESTION.search(text))
-            asked = questions[int(_QUESTION.findall(question)[-1])]
+            asked, asker = questions[int(_QUESTION.findall(question)[-1])]
             guild_id = asked.channel.guild.id if asked.channel.guild else None
-            own = {each for each in _NOTE.findall(question) if (asked.author.id, guild_id, each) in noted}
+            own = {each for each in _NOTE.findall(question) if (asker.id, guild_id, each) in noted}
             sent = Counter(each for text in said for each in _NOTE.findall(text))
             self._did["requests with notes"] += bool(own)
             self._wrong += [

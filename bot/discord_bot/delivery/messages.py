@@ -74,7 +74,7 @@ class ReplyTarget:
     """When the asker wants to be pinged."""
     about: int | None = None
     mention: int | None = None
-    """The asker, if the prompt is in another channel, so that only a mention pings them."""
+    """The asker, if only a mention pings them: the prompt is in another channel, or about another person's message."""
 
 
 class ReplyMessages:
@@ -165,13 +165,13 @@ class ReplyMessages:
         if self._can_quote:
             try:
                 return await self._channel.send(
-                    wanted.content,
                     mention_author=about is None and self._pings,
                     reference=discord.MessageReference(
                         message_id=about or self._target.prompt_id,
                         channel_id=self._channel.id,
                         fail_if_not_exists=False,
                     ),
+                    **self._pinging(wanted),
                     **self._options(wanted, nonce),
                 )
             except discord.HTTPException as error:
@@ -184,7 +184,7 @@ class ReplyMessages:
         return message
 
     def _pinging(self, wanted: WantedMessage) -> dict[str, Any]:
-        """The content of a first message that is no reply. A mention that pings is there until the next edit."""
+        """The content of a first message. A mention that pings is there until the next edit."""
         asker = self._target.mention
         mentioning = f"<@{asker}> {wanted.content}"
         if asker is None or not self._pings or len(mentioning) > MESSAGE_LIMIT:

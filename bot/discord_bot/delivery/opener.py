@@ -164,9 +164,17 @@ class ReplyOpener:
         self, prompt: Prompt | Turn, can_quote: bool = True, waited: float = 0.0, ping: Ping = Ping.AUTO
     ) -> ReplyTarget:
         channel = self._client.get_partial_messageable(channel_of(prompt.conversation))
-        # A message in another channel cannot be replied to, so that only a mention pings its author.
-        can_quote, mention = (can_quote, None) if prompt.asked_in is None else (False, prompt.user_id)
-        return ReplyTarget(channel, message_of(prompt), can_quote, waited, ping, prompt.target_id, mention)
+        # A message in another channel cannot be replied to, and a reply to another person's message would ping them.
+        only_by_mention = prompt.asked_in is not None or (prompt.target_id is not None and prompt.guild_id is not None)
+        return ReplyTarget(
+            channel,
+            message_of(prompt),
+            can_quote and prompt.asked_in is None,
+            waited,
+            ping,
+            prompt.target_id,
+            prompt.user_id if only_by_mention else None,
+        )
 
     def _limit_in(self, channel: object, shown: int) -> int | None:
         """The number of messages over which a reply is a file. None: there is no such number.

@@ -77,6 +77,18 @@ async def test_a_question_about_a_message_is_a_turn_like_any_other(world: World)
     assert any("It's by Blake." in content for content in contents)
 
 
+async def test_who_wants_to_be_pinged_is_and_the_author_of_the_message_is_not(world: World) -> None:
+    discord = world.discord
+    settings = await discord.slash(discord.bo, discord.general, "settings")
+    await (await world.press(await settings.answered(), button="settings:ping:always")).acknowledged()
+    said = await discord.say(discord.general, discord.cleo, POEM)
+    world.model.script.append(Reply(["It's ", "by ", "Blake."], tokens_per_second=10))
+    await asked(discord, said, "Who?")
+    reply = await ended(world, said)
+    assert reply.pinged == {discord.bo}
+    assert reply.content == "It's by Blake.\n-# Bo asked: “Who?”"
+
+
 @pytest.mark.parametrize("private", [False, True])
 async def test_without_a_question_the_message_itself_is_asked(world: World, private: bool) -> None:
     discord = world.discord

@@ -237,3 +237,19 @@ async def test_command_on_a_phone(visit: Visit) -> None:
     await form.get_by_role("textbox").fill("You are a pirate.\n" * 200)
     await expect(form.get_by_role("button", name="Submit")).to_be_in_viewport(ratio=1)
     assert await max_.page.evaluate("document.scrollingElement.scrollWidth") == 390
+
+
+async def test_a_message_is_asked_about_and_its_answer_retried_by_their_menus(visit: Visit) -> None:
+    cleo, bo = await visit("Cleo"), await visit("Bo")
+    await cleo.say("tyger tyger, burning bright")
+    await bo.menu(bo.message("tyger tyger"), "Ask about this")
+    form = bo.page.get_by_role("dialog", name="Ask about this message")
+    await form.get_by_role("textbox").fill("What does this mean?")
+    await form.get_by_role("button", name="Submit").click()
+    await expect(bo.message("I'm answering in reply to that message.")).to_contain_text("Only you can see this")
+    answer = cleo.message("Bo asked: “What does this mean?”")
+    await expect(answer).to_contain_text("(I'm the offline demo. For a real model")
+    await bo.menu(bo.message("Bo asked"), "Retry answer")
+    await expect(bo.message("I'm trying again.")).to_contain_text("Only you can see this")
+    await cleo.menu(answer, "Retry answer")
+    await expect(cleo.message("can do that.")).to_contain_text("Only Bo and moderators can do that.")
