@@ -44,8 +44,8 @@ class Noted:
 class MemoryUsers:
     """People who add and delete notes and search, in `places`, of which direct messages belong to one person.
 
-    `questions` returns all that was asked so far, by number, and by whom. `did` counts what they did, and `wrong` takes what is
-    found wrong.
+    `questions` returns all that was asked so far, by number, and by whom. `did` counts what they did, and `wrong` takes
+    what is found wrong.
     """
 
     def __init__(

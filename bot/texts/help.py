@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bot.core.generation_settings import ModelJob
+from bot.texts.about import NAME
 
 PRIVACY_POLICY, TERMS = "privacy policy", "terms of service"
 
@@ -46,7 +47,7 @@ def help_text(
         reply = "by a reply to one of my messages"
         others = f"{reply}, or in a direct message" if direct_messages else f"or {reply}"
         asking = f'**Ask me** by mentioning me, like "@{bot} why is the night sky dark?", {others}.'
-    asking += " I also read images, text files and PDFs."
+    asking += f" I also read images, text files and PDFs. About any message: its menu, then Apps, {NAME}."
     if hears:
         asking += " Voice messages work too" + ("." if bot is None else ", as replies to me.")
     if hourly_questions_per_user is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.core.access import AccessSettings
+from bot.standin.commands import SLASH
 from bot.standin.entities import Channel, User
 from bot.standin.faults import Slow
 from bot.standin.server import DiscordStandin
@@ -37,8 +38,8 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     text = await help_of(counted, discord.bo, discord.general)
     assert text.startswith(
         '**Ask me** by mentioning me, like "@Polly why is the night sky dark?", by a reply to one of my messages, or in'
-        " a direct message. I also read images, text files and PDFs. You have 20 questions an hour; /usage shows what"
-        " is left.\n\n"
+        " a direct message. I also read images, text files and PDFs. About any message: its menu, then Apps, Ask about"
+        " this. You have 20 questions an hour; /usage shows what is left.\n\n"
         "**I remember** our conversation in each channel, thread and direct message separately. /reset forgets the"
         " conversation here, /forget-me forgets everything you said. I forget a conversation that nobody uses for 90"
         " days."
@@ -49,7 +50,7 @@ async def test_help_explains_use_and_privacy(counted: World) -> None:
     direct = await help_of(counted, discord.bo, discord.open_dm(discord.bo))
     assert direct.startswith(
         '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me. I also'
-        " read images, text files and PDFs. You have 20"
+        " read images, text files and PDFs. About any message: its menu, then Apps, Ask about this. You have 20"
     )
 
 
@@ -58,7 +59,8 @@ async def test_help_lists_the_commands_available_to_the_person(counted: World) -
     direct = discord.open_dm(discord.max)
     for person, channel in ((discord.bo, discord.general), (discord.max, discord.general), (discord.max, direct)):
         text = await help_of(counted, person, channel)
-        found = {(each["name"], each["id"]) for each in discord.visible_commands(person, channel)}
+        visible = discord.visible_commands(person, channel)
+        found = {(each["name"], each["id"]) for each in visible if each["type"] == SLASH}
         named = {(name.split(" ")[0], id_) for name, id_ in re.findall(r"</([^:]+):(\d+)>", text)}
         assert named == found
         assert "persona" in text
