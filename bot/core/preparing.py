@@ -213,6 +213,7 @@ class RequestPreparer:
             turn,
             begun=asking.running.resumed_text,
             notes=notes,
+            recent=asking.running.prompt.recent,
             summaries=summaries,
             about_memory=self._about_memory,
             today=self._today(),

@@ -131,6 +131,13 @@ class Quote:
     own: bool = False
 
 
+class RecentMessage(NamedTuple):
+    """What somebody wrote before a question, which goes along with it. It is kept nowhere."""
+
+    author_name: UserName
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A question of a user, ready to be committed.
@@ -146,7 +153,7 @@ class Prompt:
     `text` mentions users by id (see `context.mention`), and `names` are theirs. It also names the `pictures`, in their
     order (see `context.picture_note`).
     `reads_history` tells whether the author may read what others wrote there before. If not, the context has only the
-    author's own turns.
+    author's own turns. `recent` are messages before it that go along, oldest first, and are not committed.
     """
 
     conversation: Conversation
@@ -164,6 +171,7 @@ class Prompt:
     pictures: Sequence[PictureReference] = ()
     target_id: int | None = None
     asked_in: Conversation | None = None
+    recent: Sequence[RecentMessage] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,3 +69,10 @@ def moderates(interaction: discord.Interaction) -> bool:
 def reads_history(interaction: discord.Interaction) -> bool:
     """Whether a user may read what was written before in the channel of an interaction."""
     return interaction.guild_id is None or interaction.permissions.read_message_history
+
+
+def settings_of(channel: object) -> int | None:
+    """The id of the channel whose settings hold in a channel or thread of a guild."""
+    if isinstance(channel, discord.Thread):
+        return channel.parent_id
+    return channel.id if isinstance(channel, discord.abc.GuildChannel) else None

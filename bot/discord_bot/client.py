@@ -117,6 +117,7 @@ class ParleyClient(discord.Client):
         discord.py calls `on_ready` some seconds later, and also on a client that is closed by then.
         """
         self._disconnected_at = None
+        self._parts.recent.session_began()
         self._parts.policy.connected.set()
         self._tasks.spawn(self._parts.lifecycle.joined(self._guild_ids()), on_shutdown="drain")
         self._tasks.spawn(self._parts.guild_watch.check_all(), on_shutdown="drain")
@@ -164,18 +165,23 @@ class ParleyClient(discord.Client):
         self._parts.inbox.received(message)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
+        self._parts.recent.updated(event.message)
         self._parts.lifecycle.updated(event.message)
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        self._parts.recent.deleted(event.channel_id, {event.message_id})
         self._tasks.spawn(self._parts.lifecycle.deleted(event.channel_id, {event.message_id}), on_shutdown="drain")
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        self._parts.recent.deleted(event.channel_id, event.message_ids)
         self._tasks.spawn(self._parts.lifecycle.deleted(event.channel_id, event.message_ids), on_shutdown="drain")
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        self._parts.recent.channel_deleted(channel.id)
         self._tasks.spawn(self._parts.lifecycle.channel_deleted(channel.id), on_shutdown="drain")
 
     async def on_raw_thread_delete(self, event: discord.RawThreadDeleteEvent) -> None:
+        self._parts.recent.channel_deleted(event.thread_id)
         self._tasks.spawn(self._parts.lifecycle.channel_deleted(event.thread_id), on_shutdown="drain")
 
     async def on_thread_update(self, before: discord.Thread, after: discord.Thread) -> None:

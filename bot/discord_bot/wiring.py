@@ -22,10 +22,11 @@ from bot.discord_bot.inbound.downloads import Downloads
 from bot.discord_bot.inbound.edits import MessageLifecycle
 from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.history import History
-from bot.discord_bot.inbound.inbox import Inbox
+from bot.discord_bot.inbound.inbox import Inbox, Reading
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.missed import MissedMessages
 from bot.discord_bot.inbound.pictures import DiscordPictures
+from bot.discord_bot.inbound.recent import RecentMessages
 from bot.discord_bot.inbound.recovery import Recovery
 from bot.discord_bot.inbound.targets import Targets
 from bot.discord_bot.inbound.unmentioned import Unmentioned
@@ -49,6 +50,7 @@ class Parts:
     reactions: Reactions
     inbox: Inbox
     messages: MessageHandler
+    recent: RecentMessages
     lifecycle: MessageLifecycle
     missed: MissedMessages
     recovery: Recovery
@@ -79,8 +81,10 @@ def wire(
     notices = Notices(client, store, scheduler, reactions)
     pictures = conversations.pictures.source = DiscordPictures(client, history, downloads)
     messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)
-    unmentioned = Unmentioned(client, store) if options.message_content else None
-    inbox = Inbox(client, messages, notices, policy, unmentioned, tasks)
+    recent = RecentMessages(client, store, history, policy, tasks)
+    reading = Reading(Unmentioned(client, store), recent) if options.message_content else None
+    conversations.add_recent = recent.add_to if options.message_content else None
+    inbox = Inbox(client, messages, notices, policy, reading, tasks)
     forms, targets = Forms(), Targets()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)
@@ -92,6 +96,7 @@ def wire(
         reactions=reactions,
         inbox=inbox,
         messages=messages,
+        recent=recent,
         lifecycle=MessageLifecycle(client, conversations, store, replies, messages, targets, tasks),
         missed=MissedMessages(
             client,
@@ -119,6 +124,7 @@ def wire(
                 pictures,
                 targets,
                 button_handler,
+                recent,
             )
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 from bot.core.access import Block, Decision, GuildDecisions, GuildRules
 from bot.store.engine import Value
@@ -168,6 +169,19 @@ class GuildRuleStore(Part):
             [(row["channel_id"], bool(row["allowed"]), Decision(row["set_by"], row["set_at"])) for row in channels],
             [(row["user_id"], Block(row["until"]), Decision(row["set_by"], row["set_at"])) for row in blocks],
         )
+
+    async def blocked_among(self, guild_id: int, user_ids: Collection[int]) -> set[int]:
+        """Those of these users whom the moderators of a guild block now."""
+        rows = await self._engine.read(
+            f"""
+            SELECT user_id FROM blocks
+            WHERE guild_id = :guild AND user_id IN (SELECT value FROM json_each(:users)) AND {IN_FORCE}
+            """,
+            guild=guild_id,
+            users=json.dumps(list(user_ids)),
+            now=self._now(),
+        )
+        return {row["user_id"] for row in rows}
 
     async def blocks_of(self, user_id: int, guild_id: int | None = None) -> dict[int, Block]:
         """Return the blocks in force of one user by guild, in all guilds or in one."""

@@ -40,6 +40,8 @@ _HERE = "gone.conversation_id IN (0, stored_turns.conversation_id) AND stored_tu
 _LONG_TRACES = (
     # Quotes of the user's messages in other people's turns.
     ("stored_turns", f"quoted_id = :user AND NOT {_FORGOTTEN.format(which=_HERE)}"),
+    # Other people's turns that the user's recent messages went along with.
+    ("recent_authors", f"user_id = :user AND NOT {_FORGOTTEN.format(which='gone.conversation_id = 0 AND turn_id')}"),
     ("charges", f"user_id = :user AND NOT {_FORGOTTEN.format(which='gone.conversation_id = 0 AND turn_id')}"),
 )
 """The places where a user is on record beside their own turns, in any number of rows, and the condition for these rows.
@@ -81,6 +83,8 @@ _SHORT_TRACES = (
 Each has the table, the condition for its rows, and the change that removes the user from a row. The change is None if
 the row is deleted.
 """
+_GOES = "user_id = :user OR id IN (SELECT turn_id FROM recent_authors WHERE user_id = :user)"
+"""SQL condition for the turns that go with a user: their own, and those whose reply may repeat what they wrote."""
 _FORGET = (
     FORGET_TURNS.format(conversation="SELECT 0 AS id"),
     # What is reserved is compared with the sums, from which the user is gone.
@@ -105,6 +109,7 @@ class PeopleStore(Part):
     async def forget(self, user_id: int, *, leave_out: bool = False) -> set[int]:
         """Forget whatever is on record of a user in all conversations for good, with what others quote of it.
 
+        So are turns of other people that the user's recent messages went along with: the replies may repeat them.
         What they used stays in the sums of guilds and in the total, in nobody's name. For their own quota it counts on
         in the memory of this process, including all that is reserved for a running reply. A block by moderators stays.
         With `leave_out`, all that is kept of them is that their messages are left out of what goes along with other
@@ -113,7 +118,7 @@ class PeopleStore(Part):
         values: dict[str, Value] = {"user": user_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
         tokens, prompts, turns, *_ = await self._engine.delete_securely(
             *self._quotas.used_by(user_id),
-            (TURN_IDS.format(which="user_id = :user"), values),
+            (TURN_IDS.format(which=_GOES), values),
             *((statement, values) for statement in _FORGET),
             *([(LEAVE_OUT, {"user": user_id, "choice": 1})] if leave_out else []),
         )

@@ -29,6 +29,12 @@ _CHARGES_OF_USERS = """
     WHERE gone.conversation_id = 0
     """
 
+_TURNS_THAT_HEARD = """
+    SELECT turn_id FROM forgotten_users AS gone CROSS JOIN recent_authors AS author
+    ON author.user_id = gone.user_id AND turn_id <= through
+    WHERE gone.conversation_id = 0
+    """
+
 PURGE = (
     # Before the turns, whose going would drop each of them again.
     f"""
@@ -60,6 +66,7 @@ PURGE = (
     RETURNING 1
     """,
     f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS} LIMIT {_ROWS}) RETURNING 1",
+    f"DELETE FROM stored_turns WHERE id IN ({_TURNS_THAT_HEARD} LIMIT {_ROWS}) RETURNING 1",
     f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS_HERE} LIMIT {_ROWS}) RETURNING 1",
     f"""
     UPDATE stored_turns

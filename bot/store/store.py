@@ -19,6 +19,7 @@ from bot.store.personas import PersonaStore
 from bot.store.pictures import PictureStore
 from bot.store.processed import ProcessedStore
 from bot.store.quotas import QuotaStore
+from bot.store.recent_authors import RecentAuthorStore
 from bot.store.retention import RetentionStore
 from bot.store.search import SearchStore
 from bot.store.server_facts import ServerFactStore
@@ -49,6 +50,7 @@ class Store:
         self.pictures = PictureStore(engine, clock)
         self.processed = ProcessedStore(engine, clock)
         self.quotas = QuotaStore(engine, clock)
+        self.recent_authors = RecentAuthorStore(engine, clock)
         self.retention = RetentionStore(engine, clock)
         self.search = SearchStore(engine, clock)
         self.server_facts = ServerFactStore(engine, clock)

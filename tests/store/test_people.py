@@ -208,7 +208,7 @@ async def test_announced_extent_is_what_goes(store: Store) -> None:
     assert await store.people.record_of(BO) == UserRecord(0, 0, traces=False, blocked=True)
 
 
-NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "turn_id"
+NO_PERSON = "channel_id", "conversation_id", "guild_id", "message_id", "origin_turn_id", "target_id", "turn_id"
 """What columns of ids are called in which no person's stand."""
 FILLED: dict[tuple[str, str], Value] = {
     ("daily_usage", "scope"): "user",

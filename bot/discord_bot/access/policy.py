@@ -129,6 +129,11 @@ class Policy:
         person = await self._looked_up(guild, turn.user_id)
         return access.denied_to_user(self._settings, rules, person)
 
+    async def allowed_among(self, guild_id: int, people: Iterable[Person]) -> set[int]:
+        """Those of these people who may use the bot in a guild, as far as their roles are known."""
+        allowed = {person.id for person in people if self._settings.blocks(person) is None}
+        return allowed - await self._store.guild_rules.blocked_among(guild_id, allowed)
+
     async def check_guild(self, interaction: discord.Interaction) -> Denial | None:
         """Why a command that changes something is refused in a guild, or None if it is not.
 

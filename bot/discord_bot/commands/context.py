@@ -16,6 +16,7 @@ from bot.discord_bot.channels import conversation_in
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.pictures import DiscordPictures
+from bot.discord_bot.inbound.recent import RecentMessages
 from bot.discord_bot.inbound.targets import Targets
 from bot.discord_bot.interactions.button_handler import ButtonHandler
 from bot.discord_bot.interactions.responses import Forms, respond_ephemeral
@@ -76,6 +77,7 @@ class BotContext:
     pictures: DiscordPictures
     targets: Targets
     button_handler: ButtonHandler
+    recent: RecentMessages
 
 
 Handler = Callable[[discord.Interaction, Given], Awaitable[None]]

@@ -132,6 +132,7 @@ class PrivacyCommands(Cog):
 
     async def _forget_all(self, user_id: int, name: str, *, leave_out: bool) -> str:
         """Forget a user. Returns what to tell them."""
+        self._bot.recent.forget(user_id)
         extent = await self._bot.store.people.record_of(user_id)
         if extent.is_empty and not leave_out:
             return words.NOTHING_OF_YOU_ANY_MORE

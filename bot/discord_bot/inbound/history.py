@@ -101,6 +101,11 @@ class History:
             return not error.deleted
         return True
 
+    async def latest(self, channel: discord.abc.MessageableChannel) -> list[discord.Message]:
+        """The messages of the newest page of a channel."""
+        page, _ = await self._page(channel)
+        return page
+
     async def channel(self, channel_id: int) -> object:
         """Fetch a channel that is not in discord.py's cache, such as a DM."""
         return await self._read(lambda: self._client.fetch_channel(channel_id))

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import discord
 
@@ -16,6 +17,7 @@ from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.inbound import reader
 from bot.discord_bot.inbound.message_handler import MessageHandler
 from bot.discord_bot.inbound.reader import Addressing
+from bot.discord_bot.inbound.recent import RecentMessages
 from bot.discord_bot.inbound.unmentioned import Unmentioned
 from bot.discord_bot.names import own_name
 from bot.discord_bot.tasks import TaskSupervisor
@@ -28,8 +30,16 @@ _RECENT = 1000
 """Prompts whose events came lately and that are remembered: the store does not know them until they are saved."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a client does that may read messages that do not mention it."""
+
+    unmentioned: Unmentioned
+    recent: RecentMessages
+
+
 class Inbox:
-    """The messages of one client. Without `unmentioned`, only those that mention the bot are for it, and DMs."""
+    """The messages of one client. Without `reading`, only those that mention the bot are for it, and DMs."""
 
     def __init__(
         self,
@@ -37,14 +47,14 @@ class Inbox:
         messages: MessageHandler,
         notices: Notices,
         policy: Policy,
-        unmentioned: Unmentioned | None,
+        reading: Reading | None,
         tasks: TaskSupervisor,
     ) -> None:
         self._client = client
         self._messages = messages
         self._notices = notices
         self._policy = policy
-        self._unmentioned = unmentioned
+        self._reading = reading
         self._tasks = tasks
         self._recent: deque[int] = deque(maxlen=_RECENT)
         self._told_unreadable: dict[int, float] = {}
@@ -61,14 +71,14 @@ class Inbox:
         match reader.address(message, me):
             case Addressing.YES:
                 self._recent.append(message.id)
-                if self._unmentioned is not None:
-                    self._unmentioned.addressed(message)
+                if self._reading is not None:
+                    self._reading.unmentioned.addressed(message)
                 self._tasks.spawn(self._messages.answer(message, me))
             case Addressing.UNREADABLE:
                 self._tasks.spawn(self._tell_unreadable(message))
             case Addressing.NO:
-                if self._unmentioned is not None and self._unmentioned.may_be_meant(message):
-                    self._tasks.spawn(self._answer_if_meant(message, me, self._unmentioned))
+                if self._reading is not None:
+                    self._overheard(message, me, self._reading)
 
     def found(self, message: discord.Message) -> None:
         """Answer a prompt that came while the bot was away."""
@@ -83,15 +93,22 @@ class Inbox:
     async def asked_among(self, messages: Sequence[discord.Message]) -> list[discord.Message]:
         """Those of the messages of a channel that are for the bot, in any order. Raises StoreError."""
         asked = [message for message in messages if self.mentions_me(message)]
-        return asked if self._unmentioned is None else [*asked, *await self._unmentioned.among(messages)]
+        return asked if self._reading is None else [*asked, *await self._reading.unmentioned.among(messages)]
 
-    async def _answer_if_meant(
-        self, message: discord.Message, me: discord.ClientUser, unmentioned: Unmentioned
-    ) -> None:
+    def _overheard(self, message: discord.Message, me: discord.ClientUser, reading: Reading) -> None:
+        """Answer a message that does not mention the bot if it is for it; else it is a recent one."""
+        if reading.unmentioned.may_be_meant(message):
+            self._tasks.spawn(self._answer_if_meant(message, me, reading))
+        else:
+            reading.recent.received(message)
+
+    async def _answer_if_meant(self, message: discord.Message, me: discord.ClientUser, reading: Reading) -> None:
         try:
-            if await unmentioned.is_meant(message):
+            if await reading.unmentioned.is_meant(message):
                 self._recent.append(message.id)
                 await self._messages.answer(message, me)
+            else:
+                reading.recent.received(message)
         except StoreError as error:
             log.error("skipped a message in channel %d: %s", message.channel.id, error)
 

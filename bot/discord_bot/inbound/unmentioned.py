@@ -10,7 +10,7 @@ from typing import TypeVar
 import discord
 
 from bot.core.channel_settings import ChannelSettings, WithoutMention
-from bot.discord_bot.channels import conversation_in
+from bot.discord_bot.channels import conversation_in, settings_of
 from bot.discord_bot.inbound import content, reader
 from bot.discord_bot.inbound.reader import Addressing
 from bot.store import Store
@@ -144,13 +144,6 @@ class Unmentioned:
             talk = Talk()
         _keep(self._talks, channel_id, talk)
         return talk
-
-
-def settings_of(channel: object) -> int | None:
-    """The id of the channel whose settings hold in a channel or thread of a guild."""
-    if isinstance(channel, discord.Thread):
-        return channel.parent_id
-    return channel.id if isinstance(channel, discord.abc.GuildChannel) else None
 
 
 def _may(settings: ChannelSettings | None, channel: object) -> bool:
