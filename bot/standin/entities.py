@@ -235,6 +235,7 @@ class Channel:
     members: set[int] = field(default_factory=set)
     """The ids of the users who joined the thread."""
     last_message_id: int | None = None
+    """The id of the last message, or of the last post of a forum."""
     slowmode: int = 0
     """Seconds that a person has to wait between two messages. Bots do not wait."""
     archived: bool = False

@@ -226,6 +226,8 @@ class World(Directory):
             archive_changed_at=now,
         )
         self.channels[thread.id] = thread
+        if parent.type is ChannelType.FORUM:
+            parent.last_message_id = thread.id
         self.tell_channel("THREAD_CREATE", thread, newly_created=True)
         if message is not None:
             message.thread = thread

@@ -100,16 +100,28 @@ class ConversationStore(Part):
         return [conversation_of(row) for row in rows]
 
     async def used_lately(self, since: int) -> list[str]:
-        """Return the channels in guilds on Discord used since a time, at most 2,000, the latest used first."""
+        """Return the channels in guilds on Discord used since a time, the latest used first.
+
+        Each of the latest 2,000 is followed by the channel that it is a thread of, if it is one.
+        """
         rows = await self._engine.read(
             """
-            SELECT channel FROM conversations INDEXED BY conversations_by_use
+            SELECT channel, parent_channel FROM conversations INDEXED BY conversations_by_use
             WHERE used_at >= :since AND guild_id IS NOT NULL AND platform = 'discord'
             ORDER BY used_at DESC LIMIT 2000
             """,
             since=since,
         )
-        return [row["channel"] for row in rows]
+        return [each for row in rows for each in (row["channel"], row["parent_channel"]) if each is not None]
+
+    async def threads_of(self, conversation: Conversation) -> list[Conversation]:
+        """Return the conversations in threads of a channel."""
+        rows = await self._engine.read(
+            "SELECT platform, channel FROM conversations WHERE platform = :platform AND parent_channel = :channel",
+            platform=conversation.platform,
+            channel=conversation.channel,
+        )
+        return [conversation_of(row) for row in rows]
 
     async def shares(self, conversation: Conversation, user_id: int) -> ConversationShares:
         """Return how many questions a conversation holds, of how many people, and how many are a user's own."""

@@ -7,6 +7,12 @@ NOT_ALLOWED = "-# I may not open threads here. Moderators can allow it in the ch
 NOT_OPENED = "-# I couldn't open a thread right now, so I answer here."
 
 
+def cannot_write(thread_id: int, *, locked: bool) -> str:
+    """What people are told in the channel of a thread in which the bot was asked something and cannot write."""
+    why = f"<#{thread_id}> is locked, so I can't answer there." if locked else f"I may not write in <#{thread_id}>."
+    return f"-# {why} Ask me here instead."
+
+
 def untitled(name: str | None) -> str:
     """The title of a thread on a question without words, such as a picture."""
     return "A question" if name is None else f"A question from {name}"

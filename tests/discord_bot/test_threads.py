@@ -266,3 +266,65 @@ async def test_news_channels_have_threads_of_their_own(world: World, discord: Di
     question = await world.ask_and_wait("why?", news)
     assert thread_on(question).type is ChannelType.NEWS_THREAD
     assert len(discord.bot_messages(thread_on(question))) == 2
+
+
+async def test_a_forums_posts_are_answered_in_them(world: World, discord: DiscordStandin) -> None:
+    forum = discord.add_forum("help")
+    post = await discord.open_post(forum, "My boat leaks", discord.bo, f"{discord.bot.mention} help!")
+    await world.taken(post)
+    [answer] = discord.bot_messages(post.channel)
+    assert (answer.reply_to, answer.content) == (post, "To help!.")
+    await world.ask_and_wait("and the sail?", post.channel, discord.cleo)
+    assert [prompt for prompt, _, _ in await world.turns(post.channel)] == ["help!", "and the sail?"]
+    assert post.channel.name == "My boat leaks"
+    await discord.delete(post)
+    await world.until(lambda: world.turns(post.channel), [("and the sail?", "To and the sail?.", "complete")])
+
+
+LOCKED = "-# <#{}> is locked, so I can't answer there. Ask me here instead."
+NOT_THERE = "-# I may not write in <#{}>. Ask me here instead."
+
+
+@pytest.mark.parametrize("sentence", [LOCKED, NOT_THERE])
+async def test_where_it_cannot_write_in_a_thread_it_says_so_in_the_channel(
+    world: World, discord: DiscordStandin, sentence: str
+) -> None:
+    thread = await discord.open_thread(discord.general, "side", discord.ada)
+    if sentence == LOCKED:
+        discord.world.update_thread(thread, locked=True)
+    else:
+        discord.deny(discord.general, Permission.SEND_MESSAGES_IN_THREADS)
+    await world.taken(await world.ask("why?", thread, discord.ada))
+    assert shown(discord) == [sentence.format(thread.id)]
+    # Once a day.
+    await world.taken(await world.ask("why?", thread, discord.ada))
+    assert len(shown(discord)) == 1
+    assert (shown(discord, thread), world.model.requests) == ([], [])
+
+
+@pytest.mark.parametrize("where", ["a private thread", "a forum"])
+async def test_nobody_else_hears_of_what_it_cannot_answer(world: World, discord: DiscordStandin, where: str) -> None:
+    if where == "a forum":
+        place = (await discord.open_post(discord.add_forum("help"), "Boats", discord.ada, "look")).channel
+    else:
+        place = await discord.open_thread(discord.general, "secret", discord.ada, private=True)
+        discord.world.join_thread(place, discord.bot)
+    discord.world.update_thread(place, locked=True)
+    said = await world.ask("why?", place, discord.ada)
+    await world.taken(said)
+    await discord.wait_for(lambda: "🕒" in said.reactions)
+    assert shown(discord) == []
+
+
+async def test_a_deleted_channel_takes_its_archived_threads_along(start: Start, discord: DiscordStandin) -> None:
+    channel = discord.add_channel("harbour")
+    async with start() as world:
+        await switch_on(world, channel)
+        question = await world.ask_and_wait("why?", channel)
+    thread = thread_on(question)
+    # After a start, discord.py does not know it.
+    discord.world.update_thread(thread, archived=True)
+    async with start() as world:
+        assert len(await world.turns(thread)) == 1
+        discord.world.delete_channel(channel)
+        await world.until(lambda: world.turns(thread), [])

@@ -24,6 +24,7 @@ from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.store import Store
 from bot.texts import access as words
+from bot.texts import threads
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +88,11 @@ class Notices:
                 return True
             self._take_room(message.channel.id)
         channel = self._client.get_partial_messageable(message.channel.id)
-        target = ReplyTarget(channel, message.id, reads_history(message.channel))
+        return await self._post(ReplyTarget(channel, message.id, reads_history(message.channel)), sentence)
+
+    async def _post(self, target: ReplyTarget, sentence: str) -> bool:
         messages = ReplyMessages(target, None, self._store, DeletionLog())
-        live = LiveReply(channel.id, messages, self._scheduler, note=lambda _: sentence)
+        live = LiveReply(target.channel.id, messages, self._scheduler, note=lambda _: sentence)
         return await live.finish(Outcome(TurnState.COMPLETE))
 
     async def overloaded(self, message: discord.Message, refusal: Overloaded) -> None:
@@ -121,6 +124,24 @@ class Notices:
             await self.answer(message, None)
         else:
             await self._mark_processed(message)
+
+    async def locked_out(self, message: discord.Message, thread: discord.Thread) -> None:
+        """Tell a user once a day, in the thread's channel, that the bot cannot write in the thread."""
+        until = int(time.time() + DENIAL_REPEATED_AFTER)
+        parent = thread.parent
+        public = thread.type is not discord.ChannelType.private_thread
+        log.info("message %d cannot be answered: the bot may not write in thread %d", message.id, thread.id)
+        if (
+            isinstance(parent, discord.TextChannel)
+            and public
+            and age(message.id) < DENIAL_MAX_AGE
+            and await self._claim(f"locked out: {thread.id}", until, message)
+        ):
+            target = ReplyTarget(self._client.get_partial_messageable(parent.id), message.id, can_quote=False)
+            await self._post(target, threads.cannot_write(thread.id, locked=thread.locked))
+        else:
+            self._reactions.add(thread.id, message.id, SKIPPED)
+        await self._mark_processed(message)
 
     async def _not_served(self, message: discord.Message, guild: discord.Guild) -> None:
         """Tell a guild that it is not served, once a day of this process."""

@@ -113,3 +113,12 @@ def may_open_threads(channel: discord.TextChannel) -> bool:
         return True
     permissions = channel.permissions_for(me)
     return permissions.create_public_threads and permissions.send_messages_in_threads
+
+
+def may_write_in(thread: discord.Thread) -> bool:
+    """Whether the bot may write in a thread. Where discord.py does not know, it tries."""
+    me: discord.Member | None = thread.guild.me
+    if me is None or thread.parent is None:
+        return True
+    permissions = thread.permissions_for(me)
+    return permissions.send_messages_in_threads and (permissions.manage_threads or not thread.locked)

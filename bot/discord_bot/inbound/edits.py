@@ -12,7 +12,7 @@ import discord
 from bot.core.errors import StoreError
 from bot.core.retrying import poll_until, retrying
 from bot.core.service import ConversationService
-from bot.core.turns import Prompt, Turn
+from bot.core.turns import Conversation, Prompt, Turn
 from bot.core.usage import DAY
 from bot.discord_bot.channels import conversation_in, message_of
 from bot.discord_bot.delivery.replies import Replies
@@ -152,8 +152,13 @@ class MessageLifecycle:
     async def channel_deleted(self, channel_id: int) -> None:
         """Forget the conversation of a deleted channel or thread, and the rules and the persona set for it."""
         key = conversation_in(channel_id)
-        await _apply(f"forgetting channel {channel_id}", lambda: self._conversations.forget(key))
+        await _apply(f"forgetting channel {channel_id}", lambda: self._forget_with_threads(key))
         await _apply(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
+
+    async def _forget_with_threads(self, conversation: Conversation) -> None:
+        """Forget a conversation and those in its channel's threads. Discord tells only of those that are open."""
+        for each in (conversation, *await self._store.conversations.threads_of(conversation)):
+            await self._conversations.forget(each)
 
     async def renamed(self, thread_id: int) -> None:
         """Note that a thread has a title, so that none is made for it."""

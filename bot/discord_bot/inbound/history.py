@@ -93,6 +93,11 @@ class History:
                 break
         return messages
 
+    async def archived_threads(self, channel: discord.TextChannel | discord.ForumChannel) -> list[discord.Thread]:
+        """The public threads of a channel that were archived last, in one page."""
+        found = await self._read(lambda: self._client.http.get_public_archived_threads(channel.id, limit=_PAGE))
+        return [discord.Thread(guild=channel.guild, state=channel._state, data=each) for each in found["threads"]]
+
     async def is_there(self, channel_id: int) -> bool:
         """Whether a channel or thread was not deleted. One that the bot may not see counts as there."""
         try:

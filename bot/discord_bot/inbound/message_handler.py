@@ -17,6 +17,7 @@ from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import conversation_in, manages_guild
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.delivery.threads import may_write_in
 from bot.discord_bot.inbound import content, reader
 from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.pictures import DiscordPictures
@@ -87,6 +88,10 @@ class MessageHandler:
             if (denied := await self._policy.check_message(message)) is not None:
                 if mentioned:
                     await self._notices.denied(message, denied)
+                return True
+            if isinstance(message.channel, discord.Thread) and not may_write_in(message.channel):
+                if mentioned:
+                    await self._notices.locked_out(message, message.channel)
                 return True
             reads_history = await self._policy.reads_history(message)
             read = None

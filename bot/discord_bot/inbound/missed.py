@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 import discord
@@ -26,6 +27,7 @@ from bot.store import Store
 
 log = logging.getLogger(__name__)
 
+_Parent: TypeAlias = discord.TextChannel | discord.ForumChannel
 _ReadableChannel: TypeAlias = discord.TextChannel | discord.VoiceChannel | discord.StageChannel | discord.Thread
 
 _MAX_MESSAGES = 500
@@ -38,6 +40,8 @@ _USED_WITHIN = timedelta(days=30)
 """How long after its last use a place counts as used. DMs are searched only then: Discord has no request for them."""
 _MAX_UNUSED = 100
 """Channels of all guilds that are searched though the bot was not used there."""
+_MAX_PARENTS = 50
+"""Channels of all guilds whose archived threads are searched."""
 _TIMEOUT = 60.0
 """Seconds in which searches of channels are begun."""
 
@@ -126,26 +130,49 @@ class MissedMessages:
         unused = [each for each in active if each.id not in ranks]
         unused.sort(key=lambda each: each.last_message_id or 0, reverse=True)
         deadline = time.monotonic() + _TIMEOUT
-        places = iter([*used, *unused[:_MAX_UNUSED]])
+        parents = [each for guild in guilds for each in _with_threads(guild) if reads_history(each)]
+        parents = [each for each in parents if each.id in ranks or _written_in(each, after)]
+        parents.sort(key=lambda each: ranks.get(each.id, len(ranks)))
+
+        async def search_archived(parent: _Parent) -> None:
+            for thread in await self._archived(parent, after):
+                await self._search(thread)
+
+        searches = [
+            *(partial(self._search, each) for each in [*used, *unused[:_MAX_UNUSED]]),
+            *(partial(search_archived, each) for each in parents[:_MAX_PARENTS]),
+        ]
+        left = iter(searches)
 
         async def search_next() -> None:
-            for channel in places:
+            for search in left:
                 if time.monotonic() > deadline:
                     log.info("not all channels were searched for questions that came while the bot was away")
                     return
-                await self._search(channel)
+                await search()
 
         await asyncio.gather(*(search_next() for _ in range(MAX_CONCURRENT)))
 
+    async def _archived(self, parent: _Parent, after: datetime) -> list[discord.Thread]:
+        """The archived threads of a channel that were written in after a moment, as far as one page goes."""
+        try:
+            return [each for each in await self._history.archived_threads(parent) if _written_in(each, after)]
+        except (TargetGone, Unavailable) as error:
+            log.warning("could not read the archived threads of channel %d: %s", parent.id, error)
+            return []
+
     async def _ranks(self) -> dict[int, int]:
-        """The channels in which the bot was used lately, the latest used with the lowest number."""
+        """The channels in which, or in whose threads, the bot was used lately; the latest has the lowest number."""
         since = discord.utils.utcnow() - _USED_WITHIN
         try:
             used = await self._store.conversations.used_lately(int(since.timestamp()))
         except StoreError as error:
             log.warning("could not read where the bot was used lately: %s", error)
             return {}
-        return {int(channel): rank for rank, channel in enumerate(used)}
+        ranks: dict[int, int] = {}
+        for rank, channel in enumerate(used):
+            ranks.setdefault(int(channel), rank)
+        return ranks
 
     async def _all_dms(self) -> None:
         if self._per_channel == 0:
@@ -203,7 +230,12 @@ def _channels(guild: discord.Guild) -> list[_ReadableChannel]:
     return [*guild.text_channels, *guild.voice_channels, *guild.stage_channels, *guild.threads]
 
 
-def _written_in(channel: _ReadableChannel, after: datetime) -> bool:
+def _with_threads(guild: discord.Guild) -> list[_Parent]:
+    """The channels of a guild whose threads may be archived. The latest message of a forum is its latest post."""
+    return [*guild.forums, *guild.text_channels]
+
+
+def _written_in(channel: _ReadableChannel | _Parent, after: datetime) -> bool:
     """Whether the newest message of a channel came after a moment."""
     newest = channel.last_message_id
     return newest is not None and discord.utils.snowflake_time(newest) > after

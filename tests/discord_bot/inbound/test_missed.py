@@ -213,3 +213,37 @@ async def test_guild_hidden_by_an_outage_is_caught_up(world: World) -> None:
     await world.reply(discord.general, "To two.", count=2)
     await world.idle()
     assert len(await world.turns(discord.general)) == 2, "an outage forgets nothing"
+
+
+async def test_archived_threads_and_posts_are_searched_too(discord: DiscordStandin, start: Start) -> None:
+    bot, forum = discord.bot.mention, discord.add_forum("help")
+    async with start() as world:
+        thread = await discord.open_thread(discord.general, "side", discord.bo)
+        await world.answered("hello?", thread)
+    post = (await discord.open_post(forum, "My boat leaks", discord.cleo, f"{bot} help!")).channel
+    quiet = (await discord.open_post(forum, "Fair winds", discord.cleo, "no question")).channel
+    for place in (thread, post):
+        await discord.say(place, discord.cleo, f"{bot} and now?")
+    for place in (thread, post, quiet):
+        discord.world.update_thread(place, archived=True)
+    for _ in range(2):
+        async with start() as world:
+            await world.reply(thread, "To and now?.", count=2)
+            await world.reply(post, "To and now?.", count=2)
+            await world.caught_up()
+        assert shown(discord, thread) == ["To hello?.", "To and now?."]
+        assert shown(discord, post) == ["To help!.", "To and now?."]
+    assert (thread.archived, post.archived, quiet.archived) == (False, False, True)
+
+
+async def test_question_in_a_thread_on_it_is_found_in_its_channel(discord: DiscordStandin, start: Start) -> None:
+    async with start() as world:
+        await world.store.channel_settings.change(discord.guild.id, discord.general.id, by=discord.max.id, threads=True)
+    said = await discord.say(discord.general, discord.cleo, f"{discord.bot.mention} why?")
+    for _ in range(2):
+        async with start() as world:
+            await discord.wait_for(lambda: said.thread and len(discord.bot_messages(said.thread)) == 2)
+            await world.caught_up()
+        assert said.thread is not None
+        assert [each.content.splitlines()[0] for each in discord.bot_messages(said.thread)[1:]] == ["To why?."]
+    assert shown(discord) == []
