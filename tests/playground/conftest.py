@@ -158,6 +158,12 @@ class Home:
         self.origin = url.rsplit("/", 2)[0]
         self.tabs: list[Tab] = []
 
+    async def upload(self, name: str, kind: str, data: bytes, **more: str) -> str:
+        """Upload a file of a media type; its id. `more` is what a voice message says of itself."""
+        query, headers = {"name": name, **more}, {"Content-Type": kind, "Origin": self.origin}
+        async with self.client.post(f"{self.url}files", params=query, data=data, headers=headers) as answer:
+            return str((await answer.json())["file"])
+
     async def tab(self, name: str = "Ada", channel: str | None = "general") -> Tab:
         """A new tab of somebody's, with a channel open."""
         tab = Tab(await self.client.ws_connect(f"{self.url}ws", headers={"Origin": self.origin}), self._patience)

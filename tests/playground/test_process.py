@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.llm.demo import NOTE
+from bot.llm.demo import DEMO_HEARS, NOTE
+from tests.files.samples import picture, voice
 from tests.playground.conftest import Home, Tab
 from tests.waiting import FOR_A_PROCESS
 
@@ -97,6 +98,37 @@ async def test_playground_remembers_after_a_restart(launch: Launch, tmp_path: Pa
         await ask(second.home, question, f"The first thing you said: “{question}”")
         assert await second.end(signal.SIGTERM) == ""
     assert (tmp_path / "data" / "playground.db").exists()
+
+
+async def test_files_are_remembered_after_a_restart_until_their_message_is_deleted(launch: Launch) -> None:
+    async with launch() as first:
+        tab, upload = await first.home.tab(channel="Parley"), first.home.upload
+        spoken = await upload("", "audio/ogg", voice(2), seconds="2", waveform="AP8=")
+        screenshot = await upload("a.png", "image/png", picture())
+        logs = [await upload("a.log", "text/plain", b"ERROR 7") for _ in range(2)]
+        for files, content, answer in (
+            ([spoken], "", "Hello!"),
+            ([logs[0]], "read it", "I was shown a.log"),
+            ([screenshot, logs[1]], "and these", "a.png (64 × 48)"),
+            ([], "hello", "Hello!"),
+            ([], "what did I show you?", "a.png (64 × 48)"),
+        ):
+            await tab.say(content, files=files)
+            await tab.shows(await tab.reply(answer), "rows", [])
+        shown = next(each["id"] for each in tab.messages.values() if each["raw"] == "and these")
+        await tab.do("delete", message=shown)
+        await tab.say("what did I show you now?")
+        latest = await tab.reply("I was shown a.log (1 line, the first “ERROR 7”).")
+        assert "a.png" not in latest["raw"]
+        await tab.close()
+        await first.end()
+    async with launch() as second:
+        tab = await second.home.tab(channel="Parley")
+        await tab.say("what did I show you?")
+        await tab.reply("I was shown a.log (1 line, the first “ERROR 7”).")
+        await tab.say("what did I say first?")
+        await tab.reply(f"The first thing you said: “{DEMO_HEARS}”")
+        await second.end()
 
 
 async def test_playground_ends_during_a_reply(launch: Launch) -> None:

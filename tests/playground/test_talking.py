@@ -216,12 +216,7 @@ async def test_scripts_are_text_in_every_field(home: Home) -> None:
 
 async def test_picture_is_shown_to_the_demo_which_says_so_later_too(home: Home) -> None:
     tab = await home.tab(channel="Parley")
-    headers = {"Content-Type": "image/png", "Origin": home.origin}
-    async with home.client.post(
-        f"{home.url}files", params={"name": "cat.png"}, data=png(64, 48), headers=headers
-    ) as answer:
-        file = (await answer.json())["file"]
-    await tab.say("What is it?", files=[file])
+    await tab.say("What is it?", files=[await home.upload("cat.png", "image/png", png(64, 48))])
     await tab.reply("I was shown cat.png (64 × 48).")
     await tab.say("hello")
     await tab.reply("Hello!")

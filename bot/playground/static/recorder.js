@@ -104,7 +104,7 @@ export class Recorder {
 
   #tick() {
     this.#length = performance.now() - this.#since;
-    this.#time.textContent = clockTime(this.#length / 1000);
+    this.#time.textContent = clockTime(Math.floor(this.#length / 1000));
     if (this.#length >= LONGEST_MS) this.#recorder.stop();
   }
 

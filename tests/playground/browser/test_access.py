@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from tests.playground.browser.conftest import Tab, Visit
 
@@ -87,6 +87,16 @@ async def views(tab: Tab, *, narrow: bool) -> AsyncIterator[str]:
     await tab.say("help")
     await expect(tab.message("I can't think, but")).to_be_visible()
     yield "direct messages"
+    await page.locator("input[type=file]").set_input_files(FilePayload(name="a.ogg", mimeType="audio/ogg", buffer=b"x"))
+    await expect(tab.button("Send as voice message")).to_be_visible()
+    yield "audio file"
+    await tab.button("Record a voice message").click()
+    await expect(page.get_by_role("timer")).not_to_have_text("0:00")
+    yield "recording"
+    await page.keyboard.press("Enter")
+    await expect(tab.message("I heard: ")).to_be_visible()
+    await tab.button("Remove a.ogg").click()
+    yield "voice message"
     await page.keyboard.press("Control+k")
     yield "go to a channel"
     await page.keyboard.press("Escape")

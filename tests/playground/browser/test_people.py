@@ -89,9 +89,13 @@ async def test_files_by_button_drop_and_paste(visit: Visit, tmp_path: Path) -> N
     ada = await visit()
     note = tmp_path / "a note.txt"
     note.write_text("Buy tea.")
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(20 * 2**20 + 1))
     async with ada.page.expect_file_chooser() as chooser:
         await ada.button("Add files").click()
-    await (await chooser.value).set_files(note)
+    await (await chooser.value).set_files([note, large])
+    sentence = "“large.bin” is too large. Choose one of up to 20 MB."
+    await expect(ada.page.get_by_role("alert")).to_contain_text(sentence)
     for event, name in (("drop", "dropped.png"), ("paste", "pasted.png")):
         await give(ada.page, event, name)
     waiting = ada.page.get_by_role("list", name="Files to send").get_by_role("listitem")

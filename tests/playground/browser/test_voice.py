@@ -47,9 +47,10 @@ async def recording_of(tab: Tab) -> bytes:
     return bytes(found[1])
 
 
-async def record(tab: Tab, length: str) -> None:
+async def record(tab: Tab) -> None:
+    """Record for a second or more."""
     await tab.button("Record a voice message").click()
-    await expect(tab.page.get_by_role("timer")).to_have_text(length)
+    await expect(tab.page.get_by_role("timer")).not_to_have_text("0:00")
     await expect(tab.button("Send")).to_be_focused()
 
 
@@ -57,7 +58,7 @@ async def test_recorded_message_is_heard_played_and_remembered(visit: Visit) -> 
     ada = await visit()
     await ada.go("Parley")
     await ada.write("half a sent")
-    await record(ada, "0:02")
+    await record(ada)
     await expect(ada.page.get_by_role("group", name="Voice message", exact=True)).to_contain_text("Recording…")
     await expect(ada.composer).to_be_hidden()
     await ada.page.keyboard.press("Enter")
@@ -67,7 +68,7 @@ async def test_recorded_message_is_heard_played_and_remembered(visit: Visit) -> 
     await expect(ada.composer).to_be_focused()
     length = seconds(await recording_of(ada), 600)
     assert length is not None
-    assert 1 < length < 30
+    assert length > 0.5
     player = players(ada)
     await player.get_by_role("button", name="Play").click()
     await expect(player.get_by_role("button", name="Pause")).to_be_visible()
@@ -79,7 +80,7 @@ async def test_recorded_message_is_heard_played_and_remembered(visit: Visit) -> 
 async def test_recording_is_discarded(visit: Visit) -> None:
     ada = await visit()
     for discard in ("Escape", "button", "channel"):
-        await record(ada, "0:00")
+        await record(ada)
         if discard == "channel":
             await ada.go("random")
         elif discard == "button":
