@@ -29,6 +29,7 @@ from bot.playground.switches import Switches
 from bot.playground.uploads import Uploads
 from bot.playground.view import View
 from bot.playground.wire import Wire
+from bot.standin.entities import Intent
 from bot.standin.server import DiscordStandin
 from bot.standin.world import Keep
 from bot.store import Store
@@ -60,6 +61,7 @@ async def playground(
         discord = DiscordStandin(
             token=secrets.token_urlsafe(32),
             rtt=lambda: switches.round_trip(),
+            privileged=Intent.MESSAGE_CONTENT if settings.message_content else Intent.NONE,
             keep_requests=_REQUESTS_KEPT,
             keep=_KEEP,
         )
@@ -75,7 +77,8 @@ async def playground(
 
         async def serve(until: asyncio.Event) -> None:
             async with conversations(model) as core:
-                await run(discord.token, store, core, options, stop=until)
+                reads_all = Intent.MESSAGE_CONTENT in discord.privileged
+                await run(discord.token, store, core, replace(options, message_content=reads_all), stop=until)
 
         runner = Runner(serve, lambda: discord.gateway.connected, discord.world.changed)
         discord.world.on_change.append(runner.notice)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from bot.playground.model import FAULTS, SwitchedModel
 from bot.playground.runner import Runner
-from bot.standin.entities import Channel, Json, Permission
+from bot.standin.entities import Channel, Intent, Json, Permission
 from bot.standin.faults import RateLimited, ServerError
 from bot.standin.server import DiscordStandin
 
@@ -52,6 +52,13 @@ SWITCHES = {
         Switch("model_refuses_key", "The key is refused", "As with a wrong OPENAI_API_KEY (401).", "Model", "toggle"),
         Switch("model_busy", "The model is busy", "It says: try again in 20 seconds (429).", "Model", "toggle"),
         Switch("bot_away", "Stop the bot", "Write while it is away, then start it again.", "Bot", "toggle"),
+        Switch(
+            "message_content",
+            "Message Content",
+            "The bot may read what does not mention it, where /server says so. It restarts.",
+            "Bot",
+            "toggle",
+        ),
         Switch("bot_restart", "Restart the bot", "It stops cleanly and starts again.", "Bot", "action"),
     )
 }
@@ -97,6 +104,10 @@ class Switches:
                 discord.world.delete(replies[-1])
             case "bot_away":
                 self._spawn(self._runner.stop() if on else self._runner.start())
+            case "message_content":
+                discord.privileged = Intent.MESSAGE_CONTENT if on else Intent.NONE
+                if self._runner.running:
+                    self._spawn(self._runner.restart())
             case "bot_restart":
                 self._spawn(self._runner.restart())
             case _ if name in FAULTS:
@@ -118,6 +129,8 @@ class Switches:
                 return channel is not None and self._forbidden(channel)
             case "bot_away":
                 return not self._runner.running
+            case "message_content":
+                return Intent.MESSAGE_CONTENT in self._discord.privileged
         return self._model.fault == name
 
     def _forbid(self, channel: Channel, on: bool) -> None:

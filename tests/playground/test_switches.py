@@ -122,3 +122,31 @@ async def test_no_token_reaches_the_page(home: Home) -> None:
     identify = next(entry for entry in tab.wire.values() if entry.get("name") == "IDENTIFY")
     assert identify["text"] == "intents: guilds, guild_messages, direct_messages"
     assert all(len(piece) < 30 for entry in tab.wire.values() for piece in entry.get("path", "").split("/"))
+
+
+async def test_message_content_is_a_switch(home: Home) -> None:
+    max_ = await home.tab("Max")
+    assert not max_.switch("message_content")["on"]
+    await max_.do("fault", name="message_content", on=True, channel=None)
+    await max_.until(lambda: max_.switch("message_content")["on"] and max_.latest["bot"]["state"] != "online")
+    await max_.until(lambda: max_.latest["bot"]["state"] == "online")
+    await max_.until(lambda: "server" in {each["name"] for each in max_.latest["commands"]["list"]})
+    await max_.do("slash", channel=max_.channel, command="server", options={})
+    page = await max_.reply("I answer everywhere in this server.")
+    await choose(max_, page, "open", max_.place("general"))
+    await choose(max_, page, "mention", "all")
+    chosen = next(each for each in parts(max_, page) if ":mention:" in each["custom_id"])
+    assert [each["label"] for each in chosen["options"] if each["chosen"]] == ["Without @: in the whole channel"]
+    await max_.say("repeat without a mention")
+    await max_.reply("without a mention")
+
+
+def parts(tab: Tab, page: Json) -> list[Json]:
+    return [part for row in tab.messages[page["id"]]["rows"] for part in row]
+
+
+async def choose(tab: Tab, page: Json, action: str, value: str) -> None:
+    await tab.until(lambda: any(f":{action}" in each["custom_id"] for each in parts(tab, page)))
+    [menu] = [each for each in parts(tab, page) if each["custom_id"].split(":")[1] == action]
+    await tab.do("choose", message=page["id"], custom_id=menu["custom_id"], values=[value])
+    await tab.until(lambda: menu not in parts(tab, page))
