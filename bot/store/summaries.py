@@ -308,8 +308,19 @@ class SummaryStore(Part):
 
     async def end_title(self, conversation: Conversation) -> None:
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}
-        await self._engine.write(
-            f"UPDATE stored_summaries SET due_at = NULL WHERE conversation_id = ({_HERE}) AND level = {TITLE}", **here
+        title = f"conversation_id = ({_HERE}) AND level = {TITLE}"
+        await self._engine.transaction(
+            (f"UPDATE stored_summaries SET due_at = NULL WHERE {title}", here),
+            # None is due before the first answer has ended.
+            (
+                f"""
+                INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from, due_at)
+                SELECT id, {TITLE}, 0, 0, 0, NULL FROM conversations
+                WHERE id = ({_HERE}) AND asked_in IS NOT NULL
+                  AND NOT EXISTS (SELECT 1 FROM stored_summaries WHERE {title})
+                """,
+                here,
+            ),
         )
 
     async def failed(self, job: SummaryJob, again_in: float | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.quotas import Quotas
 from bot.core.titles import ASKED_FOR_TITLE
-from bot.standin.entities import Message
+from bot.standin.entities import Message, Permission
 from bot.standin.faults import RateLimited, Refused, ServerError
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
@@ -165,6 +165,30 @@ async def test_a_title_that_people_chose_stays(titled: World, discord: DiscordSt
     await title_requests(titled)[0].over()
     await titled.answered("and here?", discord.random_channel)
     assert thread_on(question).name == "Bo's own"
+
+
+async def test_a_title_that_people_chose_while_the_answer_was_written_stays(
+    titled: World, discord: DiscordStandin
+) -> None:
+    titled.model.script.append(Reply(ANSWER, first_token_after=0.5))
+    question = await titled.ask("why?")
+    await titled.asked(0)
+    discord.world.rename(thread_on(question), "Bo's own")
+    await titled.taken(question)
+    await titled.answered("and here?", discord.random_channel)
+    assert (await due(titled), title_requests(titled)) == (0, [])
+    assert thread_on(question).name == "Bo's own"
+
+
+async def test_the_thread_of_somebody_else_keeps_its_title(titled: World, discord: DiscordStandin) -> None:
+    discord.guild.roles[discord.guild.id].permissions |= Permission.MANAGE_THREADS
+    said = await discord.say(discord.general, discord.bo, "why?")
+    theirs = await discord.open_thread(discord.general, "Cleo's", discord.cleo, message=said)
+    await discord.edit(said, f"{discord.bot.mention} why?")
+    await titled.taken(said)
+    await titled.until(lambda: due(titled), 0)
+    await titled.answered("and here?", discord.random_channel)
+    assert (shown(discord, theirs), theirs.name) == ([f"{ANSWER}\n{GO_ON}"], "Cleo's")
 
 
 def _forgets(world: World, question: Message) -> object:

@@ -131,6 +131,16 @@ async def test_a_thread_that_somebody_else_was_faster_to_open_is_taken(world: Wo
     assert theirs.name == "Cleo's"
 
 
+async def test_a_locked_thread_on_the_question_takes_no_answer(world: World, discord: DiscordStandin) -> None:
+    await switch_on(world)
+    said = await discord.say(discord.general, discord.bo, "why?")
+    theirs = await discord.open_thread(discord.general, "Cleo's", discord.cleo, message=said)
+    discord.world.update_thread(theirs, archived=False, locked=True)
+    await discord.edit(said, f"{discord.bot.mention} why?")
+    await world.taken(said)
+    assert (shown(discord, theirs), shown(discord)) == ([], [f"To why?.\n{NOT_OPENED}"])
+
+
 async def test_two_people_at_once_have_two_threads(world: World, discord: DiscordStandin) -> None:
     await switch_on(world)
     questions = await asyncio.gather(world.ask("one?", author=discord.bo), world.ask("two?", author=discord.cleo))

@@ -69,18 +69,19 @@ class QuestionThreads:
                 raise
         # An earlier process was killed before the question was on record, or somebody was faster.
         found = self._client.get_channel(message.id) or await self._client.fetch_channel(message.id)
-        if not isinstance(found, discord.Thread):
-            raise ContentRejected(f"{message.id} is no thread")
+        if not isinstance(found, discord.Thread) or not may_write_in(found):
+            raise ContentRejected(f"the bot cannot write in thread {message.id}")
         return found
 
     async def retitle(self, conversation: Conversation, title: str) -> bool:
-        """Rename a thread that the bot opened. False: Discord fails, and may take the title later."""
+        """Rename a thread if the bot opened it. False: Discord fails, and may take the title later."""
         try:
             with platform_errors():
                 thread = self._client.get_channel(channel_of(conversation)) or await self._client.fetch_channel(
                     channel_of(conversation)
                 )
-                if isinstance(thread, discord.Thread):
+                me = self._client.user
+                if isinstance(thread, discord.Thread) and me is not None and thread.owner_id == me.id:
                     renaming = asyncio.create_task(thread.edit(name=title))
                     # discord.py may sleep in the call that takes the last of two for ten minutes.
                     done, _ = await asyncio.wait([renaming], timeout=_RENAMED_WITHIN)
