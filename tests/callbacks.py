@@ -45,7 +45,8 @@ class _Excepted(threading.local):
 _excepted: Final = _Excepted()
 
 
-def _loop() -> float:
+def loop() -> float:
+    """The seconds of CPU time that this machine takes now for what takes a fast one `_REFERENCE`."""
     before = time.thread_time()
     table: dict[int, str] = {}
     for number in range(15_000):
@@ -55,7 +56,7 @@ def _loop() -> float:
 
 @cache
 def _calibrated() -> float:
-    return min(_loop() for _ in range(3))
+    return min(loop() for _ in range(3))
 
 
 def limit(calibrate: Callable[[], float] = _calibrated) -> float:
@@ -94,7 +95,7 @@ def watched() -> Iterator[list[str]]:
         _RUN(handle)
         used = time.thread_time() - began - (_excepted.seconds - excepted)
         # The machine may have become slower since it was measured first.
-        if used > LIMIT and used > limit() and not _of_a_test(callback) and used > (most := limit(_loop)):
+        if used > LIMIT and used > limit() and not _of_a_test(callback) and used > (most := limit(loop)):
             what = _task(callback) or callback
             slow.append(f"{what!r} used {used * 1000:.0f} ms of CPU time, {most * 1000:.0f} at most")
 

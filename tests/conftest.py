@@ -21,7 +21,7 @@ settings.load_profile("steady")
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run a test marked `virtual_time`, and its fixtures, on a loop whose clock does not wait."""
-    virtual = item.get_closest_marker("virtual_time") is not None
+    virtual = item.get_closest_marker("virtual_time") is not None and item.get_closest_marker("real_time") is None
     return {"loop": virtual_time.Loop if virtual else asyncio.new_event_loop}
 
 

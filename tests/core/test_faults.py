@@ -19,6 +19,8 @@ from tests.store.steps import database_of, disk_full, read_only
 from tests.talking import HERE, Model, Sink, Talk, conversations
 from tests.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_unsaved_prompt_is_not_accepted(talk: Talk) -> None:
     async with read_only(talk.store):

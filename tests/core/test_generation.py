@@ -21,6 +21,8 @@ from bot.store.sqlite import open_store
 from tests.places import on_discord
 from tests.talking import HERE, TODAY, Model, Step, Talk, conversations
 
+pytestmark = pytest.mark.virtual_time
+
 PLENTY = 10**9
 REPLY = 400
 NOON = 1_785_672_000

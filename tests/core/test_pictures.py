@@ -29,6 +29,8 @@ from tests.pictures import Album, colours, picture, png, reference, shown
 from tests.talking import HERE, Model, Talk
 from tests.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 PLENTY = 10**9
 CAT, DOG = reference("cat.png"), reference("dog.png", 30, 20)
 

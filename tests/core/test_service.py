@@ -23,6 +23,8 @@ from tests.store.steps import slow_disk
 from tests.talking import HERE, Model, Sink, Step, Talk, conversations
 from tests.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_prompt_and_reply_are_sent_and_stored(talk: Talk) -> None:
     talk.model.replies = [["Hel", "lo."], ["Again."]]

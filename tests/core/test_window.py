@@ -27,6 +27,8 @@ from bot.standin.script import REFUSALS, Raw, Refusal, Reply
 from bot.store import Store
 from tests.talking import Model, Talk
 
+pytestmark = pytest.mark.virtual_time
+
 PLENTY = 10**9
 ONE_LINE = "The quick brown fox jumps over the lazy dog by the river. "
 LONG = ONE_LINE * 60

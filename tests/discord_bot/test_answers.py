@@ -14,6 +14,8 @@ from bot.standin.script import Reply
 from tests.discord_bot.conftest import World
 from tests.talking import question_of
 
+pytestmark = pytest.mark.virtual_time
+
 WITHHELD = "-# I couldn't see the quoted message. In its menu, choose Apps, then Ask about this."
 
 
@@ -92,6 +94,7 @@ async def test_which_messages_are_answered(world: World) -> None:
     }
 
 
+@pytest.mark.real_time("a process reads the file")
 async def test_prompt_reads_as_people_saw_it(world: World) -> None:
     discord = world.discord
     emoji = discord.add_emoji("party")

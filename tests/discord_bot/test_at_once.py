@@ -26,6 +26,8 @@ from tests.discord_bot.conftest import Held, Start, World
 from tests.discord_bot.server_pages import ALLOW, change, done, id_of, page_of
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 
 

@@ -37,6 +37,8 @@ from tests.discord_bot.conftest import OPTIONS, Start, World
 from tests.discord_bot.people import shown
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 TYPE = "/channels/{channel_id}/typing"
 SHORT = ["begun ", *["and "] * 4, "going ", *["on "] * 12, "ended."]
 LONG = ["begun " + "long " * 358, "further ", *["on "] * 8, "ended."]

@@ -18,6 +18,8 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import COMMANDS, Start, World, serving
 from tests.store.steps import database_of, disk_full
 
+pytestmark = pytest.mark.virtual_time
+
 WORDS = [f"word{n} " for n in range(30)]
 
 

@@ -23,6 +23,8 @@ from tests.discord_bot.conftest import Start, World
 from tests.talking import question_of
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 FULL = "Please ask this again later, and any question that I mark with 🕒."
 MINE_FULL = f"-# I'm still busy with your earlier questions here. {FULL}"
 CHANNEL_FULL = f"-# Many questions are already waiting here. {FULL}"

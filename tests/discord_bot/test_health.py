@@ -21,6 +21,8 @@ from tests import waiting
 from tests.discord_bot.conftest import Launch, World
 from tests.waiting import FOR_A_PROCESS
 
+pytestmark = pytest.mark.virtual_time
+
 ROOT = Path(__file__).parents[2]
 HEALTHY = "Discord: connected.\nDatabase: answers.\nModel: no reply since the start.\n"
 
@@ -118,6 +120,7 @@ async def test_health_reports_the_last_reply(discord: DiscordStandin, world: Wor
     await world.until(told)
 
 
+@pytest.mark.real_time("a process")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 async def test_image_healthcheck_sees_run_hang_and_end(discord: DiscordStandin, launch: Launch, tmp_path: Path) -> None:
     database = tmp_path / "parley.db"

@@ -36,6 +36,8 @@ from tests.discord_bot.conftest import World, serving
 from tests.llm.wire import DONE, STOP, data, say
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 UNREACHABLE = "-# My model isn't answering right now. Your question is saved."
 BROKEN = "-# The answer broke off."
 BUSY = "-# My model is busy. Try again in a moment."

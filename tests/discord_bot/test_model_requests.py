@@ -17,6 +17,8 @@ from bot.standin.script import REFUSALS, Refusal, Reply, openai_error
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start
 
+pytestmark = pytest.mark.virtual_time
+
 Body = Mapping[str, Any]
 WEEK = 7 * 24 * 3600
 

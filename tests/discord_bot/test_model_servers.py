@@ -20,6 +20,8 @@ from tests.discord_bot.conftest import Launch, Start, World, commands_are_settle
 from tests.places import on_discord
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def cloud() -> AsyncIterator[ModelStandin]:
@@ -31,6 +33,7 @@ def shows(discord: DiscordStandin, channel: Channel, text: str) -> bool:
     return any(message.content == text for message in discord.bot_messages(channel))
 
 
+@pytest.mark.real_time("a process")
 async def test_each_server_is_sent_its_own_key_model_and_body(
     discord: DiscordStandin, model: ModelStandin, cloud: ModelStandin, launch: Launch
 ) -> None:

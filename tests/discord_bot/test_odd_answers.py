@@ -16,7 +16,7 @@ from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.server_pages import id_of, page_of
 from tests.places import on_discord
 
-pytestmark = pytest.mark.usefixtures("echo")
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 FOLLOW_UP = "/webhooks/{webhook_id}/{webhook_token}"
 ORIGINAL = FOLLOW_UP + "/messages/@original"
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"

@@ -24,7 +24,7 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World, serving
 from tests.places import on_discord
 
-pytestmark = pytest.mark.standin(period=0.05)
+pytestmark = [pytest.mark.standin(period=0.05), pytest.mark.virtual_time]
 
 SETUP = "-# I can't reach my AI provider. My owner has been told."
 PRIVATE = "my diary"

@@ -16,6 +16,8 @@ from tests.discord_bot.conftest import ALLOWANCES, Start, World
 from tests.discord_bot.people import AUTHOR_DENIED
 from tests.store.steps import slow_disk
 
+pytestmark = pytest.mark.virtual_time
+
 ONE = replace(ALLOWANCES, hourly_questions_per_user=1)
 USED_UP = "You've used your question for this hour."
 ANSWER = Reply("The whole answer.", usage=Usage(200, 10))

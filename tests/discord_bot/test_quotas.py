@@ -26,6 +26,8 @@ from tests.llm.wire import DONE, STOP, data, say
 from tests.places import on_discord
 from tests.store.steps import assert_it_adds_up, database_of, rows
 
+pytestmark = pytest.mark.virtual_time
+
 REPLY_TOKENS = 4000
 CROWD = QueueLimits(
     max_concurrent_replies=100, max_replies_per_conversation=100, queue_per_user=100, queue_per_conversation=100
@@ -350,6 +352,7 @@ async def test_channels_model_and_persona_are_sent(
     assert rows(tmp_path / DATABASE, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
 
 
+@pytest.mark.real_time("a process")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 async def test_killed_attempt_is_charged_once(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path

@@ -12,7 +12,7 @@ from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 
-pytestmark = pytest.mark.usefixtures("echo")
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 HISTORY = Permission.READ_MESSAGE_HISTORY
 BOS, CLEOS = "the key is under the mat", "and mine is in the shed"
 

@@ -15,6 +15,8 @@ from bot.standin.script import Refusal, Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import World, serving
 
+pytestmark = pytest.mark.virtual_time
+
 SETUP = "-# I can't reach my AI provider. My owner has been told."
 BUSY = "-# My model is busy. Try again in a moment."
 CUT = "-# Cut at the length limit."

@@ -21,6 +21,8 @@ from bot.texts.memory import TOLD_TO_MODEL
 from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
 
+pytestmark = pytest.mark.virtual_time
+
 BEFORE = Path(__file__).with_name("requests.json")
 """What was sent in `converse` when the oldest turn that did not fit was left out at each question, without the date."""
 PARAMETERS = {

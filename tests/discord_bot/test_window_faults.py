@@ -26,6 +26,8 @@ from tests.places import on_discord
 from tests.store.steps import posix_only, rows
 from tests.waiting import FOR_A_PROCESS
 
+pytestmark = pytest.mark.virtual_time
+
 LONG = "r" * 1000
 """A reply with which a turn takes about a twenty-sixth of the window."""
 FITTING, FULL = 20, 30
@@ -263,6 +265,7 @@ with connect_to(*urls):
 """
 
 
+@pytest.mark.real_time("a process")
 @posix_only
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 async def test_kill_leaves_the_window_as_it_was_or_moved(

@@ -61,7 +61,8 @@ async def test_wrong_address_names_one_that_works(
 
     lines: list[str] = []
     assert not await check(environ, lines.append, env_file=tmp_path / ".env")
-    [told] = [line for line in lines if line.startswith("Model: ")]
+    # On a busy machine the check may say first that it still waits.
+    [told] = [line for line in lines if line.startswith("Model: ") and not line.endswith("waiting for an answer.")]
     assert advice in told
 
     _, told, _ = await pipe(environ, b"Are you there?")

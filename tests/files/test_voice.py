@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from bot.files.voice import seconds
@@ -45,9 +43,7 @@ def test_what_is_no_voice_message_has_no_length(data: bytes) -> None:
 
 def test_counting_ends_where_a_message_is_too_long() -> None:
     nothing = _HEADS + b"".join(ogg_page([b""] * 255, number, 7) for number in range(2, 70_000))
-    begun = time.process_time()
     for data in (voice(601), nothing):
         found = seconds(data, 600)
         assert found is not None
-        assert found > 600
-    assert time.process_time() - begun < 5, "17 million packets take longer"
+        assert 600 < found < 600.1, "not all of 17 million packets"

@@ -35,10 +35,17 @@ def reports_often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def bot(
     database: Path, *, away: float | None = None, unanswered: float = 0.0, model: float | None = None
 ) -> AsyncIterator[None]:
-    """What reports the health of a bot, on a database of its own, once there is a report."""
+    """What reports the health of a bot, on a database of its own, once there is a report.
+
+    `model`: the seconds since the last reply, in every report.
+    """
+
+    def last_reply() -> float | None:
+        return None if model is None else time.monotonic() - model
+
     async with (
         open_store(database, exclusive=True) as store,
-        publish_health(database, HealthChecks(lambda: away, lambda: unanswered, store.engine.ping, lambda: model)),
+        publish_health(database, HealthChecks(lambda: away, lambda: unanswered, store.engine.ping, last_reply)),
     ):
         await until(status_file(database).exists)
         yield
@@ -79,7 +86,7 @@ def ended_process() -> int:
 
 
 async def test_healthy_bot_is_reported_well(database: Path) -> None:
-    async with bot(database, model=time.monotonic() - 42):
+    async with bot(database, model=42):
         answer = await read_health(database)
     assert answer.text == "Discord: connected.\nDatabase: answers.\nModel: the last reply ended 42 s ago."
     assert answer.well

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.playground.conftest import Home
+
+pytestmark = pytest.mark.virtual_time
 
 NOTHING = "I'm not writing anything for you here right now."
 

@@ -10,6 +10,8 @@ from bot.standin.script import Reply
 from tests.playground.conftest import Home, Json, Tab, playing
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def ask(tab: Tab, text: str) -> None:
     await tab.say(f"<@{tab.id_of('Parley')}> {text}")

@@ -5,10 +5,14 @@ import json
 import re
 from itertools import pairwise
 
+import pytest
+
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests.pictures import png
 from tests.playground.conftest import Home, Json, Tab
+
+pytestmark = pytest.mark.virtual_time
 
 
 def mention(tab: Tab) -> str:
@@ -184,7 +188,8 @@ async def test_half_a_character_is_repaired(home: Home) -> None:
     tab = await home.tab()
     content = f"{mention(tab)} repeat \ud800!"
     await tab.do("say", channel=tab.channel, content=content, reply_to=None, ping=True, files=[])
-    assert [each["raw"] for each in tab.messages.values()] == [content.replace("\ud800", "\ufffd")]
+    said, *_ = tab.messages.values()
+    assert said["raw"] == content.replace("\ud800", "\ufffd")
     assert (await tab.reply("offline demo"))["raw"].startswith("\ufffd!")
 
 
@@ -214,6 +219,7 @@ async def test_scripts_are_text_in_every_field(home: Home) -> None:
         assert not re.search(r'href="(?!https?://)', html)
 
 
+@pytest.mark.real_time("a process reads the picture")
 async def test_picture_is_shown_to_the_demo_which_says_so_later_too(home: Home) -> None:
     tab = await home.tab(channel="Parley")
     await tab.say("What is it?", files=[await home.upload("cat.png", "image/png", png(64, 48))])

@@ -78,12 +78,11 @@ async def open_standin() -> AsyncIterator[Open]:
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> DiscordStandin:
-            loop = asyncio.get_running_loop()
-            epoch = time.time() - loop.time()
+            clock = asyncio.get_running_loop().time
+            epoch = time.time() - clock()
             standin = DiscordStandin(
-                openapi=os.environ.get("DISCORD_OPENAPI"), **{"wall": lambda: epoch + loop.time(), **options}
+                openapi=os.environ.get("DISCORD_OPENAPI"), **{"wall": lambda: epoch + clock(), **options}
             )
-            standin.world.clock = loop.time
             started.append(standin)
             return await stack.enter_async_context(standin)
 

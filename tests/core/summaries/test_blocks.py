@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import pytest
+
 from bot.core.context import BYTES_PER_TOKEN, PLANNED_IS_ENOUGH
 from bot.core.errors import ContextTooLong
 from bot.store import Store
@@ -25,6 +27,8 @@ from tests.core.summaries.summarized import (
 from tests.places import on_discord
 from tests.store.steps import database_of, trace
 from tests.talking import HERE
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def test_block_is_summarized_ahead_and_leaves_as_it_was_summarized(talk: Summarized) -> None:

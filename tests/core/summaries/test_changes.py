@@ -12,6 +12,8 @@ from tests.core.summaries.summarized import ONE_BLOCK, SIX_BLOCKS, Summarized, j
 from tests.talking import HERE
 from tests.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def edit(talk: Summarized, number: int) -> None:
     turn = await talk.turn(number)

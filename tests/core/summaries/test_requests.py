@@ -22,6 +22,8 @@ from tests.store.steps import Clock, set_clock
 from tests.talking import HERE
 from tests.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_failing_it_is_tried_again_later_and_then_given_up(store: Store) -> None:
     clock, model = Clock(), Summarizer()

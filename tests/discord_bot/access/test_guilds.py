@@ -18,7 +18,7 @@ from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups
 from tests.store.steps import read_only
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.usefixtures("echo")
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 DAY = 24 * 3600
 POSTS = "/channels/{channel_id}/messages"
 

@@ -20,6 +20,8 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World, serving
 from tests.discord_bot.people import MEMBERS, STRANGER, UNCLEAR
 
+pytestmark = pytest.mark.virtual_time
+
 AT_ONCE = 10
 PER_SECOND = 50
 """Discord's limit for the whole bot."""

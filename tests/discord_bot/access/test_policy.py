@@ -32,7 +32,7 @@ from tests.discord_bot.people import (
 from tests.store.steps import contents
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.usefixtures("echo")
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 
 WRITING: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("reset", "stop", "persona", "model", "usage", "resume", "pause"), ()),

@@ -15,6 +15,8 @@ from tests.discord_bot.conftest import World
 from tests.places import on_discord
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_reset_forgets_the_conversation(world: World) -> None:
     discord = world.discord

@@ -17,6 +17,8 @@ from tests.discord_bot.commands.conftest import PRICED
 from tests.discord_bot.conftest import COMMANDS, World
 from tests.places import on_discord
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def help_of(world: World, user: User, channel: Channel) -> str:
     shown = await world.discord.slash(user, channel, "help")

@@ -24,6 +24,8 @@ from tests.places import on_discord
 from tests.store.steps import files, read_only
 from tests.waiting import FOR_A_PROCESS, until
 
+pytestmark = pytest.mark.virtual_time
+
 ANSWER = "/interactions/{interaction_id}/{interaction_token}/callback"
 
 NONE = (
@@ -257,6 +259,7 @@ async def test_failed_write_is_told_and_changes_nothing(world: World) -> None:
     assert await world.store.notes.texts_of(discord.bo.id, discord.guild.id) == ["call me Kim"]
 
 
+@pytest.mark.real_time("a process")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 async def test_killed_before_the_answer_a_note_is_there_once(
     discord: DiscordStandin, model: ModelStandin, launch: Launch

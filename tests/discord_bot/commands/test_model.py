@@ -10,6 +10,8 @@ from tests.discord_bot.conftest import World
 from tests.places import on_discord
 from tests.store.steps import slow_disk
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_moderator_chooses_a_model_publicly(choice: World) -> None:
     discord = choice.discord

@@ -16,7 +16,7 @@ from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.server_pages import ALLOW, BLOCK, EVERYWHERE, LIST, change, done, id_of, overview
 from tests.store.steps import database_of, read_only
 
-pytestmark = pytest.mark.usefixtures("echo")
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 MODERATORS_COMMANDS = ("server", "block", "unblock", "pause", "resume")
 NOT_IN_THIS_CHANNEL = "-# I don't answer in this channel. Please ask me in another one."
 BLOCKED = "-# The moderators here asked me not to answer you. They can change that."

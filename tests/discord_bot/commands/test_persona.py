@@ -15,6 +15,8 @@ from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
 from tests.store.steps import slow_disk
 
+pytestmark = pytest.mark.virtual_time
+
 LONG = "Arr! " * 798 + "You parrot"
 """As long as it may be: with what is said about it, more than two messages hold."""
 

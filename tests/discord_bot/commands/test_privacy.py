@@ -20,6 +20,8 @@ from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
     "I still count what you used today until the limits reset. That count isn't saved."
@@ -288,6 +290,7 @@ async def test_persona_of_a_direct_message_is_listed(world: World) -> None:
     assert file(used)["direct_message"] == {"persona": "You are a parrot.", "model": None}
 
 
+@pytest.mark.real_time("a process")
 async def test_operator_forgets_a_person_while_the_bot_runs(world: World, tmp_path: Path) -> None:
     """By another process, of which the running bot hears nothing."""
     discord = world.discord

@@ -22,6 +22,8 @@ from tests.discord_reading import read
 from tests.facts import FACTS
 from tests.places import on_discord
 
+pytestmark = pytest.mark.virtual_time
+
 NO_SEARCH = "You can't read this channel's history, so you can't search it."
 
 
@@ -277,6 +279,7 @@ async def test_long_search_stops_and_goes_on(world: World, monkeypatch: pytest.M
     assert numbers(shown) == [1]
 
 
+@pytest.mark.real_time("a thread that the test holds up")
 async def test_one_search_at_a_time_for_each_person(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     discord = world.discord
     await remember(world.store, discord.general, 1, "boat")

@@ -10,6 +10,8 @@ from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 
+pytestmark = pytest.mark.virtual_time
+
 LEAVE_OUT, USE = "settings:leave-out:1", "settings:leave-out:0"
 
 

@@ -18,6 +18,8 @@ from bot.texts.memory import period
 from tests.discord_bot.commands.test_privacy import file
 from tests.discord_bot.conftest import Start, World
 
+pytestmark = pytest.mark.virtual_time
+
 LONG = "The keeper of the lighthouse wrote down every ship that passed. " * 6
 CONTEXT = 2000
 TURNS = 25

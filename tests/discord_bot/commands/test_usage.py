@@ -18,6 +18,8 @@ from tests.discord_bot.commands.conftest import PRICED
 from tests.discord_bot.conftest import World, serving
 from tests.llm.wire import DONE, STOP, data, say
 
+pytestmark = pytest.mark.virtual_time
+
 DAY = 24 * 3600
 TODAY = int(time.time()) // DAY
 MIDNIGHT = (TODAY + 1) * DAY

@@ -19,6 +19,8 @@ from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import heard_of
 from tests.store.steps import database_of, set_clock, trace
 
+pytestmark = pytest.mark.virtual_time
+
 SLOW = Reply([f"word{n} " for n in range(40)], tokens_per_second=60)
 
 

@@ -364,7 +364,7 @@ async def test_an_edit_keeps_what_was_read(world: World) -> None:
 
 
 async def test_an_edit_while_a_file_is_read_counts_too(world: World) -> None:
-    fault = world.discord.faults.add(Slow(1.0), route=DOWNLOAD)
+    fault = world.discord.faults.add(Slow(5.0), route=DOWNLOAD)
     question = await send(world, Attachment("app.log", LOG))
     await world.until(lambda: fault.hits)
     await world.discord.edit(question, "Is it broken?")

@@ -13,7 +13,7 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import heard_of, shown
 
-pytestmark = pytest.mark.usefixtures("echo")
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 MESSAGES = "/channels/{channel_id}/messages"
 
 

@@ -21,9 +21,16 @@ from tests.discord_bot.conftest import Launch, Start, World
 from tests.discord_bot.people import shown as shown_on_discord
 from tests.pictures import colours, png, shown
 from tests.talking import question_of
+from tests.waiting import PATIENCE
 
 RED, BLUE = (200, 30, 40), (10, 20, 200)
 CAT = Attachment("cat.png", png(64, 48, RED), "image/png")
+
+
+@pytest.fixture(autouse=True)
+def earlier_pictures_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, fetching and reading them again may take longer than the bot waits for."""
+    monkeypatch.setattr("bot.core.preparing.EARLIER_PICTURES_WITHIN", PATIENCE)
 
 
 def cat() -> Attachment:

@@ -25,6 +25,8 @@ from tests.discord_bot.people import shown
 from tests.places import on_discord
 from tests.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_partial_reply_is_retried_in_its_first_message(
     discord: DiscordStandin, model: ModelStandin, start: Start, file: Path

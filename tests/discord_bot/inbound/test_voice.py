@@ -163,7 +163,7 @@ async def test_silence_is_no_question(start: Start) -> None:
 
 
 async def test_a_server_that_fails_is_asked_again_on_retry(start: Start) -> None:
-    async with start(**EARS, patience=0.5) as world:
+    async with start(**EARS) as world:
         world.model.transcriptions.script += [Drop(), Transcript(WORDS)]
         world.model.default = Reply("Oslo.")
         question = await speak(world)

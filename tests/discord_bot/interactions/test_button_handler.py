@@ -15,6 +15,8 @@ from tests.discord_bot.conftest import Start, World
 from tests.store.steps import database_of, slow_disk
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.virtual_time
+
 TYPING = "/channels/{channel_id}/typing"
 CALLBACK = "/interactions/{interaction_id}/{interaction_token}/callback"
 LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)

@@ -11,6 +11,8 @@ from bot.standin.script import REFUSALS
 from bot.store.turns import TurnStore
 from tests.discord_bot.conftest import World
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.mark.parametrize("whose", ["theirs", "another's"])
 async def test_slow_lookup_defers_the_press(world: World, monkeypatch: pytest.MonkeyPatch, whose: str) -> None:
