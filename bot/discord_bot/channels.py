@@ -49,9 +49,9 @@ def manages_guild(user: discord.abc.User) -> bool:
     return isinstance(user, discord.Member) and user.guild_permissions.manage_guild
 
 
-def may_write(interaction: discord.Interaction) -> bool:
-    """Whether the bot may post a message in the channel of an interaction."""
-    channel, may = interaction.channel, interaction.app_permissions
+def may_write(interaction: discord.Interaction, may: discord.Permissions) -> bool:
+    """Whether somebody with these permissions may post a message in the channel of an interaction."""
+    channel = interaction.channel
     if interaction.guild_id is None:
         return True
     if not isinstance(channel, discord.Thread):

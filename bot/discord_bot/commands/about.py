@@ -81,8 +81,11 @@ class AskAbout:
         me = self._bot.client.user
         if denied := await self._bot.policy.check_interaction(interaction):
             return access_words.denied(denied)
-        if not may_write(interaction):
+        if not may_write(interaction, interaction.app_permissions):
             return words.MAY_NOT_WRITE
+        if not may_write(interaction, interaction.permissions):
+            # Discord shows the command to whoever may read a message. The answer shows everybody what was asked.
+            return words.YOU_MAY_NOT_WRITE
         if target.flags.ephemeral:
             return words.ONLY_YOURS
         readable = me is not None and reader.read_about(interaction, target, "", me) is not None

@@ -181,6 +181,11 @@ async def may_not_write(world: World, said: Message) -> str:
     return NO_WRITING
 
 
+async def may_not_write_themselves(world: World, said: Message) -> str:
+    world.discord.deny(said.channel, Permission.SEND_MESSAGES, world.discord.bo)
+    return "You can't write in this channel, so I can't answer you here. Ask me in another channel."
+
+
 async def only_theirs(world: World, said: Message) -> str:
     return "Only you can see that message, and my answer would be public. Pick another one."
 
@@ -202,7 +207,7 @@ Refused = Callable[[World, Message], Awaitable[str]]
 
 
 @pytest.mark.parametrize("when", ["before the form", "after it"])
-@pytest.mark.parametrize("why", [blocked, paused, may_not_write])
+@pytest.mark.parametrize("why", [blocked, paused, may_not_write, may_not_write_themselves])
 async def test_who_may_not_ask_here_is_told_in_private(world: World, why: Refused, when: str) -> None:
     discord = world.discord
     said = await discord.say(discord.general, discord.cleo, POEM)
