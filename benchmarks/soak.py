@@ -4,7 +4,8 @@
 
 Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
 row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says, summaries as
-`benchmarks.soak_summaries` does. If anything is wrong, or a run had none of what it is to try, the exit code is 1.
+`benchmarks.soak_summaries` does, and recent messages as `benchmarks.soak_talk` does. If anything is wrong, or a run had
+none of what it is to try, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from benchmarks import soak_summaries
 from benchmarks.harness import bot
 from benchmarks.soak_memory import MemoryUsers
 from benchmarks.soak_menus import MenuUsers
-from bot.standin.entities import Attachment, Channel, Message, User
+from benchmarks.soak_talk import Talkers
+from bot.standin.entities import Attachment, Channel, Intent, Message, User
 from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
 from bot.standin.model import ModelStandin
 from bot.standin.parts import pictures_of, text_of
@@ -47,6 +49,7 @@ SETTINGS = {
     "QUEUE_PER_USER": "1000",
     "QUEUE_PER_CONVERSATION": "1000",
     "QUEUE_TOTAL": "5000",
+    "MESSAGE_CONTENT": "true",
     # So little that much leaves it, and is summarized.
     "CONTEXT_TOKENS": "1500",
     "REPLY_TOKENS": "1500",
@@ -55,6 +58,7 @@ SETTINGS = {
 NEEDED = (
     *("summaries", "notes", "searches", "requests with files", "requests with pictures"),
     *("questions about a message", "uses of Retry answer"),
+    *("questions without a mention", "requests with recent messages"),
 )
 """What a run that had none of it does not try, as the ledger names it."""
 
@@ -106,6 +110,7 @@ class Soak:
             self.ledger.did,
             self.ledger.wrong,
         )
+        self.talk = Talkers(self.random, discord, self._asked_without_mention, self.ledger.did)
         self.menus = MenuUsers(
             self.random,
             discord,
@@ -130,6 +135,7 @@ class Soak:
             # Only then it knows the direct messages that it has to look through after a restart.
             for channel, person in ((c, self.direct[c.id]) for c in self.places if c.id in self.direct):
                 await self._ask(channel, person, Reply("glad to meet you"))
+            await self.talk.settle()
             await self._until(lambda: all(map(self._answered, self.ledger.asked)), 30)
             if not any(map(self._answered, self.ledger.asked)):
                 raise SystemExit(f"The bot does not answer at all:\n{(self.folder / 'bot.log').read_text()}")
@@ -194,9 +200,9 @@ class Soak:
             deed = pick.choices(
                 [
                     *(self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop),
-                    *(self.memory.act, self.menus.act),
+                    *(self.memory.act, self.menus.act, self.talk.act),
                 ],
-                [60, 14, 5, 3, 2, 1, 3, 20, 12],
+                [60, 14, 5, 3, 2, 1, 3, 20, 12, 15],
             )[0]
             with suppress(LookupError, PermissionError):
                 await deed()
@@ -224,6 +230,12 @@ class Soak:
 
         self.model.script.append(self._step())
         return taken
+
+    def _asked_without_mention(self, message: Message) -> None:
+        """Note a question in a channel where the bot answers without a mention."""
+        self.model.script.append(self._step())
+        self.ledger.asked.append(Asked(message, self.alive))
+        self.ledger.did["prompts"] += 1
 
     def _files(self) -> list[Attachment]:
         """What is sent with a prompt: mostly nothing."""
@@ -371,6 +383,7 @@ class Soak:
         did = self.ledger.did
         did["requests with files"] = sum(FILE_TEXT in text_of(each[-1]) for each in sent_contents)
         did["requests with pictures"] = sum(any(map(pictures_of, each)) for each in sent_contents)
+        wrong += self.talk.audit(self.model.requests, self._rows)
         wrong += soak_summaries.audit(self.model.requests, questions, self._rows, did)
         wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
         wrong += self.discord.violations
@@ -444,7 +457,12 @@ async def soak(minutes: float, seed: int, keep: Path | None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        async with DiscordStandin(seed=seed, rtt=(0.02, 0.15), keep_requests=1000) as discord, ModelStandin() as model:
+        async with (
+            DiscordStandin(
+                seed=seed, rtt=(0.02, 0.15), keep_requests=1000, privileged=Intent.MESSAGE_CONTENT
+            ) as discord,
+            ModelStandin() as model,
+        ):
             run = Soak(seed, discord, model, folder)
             await run.run(minutes)
             ledger = run.ledger

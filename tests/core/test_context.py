@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.core.context import RESUME, Context, credible, learn_from_usage, speaker, tokens
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
-from bot.core.turns import EarlierTurn, Turn, TurnState
+from bot.core.turns import EarlierTurn, RecentMessage, Turn, TurnState, UserName
 from tests.places import on_discord
 from tests.talking import TODAY
 
@@ -64,6 +64,45 @@ def test_context_holds_whole_turns_within_the_budget(replies: list[str], budget:
     assert len(messages) == 2 + 2 * taken
     assert messages[-1].content == f"{TODAY}\nthe prompt"
     assert taken == 0 or built.tokens <= budget
+
+
+RECENT = [RecentMessage(UserName("Bo", "bo"), f"{number} " + "word " * 20) for number in range(25)]
+
+
+def with_recent(budget: int, window: int | None = None, prompt: str = "so?") -> Context:
+    return Context(
+        "Be brief.",
+        turn(prompt),
+        recent=RECENT,
+        today=SUNDAY,
+        budget=budget,
+        window=window,
+        learned=TokenStatistics(),
+    )
+
+
+def recent_in(built: Context) -> list[int]:
+    """The numbers of the recent messages in a context, in their order."""
+    return [int(line.split()[1]) for line in built.messages()[-1].content.splitlines() if line.startswith("> ")]
+
+
+@pytest.mark.parametrize(("budget", "most"), [(8000, 2000), (2000, 500), (300, 75), (40, 10)])
+def test_latest_recent_messages_take_a_quarter_of_the_window(budget: int, most: int) -> None:
+    built = with_recent(budget)
+    alone = context("so?", budget).tokens
+    found = recent_in(built)
+    assert found == [*range(25 - len(found), 25)]
+    assert built.tokens - alone <= most
+    assert len(found) == 25 or built.tokens - alone > most - 100, "there is room for another"
+
+
+@pytest.mark.parametrize("prompt", ["so?", "so? " * 50])
+@pytest.mark.parametrize("window", range(300, 3000, 97))
+def test_recent_messages_stay_when_a_context_is_built_again_in_its_own_size(window: int, prompt: str) -> None:
+    """What is deleted while a request waits for tokens is not sent, so that its context is built again."""
+    built = with_recent(window, window, prompt)
+    again = with_recent(built.tokens, window, prompt)
+    assert again.messages() == built.messages()
 
 
 @pytest.mark.parametrize("character", ["x", "字"])
