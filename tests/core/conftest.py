@@ -11,6 +11,7 @@ import pytest
 from bot.store import Store
 from bot.store.sqlite import open_store
 from tests.talking import Model, Talk, conversations
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -23,5 +24,5 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def talk(store: Store) -> AsyncIterator[Talk]:
     model = Model()
     async with conversations(store, model) as core:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             yield Talk(core, model, store)

@@ -16,7 +16,7 @@ from bot.store.sqlite import backup, open_store
 from tests.places import on_discord
 from tests.store import old_databases
 from tests.store.steps import HERE, answer, begin, child, files, posix_only, rows, said, write
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ async def test_backup_is_whole_and_can_be_restored(store: Store, path: Path, cop
     going_on = asyncio.create_task(stream())
     await until(lambda: saved)
     before = saved
-    await backup(path, copy)
+    await asyncio.wait_for(backup(path, copy), PATIENCE)
     # One save may have been under way.
-    assert saved > before + 1, "nobody waits for it"
+    assert saved > before + 1, "nobody waits for it, nor does it wait for anybody"
     going_on.cancel()
     assert set(files(copy)) == {"monday.db"}
     assert b"SECRET" not in copy.read_bytes()

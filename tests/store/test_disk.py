@@ -280,7 +280,7 @@ async def main(path, library):
         turns = asyncio.gather(*(turn(store, position) for position in range(2, 52)))
         try:
             await until(lambda: begun.value > before)
-            print(await asyncio.wait_for(store.turns.count(Conversation("discord", "1")), 10))
+            print(await asyncio.wait_for(store.turns.count(Conversation("discord", "1")), 60))
         finally:
             held.value = 0
         await turns
