@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import statistics
 import string
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ class Scenario:
     rtt: tuple[float, float] = (RTT, RTT)
     limit: int = 5
     period: float = 1.0
+    command: bool = False
+    """Whether it is asked with /ask. Then the bucket is that of an interaction's token."""
 
     @property
     def bound(self) -> float | None:
@@ -65,6 +68,7 @@ SCENARIOS = [
     *(Scenario(f"{bucket}, {seconds} s", seconds, bucket) for bucket in ("leaky", "fixed") for seconds in (8, 20, 60)),
     Scenario("three at once, 20 s", 20, replies=3, channels=3),
     Scenario("100 channels, 8 s", 8, channels=100),
+    *(Scenario(f"/ask, {seconds} s", seconds, "fixed", period=0.4, command=True) for seconds in (8, 20, 60)),
 ]
 
 
@@ -166,6 +170,7 @@ async def measure(scenario: Scenario, seeds: int) -> list[Measured]:
     async with discord_server as discord, model_server as model, bot(discord, model, **SETTINGS) as process:
         places = [discord.add_channel(f"bench-{number}") for number in range(channels)]
         await discord.ready()
+        await discord.wait_for(lambda: discord.commands.registered(None))
         await asyncio.sleep(1)
         busy = Usage.of(process.pid)
         side_by_side = asyncio.Semaphore(10 if scenario.channels is None else channels)
@@ -218,7 +223,10 @@ async def replies(discord: DiscordStandin, model: ModelStandin, channel: Channel
     letters = string.ascii_lowercase[: scenario.replies]
     words = int(scenario.seconds * TOKENS_PER_SECOND)
     for person, letter in zip(people, letters, strict=True):
-        await discord.say(channel, person, f"<@{discord.bot.id}> {letter} {words}")
+        if scenario.command:
+            await discord.slash(person, channel, "ask", question=f"{letter} {words}")
+        else:
+            await discord.say(channel, person, f"<@{discord.bot.id}> {letter} {words}")
     lasts = [f"{letter}{words - 1:04}" for letter in letters]
 
     def ended() -> bool:
@@ -239,12 +247,12 @@ def figures(messages: Sequence[Shown], letter: str, sent_at: Sequence[float], wa
     seen_at = [float("inf")] * len(sent_at)
     edits = 0
     for message in messages:
-        if not message.content.startswith(letter):
+        if re.match(f"(?:-# .*\n)?{letter}", message.content) is None:
             continue
         edits += len(message.shown) - 1
         for state in message.shown:
             for word in state.content.split():
-                if len(word) == 5:
+                if re.fullmatch(f"{letter}[0-9]{{4}}", word):
                     number = int(word[1:])
                     seen_at[number] = min(seen_at[number], state.at + way_back)
     return Measured(

@@ -257,6 +257,9 @@ class ActiveAttempt:
     def stop_outcome(self) -> Outcome:
         """The outcome of an attempt that was stopped."""
         state = TurnState.INTERRUPTED if self.stop_reason is StopReason.SHUTDOWN else TurnState.STOPPED
+        if self.stop_reason is StopReason.TIME_UP:
+            text = self.text or self.previous_text
+            return Outcome(TurnState.FAILED, text, FailureReason.TIME_UP, stop_reason=self.stop_reason)
         deleted = self.stop_reason in (StopReason.PROMPT_DELETED, StopReason.REPLY_DELETED)
         return Outcome(
             state,

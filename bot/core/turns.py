@@ -67,6 +67,8 @@ class StopReason(Enum):
     PROMPT_DELETED = "prompt deleted"
     REPLY_DELETED = "reply deleted"
     SHUTDOWN = "shutdown"
+    TIME_UP = "time up"
+    """The platform shows no more of the reply after this."""
 
 
 class FailureReason(StrEnum):
@@ -92,6 +94,8 @@ class FailureReason(StrEnum):
     """The database could not be written."""
     INTERNAL = "internal"
     """A defect of the bot, with its trace in the log."""
+    TIME_UP = "time up"
+    """The platform had a limit on the time in which the reply could be shown."""
     QUOTA = "quota"
     """No tokens are left for the reply today."""
     NO_TRANSCRIPTION = "no transcription"

@@ -14,9 +14,19 @@ def conversation_in(channel_id: int) -> Conversation:
     return Conversation(PLATFORM, str(channel_id))
 
 
+def private_conversation(channel_id: int, user_id: int) -> Conversation:
+    """What a user asks in a channel, thread or DM for nobody else to see."""
+    return Conversation(PLATFORM, f"{channel_id}:{user_id}")
+
+
+def is_for_one(conversation: Conversation) -> bool:
+    """Whether only one user of a channel sees a conversation."""
+    return ":" in conversation.channel
+
+
 def channel_of(conversation: Conversation) -> int:
-    """The id of the channel, thread or DM of a conversation."""
-    return int(conversation.channel)
+    """The id of the channel, thread or DM that a conversation is in."""
+    return int(conversation.channel.partition(":")[0])
 
 
 def asked_in(prompt: Prompt | Turn) -> int:
@@ -34,6 +44,11 @@ def message_of(prompt: Prompt | Turn) -> int:
 def anchor_of(prompt: Prompt | Turn) -> int:
     """The id of the message that the reply to a prompt hangs on: what the prompt is about, or that with the prompt."""
     return message_of(prompt) if prompt.target_id is None else prompt.target_id
+
+
+def asked_by_command(prompt: Prompt | Turn) -> bool:
+    """Whether a prompt was asked with /ask for everybody to see: the answer to it is what it hangs on."""
+    return prompt.target_id is not None and prompt.target_id == prompt.message_id
 
 
 def is_private(message: discord.Message) -> bool:

@@ -96,6 +96,7 @@ class ParleyClient(discord.Client):
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end the replies within `grace` seconds, and wait a moment until their end is shown."""
         self._parts.messages.stop_accepting()
+        self._parts.asking.stop_accepting()
         # The calls under way of cancelled tasks go on (see `Calls`): otherwise no end of a reply could be shown.
         await asyncio.gather(
             self._tasks.drain(END_NOTICE_TIMEOUT), self._conversations.close(grace, END_NOTICE_TIMEOUT)

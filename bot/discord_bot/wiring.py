@@ -18,6 +18,7 @@ from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.threads import QuestionThreads
+from bot.discord_bot.inbound.ask_handler import AskHandler
 from bot.discord_bot.inbound.downloads import Downloads
 from bot.discord_bot.inbound.edits import MessageLifecycle
 from bot.discord_bot.inbound.files import PromptFiles
@@ -51,6 +52,7 @@ class Parts:
     inbox: Inbox
     messages: MessageHandler
     recent: RecentMessages
+    asking: AskHandler
     lifecycle: MessageLifecycle
     missed: MissedMessages
     recovery: Recovery
@@ -85,6 +87,7 @@ def wire(
     reading = Reading(Unmentioned(client, store), recent) if options.message_content else None
     conversations.add_recent = recent.add_to if options.message_content else None
     inbox = Inbox(client, messages, notices, policy, reading, tasks)
+    asking = AskHandler(client, replies, policy, store.personas, files, pictures)
     forms, targets = Forms(), Targets()
     button_handler = ButtonHandler(conversations, store, policy, replies, tasks)
     buttons.listen(client, buttons.REPLY, button_handler.pressed)
@@ -97,6 +100,7 @@ def wire(
         inbox=inbox,
         messages=messages,
         recent=recent,
+        asking=asking,
         lifecycle=MessageLifecycle(client, conversations, store, replies, messages, targets, tasks),
         missed=MissedMessages(
             client,
@@ -125,6 +129,7 @@ def wire(
                 targets,
                 button_handler,
                 recent,
+                asking,
             )
         ),
     )

@@ -295,9 +295,14 @@ class Acts:
         self._stage.private.follow(started, command, show_form)
 
     def _resolve(self, kind: str, text: str) -> object:
-        """Return the user, role, channel or other object that an option names by its id."""
+        """Return the user, role, channel, file or other object that an option names by its id."""
         found: object
         match kind:
+            case "attachment":
+                try:
+                    [found] = self._stage.uploads.take([text])
+                except KeyError:
+                    raise Declined(words.FILE_GONE) from None
             case "user":
                 found = self._world.users.get(snowflake(text))
             case "channel":

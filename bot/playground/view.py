@@ -42,6 +42,7 @@ _OPTION_TYPES = {
     OptionType.ROLE: "role",
     OptionType.MENTIONABLE: "mentionable",
     OptionType.NUMBER: "number",
+    OptionType.ATTACHMENT: "attachment",
 }
 _PLACE_KINDS = {ChannelType.DM: "dm", ChannelType.CATEGORY: "category"}
 _COMMAND_KINDS = {1: "slash", 2: "user", 3: "message"}

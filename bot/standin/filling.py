@@ -11,8 +11,9 @@ from typing import Any
 
 from bot.standin import payloads
 from bot.standin.answers import LONGEST_INPUT, TEXT_INPUT
+from bot.standin.cdn import Cdn
 from bot.standin.commands import SUBCOMMANDS, OptionType
-from bot.standin.entities import Channel, ChannelType, Json, Permission, Role, User
+from bot.standin.entities import Attachment, Channel, ChannelType, Json, Permission, Role, User
 from bot.standin.world import World
 
 _MOST_TEXT = 6000
@@ -24,7 +25,7 @@ _SELECTED = {
     _MENTIONABLE_SELECT: OptionType.MENTIONABLE,
     _CHANNEL_SELECT: OptionType.CHANNEL,
 }
-_BY_ID = {OptionType.USER, OptionType.CHANNEL, OptionType.ROLE, OptionType.MENTIONABLE}
+_BY_ID = {OptionType.USER, OptionType.CHANNEL, OptionType.ROLE, OptionType.MENTIONABLE, OptionType.ATTACHMENT}
 
 
 def within(command: Json, path: Iterable[str]) -> Json:
@@ -51,8 +52,9 @@ def nested(command: Json, path: list[str], filled: list[Json]) -> list[Json]:
 class Options:
     """Fills in command options for one person in one channel."""
 
-    def __init__(self, world: World, user: User, channel: Channel) -> None:
+    def __init__(self, world: World, cdn: Cdn, user: User, channel: Channel) -> None:
         self._world = world
+        self._cdn = cdn
         self._user = user
         self._channel = channel
 
@@ -62,7 +64,8 @@ class Options:
         if missing := [name for name, each in known.items() if each.get("required") and name not in values]:
             raise LookupError(f"{command['name']} needs {missing}")
         named = {name: self._named(known[name], value) for name, value in values.items()}
-        return [_sent(known[name], value) for name, value in named.items()], self.resolved(named.values())
+        resolved = self.resolved(named.values())
+        return [_sent(known[name], value) for name, value in named.items()], resolved
 
     def partial(self, command: Json, values: Mapping[str, Any], focused: str) -> list[Json]:
         """Fill in a half-typed command without checking its values. `focused` is the option that asks for choices."""
@@ -74,7 +77,7 @@ class Options:
         return [each | {"focused": True} if each["name"] == focused else each for each in sent]
 
     def resolved(self, values: Iterable[object]) -> Json:
-        """Return the full data of the people, channels and roles among the values."""
+        """Return the full data of the people, channels, roles and files among the values."""
         world, guild = self._world, self._channel.guild
         body: Json = {}
         for value in values:
@@ -91,6 +94,10 @@ class Options:
                     body.setdefault("channels", {})[str(value.id)] = shown
                 case Role():
                     body.setdefault("roles", {})[str(value.id)] = payloads.role(value)
+                case Attachment():
+                    # A file is uploaded with the command, and is not part of any message.
+                    stored = self._cdn.store(value, self._channel)
+                    body.setdefault("attachments", {})[str(stored.id)] = payloads.attachment(stored)
         return body
 
     def selected(self, menu: Json, values: Sequence[str]) -> Json:
@@ -147,6 +154,8 @@ class Options:
                 return self._has_role(value)
             case OptionType.MENTIONABLE:
                 return isinstance(value, User) or self._has_role(value)
+            case OptionType.ATTACHMENT:
+                return isinstance(value, Attachment)
         return False
 
     def _has_role(self, value: object) -> bool:

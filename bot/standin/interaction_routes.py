@@ -134,7 +134,7 @@ class InteractionRoutes:
         if interaction.callback is None:
             raise unknown("Webhook")
         # The first follow-up after a deferral replaces "... is thinking" and keeps its visibility.
-        if interaction.response is not None and interaction.response.loading:
+        if interaction.response is not None and interaction.response.loading and not interaction.response.deleted:
             self._composer.edit(interaction.response, call.body, call.files)
             return self._show(interaction.response)
         message = self._create(interaction, call.body, call, MessageFlag.NONE)

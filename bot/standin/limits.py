@@ -96,6 +96,7 @@ _REPORTED = {
 }
 _OTHERWISE = Limit(20, 0.05)
 _WEBHOOK = Limit(5, 0.4, "fixed")
+"""The limit of all calls with the token of one interaction, whatever their method and route."""
 _BUCKETS_KEPT = 10_000
 _UNLIMITED = {"/users/@me", "/gateway", "/gateway/bot", "/oauth2/applications/@me", "/applications/@me"}
 
@@ -110,6 +111,7 @@ class Limits:
     """The limit over all routes except interactions and webhooks."""
     old_edits: Limit | None = Limit(3, 2.0, "fixed")
     """The limit for edits of messages in one channel that are over an hour old."""
+    webhooks: Limit = _WEBHOOK
     others: dict[tuple[str, str], Limit] = field(default_factory=_REPORTED.copy)
     """The limits of other routes, by method and route."""
     _buckets: dict[Key, tuple[Limit, Bucket]] = field(default_factory=dict)
@@ -121,7 +123,7 @@ class Limits:
         if (method, route) in (("POST", MESSAGES), ("PATCH", MESSAGE)):
             return _hash(MESSAGES), self.messages
         if route.startswith("/webhooks/"):
-            return _hash("/webhooks"), self.others.get((method, route), _WEBHOOK)
+            return _hash("/webhooks"), self.webhooks
         return _hash(method + route), self.others.get((method, route), _OTHERWISE)
 
     def take(self, now: float, counter: str, hashed: str, major: object, limit: Limit) -> Verdict:

@@ -176,13 +176,14 @@ class People:
     # Commands and components
 
     async def slash(self, user: User, channel: Channel, command: str, /, **options: Any) -> Interaction:
-        """Use `/command`. A subcommand follows after a space. Options can be people (also by id), channels and roles.
+        """Use `/command`. A subcommand follows after a space.
 
+        Options can be people (also by id), channels, roles and files.
         Input that Discord's client would not send raises LookupError or ValueError.
         """
         name, *path = command.split(" ")
         found = self._command(name, SLASH, user, channel)
-        given, resolved = Options(self.world, user, channel).complete(within(found, path), options)
+        given, resolved = Options(self.world, self._cdn, user, channel).complete(within(found, path), options)
         data = _slash(found, path, given) | {"resolved": resolved}
         return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data))
 
@@ -195,7 +196,7 @@ class People:
         """
         name, *path = command.split(" ")
         found = self._command(name, SLASH, user, channel)
-        given = Options(self.world, user, channel).partial(within(found, path), options, focused)
+        given = Options(self.world, self._cdn, user, channel).partial(within(found, path), options, focused)
         data = _slash(found, path, given)
         return await _delivered(self._interactions.start(Kind.AUTOCOMPLETE, user, channel, data))
 
@@ -232,7 +233,7 @@ class People:
             shown = payloads.message(target, self.world.viewer(content=True))
             data["resolved"] = {"messages": {str(target.id): shown}}
         else:
-            data["resolved"] = Options(self.world, user, channel).resolved([target])
+            data["resolved"] = Options(self.world, self._cdn, user, channel).resolved([target])
         about = target if isinstance(target, Message) else None
         return await _delivered(self._interactions.start(Kind.COMMAND, user, channel, data, target=about))
 
@@ -246,7 +247,7 @@ class People:
         A menu that is missing or disabled raises LookupError, what it does not offer raises ValueError.
         """
         menu = self._component(message, custom_id)
-        chosen = Options(self.world, user, message.channel).selected(menu, values)
+        chosen = Options(self.world, self._cdn, user, message.channel).selected(menu, values)
         return await self._use(user, message, menu, chosen)
 
     async def submit(self, form: Interaction, /, **fields: str) -> Interaction:

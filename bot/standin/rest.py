@@ -258,7 +258,8 @@ class Rest:
             return
         hashed, limit = rule
         major = incoming.ids.get("channel_id") or incoming.ids.get("guild_id") or incoming.ids.get("webhook_token")
-        verdict = limits.take(now, endpoint.method, hashed, major, limit)
+        # All calls with the token of one interaction count together.
+        verdict = limits.take(now, "" if endpoint.by_token else endpoint.method, hashed, major, limit)
         exchange.bucket, exchange.limit = hashed, verdict.limit
         exchange.remaining, exchange.reset_after = verdict.remaining, verdict.reset_after
         head.update(headers(verdict, hashed, self._world.wall()))

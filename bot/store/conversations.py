@@ -83,6 +83,9 @@ _IMPORT = (
 `texts` holds all texts in UTF-8, since SQLite's JSON ends a text at a NUL, and `places` where they are, from 1.
 """
 
+FOR_ONE = "instr(channel, ':')"
+"""SQL condition for a conversation on Discord that only one user sees: its channel names the user too."""
+
 
 class ConversationStore(Part):
     """Summaries and lists of conversations, and their exchanges."""
@@ -90,9 +93,9 @@ class ConversationStore(Part):
     async def direct(self, since: int) -> list[Conversation]:
         """Return at most 100 DM conversations used since a time, the latest used first."""
         rows = await self._engine.read(
-            """
+            f"""
             SELECT platform, channel FROM conversations INDEXED BY conversations_by_use
-            WHERE used_at >= :since AND guild_id IS NULL AND platform = 'discord'
+            WHERE used_at >= :since AND guild_id IS NULL AND platform = 'discord' AND NOT {FOR_ONE}
             ORDER BY used_at DESC LIMIT 100
             """,
             since=since,
@@ -105,9 +108,9 @@ class ConversationStore(Part):
         Each of the latest 2,000 is followed by the channel that it is a thread of, if it is one.
         """
         rows = await self._engine.read(
-            """
+            f"""
             SELECT channel, parent_channel FROM conversations INDEXED BY conversations_by_use
-            WHERE used_at >= :since AND guild_id IS NOT NULL AND platform = 'discord'
+            WHERE used_at >= :since AND guild_id IS NOT NULL AND platform = 'discord' AND NOT {FOR_ONE}
             ORDER BY used_at DESC LIMIT 2000
             """,
             since=since,
@@ -120,6 +123,31 @@ class ConversationStore(Part):
             "SELECT platform, channel FROM conversations WHERE platform = :platform AND parent_channel = :channel",
             platform=conversation.platform,
             channel=conversation.channel,
+        )
+        return [conversation_of(row) for row in rows]
+
+    async def for_one_in(self, channel: Conversation) -> list[Conversation]:
+        """The conversations in a channel on Discord that only one user each sees."""
+        rows = await self._engine.read(
+            """
+            SELECT platform, channel FROM conversations
+            WHERE platform = :platform AND channel > :channel || ':' AND channel < :channel || ';'
+            """,
+            platform=channel.platform,
+            channel=channel.channel,
+        )
+        return [conversation_of(row) for row in rows]
+
+    async def for_one(self, user_id: int, guild_id: int | None) -> list[Conversation]:
+        """The conversations on Discord that only this user sees, in a guild or (None) everywhere."""
+        rows = await self._engine.read(
+            f"""
+            SELECT platform, channel FROM conversations
+            WHERE id IN (SELECT DISTINCT conversation_id FROM turns WHERE user_id = :user)
+              AND platform = 'discord' AND {FOR_ONE} AND (:guild IS NULL OR guild_id = :guild)
+            """,
+            user=user_id,
+            guild=guild_id,
         )
         return [conversation_of(row) for row in rows]
 

@@ -48,10 +48,10 @@ async def export_of(
 ) -> Export:
     """Return an export file of at most `limit` bytes (at least a megabyte), made from turns that come newest first.
 
-    `summaries` and `behaviour` are those of the person's DM; a `behaviour` of None means that neither is exported.
-    `blocks` are by server. The file is JSON. A file that would be too large is zipped, and one that is still too large
-    leaves out the oldest turns. Ids are text, since many programs round numbers of their size. Work on large data runs
-    in a thread.
+    `behaviour` is that of the person's DM, or None if it is not exported. `summaries` are those of conversations that
+    only the person sees. `blocks` are by server. The file is JSON. A file that would be too large is zipped, and one
+    that is still too large leaves out the oldest turns. Ids are text, since many programs round numbers of their size.
+    Work on large data runs in a thread.
     """
     head: dict[str, Any] = {
         "exported_at": _iso(now),
@@ -64,6 +64,7 @@ async def export_of(
     }
     if behaviour is not None:
         head["direct_message"] = {"persona": behaviour.persona, "model": behaviour.model}
+    if behaviour is not None or summaries:
         head["summaries"] = [_summary(each) for each in summaries]
     chosen = behaviour not in (None, Behaviour()) or settings != PersonSettings()
     empty = not usage and not blocks and not notes and not chosen

@@ -372,6 +372,20 @@ class TurnStore(Part):
         )
         return sorted(await self._turns(rows), key=lambda turn: turn.position)
 
+    async def unseen_ends(self, conversation: Conversation, limit: int) -> list[Turn]:
+        """Up to `limit` turns of a conversation that have ended unseen, the latest ones, oldest first."""
+        rows = await self._engine.read(
+            f"""
+            SELECT turns.*, platform, channel, guild_id, asked_in
+            FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE {_UNDELIVERED} AND NOT ({RUNNING}) ORDER BY position DESC LIMIT :limit
+            """,
+            platform=conversation.platform,
+            channel=conversation.channel,
+            limit=limit,
+        )
+        return list(reversed(await self._turns(rows)))
+
     async def history(self, conversation: Conversation, limit: int) -> list[Turn]:
         """Up to `limit` turns with text in their reply, newest first."""
         rows = await self._engine.read(

@@ -62,6 +62,7 @@ _PROBLEMS = {
     FailureReason.TOO_LONG: "That's more than my model can read at once. A shorter message may work.",
     FailureReason.STORAGE: "I can't save right now, so I'd forget this. Please try again later.",
     FailureReason.INTERNAL: WENT_WRONG.removeprefix(_SMALL),
+    FailureReason.TIME_UP: "Discord gives me 15 minutes for this. Press Retry to try again.",
     FailureReason.QUOTA: "I've reached my limit for today. Please ask again tomorrow.",
     FailureReason.NO_TRANSCRIPTION: "I can't listen to voice messages here. Please write it instead.",
     FailureReason.VOICE_TOO_LONG: "That voice message is longer than 10 minutes. Please send a shorter one.",
@@ -168,6 +169,8 @@ def _sentence(outcome: Outcome) -> str | None:
         return f"My model is busy. Try again in {_wait(outcome.retry_after) if outcome.retry_after else 'a moment'}."
     if outcome.failure is FailureReason.UNREACHABLE and outcome.text:
         return "The answer broke off."
+    if outcome.failure is FailureReason.TIME_UP and outcome.text:
+        return "Discord gives me 15 minutes for this. Press Continue for the rest."
     if outcome.failure is FailureReason.OUT_OF_ROOM and outcome.text:
         return "I ran out of room before I could write more. Try again, or ask for something shorter."
     if outcome.quota_exceeded is not None:
@@ -212,6 +215,11 @@ def confirm_reset(number: int, people: int, *, own: int, may_forget_all: bool) -
 def forgotten_own(forgotten: int) -> str:
     """The private answer after a user's own questions in a channel were forgotten."""
     return f"I have forgotten what you asked here: {questions(forgotten)}. The messages above stay."
+
+
+def forgotten_private(forgotten: int) -> str:
+    """The private answer after what a user asked for nobody else to see was forgotten."""
+    return f"I have forgotten what you asked only for yourself here: {questions(forgotten)}. The messages above stay."
 
 
 def questions(number: int) -> str:

@@ -141,9 +141,9 @@ def searched_newer(looked_at: int | None, *, ended: bool) -> str:
     return f"-# I searched up to <t:{looked_at}:f>. Press {NEWER} to search further."
 
 
-def asked(at: int, name: str, link: str) -> str:
-    """The beginning of a line with a question, asked at a time in seconds since the epoch."""
-    return f"<t:{at}:d> **{name}** [asked]({link}):"
+def asked(at: int, name: str, link: str | None) -> str:
+    """The beginning of a line with a question, asked at a time in seconds since the epoch. None: no message has it."""
+    return f"<t:{at}:d> **{name}** {'asked' if link is None else f'[asked]({link})'}:"
 
 
 def answered(link: str | None) -> str:

@@ -27,6 +27,16 @@ def asked_about(name: str | None, question: str, room: int) -> str | None:
     return line if name and len(line) <= room else None
 
 
+def asked(name: str | None, question: str, room: int) -> str | None:
+    """The line with who asked what with /ask, in so many characters: Discord shows nobody else the question."""
+    return _quoting(f"-# {_literal(name or 'You')} asked: “{{}}”", question, room)
+
+
+def earlier(question: str, room: int) -> str | None:
+    """The line with the question of a private answer that its reader has not seen the end of."""
+    return _quoting("-# You asked earlier: “{}”", question, room)
+
+
 def _quoting(form: str, words: str, room: int) -> str | None:
     words, room = " ".join(words.split()), min(room, _LONGEST) - len(form.format("…"))
     if not words or room < _SHORTEST:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from discord import app_commands
 
 from bot.discord_bot.commands.about import AskAbout
+from bot.discord_bot.commands.ask import AskCommand
 from bot.discord_bot.commands.context import BotContext, Tree
 from bot.discord_bot.commands.conversation import ConversationCommands
 from bot.discord_bot.commands.help import HelpCommand
@@ -27,6 +28,7 @@ def command_tree(bot: BotContext) -> Tree:
     """The tree with all commands of a bot, usable in guilds and in DMs with the bot unless a command says otherwise."""
     tree = Tree(bot.client, bot.policy)
     for cog in (
+        AskCommand(bot),
         ConversationCommands(bot),
         PersonaCommand(bot),
         ModelCommand(bot),

@@ -12,8 +12,9 @@ from discord import app_commands
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import conversation_in
+from bot.discord_bot.channels import conversation_in, private_conversation
 from bot.discord_bot.delivery.replies import Replies
+from bot.discord_bot.inbound.ask_handler import AskHandler
 from bot.discord_bot.inbound.files import PromptFiles
 from bot.discord_bot.inbound.pictures import DiscordPictures
 from bot.discord_bot.inbound.recent import RecentMessages
@@ -78,6 +79,7 @@ class BotContext:
     targets: Targets
     button_handler: ButtonHandler
     recent: RecentMessages
+    asking: AskHandler
 
 
 Handler = Callable[[discord.Interaction, Given], Awaitable[None]]
@@ -101,11 +103,16 @@ class Place:
     """The channel, thread or DM that a command is used in."""
 
     conversation: Conversation
+    """What everybody says there; or what only the user sees, if that is asked for."""
+    channel: Conversation
+    """The conversation whose persona and model hold there."""
     parent: Conversation | None
     """The channel's conversation, for a thread."""
     guild_id: int | None
     user_id: int | None
     """The user whose DM it is."""
+    private: bool
+    """Whether only one user sees the conversation."""
 
     @property
     def label(self) -> str:
@@ -115,9 +122,14 @@ class Place:
         return words.CHANNEL if self.parent is None else words.THREAD
 
 
-def place(interaction: discord.Interaction) -> Place:
-    """The place of an interaction."""
+def place(interaction: discord.Interaction, *, only_for_me: bool = False) -> Place:
+    """The place of an interaction, for everybody or for the user alone."""
     channel = interaction.channel
     parent = conversation_in(channel.parent_id) if isinstance(channel, discord.Thread) else None
-    user_id = interaction.user.id if interaction.guild_id is None else None
-    return Place(conversation_in(interaction.channel_id or 0), parent, interaction.guild_id, user_id)
+    in_dm = interaction.guild_id is None
+    channel_id, user_id = interaction.channel_id or 0, interaction.user.id
+    here = conversation_in(channel_id)
+    conversation = private_conversation(channel_id, user_id) if only_for_me else here
+    return Place(
+        conversation, here, parent, interaction.guild_id, user_id if in_dm else None, private=only_for_me or in_dm
+    )

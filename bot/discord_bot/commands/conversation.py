@@ -43,8 +43,10 @@ class ConversationCommands(Cog):
     @app_commands.command(
         description="Forget this conversation: everything said with me in this channel, thread or DM."
     )
-    async def reset(self, interaction: discord.Interaction) -> None:
-        done = await run_or_report(interaction, self._reset(interaction), failed=texts.NOT_RESET, doing="a reset")
+    @app_commands.describe(only_for_me="Only what you asked with /ask here for nobody else to see.")
+    async def reset(self, interaction: discord.Interaction, only_for_me: bool = False) -> None:
+        work = self._reset_own(interaction) if only_for_me else self._reset(interaction)
+        done = await run_or_report(interaction, work, failed=texts.NOT_RESET, doing="a reset")
         if done is not None:
             sentence, view = done
             if view is None:
@@ -66,6 +68,12 @@ class ConversationCommands(Cog):
         name = shown_name(user)
         forgotten = await self._bot.conversations.forget(here, name)
         return (texts.was_reset(name, len(forgotten)), None) if forgotten else (texts.NOTHING_TO_FORGET, MISSING)
+
+    async def _reset_own(self, interaction: discord.Interaction) -> tuple[str, discord.ui.View]:
+        """Forget what a user asked for nobody else to see. It is theirs, so nothing forbids that."""
+        here = place(interaction, only_for_me=True).conversation
+        forgotten = await self._bot.conversations.forget(here, shown_name(interaction.user))
+        return texts.forgotten_private(len(forgotten)) if forgotten else texts.NOTHING_TO_FORGET, MISSING
 
     async def _chosen(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
         everything = id_["whose"] == "all"
@@ -96,11 +104,10 @@ class ConversationCommands(Cog):
     async def _stop(self, interaction: discord.Interaction) -> str:
         if denied := await self._denied(interaction):
             return denied
-        count = self._bot.replies.stopping.stop(
-            interaction.channel_id or 0,
-            None if moderates(interaction) else interaction.user.id,
-            shown_name(interaction.user),
-        )
+        stopping, name = self._bot.replies.stopping, shown_name(interaction.user)
+        here, own = place(interaction), place(interaction, only_for_me=True)
+        count = stopping.stop(here.conversation, None if moderates(interaction) else interaction.user.id, name)
+        count += stopping.stop(own.conversation, None, name)
         return texts.stopped(count) if count else texts.NOTHING_TO_STOP
 
     async def _denied(self, interaction: discord.Interaction) -> str | None:

@@ -16,7 +16,7 @@ from bot.core.records import ConversationSummary, Note, NoteResult
 from bot.core.summaries import RememberedSummaries
 from bot.core.turns import is_blank
 from bot.discord_bot.channels import reads_history
-from bot.discord_bot.commands.context import BotContext, place, where_served
+from bot.discord_bot.commands.context import BotContext, Place, place, where_served
 from bot.discord_bot.commands.search import LONGEST_QUERY, Search
 from bot.discord_bot.commands.summaries import Summaries
 from bot.discord_bot.commands.verbatim import verbatim, visible
@@ -52,39 +52,46 @@ class MemoryCommand(Cog):
     @app_commands.command(
         description="See or search what I remember here, see who can read it, and add notes about you."
     )
-    @app_commands.describe(search="Words of an earlier question or answer in this conversation.")
+    @app_commands.describe(
+        search="Words of an earlier question or answer in this conversation.",
+        only_for_me="Only what you asked with /ask here for nobody else to see.",
+    )
     async def memory(
-        self, interaction: discord.Interaction, search: app_commands.Range[str, 1, LONGEST_QUERY] | None = None
+        self,
+        interaction: discord.Interaction,
+        search: app_commands.Range[str, 1, LONGEST_QUERY] | None = None,
+        only_for_me: bool = False,
     ) -> None:
+        here = place(interaction, only_for_me=only_for_me)
         if search is not None:
-            await self._search.respond(interaction, search)
+            await self._search.respond(interaction, here, search)
             return
-        work = self._describe(interaction)
+        work = self._describe(interaction, here)
         described = await run_or_report(interaction, work, failed=privacy_words.UNREACHABLE, doing="reading the memory")
         if described is not None:
             remembered, summaries, notes = described
             if await respond_ephemeral(interaction, remembered):
                 if summaries is not None:
-                    await self._summaries.show(interaction, summaries)
+                    await self._summaries.show(interaction, here, summaries)
                 await respond_ephemeral(interaction, self._shown(interaction, notes), view=_buttons(notes))
 
     async def _describe(
-        self, interaction: discord.Interaction
+        self, interaction: discord.Interaction, here: Place
     ) -> tuple[str, RememberedSummaries | None, Sequence[Note]]:
-        here, store = place(interaction), self._bot.store
+        store = self._bot.store
         notes = await store.notes.of(interaction.user.id, here.guild_id)
         summary = await store.conversations.summary(here.conversation)
         if summary is None:
             return privacy_words.NOTHING_HERE, None, notes
-        if not reads_history(interaction):
+        if not here.private and not reads_history(interaction):
             summary = replace(summary, people=())
-        behaviour = await store.personas.settings_of(here.conversation, here.parent)
+        behaviour = await store.personas.settings_of(here.channel, here.parent)
         providers = self._bot.conversations.settings.providers(behaviour.model)
-        lines = [self._described(summary, providers, private=interaction.guild_id is None), words.ALSO_SENT]
+        lines = [self._described(summary, providers, private=here.private), words.ALSO_SENT]
         usage = await store.conversations.lately_sent(here.conversation)
         if usage.prompt_tokens:
             lines.append(words.cached(usage.prompt_tokens, usage.cached_tokens))
-        return "\n".join(lines), await self._summaries.of(interaction), notes
+        return "\n".join(lines), await self._summaries.of(interaction, here), notes
 
     def _described(self, summary: ConversationSummary, providers: Sequence[str], *, private: bool) -> str:
         options = self._bot.options

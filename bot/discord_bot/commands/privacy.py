@@ -83,9 +83,12 @@ class PrivacyCommands(Cog):
 
     async def _export(self, interaction: discord.Interaction) -> Export:
         store, user_id, here = self._bot.store, interaction.user.id, place(interaction)
-        # In a server they are of what several people said.
-        private = here.guild_id is None
-        summaries = (await store.summaries.remembered(here.conversation)).summaries if private else ()
+        # Those of a server's channels are of what several people said.
+        own = [
+            *([here.conversation] if here.private else ()),
+            *await store.conversations.for_one(user_id, here.guild_id),
+        ]
+        summaries = [each for one in own for each in (await store.summaries.remembered(one)).summaries]
         return await export_of(
             store.people.exchanges_of(user_id, here.guild_id),
             await store.usage.by_day(0, user_id=user_id, guild_id=here.guild_id),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import discord
 
 from bot.core.matching import Query
 from bot.core.records import FoundTurn, SearchResult
 from bot.discord_bot.channels import reads_history
-from bot.discord_bot.commands.context import BotContext, place
+from bot.discord_bot.commands.context import BotContext, Place, place
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report, update
 from bot.discord_bot.names import stored_name
@@ -34,7 +34,7 @@ _SNIPPET = 80
 _BEFORE = 24
 """The most of these that stand before the word."""
 
-_TURN_PAGE = re.compile(r"search:(?P<way>older|newer):(?P<position>[0-9]{1,19}):(?P<text>.+)", re.DOTALL)
+_TURN_PAGE = re.compile(r"search:(?P<own>own-)?(?P<way>older|newer):(?P<position>[0-9]{1,19}):(?P<text>.+)", re.DOTALL)
 _EFFECTIVE = re.compile(r"[\\`*_~|\[\]()<>#@:-]")
 """Characters with which something begins that Discord renders, links included."""
 
@@ -57,12 +57,15 @@ class _Page:
     text: str
     older: int | None = None
     newer: int | None = None
+    own: bool = False
+    """Whether what only the user sees is searched."""
 
     def view(self) -> discord.ui.View:
+        own = "own-" if self.own else ""
         ways = ("older", words.OLDER, self.older), ("newer", words.NEWER, self.newer)
         return buttons.row(
             *(
-                discord.ui.Button(label=label, custom_id=f"search:{way}:{position}:{self.text}")
+                discord.ui.Button(label=label, custom_id=f"search:{own}{way}:{position}:{self.text}")
                 for way, label, position in ways
                 if position is not None
             )
@@ -79,9 +82,9 @@ class Search:
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         buttons.listen(bot.client, _TURN_PAGE, self._pressed)
 
-    async def respond(self, interaction: discord.Interaction, text: str) -> None:
+    async def respond(self, interaction: discord.Interaction, here: Place, text: str) -> None:
         """Show the newest turns that match."""
-        if (page := await self._page(interaction, _Wanted(text, Query(text)))) is not None:
+        if (page := await self._page(interaction, here, _Wanted(text, Query(text)))) is not None:
             await respond_ephemeral(interaction, page.content, view=page.view())
 
     async def _pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
@@ -90,13 +93,14 @@ class Search:
             await respond_ephemeral(interaction, privacy_words.NOT_YOURS)
             return
         wanted = _Wanted(id_["text"], Query(id_["text"]), int(id_["position"]), id_["way"] == "newer")
-        if (page := await self._page(interaction, wanted)) is not None:
+        here = place(interaction, only_for_me=id_["own"] is not None)
+        if (page := await self._page(interaction, here, wanted)) is not None:
             await update(interaction, page.content, view=page.view())
 
-    async def _page(self, interaction: discord.Interaction, wanted: _Wanted) -> _Page | None:
+    async def _page(self, interaction: discord.Interaction, here: Place, wanted: _Wanted) -> _Page | None:
         """A page of what is found. None: the user is told why there is none."""
         user_id, refusal = interaction.user.id, None
-        if not reads_history(interaction):
+        if not here.private and not reads_history(interaction):
             refusal = words.NO_SEARCH
         elif wanted.query.is_empty:
             refusal = words.NO_WORDS
@@ -107,14 +111,15 @@ class Search:
             return None
         self._searching.add(user_id)
         try:
-            work = self._find(interaction, wanted)
+            work = self._find(interaction, here, wanted)
             return await run_or_report(interaction, work, failed=privacy_words.UNREACHABLE, doing="a search")
         finally:
             self._searching.discard(user_id)
 
-    async def _find(self, interaction: discord.Interaction, wanted: _Wanted) -> _Page:
-        here = place(interaction)
-        link = f"https://discord.com/channels/{here.guild_id or '@me'}/{interaction.channel_id}"
+    async def _find(self, interaction: discord.Interaction, here: Place, wanted: _Wanted) -> _Page:
+        own = here.conversation != here.channel
+        # No link leads to a message that only one user sees.
+        link = None if own else f"https://discord.com/channels/{here.guild_id or '@me'}/{interaction.channel_id}"
         async with self._slots:
             found = await self._bot.store.search.find(
                 here.conversation,
@@ -126,10 +131,11 @@ class Search:
                 seconds=SECONDS,
             )
             # Where the words are in long texts takes longer to find than a callback may take.
-            return await asyncio.to_thread(_page, wanted, found, link)
+            page = await asyncio.to_thread(_page, wanted, found, link)
+            return replace(page, own=own)
 
 
-def _page(wanted: _Wanted, found: SearchResult, link: str) -> _Page:
+def _page(wanted: _Wanted, found: SearchResult, link: str | None) -> _Page:
     """A message with as many of the turns as it holds, the newest first. `link` is that of their channel."""
     entries: list[str] = []
     for turn in found.turns[:_PER_PAGE]:
@@ -157,14 +163,15 @@ def _page(wanted: _Wanted, found: SearchResult, link: str) -> _Page:
     return _Page(content, wanted.text, older=further, newer=wanted.position - 1)
 
 
-def _entry(query: Query, turn: FoundTurn, link: str) -> str:
+def _entry(query: Query, turn: FoundTurn, link: str | None) -> str:
     """The lines on a turn: its question, and its answer if a word is there."""
     prompt, reply = (" ".join(text.split()) for text in (turn.prompt, turn.reply))
-    asked = words.asked(turn.asked_at, stored_name(turn.author_name) or words.YOU, f"{link}/{turn.message_id}")
+    to_question = None if link is None else f"{link}/{turn.message_id}"
+    asked = words.asked(turn.asked_at, stored_name(turn.author_name) or words.YOU, to_question)
     lines = [f"{asked} {_snippet(prompt, query.spans(prompt))}"]
     if spans := query.spans(turn.reply):
         part = next((message_id for start, message_id in reversed(turn.parts) if start <= spans[0][0]), None)
-        answered = words.answered(None if part is None else f"{link}/{part}")
+        answered = words.answered(None if part is None or link is None else f"{link}/{part}")
         lines.append(f"{answered} {_snippet(reply, query.spans(reply))}")
     return "\n".join(lines)
 

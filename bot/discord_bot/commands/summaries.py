@@ -9,7 +9,7 @@ import discord
 
 from bot.core.summaries import RememberedSummaries
 from bot.discord_bot.channels import moderates, reads_history
-from bot.discord_bot.commands.context import BotContext, place, where_served
+from bot.discord_bot.commands.context import BotContext, Place, place, where_served
 from bot.discord_bot.commands.verbatim import verbatim
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report, update
@@ -17,7 +17,7 @@ from bot.texts import access as access_words
 from bot.texts import memory as words
 from bot.texts.channel_settings import NOT_CHANGED
 
-_REMAKE = re.compile(r"summaries:remake")
+_REMAKE = re.compile(r"summaries:remake(?P<own>:own)?")
 
 
 class Summaries:
@@ -27,19 +27,20 @@ class Summaries:
         self._bot = bot
         buttons.listen(bot.client, _REMAKE, where_served(bot.policy, self._pressed))
 
-    async def of(self, interaction: discord.Interaction) -> RememberedSummaries | None:
+    async def of(self, interaction: discord.Interaction, here: Place) -> RememberedSummaries | None:
         """What is to be shown to a user. None: nothing is summarized there, or the user may not read the history."""
-        if not self._bot.conversations.settings.summaries or not reads_history(interaction):
+        may_read = here.private or reads_history(interaction)
+        if not self._bot.conversations.settings.summaries or not may_read:
             return None
-        found = await self._bot.store.summaries.remembered(place(interaction).conversation)
+        found = await self._bot.store.summaries.remembered(here.conversation)
         return found if any(found) else None
 
-    async def show(self, interaction: discord.Interaction, found: RememberedSummaries) -> None:
+    async def show(self, interaction: discord.Interaction, here: Place, found: RememberedSummaries) -> None:
         """Show them in a private message: those that are too long for it as a file."""
         heading = _heading(found)
         text = "\n\n".join(f"{words.period(each.since, each.until)}\n{each.text}" for each in found.summaries)
-        may_remake = (interaction.guild_id is None or moderates(interaction)) and not found.only_due
-        view = buttons.row(_button()) if may_remake else discord.utils.MISSING
+        may_remake = (here.private or moderates(interaction)) and not found.only_due
+        view = buttons.row(_button(here)) if may_remake else discord.utils.MISSING
         shown = verbatim(text, heading) if text else [heading]
         if len(shown) == 1:
             await respond_ephemeral(interaction, shown[0], view=view)
@@ -47,28 +48,28 @@ class Summaries:
             file = discord.File(io.BytesIO(text.encode(errors="replace")), words.SUMMARIES_FILE)
             await respond_ephemeral(interaction, heading, view=view, file=file)
 
-    async def _pressed(self, interaction: discord.Interaction, _: re.Match[str]) -> None:
-        if interaction.guild_id is not None and not moderates(interaction):
+    async def _pressed(self, interaction: discord.Interaction, id_: re.Match[str]) -> None:
+        here = place(interaction, only_for_me=id_["own"] is not None)
+        if not here.private and not moderates(interaction):
             await respond_ephemeral(interaction, words.NOT_YOURS_TO_REMAKE)
             return
         answer = await run_or_report(
-            interaction, self._remake(interaction), failed=NOT_CHANGED, doing="having summaries made again"
+            interaction, self._remake(interaction, here), failed=NOT_CHANGED, doing="having summaries made again"
         )
         if answer is not None:
             await update(interaction, answer)
 
-    async def _remake(self, interaction: discord.Interaction) -> str:
+    async def _remake(self, interaction: discord.Interaction, here: Place) -> str:
         """Have the summaries made again. Returns what to say."""
         if denied := await self._bot.policy.check_user(interaction):
             return access_words.denied(denied)
         if not self._bot.conversations.settings.summaries:
             return words.NOTHING_TO_SUMMARIZE
-        here = place(interaction).conversation
-        found = await self._bot.store.summaries.remembered(here)
+        found = await self._bot.store.summaries.remembered(here.conversation)
         if found.only_due:
             # The button of an earlier answer: what is under way is not begun again.
             return _heading(found)
-        remaking = await self._bot.store.summaries.remake(here)
+        remaking = await self._bot.store.summaries.remake(here.conversation)
         self._bot.conversations.summaries.wake()
         return words.REMAKING if remaking else words.NOTHING_TO_SUMMARIZE
 
@@ -77,5 +78,6 @@ def _heading(found: RememberedSummaries) -> str:
     return words.summaries(found.due, found.failed, any_made=bool(found.summaries))
 
 
-def _button() -> discord.ui.Button[discord.ui.View]:
-    return discord.ui.Button(label=words.REMAKE, custom_id="summaries:remake")
+def _button(here: Place) -> discord.ui.Button[discord.ui.View]:
+    own = "" if here.conversation == here.channel else ":own"
+    return discord.ui.Button(label=words.REMAKE, custom_id=f"summaries:remake{own}")

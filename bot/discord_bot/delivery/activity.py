@@ -36,13 +36,14 @@ class ReplyActivity:
     """A live reply with its signs of activity; a `bot.core.protocols.ReplySink`.
 
     `channel` is that of the reply, which may be a thread on the prompt. `spawn` runs a task in the background and keeps
-    it alive. `before_end` is awaited before the end is shown.
+    it alive. `before_end` is awaited before the end is shown. Without a `prompt` there are no signs: Discord itself
+    shows that a command is being answered.
     """
 
     def __init__(
         self,
         live: LiveReply,
-        prompt: discord.PartialMessage,
+        prompt: discord.PartialMessage | None,
         channel: discord.PartialMessageable,
         reactions: Reactions,
         scheduler: Scheduler,
@@ -50,13 +51,13 @@ class ReplyActivity:
         before_end: BeforeEnd | None = None,
     ) -> None:
         self._live = live
-        self._prompt = prompt
         self._channel = channel
         self._reactions = reactions
         self._scheduler = scheduler
         self._before_end = before_end
         self._started = asyncio.Event()
-        spawn(self._show_activity())
+        if prompt is not None:
+            spawn(self._show_activity(prompt))
 
     def start(self) -> None:
         """The reply is being worked on."""
@@ -87,11 +88,11 @@ class ReplyActivity:
         """Why Discord would not show all of the reply."""
         return self._live.lifecycle.delivery_error
 
-    async def _show_activity(self) -> None:
+    async def _show_activity(self, prompt: discord.PartialMessage) -> None:
         if not await _set_within(HOURGLASS_AFTER, self._started):
-            self._reactions.add(self._prompt.channel.id, self._prompt.id, WAITING)
+            self._reactions.add(prompt.channel.id, prompt.id, WAITING)
             await self._started.wait()
-            self._reactions.remove(self._prompt.channel.id, self._prompt.id, WAITING)
+            self._reactions.remove(prompt.channel.id, prompt.id, WAITING)
         # Discord stops showing typing at a new message, but not at an edit. So a reply that begins in messages which
         # are there already shows none: it would go on beyond the reply's end.
         while not len(self._live.shown) and not self._live.lifecycle.visible.is_set():

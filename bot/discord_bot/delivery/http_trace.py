@@ -32,7 +32,10 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
         _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
         # The session also carries the gateway's handshake, and requests that are exempt from the bot's limits.
-        if not str(params.url).startswith(Route.BASE) or _EXEMPT_ROUTE.search(params.url.path):
+        if not str(params.url).startswith(Route.BASE):
+            return
+        if _EXEMPT_ROUTE.search(params.url.path):
+            scheduler.observe_exempt(params.method, params.response.status, params.response.headers)
             return
         on_answer(params.response)
         route = None if params.method == "GET" else _MESSAGES_ROUTE.search(params.url.path)

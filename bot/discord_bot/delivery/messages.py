@@ -136,27 +136,33 @@ class ReplyMessages:
         return message.id, message.content == wanted.content.strip()
 
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
-        """Edit a message by its id.
-
-        With a `discord.Message` every edit would bring the link previews back, because `suppress` is False by default:
-        https://discordpy.readthedocs.io/en/stable/api.html#discord.Message.edit.
-        """
-        message = self._channel.get_partial_message(message_id)
+        """Edit a message by its id."""
         view = buttons.under_reply(wanted.buttons, self._attempt_number)
         with platform_errors():
             # Without a file the list is empty, so that the file of an earlier attempt is removed.
-            files = [] if wanted.file is None else [_file(wanted.file)]
-            await message.edit(content=wanted.content, view=view, attachments=files)
+            files = [] if wanted.file is None else [reply_file(wanted.file)]
+            await self._edit(message_id, content=wanted.content, view=view, attachments=files)
 
     async def delete(self, message_id: int) -> None:
         """Delete a message, unless it is gone already."""
         self._deletions.add_own(message_id)
         with platform_errors():
             try:
-                await self._channel.get_partial_message(message_id).delete()
+                await self._delete(message_id)
             except discord.NotFound:
                 log.debug("message %d was already deleted", message_id)
         await self._record(self._store.deliveries.removed(message_id))
+
+    async def _edit(self, message_id: int, **content: Any) -> None:
+        """Change a message.
+
+        With a `discord.Message` every edit would bring the link previews back, because `suppress` is False by default:
+        https://discordpy.readthedocs.io/en/stable/api.html#discord.Message.edit.
+        """
+        await self._channel.get_partial_message(message_id).edit(**content)
+
+    async def _delete(self, message_id: int) -> None:
+        await self._channel.get_partial_message(message_id).delete()
 
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
         if part > 0:
@@ -201,7 +207,7 @@ class ReplyMessages:
         if (view := buttons.under_reply(wanted.buttons, self._attempt_number)) is not None:
             options["view"] = view
         if wanted.file is not None:
-            options["file"] = _file(wanted.file)
+            options["file"] = reply_file(wanted.file)
         return options
 
     @property
@@ -259,5 +265,6 @@ def reads_history(channel: object) -> bool:
     return channel.permissions_for(me).read_message_history
 
 
-def _file(text: str) -> discord.File:
+def reply_file(text: str) -> discord.File:
+    """The file with a whole reply."""
     return discord.File(io.BytesIO(text.encode(errors="replace")), filename="reply.md")

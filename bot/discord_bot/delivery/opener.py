@@ -5,6 +5,7 @@ Which attempt gets a reply, and how it begins, is decided in `replies`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from bot.core.context import asked
 from bot.core.errors import StoreError
 from bot.core.records import Ping
 from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn
-from bot.discord_bot.channels import anchor_of, asked_in, channel_of, message_of
+from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of
 from bot.discord_bot.delivery.activity import BeforeEnd, ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
@@ -31,6 +32,7 @@ from bot.discord_bot.delivery.beginning import (
 )
 from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.deletions import DeletionLog
+from bot.discord_bot.delivery.interaction_messages import InteractionMessages, Through
 from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, reads_history
 from bot.discord_bot.delivery.offers import ButtonOffer
 from bot.discord_bot.delivery.reactions import Reactions
@@ -83,6 +85,7 @@ class ReplyOpener:
         partial: PartialDelivery | None = None,
         waited: float = 0.0,
         ping: Ping = Ping.AUTO,
+        through: Through | None = None,
         before_end: BeforeEnd | None = None,
     ) -> ReplyActivity:
         """Open the reply of an attempt.
@@ -90,7 +93,8 @@ class ReplyOpener:
         `channel` is what discord.py knows of the reply's channel, or None. `notices` stand under a reply with text, as
         far as there is room, and `files` under any; both are read when it has ended, after `before_end`, but the words
         that were heard stand under the beginning from the start. `partial` is what an earlier process has posted,
-        `waited` the seconds since the prompt was written, and `ping` what its author wants.
+        `waited` the seconds since the prompt was written, and `ping` what its author wants. With `through` the reply
+        answers that interaction.
         """
         prompt, beginning = running.prompt, beginning or Fresh()
         target = self._target(prompt, reads_history(channel), waited, ping)
@@ -109,28 +113,33 @@ class ReplyOpener:
             words = " ".join(filter(None, (heard(prompt.text), *(files.heard if files is not None else ()))))
             return _about(prompt, prompt.text, words, room)
 
+        attempt, store = running.attempt, self._store
+        first_part = beginning.part_count if isinstance(beginning, ContinuedBelow) else 0
+        gateway: ReplyMessages
+        if through is None:
+            gateway = ReplyMessages(target, attempt, store, self.deletions, first_part=first_part, partial=partial)
+        else:
+            self._scheduler.add_interaction(through.interaction.id)
+            gateway = InteractionMessages(through, target, attempt, store, self.deletions, first_part=first_part)
+        for_one = is_for_one(prompt.conversation)
         live = LiveReply(
-            target.channel.id,
-            ReplyMessages(
-                target,
-                running.attempt,
-                self._store,
-                self.deletions,
-                first_part=beginning.part_count if isinstance(beginning, ContinuedBelow) else 0,
-                partial=partial,
-            ),
+            target.channel.id if through is None else through.interaction.id,
+            gateway,
             self._scheduler,
             note=note,
             about_prompt=about_prompt,
             beginning=beginning,
-            max_messages=self._limit_in(channel, len(sent_messages(beginning))),
+            max_messages=None if for_one else self._limit_in(channel, len(sent_messages(beginning))),
         )
         self.live[running] = live
+        if through is not None and isinstance(gateway, InteractionMessages):
+            self._spawn(_leave_in_time(through, gateway, running, live))
         self._spawn(self._stop_when_deleted(running, live))
         if anchor_of(prompt) in self.deletions:
             running.stop(StopReason.PROMPT_DELETED)
         place = self._client.get_partial_messageable(asked_in(prompt))
-        message = place.get_partial_message(anchor_of(prompt))
+        in_message = through is None and not asked_by_command(prompt)
+        message = place.get_partial_message(anchor_of(prompt)) if in_message else None
         return ReplyActivity(live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end)
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
@@ -156,6 +165,19 @@ class ReplyOpener:
         if view is not None:
             ButtonOffer(self._target(turn).channel.get_partial_message(message_id), view, self._scheduler)
 
+    async def show_again(self, turn: Turn, outcome: Outcome, through: Through) -> bool:
+        """Show a reply, whose end nobody has seen, in further messages of an interaction. False: it is not shown."""
+        self._scheduler.add_interaction(through.interaction.id)
+        attempt = Attempt(turn.id, turn.attempt)
+        live = LiveReply(
+            through.interaction.id,
+            InteractionMessages(through, self._target(turn), attempt, self._store, self.deletions),
+            self._scheduler,
+            note=texts.note,
+            about_prompt=lambda room: small_print.earlier(turn.prompt, room),
+        )
+        return await live.finish(outcome)
+
     def known_channel(self, turn: Turn) -> object:
         """What discord.py knows of the channel of a turn. None: nothing."""
         return self._client.get_channel(channel_of(turn.conversation))
@@ -164,16 +186,18 @@ class ReplyOpener:
         self, prompt: Prompt | Turn, can_quote: bool = True, waited: float = 0.0, ping: Ping = Ping.AUTO
     ) -> ReplyTarget:
         channel = self._client.get_partial_messageable(channel_of(prompt.conversation))
-        # A message in another channel cannot be replied to, and a reply to another person's message would ping them.
-        only_by_mention = prompt.asked_in is not None or (prompt.target_id is not None and prompt.guild_id is not None)
+        # A message in another channel cannot be replied to, and a reply to another person's message would ping them. A
+        # question that came with /ask is in no message.
+        by_command = asked_by_command(prompt)
+        about_message = prompt.target_id is not None and prompt.guild_id is not None and not by_command
         return ReplyTarget(
             channel,
             message_of(prompt),
-            can_quote and prompt.asked_in is None,
+            can_quote and prompt.asked_in is None and not by_command,
             waited,
             ping,
-            prompt.target_id,
-            prompt.user_id if only_by_mention else None,
+            None if by_command else prompt.target_id,
+            prompt.user_id if prompt.asked_in is not None or about_message else None,
         )
 
     def _limit_in(self, channel: object, shown: int) -> int | None:
@@ -201,10 +225,27 @@ class ReplyOpener:
 
 
 def _about(prompt: Prompt | Turn, text: str, words: str, room: int) -> str | None:
-    """The small lines about a prompt with this text: who asked what about a message, and the words that were heard."""
+    """The small lines about a prompt with this text: who asked what, if no message says so, and what was heard."""
     lines: list[str] = []
     if prompt.target_id is not None:
-        asked_about = small_print.asked_about(stored_name(prompt.author_name), asked(text), room)
-        lines += [asked_about] if asked_about else []
+        name = stored_name(prompt.author_name)
+        by_command = asked_by_command(prompt)
+        line = small_print.asked(name, text, room) if by_command else small_print.asked_about(name, asked(text), room)
+        lines += [line] if line else []
     said = small_print.heard(words, room - len("\n".join([*lines, ""])))
     return "\n".join([*lines, *([said] if said else [])]) or None
+
+
+async def _leave_in_time(
+    through: Through, messages: InteractionMessages, running: ActiveAttempt, live: LiveReply
+) -> None:
+    """Before Discord no longer takes the token, have a reply go on without it, or end it."""
+    try:
+        async with asyncio.timeout(max(0.0, through.seconds_left)):
+            await live.lifecycle.done.wait()
+    except TimeoutError:
+        if through.goes_on:
+            messages.leave()
+            live.move_to(channel_of(running.prompt.conversation))
+        else:
+            running.stop(StopReason.TIME_UP)

@@ -32,6 +32,8 @@ How long a reply will be is not known, and most replies are short.
 """
 _LAST_SHARE = 0.5
 """How long before a fixed window's end its last token may be taken, in shares of a token's period."""
+_END_WAITS = 0.5
+"""Seconds for which the end of a reply may always wait for a token: in a short window all edits are spaced evenly."""
 _ROUNDING = 0.005
 """Seconds by which a time from a header may be wrong, because headers are rounded to milliseconds."""
 
@@ -77,6 +79,8 @@ class Bucket:
         """Seconds for one token. For a fixed window: its length divided by the limit."""
         self.fixed: bool | None = False
         """Whether the bucket is a fixed window. None: that is not known yet."""
+        self.assumed = False
+        """Whether the first answer is taken for one of that kind, with these limits, if it fits them."""
         self.last = float("-inf")
         """When the last call went."""
         self._remaining = limit
@@ -120,7 +124,8 @@ class Bucket:
         before, self._seen = self._seen, seen
         if before is None or before.limit != seen.limit or seen.reset - seen.reset_after >= before.reset:
             used = max(1, seen.limit - seen.remaining)
-            known = before is not None and before.limit == seen.limit and self._fits(seen, used)
+            limit = before.limit if before is not None else self.limit if self.assumed else None
+            known = limit == seen.limit and self._fits(seen, used)
             if not known:
                 self.fixed = None
                 self.period = seen.reset_after / seen.limit
@@ -163,9 +168,10 @@ class Bucket:
                 gap = self.period * _SPARE_LASTS / (_SPARE_LASTS + (left - keep) * self.period)
         elif self.fixed:
             # The last token is taken shortly before the window ends. Until then it can show a reply's end at once.
+            before_end = max(_LAST_SHARE * self.period, min(self.period, _END_WAITS))
             unused = self.last == float("-inf")
             until = self.limit * self.period if unused else self._resets_at - self.last
-            gap = min(_WINDOW_LASTS, until - _LAST_SHARE * self.period) / left if left else until
+            gap = min(_WINDOW_LASTS, until - before_end) / left if left else until
         else:
             # The longer interval of the two kinds, but a second at most. It is safe for both kinds while tokens are
             # left, and the next answer tells the kind.
@@ -223,6 +229,25 @@ class ChannelPacer:
         else:
             bucket.hold(now + retry_after)
             self._wider = min(4.0, self._wider * 2)
+
+
+class InteractionPacer(ChannelPacer):
+    """The pace of the messages of one interaction, whose calls all count in one bucket.
+
+    Before the first answer that counts as a fixed window of five calls in two seconds, as library authors report it.
+    """
+
+    def __init__(self, like: ChannelPacer | None = None) -> None:
+        super().__init__(like)
+        if like is None:
+            self.edits = Bucket(5, 0.4)
+            self.edits.fixed = True
+        self.edits.assumed = True
+        self.posts = self.deletes = self.edits
+
+    def post_at(self, now: float) -> float:
+        """When a message may be posted. The window is so short that the sleep after its last token does no harm."""
+        return self.posts.available_at(1, now)
 
 
 class Budget:

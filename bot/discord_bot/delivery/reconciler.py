@@ -62,6 +62,8 @@ class LiveReply:
     ) -> None:
         beginning = beginning or Fresh()
         self._channel_id = channel_id
+        self._moves_to: int | None = None
+        """The channel whose limits hold for the next call and those after it. None: the present one."""
         self._gateway = gateway
         self._scheduler = scheduler
         source_offset = beginning.source_offset if isinstance(beginning, ContinuedBelow) else 0
@@ -116,6 +118,10 @@ class LiveReply:
         """Make no more calls."""
         self._end(State.ABANDONED)
 
+    def move_to(self, channel_id: int) -> None:
+        """Make the calls after the one in flight under the limits of another channel."""
+        self._moves_to = channel_id
+
     @property
     def wants(self) -> str | None:
         """The method of the next call, as far as it is known without rendering. None: there is none just now."""
@@ -146,6 +152,12 @@ class LiveReply:
 
     def prepare(self) -> str | None:
         """Render the latest text and settle the next call. None: there is none, or rendering goes on in callbacks."""
+        if self._moves_to is not None:
+            # Here no call is in flight.
+            self._scheduler.remove(self._channel_id, self)
+            self._channel_id, self._moves_to = self._moves_to, None
+            self._scheduler.add(self._channel_id, self)
+            return None
         since = self.shown.shown_since
         if not self._view.refresh(stoppable=since is not None and _now() - since >= STOP_AFTER):
             return None

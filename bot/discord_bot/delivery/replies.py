@@ -21,7 +21,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.errors import OverQuota, StoreError
 from bot.core.records import Ping
 from bot.core.service import CompletePrompt, ConversationService
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, Turn, TurnState
+from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, Turn, TurnState
 from bot.discord_bot.channels import message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
 from bot.discord_bot.delivery.beginning import (
@@ -34,6 +34,7 @@ from bot.discord_bot.delivery.beginning import (
     SentMessage,
 )
 from bot.discord_bot.delivery.deletions import ReplyDeletions
+from bot.discord_bot.delivery.interaction_messages import Through
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.opener import ReplyOpener, Spawn
 from bot.discord_bot.delivery.stopping import ReplyStopping
@@ -53,6 +54,8 @@ error 30046: https://github.com/discord/discord-api-docs/pull/4381.
 
 _OFFERED = 1000
 """Attempts that are remembered to have a button since their question was edited."""
+_MOST_UNSEEN = 3
+"""Earlier replies that are shown with one answer."""
 
 Restore = Callable[[], Awaitable[object]]
 """Shows the button again that was pressed."""
@@ -95,6 +98,8 @@ class Replies:
         self._read_files = read_files
         self._on_end = on_end
         self.threads = threads
+        self._showing_again: set[int] = set()
+        """The turns whose unseen end is being shown."""
         self.stopping = ReplyStopping(conversations, store, spawn)
         self.deletions = ReplyDeletions(conversations, opener.deletions, opener.live)
         self._offered: deque[Attempt] = deque(maxlen=_OFFERED)
@@ -108,13 +113,14 @@ class Replies:
         to_moderator: bool = False,
         accepted: Callable[[], None] = lambda: None,
         open_thread: OpenThread | None = None,
+        through: Through | None = None,
     ) -> bool:
         """Answer a prompt from a channel, with these notices under the answer. False: it was answered before.
 
         `open_thread` opens the thread in which the prompt is to be answered; without one it is answered in the channel
-        that it was asked in. The first answer `to_moderator` in a guild tells about channel rules. `accepted` is called
-        once the prompt is saved. Raises StoreError when the prompt cannot be saved, Overloaded and OverQuota. Nothing
-        is accepted then.
+        that it was asked in, and with `through` by the answer to an interaction. The first answer `to_moderator` in a
+        guild tells about channel rules. `accepted` is called once the prompt is saved. Raises StoreError when the
+        prompt cannot be saved, Overloaded and OverQuota. Nothing is accepted then.
         """
         notices, files = list(notices), FileNotes()
         ping = await self._ping_of(prompt.user_id)
@@ -136,6 +142,7 @@ class Replies:
                 files=files,
                 waited=age(message_of(prompt)),
                 ping=ping,
+                through=through,
                 before_end=tell_moderator if to_moderator else None,
             )
             accepted()
@@ -172,19 +179,25 @@ class Replies:
         resume: bool,
         report: Report,
         restore: Restore,
+        through: Through | None = None,
     ) -> None:
         """Make another attempt at a turn because a user pressed a button. `resume`: it goes on from the text.
 
-        `restore` puts the button back if the user's questions have been used up by another press meanwhile.
+        A reply that only one user sees can only be shown `through` that user's press. `restore` puts the button back if
+        the user's questions have been used up by another press meanwhile.
         """
         files, ping, notices = FileNotes(), await self._ping_of(turn.user_id), await self.threads.hints(turn)
         try:
-            beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume)
+            beginning = _beginning_of_retry(turn, await self._sent(turn), resume=resume, through=through)
+            if through is not None and isinstance(beginning, ContinuedBelow | MovedBelow):
+                through = replace(through, original_id=None)
 
             def open_sink(running: ActiveAttempt) -> ReplyActivity:
                 for either in {user_id, turn.user_id or user_id}:
                     self.stopping.recheck(running, either)
-                return self._opener.open(running, channel, beginning, notices=notices, files=files, ping=ping)
+                return self._opener.open(
+                    running, channel, beginning, notices=notices, files=files, ping=ping, through=through
+                )
 
             outcome = await self._conversations.retry(
                 turn,
@@ -250,6 +263,27 @@ class Replies:
             self._offered.append(attempt)
             self._opener.offer(turn, sent[-1][0], (*shown, Button.AGAIN))
 
+    async def show_unseen(self, conversation: Conversation, through: Through) -> None:
+        """Show the user of an interaction the ends of their replies in a conversation for one that they have not seen.
+
+        Nothing else shows them: they may not be posted in the channel, and an earlier token is gone.
+        """
+        try:
+            ended = await self._store.turns.unseen_ends(conversation, _MOST_UNSEEN)
+            for turn in ended:
+                being_shown = {running.attempt.turn_id for running in self._conversations.running}
+                if turn.id in self._showing_again | being_shown:
+                    continue
+                self._showing_again.add(turn.id)
+                try:
+                    outcome = Outcome(turn.state, turn.reply, turn.failure, answered_by=turn.answered_by)
+                    if await self._opener.show_again(turn, outcome, through):
+                        await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
+                finally:
+                    self._showing_again.discard(turn.id)
+        except StoreError as error:
+            log.warning("could not show an end that was not seen yet: %s", error)
+
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
         return await self._opener.show_end(turn, partial, outcome)
@@ -284,12 +318,16 @@ class Replies:
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
 
 
-def _beginning_of_retry(turn: Turn, sent: Sequence[SentMessage], *, resume: bool) -> Beginning:
-    """How another attempt begins: in the turn's messages, or below them if these are too old to be edited often."""
+def _beginning_of_retry(turn: Turn, sent: Sequence[SentMessage], *, resume: bool, through: Through | None) -> Beginning:
+    """How another attempt begins: in the turn's messages, or below them if these are too old to be edited often.
+
+    Through a press, only the message with the button can be edited, and none can be deleted.
+    """
     oldest = discord.utils.time_snowflake(discord.utils.utcnow() - EDITABLE_FOR)
-    editable = all(message_id >= oldest for message_id, _ in sent)
+    ids = [message_id for message_id, _ in sent]
+    editable = all(message_id >= oldest for message_id in ids) and (through is None or ids == [through.original_id])
     if resume:
         return ContinuedInPlace(sent) if editable else ContinuedBelow(len(sent), len(turn.reply))
     if editable:
         return Restarted(sent, turn.reply, texts.RETRYING)
-    return MovedBelow([message_id for message_id, _ in sent])
+    return MovedBelow(ids if through is None else ())

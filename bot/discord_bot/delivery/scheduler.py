@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, Self
 
-from bot.discord_bot.delivery.pacing import Budget, ChannelPacer, RateLimitHeaders
+from bot.discord_bot.delivery.pacing import Budget, ChannelPacer, InteractionPacer, RateLimitHeaders
 
 scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
 """Whether the scheduler has counted the current request in its budget."""
+calling: ContextVar[int | None] = ContextVar("calling", default=None)
+"""The channel, or the interaction, for which the scheduler has the current request made."""
 
 DRAIN_TIMEOUT = 0.2
 """Seconds that calls in flight have when the scheduler is left.
@@ -95,6 +97,8 @@ class _Channel:
     callers: list[Caller] = field(default_factory=list)
     busy: bool = False
     """Whether a call is in flight."""
+    exempt: bool = False
+    """Whether its calls are made with an interaction's token, so that they do not count in the budget."""
 
 
 class Scheduler:
@@ -112,6 +116,7 @@ class Scheduler:
         self._best_effort: set[tuple[str, int]] = set()
         self._low_priority_lock = asyncio.Lock()
         self._latest: ChannelPacer | None = None
+        self._latest_exempt: ChannelPacer | None = None
         self._loop: asyncio.Task[None] | None = None
         self._left = False
 
@@ -141,12 +146,22 @@ class Scheduler:
         if self._left:
             caller.abandon()
 
+    def add_interaction(self, interaction_id: int) -> None:
+        """Take an interaction for a channel of its own, until its last caller is removed.
+
+        The calls with its token have one limit for all methods, and do not count in the bot's budget:
+        https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages.
+        """
+        self._channels[interaction_id] = _Channel(InteractionPacer(self._latest_exempt), exempt=True)
+
     def remove(self, channel_id: int, caller: Caller) -> None:
         """Drop a caller that has no more calls to make."""
         channel = self._channels[channel_id]
         channel.callers.remove(caller)
         if not channel.callers:
             self._active.discard(channel_id)
+            if channel.exempt:
+                del self._channels[channel_id]
 
     def wake(self) -> None:
         """Ask the callers again, because what one of them wants has changed."""
@@ -162,6 +177,15 @@ class Scheduler:
             pacer = self._channel(channel_id).pacer
             pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
             self._latest = pacer
+
+    def observe_exempt(self, method: str, status: int, headers: Mapping[str, str]) -> None:
+        """Learn from the answer to the current request, which was made with an interaction's token."""
+        channel = self._channels.get(calling.get() or 0)
+        if channel is not None and channel.exempt:
+            retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
+            now = asyncio.get_running_loop().time()
+            channel.pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
+            self._latest_exempt = channel.pacer
 
     def spend(self) -> None:
         """Count a request that was not scheduled here in the budget of the whole bot."""
@@ -239,13 +263,13 @@ class Scheduler:
 
     def _start_what_is_due(self, now: float) -> float | None:
         """Start the most urgent calls that may go. Returns when to look again without being woken, if at all."""
-        if (at := self._budget.at(now)) > now:
-            return at
         due: list[tuple[Urgency, float, int, Caller]] = []
         later: list[float] = []
+        if (free_at := self._budget.at(now)) > now:
+            later.append(free_at)
         for channel_id in self._active:
             channel = self._channels[channel_id]
-            if channel.busy:
+            if channel.busy or (free_at > now and not channel.exempt):
                 continue
             waiting = [
                 (self._at(channel, caller, method, now), caller)
@@ -260,13 +284,13 @@ class Scheduler:
         due.sort(key=lambda each: each[:2])
         time = asyncio.get_running_loop().time
         for _, _, channel_id, caller in due:
-            if (at := self._budget.at(now)) > now:
+            channel = self._channels[channel_id]
+            if not channel.exempt and (at := self._budget.at(now)) > now:
                 later.append(at)
-                break
+                continue
             if time() - now > _PREPARE_FOR:
                 later.append(now)
                 break
-            channel = self._channels[channel_id]
             method = caller.prepare()
             if method is None:
                 # Another caller in the channel may have a call to make.
@@ -275,10 +299,11 @@ class Scheduler:
             if (at := self._at(channel, caller, method, now)) > now:
                 later.append(at)
                 continue
-            self._budget.spend(now)
+            if not channel.exempt:
+                self._budget.spend(now)
             channel.pacer.bucket(method).spend(now)
             channel.busy = True
-            task = asyncio.create_task(self._call(channel, caller))
+            task = asyncio.create_task(self._call(channel_id, channel, caller))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
         return min(later, default=None)
@@ -296,8 +321,9 @@ class Scheduler:
             at = pacer.edit_at(now, streams)
         return max(at, caller.not_before)
 
-    async def _call(self, channel: _Channel, caller: Caller) -> None:
+    async def _call(self, channel_id: int, channel: _Channel, caller: Caller) -> None:
         scheduled.set(True)
+        calling.set(channel_id)
         try:
             await caller.call()
         finally:

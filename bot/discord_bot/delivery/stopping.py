@@ -9,8 +9,7 @@ from collections.abc import Callable
 from bot.core.attempt import ActiveAttempt
 from bot.core.errors import StoreError
 from bot.core.service import ConversationService
-from bot.core.turns import StopReason
-from bot.discord_bot.channels import conversation_in
+from bot.core.turns import Conversation, StopReason
 from bot.discord_bot.delivery.opener import Spawn
 from bot.store import Store
 
@@ -33,15 +32,15 @@ class ReplyStopping:
         self._decided_at = float("-inf")
         """When moderators last paused the bot or blocked somebody."""
 
-    def stop(self, channel_id: int, user_id: int | None, by: str) -> int:
-        """Stop the replies to what a user asked in a channel, or to all that was asked there (None).
+    def stop(self, conversation: Conversation, user_id: int | None, by: str) -> int:
+        """Stop the replies to what a user asked in a conversation's place, or to all that was asked there (None).
 
         Returns how many there are.
         """
-        key = conversation_in(channel_id)
         return self._stop(
             lambda each: (
-                key in (each.prompt.conversation, each.prompt.asked_in) and user_id in (None, each.prompt.user_id)
+                conversation in (each.prompt.conversation, each.prompt.asked_in)
+                and user_id in (None, each.prompt.user_id)
             ),
             by,
         )

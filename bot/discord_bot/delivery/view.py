@@ -84,7 +84,7 @@ def buttons_after(outcome: Outcome) -> Buttons:
         return (Button.CONTINUE, Button.RETRY) if outcome.text else (Button.RETRY,)
     if outcome.state is TurnState.INTERRUPTED:
         return (Button.RETRY,)
-    if outcome.failure in (FailureReason.QUOTA, FailureReason.OUT_OF_ROOM):
+    if outcome.failure in (FailureReason.QUOTA, FailureReason.OUT_OF_ROOM, FailureReason.TIME_UP):
         return (Button.CONTINUE,) if outcome.text else (Button.RETRY,)
     button = _AFTER.get(outcome.failure)
     return () if button is None else (button,)

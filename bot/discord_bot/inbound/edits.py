@@ -150,15 +150,17 @@ class MessageLifecycle:
             return True
 
     async def channel_deleted(self, channel_id: int) -> None:
-        """Forget the conversation of a deleted channel or thread, and the rules and the persona set for it."""
+        """Forget the conversations of a deleted channel or thread, and the rules and the persona set for it."""
         key = conversation_in(channel_id)
         await _apply(f"forgetting channel {channel_id}", lambda: self._forget_with_threads(key))
         await _apply(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
 
     async def _forget_with_threads(self, conversation: Conversation) -> None:
         """Forget a conversation and those in its channel's threads. Discord tells only of those that are open."""
-        for each in (conversation, *await self._store.conversations.threads_of(conversation)):
-            await self._conversations.forget(each)
+        known = self._store.conversations
+        for place in (conversation, *await known.threads_of(conversation)):
+            for each in (place, *await known.for_one_in(place)):
+                await self._conversations.forget(each)
 
     async def renamed(self, thread_id: int) -> None:
         """Note that a thread has a title, so that none is made for it."""

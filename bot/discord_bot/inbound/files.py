@@ -22,7 +22,7 @@ from bot.core.hearing import LONGEST, Recording
 from bot.core.pictures import Picture, PictureProblem, PictureReference
 from bot.core.service import ConversationService
 from bot.core.turns import FailureReason, Outcome, Prompt, TurnState
-from bot.discord_bot.channels import anchor_of, asked_in, message_of
+from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, message_of
 from bot.discord_bot.delivery.view import Unavailable
 from bot.discord_bot.inbound import content, pictures, reader
 from bot.discord_bot.inbound.downloads import Downloads, RemoteFile, Renew
@@ -81,10 +81,8 @@ class PromptFiles:
         channel_id, message_id = asked_in(prompt), anchor_of(prompt)
         message = self._at_hand.get(message_of(prompt)) or await self._fetched(channel_id, message_id)
         shown = self._attachments(message)
-        if prompt.target_id is None:
-            typed = message is not None and bool(self._typed(message))
-        else:
-            typed = bool(asked(prompt.text))
+        own = prompt.target_id is None or asked_by_command(prompt)
+        typed = message is not None and bool(self._typed(message)) if own else bool(asked(prompt.text))
         entries: dict[int, str] = {}
         found: list[PictureReference] = []
         for left, (file_id, name) in zip(range(len(unread), 0, -1), unread.items(), strict=True):
@@ -128,7 +126,7 @@ class PromptFiles:
                         entries[file_id] = unread_note(file_id, name)
                 case FilePicture(data, media_type, width, height):
                     reference = self._references(message)[file_id]._replace(width=width, height=height)
-                    if prompt.target_id is not None:
+                    if not own:
                         reference = reference._replace(quoted=True)
                     self._conversations.pictures.add(reference.source, Picture(data, media_type, width, height))
                     described = "" if attachment is None else content.description(attachment)

@@ -33,6 +33,8 @@ class MessageStatus(Enum):
     """Whether a message is still in its channel."""
 
     PRESENT = auto()
+    LOADING = auto()
+    """It only says that the bot is thinking, as the answer to a command does at first."""
     DELETED = auto()
     CHANNEL_DELETED = auto()
     UNKNOWN = auto()
@@ -53,13 +55,14 @@ class History:
     async def status_of(self, channel_id: int, message_id: int) -> MessageStatus:
         """Whether a message is still there."""
         try:
-            await self._read(lambda: self._client.http.get_message(channel_id, message_id))
+            found = await self._read(lambda: self._client.http.get_message(channel_id, message_id))
         except TargetGone as error:
             code = error.__cause__.code if isinstance(error.__cause__, discord.HTTPException) else None
             if code == UNKNOWN_MESSAGE:
                 return MessageStatus.DELETED
             return MessageStatus.CHANNEL_DELETED if code == UNKNOWN_CHANNEL else MessageStatus.UNKNOWN
-        return MessageStatus.PRESENT
+        loading = discord.MessageFlags._from_value(found.get("flags", 0)).loading
+        return MessageStatus.LOADING if loading else MessageStatus.PRESENT
 
     async def message(self, channel_id: int, message_id: int) -> discord.Message | None:
         """A message as it is now. None: it is gone, or cannot be read."""

@@ -21,7 +21,7 @@ from bot.core.retrying import retrying
 from bot.core.service import ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import anchor_of, asked_in, channel_of, message_of
+from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
@@ -64,7 +64,9 @@ class Recovery:
         """Start to recover turns. A shutdown leaves those that were not looked up yet to the next start."""
         conversations: defaultdict[Conversation, list[Turn]] = defaultdict(list)
         for turn in turns:
-            conversations[turn.conversation].append(turn)
+            # What only one user may see is shown when that user asks there again, since only then there is a token.
+            if not is_for_one(turn.conversation):
+                conversations[turn.conversation].append(turn)
         for of_one in conversations.values():
             self._tasks.spawn(self._recover_in_order(of_one), on_shutdown="cancel")
 
@@ -85,9 +87,14 @@ class Recovery:
         if turn.asked_in is not None and not await self._history.is_there(channel_of(turn.conversation)):
             prompt = MessageStatus.CHANNEL_DELETED
         if prompt is MessageStatus.CHANNEL_DELETED:
-            await self._conversations.forget(turn.conversation)
+            for each in (turn.conversation, *await self._store.conversations.for_one_in(turn.conversation)):
+                await self._conversations.forget(each)
             return
+        orphaned: Sequence[int] = ()
+        if asked_by_command(turn):
+            sent, prompt, orphaned = await self._of_command(turn, sent, prompt)
         left = await self._left(turn, sent)
+        left = replace(left, orphaned=[*left.orphaned, *orphaned])
         outcome = Outcome(turn.state, turn.reply, turn.failure, answered_by=turn.answered_by)
         if prompt is MessageStatus.DELETED:
             # A complete reply that can be seen stays as it is.
@@ -141,6 +148,26 @@ class Recovery:
         except StoreError as error:
             log.warning("turn %d: the end of the reply will be shown again after the next start: %s", turn.id, error)
 
+    async def _of_command(
+        self, turn: Turn, on_record: list[SentPart], answer: MessageStatus
+    ) -> tuple[list[SentPart], MessageStatus, Sequence[int]]:
+        """What is left of a reply to a command: its messages, what became of the prompt, and a message to delete.
+
+        The answer to the command stands for the prompt, and shows the first part. While it shows nothing, it cannot be
+        relied on to take an edit without the token. If it is gone but not on record, the bot has deleted it itself.
+        """
+        answer_id = message_of(turn)
+        first = next((each for each in on_record if each.part == 0), None)
+        if answer is MessageStatus.LOADING:
+            moved = first is not None and first.message_id not in (None, answer_id)
+            return on_record if moved else on_record[1:], MessageStatus.PRESENT, [answer_id]
+        if answer is MessageStatus.DELETED and (first is None or first.message_id != answer_id):
+            return on_record, MessageStatus.PRESENT, ()
+        if answer is MessageStatus.PRESENT and first is not None and first.message_id is None:
+            await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), 0, answer_id)
+            return [replace(first, message_id=answer_id), *on_record[1:]], answer, ()
+        return on_record, answer, ()
+
     async def _left(self, turn: Turn, on_record: Sequence[SentPart]) -> PartialDelivery:
         """The messages of a reply: those on record, and those found on Discord."""
         shown: list[tuple[int, int]] = []
@@ -173,8 +200,12 @@ class Recovery:
     def _may_show(self, message: discord.Message, turn: Turn, part: int) -> bool:
         """Whether a message of the bot may be this part of a turn's reply.
 
-        The first part is a reply, unless the prompt is in another channel; further ones are silent.
+        The first part is a reply, unless the prompt is in another channel; further ones are silent. To
+        a command, all are answers.
         """
+        made_by = message.interaction_metadata
+        if asked_by_command(turn) and made_by is not None:
+            return part > 0 and made_by.user.id == turn.user_id
         replies_to = None if message.reference is None else message.reference.message_id
         if turn.asked_in is not None or (part > 0 and replies_to is None):
             return message.type is discord.MessageType.default and message.flags.silent == (part > 0)

@@ -14,8 +14,9 @@ from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import moderates, reads_history
+from bot.discord_bot.channels import is_for_one, moderates, reads_history
 from bot.discord_bot.delivery.buttons import under_reply
+from bot.discord_bot.delivery.interaction_messages import Through
 from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import Replies, Restore
 from bot.discord_bot.delivery.view import Button, Buttons, buttons_after
@@ -90,7 +91,10 @@ class ButtonHandler:
             await update(interaction)
             offered = (button,) if button is Button.AGAIN else _buttons_of(turn)
             restore = partial(update, interaction, view=under_reply(offered, turn.attempt))
-            self._begin(interaction, turn, restore, resume=button is Button.CONTINUE)
+            through = None
+            if is_for_one(turn.conversation) and interaction.message is not None:
+                through = Through(interaction, interaction.message.id, private=True)
+            self._begin(interaction, turn, restore, resume=button is Button.CONTINUE, through=through)
 
     async def _retry_answer(self, interaction: discord.Interaction, message: discord.Message) -> None:
         looking = self._look_up(interaction, message, Button.AGAIN)
@@ -101,7 +105,7 @@ class ButtonHandler:
             await respond_ephemeral(interaction, texts.full_size(texts.CANNOT_SAVE))
             return
         me = interaction.client.user
-        if turn is None:
+        if turn is None or is_for_one(turn.conversation):
             is_mine = me is not None and message.author.id == me.id
             answer = texts.NOT_REMEMBERED if is_mine else texts.NOT_AN_ANSWER
         elif (not_theirs := _not_theirs(interaction, turn)) is not None:
@@ -117,7 +121,15 @@ class ButtonHandler:
             self._begin(interaction, turn, _nothing)
         await respond_ephemeral(interaction, answer)
 
-    def _begin(self, interaction: discord.Interaction, turn: Turn, restore: Restore, *, resume: bool = False) -> None:
+    def _begin(
+        self,
+        interaction: discord.Interaction,
+        turn: Turn,
+        restore: Restore,
+        *,
+        resume: bool = False,
+        through: Through | None = None,
+    ) -> None:
         """Begin another attempt; `restore` shows the buttons again if it cannot be made."""
         retrying = self._replies.retry(
             turn,
@@ -127,6 +139,7 @@ class ButtonHandler:
             resume=resume,
             report=partial(respond_ephemeral, interaction),
             restore=restore,
+            through=through,
         )
         self._tasks.spawn(retrying)
 

@@ -6,6 +6,7 @@ import { byId, dots, h } from "./dom.js";
 import { codePoints } from "./format.js";
 import { state } from "./state.js";
 import { sayWhy } from "./toast.js";
+import { upload } from "./uploads.js";
 
 /** How long the typing rests before the bot is asked what fits. */
 const REST_MS = 150;
@@ -32,7 +33,7 @@ export class SlashForm {
     this.#onClose = onClose;
     form.addEventListener("keydown", (event) => this.#onKey(event));
     form.addEventListener("input", (event) => {
-      fitted(event.target);
+      if (event.target.type === "text") fitted(event.target);
       this.#suggest(event.target, REST_MS);
     });
     form.addEventListener("focusin", (event) => this.#suggest(event.target));
@@ -88,6 +89,7 @@ export class SlashForm {
   }
 
   #field(option) {
+    if (option.type === "attachment") return this.#fileField(option);
     const listed = option.completes || valuesFor(option, "") !== null;
     const input = h("input", {
       type: "text",
@@ -107,8 +109,29 @@ export class SlashForm {
     return { option, input, box, picked: null };
   }
 
+  #fileField(option) {
+    const input = h("input", { type: "file", "aria-label": `${option.name}: ${option.description}` });
+    const field = { option, input, picked: null, box: h("label", { class: "slash-field" }, h("span", {}, option.name), input) };
+    input.addEventListener("change", async () => {
+      const [file] = input.files;
+      field.picked = null;
+      if (!file) return;
+      const uploading = { label: file.name, value: new Error(`“${file.name}” is still being uploaded.`) };
+      field.picked = uploading;
+      try {
+        uploading.value = await upload(file, { name: file.name });
+      } catch (error) {
+        input.value = "";
+        if (field.picked === uploading) field.picked = null;
+        sayWhy(error);
+      }
+    });
+    return field;
+  }
+
   /** The option's value as the server takes it, null where it is left out, an Error with what is wrong. */
   #value({ option, input, picked }) {
+    if (option.type === "attachment") return picked?.value ?? null;
     const typed = input.value.trim();
     if (!typed) return option.required ? new Error(`Fill in “${option.name}”: ${option.description}`) : null;
     if (picked?.label === input.value) return picked.value;
@@ -142,6 +165,7 @@ export class SlashForm {
     const { option, input } = field;
     field.box.classList.remove("bad");
     this.#say(explained(option));
+    if (option.type === "attachment") return this.#completion.hide();
     if (field.picked?.label === input.value) return this.#completion.hide();
     field.picked = null;
     if (option.completes) return this.#askBot(field, rest);

@@ -55,7 +55,7 @@ export async function uploadVoice(source) {
 }
 
 /** Upload a file and resolve with its id. Rejects with the sentence for the person. */
-async function upload(file, query, signal) {
+export async function upload(file, query, signal) {
   try {
     const answer = await fetch(`files?${new URLSearchParams(query)}`, {
       method: "POST",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.discord_bot.delivery.pacing import SHORTEST_GAP, Budget, ChannelPacer, RateLimitHeaders
+from bot.discord_bot.delivery.pacing import SHORTEST_GAP, Budget, ChannelPacer, InteractionPacer, RateLimitHeaders
 from tests.discord_bot.delivery.buckets import Bucket
 
 
@@ -31,9 +31,14 @@ def stream(
     period: float = 1.0,
     rtt: float = 0.08,
     like: ChannelPacer | None = None,
+    through_token: bool = False,
 ) -> Shown:
     """Show one evenly growing reply at the pacer's pace, with the sleeps of discord.py."""
-    pacer, posts, edits = ChannelPacer(like), Bucket(fixed, limit, period), Bucket(fixed, limit, period)
+    posts, edits = Bucket(fixed, limit, period), Bucket(fixed, limit, period)
+    pacer = ChannelPacer(like)
+    if through_token:
+        # All calls with a token count together.
+        pacer, posts = InteractionPacer(like), edits
     begin = now = 100.0
     end = begin + seconds
     shown: list[tuple[float, float]] = []
@@ -206,3 +211,23 @@ def test_the_bot_stays_below_fifty_requests() -> None:
         sent.append(now)
     assert max(sum(1 for each in sent if at <= each < at + 1) for at in sent) <= 50
     assert sent[-1] - sent[0] < 100 * 0.3 + 500 / 40
+
+
+@pytest.mark.parametrize("seconds", [8, 20, 60])
+def test_reply_through_a_token_is_followed_twice_as_closely(seconds: float) -> None:
+    found = stream(fixed=True, seconds=seconds, period=0.4, through_token=True)
+    assert found.staleness <= 0.3
+    assert found.final_delay <= 0.5 + 2 * 0.08
+    assert found.refused == 0
+    message = stream(fixed=True, seconds=seconds)
+    assert found.staleness <= message.staleness / 1.8
+
+
+@pytest.mark.parametrize(
+    ("fixed", "limit", "period"), [(True, 5, 0.4), (False, 5, 0.4), (True, 3, 1.0), (True, 10, 1.0)]
+)
+def test_limits_of_tokens_are_learned(fixed: bool, limit: int, period: float) -> None:
+    for seconds in (8, 60):
+        found = stream(fixed=fixed, seconds=seconds, limit=limit, period=period, through_token=True)
+        assert found.refused == 0
+        assert found.staleness <= 0.08 + max(SHORTEST_GAP, period) * 1.3

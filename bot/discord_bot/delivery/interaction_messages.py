@@ -1,0 +1,149 @@
+"""The calls to Discord that show a reply through the token of an interaction, as answers to a command or a press.
+
+Discord takes a token for 15 minutes, and anybody who has it can write as the bot. So it is nowhere but in the memory of
+the interaction, which goes when the reply has ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord.utils import MISSING
+
+from bot.core.turns import Attempt
+from bot.discord_bot.delivery import buttons
+from bot.discord_bot.delivery.deletions import DeletionLog
+from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, reply_file
+from bot.discord_bot.delivery.view import TargetGone, WantedMessage
+from bot.store import Store
+
+LEAVE_AFTER = 14 * 60.0
+"""Seconds of the 15 minutes of a token for which it is used. The end of a reply has the rest of the time."""
+_LOOKED_THROUGH = 20
+"""Messages of a channel among which one is looked for whose post may have failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """The interaction through which a reply is shown.
+
+    `original_id` is the message that the interaction is answered with, in which the reply begins. None: the reply is in
+    further messages only. `private`: only the user of the interaction sees the messages.
+    """
+
+    interaction: discord.Interaction
+    original_id: int | None
+    private: bool
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds for which the token is still used."""
+        return LEAVE_AFTER - (discord.utils.utcnow() - self.interaction.created_at).total_seconds()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the reply can go on in the channel when the token is no longer used."""
+        permissions = self.interaction.app_permissions
+        writes = (
+            permissions.send_messages_in_threads
+            if isinstance(self.interaction.channel, discord.Thread)
+            else permissions.send_messages
+        )
+        return not self.private and (self.interaction.guild_id is None or (permissions.view_channel and writes))
+
+
+class InteractionMessages(ReplyMessages):
+    """The messages of a reply that is shown through an interaction; a `bot.discord_bot.delivery.view.MessageGateway`.
+
+    After `leave` it goes on in the same messages and in new ones, as any other reply.
+    """
+
+    def __init__(
+        self,
+        through: Through,
+        target: ReplyTarget,
+        attempt: Attempt,
+        store: Store,
+        deletions: DeletionLog,
+        *,
+        first_part: int = 0,
+    ) -> None:
+        super().__init__(target, attempt, store, deletions, first_part=first_part)
+        self._through: Through | None = through
+        self._posted: list[int] = []
+        """The messages that were posted through the token, oldest first."""
+        self._unsure = False
+        """Whether the last post failed in a way that leaves open whether Discord took it."""
+
+    def leave(self) -> None:
+        """Use the token no longer."""
+        self._through = None
+
+    async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
+        """Edit a message by its id."""
+        through = self._through
+        try:
+            await super().edit(part, message_id, wanted)
+        except TargetGone as error:
+            if through is None or not through.private:
+                raise
+            # Whoever no longer wants to see a private message has not asked to have it forgotten.
+            raise TargetGone(str(error)) from error
+
+    async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
+        through = self._through
+        if through is None:
+            return await super()._send(part, wanted, nonce)
+        files = [] if wanted.file is None else [reply_file(wanted.file)]
+        view = buttons.under_reply(wanted.buttons, self._attempt_number)
+        if part == 0 and through.original_id is not None:
+            edit = through.interaction.edit_original_response
+            return await edit(content=wanted.content, view=view, attachments=files)
+        message = await self._found() if self._unsure and not through.private else None
+        if message is None:
+            # The messages of an interaction have no nonce by which Discord would recognize a second copy.
+            self._unsure = True
+            message = await through.interaction.followup.send(
+                wanted.content,
+                ephemeral=through.private,
+                silent=True,
+                suppress_embeds=True,
+                wait=True,
+                view=view or MISSING,
+                files=files or MISSING,
+            )
+        self._unsure = False
+        self._posted.append(message.id)
+        return message
+
+    async def _found(self) -> discord.Message | None:
+        """The message of a post that seemed to fail, if Discord has it."""
+        through = self._through
+        if through is None:
+            return None
+        newest = self._posted[-1] if self._posted else through.original_id or through.interaction.id
+        async for message in self._channel.history(after=discord.Object(newest), limit=_LOOKED_THROUGH):
+            made_by = message.interaction_metadata
+            if made_by is not None and made_by.id == through.interaction.id:
+                return message
+        return None
+
+    async def _edit(self, message_id: int, **content: Any) -> None:
+        through = self._through
+        if through is None:
+            await super()._edit(message_id, **content)
+        elif message_id == through.original_id:
+            await through.interaction.edit_original_response(**content)
+        else:
+            await through.interaction.followup.edit_message(message_id, **content)
+
+    async def _delete(self, message_id: int) -> None:
+        through = self._through
+        if through is None:
+            await super()._delete(message_id)
+        elif message_id == through.original_id:
+            await through.interaction.delete_original_response()
+        else:
+            await through.interaction.followup.delete_message(message_id)
