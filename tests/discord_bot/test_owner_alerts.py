@@ -57,9 +57,9 @@ def said(discord: DiscordStandin, what: str) -> bool:
 @pytest.fixture
 def limited(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Limited:
     """Start the bot with these allowances, on a day that does not end."""
-    began = time.monotonic()
-    noon = time.time() // DAY * DAY + DAY / 2
-    monkeypatch.setattr("time.time", lambda: noon + time.monotonic() - began)
+    clock = time.time
+    since_noon = clock() % DAY - DAY / 2
+    monkeypatch.setattr("time.time", lambda: clock() - since_noon)
 
     @asynccontextmanager
     async def start(allowances: Quotas) -> AsyncIterator[World]:
