@@ -36,7 +36,7 @@ _LEFT_OVER = re.compile(r"<[@#&!:]+|:/+|[⟦⟧]")
 _AT = re.compile(r"(?<!\w)[@＠]+(?=\w)")
 _MARKS = re.compile(r"\*\*|__(?=\S)|~~|\|\||`+|^\s*(?:#{1,6}|>|[-*•])\s+")
 _LABEL = re.compile(r"^title\s*:\s*", re.IGNORECASE)
-_QUOTES = "\"'“”„‘’«»「」『』 "
+_QUOTED = re.compile('["\'“„‘«「『]([^"“”„«»「」『』]*)["\'”“’»」』]')
 _LOOKED_AT = 2000
 """Characters of a text from which a title is made."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
@@ -59,8 +59,10 @@ def plain_title(prompt: str, names: Mapping[int, str]) -> str:
 def written_title(text: str) -> str:
     """What a model wrote, as a title, or "" if it is none."""
     lines = [line for line in map(_line, text[:_LOOKED_AT].splitlines()) if line]
-    title = _LABEL.sub("", lines[0]).strip(_QUOTES) if lines else ""
-    return _shortened(title.removesuffix("."), LONGEST)
+    title = _LABEL.sub("", lines[0]).removesuffix(".") if lines else ""
+    if quoted := _QUOTED.fullmatch(title):
+        title = quoted[1].strip().removesuffix(".")
+    return _shortened(title, LONGEST)
 
 
 def _line(text: str) -> str:

@@ -27,8 +27,10 @@ def may(world: World, user: User, channel: Channel, permission: Permission) -> b
 def may_write(world: World, user: User, channel: Channel) -> bool:
     """Whether a user may write in a channel.
 
-    A locked thread is open to moderators only. An archived thread opens when someone writes.
+    A locked thread is open to moderators only. An archived thread opens when someone writes. A forum has only posts.
     """
+    if channel.type is ChannelType.FORUM:
+        return False
     if channel.locked and not may(world, user, channel, Permission.MANAGE_THREADS):
         return False
     needed = Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES

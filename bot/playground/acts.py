@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bot.playground import access, forms
 from bot.playground.asking import Ask, Declined, snowflake
 from bot.playground.stage import Stage
-from bot.standin.entities import Channel, Json, Message, MessageType, Permission, User
+from bot.standin.entities import Channel, ChannelType, Json, Message, MessageType, Permission, User
 from bot.standin.errors import ApiError
 from bot.standin.interactions import Interaction
 from bot.standin.rules import MAX_CONTENT, MAX_FILES, reaction_key
@@ -46,8 +46,8 @@ class Acts:
         self._world = stage.discord.world
         acts = (
             *(self.as_, self.open, self.older, self.say, self.edit, self.delete, self.react, self.unreact, self.typing),
-            *(self.thread, self.archive, self.slash, self.complete, self.menu, self.press, self.choose, self.submit),
-            *(self.cancel, self.dismiss, self.fault),
+            *(self.thread, self.post, self.archive, self.slash, self.complete, self.menu, self.press, self.choose),
+            *(self.submit, self.cancel, self.dismiss, self.fault),
         )
         self._acts: dict[str, Callable[[Tab, Ask], Awaitable[Json | None]]] = {
             act.__name__.rstrip("_"): act for act in acts
@@ -178,6 +178,9 @@ class Acts:
     def _check_writing(self, tab: Tab, channel: Channel, content: str, *, empty: bool) -> None:
         if not access.may_write(self._world, tab.user, channel):
             raise Declined(words.MAY_NOT_WRITE)
+        self._check_text(content, empty=empty)
+
+    def _check_text(self, content: str, *, empty: bool) -> None:
         # Discord counts code points, as `len` does.
         if len(content) > MAX_CONTENT:
             raise Declined(words.too_long(len(content), MAX_CONTENT))
@@ -202,7 +205,7 @@ class Acts:
         channel, name = self._channel(tab, ask.id("channel")), " ".join(ask.text("name").split())
         message_id = ask.id_or_none("message")
         message = None if message_id is None else self._shared(tab, message_id)
-        if channel.guild is None or channel.is_thread:
+        if channel.guild is None or channel.is_thread or channel.type is ChannelType.FORUM:
             raise Declined(words.NO_THREADS_HERE)
         self._require(tab, channel, Permission.CREATE_PUBLIC_THREADS, words.MAY_NOT_WRITE)
         if not 1 <= len(name) <= _MAX_NAME:
@@ -213,6 +216,20 @@ class Acts:
             raise Declined(words.ENOUGH_THREADS)
         opened = await self._discord.open_thread(channel, name, tab.user, message=message)
         return {"channel": str(opened.id)}
+
+    async def post(self, tab: Tab, ask: Ask) -> Json:
+        forum, title = self._channel(tab, ask.id("channel")), " ".join(ask.text("title").split())
+        content = ask.text("content").strip()
+        if forum.type is not ChannelType.FORUM:
+            raise Declined(words.NO_POSTS_HERE)
+        self._require(tab, forum, Permission.SEND_MESSAGES, words.MAY_NOT_WRITE)
+        if not 1 <= len(title) <= _MAX_NAME:
+            raise Declined(words.NAME_THE_POST)
+        self._check_text(content, empty=False)
+        if len(self._world.channels) >= _MAX_CHANNELS:
+            raise Declined(words.ENOUGH_THREADS)
+        first = await self._discord.open_post(forum, title, tab.user, content)
+        return {"channel": str(first.channel.id), "heard": self._is_heard(first)}
 
     async def archive(self, tab: Tab, ask: Ask) -> None:
         channel, archived = self._channel(tab, ask.id("channel")), ask.flag("archived")

@@ -39,3 +39,4 @@ def settle(discord: DiscordStandin) -> None:
         discord.open_dm(user)
     discord.general.topic = words.topic_to_ask(discord.bot.display_name or discord.bot.name)
     discord.random_channel.topic = words.TOPIC_OF_ITS_OWN
+    discord.add_forum("questions", topic=words.TOPIC_OF_FORUM)

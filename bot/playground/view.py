@@ -44,7 +44,7 @@ _OPTION_TYPES = {
     OptionType.NUMBER: "number",
     OptionType.ATTACHMENT: "attachment",
 }
-_PLACE_KINDS = {ChannelType.DM: "dm", ChannelType.CATEGORY: "category"}
+_PLACE_KINDS = {ChannelType.DM: "dm", ChannelType.CATEGORY: "category", ChannelType.FORUM: "forum"}
 _COMMAND_KINDS = {1: "slash", 2: "user", 3: "message"}
 
 

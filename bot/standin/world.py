@@ -58,7 +58,10 @@ class World(Directory):
     ) -> None:
         super().__init__(clock, wall, role_mention_suffices=role_mention_suffices)
         self.on_message: list[Callable[[Message], None]] = []
-        """Functions that are called with each new, changed or deleted message. Ephemeral messages are included."""
+        """Functions that are called with each new, changed or deleted message. Ephemeral messages are included.
+
+        A message is changed as well when the name or the number of messages of its thread is.
+        """
         self._keep = keep
 
     # Messages
@@ -115,6 +118,7 @@ class World(Directory):
             channel.typing.pop(author.id, None)
             self._let_old_ones_go(channel)
             self._tell_message("MESSAGE_CREATE", message)
+            self._noticed_on_card(channel)
         else:
             self.changed()
         self._noticed(message)
@@ -263,6 +267,7 @@ class World(Directory):
     def rename(self, channel: Channel, name: str) -> None:
         channel.name = name
         self.tell_channel("THREAD_UPDATE" if channel.is_thread else "CHANNEL_UPDATE", channel)
+        self._noticed_on_card(channel)
 
     def delete_channel(self, channel: Channel) -> None:
         """Delete a channel and its threads. The channels of a deleted category remain."""
@@ -296,6 +301,11 @@ class World(Directory):
     def _noticed(self, message: Message) -> None:
         for listener in tuple(self.on_message):
             listener(message)
+
+    def _noticed_on_card(self, thread: Channel) -> None:
+        """Report that the card of a thread looks different, which stands under the message that it was opened on."""
+        if thread.parent is not None and (opened_on := thread.parent.messages.get(thread.id)) is not None:
+            self._noticed(opened_on)
 
     def _let_old_ones_go(self, channel: Channel) -> None:
         if self._keep.messages is None:

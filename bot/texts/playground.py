@@ -22,6 +22,8 @@ NOT_YOURS_TO_DELETE = "Only its author and moderators can delete a message. Swit
 ARCHIVED = "This thread is archived. Write in it to open it again."
 NO_THREADS_HERE = "You can only open threads in a text channel of the server."
 NAME_THE_THREAD = "Give the thread a name of up to 100 characters."
+NAME_THE_POST = "Give the post a title of up to 100 characters."
+NO_POSTS_HERE = "You can only write posts in a forum."
 HAS_A_THREAD = "That message already has a thread. Open that one."
 ENOUGH_THREADS = "There are too many threads here. Restart the playground for an empty server."
 NOT_YOUR_THREAD = "Only the person who opened the thread and moderators can do that. Switch to one of them."
@@ -35,6 +37,7 @@ WRONG_ADDRESS = "Open the address that the terminal shows."
 FOREIGN_PAGE = "Only the playground's own page can use it. Open the address that the terminal shows."
 TOO_MANY_TABS = "The playground is open in too many tabs. Close some, then reload this one."
 THIS_COMPUTER = "this computer"
+TOPIC_OF_FORUM = "A forum. Each post is a conversation of its own."
 TOPIC_OF_ITS_OWN = "A separate conversation: the bot doesn't know here what was said in #general."
 
 

@@ -42,6 +42,9 @@ def test_a_question_gives_a_plain_title(prompt: str, title: str) -> None:
     [
         ("Why the night sky is dark", "Why the night sky is dark"),
         ('"Why the night sky is dark."', "Why the night sky is dark"),
+        ("“Dark skies”.", "Dark skies"),
+        ("About “dark skies”", "About “dark skies”"),
+        ("“Dark” and “skies”", "“Dark” and “skies”"),
         ("\n\n# Title: **Dark skies**\nMore words", "Dark skies"),
         ("<@123> @here [a link](https://example.org) https://example.org <:wave:5> dark", "here a link dark"),
         ("dark\u200b\u202esky\u2066\u3164", "darksky"),

@@ -1,8 +1,9 @@
 // What a person does with messages, channels and people, told to the server. Refusals come up as toasts.
 
 import { h } from "./dom.js";
-import { askThreadName, confirmDelete } from "./dialogs.js";
+import { askPost, askThreadName, confirmDelete } from "./dialogs.js";
 import { openMenu } from "./menu.js";
+import { toDiscord } from "./names.js";
 import { me, moderates, place, state } from "./state.js";
 import { sayWhy, toast } from "./toast.js";
 
@@ -71,6 +72,13 @@ export function startThread(message, open) {
     .slice(0, 60);
   askThreadName(suggested, async (name) => {
     const { channel } = await ask("thread", { channel: state.channel, message: message?.id ?? null, name });
+    if (channel) open(channel);
+  });
+}
+
+export function startPost(open) {
+  askPost(async (title, text) => {
+    const { channel } = await ask("post", { channel: state.channel, title, content: toDiscord(text) });
     if (channel) open(channel);
   });
 }

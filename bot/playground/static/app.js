@@ -1,7 +1,7 @@
 // The page: what the server says goes to where it belongs, and what concerns the whole page is decided here.
 
 import { ask, tell, useConnection } from "./acts.js";
-import { showBeginning } from "./beginning.js";
+import { setUpBeginning, showBeginning } from "./beginning.js";
 import { beginCommand, focusComposer, setUpComposer, startReply } from "./composer.js";
 import { Connection } from "./connection.js";
 import { quickSwitch, showForm } from "./dialogs.js";
@@ -194,6 +194,7 @@ function drawLogState() {
 
 setUpSidebar({ openChannel, become });
 setUpHeader({ openChannel });
+setUpBeginning({ openChannel });
 setUpComposer({ edit: startEdit });
 setUpTries();
 setUpMessageMenu({ go: openChannel, reply: startReply, edit: startEdit, person: personMenu, command: beginCommand });

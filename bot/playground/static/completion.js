@@ -3,7 +3,7 @@
 import { avatar, byId, closest, h, icon } from "./dom.js";
 import { mentionable } from "./names.js";
 import { commandsOf } from "./acts.js";
-import { humans, RANKS, state } from "./state.js";
+import { humans, placeIcon, RANKS, state } from "./state.js";
 
 const AT_MOST = 25;
 const list = byId("completion");
@@ -164,7 +164,7 @@ function mentionItem({ label, person, kind }) {
 
 const placeItem = (place) => ({
   label: place.name,
-  lead: icon(place.kind === "thread" ? "thread" : "hash"),
+  lead: icon(placeIcon(place)),
   side: { thread: "Thread", category: "Category" }[place.kind],
 });
 

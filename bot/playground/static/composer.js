@@ -372,6 +372,8 @@ function refresh() {
     ? ""
     : writable
       ? `Message ${name}`
+      : here.kind === "forum"
+        ? "Open a post, or write a new one"
       : here.locked
         ? "This thread is locked"
         : "You can't write here";

@@ -94,6 +94,26 @@ export function askThreadName(suggested, start) {
   input.select();
 }
 
+/** A post for a forum. `start(title, text)` tells the server. */
+export function askPost(start) {
+  const title = h("input", { maxlength: "100", required: true, placeholder: "What is it about?" });
+  const text = h("textarea", { required: true, rows: "4", placeholder: "Mention the bot to have it answer" });
+  const body = [
+    h("label", { class: "field" }, h("span", {}, "Title"), title),
+    h("label", { class: "field" }, h("span", {}, "Message"), text),
+  ];
+  dialog("New post", body, {
+    action: "Post",
+    lasting: true,
+    submit: async () => {
+      if (!title.value.trim()) throw new Error("Give the post a title.");
+      if (!text.value.trim()) throw new Error("Write something first.");
+      await start(title.value.trim(), text.value.trim());
+    },
+  });
+  title.focus();
+}
+
 /** A form of the bot's. `submit(fields)` and `cancel()` tell the server. */
 export function showForm(form, submit, cancel) {
   const fields = form.inputs.map((each) => new Field(each));

@@ -1,9 +1,9 @@
 // The bar above the messages: where one is, its buttons, the theme, the banner, who is typing.
 
-import { startThread, tell } from "./acts.js";
+import { startPost, startThread, tell } from "./acts.js";
 import { avatar, browser, byId, dots, h, icon } from "./dom.js";
 import { listed } from "./format.js";
-import { on, place, state } from "./state.js";
+import { on, place, placeIcon, state } from "./state.js";
 
 const TYPING_LASTS_MS = 10_500;
 let typingEnds = 0;
@@ -12,7 +12,8 @@ export function setUpHeader({ openChannel }) {
   byId("theme-button").addEventListener("click", switchTheme);
   byId("thread-button").addEventListener("click", () => {
     const here = place();
-    if (here?.kind === "text") startThread(null, openChannel);
+    if (here?.kind === "forum") startPost(openChannel);
+    else if (here?.kind === "text") startThread(null, openChannel);
     else if (here) tell("archive", { channel: here.id, archived: !here.archived });
   });
   on("places", draw);
@@ -29,20 +30,24 @@ function draw() {
   const here = place();
   if (!here) return;
   byId("bar-icon").replaceChildren(
-    here.kind === "dm" ? avatar(state.bot, "small") : icon(here.kind === "thread" ? "thread" : "hash"),
+    here.kind === "dm" ? avatar(state.bot, "small") : icon(placeIcon(here)),
   );
   byId("bar-name").textContent = here.name;
   const parent = here.kind === "thread" ? place(here.parent) : null;
   byId("bar-topic").textContent =
-    here.topic || (parent ? `Thread in #${parent.name}${here.archived ? ", archived" : ""}` : "");
+    here.topic ||
+    (parent
+      ? `${parent.kind === "forum" ? "Post" : "Thread"} in #${parent.name}${here.archived ? ", archived" : ""}`
+      : "");
   byId("bar-topic").title = here.topic ?? "";
   const button = byId("thread-button");
   const label =
-    here.kind === "text" ? "Start a thread" : here.archived ? "Reopen the thread" : "Archive the thread";
+    { text: "Start a thread", forum: "New post" }[here.kind] ??
+    (here.archived ? "Reopen the thread" : "Archive the thread");
   button.hidden = here.kind === "dm" || (here.kind === "thread" && here.locked);
   button.setAttribute("aria-label", label);
   button.title = label;
-  button.replaceChildren(icon(here.kind === "text" ? "thread" : "archive"));
+  button.replaceChildren(icon({ text: "thread", forum: "plus" }[here.kind] ?? "archive"));
 }
 
 function drawServer() {

@@ -3,7 +3,7 @@
 import { avatar, byId, closest, h, icon, isNarrow, tab } from "./dom.js";
 import { compareIds } from "./format.js";
 import { openMenu } from "./menu.js";
-import { humans, me, on, place, RANKS, state } from "./state.js";
+import { humans, me, on, place, placeIcon, RANKS, state } from "./state.js";
 
 const list = byId("places");
 /** @type {(channel: string) => void} */
@@ -60,14 +60,16 @@ export function startReading() {
 }
 
 const isUnread = (each) =>
-  each.id !== state.channel && Boolean(each.last) && compareIds(each.last, seenHere()[each.id] ?? "0") > 0;
+  each.id !== state.channel && each.kind !== "forum" && Boolean(each.last) && compareIds(each.last, seenHere()[each.id] ?? "0") > 0;
 
 // Places
+
+const isChannel = (each) => each.kind === "text" || each.kind === "forum";
 
 /** The channels in the order they are shown, each with its threads after it. */
 export function ordered() {
   const children = (id) => state.places.filter((each) => each.kind === "thread" && each.parent === id);
-  const texts = state.places.filter((each) => each.kind === "text");
+  const texts = state.places.filter(isChannel);
   return [
     ...texts.flatMap((each) => [each, ...children(each.id)]),
     ...state.places.filter((each) => each.kind === "dm"),
@@ -78,7 +80,7 @@ function draw() {
   if (!state.places.length) return;
   const button = document.activeElement?.closest?.("#places [data-channel]");
   const focused = /** @type {HTMLElement | null} */ (button)?.dataset.channel;
-  const channels = state.places.filter((each) => each.kind === "text");
+  const channels = state.places.filter(isChannel);
   const direct = state.places.filter((each) => each.kind === "dm");
   list.replaceChildren(
     h("h3", {}, "Channels"),
@@ -98,7 +100,7 @@ function draw() {
   /** @type {HTMLElement | null} */ (again)?.focus();
   byId("side-dot").hidden = !state.places.some(isUnread);
   const here = place();
-  document.title = `${here ? (here.kind === "text" ? `#${here.name}` : here.name) : "Parley"} | ${state.guild.name || "Playground"}`;
+  document.title = `${here ? (isChannel(here) ? `#${here.name}` : here.name) : "Parley"} | ${state.guild.name || "Playground"}`;
 }
 
 function channelItem(channel) {
@@ -124,8 +126,8 @@ function placeButton(each) {
   const lead =
     each.kind === "dm"
       ? h("span", { class: `presence ${state.botState}` }, avatar(state.bot, "small"))
-      : each.kind === "text"
-        ? icon("hash")
+      : isChannel(each)
+        ? icon(placeIcon(each))
         : null;
   return h(
     "button",

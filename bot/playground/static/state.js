@@ -31,6 +31,7 @@ export function emit(topic, detail) {
 }
 
 export const place = (id = state.channel) => state.places.find((each) => each.id === id) ?? null;
+export const placeIcon = (each) => ({ thread: "thread", forum: "forum" })[each.kind] ?? "hash";
 export const me = () => state.people.get(state.me) ?? null;
 export const humans = () => [...state.people.values()].filter((person) => !person.bot);
 export const moderates = (person = me()) => person?.rank === "owner" || person?.rank === "moderator";
