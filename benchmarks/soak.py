@@ -110,7 +110,9 @@ class Soak:
             self.ledger.did,
             self.ledger.wrong,
         )
-        self.talk = Talkers(self.random, discord, self._asked_without_mention, self.ledger.did)
+        self.talk = Talkers(
+            self.random, discord, self._asked_without_mention, lambda: len(self.ledger.asked), self.ledger.did
+        )
         self.menus = MenuUsers(
             self.random,
             discord,

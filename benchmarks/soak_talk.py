@@ -21,17 +21,22 @@ _CHATTER = "chatter"
 class Talkers:
     """People who mention nobody: Dora in a channel of her own, where the bot answers all, and Cleo in #general.
 
-    `asked` takes each question. `did` counts what they did.
+    `asked` takes each question, and `number` returns the number of the next one. `did` counts what they did.
     """
 
     def __init__(
-        self, pick: random.Random, discord: DiscordStandin, asked: Callable[[Message], None], did: Counter[str]
+        self,
+        pick: random.Random,
+        discord: DiscordStandin,
+        asked: Callable[[Message], None],
+        number: Callable[[], int],
+        did: Counter[str],
     ) -> None:
         self._random = pick
         self._discord = discord
         self._asked = asked
         self._did = did
-        self._number = 0
+        self._number = number
         self._quay = discord.add_channel("quay")
         self._dora = discord.add_user("dora", "Dora")
 
@@ -44,20 +49,20 @@ class Talkers:
 
     async def act(self) -> None:
         """Say one thing."""
-        self._number += 1
         if self._random.random() < 0.5:
-            await self._discord.say(self._discord.general, self._discord.cleo, f"{_CHATTER} {self._number}")
+            await self._discord.say(self._discord.general, self._discord.cleo, f"{_CHATTER} {self._random.random()}")
         else:
-            self._asked(await self._discord.say(self._quay, self._dora, f"question of Dora's {self._number}"))
+            self._asked(await self._discord.say(self._quay, self._dora, f"question {self._number()}"))
             self._did["questions without a mention"] += 1
 
     def audit(self, requests: Sequence[Request], rows: Callable[[str], list[sqlite3.Row]]) -> list[str]:
         """What is wrong: recent messages that are on record, or that are anywhere but with the question."""
         sent = [[text_of(message["content"]) for message in request.messages] for request in requests]
-        self._did["requests with recent messages"] = sum(_CHATTER in each[-1] for each in sent)
+        # A reply that goes on has its beginning behind the question.
+        self._did["requests with recent messages"] = sum(_CHATTER in "".join(each[-3:]) for each in sent)
         turns = rows("SELECT id, prompt || reply AS text FROM stored_turns")
         kept = [row for row in turns if _CHATTER in row["text"]]
-        earlier = sum(_CHATTER in "".join(each[:-1]) for each in sent)
+        earlier = sum(_CHATTER in "".join(each[:-3]) for each in sent)
         return [f"turn {row['id']} keeps what somebody else said" for row in kept] + (
             [f"{earlier} requests have recent messages in an earlier turn"] if earlier else []
         )

@@ -9,7 +9,7 @@ from bot.core.channel_settings import ChannelSettings, WithoutMention
 from bot.texts.access import decided, up_to
 
 CHOOSE = "Choose a channel to change"
-HERE = "Change this one"
+HERE = "Change this channel"
 EVERYWHERE = "Answer everywhere"
 ALLOW, BLOCK, BACK = "Allow", "Block", "Back"
 NOT_ALLOWED = "Only people who can manage this server can change that."

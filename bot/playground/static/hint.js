@@ -21,8 +21,9 @@ export function hideHint() {
   box.replaceChildren();
 }
 
-/** Offer to mention the bot in a message that was just sent without it. */
+/** Offer to mention the bot in a message that was just sent without it, unless it may read such messages. */
 export function showHint(channel, message, content) {
+  if (state.switches.some((each) => each.name === "message_content" && each.on)) return;
   const { name, id } = state.bot;
   const add = () => {
     leave();

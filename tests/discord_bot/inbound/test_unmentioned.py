@@ -223,6 +223,20 @@ async def test_edit_before_the_question_is_saved_counts(reading: World, hold: Ca
     assert await reading.turns(here) == [("right", "To right.", "complete")]
 
 
+async def test_flood_of_talk_is_left_alone(reading: World) -> None:
+    discord, here = reading.discord, reading.discord.general
+    await let(reading, here, WithoutMention.ALL)
+    await reading.store.channel_settings.change(discord.guild.id, here.id, by=discord.max.id, recent=25)
+    people = [discord.add_user(f"p{number}", f"P{number}") for number in range(20)]
+    for number in range(400):
+        await discord.say(here, people[number % len(people)], f"word {number}")
+    assert (await reading.answered("what do they say?")) is not None
+    await discord.wait_for(lambda: reading.shown()[-1] == "To what do they say?.")
+    await reading.idle()
+    assert len(reading.model.requests) <= 3, "of the first two people and of the mention"
+    assert "word 399" in str(reading.model.requests[-1].messages[-1]["content"])
+
+
 # While the bot is away
 
 

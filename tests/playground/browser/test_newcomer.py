@@ -62,6 +62,15 @@ async def test_message_without_a_mention_gets_a_hint(visit: Visit) -> None:
     await expect(hint).to_be_empty()
 
 
+async def test_no_hint_where_a_message_may_need_no_mention(visit: Visit) -> None:
+    ada = await visit()
+    switch = (await ada.drawer()).get_by_role("switch", name="Message Content")
+    await switch.click()
+    await expect(switch).to_be_checked()
+    await ada.say("hello there")
+    await expect(ada.page.locator("#hint")).to_be_empty()
+
+
 async def test_open_page_reconnects_to_the_next_playground(browser: Browser, tmp_path: Path) -> None:
     database = tmp_path / "playground.db"
     context = await browser.new_context()
