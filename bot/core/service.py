@@ -373,12 +373,17 @@ class ConversationService:
     async def forget_user(self, user_id: int, by: str | None = None, *, leave_out: bool = False) -> set[int]:
         """Delete a person's turns in all conversations for good and stop their attempts. Returns the turns' ids.
 
-        Every prompt that was accepted before this call is among them. `leave_out` is what the person chose for the
+        Every prompt that was accepted before this call is among them. Turns of other people go too if messages of the
+        person went along with their prompts. `leave_out` is what the person chose for the
         messages that they write from then on. What the person used of the quotas still counts.
         Raises StoreError.
         """
         await self._save()
         forgotten = await self._store.people.forget(user_id, leave_out=leave_out)
+        for running in self.running:
+            if any(each.author_id == user_id for each in running.prompt.recent):
+                # Whoever asked is not told whose messages they were, unless they are their own.
+                running.stop(StopReason.FORGOTTEN, by if running.attempt.turn_id in forgotten else None)
         return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
 
     def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:

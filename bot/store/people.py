@@ -83,8 +83,6 @@ _SHORT_TRACES = (
 Each has the table, the condition for its rows, and the change that removes the user from a row. The change is None if
 the row is deleted.
 """
-_GOES = "user_id = :user OR id IN (SELECT turn_id FROM recent_authors WHERE user_id = :user)"
-"""SQL condition for the turns that go with a user: their own, and those whose reply may repeat what they wrote."""
 _FORGET = (
     FORGET_TURNS.format(conversation="SELECT 0 AS id"),
     # What is reserved is compared with the sums, from which the user is gone.
@@ -118,7 +116,7 @@ class PeopleStore(Part):
         values: dict[str, Value] = {"user": user_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
         tokens, prompts, turns, *_ = await self._engine.delete_securely(
             *self._quotas.used_by(user_id),
-            (TURN_IDS.format(which=_GOES), values),
+            (TURN_IDS.format(which="user_id = :user"), values),
             *((statement, values) for statement in _FORGET),
             *([(LEAVE_OUT, {"user": user_id, "choice": 1})] if leave_out else []),
         )

@@ -146,7 +146,11 @@ class RecentMessages:
         chosen = [each for each in chosen if each.author.id in allowed]
         if chosen and await self._store.recent_authors.add(running.attempt, {each.author.id for each in chosen}):
             # Some may have been deleted or forgotten meanwhile.
-            told = [RecentMessage(each.name, each.text) for each in chosen if place.messages.get(each.id) is each]
+            told = [
+                RecentMessage(each.author.id, each.name, each.text)
+                for each in chosen
+                if place.messages.get(each.id) is each
+            ]
             running.prompt = replace(prompt, recent=told)
 
     async def _complete(self, channel: object, place: _Place) -> None:

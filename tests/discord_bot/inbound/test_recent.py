@@ -224,6 +224,7 @@ async def test_reply_under_way_stops_when_one_of_them_is_forgotten(reading: Worl
     await reading.reply(discord.general, "Cleo lives")
     await forget_me(discord, discord.cleo)
     await reading.idle()
+    assert reading.shown()[-1].endswith("\n-# Stopped."), "nobody is told whose messages it had"
     assert await reading.turns(discord.general) == [("first", "To first.", "complete")]
 
 
