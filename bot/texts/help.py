@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from bot.core.generation_settings import ModelJob
 from bot.texts.about import NAME
 
+COMMANDS = "Commands"
 PRIVACY_POLICY, TERMS = "privacy policy", "terms of service"
 
 _JOBS = {
@@ -31,15 +32,13 @@ def help_text(
     hourly_questions_per_user: int | None,
     persona: bool,
     policies: Sequence[tuple[str, str]],
-    commands: Sequence[tuple[str, str]],
 ) -> str:
     """The explanation of how the bot is used in a channel or a DM.
 
     `bot` is its name there, or None in a DM, where nobody has to mention it. `denied` says why it does not answer
     there, if so. `hears`: voice messages are turned into text. `model` is the one that answers, and `helpers` are
     those that are asked beside it, each with its provider. `policies` are what the bot's owner publishes about it,
-    each with its address. `commands` holds the mention of each command and what it does. The text fits one message: too
-    many commands are only named.
+    each with its address.
     """
     if bot is None:
         asking = '**Just write to me**, like "why is the night sky dark?". In a server, mention me or reply to me.'
@@ -68,11 +67,12 @@ def help_text(
     if policies:
         # In angle brackets an address has no preview.
         paragraphs.append(f"Read my owner's {' and '.join(f'[{name}](<{url}>)' for name, url in policies)}.")
-    for listed in ("\n".join(f"{name} {does}" for name, does in commands), " ".join(name for name, _ in commands)):
-        text = "\n\n".join([*paragraphs, f"**Commands**\n{listed}"])
-        if len(text) <= _MAX_LENGTH:
-            break
-    return text[:_MAX_LENGTH]
+    return "\n\n".join(paragraphs)[:_MAX_LENGTH]
+
+
+def listed(commands: Sequence[tuple[str, str]]) -> str:
+    """A line for each command: its mention, which can be pressed, and what it does."""
+    return "\n".join(f"{name} {does}" for name, does in commands)
 
 
 def _named(model: tuple[str, str]) -> str:

@@ -50,7 +50,9 @@ class HelpCommand(Cog):
         work = self._text(interaction)
         sentences = await run_or_report(interaction, work, failed=UNREACHABLE, doing="reading the help")
         if sentences is not None:
-            await respond_ephemeral(interaction, sentences)
+            # In one message with the text, and with room of its own for a line each.
+            commands = discord.Embed(title=words.COMMANDS, description=words.listed([*self._usable(interaction)]))
+            await respond_ephemeral(interaction, sentences, embed=commands)
 
     async def _text(self, interaction: discord.Interaction) -> str:
         bot, here = self._bot, place(interaction)
@@ -76,7 +78,6 @@ class HelpCommand(Cog):
             hourly_questions_per_user=None if quotas is None else quotas.hourly_questions_per_user,
             persona=behaviour.persona is not None,
             policies=_policies(bot.client.application),
-            commands=list(self._usable(interaction)),
         )
 
     async def _look_up_ids(self) -> None:

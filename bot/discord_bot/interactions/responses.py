@@ -50,19 +50,29 @@ async def run_or_report(
 
 
 async def respond_ephemeral(
-    interaction: discord.Interaction, sentence: str, *, view: discord.ui.View = MISSING, file: discord.File = MISSING
+    interaction: discord.Interaction,
+    sentence: str,
+    *,
+    view: discord.ui.View = MISSING,
+    file: discord.File = MISSING,
+    embed: discord.Embed = MISSING,
 ) -> bool:
-    """Answer in private, deferred or not. Returns False if Discord did not take the answer."""
-    response = interaction.response
+    """Answer in private, deferred or not. Returns False if Discord did not take the answer.
+
+    Without an `embed` of the answer's own, links in it have no previews.
+    """
+    response, suppress = interaction.response, embed is MISSING
     if not response.is_done():
         sending: Awaitable[object] = response.send_message(
-            sentence, view=view, file=file, ephemeral=True, suppress_embeds=True
+            sentence, view=view, file=file, embed=embed, ephemeral=True, suppress_embeds=suppress
         )
     elif response.type is discord.InteractionResponseType.deferred_channel_message:
         files: Sequence[discord.File] = [file] if isinstance(file, discord.File) else MISSING
-        sending = interaction.edit_original_response(content=sentence, view=view, attachments=files)
+        sending = interaction.edit_original_response(content=sentence, view=view, embed=embed, attachments=files)
     else:
-        sending = interaction.followup.send(sentence, view=view, file=file, ephemeral=True, suppress_embeds=True)
+        sending = interaction.followup.send(
+            sentence, view=view, file=file, embed=embed, ephemeral=True, suppress_embeds=suppress
+        )
     return await _taken(interaction, sending)
 
 
