@@ -10,7 +10,7 @@ import discord
 import pytest
 from discord import app_commands
 
-from bot.standin.entities import Channel, ChannelType, MessageType, Permission
+from bot.standin.entities import Attachment, Channel, ChannelType, MessageType, Permission
 from bot.standin.interactions import Callback
 from bot.standin.server import DiscordStandin
 from tests.standin.conftest import Client, text_channel
@@ -34,6 +34,23 @@ def command(client: Client) -> None:
     @client.tree.context_menu(name="Read this")
     async def read_this(interaction: Interaction, message: discord.Message) -> None:
         await interaction.response.send_message(f"It says: {message.content}")
+
+
+async def test_file_comes_with_a_command(standin: DiscordStandin, client: Client) -> None:
+    @client.tree.command(description="Looks at it")
+    async def look(interaction: Interaction, at: discord.Attachment) -> None:
+        await interaction.response.defer(thinking=True)
+        await interaction.delete_original_response()
+        await interaction.followup.send(f"{at.filename}: {at.size}", ephemeral=True)
+
+    await client.tree.sync()
+    with pytest.raises(ValueError, match="at"):
+        await standin.slash(standin.bo, standin.general, "look", at="a.txt")
+    used = await standin.slash(standin.bo, standin.general, "look", at=Attachment("a.txt", b"three"))
+    await standin.wait_for(lambda: used.followups)
+    # What follows a deferred answer that was deleted is a message of its own.
+    assert [(each.content, each.ephemeral) for each in used.followups] == [("a.txt: 5", True)]
+    assert standin.messages(standin.general) == []
 
 
 async def test_commands_are_synced_and_answered(standin: DiscordStandin, client: Client) -> None:

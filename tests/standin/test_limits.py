@@ -87,6 +87,20 @@ async def test_global_limit_excludes_interactions(standin: DiscordStandin, http:
     assert (status, body["code"]) == (404, 10015)
 
 
+async def test_calls_with_one_token_count_together(standin: DiscordStandin, http: aiohttp.ClientSession) -> None:
+    raw = Raw(standin, http)
+    left = []
+    for method, route in (
+        ("PATCH", "/webhooks/1/2/messages/@original"),
+        ("POST", "/webhooks/1/2"),
+        ("DELETE", "/webhooks/1/2/messages/3"),
+        ("POST", "/webhooks/1/4"),
+    ):
+        _, headers, _ = await raw(method, route, {"content": "x"})
+        left.append((headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]))
+    assert left == [("5", "4"), ("5", "3"), ("5", "2"), ("5", "4")]
+
+
 async def test_old_messages_take_few_edits(standin: DiscordStandin, http: aiohttp.ClientSession) -> None:
     raw = Raw(standin, http)
     await raw.send()
