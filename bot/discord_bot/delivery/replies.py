@@ -257,9 +257,11 @@ class Replies:
         if turn is None or turn.state in (TurnState.PENDING, TurnState.STREAMING) or answered in (None, turn.prompt):
             return
         shown, attempt = buttons_after(Outcome(turn.state, turn.reply, turn.failure)), Attempt(turn.id, turn.attempt)
-        if Button.RETRY in shown or attempt in self._offered or not await self._store.turns.is_latest(turn):
+        if Button.RETRY in shown or not await self._store.turns.is_latest(turn):
             return
-        if sent := await self._sent(turn):
+        sent = await self._sent(turn)
+        # Last: several edits may have come this far at the same time.
+        if sent and attempt not in self._offered:
             self._offered.append(attempt)
             self._opener.offer(turn, sent[-1][0], (*shown, Button.AGAIN))
 

@@ -329,7 +329,7 @@ async def test_forgetting_takes_the_quote_or_the_whole_turn(world: World) -> Non
     await forget_me(world, discord.cleo)
     assert await prompts(world) == ["⟦They are replying to a message that was forgotten.⟧\n\nWho?"]
     [turn] = await world.store.turns.history(on_discord(discord.general.id), 1)
-    assert turn.pictures == ()
+    assert await world.store.pictures.of_turns([turn.id]) == {}, "the picture is part of the quote"
     await forget_me(world, discord.bo)
     assert await prompts(world) == []
 

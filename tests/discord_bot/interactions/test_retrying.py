@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from bot.core.quotas import Quotas
+from bot.core.turns import Turn
+from bot.discord_bot.delivery.opener import ReplyOpener
 from bot.standin.entities import Message, User
 from bot.standin.faults import ServerError
-from bot.standin.interactions import Interaction
+from bot.standin.interactions import Callback, Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
 from bot.standin.server import DiscordStandin
@@ -28,6 +31,19 @@ UNREACHABLE = "-# My model isn't answering right now. Your question is saved."
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.delivery.reconciler.STOP_AFTER", 0.2)
+
+
+@pytest.fixture
+def offers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The turns under whose replies a button is offered after an edit."""
+    offered, offer = list[int](), ReplyOpener.offer
+
+    def noted(opener: ReplyOpener, turn: Turn, *details: Any) -> None:
+        offered.append(turn.id)
+        offer(opener, turn, *details)
+
+    monkeypatch.setattr(ReplyOpener, "offer", noted)
+    return offered
 
 
 def labels(message: Message) -> list[str]:
@@ -172,7 +188,8 @@ async def test_an_answer_stays_whole_when_another_attempt_brings_none(world: Wor
     asked = len(world.model.requests)
     row = {"type": 1, "components": [{"type": 2, "style": 2, "label": "Retry", "custom_id": custom_id, "id": 2}]}
     message.components = [row]
-    await (await world.press(message, button=custom_id)).acknowledged()
+    late = await (await world.press(message, button=custom_id)).acknowledged()
+    assert late.callback is Callback.DEFERRED_UPDATE
     await world.idle()
     assert len(world.model.requests) == asked
 
@@ -200,7 +217,7 @@ async def test_an_edited_question_is_answered_anew_by_a_button(world: World, whe
     assert await world.turns(discord.general) == [("what colour is grass?", "Green.", "complete")]
 
 
-async def test_edits_that_change_nothing_for_the_answer_bring_no_button(world: World) -> None:
+async def test_edits_that_change_nothing_for_the_answer_bring_no_button(world: World, offers: list[int]) -> None:
     discord = world.discord
     first = await world.ask_and_wait("one")
     second = await world.ask_and_wait("two")
@@ -215,9 +232,10 @@ async def test_edits_that_change_nothing_for_the_answer_bring_no_button(world: W
     await edited(world, third, "three again")
     await world.answered("four", discord.random_channel)
     assert [labels(each) for each in discord.bot_messages(discord.general)] == [[], [], ["Retry"]]
+    assert offers == []
 
 
-async def test_a_flood_of_edits_costs_one_call(world: World) -> None:
+async def test_a_flood_of_edits_costs_one_call(world: World, offers: list[int]) -> None:
     discord = world.discord
     said = await world.ask_and_wait("one")
     [message] = discord.bot_messages(discord.general)
@@ -227,6 +245,8 @@ async def test_a_flood_of_edits_costs_one_call(world: World) -> None:
         await edited(world, said, f"number {number}")
     await discord.wait_for(lambda: labels(message) == ["Retry"])
     assert fault.hits
+    await world.answered("four", discord.random_channel)
+    assert len(offers) == 1
     assert len(discord.calls("PATCH", MESSAGE)) == before + 2, "one that failed, and one that did not"
 
 
