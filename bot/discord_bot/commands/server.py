@@ -50,7 +50,6 @@ _KINDS = [
     discord.ChannelType.voice,
     discord.ChannelType.stage_voice,
     discord.ChannelType.forum,
-    discord.ChannelType.media,
     discord.ChannelType.category,
     discord.ChannelType.public_thread,
     discord.ChannelType.private_thread,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,7 +16,11 @@ from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World
 from tests.discord_bot.server_pages import choose, chosen_in, done, id_of, offered, overview, page_of
 
-pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT)]
+pytestmark = [
+    pytest.mark.usefixtures("echo"),
+    # Its menus are checked against Discord's description, if there is one.
+    pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT, openapi=os.environ.get("DISCORD_OPENAPI")),
+]
 POSTS = "/channels/{channel_id}/messages"
 CANNOT_SAVE = "I can't reach my memory right now, so nothing has changed. Please try again later."
 
