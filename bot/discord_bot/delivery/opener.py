@@ -174,7 +174,7 @@ class ReplyOpener:
             InteractionMessages(through, self._target(turn), attempt, self._store, self.deletions),
             self._scheduler,
             note=texts.note,
-            about_prompt=lambda room: small_print.earlier(turn.prompt, room),
+            about_prompt=lambda room: small_print.earlier(_typed(turn.prompt), room),
         )
         return await live.finish(outcome)
 
@@ -230,10 +230,19 @@ def _about(prompt: Prompt | Turn, text: str, words: str, room: int) -> str | Non
     if prompt.target_id is not None:
         name = stored_name(prompt.author_name)
         by_command = asked_by_command(prompt)
-        line = small_print.asked(name, text, room) if by_command else small_print.asked_about(name, asked(text), room)
+        line = (
+            small_print.asked(name, _typed(text), room)
+            if by_command
+            else small_print.asked_about(name, asked(text), room)
+        )
         lines += [line] if line else []
     said = small_print.heard(words, room - len("\n".join([*lines, ""])))
     return "\n".join([*lines, *([said] if said else [])]) or None
+
+
+def _typed(prompt: str) -> str:
+    """A question that came with /ask, without the lines about its file, which only the platform can write."""
+    return prompt.partition("\n⟦")[0]
 
 
 async def _leave_in_time(

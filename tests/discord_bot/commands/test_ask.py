@@ -290,6 +290,9 @@ async def test_file_is_read_with_the_question(world: World) -> None:
         sent = str((await world.asked(number)).messages[-1]["content"])
         assert "what does it say?" in sent
         assert told in sent
+        shown = (used.content or "").splitlines()
+        assert ("-# Bo asked: “what does it say?”" in shown) is not used.ephemeral
+        assert "⟦" not in (used.content or "")
 
 
 async def test_token_is_neither_logged_nor_stored(
