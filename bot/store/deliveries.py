@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.core.records import SentPart
 from bot.core.turns import Attempt
+from bot.store.engine import Value
 from bot.store.part import Part
 
 
@@ -11,23 +12,36 @@ class DeliveryStore(Part):
     """Posted messages and pending reactions. Only the messages are forgotten with their turns."""
 
     async def posting(self, attempt: Attempt, part: int, start: int, nonce: str) -> bool:
-        """Commit that a message is about to be posted for a part, in place of its former message.
+        """Commit that a message is about to be posted for a part, in place of its former message and those behind that.
 
-        The result is False, and nothing is recorded, if the attempt was forgotten or superseded.
+        These are stale until they are removed. The result is False, and nothing is recorded, if the attempt was
+        forgotten or superseded.
         """
-        rows = await self._engine.write(
-            """
-            INSERT INTO messages (turn_id, part, start, nonce)
-            SELECT id, :part, :start, :nonce FROM turns WHERE id = :turn AND attempt = :attempt
-            ON CONFLICT (turn_id, part)
-            DO UPDATE SET start = excluded.start, nonce = excluded.nonce, message_id = NULL
-            RETURNING part
-            """,
-            turn=attempt.turn_id,
-            attempt=attempt.number,
-            part=part,
-            start=start,
-            nonce=nonce,
+        values: dict[str, Value] = {
+            "turn": attempt.turn_id,
+            "attempt": attempt.number,
+            "part": part,
+            "start": start,
+            "nonce": nonce,
+        }
+        _, rows = await self._engine.transaction(
+            (
+                """
+                UPDATE messages SET part = -message_id
+                WHERE turn_id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)
+                  AND part >= :part AND message_id IS NOT NULL
+                """,
+                values,
+            ),
+            (
+                """
+                INSERT INTO messages (turn_id, part, start, nonce)
+                SELECT id, :part, :start, :nonce FROM turns WHERE id = :turn AND attempt = :attempt
+                ON CONFLICT (turn_id, part) DO UPDATE SET start = excluded.start, nonce = excluded.nonce
+                RETURNING part
+                """,
+                values,
+            ),
         )
         return bool(rows)
 
@@ -53,11 +67,18 @@ class DeliveryStore(Part):
         rows = await self._engine.read(
             """
             SELECT part, start, nonce, messages.message_id FROM turns JOIN messages ON turn_id = turns.id
-            WHERE turns.id = :turn ORDER BY part
+            WHERE turns.id = :turn AND part >= 0 ORDER BY part
             """,
             turn=turn_id,
         )
         return [SentPart(*row) for row in rows]
+
+    async def stale(self, turn_id: int) -> list[int]:
+        """The messages in whose place others were posted and that are not removed yet, as far as is known."""
+        rows = await self._engine.read(
+            "SELECT message_id FROM messages WHERE turn_id = :turn AND part < 0", turn=turn_id
+        )
+        return [row["message_id"] for row in rows]
 
     async def mark_reaction(self, channel_id: int, message_id: int) -> None:
         """Commit that a message may have the bot's reaction from now on."""

@@ -107,7 +107,8 @@ class RetentionStore(Part):
         return await self._delete(
             """
             id IN (
-                SELECT turn_id FROM messages WHERE message_id IN (SELECT value FROM json_each(:messages))
+                SELECT turn_id FROM messages
+                WHERE message_id IN (SELECT value FROM json_each(:messages)) AND part >= 0
             )
             """,
             messages=json.dumps(list(message_ids)),

@@ -80,7 +80,8 @@ class SearchStore(Part):
         rows = await self._engine.read(
             """
             SELECT turns.id, part.start, part.message_id
-            FROM turns LEFT JOIN messages AS part ON turn_id = turns.id AND part.message_id IS NOT NULL
+            FROM turns
+            LEFT JOIN messages AS part ON turn_id = turns.id AND part.part >= 0 AND part.message_id IS NOT NULL
             WHERE turns.id IN (SELECT value FROM json_each(:turns))
             ORDER BY part
             """,

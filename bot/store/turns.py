@@ -426,7 +426,7 @@ class TurnStore(Part):
             """
             SELECT turns.*, platform, channel, guild_id, asked_in FROM messages
             JOIN turns ON turns.id = turn_id JOIN conversations ON conversations.id = conversation_id
-            WHERE messages.message_id = :message
+            WHERE messages.message_id = :message AND part >= 0
             """,
             message=message_id,
         )

@@ -269,6 +269,7 @@ async def test_messages_are_recorded_before_and_after_posting(store: Store) -> N
 
     assert await store.deliveries.posting(attempt, 0, 0, "anew")
     assert await store.deliveries.sent(attempt.turn_id) == [SentPart(0, 0, "anew", None), SentPart(1, 6, "b", None)]
+    assert await store.deliveries.stale(attempt.turn_id) == [100], "it is to be removed"
     assert await store.turns.of_message(100) is None
     await store.deliveries.posted(attempt, 1, 101)
     await store.deliveries.removed(101)

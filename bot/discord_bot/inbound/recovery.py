@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
@@ -172,11 +172,13 @@ class Recovery:
         """The messages of a reply: those on record, and those found on Discord."""
         shown: list[tuple[int, int]] = []
         lost: dict[int, str] = {}
-        surplus: list[int] = []
+        stale = await self._store.deliveries.stale(turn.id)
+        surplus = [*stale]
         for sent in on_record:
             message_id = sent.message_id
             if message_id is None:
-                message_id = await self._find(turn, sent, behind=shown[-1][0] if shown else message_of(turn))
+                behind = shown[-1][0] if shown else message_of(turn)
+                message_id = await self._find(turn, sent, stale, behind=behind)
             if message_id is None:
                 lost[sent.part] = sent.nonce
             elif lost:
@@ -185,14 +187,15 @@ class Recovery:
                 shown.append((message_id, sent.start))
         return PartialDelivery(shown, lost, surplus)
 
-    async def _find(self, turn: Turn, sent: SentPart, *, behind: int) -> int | None:
+    async def _find(self, turn: Turn, sent: SentPart, stale: Collection[int], *, behind: int) -> int | None:
         """Find the message of a post whose answer the earlier process did not see, and put it on record."""
         try:
             messages = await self._history.own_messages_after(channel_of(turn.conversation), behind)
         except TargetGone:
             return None
         for message in messages:
-            if self._may_show(message, turn, sent.part) and await self._store.turns.of_message(message.id) is None:
+            may_show = message.id not in stale and self._may_show(message, turn, sent.part)
+            if may_show and await self._store.turns.of_message(message.id) is None:
                 await self._store.deliveries.posted(Attempt(turn.id, turn.attempt), sent.part, message.id)
                 return message.id
         return None

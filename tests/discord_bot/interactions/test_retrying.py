@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -18,7 +19,7 @@ from bot.standin.interactions import Callback, Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import Launch, Start, World
+from tests.discord_bot.conftest import RUN, Launch, Start, World
 from tests.discord_bot.people import ask, shown
 
 LONG = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
@@ -301,3 +302,37 @@ async def test_a_retry_survives_a_kill(
         asked = "tell me" if how is by_command else "I mean this"
         assert await world.turns(discord.general) == [(asked, "The new answer.", "complete")]
     assert discord.bot_messages(discord.general) == [message]
+
+
+OLD_AT_ONCE = """
+from datetime import timedelta
+from bot.discord_bot.delivery import replies
+replies.EDITABLE_FOR = timedelta(hours=-1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_a_kill_while_an_old_answer_moves_below_leaves_one_answer(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, parts: int
+) -> None:
+    model.script += [Reply("An old answer. " * 100 * parts), LONG]
+    async with launch(OLD_AT_ONCE + RUN) as process:
+        await discord.ready()
+        await discord.wait_for(lambda: discord.commands.registered(None))
+        await ask(discord, "tell me")
+        await discord.wait_for(lambda: len(discord.bot_messages(discord.general)) > parts - 1)
+        await discord.wait_for(lambda: shown(discord)[-1].endswith("answer."))
+        old = discord.bot_messages(discord.general)
+        deletion = discord.faults.add(ServerError(503), method="DELETE", route=MESSAGE, times=math.inf)
+        await told(await retry(discord, old[0]))
+        await discord.wait_for(lambda: deletion.hits)
+        assert "word0" in shown(discord)[-1]
+        process.kill()
+        await process.wait()
+    discord.faults.clear()
+    model.default = Reply("The new answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: shown(discord) == ["The new answer."])
+        await world.idle()
+    assert all(each.deleted for each in old)
