@@ -118,7 +118,7 @@ class ParleyClient(discord.Client):
         discord.py calls `on_ready` some seconds later, and also on a client that is closed by then.
         """
         self._disconnected_at = None
-        self._parts.recent.session_began()
+        self._parts.inbox.session_began()
         self._parts.policy.connected.set()
         self._tasks.spawn(self._parts.lifecycle.joined(self._guild_ids()), on_shutdown="drain")
         self._tasks.spawn(self._parts.guild_watch.check_all(), on_shutdown="drain")

@@ -63,6 +63,12 @@ class Inbox:
         """The ids of prompts whose events came lately, so that somebody answers them already."""
         return set(self._recent)
 
+    def session_began(self) -> None:
+        """Note that what came since the last session is not known."""
+        if self._reading is not None:
+            self._reading.unmentioned.session_began()
+            self._reading.recent.session_began()
+
     def received(self, message: discord.Message) -> None:
         """Answer a new message if it is meant for the bot."""
         me = self._client.user
@@ -74,9 +80,9 @@ class Inbox:
                 if self._reading is not None:
                     self._reading.unmentioned.addressed(message)
                 self._tasks.spawn(self._messages.answer(message, me))
-            case Addressing.UNREADABLE:
+            case Addressing.UNREADABLE if self._reading is None:
                 self._tasks.spawn(self._tell_unreadable(message))
-            case Addressing.NO:
+            case _:
                 if self._reading is not None:
                     self._overheard(message, me, self._reading)
 
@@ -97,18 +103,17 @@ class Inbox:
 
     def _overheard(self, message: discord.Message, me: discord.ClientUser, reading: Reading) -> None:
         """Answer a message that does not mention the bot if it is for it; else it is a recent one."""
+        # At once, so that its deletion or edit finds it.
+        reading.recent.received(message)
         if reading.unmentioned.may_be_meant(message):
             self._tasks.spawn(self._answer_if_meant(message, me, reading))
-        else:
-            reading.recent.received(message)
 
     async def _answer_if_meant(self, message: discord.Message, me: discord.ClientUser, reading: Reading) -> None:
         try:
             if await reading.unmentioned.is_meant(message):
+                reading.recent.is_for_bot(message)
                 self._recent.append(message.id)
                 await self._messages.answer(message, me)
-            else:
-                reading.recent.received(message)
         except StoreError as error:
             log.error("skipped a message in channel %d: %s", message.channel.id, error)
 

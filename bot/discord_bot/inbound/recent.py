@@ -18,6 +18,7 @@ import discord
 from bot.core.access import Person
 from bot.core.attached import without_ids
 from bot.core.attempt import ActiveAttempt
+from bot.core.channel_settings import DEFAULTS
 from bot.core.context import MENTION, speaker
 from bot.core.turns import RecentMessage, UserName
 from bot.discord_bot.access import members
@@ -80,22 +81,30 @@ class RecentMessages:
     # What is remembered
 
     def received(self, message: discord.Message) -> None:
-        """Remember a message that is not for the bot, where moderators let it."""
+        """Remember a message that does not mention the bot, where moderators let it."""
         guild, channel_id = message.guild, settings_of(message.channel)
         if guild is None or channel_id is None or not reader.is_said(message):
             return
         known = self._store.channel_settings.known(guild.id)
-        if known is None:
-            # It is read from Discord again once it is known that it may be.
+        if known is not None and not known.get(channel_id, DEFAULTS).recent:
+            # What is remembered would have a gap once moderators let it again.
             self._places.pop(message.channel.id, None)
-        elif (settings := known.get(channel_id)) is not None and settings.recent:
+        elif known is not None or message.channel.id in self._places:
             self._add(self._place(message.channel.id), [message])
+
+    def is_for_bot(self, message: discord.Message) -> None:
+        """Leave out a message that is for the bot, though it does not mention it."""
+        if (place := self._places.get(message.channel.id)) is not None:
+            place.messages.pop(message.id, None)
 
     def updated(self, message: discord.Message) -> None:
         """Take over the edit of a message that is remembered."""
         place = self._places.get(message.channel.id)
-        if place is not None and (before := place.messages.get(message.id)) is not None:
-            self._drop(message.channel.id, place, [message.id])
+        if place is None or not reader.is_said(message):
+            return
+        before = place.messages.get(message.id)
+        self._drop(message.channel.id, place, [] if before is None else [message.id])
+        if before is not None:
             self._add(place, [message])
             if (now := place.messages.get(message.id)) is not None:
                 # Discord does not always say of an edited message which roles its author has.
@@ -196,7 +205,7 @@ class RecentMessages:
         for message_id in message_ids:
             del place.messages[message_id]
         if place.reading is not None:
-            # What is being read may have them too.
+            # What is being read may have them too, as they were.
             self._places.pop(channel_id, None)
 
     def _place(self, channel_id: int) -> _Place:

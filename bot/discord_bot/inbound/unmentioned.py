@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import discord
@@ -63,14 +63,22 @@ class Unmentioned:
         self._talks: OrderedDict[int, Talk] = OrderedDict()
         self._answers_in: OrderedDict[int, bool] = OrderedDict()
         """Whether the bot has answered in a thread."""
+        self._newest = self._newest_before = 0
+        """The ids of the newest message of this process, and of its sessions before this one."""
+
+    def session_began(self) -> None:
+        """Note that what came since the last session is not known."""
+        self._newest_before = self._newest
 
     def addressed(self, message: discord.Message) -> None:
         """Follow a message that mentions the bot, which it answers wherever it is."""
+        self._newest = max(self._newest, message.id)
         _keep(self._answers_in, message.channel.id, True)
         self._talk(message.channel.id).addressed(message)
 
     def may_be_meant(self, message: discord.Message) -> bool:
         """Whether a message without a mention may be for the bot, as far as can be said without a look-up."""
+        self._newest = max(self._newest, message.id)
         guild, channel_id = message.guild, settings_of(message.channel)
         if guild is None or channel_id is None or not reader.is_said(message):
             return False
@@ -84,16 +92,21 @@ class Unmentioned:
     async def among(self, messages: Iterable[discord.Message]) -> list[discord.Message]:
         """Those of the messages of one channel, in any order, that are for the bot without a mention.
 
-        The talk goes on from there. Raises StoreError.
+        Those of the sessions before are not among them: they were decided on as they came. The talk goes on from the
+        last message. Raises StoreError.
         """
-        me, talk, found = self._client.user, Talk(), list[discord.Message]()
+        me, found = self._client.user, list[discord.Message]()
         in_order = sorted(messages, key=lambda each: each.id)
         if me is None or not in_order or not await self._answers(in_order[0].channel):
             return []
+        known = self._talks.get(in_order[0].channel.id)
+        talk = Talk() if known is None or known.last > self._newest_before else replace(known)
         for message in in_order:
+            if message.id <= talk.last:
+                continue
             if reader.address(message, me) is Addressing.YES:
                 talk.addressed(message)
-            elif reader.is_said(message) and self._goes_on(message, talk):
+            elif reader.is_said(message) and self._goes_on(message, talk) and message.id > self._newest_before:
                 found.append(message)
         known = self._talks.get(in_order[0].channel.id)
         if known is None or known.last < talk.last:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from bot.core.access import AccessSettings
+from bot.core.channel_settings import WithoutMention
 from bot.discord_bot.inbound import recent
 from bot.standin.entities import Channel, Intent, Permission, User
 from bot.standin.faults import ALWAYS, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import OPTIONS, Launch, Start, World
+from tests.discord_bot.conftest import OPTIONS, Held, Launch, Start, World
 from tests.discord_bot.people import shown
 from tests.discord_bot.server_pages import choose
 from tests.store.forgetting import secret
@@ -185,6 +186,62 @@ async def test_deletion_while_the_history_is_read_counts(start: Start, discord: 
         await world.reply(discord.general)
         await world.idle()
         assert heard(world) == ""
+
+
+async def test_edit_while_the_history_is_read_counts(
+    start: Start, discord: DiscordStandin, hold: Callable[..., Held]
+) -> None:
+    said = await discord.say(discord.general, discord.cleo, "before the edit")
+    async with start(options=READING) as world:
+        await let(world)
+        await world.caught_up()
+        held = hold(type(world.store.processed), "among")
+        await world.ask("what was said?")
+        await held.begun.wait()
+        await discord.edit(said, "after the edit")
+        await settled(world)
+        held.go_on.set()
+        await world.reply(discord.general)
+        await world.idle()
+        assert "before the edit" not in heard(world)
+        await world.answered("and now?")
+        assert heard(world) == "[Cleo (@cleo)]\n> after the edit"
+
+
+async def test_deletion_before_it_is_known_whom_a_message_is_for_counts(
+    reading: World, hold: Callable[..., Held]
+) -> None:
+    discord = reading.discord
+    await let(reading)
+    await reading.store.channel_settings.change(
+        discord.guild.id, discord.general.id, by=discord.max.id, without_mention=WithoutMention.ALL
+    )
+    await reading.answered("first")
+    held = hold(type(reading.store.channel_settings), "of")
+    said = await discord.say(discord.general, discord.cleo, f"{discord.ada.mention} a secret")
+    await held.begun.wait()
+    await discord.delete(said)
+    await settled(reading)
+    held.go_on.set()
+    await discord.say(discord.general, discord.cleo, f"{discord.ada.mention} a word")
+    await reading.answered("what was said?")
+    assert heard(reading) == "[Cleo (@cleo)]\n> @Ada a word"
+
+
+async def test_nothing_is_missing_once_moderators_let_it_again(reading: World) -> None:
+    discord = reading.discord
+    await let(reading)
+    for text, count in (("while it is on", 0), ("while it is off", 10), ("while it is on again", 10)):
+        await discord.say(discord.general, discord.cleo, text)
+        await reading.answered("what was said?")
+        await let(reading, count)
+    assert heard(reading).splitlines()[1::2] == ["> while it is on", "> while it is off", "> while it is on again"]
+
+
+async def settled(world: World) -> None:
+    """Wait until the bot has received what happened before."""
+    quiet = world.discord.open_dm(world.discord.ada)
+    await world.answered("quiet", quiet, author=world.discord.ada)
 
 
 # Nothing of it is kept, and what was made from it goes

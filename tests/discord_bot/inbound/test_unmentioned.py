@@ -114,6 +114,16 @@ async def test_what_is_for_somebody_else_is_left_alone(reading: World) -> None:
     assert await say(reading, bo, "", attachments=[Attachment("quay.txt", b"a quay", "text/plain")]) is not None
 
 
+async def test_sticker_in_reply_to_it_is_not_withheld(reading: World) -> None:
+    discord, here = reading.discord, reading.discord.general
+    await reading.answered("hello")
+    [mine] = discord.bot_messages(here)
+    assert await say(reading, discord.bo, "", stickers=["wave"], reply_to=mine, ping=False) is None
+    await let(reading, here, WithoutMention.ALL)
+    assert await say(reading, discord.bo, "", stickers=["wave"], reply_to=mine, ping=False) is not None
+    assert any("wave" in str(each.messages[-1]["content"]) for each in reading.model.requests)
+
+
 async def test_it_waits_for_a_mention_once_two_others_talk_in_a_row(reading: World) -> None:
     discord = reading.discord
     ada, bo, cleo, here = discord.ada, discord.bo, discord.cleo, discord.general
@@ -262,6 +272,18 @@ async def test_what_came_meanwhile_is_answered_by_the_same_rules(start: Start) -
         assert [reply_to(discord, each) for each in said] == ["To one.", "To two.", None, None, None]
         assert await say(world, discord.bo, "six") is None, "it still waits for a mention"
         assert [each.reactions for each in said] == [{}] * 5
+
+
+async def test_new_session_changes_no_decision(reading: World) -> None:
+    discord, here = reading.discord, reading.discord.general
+    early = await discord.say(here, discord.bo, "before it was switched on")
+    await settled(reading)
+    await let(reading, here, WithoutMention.ALL)
+    await discord.gateway.invalidate()
+    await reading.until(lambda: discord.gateway.identifies == 2)
+    await reading.caught_up()
+    assert await say(reading, discord.bo, "and after") == "To and after."
+    assert reply_to(discord, early) is None
 
 
 async def test_kill_while_it_answers_loses_nothing(
