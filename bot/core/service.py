@@ -243,7 +243,7 @@ class ConversationService:
                 attempt,
                 resumed_text=turn.reply if resume else "",
                 previous_text="" if resume else turn.reply,
-                was_complete=turn.state is TurnState.COMPLETE and not resume,
+                was_complete=turn.state is TurnState.COMPLETE and turn.failure is None and not resume,
                 answered_by=turn.answered_by,
             )
             return await self._run(running, turn_has_come, open_sink, complete)

@@ -195,6 +195,18 @@ async def test_an_answer_stays_whole_when_another_attempt_brings_none(world: Wor
     assert len(world.model.requests) == asked
 
 
+async def test_half_an_answer_is_not_remembered_as_a_whole_one_after_an_attempt_that_fails(world: World) -> None:
+    discord = world.discord
+    world.model.script += [Reply("Half of it", finish="length"), REFUSALS["server error"]]
+    message = await world.answered("tell me")
+    assert labels(message) == ["Continue"]
+    await retry(discord, message)
+    await discord.wait_for(lambda: labels(message) == ["Retry"])
+    await world.idle()
+    assert message.content == "Half of it\n-# The answer broke off."
+    assert await world.turns(discord.general) == [("tell me", "Half of it", "failed")]
+
+
 @pytest.mark.parametrize("when", ["after the answer", "during it"])
 async def test_an_edited_question_is_answered_anew_by_a_button(world: World, when: str) -> None:
     discord = world.discord
