@@ -193,11 +193,12 @@ async def test_quotas_order_and_stop_are_those_of_other_questions(start: Start, 
     async with start(options=READING, allowances=replace(ALLOWANCES, hourly_questions_per_user=2)) as world:
         discord = world.discord
         await let(world, discord.general, WithoutMention.ALL)
-        model.script += [Reply("one " * 400, tokens_per_second=50), Reply("two")]
+        model.script += [Reply("one " * 4000, tokens_per_second=50), Reply("two")]
         said = [await discord.say(discord.general, discord.bo, text) for text in ("first", "second", "third")]
-        running = await world.reply(discord.general, "one")
+        await discord.wait_for(lambda: any(each.buttons for each in discord.bot_messages(discord.general)))
         assert len(model.requests) == 1, "one after the other"
-        await discord.wait_for(lambda: running.buttons)
+        [running] = [each for each in discord.bot_messages(discord.general) if each.buttons]
+        assert running.reply_to is said[0]
         await world.press(running)
         await discord.wait_for(lambda: reply_to(discord, said[1]) == "two")
         await discord.wait_for(lambda: "used your 2 questions" in (reply_to(discord, said[2]) or ""))
