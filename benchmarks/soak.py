@@ -29,7 +29,7 @@ from benchmarks.harness import bot
 from benchmarks.soak_memory import MemoryUsers
 from benchmarks.soak_menus import MenuUsers
 from benchmarks.soak_talk import Talkers
-from bot.standin.entities import Attachment, Channel, Intent, Message, User
+from bot.standin.entities import Attachment, Channel, Intent, Message, MessageType, User
 from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
 from bot.standin.model import ModelStandin
 from bot.standin.parts import pictures_of, text_of
@@ -59,6 +59,7 @@ NEEDED = (
     *("summaries", "notes", "searches", "requests with files", "requests with pictures"),
     *("questions about a message", "uses of Retry answer"),
     *("questions without a mention", "requests with recent messages"),
+    *("questions in threads", "titles of a model"),
 )
 """What a run that had none of it does not try, as the ledger names it."""
 
@@ -98,6 +99,8 @@ class Soak:
         self.ledger = Ledger()
         self.alive = False
         self.places: list[Channel] = [discord.general, discord.general, discord.random_channel]
+        self.pier = discord.add_channel("pier")
+        """Where new questions are answered in threads."""
         self.direct: dict[int, User] = {}
         self.removed: list[Asked] = []
         """What a reset took out of the queue, and is still to be told of."""
@@ -137,7 +140,7 @@ class Soak:
             # Only then it knows the direct messages that it has to look through after a restart.
             for channel, person in ((c, self.direct[c.id]) for c in self.places if c.id in self.direct):
                 await self._ask(channel, person, Reply("glad to meet you"))
-            await self.talk.settle()
+            await self.talk.settle(self.pier)
             await self._until(lambda: all(map(self._answered, self.ledger.asked)), 30)
             if not any(map(self._answered, self.ledger.asked)):
                 raise SystemExit(f"The bot does not answer at all:\n{(self.folder / 'bot.log').read_text()}")
@@ -202,9 +205,9 @@ class Soak:
             deed = pick.choices(
                 [
                     *(self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop),
-                    *(self.memory.act, self.menus.act, self.talk.act),
+                    *(self.memory.act, self.menus.act, self.talk.act, self._ask_for_thread),
                 ],
-                [60, 14, 5, 3, 2, 1, 3, 20, 12, 15],
+                [60, 14, 5, 3, 2, 1, 3, 20, 12, 15, 15],
             )[0]
             with suppress(LookupError, PermissionError):
                 await deed()
@@ -214,6 +217,10 @@ class Soak:
         discord = self.discord
         person = self.direct.get(channel.id) or self.random.choice([discord.ada, discord.max, discord.bo, discord.cleo])
         await self._ask(channel, person, self._step())
+
+    async def _ask_for_thread(self) -> None:
+        discord = self.discord
+        await self._ask(self.pier, self.random.choice([discord.ada, discord.bo, discord.cleo]), self._step())
 
     async def _ask(self, channel: Channel, person: User, step: Step) -> None:
         self.model.script.append(step)
@@ -346,7 +353,14 @@ class Soak:
     def _heads(self, asked: Asked) -> list[Message]:
         """The messages that begin an answer to the prompt."""
         shown = self.discord.bot_messages(asked.message.channel)
-        return [message for message in shown if message.reply_to is asked.message]
+        heads = [message for message in shown if message.reply_to is asked.message]
+        if asked.message.thread is not None:
+            heads += [
+                message
+                for message in self.discord.bot_messages(asked.message.thread)
+                if message.type == MessageType.DEFAULT and not message.silent
+            ]
+        return heads
 
     def _answered(self, asked: Asked) -> bool:
         heads = self._heads(asked)
@@ -383,6 +397,9 @@ class Soak:
         questions = [asked.message for asked in self.ledger.asked]
         sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
         did = self.ledger.did
+        threads = [channel for channel in self.discord.world.channels.values() if channel.parent is self.pier]
+        did["questions in threads"] = len(threads)
+        did["titles of a model"] = sum(not thread.name.startswith("question ") for thread in threads)
         did["requests with files"] = sum(FILE_TEXT in text_of(each[-1]) for each in sent_contents)
         did["requests with pictures"] = sum(any(map(pictures_of, each)) for each in sent_contents)
         wrong += self.talk.audit(self.model.requests, self._rows)

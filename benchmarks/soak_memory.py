@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from benchmarks.soak_summaries import asks_for_summary
+from benchmarks.soak_summaries import asks_for_summary, asks_for_title
 from bot.standin.entities import Channel, Message, User
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
@@ -166,7 +166,7 @@ class MemoryUsers:
             if note.told and not note.deleting and key not in kept:
                 self._wrong.append(f"{note.text!r} of {note.user.name} is lost")
         for request in model.requests:
-            if asks_for_summary(request):
+            if asks_for_summary(request) or asks_for_title(request):
                 continue
             said = [str(message["content"]) for message in request.messages]
             question = next(text for text in reversed(said) if _QUESTION.search(text))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from bot.core.summarizing import ASKED_FOR
+from bot.core.titles import ASKED_FOR_TITLE
 from bot.standin.entities import Message
 from bot.standin.model import Request
 
@@ -18,6 +19,10 @@ _QUESTION = re.compile(r"question (\d+)")
 def asks_for_summary(request: Request) -> bool:
     """Whether a request is for a summary."""
     return ASKED_FOR in str(request.messages[-1]["content"])
+
+
+def asks_for_title(request: Request) -> bool:
+    return ASKED_FOR_TITLE in str(request.messages[-1]["content"])
 
 
 def audit(
@@ -36,7 +41,7 @@ def audit(
             wrong.append(f"a request for a summary has questions of {len(places)} conversations")
     if rows("SELECT 1 FROM charges WHERE turn_id < 0 AND settled = 0"):
         wrong.append("what was reserved for a summary is not settled")
-    kept = rows("SELECT * FROM stored_summaries ORDER BY conversation_id, level, begins")
+    kept = rows("SELECT * FROM stored_summaries WHERE level > 0 ORDER BY conversation_id, level, begins")
     did["summaries"] += sum(row["text"] is not None for row in kept)
     wrong += [
         f"summary {row['id']} is neither made nor due nor given up"

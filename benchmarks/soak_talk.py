@@ -40,12 +40,13 @@ class Talkers:
         self._quay = discord.add_channel("quay")
         self._dora = discord.add_user("dora", "Dora")
 
-    async def settle(self) -> None:
-        """Let a moderator choose in /server where the bot answers without a mention, and what it reads."""
+    async def settle(self, in_threads: Channel) -> None:
+        """Let a moderator choose in /server where the bot answers without a mention, in threads, and what it reads."""
         discord = self._discord
         await discord.wait_for(lambda: discord.visible_commands(discord.max, self._quay), _PATIENCE)
         await self._choose(self._quay, "mention", "all")
         await self._choose(self._discord.general, "recent", "10")
+        await self._choose(in_threads, "threads", "on")
 
     async def act(self) -> None:
         """Say one thing."""
