@@ -90,7 +90,7 @@ _RUNNING_INSIDE = f"""
     """
 _MISSING_BELOW = """
     SELECT 1 FROM stored_summaries AS below
-    WHERE below.conversation_id = job.conversation_id AND below.level = job.level - 1
+    WHERE job.level > 1 AND below.conversation_id = job.conversation_id AND below.level = job.level - 1
       AND below.begins >= job.begins AND below.begins < job.ends AND below.due_at IS NOT NULL
     """
 _LEAVING = """

@@ -95,3 +95,17 @@ async def test_job_of_all_that_was_said_is_split_before_it_is_read(tmp_path: Pat
         block = await store.summaries.block_of(latest, 20_000)
     assert block is not None
     assert [turn.number for turn in block.turns] == list(range(982, 1001))
+
+
+async def test_summary_does_not_wait_for_a_title_that_is_to_be_tried_again(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "chat.db", exclusive=True) as store:
+        await answer(store, 1, "r")
+        await store.engine.write(
+            """
+            INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from, due_at)
+            VALUES (1, 0, 1, 2, 0, 9999999999), (1, 1, 1, 2, 2, 0)
+            """
+        )
+        job = await store.summaries.next_due([])
+    assert job is not None
+    assert job.level == 1
