@@ -94,6 +94,8 @@ class Loop(asyncio.SelectorEventLoop):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "monotonic", self.time)
+            # By this one, connections are kept open for another call.
+            patch.setattr("aiohttp.connector.monotonic", self.time)
             for name in ("_connect", "_execute", "close"):
                 patch.setattr(aiosqlite.Connection, name, counted(getattr(aiosqlite.Connection, name)))
             super().run_forever()

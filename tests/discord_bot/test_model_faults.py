@@ -311,16 +311,16 @@ async def test_thousand_turns_leave_nothing_behind(
             async with asyncio.timeout(PATIENCE):
                 while any(map(discord.typing, rooms)) or PASSING & tasks().keys():
                     await asyncio.sleep(0.05)
+            # How many connections are kept open for another call depends on the machine, but none is for so long.
+            await asyncio.sleep(120)
             return Left.now(earlier)
 
-        # So many turns that the connections which stay open are open before the first count.
+        # What is made once, at the first use, is there before the first count.
         before, then = await after(10 * ROOMS), await after(TURNS)
     assert TURNS / 4 < said["Good."] < said.total() - TURNS / 4
     assert then.tasks <= before.tasks
     assert then.held == before.held == []
-    assert then.sockets <= before.sockets + 2 * ROOMS, (
-        "both ends of the connections that are kept open for another call"
-    )
+    assert then.sockets <= before.sockets
     assert then.blocks - before.blocks < TURNS * PER_TURN
     assert caplog.messages == []
 
