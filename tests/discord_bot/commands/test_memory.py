@@ -51,7 +51,7 @@ async def test_memory_says_what_is_stored(world: World) -> None:
     assert re.fullmatch(
         r"Here I remember 3 questions and my replies since <t:\d+:D>: Bo 2, Cleo 1\.\n"
         r"That is roughly 304 tokens\. With each question my model is sent at most 8,000 of them, the latest\.\n"
-        r"I keep the words in text files, PDFs and voice messages, and which pictures were shown, but not the files "
+        r"I keep the words in text files, PDFs and voice messages, and which images were shown, but not the files "
         r"themselves\.\n"
         r"It can be read by my model's provider \(OpenAI\), by my owner and, through my answers, by everyone "
         r"who can see this channel\.\n"
