@@ -12,7 +12,7 @@ from bot import texts
 from bot.core.errors import Overloaded, OverQuota, StoreError
 from bot.core.turns import Behaviour, Prompt, is_blank
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import channel_of, private_conversation, reads_history
+from bot.discord_bot.channels import channel_of, may_write, private_conversation, reads_history
 from bot.discord_bot.delivery.interaction_messages import Through
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.replies import Replies
@@ -88,6 +88,10 @@ class AskHandler:
         if denied := await checking:
             await answering.refuse(access_words.denied(denied))
             return
+        if not answering.private and not may_write(interaction, interaction.permissions):
+            # The answer shows everybody what was asked.
+            await answering.refuse(words.YOU_MAY_NOT_WRITE)
+            return
         if me is None:
             return
         message_id = await answering.defer()
@@ -113,7 +117,7 @@ class AskHandler:
                 through=through,
             )
         if answering.private:
-            await self._replies.show_unseen(prompt.conversation, Through(interaction, None, private=True))
+            await self._replies.show_unseen(prompt.conversation, replace(through, original_id=None))
 
     async def _for_one(self, prompt: Prompt, interaction: discord.Interaction) -> Prompt:
         """The prompt in a conversation that only its asker sees, with the persona and the model of the place."""
