@@ -6,18 +6,23 @@ the interaction, which goes when the reply has ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import discord
 from discord.utils import MISSING
 
 from bot.core.turns import Attempt
+from bot.discord_bot.channels import may_write
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.deletions import DeletionLog
-from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, reply_file
-from bot.discord_bot.delivery.view import TargetGone, WantedMessage
+from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, platform_errors, reply_file
+from bot.discord_bot.delivery.view import PlatformError, TargetGone, WantedMessage
 from bot.store import Store
+
+log = logging.getLogger(__name__)
 
 LEAVE_AFTER = 14 * 60.0
 """Seconds of the 15 minutes of a token for which it is used. The end of a reply has the rest of the time."""
@@ -30,28 +35,25 @@ class Through:
     """The interaction through which a reply is shown.
 
     `original_id` is the message that the interaction is answered with, in which the reply begins. None: the reply is in
-    further messages only. `private`: only the user of the interaction sees the messages.
+    further messages only. `private`: only the user of the interaction sees the messages. `came_at` is a time of
+    the event loop.
     """
 
     interaction: discord.Interaction
     original_id: int | None
     private: bool
+    came_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
     def seconds_left(self) -> float:
         """Seconds for which the token is still used."""
-        return LEAVE_AFTER - (discord.utils.utcnow() - self.interaction.created_at).total_seconds()
+        # By no clock that may be wrong. An interaction is answered within seconds, or not at all.
+        return LEAVE_AFTER - (asyncio.get_running_loop().time() - self.came_at)
 
     @property
     def goes_on(self) -> bool:
         """Whether the reply can go on in the channel when the token is no longer used."""
-        permissions = self.interaction.app_permissions
-        writes = (
-            permissions.send_messages_in_threads
-            if isinstance(self.interaction.channel, discord.Thread)
-            else permissions.send_messages
-        )
-        return not self.private and (self.interaction.guild_id is None or (permissions.view_channel and writes))
+        return not self.private and may_write(self.interaction, self.interaction.app_permissions)
 
 
 class InteractionMessages(ReplyMessages):
@@ -74,12 +76,14 @@ class InteractionMessages(ReplyMessages):
         self._through: Through | None = through
         self._posted: list[int] = []
         """The messages that were posted through the token, oldest first."""
+        self._placeholder: int | None = None
         self._unsure = False
         """Whether the last post failed in a way that leaves open whether Discord took it."""
 
-    def leave(self) -> None:
-        """Use the token no longer."""
+    def leave(self, placeholder: int | None = None) -> None:
+        """Use the token no longer. `placeholder` is a message that is to go once the reply begins in another one."""
         self._through = None
+        self._placeholder = placeholder
 
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
         """Edit a message by its id."""
@@ -95,17 +99,19 @@ class InteractionMessages(ReplyMessages):
     async def _send(self, part: int, wanted: WantedMessage, nonce: str) -> discord.Message:
         through = self._through
         if through is None:
-            return await super()._send(part, wanted, nonce)
+            message = await super()._send(part, wanted, nonce)
+            await self._remove_placeholder()
+            return message
         files = [] if wanted.file is None else [reply_file(wanted.file)]
         view = buttons.under_reply(wanted.buttons, self._attempt_number)
         if part == 0 and through.original_id is not None:
             edit = through.interaction.edit_original_response
             return await edit(content=wanted.content, view=view, attachments=files)
-        message = await self._found() if self._unsure and not through.private else None
-        if message is None:
+        found = await self._found() if self._unsure and not through.private else None
+        if found is None:
             # The messages of an interaction have no nonce by which Discord would recognize a second copy.
             self._unsure = True
-            message = await through.interaction.followup.send(
+            found = await through.interaction.followup.send(
                 wanted.content,
                 ephemeral=through.private,
                 silent=True,
@@ -115,8 +121,19 @@ class InteractionMessages(ReplyMessages):
                 files=files or MISSING,
             )
         self._unsure = False
-        self._posted.append(message.id)
-        return message
+        self._posted.append(found.id)
+        return found
+
+    async def _remove_placeholder(self) -> None:
+        """Take away the message that says that the bot is thinking: soon it would say that there was no answer."""
+        placeholder, self._placeholder = self._placeholder, None
+        if placeholder is not None:
+            self._deletions.add_own(placeholder)
+            try:
+                with platform_errors():
+                    await super()._delete(placeholder)
+            except PlatformError as error:
+                log.info("channel %d: a message without an answer stays: %s", self._channel.id, error)
 
     async def _found(self) -> discord.Message | None:
         """The message of a post that seemed to fail, if Discord has it."""

@@ -176,7 +176,9 @@ class ReplyOpener:
             note=texts.note,
             about_prompt=lambda room: small_print.earlier(_typed(turn.prompt), room),
         )
-        return await live.finish(outcome)
+        seen = await live.finish(outcome)
+        # Where nothing could be posted, the token has run out meanwhile.
+        return seen and len(live.shown) > 0
 
     def known_channel(self, turn: Turn) -> object:
         """What discord.py knows of the channel of a turn. None: nothing."""
@@ -254,7 +256,7 @@ async def _leave_in_time(
             await live.lifecycle.done.wait()
     except TimeoutError:
         if through.goes_on:
-            messages.leave()
+            messages.leave(None if len(live.shown) else through.original_id)
             live.move_to(channel_of(running.prompt.conversation))
         else:
             running.stop(StopReason.TIME_UP)

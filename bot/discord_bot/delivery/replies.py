@@ -22,7 +22,7 @@ from bot.core.errors import OverQuota, StoreError
 from bot.core.records import Ping
 from bot.core.service import CompletePrompt, ConversationService
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, Turn, TurnState
-from bot.discord_bot.channels import message_of
+from bot.discord_bot.channels import is_for_one, message_of
 from bot.discord_bot.delivery.activity import ReplyActivity
 from bot.discord_bot.delivery.beginning import (
     Beginning,
@@ -124,7 +124,8 @@ class Replies:
         """
         notices, files = list(notices), FileNotes()
         ping = await self._ping_of(prompt.user_id)
-        if isinstance(channel, discord.DMChannel) and not await self._store.turns.history(prompt.conversation, 1):
+        in_chat = isinstance(channel, discord.DMChannel) and not is_for_one(prompt.conversation)
+        if in_chat and not await self._store.turns.history(prompt.conversation, 1):
             notices.append(texts.FIRST_IN_DM)
 
         async def tell_moderator(outcome: Outcome) -> None:
@@ -271,18 +272,17 @@ class Replies:
         Nothing else shows them: they may not be posted in the channel, and an earlier token is gone.
         """
         try:
-            ended = await self._store.turns.unseen_ends(conversation, _MOST_UNSEEN)
-            for turn in ended:
-                being_shown = {running.attempt.turn_id for running in self._conversations.running}
-                if turn.id in self._showing_again | being_shown:
-                    continue
-                self._showing_again.add(turn.id)
-                try:
+            unseen = await self._store.turns.unseen_ends(conversation, _MOST_UNSEEN)
+            being_shown = {running.attempt.turn_id for running in self._conversations.running} | self._showing_again
+            mine = [turn for turn in unseen if turn.id not in being_shown]
+            self._showing_again.update(turn.id for turn in mine)
+            try:
+                for turn in mine:
                     outcome = Outcome(turn.state, turn.reply, turn.failure, answered_by=turn.answered_by)
                     if await self._opener.show_again(turn, outcome, through):
                         await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
-                finally:
-                    self._showing_again.discard(turn.id)
+            finally:
+                self._showing_again.difference_update(turn.id for turn in mine)
         except StoreError as error:
             log.warning("could not show an end that was not seen yet: %s", error)
 

@@ -14,7 +14,7 @@ from bot.core.retrying import poll_until
 from bot.core.service import ConversationService
 from bot.core.turns import Outcome, StopReason, Turn, TurnState
 from bot.discord_bot.access.policy import Policy
-from bot.discord_bot.channels import is_for_one, moderates, reads_history
+from bot.discord_bot.channels import asked_by_command, is_for_one, may_write, moderates, reads_history
 from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.interaction_messages import Through
 from bot.discord_bot.delivery.messages import age
@@ -91,9 +91,11 @@ class ButtonHandler:
             await update(interaction)
             offered = (button,) if button is Button.AGAIN else _buttons_of(turn)
             restore = partial(update, interaction, view=under_reply(offered, turn.attempt))
-            through = None
-            if is_for_one(turn.conversation) and interaction.message is not None:
-                through = Through(interaction, interaction.message.id, private=True)
+            private, through = is_for_one(turn.conversation), None
+            # What came with /ask can be answered where the bot may not write, or not even see the channel.
+            shut_out = asked_by_command(turn) and not may_write(interaction, interaction.app_permissions)
+            if (private or shut_out) and interaction.message is not None:
+                through = Through(interaction, interaction.message.id, private)
             self._begin(interaction, turn, restore, resume=button is Button.CONTINUE, through=through)
 
     async def _retry_answer(self, interaction: discord.Interaction, message: discord.Message) -> None:

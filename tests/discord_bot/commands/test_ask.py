@@ -7,10 +7,12 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from discord import utils as discord_utils
 
 from bot.core.queues import QueueLimits
 from bot.standin.entities import Attachment, Channel, Message, Permission, User
@@ -274,6 +276,97 @@ async def test_after_fifteen_minutes_another_answer_ends_and_can_be_continued(
     await world.press(used.response, discord.bo)
     await discord.wait_for(lambda: (used.content or "").endswith("the rest."))
     await world.idle()
+
+
+async def test_answer_that_begins_after_fifteen_minutes_leaves_nothing_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discord = world.discord
+    monkeypatch.setattr("bot.discord_bot.delivery.interaction_messages.LEAVE_AFTER", 0.5)
+    world.model.script.append(Reply("Late.", first_token_after=1.0))
+    used = await ask(world)
+    shown = "Late.\n-# Bo asked: “why?”"
+    await discord.wait_for(lambda: [each.content for each in discord.messages(discord.general)] == [shown])
+    await world.idle()
+    assert used.response is not None
+    assert used.response.deleted
+    assert await world.turns(discord.general) == [("why?", "Late.", "complete")]
+
+
+async def test_wrong_clock_ends_no_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord = world.discord
+    monkeypatch.setattr(discord_utils, "utcnow", lambda: datetime.now(UTC) + timedelta(minutes=20))
+    world.model.script.append(Reply("Whole.", first_token_after=0.3))
+    used = await ask(world, only_for_me=True)
+    await discord.wait_for(lambda: used.content)
+    await world.idle()
+    assert used.content == "Whole."
+
+
+@pytest.mark.parametrize("button", ["retry", "continue"])
+async def test_where_the_bot_sees_nothing_a_press_is_answered_too(
+    start: Start, model: ModelStandin, button: str
+) -> None:
+    first = Reply("x", cut_after=0) if button == "retry" else Reply("Half of ", finish="length")
+    model.script += [first, Reply("the rest. " * 300)]
+    async with start() as world:
+        discord = world.discord
+        discord.deny(discord.general, Permission.VIEW_CHANNEL)
+        used = await ask(world)
+        await discord.wait_for(lambda: used.response is not None and used.response.buttons)
+        await world.idle()
+        assert used.response is not None
+        pressed = await world.press(used.response, discord.bo, f"reply:{button}")
+        await discord.wait_for(lambda: pressed.followups and pressed.followups[-1].content.endswith("the rest."))
+        await world.idle()
+        shown = [used.response, *pressed.followups]
+        assert text_of(shown).count("the rest.") == 300
+        assert not any(each.ephemeral for each in shown)
+
+
+async def test_who_may_not_write_asks_for_themselves_only(world: World) -> None:
+    discord = world.discord
+    discord.deny(discord.general, Permission.SEND_MESSAGES, discord.bo)
+    used = await ask(world)
+    refused = await used.answered()
+    sentence = "You can't write in this channel. Ask me in another one, or only for you: switch on only_for_me."
+    assert (refused.content, refused.ephemeral) == (sentence, True)
+    assert world.model.requests == []
+    world.model.script.append(Reply("Yours."))
+    await answered(world, await ask(world, only_for_me=True), "Yours.")
+
+
+async def test_first_answer_only_for_oneself_names_no_reset_that_keeps_it(world: World) -> None:
+    discord = world.discord
+    dm = discord.open_dm(discord.bo)
+    world.model.default = Reply("Here.")
+    used = await ask(world, channel=dm, only_for_me=True)
+    await answered(world, used, "Here.")
+    assert used.content == "Here."
+    used = await ask(world, channel=dm)
+    await answered(world, used, "Here.")
+    assert "/reset forgets it." in (used.content or "")
+
+
+async def test_unseen_end_waits_for_an_answer_that_is_in_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord = world.discord
+    world.model.script.append(Reply("Unseen."))
+    await answered(world, await ask(world, "first?", only_for_me=True), "Unseen.")
+    await world.store.engine.write("UPDATE stored_turns SET delivered = 0")
+    with monkeypatch.context() as late:
+        late.setattr("bot.discord_bot.delivery.interaction_messages.LEAVE_AFTER", 0.5)
+        world.model.script.append(Reply("Too late.", first_token_after=3600))
+        used = await ask(world, only_for_me=True)
+        await discord.wait_for(lambda: "15 minutes" in (used.content or ""))
+        used.started -= 15 * 60  # what Discord thinks of the token
+        await world.idle()
+    world.model.default = Reply("In time.")
+    used, other = [await ask(world, f"{number}?", only_for_me=True) for number in range(2)]
+    await answered(world, other, "In time.")
+    await discord.wait_for(lambda: used.followups or other.followups)
+    await answered(world, await ask(world, "and?", only_for_me=True), "In time.")
+    shown = [*used.followups, *other.followups]
+    assert [each.content for each in shown] == ["Unseen.\n-# You asked earlier: “first?”"], "it is shown once"
 
 
 async def test_file_is_read_with_the_question(world: World) -> None:
