@@ -12,9 +12,11 @@ from bot.core.quotas import Quotas
 from bot.core.records import Ping
 from bot.standin.entities import Channel, ChannelType, Message, MessageType, Permission
 from bot.standin.faults import Refused, ServerError, Vanished
+from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.texts.threads import GO_ON, NOT_ALLOWED, NOT_OPENED
+from tests.discord_bot.commands.test_privacy import asked_to_forget, file, press
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import shown
 from tests.places import on_discord
@@ -338,3 +340,19 @@ async def test_a_deleted_channel_takes_its_archived_threads_along(start: Start, 
         assert len(await world.turns(thread)) == 1
         discord.world.delete_channel(channel)
         await world.until(lambda: world.turns(thread), [])
+
+
+async def test_exports_and_forgetting_cover_the_threads(world: World, discord: DiscordStandin) -> None:
+    await switch_on(world)
+    question = await world.ask_and_wait("why?")
+    thread = thread_on(question)
+    await world.ask_and_wait("and why not?", thread, discord.cleo)
+    told = file(await answered(await discord.slash(discord.bo, discord.general, "export")))
+    assert [(each["conversation"], each["prompt"]) for each in told["exchanges"]] == [(f"discord:{thread.id}", "why?")]
+    await press(world, discord.bo, await asked_to_forget(world, discord.bo, thread), "yes")
+    await world.until(lambda: world.turns(thread), [("and why not?", "To and why not?.", "complete")])
+
+
+async def answered(used: Interaction) -> Interaction:
+    await used.answered()
+    return used
