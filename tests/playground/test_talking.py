@@ -56,7 +56,7 @@ async def test_reload_restores_everything(home: Home, model: ModelStandin) -> No
     older = await again.do("older", channel=again.channel, before=next(iter(again.messages)))
     assert [*older["messages"], *again.messages.values()] == list(shown.values())
     assert not older["more"]
-    assert any(each["text"].startswith("reset, stop, ") for each in again.wire.values())
+    assert any(each["text"].startswith("ask, reset, stop, ") for each in again.wire.values())
 
 
 async def test_direct_message_is_for_two(home: Home) -> None:
