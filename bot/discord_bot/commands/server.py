@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import discord
 from discord import app_commands
@@ -62,8 +63,8 @@ class ServerCommand(Cog):
 
     def __init__(self, bot: BotContext) -> None:
         self._bot = bot
-        self._changing = asyncio.Lock()
-        """Held from the reading of what is set in a guild to the change that depends on it."""
+        self._changing: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """By guild, held from the reading of what is set there to the change that depends on it."""
         buttons.listen(bot.client, _IDS, where_served(bot.policy, self._pressed))
 
     @app_commands.command(description="See and change where I answer in this server, and how I take part.")
@@ -110,12 +111,15 @@ class ServerCommand(Cog):
             return access_words.NOT_READ
         if guild is None or (len(ids) < 2 and guild.get_channel_or_thread(channel.id) is None):
             return access_words.NOT_OF_THIS_SERVER
-        async with self._changing:
+        async with self._changes_in(guild.id):
             if action in ("allow", "block"):
                 change = self._allow if action == "allow" else self._block
                 return await self._channel_page(interaction, ids, await change(interaction, ids), granted=granted)
             refused = await self._change(interaction, ids[0], action, _values(interaction)[0])
         return refused or await self._channel_page(interaction, ids, granted=granted)
+
+    def _changes_in(self, guild_id: int) -> asyncio.Lock:
+        return self._changing.setdefault(guild_id, asyncio.Lock())
 
     # Pages
 
@@ -195,7 +199,7 @@ class ServerCommand(Cog):
         return await self._set_rule(interaction, rules, ids[0], access.rule_to_block(rules, ids))
 
     async def _clear_rules(self, guild_id: int) -> str:
-        async with self._changing:
+        async with self._changes_in(guild_id):
             cleared = await self._bot.store.guild_rules.clear_channel_rules(guild_id)
         return access_words.rules_changed({}) if cleared else access_words.EVERYWHERE_ALREADY
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from bot.core.access import AccessSettings, Servers
 from bot.core.channel_settings import DEFAULTS, ChannelSettings, WithoutMention
-from bot.standin.entities import Channel, Intent, Message, Permission, walk_components
-from bot.standin.faults import Refused
+from bot.standin.entities import Channel, Intent, Message, Permission, User, walk_components
+from bot.standin.faults import Refused, Slow
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World
 from tests.discord_bot.server_pages import choose, chosen_in, done, id_of, offered, overview, page_of
@@ -184,6 +185,20 @@ async def test_channel_that_is_gone_or_elsewhere_gets_no_settings(reading: World
     said = await done(discord, page, await discord.choose(discord.max, page, id_of(page, "recent"), "10"))
     assert said.startswith("That channel isn't in this server, so nothing has changed.")
     assert await reading.store.channel_settings.decisions(discord.guild.id) == []
+
+
+async def test_announcement_that_takes_long_keeps_no_other_server_waiting(
+    start: Start, discord: DiscordStandin, eve: User, lobby: Channel
+) -> None:
+    everywhere = AccessSettings(servers=Servers(any=True))
+    async with start(options=replace(OPTIONS, message_content=True, access=everywhere)):
+        here, there = await page_of(discord, discord.general), await overview(discord, eve, lobby)
+        discord.faults.add(Slow(3600.0), method="POST", route=POSTS)
+        await discord.choose(discord.max, here, id_of(here, "recent"), "10")
+        await discord.wait_for(lambda: discord.calls("POST", POSTS))
+        for action in ("here", "block"):
+            await done(discord, there, await discord.press(eve, there, id_of(there, action)))
+        assert "I don't answer here." in there.content
 
 
 async def test_choices_at_once_are_all_kept(reading: World) -> None:
