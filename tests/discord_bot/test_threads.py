@@ -11,7 +11,7 @@ from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
 from bot.core.records import Ping
 from bot.standin.entities import Channel, ChannelType, Message, MessageType, Permission
-from bot.standin.faults import Refused, ServerError, Vanished
+from bot.standin.faults import Lost, Refused, ServerError, Vanished
 from bot.standin.interactions import Interaction
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -338,6 +338,8 @@ async def test_a_deleted_channel_takes_its_archived_threads_along(start: Start, 
     discord.world.update_thread(thread, archived=True)
     async with start() as world:
         assert len(await world.turns(thread)) == 1
+        # Of a thread that is archived nobody may be told.
+        discord.faults.add(Lost(), event="THREAD_DELETE")
         discord.world.delete_channel(channel)
         await world.until(lambda: world.turns(thread), [])
 
