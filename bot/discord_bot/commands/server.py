@@ -104,6 +104,9 @@ class ServerCommand(Cog):
                 if ids is None:
                     return access_words.NOT_OF_THIS_SERVER
                 return await self._channel_page(interaction, ids, granted=granted)
+        if action in ("mention", "recent") and not self._bot.options.message_content:
+            # The page was opened before it was switched off.
+            return words.SWITCHED_OFF
         guild, channel = interaction.guild, discord.Object(int(id_["channel"]))
         try:
             ids = [] if guild is None else await self._bot.policy.places(guild, channel)

@@ -201,6 +201,18 @@ async def test_announcement_that_takes_long_keeps_no_other_server_waiting(
         assert "I don't answer here." in there.content
 
 
+async def test_page_from_before_message_content_was_switched_off_changes_nothing_of_it(
+    start: Start, discord: DiscordStandin
+) -> None:
+    async with start(options=replace(OPTIONS, message_content=True)):
+        page = await page_of(discord, discord.general)
+    async with start() as world:
+        used = await discord.choose(discord.max, page, id_of(page, "recent"), "10")
+        assert "I need Discord's Message Content Intent" in (await used.answered()).content
+        assert await settings(world, discord.general) == DEFAULTS
+        assert world.shown() == [], "nobody is told what is not so"
+
+
 async def test_choices_at_once_are_all_kept(reading: World) -> None:
     discord = reading.discord
     pages = [await page_of(discord, discord.general) for _ in range(2)]
