@@ -24,6 +24,7 @@ from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, r
 from bot.discord_bot.names import shown_name, stored_name
 from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
+from bot.texts import about, asking
 from bot.texts import access as words
 
 log = logging.getLogger(__name__)
@@ -107,11 +108,16 @@ class ButtonHandler:
             await respond_ephemeral(interaction, texts.full_size(texts.CANNOT_SAVE))
             return
         me = interaction.client.user
-        if turn is None or is_for_one(turn.conversation):
+        if turn is None:
             is_mine = me is not None and message.author.id == me.id
             answer = texts.NOT_REMEMBERED if is_mine else texts.NOT_AN_ANSWER
         elif (not_theirs := _not_theirs(interaction, turn)) is not None:
             answer = not_theirs
+        elif is_for_one(turn.conversation):
+            answer = asking.NOT_RETRIED
+        elif asked_by_command(turn) and not may_write(interaction, interaction.app_permissions):
+            # Nothing could show the new answer.
+            answer = about.MAY_NOT_WRITE
         elif turn.state in _RUNNING:
             answer = texts.STILL_WRITING
         elif refusal is not None:

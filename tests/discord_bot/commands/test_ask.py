@@ -324,6 +324,21 @@ async def test_where_the_bot_sees_nothing_a_press_is_answered_too(
         assert not any(each.ephemeral for each in shown)
 
 
+@pytest.mark.parametrize("only_for_me", [False, True])
+async def test_answer_that_cannot_be_shown_anew_is_not_retried(world: World, only_for_me: bool) -> None:
+    discord = world.discord
+    discord.deny(discord.general, Permission.VIEW_CHANNEL)
+    used = await ask(world, only_for_me=only_for_me)
+    await discord.wait_for(lambda: used.content)
+    await world.idle()
+    assert used.response is not None
+    retried = await discord.context_menu(discord.bo, "Retry answer", used.response, discord.general)
+    why = "I can't retry an answer that only you can see." if only_for_me else "I can't write in this channel."
+    assert (await retried.answered()).content.startswith(why)
+    await world.idle()
+    assert len(world.model.requests) == 1
+
+
 async def test_who_may_not_write_asks_for_themselves_only(world: World) -> None:
     discord = world.discord
     discord.deny(discord.general, Permission.SEND_MESSAGES, discord.bo)
