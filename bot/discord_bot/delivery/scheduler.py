@@ -134,7 +134,8 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         self._left = True
-        for channel in self._channels.values():
+        # With its last caller, an interaction goes too.
+        for channel in tuple(self._channels.values()):
             for caller in tuple(channel.callers):
                 caller.abandon()
 
