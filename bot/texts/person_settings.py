@@ -14,7 +14,7 @@ _LEFT_OUT = {
 }
 _PINGED = {
     Ping.AUTO: "My answer pings you if you waited for more than 15 seconds.",
-    Ping.ALWAYS: "My answers always ping you.",
+    Ping.ALWAYS: "My answers always ping you, but not those to /ask.",
     Ping.NEVER: "My answers never ping you.",
 }
 
