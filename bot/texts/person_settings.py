@@ -13,8 +13,8 @@ _LEFT_OUT = {
     True: "Your recent messages are left out when someone else asks me something.",
 }
 _PINGED = {
-    Ping.AUTO: "My answer pings you if you waited for more than 15 seconds.",
-    Ping.ALWAYS: "My answers always ping you, but not those to /ask.",
+    Ping.AUTO: "My answer pings you if you waited for more than 15 seconds, unless only you see it.",
+    Ping.ALWAYS: "My answers always ping you, unless only you see them.",
     Ping.NEVER: "My answers never ping you.",
 }
 

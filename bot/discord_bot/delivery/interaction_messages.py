@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,16 +75,18 @@ class InteractionMessages(ReplyMessages):
     ) -> None:
         super().__init__(target, attempt, store, deletions, first_part=first_part)
         self._through: Through | None = through
+        self._original = through.original_id
+        """The message in which the reply begins, unless it was deleted."""
         self._posted: list[int] = []
         """The messages that were posted through the token, oldest first."""
         self._placeholder: int | None = None
         self._unsure = False
         """Whether the last post failed in a way that leaves open whether Discord took it."""
 
-    def leave(self, placeholder: int | None = None) -> None:
-        """Use the token no longer. `placeholder` is a message that is to go once the reply begins in another one."""
+    def leave(self, *, begun: bool) -> None:
+        """Use the token no longer. If the reply has not `begun`, the message that was kept for it goes once it does."""
         self._through = None
-        self._placeholder = placeholder
+        self._placeholder = None if begun else self._original
 
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
         """Edit a message by its id."""
@@ -104,17 +107,25 @@ class InteractionMessages(ReplyMessages):
             return message
         files = [] if wanted.file is None else [reply_file(wanted.file)]
         view = buttons.under_reply(wanted.buttons, self._attempt_number)
-        if part == 0 and through.original_id is not None:
-            edit = through.interaction.edit_original_response
-            return await edit(content=wanted.content, view=view, attachments=files)
+        first = self._pinging(wanted) if part == 0 else {"content": wanted.content}
+        pings = "allowed_mentions" in first
+        if part == 0 and self._original is not None:
+            if not pings:
+                edit = through.interaction.edit_original_response
+                return await edit(content=wanted.content, view=view, attachments=files)
+            # No edit pings, nor does the first message after the one that says that the bot is thinking.
+            self._deletions.add_own(self._original)
+            with suppress(discord.NotFound):  # An earlier try has deleted it.
+                await through.interaction.delete_original_response()
+            self._original = None
         found = await self._found() if self._unsure and not through.private else None
         if found is None:
             # The messages of an interaction have no nonce by which Discord would recognize a second copy.
             self._unsure = True
             found = await through.interaction.followup.send(
-                wanted.content,
+                **first,
                 ephemeral=through.private,
-                silent=True,
+                silent=not pings,
                 suppress_embeds=True,
                 wait=True,
                 view=view or MISSING,

@@ -74,7 +74,7 @@ class ReplyTarget:
     """When the asker wants to be pinged."""
     about: int | None = None
     mention: int | None = None
-    """The asker, if only a mention pings them: the prompt is in another channel, or about another person's message."""
+    """The asker, if only a mention pings them: no message in the channel is theirs and has the prompt."""
 
 
 class ReplyMessages:
@@ -192,9 +192,9 @@ class ReplyMessages:
     def _pinging(self, wanted: WantedMessage) -> dict[str, Any]:
         """The content of a first message. A mention that pings is there until the next edit."""
         asker = self._target.mention
-        mentioning = f"<@{asker}> {wanted.content}"
-        if asker is None or not self._pings or len(mentioning) > MESSAGE_LIMIT:
+        if asker is None or not self._pings:
             return {"content": wanted.content}
+        mentioning = f"<@{asker}> {wanted.content}"[:MESSAGE_LIMIT]
         return {"content": mentioning, "allowed_mentions": discord.AllowedMentions(users=[discord.Object(asker)])}
 
     @property

@@ -142,9 +142,9 @@ class ReplyOpener:
         message = place.get_partial_message(anchor_of(prompt)) if in_message else None
         return ReplyActivity(live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end)
 
-    async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
+    async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome, ping: Ping) -> bool:
         """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""
-        target = self._target(turn, waited=age(message_of(turn)))
+        target = self._target(turn, waited=age(message_of(turn)), ping=ping)
         live = LiveReply(
             target.channel.id,
             ReplyMessages(target, Attempt(turn.id, turn.attempt), self._store, self.deletions, partial=partial),
@@ -199,7 +199,7 @@ class ReplyOpener:
             waited,
             ping,
             None if by_command else prompt.target_id,
-            prompt.user_id if prompt.asked_in is not None or about_message else None,
+            prompt.user_id if prompt.asked_in is not None or about_message or by_command else None,
         )
 
     def _limit_in(self, channel: object, shown: int) -> int | None:
@@ -256,7 +256,7 @@ async def _leave_in_time(
             await live.lifecycle.done.wait()
     except TimeoutError:
         if through.goes_on:
-            messages.leave(None if len(live.shown) else through.original_id)
+            messages.leave(begun=len(live.shown) > 0)
             live.move_to(channel_of(running.prompt.conversation))
         else:
             running.stop(StopReason.TIME_UP)

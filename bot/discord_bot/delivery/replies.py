@@ -288,7 +288,7 @@ class Replies:
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
-        return await self._opener.show_end(turn, partial, outcome)
+        return await self._opener.show_end(turn, partial, outcome, await self._ping_of(turn.user_id))
 
     async def _ping_of(self, user_id: int | None) -> Ping:
         """When a user wants to be pinged. While that cannot be read, as those who have chosen nothing."""

@@ -204,11 +204,12 @@ class Recovery:
         """Whether a message of the bot may be this part of a turn's reply.
 
         The first part is a reply, unless the prompt is in another channel; further ones are silent. To
-        a command, all are answers.
+        a command, all are answers: the first one is not silent only where it pings.
         """
         made_by = message.interaction_metadata
         if asked_by_command(turn) and made_by is not None:
-            return part > 0 and made_by.user.id == turn.user_id
+            by_asker = made_by.user.id == turn.user_id and made_by.id < message_of(turn)
+            return by_asker and message.flags.silent == (part > 0)
         replies_to = None if message.reference is None else message.reference.message_id
         if turn.asked_in is not None or (part > 0 and replies_to is None):
             return message.type is discord.MessageType.default and message.flags.silent == (part > 0)

@@ -15,6 +15,7 @@ import pytest
 from discord import utils as discord_utils
 
 from bot.core.queues import QueueLimits
+from bot.core.records import Ping
 from bot.standin.entities import Attachment, Channel, Message, Permission, User
 from bot.standin.faults import ServerError
 from bot.standin.interactions import Interaction
@@ -203,6 +204,39 @@ async def test_refusals_are_for_the_asker_alone(start: Start, model: ModelStandi
         seen = discord.messages(discord.general)
         assert [each.content for each in seen if "-# Stopped" not in each.content] == []
         assert len(seen) == (0 if only_for_me else 2)
+
+
+@pytest.mark.parametrize(
+    ("ping", "late"), [(Ping.AUTO, False), (Ping.AUTO, True), (Ping.ALWAYS, False), (Ping.NEVER, True)]
+)
+@pytest.mark.parametrize("only_for_me", [False, True])
+async def test_answer_for_everybody_pings_as_chosen(
+    world: World, monkeypatch: pytest.MonkeyPatch, ping: Ping, late: bool, only_for_me: bool
+) -> None:
+    """Only a new message pings: neither an edit nor what replaces the message that says that the bot is thinking."""
+    discord = world.discord
+    await world.store.person_settings.set_ping(discord.bo.id, ping)
+    monkeypatch.setattr("bot.discord_bot.delivery.messages.PINGS_AFTER", 0.0 if late else 3600.0)
+    world.model.script.append(Reply(LONG, tokens_per_second=300))
+    used = await ask(world, only_for_me=only_for_me)
+    await discord.wait_for(lambda: used.followups and used.followups[-1].content.endswith("word499"))
+    await world.idle()
+    thinking = used.response
+    assert thinking is not None
+    pings = not only_for_me and (ping is Ping.ALWAYS or (ping is Ping.AUTO and late))
+    assert thinking.deleted is pings
+    shown = used.followups if pings else [thinking, *used.followups]
+    first, *further = shown
+    assert first.pinged == ({discord.bo} if pings else set())
+    assert not first.silent
+    assert all(each.silent and each.pinged == set() for each in further)
+    assert text_of(shown) == LONG, "the mention is gone"
+    assert discord.messages(discord.general) == ([] if only_for_me else shown)
+    assert discord.too_many == 0
+    # It is no other reply for that: deleting its first message forgets it.
+    if pings:
+        await discord.delete(shown[0])
+        await world.until(lambda: world.turns(discord.general), [])
 
 
 async def test_failed_private_answer_is_tried_again_where_it_stands(world: World) -> None:

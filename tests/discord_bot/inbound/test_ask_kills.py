@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.records import Ping
 from bot.standin.entities import Permission
 from bot.standin.faults import ServerError, Slow
 from bot.standin.interactions import Interaction
@@ -53,6 +54,31 @@ async def while_the_first_text_was_on_its_way(
     discord.faults.add(Slow(3600, applied=True), method="PATCH", route=ORIGINAL)
     used = await ask(discord, only_for_me)
     await discord.wait_for(lambda: used.content)
+    return used
+
+
+async def asks_with_a_ping(discord: DiscordStandin, model: ModelStandin, file: Path) -> Interaction:
+    async with open_store(file, exclusive=False) as store:
+        await store.person_settings.set_ping(discord.bo.id, Ping.ALWAYS)
+    model.script.append(GOES_ON)
+    return await ask(discord, only_for_me=False)
+
+
+async def before_the_ping(discord: DiscordStandin, model: ModelStandin, file: Path, only_for_me: bool) -> Interaction:
+    discord.faults.add(ServerError(503), method="POST", route=WEBHOOK, times=math.inf)
+    used = await asks_with_a_ping(discord, model, file)
+    await discord.wait_for(lambda: discord.calls("POST", WEBHOOK))
+    assert used.response is not None
+    assert used.response.deleted
+    return used
+
+
+async def while_the_ping_was_on_its_way(
+    discord: DiscordStandin, model: ModelStandin, file: Path, only_for_me: bool
+) -> Interaction:
+    discord.faults.add(Slow(3600, applied=True), method="POST", route=WEBHOOK)
+    used = await asks_with_a_ping(discord, model, file)
+    await discord.wait_for(lambda: used.followups)
     return used
 
 
@@ -116,7 +142,7 @@ async def somebody_else_is_answered(world: World) -> None:
 
 
 @posix
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", [*PHASES, before_the_ping, while_the_ping_was_on_its_way])
 async def test_public_answer_goes_on_in_the_channel(
     discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, file: Path, phase: Phase
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bot.core.access import AccessSettings, Servers
+from bot.core.records import Ping
 from bot.core.turns import Outcome, TurnState
 from bot.discord_bot.client import ParleyClient
 from bot.standin.entities import Permission
@@ -130,14 +131,18 @@ async def test_long_wait_is_answered_with_a_ping(
 
 
 @pytest.mark.standin(wall=lambda: time.time() - 1000)
+@pytest.mark.parametrize("ping", [Ping.AUTO, Ping.NEVER])
 async def test_too_old_prompt_is_reported_as_lost(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, ping: Ping
 ) -> None:
     left = await leave(discord, file)
+    async with open_store(file, exclusive=False) as store:
+        await store.person_settings.set_ping(discord.bo.id, ping)
     async with start() as world:
         reply = await world.reply(discord.general, COULD_NOT)
         await world.idle()
     assert reply.reply_to is left.said
+    assert reply.pinged == (set() if ping is Ping.NEVER else {discord.bo})
     assert [button["label"] for button in reply.buttons] == ["Retry"]
     assert model.requests == []
 
