@@ -11,7 +11,7 @@ import { RANKS, state } from "./state.js";
  */
 const PARTS = [
   ["files", (message) => message.attachments, attachments],
-  ["embeds", (message) => message.embeds, embeds],
+  ["embeds", (message) => message.embeds, (message) => dress(embeds(message))],
   ["rows", (message) => message.rows, componentRows],
   ["thread", (message) => message.thread, threadCard],
   ["reactions", (message) => [message.reactions, state.me], reactions],
@@ -172,6 +172,7 @@ export class MessageView {
 
 /** What the page adds to the server's HTML: copy buttons, spoilers that open by keyboard, local times. */
 function dress(root, opened = []) {
+  if (!root) return root;
   for (const pre of root.getElementsByTagName("pre")) {
     pre.append(
       h(
@@ -194,6 +195,7 @@ function dress(root, opened = []) {
     mention.setAttribute("role", "link");
   }
   localizeTimes(root);
+  return root;
 }
 
 function replyLine(reply) {

@@ -23,7 +23,7 @@ async def keep(tab: Tab, name: str) -> None:
 async def test_question_gets_a_thread_with_a_title_once_a_moderator_says_so(visit: Visit) -> None:
     max_, ada = await visit("Max"), await visit("Ada")
     await max_.command("/server")
-    await max_.button("Change this one").click()
+    await max_.button("Change this channel").click()
     await max_.page.get_by_label("Threads: off").select_option(label="Threads: on")
     await expect(max_.page.get_by_label("Threads: on")).to_be_visible()
     await keep(max_, "server")
