@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import FilePayload, Locator, expect
 
 from tests.playground.browser.conftest import Tab, Visit
 
@@ -253,3 +253,34 @@ async def test_a_message_is_asked_about_and_its_answer_retried_by_their_menus(vi
     await expect(bo.message("I'm trying again.")).to_contain_text("Only you can see this")
     await cleo.menu(answer, "Retry answer")
     await expect(cleo.message("can do that.")).to_contain_text("Only Bo and moderators can do that.")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+async def test_a_file_is_asked_about_in_private_and_settings_are_chosen(visit: Visit, width: int, height: int) -> None:
+    bo, cleo = await visit("Bo"), await visit("Cleo")
+    await bo.page.set_viewport_size({"width": width, "height": height})
+    await bo.composer.press_sequentially("/ask")
+    await bo.page.keyboard.press("Tab")
+    await field(bo, "question").fill("What does it say?")
+    async with bo.page.expect_response(re.compile("/files")):
+        note = FilePayload(name="note.txt", mimeType="text/plain", buffer=b"the harbour opens at nine")
+        await field(bo, "file").set_input_files(note)
+    await field(bo, "only_for_me").click()
+    await options(bo).filter(has_text="True").click()
+    await expect(field(bo, "file")).to_be_in_viewport(ratio=1)
+    await bo.button("Send").click()
+    answer = bo.message(re.compile(r"used\s*/ask"))
+    await expect(answer).to_contain_text("(I'm the offline demo. For a real model")
+    await expect(answer.get_by_text("Only you can see this")).to_be_in_viewport(ratio=1)
+    await bo.command("/settings")
+    said = bo.message(re.compile(r"used\s*/settings"))
+    for chosen, other in (("Use my messages", "Leave my messages out"), ("Ping after a wait", "Never ping")):
+        await expect(said.get_by_role("button", name=chosen)).to_be_disabled()
+        await expect(said.get_by_role("button", name=other)).to_be_in_viewport(ratio=1)
+        await said.get_by_role("button", name=other).click()
+        await expect(said.get_by_role("button", name=other)).to_be_disabled()
+    await expect(said).to_contain_text("My answers never ping you.")
+    await expect(said.get_by_text("Only you can see this")).to_be_in_viewport(ratio=1)
+    assert await bo.page.evaluate("document.scrollingElement.scrollWidth") == width
+    await cleo.say("Anybody here?")
+    await expect(cleo.messages).to_have_count(1)
