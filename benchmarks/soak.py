@@ -4,8 +4,8 @@
 
 Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
 row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says, summaries as
-`benchmarks.soak_summaries` does, and recent messages as `benchmarks.soak_talk` does. If anything is wrong, or a run had
-none of what it is to try, the exit code is 1.
+`benchmarks.soak_summaries` does, recent messages as `benchmarks.soak_talk` does, and what is asked only for oneself as
+`benchmarks.soak_ask` does. If anything is wrong, or a run had none of what it is to try, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 
 from benchmarks import soak_summaries
 from benchmarks.harness import bot
+from benchmarks.soak_ask import Askers
 from benchmarks.soak_memory import MemoryUsers
 from benchmarks.soak_menus import MenuUsers
 from benchmarks.soak_talk import Talkers
@@ -60,6 +61,7 @@ NEEDED = (
     *("questions about a message", "uses of Retry answer"),
     *("questions without a mention", "requests with recent messages"),
     *("questions in threads", "titles of a model"),
+    *("questions with /ask", "questions only for oneself", "files with /ask", "settings chosen"),
 )
 """What a run that had none of it does not try, as the ledger names it."""
 
@@ -76,7 +78,11 @@ class Asked:
     excused: bool = False
     """It may be without an answer: it or its answer was deleted, or a kill came just after a reset had removed it."""
     by: User | None = None
-    """Who asked about the message, which is another person's. None: it is the question itself."""
+    """Who asked about the message, which is another person's or the answer. None: it is the question itself."""
+    command: str | None = None
+    """What was asked with /ask: the message is then the one that the command is answered with."""
+    private: bool = False
+    """Whether only the asker sees the answer."""
 
 
 @dataclass
@@ -126,6 +132,16 @@ class Soak:
             self.ledger.did,
         )
 
+        self.askers = Askers(
+            self.random,
+            discord,
+            self.places,
+            self.direct,
+            self._asked_by_command,
+            lambda: len(self.ledger.asked),
+            self.ledger.did,
+        )
+
     # The lives of the bot
 
     async def run(self, minutes: float) -> None:
@@ -156,10 +172,13 @@ class Soak:
             task.cancel()
         await asyncio.gather(people, troubles, return_exceptions=True)
         await self.memory.rest()
+        await self.askers.rest()
         discord.faults.clear()
         self.model.script.clear()
         self.model.default = Reply("all is quiet", tokens_per_second=100)
         async with self._life(gently=True):
+            await self._until(self._quiet, QUIET_WITHIN)
+            await self.askers.see_ends(self._rows)
             await self._until(self._quiet, QUIET_WITHIN)
             await self.memory.audit(self.model, self._rows)
         self._audit()
@@ -206,8 +225,9 @@ class Soak:
                 [
                     *(self._speak, self._press, self._edit, self._delete, self._delete_reply, self._reset, self._stop),
                     *(self.memory.act, self.menus.act, self.talk.act, self._ask_for_thread),
+                    self.askers.act,
                 ],
-                [60, 14, 5, 3, 2, 1, 3, 20, 12, 15, 15],
+                [60, 14, 5, 3, 2, 1, 3, 20, 12, 15, 15, 25],
             )[0]
             with suppress(LookupError, PermissionError):
                 await deed()
@@ -240,6 +260,18 @@ class Soak:
         self.model.script.append(self._step())
         return taken
 
+    def _asked_by_command(self, answer: Message, by: User, private: bool) -> Callable[[], None]:
+        """Note a question that came with /ask. It counts once it is known to be taken."""
+        command = f"question {len(self.ledger.asked)}"
+        asked = Asked(answer, self.alive, forgotten=True, excused=True, by=by, command=command, private=private)
+        self.ledger.asked.append(asked)
+
+        def taken() -> None:
+            asked.forgotten = asked.excused = private
+
+        self.model.script.append(self._step())
+        return taken
+
     def _asked_without_mention(self, message: Message) -> None:
         """Note a question in a channel where the bot answers without a mention."""
         self.model.script.append(self._step())
@@ -261,13 +293,13 @@ class Soak:
 
     async def _edit(self) -> None:
         asked = self.random.choice(self.ledger.asked[-20:])
-        if not asked.message.deleted:
+        if not asked.message.deleted and asked.command is None:
             await self.discord.edit(asked.message, f"{asked.message.content}, edited")
             self.ledger.did["edited prompts"] += 1
 
     async def _delete(self) -> None:
         asked = self.random.choice(self.ledger.asked[-20:])
-        if not asked.message.deleted:
+        if not asked.message.deleted and not asked.private:
             asked.forgotten = asked.excused = True
             await self.discord.delete(asked.message)
             self.ledger.did["deleted prompts"] += 1
@@ -286,7 +318,7 @@ class Soak:
         person = self.direct.get(channel.id) or self.discord.max
         await self.discord.slash(person, channel, "reset")
         for asked in self.ledger.asked:
-            if asked.message.channel is channel:
+            if asked.message.channel is channel and not asked.private:
                 asked.forgotten = True
                 if not self._answered(asked):
                     self.removed.append(asked)
@@ -353,6 +385,9 @@ class Soak:
     def _heads(self, asked: Asked) -> list[Message]:
         """The messages that begin an answer to the prompt."""
         shown = self.discord.bot_messages(asked.message.channel)
+        if asked.command is not None:
+            # Discord shows nobody else the question, so it stands under the answer.
+            return [message for message in shown if f"asked: “{asked.command}”" in message.content]
         heads = [message for message in shown if message.reply_to is asked.message]
         if asked.message.thread is not None:
             heads += [
@@ -374,7 +409,10 @@ class Soak:
     def _quiet(self) -> bool:
         """Everything has ended, and everybody has been told."""
         open_ones = self._rows(
-            "SELECT count(*) AS n FROM turns WHERE delivered = 0 OR state IN ('pending', 'streaming')"
+            """
+            SELECT count(*) AS n FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE channel NOT LIKE '%:%' AND (delivered = 0 OR state IN ('pending', 'streaming'))
+            """
         )
         return not open_ones[0]["n"] and all(asked.excused or self._answered(asked) for asked in self.ledger.asked)
 
@@ -394,6 +432,7 @@ class Soak:
         for asked in self.ledger.asked:
             wrong += self._faults_of(asked, turns.pop(asked.message.id, None), sent)
         wrong += [f"turn {row['id']} answers no prompt" for row in turns.values()]
+        wrong += self.askers.audit(self.model.requests, self._rows)
         questions = [asked.message for asked in self.ledger.asked]
         sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
         did = self.ledger.did

@@ -1,0 +1,213 @@
+"""What people of the soak do with /ask and /settings, and the audit of what they asked for themselves alone.
+
+What is asked only for oneself must be in no message that others see, and in no request, window or summary of another
+conversation. Its asker must be shown the end of every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+
+from bot.core.records import PersonSettings, Ping
+from bot.standin.entities import Attachment, Channel, Message, User
+from bot.standin.interactions import Interaction
+from bot.standin.model import Request
+from bot.standin.parts import text_of
+from bot.standin.server import DiscordStandin
+
+_PATIENCE = 10.0
+_QUESTION = re.compile(r"question (\d+)")
+_ROUNDS = 20
+"""Questions that everybody asks at most to be shown the ends of earlier answers."""
+
+Rows = Callable[[str], list[sqlite3.Row]]
+
+
+class Askers:
+    """People in `places`, of which direct messages belong to one person. `did` counts what they did.
+
+    `asked` takes the message that a question is answered with, who asked it and whether for themselves alone, and
+    returns what to call once the question is known to be taken. `number` returns the number of the next question.
+    """
+
+    def __init__(
+        self,
+        pick: random.Random,
+        discord: DiscordStandin,
+        places: Sequence[Channel],
+        direct: Mapping[int, User],
+        asked: Callable[[Message, User, bool], Callable[[], None]],
+        number: Callable[[], int],
+        did: Counter[str],
+    ) -> None:
+        self._random = pick
+        self._discord = discord
+        self._places = places
+        self._direct = direct
+        self._asked = asked
+        self._number = number
+        self._did = did
+        self._private: dict[int, tuple[int, int]] = {}
+        """The channels and askers of the questions that were asked only for oneself, by number."""
+        self._shown: dict[int, int] = {}
+        """The numbers of those whose answer was seen, by the message that they are answered with."""
+        self._used: list[Interaction] = []
+        self._aside: set[asyncio.Task[None]] = set()
+        self._chosen: dict[int, PersonSettings | None] = {}
+        """What people were told is chosen. None: a kill came between."""
+
+    async def act(self) -> None:
+        """Begin one thing. What the bot does then is waited for beside what people do otherwise."""
+        if self._random.random() < 0.25:
+            self._begin(self._choose())
+            return
+        with suppress(AssertionError):
+            channel = self._random.choice(self._places)
+            people = [self._discord.ada, self._discord.max, self._discord.bo, self._discord.cleo]
+            person = self._direct.get(channel.id) or self._random.choice(people)
+            self._begin(await self._ask(channel, person, only_for_me=self._random.random() < 0.5))
+
+    async def rest(self) -> None:
+        """Wait until nobody does anything any more."""
+        await asyncio.gather(*self._aside)
+
+    def _begin(self, deed: Coroutine[object, object, None]) -> None:
+        async def done() -> None:
+            # The bot may be away, or be killed between any two steps.
+            with suppress(AssertionError):
+                await deed
+
+        task = asyncio.create_task(done())
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def _ask(self, channel: Channel, person: User, *, only_for_me: bool) -> Coroutine[object, object, None]:
+        """Ask one question. Returns what is to be awaited until it is known to be taken."""
+        number = self._number()
+        more = {"file": Attachment("note.txt", f"a file with {number}".encode())} if self._random.random() < 0.3 else {}
+        used = await self._discord.slash(
+            person, channel, "ask", question=f"question {number}", only_for_me=only_for_me, **more
+        )
+        await used.acknowledged()
+        answer = used.response
+        if not used.deferred or answer is None:
+            raise AssertionError("it was refused")
+        taken = self._asked(answer, person, only_for_me)
+        self._used.append(used)
+        if only_for_me:
+            self._private[number] = (channel.id, person.id)
+
+        async def known() -> None:
+            await self._know(used, answer, number, taken, only_for_me)
+            self._did["files with /ask"] += bool(more)
+
+        return known()
+
+    async def _know(
+        self, used: Interaction, answer: Message, number: int, taken: Callable[[], None], only_for_me: bool
+    ) -> None:
+        await self._discord.wait_for(lambda: used.content or used.followups, _PATIENCE)
+        if not only_for_me and any(each.ephemeral for each in used.followups):
+            return  # It was refused.
+        taken()
+        self._did["questions only for oneself" if only_for_me else "questions with /ask"] += 1
+        if only_for_me:
+            self._shown[answer.id] = number
+
+    async def _choose(self) -> None:
+        discord = self._discord
+        # Cleo is whose recent messages go along.
+        person = self._random.choice([discord.ada, discord.max, discord.bo])
+        said = await (await discord.slash(person, discord.general, "settings")).answered(_PATIENCE)
+        button = self._random.choice([each for each in said.buttons if not each.get("disabled")])
+        self._chosen[person.id] = None
+        before = len(said.shown)
+        await (await discord.press(person, said, button["custom_id"])).acknowledged(_PATIENCE)
+        await discord.wait_for(lambda: len(said.shown) > before, _PATIENCE)
+        chosen = {each["custom_id"] for each in said.buttons if each.get("disabled")}
+        ping = next(each for each in Ping if f"settings:ping:{each}" in chosen)
+        self._chosen[person.id] = PersonSettings("settings:leave-out:1" in chosen, ping)
+        self._did["settings chosen"] += 1
+
+    async def see_ends(self, rows: Rows) -> None:
+        """Ask for oneself wherever there is an end that its asker was not shown, until there is none."""
+        for _ in range(_ROUNDS):
+            unseen = {(row["channel"], row["user_id"]) for row in _private(rows) if not row["delivered"]}
+            for channel, user_id in unseen:
+                world = self._discord.world
+                place = world.channels[int(channel.partition(":")[0])]
+                with suppress(AssertionError):
+                    await (await self._ask(place, world.users[user_id], only_for_me=True))
+            if not unseen:
+                return
+            # Earlier ends come after the answer.
+            await asyncio.sleep(5)
+
+    def audit(self, requests: Sequence[Request], rows: Rows) -> list[str]:
+        """What is wrong, once all is quiet."""
+        found: list[str] = []
+        for request in requests:
+            text = "\n".join(text_of(message["content"]) for message in request.messages)
+            if len({self._private.get(number) for number in _numbers(text)}) > 1:
+                found.append("a request has what was asked only for oneself and something else")
+        for channel in self._discord.world.channels.values():
+            said = "\n".join(each.content for message in channel.messages.values() for each in message.shown)
+            found += [f"#{channel.name} shows question {each}" for each in _numbers(said) if each in self._private]
+        for row in rows("SELECT channel, prompt FROM turns JOIN conversations ON conversations.id = conversation_id"):
+            whose = {self._private.get(number) for number in _numbers(row["prompt"])}
+            here, _, user_id = row["channel"].partition(":")
+            if whose != {(int(here), int(user_id)) if user_id else None}:
+                found.append(f"{row['prompt']!r} is in conversation {row['channel']}")
+        return found + self._wrong_answers(rows) + self._wrong_settings(rows)
+
+    def _wrong_answers(self, rows: Rows) -> list[str]:
+        kept = {row["message_id"]: row for row in _private(rows)}
+        found = [f"question {number} is lost" for answer, number in self._shown.items() if answer not in kept]
+        seen = {each.id: each for used in self._used for each in (used.response, *used.followups) if each is not None}
+        parts = rows("SELECT turn_id, message_id FROM messages ORDER BY part")
+        for row in kept.values():
+            name, ids = row["prompt"].splitlines()[0], [each[1] for each in parts if each[0] == row["id"]]
+            if not row["delivered"]:
+                found.append(f"the end of {name} was not shown")
+            if not all(each in seen and seen[each].ephemeral for each in ids):
+                found.append(f"{name} is answered in {ids}, which others see")
+                continue
+            # An end that was not seen is shown again, in new messages.
+            again = max((each for each in ids if "-# You asked earlier: " in seen[each].content), default=0)
+            ids = [each for each in ids if each >= again]
+            lines = "\n".join(seen[each].content for each in ids).splitlines()
+            shown = [word for line in lines if not line.startswith("-# ") for word in line.split()]
+            if shown != row["reply"].split():
+                found.append(f"{name} shows {len(shown)} words, has {len(row['reply'].split())} ({row['state']})")
+        return found
+
+    def _wrong_settings(self, rows: Rows) -> list[str]:
+        kept = {
+            row["user_id"]: PersonSettings(bool(row["leave_out"]), Ping(row["ping"]))
+            for row in rows("SELECT * FROM person_settings")
+        }
+        return [
+            f"person {user_id} chose {chosen} and has {kept.get(user_id)}"
+            for user_id, chosen in self._chosen.items()
+            if chosen is not None and chosen != kept.get(user_id, PersonSettings())
+        ]
+
+
+def _numbers(text: str) -> set[int]:
+    return {int(number) for number in _QUESTION.findall(text)}
+
+
+def _private(rows: Rows) -> list[sqlite3.Row]:
+    """The turns that were asked only for oneself."""
+    return rows(
+        """
+        SELECT turns.*, channel FROM turns JOIN conversations ON conversations.id = conversation_id
+        WHERE channel LIKE '%:%'
+        """
+    )
