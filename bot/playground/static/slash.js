@@ -33,8 +33,9 @@ export class SlashForm {
     this.#onClose = onClose;
     form.addEventListener("keydown", (event) => this.#onKey(event));
     form.addEventListener("input", (event) => {
-      if (event.target.type === "text") fitted(event.target);
-      this.#suggest(event.target, REST_MS);
+      const field = /** @type {HTMLInputElement} */ (event.target);
+      if (field.type === "text") fitted(field);
+      this.#suggest(field, REST_MS);
     });
     form.addEventListener("focusin", (event) => this.#suggest(event.target));
     form.addEventListener("focusout", (event) => form.contains(/** @type {Node} */ (event.relatedTarget)) || this.#hide());
