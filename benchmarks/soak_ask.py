@@ -153,8 +153,13 @@ class Askers:
         """What is wrong, once all is quiet."""
         found: list[str] = []
         for request in requests:
-            text = "\n".join(text_of(message["content"]) for message in request.messages)
-            if len({self._private.get(number) for number in _numbers(text)}) > 1:
+            *before, last = [_numbers(text_of(message["content"])) for message in request.messages]
+            whose = {self._private.get(number) for numbers in before for number in numbers}
+            if last:
+                # Messages that others sent lately may stand before the question, but none that was asked for oneself.
+                *recent, asked = [self._private.get(number) for number in last]
+                whose |= {asked, *filter(None, recent)}
+            if len(whose) > 1:
                 found.append("a request has what was asked only for oneself and something else")
         for channel in self._discord.world.channels.values():
             said = "\n".join(each.content for message in channel.messages.values() for each in message.shown)
@@ -199,8 +204,8 @@ class Askers:
         ]
 
 
-def _numbers(text: str) -> set[int]:
-    return {int(number) for number in _QUESTION.findall(text)}
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in _QUESTION.findall(text)]
 
 
 def _private(rows: Rows) -> list[sqlite3.Row]:
