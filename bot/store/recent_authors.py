@@ -1,4 +1,7 @@
-"""Whose recent messages went along with which turns: a reply goes when one of these people is forgotten."""
+"""Keeps, for each turn, the ids of the people whose channel messages the model was sent before the question.
+
+When one of these people uses /forget-me, the turn is deleted, since its reply may repeat what they said.
+"""
 
 from __future__ import annotations
 

@@ -23,17 +23,20 @@ WITHOUT_MENTION = {
     WithoutMention.THREADS: ("Without @: in my threads", "In threads I answer in, nobody has to mention me."),
     WithoutMention.ALL: ("Without @: in the whole channel", "Nobody has to mention me here."),
 }
-"""The label of each choice, and what it does."""
+"""Where the bot answers without a mention: the label of each choice, and what it does."""
 RECENT = {
     0: ("Recent messages: none", "I see only what is said to me."),
     10: ("Recent messages: the last 10", "They go along with each question."),
     25: ("Recent messages: the last 25", "They go along with each question."),
 }
-"""The same for the messages before a question."""
+"""How many messages before a question go along with it: the label of each choice, and what it does."""
 
 
 def threads(*, needs_mention: bool) -> dict[bool, tuple[str, str]]:
-    """The same for threads. `needs_mention`: whoever goes on in one has to mention the bot."""
+    """Whether questions get threads: the label of each choice, and what it does.
+
+    `needs_mention`: whoever goes on in a thread has to mention the bot.
+    """
     go_on = " To go on in it, people mention me or reply to me with the ping on." if needs_mention else ""
     return {
         False: ("Threads: off", "I answer in the channel itself."),
