@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import re
 import sqlite3
 import sys
 import tempfile
@@ -21,20 +20,20 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import soak_summaries
+from benchmarks import soak_audit, soak_summaries
 from benchmarks.harness import bot
 from benchmarks.soak_ask import Askers
+from benchmarks.soak_ledger import Asked, Ledger, heads_of, is_answered
 from benchmarks.soak_memory import MemoryUsers
 from benchmarks.soak_menus import MenuUsers
 from benchmarks.soak_talk import Talkers
-from bot.standin.entities import Attachment, Channel, Intent, Message, MessageType, User
-from bot.standin.faults import ConnectionReset, RateLimited, RestAction, ServerError, Slow, Twice
+from benchmarks.soak_troubles import drawn_step, make_trouble
+from bot.standin.entities import Attachment, Channel, Intent, Message, User
 from bot.standin.model import ModelStandin
 from bot.standin.parts import pictures_of, text_of
-from bot.standin.script import REFUSALS, Drop, Reply, Step
+from bot.standin.script import Reply, Step
 from bot.standin.server import DiscordStandin
 from tests.pictures import png
 
@@ -64,34 +63,6 @@ NEEDED = (
     *("questions with /ask", "questions only for oneself", "files with /ask", "settings chosen"),
 )
 """What a run that had none of it does not try, as the ledger names it."""
-
-
-@dataclass
-class Asked:
-    """One prompt, and what people did to it afterwards, which explains what became of it."""
-
-    message: Message
-    alive: bool
-    """Whether the bot was up when it was said."""
-    forgotten: bool = False
-    """A reset, or the deletion of the prompt or of its reply, may have taken it out of the database."""
-    excused: bool = False
-    """It may be without an answer: it or its answer was deleted, or a kill came just after a reset had removed it."""
-    by: User | None = None
-    """Who asked about the message, which is another person's or the answer. None: it is the question itself."""
-    command: str | None = None
-    """What was asked with /ask: the message is then the one that the command is answered with."""
-    private: bool = False
-    """Whether only the asker sees the answer."""
-
-
-@dataclass
-class Ledger:
-    """What happened, and what was found wrong with it."""
-
-    asked: list[Asked] = field(default_factory=list)
-    did: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
 
 
 class Soak:
@@ -157,12 +128,12 @@ class Soak:
             for channel, person in ((c, self.direct[c.id]) for c in self.places if c.id in self.direct):
                 await self._ask(channel, person, Reply("glad to meet you"))
             await self.talk.settle(self.pier)
-            await self._until(lambda: all(map(self._answered, self.ledger.asked)), 30)
-            if not any(map(self._answered, self.ledger.asked)):
+            await self._until(lambda: all(is_answered(discord, asked) for asked in self.ledger.asked), 30)
+            if not any(is_answered(discord, asked) for asked in self.ledger.asked):
                 raise SystemExit(f"The bot does not answer at all:\n{(self.folder / 'bot.log').read_text()}")
         ends = time.monotonic() + minutes * 60
         people = asyncio.create_task(self._people())
-        troubles = asyncio.create_task(self._troubles())
+        troubles = asyncio.create_task(make_trouble(self.random, discord, self.ledger.did))
         while time.monotonic() < ends:
             async with self._life() as process:
                 with suppress(TimeoutError):
@@ -210,7 +181,7 @@ class Soak:
     def _excuse_the_killed(self) -> None:
         """What a reset has removed nobody knows of after a kill, if there was no time to tell."""
         for asked in self.removed:
-            if not self._answered(asked):
+            if not is_answered(self.discord, asked):
                 asked.excused = True
                 self.ledger.did["killed before telling of a reset"] += 1
         self.removed.clear()
@@ -236,11 +207,11 @@ class Soak:
         channel = self.random.choice(self.places)
         discord = self.discord
         person = self.direct.get(channel.id) or self.random.choice([discord.ada, discord.max, discord.bo, discord.cleo])
-        await self._ask(channel, person, self._step())
+        await self._ask(channel, person, drawn_step(self.random))
 
     async def _ask_for_thread(self) -> None:
         discord = self.discord
-        await self._ask(self.pier, self.random.choice([discord.ada, discord.bo, discord.cleo]), self._step())
+        await self._ask(self.pier, self.random.choice([discord.ada, discord.bo, discord.cleo]), drawn_step(self.random))
 
     async def _ask(self, channel: Channel, person: User, step: Step) -> None:
         self.model.script.append(step)
@@ -257,7 +228,7 @@ class Soak:
         def taken() -> None:
             asked.forgotten = asked.excused = False
 
-        self.model.script.append(self._step())
+        self.model.script.append(drawn_step(self.random))
         return taken
 
     def _asked_by_command(self, answer: Message, by: User, private: bool) -> Callable[[], None]:
@@ -269,12 +240,12 @@ class Soak:
         def taken() -> None:
             asked.forgotten = asked.excused = private
 
-        self.model.script.append(self._step())
+        self.model.script.append(drawn_step(self.random))
         return taken
 
     def _asked_without_mention(self, message: Message) -> None:
         """Note a question in a channel where the bot answers without a mention."""
-        self.model.script.append(self._step())
+        self.model.script.append(drawn_step(self.random))
         self.ledger.asked.append(Asked(message, self.alive))
         self.ledger.did["prompts"] += 1
 
@@ -306,7 +277,7 @@ class Soak:
 
     async def _delete_reply(self) -> None:
         asked = self.random.choice(self.ledger.asked[-20:])
-        if heads := self._heads(asked):
+        if heads := heads_of(self.discord, asked):
             asked.forgotten = asked.excused = True
             await self.discord.delete(heads[0])
             self.ledger.did["deleted replies"] += 1
@@ -320,7 +291,7 @@ class Soak:
         for asked in self.ledger.asked:
             if asked.message.channel is channel and not asked.private:
                 asked.forgotten = True
-                if not self._answered(asked):
+                if not is_answered(self.discord, asked):
                     self.removed.append(asked)
         self.ledger.did["/reset"] += 1
 
@@ -330,76 +301,7 @@ class Soak:
         await self.discord.slash(person, channel, "stop")
         self.ledger.did["/stop"] += 1
 
-    # What goes wrong
-
-    def _step(self) -> Step:
-        """What the model does with one request: mostly well."""
-        pick = self.random
-        words = [f"w{number} " for number in range(pick.choice([1, 6, 40, 200, 900, 3000]))]
-        pace = pick.choice([60.0, 200.0, 1000.0])
-        where = pick.randrange(len(words) + 1)
-        steps: list[Step] = [
-            Reply(words, tokens_per_second=pace, first_token_after=pick.choice([0, 0, 0.3, 1.5])),
-            Reply(words, tokens_per_second=pace, finish="length"),
-            Reply(words, tokens_per_second=pace, cut_after=where),
-            Reply(words, tokens_per_second=pace, error_after=where),
-            Reply(words, tokens_per_second=pace, stall_after=where, ping_every=1.0),
-            Reply(""),
-            Drop(),
-            REFUSALS[pick.choice(["server error", "rate limit", "bad key", "content filter", "quota"])],
-        ]
-        return pick.choices(steps, [70, 6, 6, 4, 3, 2, 3, 6])[0]
-
-    async def _troubles(self) -> None:
-        pick = self.random
-        faults, gateway = self.discord.faults, self.discord.gateway
-        while True:
-            await asyncio.sleep(pick.expovariate(1 / 2.5))
-            kind = pick.choices(["rest", "event", "drop", "reconnect", "invalid"], [70, 10, 8, 6, 6])[0]
-            if kind == "rest":
-                actions: list[RestAction] = [
-                    RateLimited(pick.uniform(0.2, 3)),
-                    RateLimited(pick.uniform(0.2, 3), "global"),
-                    RateLimited(0.5, via=False),
-                    ServerError(pick.choice([500, 502, 503])),
-                    ServerError(pick.choice([500, 502, 503]), applied=True),
-                    ConnectionReset(applied=pick.random() < 0.5),
-                    Slow(pick.uniform(1, 10), applied=pick.random() < 0.5),
-                ]
-                action = pick.choice(actions)
-                faults.add(action, method=pick.choice(["POST", "PATCH", "DELETE", "GET"]), times=pick.choice([1, 1, 3]))
-                self.ledger.did[type(action).__name__] += 1
-                continue
-            self.ledger.did[kind] += 1
-            if kind == "event":
-                faults.add(Twice(), event="MESSAGE_CREATE")
-            elif kind == "drop":
-                await gateway.drop(pick.choice([None, 1001, 4000]))
-            elif kind == "reconnect":
-                await gateway.reconnect()
-            else:
-                await gateway.invalidate()
-
     # The audit
-
-    def _heads(self, asked: Asked) -> list[Message]:
-        """The messages that begin an answer to the prompt."""
-        shown = self.discord.bot_messages(asked.message.channel)
-        if asked.command is not None:
-            # Discord shows nobody else the question, so it stands under the answer.
-            return [message for message in shown if f"asked: “{asked.command}”" in message.content]
-        heads = [message for message in shown if message.reply_to is asked.message]
-        if asked.message.thread is not None:
-            heads += [
-                message
-                for message in self.discord.bot_messages(asked.message.thread)
-                if message.type == MessageType.DEFAULT and not message.silent
-            ]
-        return heads
-
-    def _answered(self, asked: Asked) -> bool:
-        heads = self._heads(asked)
-        return bool(heads) and not any(button.get("label") == "Stop" for each in heads for button in each.buttons)
 
     def _rows(self, sql: str) -> list[sqlite3.Row]:
         with closing(sqlite3.connect(f"file:{self.folder / 'parley.db'}?mode=ro", uri=True)) as database:
@@ -414,7 +316,9 @@ class Soak:
             WHERE channel NOT LIKE '%:%' AND (delivered = 0 OR state IN ('pending', 'streaming'))
             """
         )
-        return not open_ones[0]["n"] and all(asked.excused or self._answered(asked) for asked in self.ledger.asked)
+        return not open_ones[0]["n"] and all(
+            asked.excused or is_answered(self.discord, asked) for asked in self.ledger.asked
+        )
 
     async def _until(self, met: Callable[[], bool], seconds: float) -> None:
         ends = time.monotonic() + seconds
@@ -425,13 +329,7 @@ class Soak:
 
     def _audit(self) -> None:
         wrong = self.ledger.wrong
-        turns = {row["target_id"] or row["position"]: row for row in self._rows("SELECT * FROM turns")}
-        sent: dict[int, list[int | None]] = {}
-        for row in self._rows("SELECT * FROM messages ORDER BY turn_id, part"):
-            sent.setdefault(row["turn_id"], []).append(row["message_id"])
-        for asked in self.ledger.asked:
-            wrong += self._faults_of(asked, turns.pop(asked.message.id, None), sent)
-        wrong += [f"turn {row['id']} answers no prompt" for row in turns.values()]
+        wrong += soak_audit.audit(self.discord, self.ledger, self._rows)
         wrong += self.askers.audit(self.model.requests, self._rows)
         questions = [asked.message for asked in self.ledger.asked]
         sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
@@ -446,66 +344,6 @@ class Soak:
         wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
         wrong += self.discord.violations
         wrong += [f"the run had no {each}: make it longer" for each in NEEDED if not did[each]]
-
-    def _faults_of(self, asked: Asked, row: sqlite3.Row | None, sent: dict[int, list[int | None]]) -> list[str]:
-        """What is wrong with one prompt."""
-        prompt = asked.message
-        name = f"{prompt.content!r} in #{prompt.channel.name} ({prompt.id}, {'up' if asked.alive else 'away'})"
-        heads = self._heads(asked)
-        found = []
-        if prompt.reactions.get("⏳") and not prompt.deleted:
-            found.append("an hourglass was left")
-        if not asked.excused and any(button.get("label") == "Stop" for head in heads for button in head.buttons):
-            found.append("Stop was left under it")
-        if len(heads) > 1:
-            found.append(f"answered {len(heads)} times: {[head.content[:60] for head in heads]}")
-        if not asked.excused and not heads:
-            found.append("no answer")
-        if row is None and not asked.forgotten:
-            found.append("no row")
-        if row is not None and not asked.excused:
-            found += self._disagreements(row, heads, sent.get(row["id"], []))
-        return [f"{name}: {fault}" for fault in found]
-
-    def _disagreements(self, row: sqlite3.Row, heads: list[Message], ids: list[int | None]) -> list[str]:
-        """Where what is shown is not what the row says."""
-        if row["state"] in ("pending", "streaming") or not row["delivered"]:
-            return [f"state {row['state']}, delivered {row['delivered']}"]
-        if not heads:
-            return []
-        channel = heads[0].channel
-        shown = [channel.messages.get(each or 0) for each in ids]
-        if None in shown or heads[0] is not shown[0]:
-            return [f"its messages on record {ids} are not those shown, from {heads[0].id}"]
-        messages = [message for message in shown if message is not None]
-        text = "\n".join(message.content for message in messages)
-        if files := [attachment for message in messages for attachment in message.attachments]:
-            said = files[-1].data.decode().split()
-        else:
-            text = re.sub(r"^-# \S+ asked(?:: “.*”| about this\.)$\n?", "", text, flags=re.MULTILINE)
-            said = [word for word in text.split("\n-# ")[0].split() if not text.startswith("-# ")]
-        found = []
-        if said != row["reply"].split():
-            found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['failure']})")
-        note = _NOTES.get(row["state"]) or _NOTES.get(row["failure"] or "")
-        if note and not re.search(note, text):
-            found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
-        if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:
-            found.append(f"is complete and says {text[-80:]!r}")
-        return found
-
-
-_NOTES = {
-    "stopped": "-# Stopped",
-    "interrupted": "-# I was restarted and couldn't finish.",
-    "length": "-# Cut at the length limit.",
-    "unreachable": "-# (My model isn't answering right now|The answer broke off).",
-    "busy": "-# My model is busy.",
-    "configuration": "-# I can't reach my AI provider.",
-    "content filtered": "-# The model's provider declined",
-    "empty reply": "-# The model had nothing to say.",
-}
-"""What people are told, as patterns, by a turn's state or else its failure."""
 
 
 async def soak(minutes: float, seed: int, keep: Path | None) -> int:

@@ -1,0 +1,88 @@
+"""The audit of every prompt of a soak: what people see of it, against its row."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from benchmarks.soak_ledger import Asked, Ledger, heads_of
+from bot.standin.entities import Message
+from bot.standin.server import DiscordStandin
+
+Rows = Callable[[str], list[sqlite3.Row]]
+
+_NOTES = {
+    "stopped": "-# Stopped",
+    "interrupted": "-# I was restarted and couldn't finish.",
+    "length": "-# Cut at the length limit.",
+    "unreachable": "-# (My model isn't answering right now|The answer broke off).",
+    "busy": "-# My model is busy.",
+    "configuration": "-# I can't reach my AI provider.",
+    "content filtered": "-# The model's provider declined",
+    "empty reply": "-# The model had nothing to say.",
+}
+"""What people are told, as patterns, by a turn's state or else its failure."""
+
+
+def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows) -> list[str]:
+    """What is wrong with the prompts: each has one outcome that people see, and one row that says the same."""
+    turns = {row["target_id"] or row["position"]: row for row in rows("SELECT * FROM turns")}
+    sent: dict[int, list[int | None]] = {}
+    for row in rows("SELECT * FROM messages ORDER BY turn_id, part"):
+        sent.setdefault(row["turn_id"], []).append(row["message_id"])
+    wrong = []
+    for asked in ledger.asked:
+        wrong += _faults_of(discord, asked, turns.pop(asked.message.id, None), sent)
+    return wrong + [f"turn {row['id']} answers no prompt" for row in turns.values()]
+
+
+def _faults_of(
+    discord: DiscordStandin, asked: Asked, row: sqlite3.Row | None, sent: Mapping[int, list[int | None]]
+) -> list[str]:
+    """What is wrong with one prompt."""
+    prompt = asked.message
+    name = f"{prompt.content!r} in #{prompt.channel.name} ({prompt.id}, {'up' if asked.alive else 'away'})"
+    heads = heads_of(discord, asked)
+    found = []
+    if prompt.reactions.get("⏳") and not prompt.deleted:
+        found.append("an hourglass was left")
+    if not asked.excused and any(button.get("label") == "Stop" for head in heads for button in head.buttons):
+        found.append("Stop was left under it")
+    if len(heads) > 1:
+        found.append(f"answered {len(heads)} times: {[head.content[:60] for head in heads]}")
+    if not asked.excused and not heads:
+        found.append("no answer")
+    if row is None and not asked.forgotten:
+        found.append("no row")
+    if row is not None and not asked.excused:
+        found += _disagreements(row, heads, sent.get(row["id"], []))
+    return [f"{name}: {fault}" for fault in found]
+
+
+def _disagreements(row: sqlite3.Row, heads: list[Message], ids: list[int | None]) -> list[str]:
+    """Where what is shown is not what the row says."""
+    if row["state"] in ("pending", "streaming") or not row["delivered"]:
+        return [f"state {row['state']}, delivered {row['delivered']}"]
+    if not heads:
+        return []
+    channel = heads[0].channel
+    shown = [channel.messages.get(each or 0) for each in ids]
+    if None in shown or heads[0] is not shown[0]:
+        return [f"its messages on record {ids} are not those shown, from {heads[0].id}"]
+    messages = [message for message in shown if message is not None]
+    text = "\n".join(message.content for message in messages)
+    if files := [attachment for message in messages for attachment in message.attachments]:
+        said = files[-1].data.decode().split()
+    else:
+        text = re.sub(r"^-# \S+ asked(?:: “.*”| about this\.)$\n?", "", text, flags=re.MULTILINE)
+        said = [word for word in text.split("\n-# ")[0].split() if not text.startswith("-# ")]
+    found = []
+    if said != row["reply"].split():
+        found.append(f"shows {len(said)} words, has {len(row['reply'].split())} ({row['state']}, {row['failure']})")
+    note = _NOTES.get(row["state"]) or _NOTES.get(row["failure"] or "")
+    if note and not re.search(note, text):
+        found.append(f"is {row['state']} ({row['failure']}) and says {text[-80:]!r}")
+    if row["state"] == "complete" and row["failure"] is None and "\n-# I was" in text:
+        found.append(f"is complete and says {text[-80:]!r}")
+    return found

@@ -1,0 +1,59 @@
+"""What people asked in a soak, what was done to it, and how its answers look to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from bot.standin.entities import Message, MessageType, User
+from bot.standin.server import DiscordStandin
+
+
+@dataclass
+class Asked:
+    """One prompt, and what people did to it afterwards, which explains what became of it."""
+
+    message: Message
+    alive: bool
+    """Whether the bot was up when it was said."""
+    forgotten: bool = False
+    """A reset, or the deletion of the prompt or of its reply, may have taken it out of the database."""
+    excused: bool = False
+    """It may be without an answer: it or its answer was deleted, or a kill came just after a reset had removed it."""
+    by: User | None = None
+    """Who asked about the message, which is another person's or the answer. None: it is the question itself."""
+    command: str | None = None
+    """What was asked with /ask: the message is then the one that the command is answered with."""
+    private: bool = False
+    """Whether only the asker sees the answer."""
+
+
+@dataclass
+class Ledger:
+    """What happened, and what was found wrong with it."""
+
+    asked: list[Asked] = field(default_factory=list)
+    did: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def heads_of(discord: DiscordStandin, asked: Asked) -> list[Message]:
+    """The messages that begin an answer to the prompt."""
+    shown = discord.bot_messages(asked.message.channel)
+    if asked.command is not None:
+        # Discord shows nobody else the question, so it stands under the answer.
+        return [message for message in shown if f"asked: “{asked.command}”" in message.content]
+    heads = [message for message in shown if message.reply_to is asked.message]
+    if asked.message.thread is not None:
+        heads += [
+            message
+            for message in discord.bot_messages(asked.message.thread)
+            if message.type == MessageType.DEFAULT and not message.silent
+        ]
+    return heads
+
+
+def is_answered(discord: DiscordStandin, asked: Asked) -> bool:
+    """Whether the whole answer, or why there is none, is shown."""
+    heads = heads_of(discord, asked)
+    return bool(heads) and not any(button.get("label") == "Stop" for each in heads for button in each.buttons)
