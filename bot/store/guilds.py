@@ -105,6 +105,29 @@ class GuildStore(Part):
             ),
         )
 
+    async def has_records_of(self, channel_id: int, conversation: Conversation) -> bool:
+        """Whether anything is on record of a channel, or of its threads, by all writes that were asked for before."""
+        # Not by `read`, which does not wait for a prompt that is being put on record.
+        return bool(
+            await self._engine.write(
+                """
+                SELECT 1
+                WHERE EXISTS (SELECT 1 FROM conversations WHERE platform = :platform AND channel = :name)
+                   OR EXISTS (SELECT 1 FROM conversations WHERE parent_channel = :name)
+                   OR EXISTS (
+                       SELECT 1 FROM conversations
+                       WHERE platform = :platform AND channel > :name || ':' AND channel < :name || ';'
+                   )
+                   OR EXISTS (SELECT 1 FROM personas WHERE platform = :platform AND channel = :name)
+                   OR EXISTS (SELECT 1 FROM channel_rules WHERE channel_id = :channel)
+                   OR EXISTS (SELECT 1 FROM channel_settings WHERE channel_id = :channel)
+                """,
+                channel=channel_id,
+                platform=conversation.platform,
+                name=conversation.channel,
+            )
+        )
+
     async def forget_channel(self, channel_id: int, conversation: Conversation) -> None:
         """Delete the persona, model, settings and rule of a deleted channel, and the persona and model of its threads.
 

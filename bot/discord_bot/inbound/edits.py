@@ -152,6 +152,11 @@ class MessageLifecycle:
     async def channel_deleted(self, channel_id: int) -> None:
         """Forget the conversations of a deleted channel or thread, and the rules and the persona set for it."""
         key = conversation_in(channel_id)
+        try:
+            if not await self._store.guilds.has_records_of(channel_id, key):
+                return
+        except StoreError as error:
+            log.warning("could not check whether anything of the deleted channel %d is stored: %s", channel_id, error)
         await _apply(f"forgetting channel {channel_id}", lambda: self._forget_with_threads(key))
         await _apply(f"forgetting channel {channel_id}", lambda: self._store.guilds.forget_channel(channel_id, key))
 

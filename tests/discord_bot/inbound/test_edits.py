@@ -167,6 +167,23 @@ async def test_deletions_of_what_is_not_on_record_write_nothing(world: World) ->
     assert all(str(said.id) in each for each in deletions), "only of the prompt"
 
 
+async def test_deletions_of_unused_channels_cost_one_query_each(world: World) -> None:
+    discord = world.discord
+    used, first, second = (discord.add_channel(f"{name}-lived") for name in ("short", "barely", "hardly"))
+    thread = await discord.open_thread(second, "side", discord.bo)
+    await world.answered("hello", used)
+    done: list[str] = []
+    await trace(database_of(world.store), done.append)
+    for each in (first, thread, second, used):
+        discord.world.delete_channel(each)
+    await remembered(world, [], used)
+    for each in (first, thread, second):
+        assert len([sql for sql in done if str(each.id) in sql]) == 1
+    changes = [sql for sql in done if sql.lstrip().startswith(("UPDATE", "DELETE FROM personas"))]
+    assert changes
+    assert all(str(used.id) in sql for sql in changes)
+
+
 async def test_prompt_deleted_as_its_reply_ends_is_forgotten(world: World) -> None:
     discord = world.discord
     world.model.script.append(SLOW)
