@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote
 
 from aiohttp import web
@@ -93,10 +94,11 @@ async def _whole(request: web.Request, data: bytes, content_type: str) -> web.St
     """Send a file in pieces: to hand over a large one at once keeps everybody else waiting."""
     answer = web.StreamResponse(headers={"Content-Type": content_type})
     answer.content_length = len(data)
-    await answer.prepare(request)
-    for start in range(0, len(data), _PIECE):
-        await answer.write(data[start : start + _PIECE])
-    await answer.write_eof()
+    with suppress(ConnectionResetError):  # the client is gone
+        await answer.prepare(request)
+        for start in range(0, len(data), _PIECE):
+            await answer.write(data[start : start + _PIECE])
+        await answer.write_eof()
     return answer
 
 
