@@ -17,6 +17,7 @@ from bot.discord_bot.delivery.http_trace import http_trace
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.endpoint import connecting
 from bot.discord_bot.options import Options
+from bot.discord_bot.shards import Connections
 from bot.discord_bot.unreadable import pass_over_unreadable
 from bot.discord_bot.wiring import wire
 from bot.store import Store
@@ -68,9 +69,9 @@ class ParleyClient(discord.Client):
         self._options = options
         self._undelivered = undelivered
         self._list_models = list_models
-        self._disconnected_at: float | None = time.monotonic()
+        self.connections = Connections()
         self._identified_at = float("-inf")
-        self._parts = wire(self, conversations, store, scheduler, options)
+        self._parts = wire(self, conversations, store, scheduler, options, self.connections)
         self._tasks = self._parts.tasks
 
     # Start and end
@@ -117,24 +118,25 @@ class ParleyClient(discord.Client):
 
         discord.py calls `on_ready` some seconds later, and also on a client that is closed by then.
         """
-        self._disconnected_at = None
-        self._parts.inbox.session_began()
-        self._parts.policy.connected.set()
-        self._tasks.spawn(self._parts.lifecycle.joined(self._guild_ids()), on_shutdown="drain")
-        self._tasks.spawn(self._parts.guild_watch.check_all(), on_shutdown="drain")
-        self._tasks.spawn(self._parts.missed.everywhere(), on_shutdown="cancel")
+        await self._session_began(0)
+
+    async def _session_began(self, shard_id: int) -> None:
+        self.connections.connected(shard_id)
+        of_shard = [guild for guild in self.guilds if self.connections.shards.of(guild.id) == shard_id]
+        guild_ids = {guild.id for guild in of_shard}
+        self._parts.inbox.session_began(guild_ids)
+        self._note_guilds()
+        self._tasks.spawn(self._parts.guild_watch.check_all(of_shard), on_shutdown="drain")
+        self._tasks.spawn(self._parts.missed.in_guilds(guild_ids), on_shutdown="cancel")
+        if shard_id == self.connections.shards.of(None):
+            self._tasks.spawn(self._parts.missed.in_direct_messages(), on_shutdown="cancel")
 
     async def on_resumed(self) -> None:
-        self._disconnected_at = None
+        self.connections.resumed(0)
 
     async def on_disconnect(self) -> None:
         """Note the loss of the connection; discord.py calls this also after each failed attempt at a new one."""
-        if self._disconnected_at is None:
-            self._disconnected_at = time.monotonic()
-
-    def away_for(self) -> float | None:
-        """Seconds without a live session, or None while there is one. A silence of Discord ends it after a minute."""
-        return None if self._disconnected_at is None else time.monotonic() - self._disconnected_at
+        self.connections.lost(0)
 
     def unanswered_for(self) -> float:
         """Seconds for which requests have been under way without an answer from Discord."""
@@ -152,13 +154,16 @@ class ParleyClient(discord.Client):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         self._tasks.spawn(self._parts.guild_watch.check(guild), on_shutdown="drain")
-        self._tasks.spawn(self._parts.lifecycle.joined(self._guild_ids()), on_shutdown="drain")
+        self._note_guilds()
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         self._tasks.spawn(self._parts.lifecycle.left(guild.id), on_shutdown="drain")
 
-    def _guild_ids(self) -> set[int]:
-        return {guild.id for guild in self.guilds}
+    def _note_guilds(self) -> None:
+        """Put on record which guilds there are, once all are known: any other counts as left."""
+        if self.connections.complete:
+            guild_ids = {guild.id for guild in self.guilds}
+            self._tasks.spawn(self._parts.lifecycle.joined(guild_ids), on_shutdown="drain")
 
     # Messages and channels
 

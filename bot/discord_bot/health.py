@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 class HealthChecks:
     """The checks of one running bot. Times are seconds."""
 
-    gateway: Callable[[], float | None]
-    """Returns how long Discord's gateway has been disconnected, or None while it is connected."""
+    gateway: Callable[[], Mapping[int, float | None]]
+    """Returns for each shard of Discord's gateway how long it has been without a session, or None if it has one."""
     unanswered: Callable[[], float]
     """Returns how long requests to Discord have been under way without an answer to any of them."""
     database: Callable[[], Awaitable[None]]

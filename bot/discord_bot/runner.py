@@ -61,7 +61,10 @@ async def run(
     ):
         if publish_health is not None:
             checks = HealthChecks(
-                client.away_for, client.unanswered_for, store.engine.ping, lambda: conversations.last_reply_at
+                client.connections.away_for,
+                client.unanswered_for,
+                store.engine.ping,
+                lambda: conversations.last_reply_at,
             )
             await stack.enter_async_context(publish_health(checks))
         serving = asyncio.create_task(client.start(token))

@@ -35,6 +35,7 @@ from bot.discord_bot.interactions.button_handler import ButtonHandler
 from bot.discord_bot.interactions.responses import Forms
 from bot.discord_bot.options import Options
 from bot.discord_bot.owner_alerts import OwnerAlerts
+from bot.discord_bot.shards import Connections
 from bot.discord_bot.tasks import TaskSupervisor
 from bot.files import FileReader
 from bot.store import Store
@@ -67,10 +68,11 @@ def wire(
     store: Store,
     scheduler: Scheduler,
     options: Options,
+    connections: Connections,
 ) -> Parts:
     """Build the parts of a client that is not logged in yet."""
     tasks = TaskSupervisor()
-    policy = Policy(client, store, scheduler, options.access)
+    policy = Policy(client, store, scheduler, options.access, connections)
     owner_alerts = OwnerAlerts(client, store, conversations.settings.quotas, tasks)
     reactions = Reactions(client, store, scheduler, tasks.spawn)
     opener = ReplyOpener(client, store, scheduler, reactions, tasks.spawn, options.messages_per_reply)

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,6 +33,8 @@ MAX_AGE = 15.0
 at the latest; the rest is for a slow disk and a busy machine."""
 UNANSWERED_LIMIT = 120.0
 """Seconds for which Discord may leave all requests unanswered. discord.py waits at most as long for a rate limit."""
+_SHARDS_NAMED = 10
+"""Shards without a connection that a report names."""
 _READ_ATTEMPTS = 5
 _READ_PAUSE = 0.1
 """Seconds between two attempts to read a file that is being written."""
@@ -137,10 +139,11 @@ def _write_to(descriptor: int, status: _Status) -> None:
 
 async def _run(checks: HealthChecks) -> HealthReport:
     """Run all checks. The model is reported and not judged."""
-    disconnected, unanswered = checks.gateway(), checks.unanswered()
+    shards, unanswered = checks.gateway(), checks.unanswered()
+    away = {shard_id: seconds for shard_id, seconds in shards.items() if seconds is not None}
     no_answers = unanswered >= UNANSWERED_LIMIT
-    if disconnected is not None:
-        discord = f"no connection to the gateway for {disconnected:.0f} s."
+    if away:
+        discord = _without_connection(len(shards), away)
     elif no_answers:
         discord = f"connected, but no request has been answered for {unanswered:.0f} s. If this lasts, restart the bot."
     else:
@@ -154,7 +157,18 @@ async def _run(checks: HealthChecks) -> HealthReport:
     text = f"Discord: {discord}\nDatabase: {database_error or 'answers.'}\nModel: {model}"
     # The path of a database, which an error names, need not be text that can be printed.
     text = text.encode(errors="replace").decode()
-    return HealthReport(disconnected is None and not no_answers and database_error is None, text)
+    return HealthReport(not away and not no_answers and database_error is None, text)
+
+
+def _without_connection(shards: int, away: Mapping[int, float]) -> str:
+    """What to say of the shards that have no session for so many seconds; of many, those that are away longest."""
+    if shards == 1:
+        return f"no connection to the gateway for {max(away.values()):.0f} s."
+    longest = sorted(away.items(), key=lambda each: -each[1])
+    named = [f"shard {shard_id} away for {seconds:.0f} s" for shard_id, seconds in longest[:_SHARDS_NAMED]]
+    if more := len(longest) - len(named):
+        named.append(f"{more} more")
+    return f"{shards - len(away)} of {shards} shards connected; {', '.join(named)}."
 
 
 async def _database_error(check: Callable[[], Awaitable[None]]) -> str | None:

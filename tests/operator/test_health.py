@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -33,11 +33,15 @@ def reports_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def bot(
-    database: Path, *, away: float | None = None, unanswered: float = 0.0, model: float | None = None
+    database: Path,
+    *,
+    away: Sequence[float | None] = (None,),
+    unanswered: float = 0.0,
+    model: float | None = None,
 ) -> AsyncIterator[None]:
     """What reports the health of a bot, on a database of its own, once there is a report.
 
-    `model`: the seconds since the last reply, in every report.
+    In every report, `away` are the seconds without a session of each shard, and `model` those since the last reply.
     """
 
     def last_reply() -> float | None:
@@ -45,7 +49,9 @@ async def bot(
 
     async with (
         open_store(database, exclusive=True) as store,
-        publish_health(database, HealthChecks(lambda: away, lambda: unanswered, store.engine.ping, last_reply)),
+        publish_health(
+            database, HealthChecks(lambda: dict(enumerate(away)), lambda: unanswered, store.engine.ping, last_reply)
+        ),
     ):
         await until(status_file(database).exists)
         yield
@@ -93,7 +99,7 @@ async def test_healthy_bot_is_reported_well(database: Path) -> None:
 
 
 async def test_missing_gateway_is_not_well(database: Path) -> None:
-    async with bot(database, away=7):
+    async with bot(database, away=[7]):
         answer = await read_health(database)
     assert answer.text.splitlines() == [
         "Discord: no connection to the gateway for 7 s.",
@@ -101,6 +107,27 @@ async def test_missing_gateway_is_not_well(database: Path) -> None:
         "Model: no reply since the start.",
     ]
     assert not answer.well
+
+
+@pytest.mark.parametrize(
+    ("away", "told"),
+    [
+        ([None, None, None], "connected."),
+        ([None, 40, None], "2 of 3 shards connected; shard 1 away for 40 s."),
+        ([7, 40, None], "1 of 3 shards connected; shard 1 away for 40 s, shard 0 away for 7 s."),
+        (
+            [None, *range(12, 0, -1)],
+            "1 of 13 shards connected; "
+            + "".join(f"shard {number} away for {13 - number} s, " for number in range(1, 11))
+            + "2 more.",
+        ),
+    ],
+)
+async def test_shards_without_a_connection_are_named(database: Path, away: Sequence[float | None], told: str) -> None:
+    async with bot(database, away=away):
+        answer = await read_health(database)
+    assert answer.text.splitlines()[0] == f"Discord: {told}"
+    assert answer.well == (told == "connected.")
 
 
 @pytest.mark.parametrize(("unanswered", "well"), [(119.0, True), (120.0, False)])
@@ -160,7 +187,7 @@ async def test_a_killed_bots_file_is_not_believed_and_replaced(database: Path) -
     leave_behind(database, ended_process())
     with pytest.raises(BotError, match="No bot runs"):
         await read_health(database)
-    async with bot(database, away=1):
+    async with bot(database, away=[1]):
         assert not (await read_health(database)).well
         assert left_behind(database) == ["parley.db.health"]
     assert left_behind(database) == []
@@ -185,7 +212,7 @@ async def test_only_the_bots_user_may_read_it(database: Path) -> None:
 
 async def test_bots_on_different_databases_answer_separately(database: Path) -> None:
     other = database.with_name("other.db")
-    async with bot(database), bot(other, away=1):
+    async with bot(database), bot(other, away=[1]):
         assert (await read_health(database)).well
         assert not (await read_health(other)).well
 

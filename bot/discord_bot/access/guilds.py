@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections.abc import Iterable
 
 import discord
 
@@ -59,10 +60,10 @@ class GuildWatch:
                     await self._policy.look_up_owners()
                 except REQUEST_ERRORS as error:
                     log.warning("could not check again who owns the application: %s", error)
-            self._tasks.spawn(self.check_all(), on_shutdown="drain")
+            self._tasks.spawn(self.check_all(self._client.guilds), on_shutdown="drain")
 
-    async def check_all(self) -> None:
-        """Check all guilds, each once Discord has sent its data."""
+    async def check_all(self, guilds: Iterable[discord.Guild]) -> None:
+        """Check guilds, each once Discord has sent its data."""
         slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
         async def check(guild: discord.Guild) -> None:
@@ -70,7 +71,7 @@ class GuildWatch:
             async with slots:
                 await self.check(guild)
 
-        await asyncio.gather(*map(check, self._client.guilds))
+        await asyncio.gather(*map(check, guilds))
 
     async def check(self, guild: discord.Guild) -> None:
         """Tell a guild that it is not served, or leave it. What fails is left to the next check."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 
 import discord
 
@@ -21,6 +23,7 @@ from bot.discord_bot.channels import channel_of, is_private
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import ContentRejected, NotEditable, TargetGone, Unavailable
+from bot.discord_bot.shards import Connections
 from bot.store import Store
 
 _GUILD_TIMEOUT = 2.0
@@ -33,19 +36,30 @@ _MAX_CONCURRENT = 5
 """Guilds in which one author is looked up at the same time."""
 _SEARCH_TIMEOUT = 5.0
 """Seconds for all look-ups of one author. A flood of direct messages takes longer; the next message then knows more."""
+_SHARDS_TIMEOUT = 15.0
+"""Seconds for which a direct message waits until the bot's guilds are known, while shards are connecting."""
 _MAX_PARENTS = 1000
 """Looked-up threads whose channels are kept in memory."""
 _SERVED_FOR = 24 * 3600.0
 """Seconds for which a guild with an owner of the application among its members is served without asking again."""
 _INTERACTION_TIMEOUT = 1.0
-"""Seconds for the look-up of the owners, of the 3 that Discord allows until an interaction is answered."""
+"""Seconds for the look-up of the owners, or until all guilds are known, of the 3 that Discord allows for an answer to
+an interaction."""
 
 
 class Policy:
     """The policy of one client. Every check raises StoreError if the moderators' rules cannot be read."""
 
-    def __init__(self, client: discord.Client, store: Store, scheduler: Scheduler, settings: AccessSettings) -> None:
+    def __init__(
+        self,
+        client: discord.Client,
+        store: Store,
+        scheduler: Scheduler,
+        settings: AccessSettings,
+        connections: Connections,
+    ) -> None:
         self._client = client
+        self._connections = connections
         self._store = store
         self._settings = settings
         self._members = Members(scheduler)
@@ -54,8 +68,6 @@ class Policy:
         self._owners: frozenset[int] = frozenset()
         self._served_until: dict[int, float] = {}
         """The guilds in which an owner was found."""
-        self.connected = asyncio.Event()
-        """Set by the client once Discord has named the guilds that the bot is in."""
 
     async def check_message(self, message: discord.Message) -> Denial | None:
         """Why a message that is meant for the bot is not answered, or None if it is."""
@@ -97,7 +109,7 @@ class Policy:
     async def check_interaction(self, interaction: discord.Interaction) -> Denial | None:
         """Why the press on a button that asks for a reply is not answered, or None if it is."""
         if interaction.guild_id is None:
-            return await self._denied_in_dm(interaction.user.id)
+            return await self._denied_in_dm(interaction.user.id, patience=_INTERACTION_TIMEOUT)
         if interaction.guild is None or interaction.channel is None:
             return Denial.GUILD
         try:
@@ -108,9 +120,9 @@ class Policy:
     async def check_retry(self, turn: Turn) -> Denial | None:
         """Why an interrupted turn is not tried again, or None if it is: rules may have changed since it was asked.
 
-        Waits until Discord has named the bot's guilds. Raises Unavailable if Discord cannot be asked.
+        Waits until Discord has named the guilds of the turn's shard. Raises Unavailable if Discord cannot be asked.
         """
-        await self.connected.wait()
+        await self._connections.wait_for(turn.guild_id)
         if turn.guild_id is None:
             return await self._denied_in_dm(turn.user_id or 0)
         guild = self._client.get_guild(turn.guild_id)
@@ -242,12 +254,15 @@ class Policy:
                 self._parents[channel.id] = channel.parent_id
         return channel_ids(known or channel)
 
-    async def _denied_in_dm(self, user_id: int) -> Denial | None:
+    async def _denied_in_dm(self, user_id: int, *, patience: float = _SHARDS_TIMEOUT) -> Denial | None:
+        """Why a user is not answered in a direct message. Waits up to `patience` seconds for shards that connect."""
         settings = self._settings
         if settings.direct_messages == "off":
             return Denial.DIRECT_MESSAGES
         if settings.direct_messages == "members" and self._members.is_stranger(user_id):
             return Denial.NOT_MEMBER
+        if settings.roles:
+            await self._all_guilds_known(patience)
         deadline = time.monotonic() + _SEARCH_TIMEOUT
         # While a guild is unavailable, its roles are not known.
         with_roles = [
@@ -257,15 +272,31 @@ class Policy:
         ]
         found = [membership async for _, membership in self._memberships(user_id, with_roles, deadline)]
         person = _person(user_id, found)
+        if not self._connections.complete:
+            person = replace(person, all_roles=False)
         denied = access.denied_in_dm(settings, person, shares_guild=True)
         if denied or settings.direct_messages == "everyone":
             return denied
-        return access.denied_in_dm(settings, person, shares_guild=await self._shares_guild(user_id, deadline))
+        shares = await self._shares_guild(user_id, deadline)
+        if not shares and not self._connections.complete and await self._all_guilds_known(patience):
+            shares = await self._shares_guild(user_id, time.monotonic() + _SEARCH_TIMEOUT)
+        return access.denied_in_dm(settings, person, shares_guild=shares)
+
+    async def _all_guilds_known(self, patience: float) -> bool:
+        """Wait until every shard has named its guilds, but for `patience` seconds only. Returns whether they have."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._connections.wait_for_all()
+        return self._connections.complete
 
     async def _shares_guild(self, user_id: int, deadline: float) -> bool | None:
-        """Whether a user is a member of a served guild, or None if Discord cannot be asked about one of them."""
+        """Whether a user is a member of a served guild, or None if Discord cannot be asked about one of them.
+
+        It is also None while a shard has not named its guilds.
+        """
         if user_id in self.owners:
             return True
+        complete = self._connections.complete
         asked_in = await self._store.people.asked_in(user_id)
         order = {guild_id: index for index, guild_id in enumerate(asked_in)}
         guilds = sorted(
@@ -279,6 +310,8 @@ class Policy:
                 if membership.status is MembershipStatus.MEMBER:
                     return True
                 shares = None
+        if shares is False and not complete:
+            shares = None
         if shares is False:
             self._members.add_stranger(user_id, guilds)
         elif await self._store.people.has_asked(user_id):

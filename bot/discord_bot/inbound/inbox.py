@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import discord
@@ -63,11 +63,11 @@ class Inbox:
         """The ids of prompts whose events came lately, so that somebody answers them already."""
         return set(self._recent)
 
-    def session_began(self) -> None:
-        """Note that what came since the last session is not known."""
+    def session_began(self, guild_ids: Collection[int]) -> None:
+        """Note that what came to these guilds since the last session is not known."""
         if self._reading is not None:
-            self._reading.unmentioned.session_began()
-            self._reading.recent.session_began()
+            self._reading.unmentioned.session_began(guild_ids)
+            self._reading.recent.session_began(guild_ids)
 
     def received(self, message: discord.Message) -> None:
         """Answer a new message if it is meant for the bot."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
@@ -74,9 +74,13 @@ class MissedMessages:
         self._hidden: set[int] = set()
         """Guilds in an outage."""
 
-    async def everywhere(self) -> None:
-        """Search all guilds, once Discord has sent their data, and the DMs on record."""
-        await asyncio.gather(self._all_guilds(), self._all_dms())
+    async def in_guilds(self, guild_ids: Collection[int]) -> None:
+        """Search the guilds of a session that has begun, once Discord has sent their data."""
+        unavailable = await self._wait_for(guild_ids)
+        self._hidden |= unavailable
+        await self._guilds(
+            [guild for guild in self._client.guilds if guild.id in guild_ids and guild.id not in unavailable]
+        )
 
     def lost(self, guild: discord.Guild) -> None:
         """Note that a guild has become unavailable by an outage."""
@@ -88,30 +92,26 @@ class MissedMessages:
             self._hidden.remove(guild.id)
             await self._guilds([guild])
 
-    async def _all_guilds(self) -> None:
-        unavailable = await self._wait_for_guilds()
-        self._hidden |= unavailable
-        await self._guilds([guild for guild in self._client.guilds if guild.id not in unavailable])
+    async def _wait_for(self, guild_ids: Collection[int]) -> set[int]:
+        """Wait until Discord has sent the data of all these guilds, or of no other one of them for a while.
 
-    async def _wait_for_guilds(self) -> set[int]:
-        """Wait until Discord has sent the data of all guilds, or of no other guild for a while.
-
-        Returns the guilds that are still unavailable. discord.py has no event for this that comes in time: it holds
+        Returns those that are still unavailable. discord.py has no event for this that comes in time: it holds
         `on_guild_available` back until `on_ready`.
         """
-        unavailable = self._unavailable()
+
+        def still_unavailable() -> set[int]:
+            return {guild.id for guild in self._client.guilds if guild.unavailable and guild.id in guild_ids}
 
         async def changed() -> bool:
-            return self._unavailable() != unavailable
+            return still_unavailable() != unavailable
+
+        unavailable = still_unavailable()
 
         while unavailable:
             if not await poll_until(changed, every=_GUILD_CHECK_EVERY, timeout=_GUILD_TIMEOUT):
                 break
-            unavailable = self._unavailable()
+            unavailable = still_unavailable()
         return unavailable
-
-    def _unavailable(self) -> set[int]:
-        return {guild.id for guild in self._client.guilds if guild.unavailable}
 
     async def _guilds(self, guilds: Sequence[discord.Guild]) -> None:
         """Search the channels and threads of guilds in which somebody wrote lately.
@@ -174,7 +174,8 @@ class MissedMessages:
             ranks.setdefault(int(channel), rank)
         return ranks
 
-    async def _all_dms(self) -> None:
+    async def in_direct_messages(self) -> None:
+        """Search the DMs on record that were used lately."""
         if self._per_channel == 0:
             return
         since = discord.utils.utcnow() - _USED_WITHIN

@@ -58,6 +58,7 @@ class _Overheard:
 class _Place:
     """What is remembered of a channel or thread."""
 
+    guild_id: int
     messages: dict[int, _Overheard] = field(default_factory=dict)
     complete: bool = False
     """Whether what came before the session is among it."""
@@ -90,7 +91,7 @@ class RecentMessages:
             # What is remembered would have a gap once moderators let it again.
             self._places.pop(message.channel.id, None)
         elif known is not None or message.channel.id in self._places:
-            self._add(self._place(message.channel.id), [message])
+            self._add(self._place(guild.id, message.channel.id), [message])
 
     def is_for_bot(self, message: discord.Message) -> None:
         """Leave out a message that is for the bot, though it does not mention it."""
@@ -125,9 +126,10 @@ class RecentMessages:
         for channel_id, place in list(self._places.items()):
             self._drop(channel_id, place, [each.id for each in place.messages.values() if each.author.id == user_id])
 
-    def session_began(self) -> None:
-        """Drop all: what came since the last session is not known."""
-        self._places.clear()
+    def session_began(self, guild_ids: Collection[int]) -> None:
+        """Drop all messages of these guilds: what came since the last session is not known."""
+        for channel_id in [each for each, place in self._places.items() if place.guild_id in guild_ids]:
+            del self._places[channel_id]
 
     # What goes along
 
@@ -144,7 +146,7 @@ class RecentMessages:
         count = (await self._store.channel_settings.of(guild.id, channel_id)).recent
         if not count:
             return
-        place = self._place(channel.id)
+        place = self._place(guild.id, channel.id)
         await self._complete(channel, place)
         if self._places.get(channel.id) is not place:
             # Something of it was deleted or forgotten while it was read.
@@ -208,8 +210,8 @@ class RecentMessages:
             # What is being read may have them too, as they were.
             self._places.pop(channel_id, None)
 
-    def _place(self, channel_id: int) -> _Place:
-        place = self._places.setdefault(channel_id, _Place())
+    def _place(self, guild_id: int, channel_id: int) -> _Place:
+        place = self._places.setdefault(channel_id, _Place(guild_id))
         self._places.move_to_end(channel_id)
         if len(self._places) > _PLACES:
             self._places.popitem(last=False)

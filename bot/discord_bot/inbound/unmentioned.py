@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -63,22 +63,24 @@ class Unmentioned:
         self._talks: OrderedDict[int, Talk] = OrderedDict()
         self._answers_in: OrderedDict[int, bool] = OrderedDict()
         """Whether the bot has answered in a thread."""
-        self._newest = self._newest_before = 0
-        """The ids of the newest message of this process, and of its sessions before this one."""
+        self._newest: dict[int, int] = {}
+        """The id of the newest message of each guild."""
+        self._newest_before: dict[int, int] = {}
+        """The id of the newest message of each guild in the sessions before this one."""
 
-    def session_began(self) -> None:
-        """Note that what came since the last session is not known."""
-        self._newest_before = self._newest
+    def session_began(self, guild_ids: Collection[int]) -> None:
+        """Note that what came to these guilds since the last session is not known."""
+        self._newest_before.update((each, self._newest[each]) for each in guild_ids if each in self._newest)
 
     def addressed(self, message: discord.Message) -> None:
         """Follow a message that mentions the bot, which it answers wherever it is."""
-        self._newest = max(self._newest, message.id)
+        self._came(message)
         _keep(self._answers_in, message.channel.id, True)
         self._talk(message.channel.id).addressed(message)
 
     def may_be_meant(self, message: discord.Message) -> bool:
         """Whether a message without a mention may be for the bot, as far as can be said without a look-up."""
-        self._newest = max(self._newest, message.id)
+        self._came(message)
         guild, channel_id = message.guild, settings_of(message.channel)
         if guild is None or channel_id is None or not reader.is_said(message):
             return False
@@ -99,19 +101,25 @@ class Unmentioned:
         in_order = sorted(messages, key=lambda each: each.id)
         if me is None or not in_order or not await self._answers(in_order[0].channel):
             return []
+        guild = in_order[0].guild
+        newest_before = 0 if guild is None else self._newest_before.get(guild.id, 0)
         known = self._talks.get(in_order[0].channel.id)
-        talk = Talk() if known is None or known.last > self._newest_before else replace(known)
+        talk = Talk() if known is None or known.last > newest_before else replace(known)
         for message in in_order:
             if message.id <= talk.last:
                 continue
             if reader.address(message, me) is Addressing.YES:
                 talk.addressed(message)
-            elif reader.is_said(message) and self._goes_on(message, talk) and message.id > self._newest_before:
+            elif reader.is_said(message) and self._goes_on(message, talk) and message.id > newest_before:
                 found.append(message)
         known = self._talks.get(in_order[0].channel.id)
         if known is None or known.last < talk.last:
             _keep(self._talks, in_order[0].channel.id, talk)
         return found
+
+    def _came(self, message: discord.Message) -> None:
+        if message.guild is not None:
+            self._newest[message.guild.id] = max(self._newest.get(message.guild.id, 0), message.id)
 
     async def _answers(self, channel: discord.abc.MessageableChannel) -> bool:
         """Whether moderators let the bot answer without a mention in a channel or thread."""

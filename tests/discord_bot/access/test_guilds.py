@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
+import discord as api
 import pytest
 
 from bot.core.access import Servers
@@ -126,9 +128,9 @@ async def test_owners_are_asked_for_at_once_and_once_a_day(
     checks = 0
     check_all = guilds.GuildWatch.check_all
 
-    async def counted(watch: guilds.GuildWatch) -> None:
+    async def counted(watch: guilds.GuildWatch, among: Iterable[api.Guild]) -> None:
         nonlocal checks
-        await check_all(watch)
+        await check_all(watch, among)
         checks += 1
 
     def under_way() -> int:
