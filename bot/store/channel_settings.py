@@ -69,7 +69,7 @@ class ChannelSettingsStore(Part):
         It is None, with nothing changed, if the guild has too many channels with settings.
         """
         values: dict[str, Value] = {
-            "channel": channel_id,
+            "channel_id": channel_id,
             "guild": guild_id,
             "without_mention": without_mention.value if without_mention is not None else None,
             "recent": recent,
@@ -79,20 +79,20 @@ class ChannelSettingsStore(Part):
             "most": MOST_CHANNELS,
         }
         before, changed, _ = await self._engine.transaction(
-            ("SELECT without_mention, recent, threads FROM channel_settings WHERE channel_id = :channel", values),
+            ("SELECT without_mention, recent, threads FROM channel_settings WHERE channel_id = :channel_id", values),
             (
                 """
                 INSERT INTO channel_settings
                     (channel_id, guild_id, without_mention, recent, threads, decided_by, decided_at)
                 SELECT
-                    :channel, :guild, coalesce(:without_mention, 'never'), coalesce(:recent, 0), coalesce(:threads, 0),
-                    :by, :now
-                WHERE EXISTS (SELECT 1 FROM channel_settings WHERE channel_id = :channel)
+                    :channel_id, :guild,
+                    coalesce(:without_mention, 'never'), coalesce(:recent, 0), coalesce(:threads, 0), :by, :now
+                WHERE EXISTS (SELECT 1 FROM channel_settings WHERE channel_id = :channel_id)
                     OR (SELECT count(*) FROM channel_settings WHERE guild_id = :guild) < :most
-                ON CONFLICT DO UPDATE SET
-                    without_mention = coalesce(:without_mention, without_mention),
-                    recent = coalesce(:recent, recent),
-                    threads = coalesce(:threads, threads),
+                ON CONFLICT (channel_id) DO UPDATE SET
+                    without_mention = coalesce(:without_mention, channel_settings.without_mention),
+                    recent = coalesce(:recent, channel_settings.recent),
+                    threads = coalesce(:threads, channel_settings.threads),
                     decided_by = :by,
                     decided_at = :now
                 RETURNING channel_id
@@ -102,7 +102,7 @@ class ChannelSettingsStore(Part):
             (
                 """
                 DELETE FROM channel_settings
-                WHERE channel_id = :channel AND without_mention = 'never' AND recent = 0 AND threads = 0
+                WHERE channel_id = :channel_id AND without_mention = 'never' AND recent = 0 AND threads = 0
                 """,
                 values,
             ),

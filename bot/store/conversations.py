@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from bot.core.quotas import Usage
 from bot.core.records import (
@@ -15,11 +15,11 @@ from bot.core.records import (
     ImportRefusal,
     Transcript,
 )
-from bot.core.turns import Conversation, UserName
+from bot.core.turns import Conversation
 from bot.store.engine import Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
-from bot.store.rows import conversation_of
+from bot.store.rows import conversation_of, name_of
 
 _SAMPLE = 1000
 """Number of turns from which the total size is estimated. Reading all turns would delay other readers."""
@@ -40,7 +40,7 @@ _HAS_OTHER_PERSONA = """
                 SELECT persona FROM personas
                 WHERE personas.platform = conversations.platform AND personas.channel = conversations.channel
             ),
-            iif(conversations.guild_id IS NULL, '', NULL)
+            CASE WHEN conversations.guild_id IS NULL THEN '' END
         ) <> :persona
     ) IS TRUE
     """
@@ -48,7 +48,7 @@ _FREE = f"SELECT * FROM conversations WHERE {_HERE} AND NOT {_HAS_TURNS} AND NOT
 _IMPORT = (
     f"""
     SELECT {_HAS_TURNS} AS has_turns, {_HAS_OTHER_PERSONA} AS has_other_persona FROM conversations WHERE {_HERE}
-    UNION ALL SELECT 0, 0 WHERE :platform <> 'discord'
+    UNION ALL SELECT false, false WHERE :platform <> 'discord'
     """,
     """
     INSERT INTO conversations (platform, channel, used_at) SELECT :platform, :channel, :now
@@ -57,33 +57,34 @@ _IMPORT = (
     """,
     f"""
     DELETE FROM personas
-    WHERE (platform, channel) IN (SELECT platform, channel FROM ({_FREE}) WHERE platform <> 'discord')
+    WHERE (platform, channel) IN (SELECT platform, channel FROM ({_FREE}) AS here WHERE platform <> 'discord')
     RETURNING 1
     """,
     f"""
     INSERT INTO personas (platform, channel, guild_id, persona)
-    SELECT platform, channel, guild_id, :persona FROM ({_FREE}) WHERE :persona IS NOT NULL
-    ON CONFLICT DO UPDATE SET persona = excluded.persona
+    SELECT platform, channel, guild_id, :persona FROM ({_FREE}) AS here WHERE :persona IS NOT NULL
+    ON CONFLICT (platform, channel) DO UPDATE SET persona = excluded.persona
     """,
-    f"UPDATE conversations SET last_number = last_number + :count WHERE id = (SELECT id FROM ({_FREE}))",
-    # Positions below those of all later prompts: snowflakes and nanoseconds.
-    f"""
+    f"UPDATE conversations SET last_number = last_number + :count WHERE id = (SELECT id FROM ({_FREE}) AS here)",
+)
+"""SQL that prepares a conversation without turns, or changes nothing. The first statement tells why it would not."""
+_NUMBERS = [f"CAST(json_extract(value, '$[{index}]') AS INTEGER)" for index in range(4)]
+# Positions below those of all later prompts: snowflakes and nanoseconds.
+_FILL = f"""
     INSERT INTO stored_turns (
         conversation_id, position, number, prompt, reply, state, created_at, ended_at, delivered
     )
-    SELECT here.id, key + 1, here.last_number - :count + key + 1,
-        CAST(substr(:texts, json_extract(value, '$[0]'), json_extract(value, '$[1]')) AS TEXT),
-        CAST(substr(:texts, json_extract(value, '$[2]'), json_extract(value, '$[3]')) AS TEXT),
-        iif(json_extract(value, '$[3]'), 'complete', 'interrupted'), :now, :now, 1
-    FROM ({_FREE}) AS here CROSS JOIN json_each(:places)
-    """,
-)
-"""SQL that fills a conversation without turns, or changes nothing. The first statement tells why it would not.
+    SELECT here.id, key + 1, here.last_number - :count + key + 1, {{prompt}}, {{reply}},
+        CASE WHEN {_NUMBERS[3]} > 0 THEN 'complete' ELSE 'interrupted' END, :now, :now, 1
+    FROM ({_FREE}) AS here CROSS JOIN json_each(:places, '$')
+    """
+_PROMPT, _REPLY = f"substr(:texts, {_NUMBERS[0]}, {_NUMBERS[1]})", f"substr(:texts, {_NUMBERS[2]}, {_NUMBERS[3]})"
+"""SQL that fills a conversation that is free, and for the bytes of a prompt and a reply.
 
 `texts` holds all texts in UTF-8, since SQLite's JSON ends a text at a NUL, and `places` where they are, from 1.
 """
 
-FOR_ONE = "instr(channel, ':')"
+FOR_ONE = "channel LIKE '%:%'"
 """SQL condition for a conversation on Discord that only one user sees: its channel names the user too."""
 
 
@@ -163,7 +164,7 @@ class ConversationStore(Part):
                     SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
                 )
                 GROUP BY user_id
-            )
+            ) AS counted
             """,
             platform=conversation.platform,
             channel=conversation.channel,
@@ -182,7 +183,7 @@ class ConversationStore(Part):
             )
             SELECT coalesce(sum(prompt_tokens), 0) AS prompt, coalesce(sum(reply_tokens), 0) AS reply,
                 coalesce(sum(cached_tokens), 0) AS cached
-            FROM latest CROSS JOIN charges ON turn_id = latest.id WHERE settled = 1
+            FROM latest CROSS JOIN charges WHERE turn_id = latest.id AND settled = 1
             """,
             platform=conversation.platform,
             channel=conversation.channel,
@@ -192,7 +193,7 @@ class ConversationStore(Part):
 
     async def summary(self, conversation: Conversation) -> ConversationSummary | None:
         """Return a summary of a conversation, or None if nothing of it is on record."""
-        [row] = await self._engine.read(
+        rows = await self._engine.read(
             """
             WITH here AS (SELECT id FROM conversations WHERE platform = :platform AND channel = :channel),
             counted AS (
@@ -201,43 +202,41 @@ class ConversationStore(Part):
             ), most AS (
                 SELECT * FROM counted ORDER BY questions DESC, user_id LIMIT :people
             ), named AS (
-                SELECT display_name, user_name, questions
+                SELECT display_name, user_name, questions, most.user_id
                 FROM most LEFT JOIN turns ON turns.id = (
                     SELECT id FROM turns
                     WHERE conversation_id = (SELECT id FROM here) AND turns.user_id = most.user_id
                     ORDER BY id DESC LIMIT 1
                 )
-                ORDER BY questions DESC, most.user_id
             ), sample AS (
                 SELECT size FROM turns WHERE conversation_id = (SELECT id FROM here)
                 ORDER BY position DESC LIMIT :sample
             )
-            SELECT
-                (SELECT sum(questions) FROM counted) AS turns,
-                (SELECT count(*) FROM counted) AS people_in_all,
-                (SELECT avg(size) FROM sample) AS size,
-                (
-                    SELECT created_at FROM turns WHERE conversation_id = (SELECT id FROM here)
-                    ORDER BY position LIMIT 1
-                ) AS since,
-                (SELECT json_group_array(json_array(display_name, user_name, questions)) FROM named) AS people
+            SELECT summed.*, named.* FROM (
+                SELECT
+                    (SELECT sum(questions) FROM counted) AS turns,
+                    (SELECT count(*) FROM counted) AS people_in_all,
+                    (SELECT avg(size) FROM sample) AS size,
+                    (
+                        SELECT created_at FROM turns WHERE conversation_id = (SELECT id FROM here)
+                        ORDER BY position LIMIT 1
+                    ) AS since
+            ) AS summed
+            CROSS JOIN named ORDER BY questions DESC, user_id
             """,
             platform=conversation.platform,
             channel=conversation.channel,
             people=_PEOPLE,
             sample=_SAMPLE,
         )
-        if row["turns"] is None:
+        if not rows:
             return None
         return ConversationSummary(
-            turns=row["turns"],
-            since=row["since"],
-            size=round(row["size"] * row["turns"]),
-            people=[
-                (None if display is None else UserName(display, user), questions)
-                for display, user, questions in json.loads(row["people"])
-            ],
-            people_in_all=row["people_in_all"],
+            turns=rows[0]["turns"],
+            since=rows[0]["since"],
+            size=round(rows[0]["size"] * rows[0]["turns"]),
+            people=[(name_of(row), row["questions"]) for row in rows],
+            people_in_all=rows[0]["people_in_all"],
         )
 
     async def overview(self) -> AsyncIterator[Sequence[ConversationOverview]]:
@@ -262,7 +261,8 @@ class ConversationStore(Part):
                   AND turns.id <= through
             )
             LEFT JOIN personas ON personas.platform = page.platform AND personas.channel = page.channel
-            GROUP BY page.id ORDER BY used_at DESC, page.id DESC
+            GROUP BY page.id, page.platform, page.channel, page.guild_id, used_at, persona, personas.model
+            ORDER BY used_at DESC, page.id DESC
             """,
             used_at=used_at,
             last_id=last_id,
@@ -322,7 +322,8 @@ class ConversationStore(Part):
         The turns are nobody's. A terminal's conversation is made where it is missing, and its persona becomes the
         transcript's, or none. On Discord a persona is kept if the transcript has none.
         """
-        texts, places = await asyncio.to_thread(_packed, transcript.exchanges)
+        engine = self._engine
+        texts, places = await asyncio.to_thread(_packed, transcript.exchanges, engine.storable)
         values: dict[str, Value] = {
             "platform": conversation.platform,
             "channel": conversation.channel,
@@ -332,7 +333,8 @@ class ConversationStore(Part):
             "count": len(transcript.exchanges),
             "now": self._now(),
         }
-        before, *_ = await self._engine.delete_securely(*((statement, values) for statement in _IMPORT))
+        fill = _FILL.format(prompt=engine.dialect.text_of(_PROMPT), reply=engine.dialect.text_of(_REPLY))
+        before, *_ = await engine.delete_securely(*((statement, values) for statement in (*_IMPORT, fill)))
         if not before:
             return ImportRefusal.UNKNOWN
         if before[0]["has_turns"]:
@@ -340,11 +342,11 @@ class ConversationStore(Part):
         return ImportRefusal.OTHER_PERSONA if before[0]["has_other_persona"] else None
 
 
-def _packed(exchanges: Sequence[Exchange]) -> tuple[bytes, str]:
+def _packed(exchanges: Sequence[Exchange], storable: Callable[[str], str]) -> tuple[bytes, str]:
     """All texts in UTF-8, and as JSON for each exchange where its prompt begins, its length, and those of its reply."""
     texts, places = bytearray(), []
     for each in exchanges:
-        prompt, reply = each.prompt.encode(), each.reply.encode()
+        prompt, reply = storable(each.prompt).encode(), storable(each.reply).encode()
         at = len(texts) + 1
         places.append((at, len(prompt), at + len(prompt), len(reply)))
         texts += prompt + reply

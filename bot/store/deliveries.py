@@ -83,9 +83,12 @@ class DeliveryStore(Part):
     async def mark_reaction(self, channel_id: int, message_id: int) -> None:
         """Commit that a message may have the bot's reaction from now on."""
         await self._engine.write(
-            "INSERT OR IGNORE INTO pending_reactions (message_id, channel_id) VALUES (:message, :channel)",
+            """
+            INSERT INTO pending_reactions (message_id, channel_id) VALUES (:message, :channel_id)
+            ON CONFLICT DO NOTHING
+            """,
             message=message_id,
-            channel=channel_id,
+            channel_id=channel_id,
         )
 
     async def unmark_reaction(self, message_id: int) -> None:

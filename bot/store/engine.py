@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 Value: TypeAlias = str | bytes | int | float | None
-Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
+Values: TypeAlias = Mapping[str, Value]
 Statement: TypeAlias = tuple[str, Values]
 
 
@@ -23,11 +24,31 @@ class Row(Protocol):
 Rows: TypeAlias = Sequence[Row]
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What has to be said differently to each engine. All else of the store's SQL is in words that all of them know."""
+
+    new_conversation_id: str
+    """SQL for an id that no conversation ever had, in an UPDATE of `conversations`."""
+    text: str
+    """SQL for the text that bytes are in UTF-8, with {} for the bytes."""
+
+    def text_of(self, utf8: str) -> str:
+        return self.text.format(utf8)
+
+
 class Engine(Protocol):
     """Runs SQL on one database. Every method raises `StoreError` where the database fails.
 
     A write is complete or undone even after an error, a kill or a cancelled caller.
     """
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def storable(self, text: str) -> str:
+        """A text as the database keeps it: one code point for one, so that offsets stay true."""
+        ...
 
     async def read(self, sql: str, **values: Value) -> Rows:
         """The rows of a query. Reading never waits for a commit."""

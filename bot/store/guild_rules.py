@@ -18,24 +18,21 @@ class GuildRuleStore(Part):
 
     async def rules_for(self, guild_id: int, user_id: int) -> GuildRules:
         """The rules for one user in a guild now. One query, since every turn waits for it."""
-        [row] = await self._engine.read(
+        rows = await self._engine.read(
             f"""
-            SELECT
-                (SELECT paused FROM guilds WHERE guild_id = :guild) AS paused,
-                (
-                    SELECT json_array(until) FROM blocks
-                    WHERE guild_id = :guild AND user_id = :user AND {IN_FORCE}
-                ) AS block,
-                (SELECT json_group_object(channel_id, allowed) FROM channel_rules WHERE guild_id = :guild) AS channels
+            SELECT 'paused' AS rule, NULL AS channel_id, paused AS value FROM guilds WHERE guild_id = :guild
+            UNION ALL
+            SELECT 'block', NULL, until FROM blocks WHERE guild_id = :guild AND user_id = :user AND {IN_FORCE}
+            UNION ALL SELECT 'channel', channel_id, allowed FROM channel_rules WHERE guild_id = :guild
             """,
             guild=guild_id,
             user=user_id,
             now=self._now(),
         )
         return GuildRules(
-            paused=bool(row["paused"]),
-            block=None if row["block"] is None else Block(*json.loads(row["block"])),
-            channels={int(channel): bool(allowed) for channel, allowed in json.loads(row["channels"]).items()},
+            paused=any(row["value"] for row in rows if row["rule"] == "paused"),
+            block=next((Block(row["value"]) for row in rows if row["rule"] == "block"), None),
+            channels={row["channel_id"]: bool(row["value"]) for row in rows if row["rule"] == "channel"},
         )
 
     async def pause(self, guild_id: int, *, by: int | None = None) -> bool:
@@ -43,7 +40,7 @@ class GuildRuleStore(Part):
         rows = await self._engine.write(
             """
             INSERT INTO guilds (guild_id, paused, paused_by, paused_at) VALUES (:guild, 1, :by, :now)
-            ON CONFLICT DO UPDATE SET paused = 1, paused_by = :by, paused_at = :now WHERE NOT paused
+            ON CONFLICT (guild_id) DO UPDATE SET paused = 1, paused_by = :by, paused_at = :now WHERE guilds.paused = 0
             RETURNING guild_id
             """,
             guild=guild_id,
@@ -56,7 +53,7 @@ class GuildRuleStore(Part):
         return bool(
             await self._engine.write(
                 """
-                UPDATE guilds SET paused = 0, paused_by = NULL, paused_at = NULL WHERE guild_id = :guild AND paused
+                UPDATE guilds SET paused = 0, paused_by = NULL, paused_at = NULL WHERE guild_id = :guild AND paused = 1
                 RETURNING guild_id
                 """,
                 guild=guild_id,
@@ -69,17 +66,19 @@ class GuildRuleStore(Part):
         """Commit whether the bot is allowed in a channel, thread or category. None deletes the rule."""
         if allowed is None:
             await self._engine.write(
-                "DELETE FROM channel_rules WHERE guild_id = :guild AND channel_id = :channel",
+                "DELETE FROM channel_rules WHERE guild_id = :guild AND channel_id = :channel_id",
                 guild=guild_id,
-                channel=channel_id,
+                channel_id=channel_id,
             )
         else:
             await self._engine.write(
                 """
-                REPLACE INTO channel_rules (channel_id, guild_id, allowed, set_by, set_at)
-                VALUES (:channel, :guild, :allowed, :by, :now)
+                INSERT INTO channel_rules (channel_id, guild_id, allowed, set_by, set_at)
+                VALUES (:channel_id, :guild, :allowed, :by, :now)
+                ON CONFLICT (guild_id, channel_id) DO UPDATE
+                SET allowed = excluded.allowed, set_by = excluded.set_by, set_at = excluded.set_at
                 """,
-                channel=channel_id,
+                channel_id=channel_id,
                 guild=guild_id,
                 allowed=allowed,
                 by=by,
@@ -92,7 +91,7 @@ class GuildRuleStore(Part):
         The result is False if they were told before, or know: if the guild has channel rules or settings.
         """
         values: dict[str, Value] = {"guild": guild_id}
-        if await self._engine.read("SELECT 1 FROM guilds WHERE guild_id = :guild AND moderators_told", **values):
+        if await self._engine.read("SELECT 1 FROM guilds WHERE guild_id = :guild AND moderators_told = 1", **values):
             return False
         rules, claimed = await self._engine.transaction(
             (
@@ -105,7 +104,8 @@ class GuildRuleStore(Part):
             (
                 """
                 INSERT INTO guilds (guild_id, moderators_told) VALUES (:guild, 1)
-                ON CONFLICT DO UPDATE SET moderators_told = 1 WHERE NOT moderators_told RETURNING guild_id
+                ON CONFLICT (guild_id) DO UPDATE SET moderators_told = 1 WHERE guilds.moderators_told = 0
+                RETURNING guild_id
                 """,
                 values,
             ),
@@ -126,8 +126,10 @@ class GuildRuleStore(Part):
             ("DELETE FROM blocks WHERE until <= :now", {"now": self._now()}),
             (
                 """
-                REPLACE INTO blocks (guild_id, user_id, until, set_by, set_at)
+                INSERT INTO blocks (guild_id, user_id, until, set_by, set_at)
                 VALUES (:guild, :user, :until, :by, :now)
+                ON CONFLICT (guild_id, user_id) DO UPDATE
+                SET until = excluded.until, set_by = excluded.set_by, set_at = excluded.set_at
                 """,
                 {"guild": guild_id, "user": user_id, "until": until, "by": by, "now": self._now()},
             ),
@@ -145,7 +147,7 @@ class GuildRuleStore(Part):
     async def decisions(self, guild_id: int, most: int) -> GuildDecisions:
         """What is in force in a guild, with who decided it and when: at most so many channels, and so many blocks."""
         paused = await self._engine.read(
-            "SELECT paused_by, paused_at FROM guilds WHERE guild_id = :guild AND paused", guild=guild_id
+            "SELECT paused_by, paused_at FROM guilds WHERE guild_id = :guild AND paused = 1", guild=guild_id
         )
         channels = await self._engine.read(
             """

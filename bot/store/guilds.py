@@ -62,7 +62,8 @@ class GuildStore(Part):
             (
                 """
                 INSERT INTO guilds (guild_id, left_at) VALUES (:guild, :now)
-                ON CONFLICT (guild_id) DO UPDATE SET left_at = coalesce(left_at, excluded.left_at), refused_at = NULL
+                ON CONFLICT (guild_id) DO UPDATE
+                SET left_at = coalesce(guilds.left_at, excluded.left_at), refused_at = NULL
                 """,
                 values,
             ),
@@ -97,9 +98,9 @@ class GuildStore(Part):
                     UNION SELECT guild_id FROM blocks
                     UNION SELECT guild_id FROM personas WHERE guild_id IS NOT NULL
                     UNION SELECT guild_id FROM notes WHERE guild_id IS NOT NULL
-                )
+                ) AS known
                 WHERE guild_id NOT IN (SELECT value FROM json_each(:guilds))
-                ON CONFLICT (guild_id) DO UPDATE SET left_at = coalesce(left_at, excluded.left_at)
+                ON CONFLICT (guild_id) DO UPDATE SET left_at = coalesce(guilds.left_at, excluded.left_at)
                 """,
                 values,
             ),
@@ -147,16 +148,16 @@ class GuildStore(Part):
             (
                 """
                 DELETE FROM channel_rules AS gone
-                WHERE channel_id = :channel AND NOT (
-                    allowed AND NOT EXISTS (
+                WHERE channel_id = :channel_id AND NOT (
+                    allowed = 1 AND NOT EXISTS (
                         SELECT 1 FROM channel_rules
-                        WHERE guild_id = gone.guild_id AND channel_id <> gone.channel_id AND allowed
+                        WHERE guild_id = gone.guild_id AND channel_id <> gone.channel_id AND allowed = 1
                     )
                 )
                 """,
-                {"channel": channel_id},
+                {"channel_id": channel_id},
             ),
-            ("DELETE FROM channel_settings WHERE channel_id = :channel", {"channel": channel_id}),
+            ("DELETE FROM channel_settings WHERE channel_id = :channel_id", {"channel_id": channel_id}),
         )
 
     async def refused_at(self, guild_id: int) -> int | None:

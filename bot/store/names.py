@@ -11,27 +11,28 @@ from bot.core.context import MENTION
 from bot.store.engine import Engine, Rows, Statement, Value
 
 _NOBODY = "someone"
+_USER = "CAST(json_extract(value, '$[0]') AS BIGINT)"
 _THIS = "SELECT id, conversation_id FROM turns WHERE message_id = :message_id"
 
 
 def keeping(message_id: int, names: Mapping[int, str]) -> list[Statement]:
     """The statements that put on record whom the prompt in a message mentions, if it is on record itself."""
-    values: dict[str, Value] = {"message_id": message_id, "names": json.dumps(dict(names))}
+    values: dict[str, Value] = {"message_id": message_id, "names": json.dumps(list(names.items()))}
     return [
-        (f"DELETE FROM mentions WHERE turn_id IN (SELECT id FROM ({_THIS}))", values),
+        (f"DELETE FROM mentions WHERE turn_id IN (SELECT id FROM ({_THIS}) AS turn)", values),
         (
             f"""
             INSERT INTO mentions (turn_id, user_id, conversation_id)
-            SELECT turn.id, key, conversation_id FROM ({_THIS}) AS turn, json_each(:names)
+            SELECT turn.id, {_USER}, conversation_id FROM ({_THIS}) AS turn, json_each(:names, '$')
             """,
             values,
         ),
         (
             f"""
             INSERT INTO names (conversation_id, user_id, name)
-            SELECT conversation_id, key, value FROM ({_THIS}), json_each(:names)
+            SELECT conversation_id, {_USER}, json_extract(value, '$[1]') FROM ({_THIS}) AS turn, json_each(:names, '$')
             WHERE true
-            ON CONFLICT DO UPDATE SET name = excluded.name WHERE name <> excluded.name
+            ON CONFLICT (conversation_id, user_id) DO UPDATE SET name = excluded.name WHERE names.name <> excluded.name
             """,
             values,
         ),

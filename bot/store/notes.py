@@ -15,10 +15,12 @@ MOST_NOTES = 20
 """Notes of a user in one place: each has a button, and a message on Discord has at most 25."""
 
 USED = f"""
-    UPDATE notes SET used_at = :now WHERE user_id = :user_id AND guild_id IS :guild AND used_at <= :now - {DAY}
+    UPDATE notes SET used_at = :now WHERE user_id = :user_id AND coalesce(guild_id, 0) = coalesce(:guild, 0)
+      AND used_at <= :now - {DAY}
     """
 """SQL that notes a question of a user in a guild or DM, for the deletion of what nobody uses. At most once a day."""
-_HERE = "user_id = :user AND guild_id IS :guild"
+_HERE = "user_id = :user AND coalesce(guild_id, 0) = coalesce(:guild, 0)"
+"""SQL condition for the notes of a user in a guild or DM. No guild has the id 0."""
 
 
 class NoteStore(Part):
@@ -47,16 +49,16 @@ class NoteStore(Part):
             "now": self._now(),
         }
         [before], added = await self._engine.transaction(
-            (f"SELECT coalesce(max(text = :text), 0) AS known FROM notes WHERE {_HERE}", values),
+            (f"SELECT count(*) AS known FROM notes WHERE {_HERE} AND text = :text", values),
             (
                 f"""
                 INSERT INTO notes (user_id, guild_id, size, created_at, used_at, text)
                 SELECT :user, :guild, :size, :now, :now, :text FROM (
                     SELECT count(*) AS notes, coalesce(sum(size), 0) AS characters,
-                        coalesce(max(text = :text), 0) AS known
+                        count(*) FILTER (WHERE text = :text) AS known
                     FROM notes WHERE {_HERE}
-                )
-                WHERE NOT known AND notes < {MOST_NOTES} AND characters + :size <= {MOST_CHARACTERS}
+                ) AS before
+                WHERE known = 0 AND notes < {MOST_NOTES} AND characters + :size <= {MOST_CHARACTERS}
                 RETURNING id
                 """,
                 values,

@@ -25,8 +25,8 @@ FORGET_TURNS = """
     SELECT :user, id, max(
         coalesce((SELECT max(id) FROM stored_turns), 0), coalesce((SELECT max(turn_id) FROM charges), 0)
     ), :line
-    FROM ({conversation}) WHERE true
-    ON CONFLICT DO UPDATE SET through = excluded.through
+    FROM ({conversation}) AS here WHERE true
+    ON CONFLICT (user_id, conversation_id) DO UPDATE SET through = excluded.through
     RETURNING 1
     """
 """SQL that puts a user's turns, and what is quoted of the user, out of reach.
@@ -184,7 +184,7 @@ class PeopleStore(Part):
                 SELECT turns.id, guild_id FROM turns
                 JOIN conversations ON conversations.id = conversation_id
                 WHERE user_id = :user ORDER BY turns.id DESC LIMIT :most
-            )
+            ) AS latest_turns
             WHERE guild_id IS NOT NULL GROUP BY guild_id ORDER BY latest DESC
             """,
             user=user_id,

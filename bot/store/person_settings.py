@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from bot.core.records import PersonSettings, Ping
 from bot.store.engine import Value
 from bot.store.part import Part
 
-_DROP_DEFAULTS = "DELETE FROM person_settings WHERE user_id = :user AND NOT leave_out AND ping = 'auto'"
+_DROP_DEFAULTS = "DELETE FROM person_settings WHERE user_id = :user AND leave_out = 0 AND ping = 'auto'"
 """SQL that keeps no row of a user who has chosen nothing but the defaults."""
 LEAVE_OUT = """
     INSERT INTO person_settings (user_id, leave_out) VALUES (:user, :choice)
@@ -17,7 +17,7 @@ LEAVE_OUT = """
     """
 """SQL that leaves the messages of a user out (`choice` 1) or no longer does (0)."""
 _PING = """
-    INSERT INTO person_settings (user_id, ping) VALUES (:user, :choice)
+    INSERT INTO person_settings (user_id, ping) VALUES (:user, :ping)
     ON CONFLICT (user_id) DO UPDATE SET ping = excluded.ping
     """
 
@@ -36,7 +36,7 @@ class PersonSettingsStore(Part):
         rows = await self._engine.read(
             """
             SELECT user_id FROM person_settings
-            WHERE leave_out AND user_id IN (SELECT value FROM json_each(:users))
+            WHERE leave_out = 1 AND user_id IN (SELECT value FROM json_each(:users))
             """,
             users=json.dumps(list(user_ids)),
         )
@@ -44,12 +44,11 @@ class PersonSettingsStore(Part):
 
     async def set_leave_out(self, user_id: int, leave_out: bool) -> None:
         """Commit whether a user's messages are left out of what goes along with other people's questions."""
-        await self._set(LEAVE_OUT, user_id, int(leave_out))
+        await self._set(LEAVE_OUT, {"user": user_id, "choice": int(leave_out)})
 
     async def set_ping(self, user_id: int, ping: Ping) -> None:
         """Commit when answers ping a user."""
-        await self._set(_PING, user_id, ping.value)
+        await self._set(_PING, {"user": user_id, "ping": ping.value})
 
-    async def _set(self, sql: str, user_id: int, choice: Value) -> None:
-        values: dict[str, Value] = {"user": user_id, "choice": choice}
+    async def _set(self, sql: str, values: Mapping[str, Value]) -> None:
         await self._engine.transaction((sql, values), (_DROP_DEFAULTS, values))

@@ -70,7 +70,7 @@ class PersonaStore(Part):
             SELECT :platform, :channel, :guild, :user, :text
             WHERE :text IS NOT NULL OR EXISTS (SELECT 1 FROM personas WHERE {here})
             ON CONFLICT (platform, channel) DO UPDATE SET {side} = excluded.{side}
-            WHERE personas.{side} IS NOT excluded.{side}
+            WHERE coalesce(personas.{side}, '') <> coalesce(excluded.{side}, '')
             RETURNING channel
             """
         empty = f"DELETE FROM personas WHERE {here} AND persona IS NULL AND model IS NULL"

@@ -13,7 +13,7 @@ from bot.store.part import Part
 
 _READABLE = """
     NOT (
-        quoted AND EXISTS (
+        quoted = 1 AND EXISTS (
             SELECT 1 FROM stored_turns AS turn JOIN forgotten_users AS gone
             ON gone.user_id = quoted_id AND gone.conversation_id IN (0, turn.conversation_id) AND turn.id <= through
             WHERE turn.id = turn_id
@@ -28,15 +28,16 @@ def keeping(turn: str, values: Mapping[str, Value], pictures: Sequence[PictureRe
 
     `turn` is SQL for the id of its turn, with these values.
     """
-    rows = [[each.source, each.name, each.width, each.height, each.quoted] for each in pictures]
+    rows = [[each.source, each.name, each.width, each.height, int(each.quoted)] for each in pictures]
     return [
         (f"DELETE FROM pictures WHERE turn_id = ({turn})", values),
         (
             f"""
             INSERT INTO pictures (turn_id, place, source, name, width, height, quoted)
             SELECT turn.id, key, json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-                json_extract(value, '$[2]'), json_extract(value, '$[3]'), json_extract(value, '$[4]')
-            FROM ({turn}) AS turn, json_each(:pictures)
+                CAST(json_extract(value, '$[2]') AS BIGINT), CAST(json_extract(value, '$[3]') AS BIGINT),
+                CAST(json_extract(value, '$[4]') AS BIGINT)
+            FROM ({turn}) AS turn, json_each(:pictures, '$')
             """,
             {**values, "pictures": json.dumps(rows)},
         ),

@@ -10,29 +10,26 @@ _SHORT_ROWS = 250
 _CONVERSATIONS = f"SELECT id FROM forgotten_conversations ORDER BY id LIMIT {_SHORT_ROWS}"
 _TURNS_OF_USERS = """
     SELECT stored_turns.id FROM forgotten_users AS gone CROSS JOIN stored_turns
-    ON stored_turns.user_id = gone.user_id AND stored_turns.id <= through
-    WHERE gone.conversation_id = 0
+    WHERE stored_turns.user_id = gone.user_id AND stored_turns.id <= through AND gone.conversation_id = 0
     """
 _TURNS_OF_USERS_HERE = """
     SELECT stored_turns.id FROM forgotten_users AS gone CROSS JOIN stored_turns
-    ON stored_turns.conversation_id = gone.conversation_id AND stored_turns.user_id = gone.user_id
+    WHERE stored_turns.conversation_id = gone.conversation_id AND stored_turns.user_id = gone.user_id
     AND stored_turns.id <= through
     """
 _TURNS_THAT_QUOTE = """
     SELECT stored_turns.id FROM forgotten_users AS gone CROSS JOIN stored_turns
-    ON quoted_id = gone.user_id AND stored_turns.id <= through
+    WHERE quoted_id = gone.user_id AND stored_turns.id <= through
     AND gone.conversation_id IN (0, stored_turns.conversation_id)
     """
 _CHARGES_OF_USERS = """
     SELECT charges.id FROM forgotten_users AS gone CROSS JOIN charges
-    ON charges.user_id = gone.user_id AND turn_id <= through
-    WHERE gone.conversation_id = 0
+    WHERE charges.user_id = gone.user_id AND turn_id <= through AND gone.conversation_id = 0
     """
 
 _TURNS_THAT_HEARD = """
     SELECT turn_id FROM forgotten_users AS gone CROSS JOIN recent_authors AS author
-    ON author.user_id = gone.user_id AND turn_id <= through
-    WHERE gone.conversation_id = 0
+    WHERE author.user_id = gone.user_id AND turn_id <= through AND gone.conversation_id = 0
     """
 
 PURGE = (
@@ -40,13 +37,13 @@ PURGE = (
     f"""
     DELETE FROM stored_summaries WHERE id IN (
         SELECT stored_summaries.id FROM ({_CONVERSATIONS}) AS gone CROSS JOIN stored_summaries
-        ON conversation_id = gone.id LIMIT {_ROWS}
+        WHERE conversation_id = gone.id LIMIT {_ROWS}
     )
     RETURNING 1
     """,
     f"""
     DELETE FROM stored_turns WHERE id IN (
-        SELECT stored_turns.id FROM ({_CONVERSATIONS}) AS gone CROSS JOIN stored_turns ON conversation_id = gone.id
+        SELECT stored_turns.id FROM ({_CONVERSATIONS}) AS gone CROSS JOIN stored_turns WHERE conversation_id = gone.id
         LIMIT {_ROWS}
     )
     RETURNING 1
@@ -70,7 +67,8 @@ PURGE = (
     f"DELETE FROM stored_turns WHERE id IN ({_TURNS_OF_USERS_HERE} LIMIT {_ROWS}) RETURNING 1",
     f"""
     UPDATE stored_turns
-    SET prompt = (SELECT line FROM forgotten_users WHERE user_id = quoted_id) || substr(prompt, quote_length + 1),
+    SET prompt = (SELECT line FROM forgotten_users WHERE user_id = quoted_id)
+            || substr(prompt, CAST(quote_length + 1 AS INTEGER)),
         quoted_id = NULL, quote_length = 0
     WHERE id IN ({_TURNS_THAT_QUOTE} LIMIT {_ROWS})
     RETURNING 1

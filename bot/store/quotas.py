@@ -26,25 +26,28 @@ _PAYER = """
 PAYS_FOR_OTHERS = """
     EXISTS (
         SELECT 1 FROM stored_turns
-        WHERE stored_turns.id = turn_id AND delivered = 0 AND stored_turns.user_id IS NOT recent_questions.user_id
+        WHERE stored_turns.id = turn_id AND delivered = 0
+          AND coalesce(stored_turns.user_id, 0) <> coalesce(recent_questions.user_id, 0)
     )
     """
 """SQL condition for a row of `recent_questions` that still says who pays for an attempt at another person's turn."""
 _ASKED = f"""
     SELECT at, counts FROM recent_questions WHERE user_id = :user_id AND at > :now - {HOUR}
-    UNION ALL SELECT value ->> 0, value ->> 1 FROM json_each(:carried_questions)
+    UNION ALL
+    SELECT CAST(json_extract(value, '$[0]') AS BIGINT), CAST(json_extract(value, '$[1]') AS BIGINT)
+    FROM json_each(:carried_questions, '$')
     """
 AT_LIMIT = f"""
     SELECT at, questions FROM (
         SELECT * FROM (
-            SELECT at, :most AS questions FROM ({_ASKED}) WHERE counts
+            SELECT at, :most AS questions FROM ({_ASKED}) AS asked WHERE counts = 1
             ORDER BY at DESC LIMIT 1 OFFSET coalesce(:most, 1) - 1
-        )
+        ) AS counted
         UNION ALL SELECT * FROM (
-            SELECT at, {MAX_FAILED} * :most FROM ({_ASKED})
+            SELECT at, {MAX_FAILED} * :most FROM ({_ASKED}) AS asked
             ORDER BY at DESC LIMIT 1 OFFSET {MAX_FAILED} * coalesce(:most, 1) - 1
-        )
-    )
+        ) AS tried
+    ) AS full_hour
     WHERE :most IS NOT NULL ORDER BY at DESC LIMIT 1
     """
 """SQL for the oldest of a user's questions that fill the hourly quota, and their number. It is the first to go."""
@@ -67,11 +70,19 @@ _SPENT = {
         (Quota.BUDGET, "cost", "total", "0"),
     )
 }
-_CARRIED = "coalesce((SELECT value FROM json_each(:carried) WHERE key = CAST(asker.user_id AS TEXT)), 0)"
+_CARRIED = """
+    coalesce(
+        (
+            SELECT CAST(json_extract(value, '$[1]') AS BIGINT) FROM json_each(:carried, '$')
+            WHERE CAST(json_extract(value, '$[0]') AS BIGINT) = asker.user_id
+        ),
+        0
+    )
+    """
 _SPENT[Quota.USER] = f"({_SPENT[Quota.USER]} + {_CARRIED})"
 _OPEN = "FROM charges INDEXED BY charges_open WHERE settled = 0 AND day = :day"
 _SETTLED = {
-    quota: f"({_SPENT[quota]} - coalesce((SELECT sum({amount}) {_OPEN} {whose}), 0))"
+    quota: f"({_SPENT[quota]} - coalesce((SELECT CAST(sum({amount}) AS BIGINT) {_OPEN} {whose}), 0))"
     for quota, amount, whose in (
         (Quota.USER, "quota_tokens", "AND charges.user_id = asker.user_id"),
         (Quota.GUILD, "quota_tokens", "AND charges.guild_id = asker.guild_id"),
@@ -88,21 +99,25 @@ def _room(used: Mapping[Quota, str]) -> str:
     """SQL for the rest of the quota that has the least left. Money is the tokens of a reply that it pays for."""
     money = f"min(:budget - {used[Quota.BUDGET]} - :prompt_cost, {_ENOUGH_FOR_A_REPLY})"
     return f"""min(
-        iif(:total IS NULL, {_NO_LIMIT}, :total - {used[Quota.TOTAL]}),
-        iif(:per_user IS NULL OR asker.user_id IS NULL, {_NO_LIMIT}, :per_user - {used[Quota.USER]}),
-        iif(:per_guild IS NULL OR asker.guild_id IS NULL, {_NO_LIMIT}, :per_guild - {used[Quota.GUILD]}),
-        iif(:budget IS NULL, {_NO_LIMIT}, :prompt + {money} * {MICRO} / :reply_price)
+        min(
+            CASE WHEN :total IS NULL THEN {_NO_LIMIT} ELSE :total - {used[Quota.TOTAL]} END,
+            CASE WHEN :budget IS NULL THEN {_NO_LIMIT} ELSE :prompt + {money} * {MICRO} / :reply_price END
+        ),
+        min(
+            CASE WHEN :per_user IS NULL OR asker.user_id IS NULL THEN {_NO_LIMIT}
+            ELSE :per_user - {used[Quota.USER]} END,
+            CASE WHEN :per_guild IS NULL OR asker.guild_id IS NULL THEN {_NO_LIMIT}
+            ELSE :per_guild - {used[Quota.GUILD]} END
+        )
     )"""
 
 
 # A summary is nobody's question: it is charged to the guild, and in a DM to the user whose DM it is.
 _SUMMARY = """
     (
-        SELECT -summary.id AS turn_id, attempt, guild_id, iif(
-            guild_id IS NULL,
-            (SELECT user_id FROM turns WHERE conversation_id = conversations.id ORDER BY position DESC LIMIT 1),
-            NULL
-        ) AS user_id
+        SELECT -summary.id AS turn_id, attempt, guild_id, CASE WHEN guild_id IS NULL THEN (
+            SELECT user_id FROM turns WHERE conversation_id = conversations.id ORDER BY position DESC LIMIT 1
+        ) END AS user_id
         FROM stored_summaries AS summary JOIN conversations ON conversations.id = conversation_id
         WHERE summary.id = :summary
     ) AS asker
@@ -123,7 +138,7 @@ _RESERVE_FOR = f"""
     SELECT turn_id, attempt, user_id, guild_id, :model, :day, :prompt, min(:reply, room - :prompt),
         :paid_prompt, :paid_cached, :paid_reply
     FROM (SELECT *, {_room(_SPENT)} AS room FROM {{asker}}) AS asker
-    WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial OR room >= {_room(_SETTLED)})
+    WHERE room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= {_room(_SETTLED)})
     ON CONFLICT (turn_id, attempt) DO NOTHING
     RETURNING reply_tokens
     """
@@ -144,7 +159,7 @@ _RESERVE_MORE = f"""
         reply_tokens = reply_tokens + min(:reply, asker.room - :prompt)
     FROM (SELECT *, {_room(_SPENT)} AS room, {_room(_SETTLED)} AS settled_room FROM {_ATTEMPT}) AS asker
     WHERE charges.turn_id = asker.turn_id AND charges.attempt = asker.attempt
-      AND room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial OR room >= settled_room)
+      AND room >= :prompt + :minimum AND (room >= :prompt + :reply OR :accept_partial = 1 OR room >= settled_room)
     RETURNING reply_tokens - :spent_reply AS reply_tokens
     """
 _SETTLED_COLUMNS = ", ".join(f"{sql} AS used_{scope}" for scope, sql in _SETTLED.items())
@@ -159,7 +174,8 @@ _SHORT = f"""
     SELECT user_id, guild_id, {_SETTLED_COLUMNS} FROM {_SOMEBODY} WHERE {_room(_SPENT)} < :prompt + :minimum
     """
 _SETTLE_LEFT_OVER = """
-    UPDATE charges SET settled = 1, reply_tokens = reply_so_far, user_id = iif(reply_so_far = 0, NULL, user_id)
+    UPDATE charges SET settled = 1, reply_tokens = reply_so_far,
+        user_id = CASE WHEN reply_so_far > 0 THEN user_id END
     WHERE settled = 0 AND CASE
         WHEN :channel IS NULL THEN day < :day OR turn_id NOT IN (
             SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
@@ -184,7 +200,7 @@ def settlement(attempt: Attempt, usage: Usage | None, *, free: bool) -> Statemen
         """
         UPDATE charges SET settled = 1, prompt_tokens = max(0, :prompt), reply_tokens = max(0, :reply),
             cached_tokens = max(0, min(:cached, :prompt)), reasoning_tokens = max(0, min(:reasoning, :reply)),
-            user_id = iif(:free, NULL, user_id)
+            user_id = CASE WHEN :free = 0 THEN user_id END
         WHERE turn_id = :turn AND attempt = :attempt AND settled = 0
         """,
         {
@@ -277,14 +293,14 @@ class QuotaStore(Part):
         return {
             "user_id": user_id,
             "most": most,
-            "carried_questions": json.dumps(self.retained_questions(user_id)),
+            "carried_questions": json.dumps([(at, int(counts)) for at, counts in self.retained_questions(user_id)]),
             "now": self._now(),
         }
 
     def _carried_tokens(self) -> str:
         today = self._now() // DAY
         return json.dumps(
-            {person: carried.tokens for person, carried in self._retained.items() if carried.day == today}
+            [(person, carried.tokens) for person, carried in self._retained.items() if carried.day == today]
         )
 
     async def questions_exceeded(self, user_id: int, hourly_limit: int | None) -> QuotaExceeded | None:
@@ -436,7 +452,7 @@ class QuotaStore(Part):
             f"""
             SELECT {", ".join(f"{sql} AS used_{quota}" for quota, sql in used.items())}, (
                 SELECT count(*) FROM recent_questions
-                WHERE recent_questions.user_id = asker.user_id AND counts AND at > :now - {HOUR}
+                WHERE recent_questions.user_id = asker.user_id AND counts = 1 AND at > :now - {HOUR}
             ) AS questions
             FROM {_SOMEBODY}
             """,

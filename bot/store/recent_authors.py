@@ -15,7 +15,7 @@ from bot.store.rows import RUNNING
 
 _MAY_HAVE = f"""
     SELECT 1 FROM stored_turns
-    WHERE id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND {RUNNING} AND reads_history
+    WHERE id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND {RUNNING} AND reads_history = 1
     """
 """SQL for a row if the attempt is under way, and everybody who asked for it may read the history there."""
 
@@ -37,8 +37,9 @@ class RecentAuthorStore(Part):
         _, rows = await self._engine.transaction(
             (
                 f"""
-                INSERT OR IGNORE INTO recent_authors (turn_id, user_id)
+                INSERT INTO recent_authors (turn_id, user_id)
                 SELECT :turn, value FROM json_each(:users) WHERE EXISTS ({_MAY_HAVE})
+                ON CONFLICT DO NOTHING
                 """,
                 values,
             ),

@@ -50,9 +50,8 @@ class RetentionStore(Part):
         rows, _ = await self._engine.delete_securely(
             (TURN_IDS.format(which=f"conversation_id = ({_HERE})"), here),
             (
-                """
-                UPDATE conversations
-                SET id = 1 + (SELECT seq FROM sqlite_sequence WHERE name = 'conversations'), origin_turn_id = NULL
+                f"""
+                UPDATE conversations SET id = {self._engine.dialect.new_conversation_id}, origin_turn_id = NULL
                 WHERE platform = :platform AND channel = :channel
                 """,
                 here,
@@ -128,7 +127,10 @@ class RetentionStore(Part):
         elif doubted_since is not None and now - doubted_since >= _SECOND_LOOK:
             doubted_since = None
         await self._engine.write(
-            "REPLACE INTO clock (id, looked_at, doubted_since) VALUES (1, :now, :doubted_since)",
+            """
+            INSERT INTO clock (id, looked_at, doubted_since) VALUES (1, :now, :doubted_since)
+            ON CONFLICT (id) DO UPDATE SET looked_at = excluded.looked_at, doubted_since = excluded.doubted_since
+            """,
             now=now,
             doubted_since=doubted_since,
         )

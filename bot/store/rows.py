@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from bot.core.turns import Conversation, UserName
 from bot.store.engine import Row, Rows
 
 RUNNING = "state IN ('pending', 'streaming')"
 """SQL condition for a turn with an attempt under way."""
-TURN_IDS = "SELECT json_group_array(id) AS ids FROM turns WHERE {which}"
+TURN_IDS = "SELECT group_concat(id) AS ids FROM turns WHERE {which}"
 """SQL for the ids of turns, for `ids_in`. One row for all of them keeps the transaction that forgets them short."""
 
 
@@ -25,4 +23,4 @@ def name_of(row: Row) -> UserName | None:
 
 def ids_in(rows: Rows) -> set[int]:
     """The ids that `TURN_IDS` returned."""
-    return set(json.loads(rows[0]["ids"]))
+    return set(map(int, rows[0]["ids"].split(","))) if rows[0]["ids"] else set()

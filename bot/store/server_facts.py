@@ -21,8 +21,9 @@ class ServerFactStore(Part):
     async def save(self, server: str, model: str, facts: str, learned_at: int) -> None:
         await self._engine.write(
             """
-            REPLACE INTO server_facts (server, model, facts, learned_at)
+            INSERT INTO server_facts (server, model, facts, learned_at)
             VALUES (:server, :model, :facts, :learned_at)
+            ON CONFLICT (server, model) DO UPDATE SET facts = excluded.facts, learned_at = excluded.learned_at
             """,
             server=server,
             model=model,
@@ -40,7 +41,7 @@ class ServerFactStore(Part):
         rows = await self._engine.write(
             """
             INSERT INTO hash_keys (purpose, key) VALUES (:purpose, :key)
-            ON CONFLICT (purpose) DO UPDATE SET key = key RETURNING key
+            ON CONFLICT (purpose) DO UPDATE SET key = hash_keys.key RETURNING key
             """,
             purpose=purpose,
             key=secrets.token_hex(32),

@@ -29,7 +29,7 @@ _HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :
 # From the beginning of the window back: each time what ends there, of the highest level, or the next before it.
 _WALK = f"""
     walk (id, below, steps) AS (
-        SELECT NULL, begins, 0 FROM this
+        SELECT CAST(NULL AS BIGINT), begins, 0 FROM this
         UNION ALL
         SELECT found.id, found.begins, steps + 1
         FROM walk JOIN stored_summaries AS found ON found.id = (
@@ -46,7 +46,7 @@ _SHOWN = f"""
         SELECT conversation_id, coalesce(:begins, window_begins) AS begins
         FROM turns JOIN conversations ON conversations.id = conversation_id
         WHERE turns.id = :turn AND (number IS NULL OR number > window_begins)
-          AND (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id)
+          AND (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) = 1
     ), {_WALK}
     SELECT since, until, text, (
         SELECT ends FROM stored_summaries AS planned
@@ -69,7 +69,8 @@ LEAVES = f"""
     INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from)
     SELECT id, 1, max(:begins, {_COVERED}), :to, :to FROM conversations
     WHERE id = (
-        SELECT conversation_id FROM stored_turns WHERE id = (SELECT id FROM turns WHERE id = :turn) AND reads_history
+        SELECT conversation_id FROM stored_turns
+        WHERE id = (SELECT id FROM turns WHERE id = :turn) AND reads_history = 1
     ) AND window_begins = :now_begins AND max(:begins, {_COVERED}) < :to
     """
 """SQL that has the turns up to the number `to` summarized, as far as they are not, while the window begins so."""
@@ -122,31 +123,35 @@ _TURNS = """
     FROM turns
     WHERE conversation_id = :conversation AND reply <> '' AND number >= :begins AND number < :ends
     """
+_BELOW = """
+    FROM summaries
+    WHERE conversation_id = :conversation AND level = :level - 1 AND begins >= :begins AND begins < :ends
+    """
 _NAMES = """
     (
-        SELECT group_concat(user_id || ' ' || name, char(10)) FROM (
+        SELECT group_concat(user_id || ' ' || name) FROM (
             SELECT mentions.user_id, name
             FROM mentions JOIN names
                 ON names.conversation_id = mentions.conversation_id AND names.user_id = mentions.user_id
             WHERE mentions.turn_id = source.id ORDER BY mentions.user_id
-        )
+        ) AS mentioned
     )
     """
 _SOURCES = {
-    # The size, since a NUL ends a text in SQLite's JSON. The names are those of people whom a prompt mentions.
+    # The names are those of people whom a prompt mentions.
     True: f"""
-        SELECT json_group_array(json_array(id, attempt, size, prompt, reply, {_NAMES}))
-        FROM (SELECT id, attempt, size, prompt, reply {_TURNS} ORDER BY number) AS source
+        SELECT coalesce(group_concat(
+            id || ' ' || attempt || ' ' || length(prompt) || ' ' || prompt || length(reply) || ' ' || reply
+            || coalesce({_NAMES}, '')
+        ), '')
+        FROM (SELECT id, attempt, prompt, reply {_TURNS} ORDER BY number) AS source
         """,
-    False: """
-        SELECT json_group_array(json_array(id, since, until, text)) FROM (
-            SELECT id, since, until, text FROM summaries
-            WHERE conversation_id = :conversation AND level = :level - 1 AND begins >= :begins AND begins < :ends
-            ORDER BY begins
-        )
+    False: f"""
+        SELECT coalesce(group_concat(id || ' ' || since || ' ' || until || ' ' || length(text) || ' ' || text), '')
+        FROM (SELECT id, since, until, text {_BELOW} ORDER BY begins) AS source
         """,
 }
-"""SQL for everything that a summary is made from, by whether that is turns."""
+"""SQL for everything that a summary is made from, as one text, by whether that is turns."""
 _THIS = "id = :id AND begins = :begins AND ends = :ends"
 _NEXT_LEVEL = f"""
     INSERT INTO stored_summaries (conversation_id, level, begins, ends, shown_from)
@@ -164,10 +169,10 @@ _NEXT_LEVEL = f"""
                     0
                 )
                 ORDER BY begins LIMIT {TOGETHER} + :latest
-            )
-        )
+            ) AS first
+        ) AS placed
         WHERE place <= {TOGETHER} AND found = {TOGETHER} + :latest
-    )
+    ) AS block
     WHERE :level < {_HIGHEST} AND EXISTS (SELECT 1 FROM stored_summaries WHERE id = :id AND due_at IS NULL)
     HAVING count(*) = {TOGETHER} AND count(due_at) = 0
     """
@@ -243,7 +248,8 @@ class SummaryStore(Part):
 
     async def _summaries_below(self, job: SummaryJob) -> Block | None:
         sources = await self._sources(job)
-        below = [Summary(*each) for _, *each in json.loads(sources)]
+        rows = await self._engine.read(f"SELECT since, until, text {_BELOW} ORDER BY begins", **_values(job))
+        below = [_summary(row) for row in rows]
         if not below:
             await self.failed(job, None)
             return None

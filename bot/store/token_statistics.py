@@ -19,8 +19,12 @@ class TokenStatisticsStore(Part):
     async def record(self, model: str, statistics: TokenStatistics) -> None:
         await self._engine.write(
             """
-            REPLACE INTO token_statistics (model, bytes_per_token, picture_ratio, window_tokens)
+            INSERT INTO token_statistics (model, bytes_per_token, picture_ratio, window_tokens)
             VALUES (:model, :bytes, :picture_ratio, :window)
+            ON CONFLICT (model) DO UPDATE SET
+                bytes_per_token = excluded.bytes_per_token,
+                picture_ratio = excluded.picture_ratio,
+                window_tokens = excluded.window_tokens
             """,
             model=model,
             bytes=statistics.bytes_per_token,

@@ -125,7 +125,7 @@ class TurnReader(Part):
             """
             SELECT 1 FROM turns
             WHERE conversation_id = (SELECT conversation_id FROM turns WHERE id = :turn)
-              AND user_id IS :user AND position > :position
+              AND coalesce(user_id, 0) = coalesce(:user, 0) AND position > :position
             LIMIT 1
             """,
             turn=turn.id,

@@ -34,10 +34,10 @@ _NO_NAMES: Mapping[int, str] = MappingProxyType({})
 # A quote of the bot's own message belongs to the person who asked for that reply. If the reply is forgotten or the
 # message was no reply, nobody could have the quote forgotten, and a deleted reply would come back through it.
 _ASKER = "SELECT user_id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :source"
-_NOBODYS = f"(:own AND NOT EXISTS ({_ASKER}))"
-_PROMPT = f"iif({_NOBODYS}, :unquoted, :prompt)"
-_QUOTED = f"iif(:own, ({_ASKER}), :source)"
-_QUOTE_LENGTH = f"iif({_NOBODYS}, 0, :quote_length)"
+_NOBODYS = f"(:own = 1 AND NOT EXISTS ({_ASKER}))"
+_PROMPT = f"CASE WHEN {_NOBODYS} THEN :unquoted ELSE :prompt END"
+_QUOTED = f"CASE WHEN :own = 1 THEN ({_ASKER}) ELSE :source END"
+_QUOTE_LENGTH = f"CASE WHEN {_NOBODYS} THEN 0 ELSE :quote_length END"
 _OPEN = f"""
     INSERT INTO conversations (platform, channel, guild_id, origin_turn_id, parent_channel, asked_in, used_at)
     SELECT :platform, :channel, :guild,
@@ -45,10 +45,10 @@ _OPEN = f"""
         :parent, :asked_in, :now
     WHERE NOT EXISTS ({AT_LIMIT})
     ON CONFLICT (platform, channel) DO UPDATE
-    SET parent_channel = coalesce(excluded.parent_channel, parent_channel),
-        asked_in = coalesce(excluded.asked_in, asked_in)
-    WHERE conversations.parent_channel IS NOT coalesce(excluded.parent_channel, conversations.parent_channel)
-       OR conversations.asked_in IS NOT coalesce(excluded.asked_in, conversations.asked_in)
+    SET parent_channel = coalesce(excluded.parent_channel, conversations.parent_channel),
+        asked_in = coalesce(excluded.asked_in, conversations.asked_in)
+    WHERE coalesce(conversations.parent_channel, '') <> coalesce(excluded.parent_channel, conversations.parent_channel)
+       OR coalesce(conversations.asked_in, '') <> coalesce(excluded.asked_in, conversations.asked_in)
     """
 _BEGIN = f"""
     INSERT INTO stored_turns (
@@ -67,7 +67,7 @@ _HERE = """
         SELECT id FROM conversations WHERE platform = :platform AND channel = :channel
     )
     """
-_REFUSED = f"SELECT * FROM ({AT_LIMIT}) WHERE NOT EXISTS ({PROCESSED})"
+_REFUSED = f"SELECT * FROM ({AT_LIMIT}) AS reached WHERE NOT EXISTS ({PROCESSED})"
 _THIS = "(SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)"
 """SQL for the id of the turn if it is not forgotten and the attempt is its latest, else NULL."""
 _NUMBER = f"""
@@ -169,24 +169,27 @@ class TurnStore(TurnReader):
     ) -> set[Attempt]:
         if not progress:
             return set()
-        values: list[Value] = []
-        for attempt, text in progress.items():
-            values += attempt.turn_id, attempt.number, text, reply_tokens.get(attempt, 0)
-        progress_rows = (
-            f"progress (turn_id, number, text, tokens) AS (VALUES {', '.join(['(?, ?, ?, ?)'] * len(progress))})"
+        values: dict[str, Value] = {}
+        for place, (attempt, text) in enumerate(progress.items()):
+            tokens = reply_tokens.get(attempt, 0)
+            values |= {f"turn{place}": attempt.turn_id, f"attempt{place}": attempt.number}
+            values |= {f"text{place}": text, f"tokens{place}": tokens}
+        each = ", ".join(
+            f"(:turn{place}, :attempt{place}, :text{place}, :tokens{place})" for place in range(len(progress))
         )
+        progress_rows = f"progress (turn_id, attempt, text, tokens) AS (VALUES {each})"
         save = f"""
             WITH {progress_rows}
-            UPDATE stored_turns SET state = 'streaming', reply = iif(progress.text = '', reply, progress.text)
+            UPDATE stored_turns SET state = 'streaming', reply = coalesce(nullif(progress.text, ''), reply)
             FROM progress
-            WHERE stored_turns.id = (SELECT id FROM turns WHERE id = progress.turn_id AND attempt = progress.number)
+            WHERE stored_turns.id = (SELECT id FROM turns WHERE id = progress.turn_id AND attempt = progress.attempt)
               AND {RUNNING}
-            RETURNING id, attempt
+            RETURNING stored_turns.id, stored_turns.attempt
             """
         count = f"""
             WITH {progress_rows}
             UPDATE charges SET reply_so_far = progress.tokens FROM progress
-            WHERE charges.turn_id = progress.turn_id AND charges.attempt = progress.number AND settled = 0
+            WHERE charges.turn_id = progress.turn_id AND charges.attempt = progress.attempt AND settled = 0
             """
         rows, *_ = await self._engine.transaction((save, values), *([(count, values)] if reply_tokens else []))
         return {Attempt(row["id"], row["attempt"]) for row in rows}
@@ -244,12 +247,15 @@ class TurnStore(TurnReader):
             **self._quotas.hourly_limit(user_id, None if recovery else hourly_limit),
         }
         at_limit, _, _, rows = await self._engine.delete_securely(
-            (f"SELECT * FROM ({AT_LIMIT}) WHERE EXISTS (SELECT 1 FROM stored_turns WHERE {_REOPENS})", values),
+            (
+                f"SELECT * FROM ({AT_LIMIT}) AS reached WHERE EXISTS (SELECT 1 FROM stored_turns WHERE {_REOPENS})",
+                values,
+            ),
             (
                 f"""
                 INSERT INTO recent_questions (user_id, at, turn_id, attempt)
                 SELECT :user_id, :now, id, attempt + 1 FROM stored_turns
-                WHERE NOT :recovery AND {_REOPENS} AND NOT EXISTS ({AT_LIMIT})
+                WHERE :recovery = 0 AND {_REOPENS} AND NOT EXISTS ({AT_LIMIT})
                 """,
                 values,
             ),
@@ -263,10 +269,10 @@ class TurnStore(TurnReader):
             (
                 f"""
                 UPDATE stored_turns
-                SET attempt = attempt + 1, tries = CASE WHEN :recovery THEN tries + 1 ELSE 1 END, state = 'pending',
+                SET attempt = attempt + 1, tries = CASE WHEN :recovery = 1 THEN tries + 1 ELSE 1 END, state = 'pending',
                     failure = NULL, prompt_tokens = NULL, reply_tokens = NULL, ended_at = NULL, delivered = 0,
                     delivery_error = NULL, reads_history = min(reads_history, :reads_history)
-                WHERE {_REOPENS} AND (:recovery OR EXISTS ({_ASKED_AGAIN}))
+                WHERE {_REOPENS} AND (:recovery = 1 OR EXISTS ({_ASKED_AGAIN}))
                 RETURNING attempt
                 """,
                 values,

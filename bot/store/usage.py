@@ -38,11 +38,12 @@ class UsageStore(Part):
                 sum(requests) AS requests, sum(prompt_tokens) AS prompt_tokens, sum(reply_tokens) AS reply_tokens,
                 sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens
             FROM (
-                SELECT day, model, guild_id, iif({_FORGOTTEN}, NULL, user_id) AS user_id,
+                SELECT day, model, guild_id, CASE WHEN NOT {_FORGOTTEN} THEN user_id END AS user_id,
                     requests, prompt_tokens, reply_tokens, cached_tokens, reasoning_tokens
                 FROM charges WHERE {where}
-            )
-            GROUP BY day, model, guild_id, user_id ORDER BY day, model, guild_id, user_id
+            ) AS charged
+            GROUP BY day, model, guild_id, user_id
+            ORDER BY day, model, guild_id NULLS FIRST, user_id NULLS FIRST
             """,
             since=since_day,
             user=user_id,

@@ -10,19 +10,21 @@ from bot.store.pictures import pictures_of
 from bot.store.rows import RUNNING
 from bot.store.summaries import LEAVES
 
-_EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL"
-_READABLE = "((SELECT reads_history FROM this) OR user_id IS (SELECT user_id FROM this))"
+_EARLIER = "display_name, user_name, prompt, reply, state = 'complete' AND failure IS NULL AS finished"
+_READABLE = """
+    ((SELECT reads_history FROM this) = 1 OR coalesce(user_id, 0) = (SELECT coalesce(user_id, 0) FROM this))
+    """
 # A turn that is tried again keeps its number, but is beside the others until it ends. The turn that a thread was opened
 # on has the number 0 there.
 _CONTEXT = f"""
     WITH this AS (
         SELECT conversation_id, position, user_id, origin_turn_id, window_begins,
             coalesce(min(number, :before), number, :before, 9223372036854775807) AS below,
-            iif(number <= window_begins, 0, window_begins) AS since,
+            CASE WHEN number <= window_begins THEN 0 ELSE window_begins END AS since,
             (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) AS reads_history
         FROM turns JOIN conversations ON conversations.id = conversation_id WHERE turns.id = :turn
     )
-    SELECT id, NULL AS number, (SELECT window_begins FROM this), {_EARLIER}
+    SELECT id, NULL AS number, (SELECT window_begins FROM this) AS begins, {_EARLIER}
     FROM turns
     WHERE :before IS NULL AND reply <> '' AND {_READABLE} AND id IN (
         SELECT id FROM stored_turns INDEXED BY turns_undelivered
@@ -33,18 +35,18 @@ _CONTEXT = f"""
     UNION ALL
     SELECT * FROM (
         SELECT * FROM (
-            SELECT id, number, (SELECT window_begins FROM this), {_EARLIER}
+            SELECT id, number, (SELECT window_begins FROM this) AS begins, {_EARLIER}
             FROM turns
             WHERE conversation_id = (SELECT conversation_id FROM this) AND reply <> '' AND NOT {RUNNING}
               AND number >= (SELECT since FROM this) AND number < (SELECT below FROM this) AND {_READABLE}
             ORDER BY number DESC LIMIT :limit
-        )
+        ) AS in_window
         UNION ALL
-        SELECT id, 0, (SELECT window_begins FROM this), {_EARLIER}
+        SELECT id, 0, (SELECT window_begins FROM this) AS begins, {_EARLIER}
         FROM turns
         WHERE id = (SELECT origin_turn_id FROM this WHERE since = 0 AND below > 0) AND reply <> '' AND {_READABLE}
         ORDER BY number DESC LIMIT :limit
-    )
+    ) AS ended
     ORDER BY number DESC, id DESC
     """
 
@@ -78,7 +80,7 @@ class WindowStore(Part):
                 UPDATE conversations SET window_begins = :to
                 WHERE id = (
                     SELECT conversation_id FROM stored_turns
-                    WHERE id = (SELECT id FROM turns WHERE id = :turn) AND reads_history
+                    WHERE id = (SELECT id FROM turns WHERE id = :turn) AND reads_history = 1
                 ) AND window_begins = :begins AND window_begins < :to
                 RETURNING 1
                 """,

@@ -13,21 +13,28 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self, TypeVar
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.store.engine import Rows, Statement, Value, Values
+from bot.store.engine import Dialect, Rows, Statement, Value, Values
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
 from bot.store.sqlite.erasing import Eraser
 from bot.store.sqlite.error_messages import advice, defect, is_damage
 from bot.store.sqlite.own_file import own_file
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_DIALECT = Dialect(
+    new_conversation_id="1 + (SELECT seq FROM sqlite_sequence WHERE name = 'conversations')",
+    text="CAST({} AS TEXT)",
+)
+_NO_VALUES: Values = MappingProxyType({})
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +59,8 @@ class _Write:
 
 class SQLiteEngine:
     """The connections to one SQLite database. Made by `open`. Implements `bot.store.engine.Engine`."""
+
+    dialect = _DIALECT
 
     def __init__(self, file: Path | None, writer: Connection, reader: Connection) -> None:
         self._file = file
@@ -81,6 +90,11 @@ class SQLiteEngine:
                 yield database
             finally:
                 await database.drain()
+
+    @staticmethod
+    def storable(text: str) -> str:
+        """A lone surrogate, which no UTF-8 can hold, becomes U+FFFD."""
+        return _SURROGATE.sub("\ufffd", text)
 
     async def read(self, sql: str, **values: Value) -> Rows:
         return await self._run(self._reader, sql, values)
@@ -165,7 +179,7 @@ class SQLiteEngine:
         except Exception as error:  # noqa: BLE001 - a defect too is the caller's, not of those who wait behind
             write.fail(error)
 
-    async def _run(self, connection: Connection, sql: str, values: Values = ()) -> Rows:
+    async def _run(self, connection: Connection, sql: str, values: Values = _NO_VALUES) -> Rows:
         """Run one statement and fetch its rows."""
         return await self._do(connection, lambda plain: _fetch(plain, sql, values))
 
@@ -195,14 +209,6 @@ def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[li
 
 
 def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
-    bound = (
-        {name: _storable(value) for name, value in values.items()}
-        if isinstance(values, Mapping)
-        else [_storable(value) for value in values]
-    )
+    storable = SQLiteEngine.storable
+    bound = {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
     return connection.execute(sql, bound).fetchall()
-
-
-def _storable(value: Value) -> Value:
-    """A lone surrogate, which no UTF-8 can hold, becomes U+FFFD: one code point for one, so that offsets stay true."""
-    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
