@@ -23,6 +23,7 @@ from bot.core.pictures import PictureProblem, Pictures
 from bot.core.preparing import RequestPreparer
 from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.quotas import QuotaExceeded, Usage
+from bot.core.recent import RecentMessages
 from bot.core.requests import Asking, Request
 from bot.core.turns import Conversation, FailureReason, Outcome, Prompt, StopReason, TurnState, is_blank
 from bot.core.window import Room
@@ -80,6 +81,7 @@ class ReplyGenerator:
             about_memory=settings.about_memory,
             summaries_due=summaries_due if settings.summaries else None,
         )
+        self.recent = RecentMessages(store.recent_authors)
         self._failing = FailingModels()
         self.learning = ModelLearning()
         """What the requests have shown of the models. Those for summaries share it."""
@@ -193,6 +195,7 @@ class ReplyGenerator:
                 most_pictures = await self._model.most_pictures(model)
                 key = self._settings.servers.key(model)
                 known = await self._store.token_statistics.of(key)
+                await self.recent.add_to(running)
                 asking = Asking(turn, running, sink, model, key, system_prompt, known, moves_window, most_pictures)
                 return await self._request(asking, may_be_blind=may_be_blind)
             finally:
@@ -228,6 +231,8 @@ class ReplyGenerator:
         tried_anew = self.learning.tries_more(key, before, request.size)
         refusals, asked_again, window = 0, False, None
         while True:
+            while not await self.recent.may_be_sent(running):
+                await self._preparer.rebuild(asking, request, room)
             outcome = await running.read(asyncio.create_task(self._read(asking, request)))
             outcome = replace(outcome, model=model, unseen=request.fitting.unseen)
             if isinstance(request.error, PicturesRefused):

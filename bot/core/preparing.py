@@ -109,6 +109,10 @@ class RequestPreparer:
             return Outcome(TurnState.FAILED, running.text, FailureReason.BUSY)
         return Request(fitting, grant.reply_tokens, grant.limited_by)
 
+    async def rebuild(self, asking: Asking, request: Request, room: Room) -> None:
+        """Give a request a new context, no larger than the one for which its tokens are reserved."""
+        request.fitting = await self.context(asking, request.fitting.tokens, room.context)
+
     async def _reserve(
         self, asking: Asking, fitting: Context, room: Room, minimum: int, spent: Usage | None
     ) -> Reservation | QuotaExceeded | Contended | None:

@@ -296,6 +296,14 @@ class NoteStore(Protocol):
         ...
 
 
+class RecentAuthorStore(Protocol):
+    """The authors of the recent messages that went along with questions."""
+
+    async def add(self, attempt: Attempt, user_ids: Collection[int]) -> bool:
+        """Commit that messages of these users go along with the question of an attempt. False: they must not."""
+        ...
+
+
 class RetentionStore(Protocol):
     """Deletion for good of turns and conversations."""
 
@@ -355,6 +363,9 @@ class Store(Protocol):
 
     @property
     def pictures(self) -> PictureStore: ...
+
+    @property
+    def recent_authors(self) -> RecentAuthorStore: ...
 
     @property
     def retention(self) -> RetentionStore: ...

@@ -39,8 +39,6 @@ result is how the attempt ends if it cannot be answered without. It is cancelled
 """
 SettlePlace = Callable[[Prompt], Awaitable[Prompt]]
 """Opens the conversation of a prompt, and returns the prompt, which belongs elsewhere where that fails."""
-AddRecent = Callable[[ActiveAttempt], Coroutine[Any, Any, None]]
-"""Has the messages that people wrote before the prompt of an attempt go along with it, where they may."""
 SAVE_EVERY = 1.0
 """Seconds between two writes of the replies' progress. A kill loses at most the text of that time."""
 SWEEP_AFTER = 30
@@ -74,8 +72,7 @@ class ConversationService:
             today=today,
             summaries_due=lambda: self.summaries.wake(),
         )
-        self.add_recent: AddRecent | None = None
-        """Set by a platform on which questions may have recent messages go along."""
+        self.recent = self._generator.recent
         self.summaries = SummaryMaker(store, model, settings, self._generator.learning, self._generator.notify_released)
         """What is to run in the background."""
         self._running: dict[Attempt, ActiveAttempt] = {}
@@ -276,9 +273,6 @@ class ConversationService:
                 raise
             unanswerable = None if complete is None else await self._complete(running, sink, complete)
             await running.wait_for(turn_has_come)
-            if self.add_recent is not None and running.stop_reason is None:
-                # Not before: what is deleted while the question waits does not go along.
-                await self._look_around(running, self.add_recent)
             outcome = await self._generate(running, sink, unanswerable)
             seen = await self._show(running, sink, outcome)
             log.info(running.log_entry(outcome, sink.messages))
@@ -290,18 +284,6 @@ class ConversationService:
         finally:
             del self._running[running.attempt]
             self._saved.pop(running.attempt, None)
-
-    async def _look_around(self, running: ActiveAttempt, add_recent: AddRecent) -> None:
-        """Have recent messages go along. Where that fails, the prompt is answered without."""
-        try:
-            await running.until_stopped(add_recent(running))
-        except Exception as error:
-            log.error(
-                "turn %d: recent messages could not be found: %s",
-                running.attempt.turn_id,
-                error,
-                exc_info=not isinstance(error, StoreError),
-            )
 
     async def _complete(self, running: ActiveAttempt, sink: ReplySink, complete: CompletePrompt) -> Outcome | None:
         """Complete a prompt. Where that fails, it is answered as it is, unless nobody has heard yet what it asks."""
@@ -381,7 +363,7 @@ class ConversationService:
         await self._save()
         forgotten = await self._store.people.forget(user_id, leave_out=leave_out)
         for running in self.running:
-            if any(each.author_id == user_id for each in running.prompt.recent):
+            if self.recent.has_messages_of(running, user_id):
                 # Whoever asked is not told whose messages they were, unless they are their own.
                 running.stop(StopReason.FORGOTTEN, by if running.attempt.turn_id in forgotten else None)
         return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)

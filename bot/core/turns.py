@@ -138,6 +138,7 @@ class Quote:
 class RecentMessage(NamedTuple):
     """What somebody wrote before a question, which goes along with it. It is kept nowhere."""
 
+    id: int
     author_id: int
     author_name: UserName
     text: str

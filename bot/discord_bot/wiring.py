@@ -87,7 +87,7 @@ def wire(
     messages = MessageHandler(client, replies, notices, policy, tasks, files, pictures)
     recent = RecentMessages(client, store, history, policy, tasks)
     reading = Reading(Unmentioned(client, store), recent) if options.message_content else None
-    conversations.add_recent = recent.add_to if options.message_content else None
+    conversations.recent.find = recent.before if options.message_content else None
     inbox = Inbox(client, messages, notices, policy, reading, tasks)
     asking = AskHandler(client, replies, policy, store.personas, files, pictures)
     forms, targets = Forms(), Targets()

@@ -66,7 +66,7 @@ def test_context_holds_whole_turns_within_the_budget(replies: list[str], budget:
     assert taken == 0 or built.tokens <= budget
 
 
-RECENT = [RecentMessage(2, UserName("Bo", "bo"), f"{number} " + "word " * 20) for number in range(25)]
+RECENT = [RecentMessage(number, 2, UserName("Bo", "bo"), f"{number} " + "word " * 20) for number in range(25)]
 
 
 def with_recent(budget: int, window: int | None = None, prompt: str = "so?") -> Context:

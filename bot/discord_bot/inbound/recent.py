@@ -17,10 +17,9 @@ import discord
 
 from bot.core.access import Person
 from bot.core.attached import without_ids
-from bot.core.attempt import ActiveAttempt
 from bot.core.channel_settings import DEFAULTS
 from bot.core.context import MENTION, speaker
-from bot.core.turns import RecentMessage, UserName
+from bot.core.turns import Prompt, RecentMessage, UserName
 from bot.discord_bot.access import members
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import asked_in, settings_of
@@ -133,36 +132,31 @@ class RecentMessages:
 
     # What goes along
 
-    async def add_to(self, running: ActiveAttempt) -> None:
-        """Have the recent messages before a question go along with it. Raises StoreError."""
-        prompt = running.prompt
+    async def before(self, prompt: Prompt) -> list[RecentMessage]:
+        """The messages before a question that may go along with it now, oldest first. Raises StoreError."""
         guild = None if prompt.guild_id is None else self._client.get_guild(prompt.guild_id)
         if guild is None or prompt.message_id is None:
-            return
+            return []
         channel = guild.get_channel_or_thread(asked_in(prompt))
         channel_id = settings_of(channel)
         if channel is None or channel_id is None:
-            return
+            return []
         count = (await self._store.channel_settings.of(guild.id, channel_id)).recent
         if not count:
-            return
+            return []
         place = self._place(guild.id, channel.id)
         await self._complete(channel, place)
         if self._places.get(channel.id) is not place:
             # Something of it was deleted or forgotten while it was read.
-            return
+            return []
         chosen = sorted((each for each in place.messages.values() if each.id < prompt.message_id), key=_id)[-count:]
         allowed = await self._policy.allowed_among(guild.id, [each.author for each in chosen])
         allowed -= await self._store.person_settings.left_out(allowed)
-        chosen = [each for each in chosen if each.author.id in allowed]
-        if chosen and await self._store.recent_authors.add(running.attempt, {each.author.id for each in chosen}):
-            # Some may have been deleted or forgotten meanwhile.
-            told = [
-                RecentMessage(each.author.id, each.name, each.text)
-                for each in chosen
-                if place.messages.get(each.id) is each
-            ]
-            running.prompt = replace(prompt, recent=told)
+        # Some may have been edited, deleted or forgotten meanwhile, which a change of the settings may follow.
+        current = [
+            place.messages[each.id] for each in chosen if each.author.id in allowed and each.id in place.messages
+        ]
+        return [RecentMessage(each.id, each.author.id, each.name, each.text) for each in current]
 
     async def _complete(self, channel: object, place: _Place) -> None:
         """Wait until what came before the session is remembered too, but not for long."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +11,9 @@ import pytest
 
 from bot.core.access import AccessSettings
 from bot.core.channel_settings import WithoutMention
+from bot.discord_bot.channels import private_conversation
 from bot.discord_bot.inbound import recent
-from bot.standin.entities import Channel, Intent, Permission, User
+from bot.standin.entities import Channel, Intent, Message, Permission, User
 from bot.standin.faults import ALWAYS, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -21,6 +22,7 @@ from tests.discord_bot.conftest import OPTIONS, Held, Launch, Start, World
 from tests.discord_bot.people import shown
 from tests.discord_bot.server_pages import choose
 from tests.store.forgetting import secret
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.standin(privileged=Intent.MESSAGE_CONTENT)]
 READING = replace(OPTIONS, message_content=True)
@@ -208,6 +210,53 @@ async def test_edit_while_the_history_is_read_counts(
         assert heard(world) == "[Cleo (@cleo)]\n> after the edit"
 
 
+GONE = "[Cleo (@cleo)]\n> stays"
+Change = Callable[[World, Message], Awaitable[object]]
+CHANGES: dict[str, tuple[Change, str]] = {
+    "deleted": (lambda world, said: world.discord.delete(said), GONE),
+    "edited": (lambda world, said: world.discord.edit(said, "said again"), f"[Ada (@ada)]\n> said again\n{GONE}"),
+    "left out": (lambda world, said: leave_out(world.discord, world.discord.ada), GONE),
+    "forgotten": (lambda world, said: forget_me(world.discord, world.discord.ada), GONE),
+    "switched off": (lambda world, said: choose(world.discord, "recent", "0"), ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "what"),
+    # A request that has gone out stops when one is forgotten whose words it has.
+    [("tokens", what) for what in CHANGES] + [("the fallback", what) for what in CHANGES if what != "forgotten"],
+)
+async def test_what_happens_while_a_question_waits_counts(
+    start: Start,
+    discord: DiscordStandin,
+    model: ModelStandin,
+    hold: Callable[..., Held],
+    waits_for: str,
+    what: str,
+) -> None:
+    change, left = CHANGES[what]
+    async with start(options=READING, fallback_model="spare") as world:
+        await let(world)
+        await world.answered("first", discord.random_channel, discord.ada)
+        said = await discord.say(discord.general, discord.ada, "said before")
+        await discord.say(discord.general, discord.cleo, "stays")
+        if waits_for == "tokens":
+            held = hold(type(world.store.quotas), "reserve")
+        else:
+            held = Held()
+            model.script += [Reply("", held_until=held.go_on, error_after=0)]
+        question = await world.ask("what was said?")
+        await (held.begun.wait() if waits_for == "tokens" else world.asked(1))
+        await change(world, said)
+        await settled(world)
+        held.go_on.set()
+        await world.taken(question)
+        assert str(model.requests[-1].messages[-1]["content"]).endswith("was said?")
+        assert model.requests[-1].body["model"] == ("demo" if waits_for == "tokens" else "spare")
+        assert heard(world) == left
+        assert "To what was said?" in world.shown()[-1]
+
+
 async def test_deletion_before_it_is_known_whom_a_message_is_for_counts(
     reading: World, hold: Callable[..., Held]
 ) -> None:
@@ -241,7 +290,8 @@ async def test_nothing_is_missing_once_moderators_let_it_again(reading: World) -
 async def settled(world: World) -> None:
     """Wait until the bot has received what happened before."""
     quiet = world.discord.open_dm(world.discord.ada)
-    await world.answered("quiet", quiet, author=world.discord.ada)
+    await world.ask("quiet", quiet, world.discord.ada)
+    await world.reply(quiet)
 
 
 # Nothing of it is kept, and what was made from it goes
@@ -271,6 +321,31 @@ async def test_reply_goes_with_each_person_it_may_repeat(reading: World, model: 
     assert "sea" not in str(reading.model.requests[-1].messages), "neither from the memory nor from the recent messages"
 
 
+async def test_private_question_has_them_too_and_goes_with_each_of_them(
+    reading: World, model: ModelStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine may take longer than Discord allows for the first answer.
+    monkeypatch.setattr("bot.standin.interactions.DEADLINE", PATIENCE)
+    discord = reading.discord
+    await let(reading)
+    await reading.answered("first")
+    await discord.say(discord.general, discord.cleo, "I live by the sea")
+    model.script += [Reply("Cleo lives by the sea.")]
+    question = "where does Cleo live?"
+    used = await discord.slash(discord.bo, discord.general, "ask", question=question, only_for_me=True)
+    await discord.wait_for(lambda: used.content == "Cleo lives by the sea.")
+    await reading.idle()
+    assert used.ephemeral
+    assert heard(reading) == "[Cleo (@cleo)]\n> I live by the sea"
+    mine = private_conversation(discord.general.id, discord.bo.id)
+    assert [turn.reply for turn in await reading.store.turns.history(mine, 10)] == ["Cleo lives by the sea."]
+    await forget_me(discord, discord.cleo)
+    await reading.until(lambda: reading.store.turns.history(mine, 10), [])
+    used = await discord.slash(discord.bo, discord.general, "ask", question="and now?", only_for_me=True)
+    await discord.wait_for(lambda: used.content == "To and now?.")
+    assert "sea" not in str(model.requests[-1].messages)
+
+
 async def test_reply_under_way_stops_when_one_of_them_is_forgotten(reading: World, model: ModelStandin) -> None:
     discord = reading.discord
     await let(reading)
@@ -290,6 +365,11 @@ async def forget_me(discord: DiscordStandin, person: User) -> None:
     pressed = await discord.press(person, confirm, f"forget-me:yes:{person.id}")
     await pressed.acknowledged()
     await discord.wait_for(lambda: "forg" in (pressed.content or "").lower() and not confirm.buttons)
+
+
+async def leave_out(discord: DiscordStandin, person: User) -> None:
+    shown = await (await discord.slash(person, discord.random_channel, "settings")).answered()
+    await (await discord.press(person, shown, "settings:leave-out:1")).acknowledged()
 
 
 async def test_kill_while_it_is_used_loses_nothing(
