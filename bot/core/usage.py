@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -76,6 +76,19 @@ class UsageRow:
     @property
     def usage(self) -> Usage:
         return Usage(self.prompt_tokens, self.reply_tokens, self.cached_tokens, self.reasoning_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """The use of everybody by model, and by day, by guild and by person.
+
+    A row has the day 0, no guild or no user where it is a sum over these.
+    """
+
+    by_day: Sequence[UsageRow]
+    by_guild: Sequence[UsageRow]
+    by_person: Sequence[UsageRow]
+    """Of those who used most. All that is in nobody's name counts as one person's."""
 
 
 @dataclass(frozen=True, slots=True)

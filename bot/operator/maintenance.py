@@ -21,6 +21,8 @@ from bot.store.sqlite import backup, compact, open_store
 
 _NOTICE_DELAY = 2.0
 """Seconds of erasing after which the command says what it waits for."""
+_PEOPLE = 10
+"""People whose usage is reported."""
 
 
 async def copy_database(database: Path, file: Path) -> int:
@@ -53,8 +55,8 @@ async def list_conversations(database: Path) -> int:
 async def report_usage(database: Path, days: int, prices: Prices) -> int:
     """Print what was used in the last `days` days of UTC, today included."""
     async with open_store(existing(database), exclusive=False) as store:
-        rows = await store.usage.by_day(int(time.time()) // DAY - days + 1)
-    print(reports.usage(rows, prices, width=_width()))
+        report = await store.usage.report(int(time.time()) // DAY - days + 1, _PEOPLE)
+    print(reports.usage(report, prices, width=_width()))
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.records import ConversationOverview, UserRecord
-from bot.core.usage import DAY, Prices, Total, UsageRow, grouped, money
+from bot.core.usage import DAY, Prices, Total, UsageReport, UsageRow, grouped, money
 
 WIDTH = 100
 """Columns of a report that is not written to a terminal."""
@@ -128,11 +128,12 @@ def compacted(database: Path, before: int, after: int) -> str:
     return f"The database {database} now has {after / 1e6:,.1f} MB, before {before / 1e6:,.1f} MB."
 
 
-def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: int = WIDTH) -> str:
+def usage(report: UsageReport, prices: Prices, *, width: int = WIDTH) -> str:
     """The tables of usage: by day and model, by server, and by the people who used most."""
-    if not rows:
+    if not report.by_day:
         return "Nothing was used in these days."
-    by_day = grouped(rows, lambda row: (row.day, row.model))
+    by_day = grouped(report.by_day, lambda row: (row.day, row.model))
+    by_person = grouped(report.by_person, lambda row: row.user_id)
     tables = [
         _table(
             ("day (UTC)", "model"),
@@ -145,25 +146,22 @@ def usage(rows: Sequence[UsageRow], prices: Prices, *, people: int = 10, width: 
             ("server",),
             [
                 ((_name(guild, "none (direct messages, terminal)"),), each)
-                for guild, each in grouped(rows, lambda row: row.guild_id).items()
+                for guild, each in grouped(report.by_guild, lambda row: row.guild_id).items()
             ],
             prices,
             width,
         ),
         _table(
-            (f"person (the {people} who used most)",),
-            [
-                ((_name(person, "failed, forgotten or unknown"),), each)
-                for person, each in grouped(rows, lambda row: row.user_id).items()
-            ][:people],
+            (f"person (the {len(by_person)} who used most)",),
+            [((_name(person, "failed, forgotten or unknown"),), each) for person, each in by_person.items()],
             prices,
             width,
         ),
     ]
-    details = _details(rows, width)
+    details = _details(report.by_day, width)
     if details:
         tables.insert(1, details)
-    unpriced = sorted({row.model for row in rows} - prices.of_models.keys())
+    unpriced = sorted({row.model for row in report.by_day} - prices.of_models.keys())
     if unpriced:
         tables.append(textwrap.fill(f"No price is set in PRICES for: {', '.join(unpriced)}.", width))
     return "\n\n".join(tables)

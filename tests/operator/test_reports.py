@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.records import ConversationOverview, UserRecord
 from bot.core.turns import Conversation
-from bot.core.usage import Price, Prices, UsageRow
+from bot.core.usage import Price, Prices, UsageReport, UsageRow
 from bot.operator import reports
 from tests.places import on_discord
 
@@ -20,6 +20,7 @@ ROWS = [
     UsageRow(20_668, "a-maker/with-names-of-great-length", 111, 2, 10, 2_000_000, 500_000),
     UsageRow(20_668, "small", 111, None, 1, 50, 5),
 ]
+REPORT = UsageReport(ROWS, ROWS, ROWS)
 
 
 DAY = 24 * 3600
@@ -63,7 +64,8 @@ def test_narrow_list_keeps_conversation_ids() -> None:
 
 
 def test_usage_lists_days_models_guilds_and_people() -> None:
-    assert reports.usage(ROWS, PRICES, people=2).splitlines() == [
+    report = UsageReport(ROWS, ROWS, [row for row in ROWS if row.user_id is not None])
+    assert reports.usage(report, PRICES).splitlines() == [
         "day (UTC)   model                               requests    context  replies     tokens   cost",
         "2026-08-02  small                                      4  1,000,200  100,100  1,100,300   0.70",
         "2026-08-03  a-maker/with-names-of-great-length        10  2,000,000  500,000  2,500,000      -",
@@ -88,7 +90,7 @@ def test_usage_lists_cached_and_reasoning_tokens() -> None:
         UsageRow(20_669, "small", 111, 1, 1, 1_000_000, 100_000, cached_tokens=800_000),
         UsageRow(20_669, "b", 111, 1, 1, 0, 4_000, reasoning_tokens=3_000),
     ]
-    days, details, *_ = reports.usage(rows, PRICES).split("\n\n")
+    days, details, *_ = reports.usage(UsageReport(rows, rows, rows), PRICES).split("\n\n")
     assert details.splitlines() == [
         "model   cached  of context  reasoning  of replies",
         "small  800,000        39 %          0         0 %",
@@ -98,8 +100,8 @@ def test_usage_lists_cached_and_reasoning_tokens() -> None:
 
 
 def test_usage_report_without_use_or_prices() -> None:
-    assert reports.usage([], PRICES) == "Nothing was used in these days."
-    text = reports.usage(ROWS, Prices())
+    assert reports.usage(UsageReport([], [], []), PRICES) == "Nothing was used in these days."
+    text = reports.usage(REPORT, Prices())
     assert text.count("No price is set in PRICES") == 1
     assert "0.7" not in text
 
@@ -107,9 +109,10 @@ def test_usage_report_without_use_or_prices() -> None:
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_usage_report_fits_the_terminal(width: int) -> None:
     many = [UsageRow(20_668, f"model-{n}" * 9, 2**63, 2**63 - n, 10**4, 10**7 - 1, 10**6) for n in range(30)]
+    report = UsageReport(many, many, many[:10])
     names = Prices({row.model: Price(10**8, 10**8, 10**8) for row in many[1:]})
-    assert max(map(len, reports.usage(many, names, width=width).splitlines())) <= width
-    assert max(map(len, reports.usage(many, Prices(), width=width).splitlines())) <= width
+    assert max(map(len, reports.usage(report, names, width=width).splitlines())) <= width
+    assert max(map(len, reports.usage(report, Prices(), width=width).splitlines())) <= width
 
 
 def test_forgetting_reports_what_goes_and_went() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState, UserName
-from bot.core.usage import MICRO, Price, UsageRow, UsageToday
+from bot.core.usage import MICRO, Price, UsageRow, UsageToday, grouped
 from bot.store import Store
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import TERMINAL, on_discord
@@ -288,6 +289,35 @@ async def test_usage_is_recorded_once(store: Store, path: Path, clock: Clock) ->
     ]
     assert await store.usage.by_day(0, guild_id=8) == []
     assert_it_adds_up(path)
+
+
+async def test_report_has_the_sums_of_all_usage(database: SQLiteEngine, store: Store) -> None:
+    await database.write(
+        """
+        WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 599)
+        INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
+        SELECT n, 1, nullif(n % 200, 0), nullif(n % 5, 0), 'm' || (n % 2), 20000 + n / 300, n % 200, 1, 1 FROM numbers
+        """
+    )
+    await database.write(
+        "INSERT INTO forgotten_users (user_id, conversation_id, through, line) VALUES (198, 0, 1000, '')"
+    )
+    report, rows = await store.usage.report(20_001, 3), await store.usage.by_day(20_001)
+
+    def summed(of: Callable[[UsageRow], int | None]) -> dict[tuple[int | None, str], tuple[int, int]]:
+        groups = grouped(rows, lambda row: (of(row), row.model))
+        return {key: (sum(r.requests for r in each), sum(r.tokens for r in each)) for key, each in groups.items()}
+
+    def told(of: Callable[[UsageRow], int | None], part: Sequence[UsageRow]) -> dict[object, object]:
+        assert len(part) == len({(of(row), row.model) for row in part})
+        return {(of(row), row.model): (row.requests, row.tokens) for row in part}
+
+    assert told(lambda row: row.day, report.by_day) == summed(lambda row: row.day)
+    assert told(lambda row: row.guild_id, report.by_guild) == summed(lambda row: row.guild_id)
+    of_people = summed(lambda row: row.user_id)
+    most = {key: value for key, value in of_people.items() if key[0] in (None, 199, 197)}
+    assert told(lambda row: row.user_id, report.by_person) == most
+    assert of_people[None, "m0"] == (3, 2 * 199 + 1), "of nobody, and of who is forgotten"
 
 
 async def test_own_usage_is_found_by_person(database: SQLiteEngine, store: Store) -> None:
