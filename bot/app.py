@@ -20,6 +20,7 @@ from pathlib import Path
 from bot import config
 from bot.config import Secret, Settings
 from bot.core.errors import BotError, SettingsError
+from bot.core.figures import Figures
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.protocols import ChatModel
 from bot.core.quotas import NO_LIMITS, Quotas
@@ -57,13 +58,13 @@ async def _serve(settings: Settings, token: Secret) -> None:
     from bot.discord_bot.runner import run
     from bot.llm.servers import ModelRouter
 
-    stop = asyncio.Event()
+    stop, figures = asyncio.Event(), Figures()
     _on_first_signal(stop.set)
     async with (
         chosen_by(settings),
-        open_store(settings.database_path, exclusive=True) as store,
+        open_store(settings.database_path, exclusive=True, figures=figures) as store,
         ModelRouter.of(settings, store.server_facts) as model,
-        _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL) as conversations,
+        _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL, figures=figures) as conversations,
     ):
         await run(
             token.reveal(),
@@ -73,6 +74,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
             stop=stop,
             list_models=model.listings,
             publish_health=partial(health.publish_health, settings.database_path),
+            figures=figures,
         )
 
 
@@ -199,13 +201,14 @@ def _conversations(
     about_memory: str = "",
     *,
     in_background: bool = True,
+    figures: Figures | None = None,
 ) -> ConversationService:
     generation = replace(settings.generation, quotas=quotas, about_memory=about_memory)
     if not in_background:
         generation = replace(generation, summaries=False)
     if not settings.model_configured:
         generation = replace(generation, servers=ModelServers(ModelServer(THIS_COMPUTER)))
-    return ConversationService(store, model, generation, settings.limits)
+    return ConversationService(store, model, generation, settings.limits, figures=figures)
 
 
 def _on_first_signal(stop: Callable[[], None]) -> None:

@@ -97,6 +97,7 @@ class AttemptClock:
         self._accepted_at = self._now()
         self._requested_at: float | None = None
         self._first_text_at: float | None = None
+        self._ended_at: float | None = None
 
     def mark_requested(self) -> None:
         """Note the first request."""
@@ -107,6 +108,10 @@ class AttemptClock:
         """Note the first text."""
         if self._first_text_at is None:
             self._first_text_at = self._now()
+
+    def mark_end(self) -> None:
+        """Note that the outcome is known."""
+        self._ended_at = self._now()
 
     @property
     def waited(self) -> float | None:
@@ -119,6 +124,16 @@ class AttemptClock:
         if self._requested_at is None or self._first_text_at is None:
             return None
         return self._first_text_at - self._requested_at
+
+    @property
+    def first_word(self) -> float | None:
+        """Seconds from the acceptance to the first text."""
+        return None if self._first_text_at is None else self._first_text_at - self._accepted_at
+
+    @property
+    def since_end(self) -> float | None:
+        """Seconds since the outcome is known."""
+        return None if self._ended_at is None else self._now() - self._ended_at
 
     @property
     def total(self) -> float:
@@ -155,12 +170,14 @@ class ActiveAttempt:
         """The reply so far."""
         self.asked: str | None = None
         """The question as the model was last sent it. None: it was not."""
+        self.model: str | None = None
+        """The model that was last asked. `tokens` are counted for it."""
         self.stop_reason: StopReason | None = None
         self.stopped_by: str | None = None
         self.new_statistics: tuple[str, TokenStatistics] | None = None
         """The token statistics that the attempt's requests have shown, with the model's key."""
         self.tokens = TokenCounter()
-        self._clock = AttemptClock()
+        self.clock = AttemptClock()
         self._reading: asyncio.Task[Outcome] | None = None
         self._stopped = asyncio.Event()
 
@@ -172,16 +189,17 @@ class ActiveAttempt:
             if self._reading is not None:
                 self._reading.cancel()
 
-    def mark_requested(self, prompt_tokens: int, bytes_per_token: float) -> None:
-        """Note that the model is asked, with estimates of the context's tokens and of the bytes in a token."""
+    def mark_requested(self, model: str, prompt_tokens: int, bytes_per_token: float) -> None:
+        """Note that a model is asked, with estimates of the context's tokens and of the bytes in a token."""
+        self.model = model
         self.tokens.mark_requested(prompt_tokens, bytes_per_token)
-        self._clock.mark_requested()
+        self.clock.mark_requested()
 
     def add(self, text: str) -> None:
         """Append text to the reply."""
         self.text += text
         self.tokens.add(text)
-        self._clock.mark_text()
+        self.clock.mark_text()
 
     def discard(self) -> None:
         """Take back the text that this attempt has added. Its tokens stay counted."""
@@ -202,9 +220,9 @@ class ActiveAttempt:
             state=outcome.state,
             failure=outcome.failure,
             stop_reason=outcome.stop_reason,
-            waited=self._clock.waited,
-            first_text=self._clock.first_text,
-            total=self._clock.total,
+            waited=self.clock.waited,
+            first_text=self.clock.first_text,
+            total=self.clock.total,
             usage=outcome.usage,
             messages=messages,
             prompt=self.prompt.text,

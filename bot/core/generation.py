@@ -12,6 +12,7 @@ from datetime import date
 
 from bot.core import context
 from bot.core.attempt import ActiveAttempt, TokenCounter
+from bot.core.counted_model import CountedModel
 from bot.core.errors import ContextTooLong, EmptyStream, ModelError, PicturesRefused, StoreError
 from bot.core.fallback import FailingModels, may_be_replaced
 from bot.core.generation_settings import GenerationSettings
@@ -21,7 +22,7 @@ from bot.core.log_entries import FailureLog
 from bot.core.model_events import Discard, End, Origin, Reasoning, Text
 from bot.core.pictures import PictureProblem, Pictures
 from bot.core.preparing import RequestPreparer
-from bot.core.protocols import ChatModel, ReplySink, Store
+from bot.core.protocols import ReplySink, Store
 from bot.core.quotas import QuotaExceeded, Usage
 from bot.core.recent import RecentMessages
 from bot.core.requests import Asking, Request
@@ -59,7 +60,7 @@ class ReplyGenerator:
     def __init__(
         self,
         store: Store,
-        model: ChatModel,
+        model: CountedModel,
         pictures: Pictures,
         settings: GenerationSettings,
         *,
@@ -158,6 +159,8 @@ class ReplyGenerator:
     async def _settle_first(self, running: ActiveAttempt, outcome: Outcome) -> None:
         """Charge the failed request to its own model, so that the fallback is reserved and charged for itself."""
         usage = running.estimated_usage(outcome.usage)
+        if running.model is not None and usage is not None:
+            self._model.used(running.model, usage)
         if self._settings.quotas is not None and usage is not None:
             await self._store.quotas.settle_replaced(running.attempt, usage)
             self._preparer.notify_released()
@@ -349,7 +352,7 @@ class ReplyGenerator:
         # What a request allows for thoughts must not make its text longer.
         most_text = self._settings.reply_tokens if request.reply_tokens > self._settings.reply_tokens else None
         counted = self._settings.quotas is not None
-        running.mark_requested(fitting.tokens, fitting.bytes_per_token)
+        running.mark_requested(model, fitting.tokens, fitting.bytes_per_token)
         origin = Origin(running.prompt.conversation, running.prompt.user_id)
         try:
             async with self._model.stream(

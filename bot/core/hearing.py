@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.core.attempt import ActiveAttempt
+from bot.core.counted_model import CountedModel
 from bot.core.errors import ModelError
 from bot.core.log_entries import FailureLog
 from bot.core.preparing import RequestPreparer
-from bot.core.protocols import ChatModel, Store
+from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Usage
 from bot.core.turns import FailureReason, Outcome, StopReason, TurnState, is_blank
 
@@ -38,7 +39,7 @@ class Hearing:
     """The transcriptions of one process, by the `model` of that name; None: there is none."""
 
     def __init__(
-        self, store: Store, server: ChatModel, model: str | None, preparer: RequestPreparer, failures: FailureLog
+        self, store: Store, server: CountedModel, model: str | None, preparer: RequestPreparer, failures: FailureLog
     ) -> None:
         self._store = store
         self._server = server
@@ -79,6 +80,7 @@ class Hearing:
                 model=self._model,
             )
         finally:
+            self._server.used(self._model, used)
             await self._store.quotas.settle_replaced(running.attempt, used, free=failed)
             self._preparer.notify_released()
         self._failures.discard(self._model)

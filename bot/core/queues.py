@@ -75,6 +75,16 @@ class Queues:
         """Set while nothing waits and nothing runs."""
         self.empty.set()
 
+    @property
+    def waiting(self) -> int:
+        """The prompts that wait."""
+        return self._waiting
+
+    @property
+    def running(self) -> int:
+        """The prompts that run, and what runs behind them."""
+        return self._running
+
     @contextmanager
     def place(
         self,

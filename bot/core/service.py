@@ -16,7 +16,9 @@ from typing import Any, Self
 from bot.core.attached import is_unheard
 from bot.core.attempt import ActiveAttempt
 from bot.core.context import BYTES_PER_TOKEN
+from bot.core.counted_model import CountedModel
 from bot.core.errors import OverQuota, QueueLimit, StoreError
+from bot.core.figures import Figures
 from bot.core.generation import MINIMUM_REPLY_TOKENS, ReplyGenerator
 from bot.core.generation_settings import GenerationSettings
 from bot.core.hearing import Recording
@@ -26,6 +28,7 @@ from bot.core.protocols import ChatModel, ReplySink, Store
 from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
 from bot.core.summarizing import SummaryMaker
+from bot.core.turn_figures import TurnFigures
 from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
 from bot.core.window import Room
 
@@ -48,7 +51,7 @@ SWEEP_AFTER = 30
 class ConversationService:
     """All conversations of one process, over one store and the models of one server.
 
-    `today` returns the date that the system prompt names.
+    `today` returns the date that the system prompt names. `figures` take how the conversations go.
     """
 
     def __init__(
@@ -59,13 +62,17 @@ class ConversationService:
         limits: QueueLimits = QueueLimits(),  # noqa: B008 -- it is frozen
         *,
         today: Callable[[], date] = date.today,
+        figures: Figures | None = None,
     ) -> None:
+        figures = figures or Figures()
+        self._figures = TurnFigures(figures)
+        self._model = CountedModel(model, figures, settings.prices)
         self._store = store
         self.settings = settings
         self.pictures = Pictures(store.pictures)
         self._generator = ReplyGenerator(
             store,
-            model,
+            self._model,
             self.pictures,
             settings,
             save=self._save,
@@ -73,12 +80,16 @@ class ConversationService:
             summaries_due=lambda: self.summaries.wake(),
         )
         self.recent = self._generator.recent
-        self.summaries = SummaryMaker(store, model, settings, self._generator.learning, self._generator.notify_released)
+        self.summaries = SummaryMaker(
+            store, self._model, settings, self._generator.learning, self._generator.notify_released
+        )
         """What is to run in the background."""
         self._running: dict[Attempt, ActiveAttempt] = {}
         self._saved: dict[Attempt, tuple[str, int]] = {}
         """The text and the tokens that were last saved of each attempt."""
         self._queues = Queues(limits)
+        figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
+        figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
         self._closing = False
         self._saver: asyncio.Task[None] | None = None
 
@@ -277,6 +288,7 @@ class ConversationService:
             seen = await self._show(running, sink, outcome)
             log.info(running.log_entry(outcome, sink.messages))
             if seen:
+                self._figures.shown(running.clock)
                 await self._mark_delivered(running, outcome, sink.delivery_error)
             if running.new_statistics is not None:
                 await self._record_statistics(*running.new_statistics)
@@ -385,6 +397,7 @@ class ConversationService:
 
     async def _settle(self, running: ActiveAttempt, outcome: Outcome) -> Outcome:
         """Save an end and its usage. Returns the outcome to show, which may be a failed or a forgotten one."""
+        running.clock.mark_end()
         if not outcome.text and outcome.state is TurnState.FAILED:
             outcome = replace(outcome, text=running.previous_text)
         if running.was_complete and not running.text and outcome.state in (TurnState.FAILED, TurnState.STOPPED):
@@ -403,6 +416,9 @@ class ConversationService:
                 exc_info=not isinstance(error, StoreError),
             )
             outcome = replace(outcome, state=TurnState.FAILED, failure=FailureReason.STORAGE)
+        self._figures.ended(outcome, running.clock)
+        if running.model is not None and outcome.usage is not None:
+            self._model.used(running.model, outcome.usage)
         return outcome
 
     async def _close(self, running: ActiveAttempt, outcome: Outcome) -> bool:

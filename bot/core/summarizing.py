@@ -23,11 +23,12 @@ from bot.core.context import (
     tokens,
     tokens_to_reserve,
 )
+from bot.core.counted_model import CountedModel
 from bot.core.errors import ContextTooLong, ModelError, StoreError
 from bot.core.generation_settings import GenerationSettings
 from bot.core.learning import ModelLearning, cut_advice
 from bot.core.model_events import Discard, Message, Origin, Reasoning, Text, TokenStatistics
-from bot.core.protocols import ChatModel, Store
+from bot.core.protocols import Store
 from bot.core.quotas import Usage
 from bot.core.summaries import TITLE, Block, SummaryJob
 from bot.core.titles import TITLE_TOKENS, title_request, written_title
@@ -120,7 +121,7 @@ class SummaryMaker:
     def __init__(
         self,
         store: Store,
-        model: ChatModel,
+        model: CountedModel,
         settings: GenerationSettings,
         learning: ModelLearning,
         released: Callable[[], None],
@@ -263,8 +264,11 @@ class SummaryMaker:
             await asyncio.wait([reading])
             if not reading.cancelled() and reading.exception() is None:
                 usage = reading.result().usage
+            used = counter.usage(usage)
+            if used is not None:
+                self._model.used(model, used)
             if attempt is not None:
-                await asyncio.shield(store.quotas.settle(attempt, counter.usage(usage)))
+                await asyncio.shield(store.quotas.settle(attempt, used))
                 self._released()
         if reading.cancelled():
             log.info("summary %d: ended for a question, it is tried again later", job.id)

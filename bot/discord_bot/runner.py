@@ -13,6 +13,7 @@ import discord
 from discord.gateway import KeepAliveHandler
 
 from bot.core.errors import DiscordError
+from bot.core.figures import Figures
 from bot.core.protocols import ListModels
 from bot.core.service import ConversationService
 from bot.discord_bot.channels import PLATFORM
@@ -44,18 +45,19 @@ async def run(
     stop: asyncio.Event,
     list_models: Sequence[ListModels] = (),
     publish_health: PublishHealth | None = None,
+    figures: Figures | None = None,
 ) -> None:
     """Run until `stop` is set, then end the replies under way within `options.grace` seconds.
 
     With `list_models`, one for each model server, the owner is alerted before a model is shut down. `publish_health`
-    gets the bot's health checks.
+    gets the bot's health checks, and `figures` take how its requests go.
 
     Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """
     await store.turns.interrupt_left_over(PLATFORM)
     undelivered = await store.turns.undelivered(PLATFORM)
     async with (
-        Scheduler() as scheduler,
+        Scheduler(figures=figures) as scheduler,
         ParleyClient(conversations, store, scheduler, options, undelivered, list_models) as client,
         AsyncExitStack() as stack,
     ):

@@ -74,6 +74,10 @@ class Engine(Protocol):
         """Do now what is due in the background for everything deleted before this call."""
         ...
 
+    def erasure_due_for(self) -> float:
+        """Seconds since the oldest text was deleted that storage still has, as far as is known. 0: there is none."""
+        ...
+
     async def ping(self) -> None:
         """Return if the database can be read and a write could begin."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bot.core.figures import Figures
 from bot.store.channel_settings import ChannelSettingsStore
 from bot.store.conversations import ConversationStore
 from bot.store.deliveries import DeliveryStore
@@ -24,6 +25,7 @@ from bot.store.retention import RetentionStore
 from bot.store.search import SearchStore
 from bot.store.server_facts import ServerFactStore
 from bot.store.summaries import SummaryStore
+from bot.store.timed import TimedEngine
 from bot.store.token_statistics import TokenStatisticsStore
 from bot.store.turns import TurnStore
 from bot.store.usage import UsageStore
@@ -33,11 +35,12 @@ from bot.store.windows import WindowStore
 class Store:
     """The parts of the store, which share an engine and a clock. `clock` gives seconds since the epoch.
 
-    Implements `bot.core.protocols.Store`.
+    `figures` take how long the parts wait for the engine. Implements `bot.core.protocols.Store`.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time, figures: Figures | None = None) -> None:
         self.engine = engine
+        engine = TimedEngine(engine, figures or Figures())
         self.channel_settings = ChannelSettingsStore(engine, clock)
         self.conversations = ConversationStore(engine, clock)
         self.deliveries = DeliveryStore(engine, clock)

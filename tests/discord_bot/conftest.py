@@ -18,6 +18,7 @@ import pytest
 
 from bot.config import ModelServerSettings
 from bot.core.access import AccessSettings, Denial
+from bot.core.figures import Figures
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
@@ -55,6 +56,7 @@ class World:
     store: Store
     conversations: ConversationService
     stop: asyncio.Event
+    figures: Figures
 
     async def ask(self, text: str = "why?", channel: Channel | None = None, author: User | None = None) -> Message:
         """Mention the bot, as Bo in #general unless told otherwise."""
@@ -285,8 +287,9 @@ async def serving(
     servers = ModelServers(
         ModelServer(provider), {name: ModelServer(f"{name}.example", each.base_url) for name, each in further.items()}
     )
+    figures = Figures()
     async with (
-        open_store(database, exclusive=True, clock=clock) as store,
+        open_store(database, exclusive=True, clock=clock, figures=figures) as store,
         ModelRouter(
             servers,
             {
@@ -320,6 +323,7 @@ async def serving(
                 about_memory=about_memory,
             ),
             limits,
+            figures=figures,
         ) as core,
         asyncio.TaskGroup() as tasks,
     ):
@@ -332,11 +336,12 @@ async def serving(
                 stop=stop,
                 list_models=client.listings,
                 publish_health=partial(publish_health, database),
+                figures=figures,
             )
         )
         await discord.ready()
         await discord.wait_for(lambda: commands_are_settled(discord))
-        yield World(discord, model, store, core, stop)
+        yield World(discord, model, store, core, stop, figures)
         stop.set()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.errors import StoreError
 from bot.core.quotas import Usage
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.store import Store
@@ -223,3 +224,20 @@ async def test_another_program_forgets_beside_the_bot(store: Store, path: Path) 
         assert not secret(path)
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("SELECT count(*) FROM turns").fetchone() == (8,)
+
+
+async def test_how_long_deleted_text_waits_is_known(store: Store, path: Path) -> None:
+    await fill(store)
+    assert store.engine.erasure_due_for() == 0
+    await forget(store)
+    await until(lambda: store.engine.erasure_due_for() > 0.05)
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM turns").fetchall()
+    await answer(store, 10_000, "Something new for the log.")
+    with pytest.raises(StoreError):
+        await store.engine.erase_deleted()
+    assert store.engine.erasure_due_for() > 0.05, "a failure leaves it due"
+    reader.close()
+    await store.engine.erase_deleted()
+    assert store.engine.erasure_due_for() == 0

@@ -25,7 +25,10 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
     async def count_request(
         _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
     ) -> None:
-        if not scheduled.get() and not _EXEMPT_ROUTE.search(params.url.path):
+        if _EXEMPT_ROUTE.search(params.url.path):
+            return
+        scheduler.figures.sent()
+        if not scheduled.get():
             scheduler.spend()
 
     async def observe_answer(

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol, Self
 
+from bot.core.figures import Figures
+from bot.discord_bot.delivery.figures import DeliveryFigures
 from bot.discord_bot.delivery.pacing import Budget, ChannelPacer, InteractionPacer, RateLimitHeaders
 
 scheduled: ContextVar[bool] = ContextVar("scheduled", default=False)
@@ -107,7 +109,10 @@ class Scheduler:
     On leaving, it waits a moment for the calls in flight and abandons all callers.
     """
 
-    def __init__(self, budget: Budget | None = None) -> None:
+    def __init__(self, budget: Budget | None = None, figures: Figures | None = None) -> None:
+        figures = figures or Figures()
+        self.figures = DeliveryFigures(figures)
+        figures.gauge("discord_calls_waiting", "Replies of which people do not see the latest.", self._wanted)
         self._budget = budget or Budget()
         self._channels: dict[int, _Channel] = {}
         self._active: set[int] = set()
@@ -170,6 +175,7 @@ class Scheduler:
 
     def observe(self, channel_id: int | None, method: str, status: int, headers: Mapping[str, str]) -> None:
         """Learn from the answer to a call on a channel's messages, or to any other request (`channel_id` is None)."""
+        self.figures.answered(None if channel_id is None else method, status, headers)
         now = asyncio.get_running_loop().time()
         retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
         if status == 429 and "X-RateLimit-Global" in headers:
@@ -181,6 +187,7 @@ class Scheduler:
 
     def observe_exempt(self, method: str, status: int, headers: Mapping[str, str]) -> None:
         """Learn from the answer to the current request, which was made with an interaction's token."""
+        self.figures.answered(method, status, headers, exempt=True)
         channel = self._channels.get(calling.get() or 0)
         if channel is not None and channel.exempt:
             retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
@@ -325,11 +332,19 @@ class Scheduler:
     async def _call(self, channel_id: int, channel: _Channel, caller: Caller) -> None:
         scheduled.set(True)
         calling.set(channel_id)
+        since = caller.waiting_since
         try:
             await caller.call()
+            if caller.waiting_since != since:
+                self.figures.shown(asyncio.get_running_loop().time() - since)
         finally:
             channel.busy = False
             self._wake.set()
+
+    def _wanted(self) -> int:
+        """The number of callers with a call to make."""
+        callers = (caller for each in self._active for caller in self._channels[each].callers)
+        return sum(caller.wants is not None for caller in callers)
 
 
 def _seconds(value: str | None) -> float:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bot.core.figures import Figures
 from bot.store.sqlite.backup import backup
 from bot.store.sqlite.compact import compact
 from bot.store.sqlite.connection import MEMORY
@@ -21,8 +22,8 @@ __all__ = ["MEMORY", "SQLiteEngine", "backup", "compact", "open_store"]
 
 @asynccontextmanager
 async def open_store(
-    path: str | Path, *, exclusive: bool, clock: Callable[[], float] = time.time
+    path: str | Path, *, exclusive: bool, clock: Callable[[], float] = time.time, figures: Figures | None = None
 ) -> AsyncIterator[Store]:
     """The store in the database at `path`, as `SQLiteEngine.open` opens it. Raises `StoreUnusable`."""
     async with SQLiteEngine.open(path, exclusive=exclusive) as engine:
-        yield Store(engine, clock)
+        yield Store(engine, clock, figures)

@@ -130,6 +130,9 @@ class SQLiteEngine:
         """
         await self._eraser.erase()
 
+    def erasure_due_for(self) -> float:
+        return self._eraser.due_for
+
     async def drain(self) -> None:
         """Finish all writes, and erase what is due as far as that is quick."""
         while self._committing is not None:

@@ -80,13 +80,21 @@ class Eraser:
         """The number of failures since the last success."""
         self._due = False
         """Whether this process deleted something since the last run began."""
+        self._due_since: float | None = None
+        """When the oldest deletion was that no run has erased, on the monotonic clock. None: there is none."""
         self._later(_DELAY_S)
 
     def deleted(self) -> None:
         """Erase before long what this process deletes now."""
+        self._due_since = self._due_since or time.monotonic()
         if not self._due:
             self._due = True
             self._later(_DELAY_S)
+
+    @property
+    def due_for(self) -> float:
+        """Seconds since the oldest deletion that is not erased, or since a run failed; 0 if nothing is due."""
+        return 0.0 if self._due_since is None else time.monotonic() - self._due_since
 
     async def erase(self) -> None:
         """Erase what was deleted until now from the file and its log. Raises StoreError."""
@@ -112,18 +120,21 @@ class Eraser:
     async def _run_once(self) -> StoreError | None:
         async with self._run_lock:
             self._next = None
-            self._due = False
+            self._due, begun = False, time.monotonic()
             try:
                 await self._erase()
             except StoreError as error:
                 if not self._failures and self._stop_at is None:
                     _log.warning("What was forgotten is not erased from the file yet, trying again: %s", error)
                 self._failures += 1
+                # Another process may have left something behind.
+                self._due_since = self._due_since or begun
                 self._later(_RETRIES_S[self._failures - 1] if self._failures <= len(_RETRIES_S) else _DELAY_S)
                 return error
         if self._failures:
             _log.info("What was forgotten is now erased from the file.")
         self._failures = 0
+        self._due_since = begun if self._due else None
         self._later(_DELAY_S if self._due else _EVERY_S)
         return None
 
