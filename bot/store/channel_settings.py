@@ -113,6 +113,13 @@ class ChannelSettingsStore(Part):
             return None
         return _settings(before[0]) if before else DEFAULTS
 
+    async def decided_at(self, channel_id: int) -> int | None:
+        """When the settings of a channel were last changed, as far as that is known."""
+        rows = await self._engine.read(
+            "SELECT decided_at FROM channel_settings WHERE channel_id = :channel", channel=channel_id
+        )
+        return rows[0]["decided_at"] if rows else None
+
     async def decisions(self, guild_id: int) -> Sequence[tuple[int, ChannelSettings, Decision]]:
         """The channels of a guild that do not have the defaults, with who decided it and when."""
         rows = await self._engine.read(

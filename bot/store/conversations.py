@@ -294,6 +294,18 @@ class ConversationStore(Part):
             )
         )
 
+    async def began(self, conversation: Conversation) -> int | None:
+        """The position of the first question in a conversation. None: there is no question."""
+        [row] = await self._engine.read(
+            f"""
+            SELECT min(position) AS first FROM turns
+            WHERE conversation_id = (SELECT id FROM conversations WHERE {_HERE})
+            """,
+            platform=conversation.platform,
+            channel=conversation.channel,
+        )
+        return None if row["first"] is None else int(row["first"])
+
     async def exchanges(self, conversation: Conversation) -> AsyncIterator[Sequence[Exchange]]:
         """Pages of all questions of a conversation with their replies, oldest first."""
         here: dict[str, Value] = {"platform": conversation.platform, "channel": conversation.channel}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import discord
@@ -61,8 +62,8 @@ class Unmentioned:
         self._client = client
         self._store = store
         self._talks: OrderedDict[int, Talk] = OrderedDict()
-        self._answers_in: OrderedDict[int, bool] = OrderedDict()
-        """Whether the bot has answered in a thread."""
+        self._answers_in: OrderedDict[int, bool | None] = OrderedDict()
+        """Whether the bot has answered in a thread. None: it was mentioned there, which it may answer or refuse."""
         self._newest: dict[int, int] = {}
         """The id of the newest message of each guild."""
         self._newest_before: dict[int, int] = {}
@@ -75,7 +76,8 @@ class Unmentioned:
     def addressed(self, message: discord.Message) -> None:
         """Follow a message that mentions the bot, which it answers wherever it is."""
         self._came(message)
-        _keep(self._answers_in, message.channel.id, True)
+        if not self._answers_in.get(message.channel.id):
+            _keep(self._answers_in, message.channel.id, None)
         self._talk(message.channel.id).addressed(message)
 
     def may_be_meant(self, message: discord.Message) -> bool:
@@ -94,8 +96,9 @@ class Unmentioned:
     async def among(self, messages: Iterable[discord.Message]) -> list[discord.Message]:
         """Those of the messages of one channel, in any order, that are for the bot without a mention.
 
-        Those of the sessions before are not among them: they were decided on as they came. The talk goes on from the
-        last message. Raises StoreError.
+        Those of the sessions before are not among them, nor those from before moderators let the bot answer, or before
+        it was part of a thread: they were decided on as they came. The talk goes on from the last message. Raises
+        StoreError.
         """
         me, found = self._client.user, list[discord.Message]()
         in_order = sorted(messages, key=lambda each: each.id)
@@ -103,6 +106,7 @@ class Unmentioned:
             return []
         guild = in_order[0].guild
         newest_before = 0 if guild is None else self._newest_before.get(guild.id, 0)
+        decided = max(newest_before, await self._takes_part_since(in_order[0].channel))
         known = self._talks.get(in_order[0].channel.id)
         talk = Talk() if known is None or known.last > newest_before else replace(known)
         for message in in_order:
@@ -110,7 +114,7 @@ class Unmentioned:
                 continue
             if reader.address(message, me) is Addressing.YES:
                 talk.addressed(message)
-            elif reader.is_said(message) and self._goes_on(message, talk) and message.id > newest_before:
+            elif reader.is_said(message) and self._goes_on(message, talk) and message.id > decided:
                 found.append(message)
         known = self._talks.get(in_order[0].channel.id)
         if known is None or known.last < talk.last:
@@ -131,16 +135,32 @@ class Unmentioned:
             return False
         return settings.without_mention is WithoutMention.ALL or await self._is_own_thread(channel)
 
+    async def _takes_part_since(self, channel: discord.abc.MessageableChannel) -> int:
+        """The id up to which no message of a channel or thread was for the bot without a mention."""
+        guild, channel_id = channel.guild, settings_of(channel)
+        if guild is None or channel_id is None:
+            return 0
+        # The whole second: the time is kept without its fraction.
+        decided_at = await self._store.channel_settings.decided_at(channel_id)
+        since = 0 if decided_at is None else discord.utils.time_snowflake(datetime.fromtimestamp(decided_at + 1, UTC))
+        settings = await self._store.channel_settings.of(guild.id, channel_id)
+        if settings.without_mention is WithoutMention.THREADS and not self._has_opened(channel):
+            since = max(since, await self._store.conversations.began(conversation_in(channel.id)) or 0)
+        return since
+
+    def _has_opened(self, channel: discord.abc.MessageableChannel) -> bool:
+        me = self._client.user
+        return me is not None and isinstance(channel, discord.Thread) and channel.owner_id == me.id
+
     async def _is_own_thread(self, channel: discord.abc.MessageableChannel) -> bool:
         """Whether the bot has opened a thread or answered in it."""
-        me = self._client.user
-        if me is not None and isinstance(channel, discord.Thread) and channel.owner_id == me.id:
+        if self._has_opened(channel):
             return True
         known = self._answers_in.get(channel.id)
         if known is None:
             known = await self._store.conversations.exists(conversation_in(channel.id))
-            known = self._answers_in.get(channel.id, known)
-            _keep(self._answers_in, channel.id, known)
+            if known or channel.id not in self._answers_in:
+                _keep(self._answers_in, channel.id, known)
         return known
 
     def _goes_on(self, message: discord.Message, talk: Talk) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -252,7 +253,8 @@ async def test_flood_of_talk_is_left_alone(reading: World) -> None:
 
 
 async def test_what_came_meanwhile_is_answered_by_the_same_rules(start: Start) -> None:
-    async with start(options=READING) as world:
+    # Moderators have decided some time before.
+    async with start(options=READING, clock=lambda: time.time() - 5) as world:
         discord, here = world.discord, world.discord.general
         await let(world, here, WithoutMention.ALL)
         await world.answered("hello")
@@ -273,6 +275,44 @@ async def test_what_came_meanwhile_is_answered_by_the_same_rules(start: Start) -
         assert [reply_to(discord, each) for each in said] == ["To one.", "To two.", None, None, None]
         assert await say(world, discord.bo, "six") is None, "it still waits for a mention"
         assert [each.reactions for each in said] == [{}] * 5
+
+
+async def test_restart_changes_no_decision(
+    start: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, bo = discord.general, discord.bo
+    threads = [await discord.open_thread(discord.random_channel, name, bo) for name in ("mentioned", "not mentioned")]
+
+    async def say_everywhere(text: str) -> list[Message]:
+        return [await discord.say(place, bo, text) for place in (here, *threads)]
+
+    async with start(options=READING, clock=lambda: time.time() + 5) as world:
+        early = await say_everywhere("before")
+        await settled(world)
+        await let(world, here, WithoutMention.ALL)
+        await let(world, discord.random_channel, WithoutMention.THREADS)
+        monkeypatch.setattr(discord.world, "wall", lambda: time.time() + 10)
+        between = await discord.say(threads[0], discord.cleo, "before it was mentioned there")
+        await settled(world)
+        await world.answered("hello", threads[0])
+    late = await say_everywhere("and after")
+    async with start(options=READING) as world:
+        await discord.wait_for(lambda: all(reply_to(discord, each) for each in late[:2]))
+        await world.caught_up()
+        assert [reply_to(discord, each) for each in late] == ["To and after.", "To and after.", None]
+        assert [reply_to(discord, each) for each in (*early, between)] == [None] * 4
+
+
+async def test_mention_that_is_refused_makes_no_thread_its_own(start: Start, discord: DiscordStandin) -> None:
+    access = AccessSettings(blocked_users=frozenset({discord.cleo.id}))
+    async with start(options=replace(READING, access=access)) as world:
+        thread = await discord.open_thread(discord.general, "side", discord.bo)
+        await let(world, discord.general, WithoutMention.THREADS)
+        assert await say(world, discord.bo, "one", thread) is None
+        await say(world, discord.cleo, f"{discord.bot.mention} two", thread)
+        assert await say(world, discord.bo, "three", thread) is None
+        await world.answered("four", thread)
+        assert await say(world, discord.bo, "five", thread) == "To five."
 
 
 async def test_new_session_changes_no_decision(reading: World) -> None:
