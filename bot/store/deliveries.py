@@ -96,6 +96,21 @@ class DeliveryStore(Part):
         await self._engine.write("DELETE FROM pending_reactions WHERE message_id = :message", message=message_id)
 
     async def pending_reactions(self) -> list[tuple[int, int]]:
-        """The channel id and message id of each message that may have a reaction of the bot."""
-        rows = await self._engine.read("SELECT channel_id, message_id FROM pending_reactions ORDER BY message_id")
+        """The channel id and message id of each message that may have a reaction of the bot, where it is served."""
+        # A question that is answered in a thread has it outside the conversation.
+        rows = await self._engine.read(
+            f"""
+            SELECT channel_id, message_id FROM (
+                SELECT channel_id, message_id, coalesce(
+                    (
+                        SELECT guild_id FROM conversations
+                        WHERE platform = 'discord' AND channel = CAST(channel_id AS TEXT)
+                    ),
+                    (SELECT min(guild_id) FROM conversations WHERE parent_channel = CAST(channel_id AS TEXT))
+                ) AS guild_id
+                FROM pending_reactions
+            ) AS pending
+            WHERE {self._served("guild_id")} ORDER BY message_id
+            """
+        )
         return [(row["channel_id"], row["message_id"]) for row in rows]

@@ -25,7 +25,7 @@ _MARK_LEFT = """
     UPDATE conversations SET left_at = :now
     WHERE left_at IS NULL AND guild_id IN (
         SELECT guild_id FROM present
-        WHERE guild_id IS NOT NULL AND guild_id NOT IN (SELECT value FROM json_each(:guilds))
+        WHERE guild_id IS NOT NULL AND guild_id NOT IN (SELECT value FROM json_each(:guilds)) AND {served}
     )
     """
 """Goes from guild to guild through the index, and reads the conversations of those only that were left."""
@@ -36,10 +36,13 @@ def left_before(now: int) -> int:
     return now - _LEFT_DAYS * DAY
 
 
-def forget_decisions(now: int) -> list[Statement]:
-    """Return the statements that delete the rules, personas and notes of guilds that were left long enough ago."""
+def forget_decisions(now: int, served: str) -> list[Statement]:
+    """Return the statements that delete the rules, personas and notes of guilds that were left long enough ago.
+
+    `served` is an SQL condition on `guild_id`, for the guilds that this is about.
+    """
     left: dict[str, Value] = {"since": left_before(now)}
-    of_these = "guild_id IN (SELECT guild_id FROM guilds WHERE left_at < :since)"
+    of_these = f"guild_id IN (SELECT guild_id FROM guilds WHERE left_at < :since AND {served})"
     return [
         (f"DELETE FROM personas WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM notes WHERE {of_these} RETURNING 1", left),
@@ -47,7 +50,7 @@ def forget_decisions(now: int) -> list[Statement]:
         (f"DELETE FROM channel_settings WHERE {of_these} RETURNING 1", left),
         (f"DELETE FROM blocks WHERE {of_these} RETURNING 1", left),
         # This statement runs last, because the others look the guild up in this table.
-        ("DELETE FROM guilds WHERE left_at < :since RETURNING 1", left),
+        (f"DELETE FROM guilds WHERE left_at < :since AND {served} RETURNING 1", left),
     ]
 
 
@@ -70,7 +73,8 @@ class GuildStore(Part):
         )
 
     async def sync(self, guild_ids: Collection[int]) -> None:
-        """Commit the full list of guilds that the bot is in. All others count as left."""
+        """Commit the full list of guilds that the bot is in. All others that this process serves count as left."""
+        served = self._served("guild_id")
         values: dict[str, Value] = {"guilds": json.dumps(list(guild_ids)), "now": self._now()}
         await self._engine.transaction(
             (
@@ -80,7 +84,7 @@ class GuildStore(Part):
                 """,
                 values,
             ),
-            (_MARK_LEFT, values),
+            (_MARK_LEFT.format(served=served), values),
             (
                 """
                 UPDATE guilds SET left_at = NULL
@@ -89,7 +93,7 @@ class GuildStore(Part):
                 values,
             ),
             (
-                """
+                f"""
                 INSERT INTO guilds (guild_id, left_at)
                 SELECT guild_id, :now FROM (
                     SELECT guild_id FROM guilds WHERE left_at IS NULL
@@ -99,7 +103,7 @@ class GuildStore(Part):
                     UNION SELECT guild_id FROM personas WHERE guild_id IS NOT NULL
                     UNION SELECT guild_id FROM notes WHERE guild_id IS NOT NULL
                 ) AS known
-                WHERE guild_id NOT IN (SELECT value FROM json_each(:guilds))
+                WHERE guild_id NOT IN (SELECT value FROM json_each(:guilds)) AND {served}
                 ON CONFLICT (guild_id) DO UPDATE SET left_at = coalesce(guilds.left_at, excluded.left_at)
                 """,
                 values,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
+from bot.core.shards import Shards
 from bot.core.turns import Attempt, Prompt
 from bot.core.usage import DAY, MICRO, Price, UsageToday
 from bot.store.engine import Engine, Row, Rows, Statement, Value
@@ -185,7 +186,7 @@ _SETTLE_LEFT_OVER = """
             SELECT turns.id FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE turns.id = turn_id AND platform = :platform AND channel = :channel
         )
-    END
+    END AND {served}
     """
 
 
@@ -234,8 +235,8 @@ class _Retained:
 class QuotaStore(Part):
     """Reservations, charges and usage. Days are days of UTC."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
-        super().__init__(engine, clock)
+    def __init__(self, engine: Engine, clock: Callable[[], float], shards: Shards) -> None:
+        super().__init__(engine, clock, shards)
         self._retained: dict[int, _Retained] = {}
 
     def left_over(self, platform: str, channel: str | None) -> Statement:
@@ -244,7 +245,8 @@ class QuotaStore(Part):
         Without a channel it is about the whole platform, and about everything that is left open of earlier days. It
         runs before any attempt begins there.
         """
-        return _SETTLE_LEFT_OVER, {"platform": platform, "channel": channel, "day": self._now() // DAY}
+        values: dict[str, Value] = {"platform": platform, "channel": channel, "day": self._now() // DAY}
+        return _SETTLE_LEFT_OVER.format(served=self._served("guild_id")), values
 
     def used_by(self, user_id: int) -> tuple[Statement, Statement]:
         """Return the statements that read a user's usage for `carry`, in the transaction that deletes it."""

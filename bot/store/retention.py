@@ -34,8 +34,8 @@ _SECOND_LOOK = DAY - HOUR
 _HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
 _OLD = """
     SELECT id FROM conversations INDEXED BY conversations_by_use
-    WHERE used_at < :unused_since AND platform = 'discord'
-    UNION SELECT id FROM conversations WHERE left_at < :left_since
+    WHERE used_at < :unused_since AND platform = 'discord' AND {served}
+    UNION SELECT id FROM conversations WHERE left_at < :left_since AND {served}
     LIMIT :most
     """
 _THESE = "id IN (SELECT value FROM json_each(:ids)) AND (used_at < :unused_since OR left_at < :left_since)"
@@ -138,8 +138,8 @@ class RetentionStore(Part):
 
     async def prune(self, unused_days: int) -> int:
         """Delete old records: conversations on Discord and notes that nobody used for `unused_days` (0: keep them),
-        guilds that were left some days ago, processed messages, and counts. The answer is the number of deleted
-        conversations.
+        guilds that were left some days ago, processed messages, and counts. The conversations and guilds are those that
+        this process serves. The answer is the number of deleted conversations.
         """
         now = self._now()
         pruned = 0
@@ -148,7 +148,8 @@ class RetentionStore(Part):
             "left_since": left_before(now),
             "most": _AT_ONCE,
         }
-        while old := await self._engine.read(_OLD, **values):
+        served = self._served("guild_id")
+        while old := await self._engine.read(_OLD.format(served=served), **values):
             these: dict[str, Value] = {**values, "ids": json.dumps([row["id"] for row in old])}
             _, rows = await self._engine.delete_securely(
                 (
@@ -162,7 +163,7 @@ class RetentionStore(Part):
             )
             pruned += len(rows)
         await self._engine.delete_securely(
-            ("DELETE FROM notes WHERE used_at < :unused_since RETURNING 1", values), *forget_decisions(now)
+            ("DELETE FROM notes WHERE used_at < :unused_since RETURNING 1", values), *forget_decisions(now, served)
         )
         await self._forget_counts(now)
         return pruned

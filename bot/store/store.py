@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from bot.core.figures import Figures
+from bot.core.shards import Shards
 from bot.store.channel_settings import ChannelSettingsStore
 from bot.store.conversations import ConversationStore
 from bot.store.deliveries import DeliveryStore
@@ -14,6 +15,7 @@ from bot.store.files import FileStore
 from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
 from bot.store.notes import NoteStore
+from bot.store.part import ALL
 from bot.store.people import PeopleStore
 from bot.store.person_settings import PersonSettingsStore
 from bot.store.personas import PersonaStore
@@ -35,32 +37,39 @@ from bot.store.windows import WindowStore
 class Store:
     """The parts of the store, which share an engine and a clock. `clock` gives seconds since the epoch.
 
-    `figures` take how long the parts wait for the engine. Implements `bot.core.protocols.Store`.
+    `figures` take how long the parts wait for the engine. What is done for all guilds is done for those of `shards`.
+    Implements `bot.core.protocols.Store`.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time, figures: Figures | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float] = time.time,
+        figures: Figures | None = None,
+        shards: Shards = ALL,
+    ) -> None:
         self.engine = engine
         engine = TimedEngine(engine, figures or Figures())
         self.channel_settings = ChannelSettingsStore(engine, clock)
         self.conversations = ConversationStore(engine, clock)
-        self.deliveries = DeliveryStore(engine, clock)
+        self.deliveries = DeliveryStore(engine, clock, shards)
         self.files = FileStore(engine, clock)
         self.guild_rules = GuildRuleStore(engine, clock)
-        self.guilds = GuildStore(engine, clock)
+        self.guilds = GuildStore(engine, clock, shards)
         self.notes = NoteStore(engine, clock)
         self.person_settings = PersonSettingsStore(engine, clock)
         self.personas = PersonaStore(engine, clock)
         self.pictures = PictureStore(engine, clock)
         self.processed = ProcessedStore(engine, clock)
-        self.quotas = QuotaStore(engine, clock)
+        self.quotas = QuotaStore(engine, clock, shards)
         self.recent_authors = RecentAuthorStore(engine, clock)
-        self.retention = RetentionStore(engine, clock)
+        self.retention = RetentionStore(engine, clock, shards)
         self.search = SearchStore(engine, clock)
         self.server_facts = ServerFactStore(engine, clock)
-        self.summaries = SummaryStore(engine, clock)
+        self.summaries = SummaryStore(engine, clock, shards)
         self.token_statistics = TokenStatisticsStore(engine, clock)
         self.usage = UsageStore(engine, clock)
         self.windows = WindowStore(engine, clock)
         # What a forgotten user has used is kept in the memory of the quotas, and counts for new turns.
         self.people = PeopleStore(engine, clock, self.quotas)
-        self.turns = TurnStore(engine, clock, self.quotas)
+        self.turns = TurnStore(engine, clock, self.quotas, shards)

@@ -114,7 +114,7 @@ _DUE = f"""
     SELECT job.id, conversation_id, level, begins, ends, failures, platform, channel
     FROM stored_summaries AS job INDEXED BY summaries_due
     JOIN conversations ON conversations.id = conversation_id
-    WHERE due_at <= :now AND conversation_id NOT IN (SELECT value FROM json_each(:passed_over))
+    WHERE due_at <= :now AND conversation_id NOT IN (SELECT value FROM json_each(:passed_over)) AND {{served}}
       AND NOT EXISTS ({_RUNNING_INSIDE}) AND NOT EXISTS ({_MISSING_BELOW})
       AND NOT EXISTS ({_LEAVING})
     ORDER BY level, begins DESC LIMIT 1
@@ -192,7 +192,8 @@ class SummaryStore(Part):
         await self._engine.write(LEAVES, turn=turn_id, begins=begins, now_begins=begins, to=ends)
 
     async def next_due(self, passed_over: Collection[int]) -> SummaryJob | None:
-        rows = await self._engine.read(_DUE, now=self._now(), passed_over=json.dumps(list(passed_over)))
+        due = _DUE.format(served=self._served("guild_id"))
+        rows = await self._engine.read(due, now=self._now(), passed_over=json.dumps(list(passed_over)))
         if not rows:
             return None
         [row] = rows

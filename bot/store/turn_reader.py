@@ -40,7 +40,8 @@ class TurnReader(Part):
         rows = await self._engine.read(
             f"""
             SELECT turns.*, platform, channel, guild_id, asked_in
-            FROM turns JOIN conversations ON conversations.id = conversation_id WHERE {UNDELIVERED}
+            FROM turns JOIN conversations ON conversations.id = conversation_id
+            WHERE {UNDELIVERED} AND {self._served("guild_id")}
             """,
             platform=platform,
             channel=channel,

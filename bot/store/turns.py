@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bot.core.attached import may_be_unread
 from bot.core.pictures import PictureReference
 from bot.core.quotas import QuotaExceeded
+from bot.core.shards import Shards
 from bot.core.turns import (
     Attempt,
     Outcome,
@@ -19,6 +20,7 @@ from bot.store.engine import Engine, Value
 from bot.store.files import prompt_in, with_files_of
 from bot.store.names import keeping
 from bot.store.notes import USED
+from bot.store.part import ALL
 from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
 from bot.store.pictures import with_those_found
@@ -97,8 +99,8 @@ _LEFT_OVER = f"{UNDELIVERED} AND {RUNNING}"
 class TurnStore(TurnReader):
     """Turns and their attempts, from the beginning of an attempt to its delivery."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float], quotas: QuotaStore) -> None:
-        super().__init__(engine, clock)
+    def __init__(self, engine: Engine, clock: Callable[[], float], quotas: QuotaStore, shards: Shards = ALL) -> None:
+        super().__init__(engine, clock, shards)
         self._quotas = quotas
 
     async def begin(self, prompt: Prompt, hourly_limit: int | None = None) -> Attempt | QuotaExceeded | None:
@@ -309,6 +311,8 @@ class TurnStore(TurnReader):
 
         What such a process left reserved there is charged. To be called before any attempt begins.
         """
+        served = self._served("guild_id")
+        left_over = f"{_LEFT_OVER} AND conversation_id IN (SELECT id FROM conversations WHERE {served})"
         number = f"""
             UPDATE stored_turns SET number = numbered.number
             FROM (
@@ -316,7 +320,7 @@ class TurnStore(TurnReader):
                     last_number + row_number() OVER (PARTITION BY conversation_id ORDER BY position) AS number
                 FROM stored_turns INDEXED BY turns_undelivered
                 JOIN conversations ON conversations.id = conversation_id
-                WHERE {_LEFT_OVER} AND number IS NULL
+                WHERE {left_over} AND number IS NULL
             ) AS numbered
             WHERE numbered.id = stored_turns.id
             """
@@ -324,15 +328,15 @@ class TurnStore(TurnReader):
             UPDATE conversations SET last_number = max(last_number, numbered.last)
             FROM (
                 SELECT conversation_id, max(number) AS last FROM stored_turns INDEXED BY turns_undelivered
-                WHERE {_LEFT_OVER} GROUP BY conversation_id
+                WHERE {left_over} GROUP BY conversation_id
             ) AS numbered
             WHERE numbered.conversation_id = conversations.id
             """
-        interrupt = f"UPDATE stored_turns SET state = 'interrupted', ended_at = :now WHERE {_LEFT_OVER}"
+        interrupt = f"UPDATE stored_turns SET state = 'interrupted', ended_at = :now WHERE {left_over}"
         uncount = f"""
             UPDATE recent_questions SET counts = 0 WHERE id IN (
                 SELECT max(id) FROM recent_questions WHERE turn_id IN (
-                    SELECT id FROM stored_turns WHERE {_LEFT_OVER}
+                    SELECT id FROM stored_turns WHERE {left_over}
                 )
                 GROUP BY turn_id
             )
