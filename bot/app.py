@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.service import ConversationService
 from bot.core.turns import Conversation
 from bot.core.usage import Prices
+from bot.discord_bot.health import HealthChecks
 from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance, transcripts
 from bot.operator.database_path import chosen_by, chosen_with
@@ -73,9 +74,21 @@ async def _serve(settings: Settings, token: Secret) -> None:
             Options.of(settings, grace=settings.shutdown_grace),
             stop=stop,
             list_models=model.listings,
-            publish_health=partial(health.publish_health, settings.database_path),
+            publish_health=partial(_publish, settings, figures),
             figures=figures,
         )
+
+
+@asynccontextmanager
+async def _publish(settings: Settings, figures: Figures, checks: HealthChecks) -> AsyncIterator[None]:
+    """Publish the running bot's health, and its figures where METRICS_PORT is set, until the block ends."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(health.publish_health(settings.database_path, checks))
+        if settings.metrics_port is not None:
+            from bot.operator.metrics import serve_metrics
+
+            await stack.enter_async_context(serve_metrics(settings.metrics_port, figures, checks))
+        yield
 
 
 async def chat(conversation: str, *, temporary: bool) -> int:

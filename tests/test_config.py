@@ -46,6 +46,10 @@ MONEY = "write an amount in the currency of PRICES, in digits only, such as 1.00
 CLOUD = "cloud=https://api.openai.com/v1"
 HOME = "home=http://localhost:11434/v1"
 NAMES = f"use up to 31 lower case letters, digits, - or _, beginning with a letter, as in {HOME}."
+METRICS = (
+    "write a port from 1 to 65535 such as 9100, or with an IP address of this computer, such as 0.0.0.0:9100 or"
+    " [::1]:9100."
+)
 NO_OBJECT = 'is not a JSON object; write one such as {"temperature": 0.7}, on one line.'
 UNSEEN = "which cannot be seen; write the value again."
 ILLEGIBLE = "has a space, a quotation mark or another character that"
@@ -159,6 +163,10 @@ def load(**environ: str) -> Settings:
             "sqlite:///parley.db",
             '"sqlite:///parley.db" is a URL; name a file such as data/parley.db.',
         ),
+        *(
+            ("METRICS_PORT", value, f'"{value}" is not valid; {METRICS}')
+            for value in ("on", "0", "65536", ":9100", "localhost:9100", "127.0.0.1", "::1:9100", "[::1]", "1.2.3.4:x")
+        ),
         ("LOG_LEVEL", "loud", f'"loud" is not a level; {LEVELS}'),
         ("LOG_FORMAT", "xml", '"xml" is not a format; choose text or json.'),
         ("LOG_MESSAGES", "maybe", '"maybe" is not valid; write true or false.'),
@@ -270,6 +278,33 @@ def test_mistake_names_a_valid_value(name: str, value: str, problem: str) -> Non
     assert problems({name: value}) == [f"{name} in the environment: {problem}"]
 
 
+@pytest.mark.parametrize(
+    ("value", "address", "loopback"),
+    [
+        ("9100", "127.0.0.1:9100", True),
+        ("127.0.0.2:9100", "127.0.0.2:9100", True),
+        ("0.0.0.0:9100", "0.0.0.0:9100", False),
+        ("[::1]:9100", "[::1]:9100", True),
+        ("[::]:1", "[::]:1", False),
+    ],
+)
+def test_figures_are_for_this_computer_unless_told_otherwise(value: str, address: str, loopback: bool) -> None:
+    found = load(METRICS_PORT=value).metrics_port
+    assert found is not None
+    assert (str(found), found.is_loopback) == (address, loopback)
+
+
+def test_figures_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.config.parsers.find_spec", lambda _: None)
+    assert problems({"METRICS_PORT": "9100", "LOG_LEVEL": "loud"}) == [
+        f'LOG_LEVEL in the environment: "loud" is not a level; {LEVELS}',
+        (
+            "METRICS_PORT in the environment: needs another package; run: python -m pip install"
+            " 'prometheus-client>=0.26,<1', or leave the setting out."
+        ),
+    ]
+
+
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("OPENAI_MODLE=gpt\nthis is no setting\nLOG_LEVEL=loud\nHOMEPAGE=https://example.com\n")
@@ -304,6 +339,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "MODEL_SERVERS": HOME,
         "EXTRA_BODY": "{}",
         "PRICES": "small=0.10/0.50",
+        "METRICS_PORT": "0.0.0.0:9100",
         "DAILY_BUDGET": "1.00",
         "SYSTEM_PROMPT": "Don’t be a pirate.",
         "SYSTEM_PROMPT_FILE": str(prompt),

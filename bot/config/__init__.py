@@ -7,13 +7,14 @@ from bot.config.listing import groups, listing
 from bot.config.loading import DEFAULT_SYSTEM_PROMPT, Requirement
 from bot.config.model_servers import ModelServerSettings
 from bot.config.settings import DISCORD, MODEL, SETTINGS, Settings
-from bot.config.values import Secret
+from bot.config.values import ListenAddress, Secret
 
 __all__ = [
     "DEFAULT_SYSTEM_PROMPT",
     "DISCORD",
     "MODEL",
     "SETTINGS",
+    "ListenAddress",
     "ModelServerSettings",
     "Requirement",
     "Secret",

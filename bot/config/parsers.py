@@ -8,12 +8,13 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-from bot.config.values import Secret
+from bot.config.values import ListenAddress, Secret
 from bot.core.access import Servers
 from bot.core.usage import MICRO, Price
 
@@ -22,6 +23,8 @@ _PLACEHOLDER = re.compile(r"(sk-)?(your|paste|insert)[-_ ].*|<.*>|.*(\.\.\.|…|
 _ID = re.compile(r"[0-9]{17,19}")
 _MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+INSTALL_METRICS = "python -m pip install 'prometheus-client>=0.26,<1'"
+"""The command for the package behind METRICS_PORT."""
 _LOG_FORMATS = ("text", "json")
 
 
@@ -156,6 +159,29 @@ def database_path(value: str) -> Path:
     if value.endswith(("/", "\\")) or os.path.isdir(file):  # unlike Path.is_dir, no error where it may not look
         raise InvalidValue(f"{quoted(value)} is a directory; name a file in it such as {file / 'parley.db'}")
     return file
+
+
+def metrics_address(value: str) -> ListenAddress:
+    host, colon, port = value.rpartition(":")
+    host = host if colon else "127.0.0.1"
+    try:
+        address = ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    except ValueError:
+        address = None
+    bracketed = host.startswith("[")
+    if (
+        address is None
+        or (address.version == 6) is not bracketed
+        or not re.fullmatch(r"[0-9]{1,5}", port)
+        or not 0 < int(port) < 2**16
+    ):
+        raise InvalidValue(
+            f"{quoted(value)} is not valid; write a port from 1 to 65535 such as 9100, or with an IP address of this"
+            " computer, such as 0.0.0.0:9100 or [::1]:9100"
+        )
+    if find_spec("prometheus_client") is None:
+        raise InvalidValue(f"needs another package; run: {INSTALL_METRICS}, or leave the setting out")
+    return ListenAddress(str(address), int(port))
 
 
 def log_level(value: str) -> str:

@@ -15,7 +15,7 @@ from bot.config import loading, model_servers, parsers
 from bot.config.loading import Requirement, Setting
 from bot.config.model_servers import ModelServerSettings
 from bot.config.parsers import BOT_TAB
-from bot.config.values import Origins, Secret
+from bot.config.values import ListenAddress, Origins, Secret
 from bot.core.access import AccessSettings, Servers
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
@@ -155,6 +155,14 @@ class Settings:
         bool,
         Setting(
             "false", "Whether the log may contain what people and the model write: true or false.", parsers.boolean
+        ),
+    ]
+    metrics_port: Annotated[
+        ListenAddress | None,
+        Setting(
+            "",
+            "The port for figures in Prometheus' format: 9100, or 0.0.0.0:9100 for other computers too. Not set: none.",
+            parsers.metrics_address,
         ),
     ]
     context_tokens: Annotated[

@@ -1,8 +1,9 @@
-"""The values of settings that are more than a text or a number: secrets, and where values come from."""
+"""The values of settings that are more than a text or a number: secrets, addresses, and where values come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,22 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where a server listens: an IP address of this computer, and a port."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this computer reaches it."""
+        return ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.core.attempt import AttemptClock
 from bot.core.figures import WAITS, Figures
-from bot.core.turns import Outcome
+from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
 
 NO_REASON = "none"
 
@@ -19,6 +19,9 @@ class TurnFigures:
             "outcome",
             "reason",
         )
+        # What may be rare is there from the beginning, so that its first time shows.
+        for reason in FailureReason:
+            self._ended.of(TurnState.FAILED.value, _word(reason))
         self._first_word = figures.histogram(
             "first_word_seconds", "Time from accepting a question to the first word of the model.", WAITS
         )
@@ -29,7 +32,7 @@ class TurnFigures:
     def ended(self, outcome: Outcome, clock: AttemptClock) -> None:
         """Count an attempt whose outcome is known."""
         reason = outcome.failure or outcome.stop_reason
-        self._ended.of(outcome.state.value, reason.value.replace(" ", "_") if reason else NO_REASON).add()
+        self._ended.of(outcome.state.value, _word(reason) if reason else NO_REASON).add()
         if clock.first_word is not None:
             self._first_word.observe(clock.first_word)
 
@@ -37,3 +40,7 @@ class TurnFigures:
         """Count an end that a person can see since now."""
         if clock.since_end is not None:
             self._finish_delay.observe(clock.since_end)
+
+
+def _word(reason: FailureReason | StopReason) -> str:
+    return reason.value.replace(" ", "_")

@@ -19,7 +19,7 @@ from bot.core.service import ConversationService
 from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.client import ParleyClient
 from bot.discord_bot.delivery.scheduler import Scheduler
-from bot.discord_bot.health import HealthChecks, PublishHealth
+from bot.discord_bot.health import HealthChecks, PublishHealth, count_shards
 from bot.discord_bot.options import Options
 from bot.network.failures import REMEDIES, failure
 from bot.store import Store
@@ -61,13 +61,15 @@ async def run(
         ParleyClient(conversations, store, scheduler, options, undelivered, list_models) as client,
         AsyncExitStack() as stack,
     ):
+        checks = HealthChecks(
+            client.connections.away_for,
+            client.unanswered_for,
+            store.engine.ping,
+            lambda: conversations.last_reply_at,
+        )
+        if figures is not None:
+            count_shards(figures, checks)
         if publish_health is not None:
-            checks = HealthChecks(
-                client.connections.away_for,
-                client.unanswered_for,
-                store.engine.ping,
-                lambda: conversations.last_reply_at,
-            )
             await stack.enter_async_context(publish_health(checks))
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())

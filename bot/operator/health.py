@@ -96,7 +96,7 @@ async def publish_health(database: Path, checks: HealthChecks) -> AsyncIterator[
 async def _publish(file: Path, checks: HealthChecks) -> None:
     failing = False
     while True:
-        report = await _run(checks)
+        report = await run_checks(checks)
         status = _Status(time.time(), os.getpid(), report.well, report.text)
         # In a thread, since a disk that hangs must not block the event loop; shielded, since a thread cannot be
         # cancelled and would write the file again after its removal.
@@ -137,7 +137,7 @@ def _write_to(descriptor: int, status: _Status) -> None:
         opened.truncate()
 
 
-async def _run(checks: HealthChecks) -> HealthReport:
+async def run_checks(checks: HealthChecks) -> HealthReport:
     """Run all checks. The model is reported and not judged."""
     shards, unanswered = checks.gateway(), checks.unanswered()
     away = {shard_id: seconds for shard_id, seconds in shards.items() if seconds is not None}

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bot.config import ModelServerSettings
+from bot.config import ListenAddress, ModelServerSettings
 from bot.core.access import AccessSettings, Denial
 from bot.core.figures import Figures
 from bot.core.generation_settings import GenerationSettings
@@ -26,6 +26,7 @@ from bot.core.quotas import Quotas
 from bot.core.service import ConversationService
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.health import HealthChecks
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
 from bot.llm.client import OpenAIModel
@@ -33,6 +34,7 @@ from bot.llm.demo import demo_reply
 from bot.llm.servers import ModelRouter
 from bot.llm.timeouts import Timeouts
 from bot.operator.health import publish_health
+from bot.operator.metrics import serve_metrics
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin, Request
@@ -151,6 +153,7 @@ import sys
 from bot.cli import main
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.health import HealthChecks
 with connect_to(*sys.argv[1:]):
     sys.exit(main([]))
 """
@@ -278,6 +281,7 @@ async def serving(
     summaries: bool = False,
     clock: Callable[[], float] = time.time,
     about_memory: str = "",
+    metrics: ListenAddress | None = None,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`.
 
@@ -288,6 +292,13 @@ async def serving(
         ModelServer(provider), {name: ModelServer(f"{name}.example", each.base_url) for name, each in further.items()}
     )
     figures = Figures()
+
+    @asynccontextmanager
+    async def publish(checks: HealthChecks) -> AsyncIterator[None]:
+        shown = nullcontext() if metrics is None else serve_metrics(metrics, figures, checks)
+        async with publish_health(database, checks), shown:
+            yield
+
     async with (
         open_store(database, exclusive=True, clock=clock, figures=figures) as store,
         ModelRouter(
@@ -335,7 +346,7 @@ async def serving(
                 options,
                 stop=stop,
                 list_models=client.listings,
-                publish_health=partial(publish_health, database),
+                publish_health=publish,
                 figures=figures,
             )
         )

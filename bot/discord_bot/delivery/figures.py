@@ -11,7 +11,8 @@ from bot.core.figures import WAITS, Figures
 REQUESTS_PER_SECOND = 50
 """Discord's limit on the requests of a bot: https://discord.com/developers/docs/topics/rate-limits#global-rate-limit."""
 _CALLS = {"POST": "post", "PATCH": "edit", "DELETE": "delete"}
-_SCOPES = frozenset({"user", "global", "shared"})
+_SCOPES = ("user", "global", "shared")
+UNKNOWN = "unknown"
 
 
 class DeliveryFigures:
@@ -29,6 +30,9 @@ class DeliveryFigures:
             "Requests that Discord refused with status 429, by the scope of the limit; unknown if it named none.",
             "scope",
         )
+        # What may be rare is there from the beginning, so that its first time shows.
+        for scope in (*_SCOPES, UNKNOWN):
+            self._rate_limited.of(scope)
         self._staleness = figures.histogram(
             "staleness_seconds", "How long people had not seen what was there, at each call that showed it.", WAITS
         )
@@ -53,7 +57,7 @@ class DeliveryFigures:
         self._requests.of(call).add()
         if status == 429:
             scope = headers.get("X-RateLimit-Scope", "")
-            self._rate_limited.of(scope if scope in _SCOPES else "unknown").add()
+            self._rate_limited.of(scope if scope in _SCOPES else UNKNOWN).add()
 
     def shown(self, age: float) -> None:
         """Count a call that showed something that was not shown for `age` seconds."""
