@@ -31,6 +31,7 @@ from bot.playground.view import View
 from bot.playground.wire import Wire
 from bot.standin.entities import Intent
 from bot.standin.server import DiscordStandin
+from bot.standin.sharding import Sharding
 from bot.standin.world import Keep
 from bot.store import Store
 from bot.texts import playground as words
@@ -62,6 +63,8 @@ async def playground(
             token=secrets.token_urlsafe(32),
             rtt=lambda: switches.round_trip(),
             privileged=Intent.MESSAGE_CONTENT if settings.message_content else Intent.NONE,
+            # A bot that is started again at once does not have to wait.
+            sharding=Sharding(identify_every=0.0),
             keep_requests=_REQUESTS_KEPT,
             keep=_KEEP,
         )

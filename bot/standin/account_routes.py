@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from bot.standin import payloads
@@ -10,10 +11,10 @@ from bot.standin.entities import Guild, Intent, Json, Permission, Team, User
 from bot.standin.errors import missing_access, unknown
 from bot.standin.gateway import Gateway
 from bot.standin.rest import Endpoint, Incoming
+from bot.standin.sharding import Sharding
 from bot.standin.world import World
 
 _APPLICATION = "/applications/{application_id}"
-_SESSION_STARTS = 1000
 
 
 class AccountRoutes:
@@ -33,7 +34,7 @@ class AccountRoutes:
         owner: User | Team,
         privileged: Callable[[], Intent],
         gateway_url: Callable[[], str],
-        shards: int,
+        sharding: Sharding,
     ) -> None:
         self._world = world
         self._gateway = gateway
@@ -42,7 +43,7 @@ class AccountRoutes:
         self.policies: dict[str, str] = {}
         self._privileged = privileged
         self._gateway_url = gateway_url
-        self._shards = shards
+        self._sharding = sharding
 
     def endpoints(self) -> list[Endpoint]:
         global_commands = _APPLICATION + "/commands"
@@ -116,13 +117,14 @@ class AccountRoutes:
         )
 
     def _gateway_bot(self, call: Incoming) -> Json:
+        starts = self._gateway.starts
         return {
             "url": self._gateway_url(),
-            "shards": self._shards,
+            "shards": self._sharding.recommended(self._world.guilds),
             "session_start_limit": {
-                "total": _SESSION_STARTS,
-                "remaining": max(_SESSION_STARTS - self._gateway.identifies, 0),
-                "reset_after": 14_400_000,
-                "max_concurrency": 1,
+                "total": self._sharding.session_starts,
+                "remaining": starts.remaining,
+                "reset_after": math.ceil(starts.reset_after * 1000),
+                "max_concurrency": self._sharding.max_concurrency,
             },
         }

@@ -5,6 +5,7 @@ The gateway receives every change as an event. Waiting tests are notified of eve
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -22,11 +23,14 @@ from bot.standin.entities import (
     Role,
     Snowflakes,
     User,
+    snowflake_at,
 )
 from bot.standin.payloads import Viewer
 
 _FOUNDED = 1_600_000_000.0
-"""The creation time of users, servers and channels in seconds since the epoch. A fixed time gives fixed ids."""
+"""The creation time of users and channels in seconds since the epoch. A fixed time gives fixed ids."""
+_FIRST_GUILD = _FOUNDED - 86_400
+"""The creation time of the first server. Servers have a time of their own, as their ids decide on their shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Directory:
         self._role_mention_suffices = role_mention_suffices
         self._static_ids = Snowflakes()
         self._ids = Snowflakes()
+        # A millisecond apart, so that any number of shards has as many guilds each.
+        self._guild_ids = itertools.count(snowflake_at(_FIRST_GUILD), 1 << 22)
         self.bot = self.add_user("parley", "Parley", bot=True)
 
     # Users, servers and channels
@@ -69,7 +75,7 @@ class Directory:
 
     def add_guild(self, name: str, owner: User) -> Guild:
         """Create a server with @everyone, its owner, the bot and the bot's managed role."""
-        guild = Guild(self._static_id(), name, owner)
+        guild = Guild(next(self._guild_ids), name, owner)
         guild.roles[guild.id] = Role(guild.id, "@everyone", Permission.member(), position=0)
         self.guilds[guild.id] = guild
         self.add_member(guild, owner)

@@ -20,20 +20,26 @@ from bot.standin.directory import Event
 from bot.standin.entities import PRIVILEGED, Intent, Json
 from bot.standin.faults import Faults, Late, Lost, Twice
 from bot.standin.sessions import Close, Connection, Frame, Op, Session
+from bot.standin.sharding import SessionStarts, Sharding
 from bot.standin.world import World
 
 _ALL_INTENTS = (1 << 26) - 1
 
 
 class Gateway:
-    """All gateway sessions of the bot, and methods to disturb them."""
+    """All gateway sessions of the bot, and methods to disturb those of one shard or all.
+
+    There may be several sessions of one shard, and sessions with different numbers of shards. Each gets its events.
+    """
 
     def __init__(
         self,
         world: World,
         faults: Faults,
         *,
-        token: str,
+        token: Callable[[], str],
+        reset_token: Callable[[], None],
+        sharding: Sharding,
         allowed: Callable[[], Intent],
         resume_url: Callable[[], str],
         heartbeat_interval: float,
@@ -42,6 +48,7 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.identifies = 0
         self.resumes = 0
+        self.starts = SessionStarts(sharding, world.clock)
         self.heartbeats_late: deque[float] = deque(maxlen=10_000)
         """The lateness of each heartbeat after a connection's first, in seconds. Early ones are negative."""
         self.on_frame: list[Callable[[Frame], None]] = []
@@ -49,19 +56,27 @@ class Gateway:
         self._world = world
         self._faults = faults
         self._token = token
+        self._reset_token = reset_token
+        self._sharding = sharding
         self._allowed = allowed
         self._resume_url = resume_url
         self._heartbeat_interval = heartbeat_interval
         self._compress = compress
         self._connections: set[Connection] = set()
-        self._open = asyncio.Event()
-        self._open.set()
+        self._outages: dict[int | None, asyncio.Event] = {}
+        """The ends of the outages of single shards, and of the whole gateway at None."""
         world.on_event.append(self.dispatch)
 
     @property
+    def shards(self) -> set[tuple[int, int]]:
+        """The shards with a connected session now, each as its id and the number of shards."""
+        return {session.shard for session in self.sessions.values() if session.connection is not None}
+
+    @property
     def connected(self) -> bool:
-        """Whether a session has a connection now."""
-        return any(session.connection is not None for session in self.sessions.values())
+        """Whether sessions for all guilds are connected now."""
+        up = self.shards
+        return any(up.issuperset((id_, count) for id_ in range(count)) for count in {count for _, count in up})
 
     # Events
 
@@ -78,6 +93,8 @@ class Gateway:
         self._deliver(event)
         if isinstance(action, Twice):
             self._deliver(event)
+        if event.name == "GUILD_CREATE":
+            self._close_overfull()
 
     def _deliver(self, event: Event) -> None:
         bodies: dict[bool, tuple[Json, str]] = {}
@@ -103,22 +120,25 @@ class Gateway:
 
     # Disturbances
 
-    async def drop(self, code: int | None = None) -> None:
-        """Cut every connection, with a close code if one is given. Sessions remain and can be resumed."""
-        await self._end(lambda connection: connection.abort() if code is None else connection.close(code))
+    async def drop(self, code: int | None = None, *, shard: int | None = None) -> None:
+        """Cut the connections, with a close code if one is given. Sessions remain and can be resumed."""
+        await self._end(
+            self._connections_of(shard),
+            lambda connection: connection.abort() if code is None else connection.close(code),
+        )
 
-    async def reconnect(self) -> None:
+    async def reconnect(self, *, shard: int | None = None) -> None:
         """Ask the client to reconnect and resume (op 7). The call returns when the client has left."""
-        await self._end(lambda connection: self._send(connection, Op.RECONNECT, None))
+        await self._end(self._connections_of(shard), lambda connection: self._send(connection, Op.RECONNECT, None))
 
-    async def invalidate(self, *, resumable: bool = False) -> None:
+    async def invalidate(self, *, resumable: bool = False, shard: int | None = None) -> None:
         """Tell the client that its session is invalid (op 9). The call returns when the client has left."""
+        connections = self._connections_of(shard)
         if not resumable:
-            self.forget_sessions()
-        await self._end(lambda connection: self._send(connection, Op.INVALID_SESSION, resumable))
+            self.forget_sessions(shard=shard)
+        await self._end(connections, lambda connection: self._send(connection, Op.INVALID_SESSION, resumable))
 
-    async def _end(self, how: Callable[[Connection], None]) -> None:
-        connections = tuple(self._connections)
+    async def _end(self, connections: list[Connection], how: Callable[[Connection], None]) -> None:
         for connection in connections:
             self._detach(connection)
             how(connection)
@@ -126,24 +146,67 @@ class Gateway:
             await connection.ended.wait()
 
     @contextlib.asynccontextmanager
-    async def outage(self) -> AsyncIterator[None]:
-        """Cut all connections and do not answer new ones until the block ends. Events are kept for RESUME."""
-        self._open.clear()
-        await self.drop()
+    async def outage(self, *, shard: int | None = None) -> AsyncIterator[None]:
+        """Cut the connections and do not answer new ones until the block ends. Events are kept for RESUME.
+
+        In the outage of a single shard new connections are greeted, as they do not say yet which shard they are for.
+        """
+        ended = self._outages[shard] = asyncio.Event()
+        await self.drop(shard=shard)
         try:
             yield
         finally:
-            self._open.set()
+            self._outages.pop(shard, None)
+            ended.set()
 
-    def forget_sessions(self) -> None:
-        """Forget all sessions, as after a long outage. The next RESUME is refused."""
-        for connection in self._connections:
+    async def _outage_over(self, shard: int | None) -> None:
+        while (ended := self._outages.get(shard)) is not None:
+            await ended.wait()
+
+    def forget_sessions(self, *, shard: int | None = None) -> None:
+        """Forget the sessions, as after a long outage. The next RESUME is refused."""
+        for connection in self._connections_of(shard):
             self._detach(connection)
-        self.sessions.clear()
+        self.sessions = {
+            id_: session for id_, session in self.sessions.items() if shard not in (None, session.shard[0])
+        }
+
+    def _connections_of(self, shard: int | None) -> list[Connection]:
+        return [
+            connection
+            for connection in self._connections
+            if shard is None or (connection.session is not None and connection.session.shard[0] == shard)
+        ]
+
+    def _close_overfull(self) -> None:
+        """End the sessions that have too many guilds (4011).
+
+        Discord documents the code for connections that are made, and not when it closes one that grows.
+        """
+        for session in list(self.sessions.values()):
+            if self._is_overfull(session):
+                self._end_session(session, Close.SHARDING_REQUIRED, "Sharding required.")
+
+    def _is_overfull(self, session: Session) -> bool:
+        return sum(map(session.owns, self._world.guilds)) > self._sharding.guilds_per_shard
+
+    def _end_session(self, session: Session, code: Close, reason: str) -> None:
+        """End a session that cannot be resumed."""
+        self.sessions.pop(session.id, None)
+        if (connection := session.connection) is not None:
+            self._detach(connection)
+            connection.close(code, reason)
+
+    def _end_token(self) -> None:
+        """End all sessions and reset the token, as Discord does with a bot that starts too many sessions."""
+        self._reset_token()
+        for session in list(self.sessions.values()):
+            self._end_session(session, Close.AUTHENTICATION_FAILED, "Authentication failed.")
 
     def close(self) -> None:
         """Cut every connection permanently."""
-        self._open.set()
+        while self._outages:
+            self._outages.popitem()[1].set()
         for connection in tuple(self._connections):
             self._detach(connection)
             connection.abort()
@@ -159,14 +222,16 @@ class Gateway:
         self._connections.add(connection)
         writer = asyncio.create_task(connection.write(request))
         try:
-            await self._open.wait()
+            await self._outage_over(None)
             hello = {"heartbeat_interval": int(self._heartbeat_interval * 1000), "_trace": []}
             self._send(connection, Op.HELLO, hello)
             async for message in socket:
                 if message.type is not WSMsgType.TEXT:
                     connection.close(Close.DECODE_ERROR, "Error while decoding payload.")
                     break
-                self._receive(connection, json.loads(message.data))
+                payload = json.loads(message.data)
+                await self._outage_over(self._shard_of(payload))
+                self._receive(connection, payload)
         finally:
             # A normal close from the client ends its session. After any other end the session can be resumed.
             if connection.session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
@@ -186,6 +251,14 @@ class Gateway:
             connection.session.connection = None
             connection.session = None
             self._world.changed()
+
+    def _shard_of(self, payload: Json) -> int | None:
+        """Return the shard that an IDENTIFY or a RESUME is for."""
+        if payload["op"] == Op.IDENTIFY:
+            return int(payload["d"].get("shard", (0, 1))[0])
+        if payload["op"] == Op.RESUME and (session := self.sessions.get(payload["d"]["session_id"])) is not None:
+            return session.shard[0]
+        return None
 
     def _receive(self, connection: Connection, payload: Json) -> None:
         op: int = payload["op"]
@@ -223,20 +296,31 @@ class Gateway:
             return connection.close(Close.INVALID_INTENTS, "Invalid intent(s).")
         if intents & PRIVILEGED & ~self._allowed():
             return connection.close(Close.DISALLOWED_INTENTS, "Disallowed intent(s).")
-        self.identifies += 1
-        self._expire_sessions()
+        if not self.starts.remaining:
+            self._end_token()
+            return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
+        if not self.starts.take(shard[0]):
+            return self._send(connection, Op.INVALID_SESSION, False)
         session = Session(secrets.token_hex(16), Intent(intents), (shard[0], shard[1]))
+        if self._is_overfull(session):
+            return connection.close(Close.SHARDING_REQUIRED, "Sharding required.")
+        self.identifies += 1
+        self._expire_sessions(session.shard)
         self.sessions[session.id] = session
         self._attach(connection, session)
         self._greet(session)
         return None
 
     def _knows(self, token: str) -> bool:
-        return secrets.compare_digest(token.encode(), self._token.encode())
+        return secrets.compare_digest(token.encode(), self._token().encode())
 
-    def _expire_sessions(self) -> None:
-        """Remove sessions without a connection. Discord does this after some minutes."""
-        self.sessions = {id_: session for id_, session in self.sessions.items() if session.connection is not None}
+    def _expire_sessions(self, shard: tuple[int, int]) -> None:
+        """Remove the shard's sessions without a connection. Discord does this after some minutes."""
+        self.sessions = {
+            id_: session
+            for id_, session in self.sessions.items()
+            if session.connection is not None or session.shard != shard
+        }
 
     def _greet(self, session: Session) -> None:
         world = self._world
@@ -281,7 +365,9 @@ class Gateway:
         session.connection = connection
 
     def _give_members(self, session: Session, data: Json) -> None:
-        guild = self._world.guilds[int(data["guild_id"])]
+        guild = self._world.guilds.get(int(data["guild_id"]))
+        if guild is None or not session.owns(guild.id):
+            return
         asked = data.get("user_ids")
         wanted = (
             [int(each) for each in ([asked] if isinstance(asked, str) else asked)] if asked else list(guild.members)

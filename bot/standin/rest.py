@@ -104,7 +104,7 @@ class Rest:
         limits: Limits,
         faults: Faults,
         *,
-        token: str,
+        token: Callable[[], str],
         rtt: Callable[[], float],
         openapi: OpenApi | None,
         keep: int | None,
@@ -121,7 +121,7 @@ class Rest:
         self._world = world
         self._limits = limits
         self._faults = faults
-        self._authorization = f"Bot {token}"
+        self._token = token
         self._rtt = rtt
         self._openapi = openapi
 
@@ -244,7 +244,7 @@ class Rest:
 
     def _authorized(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "")
-        return secrets.compare_digest(given.encode(), self._authorization.encode())
+        return secrets.compare_digest(given.encode(), f"Bot {self._token()}".encode())
 
     def _limit(self, endpoint: Endpoint, incoming: Incoming, exchange: Exchange, head: dict[str, str]) -> None:
         """Use up a token of every bucket that applies, or refuse the request with 429."""

@@ -47,6 +47,7 @@ from bot.standin.limits import Kind, Limit, Limits
 from bot.standin.openapi import OpenApi
 from bot.standin.people import People
 from bot.standin.rest import PREFIX, Exchange, Rest
+from bot.standin.sharding import Sharding
 from bot.standin.transcript import transcript
 from bot.standin.world import KEEP_ALL, Keep, World
 
@@ -62,8 +63,9 @@ class DiscordStandin(People):
 
     `rtt` is the time in seconds that every REST call takes: a number, a range for random values, or a function.
     `bucket`, `limit`, `period` define the buckets for sending and editing (see `Limit`). `privileged` are the intents
-    that are enabled in the developer portal. `keep_requests` limits the record of REST calls; None keeps all. `keep`
-    limits the other records. `openapi` is the path of Discord's OpenAPI description; None turns the checks off.
+    that are enabled in the developer portal. `sharding` are the limits of gateway sessions. `keep_requests` limits the
+    record of REST calls; None keeps all. `keep` limits the other records. `openapi` is the path of Discord's OpenAPI
+    description; None turns the checks off.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class DiscordStandin(People):
         role_mention_gives_content: bool = False,
         heartbeat_interval: float = 41.25,
         compress: bool = False,
-        shards: int = 1,
+        sharding: Sharding = Sharding(),  # noqa: B008  it is frozen
         keep_requests: int | None = 10_000,
         keep: Keep = KEEP_ALL,
         openapi: str | None = None,
@@ -87,6 +89,7 @@ class DiscordStandin(People):
         port: int = 0,
     ) -> None:
         self.token = token
+        """The token that is accepted now. Discord resets it if a bot starts too many sessions."""
         self.privileged = privileged
         """The intents that are enabled in the developer portal. A change counts from the next login on."""
         self.patience = 5.0
@@ -106,7 +109,9 @@ class DiscordStandin(People):
         self.gateway = Gateway(
             self.world,
             self.faults,
-            token=token,
+            token=lambda: self.token,
+            reset_token=self._reset_token,
+            sharding=sharding,
             allowed=lambda: self.privileged,
             resume_url=lambda: self.gateway_url,
             heartbeat_interval=heartbeat_interval,
@@ -116,7 +121,7 @@ class DiscordStandin(People):
             self.world,
             self.limits,
             self.faults,
-            token=token,
+            token=lambda: self.token,
             rtt=self._sampler(rtt),
             openapi=self._openapi,
             keep=keep_requests,
@@ -129,7 +134,7 @@ class DiscordStandin(People):
             owner=self.ada,
             privileged=lambda: self.privileged,
             gateway_url=lambda: self.gateway_url,
-            shards=shards,
+            sharding=sharding,
         )
         self._endpoints = [
             *self._account.endpoints(),
@@ -192,6 +197,9 @@ class DiscordStandin(People):
     def cdn_url(self) -> str:
         """The value for `discord.asset.Asset.BASE`."""
         return f"http://127.0.0.1:{self._port}/cdn"
+
+    def _reset_token(self) -> None:
+        self.token = f"standin.token.{self.world.take_id()}"
 
     def _sampler(self, rtt: Rtt) -> Callable[[], float]:
         if isinstance(rtt, tuple):
@@ -358,7 +366,7 @@ class DiscordStandin(People):
             self._waiting.remove(entry)
 
     async def ready(self, timeout: float | None = None) -> None:
-        """Wait until a client is connected and has been sent READY."""
+        """Wait until a client is connected and has been sent READY on all its shards."""
         await self.wait_for(lambda: self.gateway.connected, timeout)
 
     def _wake(self) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from bot.standin.directory import Event
 from bot.standin.entities import Intent
+from bot.standin.sharding import shard_of
 
 _REPLAYED = 5_000
 """The number of events that a session keeps for RESUME."""
@@ -33,10 +34,11 @@ class Op(IntEnum):
 
 
 class Close(IntEnum):
-    """Gateway close codes. After the first four the client gives up. After the others it resumes."""
+    """Gateway close codes. After the first five the client gives up. After the others it resumes."""
 
     AUTHENTICATION_FAILED = 4004
     INVALID_SHARD = 4010
+    SHARDING_REQUIRED = 4011
     INVALID_INTENTS = 4013
     DISALLOWED_INTENTS = 4014
     UNKNOWN_ERROR = 4000
@@ -75,8 +77,7 @@ class Session:
 
     def owns(self, guild_id: int | None) -> bool:
         """Tell whether this shard owns a server. Events without a server belong to the first shard."""
-        shard = (guild_id >> 22) % self.shard[1] if guild_id else 0
-        return shard == self.shard[0]
+        return shard_of(guild_id, self.shard[1]) == self.shard[0]
 
     def dispatch(self, name: str, data: str) -> bool:
         """Send an event and tell whether it was sent at once. `data` is JSON text that several sessions can share."""

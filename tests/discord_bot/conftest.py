@@ -39,6 +39,7 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
+from bot.standin.sharding import Sharding
 from bot.standin.transcript import transcript
 from bot.store import Store
 from bot.store.part import Part
@@ -171,11 +172,14 @@ Start = Callable[..., AbstractAsyncContextManager[World]]
 Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
 
+AT_ONCE = Sharding(identify_every=0.0)
+
+
 @pytest.fixture
 async def discord(request: pytest.FixtureRequest) -> AsyncIterator[DiscordStandin]:
-    """Discord, as `@pytest.mark.standin(...)` wants it."""
+    """Discord, as `@pytest.mark.standin(...)` wants it. A bot that starts again at once does not have to wait."""
     marker = request.node.get_closest_marker("standin")
-    async with DiscordStandin(**marker.kwargs if marker else {}) as standin:
+    async with DiscordStandin(**{"sharding": AT_ONCE, **(marker.kwargs if marker else {})}) as standin:
         standin.patience = PATIENCE
         with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
             yield standin

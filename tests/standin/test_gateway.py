@@ -12,6 +12,7 @@ import pytest
 from bot.discord_bot.endpoint import connect_to
 from bot.standin.entities import Intent, Permission
 from bot.standin.server import DiscordStandin
+from bot.standin.sharding import Sharding
 from tests.standin.conftest import UNPRIVILEGED, Client, Connect, Open
 from tests.waiting import PATIENCE
 
@@ -110,8 +111,11 @@ async def test_outage_is_replayed_in_order(standin: DiscordStandin, client: Clie
 
 
 async def test_invalid_session_identifies_again(
-    standin: DiscordStandin, client: Client, monkeypatch: pytest.MonkeyPatch
+    open_standin: Open, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    standin = await open_standin(sharding=Sharding(identify_every=0.0))
+    client = await connect(standin)
+
     async def at_once(shard_id: int | None, *, initial: bool = False) -> None:
         pass
 
