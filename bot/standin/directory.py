@@ -6,7 +6,7 @@ The gateway receives every change as an event. Waiting tests are notified of eve
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bot.standin import payloads
@@ -184,8 +184,17 @@ class Directory:
         return Viewer(self.bot, content, self._role_mention_suffices)
 
     def guild_create(self, guild: Guild) -> Json:
-        visible = [c for c in self.channels.values() if c.guild is guild and self.bot_sees(c)]
-        return payloads.guild_create(guild, visible, self.bot)
+        [body] = self.guild_creates([guild])
+        return body
+
+    def guild_creates(self, guilds: Iterable[Guild]) -> Iterator[Json]:
+        """Build the data of GUILD_CREATE for several servers, with one look at the channels."""
+        wanted = list(guilds)
+        visible: dict[int, list[Channel]] = {guild.id: [] for guild in wanted}
+        for channel in self.channels.values():
+            if channel.guild is not None and channel.guild.id in visible and self.bot_sees(channel):
+                visible[channel.guild.id].append(channel)
+        return (payloads.guild_create(guild, visible[guild.id], self.bot) for guild in wanted)
 
     def bot_sees(self, channel: Channel) -> bool:
         if channel.type is ChannelType.PRIVATE_THREAD and self.bot.id not in channel.members:

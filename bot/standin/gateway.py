@@ -337,8 +337,8 @@ class Gateway:
         }
         self._dispatch(session, "READY", ready)
         if Intent.GUILDS in session.intents:
-            for guild in guilds:
-                self._dispatch(session, "GUILD_CREATE", world.guild_create(guild))
+            for body in world.guild_creates(guilds):
+                self._dispatch(session, "GUILD_CREATE", body)
         world.changed()
 
     def _resume(self, connection: Connection, data: Json) -> None:
