@@ -11,7 +11,6 @@ from bot.standin.entities import Guild, Intent, Json, Permission, Team, User
 from bot.standin.errors import missing_access, unknown
 from bot.standin.gateway import Gateway
 from bot.standin.rest import Endpoint, Incoming
-from bot.standin.sharding import Sharding
 from bot.standin.world import World
 
 _APPLICATION = "/applications/{application_id}"
@@ -34,7 +33,6 @@ class AccountRoutes:
         owner: User | Team,
         privileged: Callable[[], Intent],
         gateway_url: Callable[[], str],
-        sharding: Sharding,
     ) -> None:
         self._world = world
         self._gateway = gateway
@@ -43,7 +41,6 @@ class AccountRoutes:
         self.policies: dict[str, str] = {}
         self._privileged = privileged
         self._gateway_url = gateway_url
-        self._sharding = sharding
 
     def endpoints(self) -> list[Endpoint]:
         global_commands = _APPLICATION + "/commands"
@@ -118,13 +115,14 @@ class AccountRoutes:
 
     def _gateway_bot(self, call: Incoming) -> Json:
         starts = self._gateway.starts
+        rules = starts.rules
         return {
             "url": self._gateway_url(),
-            "shards": self._sharding.recommended(self._world.guilds),
+            "shards": rules.recommended(self._world.guilds),
             "session_start_limit": {
-                "total": self._sharding.session_starts,
+                "total": rules.session_starts,
                 "remaining": starts.remaining,
                 "reset_after": math.ceil(starts.reset_after * 1000),
-                "max_concurrency": self._sharding.max_concurrency,
+                "max_concurrency": rules.max_concurrency,
             },
         }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -17,60 +16,56 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from bot.standin import payloads
 from bot.standin.directory import Event
-from bot.standin.entities import PRIVILEGED, Intent, Json
+from bot.standin.entities import Intent, Json
 from bot.standin.faults import Faults, Late, Lost, Twice
-from bot.standin.sessions import Close, Connection, Frame, Op, Session
-from bot.standin.sharding import SessionStarts, Sharding
+from bot.standin.logins import UNKNOWN_TOKEN, Logins
+from bot.standin.sessions import Close, Connection, Frame, Op, Refusal, Session, Sessions
+from bot.standin.sharding import SessionStarts
 from bot.standin.world import World
 
-_ALL_INTENTS = (1 << 26) - 1
+_ALREADY_AUTHENTICATED = Refusal(Close.ALREADY_AUTHENTICATED, "Already authenticated.")
+_NOT_AUTHENTICATED = Refusal(Close.NOT_AUTHENTICATED, "Not authenticated.")
+_SHARDING_REQUIRED = Refusal(Close.SHARDING_REQUIRED, "Sharding required.")
 
 
 class Gateway:
-    """All gateway sessions of the bot, and methods to disturb those of one shard or all.
-
-    There may be several sessions of one shard, and sessions with different numbers of shards. Each gets its events.
-    """
+    """The gateway of one bot, and methods to disturb one of its shards or all."""
 
     def __init__(
         self,
         world: World,
         faults: Faults,
+        logins: Logins,
         *,
-        token: Callable[[], str],
-        reset_token: Callable[[], None],
-        sharding: Sharding,
-        allowed: Callable[[], Intent],
         resume_url: Callable[[], str],
         heartbeat_interval: float,
         compress: bool,
     ) -> None:
-        self.sessions: dict[str, Session] = {}
         self.identifies = 0
         self.resumes = 0
-        self.starts = SessionStarts(sharding, world.clock)
         self.heartbeats_late: deque[float] = deque(maxlen=10_000)
         """The lateness of each heartbeat after a connection's first, in seconds. Early ones are negative."""
         self.on_frame: list[Callable[[Frame], None]] = []
         """Functions that are called with every frame on any connection."""
         self._world = world
         self._faults = faults
-        self._token = token
-        self._reset_token = reset_token
-        self._sharding = sharding
-        self._allowed = allowed
+        self._logins = logins
+        self._sessions = Sessions(world.changed)
         self._resume_url = resume_url
         self._heartbeat_interval = heartbeat_interval
         self._compress = compress
-        self._connections: set[Connection] = set()
         self._outages: dict[int | None, asyncio.Event] = {}
         """The ends of the outages of single shards, and of the whole gateway at None."""
         world.on_event.append(self.dispatch)
 
     @property
+    def starts(self) -> SessionStarts:
+        return self._logins.starts
+
+    @property
     def shards(self) -> set[tuple[int, int]]:
         """The shards with a connected session now, each as its id and the number of shards."""
-        return {session.shard for session in self.sessions.values() if session.connection is not None}
+        return {session.shard for session in self._sessions if session.connection is not None}
 
     @property
     def connected(self) -> bool:
@@ -82,7 +77,7 @@ class Gateway:
 
     def dispatch(self, event: Event) -> None:
         """Send an event to every session that asked for its kind, unless a fault prevents it."""
-        if not self.sessions:
+        if not any(self._sessions):
             return
         action = self._faults.for_event(event.name)
         if isinstance(action, Lost):
@@ -98,7 +93,7 @@ class Gateway:
 
     def _deliver(self, event: Event) -> None:
         bodies: dict[bool, tuple[Json, str]] = {}
-        for session in self.sessions.values():
+        for session in self._sessions:
             if session.wants(event):
                 content = Intent.MESSAGE_CONTENT in session.intents
                 if content not in bodies:
@@ -123,24 +118,26 @@ class Gateway:
     async def drop(self, code: int | None = None, *, shard: int | None = None) -> None:
         """Cut the connections, with a close code if one is given. Sessions remain and can be resumed."""
         await self._end(
-            self._connections_of(shard),
+            self._sessions.connections_of(shard),
             lambda connection: connection.abort() if code is None else connection.close(code),
         )
 
     async def reconnect(self, *, shard: int | None = None) -> None:
         """Ask the client to reconnect and resume (op 7). The call returns when the client has left."""
-        await self._end(self._connections_of(shard), lambda connection: self._send(connection, Op.RECONNECT, None))
+        await self._end(
+            self._sessions.connections_of(shard), lambda connection: self._send(connection, Op.RECONNECT, None)
+        )
 
     async def invalidate(self, *, resumable: bool = False, shard: int | None = None) -> None:
         """Tell the client that its session is invalid (op 9). The call returns when the client has left."""
-        connections = self._connections_of(shard)
+        connections = self._sessions.connections_of(shard)
         if not resumable:
             self.forget_sessions(shard=shard)
         await self._end(connections, lambda connection: self._send(connection, Op.INVALID_SESSION, resumable))
 
     async def _end(self, connections: list[Connection], how: Callable[[Connection], None]) -> None:
         for connection in connections:
-            self._detach(connection)
+            self._sessions.detach(connection)
             how(connection)
         for connection in connections:
             await connection.ended.wait()
@@ -165,50 +162,24 @@ class Gateway:
 
     def forget_sessions(self, *, shard: int | None = None) -> None:
         """Forget the sessions, as after a long outage. The next RESUME is refused."""
-        for connection in self._connections_of(shard):
-            self._detach(connection)
-        self.sessions = {
-            id_: session for id_, session in self.sessions.items() if shard not in (None, session.shard[0])
-        }
-
-    def _connections_of(self, shard: int | None) -> list[Connection]:
-        return [
-            connection
-            for connection in self._connections
-            if shard is None or (connection.session is not None and connection.session.shard[0] == shard)
-        ]
+        for session in self._sessions.of(shard):
+            self._sessions.end(session)
 
     def _close_overfull(self) -> None:
-        """End the sessions that have too many guilds (4011).
+        """End the sessions that have too many guilds.
 
         Discord documents the code for connections that are made, and not when it closes one that grows.
         """
-        for session in list(self.sessions.values()):
-            if self._is_overfull(session):
-                self._end_session(session, Close.SHARDING_REQUIRED, "Sharding required.")
-
-    def _is_overfull(self, session: Session) -> bool:
-        return sum(map(session.owns, self._world.guilds)) > self._sharding.guilds_per_shard
-
-    def _end_session(self, session: Session, code: Close, reason: str) -> None:
-        """End a session that cannot be resumed."""
-        self.sessions.pop(session.id, None)
-        if (connection := session.connection) is not None:
-            self._detach(connection)
-            connection.close(code, reason)
-
-    def _end_token(self) -> None:
-        """End all sessions and reset the token, as Discord does with a bot that starts too many sessions."""
-        self._reset_token()
-        for session in list(self.sessions.values()):
-            self._end_session(session, Close.AUTHENTICATION_FAILED, "Authentication failed.")
+        for session in self._sessions:
+            if self.starts.rules.is_exceeded(session.shard, self._world.guilds):
+                self._sessions.end(session, _SHARDING_REQUIRED)
 
     def close(self) -> None:
         """Cut every connection permanently."""
         while self._outages:
             self._outages.popitem()[1].set()
-        for connection in tuple(self._connections):
-            self._detach(connection)
+        for connection in tuple(self._sessions.connections):
+            self._sessions.detach(connection)
             connection.abort()
 
     # Connections
@@ -219,7 +190,7 @@ class Gateway:
         socket = web.WebSocketResponse(compress=False, timeout=0.2)
         await socket.prepare(request)
         connection = Connection(socket, compress=self._compress and request.query.get("compress") == "zlib-stream")
-        self._connections.add(connection)
+        self._sessions.connections.add(connection)
         writer = asyncio.create_task(connection.write(request))
         try:
             await self._outage_over(None)
@@ -230,14 +201,14 @@ class Gateway:
                     connection.close(Close.DECODE_ERROR, "Error while decoding payload.")
                     break
                 payload = json.loads(message.data)
-                await self._outage_over(self._shard_of(payload))
+                await self._outage_over(self._sessions.shard_of(payload))
                 self._receive(connection, payload)
         finally:
             # A normal close from the client ends its session. After any other end the session can be resumed.
             if connection.session is not None and socket.close_code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
-                del self.sessions[connection.session.id]
-            self._detach(connection)
-            self._connections.discard(connection)
+                self._sessions.end(connection.session)
+            self._sessions.detach(connection)
+            self._sessions.connections.discard(connection)
             connection.ended.set()
             self._tell(Frame(False, "CLOSED", data=socket.close_code))
             if socket.closed:
@@ -245,20 +216,6 @@ class Gateway:
             with contextlib.suppress(asyncio.CancelledError):
                 await writer
         return socket
-
-    def _detach(self, connection: Connection) -> None:
-        if connection.session is not None:
-            connection.session.connection = None
-            connection.session = None
-            self._world.changed()
-
-    def _shard_of(self, payload: Json) -> int | None:
-        """Return the shard that an IDENTIFY or a RESUME is for."""
-        if payload["op"] == Op.IDENTIFY:
-            return int(payload["d"].get("shard", (0, 1))[0])
-        if payload["op"] == Op.RESUME and (session := self.sessions.get(payload["d"]["session_id"])) is not None:
-            return session.shard[0]
-        return None
 
     def _receive(self, connection: Connection, payload: Json) -> None:
         op: int = payload["op"]
@@ -271,7 +228,7 @@ class Gateway:
         elif op == Op.RESUME:
             self._resume(connection, data)
         elif connection.session is None:
-            connection.close(Close.NOT_AUTHENTICATED, "Not authenticated.")
+            connection.refuse(_NOT_AUTHENTICATED)
         elif op == Op.REQUEST_MEMBERS:
             self._give_members(connection.session, data)
 
@@ -284,43 +241,25 @@ class Gateway:
         self._send(connection, Op.HEARTBEAT_ACK, None)
 
     def _identify(self, connection: Connection, data: Json) -> None:
-        intents = data["intents"]
-        shard = tuple(data.get("shard", (0, 1)))
         if connection.session is not None:
-            return connection.close(Close.ALREADY_AUTHENTICATED, "Already authenticated.")
-        if not self._knows(data["token"]):
-            return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
-        if not 0 <= shard[0] < shard[1]:
-            return connection.close(Close.INVALID_SHARD, "Invalid shard.")
-        if intents & ~_ALL_INTENTS:
-            return connection.close(Close.INVALID_INTENTS, "Invalid intent(s).")
-        if intents & PRIVILEGED & ~self._allowed():
-            return connection.close(Close.DISALLOWED_INTENTS, "Disallowed intent(s).")
+            return connection.refuse(_ALREADY_AUTHENTICATED)
+        if (refusal := self._logins.refusal(data)) is not None:
+            return connection.refuse(refusal)
+        shard_id, count = data.get("shard", (0, 1))
         if not self.starts.remaining:
-            self._end_token()
-            return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
-        if not self.starts.take(shard[0]):
+            self._logins.reset_token()
+            for session in self._sessions:
+                self._sessions.end(session, UNKNOWN_TOKEN)
+            return connection.refuse(UNKNOWN_TOKEN)
+        if not self.starts.take(shard_id):
             return self._send(connection, Op.INVALID_SESSION, False)
-        session = Session(secrets.token_hex(16), Intent(intents), (shard[0], shard[1]))
-        if self._is_overfull(session):
-            return connection.close(Close.SHARDING_REQUIRED, "Sharding required.")
+        if self.starts.rules.is_exceeded((shard_id, count), self._world.guilds):
+            return connection.refuse(_SHARDING_REQUIRED)
         self.identifies += 1
-        self._expire_sessions(session.shard)
-        self.sessions[session.id] = session
-        self._attach(connection, session)
+        session = self._sessions.begin(Intent(data["intents"]), (shard_id, count))
+        self._sessions.attach(connection, session)
         self._greet(session)
         return None
-
-    def _knows(self, token: str) -> bool:
-        return secrets.compare_digest(token.encode(), self._token().encode())
-
-    def _expire_sessions(self, shard: tuple[int, int]) -> None:
-        """Remove the shard's sessions without a connection. Discord does this after some minutes."""
-        self.sessions = {
-            id_: session
-            for id_, session in self.sessions.items()
-            if session.connection is not None or session.shard != shard
-        }
 
     def _greet(self, session: Session) -> None:
         world = self._world
@@ -332,7 +271,7 @@ class Gateway:
             "session_id": session.id,
             "resume_gateway_url": self._resume_url(),
             "shard": list(session.shard),
-            "application": {"id": str(world.bot.id), "flags": payloads.application_flags(self._allowed())},
+            "application": {"id": str(world.bot.id), "flags": payloads.application_flags(self._logins.allowed())},
             "private_channels": [],
         }
         self._dispatch(session, "READY", ready)
@@ -342,9 +281,9 @@ class Gateway:
         world.changed()
 
     def _resume(self, connection: Connection, data: Json) -> None:
-        session = self.sessions.get(data["session_id"])
-        if not self._knows(data["token"]):
-            return connection.close(Close.AUTHENTICATION_FAILED, "Authentication failed.")
+        session = self._sessions.find(data["session_id"])
+        if not self._logins.knows(data["token"]):
+            return connection.refuse(UNKNOWN_TOKEN)
         oldest = session.replay[0][0] if session and session.replay else 0
         if session is None or not oldest - 1 <= data["seq"] <= session.sequence:
             return self._send(connection, Op.INVALID_SESSION, False)
@@ -353,16 +292,10 @@ class Gateway:
             if number > data["seq"]:
                 connection.send_text(text)
                 self._tell(Frame(True, name, number, replayed=True))
-        self._attach(connection, session)
+        self._sessions.attach(connection, session)
         self._dispatch(session, "RESUMED", {})
         self._world.changed()
         return None
-
-    def _attach(self, connection: Connection, session: Session) -> None:
-        if session.connection is not None:
-            session.connection.session = None
-        connection.session = session
-        session.connection = connection
 
     def _give_members(self, session: Session, data: Json) -> None:
         guild = self._world.guilds.get(int(data["guild_id"]))

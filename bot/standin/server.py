@@ -44,6 +44,7 @@ from bot.standin.guard import no_browsers
 from bot.standin.interaction_routes import InteractionRoutes
 from bot.standin.interactions import Interactions
 from bot.standin.limits import Kind, Limit, Limits
+from bot.standin.logins import Logins
 from bot.standin.openapi import OpenApi
 from bot.standin.people import People
 from bot.standin.rest import PREFIX, Exchange, Rest
@@ -88,8 +89,6 @@ class DiscordStandin(People):
         wall: Callable[[], float] | None = None,
         port: int = 0,
     ) -> None:
-        self.token = token
-        """The token that is accepted now. Discord resets it if a bot starts too many sessions."""
         self.privileged = privileged
         """The intents that are enabled in the developer portal. A change counts from the next login on."""
         self.patience = 5.0
@@ -106,13 +105,11 @@ class DiscordStandin(People):
         self._cdn = Cdn(lambda: self.cdn_url, self.world.take_id, self.faults, keep_bytes=keep.file_bytes)
         self.commands = CommandBook(self.bot.id, self.world.take_id)
         self._interactions = Interactions(self.world, self.wait_for)
+        self._logins = Logins(token, sharding, allowed=lambda: self.privileged, clock=self.world.clock)
         self.gateway = Gateway(
             self.world,
             self.faults,
-            token=lambda: self.token,
-            reset_token=self._reset_token,
-            sharding=sharding,
-            allowed=lambda: self.privileged,
+            self._logins,
             resume_url=lambda: self.gateway_url,
             heartbeat_interval=heartbeat_interval,
             compress=compress,
@@ -134,7 +131,6 @@ class DiscordStandin(People):
             owner=self.ada,
             privileged=lambda: self.privileged,
             gateway_url=lambda: self.gateway_url,
-            sharding=sharding,
         )
         self._endpoints = [
             *self._account.endpoints(),
@@ -185,6 +181,11 @@ class DiscordStandin(People):
             await self._runner.cleanup()
 
     @property
+    def token(self) -> str:
+        """The token that is accepted now. Discord resets it if a bot starts too many sessions."""
+        return self._logins.token
+
+    @property
     def url(self) -> str:
         """The value for `discord.http.Route.BASE`."""
         return f"http://127.0.0.1:{self._port}{PREFIX}"
@@ -197,9 +198,6 @@ class DiscordStandin(People):
     def cdn_url(self) -> str:
         """The value for `discord.asset.Asset.BASE`."""
         return f"http://127.0.0.1:{self._port}/cdn"
-
-    def _reset_token(self) -> None:
-        self.token = f"standin.token.{self.world.take_id()}"
 
     def _sampler(self, rtt: Rtt) -> Callable[[], float]:
         if isinstance(rtt, tuple):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import zlib
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.standin.directory import Event
-from bot.standin.entities import Intent
+from bot.standin.entities import Intent, Json
 from bot.standin.sharding import shard_of
 
 _REPLAYED = 5_000
@@ -45,6 +47,14 @@ class Close(IntEnum):
     DECODE_ERROR = 4002
     NOT_AUTHENTICATED = 4003
     ALREADY_AUTHENTICATED = 4005
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection is closed."""
+
+    code: Close
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,71 @@ class Session:
         return True
 
 
+class Sessions:
+    """The sessions and the connections of one bot. `changed` is called when a session loses its connection.
+
+    There may be several sessions of one shard, and sessions with different numbers of shards.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.connections: set[Connection] = set()
+        self._sessions: dict[str, Session] = {}
+        self._changed = changed
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def find(self, session_id: str) -> Session | None:
+        return self._sessions.get(session_id)
+
+    def begin(self, intents: Intent, shard: tuple[int, int]) -> Session:
+        """Start a session. Those of the same shard without a connection end, as they do on Discord after minutes."""
+        for session in self:
+            if session.connection is None and session.shard == shard:
+                self.end(session)
+        session = Session(secrets.token_hex(16), intents, shard)
+        self._sessions[session.id] = session
+        return session
+
+    def end(self, session: Session, refusal: Refusal | None = None) -> None:
+        """End a session, and close its connection if a reason is given. It cannot be resumed."""
+        self._sessions.pop(session.id, None)
+        if (connection := session.connection) is not None:
+            self.detach(connection)
+            if refusal is not None:
+                connection.refuse(refusal)
+
+    def attach(self, connection: Connection, session: Session) -> None:
+        if session.connection is not None:
+            session.connection.session = None
+        connection.session = session
+        session.connection = connection
+
+    def detach(self, connection: Connection) -> None:
+        if connection.session is not None:
+            connection.session.connection = None
+            connection.session = None
+            self._changed()
+
+    def of(self, shard: int | None) -> list[Session]:
+        """Return the sessions of a shard, whatever the number of shards, or all."""
+        return [session for session in self if shard in (None, session.shard[0])]
+
+    def shard_of(self, payload: Json) -> int | None:
+        """Return the shard that an IDENTIFY or a RESUME is for."""
+        if payload["op"] == Op.IDENTIFY:
+            return int(payload["d"].get("shard", (0, 1))[0])
+        if payload["op"] == Op.RESUME and (session := self.find(payload["d"]["session_id"])) is not None:
+            return session.shard[0]
+        return None
+
+    def connections_of(self, shard: int | None) -> list[Connection]:
+        """Return the connections of a shard, or all, those without a session included."""
+        if shard is None:
+            return list(self.connections)
+        return [session.connection for session in self.of(shard) if session.connection is not None]
+
+
 class Connection:
     """One websocket connection. A queue keeps everything in order. A new connection has no session yet."""
 
@@ -106,6 +181,9 @@ class Connection:
 
     def send_text(self, text: str) -> None:
         self._out.put_nowait(text)
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.close(refusal.code, refusal.reason)
 
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection after everything in the queue is sent."""

@@ -27,6 +27,11 @@ class Sharding:
     """The IDENTIFYs in a period of `session_starts_reset` seconds. One more resets the token."""
     session_starts_reset: float = 86_400.0
 
+    def is_exceeded(self, shard: tuple[int, int], guild_ids: Iterable[int]) -> bool:
+        """Tell whether a shard, given as its id and the number of shards, has more guilds than it may."""
+        id_, count = shard
+        return sum(shard_of(guild_id, count) == id_ for guild_id in guild_ids) > self.guilds_per_shard
+
     def recommended(self, guild_ids: Iterable[int]) -> int:
         """Return the number of shards for these guilds: one per 1000, and more if a shard would have too many."""
         ids = list(guild_ids)
@@ -40,9 +45,9 @@ class SessionStarts:
     """The IDENTIFYs of one bot, as Discord counts them."""
 
     def __init__(self, rules: Sharding, clock: Callable[[], float]) -> None:
+        self.rules = rules
         self.too_early = 0
         """The IDENTIFYs that came before their bucket was free again."""
-        self._rules = rules
         self._clock = clock
         self._taken = 0
         self._resets_at = float("-inf")
@@ -50,7 +55,7 @@ class SessionStarts:
 
     @property
     def remaining(self) -> int:
-        return self._rules.session_starts - (self._taken if self.reset_after else 0)
+        return self.rules.session_starts - (self._taken if self.reset_after else 0)
 
     @property
     def reset_after(self) -> float:
@@ -62,13 +67,13 @@ class SessionStarts:
         now = self._clock()
         if not self.reset_after:
             self._taken = 0
-            self._resets_at = now + self._rules.session_starts_reset
+            self._resets_at = now + self.rules.session_starts_reset
         self._taken += 1
-        bucket = shard_id % self._rules.max_concurrency
+        bucket = shard_id % self.rules.max_concurrency
         if now < self._free_at.get(bucket, float("-inf")):
             self.too_early += 1
             return False
-        self._free_at[bucket] = now + self._rules.identify_every
+        self._free_at[bucket] = now + self.rules.identify_every
         return True
 
 
