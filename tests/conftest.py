@@ -12,6 +12,8 @@ from tests import virtual_time
 from tests.armed import missed_faults
 from tests.callbacks import watched
 
+pytest_plugins = ["tests.postgresql"]
+
 # The same examples in every run, so that a change is judged by what it changed; `--hypothesis-profile=hunt` draws
 # new ones.
 settings.register_profile("steady", max_examples=50, derandomize=True, deadline=None)

@@ -39,6 +39,7 @@ OUTSIDE = {
     "aiohttp": {"discord_bot", "llm", "network", "operator", "playground", "standin"},
     "prometheus_client": {"operator"},
     "aiosqlite": {"store"},
+    "psycopg": {"store"},
     "dotenv": {"config"},
     "PIL": {"files"},
     "charset_normalizer": {"files"},

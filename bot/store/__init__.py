@@ -1,6 +1,6 @@
 """The memory of all conversations: turns, deliveries, quotas, people, guild rules, personas and retention.
 
-The parts hold the SQL; an engine runs it. `bot.store.sqlite` is the engine that exists and the only importer of a
+The parts hold the SQL; an engine runs it: `bot.store.sqlite` or `bot.store.postgresql`, the only importers of a
 database driver. The package imports the core; it knows no platform and says nothing to people.
 """
 

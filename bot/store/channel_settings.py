@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bot.core.access import Decision
 from bot.core.channel_settings import DEFAULTS, ChannelSettings, WithoutMention
-from bot.store.engine import Engine, Row, Value
+from bot.store.engine import Engine, Lock, Row, Value
 from bot.store.part import Part
 
 MOST_CHANNELS = 500
@@ -106,6 +106,7 @@ class ChannelSettingsStore(Part):
                 """,
                 values,
             ),
+            locks=[Lock("guild", guild_id)],
         )
         self._changes += 1
         self._known.pop(guild_id, None)
@@ -116,7 +117,7 @@ class ChannelSettingsStore(Part):
     async def decided_at(self, channel_id: int) -> int | None:
         """When the settings of a channel were last changed, as far as that is known."""
         rows = await self._engine.read(
-            "SELECT decided_at FROM channel_settings WHERE channel_id = :channel", channel=channel_id
+            "SELECT decided_at FROM channel_settings WHERE channel_id = :channel_id", channel_id=channel_id
         )
         return rows[0]["decided_at"] if rows else None
 

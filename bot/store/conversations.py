@@ -19,7 +19,7 @@ from bot.core.turns import Conversation
 from bot.store.engine import Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
-from bot.store.rows import conversation_of, name_of
+from bot.store.rows import conversation_of, lock_of, name_of
 
 _SAMPLE = 1000
 """Number of turns from which the total size is estimated. Reading all turns would delay other readers."""
@@ -346,7 +346,9 @@ class ConversationStore(Part):
             "now": self._now(),
         }
         fill = _FILL.format(prompt=engine.dialect.text_of(_PROMPT), reply=engine.dialect.text_of(_REPLY))
-        before, *_ = await engine.delete_securely(*((statement, values) for statement in (*_IMPORT, fill)))
+        before, *_ = await engine.delete_securely(
+            *((statement, values) for statement in (*_IMPORT, fill)), locks=[lock_of(conversation)]
+        )
         if not before:
             return ImportRefusal.UNKNOWN
         if before[0]["has_turns"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 Value: TypeAlias = str | bytes | int | float | None
 Values: TypeAlias = Mapping[str, Value]
@@ -22,6 +22,16 @@ class Row(Protocol):
 
 
 Rows: TypeAlias = Sequence[Row]
+
+
+class Lock(NamedTuple):
+    """Something that one transaction at a time may decide about, by reading first what it then writes.
+
+    Without one, two that run at once would both find room for what only one of them has.
+    """
+
+    subject: Literal["user", "guild", "conversation", "message", "turn", "quotas", "summaries"]
+    id: int | str = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +68,14 @@ class Engine(Protocol):
         """Run and commit one statement; the answer is the rows that it returns."""
         ...
 
-    async def transaction(self, *statements: Statement) -> list[Rows]:
-        """Run and commit several statements as one transaction; the answer has the rows of each."""
+    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+        """Run and commit several statements as one transaction; the answer has the rows of each.
+
+        Transactions may run at once. Those that name the same lock run one after the other.
+        """
         ...
 
-    async def delete_securely(self, *statements: Statement) -> list[Rows]:
+    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
         """Run and commit statements that delete or forget, of which some return rows if they do.
 
         In the background the engine then deletes the rows of what was forgotten, and removes all deleted text from its

@@ -13,9 +13,9 @@ from bot.store.part import Part
 from bot.store.pictures import keeping as keeping_pictures
 from bot.store.rows import RUNNING
 
-_THIS = f"id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND {RUNNING}"
+_THIS = f"id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt) AND attempt = :attempt AND {RUNNING}"
 
-_CHANGED = f"SELECT id FROM stored_turns WHERE {_THIS}"
+_FILLED = f"SELECT id FROM stored_turns WHERE {_THIS} AND prompt = :prompt_text"
 
 
 class FileStore(Part):
@@ -39,21 +39,21 @@ class FileStore(Part):
             values: dict[str, Value] = {
                 "turn": attempt.turn_id,
                 "attempt": attempt.number,
-                "prompt": prompt,
+                "prompt_text": prompt,
                 "length": length,
-                "before": rows[0]["prompt"],
+                "text_before": rows[0]["prompt"],
             }
             changed, *_ = await self._engine.transaction(
                 (
                     # An edit may come in between.
                     f"""
-                    UPDATE stored_turns SET prompt = :prompt, quote_length = :length
-                    WHERE {_THIS} AND prompt = :before
+                    UPDATE stored_turns SET prompt = :prompt_text, quote_length = :length
+                    WHERE {_THIS} AND prompt = :text_before
                     RETURNING id
                     """,
                     values,
                 ),
-                *([] if pictures is None else keeping_pictures(f"{_CHANGED} AND prompt = :prompt", values, pictures)),
+                *([] if pictures is None else keeping_pictures(_FILLED, values, pictures)),
             )
             if changed:
                 return True

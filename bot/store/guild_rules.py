@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 
 from bot.core.access import Block, Decision, GuildDecisions, GuildRules
-from bot.store.engine import Value
+from bot.store.engine import Lock, Value
 from bot.store.part import Part
 
 IN_FORCE = "(until IS NULL OR until > :now)"
@@ -20,10 +20,10 @@ class GuildRuleStore(Part):
         """The rules for one user in a guild now. One query, since every turn waits for it."""
         rows = await self._engine.read(
             f"""
-            SELECT 'paused' AS rule, NULL AS channel_id, paused AS value FROM guilds WHERE guild_id = :guild
+            SELECT 'channel' AS rule, channel_id, allowed AS value FROM channel_rules WHERE guild_id = :guild
+            UNION ALL SELECT 'paused', NULL, paused FROM guilds WHERE guild_id = :guild
             UNION ALL
             SELECT 'block', NULL, until FROM blocks WHERE guild_id = :guild AND user_id = :user AND {IN_FORCE}
-            UNION ALL SELECT 'channel', channel_id, allowed FROM channel_rules WHERE guild_id = :guild
             """,
             guild=guild_id,
             user=user_id,
@@ -109,6 +109,7 @@ class GuildRuleStore(Part):
                 """,
                 values,
             ),
+            locks=[Lock("guild", guild_id)],
         )
         return bool(claimed) and not rules
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bot.core.attached import without_ids
 from bot.core.context import MENTION
 from bot.store.engine import Engine, Rows, Statement, Value
+from bot.store.rows import as_json
 
 _NOBODY = "someone"
 _USER = "CAST(json_extract(value, '$[0]') AS BIGINT)"
@@ -17,7 +18,7 @@ _THIS = "SELECT id, conversation_id FROM turns WHERE message_id = :message_id"
 
 def keeping(message_id: int, names: Mapping[int, str]) -> list[Statement]:
     """The statements that put on record whom the prompt in a message mentions, if it is on record itself."""
-    values: dict[str, Value] = {"message_id": message_id, "names": json.dumps(list(names.items()))}
+    values: dict[str, Value] = {"message_id": message_id, "names": as_json(names.items())}
     return [
         (f"DELETE FROM mentions WHERE turn_id IN (SELECT id FROM ({_THIS}) AS turn)", values),
         (

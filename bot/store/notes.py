@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.records import Note, NoteResult
 from bot.core.usage import DAY
-from bot.store.engine import Value
+from bot.store.engine import Lock, Value
 from bot.store.part import Part
 
 MOST_CHARACTERS = 1000
@@ -63,6 +63,7 @@ class NoteStore(Part):
                 """,
                 values,
             ),
+            locks=[Lock("user", user_id)],
         )
         if added:
             return NoteResult.ADDED

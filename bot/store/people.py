@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from bot.core.context import platform_note
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import TurnState
-from bot.store.engine import Engine, Value
+from bot.store.engine import Engine, Lock, Value
 from bot.store.guild_rules import IN_FORCE
 from bot.store.names import named_prompts
 from bot.store.part import Part
@@ -119,6 +119,7 @@ class PeopleStore(Part):
             (TURN_IDS.format(which="user_id = :user"), values),
             *((statement, values) for statement in _FORGET),
             *([(LEAVE_OUT, {"user": user_id, "choice": 1})] if leave_out else []),
+            locks=[Lock("user", user_id), Lock("quotas")],
         )
         self._quotas.retain_after_forget(user_id, tokens, prompts)
         return ids_in(turns)

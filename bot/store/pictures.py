@@ -10,6 +10,7 @@ from bot.core.context import PICTURE, picture_place
 from bot.core.pictures import PictureReference
 from bot.store.engine import Engine, Rows, Statement, Value
 from bot.store.part import Part
+from bot.store.rows import as_json
 
 _READABLE = """
     NOT (
@@ -39,7 +40,7 @@ def keeping(turn: str, values: Mapping[str, Value], pictures: Sequence[PictureRe
                 CAST(json_extract(value, '$[4]') AS BIGINT)
             FROM ({turn}) AS turn, json_each(:pictures, '$')
             """,
-            {**values, "pictures": json.dumps(rows)},
+            {**values, "pictures": as_json(rows)},
         ),
     ]
 

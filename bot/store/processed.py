@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from bot.store.engine import Value
+from bot.store.engine import Lock, Value
 from bot.store.part import Part
 
 PROCESSED = "SELECT 1 FROM processed_messages WHERE message_id = :message_id"
@@ -20,13 +20,15 @@ class ProcessedStore(Part):
 
         The result is False if the prompt has a turn or was marked before.
         """
-        rows = await self._engine.write(
-            """
-            INSERT INTO processed_messages (message_id, at) VALUES (:message, :now)
-            ON CONFLICT DO NOTHING RETURNING message_id
-            """,
-            message=message_id,
-            now=self._now(),
+        [rows] = await self._engine.transaction(
+            (
+                """
+                INSERT INTO processed_messages (message_id, at) VALUES (:message, :now)
+                ON CONFLICT DO NOTHING RETURNING message_id
+                """,
+                {"message": message_id, "now": self._now()},
+            ),
+            locks=[Lock("message", message_id)],
         )
         return bool(rows)
 

@@ -10,7 +10,7 @@ from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation
 from bot.core.shards import Shards
 from bot.core.turns import Attempt, Prompt
 from bot.core.usage import DAY, MICRO, Price, UsageToday
-from bot.store.engine import Engine, Row, Rows, Statement, Value
+from bot.store.engine import Engine, Lock, Row, Rows, Statement, Value
 from bot.store.part import Part
 from bot.store.processed import PROCESSED
 
@@ -92,6 +92,8 @@ _SETTLED = {
     )
 }
 _NO_LIMIT = 2**62
+_SUMS = (Lock("quotas"),)
+"""What all reservations read before they add to it."""
 # More millionths than the longest reply can cost. It keeps the product in `_room` within 64 bits.
 _ENOUGH_FOR_A_REPLY = 10**12
 
@@ -129,8 +131,8 @@ _SETTLE_KILLED = """
     WHERE turn_id = -:summary AND settled = 0
     """
 
-# One statement checks and reserves, so that no tokens are promised twice to simultaneous requests. If the whole amount
-# does not fit, a part is reserved only if no running request could still make room for more.
+# A reservation is made where it is checked, under a lock, so that no tokens are promised twice to simultaneous
+# requests. If the whole amount does not fit, a part is reserved only if no running request could make room for more.
 _RESERVE_FOR = f"""
     INSERT INTO charges (
         turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens,
@@ -352,9 +354,9 @@ class QuotaStore(Part):
             **self._limits(quotas, prompt_tokens, price),
         }
         if spent is None:
-            fresh = await self._engine.write(_RESERVE, **values)
+            [fresh] = await self._engine.transaction((_RESERVE, values), locks=_SUMS)
         else:
-            _, fresh = await self._engine.transaction((_SETTLE_SPENT, values), (_RESERVE_MORE, values))
+            _, fresh = await self._engine.transaction((_SETTLE_SPENT, values), (_RESERVE_MORE, values), locks=_SUMS)
         if fresh and fresh[0]["reply_tokens"] == reply_tokens:
             return Reservation(reply_tokens)
         rows = await self._engine.read(_RESERVED, **values)
@@ -391,7 +393,7 @@ class QuotaStore(Part):
             **self._limits(quotas, prompt_tokens, price),
         }
         _, numbers, granted = await self._engine.transaction(
-            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values)
+            (_SETTLE_KILLED, values), (_NEXT_ATTEMPT, values), (_RESERVE_SUMMARY, values), locks=_SUMS
         )
         return Attempt(-summary_id, numbers[0]["attempt"]) if granted else None
 

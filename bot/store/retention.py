@@ -7,12 +7,12 @@ from collections.abc import Collection
 
 from bot.core.turns import Conversation
 from bot.core.usage import DAY
-from bot.store.engine import Value
+from bot.store.engine import Lock, Value
 from bot.store.guilds import forget_decisions, left_before
 from bot.store.part import Part
 from bot.store.people import FORGET_TURNS, FORGOTTEN_QUOTE
 from bot.store.quotas import HOUR, PAYS_FOR_OTHERS
-from bot.store.rows import TURN_IDS, ids_in
+from bot.store.rows import TURN_IDS, ids_in, lock_of
 
 _PROCESSED_DAYS = 2
 """Days for which processed messages are kept. No event concerns an older message."""
@@ -56,6 +56,7 @@ class RetentionStore(Part):
                 """,
                 here,
             ),
+            locks=[lock_of(conversation)],
         )
         return ids_in(rows)
 
@@ -70,6 +71,7 @@ class RetentionStore(Part):
         rows, _ = await self._engine.delete_securely(
             (TURN_IDS.format(which=f"user_id = :user AND conversation_id = ({_HERE})"), values),
             (FORGET_TURNS.format(conversation=_HERE), values),
+            locks=[lock_of(conversation), Lock("user", user_id)],
         )
         return ids_in(rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from bot.core.summaries import TITLE, Block, RememberedSummaries, Summary, SummaryJob, WindowSummaries
 from bot.core.turns import Conversation, EarlierTurn
-from bot.store.engine import Row, Statement, Value
+from bot.store.engine import Lock, Row, Statement, Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.rows import RUNNING, conversation_of, name_of
@@ -25,6 +25,8 @@ same however long the conversation is."""
 _TURNS_AT_ONCE = 600
 """The most turns of a block, which is read as a whole."""
 
+_JOBS = (Lock("summaries"),)
+"""What all who make or divide jobs read before they do."""
 _HERE = "SELECT id FROM conversations WHERE platform = :platform AND channel = :channel"
 # From the beginning of the window back: each time what ends there, of the highest level, or the next before it.
 _WALK = f"""
@@ -189,7 +191,8 @@ class SummaryStore(Part):
         return WindowSummaries([_summary(row) for row in shown], seed["planned"])
 
     async def plan(self, turn_id: int, begins: int, ends: int) -> None:
-        await self._engine.write(LEAVES, turn=turn_id, begins=begins, now_begins=begins, to=ends)
+        values: dict[str, Value] = {"turn": turn_id, "begins": begins, "now_begins": begins, "to": ends}
+        await self._engine.transaction((LEAVES, values), locks=_JOBS)
 
     async def next_due(self, passed_over: Collection[int]) -> SummaryJob | None:
         due = _DUE.format(served=self._served("guild_id"))
@@ -273,6 +276,7 @@ class SummaryStore(Part):
                 values,
             ),
             (f"UPDATE stored_summaries SET ends = :at, shown_from = :at WHERE {_THIS} AND begins < :at", values),
+            locks=_JOBS,
         )
 
     async def commit(self, job: SummaryJob, block: Block, text: str) -> bool:
@@ -293,6 +297,7 @@ class SummaryStore(Part):
                 values,
             ),
             *self._next_levels(job),
+            locks=_JOBS,
         )
         return bool(made)
 
@@ -328,6 +333,7 @@ class SummaryStore(Part):
                 """,
                 here,
             ),
+            locks=_JOBS,
         )
 
     async def failed(self, job: SummaryJob, again_in: float | None) -> None:
@@ -340,6 +346,7 @@ class SummaryStore(Part):
                 {**_values(job), "due": None if again_in is None else self._now() + int(again_in)},
             ),
             *self._next_levels(job),
+            locks=_JOBS,
         )
 
     async def postpone(self, job: SummaryJob, seconds: float) -> None:
@@ -385,6 +392,7 @@ class SummaryStore(Part):
                 """,
                 here,
             ),
+            locks=_JOBS,
         )
         return bool(rows)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
 from bot.core.errors import StoreError
 from bot.core.figures import MOMENTS, Figures, Histogram
-from bot.store.engine import Dialect, Engine, Rows, Statement, Value
+from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
 
 
 class TimedEngine:
@@ -46,15 +46,15 @@ class TimedEngine:
         with self._timed(self._writes):
             return await self._engine.write(sql, **values)
 
-    async def transaction(self, *statements: Statement) -> list[Rows]:
+    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
         """See `Engine.transaction`."""
         with self._timed(self._writes):
-            return await self._engine.transaction(*statements)
+            return await self._engine.transaction(*statements, locks=locks)
 
-    async def delete_securely(self, *statements: Statement) -> list[Rows]:
+    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
         """See `Engine.delete_securely`."""
         with self._timed(self._writes):
-            return await self._engine.delete_securely(*statements)
+            return await self._engine.delete_securely(*statements, locks=locks)
 
     async def erase_deleted(self) -> None:
         """See `Engine.erase_deleted`."""

@@ -16,7 +16,7 @@ from bot.core.turns import (
     Quote,
     TurnState,
 )
-from bot.store.engine import Engine, Value
+from bot.store.engine import Engine, Lock, Value
 from bot.store.files import prompt_in, with_files_of
 from bot.store.names import keeping
 from bot.store.notes import USED
@@ -26,7 +26,7 @@ from bot.store.pictures import keeping as keeping_pictures
 from bot.store.pictures import with_those_found
 from bot.store.processed import PROCESSED
 from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
-from bot.store.rows import RUNNING
+from bot.store.rows import RUNNING, lock_of
 from bot.store.summaries import TITLE_DUE
 from bot.store.turn_reader import UNDELIVERED, TurnReader
 
@@ -37,7 +37,7 @@ _NO_NAMES: Mapping[int, str] = MappingProxyType({})
 # message was no reply, nobody could have the quote forgotten, and a deleted reply would come back through it.
 _ASKER = "SELECT user_id FROM messages JOIN turns ON turns.id = turn_id WHERE messages.message_id = :source"
 _NOBODYS = f"(:own = 1 AND NOT EXISTS ({_ASKER}))"
-_PROMPT = f"CASE WHEN {_NOBODYS} THEN :unquoted ELSE :prompt END"
+_PROMPT = f"CASE WHEN {_NOBODYS} THEN :unquoted ELSE :prompt_text END"
 _QUOTED = f"CASE WHEN :own = 1 THEN ({_ASKER}) ELSE :source END"
 _QUOTE_LENGTH = f"CASE WHEN {_NOBODYS} THEN 0 ELSE :quote_length END"
 _OPEN = f"""
@@ -78,10 +78,10 @@ _NUMBER = f"""
     """
 _CLOSE = f"""
     UPDATE stored_turns
-    SET reply = :reply, state = :state, failure = :failure, answered_by = :answered_by,
+    SET reply = :reply_text, state = :state, failure = :failure, answered_by = :answered_by,
         prompt_tokens = :prompt_tokens, reply_tokens = :reply_tokens, ended_at = :now,
         number = coalesce(number, (SELECT last_number FROM conversations WHERE conversations.id = conversation_id))
-    WHERE id = {_THIS} AND {RUNNING}
+    WHERE id = {_THIS} AND attempt = :attempt AND {RUNNING}
     RETURNING id
     """
 # A recovery has no question of its own: how it ends decides whether the question before it counts.
@@ -91,7 +91,7 @@ _COUNT = """
         SELECT max(attempt) FROM recent_questions WHERE turn_id = :turn AND attempt <= :attempt
     )
     """
-_REOPENS = f"id = {_THIS} AND state = :expected"
+_REOPENS = f"id = {_THIS} AND attempt = :attempt AND state = :expected"
 _ASKED_AGAIN = "SELECT 1 FROM recent_questions WHERE turn_id = :turn AND attempt = :attempt + 1"
 _LEFT_OVER = f"{UNDELIVERED} AND {RUNNING}"
 
@@ -123,7 +123,13 @@ class TurnStore(TurnReader):
         mentions = keeping(prompt.message_id, prompt.names) if prompt.message_id and prompt.names else []
         pictures = keeping_pictures(_HERE, values, prompt.pictures) if prompt.pictures else []
         at_limit, _, begun, *_ = await self._engine.transaction(
-            (_REFUSED, values), (_OPEN, values), (_BEGIN, values), *mentions, *pictures, (USED, values)
+            (_REFUSED, values),
+            (_OPEN, values),
+            (_BEGIN, values),
+            *mentions,
+            *pictures,
+            (USED, values),
+            locks=_locks(prompt),
         )
         if begun:
             return Attempt(begun[0]["id"])
@@ -146,20 +152,21 @@ class TurnStore(TurnReader):
         if before is not None:
             kept = with_files_of(before, text, quote)
             shown = await with_those_found(self._engine, message_id, kept[0], pictures)
-        values: dict[str, Value] = {"message_id": message_id, "before": before, **_prompt_values(*kept)}
+        values: dict[str, Value] = {"message_id": message_id, "text_before": before, **_prompt_values(*kept)}
         # Securely, since what it was and its summary go from the file.
         rows, *_ = await self._engine.delete_securely(
             (
                 f"""
                 UPDATE stored_turns SET prompt = {_PROMPT}, quoted_id = {_QUOTED}, quote_length = {_QUOTE_LENGTH}
                 WHERE id IN (SELECT id FROM turns WHERE message_id = :message_id)
-                  AND (:before IS NULL OR prompt = :before)
+                  AND (:text_before IS NULL OR prompt = :text_before)
                 RETURNING id
                 """,
                 values,
             ),
             *keeping(message_id, names),
             *keeping_pictures("SELECT id FROM turns WHERE message_id = :message_id", values, shown),
+            locks=[Lock("message", message_id)],
         )
         if not rows and before is not None:
             # Its files were read meanwhile, or it was forgotten.
@@ -201,7 +208,7 @@ class TurnStore(TurnReader):
             """
             UPDATE stored_turns SET reply = :text
             WHERE id = (SELECT id FROM turns WHERE id = :turn AND attempt = :attempt)
-              AND state IN ('pending', 'streaming')
+              AND attempt = :attempt AND state IN ('pending', 'streaming')
             """,
             turn=attempt.turn_id,
             attempt=attempt.number,
@@ -212,7 +219,7 @@ class TurnStore(TurnReader):
         end: dict[str, Value] = {
             "turn": attempt.turn_id,
             "attempt": attempt.number,
-            "reply": outcome.text,
+            "reply_text": outcome.text,
             "state": TurnState.COMPLETE if outcome.kept else outcome.state,
             "failure": None if outcome.kept else outcome.failure,
             "answered_by": outcome.answered_by,
@@ -227,6 +234,7 @@ class TurnStore(TurnReader):
             settlement(attempt, outcome.usage, free=free),
             (_COUNT, end),
             *([(TITLE_DUE, end)] if titles else []),
+            locks=[Lock("turn", attempt.turn_id), *([Lock("summaries")] if titles else [])],
         )
         return bool(rows)
 
@@ -279,6 +287,7 @@ class TurnStore(TurnReader):
                 """,
                 values,
             ),
+            locks=[Lock("turn", ended.turn_id), *([] if user_id is None else [Lock("user", user_id)])],
         )
         return Attempt(ended.turn_id, rows[0]["attempt"]) if rows else exceeded_questions(at_limit)
 
@@ -286,7 +295,7 @@ class TurnStore(TurnReader):
         await self._engine.write(
             f"""
             UPDATE stored_turns SET answered_by = :answered_by
-            WHERE id = {_THIS} AND state IN ('pending', 'streaming')
+            WHERE id = {_THIS} AND attempt = :attempt AND state IN ('pending', 'streaming')
             """,
             turn=attempt.turn_id,
             attempt=attempt.number,
@@ -301,7 +310,10 @@ class TurnStore(TurnReader):
                 this,
             ),
             (
-                f"UPDATE stored_turns SET delivered = 1, delivery_error = :delivery_error WHERE id = {_THIS}",
+                f"""
+                UPDATE stored_turns SET delivered = 1, delivery_error = :delivery_error
+                WHERE id = {_THIS} AND attempt = :attempt
+                """,
                 {**this, "delivery_error": delivery_error},
             ),
         )
@@ -351,11 +363,19 @@ class TurnStore(TurnReader):
         )
 
 
+def _locks(prompt: Prompt) -> list[Lock]:
+    """What decides about a new turn: its conversation, its message, its author's questions, and whoever it quotes."""
+    locks = [lock_of(prompt.conversation)]
+    people = {prompt.user_id, None if prompt.quote is None or prompt.quote.own else prompt.quote.source_id}
+    locks += [Lock("user", each) for each in people if each is not None]
+    return locks if prompt.message_id is None else [*locks, Lock("message", prompt.message_id)]
+
+
 def _prompt_values(text: str, quote: Quote | None) -> dict[str, Value]:
     """The values of a prompt and its quote. `unquoted` replaces a quote that nobody could ever have forgotten."""
     length = quote.length if quote else 0
     return {
-        "prompt": text,
+        "prompt_text": text,
         "unquoted": FORGOTTEN_QUOTE + text[length:],
         "source": quote.source_id if quote else None,
         "own": quote is not None and quote.own,

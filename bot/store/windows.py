@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core.turns import ContextPage, EarlierTurn, UserName
-from bot.store.engine import Value
+from bot.store.engine import Lock, Value
 from bot.store.names import named_prompts
 from bot.store.part import Part
 from bot.store.pictures import pictures_of
@@ -87,5 +87,6 @@ class WindowStore(Part):
                 values,
             ),
             *([(LEAVES, values)] if summarized else []),
+            locks=[Lock("summaries")] if summarized else [],
         )
         return bool(rows)

@@ -142,7 +142,7 @@ async def test_forgetting_while_rows_go_is_erased_as_well(store: Store, database
 
 @pytest.mark.parametrize("then", ["by itself", "closed", "after a kill"])
 async def test_it_is_erased_without_being_asked(path: Path, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
-    monkeypatch.setattr("bot.store.sqlite.erasing._DELAY_S", 0.05 if then == "by itself" else 60)
+    monkeypatch.setattr("bot.store.erasing._DELAY_S", 0.05 if then == "by itself" else 60)
     async with open_store(path, exclusive=False) as store:
         await fill(store)
         await forget(store)
@@ -154,7 +154,7 @@ async def test_it_is_erased_without_being_asked(path: Path, monkeypatch: pytest.
         for name, content in copies.items():
             path.with_name(name).write_bytes(content)
         assert secret(path)
-        monkeypatch.setattr("bot.store.sqlite.erasing._DELAY_S", 0.05)
+        monkeypatch.setattr("bot.store.erasing._DELAY_S", 0.05)
         async with open_store(path, exclusive=True):
             await until(lambda: not secret(path))
     assert not secret(path)
@@ -163,8 +163,8 @@ async def test_it_is_erased_without_being_asked(path: Path, monkeypatch: pytest.
 
 async def test_replaced_text_is_erased_without_being_asked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Erasing also comes at regular times, for what a process replaced that was killed before it erased."""
-    monkeypatch.setattr("bot.store.sqlite.erasing._DELAY_S", 0.02)
-    monkeypatch.setattr("bot.store.sqlite.erasing._EVERY_S", 0.05)
+    monkeypatch.setattr("bot.store.erasing._DELAY_S", 0.02)
+    monkeypatch.setattr("bot.store.erasing._EVERY_S", 0.05)
     async with open_store(path, exclusive=True) as store:
         for number in range(3):
             mark = f"SECRET {number}"
@@ -182,9 +182,9 @@ async def test_stop_leaves_a_long_rest_to_the_next_start(
         for position in range(1, 151):
             await answer(store, position, "SECRET")
         await store.retention.forget_conversation(HERE)
-        monkeypatch.setattr("bot.store.sqlite.erasing._STOP_S", 0)
+        monkeypatch.setattr("bot.store.erasing._STOP_S", 0)
     assert 0 < left(path) < 150
-    assert "not erased from the file yet" not in caplog.text, "that is no failure"
+    assert "not erased from the database yet" not in caplog.text, "that is no failure"
     monkeypatch.undo()
     async with open_store(path, exclusive=True) as store:
         assert await store.turns.count(HERE) == 0

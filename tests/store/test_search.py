@@ -184,15 +184,15 @@ async def _fill(store: Store, turns: int, prompts: dict[int, str]) -> None:
     await store.retention.forget_prompts([turns + 1])
     await store.engine.write(
         """
-        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :turns)
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :most)
         INSERT INTO stored_turns
             (conversation_id, position, message_id, user_id, display_name, user_name, prompt, reply, state, created_at)
-        SELECT 1, n, n, n % 2 + 1, 'P', 'p', :filler || n, 'It is so.', 'complete', n FROM numbers
+        SELECT 1, n, n, n % 2 + 1, 'P', 'p', :text || n, 'It is so.', 'complete', n FROM numbers
         """,
-        turns=turns,
-        filler=FILLER,
+        most=turns,
+        text=FILLER,
     )
     for position, prompt in prompts.items():
         await store.engine.write(
-            "UPDATE stored_turns SET prompt = :prompt WHERE position = :position", prompt=prompt, position=position
+            "UPDATE stored_turns SET prompt = :text WHERE position = :position", text=prompt, position=position
         )

@@ -86,7 +86,8 @@ async def test_text_is_stored_without_lone_surrogates(store: Store) -> None:
     attempt = await begin(store, 1, "a\0b\ud83d", conversation=Conversation("terminal", "\udcff"))
     await store.turns.save({attempt: "\0 \udc00 🦜 'quoted' \r\n"})
     [turn] = await store.turns.history(Conversation("terminal", "\udcff"), 1)
-    assert (turn.prompt, turn.reply) == ("a\0b\ufffd", "\0 \ufffd 🦜 'quoted' \r\n")
+    nul = store.engine.storable("\0")
+    assert (turn.prompt, turn.reply) == (f"a{nul}b\ufffd", f"{nul} \ufffd 🦜 'quoted' \r\n")
 
 
 async def test_superseded_attempt_changes_nothing(store: Store) -> None:
@@ -164,7 +165,7 @@ async def test_forgetting_leaves_no_bytes(store: Store, path: Path, seed: int) -
 async def test_forgetting_beside_a_reader_finishes_later(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str
 ) -> None:
-    monkeypatch.setattr("bot.store.sqlite.erasing._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
+    monkeypatch.setattr("bot.store.erasing._RETRIES_S", (0.05, 0.1) if then == "by itself" else (60.0, 60.0))
     async with open_store(path, exclusive=True) as store:
         await store.turns.begin(Prompt(HERE, 1, "SECRET", 7))
         with closing(sqlite3.connect(path)) as reader:
@@ -175,7 +176,7 @@ async def test_forgetting_beside_a_reader_finishes_later(
                 await asyncio.wait_for(store.engine.erase_deleted(), PATIENCE)
             assert (await store.people.record_of(7)).is_empty
             assert b"SECRET" in path.read_bytes() + path.with_name("chat.db-wal").read_bytes()
-        assert "not erased from the file yet" in caplog.text
+        assert "not erased from the database yet" in caplog.text
         if then == "pressed again":
             assert await store.people.forget(7) == set()
             await store.engine.erase_deleted()

@@ -1,6 +1,6 @@
 """The SQLite engine: one file, its connections, schema, lock, secure deletion and backup.
 
-The only package that imports a database driver. It knows nothing of the store's parts beyond their SQL.
+The only package that imports SQLite's driver. It knows nothing of the store's parts beyond their SQL.
 """
 
 from __future__ import annotations

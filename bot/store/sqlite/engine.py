@@ -22,9 +22,10 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 
 from bot.core.errors import StoreError, StoreUnusable
-from bot.store.engine import Dialect, Rows, Statement, Value, Values
+from bot.store.engine import Dialect, Lock, Rows, Statement, Value, Values
+from bot.store.erasing import Eraser
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
-from bot.store.sqlite.erasing import Eraser
+from bot.store.sqlite.erasing import FileEraser
 from bot.store.sqlite.error_messages import advice, defect, is_damage
 from bot.store.sqlite.own_file import own_file
 
@@ -69,7 +70,8 @@ class SQLiteEngine:
         self._write_lock = asyncio.Lock()
         self._waiting: list[_Write] = []
         self._committing: asyncio.Task[None] | None = None
-        self._eraser = Eraser(file, partial(self._do, writer), self._write_lock)
+        erasing = FileEraser(file, partial(self._do, writer), self._write_lock)
+        self._eraser = Eraser(erasing.step, erasing.finish)
 
     @classmethod
     @asynccontextmanager
@@ -103,11 +105,12 @@ class SQLiteEngine:
         [rows] = await self.transaction((sql, values))
         return rows
 
-    async def transaction(self, *statements: Statement) -> list[Rows]:
+    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+        # One write follows the other: nothing is to be locked.
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
 
-    async def delete_securely(self, *statements: Statement) -> list[Rows]:
-        answers = await self.transaction(*statements)
+    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+        answers = await self.transaction(*statements, locks=locks)
         if any(answers):
             self._eraser.deleted()
         return answers

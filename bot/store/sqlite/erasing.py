@@ -9,9 +9,7 @@ The log holds earlier versions of pages; at last it is moved into the file and t
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -21,14 +19,6 @@ from bot.core.errors import StoreError
 from bot.store.purge import PURGE
 from bot.store.sqlite.connection import BUSY_S
 
-_DELAY_S = 60.0
-"""Seconds from a deletion to its erasing, which all deletions until then share."""
-_EVERY_S = 1800.0
-"""Seconds to the next erasing where this process deletes nothing: another one may have been killed after it did."""
-_RETRIES_S = (1.0, 10.0)
-"""Seconds before the first retries after a failure: another process reads the file, or the disk is full."""
-_STOP_S = 1.0
-"""Seconds for which a stop goes on deleting rows. The next start deletes the rest."""
 _CHECKPOINT_STEPS = 5
 """Steps after which the log is moved into the file, before it is so long that a commit would have to do it."""
 _READERS_S = 0.02
@@ -36,7 +26,6 @@ _READERS_S = 0.02
 _TRIES = 10
 _BETWEEN_TRIES_S = 0.1
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -59,8 +48,8 @@ def purge_some(connection: sqlite3.Connection) -> bool:
     return some
 
 
-class Eraser:
-    """Erases a while after each deletion, and now and then what another process has left behind.
+class FileEraser:
+    """The steps of erasing from a file and its log.
 
     `do` runs work on the connection that writes, and `lock` is held meanwhile. A database in memory has no `file`.
     """
@@ -69,83 +58,18 @@ class Eraser:
         self._file = file
         self._do = do
         self._write_lock = lock
-        self._run_lock = asyncio.Lock()
-        self._runs: set[asyncio.Task[StoreError | None]] = set()
-        self._next: asyncio.Task[StoreError | None] | None = None
-        """The run that has not begun: it covers everything that is deleted until it begins."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._stop_at: float | None = None
-        """When a stop ends the run under way, on the monotonic clock; None while nothing stops."""
-        self._failures = 0
-        """The number of failures since the last success."""
-        self._due = False
-        """Whether this process deleted something since the last run began."""
-        self._due_since: float | None = None
-        """When the oldest deletion was that no run has erased, on the monotonic clock. None: there is none."""
-        self._later(_DELAY_S)
+        self._steps = 0
 
-    def deleted(self) -> None:
-        """Erase before long what this process deletes now."""
-        self._due_since = self._due_since or time.monotonic()
-        if not self._due:
-            self._due = True
-            self._later(_DELAY_S)
-
-    @property
-    def due_for(self) -> float:
-        """Seconds since the oldest deletion that is not erased, or since a run failed; 0 if nothing is due."""
-        return 0.0 if self._due_since is None else time.monotonic() - self._due_since
-
-    async def erase(self) -> None:
-        """Erase what was deleted until now from the file and its log. Raises StoreError."""
-        if error := await asyncio.shield(self._begin()):
-            raise error
-
-    async def drain(self) -> None:
-        """Erase what is due, for a short time. The next start does the rest."""
-        self._stop_at = time.monotonic() + _STOP_S
-        if self._timer is not None:
-            self._timer.cancel()
-        self._begin()
-        while self._runs:
-            await asyncio.wait(self._runs)
-
-    def _begin(self) -> asyncio.Task[StoreError | None]:
-        if self._next is None:
-            self._next = asyncio.create_task(self._run_once())
-            self._runs.add(self._next)
-            self._next.add_done_callback(self._runs.discard)
-        return self._next
-
-    async def _run_once(self) -> StoreError | None:
-        async with self._run_lock:
-            self._next = None
-            self._due, begun = False, time.monotonic()
-            try:
-                await self._erase()
-            except StoreError as error:
-                if not self._failures and self._stop_at is None:
-                    _log.warning("What was forgotten is not erased from the file yet, trying again: %s", error)
-                self._failures += 1
-                # Another process may have left something behind.
-                self._due_since = self._due_since or begun
-                self._later(_RETRIES_S[self._failures - 1] if self._failures <= len(_RETRIES_S) else _DELAY_S)
-                return error
-        if self._failures:
-            _log.info("What was forgotten is now erased from the file.")
-        self._failures = 0
-        self._due_since = begun if self._due else None
-        self._later(_DELAY_S if self._due else _EVERY_S)
-        return None
-
-    async def _erase(self) -> None:
-        steps = 0
-        while await self._purge_some():
-            steps += 1
-            if steps % _CHECKPOINT_STEPS == 0:
+    async def step(self) -> bool:
+        async with self._write_lock:
+            some = await self._do(purge_some)
+        if some:
+            self._steps += 1
+            if self._steps % _CHECKPOINT_STEPS == 0:
                 await self._checkpoint()
-            if self._stop_at is not None and time.monotonic() > self._stop_at:
-                raise StoreError("The rest is left to the next start.")
+        return some
+
+    async def finish(self) -> None:
         if self._file is None:
             return
         await self._checkpoint()
@@ -156,21 +80,11 @@ class Eraser:
             await asyncio.sleep(_BETWEEN_TRIES_S)
         raise StoreError("Another program reads it.")
 
-    async def _purge_some(self) -> bool:
-        async with self._write_lock:
-            return await self._do(purge_some)
-
     async def _checkpoint(self) -> None:
         """Move what the log holds into the file while other writes go on. The least that this does is nothing."""
         if self._file is not None:
             with suppress(sqlite3.Error):
                 await asyncio.to_thread(_checkpoint, self._file)
-
-    def _later(self, pause: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._stop_at is None:
-            self._timer = asyncio.get_running_loop().call_later(pause, self._begin)
 
 
 def _checkpoint(file: Path) -> None:

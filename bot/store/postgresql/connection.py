@@ -1,0 +1,205 @@
+"""Connections to a PostgreSQL server, and a few of them kept open to be used again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrDumper
+
+from bot.core.errors import StoreError, StoreUnusable
+from bot.store.postgresql.error_messages import OLDEST, name_of, unreachable
+
+LOCK_S = 5
+"""Seconds that a statement waits for another transaction."""
+_DEFAULTS: dict[str, str | int] = {
+    "application_name": "parley",
+    "client_encoding": "UTF8",
+    "connect_timeout": 5,
+    # Of several hosts, the one that takes writes.
+    "target_session_attrs": "read-write",
+    # A server whose machine is gone is given up after about 15 seconds.
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+_LONGEST_PAUSE_S = 2.0
+"""Seconds after a failed attempt to connect for which the next one fails at once, at the most."""
+
+
+class Record:
+    """One row of an answer. Implements `bot.store.engine.Row`."""
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self, places: dict[str, int], values: Sequence[Any]) -> None:
+        self._places = places
+        self._values = values
+
+    def __getitem__(self, key: Any, /) -> Any:
+        return self._values[self._places[key] if isinstance(key, str) else key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def keys(self) -> list[str]:
+        return list(self._places)
+
+
+Connection: TypeAlias = psycopg.AsyncConnection[Record]
+
+
+class _NumericLoader(Loader):
+    """Sums are of the type numeric, and whole; averages are not."""
+
+    def load(self, data: Buffer) -> int | float:
+        text = bytes(data).decode()
+        return float(text) if "." in text else int(text)
+
+
+def _records(cursor: psycopg.AsyncCursor[Any]) -> Any:
+    places = {column.name: place for place, column in enumerate(cursor.description or ())}
+    return lambda values: Record(places, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is. Neither `repr` nor `name` has the password."""
+
+    _conninfo: str
+
+    def __repr__(self) -> str:
+        return f"Address({self.name})"
+
+    @property
+    def name(self) -> str:
+        return name_of(conninfo_to_dict(self._conninfo))
+
+    async def connect(self, statement_s: float) -> Connection:
+        """A new connection, whose statements take up to so many seconds each (0: any time).
+
+        Raises StoreError, and StoreUnusable where another attempt would not help.
+        """
+        if sys.platform == "win32" and not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+            raise StoreUnusable("PostgreSQL cannot be used on Windows: use DATABASE_PATH, or run the bot on Linux.")
+        given = conninfo_to_dict(self._conninfo)
+        session = {
+            "statement_timeout": round(statement_s * 1000),
+            "lock_timeout": LOCK_S * 1000,
+            "idle_in_transaction_session_timeout": 30_000,
+            # It takes longer than any of these statements.
+            "jit": "off",
+        }
+        ours = " ".join(f"-c {name}={value}" for name, value in session.items())
+        words: dict[str, Any] = {**_DEFAULTS, **given, "options": f"{ours} {given.get('options') or ''}"}
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                make_conninfo(**words),
+                autocommit=True,
+                row_factory=_records,
+                cursor_factory=psycopg.AsyncRawCursor,
+            )
+        except psycopg.Error as error:
+            raise unreachable(error, self.name) from error
+        if connection.info.server_version < OLDEST * 10_000:
+            await connection.close()
+            raise StoreUnusable(
+                f"{self.name} is on PostgreSQL {connection.info.server_version // 10_000}, and {OLDEST} is needed:"
+                " use a newer server."
+            )
+        connection.adapters.register_dumper(int, Int8BinaryDumper)
+        connection.adapters.register_dumper(str, StrDumper)
+        connection.adapters.register_loader("numeric", _NumericLoader)
+        return connection
+
+
+class Pool:
+    """Up to `most` connections, opened when they are needed and kept."""
+
+    def __init__(self, address: Address, most: int, statement_s: float) -> None:
+        self._address = address
+        self._statement_s = statement_s
+        self._free = asyncio.Semaphore(most)
+        self._idle: list[Connection] = []
+        self._closed = False
+        self._failure: StoreError | None = None
+        self._pause = 0.0
+        self._again_at = 0.0
+        """When the next attempt to connect is made after a failure, on the monotonic clock."""
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside of any transaction, for one user at a time. Raises StoreError where there is none."""
+        async with self._free:
+            connection = await self._take()
+            try:
+                yield connection
+            except psycopg.errors.ReadOnlySqlTransaction:
+                # Another server may be in charge by now.
+                await connection.close()
+                raise
+            except BaseException:
+                await self._put_back(connection, after_failure=True)
+                raise
+            await self._put_back(connection)
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if _answers(connection):
+                return connection
+            await connection.close()
+        if self._closed:
+            raise StoreError("The database is closed.")
+        if self._failure is not None and time.monotonic() < self._again_at:
+            raise type(self._failure)(str(self._failure))
+        try:
+            connection = await self._address.connect(self._statement_s)
+        except StoreError as error:
+            self._failure = error
+            self._pause = min(self._pause * 2 or 0.1, _LONGEST_PAUSE_S)
+            self._again_at = time.monotonic() + self._pause
+            raise
+        self._failure, self._pause = None, 0.0
+        return connection
+
+    async def _put_back(self, connection: Connection, *, after_failure: bool = False) -> None:
+        if after_failure and not connection.closed:
+            with suppress(psycopg.Error):
+                await connection.rollback()
+        if self._closed or connection.closed or not _idle(connection):
+            await connection.close()
+        else:
+            self._idle.append(connection)
+
+
+def _answers(connection: Connection) -> bool:
+    """Whether the server has not ended a connection while it was not used, as a restart does."""
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.Error:
+        return False
+    return _idle(connection)
+
+
+def _idle(connection: Connection) -> bool:
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

@@ -1,0 +1,145 @@
+"""A PostgreSQL server of the tests' own, on a socket in a temporary folder, and a new database for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bot.store.postgresql import open_store
+
+_CONFIGURATION = """
+listen_addresses = ''
+fsync = off
+full_page_writes = off
+shared_buffers = 32MB
+max_connections = 100
+"""
+_START_S = 60.0
+_TEMPLATE = "parley"
+
+
+class Server:
+    """A server that runs. Its databases are copies of one whose schema is up to date."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self._binaries = binaries
+        # The server refuses to run as root.
+        self._user = "postgres" if getpass.getuser() == "root" else None
+        self.user = self._user or getpass.getuser()
+        self.folder = folder
+        self._numbers = itertools.count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            shutil.chown(folder, self._user, self._user)
+        self._run("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", self.user)
+        with (folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(f"{_CONFIGURATION}unix_socket_directories = '{folder}'\n")
+        self.start()
+        self.execute(f"CREATE DATABASE {_TEMPLATE}")
+        # In a thread, since a loop may be running here.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _make_schema(self.url(_TEMPLATE))).result()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(  # noqa: S603 - PostgreSQL's own program
+            [self._binaries / program, *arguments],
+            cwd=self.folder,
+            user=self._user,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - PostgreSQL's own program
+                [self._binaries / "postgres", "-D", "data"], cwd=self.folder, user=self._user, stdout=log, stderr=log
+            )
+        give_up = time.monotonic() + _START_S
+        while True:
+            try:
+                psycopg.connect(self.url("postgres")).close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < give_up, (self.folder / "log").read_text()
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """End the server: at once, without tidying up, or as another signal has it."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(_START_S)
+            self._process = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql:///{database}?host={self.folder}&user={self.user}"
+
+    def execute(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """Run a statement outside of any transaction; the answer is its rows."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The URL of a new database without conversations."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _make_schema(url: str) -> None:
+    async with open_store(url, exclusive=False):
+        pass
+
+
+def _binaries() -> Path | None:
+    """The folder of the newest PostgreSQL that is installed."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((file.parent for file in folders), key=lambda folder: int(folder.parent.name), default=None)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """A server, one for each process of the tests, started when the first test asks for it."""
+    binaries = _binaries()
+    if binaries is None:
+        missing = "PostgreSQL is not installed: on Debian, `apt-get install postgresql`"
+        if "CI" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    # Not in pytest's folder, which other users may not enter, and whose path may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
+        server = Server(binaries, Path(name))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: Server) -> Iterator[str]:
+    """The URL of a database of the test's own."""
+    with postgresql_server.new_database() as url:
+        yield url

@@ -1,0 +1,177 @@
+"""Both engines are the same to the store: their schemas, their SQL, and what happens when many write at once."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from bot.core.errors import StoreError
+from bot.core.quotas import Quotas, Reservation, Usage
+from bot.core.records import NoteResult
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState
+from bot.store import Store
+from bot.store.engine import Lock
+from bot.store.postgresql import PostgreSQLEngine
+from bot.store.postgresql.statements import bound
+from bot.store.sqlite.engine import SQLiteEngine
+from tests.postgresql import Server
+from tests.store.steps import HERE, begin
+
+_ALIKE = {"INTEGER": "bigint", "TEXT": "text", "REAL": "double precision"}
+
+
+async def test_schemas_have_the_same_tables_views_columns_and_triggers(path: Path, postgresql_url: str) -> None:
+    async with (
+        SQLiteEngine.open(path, exclusive=True) as file,
+        PostgreSQLEngine.open(postgresql_url, exclusive=True) as server,
+    ):
+        columns = await file.read(
+            """
+            SELECT t.name AS of, c.name, c.type, c."notnull", c.pk, c.hidden FROM sqlite_schema AS t
+            JOIN pragma_table_xinfo(t.name) AS c
+            WHERE t.type IN ('table', 'view') AND t.name NOT LIKE 'sqlite_%' AND c.name <> 'padding'
+            """
+        )
+        is_view = {row["name"] for row in await file.read("SELECT name FROM sqlite_schema WHERE type = 'view'")}
+        twins = await server.read(
+            """
+            SELECT table_name AS of, column_name AS name, data_type AS type, is_nullable, is_generated, collation_name
+            FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_version'
+            """
+        )
+        assert {(row["of"], row["name"]) for row in columns} == {(row["of"], row["name"]) for row in twins}
+        here = {
+            (row["of"], row["name"]): (_ALIKE[row["type"]], bool(row["notnull"] or row["pk"]), row["hidden"] > 1)
+            for row in columns
+            if row["of"] not in is_view
+        }
+        there = {
+            (row["of"], row["name"]): (row["type"], row["is_nullable"] == "NO", row["is_generated"] == "ALWAYS")
+            for row in twins
+            if row["of"] not in is_view
+        }
+        assert here == there
+        assert all(row["collation_name"] == "C" for row in twins if row["type"] == "text"), "sorted as SQLite sorts"
+
+        named = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
+        indexes = {row["name"] for row in await file.read(named)}
+        found = {row["indexname"] for row in await server.read("SELECT indexname FROM pg_indexes")}
+        assert indexes <= found
+        on = {row["tbl_name"] for row in await file.read("SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger'")}
+        triggers = await server.read("SELECT event_object_table AS of FROM information_schema.triggers")
+        assert on == {row["of"] for row in triggers}
+
+
+def test_each_migration_has_its_twin() -> None:
+    """PostgreSQL's first file makes the schema of SQLite's migrations up to its number."""
+    folder = resources.files("bot") / "migrations"
+    ours, theirs = (
+        sorted(entry.name for entry in where.iterdir() if entry.name.endswith(".sql"))
+        for where in (folder, folder / "postgresql")
+    )
+    first, *later = theirs
+    assert [name for name in ours if name > first] == later
+    assert int(first[:4]) == len([name for name in ours if name < first])
+
+
+async def test_schema_is_made_once_however_many_open_at_once(postgresql_server: Server) -> None:
+    postgresql_server.execute("CREATE DATABASE opened_at_once")
+
+    async def opened() -> int:
+        url = postgresql_server.url("opened_at_once")
+        async with PostgreSQLEngine.open(url, exclusive=False) as engine:
+            return len(await engine.read("SELECT version FROM schema_version"))
+
+    assert await asyncio.gather(*(opened() for _ in range(5))) == [1] * 5
+
+
+async def test_quota_is_promised_once_to_many_at_once(store: Store) -> None:
+    """Where 10 requests fit, 10 of 60 are let through, and what they reserved adds up."""
+    quotas = Quotas(100, daily_tokens_total=10_000)
+    attempts = [await begin(store, position) for position in range(1, 61)]
+    granted = await asyncio.gather(*(store.quotas.reserve(each, "m", 600, 400, 400, quotas) for each in attempts))
+    assert sum(isinstance(each, Reservation) for each in granted) == 10
+    assert (await store.quotas.usage_today()).total == 10_000
+
+
+async def test_hourly_questions_are_counted_when_asked_at_once(store: Store) -> None:
+    """Where 5 questions are allowed, 5 of 40 begin, in as many channels."""
+    prompts = [
+        Prompt(type(HERE)("discord", str(number)), number, "Why?", user_id=7, message_id=number)
+        for number in range(1, 41)
+    ]
+    begun = await asyncio.gather(*(store.turns.begin(prompt, 5) for prompt in prompts))
+    assert sum(isinstance(each, Attempt) for each in begun) == 5
+
+
+async def test_of_many_at_once_one_is_first(store: Store) -> None:
+    """What is compared and then written: a message, a retry, an end, a note that fits once, and a notice."""
+    same = Prompt(HERE, 1, "Why?", user_id=7, message_id=1)
+    begun = await asyncio.gather(*(store.turns.begin(same) for _ in range(8)))
+    [attempt] = [each for each in begun if each is not None]
+    assert isinstance(attempt, Attempt)
+    done = Outcome(TurnState.FAILED, "half", usage=Usage(3, 4))
+    assert sum(await asyncio.gather(*(store.turns.close(attempt, done) for _ in range(8)))) == 1
+    again = await asyncio.gather(*(store.turns.reopen(attempt, TurnState.FAILED, user_id=7) for _ in range(8)))
+    assert [each for each in again if each is not None] == [Attempt(attempt.turn_id, 2)]
+    notes = await asyncio.gather(*(store.notes.add(7, None, f"note {number}", 400) for number in range(8)))
+    assert notes.count(NoteResult.ADDED) == 2
+    assert sum(await asyncio.gather(*(store.processed.claim_notice("k", 2000) for _ in range(8)))) == 1
+    assert sum(await asyncio.gather(*(store.processed.mark(2) for _ in range(8)))) == 1
+
+
+async def test_message_is_begun_or_marked_but_not_both(store: Store) -> None:
+    for number in range(1, 21):
+        prompt = Prompt(HERE, number, "Why?", message_id=number)
+        begun, marked = await asyncio.gather(store.turns.begin(prompt), store.processed.mark(number))
+        assert (begun is None) == marked
+
+
+async def test_everybody_who_ends_at_once_gets_a_number_of_their_own(store: Store) -> None:
+    attempts = [await begin(store, position) for position in range(1, 31)]
+    await asyncio.gather(*(store.turns.close(each, Outcome(TurnState.COMPLETE, "So.")) for each in attempts))
+    rows = await store.engine.read("SELECT number FROM turns ORDER BY number")
+    assert [row["number"] for row in rows] == list(range(1, 31))
+
+
+async def test_transaction_is_whole_or_not_made(store: Store) -> None:
+    insert = "INSERT INTO notices (key, until) VALUES (:key, 1)"
+    with pytest.raises(StoreError):
+        await store.engine.transaction((insert, {"key": "a"}), (insert, {"key": "a"}), locks=[Lock("guild", 1)])
+    assert await store.engine.read("SELECT 1 FROM notices") == []
+    await store.engine.transaction((insert, {"key": "a"}), locks=[Lock("guild", 1)])
+
+
+@pytest.mark.parametrize("turns_of_the_loop", [0, 1, 3, 10])
+async def test_cancelled_caller_leaves_all_of_a_write_or_nothing(store: Store, turns_of_the_loop: int) -> None:
+    writing = asyncio.create_task(begin(store, 1))
+    for _ in range(turns_of_the_loop):
+        await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait([writing])
+    # Whatever was under way is committed before this.
+    await begin(store, 2)
+    for table in ("stored_turns", "processed_messages"):
+        [[found]] = await store.engine.read(f"SELECT count(*) FROM {table} WHERE message_id = 1")
+        [[whole]] = await store.engine.read("SELECT count(*) FROM turns WHERE position = 1 AND message_id = 1")
+        assert found == whole
+
+
+def test_no_parameter_has_two_types() -> None:
+    """The type of a NULL is told by its name, so that a name is that of texts everywhere, or nowhere."""
+    text, values = bound(
+        "SELECT ':a', b::text, :user -- :c\nFROM t INDEXED BY t_by WHERE x = :user AND y = :text0",
+        {
+            "user": 1,
+            "text0": None,
+        },
+    )
+    assert text == "SELECT ':a', b::text, $1::bigint -- :c\nFROM t WHERE x = $1::bigint AND y = $2::text"
+    assert list(values) == [1, None]
+    with pytest.raises(TypeError, match="user is a text"):
+        bound("SELECT :user", {"user": "a"})
+    with pytest.raises(TypeError, match="text is no text"):
+        bound("SELECT :text", {"text": 1})
