@@ -14,7 +14,7 @@ _DENIED = {
     Denial.PAUSED: "The moderators have paused me here. Please ask again later.",
     Denial.CHANNEL: "I don't answer in this channel. Please ask me in another one.",
     Denial.DIRECT_MESSAGES: "I don't answer direct messages. Please mention me in a server.",
-    Denial.UNKNOWN: "Discord isn't answering, so I can't check whether you may use me. Try again in a minute.",
+    Denial.UNKNOWN: "Discord takes a while to tell me whether you may use me. Try again in a minute.",
     Denial.NOT_MEMBER: "I only answer direct messages from people in my servers. Please mention me in a server first.",
 }
 _LISTED = 15

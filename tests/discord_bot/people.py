@@ -13,7 +13,7 @@ NOT_HERE = "-# I don't answer in this server. My owner can change that."
 NOT_YOU = "-# I'm not allowed to answer you, sorry. My owner can change that."
 NOT_DIRECTLY = "-# I don't answer direct messages. Please mention me in a server."
 AUTHOR_DENIED = "I can't answer the person who asked this any more. Please ask it yourself."
-UNCLEAR = "-# Discord isn't answering, so I can't check whether you may use me. Try again in a minute."
+UNCLEAR = "-# Discord takes a while to tell me whether you may use me. Try again in a minute."
 STRANGER = "-# I only answer direct messages from people in my servers. Please mention me in a server first."
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import discord
@@ -16,6 +17,9 @@ from bot.discord_bot.delivery.messages import REQUEST_ERRORS
 from bot.discord_bot.delivery.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 LOOKUP_TIMEOUT = 1.5
 """Seconds to wait for Discord's answer: the press on a button has to be answered within 3."""
@@ -28,7 +32,7 @@ _MAX_PENDING = 400
 _MAX_PENDING_PER_GUILD = 40
 """Look-ups under way or waiting in one guild."""
 _CACHE_SIZE = 10_000
-"""Memberships in the cache, and as many users who share no guild."""
+"""Memberships in the cache, as many users who share no guild, and as many with the guild that they were seen in."""
 _UNKNOWN_MEMBER = 10007
 """Discord's error code for a user who is not in the guild."""
 _UNKNOWN_USER = 10013
@@ -66,6 +70,7 @@ class Members:
         self._scheduler = scheduler
         self._cache: dict[tuple[int, int], tuple[Membership, float]] = {}
         self._strangers: dict[int, float] = {}
+        self._seen_in: dict[int, int] = {}
         self._lookups: dict[tuple[int, int], asyncio.Task[Membership]] = {}
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._guild_slots: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
@@ -96,14 +101,24 @@ class Members:
         """Whether the last search found a user in no guild, however long ago."""
         return user_id in self._strangers
 
-    def add_stranger(self, user_id: int, guilds: Iterable[discord.Guild]) -> None:
-        """Cache that a user is in none of the guilds searched. One entry takes the place of one for each guild."""
+    def seen_in(self, user_id: int) -> int | None:
+        """The guild of which the user was last found to be a member, however long ago."""
+        return self._seen_in.get(user_id)
+
+    def forget_absences(self, user_id: int, guilds: Iterable[discord.Guild]) -> None:
+        """Drop from the cache that a user is in none of these guilds, of which there may be thousands."""
         for guild in guilds:
-            self._cache.pop((guild.id, user_id), None)
-        self._strangers.pop(user_id, None)
-        self._strangers[user_id] = time.monotonic() + _CACHED_FOR[MembershipStatus.NOT_MEMBER]
-        if len(self._strangers) > _CACHE_SIZE:
-            del self._strangers[next(iter(self._strangers))]
+            known = self._cache.get((guild.id, user_id))
+            if known is not None and known[0].status is MembershipStatus.NOT_MEMBER:
+                del self._cache[guild.id, user_id]
+
+    def add_stranger(self, user_id: int, seconds: float) -> None:
+        """Cache for these seconds, or for the usual ones if they are more, that a user is in no guild."""
+        _keep(
+            self._strangers,
+            user_id,
+            time.monotonic() + max(seconds, _CACHED_FOR[MembershipStatus.NOT_MEMBER]),
+        )
 
     def seen(self, member: discord.Member) -> None:
         """Cache a membership that an event of Discord's has shown."""
@@ -146,11 +161,18 @@ class Members:
     def _cache_membership(self, key: tuple[int, int], membership: Membership) -> None:
         if membership.status is MembershipStatus.MEMBER:
             self._strangers.pop(key[1], None)
-        before, _ = self._cache.pop(key, (membership, 0.0))
+            _keep(self._seen_in, key[1], key[0])
+        before, _ = self._cache.get(key, (membership, 0.0))
         kept = before if membership.status is MembershipStatus.UNKNOWN else membership
-        self._cache[key] = kept, time.monotonic() + _CACHED_FOR[membership.status]
-        if len(self._cache) > _CACHE_SIZE:
-            del self._cache[next(iter(self._cache))]
+        _keep(self._cache, key, (kept, time.monotonic() + _CACHED_FOR[membership.status]))
+
+
+def _keep(cache: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """Put an entry last in a cache. The first one goes if there are too many."""
+    cache.pop(key, None)
+    cache[key] = value
+    if len(cache) > _CACHE_SIZE:
+        del cache[next(iter(cache))]
 
 
 def roles(member: discord.Member) -> frozenset[int]:

@@ -19,6 +19,7 @@ from bot.core.retrying import poll_until
 from bot.core.turns import Turn
 from bot.discord_bot.access import members
 from bot.discord_bot.access.members import Members, Membership, MembershipStatus
+from bot.discord_bot.access.shared_guilds import SharedGuilds
 from bot.discord_bot.channels import channel_of, is_private
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.scheduler import Scheduler
@@ -30,12 +31,10 @@ _GUILD_TIMEOUT = 2.0
 """Seconds after the connection within which Discord sends a guild's channels and roles."""
 _GUILD_CHECK_EVERY = 0.05
 """Seconds between two checks whether a guild's channels and roles are there."""
-_MAX_GUILDS = 100
-"""Guilds in which the author of a direct message is looked up."""
 _MAX_CONCURRENT = 5
-"""Guilds in which one author is looked up at the same time."""
+"""Guilds in which the roles of one author are looked up at the same time."""
 _SEARCH_TIMEOUT = 5.0
-"""Seconds for all look-ups of one author. A flood of direct messages takes longer; the next message then knows more."""
+"""Seconds for all look-ups of one author. In many guilds they take longer; the next message then knows more."""
 _SHARDS_TIMEOUT = 15.0
 """Seconds for which a direct message waits until the bot's guilds are known, while shards are connecting."""
 _MAX_PARENTS = 1000
@@ -63,6 +62,7 @@ class Policy:
         self._store = store
         self._settings = settings
         self._members = Members(scheduler)
+        self._shared_guilds = SharedGuilds(client, store, self._members, connections, self.is_served)
         self._parents: dict[int, int] = {}
         """The channels of threads that were looked up."""
         self._owners: frozenset[int] = frozenset()
@@ -171,6 +171,7 @@ class Policy:
 
     def close(self) -> None:
         """Cancel the look-ups that wait to be made."""
+        self._shared_guilds.close()
         self._members.close()
 
     async def is_served(
@@ -275,11 +276,11 @@ class Policy:
         if not self._connections.complete:
             person = replace(person, all_roles=False)
         denied = access.denied_in_dm(settings, person, shares_guild=True)
-        if denied or settings.direct_messages == "everyone":
+        if denied or settings.direct_messages == "everyone" or user_id in self.owners:
             return denied
-        shares = await self._shares_guild(user_id, deadline)
+        shares = await self._shared_guilds.has(user_id, within=deadline - time.monotonic())
         if not shares and not self._connections.complete and await self._all_guilds_known(patience):
-            shares = await self._shares_guild(user_id, time.monotonic() + _SEARCH_TIMEOUT)
+            shares = await self._shared_guilds.has(user_id, within=_SEARCH_TIMEOUT)
         return access.denied_in_dm(settings, person, shares_guild=shares)
 
     async def _all_guilds_known(self, patience: float) -> bool:
@@ -288,38 +289,6 @@ class Policy:
             async with asyncio.timeout(patience):
                 await self._connections.wait_for_all()
         return self._connections.complete
-
-    async def _shares_guild(self, user_id: int, deadline: float) -> bool | None:
-        """Whether a user is a member of a served guild, or None if Discord cannot be asked about one of them.
-
-        It is also None while a shard has not named its guilds.
-        """
-        if user_id in self.owners:
-            return True
-        complete = self._connections.complete
-        asked_in = await self._store.people.asked_in(user_id)
-        order = {guild_id: index for index, guild_id in enumerate(asked_in)}
-        guilds = sorted(
-            self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0))
-        )[:_MAX_GUILDS]
-        shares: bool | None = False
-        async for guild, membership in self._memberships(user_id, guilds, deadline):
-            if membership.status is not MembershipStatus.NOT_MEMBER and await self.is_served(
-                guild, within=deadline - time.monotonic()
-            ):
-                if membership.status is MembershipStatus.MEMBER:
-                    return True
-                shares = None
-        if shares is False and not complete:
-            shares = None
-        if shares is False:
-            self._members.add_stranger(user_id, guilds)
-        elif await self._store.people.has_asked(user_id):
-            # A user who was answered before is not refused while Discord fails.
-            return True
-        elif self._members.was_stranger(user_id):
-            return False
-        return shares
 
     async def _memberships(
         self, user_id: int, guilds: list[discord.Guild], deadline: float

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.access import Servers
 from bot.core.errors import DiscordError
 from bot.standin.entities import User
 from bot.standin.faults import ALWAYS, RateLimited, Slow
@@ -18,11 +19,12 @@ from bot.standin.rest import Exchange
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from tests.discord_bot.conftest import OPTIONS, Start, World, serving
-from tests.discord_bot.people import MEMBERS, STRANGER, UNCLEAR
+from tests.discord_bot.people import MEMBERS, STRANGER, UNCLEAR, lookups
 
 pytestmark = pytest.mark.virtual_time
 
 AT_ONCE = 10
+SEARCHED_AT_ONCE = 5
 PER_SECOND = 50
 """Discord's limit for the whole bot."""
 
@@ -103,6 +105,46 @@ async def test_stranger_is_looked_up_once(
         await world.ask_and_wait("hello", discord.general, stranger)
         await world.ask_and_wait("and now?", place, stranger)
         assert world.shown(place)[-1].startswith("To and now?.")
+
+
+@pytest.mark.usefixtures("echo")
+@pytest.mark.standin(rtt=0.05)
+async def test_member_of_the_smallest_of_many_servers_is_found(
+    serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.access.policy._SEARCH_TIMEOUT", 1.0)
+    strangers(discord, 130, 0)
+    for guild in list(discord.world.guilds.values()):
+        discord.world.add_member(guild, discord.max)
+    lonely = discord.add_guild("Lonely", eve)
+    place = discord.open_dm(eve)
+    async with serve(servers=Servers(any=True)) as world:
+        await world.ask_and_wait("hello", place, eve)
+        assert world.shown(place) == [UNCLEAR], "nobody waits for so many look-ups"
+        await discord.wait_for(lambda: lookups(discord, lonely))
+        assert len(asked_of_members(world)) == 132
+        await world.ask_and_wait("hello", place, eve)
+        assert world.shown(place)[-1].startswith("To hello.")
+        await asyncio.sleep(3601)
+        await world.ask_and_wait("still here?", place, eve)
+        assert world.shown(place)[-1] == "To still here?."
+        assert lookups(discord, lonely) == 2, "that is where she was seen"
+        assert len(asked_of_members(world)) <= 132 + SEARCHED_AT_ONCE
+
+
+@pytest.mark.usefixtures("echo")
+async def test_stranger_to_many_servers_is_looked_up_the_more_seldom(
+    serve: Start, discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.access.shared_guilds._SECONDS_PER_LOOKUP", 100.0)
+    [stranger] = strangers(discord, 40, 1)
+    place = discord.open_dm(stranger)
+    async with serve() as world:
+        for seconds, searches in ((4000, 1), (200, 1), (0, 2)):
+            await world.ask_and_wait("hello", place, stranger)
+            assert len(asked_of_members(world)) == searches * 41
+            await asyncio.sleep(seconds)
+        assert set(world.shown(place)) == {STRANGER}
 
 
 @pytest.mark.usefixtures("echo")

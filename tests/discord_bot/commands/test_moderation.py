@@ -199,7 +199,7 @@ async def test_unknown_thread_waits_while_discord_fails(world: World) -> None:
     await use(world, ALLOW, discord.general)
     discord.faults.add(Refused(503, 0, "Service unavailable"), route="/channels/{channel_id}", times=ALWAYS)
     assert await answer_to_mention(world, thread) == (
-        "-# Discord isn't answering, so I can't check whether you may use me. Try again in a minute."
+        "-# Discord takes a while to tell me whether you may use me. Try again in a minute."
     )
 
 
