@@ -118,13 +118,14 @@ async def run_playground(port: int | None, database: Path, *, open_browser: bool
     # Whoever tries the bot out is not to run into limits that nobody has set.
     settings = or_demo(Settings.load(os.environ, default_limits=False))
     _start_playground_log(settings)
-    stop = asyncio.Event()
+    stop, figures = asyncio.Event(), Figures()
     _on_first_signal(stop.set)
-    async with chosen_with("--database"), open_store(database, exclusive=True) as store:
+    async with chosen_with("--database"), open_store(database, exclusive=True, figures=figures) as store:
         await playground(
             settings,
             store,
-            lambda model: _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL),
+            lambda model: _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL, figures=figures),
+            figures,
             port=port,
             database=database,
             open_browser=open_browser and sys.stdout.isatty() and _has_screen(os.environ),

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from bot.playground import access, forms
+from bot.playground import access, figures, forms
 from bot.playground.asking import Ask, Declined, snowflake
 from bot.playground.stage import Stage
 from bot.standin.entities import Channel, ChannelType, Json, Message, MessageType, Permission, User
@@ -47,7 +47,7 @@ class Acts:
         acts = (
             *(self.as_, self.open, self.older, self.say, self.edit, self.delete, self.react, self.unreact, self.typing),
             *(self.thread, self.post, self.archive, self.slash, self.complete, self.menu, self.press, self.choose),
-            *(self.submit, self.cancel, self.dismiss, self.fault),
+            *(self.submit, self.cancel, self.dismiss, self.fault, self.figures),
         )
         self._acts: dict[str, Callable[[Tab, Ask], Awaitable[Json | None]]] = {
             act.__name__.rstrip("_"): act for act in acts
@@ -111,6 +111,9 @@ class Acts:
         channel = self._channel(tab, ask.id("channel"))
         messages, more = self._stage.view.page(tab.user, channel, ask.id("before"))
         return {"messages": messages, "more": more}
+
+    async def figures(self, tab: Tab, ask: Ask) -> Json:
+        return {"figures": figures.shown(self._stage.figures)}
 
     # Talking
 

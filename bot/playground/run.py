@@ -12,6 +12,8 @@ from typing import Any
 
 from bot.config import Settings
 from bot.core.access import AccessSettings
+from bot.core.figures import Figures
+from bot.core.loop_delay import loop_delay_measured
 from bot.core.protocols import ChatModel
 from bot.core.service import ConversationService
 from bot.discord_bot.endpoint import connect_to
@@ -46,6 +48,7 @@ async def playground(
     settings: Settings,
     store: Store,
     conversations: Callable[[ChatModel], ConversationService],
+    figures: Figures,
     *,
     port: int | None,
     database: Path,
@@ -55,7 +58,8 @@ async def playground(
 ) -> None:
     """Run the playground until `stop` is set.
 
-    It uses `port` or the next free port, and any free port for 0. Beside the database a file keeps its address for the
+    The page shows the `figures`, which the store and the conversations count in too. It uses `port` or the next free
+    port, and any free port for 0. Beside the database a file keeps its address for the
     next start. An error that keeps the bot from starting is raised.
     """
     async with AsyncExitStack() as stack:
@@ -81,7 +85,8 @@ async def playground(
         async def serve(until: asyncio.Event) -> None:
             async with conversations(model) as core:
                 reads_all = Intent.MESSAGE_CONTENT in discord.privileged
-                await run(discord.token, store, core, replace(options, message_content=reads_all), stop=until)
+                allowed = replace(options, message_content=reads_all)
+                await run(discord.token, store, core, allowed, stop=until, figures=figures)
 
         runner = Runner(serve, lambda: discord.gateway.connected, discord.world.changed)
         discord.world.on_change.append(runner.notice)
@@ -89,8 +94,17 @@ async def playground(
         private = Private(discord)
         stack.push_async_callback(private.close)
         stage = Stage(
-            discord, runner, switches, private, Uploads(), View(discord, private), Wire(discord), Described.of(settings)
+            discord,
+            runner,
+            switches,
+            private,
+            Uploads(),
+            View(discord, private),
+            Wire(discord),
+            Described.of(settings),
+            figures,
         )
+        await stack.enter_async_context(loop_delay_measured(figures))
         await stack.enter_async_context(discord)
         stack.enter_context(connect_to(discord.url, discord.gateway_url, discord.cdn_url))
         kept = Path(f"{database}.address")

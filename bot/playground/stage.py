@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.core.figures import Figures
 from bot.playground.model import Described
 from bot.playground.private import Private
 from bot.playground.runner import Runner
@@ -26,6 +27,7 @@ class Stage:
     view: View
     wire: Wire
     model: Described
+    figures: Figures
 
     def hello(self, channel: Channel | None) -> Json:
         """Return the first frame of a tab."""

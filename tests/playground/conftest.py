@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from bot.config import Settings
+from bot.core.figures import Figures
 from bot.core.protocols import ChatModel
 from bot.core.service import ConversationService
 from bot.llm.demo import demo_reply
@@ -200,7 +201,8 @@ async def playing(model: ModelStandin, database: Path, **more: str) -> AsyncIter
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(database, exclusive=True))
+        figures = Figures()
+        store = await stack.enter_async_context(open_store(database, exclusive=True, figures=figures))
 
         def conversations(switched: ChatModel) -> ConversationService:
             return ConversationService(
@@ -212,6 +214,7 @@ async def playing(model: ModelStandin, database: Path, **more: str) -> AsyncIter
                     system_prompt="Be brief.",
                     quotas=settings.quotas,
                 ),
+                figures=figures,
             )
 
         running = asyncio.create_task(
@@ -219,6 +222,7 @@ async def playing(model: ModelStandin, database: Path, **more: str) -> AsyncIter
                 settings,
                 store,
                 conversations,
+                figures,
                 port=0,
                 database=database,
                 open_browser=False,

@@ -7,6 +7,7 @@ import { Connection } from "./connection.js";
 import { quickSwitch, showForm } from "./dialogs.js";
 import { byId, isNarrow, tab } from "./dom.js";
 import { startEdit, stopEdit } from "./editing.js";
+import { setUpFigures } from "./figures.js";
 import { setUpHeader, showTyping } from "./header.js";
 import * as log from "./log.js";
 import { setUpMessageMenu } from "./message_menu.js";
@@ -199,6 +200,7 @@ setUpComposer({ edit: startEdit });
 setUpTries();
 setUpMessageMenu({ go: openChannel, reply: startReply, edit: startEdit, person: personMenu, command: beginCommand });
 setUpSwitches();
+setUpFigures();
 setUpWire();
 setUpPanels({ drawer: watchWire, become });
 log.setUpLog({

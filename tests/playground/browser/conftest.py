@@ -25,6 +25,7 @@ from playwright.async_api import (
 )
 
 from bot.config import Settings
+from bot.core.figures import Figures
 from bot.core.service import ConversationService
 from bot.playground import or_demo, playground
 from bot.store.sqlite import open_store
@@ -151,7 +152,8 @@ async def demo_playground(database: Path) -> AsyncIterator[str]:
     settings = or_demo(Settings.load({}, env_file=None, default_limits=False))
     stop = asyncio.Event()
     said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with open_store(database, exclusive=True) as store, asyncio.TaskGroup() as tasks:
+    figures = Figures()
+    async with open_store(database, exclusive=True, figures=figures) as store, asyncio.TaskGroup() as tasks:
         running = playground(
             settings,
             store,
@@ -159,7 +161,9 @@ async def demo_playground(database: Path) -> AsyncIterator[str]:
                 store,
                 model,
                 replace(settings.generation, system_prompt="Be brief.", quotas=settings.quotas),
+                figures=figures,
             ),
+            figures,
             port=0,
             database=database,
             open_browser=False,

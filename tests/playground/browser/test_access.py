@@ -71,6 +71,9 @@ async def views(tab: Tab, *, narrow: bool) -> AsyncIterator[str]:
     await page.keyboard.press("Escape")
     await tab.drawer()
     yield "what Discord sees"
+    await page.get_by_text("Figures", exact=True).click()
+    await expect(page.get_by_role("row", name=re.compile("^Answers [1-9]"))).to_be_visible()
+    yield "figures"
     await closing.click()
     await tab.button("People").click()
     yield "people"
