@@ -16,6 +16,7 @@ from bot.discord_bot.commands.sync import sync_with_retry
 from bot.discord_bot.delivery.http_trace import http_trace
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.endpoint import connecting
+from bot.discord_bot.held_events import HeldEvents
 from bot.discord_bot.options import Options
 from bot.discord_bot.shards import Connections
 from bot.discord_bot.unreadable import pass_over_unreadable
@@ -73,6 +74,7 @@ class ParleyClient(discord.Client):
         self._identified_at = float("-inf")
         self._parts = wire(self, conversations, store, scheduler, options, self.connections)
         self._tasks = self._parts.tasks
+        HeldEvents(self._connection.parsers, scheduler.gate, self._tasks, self._events_lost)
 
     # Start and end
 
@@ -158,6 +160,11 @@ class ParleyClient(discord.Client):
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         self._tasks.spawn(self._parts.lifecycle.left(guild.id), on_shutdown="drain")
+
+    def _events_lost(self) -> None:
+        """Begin anew, since the events since the last ones are unknown."""
+        for shard_id in self.connections.shards.ids:
+            self.dispatch("shard_connect", shard_id)
 
     def _note_guilds(self) -> None:
         """Put on record which guilds there are, once all are known: any other counts as left."""

@@ -14,6 +14,7 @@ from discord.gateway import KeepAliveHandler
 
 from bot.core.errors import DiscordError
 from bot.core.figures import Figures
+from bot.core.gate import Gate
 from bot.core.protocols import ListModels
 from bot.core.service import ConversationService
 from bot.discord_bot.channels import PLATFORM
@@ -46,18 +47,20 @@ async def run(
     list_models: Sequence[ListModels] = (),
     publish_health: PublishHealth | None = None,
     figures: Figures | None = None,
+    gate: Gate | None = None,
 ) -> None:
     """Run until `stop` is set, then end the replies under way within `options.grace` seconds.
 
     With `list_models`, one for each model server, the owner is alerted before a model is shut down. `publish_health`
-    gets the bot's health checks, and `figures` take how its requests go.
+    gets the bot's health checks, and `figures` take how its requests go. While the `gate` is closed, nothing is done;
+    once it is shut, everything is left to the process that does it from then on, and `run` returns.
 
     Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """
     await store.turns.interrupt_left_over(PLATFORM)
     undelivered = await store.turns.undelivered(PLATFORM)
     async with (
-        Scheduler(figures=figures) as scheduler,
+        Scheduler(figures=figures, gate=gate) as scheduler,
         ParleyClient(conversations, store, scheduler, options, undelivered, list_models) as client,
         AsyncExitStack() as stack,
     ):
@@ -73,15 +76,18 @@ async def run(
             await stack.enter_async_context(publish_health(checks))
         serving = asyncio.create_task(client.start(token))
         stopping = asyncio.create_task(stop.wait())
+        losing = asyncio.create_task(scheduler.gate.until_shut())
         try:
             with discord_errors(message_content=options.message_content):
-                await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([serving, stopping, losing], return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
                     serving.result()
-            log.info("stopping: running replies have %g s to finish", options.grace)
-            await client.drain(options.grace)
+            if not losing.done():
+                log.info("stopping: running replies have %g s to finish", options.grace)
+                await client.drain(options.grace)
         finally:
             stopping.cancel()
+            losing.cancel()
             await client.close()
             # discord.py does not end the sleep before its next connection when it is closed.
             serving.cancel()

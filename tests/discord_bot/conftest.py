@@ -19,6 +19,7 @@ import pytest
 from bot.config import ListenAddress, ModelServerSettings
 from bot.core.access import AccessSettings, Denial
 from bot.core.figures import Figures
+from bot.core.gate import Gate
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
@@ -286,6 +287,7 @@ async def serving(
     clock: Callable[[], float] = time.time,
     about_memory: str = "",
     metrics: ListenAddress | None = None,
+    gate: Gate | None = None,
 ) -> AsyncIterator[World]:
     """The bot on a database, until the end of the block or `stop`.
 
@@ -352,6 +354,7 @@ async def serving(
                 list_models=client.listings,
                 publish_health=publish,
                 figures=figures,
+                gate=gate,
             )
         )
         await discord.ready()

@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import Protocol, Self
 
 from bot.core.figures import Figures
+from bot.core.gate import Gate
 from bot.discord_bot.delivery.figures import DeliveryFigures
 from bot.discord_bot.delivery.pacing import Budget, ChannelPacer, InteractionPacer, RateLimitHeaders
 
@@ -109,8 +110,10 @@ class Scheduler:
     On leaving, it waits a moment for the calls in flight and abandons all callers.
     """
 
-    def __init__(self, budget: Budget | None = None, figures: Figures | None = None) -> None:
+    def __init__(self, budget: Budget | None = None, figures: Figures | None = None, gate: Gate | None = None) -> None:
         figures = figures or Figures()
+        self.gate = gate or Gate.always_open()
+        """No call goes out while it is closed."""
         self.figures = DeliveryFigures(figures)
         figures.gauge("discord_calls_waiting", "Replies of which people do not see the latest.", self._wanted)
         self._budget = budget or Budget()
@@ -120,8 +123,8 @@ class Scheduler:
         self._calls: set[asyncio.Task[None]] = set()
         self._best_effort: set[tuple[str, int]] = set()
         self._low_priority_lock = asyncio.Lock()
-        self._latest: ChannelPacer | None = None
-        self._latest_exempt: ChannelPacer | None = None
+        self._latest: dict[bool, ChannelPacer] = {}
+        """The pacer that learned last, by whether its calls are exempt from the budget."""
         self._loop: asyncio.Task[None] | None = None
         self._left = False
 
@@ -158,7 +161,7 @@ class Scheduler:
         The calls with its token have one limit for all methods, and do not count in the bot's budget:
         https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages.
         """
-        self._channels[interaction_id] = _Channel(InteractionPacer(self._latest_exempt), exempt=True)
+        self._channels[interaction_id] = _Channel(InteractionPacer(self._latest.get(True)), exempt=True)
 
     def remove(self, channel_id: int, caller: Caller) -> None:
         """Drop a caller that has no more calls to make."""
@@ -183,7 +186,7 @@ class Scheduler:
         elif channel_id is not None:
             pacer = self._channel(channel_id).pacer
             pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
-            self._latest = pacer
+            self._latest[False] = pacer
 
     def observe_exempt(self, method: str, status: int, headers: Mapping[str, str]) -> None:
         """Learn from the answer to the current request, which was made with an interaction's token."""
@@ -193,7 +196,7 @@ class Scheduler:
             retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
             now = asyncio.get_running_loop().time()
             channel.pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
-            self._latest_exempt = channel.pacer
+            self._latest[True] = channel.pacer
 
     def spend(self) -> None:
         """Count a request that was not scheduled here in the budget of the whole bot."""
@@ -207,7 +210,8 @@ class Scheduler:
         which discord.py would let them queue up.
         """
         now = asyncio.get_running_loop().time()
-        if (what, channel_id) in self._best_effort or not self._budget.has_room(now):
+        room = self.gate.is_open and self._budget.has_room(now)
+        if (what, channel_id) in self._best_effort or not room:
             yield False
             return
         self._budget.spend(now)
@@ -228,6 +232,7 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         latest = loop.time() + _LOW_PRIORITY_TIMEOUT
         async with self._low_priority_lock:
+            await self.gate.opened()
             while True:
                 now = loop.time()
                 at = max(min(self._budget.room_at(now), latest), self._budget.held_until)
@@ -251,7 +256,7 @@ class Scheduler:
                     for key, kept in self._channels.items()
                     if kept.callers or kept.busy or not kept.pacer.idle(now)
                 }
-            channel = self._channels[channel_id] = _Channel(ChannelPacer(self._latest))
+            channel = self._channels[channel_id] = _Channel(ChannelPacer(self._latest.get(False)))
         return channel
 
     async def _run(self) -> None:
@@ -260,6 +265,8 @@ class Scheduler:
             self._wake.clear()
             # Waiting for an event that is set already would not let any other task run.
             await asyncio.sleep(0)
+            if not await self.gate.opened():
+                return
             now = loop.time()
             at = self._start_what_is_due(now)
             timer = None if at is None else loop.call_at(at, self._wake.set)

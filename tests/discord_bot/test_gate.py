@@ -1,0 +1,106 @@
+"""A process whose right to act is not confirmed: it holds back what it would do, and drops it if it is another's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from bot.core.gate import Gate
+from bot.discord_bot.delivery.http_trace import http_trace
+from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.standin.entities import Channel
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from tests.discord_bot.conftest import Start, World
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate(clock: Clock) -> Gate:
+    gate = Gate(open_for=9.0, clock=clock)
+    gate.confirm(0.0)
+    return gate
+
+
+@pytest.fixture
+def long_reply(model: ModelStandin) -> None:
+    model.script.append(Reply("word " * 200, tokens_per_second=100))
+
+
+async def nothing_goes_out(world: World) -> Channel:
+    """What happens while the gate is closed: a question elsewhere and a command. The first reply goes on."""
+    discord = world.discord
+    other = discord.add_channel("other")
+    await asyncio.sleep(0.5)  # what was on its way has arrived
+    shown, calls = world.shown(), len(discord.requests)
+    await world.ask("and this?", channel=other)
+    await discord.slash(discord.ada, discord.general, "help")
+    await asyncio.sleep(1.5)
+    assert len(discord.requests) == calls
+    assert world.shown() == shown
+    assert world.shown(other) == []
+    return other
+
+
+@pytest.mark.usefixtures("long_reply")
+async def test_what_comes_before_the_next_confirmation_is_done_after_it(
+    discord: DiscordStandin, start: Start, gate: Gate, clock: Clock
+) -> None:
+    async with start(gate=gate) as world:
+        await world.ask("write")
+        await discord.wait_for(world.shown)
+        clock.now = 9.0
+        other = await nothing_goes_out(world)
+        gate.confirm(9.0)
+        await world.reply(other)
+        await discord.wait_for(lambda: world.shown()[0].count("word") == 200)
+
+
+@pytest.mark.usefixtures("long_reply")
+async def test_what_is_anothers_is_left_without_a_word(
+    discord: DiscordStandin, start: Start, gate: Gate, clock: Clock
+) -> None:
+    async with start(gate=gate) as world:
+        await world.ask("write")
+        await discord.wait_for(world.shown)
+        clock.now = 9.0
+        await nothing_goes_out(world)
+        shown, calls = world.shown(), len(discord.requests)
+        gate.shut()
+    assert len(discord.requests) == calls
+    assert world.shown() == shown
+
+
+async def test_no_request_passes_a_closed_gate(discord: DiscordStandin, gate: Gate, clock: Clock) -> None:
+    trace = http_trace(Scheduler(gate=gate), lambda _: None)
+    url = f"{discord.url}/gateway"
+    async with aiohttp.ClientSession(
+        headers={"Authorization": f"Bot {discord.token}"}, trace_configs=[trace]
+    ) as session:
+        clock.now = 9.0
+        waiting = asyncio.create_task(session.get(url))
+        await asyncio.sleep(0.2)
+        assert not discord.requests
+        gate.confirm(9.0)
+        assert (await waiting).status == 200
+        clock.now = 18.0
+        waiting = asyncio.create_task(session.get(url))
+        await asyncio.sleep(0.2)
+        gate.shut()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await waiting
+    assert len(discord.requests) == 1
