@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from bot.markdown.escaping import escape
 
 _LONGEST = 120
 _SHORTEST = 12
 """Characters with which a quote says enough."""
 _HEARD = "-# I heard: “{}”"
+_ASKED = re.compile("^-# .* asked(?:: “.*”| about this\\.)$", re.MULTILINE)
 
 
 def heard(words: str, room: int) -> str | None:
@@ -25,6 +28,19 @@ def asked_about(name: str | None, question: str, room: int) -> str | None:
         return line
     line = f"-# {who} asked about this."
     return line if name and len(line) <= room else None
+
+
+def may_answer(message: str, name: str | None, question: str | None) -> bool:
+    """Whether a message may be the first one that answers a question, by its line with who asked what about a message.
+
+    `question` is None where the answer has no such line.
+    """
+    lines = set(_ASKED.findall(message))
+    if question is None or not lines:
+        return not lines
+    # More of it than any line has is the same.
+    question = question[: 2 * _LONGEST]
+    return any(asked_about(name, question, room) in lines for room in range(_LONGEST + 1))
 
 
 def asked(name: str | None, question: str, room: int) -> str | None:

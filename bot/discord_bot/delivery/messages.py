@@ -112,6 +112,17 @@ class ReplyMessages:
     async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
         """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
+        message = await self._post(part, number, wanted)
+        if self._unconfirmed.pop(number, None) is not None and await self._is_anothers(message.id):
+            message = await self._post(part, number, wanted)
+        if self._attempt is not None:
+            await self._record(self._store.deliveries.posted(self._attempt, number, message.id))
+        if message.id in self._deletions:
+            raise TargetGone("deleted before Discord had answered", deleted=True)
+        # Discord trims the content. For a known nonce it returns the message that was posted with it.
+        return message.id, message.content == wanted.content.strip()
+
+    async def _post(self, part: int, number: int, wanted: WantedMessage) -> discord.Message:
         attempt = self._attempt_number
         # All calls for one post share a nonce. A part that is posted a second time gets a new one.
         new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
@@ -127,13 +138,16 @@ class ReplyMessages:
                 raise ContentRejected(str(error)) from error
             raise
         self._posts[number] += 1
-        self._unconfirmed.pop(number, None)
-        if self._attempt is not None:
-            await self._record(self._store.deliveries.posted(self._attempt, number, message.id))
-        if message.id in self._deletions:
-            raise TargetGone("deleted before Discord had answered", deleted=True)
-        # Discord trims the content. For a known nonce it returns the message that was posted with it.
-        return message.id, message.content == wanted.content.strip()
+        return message
+
+    async def _is_anothers(self, message_id: int) -> bool:
+        """Whether a message that an earlier process posted was taken for one of another reply after the restart."""
+        try:
+            turn = await self._store.turns.of_message(message_id)
+        except StoreError as error:
+            log.warning("could not look up message %d: %s", message_id, error)
+            return False
+        return turn is not None and self._attempt is not None and turn.id != self._attempt.turn_id
 
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
         """Edit a message by its id."""

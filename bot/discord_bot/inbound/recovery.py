@@ -15,6 +15,7 @@ from itertools import repeat
 
 import discord
 
+from bot.core.context import asked
 from bot.core.errors import StoreError
 from bot.core.records import SentPart
 from bot.core.retrying import retrying
@@ -27,8 +28,10 @@ from bot.discord_bot.delivery.messages import age
 from bot.discord_bot.delivery.replies import EDITABLE_FOR, Replies
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
 from bot.discord_bot.inbound.history import History, MessageStatus
+from bot.discord_bot.names import stored_name
 from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
+from bot.texts import small_print
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +216,11 @@ class Recovery:
         replies_to = None if message.reference is None else message.reference.message_id
         if turn.asked_in is not None or (part > 0 and replies_to is None):
             return message.type is discord.MessageType.default and message.flags.silent == (part > 0)
-        return replies_to == anchor_of(turn)
+        if replies_to != anchor_of(turn):
+            return False
+        # One message may have several questions about it, and be one itself.
+        question = asked(turn.prompt) if turn.target_id is not None else None
+        return part > 0 or small_print.may_answer(message.content, stored_name(turn.author_name), question)
 
 
 def _log_retry(turn: Turn, error: Exception, _delay: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -13,13 +14,14 @@ from bot.core.quotas import Quotas
 from bot.discord_bot.inbound import targets
 from bot.discord_bot.inbound.targets import Targets
 from bot.standin.entities import Attachment, Message, Permission, User, voice_message
-from bot.standin.faults import Twice
+from bot.standin.faults import Call, ServerError, Slow, Twice
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.transcribing import Transcript
 from tests.discord_bot.conftest import Launch, Start, World
+from tests.discord_bot.inbound.leftovers import POSTS
 from tests.discord_bot.people import shown
 from tests.files.samples import voice
 from tests.pictures import png
@@ -379,6 +381,44 @@ async def test_one_whole_reply_after_a_kill(
     [reply] = discord.bot_messages(discord.general)
     assert reply.reply_to is said
     assert question_of(model.requests[-1]).endswith("\n> ⟦end of file⟧\n\nWho?"), "it was read before the kill"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
+@pytest.mark.parametrize("second", ["Ada", "Bo"], ids=["of two people", "of two people with one name"])
+async def test_after_a_kill_each_of_two_questions_about_a_message_has_its_answer(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, second: str
+) -> None:
+    """The first one's post did not take effect, and the answer to the second one's was lost."""
+    other = discord.ada if second == "Ada" else discord.add_user("another", "Bo")
+    model.default = Reply([f"word{n} " for n in range(400)], tokens_per_second=60)
+    async with launch() as process:
+        await discord.ready()
+        await discord.wait_for(lambda: discord.commands.registered(None))
+        said = await discord.say(discord.general, discord.cleo, POEM)
+        nonces: list[object] = []
+
+        def of_the_first(call: Call) -> bool:
+            assert isinstance(call.body, dict)
+            nonces.append(call.body["nonce"])
+            return bool(nonces[-1] == nonces[0])
+
+        failed = discord.faults.add(ServerError(503), method="POST", route=POSTS, times=math.inf, when=of_the_first)
+        await asked(discord, said, "Who?")
+        await discord.wait_for(lambda: failed.hits)
+        discord.faults.add(Slow(3600, applied=True), method="POST", route=POSTS)
+        await asked(discord, said, "Who?", other)
+        await discord.wait_for(lambda: replies(discord, said))
+        process.kill()
+        await process.wait()
+    discord.faults.clear()
+    model.default = Reply("The whole answer.")
+    [left] = replies(discord, said)
+    async with start() as world:
+        both = [f"The whole answer.\n-# {who} asked: “Who?”" for who in ("Bo", second)]
+        await discord.wait_for(lambda: sorted(shown(discord)) == sorted(both))
+        await world.idle()
+    assert sorted(each.content for each in replies(discord, said)) == sorted(both)
+    assert f"-# {second} asked" in left.content
 
 
 async def test_a_flood_of_forms_is_kept_within_bounds(world: World) -> None:
