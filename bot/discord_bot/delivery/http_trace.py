@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -23,8 +24,9 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
     """The trace of a client's HTTP session; `on_answer` is called when Discord answers a request, in its task."""
 
     async def count_request(
-        _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+        _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
     ) -> None:
+        context.sent = asyncio.get_running_loop().time()
         if _EXEMPT_ROUTE.search(params.url.path):
             return
         scheduler.figures.sent()
@@ -35,13 +37,13 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
             scheduler.spend()
 
     async def observe_answer(
-        _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+        _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
         # The session also carries the gateway's handshake, and requests that are exempt from the bot's limits.
         if not str(params.url).startswith(Route.BASE):
             return
         if _EXEMPT_ROUTE.search(params.url.path):
-            scheduler.observe_exempt(params.method, params.response.status, params.response.headers)
+            scheduler.observe_exempt(params.method, params.response.status, params.response.headers, context.sent)
             return
         on_answer(params.response)
         route = None if params.method == "GET" else _MESSAGES_ROUTE.search(params.url.path)

@@ -20,6 +20,7 @@ from bot.discord_bot.channels import may_write
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.deletions import DeletionLog
 from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, platform_errors, reply_file
+from bot.discord_bot.delivery.token_calls import made_once
 from bot.discord_bot.delivery.view import PlatformError, TargetGone, WantedMessage
 from bot.store import Store
 
@@ -88,11 +89,22 @@ class InteractionMessages(ReplyMessages):
         self._through = None
         self._placeholder = None if begun else self._original
 
+    async def post(self, part: int, wanted: WantedMessage) -> tuple[int, bool]:
+        """Post a part; see `MessageGateway.post`."""
+        with made_once():
+            return await super().post(part, wanted)
+
+    async def delete(self, message_id: int) -> None:
+        """Delete a message, unless it is gone already."""
+        with made_once():
+            await super().delete(message_id)
+
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
         """Edit a message by its id."""
         through = self._through
         try:
-            await super().edit(part, message_id, wanted)
+            with made_once():
+                await super().edit(part, message_id, wanted)
         except TargetGone as error:
             if through is None or not through.private:
                 raise

@@ -188,14 +188,15 @@ class Scheduler:
             pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
             self._latest[False] = pacer
 
-    def observe_exempt(self, method: str, status: int, headers: Mapping[str, str]) -> None:
-        """Learn from the answer to the current request, which was made with an interaction's token."""
+    def observe_exempt(self, method: str, status: int, headers: Mapping[str, str], sent: float) -> None:
+        """Learn from the answer to the current request, which was `sent` then with an interaction's token."""
         self.figures.answered(method, status, headers, exempt=True)
         channel = self._channels.get(calling.get() or 0)
         if channel is not None and channel.exempt:
             retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
             now = asyncio.get_running_loop().time()
-            channel.pacer.observe(method, RateLimitHeaders.read(headers), now, retry_after=retry_after)
+            seen = RateLimitHeaders.read(headers)
+            channel.pacer.observe(method, seen, now, retry_after=retry_after, sent=sent)
             self._latest[True] = channel.pacer
 
     def spend(self) -> None:

@@ -17,8 +17,9 @@ from discord import utils as discord_utils
 from bot.core.queues import QueueLimits
 from bot.core.records import Ping
 from bot.standin.entities import Attachment, Channel, Message, Permission, User
-from bot.standin.faults import ServerError
+from bot.standin.faults import ConnectionReset, ServerError
 from bot.standin.interactions import Interaction
+from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from tests import pictures
@@ -453,6 +454,28 @@ async def test_token_is_neither_logged_nor_stored(
     for token in tokens:
         assert token not in caplog.text
         assert token.encode() not in kept
+
+
+async def test_no_call_with_a_token_waits_for_the_next_window(world: World) -> None:
+    """The call that takes the last token of an hour returns: its answer is there, and the reply has ended."""
+    discord = world.discord
+    discord.limits.webhooks = Limit(2, 1800.0, "fixed")
+    world.model.script.append(Reply(["Because ", "of ", "the ", "sun."], tokens_per_second=10))
+    await answered(world, await ask(world), "Because of the sun.")
+    assert len(discord.calls("PATCH", ORIGINAL)) == 2
+    assert discord.too_many == 0
+
+
+@pytest.mark.parametrize("lost", [ServerError(502, applied=True), ConnectionReset(applied=True)])
+async def test_message_whose_answer_was_lost_is_shown_once(world: World, lost: ServerError | ConnectionReset) -> None:
+    discord = world.discord
+    discord.faults.add(lost, method="POST", route=WEBHOOK)
+    world.model.script.append(Reply(LONG, tokens_per_second=300))
+    used = await ask(world)
+    await discord.wait_for(lambda: used.followups and used.followups[-1].content.endswith("word499"))
+    await world.idle()
+    assert used.response is not None
+    assert text_of([used.response, *used.followups]) == LONG
 
 
 async def test_flood_of_questions_is_answered_within_the_limits(world: World) -> None:

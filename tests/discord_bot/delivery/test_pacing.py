@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +33,12 @@ def stream(
     rtt: float = 0.08,
     like: ChannelPacer | None = None,
     through_token: bool = False,
+    ways: Callable[[], float] | None = None,
 ) -> Shown:
-    """Show one evenly growing reply at the pacer's pace, with the sleeps of discord.py."""
+    """Show one evenly growing reply at the pacer's pace, with the sleeps of discord.py, which no call by token has.
+
+    `ways` gives how long a request or its answer is on its way, if that is not half of the round trip.
+    """
     posts, edits = Bucket(fixed, limit, period), Bucket(fixed, limit, period)
     pacer = ChannelPacer(like)
     if through_token:
@@ -46,14 +51,16 @@ def stream(
 
     def call(method: str, bucket: Bucket) -> None:
         nonlocal now, refused, left
-        shown.append((min(now, end), now + rtt))
+        there, back = (rtt / 2, rtt / 2) if ways is None else (ways(), ways())
+        shown.append((min(now, end), now + there + back))
         pacer.bucket(method).spend(now)
-        seen = bucket.call(now + rtt / 2)
-        now += rtt
-        pacer.observe(method, seen, now, retry_after=1.0 if seen is None else None)
+        sent, now = now, now + there
+        seen = bucket.call(now)
+        now += back
+        pacer.observe(method, seen, now, retry_after=1.0 if seen is None else None, sent=sent)
         refused += seen is None
         left = seen.remaining if seen else 0
-        if seen and seen.remaining == 0:
+        if seen and seen.remaining == 0 and not through_token:
             now += seen.reset_after
 
     call("POST", posts)
@@ -221,6 +228,42 @@ def test_reply_through_a_token_is_followed_twice_as_closely(seconds: float) -> N
     assert found.refused == 0
     message = stream(fixed=True, seconds=seconds)
     assert found.staleness <= message.staleness / 1.8
+
+
+@pytest.mark.parametrize("rtt", [0.03, 0.08, 0.3])
+def test_windows_of_tokens_follow_each_other_without_a_pause(rtt: float) -> None:
+    """However far the server is, its next window is used from its beginning."""
+    found = stream(fixed=True, seconds=60, period=0.4, rtt=rtt, through_token=True)
+    assert found.refused == 0
+    assert len(found.calls) >= 60 / 0.41
+    assert found.staleness <= rtt + 0.21
+
+
+WAYS: list[Callable[[random.Random], float]] = [
+    lambda draw: draw.uniform(0.015, 0.2),
+    lambda draw: 0.02 + draw.expovariate(20),
+    lambda draw: 0.04 + (draw.random() < 0.1) * 0.5,
+    lambda draw: 0.04 + draw.uniform(0, 0.003),
+    lambda draw: max(0.001, draw.gauss(0.1, 0.03)),
+]
+"""How long a request or an answer is on its way, in seconds, through networks that are not steady."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_window_of_tokens_is_begun_too_early(way: Callable[[random.Random], float]) -> None:
+    for seed in range(25):
+        draw = random.Random(seed)
+        found = stream(fixed=True, seconds=60, period=0.4, through_token=True, ways=lambda draw=draw: way(draw))  # type: ignore[misc]
+        assert found.refused == 0, f"seed {seed}"
+
+
+def test_after_a_refusal_every_window_is_waited_for() -> None:
+    """The network has become much faster, which no earlier call could tell."""
+    calls = iter(range(10**6))
+    found = stream(
+        fixed=True, seconds=120, period=0.4, through_token=True, ways=lambda: 0.3 if next(calls) < 40 else 0.02
+    )
+    assert found.refused <= 1
 
 
 @pytest.mark.parametrize(
