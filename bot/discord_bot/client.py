@@ -124,11 +124,9 @@ class ParleyClient(discord.Client):
 
     async def _session_began(self, shard_id: int) -> None:
         self.connections.connected(shard_id)
-        of_shard = [guild for guild in self.guilds if self.connections.shards.of(guild.id) == shard_id]
-        guild_ids = {guild.id for guild in of_shard}
+        guild_ids = {guild.id for guild in self.guilds if self.connections.shards.of(guild.id) == shard_id}
         self._parts.inbox.session_began(guild_ids)
         self._note_guilds()
-        self._tasks.spawn(self._parts.guild_watch.check_all(of_shard), on_shutdown="drain")
         self._tasks.spawn(self._parts.missed.in_guilds(guild_ids), on_shutdown="cancel")
         if shard_id == self.connections.shards.of(None):
             self._tasks.spawn(self._parts.missed.in_direct_messages(), on_shutdown="cancel")

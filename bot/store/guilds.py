@@ -169,6 +169,10 @@ class GuildStore(Part):
         rows = await self._engine.read("SELECT refused_at FROM guilds WHERE guild_id = :guild", guild=guild_id)
         return rows[0]["refused_at"] if rows else None
 
+    async def refused(self) -> set[int]:
+        """Return the guilds that were told that they are not served."""
+        return {row["guild_id"] for row in await self._engine.read("SELECT guild_id FROM guilds WHERE refused_at > 0")}
+
     async def record_refusal(self, guild_id: int) -> None:
         """Commit that a guild is told now that it is not served."""
         await self._engine.write(

@@ -6,12 +6,11 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Iterable
 
 import discord
 
 from bot.core.errors import StoreError
-from bot.discord_bot.access.policy import Policy, wait_until_available
+from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.delivery.messages import REQUEST_ERRORS
 from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
@@ -24,6 +23,8 @@ _CHECK_EVERY = 3600.0
 """Seconds between two checks of all guilds."""
 _MAX_CONCURRENT = 8
 """Guilds that are checked at the same time: fewer than the look-ups under way may be, for which people wait too."""
+_PATIENCE = 60.0
+"""Seconds for the look-up of the owners in a guild, for which nobody waits."""
 _INVITED_AGAIN_AFTER = 3600.0
 """Seconds from a refusal after which a join is a new invitation: Discord's clock and this machine's may differ."""
 _CHECKS_PER_OWNER_LOOKUP = 24
@@ -47,7 +48,10 @@ class GuildWatch:
         self._policy = policy
         self._tasks = tasks
         self._owners_are = owners_are
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._checking: set[int] = set()
+        self._refused: set[int] | None = None
+        """The guilds that were told that they are not served; some may have left since. None: not read yet."""
         self._told: set[int] = set()
         """Guilds that were told that they are not served, while the store could not record it."""
 
@@ -60,18 +64,19 @@ class GuildWatch:
                     await self._policy.look_up_owners()
                 except REQUEST_ERRORS as error:
                     log.warning("could not check again who owns the application: %s", error)
-            self._tasks.spawn(self.check_all(self._client.guilds), on_shutdown="drain")
+            self._tasks.spawn(self.check_all(), on_shutdown="drain")
 
-    async def check_all(self, guilds: Iterable[discord.Guild]) -> None:
-        """Check guilds, each once Discord has sent its data."""
-        slots = asyncio.Semaphore(_MAX_CONCURRENT)
+    async def check_all(self) -> None:
+        """Check all guilds whose data Discord has sent. The others are checked when it comes."""
+        guilds = iter(tuple(self._client.guilds))
 
-        async def check(guild: discord.Guild) -> None:
-            await wait_until_available(guild)
-            async with slots:
+        async def check_next() -> None:
+            for guild in guilds:
                 await self.check(guild)
+                # Most checks have nothing to wait for.
+                await asyncio.sleep(0)
 
-        await asyncio.gather(*map(check, guilds))
+        await asyncio.gather(*(check_next() for _ in range(_MAX_CONCURRENT)))
 
     async def check(self, guild: discord.Guild) -> None:
         """Tell a guild that it is not served, or leave it. What fails is left to the next check."""
@@ -79,27 +84,34 @@ class GuildWatch:
             return
         self._checking.add(guild.id)
         try:
-            await self._refuse_or_leave(guild)
+            async with self._slots:
+                await self._refuse_or_leave(guild)
         except (StoreError, *REQUEST_ERRORS) as error:
             log.warning("could not check whether server %d is served, trying again later: %s", guild.id, error)
         finally:
             self._checking.discard(guild.id)
 
     async def _refuse_or_leave(self, guild: discord.Guild) -> None:
-        refused_at = await self._store.guilds.refused_at(guild.id)
-        if await self._policy.is_served(guild):
-            if refused_at is not None:
+        if self._refused is None:
+            found = await self._store.guilds.refused()
+            # Other checks have read it meanwhile, and may have added to it.
+            self._refused = found | (self._refused or set())
+        if await self._policy.is_served(guild, within=_PATIENCE):
+            if guild.id in self._refused:
                 await self._store.guilds.clear_refusal(guild.id)
+                self._refused.discard(guild.id)
             return
+        refused_at = await self._store.guilds.refused_at(guild.id)
         now = int(time.time())
         if refused_at is None or _invited_since(guild, refused_at):
             if guild.id not in self._told:
                 await self._tell(guild, now + _DAY)
                 self._told.add(guild.id)
             await self._store.guilds.record_refusal(guild.id)
+            self._refused.add(guild.id)
             self._told.discard(guild.id)
             log.warning("server %d (%s) is not served (see SERVERS); leaving in a day", guild.id, guild.name)
-        elif now - refused_at >= _DAY and not await self._policy.is_served(guild, refresh=True):
+        elif now - refused_at >= _DAY and not await self._policy.is_served(guild, refresh=True, within=_PATIENCE):
             await guild.leave()
             log.warning("left server %d (%s), which is not served (see SERVERS)", guild.id, guild.name)
 

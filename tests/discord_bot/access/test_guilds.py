@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections import Counter
 from pathlib import Path
 
-import discord as api
 import pytest
 
 from bot.core.access import Servers
@@ -15,6 +14,7 @@ from bot.discord_bot.access.members import MembershipStatus
 from bot.standin.entities import Channel, Guild, Permission, User
 from bot.standin.faults import ALWAYS, AUTOMOD, Call, ServerError, Slow
 from bot.standin.server import DiscordStandin
+from bot.store.guilds import GuildStore
 from tests.discord_bot.conftest import Start, World
 from tests.discord_bot.people import MEMBERS, NOT_HERE, lookups
 from tests.store.steps import read_only
@@ -128,9 +128,9 @@ async def test_owners_are_asked_for_at_once_and_once_a_day(
     checks = 0
     check_all = guilds.GuildWatch.check_all
 
-    async def counted(watch: guilds.GuildWatch, among: Iterable[api.Guild]) -> None:
+    async def counted(watch: guilds.GuildWatch) -> None:
         nonlocal checks
-        await check_all(watch, among)
+        await check_all(watch)
         checks += 1
 
     def under_way() -> int:
@@ -146,6 +146,36 @@ async def test_owners_are_asked_for_at_once_and_once_a_day(
         asked, before = len(discord.calls("GET", MEMBERS)), checks
         await world.until(lambda: checks > before + 3)
         assert len(discord.calls("GET", MEMBERS)) == asked
+
+
+async def test_many_servers_are_checked_once_and_leave_room_for_people(
+    serve: Start, discord: DiscordStandin, eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "_MAX_PENDING", 10)
+    many = [discord.add_guild(f"Server {number}", eve) for number in range(60)]
+    for guild in many[:-1]:
+        discord.world.add_member(guild, discord.ada)
+    slow = discord.faults.add(Slow(2.0), route=MEMBERS, when=lambda call: call.guild_id != discord.guild.id, times=30)
+    queries: list[int] = []
+    refused_at = GuildStore.refused_at
+
+    async def counted(store: GuildStore, guild_id: int) -> int | None:
+        queries.append(guild_id)
+        return await refused_at(store, guild_id)
+
+    def asked() -> Counter[str]:
+        """How often each server was asked about the owner."""
+        return Counter(call.path for call in discord.calls("GET", MEMBERS) if call.path.endswith(f"/{discord.ada.id}"))
+
+    monkeypatch.setattr(GuildStore, "refused_at", counted)
+    async with serve() as world:
+        await discord.wait_for(lambda: slow.hits > 10)
+        await world.ask_and_wait("hello", discord.open_dm(discord.bo), discord.bo)
+        assert world.shown(discord.open_dm(discord.bo))[0].startswith("To hello.")
+        await discord.wait_for(lambda: len(asked()) == len(many))
+        assert set(asked().values()) == {1}
+        await refusal(world, many[-1])
+        assert set(queries) == {many[-1].id}
 
 
 async def refusal(world: World, guild: Guild) -> None:
