@@ -173,6 +173,7 @@ class ParleyClient(discord.Client):
     # Messages and channels
 
     async def on_message(self, message: discord.Message) -> None:
+        self._parts.private_posts.received(message)
         self._parts.inbox.received(message)
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:

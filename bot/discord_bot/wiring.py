@@ -12,6 +12,7 @@ from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.commands import command_tree
 from bot.discord_bot.commands.context import BotContext, Tree
 from bot.discord_bot.delivery import buttons
+from bot.discord_bot.delivery.interaction_messages import PrivatePosts
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.opener import ReplyOpener
 from bot.discord_bot.delivery.reactions import Reactions
@@ -54,6 +55,7 @@ class Parts:
     messages: MessageHandler
     recent: RecentMessages
     asking: AskHandler
+    private_posts: PrivatePosts
     lifecycle: MessageLifecycle
     missed: MissedMessages
     recovery: Recovery
@@ -103,6 +105,7 @@ def wire(
         messages=messages,
         recent=recent,
         asking=asking,
+        private_posts=opener.private_posts,
         lifecycle=MessageLifecycle(client, conversations, store, replies, messages, targets, tasks),
         missed=MissedMessages(
             client,

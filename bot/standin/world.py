@@ -120,7 +120,13 @@ class World(Directory):
             self._tell_message("MESSAGE_CREATE", message)
             self._noticed_on_card(channel)
         else:
-            self.changed()
+            # Discord sends an ephemeral message to its user and the bot like a direct message, without a server:
+            # https://github.com/discord/discord-api-docs/pull/4697.
+            self.tell(
+                "MESSAGE_CREATE",
+                lambda content: payloads.message(message, self.viewer(content=content)),
+                Intent.DIRECT_MESSAGES,
+            )
         self._noticed(message)
         return message
 

@@ -66,8 +66,14 @@ async def test_commands_are_synced_and_answered(standin: DiscordStandin, client:
     assert (answer.content, echo.ephemeral) == (f"hello {standin.cleo.mention}", True)
     await standin.wait_for(lambda: echo.followups)
     assert [(m.content, m.type) for m in echo.followups] == [("and again", MessageType.SLASH_COMMAND)]
-    # An ephemeral answer stands in nobody else's channel.
+    # An ephemeral answer stands in nobody else's channel. The bot hears of it as of a direct message.
     assert standin.messages(standin.general) == echo.followups
+    await client.until(lambda: client.count("message") == 2)
+    told = [args[0] for event, args in client.events if event == "message"]
+    assert [(each.id, each.flags.ephemeral, each.guild is None) for each in told] == [
+        (answer.id, True, True),
+        (echo.followups[0].id, False, False),
+    ]
 
     slow = await standin.slash(standin.max, standin.general, "slow")
     assert (await slow.answered()).content == "done"

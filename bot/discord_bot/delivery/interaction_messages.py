@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import discord
 from discord.utils import MISSING
 
+from bot.core.retrying import poll_until
 from bot.core.turns import Attempt
 from bot.discord_bot.channels import may_write
 from bot.discord_bot.delivery import buttons
@@ -30,6 +33,34 @@ LEAVE_AFTER = 14 * 60.0
 """Seconds of the 15 minutes of a token for which it is used. The end of a reply has the rest of the time."""
 _LOOKED_THROUGH = 20
 """Messages of a channel among which one is looked for whose post may have failed."""
+_REMEMBERED = 1000
+"""How many private messages are remembered."""
+_EVENT_TIMEOUT = 1.0
+"""Seconds for which the event about a message is waited for whose post seemed to fail."""
+
+
+class PrivatePosts:
+    """The latest messages of the bot that only one user sees, by Discord's events about them.
+
+    No channel lists them. Discord tells of them as of direct messages:
+    https://docs.discord.com/developers/events/gateway-events#message-create.
+    """
+
+    def __init__(self) -> None:
+        self._latest: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
+
+    def received(self, message: discord.Message) -> None:
+        """Remember a new message, if it is one of these."""
+        if message.flags.ephemeral and message.interaction_metadata is not None:
+            self._latest.append((message.interaction_metadata.id, message.id))
+
+    async def of(self, interaction_id: int, known: Collection[int | None]) -> int | None:
+        """The newest message of an interaction that is not known there, whose event may be on its way yet."""
+
+        async def newest() -> int | None:
+            return next((id_ for of, id_ in reversed(self._latest) if of == interaction_id and id_ not in known), None)
+
+        return await poll_until(newest, every=0.05, timeout=_EVENT_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +102,13 @@ class InteractionMessages(ReplyMessages):
         attempt: Attempt,
         store: Store,
         deletions: DeletionLog,
+        private_posts: PrivatePosts,
         *,
         first_part: int = 0,
     ) -> None:
         super().__init__(target, attempt, store, deletions, first_part=first_part)
         self._through: Through | None = through
+        self._private_posts = private_posts
         self._original = through.original_id
         """The message in which the reply begins, unless it was deleted."""
         self._posted: list[int] = []
@@ -130,7 +163,7 @@ class InteractionMessages(ReplyMessages):
             with suppress(discord.NotFound):  # An earlier try has deleted it.
                 await through.interaction.delete_original_response()
             self._original = None
-        found = await self._found() if self._unsure and not through.private else None
+        found = await self._found() if self._unsure else None
         if found is None:
             # The messages of an interaction have no nonce by which Discord would recognize a second copy.
             self._unsure = True
@@ -163,6 +196,10 @@ class InteractionMessages(ReplyMessages):
         through = self._through
         if through is None:
             return None
+        if through.private:
+            known = {*self._posted, through.original_id}
+            message_id = await self._private_posts.of(through.interaction.id, known)
+            return None if message_id is None else await through.interaction.followup.fetch_message(message_id)
         newest = self._posted[-1] if self._posted else through.original_id or through.interaction.id
         async for message in self._channel.history(after=discord.Object(newest), limit=_LOOKED_THROUGH):
             made_by = message.interaction_metadata

@@ -32,7 +32,7 @@ from bot.discord_bot.delivery.beginning import (
 )
 from bot.discord_bot.delivery.buttons import under_reply
 from bot.discord_bot.delivery.deletions import DeletionLog
-from bot.discord_bot.delivery.interaction_messages import InteractionMessages, Through
+from bot.discord_bot.delivery.interaction_messages import InteractionMessages, PrivatePosts, Through
 from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, reads_history
 from bot.discord_bot.delivery.offers import ButtonOffer
 from bot.discord_bot.delivery.reactions import Reactions
@@ -72,6 +72,7 @@ class ReplyOpener:
         self._spawn = spawn
         self._max_messages = max_messages
         self.deletions = DeletionLog()
+        self.private_posts = PrivatePosts()
         self.live: WeakKeyDictionary[ActiveAttempt, LiveReply] = WeakKeyDictionary()
 
     def open(
@@ -120,7 +121,9 @@ class ReplyOpener:
             gateway = ReplyMessages(target, attempt, store, self.deletions, first_part=first_part, partial=partial)
         else:
             self._scheduler.add_interaction(through.interaction.id)
-            gateway = InteractionMessages(through, target, attempt, store, self.deletions, first_part=first_part)
+            gateway = InteractionMessages(
+                through, target, attempt, store, self.deletions, self.private_posts, first_part=first_part
+            )
         for_one = is_for_one(prompt.conversation)
         live = LiveReply(
             target.channel.id if through is None else through.interaction.id,
@@ -171,7 +174,7 @@ class ReplyOpener:
         attempt = Attempt(turn.id, turn.attempt)
         live = LiveReply(
             through.interaction.id,
-            InteractionMessages(through, self._target(turn), attempt, self._store, self.deletions),
+            InteractionMessages(through, self._target(turn), attempt, self._store, self.deletions, self.private_posts),
             self._scheduler,
             note=texts.note,
             about_prompt=lambda room: small_print.earlier(_typed(turn.prompt), room),

@@ -142,8 +142,7 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         self._left = True
-        # With its last caller, an interaction goes too.
-        for channel in tuple(self._channels.values()):
+        for channel in self._channels.values():
             for caller in tuple(channel.callers):
                 caller.abandon()
 
@@ -156,12 +155,14 @@ class Scheduler:
             caller.abandon()
 
     def add_interaction(self, interaction_id: int) -> None:
-        """Take an interaction for a channel of its own, until its last caller is removed.
+        """Take an interaction for a channel of its own.
 
         The calls with its token have one limit for all methods, and do not count in the bot's budget:
         https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages.
         """
-        self._channels[interaction_id] = _Channel(InteractionPacer(self._latest.get(True)), exempt=True)
+        if interaction_id not in self._channels:
+            self._forget_idle()
+            self._channels[interaction_id] = _Channel(InteractionPacer(self._latest.get(True)), exempt=True)
 
     def remove(self, channel_id: int, caller: Caller) -> None:
         """Drop a caller that has no more calls to make."""
@@ -169,8 +170,6 @@ class Scheduler:
         channel.callers.remove(caller)
         if not channel.callers:
             self._active.discard(channel_id)
-            if channel.exempt:
-                del self._channels[channel_id]
 
     def wake(self) -> None:
         """Ask the callers again, because what one of them wants has changed."""
@@ -250,15 +249,18 @@ class Scheduler:
     def _channel(self, channel_id: int) -> _Channel:
         channel = self._channels.get(channel_id)
         if channel is None:
-            if len(self._channels) >= _MAX_CHANNELS:
-                now = asyncio.get_running_loop().time()
-                self._channels = {
-                    key: kept
-                    for key, kept in self._channels.items()
-                    if kept.callers or kept.busy or not kept.pacer.idle(now)
-                }
+            self._forget_idle()
             channel = self._channels[channel_id] = _Channel(ChannelPacer(self._latest.get(False)))
         return channel
+
+    def _forget_idle(self) -> None:
+        if len(self._channels) >= _MAX_CHANNELS:
+            now = asyncio.get_running_loop().time()
+            self._channels = {
+                key: kept
+                for key, kept in self._channels.items()
+                if kept.callers or kept.busy or not kept.pacer.idle(now)
+            }
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -419,6 +419,20 @@ async def test_unseen_end_waits_for_an_answer_that_is_in_time(world: World, monk
     assert [each.content for each in shown] == ["Unseen.\n-# You asked earlier: “first?”"], "it is shown once"
 
 
+async def test_unseen_end_keeps_to_the_limits_with_the_answer(world: World) -> None:
+    discord = world.discord
+    discord.limits.webhooks = Limit(2, 0.4, "fixed")
+    for number in range(3):
+        world.model.script.append(Reply(f"Unseen {number}."))
+        await answered(world, await ask(world, only_for_me=True), f"Unseen {number}.")
+    await world.store.engine.write("UPDATE stored_turns SET delivered = 0")
+    world.model.script.append(Reply(["In ", "time."], tokens_per_second=20))
+    used = await ask(world, only_for_me=True)
+    await discord.wait_for(lambda: len(used.followups) == 3)
+    await world.idle()
+    assert discord.too_many == 0
+
+
 async def test_file_is_read_with_the_question(world: World) -> None:
     discord = world.discord
     for number, (file, told) in enumerate(
@@ -466,12 +480,15 @@ async def test_no_call_with_a_token_waits_for_the_next_window(world: World) -> N
     assert discord.too_many == 0
 
 
+@pytest.mark.parametrize("only_for_me", [False, True])
 @pytest.mark.parametrize("lost", [ServerError(502, applied=True), ConnectionReset(applied=True)])
-async def test_message_whose_answer_was_lost_is_shown_once(world: World, lost: ServerError | ConnectionReset) -> None:
+async def test_message_whose_answer_was_lost_is_shown_once(
+    world: World, lost: ServerError | ConnectionReset, only_for_me: bool
+) -> None:
     discord = world.discord
     discord.faults.add(lost, method="POST", route=WEBHOOK)
     world.model.script.append(Reply(LONG, tokens_per_second=300))
-    used = await ask(world)
+    used = await ask(world, only_for_me=only_for_me)
     await discord.wait_for(lambda: used.followups and used.followups[-1].content.endswith("word499"))
     await world.idle()
     assert used.response is not None

@@ -170,6 +170,10 @@ async def test_private_answer_waits_for_its_asker(
     used = await killed(discord, model, launch, file, phase, only_for_me=True)
     used.started -= 15 * 60
     async with start() as world:
+
+        async def on_record() -> list[int | None]:
+            return [each.message_id for each in await world.store.deliveries.sent(1)]
+
         await somebody_else_is_answered(world)
         assert discord.messages(discord.general) == [], "it is never posted"
         requests = len(model.requests)
@@ -186,6 +190,7 @@ async def test_private_answer_waits_for_its_asker(
         assert "-# You asked earlier: “tell me”" in again.followups[0].content
         assert all(each.ephemeral for each in again.followups)
         await world.idle()
+        await world.until(on_record, [each.id for each in again.followups])
         assert len(model.requests) == requests + 2, "nobody asks the model again by themselves"
         assert hers.followups == []
         if not ended:
