@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,6 @@ from bot.llm.demo import demo_reply
 from bot.llm.servers import ModelRouter
 from bot.llm.timeouts import Timeouts
 from bot.operator.health import publish_health
-from bot.operator.metrics import serve_metrics
 from bot.standin.entities import Channel, Guild, Message, User
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin, Request
@@ -301,8 +300,12 @@ async def serving(
 
     @asynccontextmanager
     async def publish(checks: HealthChecks) -> AsyncIterator[None]:
-        shown = nullcontext() if metrics is None else serve_metrics(metrics, figures, checks)
-        async with publish_health(database, checks), shown:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(publish_health(database, checks))
+            if metrics is not None:
+                from bot.operator.metrics import serve_metrics
+
+                await stack.enter_async_context(serve_metrics(metrics, figures, checks))
             yield
 
     async with (
