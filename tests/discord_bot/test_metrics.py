@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import sqlite3
@@ -12,10 +13,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families as families
 
 from bot.config import ListenAddress
+from bot.core.figures import Gauge
 from bot.operator.health import read_health
+from bot.operator.metrics import PREFIX
 from bot.standin.entities import Channel, Guild, User
 from bot.standin.faults import RateLimited
 from bot.standin.model import ModelStandin
@@ -25,6 +28,7 @@ from tests.discord_bot.conftest import Launch, Start
 from tests.discord_bot.test_health import image_check
 from tests.waiting import FOR_A_PROCESS, until
 
+MONITORING = Path(__file__).parents[2] / "docs/monitoring"
 SAID = ("watchword", "swordfish", "whole")
 """Words of questions and answers."""
 Answer = tuple[int, str, str]
@@ -51,7 +55,7 @@ def samples(scrape: str) -> dict[str, float]:
     """The samples that are not 0, by name and labels' values, in the order of the labels' names."""
     return {
         " ".join((sample.name, *(value for _, value in sorted(sample.labels.items())))): sample.value
-        for family in text_string_to_metric_families(scrape)
+        for family in families(scrape)
         for sample in family.samples
         if sample.value
     }
@@ -207,3 +211,33 @@ async def test_only_what_is_asked_for_is_served(start: Start, port: int) -> None
 async def test_other_computers_may_call_it_by_any_name(start: Start, port: int) -> None:
     async with start(metrics=ListenAddress("0.0.0.0", port)):  # noqa: S104 - the matter of the test
         assert (await get(port, "/metrics", Host="bot.example:9100"))[0] == 200
+
+
+async def test_dashboard_and_alerts_ask_for_what_there_is(start: Start, port: int) -> None:
+    dashboard, alerts = (MONITORING / name for name in ("dashboard.json", "alerts.yml"))
+    panels = json.loads(dashboard.read_text(encoding="utf-8"))["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    expressions += re.findall(r"expr: (?:\|\n)?(.*?)\n {8}\w", alerts.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(panels) > 15
+    async with start(metrics=ListenAddress("127.0.0.1", port)) as world:
+        await world.answered()
+        scraped = {family.name: family.type for family in families((await get(port, "/metrics"))[2])}
+        labels = dict[str, set[str]]()
+        for family in world.figures:
+            if not isinstance(family, Gauge):
+                for values in family.series:
+                    for label, value in zip(family.labels, values, strict=True):
+                        labels.setdefault(label, set()).add(value)
+    suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+    known = {name + suffix for name, kind in scraped.items() for suffix in suffixes[kind]}
+    assert len(expressions) > 40
+    for expression in expressions:
+        asked = re.findall(r"\b((?:parley|process)_\w+)", re.sub(r'"[^"]*"', "", expression))
+        assert set(asked) <= known, expression
+        assert asked or "up{" in expression, expression
+        for label, values in re.findall(r'\b(\w+)=~?"([^"$]*)"', expression):
+            assert label == "job" or set(values.split("|")) <= labels[label], expression
+        for grouped in re.findall(r"\bby \(([^)]*)\)", expression):
+            assert set(grouped.split(", ")) <= {"le", "job", *labels}, expression
+    drawn = {name.removesuffix("_bucket") for name in re.findall(r"parley_\w+", " ".join(expressions))}
+    assert {PREFIX + family.name for family in world.figures} == {name.removesuffix("_total") for name in drawn}
