@@ -211,6 +211,19 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+_MAX_SHARDS = 1000
+"""Fewer than the session starts that Discord allows in a day."""
+
+
+def shards(value: str) -> int | None:
+    """How many shards, or None for as many as Discord recommends."""
+    if value.lower() == "auto":
+        return None
+    if re.fullmatch(r"[0-9]{1,4}", value) and 1 <= int(value) <= _MAX_SHARDS:
+        return int(value)
+    raise InvalidValue(f"{quoted(value)} is not valid; write auto, or a whole number from 1 to {_MAX_SHARDS}")
+
+
 def seconds(high: int) -> Callable[[str], float]:
     def parse(value: str) -> float:
         if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", value) and 0 < float(value) <= high:

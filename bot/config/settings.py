@@ -226,6 +226,14 @@ class Settings:
         Setting("90", "Days until an unused conversation or note is deleted. 0: never.", parsers.integer(0, 36_500)),
     ]
 
+    shards: Annotated[
+        int | None,
+        Setting(
+            "auto",
+            "How many connections the bot has to Discord: auto (as many as Discord recommends), or a number.",
+            parsers.shards,
+        ),
+    ]
     message_content: Annotated[
         bool,
         Setting(

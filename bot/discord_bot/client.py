@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import discord
 
@@ -16,6 +17,7 @@ from bot.discord_bot.commands.sync import sync_with_retry
 from bot.discord_bot.delivery.http_trace import http_trace
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.endpoint import connecting
+from bot.discord_bot.gateway import Gateway
 from bot.discord_bot.held_events import HeldEvents
 from bot.discord_bot.options import Options
 from bot.discord_bot.shards import Connections
@@ -23,11 +25,6 @@ from bot.discord_bot.unreadable import pass_over_unreadable
 from bot.discord_bot.wiring import wire
 from bot.store import Store
 
-IDENTIFY_EVERY = 5.0
-"""Seconds that Discord asks for between two IDENTIFYs.
-
-See `max_concurrency` in https://discord.com/developers/docs/events/gateway#session-start-limit-object.
-"""
 END_NOTICE_TIMEOUT = 1.3
 """Seconds at a shutdown for showing people that their replies were interrupted."""
 
@@ -37,7 +34,7 @@ def intents(options: Options) -> discord.Intents:
     return discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=options.message_content)
 
 
-class ParleyClient(discord.Client):
+class ParleyClient(discord.AutoShardedClient):
     """One bot on Discord.
 
     `undelivered` holds the turns of an earlier process whose end nobody has seen. Each of `list_models` asks a
@@ -65,13 +62,15 @@ class ParleyClient(discord.Client):
             chunk_guilds_at_startup=False,
         )
         self._calls = Calls(self.http)
-        pass_over_unreadable(self._connection.parsers)
+        parsers = self._connection.parsers
+        pass_over_unreadable(parsers)
+        parsers["READY"] = partial(self._begin_session, parsers["READY"])
         self._conversations = conversations
         self._options = options
         self._undelivered = undelivered
         self._list_models = list_models
         self.connections = Connections()
-        self._identified_at = float("-inf")
+        self._gateway = Gateway(self, self.connections, options.shards)
         self._parts = wire(self, conversations, store, scheduler, options, self.connections)
         self._tasks = self._parts.tasks
         HeldEvents(self._connection.parsers, scheduler.gate, self._tasks, self._events_lost)
@@ -91,10 +90,12 @@ class ParleyClient(discord.Client):
             named_in = self._conversations.settings.named_in
             spawn(parts.owner_alerts.check_shutdowns_daily(named_in, list_models), on_shutdown="cancel")
 
+    async def connect(self, *, reconnect: bool = True) -> None:
+        """Serve on the gateway until the task is cancelled. Raises what `Gateway.run` does."""
+        await self._gateway.run()
+
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Wait until Discord allows the next session, and no longer: until then the bot receives nothing."""
-        await asyncio.sleep(self._identified_at + IDENTIFY_EVERY - time.monotonic())
-        self._identified_at = time.monotonic()
+        await self._gateway.before_identify(shard_id or 0)
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end the replies within `grace` seconds, and wait a moment until their end is shown."""
@@ -106,7 +107,7 @@ class ParleyClient(discord.Client):
         )
 
     async def close(self) -> None:
-        """Leave Discord, and cancel the calls under way."""
+        """Leave Discord, and cancel the calls under way. Has to be called after the end of `connect`."""
         self._tasks.close()
         self._parts.policy.close()
         await super().close()
@@ -115,14 +116,18 @@ class ParleyClient(discord.Client):
 
     # Connection
 
-    async def on_connect(self) -> None:
-        """Begin a new session; the events since the last one are unknown.
+    def _begin_session(self, parse: Callable[[Any], None], ready: Any) -> None:
+        """Handle a READY, which names the guilds of a shard: the bot is in no others any more."""
+        shard_id = ready["shard"][0]
+        for guild in [each for each in self.guilds if each.shard_id == shard_id]:
+            self._connection._remove_guild(guild)
+        parse(ready)
 
-        discord.py calls `on_ready` some seconds later, and also on a client that is closed by then.
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """Begin a shard's new session; the events since the last one are unknown.
+
+        discord.py calls `on_shard_ready` some seconds later, and also on a client that is closed by then.
         """
-        await self._session_began(0)
-
-    async def _session_began(self, shard_id: int) -> None:
         self.connections.connected(shard_id)
         guild_ids = {guild.id for guild in self.guilds if self.connections.shards.of(guild.id) == shard_id}
         self._parts.inbox.session_began(guild_ids)
@@ -131,12 +136,11 @@ class ParleyClient(discord.Client):
         if shard_id == self.connections.shards.of(None):
             self._tasks.spawn(self._parts.missed.in_direct_messages(), on_shutdown="cancel")
 
-    async def on_resumed(self) -> None:
-        self.connections.resumed(0)
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        self.connections.resumed(shard_id)
 
-    async def on_disconnect(self) -> None:
-        """Note the loss of the connection; discord.py calls this also after each failed attempt at a new one."""
-        self.connections.lost(0)
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        self.connections.lost(shard_id)
 
     def unanswered_for(self) -> float:
         """Seconds for which requests have been under way without an answer from Discord."""

@@ -27,6 +27,8 @@ class Options:
     """Days without use after which a conversation is deleted; 0 means never."""
     context_tokens: int = 8000
     """Tokens of a conversation that the model is sent at most."""
+    shards: int | None = None
+    """How many shards the bot has. None means as many as Discord recommends."""
     message_content: bool = False
     """Whether the bot asks for the privileged intent with which Discord gives it the text of every message."""
     access: AccessSettings = field(default_factory=AccessSettings)
@@ -43,6 +45,7 @@ class Options:
             catch_up_per_channel=settings.catch_up_per_channel,
             retention_days=settings.retention_days,
             context_tokens=settings.context_tokens,
+            shards=settings.shards,
             message_content=settings.message_content,
             access=settings.access,
             prices=Prices(settings.prices or {}),

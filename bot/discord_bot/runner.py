@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 
 import aiohttp
 import discord
-from discord.gateway import KeepAliveHandler
 
 from bot.core.errors import DiscordError
 from bot.core.figures import Figures
@@ -33,8 +31,6 @@ MESSAGE_CONTENT_REMEDY = (
 )
 """What to do where MESSAGE_CONTENT is set and Discord does not allow it."""
 _AUTHENTICATION_FAILED = 4004
-_CLOSE_TIMEOUT = 1.0
-"""Seconds for the end of a connection, and of the thread with its heartbeats."""
 
 
 async def run(
@@ -88,25 +84,9 @@ async def run(
         finally:
             stopping.cancel()
             losing.cancel()
-            await client.close()
-            # discord.py does not end the sleep before its next connection when it is closed.
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
-            await _close_unfinished_connections(token)
-
-
-async def _close_unfinished_connections(token: str) -> None:
-    """Close the connections that were being made, with the threads of their heartbeats.
-
-    discord.py knows a connection only once it is made, so closing the client does not close it. Its thread would use
-    the event loop after the loop's end.
-    """
-    for thread in threading.enumerate():
-        if isinstance(thread, KeepAliveHandler) and thread.ws.token == token:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_TIMEOUT):
-                    await thread.ws.close()
-            await asyncio.to_thread(thread.join, _CLOSE_TIMEOUT)
+            await client.close()
 
 
 @contextmanager

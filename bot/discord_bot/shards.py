@@ -13,6 +13,8 @@ class Connections:
     """The state of each shard's connection, as the client reports it. A shard is away while it has no session."""
 
     def __init__(self) -> None:
+        self.has_begun = False
+        """Whether any shard has had a session."""
         self._changed = asyncio.Event()
         self.begin(Shards())
 
@@ -28,6 +30,7 @@ class Connections:
         """Note that a session has begun, and with it which guilds the shard has."""
         self._away_since[shard_id] = None
         self._named.add(shard_id)
+        self.has_begun = True
         self._tell()
 
     def resumed(self, shard_id: int) -> None:
@@ -36,7 +39,7 @@ class Connections:
 
     def lost(self, shard_id: int) -> None:
         """Note that a connection is lost, or that another attempt at one has failed."""
-        if self._away_since.get(shard_id) is None:
+        if self._away_since.get(shard_id, 0.0) is None:
             self._away_since[shard_id] = time.monotonic()
 
     @property

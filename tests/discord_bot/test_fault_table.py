@@ -177,7 +177,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.delivery.reconciler.STOP_AFTER", 0.1)
     monkeypatch.setattr("bot.discord_bot.delivery.activity.TYPING_INTERVAL", 0.4)
     monkeypatch.setattr("bot.standin.server.TYPING_SECONDS", 0.6)
-    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
+    monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.3)
 
 
 @pytest.mark.parametrize(("strike", "phase", "seen"), CELLS)

@@ -75,7 +75,7 @@ async def until(well: bool, database: Path) -> str:
 async def test_health_follows_the_gateway(
     discord: DiscordStandin, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
+    monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.3)
     database = tmp_path / "parley.db"
     await until(True, database)
     async with discord.gateway.outage():

@@ -167,7 +167,7 @@ async def test_rate_limited_guild_delays_no_other(serve: Start, discord: Discord
 async def test_rate_limited_search_spares_the_last_edit(
     discord: DiscordStandin, model: ModelStandin, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.1)
+    monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.1)
     async with start(options=replace(OPTIONS, grace=10.0)) as world:
         text = " ".join(f"word{number}" for number in range(40))
         model.script.append(Reply(text, tokens_per_second=20))

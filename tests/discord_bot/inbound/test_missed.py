@@ -144,7 +144,7 @@ async def test_forgotten_prompt_is_not_answered_again(discord: DiscordStandin, s
 
 
 async def test_new_session_misses_no_prompt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 0.3)
+    monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.3)
     discord = world.discord
     heard = heard_of(discord)
     # One event is still on its way when the session ends: it comes after the answer.
@@ -164,7 +164,7 @@ async def test_new_session_misses_no_prompt(world: World, monkeypatch: pytest.Mo
 
 
 async def test_sessions_start_as_far_apart_as_discord_asks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.discord_bot.client.IDENTIFY_EVERY", 1.0)
+    monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 1.0)
     times = []
     for _ in range(2):
         await world.discord.gateway.invalidate()

@@ -1,0 +1,222 @@
+"""Keeps the shards of one bot connected to Discord's gateway, and connects more of them where Discord asks for it.
+
+discord.py's own loop for several shards connects one after the other, whatever Discord allows, tries for ever where
+nothing can be reached, lets the pause of one shard hold up all others, and resumes no session after a failure. So each
+shard here has a loop of its own, as discord.py's client for a single one has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import Counter
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import aiohttp
+import discord
+from discord.backoff import ExponentialBackoff
+from discord.gateway import DiscordWebSocket, KeepAliveHandler, ReconnectWebSocket
+
+from bot.core.usage import DAY
+from bot.discord_bot.session_starts import FAILURES, SessionStarts
+from bot.discord_bot.shards import Connections, Shards
+
+log = logging.getLogger(__name__)
+
+GUILDS_PER_SHARD = 2500
+"""Guilds of one shard beyond which Discord closes its connection."""
+NEARLY_FULL = GUILDS_PER_SHARD * 9 // 10
+"""Guilds of one shard beyond which more shards are connected before Discord requires them."""
+_CLOSED = 1000
+_SHARDING_REQUIRED = 4011
+_DISALLOWED_INTENTS = 4014
+_CONNECTION_RESET = (54, 10054)
+"""The numbers of that error on the systems on which discord.py resumes at once after it."""
+_CONNECT_TIMEOUT = 60.0
+"""Seconds until a connection is made and its session is asked for."""
+_CLOSE_TIMEOUT = 1.0
+"""Seconds for the end of a connection, and of the thread with its heartbeats."""
+_FIRST_TRIES = 3
+"""Connections of a shard that may fail at the start, before any shard has had a session."""
+
+
+class Gateway:
+    """The gateway connections of one client, with a `fixed` number of shards or as many as Discord recommends."""
+
+    def __init__(self, client: discord.AutoShardedClient, connections: Connections, fixed: int | None) -> None:
+        self._client = client
+        self._connections = connections
+        self._fixed = fixed
+        self._starts = SessionStarts(client.http)
+
+    async def run(self) -> NoReturn:
+        """Serve until the task is cancelled.
+
+        Raises discord.py's errors if Discord refuses the bot, and one of `FAILURES` if it cannot be reached at the
+        start.
+        """
+        recommended = await self._starts.ask()
+        count = self._fixed or recommended
+        await self._starts.wait_for(count)
+        while True:
+            count = await self._serve(Shards.all_of(count))
+
+    async def before_identify(self, shard_id: int) -> None:
+        """Wait until Discord allows a shard's next session, and no longer: until then it receives nothing."""
+        await self._starts.before_identify(shard_id)
+
+    async def _serve(self, shards: Shards) -> int:
+        """Serve with these shards. Returns how many there have to be instead, once they no longer suffice."""
+        log.info("connecting to Discord with %d shard%s", shards.count, "s" * (shards.count != 1))
+        self._client.shard_count = shards.count
+        state = self._client._connection
+        state.shard_count, state.shard_ids = shards.count, list(shards.ids)
+        self._connections.begin(shards)
+        connections = [_Connection(self._client, each, self._starts, self._connections) for each in shards.ids]
+        running = [asyncio.create_task(connection.run()) for connection in connections]
+        growing = asyncio.create_task(self._until_nearly_full(shards))
+        try:
+            done, _ = await asyncio.wait([*running, growing], return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        except discord.ConnectionClosed as error:
+            if error.code != _SHARDING_REQUIRED:
+                raise
+            # The other shards go on meanwhile.
+            return await self._required(shards.count)
+        finally:
+            for task in (*running, growing):
+                task.cancel()
+            await asyncio.gather(*running, growing, return_exceptions=True)
+            await self._close()
+
+    async def _required(self, count: int) -> int:
+        """How many shards there have to be, since so many do not suffice; returns once they may be connected."""
+        more = max(await self._starts.ask_until_answered(), count + 1)
+        if self._fixed is None:
+            log.warning("Discord requires more than %d shards: connecting again with %d", count, more)
+        else:
+            log.warning(
+                "Discord requires more shards than SHARDS=%d: connecting again with %d. Set SHARDS=auto, or SHARDS=%d.",
+                self._fixed,
+                more,
+                more,
+            )
+        await self._starts.wait_for(more)
+        return more
+
+    async def _until_nearly_full(self, shards: Shards) -> int:
+        """Ask Discord once a day how many shards it recommends. Returns that if it is more, and one is nearly full."""
+        while True:
+            await asyncio.sleep(DAY)
+            try:
+                recommended = await self._starts.ask()
+            except FAILURES as error:
+                log.warning("could not ask Discord how many shards it recommends: %r", error)
+                continue
+            guilds = Counter(shards.of(guild.id) for guild in self._client.guilds)
+            if recommended <= shards.count or max(guilds.values(), default=0) <= NEARLY_FULL:
+                continue
+            if self._fixed is not None:
+                log.warning(
+                    "a shard is nearly full, and Discord recommends %d shards: set SHARDS=auto, or SHARDS=%d, and"
+                    " restart",
+                    recommended,
+                    recommended,
+                )
+            elif self._starts.remaining >= recommended:
+                log.info("a shard is nearly full: connecting again with %d shards", recommended)
+                return recommended
+
+    async def _close(self) -> None:
+        """Close all connections, also those that are being made, with the threads of their heartbeats.
+
+        discord.py knows a connection only once it is made. Its thread would use the event loop after the loop's end.
+        """
+        token = self._client.http.token
+        heartbeats = [
+            thread
+            for thread in threading.enumerate()
+            if isinstance(thread, KeepAliveHandler) and thread.ws.token == token
+        ]
+        await asyncio.gather(*map(_end, heartbeats))
+
+
+async def _end(heartbeat: KeepAliveHandler) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await heartbeat.ws.close(_CLOSED)
+    await asyncio.to_thread(heartbeat.join, _CLOSE_TIMEOUT)
+
+
+class _Connection:
+    """The connection of one shard, which is made again whenever it is lost."""
+
+    def __init__(
+        self, client: discord.AutoShardedClient, shard_id: int, starts: SessionStarts, connections: Connections
+    ) -> None:
+        self._client = client
+        self._id = shard_id
+        self._starts = starts
+        self._connections = connections
+        self._socket: DiscordWebSocket | None = None
+        """The last connection, with the session that the next one resumes."""
+        self._served = False
+        """Whether anything of a session has come on the last connection."""
+        self._backoff = ExponentialBackoff[Any]()
+
+    async def run(self) -> NoReturn:
+        """Serve until the task is cancelled. Raises what `Gateway.run` does."""
+        failed = 0
+        while True:
+            self._served = False
+            try:
+                await self._serve()
+            except ReconnectWebSocket as asked:
+                self._client.dispatch("shard_disconnect", self._id)
+                if self._served or not asked.resume:
+                    continue
+                reason: Exception = aiohttp.ServerDisconnectedError()
+            except FAILURES as error:
+                self._client.dispatch("shard_disconnect", self._id)
+                if isinstance(error, discord.ConnectionClosed) and error.code != _CLOSED:
+                    if error.code == _DISALLOWED_INTENTS:
+                        raise discord.PrivilegedIntentsRequired(self._id) from None
+                    raise
+                if self._served and isinstance(error, OSError) and error.errno in _CONNECTION_RESET:
+                    continue
+                reason = error
+            failed += 1
+            if not self._connections.has_begun and failed >= _FIRST_TRIES:
+                raise reason
+            pause = self._backoff.delay()
+            log.warning("shard %d: no connection to Discord, next attempt in %.1f s: %r", self._id, pause, reason)
+            await asyncio.sleep(pause)
+
+    async def _serve(self) -> NoReturn:
+        """Connect and handle events until the connection ends, which raises an exception that says how it goes on."""
+        before = self._socket
+        resumed = None if before is None or before.session_id is None else before
+        try:
+            if resumed is None:
+                async with self._starts.turn(self._id):
+                    socket = await self._connect()
+            else:
+                socket = await self._connect(
+                    resume=True, gateway=resumed.gateway, session=resumed.session_id, sequence=resumed.sequence
+                )
+            self._socket = socket
+            while socket.sequence == (None if resumed is None else resumed.sequence):
+                await socket.poll_event()
+        finally:
+            self._starts.answered(self._id)
+        self._served = True
+        while True:
+            await socket.poll_event()
+
+    async def _connect(self, **session: Any) -> DiscordWebSocket:
+        """Make a connection, and ask for a session on it."""
+        return await asyncio.wait_for(
+            DiscordWebSocket.from_client(self._client, shard_id=self._id, **session), _CONNECT_TIMEOUT
+        )

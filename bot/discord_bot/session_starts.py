@@ -1,0 +1,135 @@
+"""When sessions of Discord's gateway may be started: one after the other in each bucket of shards, so many in a day.
+
+See https://docs.discord.com/developers/events/gateway#session-start-limit-object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import discord
+from discord.backoff import ExponentialBackoff
+from discord.http import HTTPClient
+
+log = logging.getLogger(__name__)
+
+IDENTIFY_EVERY = 5.0
+"""Seconds that Discord asks for between two IDENTIFYs of a bucket."""
+FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
+"""The exceptions of a request that failed."""
+
+
+class SessionStarts:
+    """The limits on the sessions that one bot starts, as Discord told them last."""
+
+    def __init__(self, http: HTTPClient) -> None:
+        self._http = http
+        self._buckets = [_Bucket()]
+        self._remaining = 0
+        self._reset_after = 0.0
+
+    @property
+    def remaining(self) -> int:
+        """How many sessions may be started before Discord resets the limit."""
+        return self._remaining
+
+    async def ask(self) -> int:
+        """Ask Discord for the limits. Returns how many shards it recommends. Raises one of `FAILURES`."""
+        recommended, _, limits = await self._http.get_bot_gateway()
+        self._remaining = limits["remaining"]
+        self._reset_after = limits["reset_after"] / 1000
+        concurrency = max(1, limits["max_concurrency"])
+        if concurrency != len(self._buckets):
+            last = max(bucket.last for bucket in self._buckets)
+            self._buckets = [_Bucket(last) for _ in range(concurrency)]
+        return recommended
+
+    async def ask_until_answered(self) -> int:
+        """Ask as `ask` does, again and again while that fails."""
+        backoff = ExponentialBackoff()
+        while True:
+            try:
+                return await self.ask()
+            except FAILURES as error:
+                pause = backoff.delay()
+                log.warning("could not ask Discord for its limits, trying again in %.0f s: %r", pause, error)
+            await asyncio.sleep(pause)
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many sessions may be started. Discord resets the token of a bot that starts more."""
+        while self._remaining < count:
+            await self.ask_until_answered()
+            if self._remaining >= count:
+                return
+            pause = max(self._reset_after, IDENTIFY_EVERY)
+            log.warning(
+                "this bot may connect to Discord only %d more times, and %d are needed: waiting until %s UTC",
+                self._remaining,
+                count,
+                f"{datetime.now(UTC) + timedelta(seconds=pause):%Y-%m-%d %H:%M:%S}",
+            )
+            await asyncio.sleep(pause)
+
+    @asynccontextmanager
+    async def turn(self, shard_id: int) -> AsyncIterator[None]:
+        """Wait for the turn to connect, so that a connection does not wait long until it may identify itself."""
+        async with self._bucket(shard_id).turn:
+            await self.wait_for(1)
+            yield
+
+    async def before_identify(self, shard_id: int) -> None:
+        """Wait until a shard may identify itself, which it has to do then."""
+        bucket = self._bucket(shard_id)
+        await bucket.wait_until_free()
+        bucket.identified(shard_id)
+        self._remaining -= 1
+
+    def answered(self, shard_id: int) -> None:
+        """Note that Discord has answered a shard's IDENTIFY, or that its connection has ended."""
+        self._bucket(shard_id).answered(shard_id)
+
+    def _bucket(self, shard_id: int) -> _Bucket:
+        return self._buckets[shard_id % len(self._buckets)]
+
+
+class _Bucket:
+    """The shards of which one at a time may identify itself.
+
+    Discord counts from the moment at which it gets an IDENTIFY. Only the answer shows that one has come, which may have
+    been under way for long. One without an answer counts as come after a while.
+    """
+
+    def __init__(self, last: float = float("-inf")) -> None:
+        self.turn = asyncio.Lock()
+        self.last = last
+        """When the last IDENTIFY was sent or answered, on the monotonic clock."""
+        self._unanswered: int | None = None
+        self._answer = asyncio.Event()
+
+    async def wait_until_free(self) -> None:
+        if (shard_id := self._unanswered) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._wait()):
+                    await self._answer.wait()
+            self.answered(shard_id)
+        await asyncio.sleep(self._wait())
+
+    def identified(self, shard_id: int) -> None:
+        self._unanswered = shard_id
+        self._answer.clear()
+        self.last = time.monotonic()
+
+    def answered(self, shard_id: int) -> None:
+        if self._unanswered == shard_id:
+            self._unanswered = None
+            self._answer.set()
+            self.last = time.monotonic()
+
+    def _wait(self) -> float:
+        return self.last + IDENTIFY_EVERY - time.monotonic()
