@@ -21,6 +21,10 @@ settings.register_profile("hunt", max_examples=2000, deadline=None)
 settings.load_profile("steady")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shards", type=int, default=1, help="how many shards Discord recommends to the bot")
+
+
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run a test marked `virtual_time`, and its fixtures, on a loop whose clock does not wait."""
     virtual = item.get_closest_marker("virtual_time") is not None and item.get_closest_marker("real_time") is None

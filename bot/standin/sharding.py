@@ -26,6 +26,8 @@ class Sharding:
     session_starts: int = 1000
     """The IDENTIFYs in a period of `session_starts_reset` seconds. One more resets the token."""
     session_starts_reset: float = 86_400.0
+    least_recommended: int = 1
+    """The number of shards that Discord recommends for few guilds."""
 
     def is_exceeded(self, shard: tuple[int, int], guild_ids: Iterable[int]) -> bool:
         """Tell whether a shard, given as its id and the number of shards, has more guilds than it may."""
@@ -35,7 +37,7 @@ class Sharding:
     def recommended(self, guild_ids: Iterable[int]) -> int:
         """Return the number of shards for these guilds: one per 1000, and more if a shard would have too many."""
         ids = list(guild_ids)
-        for count in itertools.count(max(1, -(-len(ids) // _GUILDS_RECOMMENDED))):
+        for count in itertools.count(max(self.least_recommended, -(-len(ids) // _GUILDS_RECOMMENDED))):
             if max(Counter(shard_of(id_, count) for id_ in ids).values(), default=0) <= self.guilds_per_shard:
                 return count
         raise AssertionError("ids are unique, so that enough shards have one guild each at the most")

@@ -173,14 +173,25 @@ Start = Callable[..., AbstractAsyncContextManager[World]]
 Launch = Callable[..., AbstractAsyncContextManager[asyncio.subprocess.Process]]
 
 
-AT_ONCE = Sharding(identify_every=0.0)
+AT_ONCE = Sharding(identify_every=0.0, max_concurrency=16)
 
 
 @pytest.fixture
-async def discord(request: pytest.FixtureRequest) -> AsyncIterator[DiscordStandin]:
+def shards(request: pytest.FixtureRequest) -> int:
+    """How many shards Discord recommends to the bot: a test's parameter, or else what `--shards` says.
+
+    With three, direct messages, the first server and the second one are on different shards.
+    """
+    number: int = getattr(request, "param", request.config.getoption("--shards"))
+    return number
+
+
+@pytest.fixture
+async def discord(request: pytest.FixtureRequest, shards: int) -> AsyncIterator[DiscordStandin]:
     """Discord, as `@pytest.mark.standin(...)` wants it. A bot that starts again at once does not have to wait."""
     marker = request.node.get_closest_marker("standin")
-    async with DiscordStandin(**{"sharding": AT_ONCE, **(marker.kwargs if marker else {})}) as standin:
+    sharding = replace(AT_ONCE, least_recommended=shards)
+    async with DiscordStandin(**{"sharding": sharding, **(marker.kwargs if marker else {})}) as standin:
         standin.patience = PATIENCE
         with connect_to(standin.url, standin.gateway_url, standin.cdn_url):
             yield standin

@@ -1,16 +1,348 @@
-"""The bot on several shards."""
+"""The bot on several shards: what is each one's alone, what Discord allows, and growing past them."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import time
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
+from discord.http import HTTPClient
 
+from bot.core.errors import DiscordError
+from bot.discord_bot.endpoint import connect_to
+from bot.discord_bot.session_starts import SessionStarts
 from bot.discord_bot.shards import Connections, Shards
+from bot.operator.health import read_health
+from bot.standin.entities import Channel
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from bot.standin.sessions import Close, Frame
+from bot.standin.sharding import Sharding, shard_of
+from bot.store.sqlite import open_store
+from tests.discord_bot.conftest import OPTIONS, Start, World
+from tests.discord_bot.inbound.leftovers import leave
+from tests.discord_bot.people import shown
 from tests.waiting import until
 
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
+on_three = pytest.mark.parametrize("shards", [3], indirect=True)
+MESSAGES = "/channels/{channel_id}/messages"
+ROOMY = Sharding(identify_every=0.0, max_concurrency=16)
 
-@pytest.mark.virtual_time
+
+@pytest.fixture
+def places(discord: DiscordStandin) -> list[Channel]:
+    """A direct message, #general, and a channel of another server: on the shards 0, 1 and 2 of three."""
+    other = discord.add_guild("Other")
+    discord.world.add_member(other, discord.bo)
+    found = [discord.open_dm(discord.bo), discord.general, discord.add_channel("lobby", other)]
+    assert [shard_of(place.guild.id if place.guild else None, 3) for place in found] == [0, 1, 2]
+    return found
+
+
+def identified(discord: DiscordStandin) -> list[tuple[float, int]]:
+    """When each shard identifies itself, from now on."""
+    times: list[tuple[float, int]] = []
+
+    def listen(frame: Frame) -> None:
+        if frame.name == "IDENTIFY":
+            times.append((time.monotonic(), frame.data["shard"][0]))
+
+    discord.gateway.on_frame.append(listen)
+    return times
+
+
+async def refusal(start: Start, **how: Any) -> str:
+    """What ends a bot that is started."""
+    with pytest.raises(ExceptionGroup) as failed:
+        async with start(**how):
+            await asyncio.sleep(60)
+    [error] = failed.value.exceptions
+    assert isinstance(error, DiscordError)
+    return str(error)
+
+
+# Each shard for itself
+
+
+@on_three
+async def test_every_shard_answers(discord: DiscordStandin, places: list[Channel], world: World) -> None:
+    assert discord.gateway.shards == {(0, 3), (1, 3), (2, 3)}
+    for place in places:
+        assert (await world.answered("hello", place)).content.startswith("To hello.")
+
+
+@on_three
+@pytest.mark.parametrize("resumable", [True, False])
+async def test_shard_that_is_down_is_named_and_catches_up_alone(
+    discord: DiscordStandin,
+    places: list[Channel],
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    resumable: bool,
+) -> None:
+    monkeypatch.setattr("bot.operator.health.INTERVAL", 0.01)
+
+    async def discord_is(told: str, *, well: bool) -> bool:
+        report = await read_health(tmp_path / "parley.db")
+        return report.well is well and re.match(f"Discord: {told}\n", report.text) is not None
+
+    for place in places:
+        await world.answered("hello", place)
+    discord.requests.clear()
+    async with discord.gateway.outage(shard=2):
+        missed = await world.ask("anybody?", places[2])
+        if not resumable:
+            discord.gateway.forget_sessions(shard=2)
+        for place in places[:2]:
+            assert (await world.answered("and now?", place)).content.startswith("To and now?.")
+        await world.until(partial(discord_is, r"2 of 3 shards connected; shard 2 away for \d+ s\.", well=False))
+        assert len(shown(discord, places[2])) == 1
+    answer = await world.reply(places[2], "To anybody?.", count=2)
+    assert answer.reply_to is missed
+    await world.until(partial(discord_is, r"connected\.", well=True))
+    await world.idle()
+    assert {int(call.path.split("/")[4]) for call in discord.calls("GET", MESSAGES)} == (
+        set() if resumable else {places[2].id}
+    )
+    assert [len(shown(discord, place)) for place in places] == [2, 2, 2]
+
+
+@on_three
+async def test_recovery_and_direct_messages_wait_for_their_shards(
+    discord: DiscordStandin, model: ModelStandin, places: list[Channel], start: Start, file: Path
+) -> None:
+    for place in places:
+        await leave(discord, file, "Half of it", channel=place)
+    model.default = Reply("The whole answer.")
+    # She is only in the server whose shard is away, and has never asked anything.
+    stranger = discord.world.add_user("dora")
+    other = places[2].guild
+    assert other is not None
+    discord.world.add_member(other, stranger)
+    over = asyncio.Event()
+
+    async def served() -> None:
+        async with start() as world:
+            await over.wait()
+            await world.idle()
+
+    async with asyncio.TaskGroup() as tasks:
+        async with discord.gateway.outage(shard=2):
+            tasks.create_task(served())
+            await discord.wait_for(lambda: [shown(discord, each) for each in places[:2]] == [["The whole answer."]] * 2)
+            await discord.say(discord.open_dm(stranger), stranger, "hello?")
+            await asyncio.sleep(8)
+            assert shown(discord, places[2]) == ["Half of it"]
+            assert shown(discord, discord.open_dm(stranger)) == []
+        await discord.wait_for(lambda: shown(discord, places[2]) == ["The whole answer."])
+        await discord.wait_for(lambda: shown(discord, discord.open_dm(stranger))[:1] == ["The whole answer."])
+        over.set()
+
+
+@on_three
+async def test_servers_of_a_shard_that_is_still_to_come_do_not_count_as_left(
+    discord: DiscordStandin, places: list[Channel], start: Start, file: Path
+) -> None:
+    async with start() as world:
+        for place in places:
+            await world.answered("hello", place)
+    over = asyncio.Event()
+
+    async def served() -> None:
+        async with start():
+            await over.wait()
+
+    async def left() -> list[int]:
+        async with open_store(file, exclusive=False) as store:
+            rows = await store.engine.read("SELECT guild_id FROM conversations WHERE left_at IS NOT NULL")
+            return [row["guild_id"] for row in rows]
+
+    async with asyncio.TaskGroup() as tasks:
+        async with discord.gateway.outage(shard=2):
+            tasks.create_task(served())
+            await discord.wait_for(lambda: {(0, 3), (1, 3)} <= discord.gateway.shards)
+            discord.add_guild("Third")
+            await asyncio.sleep(5)
+            assert await left() == []
+        await discord.wait_for(lambda: (2, 3) in discord.gateway.shards)
+        over.set()
+    assert await left() == []
+
+
+# What ends the start
+
+
+@pytest.mark.parametrize("shards", [1, 3], indirect=True)
+async def test_gateway_that_cannot_be_reached_ends_the_start(discord: DiscordStandin, start: Start) -> None:
+    with connect_to(discord.url, "ws://127.0.0.1:9/", discord.cdn_url):
+        told = await refusal(start)
+    assert told.startswith("Discord cannot be reached. ")
+    assert discord.gateway.identifies == 0
+
+
+@pytest.mark.parametrize("shards", [1, 3], indirect=True)
+async def test_gateway_that_closes_every_connection_ends_the_start(discord: DiscordStandin, start: Start) -> None:
+    closing: list[asyncio.Task[None]] = []
+
+    def close(frame: Frame) -> None:
+        if frame.name == "HELLO":
+            closing.append(asyncio.create_task(discord.gateway.drop(4000)))
+
+    discord.gateway.on_frame.append(close)
+    assert (await refusal(start)).startswith("Discord cannot be reached. ")
+
+
+@on_three
+@pytest.mark.parametrize("shard", [0, 2])
+@pytest.mark.parametrize(
+    ("close", "told"),
+    [
+        (Close.AUTHENTICATION_FAILED, "Discord refused DISCORD_TOKEN."),
+        (Close.DISALLOWED_INTENTS, "Discord refused the bot's intents"),
+    ],
+)
+async def test_refusal_of_any_shard_ends_the_bot(
+    discord: DiscordStandin, start: Start, shard: int, close: Close, told: str
+) -> None:
+    closing: list[asyncio.Task[None]] = []
+
+    def refuse(frame: Frame) -> None:
+        if frame.name == "READY" and frame.data["shard"][0] == shard:
+            closing.append(asyncio.create_task(discord.gateway.drop(close, shard=shard)))
+
+    discord.gateway.on_frame.append(refuse)
+    assert (await refusal(start)).startswith(told)
+    assert discord.gateway.identifies <= 3
+
+
+# What Discord allows
+
+
+@pytest.mark.standin(sharding=Sharding(least_recommended=3))
+async def test_shards_of_a_bucket_identify_themselves_in_turn(discord: DiscordStandin, start: Start) -> None:
+    times = identified(discord)
+    async with start():
+        await discord.gateway.invalidate(shard=1)
+        await discord.ready()
+    assert [shard for _, shard in times] == [0, 1, 2, 1]
+    assert all(later - sooner > 4.9 for (sooner, _), (later, _) in pairwise(times))
+    assert discord.gateway.starts.too_early == 0
+
+
+@pytest.mark.standin(sharding=Sharding(least_recommended=20, max_concurrency=16))
+async def test_buckets_identify_themselves_side_by_side(discord: DiscordStandin, start: Start) -> None:
+    times = identified(discord)
+    async with start():
+        assert len(times) == 20
+    assert times[15][0] - times[0][0] < 4
+    assert {shard for _, shard in times[:16]} == set(range(16))
+    assert times[16][0] - times[0][0] > 4.9
+    assert times[19][0] - times[0][0] < 9
+    assert discord.gateway.starts.too_early == 0
+
+
+async def test_identify_that_was_under_way_for_long_holds_up_the_next_one() -> None:
+    """Discord counts from the moment at which it got the last one, which its answer shows."""
+    starts = SessionStarts(HTTPClient(asyncio.get_running_loop()))
+    began = time.monotonic()
+    await starts.before_identify(0)
+    asyncio.get_running_loop().call_later(3, starts.answered, 0)
+    await starts.before_identify(1)
+    assert time.monotonic() - began == pytest.approx(8, abs=0.1)
+    # Nobody answers this one.
+    await starts.before_identify(2)
+    assert time.monotonic() - began == pytest.approx(18, abs=0.1)
+
+
+@pytest.mark.standin(
+    sharding=Sharding(session_starts=4, session_starts_reset=600, max_concurrency=16, least_recommended=3)
+)
+async def test_too_few_session_starts_are_waited_for(
+    discord: DiscordStandin, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start():
+        pass
+    token, times = discord.token, identified(discord)
+    discord.world.clock = lambda: before + time.monotonic() - began
+    before, began = time.time(), time.monotonic()
+    discord.patience = 1000
+    async with start() as world:
+        assert all(at - began > 500 for at, _ in times)
+        await world.answered("hello")
+    assert discord.token == token
+    assert re.search(
+        r"may connect to Discord only 1 more times, and 3 are needed: waiting until \S+ \S+ UTC", caplog.text
+    )
+
+
+# Growing
+
+
+@pytest.mark.standin(sharding=Sharding(guilds_per_shard=2, identify_every=0.0, max_concurrency=16))
+@pytest.mark.parametrize("fixed", [None, 1])
+async def test_more_shards_are_connected_while_a_reply_is_written(
+    discord: DiscordStandin, start: Start, caplog: pytest.LogCaptureFixture, fixed: int | None
+) -> None:
+    discord.add_guild("Second")
+    async with start(options=replace(OPTIONS, shards=fixed)) as world:
+        assert discord.gateway.shards == {(0, 1)}
+        words = " ".join(f"word{number}" for number in range(200))
+        world.model.script.append(Reply(words, tokens_per_second=20))
+        await world.ask("tell me")
+        message = await world.reply(discord.general, "word0")
+        third = discord.add_guild("Third")
+        quiet = discord.add_channel("quiet", third)
+        missed = await world.ask("anybody?", quiet, discord.ada)
+        await discord.wait_for(lambda: discord.gateway.shards == {(0, 2), (1, 2)})
+        assert "word199" not in message.content
+        assert (await world.reply(quiet, "To anybody?.")).reply_to is missed
+        await world.answered("and here?", discord.random_channel)
+        await world.idle()
+        assert message.content == words
+        assert len(world.model.requests) == 3
+    assert discord.gateway.starts.too_early == 0
+    assert ("Set SHARDS=auto, or SHARDS=2." in caplog.text) is (fixed is not None)
+
+
+@pytest.mark.standin(sharding=Sharding(least_recommended=1, identify_every=0.0, max_concurrency=16))
+async def test_shard_that_is_nearly_full_is_relieved_within_a_day(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.gateway.NEARLY_FULL", 2)
+    monkeypatch.setattr("bot.discord_bot.gateway.DAY", 10)
+    async with start() as world:
+        monkeypatch.setattr(Sharding, "recommended", lambda *_: 2)
+        discord.add_guild("Second")
+        await asyncio.sleep(25)
+        assert discord.gateway.shards == {(0, 1)}
+        discord.add_guild("Third")
+        await discord.wait_for(lambda: discord.gateway.shards == {(0, 2), (1, 2)})
+        await world.answered("hello again")
+
+
+@pytest.mark.standin(sharding=ROOMY)
+async def test_three_shards_serve_5001_servers(discord: DiscordStandin, start: Start) -> None:
+    for number in range(5000):
+        discord.add_guild(f"Server {number}")
+    places = [
+        discord.add_channel(f"place {number}", guild)
+        for number, guild in enumerate(list(discord.world.guilds.values())[-3:])
+    ]
+    async with start(options=replace(OPTIONS, shards=3)) as world:
+        for place in places:
+            await world.answered("hello", place, discord.ada)
+    assert discord.gateway.starts.too_early == 0
+
+
 async def test_whoever_waits_for_a_shard_waits_for_the_one_of_the_last_count() -> None:
     connections, guild_id = Connections(), 5 << 22
     direct = asyncio.create_task(connections.wait_for(None))

@@ -56,7 +56,7 @@ async def leave(
                 text,
                 discord.bo.id,
                 UserName("Bo", "bo"),
-                discord.guild.id if channel.guild else None,
+                channel.guild.id if channel.guild else None,
                 message_id=said.id,
             )
         )
