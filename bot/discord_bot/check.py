@@ -42,6 +42,11 @@ class Account:
     invite: str
     message_content: bool
     """Whether the Message Content intent is switched on."""
+    recommended_shards: int
+    session_starts: int
+    """How many sessions of the gateway may still be started; each start of the bot takes one for each shard."""
+    session_starts_reset_after: float
+    """Seconds until all may be started again."""
 
 
 async def account(token: str, access: AccessSettings, network: Network) -> Account:
@@ -54,6 +59,7 @@ async def account(token: str, access: AccessSettings, network: Network) -> Accou
             application = await client.application_info()
             guilds = [guild async for guild in client.fetch_guilds(limit=None, with_counts=False)]
             team, flags = application.team, application.flags
+            recommended_shards, _, session_start_limit = await client.http.get_bot_gateway()
             return Account(
                 bot=str(client.user),
                 owner=str(application.owner if team is None else team.owner),
@@ -61,6 +67,9 @@ async def account(token: str, access: AccessSettings, network: Network) -> Accou
                 servers=len(guilds),
                 served=sum([await _serves(access, guild, owners(application)) for guild in guilds]),
                 message_content=flags.gateway_message_content or flags.gateway_message_content_limited,
+                recommended_shards=recommended_shards,
+                session_starts=session_start_limit["remaining"],
+                session_starts_reset_after=session_start_limit["reset_after"] / 1000,
                 invite=discord.utils.oauth_url(
                     application.id, permissions=PERMISSIONS, scopes=("bot", "applications.commands")
                 ),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bot import config
@@ -21,6 +22,9 @@ from bot.operator.database_path import chosen_by
 from bot.operator.long_probe import read_context
 from bot.operator.picture_probe import sees
 from bot.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from bot.discord_bot.check import Account
 
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 """Files that exist in every container of Docker and of Podman."""
@@ -243,7 +247,19 @@ async def _discord(token: Secret, settings: Settings) -> str:
         sentences.append("It may read messages that do not mention it, where moderators choose so with /server.")
     elif found.message_content:
         sentences.append("Its Message Content Intent is on, but not used: set MESSAGE_CONTENT=true, or switch it off.")
+    sentences.append(_shards(found, settings.shards))
     return f"{' '.join(sentences)} Invite link: {found.invite}"
+
+
+def _shards(found: Account, fixed: int | None) -> str:
+    """What Discord says of the shards of a bot, which may have a `fixed` number of them."""
+    recommended = "1 shard" if found.recommended_shards == 1 else f"{found.recommended_shards} shards"
+    differs = "" if fixed in (None, found.recommended_shards) else f" (SHARDS={fixed})"
+    said = f"Discord recommends {recommended}{differs}; session starts left: {found.session_starts}."
+    if found.session_starts >= (fixed or found.recommended_shards):
+        return said
+    at = datetime.now(UTC) + timedelta(seconds=found.session_starts_reset_after)
+    return f"{said} The bot will wait with its start until {at:%Y-%m-%d %H:%M} UTC."
 
 
 def _servers(count: int, served: int) -> str:

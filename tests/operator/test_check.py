@@ -22,11 +22,13 @@ from bot.standin.model import ModelStandin
 from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Refusal, Reply
 from bot.standin.server import DiscordStandin
+from bot.standin.sharding import Sharding
 from bot.store.sqlite import open_store
 
 KEY = "sk-very-secret-0123456789"
 SETTINGS_OK = "Settings: ok."
 READY = "All is well. Start the bot with `python -m bot`."
+ONE_SHARD = "Discord recommends 1 shard; session starts left: 1000."
 NOT_READY = "Not ready yet. Fix what is not ok above, then check again."
 
 Look = Callable[..., Awaitable[tuple[bool, list[str]]]]
@@ -101,7 +103,7 @@ def model_ok(model: ModelStandin) -> str:
 @pytest.fixture
 def discord_ok(discord: DiscordStandin) -> str:
     return (
-        f"Discord: ok. {discord.bot.name}, owned by ada, is in 1 server and serves it. Invite link:"
+        f"Discord: ok. {discord.bot.name}, owned by ada, is in 1 server and serves it. {ONE_SHARD} Invite link:"
         f" https://discord.com/oauth2/authorize?client_id={discord.bot.id}"
         "&scope=bot+applications.commands&permissions=309237746752"
     )
@@ -146,10 +148,39 @@ async def test_check_says_whether_messages_may_be_read(
 async def test_check_counts_the_guilds(look: Look, discord: DiscordStandin) -> None:
     discord.add_guild("Lighthouse")
     _, lines = await look()
-    assert "owned by ada, is in 2 servers and serves all of them. Invite link: https://discord.com/" in lines[3]
+    assert (
+        f"owned by ada, is in 2 servers and serves all of them. {ONE_SHARD} Invite link: https://discord.com/"
+        in lines[3]
+    )
     discord.world.guilds.clear()
     _, lines = await look()
-    assert "owned by ada, is in no server yet. Invite link: https://discord.com/" in lines[3]
+    assert f"owned by ada, is in no server yet. {ONE_SHARD} Invite link: https://discord.com/" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("recommended", "starts", "setting", "said"),
+    [
+        (3, 12, "auto", "Discord recommends 3 shards; session starts left: 12."),
+        (3, 3, "3", "Discord recommends 3 shards; session starts left: 3."),
+        (3, 2, "2", "Discord recommends 3 shards (SHARDS=2); session starts left: 2."),
+        (
+            3,
+            2,
+            "auto",
+            "Discord recommends 3 shards; session starts left: 2. The bot will wait with its start until 20",
+        ),
+    ],
+)
+async def test_check_says_how_many_shards_discord_recommends(
+    look: Look, discord: DiscordStandin, recommended: int, starts: int, setting: str, said: str
+) -> None:
+    rules = Sharding(least_recommended=recommended, session_starts=starts)
+    async with DiscordStandin(token=discord.token, sharding=rules) as other:
+        with connect_to(other.url, other.gateway_url, other.cdn_url):
+            well, lines = await look(SHARDS=setting)
+    assert well
+    assert f" {said}" in lines[3]
+    assert ("will wait" in lines[3]) is ("will wait" in said)
 
 
 async def test_check_counts_unserved_guilds(look: Look, discord: DiscordStandin) -> None:
@@ -158,8 +189,8 @@ async def test_check_counts_unserved_guilds(look: Look, discord: DiscordStandin)
     well, lines = await look()
     assert well
     left = "It leaves the other servers after a day (see SERVERS)."
-    assert f"is in 2 servers and serves 1 of them. {left} Invite link:" in lines[3]
-    assert "and serves all of them. Invite" in (await look(SERVERS="any"))[1][3]
+    assert f"is in 2 servers and serves 1 of them. {left} {ONE_SHARD} Invite link:" in lines[3]
+    assert f"and serves all of them. {ONE_SHARD} Invite" in (await look(SERVERS="any"))[1][3]
     assert "and serves 1 of them" in (await look(SERVERS=str(elsewhere.id)))[1][3]
     assert "and serves all of them" in (await look(SERVERS=f"owner,{elsewhere.id}"))[1][3]
     assert f"and serves none of them. {left}" in (await look(SERVERS="123456789012345678"))[1][3]
