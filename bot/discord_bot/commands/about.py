@@ -42,6 +42,8 @@ class AskAbout:
         self._bot = bot
         self.command = app_commands.ContextMenu(name=words.NAME, callback=self._open)
         bot.forms.register(_FORM, self._submitted)
+        self._being_asked: dict[int, int] = {}
+        """The interactions by which forms were submitted that are not answered yet, by those that opened the forms."""
 
     async def _open(self, interaction: discord.Interaction, target: discord.Message) -> None:
         try:
@@ -67,10 +69,19 @@ class AskAbout:
         if form is None:
             return
         opened_by = int(form["opened_by"])
+        if (before := self._being_asked.get(opened_by)) is not None:
+            # An event may come twice, which is no second try.
+            if before != interaction.id:
+                await respond_ephemeral(interaction, words.ALREADY_ASKED)
+            return
         target = self._bot.targets.of(opened_by, interaction.user.id)
         answer: str | None = words.OPEN_AGAIN
         if target is not None:
-            answer = await defer_if_slow(interaction, self._ask(interaction, opened_by, target, question))
+            self._being_asked[opened_by] = interaction.id
+            try:
+                answer = await defer_if_slow(interaction, self._ask(interaction, opened_by, target, question))
+            finally:
+                del self._being_asked[opened_by]
         elif self._is_deleted(int(form["target"])):
             answer = words.MESSAGE_GONE
         if answer is not None:

@@ -17,6 +17,7 @@ import discord
 from discord.http import Route, json_or_text
 from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
+_NO_PREVIEWS = discord.MessageFlags(suppress_embeds=True).value
 _ERRORS = {403: discord.Forbidden, 404: discord.NotFound}
 
 
@@ -35,6 +36,9 @@ class _TokenCalls(AsyncWebhookAdapter):
         auth_token: str | None = None,
         params: dict[str, Any] | None = None,
     ) -> Any:
+        if route.method == "PATCH" and payload is not None:
+            # The answer that says that the bot is thinking has previews, and discord.py edits it without this flag.
+            payload = {**payload, "flags": _NO_PREVIEWS}
         headers = {} if payload is None else {"Content-Type": "application/json"}
         data: str | aiohttp.FormData | None = None if payload is None else json.dumps(payload)
         if multipart:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,8 @@ from bot.texts.files import NO_PDF_READER, FileNotes
 
 log = logging.getLogger(__name__)
 
+_OF_COMMANDS = 100
+"""How many questions that came with files in commands are remembered."""
 _FOR_NOW = (FileProblem.NOT_FETCHED, FileProblem.READER_FAILED, FileProblem.NO_PDF_READER)
 """The problems that another attempt may not have."""
 
@@ -55,6 +58,9 @@ class PromptFiles:
         self._history = history
         self._downloads = downloads
         self._at_hand: dict[int, discord.Message] = {}
+        """The messages of prompts that are being answered, by the prompts' ids."""
+        self._of_commands: OrderedDict[int, discord.Message] = OrderedDict()
+        """What came last with files in commands, for another attempt: Discord does not give these files again."""
 
     @contextmanager
     def at_hand(self, prompt: Prompt, message: discord.Message) -> Iterator[None]:
@@ -64,6 +70,10 @@ class PromptFiles:
             yield
         finally:
             del self._at_hand[message_of(prompt)]
+            if asked_by_command(prompt) and message.attachments:
+                self._of_commands[message_of(prompt)] = message
+                while len(self._of_commands) > _OF_COMMANDS:
+                    self._of_commands.popitem(last=False)
 
     async def read(self, running: ActiveAttempt, show_work: Callable[[], None], *, files: FileNotes) -> Outcome | None:
         """Put on record what the files say that are not read yet, one after the other. Raises StoreError.
@@ -79,7 +89,8 @@ class PromptFiles:
         room = await self._conversations.room_for_files(running.prompt.conversation)
         prompt = running.prompt
         channel_id, message_id = asked_in(prompt), anchor_of(prompt)
-        message = self._at_hand.get(message_of(prompt)) or await self._fetched(channel_id, message_id)
+        at_hand = self._at_hand.get(message_of(prompt)) or self._of_commands.get(message_of(prompt))
+        message = at_hand or await self._fetched(channel_id, message_id)
         shown = self._attachments(message)
         own = prompt.target_id is None or asked_by_command(prompt)
         typed = message is not None and bool(self._typed(message)) if own else bool(asked(prompt.text))

@@ -24,8 +24,8 @@ from bot.discord_bot.interactions.responses import acknowledge, defer_if_slow, r
 from bot.discord_bot.names import shown_name, stored_name
 from bot.discord_bot.tasks import TaskSupervisor
 from bot.store import Store
-from bot.texts import about, asking
 from bot.texts import access as words
+from bot.texts import asking
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +92,9 @@ class ButtonHandler:
             await update(interaction)
             offered = (button,) if button is Button.AGAIN else _buttons_of(turn)
             restore = partial(update, interaction, view=under_reply(offered, turn.attempt))
-            private, through = is_for_one(turn.conversation), None
-            # What came with /ask can be answered where the bot may not write, or not even see the channel.
-            shut_out = asked_by_command(turn) and not may_write(interaction, interaction.app_permissions)
-            if (private or shut_out) and interaction.message is not None:
-                through = Through(interaction, interaction.message.id, private)
+            through = None
+            if self._needs_token(interaction, turn) and interaction.message is not None:
+                through = Through(interaction, interaction.message.id, is_for_one(turn.conversation))
             self._begin(interaction, turn, restore, resume=button is Button.CONTINUE, through=through)
 
     async def _retry_answer(self, interaction: discord.Interaction, message: discord.Message) -> None:
@@ -113,21 +111,27 @@ class ButtonHandler:
             answer = texts.NOT_REMEMBERED if is_mine else texts.NOT_AN_ANSWER
         elif (not_theirs := _not_theirs(interaction, turn)) is not None:
             answer = not_theirs
-        elif is_for_one(turn.conversation):
-            answer = asking.NOT_RETRIED
-        elif asked_by_command(turn) and not may_write(interaction, interaction.app_permissions):
-            # Nothing could show the new answer.
-            answer = about.MAY_NOT_WRITE
         elif turn.state in _RUNNING:
             answer = texts.STILL_WRITING
         elif refusal is not None:
             answer = refusal
         elif self._conversations.queue_limit(turn) is not None:
             answer = texts.TOO_BUSY
+        elif self._needs_token(interaction, turn):
+            # Discord takes further messages once the command has its answer.
+            await respond_ephemeral(interaction, asking.TRYING_BELOW)
+            self._begin(interaction, turn, _nothing, through=Through(interaction, None, is_for_one(turn.conversation)))
+            return
         else:
             answer = texts.TRYING
             self._begin(interaction, turn, _nothing)
         await respond_ephemeral(interaction, answer)
+
+    @staticmethod
+    def _needs_token(interaction: discord.Interaction, turn: Turn) -> bool:
+        """Whether only the interaction can show the reply: to one user, or where the bot may not write."""
+        shut_out = asked_by_command(turn) and not may_write(interaction, interaction.app_permissions)
+        return shut_out or is_for_one(turn.conversation)
 
     def _begin(
         self,

@@ -128,6 +128,19 @@ async def test_an_event_that_comes_twice_is_answered_once(world: World) -> None:
     assert len(world.model.requests) == 1
 
 
+async def test_a_form_that_is_submitted_twice_is_answered_once(world: World) -> None:
+    """Discord's apps say that something went wrong when an answer takes long, and keep the form open."""
+    discord = world.discord
+    said = await discord.say(discord.general, discord.cleo, POEM)
+    form = await opened(discord, said)
+    both = await asyncio.gather(*(discord.submit(form, text="Who?") for _ in range(2)))
+    told = [(await each.answered()).content for each in both]
+    assert told.count(ACCEPTED) == 1
+    assert {*told} <= {ACCEPTED, OPEN_AGAIN, "I have that question already. I'm answering in reply to the message."}
+    await ended(world, said)
+    assert len(world.model.requests) == 1
+
+
 FILES = {
     "12:01 broke": Attachment("app.log", b"12:01 broke"),
     "image_url": Attachment("cat.png", png(64, 48, (200, 30, 40)), "image/png"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from discord import utils as discord_utils
 from bot.core.queues import QueueLimits
 from bot.core.records import Ping
 from bot.standin.entities import Attachment, Channel, Message, Permission, User
-from bot.standin.faults import ConnectionReset, ServerError
+from bot.standin.faults import DOWNLOAD, ConnectionReset, ServerError
 from bot.standin.interactions import Interaction
 from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
@@ -68,6 +69,7 @@ async def test_question_is_answered_for_everybody(world: World) -> None:
     [said] = discord.messages(discord.general)
     assert said is used.response
     assert said.content == "Because of the sun.\n-# Bo asked: “why is \\*that\\* \\<@1>?”"
+    assert said.embeds_suppressed
     assert said.pinged == set()
     assert await world.turns(discord.general) == [("why is *that* <@1>?", "Because of the sun.", "complete")]
     await world.answered("and then?", author=discord.cleo)
@@ -360,18 +362,26 @@ async def test_where_the_bot_sees_nothing_a_press_is_answered_too(
 
 
 @pytest.mark.parametrize("only_for_me", [False, True])
-async def test_answer_that_cannot_be_shown_anew_is_not_retried(world: World, only_for_me: bool) -> None:
+async def test_answer_that_only_a_token_can_show_is_retried_below(world: World, only_for_me: bool) -> None:
     discord = world.discord
     discord.deny(discord.general, Permission.VIEW_CHANNEL)
+    world.model.script += [Reply("The first."), Reply("Another "), Reply("The third.")]
     used = await ask(world, only_for_me=only_for_me)
     await discord.wait_for(lambda: used.content)
     await world.idle()
-    assert used.response is not None
-    retried = await discord.context_menu(discord.bo, "Retry answer", used.response, discord.general)
-    why = "I can't retry an answer that only you can see." if only_for_me else "I can't write in this channel."
-    assert (await retried.answered()).content.startswith(why)
-    await world.idle()
-    assert len(world.model.requests) == 1
+    message = used.response
+    for text in ("Another", "The third."):
+        assert message is not None
+        retried = await discord.context_menu(discord.bo, "Retry answer", message, discord.general)
+        told = "I'm trying again, in a new message. My old answer stays above."
+        assert (await retried.answered()).content == told
+        await discord.wait_for(lambda retried=retried: retried.followups)  # type: ignore[misc]
+        await world.idle()
+        [message] = retried.followups
+        assert (text_of([message]), message.ephemeral) == (text, only_for_me)
+    assert text_of([used.response] if used.response else []) == "The first."
+    kept = await world.store.engine.read("SELECT prompt, reply, state FROM turns")
+    assert [(row["prompt"], row["reply"], row["state"]) for row in kept] == [("why?", "The third.", "complete")]
 
 
 async def test_who_may_not_write_asks_for_themselves_only(world: World) -> None:
@@ -450,6 +460,21 @@ async def test_file_is_read_with_the_question(world: World) -> None:
         shown = (used.content or "").splitlines()
         assert ("-# Bo asked: “what does it say?”" in shown) is not used.ephemeral
         assert "⟦" not in (used.content or "")
+
+
+async def test_file_that_could_not_be_downloaded_is_read_when_the_answer_is_retried(world: World) -> None:
+    discord = world.discord
+    discord.faults.add(ServerError(503), route=DOWNLOAD, times=math.inf)
+    file = Attachment("notes.txt", b"the harbour opens at nine", "text/plain")
+    used = await ask(world, "what does it say?", file=file)
+    await discord.wait_for(lambda: "I couldn't download notes.txt." in (used.content or ""))
+    await world.idle()
+    assert "harbour" not in str((await world.asked(0)).messages)
+    discord.faults.clear()
+    assert used.response is not None
+    await discord.context_menu(discord.bo, "Retry answer", used.response, discord.general)
+    assert "the harbour opens at nine" in str((await world.asked(1)).messages[-1]["content"])
+    await world.idle()
 
 
 async def test_token_is_neither_logged_nor_stored(
