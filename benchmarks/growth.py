@@ -60,6 +60,7 @@ class Bench:
         counts = [len(self.discord.bot_messages(channel)) for channel, _ in places]
         for channel, person in places:
             await self.discord.say(channel, person, f"{self.discord.bot.mention} {question}")
+            await asyncio.sleep(0)
         waiting = list(zip(places, counts, strict=True))
 
         def all_answered() -> bool:
@@ -197,6 +198,7 @@ async def long_replies(bench: Bench, replies: int) -> Rows:
     async def follow() -> None:
         for channel, person in places:
             await bench.discord.say(channel, person, f"{bench.discord.bot.mention} a {words}")
+            await asyncio.sleep(0)
         await bench.discord.wait_for(ended, timeout=PATIENCE)
 
     took, cpu, calls = await bench.cost(follow())

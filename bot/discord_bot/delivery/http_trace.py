@@ -36,6 +36,12 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
         if not scheduled.get():
             scheduler.spend()
 
+    async def note_leaving(
+        _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if not _EXEMPT_ROUTE.search(params.url.path):
+            scheduler.left()
+
     async def observe_answer(
         _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
@@ -52,5 +58,6 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(count_request)
+    trace.on_request_headers_sent.append(note_leaving)
     trace.on_request_end.append(observe_answer)
     return trace

@@ -10,6 +10,7 @@ leaky ones (`limit` tokens, one back every `period`) and fixed windows (all toke
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -306,18 +307,27 @@ class InteractionPacer(ChannelPacer):
 
 
 class Budget:
-    """The requests of the whole bot: a steady rate, with a burst after a pause."""
+    """The requests of the whole bot: a steady rate, with a burst after a pause.
+
+    A busy process sends requests some time after they were counted, and several at once. So as many as the rate and the
+    burst allow in a second leave within any second.
+    """
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
         self._gap = 1 / per_second
         self._burst = burst
+        self._most = int(per_second + burst)
         self._taken_until = float("-inf")
+        self._left: deque[float] = deque(maxlen=self._most)
+        """When the latest requests left."""
+        self._leaving: deque[float] = deque(maxlen=self._most)
+        """When those were counted that have not left yet. One that never leaves is dropped after a second."""
         self.held_until = float("-inf")
         """The time until which the platform refuses all requests."""
 
     def at(self, now: float) -> float:
         """When the next request may go."""
-        return max(now, self._taken_until - (self._burst - 1) * self._gap)
+        return max(now, self._taken_until - (self._burst - 1) * self._gap, self._window_at(now))
 
     def has_room(self, now: float) -> bool:
         """Whether a request that gives way to others may go now."""
@@ -325,11 +335,27 @@ class Budget:
 
     def room_at(self, now: float) -> float:
         """When a request that gives way to others may go."""
-        return max(now, self._taken_until - self._gap)
+        return max(now, self._taken_until - self._gap, self._window_at(now))
 
     def spend(self, now: float) -> None:
         """Count a request."""
         self._taken_until = max(self._taken_until, now) + self._gap
+        self._leaving.append(now)
+
+    def left(self, now: float) -> None:
+        """Note that a request that was counted has left."""
+        if self._leaving:
+            self._leaving.popleft()
+        self._left.append(now)
+
+    def _window_at(self, now: float) -> float:
+        """When there is room for one more among those that leave within a second."""
+        while self._leaving and self._leaving[0] <= now - 1.0:
+            self._leaving.popleft()
+        over = len(self._left) + len(self._leaving) - self._most
+        if over < 0:
+            return now
+        return 1.0 + (self._left[over] if over < len(self._left) else self._leaving[over - len(self._left)])
 
     def hold(self, until: float) -> None:
         """Make no request before that time, because the platform has refused all."""

@@ -202,6 +202,10 @@ class Scheduler:
         """Count a request that was not scheduled here in the budget of the whole bot."""
         self._budget.spend(asyncio.get_running_loop().time())
 
+    def left(self) -> None:
+        """Note that a request has left that counts in the budget of the whole bot."""
+        self._budget.left(asyncio.get_running_loop().time())
+
     @contextmanager
     def best_effort(self, what: str, channel_id: int) -> Iterator[bool]:
         """Give room for one request that need not happen. False: others need the room, or such a request is in flight.

@@ -220,6 +220,31 @@ def test_the_bot_stays_below_fifty_requests() -> None:
     assert sent[-1] - sent[0] < 100 * 0.3 + 500 / 40
 
 
+def test_no_second_has_fifty_requests_however_late_they_leave() -> None:
+    """In a busy process requests leave with the turns of its loop, each of which may take long."""
+    budget, now, counted, left = Budget(), 100.0, 0, list[float]()
+    draw = random.Random(1)
+    while now < 200.0:
+        for _ in range(counted):
+            budget.left(now)
+            left.append(now)
+        counted = 0
+        turn_ends = now + draw.choice([0.001, 0.01, 0.05, 0.2])
+        while (now := budget.at(now)) < turn_ends:
+            budget.spend(now)
+            counted += 1
+        now = turn_ends
+    assert max(sum(1 for each in left if at <= each < at + 1) for at in left) < 50
+    assert len(left) > 40 * 100
+
+
+def test_request_that_never_leaves_holds_up_no_other() -> None:
+    budget = Budget(per_second=4, burst=1)
+    for _ in range(5):
+        budget.spend(100.0)
+    assert budget.at(101.25) == 101.25
+
+
 @pytest.mark.parametrize("seconds", [8, 20, 60])
 def test_reply_through_a_token_is_followed_twice_as_closely(seconds: float) -> None:
     found = stream(fixed=True, seconds=seconds, period=0.4, through_token=True)
