@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 from time import perf_counter
+from typing import TypeVar
 
 from bot.core.errors import StoreError
 from bot.core.figures import MOMENTS, Figures, Histogram
 from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
+
+_Answer = TypeVar("_Answer")
 
 
 class TimedEngine:
@@ -38,23 +40,19 @@ class TimedEngine:
 
     async def read(self, sql: str, **values: Value) -> Rows:
         """See `Engine.read`."""
-        with self._timed(self._reads):
-            return await self._engine.read(sql, **values)
+        return await self._timed(self._reads, self._engine.read(sql, **values))
 
     async def write(self, sql: str, **values: Value) -> Rows:
         """See `Engine.write`."""
-        with self._timed(self._writes):
-            return await self._engine.write(sql, **values)
+        return await self._timed(self._writes, self._engine.write(sql, **values))
 
     async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
         """See `Engine.transaction`."""
-        with self._timed(self._writes):
-            return await self._engine.transaction(*statements, locks=locks)
+        return await self._timed(self._writes, self._engine.transaction(*statements, locks=locks))
 
     async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
         """See `Engine.delete_securely`."""
-        with self._timed(self._writes):
-            return await self._engine.delete_securely(*statements, locks=locks)
+        return await self._timed(self._writes, self._engine.delete_securely(*statements, locks=locks))
 
     async def erase_deleted(self) -> None:
         """See `Engine.erase_deleted`."""
@@ -68,12 +66,12 @@ class TimedEngine:
         """See `Engine.ping`."""
         await self._engine.ping()
 
-    @contextmanager
-    def _timed(self, times: Histogram) -> Iterator[None]:
+    async def _timed(self, times: Histogram, work: Awaitable[_Answer]) -> _Answer:
         begun = perf_counter()
         try:
-            yield
+            answer = await work
         except StoreError:
             self._failures.add()
             raise
         times.observe(perf_counter() - begun)
+        return answer
