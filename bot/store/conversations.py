@@ -91,28 +91,29 @@ FOR_ONE = "channel LIKE '%:%'"
 class ConversationStore(Part):
     """Summaries and lists of conversations, and their exchanges."""
 
-    async def direct(self, since: int) -> list[Conversation]:
-        """Return at most 100 DM conversations used since a time, the latest used first."""
+    async def direct(self, since: int, most: int) -> list[Conversation]:
+        """Return at most `most` DM conversations used since a time, the latest used first."""
         rows = await self._engine.read(
             f"""
             SELECT platform, channel FROM conversations INDEXED BY conversations_by_use
             WHERE used_at >= :since AND guild_id IS NULL AND platform = 'discord' AND NOT {FOR_ONE}
-            ORDER BY used_at DESC LIMIT 100
+            ORDER BY used_at DESC LIMIT :most
             """,
             since=since,
+            most=most,
         )
         return [conversation_of(row) for row in rows]
 
     async def used_lately(self, since: int) -> list[str]:
         """Return the channels in guilds on Discord used since a time, the latest used first.
 
-        Each of the latest 2,000 is followed by the channel that it is a thread of, if it is one.
+        Each of the latest 20,000 is followed by the channel that it is a thread of, if it is one.
         """
         rows = await self._engine.read(
             f"""
             SELECT channel, parent_channel FROM conversations INDEXED BY conversations_by_use
             WHERE used_at >= :since AND guild_id IS NOT NULL AND platform = 'discord' AND NOT {FOR_ONE}
-            ORDER BY used_at DESC LIMIT 2000
+            ORDER BY used_at DESC LIMIT 20000
             """,
             since=since,
         )

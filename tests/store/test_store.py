@@ -374,7 +374,7 @@ async def test_long_history_costs_no_more(tmp_path: Path, text: str) -> None:
             await store.processed.mark(turns + 2)
             await store.processed.among(range(turns, turns + 100))
             await store.turns.correct(turns + 1, "p")
-            await store.conversations.direct(0)
+            await store.conversations.direct(0, 100)
             await store.guilds.sync([])
             await store.engine.ping()
         return taken

@@ -45,11 +45,11 @@ async def test_latest_direct_conversations_are_found(store: Store, clock: Clock)
     clock.now += DAY
     await begin(store, 300, conversation=on_discord(50))
     since = int(clock()) - 61 * DAY
-    assert await store.conversations.direct(since) == [
+    assert await store.conversations.direct(since, 100) == [
         on_discord(50),
         *(on_discord(position) for position in range(110, 49, -1) if position != 50),
     ]
-    assert len(await store.conversations.direct(0)) == 100
+    assert len(await store.conversations.direct(0, 100)) == 100
 
 
 async def test_turn_without_history_lists_its_author_only(store: Store) -> None:

@@ -25,7 +25,7 @@ MAX_CONCURRENT = 3
 """Requests under way at the same time."""
 _RETRY_DELAYS = (1.0, 5.0, 20.0)
 """Seconds between tries at a request while Discord fails."""
-_PAGE = 100
+PAGE = 100
 """Messages that Discord gives in one answer."""
 
 
@@ -98,7 +98,7 @@ class History:
 
     async def archived_threads(self, channel: discord.TextChannel | discord.ForumChannel) -> list[discord.Thread]:
         """The public threads of a channel that were archived last, in one page."""
-        found = await self._read(lambda: self._client.http.get_public_archived_threads(channel.id, limit=_PAGE))
+        found = await self._read(lambda: self._client.http.get_public_archived_threads(channel.id, limit=PAGE))
         return [discord.Thread(guild=channel.guild, state=channel._state, data=each) for each in found["threads"]]
 
     async def is_there(self, channel_id: int) -> bool:
@@ -125,14 +125,14 @@ class History:
 
         `channel.history` ends at the first message that cannot be read.
         """
-        found = await self._read(lambda: self._client.http.logs_from(channel.id, _PAGE, before=before, after=after))
+        found = await self._read(lambda: self._client.http.logs_from(channel.id, PAGE, before=before, after=after))
         messages: list[discord.Message] = []
         for each in found:
             try:
                 messages.append(discord.Message(state=channel._state, channel=channel, data=each))
             except UNREADABLE:
                 log.exception("skipped a message in channel %d that cannot be read", channel.id)
-        return messages, len(found) == _PAGE
+        return messages, len(found) == PAGE
 
     async def _read(self, get: Callable[[], Awaitable[_T]]) -> _T:
         return await retrying(lambda: self._read_once(get), _RETRY_DELAYS, on=(Unavailable,))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
 
@@ -21,7 +21,7 @@ from bot.discord_bot.channels import channel_of
 from bot.discord_bot.delivery.messages import reads_history
 from bot.discord_bot.delivery.reactions import SKIPPED, Reactions
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
-from bot.discord_bot.inbound.history import MAX_CONCURRENT, History
+from bot.discord_bot.inbound.history import MAX_CONCURRENT, PAGE, History
 from bot.discord_bot.inbound.inbox import Inbox
 from bot.store import Store
 
@@ -40,10 +40,69 @@ _USED_WITHIN = timedelta(days=30)
 """How long after its last use a place counts as used. DMs are searched only then: Discord has no request for them."""
 _MAX_UNUSED = 100
 """Channels of all guilds that are searched though the bot was not used there."""
+_MAX_DIRECT = 500
+"""DMs that are searched. Discord tells of no message in them but by a request for each."""
 _MAX_PARENTS = 50
 """Channels of all guilds whose archived threads are searched."""
-_TIMEOUT = 60.0
-"""Seconds in which searches of channels are begun."""
+_PER_MINUTE = 600
+"""Requests a minute: a fifth of what Discord allows the bot, so that most is left to people who are there."""
+_TIMEOUT = 300.0
+"""Seconds in which searches are begun: enough for all places that the bot was used in lately in thousands of guilds."""
+_RANKS_KEPT_FOR = 60.0
+"""Seconds for which it is remembered where the bot was used: many guilds may come back from an outage at once."""
+_DIRECT = 0
+"""Stands for direct messages, which are in no guild."""
+
+
+class _Pace:
+    """Spreads requests evenly over time."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    async def turn(self) -> None:
+        """Wait until another request may be made."""
+        now = time.monotonic()
+        at = max(now, self._free_at)
+        self._free_at = at + 60 / _PER_MINUTE
+        await asyncio.sleep(at - now)
+
+    def spent(self, requests: int) -> None:
+        """Count further requests."""
+        self._free_at += requests * 60 / _PER_MINUTE
+
+
+class _Uses:
+    """Where the bot was used lately."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ranks: Mapping[int, int] = {}
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def ranks(self, *, refresh: bool) -> Mapping[int, int]:
+        """The channels in which, or in whose threads, the bot was used lately; the latest has the lowest number.
+
+        Without `refresh`, this may be as it was a minute ago.
+        """
+        async with self._lock:
+            if refresh or time.monotonic() > self._until:
+                self._ranks = await self._read()
+                self._until = time.monotonic() + _RANKS_KEPT_FOR
+            return self._ranks
+
+    async def _read(self) -> Mapping[int, int]:
+        since = discord.utils.utcnow() - _USED_WITHIN
+        try:
+            used = await self._store.conversations.used_lately(int(since.timestamp()))
+        except StoreError as error:
+            log.warning("could not read where the bot was used lately: %s", error)
+            return {}
+        ranks: dict[int, int] = {}
+        for rank, channel in enumerate(used):
+            ranks.setdefault(int(channel), rank)
+        return ranks
 
 
 class MissedMessages:
@@ -71,15 +130,20 @@ class MissedMessages:
         self._inbox = inbox
         self._max_age = timedelta(seconds=max_age)
         self._per_channel = per_channel
+        self._uses = _Uses(store)
+        self._pace = _Pace()
         self._hidden: set[int] = set()
         """Guilds in an outage."""
+        self._runs: dict[int, object] = {}
+        """The latest search of each guild: those before it end."""
 
     async def in_guilds(self, guild_ids: Collection[int]) -> None:
         """Search the guilds of a session that has begun, once Discord has sent their data."""
         unavailable = await self._wait_for(guild_ids)
         self._hidden |= unavailable
         await self._guilds(
-            [guild for guild in self._client.guilds if guild.id in guild_ids and guild.id not in unavailable]
+            [guild for guild in self._client.guilds if guild.id in guild_ids and guild.id not in unavailable],
+            await self._uses.ranks(refresh=True),
         )
 
     def lost(self, guild: discord.Guild) -> None:
@@ -90,7 +154,7 @@ class MissedMessages:
         """Search a guild whose outage has ended."""
         if guild.id in self._hidden:
             self._hidden.remove(guild.id)
-            await self._guilds([guild])
+            await self._guilds([guild], await self._uses.ranks(refresh=False))
 
     async def _wait_for(self, guild_ids: Collection[int]) -> set[int]:
         """Wait until Discord has sent the data of all these guilds, or of no other one of them for a while.
@@ -113,39 +177,61 @@ class MissedMessages:
             unavailable = still_unavailable()
         return unavailable
 
-    async def _guilds(self, guilds: Sequence[discord.Guild]) -> None:
+    async def _guilds(self, guilds: Sequence[discord.Guild], ranks: Mapping[int, int]) -> None:
         """Search the channels and threads of guilds in which somebody wrote lately.
 
         Those in which the bot was used lately come first. Of the others, in which a prompt is unlikely, only the
-        `_MAX_UNUSED` latest written in are searched. After `_TIMEOUT` seconds no further search is begun.
+        `_MAX_UNUSED` latest written in are searched.
         """
         if self._per_channel == 0:
             return
-        after = discord.utils.utcnow() - self._max_age
-        active = [
-            each for guild in guilds for each in _channels(guild) if _written_in(each, after) and reads_history(each)
-        ]
-        ranks = await self._ranks()
+        after = discord.utils.time_snowflake(discord.utils.utcnow() - self._max_age)
+        active: list[_ReadableChannel] = []
+        parents: list[_Parent] = []
+        for guild in guilds:
+            active += (each for each in _channels(guild) if _written_in(each, after) and reads_history(each))
+            parents += (
+                each
+                for each in _with_threads(guild)
+                if (each.id in ranks or _written_in(each, after)) and reads_history(each)
+            )
+            # Thousands of guilds must not hold up whoever asks meanwhile.
+            await asyncio.sleep(0)
         used = sorted((each for each in active if each.id in ranks), key=lambda each: ranks[each.id])
         unused = [each for each in active if each.id not in ranks]
         unused.sort(key=lambda each: each.last_message_id or 0, reverse=True)
-        deadline = time.monotonic() + _TIMEOUT
-        parents = [each for guild in guilds for each in _with_threads(guild) if reads_history(each)]
-        parents = [each for each in parents if each.id in ranks or _written_in(each, after)]
         parents.sort(key=lambda each: ranks.get(each.id, len(ranks)))
 
         async def search_archived(parent: _Parent) -> None:
             for thread in await self._archived(parent, after):
+                await self._pace.turn()
                 await self._search(thread)
 
-        searches = [
-            *(partial(self._search, each) for each in [*used, *unused[:_MAX_UNUSED]]),
-            *(partial(search_archived, each) for each in parents[:_MAX_PARENTS]),
-        ]
+        await self._search_in_turn(
+            [guild.id for guild in guilds],
+            [
+                *((each.guild.id, partial(self._search, each)) for each in [*used, *unused[:_MAX_UNUSED]]),
+                *((each.guild.id, partial(search_archived, each)) for each in parents[:_MAX_PARENTS]),
+            ],
+        )
+
+    async def _search_in_turn(
+        self, guild_ids: Iterable[int], searches: Iterable[tuple[int, Callable[[], Awaitable[None]]]]
+    ) -> None:
+        """Make searches of guilds, a few at a time. What an earlier call has not made yet of these guilds is left out.
+
+        After `_TIMEOUT` seconds no further search is begun.
+        """
+        run = object()
+        self._runs.update(dict.fromkeys(guild_ids, run))
+        deadline = time.monotonic() + _TIMEOUT
         left = iter(searches)
 
         async def search_next() -> None:
-            for search in left:
+            for guild_id, search in left:
+                if self._runs.get(guild_id) is not run:
+                    continue
+                await self._pace.turn()
                 if time.monotonic() > deadline:
                     log.info("not all channels were searched for questions that came while the bot was away")
                     return
@@ -153,7 +239,7 @@ class MissedMessages:
 
         await asyncio.gather(*(search_next() for _ in range(MAX_CONCURRENT)))
 
-    async def _archived(self, parent: _Parent, after: datetime) -> list[discord.Thread]:
+    async def _archived(self, parent: _Parent, after: int) -> list[discord.Thread]:
         """The archived threads of a channel that were written in after a moment, as far as one page goes."""
         try:
             return [each for each in await self._history.archived_threads(parent) if _written_in(each, after)]
@@ -161,33 +247,24 @@ class MissedMessages:
             log.warning("could not read the archived threads of channel %d: %s", parent.id, error)
             return []
 
-    async def _ranks(self) -> dict[int, int]:
-        """The channels in which, or in whose threads, the bot was used lately; the latest has the lowest number."""
-        since = discord.utils.utcnow() - _USED_WITHIN
-        try:
-            used = await self._store.conversations.used_lately(int(since.timestamp()))
-        except StoreError as error:
-            log.warning("could not read where the bot was used lately: %s", error)
-            return {}
-        ranks: dict[int, int] = {}
-        for rank, channel in enumerate(used):
-            ranks.setdefault(int(channel), rank)
-        return ranks
-
     async def in_direct_messages(self) -> None:
         """Search the DMs on record that were used lately."""
         if self._per_channel == 0:
             return
         since = discord.utils.utcnow() - _USED_WITHIN
         try:
-            keys = await self._store.conversations.direct(int(since.timestamp()))
+            keys = await self._store.conversations.direct(int(since.timestamp()), _MAX_DIRECT)
         except StoreError as error:
             log.error("could not answer the DMs that came while the bot was away: %s", error)
             return
-        await asyncio.gather(*(self._dm(channel_of(key)) for key in keys))
+        await self._search_in_turn([_DIRECT], [(_DIRECT, partial(self._dm, channel_of(key))) for key in keys])
 
     async def _dm(self, channel_id: int) -> None:
+        place = self._client.get_partial_messageable(channel_id)
         try:
+            if not await self._history.since(place, discord.utils.utcnow() - self._max_age, 1):
+                return
+            self._pace.spent(2)
             channel = await self._history.channel(channel_id)
         except (TargetGone, Unavailable) as error:
             log.info("could not read DM %d: %s", channel_id, error)
@@ -199,7 +276,9 @@ class MissedMessages:
         """Find the missed prompts of a channel, have the newest answered and mark the others as skipped."""
         try:
             after = discord.utils.utcnow() - self._max_age
-            missed = await self._missed(await self._history.since(channel, after, _MAX_MESSAGES))
+            messages = await self._history.since(channel, after, _MAX_MESSAGES)
+            self._pace.spent(len(messages) // PAGE)
+            missed = await self._missed(messages)
             first = max(0, len(missed) - self._per_channel)
             for message in missed[:first]:
                 log.info("skipped prompt %d in channel %d: newer ones are answered first", message.id, channel.id)
@@ -236,7 +315,7 @@ def _with_threads(guild: discord.Guild) -> list[_Parent]:
     return [*guild.forums, *guild.text_channels]
 
 
-def _written_in(channel: _ReadableChannel | _Parent, after: datetime) -> bool:
-    """Whether the newest message of a channel came after a moment."""
+def _written_in(channel: _ReadableChannel | _Parent, after: int) -> bool:
+    """Whether the newest message of a channel came after a moment, which is given as a snowflake."""
     newest = channel.last_message_id
-    return newest is not None and discord.utils.snowflake_time(newest) > after
+    return newest is not None and newest > after

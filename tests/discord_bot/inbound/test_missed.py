@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
+from bot.discord_bot.delivery.messages import reads_history
 from bot.standin.entities import Permission
 from bot.standin.faults import Late, Lost, ServerError, Slow
 from bot.standin.model import ModelStandin
@@ -79,6 +81,56 @@ async def test_places_in_use_are_searched_first(
         searched = [int(call.path.split("/channels/")[1].split("/")[0]) for call in discord.calls("GET", MESSAGES)]
         assert set(searched[:2]) == {place.id for place in used}
         assert sorted(searched) == sorted(place.id for place in (*used, *places[6:]))
+
+
+async def test_catching_up_in_many_places_is_spread_over_time(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.inbound.missed._PER_MINUTE", 60)
+    monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.1)
+    places = [discord.add_channel(f"place-{number}") for number in range(20)]
+    direct = discord.open_dm(discord.cleo)
+    async with start() as world:
+        for place in places:
+            await world.answered("hello", place)
+        await world.ask_and_wait("hello", direct, discord.cleo)
+    for place in (*places, direct):
+        await discord.say(place, discord.cleo, f"{discord.bot.mention} one")
+    discord.requests.clear()
+    async with start() as world:
+        await world.reply(places[-1], "To one.", count=2)
+        await world.answered("and me?", discord.general)
+        early = len(discord.calls("GET", MESSAGES))
+        # A new session searches what is left, and not twice.
+        await discord.gateway.invalidate()
+        for place in (*places, direct):
+            await world.reply(place, "To one.", count=2)
+        await world.idle()
+    searches = sorted(call.started for call in discord.calls("GET", MESSAGES))
+    assert early < 8, "whoever is there does not wait for it"
+    assert all(later - sooner > 8 for sooner, later in zip(searches, searches[10:], strict=False)), "one a second"
+    assert len(searches) <= len(places) + 3 + early + 3, "each place once, but for those that came before"
+
+
+async def test_channels_are_looked_at_by_their_newest_message(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+
+    def counted(place: Any) -> bool:
+        looked_at.append(place.id)
+        return reads_history(place)
+
+    monkeypatch.setattr("bot.discord_bot.inbound.missed.reads_history", counted)
+    quiet = [discord.add_channel(f"quiet-{number}") for number in range(30)]
+    async with start() as world:
+        await world.answered("hello", quiet[0])
+    looked_at.clear()
+    await discord.say(discord.general, discord.bo, f"{discord.bot.mention} one")
+    async with start() as world:
+        await world.reply(discord.general, "To one.")
+        await world.idle()
+    assert set(looked_at) <= {discord.general.id, quiet[0].id}, "permissions take long to work out"
 
 
 async def test_no_search_begins_after_the_time_for_them(
