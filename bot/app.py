@@ -30,10 +30,11 @@ from bot.core.usage import Prices
 from bot.discord_bot.health import HealthChecks
 from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance, transcripts
-from bot.operator.database_path import chosen_by, chosen_with
+from bot.operator.database_path import chosen_by, chosen_with, database_of
 from bot.operator.printing import wrapped
 from bot.store import Store
-from bot.store.sqlite import MEMORY, open_store
+from bot.store.databases import Database, open_store
+from bot.store.sqlite import MEMORY
 from bot.texts.memory import TOLD_TO_MODEL
 from bot.texts.playground import THIS_COMPUTER
 
@@ -63,7 +64,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
     _on_first_signal(stop.set)
     async with (
         chosen_by(settings),
-        open_store(settings.database_path, exclusive=True, figures=figures) as store,
+        open_store(database_of(settings), exclusive=True, figures=figures) as store,
         ModelRouter.of(settings, store.server_facts) as model,
         _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL, figures=figures) as conversations,
     ):
@@ -83,7 +84,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
 async def _publish(settings: Settings, figures: Figures, checks: HealthChecks) -> AsyncIterator[None]:
     """Publish the running bot's health, and its figures where METRICS_PORT is set, until the block ends."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(health.publish_health(settings.database_path, checks))
+        await stack.enter_async_context(health.publish_health(database_of(settings), checks))
         if settings.metrics_port is not None:
             from bot.operator.metrics import serve_metrics
 
@@ -96,10 +97,10 @@ async def chat(conversation: str, *, temporary: bool) -> int:
     from bot.terminal import chat
 
     settings = Settings.load(os.environ)
-    path = MEMORY if temporary else settings.database_path
+    database = MEMORY if temporary else database_of(settings)
     async with (
         chosen_by(settings),
-        open_store(path, exclusive=False) as store,
+        open_store(database, exclusive=False) as store,
         _model(settings, store) as model,
         # What is said here is counted, and nobody is refused: whoever sits at the terminal sets the limits. Nothing is
         # summarized, since reading a line holds up whatever is in the background.
@@ -145,7 +146,7 @@ async def check() -> int:
 
 async def report_health() -> int:
     """Print the health of the running bot."""
-    report = await health.read_health(Settings.load(os.environ).database_path)
+    report = await health.read_health(database_of(Settings.load(os.environ)))
     print(report.text)
     return 0 if report.well else 1
 
@@ -181,7 +182,7 @@ async def report_usage(days: int) -> int:
     """Print the tokens of the last days, with their cost where prices are set."""
     settings = Settings.load(os.environ)
     async with chosen_by(settings):
-        return await maintenance.report_usage(settings.database_path, days, Prices(settings.prices or {}))
+        return await maintenance.report_usage(database_of(settings), days, Prices(settings.prices or {}))
 
 
 async def forget(user_id: int, *, confirmed: bool) -> int:
@@ -189,10 +190,10 @@ async def forget(user_id: int, *, confirmed: bool) -> int:
     return await _on_database(lambda database: maintenance.forget(database, user_id, confirmed=confirmed))
 
 
-async def _on_database(work: Callable[[Path], Awaitable[int]]) -> int:
+async def _on_database(work: Callable[[Database], Awaitable[int]]) -> int:
     settings = Settings.load(os.environ)
     async with chosen_by(settings):
-        return await work(settings.database_path)
+        return await work(database_of(settings))
 
 
 @asynccontextmanager

@@ -206,7 +206,7 @@ def test_slow_forgetting_is_announced(
     asyncio.run(fill(database))
     monkeypatch.setattr("bot.operator.maintenance._NOTICE_DELAY", 0)
     assert main(["forget", str(BO), "--yes"]) == 0
-    assert "\nErasing it from the database file." in capsys.readouterr().out
+    assert "\nErasing it from the database." in capsys.readouterr().out
 
 
 def test_unfinished_wipe_is_reported_and_done_later(database: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from bot.core.errors import SettingsError
 from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.usage import MICRO, Price
 from bot.network.connections import Network
+from bot.operator.database_path import database_of
 from tests.network.certificates import certificate
 
 # Shaped like a bot's token, put together so that no scanner takes it for a real one.
@@ -294,6 +295,43 @@ def test_figures_are_for_this_computer_unless_told_otherwise(value: str, address
     assert (str(found), found.is_loopback) == (address, loopback)
 
 
+@pytest.mark.parametrize(
+    ("value", "mistake"),
+    [
+        ("bot:hunter2@db/parley", "does not begin with postgresql://; write postgresql://USER:PASSWORD@HOST/DATABASE."),
+        ("postgresql://bot:hunter2@db", "names no database; write postgresql://USER:PASSWORD@HOST/DATABASE."),
+        (
+            "postgresql://bot:hünter2@db/parley",
+            "has a space or a character that URLs never have; write it with % and two digits.",
+        ),
+        (
+            "postgresql://bot:hunter2@[db/parley",
+            (
+                "cannot be read as a URL; write postgresql://USER:PASSWORD@HOST/DATABASE, with % and two digits for"
+                " '/', '@', ':' and '#'."
+            ),
+        ),
+    ],
+)
+def test_mistakes_in_the_url_of_a_database_do_not_tell_its_password(value: str, mistake: str) -> None:
+    assert problems({"DATABASE_URL": value}) == [f"DATABASE_URL in the environment: {mistake}"]
+
+
+def test_database_is_a_file_or_on_a_server() -> None:
+    url = "postgresql://bot:hunter%2F2@db.example.com/parley?password=hunter3"
+    assert problems({"DATABASE_URL": url, "DATABASE_PATH": "parley.db"}) == [
+        "DATABASE_URL in the environment: DATABASE_PATH is also set; keep one of the two."
+    ]
+    settings = load(DATABASE_URL=url, DATABASE_PATH="")
+    assert settings.database_url is not None
+    assert settings.database_url.reveal() == url
+    assert "hunter" not in repr(settings)
+    assert {url, "hunter%2F2", "hunter/2", "hunter3"} <= set(settings.secrets)
+    server = database_of(settings)
+    assert (str(server), "hunter" in repr(server)) == ("postgresql://bot@db.example.com/parley", False)
+    assert database_of(load()) == Path("data/parley.db")
+
+
 def test_figures_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.config.parsers.find_spec", lambda _: None)
     assert problems({"METRICS_PORT": "9100", "LOG_LEVEL": "loud"}) == [
@@ -340,6 +378,7 @@ def test_quotation_marks_around_a_value_are_taken_off(name: str, tmp_path: Path)
         "EXTRA_BODY": "{}",
         "PRICES": "small=0.10/0.50",
         "METRICS_PORT": "0.0.0.0:9100",
+        "DATABASE_URL": "postgresql://bot:hunter2@db.example.com/parley",
         "DAILY_BUDGET": "1.00",
         "SYSTEM_PROMPT": "Don’t be a pirate.",
         "SYSTEM_PROMPT_FILE": str(prompt),

@@ -107,6 +107,8 @@ def values(
             f"{label('REPLY_TOKENS')}: {reply} is more than CONTEXT_TOKENS ({context}), so a reply might not fit into"
             " the history; lower REPLY_TOKENS or raise CONTEXT_TOKENS."
         )
+    if {"DATABASE_PATH", "DATABASE_URL"} <= given.keys():
+        problems.append(f"{label('DATABASE_URL')}: DATABASE_PATH is also set; keep one of the two.")
     problems.extend(f"{label('DAILY_BUDGET')}: {mistake}" for mistake in _unpriced(found))
     for name in _limits_not_needed(found) if default_limits else _LIMITS:
         if name not in given:

@@ -6,13 +6,13 @@ import math
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from bot.config.values import ListenAddress, Secret
 from bot.core.access import Servers
@@ -159,6 +159,28 @@ def database_path(value: str) -> Path:
     if value.endswith(("/", "\\")) or os.path.isdir(file):  # unlike Path.is_dir, no error where it may not look
         raise InvalidValue(f"{quoted(value)} is a directory; name a file in it such as {file / 'parley.db'}")
     return file
+
+
+def database_url(value: str) -> Secret:
+    """The URL of a PostgreSQL database. No error message repeats it: it may hold a password."""
+    form = "write postgresql://USER:PASSWORD@HOST/DATABASE"
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise InvalidValue(f"does not begin with postgresql://; {form}")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise InvalidValue("has a space or a character that URLs never have; write it with % and two digits")
+    parts = _split(value)
+    if parts is None:
+        raise InvalidValue(f"cannot be read as a URL; {form}, with % and two digits for '/', '@', ':' and '#'")
+    if not parts.path.strip("/"):
+        raise InvalidValue(f"names no database; {form}")
+    return Secret(value)
+
+
+def passwords_in(url: str) -> Sequence[str]:
+    """The password in the URL of a database, as it is written there and as it is meant."""
+    parts = urlsplit(url)
+    found = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    return [text for each in found if each for text in dict.fromkeys((each, unquote(each)))]
 
 
 def metrics_address(value: str) -> ListenAddress:

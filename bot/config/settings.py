@@ -141,6 +141,14 @@ class Settings:
         Path,
         Setting("data/parley.db", "The file for the conversations. It is created if missing.", parsers.database_path),
     ]
+    database_url: Annotated[
+        Secret | None,
+        Setting(
+            "",
+            "In place of DATABASE_PATH, a PostgreSQL database: postgresql://USER:PASSWORD@HOST/DATABASE.",
+            parsers.database_url,
+        ),
+    ]
     log_level: Annotated[
         str,
         Setting(
@@ -424,9 +432,11 @@ class Settings:
 
     @property
     def secrets(self) -> Sequence[str]:
-        """The token, the keys of all model servers and the proxies' passwords, which no log may show."""
+        """The token, the keys of all model servers and the passwords of database and proxies, which no log may show."""
         keys = (server.api_key for server in self.all_model_servers.values())
-        return [*(secret.reveal() for secret in (self.discord_token, *keys) if secret), *self.network.secrets]
+        known = [secret.reveal() for secret in (self.discord_token, self.database_url, *keys) if secret]
+        database = parsers.passwords_in(self.database_url.reveal()) if self.database_url else ()
+        return [*known, *database, *self.network.secrets]
 
     @classmethod
     def load(

@@ -18,10 +18,10 @@ from bot.core.generation_settings import TRANSCRIPTION_MODEL
 from bot.core.turns import FailureReason
 from bot.files.ogg import silence
 from bot.llm.client import OpenAIModel
-from bot.operator.database_path import chosen_by
+from bot.operator.database_path import chosen_by, database_of
 from bot.operator.long_probe import read_context
 from bot.operator.picture_probe import sees
-from bot.store.sqlite import open_store
+from bot.store.databases import open_store
 
 if TYPE_CHECKING:
     from bot.discord_bot.check import Account
@@ -102,8 +102,10 @@ async def _point(say: Say, name: str, work: Awaitable[str], patience: float) -> 
 
 
 async def _database(settings: Settings) -> str:
-    async with chosen_by(settings), open_store(settings.database_path, exclusive=False):
-        return f"Conversations are kept in {await asyncio.to_thread(settings.database_path.resolve)}."
+    database = database_of(settings)
+    async with chosen_by(settings), open_store(database, exclusive=False):
+        where = await asyncio.to_thread(database.resolve) if isinstance(database, Path) else database
+        return f"Conversations are kept in {where}."
 
 
 async def _model(server_name: str, settings: Settings, container_marks: Sequence[Path]) -> str:

@@ -1,12 +1,13 @@
-"""Names the option or the setting that chooses a database file in the errors about that file."""
+"""The database that the settings choose. Errors about it name the option or the setting that does."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from bot.config import Settings
 from bot.core.errors import StoreUnusable
+from bot.store.databases import Database, DatabaseServer
 
 
 @asynccontextmanager
@@ -18,6 +19,12 @@ async def chosen_with(option: str) -> AsyncIterator[None]:
         raise StoreUnusable(f"{error} Choose the file with {option}.") from error
 
 
+def database_of(settings: Settings) -> Database:
+    return settings.database_path if settings.database_url is None else DatabaseServer(settings.database_url.reveal())
+
+
 def chosen_by(settings: Settings) -> AbstractAsyncContextManager[None]:
-    """`chosen_with` the setting, in the place where it is set."""
+    """`chosen_with` the setting, in the place where it is set. Errors about a server name theirs by themselves."""
+    if settings.database_url is not None:
+        return nullcontext()
     return chosen_with(f"DATABASE_PATH in {settings.origins.place_of('DATABASE_PATH')}")

@@ -1,4 +1,4 @@
-"""The health of the running bot, in a status file beside its database.
+"""The health of the running bot, in a status file beside its database, or in the folder `data` if that is on a server.
 
 The bot writes the file every few seconds, from its own event loop: the time, its process id, and the result of each
 check. `python -m bot health` reads it. A file that is no longer fresh shows that the event loop is blocked. The bot
@@ -9,6 +9,7 @@ may read the file.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -21,9 +22,12 @@ from pathlib import Path
 
 from bot.core.errors import BotError, StoreError
 from bot.discord_bot.health import HealthChecks
+from bot.store.databases import Database, DatabaseServer
 
 log = logging.getLogger(__name__)
 
+_FOLDER = Path("data")
+"""Where the status files of databases on servers are: the usual folder of a database file."""
 INTERVAL = 2.0
 """Seconds between two reports of the bot."""
 DATABASE_TIMEOUT = 3.0
@@ -69,19 +73,29 @@ class _Status:
         raise ValueError("not a status")
 
 
-def status_file(database: Path) -> Path:
-    """The status file of the bot on a database. All links to one database lead to the same file."""
+def status_file(database: Database) -> Path:
+    """The status file of the bot on a database. All links to one file lead to the same; the user is one's own."""
+    if isinstance(database, DatabaseServer):
+        # Whose name is that of the database without the password.
+        digest = hashlib.sha256(str(database).encode()).hexdigest()[:16]
+        return (_FOLDER / f"postgresql-{digest}.health").absolute()
     return Path(f"{os.path.realpath(database)}.health")
 
 
+def _named(database: Database) -> str:
+    """How errors name a database."""
+    return str(database) if isinstance(database, DatabaseServer) else os.path.realpath(database)
+
+
 @asynccontextmanager
-async def publish_health(database: Path, checks: HealthChecks) -> AsyncIterator[None]:
+async def publish_health(database: Database, checks: HealthChecks) -> AsyncIterator[None]:
     """Keep the status file up to date until the block ends. Only for the process that holds the database's lock.
 
     Failing writes are logged and do not end the bot.
     """
     file = status_file(database)
     with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # a killed bot leaves it behind
     publishing = asyncio.create_task(_publish(file, checks))
     try:
@@ -182,13 +196,13 @@ async def _database_error(check: Callable[[], Awaitable[None]]) -> str | None:
     return None
 
 
-async def read_health(database: Path, max_age: float = MAX_AGE) -> HealthReport:
+async def read_health(database: Database, max_age: float = MAX_AGE) -> HealthReport:
     """The last report of the bot on a database. Raises BotError where no bot runs, or where it is blocked.
 
     A report older than `max_age` seconds comes from a blocked bot.
     """
     file = status_file(database)
-    real = file.with_suffix("")
+    real = _named(database)
     no_bot = BotError(f"No bot runs on the database {real}: start it with `python -m bot`.")
     try:
         status = await asyncio.to_thread(_read, file)

@@ -17,7 +17,8 @@ from bot.core.errors import StoreError, StoreUnusable
 from bot.core.usage import DAY, Prices
 from bot.operator import reports
 from bot.store import Store
-from bot.store.sqlite import backup, compact, open_store
+from bot.store.databases import Database, DatabaseServer, open_store
+from bot.store.sqlite import backup, compact
 
 _NOTICE_DELAY = 2.0
 """Seconds of erasing after which the command says what it waits for."""
@@ -25,19 +26,24 @@ _PEOPLE = 10
 """People whose usage is reported."""
 
 
-async def copy_database(database: Path, file: Path) -> int:
+async def copy_database(database: Database, file: Path) -> int:
+    if isinstance(database, DatabaseServer):
+        raise StoreError(reports.copied_by_pg_dump(str(database), file))
     await backup(database, file)
     print(f"Copied the conversations to {file}.")
     return 0
 
 
-async def compact_database(database: Path) -> int:
+async def compact_database(database: Database) -> int:
+    if isinstance(database, DatabaseServer):
+        print(reports.COMPACTED_BY_ITSELF)
+        return 0
     before, after = await compact(database, lambda part: print(reports.compacting(part), flush=True))
     print(reports.compacted(database, before, after))
     return 0
 
 
-async def list_conversations(database: Path) -> int:
+async def list_conversations(database: Database) -> int:
     conversations = questions = size = 0
     table = reports.ConversationTable(_width())
     async with open_store(existing(database), exclusive=False) as store:
@@ -52,7 +58,7 @@ async def list_conversations(database: Path) -> int:
     return 0
 
 
-async def report_usage(database: Path, days: int, prices: Prices) -> int:
+async def report_usage(database: Database, days: int, prices: Prices) -> int:
     """Print what was used in the last `days` days of UTC, today included."""
     async with open_store(existing(database), exclusive=False) as store:
         report = await store.usage.report(int(time.time()) // DAY - days + 1, _PEOPLE)
@@ -60,7 +66,7 @@ async def report_usage(database: Path, days: int, prices: Prices) -> int:
     return 0
 
 
-async def forget(database: Path, user_id: int, *, confirmed: bool) -> int:
+async def forget(database: Database, user_id: int, *, confirmed: bool) -> int:
     """Delete what is stored of a person. Unless `confirmed`, somebody at a terminal is asked first."""
     async with open_store(existing(database), exclusive=False) as store:
         extent = await store.people.record_of(user_id)
@@ -93,9 +99,9 @@ async def _erase(store: Store) -> int:
     return 0
 
 
-def existing(database: Path) -> Path:
-    """The path, if there is such a file: these commands have nothing to do with a new one. Raises StoreUnusable."""
-    if not database.exists():
+def existing(database: Database) -> Database:
+    """The database, if there is such a file: these commands have nothing to do with a new one. Raises StoreUnusable."""
+    if isinstance(database, Path) and not database.exists():
         raise StoreUnusable(f"The database {database} does not exist: start the bot first, or choose another file.")
     return database
 

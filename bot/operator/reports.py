@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -109,11 +110,20 @@ def deleted(user_id: int, questions: int, *, blocked: bool) -> str:
     return "\n".join(lines)
 
 
-ERASING = "Erasing it from the database file. This can take a minute."
+ERASING = "Erasing it from the database. This can take a minute."
 NOT_ERASED = (
     "It is deleted, but not erased from the file yet: another program reads the file, or the disk is full. The running"
     " bot tries again by itself; without a bot, run this command again."
 )
+
+
+COMPACTED_BY_ITSELF = "The database is on a PostgreSQL server, which gives space back by itself: you need do nothing."
+
+
+def copied_by_pg_dump(database: str, file: Path) -> str:
+    """The sentence on how to copy a database on a server, whose URL has no password here."""
+    command = shlex.join(["pg_dump", "--format=custom", f"--file={file}", database])
+    return f"The database is on a PostgreSQL server: copy it with `{command}`, and restore it with pg_restore."
 
 
 def compacting(part: float | None) -> str:

@@ -17,7 +17,7 @@ from bot.core.errors import StoreUnusable, TranscriptError
 from bot.core.turns import Conversation
 from bot.operator.maintenance import existing
 from bot.store import Store
-from bot.store.sqlite import open_store
+from bot.store.databases import Database, DatabaseServer, open_store
 from bot.texts import transcripts as words
 from bot.transcripts.reading import read_transcript
 from bot.transcripts.transfer import MANY, export_to, export_to_file, import_into
@@ -27,7 +27,7 @@ _LISTED = 10
 
 
 async def export_conversation(
-    database: Path, conversation: Conversation, file: Path | None, format_name: str | None
+    database: Database, conversation: Conversation, file: Path | None, format_name: str | None
 ) -> int:
     """Write a conversation to a new file, or (None) to standard output, which then gets nothing else."""
     format_ = format_of(file) if format_name is None else Format(format_name)
@@ -46,16 +46,18 @@ async def export_conversation(
     return 0
 
 
-async def import_conversation(database: Path, file: Path, conversation: Conversation) -> int:
+async def import_conversation(database: Database, file: Path, conversation: Conversation) -> int:
     """Make the messages in a file the past of a conversation."""
     transcript = await asyncio.to_thread(read_transcript, file)
     path = existing(database) if conversation.platform == "discord" else database
     questions = len(transcript.exchanges)
+    # A file has one write at a time, for which a bot would have to wait.
+    alone = questions > MANY and not isinstance(database, DatabaseServer)
     try:
-        async with open_store(path, exclusive=questions > MANY) as store:
+        async with open_store(path, exclusive=alone) as store:
             await import_into(store, conversation, transcript, _say)
     except StoreUnusable:
-        if questions > MANY:
+        if alone:
             _say(words.only_while_stopped(questions))
         raise
     print(words.imported(questions, conversation))

@@ -23,6 +23,7 @@ from bot.standin.profiles import PROFILES
 from bot.standin.script import REFUSALS, Refusal, Reply
 from bot.standin.server import DiscordStandin
 from bot.standin.sharding import Sharding
+from bot.store.databases import DatabaseServer
 from bot.store.sqlite import open_store
 
 KEY = "sk-very-secret-0123456789"
@@ -491,3 +492,16 @@ def test_failed_check_sets_the_exit_code(
     out, err = capsys.readouterr()
     assert out.splitlines()[-1] == NOT_READY
     assert err == ""
+
+
+async def test_check_opens_a_database_on_a_server(look: Look, postgresql_url: str) -> None:
+    well, lines = await look(DATABASE_PATH="", DATABASE_URL=postgresql_url)
+    assert well
+    assert lines[1] == f"Database: ok. Conversations are kept in {DatabaseServer(postgresql_url)}."
+    nowhere = "postgresql://bot:hunter2@127.0.0.1:1/parley"
+    well, lines = await look(DATABASE_PATH="", DATABASE_URL=nowhere)
+    assert not well
+    assert lines[1] == (
+        "Database: The database parley on 127.0.0.1:1 does not accept connections: start the server, or correct the"
+        " port in DATABASE_URL."
+    )

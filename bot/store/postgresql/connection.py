@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
 
 import psycopg
 from psycopg.abc import Buffer
@@ -78,16 +79,24 @@ def _records(cursor: psycopg.AsyncCursor[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a database is. Neither `repr` nor `name` has the password."""
+    """Where a database is."""
 
-    _conninfo: str
+    words: Mapping[str, Any] = field(repr=False)
+    """What libpq is told, by its keywords, with the password."""
 
-    def __repr__(self) -> str:
-        return f"Address({self.name})"
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Raises StoreUnusable where it is no such URL."""
+        try:
+            return cls(conninfo_to_dict(url))
+        except psycopg.ProgrammingError:
+            # Whose words may have the password.
+            raise StoreUnusable("DATABASE_URL cannot be read: use postgresql://USER:PASSWORD@HOST/DATABASE.") from None
 
     @property
     def name(self) -> str:
-        return name_of(conninfo_to_dict(self._conninfo))
+        """How sentences name it."""
+        return name_of(self.words)
 
     async def connect(self, statement_s: float) -> Connection:
         """A new connection, whose statements take up to so many seconds each (0: any time).
@@ -96,7 +105,6 @@ class Address:
         """
         if sys.platform == "win32" and not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
             raise StoreUnusable("PostgreSQL cannot be used on Windows: use DATABASE_PATH, or run the bot on Linux.")
-        given = conninfo_to_dict(self._conninfo)
         session = {
             "statement_timeout": round(statement_s * 1000),
             "lock_timeout": LOCK_S * 1000,
@@ -105,7 +113,7 @@ class Address:
             "jit": "off",
         }
         ours = " ".join(f"-c {name}={value}" for name, value in session.items())
-        words: dict[str, Any] = {**_DEFAULTS, **given, "options": f"{ours} {given.get('options') or ''}"}
+        words: dict[str, Any] = {**_DEFAULTS, **self.words, "options": f"{ours} {self.words.get('options') or ''}"}
         try:
             connection = await psycopg.AsyncConnection.connect(
                 make_conninfo(**words),
@@ -115,12 +123,9 @@ class Address:
             )
         except psycopg.Error as error:
             raise unreachable(error, self.name) from error
-        if connection.info.server_version < OLDEST * 10_000:
+        if (version := connection.info.server_version // 10_000) < OLDEST:
             await connection.close()
-            raise StoreUnusable(
-                f"{self.name} is on PostgreSQL {connection.info.server_version // 10_000}, and {OLDEST} is needed:"
-                " use a newer server."
-            )
+            raise StoreUnusable(f"{self.name} is on PostgreSQL {version}, and {OLDEST} is needed: use a newer server.")
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_dumper(str, StrDumper)
         connection.adapters.register_loader("numeric", _NumericLoader)
@@ -193,12 +198,12 @@ class Pool:
 
 
 def _answers(connection: Connection) -> bool:
-    """Whether the server has not ended a connection while it was not used, as a restart does."""
-    try:
-        connection.pgconn.consume_input()
-    except psycopg.Error:
+    """Whether the server has said nothing on a connection while it was not used. What it says then is that it ends."""
+    if connection.closed or not _idle(connection):
         return False
-    return _idle(connection)
+    polled = select.poll()
+    polled.register(connection.fileno(), select.POLLIN)
+    return not polled.poll(0)
 
 
 def _idle(connection: Connection) -> bool:

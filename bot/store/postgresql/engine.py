@@ -79,21 +79,18 @@ class PostgreSQLEngine:
         `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends. Raises
         `StoreUnusable`.
         """
-        try:
-            address = Address(url)
-            statement_s = SERVING_S if exclusive else OPERATING_S
-            async with AsyncExitStack() as stack:
-                await _prepare(stack, address, exclusive)
-                readers, writers = Pool(address, _READERS, statement_s), Pool(address, _WRITERS, statement_s)
-                stack.push_async_callback(readers.close)
-                stack.push_async_callback(writers.close)
-                engine = cls(address, readers, writers, statement_s + _HANGS_S)
-                try:
-                    yield engine
-                finally:
-                    await engine.drain()
-        except psycopg.ProgrammingError as error:
-            raise StoreUnusable("DATABASE_URL cannot be read: use postgresql://USER:PASSWORD@HOST/DATABASE.") from error
+        address = Address.of(url)
+        statement_s = SERVING_S if exclusive else OPERATING_S
+        async with AsyncExitStack() as stack:
+            await _prepare(stack, address, exclusive)
+            readers, writers = Pool(address, _READERS, statement_s), Pool(address, _WRITERS, statement_s)
+            stack.push_async_callback(readers.close)
+            stack.push_async_callback(writers.close)
+            engine = cls(address, readers, writers, statement_s + _HANGS_S)
+            try:
+                yield engine
+            finally:
+                await engine.drain()
 
     async def read(self, sql: str, **values: Value) -> Rows:
         async def query() -> Rows:

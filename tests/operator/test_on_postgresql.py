@@ -1,0 +1,122 @@
+"""The operator's commands on a database that is on a PostgreSQL server: they work there, or say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.cli import main
+from bot.core.errors import BotError, StoreUnusable
+from bot.core.quotas import Quotas, Usage
+from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
+from bot.discord_bot.health import HealthChecks
+from bot.operator.health import publish_health, read_health, status_file
+from bot.store.databases import DatabaseServer, open_store
+from tests.places import on_discord
+from tests.waiting import until
+
+BO = 198622483471925248
+
+
+@pytest.fixture
+def server(postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatabaseServer:
+    """The database that the settings name, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_PATH", raising=False)
+    monkeypatch.setenv("DATABASE_URL", postgresql_url)
+    return DatabaseServer(postgresql_url)
+
+
+async def _fill(server: DatabaseServer) -> None:
+    async with open_store(server, exclusive=True) as store:
+        prompt = Prompt(on_discord(11), 1, "my name is Bo", BO, UserName("Bo", "bo"), 9, message_id=1)
+        attempt = await store.turns.begin(prompt)
+        assert isinstance(attempt, Attempt)
+        await store.quotas.reserve(attempt, "gpt-6-luna", 500, 500, 1, Quotas())
+        await store.turns.close(attempt, Outcome(TurnState.COMPLETE, "Hello Bo.", usage=Usage(60_000, 40_000)))
+
+
+def test_commands_work_there(server: DatabaseServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(_fill(server))
+    assert main(["conversations"]) == 0
+    assert "\n11  " in capsys.readouterr().out
+    assert main(["usage"]) == 0
+    assert "60,000" in capsys.readouterr().out
+    assert main(["export", "discord:11"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [each["content"] for each in said if each["role"] != "system"] == ["my name is Bo", "Hello Bo."]
+
+    messages = [{"role": "user", "content": "a\0b"}, {"role": "assistant", "content": "Größe 🦜"}] * 60
+    (tmp_path / "past.json").write_text(json.dumps(messages))
+    assert main(["import", "past.json", "terminal:past"]) == 0
+    capsys.readouterr()
+    assert main(["export", "terminal:past"]) == 0
+    exported = [(each["role"], each["content"]) for each in json.loads(capsys.readouterr().out)]
+    assert exported == [("user", "a\ufffdb"), ("assistant", "Größe 🦜")] * 60
+    assert main(["import", "past.json", "terminal:past"]) == 1, "it has questions now"
+
+    assert main(["forget", str(BO), "--yes"]) == 0
+    capsys.readouterr()
+    assert main(["forget", str(BO), "--yes"]) == 0
+    assert "Nothing" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [tmp_path / "past.json"], "nothing is kept beside it"
+
+
+def test_rows_of_a_forgotten_person_are_gone(server: DatabaseServer) -> None:
+    asyncio.run(_fill(server))
+    assert main(["forget", str(BO), "--yes"]) == 0
+
+    async def rows() -> list[list[object]]:
+        async with open_store(server, exclusive=False) as store:
+            tables = await store.engine.read("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            return [list(row) for [table] in tables for row in await store.engine.read(f"SELECT * FROM {table}")]  # noqa: S608
+
+    assert not any(BO in row or "my name is Bo" in row for row in asyncio.run(rows()))
+
+
+def test_backup_names_the_program_that_copies(server: DatabaseServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backup", "copy of it"]) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert "copy it with `pg_dump --format=custom '--file=copy of it' 'postgresql:///test_" in error
+    assert main(["compact"]) == 0
+    assert capsys.readouterr().out.endswith("gives space back by itself: you need do nothing.\n")
+
+
+def test_health_without_a_bot_says_so(
+    server: DatabaseServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bot:hunter2@db.example.com/parley")
+    assert main(["health"]) == 1
+    assert capsys.readouterr().err == (
+        "No bot runs on the database postgresql://bot@db.example.com/parley: start it with `python -m bot`.\n"
+    )
+
+
+async def test_health_is_reported_in_the_usual_folder(server: DatabaseServer, tmp_path: Path) -> None:
+    async with (
+        open_store(server, exclusive=True) as store,
+        publish_health(server, HealthChecks(lambda: {0: None}, lambda: 0.0, store.engine.ping, lambda: None)),
+    ):
+        await until(status_file(server).exists)
+        assert status_file(server).parent == tmp_path / "data"
+        report = await read_health(server)
+        assert report.well
+        assert "Database: answers." in report.text
+        with pytest.raises(StoreUnusable, match="already in use by another bot"):
+            async with open_store(server, exclusive=True):
+                pass
+    with pytest.raises(BotError, match="No bot runs"):
+        await read_health(server)
+
+
+async def test_missing_package_is_a_sentence(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bot.store.postgresql", None)
+    monkeypatch.delattr("bot.store.postgresql", raising=False)
+    with pytest.raises(StoreUnusable, match=r"install 'psycopg\[binary\]'`\.$"):
+        async with open_store(server, exclusive=True):
+            pass
