@@ -13,6 +13,16 @@ def cannot_write(thread_id: int, *, locked: bool) -> str:
     return f"-# {why} Ask me here instead."
 
 
+def answered_here(thread_id: int) -> str:
+    """Stands in a channel under the answer to a question in a thread in which the bot cannot write any more."""
+    return f"-# I can't write in <#{thread_id}> any more, so my answer is here."
+
+
+def answered_in(channel_id: int) -> str:
+    """Stands in a thread under the beginning of an answer that the bot cannot go on with there."""
+    return f"-# I can't write here any more. My whole answer is in <#{channel_id}>."
+
+
 def untitled(name: str | None) -> str:
     """The title of a thread on a question without words, such as a picture."""
     return "A question" if name is None else f"A question from {name}"

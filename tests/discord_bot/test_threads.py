@@ -358,3 +358,68 @@ async def test_exports_and_forgetting_cover_the_threads(world: World, discord: D
 async def answered(used: Interaction) -> Interaction:
     await used.answered()
     return used
+
+
+def locks(discord: DiscordStandin, thread: Channel) -> None:
+    discord.world.update_thread(thread, locked=True)
+
+
+def closes(discord: DiscordStandin, thread: Channel) -> None:
+    discord.world.update_thread(thread, locked=True, archived=True)
+
+
+def shuts_out(discord: DiscordStandin, thread: Channel) -> None:
+    discord.deny(discord.general, Permission.SEND_MESSAGES_IN_THREADS)
+
+
+IN_PARTS = ["The first part. ", *("word " * 5 for _ in range(100))]
+HERE = "-# I can't write in <#{}> any more, so my answer is here."
+
+
+@pytest.mark.parametrize("where", ["in a thread on it", "in a thread"])
+@pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in its middle"])
+@pytest.mark.parametrize("happens", [locks, closes, shuts_out])
+async def test_an_answer_whose_thread_is_closed_comes_in_the_channel(
+    world: World,
+    discord: DiscordStandin,
+    happens: Callable[[DiscordStandin, Channel], None],
+    begun: bool,
+    where: str,
+) -> None:
+    held = asyncio.Event()
+    said = "".join(IN_PARTS) + "long " * 400 + "the end."
+    world.model.script.append(Reply(said, held_until=None if begun else held, tokens_per_second=40 if begun else None))
+    if where == "in a thread":
+        thread = await discord.open_thread(discord.general, "side", discord.ada)
+        question = await world.ask("why?", thread)
+    else:
+        await switch_on(world)
+        question = await world.ask("why?")
+        await discord.wait_for(lambda: question.thread)
+        thread = thread_on(question)
+    own = thread.id
+    await (discord.wait_for(lambda: "The first part." in "".join(shown(discord, thread))) if begun else world.asked(0))
+    happens(discord, thread)
+    held.set()
+    await world.taken(question)
+    answer = discord.bot_messages(discord.general)
+    whole = "\n".join(each.content for each in answer)
+    assert whole.startswith("The first part."), "all of it"
+    assert whole.endswith(f"the end.\n{HERE.format(own)}")
+    assert answer[0].reply_to is (question if where == "in a thread on it" else None)
+    left = "".join(shown(discord, thread)[1:] if where == "in a thread on it" else shown(discord, thread))
+    assert ("The first part" in left) is begun
+    assert [(prompt, state) for prompt, _, state in await world.turns(thread)] == [("why?", "complete")]
+
+
+async def test_a_private_threads_answer_is_shown_nowhere_else(world: World, discord: DiscordStandin) -> None:
+    held = asyncio.Event()
+    world.model.script.append(Reply("A secret.", held_until=held))
+    thread = await discord.open_thread(discord.general, "secret", discord.ada, private=True)
+    discord.world.join_thread(thread, discord.bot)
+    question = await world.ask("why?", thread, discord.ada)
+    await world.asked(0)
+    closes(discord, thread)
+    held.set()
+    await world.taken(question)
+    assert shown(discord) == []

@@ -30,6 +30,8 @@ Discord shows typing for 10 seconds: https://discord.com/developers/docs/resourc
 
 BeforeEnd = Callable[[Outcome], Awaitable[None]]
 """Takes an outcome before people see it."""
+ShowElsewhere = Callable[[Outcome], Awaitable[bool]]
+"""Shows the whole reply where the bot may still write. False: another process may still show it."""
 
 
 class ReplyActivity:
@@ -56,6 +58,8 @@ class ReplyActivity:
         self._scheduler = scheduler
         self._before_end = before_end
         self._started = asyncio.Event()
+        self.show_elsewhere: ShowElsewhere | None = None
+        """Set where there is another place for a reply that the bot may not write in its own place any more."""
         if prompt is not None:
             spawn(self._show_activity(prompt))
 
@@ -76,7 +80,10 @@ class ReplyActivity:
         self._started.set()
         if self._before_end is not None:
             await self._before_end(outcome)
-        return await self._live.finish(outcome)
+        seen = await self._live.finish(outcome)
+        if self._live.lifecycle.shut_out and self.show_elsewhere is not None:
+            seen = await self.show_elsewhere(outcome)
+        return seen
 
     @property
     def messages(self) -> int:

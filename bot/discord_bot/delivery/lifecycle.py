@@ -51,6 +51,8 @@ class Lifecycle:
         self.state = State.WAITING
         self.delivery_error: str | None = None
         """Why the platform would not show all of the reply."""
+        self.shut_out = False
+        """Whether that is because the bot may not write in the channel any more."""
         self.visible = asyncio.Event()
         """Set once something of this attempt is shown, or nothing will be."""
         self.done = asyncio.Event()

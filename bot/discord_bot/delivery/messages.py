@@ -33,6 +33,7 @@ from bot.discord_bot.delivery.view import (
 )
 from bot.network.failures import failure
 from bot.store import Store
+from bot.texts import threads
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class ReplyTarget:
     about: int | None = None
     mention: int | None = None
     """The asker, if only a mention pings them: no message in the channel is theirs and has the prompt."""
+    elsewhere: int | None = None
+    """The channel in which the reply is shown if the bot may not write in its own any more."""
 
 
 class ReplyMessages:
@@ -136,6 +139,8 @@ class ReplyMessages:
             if isinstance(error.__cause__, discord.HTTPException) and error.__cause__.code not in _MAY_NOT_WRITE:
                 # It is this message that Discord refuses; it may take another one.
                 raise ContentRejected(str(error)) from error
+            if self._target.elsewhere is not None:
+                error.sentence = threads.answered_in(self._target.elsewhere)
             raise
         self._posts[number] += 1
         return message

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ from bot.core.attempt import ActiveAttempt
 from bot.core.context import asked
 from bot.core.errors import StoreError
 from bot.core.records import Ping
-from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn
+from bot.core.turns import Attempt, Outcome, Prompt, StopReason, Turn, TurnState
 from bot.discord_bot.channels import anchor_of, asked_by_command, asked_in, channel_of, is_for_one, message_of
 from bot.discord_bot.delivery.activity import BeforeEnd, ReplyActivity
 from bot.discord_bot.delivery.beginning import (
@@ -41,7 +42,7 @@ from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import NOTE_LIMIT, Buttons
 from bot.discord_bot.names import stored_name
 from bot.store import Store
-from bot.texts import small_print
+from bot.texts import small_print, threads
 from bot.texts.files import FileNotes
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class ReplyOpener:
         """
         prompt, beginning = running.prompt, beginning or Fresh()
         target = self._target(prompt, reads_history(channel), waited, ping)
+        target = replace(target, elsewhere=_elsewhere(prompt, channel))
 
         def note(outcome: Outcome) -> str | None:
             above, below = [*notices] if outcome.text else [], texts.note(outcome)
@@ -143,11 +145,16 @@ class ReplyOpener:
         place = self._client.get_partial_messageable(asked_in(prompt))
         in_message = through is None and not asked_by_command(prompt)
         message = place.get_partial_message(anchor_of(prompt)) if in_message else None
-        return ReplyActivity(live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end)
+        activity = ReplyActivity(
+            live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end
+        )
+        activity.show_elsewhere = lambda outcome: self._show_elsewhere(prompt, target, outcome)
+        return activity
 
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome, ping: Ping) -> bool:
         """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""
         target = self._target(turn, waited=age(message_of(turn)), ping=ping)
+        target = replace(target, elsewhere=_elsewhere(turn, self.known_channel(turn)))
         live = LiveReply(
             target.channel.id,
             ReplyMessages(target, Attempt(turn.id, turn.attempt), self._store, self.deletions, partial=partial),
@@ -160,7 +167,32 @@ class ReplyOpener:
         seen = await live.finish(outcome)
         if live.lifecycle.deleted:
             await self._forget(turn.id)
+        if live.lifecycle.shut_out:
+            return await self._show_elsewhere(turn, target, outcome)
         return seen
+
+    async def _show_elsewhere(self, prompt: Prompt | Turn, shut_out: ReplyTarget, outcome: Outcome) -> bool:
+        """Show a whole reply in the channel of a thread in which the bot may not write any more, if it is public.
+
+        Its messages are on no record: those of the thread are. False: another process may still show it.
+        """
+        if shut_out.elsewhere is None or outcome.stop_reason is not None:
+            return True
+        channel = self._client.get_partial_messageable(shut_out.elsewhere)
+        asked_here = prompt.asked_in is not None
+        mention = None if asked_here else prompt.user_id
+        target = replace(shut_out, channel=channel, can_quote=asked_here, about=None, mention=mention)
+        lines = [threads.answered_here(channel_of(prompt.conversation)), *filter(None, [texts.note(outcome)])]
+        if len("\n".join(["", texts.AS_FILE, *lines])) > NOTE_LIMIT:
+            del lines[0]
+        live = LiveReply(
+            channel.id,
+            ReplyMessages(target, None, self._store, DeletionLog()),
+            self._scheduler,
+            note=lambda _: "\n".join(lines),
+            max_messages=self._limit_in(self._client.get_channel(channel.id), 0),
+        )
+        return await live.finish(Outcome(TurnState.COMPLETE, outcome.text))
 
     def offer(self, turn: Turn, message_id: int, offered: Buttons) -> None:
         """Show buttons under a message of the ended reply to a turn."""
@@ -227,6 +259,16 @@ class ReplyOpener:
             await self._store.retention.forget_turn(turn_id)
         except StoreError as error:
             log.error("turn %d could not be forgotten: %s", turn_id, error)
+
+
+def _elsewhere(prompt: Prompt | Turn, channel: object) -> int | None:
+    """The channel in which a reply can be shown that cannot be shown in its thread, if everybody there sees both."""
+    if prompt.asked_in is not None:
+        return asked_in(prompt)
+    if not isinstance(channel, discord.Thread) or is_for_one(prompt.conversation):
+        return None
+    public = channel.type is not discord.ChannelType.private_thread and isinstance(channel.parent, discord.TextChannel)
+    return channel.parent_id if public else None
 
 
 def _about(prompt: Prompt | Turn, text: str, words: str, room: int) -> str | None:

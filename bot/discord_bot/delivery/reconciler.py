@@ -237,12 +237,12 @@ class LiveReply:
         if error.deleted:
             self.on_messages_deleted()
             return False
-        self.lifecycle.delivery_error = str(error)
+        self.lifecycle.delivery_error, self.lifecycle.shut_out = str(error), True
         if not isinstance(self._action, Post) or not len(self.shown):
             self._end(State.REJECTED)
             return False
         # Without the right to post, the bot can still edit its messages.
-        return self._fall_back(texts.NO_MORE_HERE)
+        return self._fall_back(error.sentence)
 
     def _handle_not_editable(self, error: NotEditable) -> bool:
         """Go on in new messages. False: these cannot be posted either.
@@ -252,7 +252,7 @@ class LiveReply:
         """
         if isinstance(self._action, Post):
             log.info("a reply in channel %d can no longer be shown: %s", self._channel_id, error)
-            self.lifecycle.delivery_error = str(error)
+            self.lifecycle.delivery_error, self.lifecycle.shut_out = str(error), True
             self._end(State.REJECTED)
             return False
         log.info("channel %d: a reply continues in new messages: %s", self._channel_id, error)

@@ -32,10 +32,14 @@ class PlatformError(Exception):
 
 
 class TargetGone(PlatformError):
-    """Nothing more can be shown. `deleted`: the message or the channel is gone, and not just the right to write."""
+    """Nothing more can be shown. `deleted`: the message or the channel is gone, and not just the right to write.
 
-    def __init__(self, reason: str, *, deleted: bool = False) -> None:
+    `sentence` tells people where the rest of a reply is that was shown in part.
+    """
+
+    def __init__(self, reason: str, *, deleted: bool = False, sentence: str = texts.NO_MORE_HERE) -> None:
         self.deleted = deleted
+        self.sentence = sentence
         super().__init__(reason)
 
 
