@@ -32,7 +32,7 @@ from bot.core.protocols import Store
 from bot.core.quotas import Usage
 from bot.core.summaries import TITLE, Block, SummaryJob
 from bot.core.titles import TITLE_TOKENS, title_request, written_title
-from bot.core.turns import Attempt, Conversation, FailureReason, is_blank
+from bot.core.turns import Attempt, Conversation, EarlierTurn, FailureReason, is_blank
 from bot.core.window import Room
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ BACK_OFF = (60.0, 600.0, 3600.0)
 """Seconds to the next try after each failure. After one more the summary is given up."""
 NO_ROOM_FOR = 900.0
 """Seconds to the next try where the quotas leave no room."""
+_UNPLACED = 100
+"""The most titles that are kept for a platform that fails."""
 _AT_ONCE = 4
 """Summaries of different conversations that are made at the same time."""
 _SHARE = 40
@@ -69,8 +71,11 @@ _TURNS = "the conversation above"
 _SUMMARIES = "these summaries of parts of the conversation into one"
 
 
-PlaceTitle = Callable[[Conversation, str], Awaitable[bool]]
-"""Gives the thread of a conversation a title. False: the platform fails, and may take it later."""
+PlaceTitle = Callable[[Conversation, str, EarlierTurn], Awaitable[bool]]
+"""Gives the thread of a conversation a title in place of the first one, which was made from the question of this turn.
+
+False: the platform fails, and may take it later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ class SummaryMaker:
         self._begun: dict[int, float] = {}
         """When a summary of each conversation was last begun, by its id, for as long as that matters."""
         self._woken = asyncio.Event()
+        self._unplaced: dict[int, tuple[Block, str]] = {}
+        """The titles that the platform may take later, by the ids of their jobs."""
 
     def wake(self) -> None:
         """Look at once for what is due."""
@@ -181,7 +188,11 @@ class SummaryMaker:
     async def _make(self, job: SummaryJob) -> None:
         behaviour = await self._store.personas.settings_of(job.conversation)
         model = self._settings.summarizing_model(behaviour.model)
-        slots, title = await self._model.slots(model), None
+        slots, title = await self._model.slots(model), self._unplaced.pop(job.id, None)
+        if title is not None and await self._store.summaries.is_due(job, title[0]):
+            await self._place(job, *title)
+            return
+        title = None
         with nullcontext(asyncio.Event()) if slots is None else slots.place_behind() as wanted:
             if wanted is not None:
                 request = await self._request(job, model, behaviour.persona or self._settings.system_prompt)
@@ -199,9 +210,15 @@ class SummaryMaker:
         title = written_title(text)
         if not await self._store.summaries.is_due(job, block):
             log.info("title %d: what it was made from has changed, or people chose another", job.id)
-        elif title and self.place_title is not None and await self.place_title(job.conversation, title):
+        elif not title or self.place_title is None:
+            await self._failed(job)
+        elif await self.place_title(job.conversation, title, block.turns[0]):
             await self._store.summaries.end_title(job.conversation)
         else:
+            # The model is not asked again for what it has written already.
+            self._unplaced[job.id] = block, text
+            if len(self._unplaced) > _UNPLACED:
+                del self._unplaced[next(iter(self._unplaced))]
             await self._failed(job)
 
     async def _request(self, job: SummaryJob, model: str, persona: str) -> _SummaryRequest | None:

@@ -10,8 +10,9 @@ import pytest
 
 from bot.core.quotas import Quotas
 from bot.core.titles import ASKED_FOR_TITLE
-from bot.standin.entities import Message, Permission
+from bot.standin.entities import Attachment, Message, Permission
 from bot.standin.faults import RateLimited, Refused, ServerError
+from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin, Request
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -129,6 +130,7 @@ async def test_the_plain_title_stays_where_nothing_is_left_to_use(
         (ServerError(503), 1),
         (Refused(403, 50013, "Missing Permissions"), 0),
         (Refused(400, 50083, "archived"), 0),
+        (Refused(400, 200000, "Message was blocked by automatic moderation"), 0),
     ],
     ids=lambda each: type(each).__name__,
 )
@@ -149,6 +151,47 @@ async def test_a_title_that_discord_does_not_take_is_tried_later_or_never(
             await discord.wait_for(lambda: thread_on(question).name == "Dark skies")
         await world.until(lambda: due(world), 0)
         assert len(title_requests(world)) == 1 + left
+
+
+async def test_the_model_is_not_asked_again_for_a_title_that_discord_may_take_later(
+    start: Start, titles: list[str], discord: DiscordStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.core.summarizing.PACE", 0.0)
+    monkeypatch.setattr("bot.core.summarizing._AT_ONCE", 1)
+    # Otherwise it takes ten minutes.
+    discord.limits.others["PATCH", RENAME] = Limit(20, 0.05)
+    discord.faults.add(ServerError(503), method="PATCH", route=RENAME)
+    async with start(summaries=True) as world:
+        await switch_on(world)
+        question = await world.ask_and_wait("why?")
+        await world.until(lambda: failed_or_given_up(world))
+        await world.store.engine.write("UPDATE stored_summaries SET due_at = 0 WHERE due_at IS NOT NULL")
+        world.conversations.summaries.wake()
+        await discord.wait_for(lambda: thread_on(question).name == "Dark skies")
+        await world.until(lambda: due(world), 0)
+        assert len(title_requests(world)) == 1
+
+
+@pytest.mark.parametrize("asked", ["why?", "@max why", "a file"])
+@pytest.mark.parametrize("renamed", [True, False])
+async def test_a_title_that_people_chose_while_it_was_away_stays(
+    start: Start, titles: list[str], discord: DiscordStandin, asked: str, renamed: bool
+) -> None:
+    struck = discord.faults.add(ServerError(503), method="PATCH", route=RENAME)
+    text = f"{discord.bot.mention} {asked.replace('@max', discord.max.mention)}"
+    files = [Attachment("list.txt", b"one\ntwo", "text/plain")] if asked == "a file" else []
+    async with start(summaries=True) as world:
+        await switch_on(world)
+        question = await discord.say(discord.general, discord.bo, text, attachments=files)
+        await world.taken(question)
+        await discord.wait_for(lambda: struck.hits)
+        await world.until(lambda: failed_or_given_up(world))
+        await world.store.engine.write("UPDATE stored_summaries SET due_at = 0 WHERE due_at IS NOT NULL")
+    if renamed:
+        discord.world.rename(thread_on(question), "Bo's own")
+    async with start(summaries=True) as world:
+        await world.until(lambda: due(world), 0)
+        assert thread_on(question).name == ("Bo's own" if renamed else "Dark skies")
 
 
 async def failed_or_given_up(world: World) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import discord
 
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import StoreError
 from bot.core.titles import plain_title
-from bot.core.turns import Conversation, Prompt, Turn
+from bot.core.turns import Conversation, EarlierTurn, Prompt, Turn, UserName
 from bot.discord_bot.channels import asked_in, channel_of
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.view import ContentRejected, PlatformError, Unavailable
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _RENAMED_WITHIN = 30.0
 """Seconds that a new title waits for Discord's answer."""
+_GIVEN = 1000
+"""The most threads of which the name is remembered."""
 _HAS_A_THREAD = 160004
 """Discord's error code for a message that a thread was opened on before."""
 
@@ -36,6 +38,8 @@ class QuestionThreads:
     def __init__(self, client: discord.Client, store: Store) -> None:
         self._client = client
         self._store = store
+        self._given: dict[int, str] = {}
+        """The names of the threads that this process has opened lately, as it gave them."""
         self._in_order = asyncio.Lock()
         """Keeps a message for which the settings are in memory behind those for which they are being read."""
 
@@ -49,9 +53,7 @@ class QuestionThreads:
 
     async def open(self, message: discord.Message, prompt: Prompt) -> discord.Thread | str:
         """Open the thread on a question, or find it. The result is a sentence if there is none."""
-        name = plain_title(prompt.text, prompt.names)
-        if not name:
-            name = words.untitled(None if prompt.author_name is None else prompt.author_name.shown)
+        name = _first_name(prompt.text, prompt.names, prompt.author_name)
         if isinstance(message.channel, discord.TextChannel) and not may_open_threads(message.channel):
             return words.NOT_ALLOWED
         try:
@@ -63,7 +65,11 @@ class QuestionThreads:
 
     async def _opened(self, message: discord.Message, name: str) -> discord.Thread:
         try:
-            return await message.create_thread(name=name)
+            opened = await message.create_thread(name=name)
+            self._given[opened.id] = opened.name
+            if len(self._given) > _GIVEN:
+                del self._given[next(iter(self._given))]
+            return opened
         except discord.HTTPException as error:
             if error.code != _HAS_A_THREAD:
                 raise
@@ -73,15 +79,17 @@ class QuestionThreads:
             raise ContentRejected(f"the bot cannot write in thread {message.id}")
         return found
 
-    async def retitle(self, conversation: Conversation, title: str) -> bool:
-        """Rename a thread if the bot opened it. False: Discord fails, and may take the title later."""
+    async def retitle(self, conversation: Conversation, title: str, question: EarlierTurn) -> bool:
+        """Rename a thread if the bot opened it on this question and nobody has renamed it since.
+
+        False: Discord fails, and may take the title later.
+        """
         try:
             with platform_errors():
                 thread = self._client.get_channel(channel_of(conversation)) or await self._client.fetch_channel(
                     channel_of(conversation)
                 )
-                me = self._client.user
-                if isinstance(thread, discord.Thread) and me is not None and thread.owner_id == me.id:
+                if isinstance(thread, discord.Thread) and self._named(thread, question):
                     renaming = asyncio.create_task(thread.edit(name=title))
                     # discord.py may sleep in the call that takes the last of two for ten minutes.
                     done, _ = await asyncio.wait([renaming], timeout=_RENAMED_WITHIN)
@@ -94,6 +102,17 @@ class QuestionThreads:
             log.info("thread %s keeps its title: %s", conversation.channel, error)
         return True
 
+    def _named(self, thread: discord.Thread, question: EarlierTurn) -> bool:
+        """Whether the name of a thread is the one that the bot gave it when it opened it on this question."""
+        me = self._client.user
+        if me is None or thread.owner_id != me.id:
+            return False
+        if (given := self._given.get(thread.id)) is not None:
+            return thread.name == given
+        # A file that was read since may have made the text longer.
+        name = _first_name(question.prompt, {}, question.author_name)
+        return thread.name == name or name.startswith(thread.name.removesuffix("…"))
+
     async def hints(self, prompt: Prompt | Turn) -> Sequence[str]:
         """What the first answer in a thread says on how to go on there, where a message has to mention the bot."""
         if prompt.asked_in is None or prompt.guild_id is None:
@@ -105,6 +124,11 @@ class QuestionThreads:
             return ()
         reads_all = self._client.intents.message_content
         return () if reads_all and settings.without_mention is not WithoutMention.NEVER else (words.GO_ON,)
+
+
+def _first_name(prompt: str, names: Mapping[int, str], author: UserName | None) -> str:
+    """The name of the thread on a question, until the question is answered."""
+    return plain_title(prompt, names) or words.untitled(None if author is None else author.shown)
 
 
 def may_open_threads(channel: discord.TextChannel) -> bool:
