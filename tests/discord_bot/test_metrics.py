@@ -66,7 +66,7 @@ def shown(discord: DiscordStandin, count: int) -> bool:
 
 
 async def test_a_scrape_tells_how_turns_went_and_names_nobody(
-    discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path, port: int
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, shards: int, tmp_path: Path, port: int
 ) -> None:
     model.script += [
         Reply("The whole answer."),
@@ -101,7 +101,7 @@ async def test_a_scrape_tells_how_turns_went_and_names_nobody(
         assert seen["parley_tokens_total prompt gpt-6-luna"] > 0
         tokens = [seen[f"parley_tokens_total {kind} gpt-6-luna"] for kind in ("prompt", "reply")]
         assert seen["parley_cost_total gpt-6-luna"] == pytest.approx((tokens[0] + 2 * tokens[1]) / 1e6, abs=3e-6)
-        assert (seen["parley_shards"], seen["parley_shards_connected"]) == (1, 1)
+        assert (seen["parley_shards"], seen["parley_shards_connected"]) == (shards, shards)
         assert seen["parley_event_loop_delay_seconds_count"] > 0 < seen["parley_database_commit_seconds_count"]
         assert seen["process_resident_memory_bytes"] > 10_000_000
 
@@ -190,6 +190,27 @@ async def test_health_is_told_as_the_command_tells_it(
             assert status == 503
             assert "Database: no answer within 0.3 s." in text
         await world.until(well)
+
+
+@pytest.mark.parametrize("shards", [3], indirect=True)
+async def test_one_shard_that_is_away_is_told(discord: DiscordStandin, start: Start, port: int) -> None:
+    async with start(metrics=ListenAddress("127.0.0.1", port)) as world:
+        async with discord.gateway.outage(shard=2):
+
+            async def told() -> bool:
+                status, _, text = await get(port, "/healthz")
+                return status == 503 and "2 of 3 shards connected; shard 2 away for" in text
+
+            await world.until(told)
+            seen = samples((await get(port, "/metrics"))[2])
+            assert (seen["parley_shards"], seen["parley_shards_connected"]) == (3, 2)
+            assert seen["parley_shard_away_seconds"] > 0
+
+        async def well() -> bool:
+            return (await get(port, "/healthz"))[0] == 200
+
+        await world.until(well)
+        assert samples((await get(port, "/metrics"))[2])["parley_shards_connected"] == 3
 
 
 async def test_only_what_is_asked_for_is_served(start: Start, port: int) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bot.core.figures import WAITS, Figures
 
@@ -16,9 +14,13 @@ UNKNOWN = "unknown"
 
 
 class DeliveryFigures:
-    """The figures of one bot's requests to Discord."""
+    """The figures of one bot's requests to Discord.
 
-    def __init__(self, figures: Figures) -> None:
+    `waiting` returns how many replies have a call to make, `last_second` how many requests left in the last second that
+    count towards the limit of the whole bot.
+    """
+
+    def __init__(self, figures: Figures, waiting: Callable[[], int], last_second: Callable[[], int]) -> None:
         self._requests = figures.counters(
             "discord_requests",
             "Requests that Discord answered: post, edit or delete a message in a channel, with an interaction's token"
@@ -36,17 +38,12 @@ class DeliveryFigures:
         self._staleness = figures.histogram(
             "staleness_seconds", "How long people had not seen what was there, at each call that showed it.", WAITS
         )
-        self._sent: deque[float] = deque(maxlen=2 * REQUESTS_PER_SECOND)
-        """When the latest requests that count towards the limit were sent, on the monotonic clock."""
+        figures.gauge("discord_calls_waiting", "Replies of which people do not see the latest.", waiting)
         figures.gauge(
             "discord_requests_last_second",
             f"Requests of the last second that count towards Discord's limit of {REQUESTS_PER_SECOND} a second.",
-            self._last_second,
+            last_second,
         )
-
-    def sent(self) -> None:
-        """Count a request that counts towards the limit of the whole bot."""
-        self._sent.append(time.monotonic())
 
     def answered(self, method: str | None, status: int, headers: Mapping[str, str], *, exempt: bool = False) -> None:
         """Count an answer to a request on a channel's messages, or to any other (`method` is None).
@@ -62,7 +59,3 @@ class DeliveryFigures:
     def shown(self, age: float) -> None:
         """Count a call that showed something that was not shown for `age` seconds."""
         self._staleness.observe(age)
-
-    def _last_second(self) -> float:
-        since = time.monotonic() - 1
-        return sum(each > since for each in self._sent)

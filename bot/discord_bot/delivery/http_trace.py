@@ -29,7 +29,6 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
         context.sent = asyncio.get_running_loop().time()
         if _EXEMPT_ROUTE.search(params.url.path):
             return
-        scheduler.figures.sent()
         # Also the gateway's handshake, so that a process whose shards are another's connects no more.
         if not await scheduler.gate.opened():
             raise aiohttp.ClientConnectionError("another process serves these shards")

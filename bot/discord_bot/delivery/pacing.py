@@ -348,6 +348,10 @@ class Budget:
             self._leaving.popleft()
         self._left.append(now)
 
+    def last_second(self, now: float) -> int:
+        """The requests that left in the last second."""
+        return sum(each > now - 1.0 for each in self._left)
+
     def _window_at(self, now: float) -> float:
         """When there is room for one more among those that leave within a second."""
         while self._leaving and self._leaving[0] <= now - 1.0:

@@ -111,11 +111,13 @@ class Scheduler:
     """
 
     def __init__(self, budget: Budget | None = None, figures: Figures | None = None, gate: Gate | None = None) -> None:
-        figures = figures or Figures()
         self.gate = gate or Gate.always_open()
         """No call goes out while it is closed."""
-        self.figures = DeliveryFigures(figures)
-        figures.gauge("discord_calls_waiting", "Replies of which people do not see the latest.", self._wanted)
+        self._figures = DeliveryFigures(
+            figures or Figures(),
+            self._waiting,
+            lambda: self._budget.last_second(asyncio.get_running_loop().time()),
+        )
         self._budget = budget or Budget()
         self._channels: dict[int, _Channel] = {}
         self._active: set[int] = set()
@@ -177,7 +179,7 @@ class Scheduler:
 
     def observe(self, channel_id: int | None, method: str, status: int, headers: Mapping[str, str]) -> None:
         """Learn from the answer to a call on a channel's messages, or to any other request (`channel_id` is None)."""
-        self.figures.answered(None if channel_id is None else method, status, headers)
+        self._figures.answered(None if channel_id is None else method, status, headers)
         now = asyncio.get_running_loop().time()
         retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
         if status == 429 and "X-RateLimit-Global" in headers:
@@ -189,7 +191,7 @@ class Scheduler:
 
     def observe_exempt(self, method: str, status: int, headers: Mapping[str, str], sent: float) -> None:
         """Learn from the answer to the current request, which was `sent` then with an interaction's token."""
-        self.figures.answered(method, status, headers, exempt=True)
+        self._figures.answered(method, status, headers, exempt=True)
         channel = self._channels.get(calling.get() or 0)
         if channel is not None and channel.exempt:
             retry_after = _seconds(headers.get("Retry-After")) if status == 429 else None
@@ -350,12 +352,12 @@ class Scheduler:
         try:
             await caller.call()
             if caller.waiting_since != since:
-                self.figures.shown(asyncio.get_running_loop().time() - since)
+                self._figures.shown(asyncio.get_running_loop().time() - since)
         finally:
             channel.busy = False
             self._wake.set()
 
-    def _wanted(self) -> int:
+    def _waiting(self) -> int:
         """The number of callers with a call to make."""
         callers = (caller for each in self._active for caller in self._channels[each].callers)
         return sum(caller.wants is not None for caller in callers)
