@@ -6,7 +6,7 @@ from bot.core.shards import Shards
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState
 from bot.core.usage import DAY
 from bot.store import Store
-from bot.store.sqlite.engine import SQLiteEngine
+from bot.store.engine import Engine
 from tests.places import on_discord
 from tests.store.steps import Clock
 from tests.store.test_quotas import reserve
@@ -16,8 +16,8 @@ FIRST, SECOND = 1000 << 22, 1001 << 22
 DIRECT = None
 
 
-def halves(database: SQLiteEngine, clock: Clock) -> tuple[Store, Store]:
-    return Store(database, clock, shards=Shards((0,), 2)), Store(database, clock, shards=Shards((1,), 2))
+def halves(engine: Engine, clock: Clock) -> tuple[Store, Store]:
+    return Store(engine, clock, shards=Shards((0,), 2)), Store(engine, clock, shards=Shards((1,), 2))
 
 
 def where(guild: int | None) -> Conversation:
@@ -30,8 +30,8 @@ async def ask(store: Store, guild: int | None, position: int) -> Attempt:
     return attempt
 
 
-async def test_what_another_process_has_under_way_is_not_interrupted(database: SQLiteEngine, clock: Clock) -> None:
-    first, second = halves(database, clock)
+async def test_what_another_process_has_under_way_is_not_interrupted(engine: Engine, clock: Clock) -> None:
+    first, second = halves(engine, clock)
     attempts = {guild: await ask(first, guild, n) for n, guild in enumerate((FIRST, SECOND, DIRECT), 1)}
     for attempt in attempts.values():
         await reserve(first, attempt)
@@ -50,8 +50,8 @@ async def test_what_another_process_has_under_way_is_not_interrupted(database: S
     }
 
 
-async def test_servers_of_another_process_are_neither_left_nor_forgotten(database: SQLiteEngine, clock: Clock) -> None:
-    first, second = halves(database, clock)
+async def test_servers_of_another_process_are_neither_left_nor_forgotten(engine: Engine, clock: Clock) -> None:
+    first, second = halves(engine, clock)
     for position, guild in enumerate((FIRST, SECOND, DIRECT), 1):
         await ask(first, guild, position)
         if guild is not None:
@@ -70,8 +70,8 @@ async def test_servers_of_another_process_are_neither_left_nor_forgotten(databas
     assert await first.retention.prune(unused_days=90) == 1
 
 
-async def test_hourglasses_of_another_process_stay(database: SQLiteEngine, clock: Clock) -> None:
-    first, second = halves(database, clock)
+async def test_hourglasses_of_another_process_stay(engine: Engine, clock: Clock) -> None:
+    first, second = halves(engine, clock)
     for position, guild in enumerate((FIRST, SECOND, DIRECT), 1):
         await ask(first, guild, position)
         await first.deliveries.mark_reaction(int(where(guild).channel), position)
@@ -83,8 +83,8 @@ async def test_hourglasses_of_another_process_stay(database: SQLiteEngine, clock
     assert [message for _, message in await second.deliveries.pending_reactions()] == [2, 4]
 
 
-async def test_summaries_of_another_process_are_made_by_it(database: SQLiteEngine, clock: Clock) -> None:
-    first, second = halves(database, clock)
+async def test_summaries_of_another_process_are_made_by_it(engine: Engine, clock: Clock) -> None:
+    first, second = halves(engine, clock)
     for guild in (FIRST, SECOND):
         for position in range(3):
             attempt = await ask(first, guild, position)
