@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.core.access import Decision
@@ -13,8 +12,8 @@ from bot.store.part import Part
 
 MOST_CHANNELS = 500
 """Channels of a guild that may have settings, as many as a guild of Discord's may have."""
-_GUILDS = 200
-"""Guilds whose settings are kept in memory."""
+_MOST_KEPT = 20_000
+"""Guilds and channels with settings that are kept in memory: a few megabytes."""
 _KEPT_FOR = 600.0
 """Seconds for which they are. Other processes, and records of guilds that were left, change them too."""
 
@@ -24,8 +23,10 @@ class ChannelSettingsStore(Part):
 
     def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
         super().__init__(engine, clock)
-        self._known: OrderedDict[int, tuple[float, Mapping[int, ChannelSettings]]] = OrderedDict()
+        self._known: dict[int, tuple[float, Mapping[int, ChannelSettings]]] = {}
         """By guild, the latest read last: until when they count, and the settings."""
+        self._size = 0
+        """The guilds and channels in it."""
         self._changes = 0
 
     def known(self, guild_id: int) -> Mapping[int, ChannelSettings] | None:
@@ -44,11 +45,16 @@ class ChannelSettingsStore(Part):
         )
         settings = {row["channel_id"]: _settings(row) for row in rows}
         if changes == self._changes:
+            self._drop(guild_id)
             self._known[guild_id] = time.monotonic() + _KEPT_FOR, settings
-            self._known.move_to_end(guild_id)
-            if len(self._known) > _GUILDS:
-                self._known.popitem(last=False)
+            self._size += 1 + len(settings)
+            while self._size > _MOST_KEPT:
+                self._drop(next(iter(self._known)))
         return settings
+
+    def _drop(self, guild_id: int) -> None:
+        if (known := self._known.pop(guild_id, None)) is not None:
+            self._size -= 1 + len(known[1])
 
     async def of(self, guild_id: int, channel_id: int) -> ChannelSettings:
         """The settings of a channel. Those of a thread are its channel's."""
@@ -109,7 +115,7 @@ class ChannelSettingsStore(Part):
             locks=[Lock("guild", guild_id)],
         )
         self._changes += 1
-        self._known.pop(guild_id, None)
+        self._drop(guild_id)
         if not changed:
             return None
         return _settings(before[0]) if before else DEFAULTS

@@ -70,11 +70,40 @@ async def test_change_counts_at_once_whatever_is_being_read(store: Store, monkey
     assert settings.known(HARBOUR) is None
 
 
-async def test_memory_holds_the_guilds_read_lately_only(store: Store) -> None:
-    most = channel_settings._GUILDS
-    for guild in range(most + 1):
-        await store.channel_settings.of_guild(guild)
-    assert [store.channel_settings.known(guild) for guild in (0, 1, most)] == [None, {}, {}]
+async def test_memory_holds_the_guilds_read_lately_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_settings, "_MOST_KEPT", 8)
+    settings = store.channel_settings
+    for channel in (PIER, QUAY):
+        await settings.change(HARBOUR, channel, by=MAX, threads=True)
+
+    def kept(*guilds: int) -> list[bool]:
+        return [settings.known(guild) is not None for guild in guilds]
+
+    for guild in (HARBOUR, 1, 2, 3, 4, 5):
+        await settings.of_guild(guild)
+    assert kept(HARBOUR, 1, 2, 3, 4, 5) == [True] * 6, "a guild with two channels counts as three"
+    await settings.change(HARBOUR, LAMP, by=MAX, threads=True)
+    await settings.of_guild(HARBOUR)
+    assert kept(1, 2, 3, 4, 5, HARBOUR) == [False] + [True] * 5
+    await settings.change(HARBOUR, LAMP, by=MAX, threads=False)
+    await settings.of_guild(HARBOUR)
+    await settings.of_guild(1)
+    assert kept(2, 3, 4, 5, HARBOUR, 1) == [True] * 6
+
+
+async def test_settings_of_thousands_of_guilds_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, read = 0, store.channel_settings._engine.read
+
+    async def counted(sql: str, **values: Value) -> Rows:
+        nonlocal queries
+        queries += 1
+        return await read(sql, **values)
+
+    monkeypatch.setattr(store.channel_settings._engine, "read", counted)
+    for _ in range(3):
+        for guild in range(2500):
+            await store.channel_settings.of_guild(guild)
+    assert queries == 2500
 
 
 async def test_guild_has_a_limited_number_of_channels_with_settings(store: Store) -> None:
