@@ -366,6 +366,12 @@ CREATE TABLE token_statistics (
     picture_ratio DOUBLE PRECISION
 );
 
+-- The transactions that were made lately, for whoever has lost the connection before it was told. Only here.
+CREATE TABLE commits (
+    token BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL DEFAULT extract(epoch FROM now())
+);
+
 CREATE INDEX blocks_by_user ON blocks (user_id);
 CREATE INDEX channel_rules_by_channel ON channel_rules (channel_id);
 CREATE INDEX channel_settings_by_guild ON channel_settings (guild_id);

@@ -4,8 +4,8 @@ A transaction is one round trip: BEGIN, its locks, its statements and COMMIT are
 each on a connection of its own; reads have connections of their own and never wait for a write. What a transaction
 decides after reading it names as a lock, which others that name it wait for.
 
-Connections that a server has ended are replaced when they are needed next. Where the answer to a COMMIT is lost, the
-server is asked what became of the transaction, so that nothing is written twice.
+Connections that a server has ended are replaced when they are needed next. A transaction whose connection was lost is
+tried again, with a token that is on record if it was made after all, so that nothing is written twice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
@@ -23,8 +24,8 @@ import psycopg
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value
 from bot.store.erasing import Eraser
-from bot.store.postgresql.connection import Address, Pool, Record
-from bot.store.postgresql.error_messages import advice, defect, unknown_outcome
+from bot.store.postgresql.connection import Address, Connection, Pool, Record
+from bot.store.postgresql.error_messages import advice, defect, lost_answer, too_busy
 from bot.store.postgresql.schema import migrate
 from bot.store.postgresql.statements import bound, storable
 from bot.store.purge import PURGE
@@ -37,24 +38,21 @@ OPERATING_S = 600.0
 """Seconds that a statement of an operator's command may take."""
 _HANGS_S = 5.0
 """Seconds above those after which the server itself does not answer any more."""
-_TRIES = 5
-"""How often a transaction is tried that the server has undone for another's sake, or with its end."""
-_OUTCOME_TRIES = 20
-_OUTCOME_PAUSE_S = 0.25
+_TRIES = 40
+_PAUSE_S = 0.25
+"""How often a transaction is tried that was undone for another's sake or with its connection, and the longest pause."""
+_KEPT_S = 3600
+"""Seconds for which it is on record that a transaction was made."""
 _EXCLUSIVE = 0x5061726D
 """The advisory lock of the one bot on a database."""
 
-_RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """What the server undoes for another's sake."""
 
 _Cursor = psycopg.AsyncCursor[Record]
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
-
-
-class _Undone(Exception):
-    """The transaction was not made, and may be tried again."""
 
 
 class PostgreSQLEngine:
@@ -140,67 +138,40 @@ class PostgreSQLEngine:
         return task
 
     async def _committed(self, statements: Sequence[Statement], locks: Sequence[Lock]) -> list[Rows]:
-        async def commit() -> list[Rows]:
-            for _ in range(_TRIES - 1):
-                try:
-                    return await self._commit(statements, locks)
-                except _Undone:
-                    # Those who were in each other's way begin again at different times.
-                    await asyncio.sleep(random.uniform(0, 0.1))  # noqa: S311 - not a secret
-            return await self._commit(statements, locks)
+        return await self._patiently(lambda: self._commit_once(secrets.randbits(63), statements, locks))
 
-        return await self._patiently(commit)
+    async def _commit_once(self, token: int, statements: Sequence[Statement], locks: Sequence[Lock]) -> list[Rows]:
+        """Make a transaction, again where that fails for another's sake or with the connection, but never twice.
 
-    async def _commit(self, statements: Sequence[Statement], locks: Sequence[Lock]) -> list[Rows]:
-        """Make a transaction in one round trip. Raises _Undone where it was not made and may be tried again."""
-        cursors: list[_Cursor] = []
-        try:
-            async with self._writers.connection() as connection:
-                async with connection.pipeline() as pipeline:
-                    await connection.execute("BEGIN")
-                    if locks:
-                        await connection.execute(
-                            "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key", [_keys(locks)]
-                        )
-                    for sql, values in statements:
-                        cursors.append(await connection.execute(*bound(sql, values)))
-                    # Which transaction it was, if it has written anything. It is sent, with the answers, before the
-                    # commit: whoever loses the connection then can still ask whether it was made.
-                    cursors.append(await connection.execute("SELECT pg_current_xact_id_if_assigned()::text"))
-                    pipeline.command_queue.append(connection.pgconn.send_flush_request)
-                    await connection.execute("COMMIT")
-                return [await _fetched(cursor) for cursor in cursors[:-1]]
-        except _RETRIED as error:
-            raise _Undone from error
-        except psycopg.OperationalError as error:
-            if not _is_loss(error):
-                raise
-            return await self._after_loss(cursors, error)
-
-    async def _after_loss(self, cursors: Sequence[_Cursor], error: psycopg.Error) -> list[Rows]:
-        """The answers of a transaction that was made although its connection was lost meanwhile."""
-        *answering, asking = cursors
-        if asking.pgresult is None:
-            # Nothing of it has come back. The commit was sent along.
-            raise StoreError(unknown_outcome(self._name)) from error
-        [[transaction]] = await _fetched(asking)
-        if transaction is not None and not await self._was_made(transaction, error):
-            raise _Undone from error
-        return [await _fetched(cursor) for cursor in answering]
-
-    async def _was_made(self, transaction: str, error: psycopg.Error) -> bool:
-        """Whether the server has committed a transaction; it may be starting anew."""
-        for _ in range(_OUTCOME_TRIES):
+        Each try puts the same token on record. Where that is there already, an earlier try was made after all.
+        """
+        answers, lost = None, False
+        for number in range(_TRIES):
+            if number:
+                # Those who were in each other's way begin again at different times.
+                await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - not a secret
+            cursors: list[_Cursor] = []
             try:
                 async with self._writers.connection() as connection:
-                    cursor = await connection.execute("SELECT pg_xact_status($1::xid8)", [transaction])
-                    [[status]] = await _fetched(cursor)
-                if status != "in progress":
-                    return bool(status == "committed")
-            except (StoreError, psycopg.OperationalError):
-                pass
-            await asyncio.sleep(_OUTCOME_PAUSE_S)
-        raise StoreError(unknown_outcome(self._name)) from error
+                    await _send(connection, cursors, token, statements, locks)
+                return [await _fetched(cursor) for cursor in cursors]
+            except _UNDONE:
+                continue
+            except psycopg.errors.UniqueViolation as error:
+                if error.diag.constraint_name != "commits_pkey":
+                    raise
+                if answers is None:
+                    break
+                return answers
+            except psycopg.OperationalError as error:
+                if not _is_loss(error):
+                    raise
+                answers, lost = await _answers_of(cursors), True
+            except StoreError:
+                # There is no connection just now.
+                if not lost:
+                    raise
+        raise StoreError(lost_answer(self._name) if lost else too_busy(self._name))
 
     async def _again(self, query: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """What a query answers, asked once more where its connection was lost."""
@@ -219,8 +190,6 @@ class PostgreSQLEngine:
             raise StoreError(advice(error, self._name)) from error
         except TimeoutError as error:
             raise StoreError(f"{self._name} does not answer: look at its server.") from error
-        except _Undone as error:
-            raise StoreError(f"{self._name} is too busy: others are in the way of a write again and again.") from error
         except StoreError:
             raise
         except Exception as error:
@@ -240,13 +209,14 @@ class PostgreSQLEngine:
         async def purge() -> bool:
             try:
                 return await step()
-            except _RETRIED:
+            except _UNDONE:
                 return True
 
         return await self._patiently(purge)
 
     async def _erased(self) -> None:
-        """Nothing else is to be done: the server overwrites the bytes of deleted rows in its own time."""
+        """The server overwrites the bytes of deleted rows in its own time. What is left is the record of commits."""
+        await self.write(f"DELETE FROM commits WHERE at < extract(epoch FROM now()) - {_KEPT_S}")
 
 
 async def _prepare(stack: AsyncExitStack, address: Address, exclusive: bool) -> None:
@@ -270,6 +240,35 @@ async def _prepare(stack: AsyncExitStack, address: Address, exclusive: bool) -> 
 def _is_loss(error: psycopg.OperationalError) -> bool:
     """Whether a connection was lost. What a server says with its last words begins with 57P."""
     return error.sqlstate is None or error.sqlstate.startswith("57P")
+
+
+async def _send(
+    connection: Connection,
+    cursors: list[_Cursor],
+    token: int,
+    statements: Sequence[Statement],
+    locks: Sequence[Lock],
+) -> None:
+    """Make a transaction in one round trip, with a cursor in the list for each statement."""
+    async with connection.pipeline() as pipeline:
+        await connection.execute("BEGIN")
+        await connection.execute("INSERT INTO commits (token) VALUES ($1)", [token])
+        if locks:
+            key = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key"
+            await connection.execute(key, [_keys(locks)])
+        for sql, values in statements:
+            cursors.append(await connection.execute(*bound(sql, values)))
+        # The answers are sent before the commit: whoever loses the connection with its answer has those already.
+        pipeline.command_queue.append(connection.pgconn.send_flush_request)
+        await connection.execute("COMMIT")
+
+
+async def _answers_of(cursors: Sequence[_Cursor]) -> list[Rows] | None:
+    """The answers to all statements, if all have come."""
+    fine = (psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.COMMAND_OK)
+    if all(cursor.pgresult is not None and cursor.pgresult.status in fine for cursor in cursors):
+        return [await _fetched(cursor) for cursor in cursors]
+    return None
 
 
 def _keys(locks: Sequence[Lock]) -> list[int]:

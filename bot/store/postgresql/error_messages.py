@@ -88,9 +88,14 @@ def advice(error: psycopg.Error, name: str) -> str:
     return f"{name} {known or f'failed ({_first_line(error)}): look at its log, then try again.'}"
 
 
-def unknown_outcome(name: str) -> str:
-    """The sentence about a write of which the server's answer was lost."""
-    return f"{name} was lost during a commit, which may or may not have been made: look at its server's log."
+def lost_answer(name: str) -> str:
+    """The sentence about a write that may have been made, but whose answer was lost."""
+    return f"{name} was lost during a write, which may or may not have been made: look at its server's log."
+
+
+def too_busy(name: str) -> str:
+    """The sentence about a write that was undone again and again for others' sake."""
+    return f"{name} is too busy: others are in the way of a write again and again. Try again later."
 
 
 def defect(error: Exception, name: str) -> str:
