@@ -12,7 +12,7 @@ from bot.core import context
 from bot.core.log_entries import TurnLogEntry
 from bot.core.model_events import Message, TokenStatistics
 from bot.core.quotas import Usage
-from bot.core.turns import Attempt, FailureReason, Outcome, Prompt, StopReason, TurnState
+from bot.core.turns import Attempt, Ending, FailureReason, Outcome, Prompt, StopReason, TurnState
 
 _Result = TypeVar("_Result")
 
@@ -145,8 +145,8 @@ class ActiveAttempt:
     """One attempt under way, from its commit until a person can see its end.
 
     `resumed_text` is the text that the reply goes on from. `previous_text` is what an earlier attempt said; it stays if
-    this one says nothing; `was_complete` tells whether it was a whole reply. `answered_by` is the fallback that wrote
-    the one or the other, as people are told it.
+    this one says nothing, and the turn is then what it was after that attempt: `previous_end`, unless nothing of it can
+    be kept. `answered_by` is the fallback that wrote the one or the other, as people are told it.
     """
 
     def __init__(
@@ -156,14 +156,14 @@ class ActiveAttempt:
         *,
         resumed_text: str = "",
         previous_text: str = "",
-        was_complete: bool = False,
+        previous_end: Ending | None = None,
         answered_by: str | None = None,
     ) -> None:
         self.prompt = prompt
         self.attempt = attempt
         self.resumed_text = resumed_text
         self.previous_text = previous_text
-        self.was_complete = was_complete
+        self.previous_end = previous_end
         self.answered_by = answered_by
         """The fallback that wrote the text to show."""
         self.text = resumed_text

@@ -29,7 +29,18 @@ from bot.core.queues import QueueLimits, Queues
 from bot.core.quotas import QuotaExceeded
 from bot.core.summarizing import SummaryMaker
 from bot.core.turn_figures import TurnFigures
-from bot.core.turns import Attempt, Conversation, FailureReason, Outcome, Prompt, StopReason, Turn, TurnState, is_blank
+from bot.core.turns import (
+    Attempt,
+    Conversation,
+    Ending,
+    FailureReason,
+    Outcome,
+    Prompt,
+    StopReason,
+    Turn,
+    TurnState,
+    is_blank,
+)
 from bot.core.window import Room
 
 log = logging.getLogger(__name__)
@@ -251,7 +262,7 @@ class ConversationService:
                 attempt,
                 resumed_text=turn.reply if resume else "",
                 previous_text="" if resume else turn.reply,
-                was_complete=turn.state is TurnState.COMPLETE and turn.failure is None and not resume,
+                previous_end=None if resume else _end_of(turn),
                 answered_by=turn.answered_by,
             )
             return await self._run(running, turn_has_come, open_sink, complete)
@@ -400,8 +411,8 @@ class ConversationService:
         running.clock.mark_end()
         if not outcome.text and outcome.state is TurnState.FAILED:
             outcome = replace(outcome, text=running.previous_text)
-        if running.was_complete and not running.text and outcome.state in (TurnState.FAILED, TurnState.STOPPED):
-            outcome = replace(outcome, kept=True)
+        if not running.text and outcome.state in (TurnState.FAILED, TurnState.STOPPED):
+            outcome = replace(outcome, kept=running.previous_end)
         outcome = replace(outcome, usage=running.estimated_usage(outcome.usage), answered_by=running.answered_by)
         try:
             if not await self._close(running, outcome):
@@ -473,3 +484,9 @@ class ConversationService:
                 self._saved[attempt] = saved
                 if attempt not in alive:
                     running.stop(StopReason.FORGOTTEN)
+
+
+def _end_of(turn: Turn) -> Ending | None:
+    """How a turn ended whose text can be kept. None: it has none, or a process ended under it."""
+    ended = turn.state in (TurnState.COMPLETE, TurnState.STOPPED, TurnState.FAILED)
+    return Ending(turn.state, turn.failure) if ended and turn.reply else None

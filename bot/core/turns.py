@@ -261,6 +261,13 @@ _COSTLY = frozenset({FailureReason.OUT_OF_ROOM, FailureReason.EMPTY_REPLY})
 """The failures that a prompt can bring about, so that the person who asked pays for their tokens."""
 
 
+class Ending(NamedTuple):
+    """How an attempt ended, as a turn has it on record."""
+
+    state: TurnState
+    failure: FailureReason | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of an attempt, with its text.
@@ -271,7 +278,7 @@ class Outcome:
     asked. `answered_by` is the fallback that wrote the text, as people are told it, and `replaced` the end of the
     request in whose place it was asked. `context_cut`: the server read less of the context than it was sent, which
     `detail` explains. `unseen` names the question's pictures that the model was not sent, by reason. `kept`: the text
-    is the whole reply of an earlier attempt, since this one had none.
+    is the reply of an earlier attempt, which ended like that, since this one had none.
     """
 
     state: TurnState
@@ -289,7 +296,7 @@ class Outcome:
     replaced: Outcome | None = None
     context_cut: bool = False
     unseen: Mapping[PictureProblem, Sequence[str]] = field(default_factory=dict)
-    kept: bool = False
+    kept: Ending | None = None
 
     @property
     def counts(self) -> bool:

@@ -148,7 +148,7 @@ def _of_pictures(problem: PictureProblem, names: Sequence[str]) -> str:
 def _sentence(outcome: Outcome) -> str | None:
     if outcome.kept:
         # What stands above is no part of this attempt.
-        outcome = replace(outcome, text="", kept=False)
+        outcome = replace(outcome, text="", kept=None)
     match outcome.stop_reason:
         case StopReason.RESET if not outcome.text:
             who = f"{outcome.stopped_by} cleared" if outcome.stopped_by else "Someone cleared"

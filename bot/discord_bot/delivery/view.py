@@ -81,9 +81,11 @@ _AFTER: dict[FailureReason | None, Button] = {
 
 def buttons_after(outcome: Outcome) -> Buttons:
     """The buttons under a reply that ended like this; none if there is nothing to do about it."""
-    if outcome.kept:
-        ended = buttons_after(replace(outcome, text="", kept=False))
-        return (Button.AGAIN,) if Button.RETRY in ended else ()
+    if outcome.kept is not None:
+        ended = buttons_after(replace(outcome, text="", kept=None))
+        before = buttons_after(Outcome(outcome.kept.state, outcome.text, outcome.kept.failure))
+        again = Button.RETRY in ended and Button.RETRY not in before
+        return (*before, Button.AGAIN) if again else before
     if outcome.state is TurnState.STOPPED and outcome.stop_reason in (None, StopReason.USER):
         return (Button.CONTINUE, Button.RETRY) if outcome.text else (Button.RETRY,)
     if outcome.state is TurnState.INTERRUPTED:

@@ -90,7 +90,9 @@ class ButtonHandler:
         else:
             # This takes the buttons away at once; the call counts towards no rate limit.
             await update(interaction)
-            offered = (button,) if button is Button.AGAIN else _buttons_of(turn)
+            offered = _buttons_of(turn)
+            if button is Button.AGAIN:
+                offered = (*offered, button)
             restore = partial(update, interaction, view=under_reply(offered, turn.attempt))
             through = None
             if self._needs_token(interaction, turn) and interaction.message is not None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from bot import texts
-from bot.core.turns import FailureReason, Outcome, StopReason, TurnState
+from bot.core.turns import Ending, FailureReason, Outcome, StopReason, TurnState
 from bot.discord_bot.delivery.reconciler import LiveReply
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import Button, ContentRejected, TargetGone, Unavailable
@@ -169,6 +169,8 @@ def test_calls_that_fail_by_defect_are_repeated() -> None:
 
 
 WRONG = "-# Something went wrong on my side. Please try again."
+WHOLE, STOPPED = Ending(TurnState.COMPLETE), Ending(TurnState.STOPPED)
+CUT = Ending(TurnState.COMPLETE, FailureReason.LENGTH)
 
 
 @pytest.mark.parametrize("broken", ["note", "bot.discord_bot.delivery.live_view.Document.steps"])
@@ -291,9 +293,12 @@ def test_long_replies_carry_a_stop_button() -> None:
         (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER), (Button.CONTINUE, Button.RETRY)),
         (Outcome(TurnState.STOPPED, "", stop_reason=StopReason.USER), (Button.RETRY,)),
         (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.RESET), ()),
-        (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER, kept=True), (Button.AGAIN,)),
-        (Outcome(TurnState.FAILED, "x", FailureReason.BUSY, kept=True), (Button.AGAIN,)),
-        (Outcome(TurnState.FAILED, "x", FailureReason.CONTENT_FILTERED, kept=True), ()),
+        (Outcome(TurnState.STOPPED, "x", stop_reason=StopReason.USER, kept=WHOLE), (Button.AGAIN,)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.BUSY, kept=WHOLE), (Button.AGAIN,)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.CONTENT_FILTERED, kept=WHOLE), ()),
+        (Outcome(TurnState.FAILED, "x", FailureReason.BUSY, kept=CUT), (Button.CONTINUE, Button.AGAIN)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.CONTENT_FILTERED, kept=CUT), (Button.CONTINUE,)),
+        (Outcome(TurnState.FAILED, "x", FailureReason.BUSY, kept=STOPPED), (Button.CONTINUE, Button.RETRY)),
     ],
 )
 def test_each_end_offers_its_buttons(outcome: Outcome, buttons: tuple[Button, ...]) -> None:

@@ -195,16 +195,29 @@ async def test_an_answer_stays_whole_when_another_attempt_brings_none(world: Wor
     assert len(world.model.requests) == asked
 
 
-async def test_half_an_answer_is_not_remembered_as_a_whole_one_after_an_attempt_that_fails(world: World) -> None:
+@pytest.mark.parametrize("half", ["cut", "stopped"])
+async def test_half_an_answer_can_still_be_continued_after_an_attempt_that_fails(world: World, half: str) -> None:
     discord = world.discord
-    world.model.script += [Reply("Half of it", finish="length"), REFUSALS["server error"]]
-    message = await world.answered("tell me")
-    assert labels(message) == ["Continue"]
-    await retry(discord, message)
-    await discord.wait_for(lambda: labels(message) == ["Retry"])
+    long = Reply(["Half of it", *["."] * 1000], tokens_per_second=5)
+    world.model.script += [Reply("Half of it", finish="length") if half == "cut" else long, REFUSALS["server error"]]
+    await world.ask("tell me")
+    message = await world.reply(discord.general, "Half of it")
+    if half == "stopped":
+        await (await discord.slash(discord.bo, discord.general, "stop")).answered()
+    await discord.wait_for(lambda: "Continue" in labels(message))
     await world.idle()
-    assert message.content == "Half of it\n-# The answer broke off."
-    assert await world.turns(discord.general) == [("tell me", "Half of it", "failed")]
+    text, _, _ = message.content.partition("\n")
+    [(_, _, state)] = await world.turns(discord.general)
+    await retry(discord, message)
+    await discord.wait_for(lambda: message.content == f"{text}\n{UNREACHABLE}")
+    await discord.wait_for(lambda: labels(message) == ["Continue", "Retry"])
+    await world.idle()
+    assert await world.turns(discord.general) == [("tell me", text, state)]
+    world.model.script.append(Reply(" and the rest."))
+    await world.press(message, button=message.buttons[0]["custom_id"])
+    await discord.wait_for(lambda: message.content == f"{text} and the rest.")
+    await world.idle()
+    assert await world.turns(discord.general) == [("tell me", f"{text} and the rest.", "complete")]
 
 
 @pytest.mark.parametrize("when", ["after the answer", "during it"])
