@@ -117,19 +117,19 @@ class GuildStore(Part):
             await self._engine.write(
                 """
                 SELECT 1
-                WHERE EXISTS (SELECT 1 FROM conversations WHERE platform = :platform AND channel = :name)
-                   OR EXISTS (SELECT 1 FROM conversations WHERE parent_channel = :name)
+                WHERE EXISTS (SELECT 1 FROM conversations WHERE platform = :platform AND channel = :channel)
+                   OR EXISTS (SELECT 1 FROM conversations WHERE parent_channel = :channel)
                    OR EXISTS (
                        SELECT 1 FROM conversations
-                       WHERE platform = :platform AND channel > :name || ':' AND channel < :name || ';'
+                       WHERE platform = :platform AND channel > :channel || ':' AND channel < :channel || ';'
                    )
-                   OR EXISTS (SELECT 1 FROM personas WHERE platform = :platform AND channel = :name)
-                   OR EXISTS (SELECT 1 FROM channel_rules WHERE channel_id = :channel)
-                   OR EXISTS (SELECT 1 FROM channel_settings WHERE channel_id = :channel)
+                   OR EXISTS (SELECT 1 FROM personas WHERE platform = :platform AND channel = :channel)
+                   OR EXISTS (SELECT 1 FROM channel_rules WHERE channel_id = :channel_id)
+                   OR EXISTS (SELECT 1 FROM channel_settings WHERE channel_id = :channel_id)
                 """,
-                channel=channel_id,
+                channel_id=channel_id,
                 platform=conversation.platform,
-                name=conversation.channel,
+                channel=conversation.channel,
             )
         )
 

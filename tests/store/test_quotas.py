@@ -14,6 +14,7 @@ from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, TurnState, UserName
 from bot.core.usage import MICRO, Price, UsageRow, UsageToday, grouped
 from bot.store import Store
+from bot.store.engine import Engine
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.places import TERMINAL, on_discord
 from tests.store.steps import HERE, Clock, assert_it_adds_up, rows
@@ -291,15 +292,15 @@ async def test_usage_is_recorded_once(store: Store, path: Path, clock: Clock) ->
     assert_it_adds_up(path)
 
 
-async def test_report_has_the_sums_of_all_usage(database: SQLiteEngine, store: Store) -> None:
-    await database.write(
+async def test_report_has_the_sums_of_all_usage(engine: Engine, store: Store) -> None:
+    await engine.write(
         """
         WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < 599)
         INSERT INTO charges (turn_id, attempt, user_id, guild_id, model, day, prompt_tokens, reply_tokens, settled)
         SELECT n, 1, nullif(n % 200, 0), nullif(n % 5, 0), 'm' || (n % 2), 20000 + n / 300, n % 200, 1, 1 FROM numbers
         """
     )
-    await database.write(
+    await engine.write(
         "INSERT INTO forgotten_users (user_id, conversation_id, through, line) VALUES (198, 0, 1000, '')"
     )
     report, rows = await store.usage.report(20_001, 3), await store.usage.by_day(20_001)

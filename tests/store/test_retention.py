@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,28 @@ async def in_server(store: Store, guild: int, position: int) -> Conversation:
 
 def kept(path: Path) -> set[Conversation]:
     return {Conversation(*row) for row in rows(path, "SELECT platform, channel FROM conversations")}
+
+
+async def test_every_record_of_a_channel_is_found(store: Store) -> None:
+    private = Conversation("discord", "13:7")
+    records: dict[int, Callable[[], Awaitable[object]]] = {
+        11: lambda: in_server(store, 9, 11),
+        12: lambda: store.turns.begin(Prompt(on_discord(120), 120, "Why?", guild_id=9, parent=on_discord(12))),
+        13: lambda: store.turns.begin(Prompt(private, 130, "Why?", guild_id=9)),
+        14: lambda: store.personas.set_persona(on_discord(14), 9, "A pirate."),
+        15: lambda: store.guild_rules.set_channel_rule(9, 15, False),
+        16: lambda: store.channel_settings.change(9, 16, by=7, threads=True),
+    }
+
+    async def known() -> list[int]:
+        return [each for each in range(10, 20) if await store.guilds.has_records_of(each, on_discord(each))]
+
+    for number, (channel, make) in enumerate(records.items(), start=1):
+        await make()
+        assert await known() == list(records)[:number], channel
+    for channel in records:
+        await store.guilds.forget_channel(channel, on_discord(channel))
+    assert await known() == [11, 12, 13], "conversations are forgotten by themselves"
 
 
 async def test_deletions_on_discord_are_forgotten(store: Store) -> None:
