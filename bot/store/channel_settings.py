@@ -60,6 +60,10 @@ class ChannelSettingsStore(Part):
         """The settings of a channel. Those of a thread are its channel's."""
         return (await self.of_guild(guild_id)).get(channel_id, DEFAULTS)
 
+    async def is_full(self, guild_id: int) -> bool:
+        """Whether no further channel of a guild may have settings."""
+        return len(await self.of_guild(guild_id)) >= MOST_CHANNELS
+
     async def change(
         self,
         guild_id: int,

@@ -7,6 +7,7 @@ of the buttons and menus say which of the two it was, since only the first can b
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -24,12 +25,14 @@ from bot.discord_bot.commands.context import BotContext, for_moderators, where_s
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.messages import platform_errors
 from bot.discord_bot.delivery.threads import may_open_threads
-from bot.discord_bot.delivery.view import PlatformError, Unavailable
+from bot.discord_bot.delivery.view import PlatformError, TargetGone, Unavailable
 from bot.discord_bot.interactions.responses import respond_ephemeral, run_or_report, update
 from bot.discord_bot.names import shown_name
 from bot.markdown import Document
 from bot.texts import access as access_words
 from bot.texts import server as words
+
+log = logging.getLogger(__name__)
 
 Page: TypeAlias = tuple[Sequence[str], discord.ui.View]
 """The texts of a page, of which all but the last are messages of their own, and what is under the last one."""
@@ -42,6 +45,8 @@ _ON, _OFF = "on", "off"
 _DOING = "/server"
 _MAX_RULES = 500
 """Channels of a guild that may have a rule: all rules are read for each prompt."""
+_LOOKED_UP = 5
+"""Channels on record that discord.py does not know, of which Discord is asked whether they were deleted."""
 _LISTED = (15, 8, 4, 2)
 """How many channels and people a list names: as many as there is room for."""
 _WRITTEN_IN = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel)
@@ -129,9 +134,15 @@ class ServerCommand(Cog):
     async def _overview(self, guild_id: int, said: str = "", *, granted: bool, fits: bool = False) -> Page:
         """What is set in a guild, with who decided it and when. With `fits` it is shortened to one message."""
         store, content = self._bot.store, self._bot.options.message_content
-        decisions, settings = await asyncio.gather(
-            store.guild_rules.decisions(guild_id, _MAX_RULES), store.channel_settings.decisions(guild_id)
-        )
+
+        async def read() -> tuple[access.GuildDecisions, Sequence[tuple[int, ChannelSettings, access.Decision]]]:
+            return await asyncio.gather(
+                store.guild_rules.decisions(guild_id, _MAX_RULES), store.channel_settings.decisions(guild_id)
+            )
+
+        decisions, settings = await read()
+        if await self._forget_deleted(guild_id, [each for each, *_ in (*decisions.channels, *settings)]):
+            decisions, settings = await read()
         for listed in _LISTED if fits else _LISTED[:1]:
             sections = [
                 said,
@@ -150,6 +161,24 @@ class ServerCommand(Cog):
         )
         everywhere = [_button(words.EVERYWHERE, item("everywhere"))] if decisions.channels else []
         return parts, buttons.row(choose, _button(words.HERE, item("here")), *everywhere)
+
+    async def _forget_deleted(self, guild_id: int, channels: Sequence[int]) -> bool:
+        """Delete what is set for channels that were deleted while the bot was away. Returns whether there are any."""
+        guild, deleted = self._bot.client.get_guild(guild_id), False
+        if guild is None or guild.unavailable:
+            return False
+        for channel_id in [each for each in channels if guild.get_channel_or_thread(each) is None][:_LOOKED_UP]:
+            try:
+                with platform_errors():
+                    await self._bot.client.fetch_channel(channel_id)
+            except TargetGone as error:
+                if error.deleted:
+                    await self._bot.store.guilds.forget_channel(channel_id, conversation_in(channel_id))
+                    deleted = True
+            except PlatformError as error:
+                log.info("could not look up channel %d: %s", channel_id, error)
+                break
+        return deleted
 
     async def _channel_page(
         self, interaction: discord.Interaction, ids: Sequence[int], said: str = "", *, granted: bool
@@ -234,6 +263,9 @@ class ServerCommand(Cog):
             change.get("recent", before.recent),
             change.get("threads", before.threads),
         )
+        if place not in await settings.of_guild(guild_id) and await settings.is_full(guild_id):
+            # Before anybody is told of it.
+            return words.TOO_MANY_CHANNELS
         if not await self._announce(interaction, place, before, after):
             return words.not_announced(place)
         changed = await settings.change(guild_id, place, by=interaction.user.id, **change)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -19,10 +20,12 @@ from bot.core.access import Person
 from bot.core.attached import without_ids
 from bot.core.channel_settings import DEFAULTS
 from bot.core.context import MENTION, speaker
+from bot.core.errors import StoreError
 from bot.core.turns import Prompt, RecentMessage, UserName
 from bot.discord_bot.access import members
 from bot.discord_bot.access.policy import Policy
 from bot.discord_bot.channels import asked_in, settings_of
+from bot.discord_bot.delivery.messages import reads_history
 from bot.discord_bot.delivery.view import TargetGone, Unavailable
 from bot.discord_bot.inbound import content, reader
 from bot.discord_bot.inbound.history import History
@@ -39,6 +42,8 @@ LONGEST = 500
 _WRITTEN_IN = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.Thread)
 _PLACES = 200
 """Channels and threads whose messages are remembered."""
+_READ_AGAIN_AFTER = 60.0
+"""Seconds without another try, after Discord has failed for a while."""
 _WITHIN = 3.0
 """Seconds that a question waits for what came before the session."""
 
@@ -61,6 +66,8 @@ class _Place:
     messages: dict[int, _Overheard] = field(default_factory=dict)
     complete: bool = False
     """Whether what came before the session is among it."""
+    not_before: float = 0.0
+    """When that is tried again, on the monotonic clock."""
     reading: asyncio.Event | None = None
     """Set once what came before the session was read, while that is under way."""
 
@@ -160,7 +167,9 @@ class RecentMessages:
 
     async def _complete(self, channel: object, place: _Place) -> None:
         """Wait until what came before the session is remembered too, but not for long."""
-        if place.complete or not isinstance(channel, _WRITTEN_IN):
+        if place.complete or not isinstance(channel, _WRITTEN_IN) or not reads_history(channel):
+            return
+        if time.monotonic() < place.not_before:
             return
         if place.reading is None:
             place.reading = asyncio.Event()
@@ -175,8 +184,13 @@ class RecentMessages:
             prompts = await self._store.processed.among([message.id for message in found])
             self._add(place, [each for each in found if each.id not in prompts and each.id not in place.messages])
             place.complete = True
-        except (TargetGone, Unavailable) as error:
+        except TargetGone as error:
+            # Discord has not said beforehand that the bot may not.
+            log.info("the recent messages in channel %d cannot be read: %s", channel.id, error)
+            place.complete = True
+        except (Unavailable, StoreError) as error:
             log.warning("could not read the recent messages in channel %d: %s", channel.id, error)
+            place.not_before = time.monotonic() + _READ_AGAIN_AFTER
         finally:
             place.reading = None
             done.set()

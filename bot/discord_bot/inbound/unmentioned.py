@@ -167,17 +167,23 @@ class Unmentioned:
         if self._is_to_the_bot(message):
             talk.addressed(message)
             return True
-        return talk.goes_on(message) and not self._is_to_others(message)
+        return talk.goes_on(message) and not self._is_to_others(message, talk)
 
     def _is_to_the_bot(self, message: discord.Message) -> bool:
         """Whether a message replies to the bot, with the ping off."""
         quoted, me = content.quoted(message), self._client.user
         return quoted is not None and me is not None and quoted.author.id == me.id
 
-    def _is_to_others(self, message: discord.Message) -> bool:
-        """Whether a message mentions somebody or replies to a message, which is not the bot's."""
-        replies = message.type is discord.MessageType.reply
-        return replies or message.mention_everyone or bool(message.mentions or message.role_mentions)
+    def _is_to_others(self, message: discord.Message, talk: Talk) -> bool:
+        """Whether a message mentions somebody else or replies to a message that is not the bot's.
+
+        Whoever talks with the bot goes on in replies to their own messages too.
+        """
+        author, quoted = message.author.id, content.quoted(message)
+        goes_on = quoted is not None and quoted.author.id == author == talk.partner
+        replies = message.type is discord.MessageType.reply and not goes_on
+        mentions = message.mention_everyone or bool(message.role_mentions)
+        return replies or mentions or any(user.id != author for user in message.mentions)
 
     def _talk(self, channel_id: int) -> Talk:
         talk = self._talks.get(channel_id)

@@ -14,8 +14,20 @@ from bot.core.channel_settings import DEFAULTS, ChannelSettings, WithoutMention
 from bot.standin.entities import Channel, Intent, Message, Permission, User, walk_components
 from bot.standin.faults import Refused, Slow
 from bot.standin.server import DiscordStandin
+from bot.texts.server import TOO_MANY_CHANNELS
 from tests.discord_bot.conftest import OPTIONS, Start, World
-from tests.discord_bot.server_pages import choose, chosen_in, done, id_of, offered, overview, page_of
+from tests.discord_bot.server_pages import (
+    BLOCK,
+    LIST,
+    change,
+    choose,
+    chosen_in,
+    done,
+    id_of,
+    offered,
+    overview,
+    page_of,
+)
 
 pytestmark = [
     pytest.mark.usefixtures("echo"),
@@ -185,6 +197,34 @@ async def test_channel_that_is_gone_or_elsewhere_gets_no_settings(reading: World
     said = await done(discord, page, await discord.choose(discord.max, page, id_of(page, "recent"), "10"))
     assert said.startswith("That channel isn't in this server, so nothing has changed.")
     assert await reading.store.channel_settings.decisions(discord.guild.id) == []
+
+
+async def test_channel_that_was_deleted_meanwhile_is_not_listed(start: Start, discord: DiscordStandin) -> None:
+    doomed, hidden = discord.add_channel("doomed"), discord.add_channel("hidden")
+    async with start(options=replace(OPTIONS, message_content=True)) as world:
+        for place in (doomed, hidden, discord.general):
+            await choose(discord, "mention", "all", place)
+        await change(discord, BLOCK, doomed)
+    discord.world.delete_channel(doomed)
+    discord.deny(hidden, Permission.VIEW_CHANNEL)
+    async with start(options=replace(OPTIONS, message_content=True)) as world:
+        listed = await change(discord, LIST)
+        assert doomed.mention not in listed
+        assert hidden.mention in listed
+        assert discord.general.mention in listed
+        left = [each for each, *_ in await world.store.channel_settings.decisions(discord.guild.id)]
+        assert sorted(left) == sorted([hidden.id, discord.general.id])
+
+
+async def test_nobody_is_told_of_what_a_server_has_no_room_for(reading: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    discord, random = reading.discord, reading.discord.random_channel
+    monkeypatch.setattr("bot.store.channel_settings.MOST_CHANNELS", 1)
+    await choose(discord, "recent", "10")
+    said = await choose(discord, "recent", "10", random)
+    assert said.content == TOO_MANY_CHANNELS
+    assert reading.shown(random) == []
+    await choose(discord, "recent", "25")
+    assert (await settings(reading, discord.general)).recent == 25
 
 
 async def test_announcement_that_takes_long_keeps_no_other_server_waiting(

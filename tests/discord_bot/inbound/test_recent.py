@@ -14,7 +14,7 @@ from bot.core.channel_settings import WithoutMention
 from bot.discord_bot.channels import private_conversation
 from bot.discord_bot.inbound import recent
 from bot.standin.entities import Channel, Intent, Message, Permission, User
-from bot.standin.faults import ALWAYS, ServerError, Slow
+from bot.standin.faults import ALWAYS, Refused, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -208,6 +208,28 @@ async def test_edit_while_the_history_is_read_counts(
         assert "before the edit" not in heard(world)
         await world.answered("and now?")
         assert heard(world) == "[Cleo (@cleo)]\n> after the edit"
+
+
+async def test_channel_whose_history_cannot_be_read_is_tried_once_or_not_at_all(
+    start: Start, discord: DiscordStandin
+) -> None:
+    known, unknown = discord.general, discord.random_channel
+    discord.deny(known, Permission.READ_MESSAGE_HISTORY)
+
+    def reads(channel: Channel) -> int:
+        return len([call for call in discord.calls("GET", HISTORY) if f"/{channel.id}/" in call.path])
+
+    async with start(options=READING) as world:
+        await let(world)
+        await let(world, channel=unknown)
+        refused = Refused(403, 50001, "Missing Access")
+        discord.faults.add(refused, method="GET", route=HISTORY, channel_id=unknown.id)
+        for channel, most in ((known, 0), (unknown, 1)):
+            await discord.say(channel, discord.cleo, "a word")
+            for _ in range(2):
+                await world.answered("what was said?", channel)
+                assert heard(world) == "[Cleo (@cleo)]\n> a word"
+            assert reads(channel) == most
 
 
 GONE = "[Cleo (@cleo)]\n> stays"

@@ -96,6 +96,8 @@ async def test_thread_that_was_answered_in_before_a_restart_is_still_ones_own(st
 async def test_what_is_for_somebody_else_is_left_alone(reading: World) -> None:
     discord = reading.discord
     bo, cleo, here = discord.bo, discord.cleo, discord.general
+    theirs = await discord.say(here, cleo, "a quay is a wall")
+    await settled(reading)
     await let(reading, here, WithoutMention.ALL)
     first = await discord.say(here, bo, "what is a quay?")
     assert (await reading.reply(here)).content == "To what is a quay?."
@@ -104,11 +106,13 @@ async def test_what_is_for_somebody_else_is_left_alone(reading: World) -> None:
     for text, replied in (
         (f"{cleo.mention} do you know?", None),
         (f"{role.mention} does anybody know?", None),
-        ("no, it is not", first),
+        ("no, it is not", theirs),
     ):
         assert await say(reading, bo, text, reply_to=replied) is None, text
     assert await say(reading, discord.ada, "@everyone lunch") is None
     assert await say(reading, bo, "thank you", reply_to=mine, ping=False) == "To thank you."
+    assert await say(reading, bo, "and where is one?", reply_to=first) == "To and where is one?."
+    assert await say(reading, cleo, "I mean a wall in the water", reply_to=theirs) is None, "it is not her conversation"
     robot, hook = discord.add_user("robot", bot=True), discord.world.add_user("hook")
     assert await say(reading, robot, "hello") is None
     assert await say(reading, hook, "news", webhook=True) is None
