@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from discord.http import HTTPClient
 
+from bot.core.channel_settings import WithoutMention
 from bot.core.errors import DiscordError
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.session_starts import SessionStarts
 from bot.discord_bot.shards import Connections, Shards
 from bot.operator.health import read_health
-from bot.standin.entities import Channel
+from bot.standin.entities import Channel, Intent
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -57,6 +58,11 @@ def identified(discord: DiscordStandin) -> list[tuple[float, int]]:
 
     discord.gateway.on_frame.append(listen)
     return times
+
+
+def read_places(discord: DiscordStandin) -> set[int]:
+    """The channels whose messages the bot has read."""
+    return {int(call.path.split("/")[4]) for call in discord.calls("GET", MESSAGES)}
 
 
 async def refusal(start: Start, **how: Any) -> str:
@@ -110,9 +116,7 @@ async def test_shard_that_is_down_is_named_and_catches_up_alone(
     assert answer.reply_to is missed
     await world.until(partial(discord_is, r"connected\.", well=True))
     await world.idle()
-    assert {int(call.path.split("/")[4]) for call in discord.calls("GET", MESSAGES)} == (
-        set() if resumable else {places[2].id}
-    )
+    assert read_places(discord) == (set() if resumable else {places[2].id})
     assert [len(shown(discord, place)) for place in places] == [2, 2, 2]
 
 
@@ -180,6 +184,56 @@ async def test_servers_of_a_shard_that_is_still_to_come_do_not_count_as_left(
         await discord.wait_for(lambda: (2, 3) in discord.gateway.shards)
         over.set()
     assert await left() == []
+
+
+@on_three
+async def test_server_that_was_left_while_its_shard_was_away_is_noticed(
+    discord: DiscordStandin, places: list[Channel], world: World
+) -> None:
+    for place in places:
+        await world.answered("hello", place)
+    other = places[2].guild
+    assert other is not None
+    async with discord.gateway.outage(shard=2):
+        discord.gateway.forget_sessions(shard=2)
+        del discord.world.guilds[other.id]
+
+    async def left() -> list[int]:
+        rows = await world.store.engine.read("SELECT guild_id FROM conversations WHERE left_at IS NOT NULL")
+        return [row["guild_id"] for row in rows]
+
+    await world.until(left, [other.id])
+
+
+@pytest.mark.standin(
+    privileged=Intent.MESSAGE_CONTENT,
+    sharding=Sharding(least_recommended=3, identify_every=0.0, max_concurrency=16),
+)
+async def test_session_of_one_shard_changes_nothing_in_the_servers_of_others(
+    discord: DiscordStandin, places: list[Channel], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(options=replace(OPTIONS, message_content=True)) as world:
+        for place in places[1:]:
+            assert place.guild is not None
+            await world.store.channel_settings.change(
+                place.guild.id, place.id, by=discord.ada.id, without_mention=WithoutMention.ALL, recent=10
+            )
+            await world.store.channel_settings.of(place.guild.id, place.id)
+        # What was written within a second of the choice may have been before it.
+        monkeypatch.setattr(discord.world, "wall", lambda: time.time() + 5)
+        await world.answered("hello", places[1])
+        discord.requests.clear()
+        async with discord.gateway.outage(shard=2):
+            discord.gateway.forget_sessions(shard=2)
+            missed = await discord.say(places[2], discord.bo, "anybody?")
+            # A newer message on another shard says nothing of what came to this one.
+            await discord.say(places[1], discord.bo, f"{discord.cleo.mention} are you there?")
+            await asyncio.sleep(1)
+        answer = await world.reply(places[2], "To anybody?.")
+        assert answer.reply_to is missed
+        await world.answered("and here?", places[1])
+        assert "are you there?" in str(world.model.requests[-1].messages[-1]["content"])
+        assert places[1].id not in read_places(discord), "what is remembered there is still known"
 
 
 # What ends the start
