@@ -22,6 +22,7 @@ from discord.gateway import DiscordWebSocket, KeepAliveHandler, ReconnectWebSock
 from bot.core.usage import DAY
 from bot.discord_bot.session_starts import FAILURES, SessionStarts
 from bot.discord_bot.shards import Connections, Shards
+from bot.network.failures import failure
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ _CONNECTION_RESET = (54, 10054)
 """The numbers of that error on the systems on which discord.py resumes at once after it."""
 _CONNECT_TIMEOUT = 60.0
 """Seconds until a connection is made and its session is asked for."""
+_LONGEST_PAUSE = 60.0
+"""Seconds between two attempts at a connection at the most."""
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the end of a connection, and of the thread with its heartbeats."""
 _FIRST_TRIES = 3
@@ -190,8 +193,9 @@ class _Connection:
             failed += 1
             if not self._connections.has_begun and failed >= _FIRST_TRIES:
                 raise reason
-            pause = self._backoff.delay()
-            log.warning("shard %d: no connection to Discord, next attempt in %.1f s: %r", self._id, pause, reason)
+            pause = min(self._backoff.delay(), _LONGEST_PAUSE)
+            why = failure(reason).reason
+            log.warning("shard %d: no connection to Discord, next attempt in %.1f s: %s", self._id, pause, why)
             await asyncio.sleep(pause)
 
     async def _serve(self) -> NoReturn:

@@ -126,6 +126,8 @@ def _of_system(chain: list[BaseException]) -> Failure:
                 return _CLOSED
             case OSError(errno=errno.EHOSTUNREACH | errno.ENETUNREACH):
                 return Failure(Cause.NO_ROUTE, "there is no route to it")
+            case aiohttp.WSServerHandshakeError(status=status):
+                return Failure(Cause.OTHER, f"it refused the connection ({status})")
             case aiohttp.ClientResponseError() | HttpProcessingError():
                 return Failure(Cause.NO_HTTP, "its answer isn't HTTP")
             case OSError(errno=int(number)) if not isinstance(link, aiohttp.ClientError):

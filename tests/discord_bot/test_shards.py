@@ -240,10 +240,17 @@ async def test_session_of_one_shard_changes_nothing_in_the_servers_of_others(
 
 
 @pytest.mark.parametrize("shards", [1, 3], indirect=True)
-async def test_gateway_that_cannot_be_reached_ends_the_start(discord: DiscordStandin, start: Start) -> None:
-    with connect_to(discord.url, "ws://127.0.0.1:9/", discord.cdn_url):
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("ws://127.0.0.1:9/", "connection refused"), ("{gateway}/nothing", "it refused the connection (404)")],
+)
+async def test_gateway_that_cannot_be_reached_ends_the_start(
+    discord: DiscordStandin, start: Start, address: str, reason: str
+) -> None:
+    with connect_to(discord.url, address.format(gateway=discord.gateway_url), discord.cdn_url):
         told = await refusal(start)
     assert told.startswith("Discord cannot be reached. ")
+    assert told.endswith(f"The reason: {reason}.")
     assert discord.gateway.identifies == 0
 
 
