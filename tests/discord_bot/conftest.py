@@ -186,6 +186,10 @@ def shards(request: pytest.FixtureRequest) -> int:
     return number
 
 
+one_and_three_shards = pytest.mark.parametrize("shards", [1, 3], indirect=True)
+"""Runs a test or a module with one shard and with three, whatever `--shards` says."""
+
+
 @pytest.fixture
 async def discord(request: pytest.FixtureRequest, shards: int) -> AsyncIterator[DiscordStandin]:
     """Discord, as `@pytest.mark.standin(...)` wants it. A bot that starts again at once does not have to wait."""

@@ -15,10 +15,10 @@ from bot.standin.faults import ConnectionReset, ServerError, Twice
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import COMMANDS, Start, World, serving
+from tests.discord_bot.conftest import COMMANDS, Start, World, one_and_three_shards, serving
 from tests.store.steps import database_of, disk_full
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, one_and_three_shards]
 
 WORDS = [f"word{n} " for n in range(30)]
 

@@ -73,15 +73,17 @@ async def until(well: bool, database: Path) -> str:
 
 
 async def test_health_follows_the_gateway(
-    discord: DiscordStandin, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    discord: DiscordStandin, world: World, shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.3)
     database = tmp_path / "parley.db"
     await until(True, database)
     async with discord.gateway.outage():
-        assert "Discord: no connection to the gateway for 0 s.\nDatabase: answers." in await until(False, database)
+        one, some = "no connection to the gateway for 0 s", rf"\d of {shards} shards connected; shard .* away for 0 s"
+        told = await until(False, database)
+        assert re.match(rf"Discord: {one if shards == 1 else some}\.\nDatabase: answers\.", told)
     await until(True, database)
-    assert discord.gateway.resumes == 1
+    assert discord.gateway.resumes == shards
 
     await discord.gateway.invalidate()
     await until(False, database)

@@ -11,14 +11,16 @@ from bot.standin.sessions import Frame
 from tests.discord_bot.conftest import Start
 
 
-async def test_stop_during_a_new_session_leaves_no_heartbeat(discord: DiscordStandin, start: Start) -> None:
+async def test_stop_during_a_new_session_leaves_no_heartbeat(
+    discord: DiscordStandin, start: Start, shards: int
+) -> None:
     async with start() as world:
         greeted: list[Frame] = []
         discord.gateway.on_frame.append(lambda frame: greeted.append(frame) if frame.name == "HELLO" else None)
         await discord.gateway.invalidate()
         # Discord allows the next IDENTIFY some seconds later, and the connection waits for that.
-        await world.until(lambda: greeted)
-        await world.until(lambda: heartbeats() == 1)
+        await world.until(lambda: len(greeted) == shards)
+        await world.until(lambda: heartbeats() == shards)
     assert heartbeats() == 0
 
 

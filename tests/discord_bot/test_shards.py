@@ -27,7 +27,7 @@ from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Close, Frame
 from bot.standin.sharding import Sharding, shard_of
 from bot.store.sqlite import open_store
-from tests.discord_bot.conftest import OPTIONS, Start, World
+from tests.discord_bot.conftest import OPTIONS, Start, World, one_and_three_shards
 from tests.discord_bot.inbound.leftovers import leave
 from tests.discord_bot.people import shown
 from tests.waiting import until
@@ -239,7 +239,7 @@ async def test_session_of_one_shard_changes_nothing_in_the_servers_of_others(
 # What ends the start
 
 
-@pytest.mark.parametrize("shards", [1, 3], indirect=True)
+@one_and_three_shards
 @pytest.mark.parametrize(
     ("address", "reason"),
     [("ws://127.0.0.1:9/", "connection refused"), ("{gateway}/nothing", "it refused the connection (404)")],
@@ -254,7 +254,7 @@ async def test_gateway_that_cannot_be_reached_ends_the_start(
     assert discord.gateway.identifies == 0
 
 
-@pytest.mark.parametrize("shards", [1, 3], indirect=True)
+@one_and_three_shards
 async def test_gateway_that_closes_every_connection_ends_the_start(discord: DiscordStandin, start: Start) -> None:
     closing: list[asyncio.Task[None]] = []
 

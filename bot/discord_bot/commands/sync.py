@@ -58,7 +58,7 @@ def _normalized(payload: Any) -> Any:
     if isinstance(payload, dict):
         ids = ("id", "application_id", "version", "guild_id", "dm_permission", "default_permission")
         kept = {key: _normalized(value) for key, value in payload.items() if key not in ids}
-        return {key: value for key, value in sorted(kept.items()) if value not in (None, False, [], {})}
+        return {key: value for key, value in sorted(kept.items()) if value not in (None, False, "", [], {})}
     if isinstance(payload, list):
         return [_normalized(value) for value in payload]
     return payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from tests.discord_bot.conftest import COMMANDS, Start, World
@@ -15,6 +16,10 @@ async def test_commands_are_registered_only_on_change(start: Start) -> None:
     async with start() as world:
         assert world.discord.commands.puts == 1
     async with start() as world:
+        read = partial(world.discord.calls, "GET", COMMANDS)
+        await world.discord.wait_for(lambda: len(read()) == 2 and read()[1].answered)
+        # What would be registered is on its way by now.
+        await world.answered("hello")
         assert world.discord.commands.puts == 1
 
 

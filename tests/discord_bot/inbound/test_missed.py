@@ -12,10 +12,10 @@ from bot.standin.entities import Permission
 from bot.standin.faults import Late, Lost, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
-from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.conftest import Start, World, one_and_three_shards
 from tests.discord_bot.people import heard_of, shown
 
-pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
+pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time, one_and_three_shards]
 MESSAGES = "/channels/{channel_id}/messages"
 
 
@@ -195,7 +195,7 @@ async def test_forgotten_prompt_is_not_answered_again(discord: DiscordStandin, s
     assert "To one." not in shown(discord, discord.general)
 
 
-async def test_new_session_misses_no_prompt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_session_misses_no_prompt(world: World, shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.discord_bot.session_starts.IDENTIFY_EVERY", 0.3)
     discord = world.discord
     heard = heard_of(discord)
@@ -206,7 +206,7 @@ async def test_new_session_misses_no_prompt(world: World, monkeypatch: pytest.Mo
     await discord.gateway.invalidate()
     await world.ask("two", author=discord.cleo)
     await discord.wait_for(lambda: sorted(shown(discord, discord.general)) == ["To one.", "To two."])
-    assert discord.gateway.identifies == 2
+    assert discord.gateway.identifies == 2 * shards
     assert time.monotonic() - began < 2.5
     await world.until(lambda: late.id in heard)
     await world.ask("three", discord.random_channel)

@@ -140,7 +140,7 @@ async def test_deleted_and_edited_messages_are_gone(reading: World) -> None:
     assert heard(reading) == "[Cleo (@cleo)]\n> another word"
 
 
-async def test_what_came_before_the_start_is_read_once(start: Start, discord: DiscordStandin) -> None:
+async def test_what_came_before_the_start_is_read_once(start: Start, discord: DiscordStandin, shards: int) -> None:
     async with start(options=READING) as world:
         await let(world, 25)
         await world.answered("long ago")
@@ -158,7 +158,7 @@ async def test_what_came_before_the_start_is_read_once(start: Start, discord: Di
                 discord.requests.clear()
         assert reads == [], "it is read once"
         await discord.gateway.invalidate()
-        await world.until(lambda: discord.gateway.identifies == 3)
+        await world.until(lambda: discord.gateway.identifies == 3 * shards)
         await world.answered("three")
         assert "after the start" in heard(world)
 

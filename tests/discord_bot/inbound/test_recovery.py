@@ -20,13 +20,13 @@ from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
 from bot.store.sqlite import open_store
-from tests.discord_bot.conftest import OPTIONS, Start, serving
+from tests.discord_bot.conftest import OPTIONS, Start, one_and_three_shards, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
 from tests.discord_bot.people import shown
 from tests.places import on_discord
 from tests.waiting import until
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, one_and_three_shards]
 
 
 async def test_partial_reply_is_retried_in_its_first_message(

@@ -319,13 +319,13 @@ async def test_mention_that_is_refused_makes_no_thread_its_own(start: Start, dis
         assert await say(world, discord.bo, "five", thread) == "To five."
 
 
-async def test_new_session_changes_no_decision(reading: World) -> None:
+async def test_new_session_changes_no_decision(reading: World, shards: int) -> None:
     discord, here = reading.discord, reading.discord.general
     early = await discord.say(here, discord.bo, "before it was switched on")
     await settled(reading)
     await let(reading, here, WithoutMention.ALL)
     await discord.gateway.invalidate()
-    await reading.until(lambda: discord.gateway.identifies == 2)
+    await reading.until(lambda: discord.gateway.identifies == 2 * shards)
     await reading.caught_up()
     assert await say(reading, discord.bo, "and after") == "To and after."
     assert reply_to(discord, early) is None
