@@ -8,10 +8,14 @@ from functools import partial
 
 import pytest
 
+from bot.core import summarizing
+from bot.core.summarizing import ASKED_FOR
 from bot.core.usage import MICRO, Price, Prices
 from bot.standin.faults import RateLimited
 from bot.standin.script import REFUSALS, Reply
+from tests.discord_bot.commands.test_summaries import talk as talk_at_length
 from tests.discord_bot.conftest import OPTIONS, Start, World
+from tests.discord_bot.inbound.test_voice import speak
 from tests.figures import counted
 
 pytestmark = pytest.mark.virtual_time
@@ -99,3 +103,48 @@ async def test_a_shutdown_counts_what_it_interrupts(start: Start) -> None:
         await world.ask()
         await world.reply(world.discord.general, "word")
     assert counted(world.figures)["turns interrupted shutdown"] == 1
+
+
+def used(world: World, model: str) -> tuple[float, float]:
+    """The tokens of a model that were counted, of contexts and of replies."""
+    seen = counted(world.figures)
+    prompt, cached, reply, reasoning = (
+        seen.get(f"tokens {model} {kind}", 0) for kind in ("prompt", "cached", "reply", "reasoning")
+    )
+    return prompt + cached, reply + reasoning
+
+
+async def test_tokens_that_are_counted_are_those_that_are_charged(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every kind of request: answers, one that broke off, the fallback in its place, summaries, what was heard."""
+    monkeypatch.setattr(summarizing, "PACE", 2.0)
+    monkeypatch.setattr(summarizing, "LOOK_EVERY", 0.2)
+    how = {"fallback_model": "spare", "transcription_model": "ears", "context_tokens": 2000, "summaries": True}
+    models = ("demo", "spare", "ears")
+    async with start(**how) as world:
+        discord = world.discord
+        await talk_at_length(world, discord.general, discord.bo)
+        await world.taken(await speak(world))
+        world.model.script += [REFUSALS["bad key"], Reply("From the fallback.")]
+        await world.ask_and_wait("first", discord.random_channel)
+        world.model.script.append(Reply(["half ", "of ", "it"], cut_after=2, reasoning="I think. " * 20))
+        await world.ask_and_wait("second", discord.random_channel)
+        await world.idle()
+
+        async def differences() -> dict[str, object]:
+            rows = await world.store.usage.by_day(0)
+            charged = {
+                model: (
+                    sum(row.prompt_tokens for row in rows if row.model == model),
+                    sum(row.reply_tokens for row in rows if row.model == model),
+                )
+                for model in models
+            }
+            return {
+                model: (found, charged[model]) for model in models if (found := used(world, model)) != charged[model]
+            }
+
+        await world.until(differences, {})
+        assert all(used(world, model)[0] for model in models)
+        assert any(ASKED_FOR in str(request.messages[-1]) for request in world.model.requests), "also for summaries"
