@@ -158,7 +158,7 @@ class ParleyClient(discord.AutoShardedClient):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         self._tasks.spawn(self._parts.guild_watch.check(guild), on_shutdown="drain")
-        self._note_guilds()
+        self._tasks.spawn(self._parts.lifecycle.joined(guild.id), on_shutdown="drain")
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         self._tasks.spawn(self._parts.lifecycle.left(guild.id), on_shutdown="drain")
@@ -172,7 +172,7 @@ class ParleyClient(discord.AutoShardedClient):
         """Put on record which guilds there are, once all are known: any other counts as left."""
         if self.connections.complete:
             guild_ids = {guild.id for guild in self.guilds}
-            self._tasks.spawn(self._parts.lifecycle.joined(guild_ids), on_shutdown="drain")
+            self._tasks.spawn(self._parts.lifecycle.present(guild_ids), on_shutdown="drain")
 
     # Messages and channels
 

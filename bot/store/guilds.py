@@ -72,6 +72,14 @@ class GuildStore(Part):
             ),
         )
 
+    async def mark_joined(self, guild_id: int) -> None:
+        """Commit that the bot is in a guild, which it may have left before."""
+        values: dict[str, Value] = {"guild": guild_id}
+        await self._engine.transaction(
+            ("UPDATE conversations SET left_at = NULL WHERE guild_id = :guild AND left_at IS NOT NULL", values),
+            ("UPDATE guilds SET left_at = NULL WHERE guild_id = :guild AND left_at IS NOT NULL", values),
+        )
+
     async def sync(self, guild_ids: Collection[int]) -> None:
         """Commit the full list of guilds that the bot is in. All others that this process serves count as left."""
         served = self._served("guild_id")

@@ -177,7 +177,12 @@ class MessageLifecycle:
         async with self._guild_changes:
             await _apply(f"noting that server {guild_id} was left", lambda: self._store.guilds.mark_left(guild_id))
 
-    async def joined(self, guild_ids: Collection[int]) -> None:
+    async def joined(self, guild_id: int) -> None:
+        """Note that the bot was invited to a guild."""
+        async with self._guild_changes:
+            await _apply(f"noting that server {guild_id} was joined", lambda: self._store.guilds.mark_joined(guild_id))
+
+    async def present(self, guild_ids: Collection[int]) -> None:
         """Note which guilds the bot is in: `guild_ids` are all of them, those that are unavailable included."""
         async with self._guild_changes:
             await _apply("noting which servers there are", lambda: self._store.guilds.sync(guild_ids))

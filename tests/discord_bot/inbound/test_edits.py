@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.standin.entities import Channel, Message
+from bot.standin.entities import Channel, Intent, Message, User
 from bot.standin.faults import Late, Slow
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -258,6 +258,25 @@ async def test_left_guild_is_forgotten_after_a_while(discord: DiscordStandin, st
         set_clock(world.store, lambda: 2e9)
         await world.store.retention.prune(0)
         await remembered(world, [])
+
+
+async def test_guild_that_invites_the_bot_back_is_kept_and_others_are_not_looked_at(world: World, eve: User) -> None:
+    discord, other = world.discord, world.discord.add_guild("Other", eve)
+    await world.answered("hello")
+    # In its first seconds, discord.py does not tell new servers from those that are back from an outage.
+    await asyncio.sleep(5)
+    discord.world.remove_guild(discord.guild)
+    await world.until(lambda: left_at(world))
+    written: list[str] = []
+    await trace(database_of(world.store), written.append)
+    discord.world.guilds[discord.guild.id] = discord.guild
+    discord.world.tell(
+        "GUILD_CREATE", lambda _: discord.world.guild_create(discord.guild), Intent.GUILDS, discord.guild
+    )
+    await world.until(lambda: left_at(world), None)
+    changes = [sql for sql in written if "left_at" in sql]
+    assert changes
+    assert all(str(discord.guild.id) in sql and str(other.id) not in sql for sql in changes)
 
 
 async def test_start_deletes_unused_conversations(start: Start) -> None:
