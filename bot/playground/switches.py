@@ -29,7 +29,7 @@ class Switch:
     name: str
     label: str
     hint: str
-    group: Literal["Connection", "Discord", "Model", "Bot"]
+    group: Literal["Settings", "Connection", "Discord", "Model", "Bot"]
     kind: Literal["toggle", "action"]
 
 
@@ -56,7 +56,7 @@ SWITCHES = {
             "message_content",
             "Message Content",
             "The bot may read what does not mention it, where /server says so. It restarts.",
-            "Bot",
+            "Settings",
             "toggle",
         ),
         Switch("bot_restart", "Restart the bot", "It stops cleanly and starts again.", "Bot", "action"),

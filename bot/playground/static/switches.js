@@ -1,22 +1,26 @@
-// The switches that make trouble for the bot.
+// The switches of the drawer: the settings, and those that make trouble for the bot.
 
 import { tell } from "./acts.js";
 import { byId, closest, h } from "./dom.js";
 import { on, state } from "./state.js";
 
 const box = byId("switches");
+const settings = byId("settings");
+const SETTINGS = "Settings";
 
 export function setUpSwitches() {
-  box.addEventListener("click", async (event) => {
-    const button = closest(event, "[data-name]");
-    const chosen = state.switches.find((each) => each.name === button?.dataset.name);
-    // Not `disabled` meanwhile, which would take the focus away.
-    if (!chosen || button.ariaBusy === "true") return;
-    button.ariaBusy = "true";
-    await tell("fault", { name: chosen.name, on: chosen.kind === "action" || !chosen.on, channel: state.channel });
-    button.ariaBusy = null;
-  });
+  for (const each of [box, settings]) each.addEventListener("click", press);
   on("switches", draw);
+}
+
+async function press(event) {
+  const button = closest(event, "[data-name]");
+  const chosen = state.switches.find((each) => each.name === button?.dataset.name);
+  // Not `disabled` meanwhile, which would take the focus away.
+  if (!chosen || button.ariaBusy === "true") return;
+  button.ariaBusy = "true";
+  await tell("fault", { name: chosen.name, on: chosen.kind === "action" || !chosen.on, channel: state.channel });
+  button.ariaBusy = null;
 }
 
 /** Built once; after that only what changed is written, so that the focus stays. */
@@ -24,7 +28,8 @@ function draw() {
   const names = state.switches.map((each) => each.name).join();
   if (box.dataset.names !== names) {
     box.dataset.names = names;
-    const groups = [...new Set(state.switches.map((each) => each.group))];
+    settings.replaceChildren(...state.switches.filter((each) => each.group === SETTINGS).map(row));
+    const groups = [...new Set(state.switches.map((each) => each.group))].filter((each) => each !== SETTINGS);
     box.replaceChildren(
       ...groups.map((group) =>
         h(
@@ -36,11 +41,12 @@ function draw() {
       ),
     );
   }
-  for (const each of state.switches) {
-    if (each.kind === "toggle")
-      box.querySelector(`[data-name="${CSS.escape(each.name)}"]`)?.setAttribute("aria-checked", `${each.on}`);
+  const toggles = state.switches.filter((each) => each.kind === "toggle");
+  for (const each of toggles) {
+    const place = each.group === SETTINGS ? settings : box;
+    place.querySelector(`[data-name="${CSS.escape(each.name)}"]`)?.setAttribute("aria-checked", `${each.on}`);
   }
-  const count = state.switches.filter((each) => each.kind === "toggle" && each.on).length;
+  const count = toggles.filter((each) => each.on && each.group !== SETTINGS).length;
   byId("switches-on").textContent = count ? `${count} on` : "";
 }
 

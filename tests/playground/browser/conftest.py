@@ -49,11 +49,11 @@ class Tab:
         # Messages have headings too.
         self.place = page.locator("header h1")
 
-    async def drawer(self) -> Locator:
-        """Open what Discord sees, with its switches."""
+    async def drawer(self, part: str = "Make something fail") -> Locator:
+        """Open what Discord sees, with one of its parts: the switches that make something fail, or the settings."""
         await self.button("What Discord sees").click()
         drawer = self.page.get_by_role("complementary", name="What Discord sees")
-        await drawer.get_by_text("Make something fail").click()
+        await drawer.locator("summary", has_text=part).click()
         return drawer
 
     def message(self, text: str | re.Pattern[str]) -> Locator:

@@ -64,7 +64,7 @@ async def test_message_without_a_mention_gets_a_hint(visit: Visit) -> None:
 
 async def test_no_hint_where_a_message_may_need_no_mention(visit: Visit) -> None:
     ada = await visit()
-    switch = (await ada.drawer()).get_by_role("switch", name="Message Content")
+    switch = (await ada.drawer("Settings")).get_by_role("switch", name="Message Content")
     await switch.click()
     await expect(switch).to_be_checked()
     await ada.say("hello there")
