@@ -17,6 +17,7 @@ from bot.standin.script import Reply
 from bot.texts.memory import period
 from tests.discord_bot.commands.test_privacy import file
 from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.test_threads import switch_on, thread_on
 
 pytestmark = pytest.mark.virtual_time
 
@@ -173,3 +174,26 @@ async def test_who_may_not_read_the_history_is_shown_none(start: Start) -> None:
         discord.general.overwrites = {}
         used = await shown(world, discord.cleo, discord.general)
         assert len(used.followups) == 2
+
+
+async def test_a_questions_thread_has_summaries_of_its_own(start: Start) -> None:
+    async with start(context_tokens=CONTEXT, summaries=True) as world:
+        discord = world.discord
+        await switch_on(world)
+        world.model.default = Reply(said)
+        thread = thread_on(await world.ask_and_wait("fact 0"))
+        for number in range(1, TURNS):
+            await world.ask_and_wait(f"fact {number}", thread)
+        await all_are_made(world)
+        await world.ask_and_wait("and now?", thread)
+        sent = next(each for each in reversed(world.model.requests) if "and now?" in str(each.messages[-1]))
+        assert "- fact 0\n- fact 1\n" in sent.messages[1]["content"]
+        summaries, _ = (await shown(world, discord.bo, thread)).followups
+        assert "- fact 0\n- fact 1\n" in summaries.content
+        other = thread_on(await world.ask_and_wait("something else"))
+        assert other is not thread
+        assert "fact" not in str(
+            next(each for each in reversed(world.model.requests) if "else" in str(each.messages)).messages
+        )
+        in_channel = await discord.slash(discord.bo, discord.general, "memory")
+        assert "fact" not in (await in_channel.answered()).content

@@ -93,6 +93,23 @@ async def test_thread_that_was_answered_in_before_a_restart_is_still_ones_own(st
         assert await say(world, world.discord.bo, "still there?", thread) == "To still there?."
 
 
+async def test_a_questions_thread_goes_on_without_a_mention(reading: World) -> None:
+    discord, store = reading.discord, reading.store.channel_settings
+    await store.change(
+        discord.guild.id, discord.general.id, by=discord.max.id, without_mention=WithoutMention.THREADS, threads=True
+    )
+    question = await reading.ask_and_wait("what is a quay?")
+    thread = question.thread
+    assert thread is not None
+    assert [each.content for each in discord.bot_messages(thread)][1:] == ["To what is a quay?."], "no word on mentions"
+    said = await discord.say(thread, discord.bo, "and a pier?")
+    await settled(reading)
+    assert reply_to(discord, said) == "To and a pier?."
+    assert [prompt for prompt, _, _ in await reading.turns(thread)] == ["what is a quay?", "and a pier?"]
+    assert await reading.turns(discord.general) == []
+    assert await say(reading, discord.bo, "and here?") is None, "a new question needs one"
+
+
 async def test_what_is_for_somebody_else_is_left_alone(reading: World) -> None:
     discord = reading.discord
     bo, cleo, here = discord.bo, discord.cleo, discord.general
