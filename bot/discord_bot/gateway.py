@@ -64,7 +64,11 @@ class Gateway:
         count = self._fixed or recommended
         await self._starts.wait_for(count)
         while True:
-            count = await self._serve(Shards.all_of(count))
+            more = await self._serve(Shards.all_of(count))
+            log.warning("%d shards no longer suffice on Discord: connecting again with %d", count, more)
+            if self._fixed is not None:
+                log.warning("more shards than SHARDS=%d: set SHARDS=auto, or SHARDS=%d", self._fixed, more)
+            count = more
 
     async def before_identify(self, shard_id: int) -> None:
         """Wait until Discord allows a shard's next session, and no longer: until then it receives nothing."""
@@ -78,34 +82,25 @@ class Gateway:
         state.shard_count, state.shard_ids = shards.count, list(shards.ids)
         self._connections.begin(shards)
         connections = [_Connection(self._client, each, self._starts, self._connections) for each in shards.ids]
-        running = [asyncio.create_task(connection.run()) for connection in connections]
-        growing = asyncio.create_task(self._until_nearly_full(shards))
+        running = [asyncio.create_task(self._until_full(connection, shards)) for connection in connections]
+        running.append(asyncio.create_task(self._until_nearly_full(shards)))
         try:
-            done, _ = await asyncio.wait([*running, growing], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await self._close()
+
+    async def _until_full(self, connection: _Connection, shards: Shards) -> int:
+        """Serve a shard until it has too many guilds. Returns how many shards there have to be, once they may begin."""
+        try:
+            await connection.run()
         except discord.ConnectionClosed as error:
             if error.code != _SHARDING_REQUIRED:
                 raise
-            # The other shards go on meanwhile.
-            return await self._required(shards.count)
-        finally:
-            for task in (*running, growing):
-                task.cancel()
-            await asyncio.gather(*running, growing, return_exceptions=True)
-            await self._close()
-
-    async def _required(self, count: int) -> int:
-        """How many shards there have to be, since so many do not suffice; returns once they may be connected."""
-        more = max(await self._starts.ask_until_answered(), count + 1)
-        if self._fixed is None:
-            log.warning("Discord requires more than %d shards: connecting again with %d", count, more)
-        else:
-            log.warning(
-                "Discord requires more shards than SHARDS=%d: connecting again with %d. Set SHARDS=auto, or SHARDS=%d.",
-                self._fixed,
-                more,
-                more,
-            )
+        more = max(await self._starts.ask_until_answered(), shards.count + 1)
         await self._starts.wait_for(more)
         return more
 
@@ -129,7 +124,6 @@ class Gateway:
                     recommended,
                 )
             elif self._starts.remaining >= recommended:
-                log.info("a shard is nearly full: connecting again with %d shards", recommended)
                 return recommended
 
     async def _close(self) -> None:

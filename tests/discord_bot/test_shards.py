@@ -375,7 +375,29 @@ async def test_more_shards_are_connected_while_a_reply_is_written(
         assert message.content == words
         assert len(world.model.requests) == 3
     assert discord.gateway.starts.too_early == 0
-    assert ("Set SHARDS=auto, or SHARDS=2." in caplog.text) is (fixed is not None)
+    assert ("more shards than SHARDS=1: set SHARDS=auto, or SHARDS=2" in caplog.text) is (fixed is not None)
+
+
+@pytest.mark.standin(
+    sharding=Sharding(guilds_per_shard=1, session_starts=2, session_starts_reset=3600, max_concurrency=16)
+)
+async def test_shards_go_on_until_more_of_them_may_be_started(
+    discord: DiscordStandin, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = discord.add_channel("here", discord.add_guild("Second"))
+
+    async def served() -> None:
+        async with start() as world:
+            discord.add_guild("Third")
+            await world.until(lambda: "only 0 more times, and 3 are needed" in caplog.text)
+            assert discord.gateway.shards == {(1, 2)}
+            await world.answered("hello", place, discord.ada)
+            await discord.gateway.drop(Close.AUTHENTICATION_FAILED, shard=1)
+            await asyncio.sleep(60)
+
+    with pytest.raises(ExceptionGroup) as failed:
+        await served()
+    assert failed.group_contains(DiscordError, match="Discord refused DISCORD_TOKEN")
 
 
 @pytest.mark.standin(sharding=Sharding(least_recommended=1, identify_every=0.0, max_concurrency=16))
