@@ -5,6 +5,7 @@ It needs the package prometheus-client, which is imported only where METRICS_POR
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from bot.core.errors import BotError
 from bot.core.figures import AnyFamily, Counter, Figures, Gauge, Histogram
 from bot.core.loop_delay import loop_delay_measured
 from bot.discord_bot.health import HealthChecks
-from bot.operator.health import run_checks
+from bot.operator.health import HealthReport, run_checks
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +73,18 @@ async def serve_metrics(address: ListenAddress, figures: Figures, checks: Health
     registry = CollectorRegistry()
     registry.register(FigureCollector(figures))
     ProcessCollector(registry=registry)
+    checking: asyncio.Task[HealthReport] | None = None
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
         return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: content_type})
 
     async def healthz(_: web.Request) -> web.Response:
-        report = await run_checks(checks)
+        # One check at a time, however many ask: each waits for a write of the database.
+        nonlocal checking
+        if checking is None or checking.done():
+            checking = asyncio.create_task(run_checks(checks))
+        report = await asyncio.shield(checking)
         return web.Response(text=f"{report.text}\n", status=200 if report.well else 503)
 
     app = web.Application(middlewares=[_own_hosts_only] if address.is_loopback else [])
