@@ -48,8 +48,6 @@ _PER_MINUTE = 600
 """Requests a minute: a fifth of what Discord allows the bot, so that most is left to people who are there."""
 _TIMEOUT = 300.0
 """Seconds in which searches are begun: enough for all places that the bot was used in lately in thousands of guilds."""
-_RANKS_KEPT_FOR = 60.0
-"""Seconds for which it is remembered where the bot was used: many guilds may come back from an outage at once."""
 _DIRECT = 0
 """Stands for direct messages, which are in no guild."""
 
@@ -70,39 +68,6 @@ class _Pace:
     def spent(self, requests: int) -> None:
         """Count further requests."""
         self._free_at += requests * 60 / _PER_MINUTE
-
-
-class _Uses:
-    """Where the bot was used lately."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._ranks: Mapping[int, int] = {}
-        self._until = 0.0
-        self._lock = asyncio.Lock()
-
-    async def ranks(self, *, refresh: bool) -> Mapping[int, int]:
-        """The channels in which, or in whose threads, the bot was used lately; the latest has the lowest number.
-
-        Without `refresh`, this may be as it was a minute ago.
-        """
-        async with self._lock:
-            if refresh or time.monotonic() > self._until:
-                self._ranks = await self._read()
-                self._until = time.monotonic() + _RANKS_KEPT_FOR
-            return self._ranks
-
-    async def _read(self) -> Mapping[int, int]:
-        since = discord.utils.utcnow() - _USED_WITHIN
-        try:
-            used = await self._store.conversations.used_lately(int(since.timestamp()))
-        except StoreError as error:
-            log.warning("could not read where the bot was used lately: %s", error)
-            return {}
-        ranks: dict[int, int] = {}
-        for rank, channel in enumerate(used):
-            ranks.setdefault(int(channel), rank)
-        return ranks
 
 
 class MissedMessages:
@@ -130,10 +95,11 @@ class MissedMessages:
         self._inbox = inbox
         self._max_age = timedelta(seconds=max_age)
         self._per_channel = per_channel
-        self._uses = _Uses(store)
         self._pace = _Pace()
         self._hidden: set[int] = set()
         """Guilds in an outage."""
+        self._returned: list[discord.Guild] = []
+        """Guilds whose outage has ended just now."""
         self._runs: dict[int, object] = {}
         """The latest search of each guild: those before it end."""
 
@@ -142,8 +108,7 @@ class MissedMessages:
         unavailable = await self._wait_for(guild_ids)
         self._hidden |= unavailable
         await self._guilds(
-            [guild for guild in self._client.guilds if guild.id in guild_ids and guild.id not in unavailable],
-            await self._uses.ranks(refresh=True),
+            [guild for guild in self._client.guilds if guild.id in guild_ids and guild.id not in unavailable]
         )
 
     def lost(self, guild: discord.Guild) -> None:
@@ -151,10 +116,15 @@ class MissedMessages:
         self._hidden.add(guild.id)
 
     async def back(self, guild: discord.Guild) -> None:
-        """Search a guild whose outage has ended."""
-        if guild.id in self._hidden:
-            self._hidden.remove(guild.id)
-            await self._guilds([guild], await self._uses.ranks(refresh=False))
+        """Search a guild whose outage has ended, together with others that come back within moments."""
+        if guild.id not in self._hidden:
+            return
+        self._hidden.remove(guild.id)
+        self._returned.append(guild)
+        if len(self._returned) == 1:
+            await asyncio.sleep(_GUILD_TIMEOUT)
+            guilds, self._returned = self._returned, []
+            await self._guilds(guilds)
 
     async def _wait_for(self, guild_ids: Collection[int]) -> set[int]:
         """Wait until Discord has sent the data of all these guilds, or of no other one of them for a while.
@@ -177,7 +147,7 @@ class MissedMessages:
             unavailable = still_unavailable()
         return unavailable
 
-    async def _guilds(self, guilds: Sequence[discord.Guild], ranks: Mapping[int, int]) -> None:
+    async def _guilds(self, guilds: Sequence[discord.Guild]) -> None:
         """Search the channels and threads of guilds in which somebody wrote lately.
 
         Those in which the bot was used lately come first. Of the others, in which a prompt is unlikely, only the
@@ -186,6 +156,7 @@ class MissedMessages:
         if self._per_channel == 0:
             return
         after = discord.utils.time_snowflake(discord.utils.utcnow() - self._max_age)
+        ranks = await self._ranks()
         active: list[_ReadableChannel] = []
         parents: list[_Parent] = []
         for guild in guilds:
@@ -246,6 +217,19 @@ class MissedMessages:
         except (TargetGone, Unavailable) as error:
             log.warning("could not read the archived threads of channel %d: %s", parent.id, error)
             return []
+
+    async def _ranks(self) -> Mapping[int, int]:
+        """The channels in which, or in whose threads, the bot was used lately; the latest has the lowest number."""
+        since = discord.utils.utcnow() - _USED_WITHIN
+        try:
+            used = await self._store.conversations.used_lately(int(since.timestamp()))
+        except StoreError as error:
+            log.warning("could not read where the bot was used lately: %s", error)
+            return {}
+        ranks: dict[int, int] = {}
+        for rank, channel in enumerate(used):
+            ranks.setdefault(int(channel), rank)
+        return ranks
 
     async def in_direct_messages(self) -> None:
         """Search the DMs on record that were used lately."""

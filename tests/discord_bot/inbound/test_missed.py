@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from bot.core.access import Servers
 from bot.discord_bot.delivery.messages import reads_history
-from bot.standin.entities import Permission
+from bot.standin.entities import Permission, User
 from bot.standin.faults import Late, Lost, ServerError, Slow
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
+from bot.store.conversations import ConversationStore
 from tests.discord_bot.conftest import Start, World, one_and_three_shards
 from tests.discord_bot.people import heard_of, shown
 
@@ -108,7 +110,7 @@ async def test_catching_up_in_many_places_is_spread_over_time(
         await world.idle()
     searches = sorted(call.started for call in discord.calls("GET", MESSAGES))
     assert early < 8, "whoever is there does not wait for it"
-    assert all(later - sooner > 8 for sooner, later in zip(searches, searches[10:], strict=False)), "one a second"
+    assert all(later - sooner > 4 for sooner, later in zip(searches, searches[10:], strict=False)), "one a second"
     assert len(searches) <= len(places) + 3 + early + 3, "each place once, but for those that came before"
 
 
@@ -265,6 +267,41 @@ async def test_guild_hidden_by_an_outage_is_caught_up(world: World) -> None:
     await world.reply(discord.general, "To two.", count=2)
     await world.idle()
     assert len(await world.turns(discord.general)) == 2, "an outage forgets nothing"
+
+
+@pytest.mark.standin(rtt=0.05)
+async def test_guilds_that_come_back_together_are_searched_together(
+    discord: DiscordStandin, serve: Start, eve: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.inbound.missed._MAX_UNUSED", 3)
+    queries, used_lately = 0, ConversationStore.used_lately
+
+    async def counted(store: ConversationStore, since: int) -> list[str]:
+        nonlocal queries
+        queries += 1
+        return await used_lately(store, since)
+
+    monkeypatch.setattr(ConversationStore, "used_lately", counted)
+    guilds = [discord.add_guild(f"Server {number}", eve) for number in range(10)]
+    places = [discord.add_channel("lobby", guild) for guild in guilds]
+    used = [places[7], places[4]]
+    async with serve(servers=Servers(any=True)) as world:
+        for place in used:
+            await world.answered("hello", place, eve)
+        for guild in guilds:
+            discord.world.remove_guild(guild, unavailable=True)
+        discord.faults.add(Lost(), event="MESSAGE_CREATE", times=len(places))
+        for place in places:
+            await world.ask("one", place, eve)
+        discord.requests.clear()
+        queries = 0
+        for guild in guilds:
+            discord.world.restore_guild(guild)
+        await world.until(lambda: [len(shown(discord, each)) for each in places], [0, 0, 0, 0, 2, 0, 1, 2, 1, 1])
+        await world.idle()
+        searched = [int(call.path.split("/channels/")[1].split("/")[0]) for call in discord.calls("GET", MESSAGES)]
+    assert set(searched[:2]) == {place.id for place in used}
+    assert queries == 1
 
 
 async def test_archived_threads_and_posts_are_searched_too(discord: DiscordStandin, start: Start) -> None:
