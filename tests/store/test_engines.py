@@ -21,7 +21,7 @@ from tests.postgresql import Server
 from tests.store.steps import HERE, begin
 
 _ALIKE = {"INTEGER": "bigint", "TEXT": "text", "REAL": "double precision"}
-_OF_SEVERAL_PROCESSES = {"shards"}
+_OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns"}
 
 
 async def test_schemas_have_the_same_tables_views_columns_and_triggers(path: Path, postgresql_url: str) -> None:

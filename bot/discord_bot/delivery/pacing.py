@@ -11,7 +11,7 @@ leaky ones (`limit` tokens, one back every `period`) and fixed windows (all toke
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -324,9 +324,15 @@ class Budget:
         """When those were counted that have not left yet. One that never leaves is dropped after a second."""
         self.held_until = float("-inf")
         """The time until which the platform refuses all requests."""
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when there is room earlier than was said."""
 
     def at(self, now: float) -> float:
         """When the next request may go."""
+        return self.paced_at(now)
+
+    def paced_at(self, now: float) -> float:
+        """When the next request may go by this process's own pace, whether or not there is one."""
         return max(now, self._taken_until - (self._burst - 1) * self._gap, self._window_at(now))
 
     def has_room(self, now: float) -> bool:

@@ -122,6 +122,7 @@ class Scheduler:
         self._channels: dict[int, _Channel] = {}
         self._active: set[int] = set()
         self._wake = asyncio.Event()
+        self._budget.on_room = self.wake
         self._calls: set[asyncio.Task[None]] = set()
         self._best_effort: set[tuple[str, int]] = set()
         self._low_priority_lock = asyncio.Lock()
@@ -289,7 +290,7 @@ class Scheduler:
         """Start the most urgent calls that may go. Returns when to look again without being woken, if at all."""
         due: list[tuple[Urgency, float, int, Caller]] = []
         later: list[float] = []
-        if (free_at := self._budget.at(now)) > now:
+        if (free_at := self._budget.paced_at(now)) > now:
             later.append(free_at)
         for channel_id in self._active:
             channel = self._channels[channel_id]

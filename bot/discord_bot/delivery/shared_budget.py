@@ -1,0 +1,163 @@
+"""The budget of requests of a bot that runs as several processes: slots drawn from what they share, as they are needed.
+
+Discord counts the requests of all processes together. So each draws a slot for every request, a few at a time, and only
+while calls are due: what is drawn and not used is lost to the others. The scheduler decides what a slot is used for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from bot.core.errors import StoreError
+from bot.discord_bot.delivery.pacing import PER_SECOND, Budget
+
+log = logging.getLogger(__name__)
+
+_MOST = 4
+"""Slots for calls that are drawn at once."""
+_LASTS = 0.1
+"""Seconds after which a slot that was not used is thrown away, so that few requests come late and all at once."""
+_DRAW_TIMEOUT = 1.0
+"""Seconds without an answer after which what is shared counts as out of reach."""
+_PAUSE = 1.0
+"""Seconds without requests once it is out of reach: other processes may be using what was drawn before."""
+_TRY_AGAIN = 1.0
+"""Seconds between two tries to draw while it is out of reach."""
+_LOOK_AGAIN = 0.05
+"""Seconds until somebody who waits for a slot looks again, where nothing wakes them."""
+
+
+class SharedBudget(Budget):
+    """One process's part of the budget.
+
+    `draw` takes so many slots of what is shared, and answers with the seconds until the last of them and how many
+    processes there are. `hold` tells the other processes for how many seconds the platform refuses all requests.
+    Both may raise StoreError. While nothing can be drawn, the processes seen last share the budget evenly.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[int], Awaitable[tuple[float, int]]],
+        hold: Callable[[float], Awaitable[None]],
+    ) -> None:
+        super().__init__()
+        self._draw = draw
+        self._hold_others = hold
+        self._slots: deque[float] = deque()
+        """When the next requests may go."""
+        self._wanted = 0
+        self._owed = 0
+        """Requests that went without a slot. They are drawn for afterwards."""
+        self._drawing: asyncio.Task[None] | None = None
+        self._asked = False
+        """Whether a draw is under way. What is wanted meanwhile is asked for after it."""
+        self._holding: asyncio.Task[None] | None = None
+        self._processes = 1
+        self._away = False
+        self._next_try = float("-inf")
+        self._own_until = float("-inf")
+
+    def at(self, now: float) -> float:
+        return max(super().at(now), self._slot_at(now))
+
+    def has_room(self, now: float) -> bool:
+        # What is asked here cannot wait for a slot, and is drawn for afterwards.
+        return not self._owed and super().room_at(now) <= now
+
+    def room_at(self, now: float) -> float:
+        return max(super().room_at(now), self._slot_at(now))
+
+    def spend(self, now: float) -> None:
+        super().spend(now)
+        self._drop_old(now)
+        if self._slots and self._slots[0] <= now:
+            self._slots.popleft()
+        else:
+            self._owed += 1
+            self._draw_soon()
+
+    def hold(self, until: float) -> None:
+        super().hold(until)
+        self._slots.clear()
+        seconds = until - asyncio.get_running_loop().time()
+        self._holding = asyncio.create_task(self._tell_hold(seconds))
+
+    async def close(self) -> None:
+        """Draw no more."""
+        tasks = [task for task in (self._drawing, self._holding) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _slot_at(self, now: float) -> float:
+        self._drop_old(now)
+        if self._slots:
+            return self._slots[0]
+        if not self._asked:
+            self._wanted = min(_MOST, self._wanted + 1)
+            self._draw_soon()
+        return now + _LOOK_AGAIN
+
+    def _drop_old(self, now: float) -> None:
+        while self._slots and self._slots[0] < now - _LASTS:
+            self._slots.popleft()
+
+    def _draw_soon(self) -> None:
+        if self._drawing is None:
+            self._drawing = asyncio.create_task(self._draw_what_is_wanted())
+
+    async def _draw_what_is_wanted(self) -> None:
+        try:
+            # Everybody who asks in this turn of the loop is asked for.
+            await asyncio.sleep(0)
+            while self._wanted or self._owed:
+                wanted, self._wanted = self._wanted, 0
+                owed, self._owed = self._owed, 0
+                self._asked = True
+                try:
+                    self._slots.extend((await self._drawn(wanted + owed))[owed:])
+                finally:
+                    self._asked = False
+                if wanted:
+                    self.on_room()
+        finally:
+            self._drawing = None
+
+    async def _drawn(self, number: int) -> list[float]:
+        """When so many requests may go, in the event loop's time."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._next_try:
+            try:
+                async with asyncio.timeout(_DRAW_TIMEOUT):
+                    last_in, processes = await self._draw(number)
+            except (StoreError, TimeoutError) as error:
+                now = loop.time()
+                if not self._away:
+                    log.warning(
+                        "cannot share Discord's limit of requests with the other processes: 1 of %d parts of it is used"
+                        " here until the database answers: %s",
+                        self._processes,
+                        error or "no answer",
+                    )
+                    self._away = True
+                    self._own_until = now + _PAUSE
+                self._next_try = now + _TRY_AGAIN
+            else:
+                self._away = False
+                self._processes = max(1, processes)
+                last = loop.time() + last_in
+                return [last - (number - 1 - each) / PER_SECOND for each in range(number)]
+        gap = self._processes / PER_SECOND
+        self._own_until = max(self._own_until, loop.time() - gap)
+        slots = [self._own_until + gap * (1 + each) for each in range(number)]
+        self._own_until = slots[-1]
+        return slots
+
+    async def _tell_hold(self, seconds: float) -> None:
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_DRAW_TIMEOUT):
+                await self._hold_others(seconds)

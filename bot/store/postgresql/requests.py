@@ -1,0 +1,63 @@
+"""What the processes of one bot share of Discord's limits: requests a second, and starts of gateway sessions.
+
+All times are those of the database's clock.
+"""
+
+from __future__ import annotations
+
+from bot.store.engine import Engine
+
+BURST = 2
+"""Requests that may go at the same moment after a pause."""
+PER_SECOND = 44
+"""With the burst, and with slots that are used a little late, they stay below Discord's 50 in any second."""
+IDENTIFY_EVERY_MS = 5250
+"""Milliseconds between two IDENTIFYs of a bucket: Discord's five seconds, and by what one may be sooner there."""
+
+_GAP_US = 1_000_000 // PER_SECOND + 1
+# One statement, whose row only one process at a time has. A generic cell rate: the time up to which slots are taken.
+_DRAW = f"""
+    INSERT INTO request_budget AS budget (id, taken_until)
+    VALUES (1, clock_timestamp() + (:slots - {BURST}) * interval '{_GAP_US} us')
+    ON CONFLICT (id) DO UPDATE SET
+        taken_until = greatest(budget.taken_until, clock_timestamp() - {BURST} * interval '{_GAP_US} us')
+            + :slots * interval '{_GAP_US} us'
+    RETURNING extract(epoch FROM taken_until - clock_timestamp())::float8 AS last_in,
+        (SELECT count(DISTINCT holder) FROM shards WHERE NOT released) AS processes
+    """
+_HOLD = """
+    INSERT INTO request_budget AS budget (id, taken_until)
+    VALUES (1, clock_timestamp() + :milliseconds * interval '1 ms')
+    ON CONFLICT (id) DO UPDATE SET taken_until = greatest(budget.taken_until, excluded.taken_until)
+    """
+_IDENTIFY = f"""
+    INSERT INTO identify_turns AS turn (bucket, next_at)
+    VALUES (:bucket, clock_timestamp() + interval '{IDENTIFY_EVERY_MS} ms')
+    ON CONFLICT (bucket) DO UPDATE SET
+        next_at = greatest(turn.next_at, clock_timestamp()) + interval '{IDENTIFY_EVERY_MS} ms'
+    RETURNING extract(epoch FROM next_at - clock_timestamp())::float8 - {IDENTIFY_EVERY_MS / 1000} AS wait
+    """
+
+
+class SharedRequests:
+    """The limits that several processes on one database share. Every method raises StoreError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def draw(self, slots: int) -> tuple[float, int]:
+        """Take so many slots for requests: the seconds until the last of them, and how many processes serve now.
+
+        The slots before it are as far apart as `PER_SECOND` has it.
+        """
+        [row] = await self._engine.write(_DRAW, slots=slots)
+        return row["last_in"], row["processes"]
+
+    async def hold(self, seconds: float) -> None:
+        """Give out no slot for so many seconds, since the platform refuses all requests."""
+        await self._engine.write(_HOLD, milliseconds=int(seconds * 1000))
+
+    async def identify_in(self, bucket: int) -> float:
+        """The seconds until the one who asks may start a session in this bucket of shards. Others come after that."""
+        [row] = await self._engine.write(_IDENTIFY, bucket=bucket)
+        return max(0.0, float(row["wait"]))

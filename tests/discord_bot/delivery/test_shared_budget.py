@@ -1,0 +1,131 @@
+"""Several schedulers, as those of several processes, that share Discord's limits through one PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+
+from bot.discord_bot.delivery.scheduler import Scheduler, Urgency
+from bot.discord_bot.delivery.shared_budget import SharedBudget
+from bot.store.postgresql import PostgreSQLEngine
+from bot.store.postgresql.requests import PER_SECOND, SharedRequests
+from tests.postgresql import Server
+
+PROCESSES = 3
+
+
+class Busy:
+    """A channel's caller that always wants to post, and notes when it does."""
+
+    urgency = Urgency.FIRST
+    waiting_since = 0.0
+    not_before = 0.0
+    wants = "DELETE"
+
+    def __init__(self, made: list[float]) -> None:
+        self._made = made
+
+    def prepare(self) -> str:
+        return self.wants
+
+    async def call(self) -> None:
+        self._made.append(asyncio.get_running_loop().time())
+
+    def abandon(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def schedulers(server: Server, url: str) -> AsyncIterator[Sequence[Scheduler]]:
+    for shard in range(PROCESSES):
+        server.execute(
+            f"INSERT INTO shards (count, shard, epoch, holder) VALUES ({PROCESSES}, {shard}, 1, 'of {shard}')",  # noqa: S608
+            url.partition("///")[2].partition("?")[0],
+        )
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(PROCESSES):
+            engine = await stack.enter_async_context(PostgreSQLEngine.open(url, exclusive=False))
+            shared = SharedRequests(engine)
+            budget = SharedBudget(shared.draw, shared.hold)
+            stack.push_async_callback(budget.close)
+            found.append(await stack.enter_async_context(Scheduler(budget)))
+        yield found
+
+
+def fullest_second(times: Sequence[float]) -> int:
+    ordered = sorted(times)
+    return max(sum(first <= each < first + 1 for each in ordered) for first in ordered)
+
+
+def within(times: Sequence[float], begin: float, end: float) -> int:
+    return sum(begin <= each < end for each in times)
+
+
+def keep_busy(scheduler: Scheduler, first_channel: int) -> list[float]:
+    made: list[float] = []
+    for channel in range(first_channel, first_channel + 30):
+        scheduler.add(channel, Busy(made))
+    return made
+
+
+async def test_processes_share_one_budget_by_what_they_need(postgresql_server: Server, postgresql_url: str) -> None:
+    async with schedulers(postgresql_server, postgresql_url) as (first, second, idle):
+        busy = [keep_busy(first, 100), keep_busy(second, 200)]
+        await asyncio.sleep(3)
+        made = [each for of_one in busy for each in of_one]
+        assert fullest_second(made) <= 50
+        began = min(made)
+        # A slow machine may use less, but both get their part, and what the idle one leaves.
+        assert within(made, began, began + 2) > 50
+        assert min(map(len, busy)) > 0.3 * len(made) / 2
+        idles = keep_busy(idle, 300)
+        await asyncio.sleep(1)
+        assert idles
+
+
+async def test_without_the_database_each_has_an_even_part_after_a_pause(
+    postgresql_server: Server, postgresql_url: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with schedulers(postgresql_server, postgresql_url) as (alone, *_):
+        made = keep_busy(alone, 100)
+        await asyncio.sleep(1)
+        postgresql_server.stop()
+        gone = loop.time()
+        try:
+            await asyncio.sleep(4)
+            late = [each for each in made if each > gone + 0.2]
+            assert late, "it goes on"
+            assert late[0] >= gone + 0.9
+            rest = within(made, late[0], late[0] + 2)
+            assert rest <= 2 * PER_SECOND / PROCESSES + 2
+        finally:
+            await asyncio.to_thread(postgresql_server.start)
+        back = loop.time()
+        await asyncio.sleep(4)
+        assert within(made, back + 2, back + 3) > PER_SECOND / PROCESSES + 4, "and has the whole budget again"
+        assert fullest_second(made) <= 50
+
+
+async def test_what_discord_refuses_to_one_holds_the_others(postgresql_server: Server, postgresql_url: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with schedulers(postgresql_server, postgresql_url) as (refused, other, _):
+        made = keep_busy(other, 100)
+        await asyncio.sleep(0.5)
+        refused.observe(None, "GET", 429, {"Retry-After": "2", "X-RateLimit-Global": "true"})
+        at = loop.time()
+        await asyncio.sleep(3)
+        assert not within(made, at + 0.5, at + 1.9)
+        assert within(made, at + 2, at + 3)
+
+
+async def test_one_bucket_of_sessions_has_one_start_at_a_time(postgresql_url: str) -> None:
+    async with PostgreSQLEngine.open(postgresql_url, exclusive=False) as engine:
+        shared = SharedRequests(engine)
+        waits = sorted(await asyncio.gather(*(shared.identify_in(0) for _ in range(4))))
+        assert waits[0] < 0.1
+        assert all(later - earlier > 5 for earlier, later in pairwise(waits))
+        assert await shared.identify_in(1) < 0.1, "another bucket does not wait"
