@@ -218,6 +218,8 @@ def load(**environ: str) -> Settings:
             "198622483471925248 198622483471925249",
             f'"198622483471925248 198622483471925249" is not an id; write the ids of roles, {IDS}',
         ),
+        ("SHARDS", "0", '"0" is not valid; write auto, or a whole number from 1 to 1000.'),
+        ("SHARDS", "0-3/8", '"0-3/8" is not valid; write auto, or a whole number from 1 to 1000.'),
         ("DIRECT_MESSAGES", "true", '"true" is not valid; write members, everyone or off.'),
         ("HOURLY_QUESTIONS_PER_USER", "0", '"0" is not valid; write a whole number from 1 to 100000, in digits only.'),
         ("DAILY_TOKENS_PER_USER", "999", f'"999" is not valid; {TOKENS}'),
