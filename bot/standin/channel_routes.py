@@ -31,7 +31,7 @@ _REACTION = MESSAGE + "/reactions/{emoji}"
 _NONCE_KEPT = 300.0
 _BULK_AGE = 14 * 24 * 3600.0
 _CREATOR_MAY_CHANGE = {"name", "archived", "auto_archive_duration"}
-_HAS_THREADS = {ChannelType.TEXT, ChannelType.NEWS}
+_HAS_THREADS = {ChannelType.TEXT, ChannelType.NEWS, ChannelType.FORUM}
 
 
 class ChannelRoutes:
@@ -254,10 +254,20 @@ class ChannelRoutes:
 
     def _thread(self, call: Incoming) -> Json:
         channel = self._channel(call)
+        if channel.type is ChannelType.FORUM:
+            return self._post(channel, call)
         private = call.body.get("type", ChannelType.PRIVATE_THREAD) == ChannelType.PRIVATE_THREAD
         needed = Permission.CREATE_PRIVATE_THREADS if private else Permission.CREATE_PUBLIC_THREADS
         self._composer.require(channel, needed)
         return self._open(channel, call.body, private=private)
+
+    def _post(self, forum: Channel, call: Incoming) -> Json:
+        """Open a post: a thread with its first message, which has the thread's id."""
+        self._composer.require(forum, Permission.SEND_MESSAGES)
+        opened = self._open(forum, call.body)
+        thread = self._world.channels[int(opened["id"])]
+        message = self._composer.create(thread, call.body["message"], call.files, message_id=thread.id)
+        return opened | {"message": self._show(message)}
 
     def _open(self, parent: Channel, body: Json, **how: Any) -> Json:
         if parent.type not in _HAS_THREADS:

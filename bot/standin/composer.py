@@ -84,6 +84,7 @@ class Composer:
         webhook_id: int | None = None,
         interaction: Json | None = None,
         reply_to: Message | None = None,
+        message_id: int | None = None,
     ) -> Message:
         """Post the message that the body describes. An ephemeral message does not appear in the channel."""
         flags = MessageFlag(body.get("flags") or 0) & rules.SETTABLE | extra_flags
@@ -107,6 +108,7 @@ class Composer:
             nonce=body.get("nonce"),
             webhook_id=webhook_id,
             interaction=interaction,
+            message_id=message_id,
             told=MessageFlag.EPHEMERAL not in flags,
         )
 

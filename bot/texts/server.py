@@ -101,9 +101,15 @@ def reads_recent(moderator: str, count: int, providers: Sequence[str], *, mentio
     )
 
 
-def answers_without_mention(moderator: str, *, whole_channel: bool) -> str:
-    """The announcement that nobody has to mention the bot in a channel, or in its threads."""
-    where = "here" if whole_channel else "in my threads here"
+ABOUT_ME = "How I take part in this forum"
+
+
+def answers_without_mention(moderator: str, *, whole_channel: bool, in_posts: bool = False) -> str:
+    """The announcement that nobody has to mention the bot in a channel, in its threads or in a forum's posts."""
+    if in_posts:
+        where = "in all posts here" if whole_channel else "in the posts here that I have answered in"
+    else:
+        where = "here" if whole_channel else "in my threads here"
     return (
         f"{moderator} lets me answer {where} without a mention. What mentions or replies to someone else isn't for me."
     )

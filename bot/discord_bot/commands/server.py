@@ -277,20 +277,25 @@ class ServerCommand(Cog):
         """Tell the people of a channel what the bot reads of them from now on. False: they could not be told."""
         guild, moderator = interaction.guild, shown_name(interaction.user)
         channel = None if guild is None else guild.get_channel(place)
-        if not isinstance(channel, _WRITTEN_IN):
+        if not isinstance(channel, (*_WRITTEN_IN, discord.ForumChannel)):
             return True
         mentioned = after.without_mention is WithoutMention.NEVER
         sentences = []
         if not mentioned and after.without_mention is not before.without_mention:
             whole = after.without_mention is WithoutMention.ALL
-            sentences.append(words.answers_without_mention(moderator, whole_channel=whole))
+            in_posts = isinstance(channel, discord.ForumChannel)
+            sentences.append(words.answers_without_mention(moderator, whole_channel=whole, in_posts=in_posts))
         if after.recent > before.recent or (after.recent and sentences):
             providers = await self._providers(place)
             sentences.append(words.reads_recent(moderator, after.recent, providers, mentioned=mentioned))
         for sentence in sentences:
             try:
                 with platform_errors():
-                    await channel.send(sentence, silent=True, suppress_embeds=True)
+                    if isinstance(channel, discord.ForumChannel):
+                        # There messages are in posts only.
+                        await channel.create_thread(name=words.ABOUT_ME, content=sentence, suppress_embeds=True)
+                    else:
+                        await channel.send(sentence, silent=True, suppress_embeds=True)
             except PlatformError:
                 return False
         return True

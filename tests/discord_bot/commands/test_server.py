@@ -94,6 +94,26 @@ async def test_people_are_told_in_their_channel_what_is_read_of_them(reading: Wo
     assert reading.shown() == [], "nobody elsewhere is told"
 
 
+async def test_people_of_a_forum_are_told_in_a_post(reading: World) -> None:
+    discord, forum = reading.discord, reading.discord.add_forum("help")
+    discord.deny(forum, Permission.SEND_MESSAGES)
+    said = await choose(discord, "mention", "all", forum)
+    assert said.content.startswith("Nothing has changed: I have to tell people")
+    assert await settings(reading, forum) == DEFAULTS
+    discord.deny(forum, Permission.NONE)
+    await choose(discord, "mention", "threads", forum)
+    await choose(discord, "mention", "all", forum)
+    posts = [each for each in discord.world.channels.values() if each.parent is forum]
+    assert [post.name for post in posts] == ["How I take part in this forum"] * 2
+    assert [reading.shown(post) for post in posts] == [
+        [f"Max lets me answer in {where} without a mention. What mentions or replies to someone else isn't for me."]
+        for where in ("the posts here that I have answered in", "all posts here")
+    ]
+    post = await discord.open_post(forum, "Boats", discord.bo, "how do I moor one?")
+    await discord.wait_for(lambda: reading.shown(post.channel))
+    await reading.idle()
+
+
 async def test_nothing_is_read_of_people_who_cannot_be_told(reading: World) -> None:
     discord, random = reading.discord, reading.discord.random_channel
     discord.faults.add(Refused(403, 50013, "Missing Permissions"), method="POST", route=POSTS)
