@@ -69,6 +69,9 @@ async def test_other_messages_open_no_thread(world: World, discord: DiscordStand
     for each in (reply, elsewhere, in_dm, in_thread):
         assert each.thread is None
         assert len(discord.bot_messages(each.channel)) == 1
+    by_command = await discord.slash(discord.bo, discord.general, "ask", question="and why?")
+    await discord.wait_for(lambda: "and why?" in (by_command.content or ""))
+    await world.idle()
     assert not discord.calls("POST", THREADS)
 
 
