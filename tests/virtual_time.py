@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 import aiosqlite
+import psycopg.waiting
 import pytest
 
 from tests.waiting import PATIENCE
@@ -98,6 +99,8 @@ class Loop(asyncio.SelectorEventLoop):
             patch.setattr("aiohttp.connector.monotonic", self.time)
             for name in ("_connect", "_execute", "close"):
                 patch.setattr(aiosqlite.Connection, name, counted(getattr(aiosqlite.Connection, name)))
+            for name in ("wait_async", "wait_conn_async"):
+                patch.setattr(psycopg.waiting, name, counted(getattr(psycopg.waiting, name)))
             super().run_forever()
 
     def run_in_executor(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import sys
 import time
@@ -43,8 +44,8 @@ from bot.standin.server import DiscordStandin
 from bot.standin.sharding import Sharding
 from bot.standin.transcript import transcript
 from bot.store import Store
+from bot.store.databases import Database, DatabaseServer, open_store
 from bot.store.part import Part
-from bot.store.sqlite import open_store
 from tests.discord_bot.people import ask, shown
 from tests.places import on_discord
 from tests.waiting import FOR_A_PROCESS, PATIENCE, WHAT_IS_TRUE, until
@@ -283,7 +284,7 @@ def commands_are_settled(discord: DiscordStandin) -> bool:
 async def serving(
     discord: DiscordStandin,
     model: ModelStandin,
-    database: Path,
+    database: Database,
     stop: asyncio.Event,
     *,
     patience: float | None = None,
@@ -381,15 +382,26 @@ async def serving(
         stop.set()
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "parley.db"
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of both engines on both, unless it looks into the folder of SQLite's file."""
+    looks_into_it = "tmp_path" in inspect.signature(metafunc.function).parameters
+    if "file" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_engines") and not looks_into_it:
+        metafunc.parametrize("file", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def start(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Start:
+def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """The database of the bot: a file, or for a test of both engines once a file and once a database on a server."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return tmp_path / "parley.db"
+    monkeypatch.setattr("bot.operator.health._FOLDER", tmp_path)
+    return DatabaseServer(request.getfixturevalue("postgresql_url"))
+
+
+@pytest.fixture
+def start(discord: DiscordStandin, model: ModelStandin, file: Database) -> Start:
     """Start the bot, on the same database every time; `serving` says what may be given."""
-    return lambda **how: serving(discord, model, tmp_path / "parley.db", asyncio.Event(), **how)
+    return lambda **how: serving(discord, model, file, asyncio.Event(), **how)
 
 
 @pytest.fixture
@@ -405,7 +417,7 @@ async def world(start: Start) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Launch:
+def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path, file: Database) -> Launch:
     """Start `python -m bot` against the stand-ins; settings may be given by name. Every wait may then take minutes.
 
     Another program than that may be given, and what it is told after the addresses.
@@ -421,7 +433,7 @@ def launch(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Laun
             "PYTHONPATH": str(Path.cwd()),
             "DISCORD_TOKEN": discord.token,
             "OPENAI_BASE_URL": model.base_url,
-            "DATABASE_PATH": str(tmp_path / "parley.db"),
+            **({"DATABASE_URL": file.url} if isinstance(file, DatabaseServer) else {"DATABASE_PATH": str(file)}),
             "SHUTDOWN_GRACE": "0.3",
             **settings,
         }

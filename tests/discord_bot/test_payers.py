@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from bot.core.quotas import Usage
 from bot.standin.entities import Message, User
 from bot.standin.script import REFUSALS, Reply
 from bot.standin.server import DiscordStandin
-from bot.store.sqlite import open_store
+from bot.store.databases import Database, open_store
 from tests.discord_bot.conftest import ALLOWANCES, Start, World
 from tests.discord_bot.people import AUTHOR_DENIED
 from tests.store.steps import slow_disk
@@ -62,7 +61,9 @@ async def test_retry_is_charged_to_whoever_presses(start: Start, discord: Discor
         assert await used(world, discord.bo, discord.cleo) == [(1, True), (0, True)]
 
 
-async def test_killed_press_is_charged_to_the_same_person(start: Start, discord: DiscordStandin, file: Path) -> None:
+async def test_killed_press_is_charged_to_the_same_person(
+    start: Start, discord: DiscordStandin, file: Database
+) -> None:
     async with start() as world:
         message = await failed(world)
         before = (await world.store.quotas.usage_today(discord.bo.id)).user

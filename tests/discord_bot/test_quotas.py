@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -21,18 +20,18 @@ from bot.standin.limits import Limit
 from bot.standin.model import ModelStandin
 from bot.standin.script import REFUSALS, Raw, Reply
 from bot.standin.server import DiscordStandin
+from bot.store.databases import Database
 from tests.discord_bot.conftest import ALLOWANCES, OPTIONS, Launch, World, serving
 from tests.llm.wire import DONE, STOP, data, say
 from tests.places import on_discord
-from tests.store.steps import assert_it_adds_up, database_of, rows
+from tests.store.steps import assert_it_adds_up, failing, rows
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
 
 REPLY_TOKENS = 4000
 CROWD = QueueLimits(
     max_concurrent_replies=100, max_replies_per_conversation=100, queue_per_user=100, queue_per_conversation=100
 )
-DATABASE = "parley.db"
 TENFOLD = Price(10 * MICRO, 10 * MICRO, MICRO)
 """A token costs ten millionths, and one that was cached one."""
 PRICED = replace(OPTIONS, prices=Prices({"demo": TENFOLD, "large": TENFOLD}))
@@ -40,7 +39,7 @@ Serve: TypeAlias = Callable[[Quotas], AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve:
+def serve(discord: DiscordStandin, model: ModelStandin, file: Database) -> Serve:
     """The bot with these allowances, room for a crowd, and a Discord that is quicker than itself."""
     discord.limits.messages = Limit(5, 0.05)
 
@@ -48,7 +47,7 @@ def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve
         return serving(
             discord,
             model,
-            tmp_path / DATABASE,
+            file,
             asyncio.Event(),
             models=("demo", "large"),
             options=PRICED,
@@ -59,14 +58,14 @@ def serve(discord: DiscordStandin, model: ModelStandin, tmp_path: Path) -> Serve
     return start
 
 
-def ledger(folder: Path) -> list[tuple[int, int, int, int]]:
+def ledger(file: Database) -> list[tuple[int, int, int, int]]:
     """Attempt, tokens of the prompt, tokens of the reply and whether that is final, of all that was asked."""
-    return rows(folder / DATABASE, "SELECT attempt, prompt_tokens, reply_tokens, settled FROM charges ORDER BY id")
+    return rows(file, "SELECT attempt, prompt_tokens, reply_tokens, settled FROM charges ORDER BY id")
 
 
-def assert_all_is_settled(folder: Path) -> None:
-    assert_it_adds_up(folder / DATABASE)
-    assert rows(folder / DATABASE, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
+def assert_all_is_settled(file: Database) -> None:
+    assert_it_adds_up(file)
+    assert rows(file, "SELECT count(*) FROM charges WHERE settled = 0") == [(0,)]
 
 
 @pytest.mark.parametrize("all_of_it", [True, False])
@@ -83,7 +82,7 @@ async def test_fifty_prompts_share_tokens_for_ten(
     serve: Serve,
     discord: DiscordStandin,
     model: ModelStandin,
-    tmp_path: Path,
+    file: Database,
     whose: str,
     sentence: str,
     all_of_it: bool,
@@ -108,14 +107,10 @@ async def test_fifty_prompts_share_tokens_for_ten(
         model.default = Reply("Because of the light.", first_token_after=1.0, usage=Usage(172, REPLY_TOKENS))
     else:
         model.default = Reply("Because of the light.", first_token_after=0.1)
-    async with serve(limited) as world:
-        await database_of(world.store).write(
-            f"""
-            CREATE TEMP TRIGGER overspent AFTER UPDATE ON daily_usage
-            WHEN NEW.scope = {overspent}
-            BEGIN SELECT RAISE(ABORT, 'more than there is'); END
-            """
-        )
+    async with (
+        serve(limited) as world,
+        failing(world.store.engine, "AFTER UPDATE ON daily_usage", f"NEW.scope = {overspent}"),
+    ):
         for channel, person in zip(places, people, strict=True):
             await world.ask(channel=channel, author=person)
         channels = set(places)
@@ -130,14 +125,14 @@ async def test_fifty_prompts_share_tokens_for_ten(
         assert len(refused) == 50 - answered
         assert told().count("Because of the light.") == answered
         assert len(model.requests) == answered
-        assert len(ledger(tmp_path)) == answered
+        assert len(ledger(file)) == answered
         if not all_of_it:
             assert discord.bot_messages(discord.open_dm(discord.ada)) == [], "the owner is not told that it was close"
-    assert_all_is_settled(tmp_path)
+    assert_all_is_settled(file)
 
 
 async def test_spent_budget_is_told_without_amounts(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database
 ) -> None:
     # Dearer than its tokens would be uncached: 10 * (1,000 + 50) and 900 cached ones at a tenth.
     usage = {"prompt_tokens": 1900, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 900}}
@@ -147,7 +142,7 @@ async def test_spent_budget_is_told_without_amounts(
     ]
     async with serve(replace(ALLOWANCES, daily_budget=30_000)) as world:
         await world.ask_and_wait()
-        assert rows(tmp_path / DATABASE, "SELECT cost FROM charges") == [(11_400,)]
+        assert rows(file, "SELECT cost FROM charges") == [(11_400,)]
         # About 1,700 tokens are left for the reply.
         await world.ask_and_wait()
         cut = await world.reply(discord.general, "I have to stop here. I've reached my limit for today.", count=2)
@@ -164,9 +159,9 @@ async def test_spent_budget_is_told_without_amounts(
             alert,
         )
     assert len(model.requests) == 2
-    [(spent,)] = rows(tmp_path / DATABASE, "SELECT cost FROM daily_usage WHERE scope = 'total'")
+    [(spent,)] = rows(file, "SELECT cost FROM daily_usage WHERE scope = 'total'")
     assert 28_000 < spent <= 30_000
-    assert_all_is_settled(tmp_path)
+    assert_all_is_settled(file)
 
 
 CACHED = {"prompt_tokens_details": {"cached_tokens": 1024}, "completion_tokens_details": {"reasoning_tokens": 64}}
@@ -193,7 +188,7 @@ async def test_cached_tokens_are_charged_at_their_price(
     serve: Serve,
     discord: DiscordStandin,
     model: ModelStandin,
-    tmp_path: Path,
+    file: Database,
     wrap: Callable[[object], dict[str, Any]],
     more: dict[str, object],
 ) -> None:
@@ -202,14 +197,14 @@ async def test_cached_tokens_are_charged_at_their_price(
     async with serve(ALLOWANCES) as world:
         await world.answered()
         assert rows(
-            tmp_path / DATABASE,
+            file,
             "SELECT prompt_tokens, cached_tokens, reply_tokens, reasoning_tokens, quota_tokens, cost FROM charges",
         ) == [(1336, 1024, 90, 64, 312 + 103 + 90, 10 * 312 + 1024 + 10 * 90)]
-    assert_all_is_settled(tmp_path)
+    assert_all_is_settled(file)
 
 
 async def test_exhausted_quota_is_told_once(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database
 ) -> None:
     model.script += [Reply("Because.", usage=Usage(80, 850)), Reply("Because.", usage=False)]
     async with serve(replace(ALLOWANCES, daily_tokens_per_user=1000)) as world:
@@ -225,7 +220,7 @@ async def test_exhausted_quota_is_told_once(
         await world.reply(discord.random_channel, "Because.")
         await world.idle()
     assert len(discord.bot_messages(discord.general)) == 2
-    assert len(ledger(tmp_path)) == 2
+    assert len(ledger(file)) == 2
 
 
 async def test_hourly_limit_of_one_person(serve: Serve, discord: DiscordStandin, model: ModelStandin) -> None:
@@ -255,7 +250,7 @@ async def test_hourly_limit_of_one_person(serve: Serve, discord: DiscordStandin,
 
 
 async def test_reply_ends_at_the_daily_quota(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database
 ) -> None:
     model.default = Reply("word " * 9000, tokens_per_second=2000, ignores_max_tokens=True)
     async with serve(replace(ALLOWANCES, daily_tokens_per_user=620)) as world:
@@ -266,7 +261,7 @@ async def test_reply_ends_at_the_daily_quota(
         assert re.fullmatch(r"-# I have to stop here\. You've reached your limit for today\. More <t:\d+:R>\.", note), (
             "and when it goes on"
         )
-        [(_, prompt, reply, settled)] = ledger(tmp_path)
+        [(_, prompt, reply, settled)] = ledger(file)
         assert 500 < prompt + reply <= 620
         assert settled
         assert reply == model.requests[0].max_tokens
@@ -278,11 +273,11 @@ async def test_reply_ends_at_the_daily_quota(
         await world.idle()
         assert message.content.startswith(text), "what there was stays"
     assert len(model.requests) == 1
-    assert_all_is_settled(tmp_path)
+    assert_all_is_settled(file)
 
 
 async def test_uncounted_replies_are_estimated_and_refusals_free(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database
 ) -> None:
     model.script += [Reply("x" * 350, usage=False), REFUSALS["bad key"], Reply("Yes.", usage=Usage(2000, 5000))]
     async with serve(ALLOWANCES) as world:
@@ -290,16 +285,16 @@ async def test_uncounted_replies_are_estimated_and_refusals_free(
             await world.ask()
             await world.reply(discord.general, count=count)
             await world.idle()
-        (_, prompt, reply, _), free, counted = ledger(tmp_path)
+        (_, prompt, reply, _), free, counted = ledger(file)
         assert (30 < prompt < 200, reply) == (True, 100)
         assert free == (1, 0, 0, 1)
         assert counted == (1, 2000, 5000, 1), "more than was reserved, and true"
-    assert_all_is_settled(tmp_path)
+    assert_all_is_settled(file)
 
 
 @pytest.mark.parametrize("count", [0, -500_000, 10**20, 10**30, True, "12", 1e300, math.nan, math.inf, None, [7]])
 async def test_implausible_count_is_ignored(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path, count: object
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database, count: object
 ) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": count}
     model.default = Raw([say("x" * 350) + STOP + data({}, usage=usage) + DONE])
@@ -309,33 +304,33 @@ async def test_implausible_count_is_ignored(
             message = await world.reply(discord.general, "x" * 350, count=number)
             await world.idle()
             assert message.content == "x" * 350
-        for _, prompt, reply, settled in ledger(tmp_path):
+        for _, prompt, reply, settled in ledger(file):
             assert (50 < prompt < 300, reply, settled) == (True, 100, 1)
-        assert len(ledger(tmp_path)) == 2
+        assert len(ledger(file)) == 2
         assert [state for *_, state in await world.turns(discord.general)] == ["complete"] * 2
-    assert_all_is_settled(tmp_path)
+    assert_all_is_settled(file)
 
 
 async def test_retry_is_charged_only_for_itself(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database
 ) -> None:
     model.script += [Reply("Half of it", cut_after=1, usage=False), Reply("Whole.", usage=Usage(100, 10))]
     async with serve(ALLOWANCES) as world:
         await world.ask()
         message = await world.reply(discord.general, "The answer broke off.")
         await world.idle()
-        [first] = ledger(tmp_path)
+        [first] = ledger(file)
         for _ in range(2):
             if message.components:
                 await world.press(message)
         await discord.wait_for(lambda: message.content == "Whole.")
         await world.idle()
-        assert ledger(tmp_path) == [first, (2, 100, 10, 1)]
-    assert_all_is_settled(tmp_path)
+        assert ledger(file) == [first, (2, 100, 10, 1)]
+    assert_all_is_settled(file)
 
 
 async def test_channels_model_and_persona_are_sent(
-    serve: Serve, discord: DiscordStandin, model: ModelStandin, tmp_path: Path
+    serve: Serve, discord: DiscordStandin, model: ModelStandin, file: Database
 ) -> None:
     model.default = Reply("Arr.")
     async with serve(ALLOWANCES) as world:
@@ -349,13 +344,13 @@ async def test_channels_model_and_persona_are_sent(
     assert [(name, most) for name, most, _ in asked] == [("large", REPLY_TOKENS), ("demo", REPLY_TOKENS)]
     assert asked[0][2].startswith("You are a pirate.")
     assert asked[1][2].startswith("Be brief.")
-    assert rows(tmp_path / DATABASE, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
+    assert rows(file, "SELECT model FROM charges ORDER BY id") == [("large",), ("demo",)]
 
 
 @pytest.mark.real_time("a process")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 async def test_killed_attempt_is_charged_once(
-    discord: DiscordStandin, model: ModelStandin, launch: Launch, tmp_path: Path
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, file: Database
 ) -> None:
     model.script += [Reply("word " * 2000, tokens_per_second=100), Reply("All of it.", usage=Usage(80, 6))]
     money = {"PRICES": "gpt-6-luna=10/20/1", "DAILY_BUDGET": "5.00"}
@@ -367,18 +362,18 @@ async def test_killed_attempt_is_charged_once(
         await discord.wait_for(lambda: broken.content.count("word") > 150)
         process.kill()
         await process.wait()
-    [(_, prompt, reserved, settled)] = ledger(tmp_path)
+    [(_, prompt, reserved, settled)] = ledger(file)
     assert (reserved, settled) == (REPLY_TOKENS, 0)
     spent = "SELECT cost FROM daily_usage WHERE scope = 'total'"
-    assert rows(tmp_path / DATABASE, spent) == [(10 * prompt + 20 * REPLY_TOKENS,)]
+    assert rows(file, spent) == [(10 * prompt + 20 * REPLY_TOKENS,)]
     for _ in range(2):
         async with launch(**money) as process:
             await discord.wait_for(lambda: broken.content == "All of it.")
             process.terminate()
             await process.wait()
-        killed, recovered = ledger(tmp_path)
+        killed, recovered = ledger(file)
         assert killed[:2] == (1, prompt)
         assert 50 < killed[2] < 400, "as much as had come by the last time it was saved"
         assert recovered == (2, 80, 6, 1)
-        assert rows(tmp_path / DATABASE, spent) == [(10 * (prompt + 80) + 20 * (killed[2] + 6),)]
-    assert_all_is_settled(tmp_path)
+        assert rows(file, spent) == [(10 * (prompt + 80) + 20 * (killed[2] + 6),)]
+    assert_all_is_settled(file)

@@ -12,11 +12,14 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from bot.core.errors import StoreUnusable
 from bot.core.turns import Attempt, Conversation, Outcome, Prompt, Turn, TurnState
 from bot.store import Store
+from bot.store.databases import Database, DatabaseServer
+from bot.store.engine import Engine
 from bot.store.part import Part
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
@@ -76,6 +79,21 @@ async def read_only(store: Store) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def failing(engine: Engine, when: str, condition: str = "true") -> AsyncIterator[None]:
+    """Let each change of a kind (such as `BEFORE INSERT ON notes`) fail that meets a condition, on either engine."""
+    if isinstance(engine, SQLiteEngine):
+        await engine.write(f"CREATE TRIGGER fails {when} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'it fails'); END")
+    else:
+        await engine.write(
+            "CREATE FUNCTION fail() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE 'it fails'; END $$"
+        )
+        await engine.write(f"CREATE TRIGGER fails {when} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION fail()")
+    yield
+    on = "" if isinstance(engine, SQLiteEngine) else f"ON {when.split()[-1]}"
+    await engine.write(f"DROP TRIGGER fails {on}")
+
+
+@asynccontextmanager
 async def disk_full(database: SQLiteEngine, pages_left: int = 0) -> AsyncIterator[None]:
     """Let every write fail that needs more pages than these."""
     [[pages]] = await database.write("PRAGMA page_count")
@@ -101,13 +119,16 @@ def set_clock(store: Store, clock: Callable[[], float]) -> None:
             part._clock = clock
 
 
-def rows(path: Path, *statements: str) -> list[tuple[Any, ...]]:
+def rows(path: Database, *statements: str) -> list[tuple[Any, ...]]:
     """The rows of the last of these statements."""
+    if isinstance(path, DatabaseServer):
+        with psycopg.connect(path.url) as server:
+            return [server.execute(sql.encode()).fetchall() for sql in statements][-1]
     with closing(sqlite3.connect(path)) as connection, connection:
         return [connection.execute(sql).fetchall() for sql in statements][-1]
 
 
-def assert_it_adds_up(path: Path) -> None:
+def assert_it_adds_up(path: Database) -> None:
     """The sums are those of the ledger, for everybody, for each server and for each person."""
     of_day = "sum(quota_tokens), sum(coalesce(cost, 0)) FROM charges"
     sums = f"SELECT day, 'total', 0, {of_day} GROUP BY day"

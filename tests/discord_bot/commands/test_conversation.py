@@ -15,7 +15,7 @@ from tests.discord_bot.conftest import World
 from tests.places import on_discord
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
 
 
 async def test_reset_forgets_the_conversation(world: World) -> None:

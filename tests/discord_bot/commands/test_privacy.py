@@ -18,9 +18,10 @@ from bot.standin.interactions import Callback, Interaction
 from bot.standin.script import Reply
 from tests.discord_bot.conftest import Start, World
 from tests.places import on_discord
+from tests.store.steps import failing
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.virtual_time
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
 
 FORGOTTEN = (
     "I have forgotten everything about you: {}. The messages on Discord stay.\n"
@@ -188,17 +189,13 @@ async def test_failed_forgetting_can_be_retried(world: World) -> None:
     discord = world.discord
     await chat(world, discord.general, discord.bo, "hello")
     used = await asked_to_forget(world, discord.bo, discord.general)
-    write = world.store.engine.write
-    await write(
-        "CREATE TRIGGER refusing BEFORE INSERT ON forgotten_users BEGIN SELECT raise(FAIL, 'the disk is full'); END"
-    )
-    pressed = await press(world, discord.bo, used, "yes")
-    refused = await pressed.answered()
+    async with failing(world.store.engine, "BEFORE INSERT ON forgotten_users"):
+        pressed = await press(world, discord.bo, used, "yes")
+        refused = await pressed.answered()
     sentence = "I can't reach my memory right now, so nothing is forgotten yet. Please press again later."
     assert (refused.content, pressed.ephemeral) == (sentence, True)
     assert used.response is not None
     assert len(used.response.buttons) == 3
-    await write("DROP TRIGGER refusing")
     await press(world, discord.bo, used, "yes")
     await discord.wait_for(lambda: (used.content or "").startswith("I have forgotten"))
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.standin.entities import Channel, Message, MessageFlag, MessageType
 from bot.standin.mentions import NOBODY
 from bot.standin.server import DiscordStandin
-from bot.store.sqlite import open_store
+from bot.store.databases import Database, open_store
 from tests.discord_bot.conftest import World
 from tests.discord_bot.people import ask
 from tests.places import on_discord
@@ -17,7 +15,7 @@ POSTS = "/channels/{channel_id}/messages"
 COULD_NOT = "-# I was restarted and couldn't finish."
 
 
-async def states(file: Path, channel: Channel) -> list[tuple[str, str]]:
+async def states(file: Database, channel: Channel) -> list[tuple[str, str]]:
     """Reply and state of each turn, as another process reads them."""
     async with open_store(file, exclusive=False) as store:
         return [(turn.reply, turn.state.value) for turn in await store.turns.history(on_discord(channel.id), 10)]
@@ -39,7 +37,7 @@ class Leftover:
 
 async def leave(
     discord: DiscordStandin,
-    file: Path,
+    file: Database,
     *parts: str,
     text: str = "tell me",
     channel: Channel | None = None,

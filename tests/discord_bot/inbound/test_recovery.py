@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +18,18 @@ from bot.standin.faults import Slow
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.store.sqlite import open_store
+from bot.store.databases import Database, open_store
 from tests.discord_bot.conftest import OPTIONS, Start, one_and_three_shards, serving
 from tests.discord_bot.inbound.leftovers import COULD_NOT, POSTS, forgotten, leave, states
 from tests.discord_bot.people import shown
 from tests.places import on_discord
 from tests.waiting import until
 
-pytestmark = [pytest.mark.virtual_time, one_and_three_shards]
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines, one_and_three_shards]
 
 
 async def test_partial_reply_is_retried_in_its_first_message(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     left = await leave(discord, file, "first " * 200, "second " * 100)
     model.default = Reply("Short this time.", first_token_after=0.3)
@@ -53,7 +52,7 @@ async def test_partial_reply_is_retried_in_its_first_message(
     ],
 )
 async def test_prompt_no_longer_allowed_is_not_retried(
-    discord: DiscordStandin, model: ModelStandin, file: Path, place: str, decided: str | dict[str, Any]
+    discord: DiscordStandin, model: ModelStandin, file: Database, place: str, decided: str | dict[str, Any]
 ) -> None:
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     channel = {"general": discord.general, "thread": thread, "direct": discord.open_dm(discord.bo)}[place]
@@ -80,7 +79,7 @@ async def test_recovery_waits_until_guilds_are_known(
     discord: DiscordStandin,
     model: ModelStandin,
     start: Start,
-    file: Path,
+    file: Database,
     monkeypatch: pytest.MonkeyPatch,
     directly: bool,
 ) -> None:
@@ -97,7 +96,7 @@ async def test_recovery_waits_until_guilds_are_known(
 
 
 async def test_empty_retry_keeps_the_old_text(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     await leave(discord, file, "Half of it")
     model.default = Reply("x", cut_after=0)
@@ -109,7 +108,7 @@ async def test_empty_retry_keeps_the_old_text(
 
 
 @pytest.mark.usefixtures("echo")
-async def test_waiting_prompts_are_recovered_in_order(discord: DiscordStandin, start: Start, file: Path) -> None:
+async def test_waiting_prompts_are_recovered_in_order(discord: DiscordStandin, start: Start, file: Database) -> None:
     left = [await leave(discord, file, text=text) for text in ("one", "two", "three")]
     async with start() as world:
         await world.reply(discord.general, "To three.", count=3)
@@ -121,7 +120,7 @@ async def test_waiting_prompts_are_recovered_in_order(discord: DiscordStandin, s
 
 @pytest.mark.standin(wall=lambda: time.time() - 60)
 async def test_long_wait_is_answered_with_a_ping(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     await leave(discord, file)
     async with start() as world:
@@ -133,7 +132,7 @@ async def test_long_wait_is_answered_with_a_ping(
 @pytest.mark.standin(wall=lambda: time.time() - 1000)
 @pytest.mark.parametrize("ping", [Ping.AUTO, Ping.NEVER])
 async def test_too_old_prompt_is_reported_as_lost(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, ping: Ping
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, ping: Ping
 ) -> None:
     left = await leave(discord, file)
     async with open_store(file, exclusive=False) as store:
@@ -149,7 +148,7 @@ async def test_too_old_prompt_is_reported_as_lost(
 
 @pytest.mark.standin(wall=lambda: time.time() - 3600)
 async def test_hardly_editable_message_is_not_retried(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     await leave(discord, file, "Half of it")
     async with start() as world:
@@ -171,7 +170,7 @@ async def test_prompt_deleted_before_the_start_is_forgotten(
     discord: DiscordStandin,
     model: ModelStandin,
     start: Start,
-    file: Path,
+    file: Database,
     parts: tuple[str, ...],
     end: TurnState | None,
     stays: list[str],
@@ -186,7 +185,7 @@ async def test_prompt_deleted_before_the_start_is_forgotten(
 
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE])
 async def test_reply_deleted_before_the_start_stays_away(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, end: TurnState | None
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, end: TurnState | None
 ) -> None:
     left = await leave(discord, file, "Half of it", end=end)
     discord.world.delete(*left.messages)
@@ -197,7 +196,7 @@ async def test_reply_deleted_before_the_start_stays_away(
 
 
 async def test_bots_own_deletion_is_no_deleted_reply(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     left = await leave(discord, file, "first " * 200, "second " * 100, end=TurnState.COMPLETE)
     discord.world.delete(left.messages[1])
@@ -208,7 +207,7 @@ async def test_bots_own_deletion_is_no_deleted_reply(
 
 
 async def test_channel_deleted_before_the_start_is_forgotten(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     left = await leave(discord, file, "Half of it")
     discord.world.delete_channel(discord.general)
@@ -218,7 +217,7 @@ async def test_channel_deleted_before_the_start_is_forgotten(
 
 
 async def test_archived_thread_gets_one_whole_reply(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     await leave(discord, file, "Half of it", channel=thread)
@@ -231,7 +230,7 @@ async def test_archived_thread_gets_one_whole_reply(
 
 @pytest.mark.parametrize("how", ["forgotten", "deleted"])
 async def test_turn_forgotten_during_recovery_stops(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, how: str
 ) -> None:
     left = await leave(discord, file, "Half of it")
     slow = discord.faults.add(Slow(1.5, applied=True), method="GET", route=POSTS + "/{message_id}")
@@ -250,7 +249,7 @@ async def test_turn_forgotten_during_recovery_stops(
 
 @pytest.mark.parametrize("how", ["locked", "hidden"])
 async def test_unshowable_recovery_is_recorded_once(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path, how: str
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database, how: str
 ) -> None:
     thread = await discord.open_thread(discord.general, "side", discord.bo)
     left = await leave(discord, file, "Half of it", channel=thread)
@@ -267,7 +266,7 @@ async def test_unshowable_recovery_is_recorded_once(
 
 
 async def test_recovery_takes_no_message_of_another_reply(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     """A post without an answer is looked for among the bot's messages; those of other turns are none of it."""
     left = await leave(discord, file, "first " * 200, text="one")
@@ -283,7 +282,7 @@ async def test_recovery_takes_no_message_of_another_reply(
 
 
 async def test_unseen_stop_is_shown_after_a_restart(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     await leave(discord, file, "Half of it", end=TurnState.STOPPED)
     async with start() as world:
@@ -308,7 +307,7 @@ async def test_leftover_hourglass_of_a_forgotten_turn_is_removed(discord: Discor
 
 @pytest.mark.parametrize("end", [None, TurnState.COMPLETE], ids=["broken off", "ended"])
 async def test_reply_forgotten_during_recovery_is_not_shown(
-    discord: DiscordStandin, start: Start, file: Path, end: TurnState | None
+    discord: DiscordStandin, start: Start, file: Database, end: TurnState | None
 ) -> None:
     left = await leave(discord, file)
     async with open_store(file, exclusive=True) as store:
@@ -325,7 +324,7 @@ async def test_reply_forgotten_during_recovery_is_not_shown(
 
 
 async def test_stop_before_recovery_asks_to_press_later(
-    discord: DiscordStandin, model: ModelStandin, start: Start, file: Path
+    discord: DiscordStandin, model: ModelStandin, start: Start, file: Database
 ) -> None:
     left = await leave(discord, file, "Half of it")
     [message] = left.messages
