@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 Value: TypeAlias = str | bytes | int | float | None
-Values: TypeAlias = Mapping[str, Value]
+Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
 Statement: TypeAlias = tuple[str, Values]
 
 

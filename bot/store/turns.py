@@ -178,14 +178,11 @@ class TurnStore(TurnReader):
     ) -> set[Attempt]:
         if not progress:
             return set()
-        values: dict[str, Value] = {}
-        for place, (attempt, text) in enumerate(progress.items()):
-            tokens = reply_tokens.get(attempt, 0)
-            values |= {f"turn{place}": attempt.turn_id, f"attempt{place}": attempt.number}
-            values |= {f"text{place}": text, f"tokens{place}": tokens}
-        each = ", ".join(
-            f"(:turn{place}, :attempt{place}, :text{place}, :tokens{place})" for place in range(len(progress))
-        )
+        values: list[Value] = []
+        for attempt, text in progress.items():
+            values += attempt.turn_id, attempt.number, text, reply_tokens.get(attempt, 0)
+        # Without names, which SQLite would look up one by one.
+        each = ", ".join(["(?, ?, ?, ?)"] * len(progress))
         progress_rows = f"progress (turn_id, attempt, text, tokens) AS (VALUES {each})"
         save = f"""
             WITH {progress_rows}

@@ -168,14 +168,15 @@ async def test_cancelled_caller_leaves_all_of_a_write_or_nothing(store: Store, t
 def test_no_parameter_has_two_types() -> None:
     """The type of a NULL is told by its name, so that a name is that of texts everywhere, or nowhere."""
     text, values = bound(
-        "SELECT ':a', b::text, :user -- :c\nFROM t INDEXED BY t_by WHERE x = :user AND y = :text0",
+        "SELECT ':a', b::text, :user -- :c\nFROM t INDEXED BY t_by WHERE x = :user AND y = :text",
         {
             "user": 1,
-            "text0": None,
+            "text": None,
         },
     )
     assert text == "SELECT ':a', b::text, $1::bigint -- :c\nFROM t WHERE x = $1::bigint AND y = $2::text"
     assert list(values) == [1, None]
+    assert bound("VALUES (?, ?)", [1, "a\0"]) == ("VALUES ($1::bigint, $2::text)", [1, "a\ufffd"])
     with pytest.raises(TypeError, match="user is a text"):
         bound("SELECT :user", {"user": "a"})
     with pytest.raises(TypeError, match="text is no text"):

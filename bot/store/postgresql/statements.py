@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from bot.store.engine import Value, Values
@@ -13,7 +13,8 @@ _TOKEN = re.compile(
     r"""
     (?P<kept> '[^']*' | --[^\n]* | :: )
     | (?P<hint> \ INDEXED\ BY\ \w+ )
-    | :(?P<name> [a-z_]+ \d* )
+    | (?P<place> \? )
+    | :(?P<name> [a-z_]+ )
     """,
     re.VERBOSE,
 )
@@ -42,29 +43,42 @@ def storable(text: str) -> str:
 
 
 @lru_cache(maxsize=2048)
-def _translated(sql: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """SQL with `$1` in place of `:name`, and the names and types of the parameters in their order."""
+def _translated(sql: str, types: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """SQL with `$1` in place of `:name` or `?`, and the names of the parameters in their order.
+
+    `types` are those of the parameters without a name.
+    """
     places: dict[str, int] = {}
+    unnamed = iter(enumerate(types, 1))
 
     def replaced(token: re.Match[str]) -> str:
         if token["kept"]:
             return token["kept"]
         if token["hint"]:
             return ""
+        if token["place"]:
+            return "${}::{}".format(*next(unnamed))
         place = places.setdefault(token["name"], len(places) + 1)
         return f"${place}::{_type_of(token['name'])}"
 
-    return _TOKEN.sub(replaced, sql), tuple((name, _type_of(name)) for name in places)
+    return _TOKEN.sub(replaced, sql), tuple(places)
 
 
 def _type_of(name: str) -> str:
-    return _TYPES.get(name.rstrip("0123456789"), "bigint")
+    return _TYPES.get(name, "bigint")
 
 
 def bound(sql: str, values: Values) -> tuple[str, Sequence[Value]]:
-    """SQL and its parameters as the driver takes them. Raises TypeError where a parameter is of another type."""
-    text, parameters = _translated(sql)
-    return text, [_bindable(name, sql_type, values[name]) for name, sql_type in parameters]
+    """SQL and its parameters as the driver takes them. Raises TypeError where a parameter is of another type.
+
+    A parameter without a name is a text or a whole number, and not NULL.
+    """
+    if isinstance(values, Mapping):
+        text, names = _translated(sql, ())
+        return text, [_bindable(name, _type_of(name), values[name]) for name in names]
+    types = tuple("text" if isinstance(value, str) else "bigint" for value in values)
+    text, _ = _translated(sql, types)
+    return text, [_bindable("?", sql_type, value) for sql_type, value in zip(types, values, strict=True)]
 
 
 def _bindable(name: str, sql_type: str, value: Value) -> Value:

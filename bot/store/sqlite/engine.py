@@ -13,12 +13,11 @@ import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Self, TypeVar
 
 from bot.core.errors import StoreError, StoreUnusable
@@ -35,7 +34,6 @@ _DIALECT = Dialect(
     new_conversation_id="1 + (SELECT seq FROM sqlite_sequence WHERE name = 'conversations')",
     text="CAST({} AS TEXT)",
 )
-_NO_VALUES: Values = MappingProxyType({})
 
 _log = logging.getLogger(__name__)
 
@@ -185,7 +183,7 @@ class SQLiteEngine:
         except Exception as error:  # noqa: BLE001 - a defect too is the caller's, not of those who wait behind
             write.fail(error)
 
-    async def _run(self, connection: Connection, sql: str, values: Values = _NO_VALUES) -> Rows:
+    async def _run(self, connection: Connection, sql: str, values: Values = ()) -> Rows:
         """Run one statement and fetch its rows."""
         return await self._do(connection, lambda plain: _fetch(plain, sql, values))
 
@@ -215,6 +213,13 @@ def _commit(writes: Sequence[_Write], connection: sqlite3.Connection) -> list[li
 
 
 def _fetch(connection: sqlite3.Connection, sql: str, values: Values) -> Rows:
-    storable = SQLiteEngine.storable
-    bound = {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
+    bound = (
+        {name: _bindable(value) for name, value in values.items()}
+        if isinstance(values, Mapping)
+        else [_bindable(value) for value in values]
+    )
     return connection.execute(sql, bound).fetchall()
+
+
+def _bindable(value: Value) -> Value:
+    return SQLiteEngine.storable(value) if isinstance(value, str) else value
