@@ -20,6 +20,7 @@ class TurnFigures:
             "reason",
         )
         # What may be rare is there from the beginning, so that its first time shows.
+        self._ended.of(TurnState.COMPLETE.value, NO_REASON)
         for reason in FailureReason:
             self._ended.of(TurnState.FAILED.value, _word(reason))
         self._first_word = figures.histogram(
