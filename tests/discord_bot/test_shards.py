@@ -378,6 +378,18 @@ async def test_more_shards_are_connected_while_a_reply_is_written(
     assert ("more shards than SHARDS=1: set SHARDS=auto, or SHARDS=2" in caplog.text) is (fixed is not None)
 
 
+@pytest.mark.standin(sharding=Sharding(guilds_per_shard=2, identify_every=0.0, max_concurrency=16))
+async def test_number_that_is_too_small_is_raised_at_the_start(
+    discord: DiscordStandin, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("Second", "Third"):
+        discord.add_guild(name)
+    async with start(options=replace(OPTIONS, shards=1)) as world:
+        assert discord.gateway.shards == {(0, 2), (1, 2)}
+        await world.answered("hello")
+    assert "more shards than SHARDS=1: set SHARDS=auto, or SHARDS=2" in caplog.text
+
+
 @pytest.mark.standin(
     sharding=Sharding(guilds_per_shard=1, session_starts=2, session_starts_reset=3600, max_concurrency=16)
 )
