@@ -25,20 +25,24 @@ from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.protocols import ChatModel
 from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.service import ConversationService
+from bot.core.shards import WantedShards
 from bot.core.turns import Conversation
 from bot.core.usage import Prices
-from bot.discord_bot.health import HealthChecks
+from bot.discord_bot.health import HealthChecks, PublishHealth
 from bot.llm.demo import DemoModel
 from bot.operator import health, logs, maintenance, transcripts
 from bot.operator.database_path import chosen_by, chosen_with, database_of
 from bot.operator.printing import wrapped
 from bot.store import Store
-from bot.store.databases import Database, open_store
+from bot.store.databases import Database, Term, Terms, open_store, serving
 from bot.store.sqlite import MEMORY
 from bot.texts.memory import TOLD_TO_MODEL
 from bot.texts.playground import THIS_COMPUTER
 
 log = logging.getLogger(__name__)
+
+_STANDS_BY_AFTER = 1.0
+"""Seconds of waiting for something to serve after which a process is a standby that waits for others."""
 
 
 async def run_bot() -> int:
@@ -62,22 +66,47 @@ async def _serve(settings: Settings, token: Secret) -> None:
 
     stop, figures = asyncio.Event(), Figures()
     _on_first_signal(stop.set)
-    async with (
-        chosen_by(settings),
-        open_store(database_of(settings), exclusive=True, figures=figures) as store,
-        ModelRouter.of(settings, store.server_facts) as model,
-        _conversations(settings, store, model, settings.quotas, TOLD_TO_MODEL, figures=figures) as conversations,
-    ):
-        await run(
-            token.reveal(),
-            store,
-            conversations,
-            Options.of(settings, grace=settings.shutdown_grace),
-            stop=stop,
-            list_models=model.listings,
-            publish_health=partial(_publish, settings, figures),
-            figures=figures,
-        )
+    wanted = settings.shards if isinstance(settings.shards, WantedShards) else WantedShards()
+    options = Options.of(settings, grace=settings.shutdown_grace)
+    publish_health = partial(_publish, settings, figures)
+    async with chosen_by(settings), serving(database_of(settings), wanted, figures) as terms:
+        while (term := await _next_term(terms, stop, publish_health)) is not None:
+            store = term.store
+            async with (
+                ModelRouter.of(settings, store.server_facts) as model,
+                _conversations(
+                    settings, store, model, settings.quotas, TOLD_TO_MODEL, figures=figures
+                ) as conversations,
+            ):
+                await run(
+                    token.reveal(),
+                    store,
+                    conversations,
+                    options if term.shards.count == 1 else replace(options, shards=term.shards),
+                    stop=stop,
+                    list_models=model.listings,
+                    publish_health=publish_health,
+                    figures=figures,
+                    gate=term.gate,
+                )
+
+
+async def _next_term(terms: Terms, stop: asyncio.Event, publish_health: PublishHealth) -> Term | None:
+    """Wait until there is something to serve, or until `stop` (None)."""
+    if stop.is_set():
+        return None
+    waiting, stopping = asyncio.create_task(terms.next()), asyncio.create_task(stop.wait())
+    both = (waiting, stopping)
+    try:
+        done, _ = await asyncio.wait(both, timeout=_STANDS_BY_AFTER, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            async with publish_health(HealthChecks.of_standby(terms.ping)):
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.is_set() else await waiting
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot.store.postgresql import open_store
+from bot.store.postgresql import PostgreSQLEngine
 
 _CONFIGURATION = """
 listen_addresses = ''
@@ -108,7 +108,7 @@ class Server:
 
 
 async def _make_schema(url: str) -> None:
-    async with open_store(url, exclusive=False):
+    async with PostgreSQLEngine.open(url, serving=False):
         pass
 
 

@@ -13,6 +13,7 @@ from bot.config import DEFAULT_SYSTEM_PROMPT, DISCORD, MODEL, SETTINGS, Secret, 
 from bot.core.access import Servers
 from bot.core.errors import SettingsError
 from bot.core.quotas import NO_LIMITS, Quotas
+from bot.core.shards import WantedShards
 from bot.core.usage import MICRO, Price
 from bot.network.connections import Network
 from bot.operator.database_path import database_of
@@ -218,8 +219,6 @@ def load(**environ: str) -> Settings:
             "198622483471925248 198622483471925249",
             f'"198622483471925248 198622483471925249" is not an id; write the ids of roles, {IDS}',
         ),
-        ("SHARDS", "0", '"0" is not valid; write auto, or a whole number from 1 to 1000.'),
-        ("SHARDS", "0-3/8", '"0-3/8" is not valid; write auto, or a whole number from 1 to 1000.'),
         ("DIRECT_MESSAGES", "true", '"true" is not valid; write members, everyone or off.'),
         ("HOURLY_QUESTIONS_PER_USER", "0", '"0" is not valid; write a whole number from 1 to 100000, in digits only.'),
         ("DAILY_TOKENS_PER_USER", "999", f'"999" is not valid; {TOKENS}'),
@@ -715,3 +714,53 @@ def test_list_shows_every_setting_with_its_default() -> None:
         assert (f"  {name}={setting.default}" if setting.default else f"  {name}") in lines
         assert setting.help in " ".join(listing().split())
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("auto", None),
+        ("3", 3),
+        ("4/8", WantedShards(8, None, 4)),
+        ("0-3/8", WantedShards(8, range(4))),
+        ("7-7/8", WantedShards(8, range(7, 8))),
+    ],
+)
+def test_shards_of_one_or_of_several_processes(value: str, wanted: object) -> None:
+    environ = {"SHARDS": value, "DATABASE_URL": "postgresql://bot@db.example.com/parley"}
+    assert Settings.load(environ).shards == wanted
+
+
+NO_SHARDS = (
+    "write auto, a whole number from 1 to 1000, or for one of several processes some shards of all, such as 4/8 or"
+    " 0-3/8."
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "mistake"),
+    [
+        ("0/8", "of 8 shards, write how many, such as 4/8, or which of 0-7, such as 0-3/8."),
+        ("9/8", "of 8 shards, write how many, such as 4/8, or which of 0-7, such as 0-3/8."),
+        ("4-8/8", "of 8 shards, write how many, such as 4/8, or which of 0-7, such as 0-3/8."),
+        ("3-1/4", "of 4 shards, write how many, such as 2/4, or which of 0-3, such as 0-1/4."),
+        ("1/1", "write a number from 2 to 1000 after the '/'."),
+        ("1/2000", "write a number from 2 to 1000 after the '/'."),
+        ("half", NO_SHARDS),
+        ("0", NO_SHARDS),
+        ("1001", NO_SHARDS),
+    ],
+)
+def test_shards_that_are_not_there_are_a_mistake(value: str, mistake: str) -> None:
+    assert problems({"SHARDS": value, "DATABASE_URL": "postgresql://bot@db.example.com/parley"}) == [
+        f'SHARDS in the environment: "{value}" is not valid; {mistake}'
+    ]
+
+
+def test_several_processes_need_a_server() -> None:
+    assert problems({"SHARDS": "4/8"}) == [
+        (
+            "SHARDS in the environment: several processes need a PostgreSQL database; set DATABASE_URL, or SHARDS=auto"
+            " for one process."
+        )
+    ]

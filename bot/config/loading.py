@@ -15,6 +15,7 @@ from bot.config.model_servers import ModelServerSettings
 from bot.config.parsers import InvalidValue, quoted
 from bot.config.values import Origins
 from bot.core.errors import SettingsError
+from bot.core.shards import WantedShards
 
 DEFAULT_SYSTEM_PROMPT = """\
 You are a friendly, knowledgeable partner in a chat. Answer in the language the person writes in. Be brief and \
@@ -109,6 +110,11 @@ def values(
         )
     if {"DATABASE_PATH", "DATABASE_URL"} <= given.keys():
         problems.append(f"{label('DATABASE_URL')}: DATABASE_PATH is also set; keep one of the two.")
+    if isinstance(found.get("shards"), WantedShards) and "DATABASE_URL" not in given:
+        problems.append(
+            f"{label('SHARDS')}: several processes need a PostgreSQL database; set DATABASE_URL, or SHARDS=auto for one"
+            " process."
+        )
     problems.extend(f"{label('DAILY_BUDGET')}: {mistake}" for mistake in _unpriced(found))
     for name in _limits_not_needed(found) if default_limits else _LIMITS:
         if name not in given:

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from bot.config.values import ListenAddress, Secret
 from bot.core.access import Servers
+from bot.core.shards import WantedShards
 from bot.core.usage import MICRO, Price
 
 BOT_TAB = "copy the bot's token from the Bot tab of its application at https://discord.com/developers/applications"
@@ -237,13 +238,28 @@ _MAX_SHARDS = 1000
 """Fewer than the session starts that Discord allows in a day."""
 
 
-def shards(value: str) -> int | None:
-    """How many shards, or None for as many as Discord recommends."""
+def shards(value: str) -> int | WantedShards | None:
+    """How many shards, those of one of several processes, or None for as many as Discord recommends."""
     if value.lower() == "auto":
         return None
     if re.fullmatch(r"[0-9]{1,4}", value) and 1 <= int(value) <= _MAX_SHARDS:
         return int(value)
-    raise InvalidValue(f"{quoted(value)} is not valid; write auto, or a whole number from 1 to {_MAX_SHARDS}")
+    if found := re.fullmatch(r"(?:([0-9]{1,4})-)?([0-9]{1,4})/([0-9]{1,4})", value):
+        last, count = int(found[2]), int(found[3])
+        if not 2 <= count <= _MAX_SHARDS:
+            raise InvalidValue(f"{quoted(value)} is not valid; write a number from 2 to {_MAX_SHARDS} after the '/'")
+        if found[1] is None and 1 <= last <= count:
+            return WantedShards(count, None, last)
+        if found[1] is not None and int(found[1]) <= last < count:
+            return WantedShards(count, range(int(found[1]), last + 1))
+        raise InvalidValue(
+            f"{quoted(value)} is not valid; of {count} shards, write how many, such as {(count + 1) // 2}/{count}, or"
+            f" which of 0-{count - 1}, such as 0-{(count - 1) // 2}/{count}"
+        )
+    raise InvalidValue(
+        f"{quoted(value)} is not valid; write auto, a whole number from 1 to {_MAX_SHARDS}, or for one of several"
+        " processes some shards of all, such as 4/8 or 0-3/8"
+    )
 
 
 def seconds(high: int) -> Callable[[str], float]:

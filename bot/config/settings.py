@@ -21,6 +21,7 @@ from bot.core.generation_settings import GenerationSettings
 from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.queues import QueueLimits
 from bot.core.quotas import Quotas
+from bot.core.shards import WantedShards
 from bot.core.usage import Price, Prices
 from bot.network.connections import Network
 
@@ -235,10 +236,11 @@ class Settings:
     ]
 
     shards: Annotated[
-        int | None,
+        int | WantedShards | None,
         Setting(
             "auto",
-            "How many connections the bot has to Discord: auto (as many as Discord recommends), or a number.",
+            "How many connections the bot has to Discord: auto (as many as Discord recommends), or a number. 4/8: this"
+            " process has any four of eight that are free, 0-3/8: these.",
             parsers.shards,
         ),
     ]

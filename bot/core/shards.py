@@ -32,11 +32,14 @@ class Shards:
 
 @dataclass(frozen=True, slots=True)
 class WantedShards:
-    """The shards that a process is to serve, out of `count`: those with these `ids`, or up to `most` that are free."""
+    """The shards that a process is to serve, out of `count`: those with these `ids`, or up to `most` that are free.
+
+    With a count of 1, one process serves everything, whatever the number of its connections.
+    """
 
     count: int = 1
     ids: Sequence[int] | None = (0,)
-    most: int = 1
+    most: int = 0
 
     def chosen(self, free: Sequence[int]) -> Sequence[int]:
         """Those to serve where these are free: none where that is not enough."""

@@ -83,9 +83,11 @@ class ParleyClient(discord.AutoShardedClient):
         parts.recovery.recover(self._undelivered)
         spawn(parts.reactions.remove_left_over(), on_shutdown="cancel")
         spawn(parts.lifecycle.prune_daily(self._options.retention_days), on_shutdown="cancel")
-        spawn(sync_with_retry(parts.tree), on_shutdown="cancel")
         spawn(parts.guild_watch.check_hourly(), on_shutdown="cancel")
         spawn(self._conversations.summaries.run(), on_shutdown="cancel")
+        if not self._options.serves_direct_messages:
+            return
+        spawn(sync_with_retry(parts.tree), on_shutdown="cancel")
         for list_models in self._list_models:
             named_in = self._conversations.settings.named_in
             spawn(parts.owner_alerts.check_shutdowns_daily(named_in, list_models), on_shutdown="cancel")

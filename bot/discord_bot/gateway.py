@@ -19,9 +19,11 @@ import discord
 from discord.backoff import ExponentialBackoff
 from discord.gateway import DiscordWebSocket, KeepAliveHandler, ReconnectWebSocket
 
+from bot.core.errors import DiscordError
+from bot.core.shards import Shards
 from bot.core.usage import DAY
 from bot.discord_bot.session_starts import FAILURES, SessionStarts
-from bot.discord_bot.shards import Connections, Shards
+from bot.discord_bot.shards import Connections
 from bot.network.failures import failure
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,12 @@ _FIRST_TRIES = 3
 
 
 class Gateway:
-    """The gateway connections of one client, with a `fixed` number of shards or as many as Discord recommends."""
+    """The gateway connections of one client, with a `fixed` number of shards or as many as Discord recommends.
 
-    def __init__(self, client: discord.AutoShardedClient, connections: Connections, fixed: int | None) -> None:
+    With fixed `Shards`, the others of the bot are other processes'.
+    """
+
+    def __init__(self, client: discord.AutoShardedClient, connections: Connections, fixed: int | Shards | None) -> None:
         self._client = client
         self._connections = connections
         self._fixed = fixed
@@ -57,18 +62,18 @@ class Gateway:
     async def run(self) -> NoReturn:
         """Serve until the task is cancelled.
 
-        Raises discord.py's errors if Discord refuses the bot, and one of `FAILURES` if it cannot be reached at the
-        start.
+        Raises discord.py's errors if Discord refuses the bot, one of `FAILURES` if it cannot be reached at the start,
+        and DiscordError if the shards of several processes are too few.
         """
         recommended = await self._starts.ask()
-        count = self._fixed or recommended
-        await self._starts.wait_for(count)
+        shards = self._fixed if isinstance(self._fixed, Shards) else Shards.all_of(self._fixed or recommended)
+        await self._starts.wait_for(len(shards.ids))
         while True:
-            more = await self._serve(Shards.all_of(count))
-            log.warning("%d shards no longer suffice on Discord: connecting again with %d", count, more)
+            more = await self._serve(shards)
+            log.warning("%d shards no longer suffice on Discord: connecting again with %d", shards.count, more)
             if self._fixed is not None:
                 log.warning("more shards than SHARDS=%d: set SHARDS=auto, or SHARDS=%d", self._fixed, more)
-            count = more
+            shards = Shards.all_of(more)
 
     async def before_identify(self, shard_id: int) -> None:
         """Wait until Discord allows a shard's next session, and no longer: until then it receives nothing."""
@@ -76,7 +81,7 @@ class Gateway:
 
     async def _serve(self, shards: Shards) -> int:
         """Serve with these shards. Returns how many there have to be instead, once they no longer suffice."""
-        log.info("connecting to Discord with %d shard%s", shards.count, "s" * (shards.count != 1))
+        log.info("connecting to Discord with %d shard%s", len(shards.ids), "s" * (len(shards.ids) != 1))
         self._client.shard_count = shards.count
         state = self._client._connection
         state.shard_count, state.shard_ids = shards.count, list(shards.ids)
@@ -100,6 +105,11 @@ class Gateway:
         except discord.ConnectionClosed as error:
             if error.code != _SHARDING_REQUIRED:
                 raise
+        if isinstance(self._fixed, Shards):
+            raise DiscordError(
+                f"Discord requires more than {shards.count} shards. Stop all processes, and set a larger number of"
+                f" shards in SHARDS of each, such as 1/{2 * shards.count}."
+            )
         more = max(await self._starts.ask_until_answered(), shards.count + 1)
         await self._starts.wait_for(more)
         return more
@@ -118,9 +128,7 @@ class Gateway:
                 continue
             if self._fixed is not None:
                 log.warning(
-                    "a shard is nearly full, and Discord recommends %d shards: set SHARDS=auto, or SHARDS=%d, and"
-                    " restart",
-                    recommended,
+                    "a shard is nearly full, and Discord recommends %d shards: set so many in SHARDS, and restart",
                     recommended,
                 )
             elif self._starts.remaining >= recommended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Self
 
 from bot.core.figures import Figures
 
@@ -14,13 +15,21 @@ class HealthChecks:
     """The checks of one running bot. Times are seconds."""
 
     gateway: Callable[[], Mapping[int, float | None]]
-    """Returns for each shard of Discord's gateway how long it has been without a session, or None if it has one."""
+    """Returns for each shard of Discord's gateway how long it has been without a session, or None if it has one.
+
+    Without any shard, the process stands by: others serve what it could.
+    """
     unanswered: Callable[[], float]
     """Returns how long requests to Discord have been under way without an answer to any of them."""
     database: Callable[[], Awaitable[None]]
     """Returns if the database works. Raises StoreError."""
     model: Callable[[], float | None]
     """Returns when the model's last good reply ended, on the monotonic clock, or None if there was none."""
+
+    @classmethod
+    def of_standby(cls, database: Callable[[], Awaitable[None]]) -> Self:
+        """The checks of a process that stands by."""
+        return cls(dict, lambda: 0.0, database, lambda: None)
 
 
 def count_shards(figures: Figures, checks: HealthChecks) -> None:

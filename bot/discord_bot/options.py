@@ -7,6 +7,7 @@ from typing import Self
 
 from bot.config import Settings
 from bot.core.access import AccessSettings
+from bot.core.shards import Shards, WantedShards
 from bot.core.usage import Prices
 from bot.network.connections import Network
 
@@ -27,13 +28,18 @@ class Options:
     """Days without use after which a conversation is deleted; 0 means never."""
     context_tokens: int = 8000
     """Tokens of a conversation that the model is sent at most."""
-    shards: int | None = None
-    """How many shards the bot has. None means as many as Discord recommends."""
+    shards: int | Shards | None = None
+    """How many shards the bot has, or those that this process serves. None means as many as Discord recommends."""
     message_content: bool = False
     """Whether the bot asks for the privileged intent with which Discord gives it the text of every message."""
     access: AccessSettings = field(default_factory=AccessSettings)
     prices: Prices = field(default_factory=Prices)
     network: Network = field(default_factory=Network)
+
+    @property
+    def serves_direct_messages(self) -> bool:
+        """Whether this process serves the first shard, and with it what there is once for the whole bot."""
+        return not isinstance(self.shards, Shards) or self.shards.of(None) in self.shards.ids
 
     @classmethod
     def of(cls, settings: Settings, *, grace: float) -> Self:
@@ -45,7 +51,7 @@ class Options:
             catch_up_per_channel=settings.catch_up_per_channel,
             retention_days=settings.retention_days,
             context_tokens=settings.context_tokens,
-            shards=settings.shards,
+            shards=None if isinstance(settings.shards, WantedShards) else settings.shards,
             message_content=settings.message_content,
             access=settings.access,
             prices=Prices(settings.prices or {}),

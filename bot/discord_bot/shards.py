@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from bot.core.shards import Shards as Shards
+from bot.core.shards import Shards
 
 
 class Connections:

@@ -15,6 +15,7 @@ from bot.config import Secret, Settings
 from bot.core.errors import BotError, ContextTooLong, ModelError, SettingsError
 from bot.core.generation import MINIMUM_REPLY_TOKENS
 from bot.core.generation_settings import TRANSCRIPTION_MODEL
+from bot.core.shards import WantedShards
 from bot.core.turns import FailureReason
 from bot.files.ogg import silence
 from bot.llm.client import OpenAIModel
@@ -249,7 +250,9 @@ async def _discord(token: Secret, settings: Settings) -> str:
         sentences.append("It may read messages that do not mention it, where moderators choose so with /server.")
     elif found.message_content:
         sentences.append("Its Message Content Intent is on, but not used: set MESSAGE_CONTENT=true, or switch it off.")
-    sentences.append(_shards(found, settings.shards))
+    mine = settings.shards
+    fixed = mine.count if isinstance(mine, WantedShards) else mine
+    sentences.append(_shards(found, fixed))
     return f"{' '.join(sentences)} Invite link: {found.invite}"
 
 

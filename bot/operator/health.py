@@ -156,7 +156,9 @@ async def run_checks(checks: HealthChecks) -> HealthReport:
     shards, unanswered = checks.gateway(), checks.unanswered()
     away = {shard_id: seconds for shard_id, seconds in shards.items() if seconds is not None}
     no_answers = unanswered >= UNANSWERED_LIMIT
-    if away:
+    if not shards:
+        discord = "standing by: other processes serve what this one could."
+    elif away:
         discord = _without_connection(len(shards), away)
     elif no_answers:
         discord = f"connected, but no request has been answered for {unanswered:.0f} s. If this lasts, restart the bot."

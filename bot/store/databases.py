@@ -1,18 +1,22 @@
-"""Which database the store is in: a file of SQLite's, or one on a server of PostgreSQL's."""
+"""Which database the store is in: a file of SQLite's, or one on a server of PostgreSQL's, and who serves from it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from types import ModuleType
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from bot.core.errors import StoreUnusable
 from bot.core.figures import Figures
+from bot.core.gate import Gate
+from bot.core.shards import Shards, WantedShards
 from bot.store import sqlite
+from bot.store.gated import GatedEngine
 from bot.store.store import Store
 
 
@@ -44,17 +48,71 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in a database, brought up to date; `sqlite.MEMORY` is one in memory. Raises `StoreUnusable`.
 
-    `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends.
+    `exclusive` refuses a second opener of a file that asks for it too, until this process has ended, however it ends.
     """
     if not isinstance(database, DatabaseServer):
         async with sqlite.open_store(database, exclusive=exclusive, clock=clock, figures=figures) as store:
             yield store
         return
+    async with _postgresql().open_store(database.url, serving=False, clock=clock, figures=figures) as store:
+        yield store
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """The time for which a process serves some shards: from when they are free until the gate is shut, or it ends."""
+
+    store: Store
+    """The store for what is served. It writes only while the gate is open."""
+    shards: Shards
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of one process, one after the other."""
+
+    next: Callable[[], Coroutine[Any, Any, Term]]
+    """Waits for the next term, as long as other processes serve what this one could. Raises SettingsError."""
+    ping: Callable[[], Awaitable[None]]
+    """Returns if the database works. Raises StoreError."""
+
+
+@asynccontextmanager
+async def serving(
+    database: Database, wanted: WantedShards, figures: Figures, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Terms]:
+    """Open a database to serve from it: a file for this process alone, one on a server for several processes.
+
+    Raises `StoreUnusable`.
+    """
+    if not isinstance(database, DatabaseServer):
+        async with sqlite.open_store(database, exclusive=True, clock=clock, figures=figures) as store:
+
+            async def whole() -> Term:
+                return Term(store, Shards(), Gate.always_open())
+
+            yield Terms(whole, store.engine.ping)
+        return
+    postgresql = _postgresql()
+    async with (
+        postgresql.PostgreSQLEngine.open(database.url, serving=True) as engine,
+        postgresql.Claims(database.url, wanted) as claims,
+    ):
+
+        async def claimed() -> Term:
+            claim = await claims.take()
+            store = Store(GatedEngine(engine, claim.gate), clock, figures, claim.shards)
+            return Term(store, claim.shards, claim.gate)
+
+        yield Terms(claimed, engine.ping)
+
+
+def _postgresql() -> ModuleType:
     try:
         from bot.store import postgresql
     except ImportError:
         raise StoreUnusable(
             "PostgreSQL needs a package that is not installed: run `python -m pip install 'psycopg[binary]'`."
         ) from None
-    async with postgresql.open_store(database.url, exclusive=exclusive, clock=clock, figures=figures) as store:
-        yield store
+    return postgresql

@@ -16,9 +16,10 @@ from discord.http import HTTPClient
 
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import DiscordError
+from bot.core.shards import Shards
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.session_starts import SessionStarts
-from bot.discord_bot.shards import Connections, Shards
+from bot.discord_bot.shards import Connections
 from bot.operator.health import read_health
 from bot.standin.entities import Channel, Intent
 from bot.standin.model import ModelStandin
@@ -410,6 +411,18 @@ async def test_shards_go_on_until_more_of_them_may_be_started(
     with pytest.raises(ExceptionGroup) as failed:
         await served()
     assert failed.group_contains(DiscordError, match="Discord refused DISCORD_TOKEN")
+
+
+@pytest.mark.standin(sharding=Sharding(guilds_per_shard=1, identify_every=0.0, max_concurrency=16))
+async def test_too_few_shards_of_several_processes_are_a_sentence(discord: DiscordStandin, start: Start) -> None:
+    for number in range(2):
+        discord.add_guild(f"Server {number}")
+    full = next(id_ for id_ in (0, 1) if sum(shard_of(each, 2) == id_ for each in discord.world.guilds) > 1)
+    told = await refusal(start, options=replace(OPTIONS, shards=Shards((full,), 2)))
+    assert told == (
+        "Discord requires more than 2 shards. Stop all processes, and set a larger number of shards in SHARDS of each,"
+        " such as 1/4."
+    )
 
 
 @pytest.mark.standin(sharding=Sharding(least_recommended=1, identify_every=0.0, max_concurrency=16))

@@ -107,9 +107,6 @@ async def test_health_is_reported_in_the_usual_folder(server: DatabaseServer, tm
         report = await read_health(server)
         assert report.well
         assert "Database: answers." in report.text
-        with pytest.raises(StoreUnusable, match="already in use by another bot"):
-            async with open_store(server, exclusive=True):
-                pass
     with pytest.raises(BotError, match="No bot runs"):
         await read_health(server)
 

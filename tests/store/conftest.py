@@ -34,7 +34,7 @@ async def engine(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[En
         async with SQLiteEngine.open(path, exclusive=True) as file:
             yield file
     else:
-        async with PostgreSQLEngine.open(request.getfixturevalue("postgresql_url"), exclusive=True) as server:
+        async with PostgreSQLEngine.open(request.getfixturevalue("postgresql_url"), serving=True) as server:
             yield server
 
 

@@ -27,7 +27,7 @@ _OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns"}
 async def test_schemas_have_the_same_tables_views_columns_and_triggers(path: Path, postgresql_url: str) -> None:
     async with (
         SQLiteEngine.open(path, exclusive=True) as file,
-        PostgreSQLEngine.open(postgresql_url, exclusive=True) as server,
+        PostgreSQLEngine.open(postgresql_url, serving=True) as server,
     ):
         columns = await file.read(
             """
@@ -86,7 +86,7 @@ async def test_schema_is_made_once_however_many_open_at_once(postgresql_server: 
 
     async def opened() -> int:
         url = postgresql_server.url("opened_at_once")
-        async with PostgreSQLEngine.open(url, exclusive=False) as engine:
+        async with PostgreSQLEngine.open(url, serving=False) as engine:
             return len(await engine.read("SELECT version FROM schema_version"))
 
     assert await asyncio.gather(*(opened() for _ in range(5))) == [1] * 5

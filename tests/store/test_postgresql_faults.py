@@ -32,7 +32,7 @@ def name(postgresql_url: str) -> str:
 
 @pytest.fixture
 async def store(postgresql_url: str) -> AsyncIterator[Store]:
-    async with open_store(postgresql_url, exclusive=True) as opened:
+    async with open_store(postgresql_url, serving=True) as opened:
         yield opened
 
 
@@ -180,7 +180,7 @@ async def proxy(postgresql_server: Server, tmp_path: Path) -> AsyncIterator[Prox
 @pytest.fixture
 async def distant(postgresql_url: str, proxy: Proxy) -> AsyncIterator[Store]:
     """A store whose way to the server is the proxy."""
-    async with open_store(f"{postgresql_url}&port=6432", exclusive=True) as opened:
+    async with open_store(f"{postgresql_url}&port=6432", serving=True) as opened:
         yield opened
 
 
@@ -237,7 +237,7 @@ async def test_server_that_does_not_answer_is_given_up(
 ) -> None:
     monkeypatch.setattr("bot.store.postgresql.engine.SERVING_S", 0.3)
     monkeypatch.setattr("bot.store.postgresql.engine._HANGS_S", 0.1)
-    async with open_store(f"{postgresql_url}&port=6432", exclusive=True) as store:
+    async with open_store(f"{postgresql_url}&port=6432", serving=True) as store:
         await note(store, "before")
         proxy.open.clear()
         assert "does not answer: look at its server" in await told(note(store, "meanwhile"))
@@ -253,7 +253,7 @@ async def test_lock_of_another_program_is_waited_for_briefly(
 ) -> None:
     monkeypatch.setattr("bot.store.postgresql.connection.LOCK_S", 0.2)
     async with (
-        open_store(postgresql_url, exclusive=True) as store,
+        open_store(postgresql_url, serving=True) as store,
         await psycopg.AsyncConnection.connect(postgresql_url) as other,
     ):
         await note(store, "before")
@@ -336,7 +336,7 @@ async def test_connection_that_is_refused_is_a_sentence(
     if before:
         postgresql_server.execute(before.format(name=name))
     url = f"postgresql://{user}@/{database.format(name=name)}?host={quote(str(postgresql_server.folder))}"
-    said = await told(PostgreSQLEngine.open(url, exclusive=True).__aenter__())
+    said = await told(PostgreSQLEngine.open(url, serving=True).__aenter__())
     assert said.startswith(f"The database {database.format(name=name)} on ")
     assert sentence in said
     assert "hunter2" not in said + caplog.text
@@ -352,7 +352,7 @@ async def test_connection_that_is_refused_is_a_sentence(
     ],
 )
 async def test_server_that_is_not_there_is_a_sentence(url: str, sentence: str) -> None:
-    said = await told(PostgreSQLEngine.open(url, exclusive=True).__aenter__())
+    said = await told(PostgreSQLEngine.open(url, serving=True).__aenter__())
     assert sentence in said
     assert "hunter2" not in said
 
@@ -371,7 +371,7 @@ async def test_database_that_is_not_ours_is_left_alone(
     tables = "SELECT count(*) FROM pg_tables"
     before = postgresql_server.execute(tables, name)
     with pytest.raises(StoreUnusable, match=sentence):
-        async with open_store(postgresql_url, exclusive=True):
+        async with open_store(postgresql_url, serving=True):
             pass
     assert postgresql_server.execute(tables, name) == before
 
@@ -379,7 +379,7 @@ async def test_database_that_is_not_ours_is_left_alone(
 async def test_older_server_is_a_sentence(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.store.postgresql.connection.OLDEST", 99)
     with pytest.raises(StoreUnusable, match="and 99 is needed: use a newer server"):
-        async with open_store(postgresql_url, exclusive=True):
+        async with open_store(postgresql_url, serving=True):
             pass
 
 

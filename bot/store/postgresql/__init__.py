@@ -1,4 +1,4 @@
-"""The PostgreSQL engine: one database of a server, its connections, schema and errors.
+"""The PostgreSQL engine: one database of a server, its connections, schema and errors, and who serves what from it.
 
 It needs the extra `postgresql`. It knows nothing of the store's parts beyond their SQL.
 """
@@ -10,16 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bot.core.figures import Figures
+from bot.store.postgresql.claims import Claims
 from bot.store.postgresql.engine import PostgreSQLEngine
 from bot.store.store import Store
 
-__all__ = ["PostgreSQLEngine", "open_store"]
+__all__ = ["Claims", "PostgreSQLEngine", "open_store"]
 
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, exclusive: bool, clock: Callable[[], float] = time.time, figures: Figures | None = None
+    url: str, *, serving: bool, clock: Callable[[], float] = time.time, figures: Figures | None = None
 ) -> AsyncIterator[Store]:
     """The store in a database, as `PostgreSQLEngine.open` opens it. Raises `StoreUnusable`."""
-    async with PostgreSQLEngine.open(url, exclusive=exclusive) as engine:
+    async with PostgreSQLEngine.open(url, serving=serving) as engine:
         yield Store(engine, clock, figures)

@@ -43,8 +43,6 @@ _PAUSE_S = 0.25
 """How often a transaction is tried that was undone for another's sake or with its connection, and the longest pause."""
 _KEPT_S = 3600
 """Seconds for which it is on record that a transaction was made."""
-_EXCLUSIVE = 0x5061726D
-"""The advisory lock of the one bot on a database."""
 
 _UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """What the server undoes for another's sake."""
@@ -71,16 +69,15 @@ class PostgreSQLEngine:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, exclusive: bool) -> AsyncIterator[Self]:
+    async def open(cls, url: str, *, serving: bool) -> AsyncIterator[Self]:
         """Open a database by its URL or libpq's keywords, its schema made or brought up to date.
 
-        `exclusive` refuses a second opener that asks for it too, until this process has ended, however it ends. Raises
-        `StoreUnusable`.
+        While it is `serving`, somebody waits for each statement. Raises `StoreUnusable`.
         """
         address = Address.of(url)
-        statement_s = SERVING_S if exclusive else OPERATING_S
+        statement_s = SERVING_S if serving else OPERATING_S
         async with AsyncExitStack() as stack:
-            await _prepare(stack, address, exclusive)
+            await _prepare(address)
             readers, writers = Pool(address, _READERS, statement_s), Pool(address, _WRITERS, statement_s)
             stack.push_async_callback(readers.close)
             stack.push_async_callback(writers.close)
@@ -219,22 +216,15 @@ class PostgreSQLEngine:
         await self.write(f"DELETE FROM commits WHERE at < extract(epoch FROM now()) - {_KEPT_S}")
 
 
-async def _prepare(stack: AsyncExitStack, address: Address, exclusive: bool) -> None:
-    """Take the lock of the one bot, and bring the schema up to date."""
+async def _prepare(address: Address) -> None:
+    """Bring the schema up to date."""
     connection = await address.connect(0)
-    if exclusive:
-        stack.push_async_callback(connection.close)
     try:
-        if exclusive:
-            [[taken]] = await _fetched(await connection.execute(f"SELECT pg_try_advisory_lock({_EXCLUSIVE})"))
-            if not taken:
-                raise StoreUnusable(f"{address.name} is already in use by another bot: stop that one, or use another.")
         await migrate(connection, address.name)
     except psycopg.Error as error:
         raise StoreUnusable(advice(error, address.name)) from error
     finally:
-        if not exclusive:
-            await connection.close()
+        await connection.close()
 
 
 def _is_loss(error: psycopg.OperationalError) -> bool:

@@ -47,7 +47,7 @@ async def schedulers(server: Server, url: str) -> AsyncIterator[Sequence[Schedul
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(PROCESSES):
-            engine = await stack.enter_async_context(PostgreSQLEngine.open(url, exclusive=False))
+            engine = await stack.enter_async_context(PostgreSQLEngine.open(url, serving=False))
             shared = SharedRequests(engine)
             budget = SharedBudget(shared.draw, shared.hold)
             stack.push_async_callback(budget.close)
@@ -123,7 +123,7 @@ async def test_what_discord_refuses_to_one_holds_the_others(postgresql_server: S
 
 
 async def test_one_bucket_of_sessions_has_one_start_at_a_time(postgresql_url: str) -> None:
-    async with PostgreSQLEngine.open(postgresql_url, exclusive=False) as engine:
+    async with PostgreSQLEngine.open(postgresql_url, serving=False) as engine:
         shared = SharedRequests(engine)
         waits = sorted(await asyncio.gather(*(shared.identify_in(0) for _ in range(4))))
         assert waits[0] < 0.1

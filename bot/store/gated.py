@@ -1,0 +1,72 @@
+"""An engine that writes only while the gate is open: a process writes nothing for guilds that are another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from bot.core.errors import StoreError
+from bot.core.gate import Gate
+from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
+
+_PATIENCE = 5.0
+"""Seconds that a write waits, as it does for a lock of the database's."""
+
+
+class GatedEngine:
+    """An `Engine` over another one."""
+
+    def __init__(self, engine: Engine, gate: Gate) -> None:
+        self._engine = engine
+        self._gate = gate
+
+    @property
+    def dialect(self) -> Dialect:
+        """See `Engine.dialect`."""
+        return self._engine.dialect
+
+    def storable(self, text: str) -> str:
+        """See `Engine.storable`."""
+        return self._engine.storable(text)
+
+    async def read(self, sql: str, **values: Value) -> Rows:
+        """See `Engine.read`. What is read does no harm."""
+        return await self._engine.read(sql, **values)
+
+    async def write(self, sql: str, **values: Value) -> Rows:
+        """See `Engine.write`."""
+        await self._pass()
+        return await self._engine.write(sql, **values)
+
+    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+        """See `Engine.transaction`."""
+        await self._pass()
+        return await self._engine.transaction(*statements, locks=locks)
+
+    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+        """See `Engine.delete_securely`."""
+        await self._pass()
+        return await self._engine.delete_securely(*statements, locks=locks)
+
+    async def erase_deleted(self) -> None:
+        """See `Engine.erase_deleted`. It removes nothing that is not deleted for all."""
+        await self._engine.erase_deleted()
+
+    def erasure_due_for(self) -> float:
+        """See `Engine.erasure_due_for`."""
+        return self._engine.erasure_due_for()
+
+    async def ping(self) -> None:
+        """See `Engine.ping`."""
+        await self._engine.ping()
+
+    async def _pass(self) -> None:
+        if self._gate.is_open:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                opened = await self._gate.opened()
+        except TimeoutError:
+            raise StoreError("The database has not confirmed yet which servers this process serves.") from None
+        if not opened:
+            raise StoreError("Another process serves the servers of this one.")

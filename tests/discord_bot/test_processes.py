@@ -1,0 +1,195 @@
+"""Several processes of one bot on one PostgreSQL: each serves its shards, and a standby takes over what is free."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import psycopg
+import pytest
+
+from bot.standin.entities import Channel, Message
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from bot.standin.sharding import Sharding, shard_of
+from bot.store.databases import Database, DatabaseServer
+from tests.discord_bot.conftest import Launch
+from tests.discord_bot.people import ask, shown
+from tests.postgresql import Server
+from tests.waiting import FOR_A_PROCESS
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+    pytest.mark.standin(sharding=Sharding(identify_every=0.0, max_concurrency=16)),
+]
+
+SHARD_LOCKS = 0x5348_0001
+TAKEN_OVER_WITHIN = 20.0
+"""Seconds from the end of a process's connection until another one serves its servers."""
+
+
+class Running:
+    """A process of the bot, and what it has logged."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.log = ""
+        self.reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.log += line.decode()
+
+    async def says(self, pattern: str) -> None:
+        async with asyncio.timeout(FOR_A_PROCESS):
+            while not re.search(pattern, self.log):
+                assert self.process.returncode is None, self.log
+                await asyncio.sleep(0.02)
+
+
+StartProcess = Callable[[str], AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture
+def file(postgresql_url: str) -> Database:
+    return DatabaseServer(postgresql_url)
+
+
+@pytest.fixture
+def start_process(launch: Launch) -> StartProcess:
+    @asynccontextmanager
+    async def started(shards: str) -> AsyncIterator[Running]:
+        async with launch(SHARDS=shards, SHUTDOWN_GRACE="20") as process:
+            running = Running(process)
+            try:
+                yield running
+            finally:
+                if process.returncode is None:
+                    process.send_signal(signal.SIGCONT)
+                    process.kill()
+                await running.reading
+
+    return started
+
+
+@pytest.fixture
+def places(discord: DiscordStandin) -> list[Channel]:
+    """A channel on each of two shards."""
+    assert discord.general.guild is not None
+    found = {shard_of(discord.general.guild.id, 2): discord.general}
+    while len(found) < 2:
+        guild = discord.add_guild(f"Server {len(discord.world.guilds)}")
+        discord.world.add_member(guild, discord.bo)
+        found.setdefault(shard_of(guild.id, 2), discord.add_channel("talk", guild))
+    return [found[0], found[1]]
+
+
+async def reply(discord: DiscordStandin, place: Channel, reads: Callable[[str], bool]) -> Message:
+    await discord.wait_for(lambda: any(reads(each) for each in shown(discord, place)))
+    return discord.bot_messages(place)[-1]
+
+
+def words(number: int) -> Callable[[str], bool]:
+    return lambda text: text.count("word") >= number
+
+
+LONG = Reply("word " * 300, tokens_per_second=20)
+
+
+async def test_killed_process_is_taken_over_and_a_restart_of_the_database_cuts_nothing(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    places: list[Channel],
+    start_process: StartProcess,
+    postgresql_server: Server,
+) -> None:
+    async with start_process("0-0/2") as first, start_process("1-1/2") as second:
+        await discord.ready()
+        async with start_process("1/2") as standby:
+            await standby.says("standing by")
+            model.script.extend([LONG, LONG])
+            for place in places:
+                await ask(discord, "write", place)
+                await reply(discord, place, words(40))
+            model.default = Reply("Short.")
+
+            await asyncio.to_thread(postgresql_server.stop)
+            await asyncio.to_thread(postgresql_server.start)
+            await first.says("holds its shards again")
+            await second.says("holds its shards again")
+
+            first.process.kill()
+            await first.process.wait()
+            at = time.monotonic()
+            await reply(discord, places[0], lambda text: "I was restarted" in text)
+            took = time.monotonic() - at
+            await reply(discord, places[0], lambda text: text == "Short.")
+            await ask(discord, "and now?", places[0])
+            await discord.wait_for(lambda: shown(discord, places[0]) == ["Short.", "Short."])
+            await discord.wait_for(lambda: " ".join(shown(discord, places[1])).count("word") == 300)
+            assert took < TAKEN_OVER_WITHIN
+            assert "was interrupted" not in second.log
+    assert not any("-#" in text for text in shown(discord, places[1])), "it is whole"
+
+
+async def test_processes_are_restarted_one_after_the_other_without_a_question_lost(
+    discord: DiscordStandin, model: ModelStandin, places: list[Channel], start_process: StartProcess
+) -> None:
+    model.default = Reply(lambda messages: f"To {messages[-1].content.splitlines()[-1]}.")
+    async with start_process("2/2") as first:
+        await discord.ready()
+        async with start_process("2/2") as second:
+            await second.says("standing by")
+            first.process.terminate()
+            for number, place in enumerate(places):
+                await ask(discord, f"question {number}", place)
+            await second.says("serving shards 0-1 of 2")
+            assert await first.process.wait() == 0
+            for number, place in enumerate(places):
+                await reply(discord, place, f"To question {number}.".__eq__)
+                assert len(shown(discord, place)) == 1
+            assert "was interrupted" not in second.log
+
+
+async def test_process_that_was_frozen_says_nothing_more(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    places: list[Channel],
+    start_process: StartProcess,
+    postgresql_url: str,
+) -> None:
+    async with start_process("2/2") as frozen:
+        await discord.ready()
+        async with start_process("2/2") as standby:
+            await standby.says("standing by")
+            model.script.append(LONG)
+            await ask(discord, "write", places[0])
+            await reply(discord, places[0], words(40))
+            model.default = Reply("Short.")
+            frozen.process.send_signal(signal.SIGSTOP)
+            async with await psycopg.AsyncConnection.connect(postgresql_url, autocommit=True) as connection:
+                await connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
+                    [SHARD_LOCKS],
+                )
+            await reply(discord, places[0], lambda text: text == "Short.")
+            frozen.process.send_signal(signal.SIGCONT)
+            await ask(discord, "and now?", places[0])
+            await frozen.says("another process has taken over")
+            await discord.wait_for(lambda: shown(discord, places[0]) == ["Short.", "Short."])
+            # It has become the standby.
+            await frozen.says("(?s)another process has taken over.*standing by")
+            assert shown(discord, places[0]) == ["Short.", "Short."]
+            standby.process.terminate()
+            await standby.process.wait()
+            await frozen.says("(?s)standing by.*serving shards 0-1 of 2")
+            await ask(discord, "and you?", places[1])
+            await discord.wait_for(lambda: shown(discord, places[1]) == ["Short."])
