@@ -2,8 +2,8 @@
 
     python -m benchmarks.growth [--servers 10000] [--replies 100] [--shards 1 10]
 
-The bot is a process of its own, and CPU and memory are its alone. What sends it events and writes its replies shares
-the machine with it, so that a busy or small machine makes the times by the clock longer and leaves the CPU as it is.
+The bot is a process of its own, and CPU and memory are its alone. Discord and the model share the machine with it:
+while they are held up, calls arrive late and several at once, and the times by the clock are longer than they would be.
 """
 
 from __future__ import annotations
@@ -134,6 +134,14 @@ async def measure(servers: int, replies: int, shards: int) -> Rows:
             )
 
 
+async def watch(pauses: list[float]) -> None:
+    """Note for how long this process is held up each time, in seconds."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        pauses.append(time.monotonic() - began - 0.01)
+
+
 async def alone() -> Usage:
     """What a bot in one server uses."""
     async with DiscordStandin(openapi=None) as discord, ModelStandin() as model, bot(discord, model) as process:
@@ -201,7 +209,10 @@ async def long_replies(bench: Bench, replies: int) -> Rows:
             await asyncio.sleep(0)
         await bench.discord.wait_for(ended, timeout=PATIENCE)
 
+    pauses: list[float] = []
+    watching = asyncio.create_task(watch(pauses))
     took, cpu, calls = await bench.cost(follow())
+    watching.cancel()
     asked = {request.messages[-1]["content"].split(")")[0]: request for request in bench.model.requests}
     found = [
         figures(
@@ -219,6 +230,7 @@ async def long_replies(bench: Bench, replies: int) -> Rows:
         "  first text after": f"{statistics.median(each.first for each in found):.2f} s",
         "  mean staleness": f"{statistics.median(statistics.fmean(each.staleness) for each in found):.2f} s",
         "  end shown after": f"{statistics.median(each.final for each in found):.2f} s",
+        "  Discord and the model held up for": f"{max(pauses):.2f} s at the most",
     }
 
 

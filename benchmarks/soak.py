@@ -159,6 +159,8 @@ class Soak:
         """The bot as a process, from its start to a kill -9."""
         with (self.folder / "bot.log").open("ab") as log:
             path = str(self.folder / "parley.db")
+            starts = self.discord.gateway.starts
+            too_early = starts.too_early
             async with bot(self.discord, self.model, log, DATABASE_PATH=path, LOG_LEVEL="INFO", **SETTINGS) as process:
                 # Some are killed before they are even connected.
                 patience = self.random.choice([0.3, 10, 10, 10]) if self.ledger.asked else 10
@@ -169,6 +171,9 @@ class Soak:
                 self.alive = True
                 yield process
                 self.alive = False
+                # Of the session that an earlier process has started just before, the new one cannot know.
+                if starts.too_early > too_early + 1:
+                    self.ledger.wrong.append(f"{starts.too_early - too_early} sessions were asked for too early")
                 if process.returncode == 1 and not connected:
                     self.ledger.did["refused by Discord at the start"] += 1
                 elif process.returncode is not None:
