@@ -17,6 +17,7 @@ _LEFT_OUT_AT_ONCE = 0.4
 """The part of the pictures that is left out when there is one too many, so that requests seldom change by it."""
 _UNSENT = {
     PictureProblem.GONE: "The picture {} is no longer available.",
+    PictureProblem.WITHHELD: "The picture {} is no longer available.",
     PictureProblem.UNREADABLE: "The picture {} cannot be read.",
     PictureProblem.NO_PICTURE: "The picture {} cannot be read.",
     PictureProblem.UNAVAILABLE: "The picture {} is not available right now.",

@@ -75,6 +75,8 @@ class PictureProblem(Enum):
 
     GONE = "gone"
     """Its message or the file is no longer there."""
+    WITHHELD = "withheld"
+    """The platform shows its message, but not what is in it."""
     UNREADABLE = "unreadable"
     """It is no picture that can be read, or too large."""
     NO_PICTURE = "no picture"

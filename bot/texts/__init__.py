@@ -74,6 +74,7 @@ _UNSEEN = {
     PictureProblem.UNSEEN: "I can't see images with this model ({}).",
     PictureProblem.REFUSED: "My model doesn't accept this image ({}).",
     PictureProblem.GONE: "The image is no longer there ({}).",
+    PictureProblem.WITHHELD: "I lost the image. Ask about it again ({}).",
     PictureProblem.UNREADABLE: "I can't read this image. Try another one ({}).",
     PictureProblem.NO_PICTURE: "I can't read this image. Try another one ({}).",
     PictureProblem.UNAVAILABLE: "I couldn't load the image. Try again ({}).",

@@ -132,8 +132,8 @@ class DiscordPictures:
     async def fetch(self, reference: PictureReference) -> Picture | PictureProblem:
         source = reference.source
         try:
-            if source not in self._files and not await self._find(source):
-                return PictureProblem.GONE
+            if source not in self._files and (why := await self._find(source)) is not None:
+                return why
             file = self._files[source]
             if file is None:
                 return PictureProblem.UNREADABLE
@@ -156,14 +156,16 @@ class DiscordPictures:
 
     async def _renewed(self, source: str) -> str | None:
         """The address that a picture has now, or None if it is gone."""
-        file = self._files[source] if await self._find(source) else None
+        file = self._files[source] if await self._find(source) is None else None
         return None if file is None else file.url
 
-    async def _find(self, source: str) -> bool:
-        """Read the message of a picture again. False: it is gone, or no longer shows it. Raises Unavailable."""
+    async def _find(self, source: str) -> PictureProblem | None:
+        """Read the message of a picture again. Returns why it is not there, if it is not. Raises Unavailable."""
         self._files.pop(source, None)
         channel_id, message_id, _ = source.split("/")
         message = await self._history.message(int(channel_id), int(message_id))
         if message is not None and self._client.user is not None:
             self.remember(message, content.quoted(message), self._client.user)
-        return source in self._files
+        if source in self._files:
+            return None
+        return PictureProblem.GONE if message is None or not content.is_withheld(message) else PictureProblem.WITHHELD

@@ -14,7 +14,7 @@ from bot.core.quotas import Quotas
 from bot.discord_bot.inbound import targets
 from bot.discord_bot.inbound.targets import Targets
 from bot.standin.entities import Attachment, Message, Permission, User, voice_message
-from bot.standin.faults import Call, ServerError, Slow, Twice
+from bot.standin.faults import DOWNLOAD, Call, ServerError, Slow, Twice
 from bot.standin.interactions import Interaction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -394,6 +394,35 @@ async def test_one_whole_reply_after_a_kill(
     [reply] = discord.bot_messages(discord.general)
     assert reply.reply_to is said
     assert question_of(model.requests[-1]).endswith("\n> ⟦end of file⟧\n\nWho?"), "it was read before the kill"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
+@pytest.mark.parametrize(
+    ("attached", "told"),
+    [
+        ("image_url", "I lost the image. Ask about it again (cat.png)."),
+        ("12:01 broke", "I couldn't download app.log. Try sending it again."),
+    ],
+)
+async def test_a_file_that_a_kill_has_lost_is_not_said_to_be_gone(
+    discord: DiscordStandin, model: ModelStandin, launch: Launch, start: Start, attached: str, told: str
+) -> None:
+    async with launch() as process:
+        await discord.ready()
+        await discord.wait_for(lambda: discord.commands.registered(None))
+        said = await discord.say(discord.general, discord.cleo, POEM, attachments=[FILES[attached]])
+        slow = discord.faults.add(Slow(3600), route=DOWNLOAD)
+        await asked(discord, said, "Who?")
+        await discord.wait_for(lambda: slow.hits)
+        process.kill()
+        await process.wait()
+    discord.faults.clear()
+    model.default = Reply("The whole answer.")
+    async with start() as world:
+        await discord.wait_for(lambda: "The whole answer." in "".join(shown(discord)))
+        await world.idle()
+    [reply] = replies(discord, said)
+    assert told in reply.content
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a kill of POSIX")
