@@ -19,6 +19,11 @@ class Shards:
         """All shards of a bot that has so many."""
         return cls(range(count), count)
 
+    @property
+    def are_all(self) -> bool:
+        """Whether no other process serves any."""
+        return len(self.ids) == self.count
+
     def of(self, guild_id: int | None) -> int:
         """The shard with a guild's events; direct messages (None) come to the first.
 

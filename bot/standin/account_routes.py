@@ -98,8 +98,14 @@ class AccountRoutes:
                 "permissions": str(int(Permission.member())),
                 "features": [],
             }
-            for guild in self._world.guilds.values()
+            for guild in self._page(call)
         ]
+
+    def _page(self, call: Incoming) -> list[Guild]:
+        """The guilds of the bot on one page, by their ids."""
+        after, limit = int(call.query.get("after", 0)), int(call.query.get("limit", 200))
+        mine = [guild for guild in self._world.guilds.values() if self._world.bot.id in guild.members]
+        return sorted((guild for guild in mine if guild.id > after), key=lambda guild: guild.id)[:limit]
 
     def _leave(self, call: Incoming) -> None:
         guild = self._world.guilds.get(call.id("guild_id"))

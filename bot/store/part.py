@@ -24,7 +24,7 @@ class Part:
 
     def _served(self, guild: str) -> str:
         """An SQL condition: this process serves a guild, or direct messages where its id is NULL."""
-        if len(self._shards.ids) == self._shards.count:
+        if self._shards.are_all:
             return "TRUE"
         ids = ", ".join(map(str, self._shards.ids))
         return f"coalesce(({guild} >> 22) % {self._shards.count}, {self._shards.of(None)}) IN ({ids})"

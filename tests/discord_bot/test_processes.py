@@ -115,6 +115,14 @@ async def test_killed_process_is_taken_over_and_a_restart_of_the_database_cuts_n
         await discord.ready()
         async with start_process("1/2") as standby:
             await standby.says("standing by")
+            dan = discord.world.add_user("dan", "Dan")
+            assert places[1].guild is not None
+            discord.world.add_member(places[1].guild, dan)
+            direct = discord.open_dm(dan)
+            model.script.append(Reply("Directly."))
+            await discord.say(direct, dan, "hello")
+            await reply(discord, direct, "Directly.".__eq__)
+
             model.script.extend([LONG, LONG])
             for place in places:
                 await ask(discord, "write", place)

@@ -273,7 +273,8 @@ class Policy:
         ]
         found = [membership async for _, membership in self._memberships(user_id, with_roles, deadline)]
         person = _person(user_id, found)
-        if not self._connections.complete:
+        if not self._connections.complete or not self._connections.shards.are_all:
+            # Which roles the servers of other processes have is not known here.
             person = replace(person, all_roles=False)
         denied = access.denied_in_dm(settings, person, shares_guild=True)
         if denied or settings.direct_messages == "everyone" or user_id in self.owners:

@@ -7,13 +7,18 @@ guild at a time, in at most 120 requests a minute. So the guilds in which a user
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import discord
 
 from bot.discord_bot.access.members import Members, MembershipStatus
+from bot.discord_bot.delivery.messages import REQUEST_ERRORS
 from bot.discord_bot.shards import Connections
 from bot.store import Store
+
+log = logging.getLogger(__name__)
 
 _LIKELY = 100
 """Guilds in which a user is looked up at once. The others are left to searches that are few."""
@@ -27,6 +32,8 @@ _MAX_SEARCHES = 200
 """Searches under way or waiting. With so many, no further one is begun."""
 _LOOKUP_TIMEOUT = 60.0
 """Seconds for the look-up in one guild: whoever waits for a search does not wait for its end."""
+_OTHERS_KNOWN_FOR = 300.0
+"""Seconds after which Discord is asked again which guilds other processes serve: one request for 200 of them."""
 _SECONDS_PER_LOOKUP = 1.5
 """How long it counts for each guild that was searched in vain that a user is in none of them."""
 
@@ -47,6 +54,9 @@ class SharedGuilds:
         self._members = members
         self._connections = connections
         self._is_served = is_served
+        self._others: Sequence[discord.Guild] | None = None
+        self._others_until = 0.0
+        self._asking_others = asyncio.Lock()
         self._searches: dict[int, asyncio.Task[bool | None]] = {}
         self._likely_slots = asyncio.Semaphore(_MAX_LIKELY_SEARCHES)
         self._other_slots = asyncio.Semaphore(_MAX_OTHER_SEARCHES)
@@ -59,8 +69,7 @@ class SharedGuilds:
         """
         search = self._searches.get(user_id)
         if search is None:
-            guilds = self._by_likelihood(user_id, await self._store.people.asked_in(user_id))
-            search = self._begun(user_id, guilds)
+            search = self._begun(user_id, await self._store.people.asked_in(user_id))
         if search is not None:
             await asyncio.wait([search], timeout=max(0.0, within))
         found = search.result() if search is not None and search.done() and not search.cancelled() else None
@@ -77,22 +86,27 @@ class SharedGuilds:
         for search in self._searches.values():
             search.cancel()
 
-    def _by_likelihood(self, user_id: int, asked_in: Sequence[int]) -> list[discord.Guild]:
+    def _by_likelihood(
+        self, user_id: int, asked_in: Sequence[int], others: Sequence[discord.Guild]
+    ) -> list[discord.Guild]:
         """All guilds: first those in which the user was seen last and in which they asked, then the largest."""
+        every = [*self._client.guilds, *others]
         seen_in = self._members.seen_in(user_id)
         order = {guild_id: index for index, guild_id in enumerate([*([seen_in] if seen_in else []), *asked_in])}
-        return sorted(self._client.guilds, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0)))
+        return sorted(every, key=lambda each: (order.get(each.id, len(order)), -(each.member_count or 0)))
 
-    def _begun(self, user_id: int, guilds: Sequence[discord.Guild]) -> asyncio.Task[bool | None] | None:
+    def _begun(self, user_id: int, asked_in: Sequence[int]) -> asyncio.Task[bool | None] | None:
         """The search for a user, which is begun unless it is under way. None: too many are."""
         if user_id not in self._searches and len(self._searches) < _MAX_SEARCHES:
-            search = asyncio.create_task(self._search(user_id, guilds))
+            search = asyncio.create_task(self._search(user_id, asked_in))
             search.add_done_callback(lambda _: self._searches.pop(user_id))
             self._searches[user_id] = search
         return self._searches.get(user_id)
 
-    async def _search(self, user_id: int, guilds: Sequence[discord.Guild]) -> bool | None:
-        all_known = self._connections.complete
+    async def _search(self, user_id: int, asked_in: Sequence[int]) -> bool | None:
+        others = () if self._connections.shards.are_all else await self._of_other_processes()
+        all_known = self._connections.complete and others is not None
+        guilds = self._by_likelihood(user_id, asked_in, others or ())
         async with self._likely_slots:
             found = await self._among(user_id, guilds[:_LIKELY])
         if not found and len(guilds) > _LIKELY:
@@ -106,6 +120,20 @@ class SharedGuilds:
         if found is False:
             self._members.add_stranger(user_id, _SECONDS_PER_LOOKUP * len(guilds))
         return found
+
+    async def _of_other_processes(self) -> Sequence[discord.Guild] | None:
+        """The guilds that other processes serve, which the gateway does not tell this one of. None: not known now."""
+        async with self._asking_others:
+            if self._others is None or self._others_until < time.monotonic():
+                mine = self._connections.shards
+                try:
+                    guilds = [guild async for guild in self._client.fetch_guilds(limit=None)]
+                except REQUEST_ERRORS as error:
+                    log.info("could not find out which servers the other processes serve: %r", error)
+                    return self._others
+                self._others = [guild for guild in guilds if mine.of(guild.id) not in mine.ids]
+                self._others_until = time.monotonic() + _OTHERS_KNOWN_FOR
+            return self._others
 
     async def _among(self, user_id: int, guilds: Sequence[discord.Guild]) -> bool | None:
         """Whether a user is in one of these guilds. A guild in which Discord is slow delays no other."""
