@@ -16,6 +16,7 @@ from discord.http import HTTPClient
 
 from bot.core.channel_settings import WithoutMention
 from bot.core.errors import DiscordError
+from bot.core.figures import Gauge
 from bot.core.shards import Shards
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.session_starts import SessionStarts
@@ -302,6 +303,13 @@ async def test_shards_of_a_bucket_identify_themselves_in_turn(discord: DiscordSt
     assert [shard for _, shard in times] == [0, 1, 2, 1]
     assert all(later - sooner > 4.9 for (sooner, _), (later, _) in pairwise(times))
     assert discord.gateway.starts.too_early == 0
+
+
+@pytest.mark.standin(sharding=Sharding(least_recommended=16, max_concurrency=16))
+async def test_connections_take_nothing_of_the_requests_a_second(discord: DiscordStandin, world: World) -> None:
+    [counted] = [each for each in world.figures if each.name == "discord_requests_last_second"]
+    assert isinstance(counted, Gauge)
+    assert counted.read() == len(discord.requests) > 0
 
 
 @pytest.mark.standin(sharding=Sharding(least_recommended=20, max_concurrency=16))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import aiohttp
+import yarl
 from discord.http import Route
 
 from bot.discord_bot.delivery.scheduler import Scheduler, scheduled
@@ -32,20 +33,19 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
         # Also the gateway's handshake, so that a process whose shards are another's connects no more.
         if not await scheduler.gate.opened():
             raise aiohttp.ClientConnectionError("another process serves these shards")
-        if not scheduled.get():
+        if _is_rest(params.url) and not scheduled.get():
             scheduler.spend()
 
     async def note_leaving(
         _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        if not _EXEMPT_ROUTE.search(params.url.path):
+        if _is_rest(params.url) and not _EXEMPT_ROUTE.search(params.url.path):
             scheduler.left()
 
     async def observe_answer(
         _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
-        # The session also carries the gateway's handshake, and requests that are exempt from the bot's limits.
-        if not str(params.url).startswith(Route.BASE):
+        if not _is_rest(params.url):
             return
         if _EXEMPT_ROUTE.search(params.url.path):
             scheduler.observe_exempt(params.method, params.response.status, params.response.headers, context.sent)
@@ -60,3 +60,8 @@ def http_trace(scheduler: Scheduler, on_answer: Callable[[aiohttp.ClientResponse
     trace.on_request_headers_sent.append(note_leaving)
     trace.on_request_end.append(observe_answer)
     return trace
+
+
+def _is_rest(url: yarl.URL) -> bool:
+    """Whether a request is for the REST API. The session also carries the gateway's handshakes."""
+    return str(url).startswith(Route.BASE)
