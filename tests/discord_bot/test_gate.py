@@ -104,3 +104,20 @@ async def test_no_request_passes_a_closed_gate(discord: DiscordStandin, gate: Ga
         with pytest.raises(aiohttp.ClientConnectionError):
             await waiting
     assert len(discord.requests) == 1
+
+
+async def test_events_that_were_too_many_to_hold_are_looked_up(
+    discord: DiscordStandin, start: Start, gate: Gate, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.held_events.MOST_HELD", 2)
+    async with start(gate=gate) as world:
+        places = [discord.add_channel(f"place-{number}") for number in range(4)]
+        for place in places:
+            await world.answered("hello", place)
+        clock.now = 9.0
+        asked = [await world.ask("and now?", place) for place in places]
+        await asyncio.sleep(0.5)
+        gate.confirm(9.0)
+        for said, place in zip(asked, places, strict=True):
+            await world.taken(said)
+            assert len(world.shown(place)) == 2

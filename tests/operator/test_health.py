@@ -245,3 +245,12 @@ async def test_a_file_that_cannot_be_written_does_not_keep_the_bot_from_serving(
     async with bot(database):
         await until(lambda: caplog.text)
     assert caplog.text.count("`python -m bot health` cannot work") == 1
+
+
+async def test_standby_is_well_while_the_database_answers(database: Path) -> None:
+    async with open_store(database, exclusive=True) as store:
+        report = await health.run_checks(HealthChecks.of_standby(store.engine.ping))
+    assert report.well
+    assert report.text.startswith(
+        "Discord: standing by: other processes serve what this one could.\nDatabase: answers."
+    )
