@@ -6,6 +6,7 @@ import asyncio
 from importlib import resources
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bot.core.errors import StoreError
@@ -14,11 +15,12 @@ from bot.core.records import NoteResult
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState
 from bot.store import Store
 from bot.store.engine import Lock
-from bot.store.postgresql import PostgreSQLEngine
+from bot.store.postgresql import PostgreSQLEngine, open_store
 from bot.store.postgresql.statements import bound
 from bot.store.sqlite.engine import SQLiteEngine
 from tests.postgresql import Server
 from tests.store.steps import HERE, begin
+from tests.waiting import until
 
 _ALIKE = {"INTEGER": "bigint", "TEXT": "text", "REAL": "double precision"}
 _OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns"}
@@ -99,6 +101,28 @@ async def test_quota_is_promised_once_to_many_at_once(store: Store) -> None:
     granted = await asyncio.gather(*(store.quotas.reserve(each, "m", 600, 400, 400, quotas) for each in attempts))
     assert sum(isinstance(each, Reservation) for each in granted) == 10
     assert (await store.quotas.usage_today()).total == 10_000
+
+
+async def test_request_that_is_let_through_counts_for_all_that_wait(postgresql_url: str) -> None:
+    """Whoever waits for the sums looks at them when they are free: of four, the one that fits is let through."""
+    quotas = Quotas(100, daily_tokens_total=2000)
+    async with (
+        open_store(postgresql_url, exclusive=True) as store,
+        await psycopg.AsyncConnection.connect(postgresql_url) as other,
+    ):
+        first, *more = [await begin(store, position) for position in range(1, 6)]
+        assert isinstance(await store.quotas.reserve(first, "m", 600, 400, 400, quotas), Reservation)
+        await other.execute("UPDATE daily_usage SET tokens = tokens WHERE scope = 'total'")
+        asked = [asyncio.create_task(store.quotas.reserve(each, "m", 600, 400, 400, quotas)) for each in more]
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def all_wait() -> bool:
+            return len(await store.engine.read(waiting)) == len(asked)
+
+        await until(all_wait)
+        await other.rollback()
+        granted = await asyncio.gather(*asked)
+        assert sum(isinstance(each, Reservation) for each in granted) == 1
 
 
 async def test_hourly_questions_are_counted_when_asked_at_once(store: Store) -> None:

@@ -157,8 +157,12 @@ class Pool:
                 # Another server may be in charge by now.
                 await connection.close()
                 raise
-            except BaseException:
+            except psycopg.Error:
                 await self._put_back(connection, after_failure=True)
+                raise
+            except BaseException:
+                # Whoever waits no longer: the server may not answer to anything.
+                await connection.close()
                 raise
             await self._put_back(connection)
 
