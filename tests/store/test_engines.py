@@ -107,7 +107,7 @@ async def test_request_that_is_let_through_counts_for_all_that_wait(postgresql_u
     """Whoever waits for the sums looks at them when they are free: of four, the one that fits is let through."""
     quotas = Quotas(100, daily_tokens_total=2000)
     async with (
-        open_store(postgresql_url, exclusive=True) as store,
+        open_store(postgresql_url, serving=True) as store,
         await psycopg.AsyncConnection.connect(postgresql_url) as other,
     ):
         first, *more = [await begin(store, position) for position in range(1, 6)]
