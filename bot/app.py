@@ -34,7 +34,7 @@ from bot.operator import health, logs, maintenance, transcripts
 from bot.operator.database_path import chosen_by, chosen_with, database_of
 from bot.operator.printing import wrapped
 from bot.store import Store
-from bot.store.databases import Database, Term, Terms, open_store, serving
+from bot.store.databases import Database, DatabaseServer, Term, Terms, open_store, serving
 from bot.store.sqlite import MEMORY
 from bot.texts.memory import TOLD_TO_MODEL
 from bot.texts.playground import THIS_COMPUTER
@@ -183,6 +183,11 @@ async def report_health() -> int:
 async def copy_database(file: Path) -> int:
     """Copy the database to a file that does not exist yet."""
     return await _on_database(lambda database: maintenance.copy_database(database, file))
+
+
+async def move_database(to: DatabaseServer) -> int:
+    """Move all from the database's file to a database on a server."""
+    return await _on_database(lambda database: maintenance.move_database(database, to))
 
 
 async def compact_database() -> int:

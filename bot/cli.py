@@ -24,6 +24,7 @@ from bot.config import parsers
 from bot.core.errors import BotError, SettingsError
 from bot.core.turns import Conversation
 from bot.operator.printing import wrapped
+from bot.store.databases import DatabaseServer
 
 _OPTIONS = ("-h", "--help", "--help-settings", "--version")
 """The options that need no command."""
@@ -152,6 +153,16 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     compact = commands.add_parser("compact", help="shrink the database file; the bot must be stopped")
     compact.set_defaults(command=lambda _: app.compact_database())
 
+    move = commands.add_parser("move", help="move everything from the database file to PostgreSQL")
+    move.add_argument(
+        "--to",
+        metavar="URL",
+        type=_database_server,
+        required=True,
+        help="an empty database: postgresql://USER@HOST/DATABASE; the password may be in PGPASSWORD",
+    )
+    move.set_defaults(command=lambda given: app.move_database(given.to))
+
     conversations = commands.add_parser("conversations", help="list all conversations: their size, place and dates")
     conversations.set_defaults(command=lambda _: app.list_conversations())
 
@@ -201,6 +212,13 @@ def _port(text: str) -> int:
 def _database(text: str) -> Path:
     try:
         return parsers.database_path(text)
+    except parsers.InvalidValue as mistake:
+        raise argparse.ArgumentTypeError(str(mistake)) from None
+
+
+def _database_server(text: str) -> DatabaseServer:
+    try:
+        return DatabaseServer(parsers.database_url(text).reveal())
     except parsers.InvalidValue as mistake:
         raise argparse.ArgumentTypeError(str(mistake)) from None
 

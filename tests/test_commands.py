@@ -28,6 +28,7 @@ NOT_RUN = {
     "gh attestation": "needs an image that is published",
     "sudo": "changes the whole computer",
     "-m benchmarks.": "takes minutes",
+    "-m bot move": "tests/operator/test_on_postgresql.py does, to a server of the tests' own",
     "-m bot import": "tests/terminal/test_transcripts.py does, in a conversation with a script",
     "-m pytest": "runs this test: .ci/run begins with it",
 }

@@ -17,11 +17,11 @@ from bot.core.errors import StoreError, StoreUnusable
 from bot.core.usage import DAY, Prices
 from bot.operator import reports
 from bot.store import Store
-from bot.store.databases import Database, DatabaseServer, open_store
+from bot.store.databases import NEEDS_PACKAGE, Database, DatabaseServer, open_store
 from bot.store.sqlite import backup, compact
 
 _NOTICE_DELAY = 2.0
-"""Seconds of erasing after which the command says what it waits for."""
+"""Seconds of erasing or moving after which a command says what it waits for, or how far it is."""
 _PEOPLE = 10
 """People whose usage is reported."""
 
@@ -40,6 +40,26 @@ async def compact_database(database: Database) -> int:
         return 0
     before, after = await compact(database, lambda part: print(reports.compacting(part), flush=True))
     print(reports.compacted(database, before, after))
+    return 0
+
+
+async def move_database(database: Database, to: DatabaseServer) -> int:
+    if isinstance(database, DatabaseServer):
+        raise StoreError("DATABASE_URL is set: set DATABASE_PATH to the file that is to be moved in its place.")
+    try:
+        from bot.store.moving import Progress, move
+    except ImportError:
+        raise StoreError(NEEDS_PACKAGE) from None
+    said_at = time.monotonic()
+
+    def tell(progress: Progress) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _NOTICE_DELAY:
+            said_at = time.monotonic()
+            print(reports.moving(progress.step, progress.done, progress.of), flush=True)
+
+    moved = await move(database, to.url, tell)
+    print(reports.moved(database, str(to), moved.turns, moved.conversations))
     return 0
 
 

@@ -138,6 +138,20 @@ def compacted(database: Path, before: int, after: int) -> str:
     return f"The database {database} now has {after / 1e6:,.1f} MB, before {before / 1e6:,.1f} MB."
 
 
+def moving(step: str, done: int, of: int) -> str:
+    """The line on how far a move is."""
+    return f"{step} {done:,} of {of:,} rows ({done / max(1, of):.0%})."
+
+
+def moved(file: Path, to: str, turns: int, conversations: int) -> str:
+    """What a move has brought over, and what is to be done next."""
+    return (
+        f"Moved {turns:,} questions in {conversations:,} conversations, and everything else, to {to}. All of it was"
+        f" compared with the file.\nNext: set DATABASE_URL in place of DATABASE_PATH and start the bot. Then delete"
+        f" {file} with the files beside it: people can have nothing in it forgotten any more."
+    )
+
+
 def usage(report: UsageReport, prices: Prices, *, width: int = WIDTH) -> str:
     """The tables of usage: by day and model, by server, and by the people who used most."""
     if not report.by_day:

@@ -19,6 +19,8 @@ from bot.store import sqlite
 from bot.store.gated import GatedEngine
 from bot.store.store import Store
 
+NEEDS_PACKAGE = "PostgreSQL needs a package that is not installed: run `python -m pip install 'psycopg[binary]'`."
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseServer:
@@ -112,7 +114,5 @@ def _postgresql() -> ModuleType:
     try:
         from bot.store import postgresql
     except ImportError:
-        raise StoreUnusable(
-            "PostgreSQL needs a package that is not installed: run `python -m pip install 'psycopg[binary]'`."
-        ) from None
+        raise StoreUnusable(NEEDS_PACKAGE) from None
     return postgresql

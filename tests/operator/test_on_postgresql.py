@@ -117,3 +117,28 @@ async def test_missing_package_is_a_sentence(server: DatabaseServer, monkeypatch
     with pytest.raises(StoreUnusable, match=r"install 'psycopg\[binary\]'`\.$"):
         async with open_store(server, exclusive=True):
             pass
+
+
+def test_file_is_moved_there(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    messages = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "Parley."}]
+    (tmp_path / "past.json").write_text(json.dumps(messages))
+    monkeypatch.setenv("DATABASE_PATH", "here.db")
+    assert main(["import", "past.json", "terminal:past"]) == 0
+    capsys.readouterr()
+    assert main(["move", "--to", postgresql_url]) == 0
+    said = capsys.readouterr().out
+    assert "Moved 1 questions in 1 conversations" in said
+    assert "set DATABASE_URL in place of DATABASE_PATH" in said
+    monkeypatch.delenv("DATABASE_PATH")
+    monkeypatch.setenv("DATABASE_URL", postgresql_url)
+    assert main(["export", "terminal:past"]) == 0
+    assert json.loads(capsys.readouterr().out)[-1]["content"] == "Parley."
+    assert main(["move", "--to", postgresql_url]) == 1
+    assert "DATABASE_URL is set" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["move", "--to", "mysql://here"])
+

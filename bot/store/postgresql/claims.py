@@ -51,6 +51,8 @@ _HERE = """
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     """
 _LOCKED = f"SELECT objid::bigint FROM pg_locks WHERE {_HERE} AND classid = {_SHARD} AND granted"
+SERVED = f"SELECT 1 FROM pg_locks WHERE {_HERE} AND classid = {_SHARD}"
+"""SQL that has rows while a process serves from the database."""
 _COUNTED = f"""
     SELECT pg_try_advisory_lock_shared({_COUNT}, $1::int) WHERE NOT EXISTS (
         SELECT 1 FROM pg_locks WHERE {_HERE} AND classid = {_COUNT} AND pid = pg_backend_pid()

@@ -221,6 +221,9 @@ async def _prepare(address: Address) -> None:
     connection = await address.connect(0)
     try:
         await migrate(connection, address.name)
+        [[moving]] = await _fetched(await connection.execute("SELECT to_regclass('moves') IS NOT NULL"))
+        if moving:
+            raise StoreUnusable(f"{address.name} holds a part of a move: run `python -m bot move` again to finish it.")
     except psycopg.Error as error:
         raise StoreUnusable(advice(error, address.name)) from error
     finally:
