@@ -64,6 +64,11 @@ class _Help(argparse.HelpFormatter):
         super().__init__(prog)
         self._action_max_length = 18
 
+    def _format_action(self, action: argparse.Action) -> str:
+        text = super()._format_action(action)
+        # The list of commands needs no line of its own below its title.
+        return text.partition("\n")[2] if action.nargs == argparse.PARSER else text
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors say where to read on, in place of a summary of all that can be written."""

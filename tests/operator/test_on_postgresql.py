@@ -141,4 +141,3 @@ def test_file_is_moved_there(
     assert "DATABASE_URL is set" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["move", "--to", "mysql://here"])
-
