@@ -297,7 +297,7 @@ def test_help_fits_on_a_screen(database: Path) -> None:
     lines = shown("--help").splitlines()
     assert len(lines) < 24, "and the prompt below it"
     assert max(map(len, lines)) <= 80
-    commands = lines[lines.index("commands:") + 2 :]
+    commands = lines[lines.index("commands:") + 1 :]
     assert [line for line in commands if not re.match(r"    \w+ +\w", line)] == [], "one line for each"
     assert {"run", "conversations", "forget"} <= {line.split()[0] for line in commands}
 

@@ -45,7 +45,7 @@ async def compact_database(database: Database) -> int:
 
 async def move_database(database: Database, to: DatabaseServer) -> int:
     if isinstance(database, DatabaseServer):
-        raise StoreError("DATABASE_URL is set: set DATABASE_PATH to the file that is to be moved in its place.")
+        raise StoreError("DATABASE_URL is set: in its place, set DATABASE_PATH to the file to move.")
     try:
         from bot.store.moving import Progress, move
     except ImportError:

@@ -77,7 +77,7 @@ async def move(file: Path, url: str, tell: Callable[[Progress], None]) -> Moved:
     """
     own = own_file(file)
     if not own.exists():
-        raise StoreUnusable(f"The database {own} does not exist: set DATABASE_PATH to the file that is to be moved.")
+        raise StoreUnusable(f"The database {own} does not exist: set DATABASE_PATH to the file to move.")
     address = Address.of(url)
     async with SQLiteEngine.open(own, exclusive=True) as source:
         # What is forgotten is not to get anywhere else.
