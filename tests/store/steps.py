@@ -23,6 +23,7 @@ from bot.store.engine import Engine
 from bot.store.part import Part
 from bot.store.sqlite import open_store
 from bot.store.sqlite.engine import SQLiteEngine
+from bot.store.timed import TimedEngine
 from tests.places import on_discord
 
 ROOT = Path(__file__).parents[2]
@@ -62,9 +63,11 @@ def database_of(store: Store) -> SQLiteEngine:
     return store.engine
 
 
-async def trace(database: SQLiteEngine, told: Callable[[str], object]) -> None:
+async def trace(database: Engine, told: Callable[[str], object]) -> None:
     """Have each statement that the database's writer begins told of from now on, on the writer's own thread."""
-    await database._writer.set_trace_callback(told)
+    engine = database._engine if isinstance(database, TimedEngine) else database
+    assert isinstance(engine, SQLiteEngine)
+    await engine._writer.set_trace_callback(told)
 
 
 @asynccontextmanager
