@@ -88,6 +88,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
                     publish_health=publish_health,
                     figures=figures,
                     gate=term.gate,
+                    limits=term.limits,
                 )
 
 

@@ -375,3 +375,19 @@ class Store(Protocol):
 
     @property
     def token_statistics(self) -> TokenStatisticsStore: ...
+
+
+class SharedLimits(Protocol):
+    """What the processes of one bot share of the platform's limits. Every method may raise StoreError."""
+
+    async def draw(self, slots: int) -> tuple[float, int]:
+        """Take so many slots for requests: the seconds until the last of them, and how many processes serve now."""
+        ...
+
+    async def hold(self, seconds: float) -> None:
+        """Give out no slot for so many seconds, since the platform refuses all requests."""
+        ...
+
+    async def identify_in(self, bucket: int) -> float:
+        """The seconds until the one who asks may start a session in this bucket. Others come after that."""
+        ...

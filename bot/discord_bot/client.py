@@ -9,7 +9,7 @@ from typing import Any
 
 import discord
 
-from bot.core.protocols import ListModels
+from bot.core.protocols import ListModels, SharedLimits
 from bot.core.service import ConversationService
 from bot.core.turns import Turn
 from bot.discord_bot.calls import LONGEST_SLEEP, Calls
@@ -38,7 +38,8 @@ class ParleyClient(discord.AutoShardedClient):
     """One bot on Discord.
 
     `undelivered` holds the turns of an earlier process whose end nobody has seen. Each of `list_models` asks a
-    model server for its models; without them, no shutdown of a model is known.
+    model server for its models; without them, no shutdown of a model is known. The `limits` are shared with other
+    processes.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ParleyClient(discord.AutoShardedClient):
         options: Options,
         undelivered: Sequence[Turn] = (),
         list_models: Sequence[ListModels] = (),
+        limits: SharedLimits | None = None,
     ) -> None:
         super().__init__(
             intents=intents(options),
@@ -70,7 +72,7 @@ class ParleyClient(discord.AutoShardedClient):
         self._undelivered = undelivered
         self._list_models = list_models
         self.connections = Connections()
-        self._gateway = Gateway(self, self.connections, options.shards)
+        self._gateway = Gateway(self, self.connections, options.shards, limits)
         self._parts = wire(self, conversations, store, scheduler, options, self.connections)
         self._tasks = self._parts.tasks
         HeldEvents(self._connection.parsers, scheduler.gate, self._tasks, self._events_lost)

@@ -20,6 +20,7 @@ from discord.backoff import ExponentialBackoff
 from discord.gateway import DiscordWebSocket, KeepAliveHandler, ReconnectWebSocket
 
 from bot.core.errors import DiscordError
+from bot.core.protocols import SharedLimits
 from bot.core.shards import Shards
 from bot.core.usage import DAY
 from bot.discord_bot.session_starts import FAILURES, SessionStarts
@@ -50,14 +51,20 @@ _FIRST_TRIES = 3
 class Gateway:
     """The gateway connections of one client, with a `fixed` number of shards or as many as Discord recommends.
 
-    With fixed `Shards`, the others of the bot are other processes'.
+    With fixed `Shards`, the others of the bot are other processes', with which the `limits` are shared.
     """
 
-    def __init__(self, client: discord.AutoShardedClient, connections: Connections, fixed: int | Shards | None) -> None:
+    def __init__(
+        self,
+        client: discord.AutoShardedClient,
+        connections: Connections,
+        fixed: int | Shards | None,
+        limits: SharedLimits | None = None,
+    ) -> None:
         self._client = client
         self._connections = connections
         self._fixed = fixed
-        self._starts = SessionStarts(client.http)
+        self._starts = SessionStarts(client.http, limits)
 
     async def run(self) -> NoReturn:
         """Serve until the task is cancelled.

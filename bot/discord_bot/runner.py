@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import aiohttp
 import discord
@@ -13,11 +13,14 @@ import discord
 from bot.core.errors import DiscordError
 from bot.core.figures import Figures
 from bot.core.gate import Gate
-from bot.core.protocols import ListModels
+from bot.core.protocols import ListModels, SharedLimits
 from bot.core.service import ConversationService
+from bot.core.shards import Shards
 from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.client import ParleyClient
+from bot.discord_bot.delivery.pacing import Budget
 from bot.discord_bot.delivery.scheduler import Scheduler
+from bot.discord_bot.delivery.shared_budget import SharedBudget
 from bot.discord_bot.health import HealthChecks, PublishHealth, count_shards
 from bot.discord_bot.options import Options
 from bot.network.failures import REMEDIES, failure
@@ -44,20 +47,23 @@ async def run(
     publish_health: PublishHealth | None = None,
     figures: Figures | None = None,
     gate: Gate | None = None,
+    limits: SharedLimits | None = None,
 ) -> None:
     """Run until `stop` is set, then end the replies under way within `options.grace` seconds.
 
     With `list_models`, one for each model server, the owner is alerted before a model is shut down. `publish_health`
     gets the bot's health checks, and `figures` take how its requests go. While the `gate` is closed, nothing is done;
-    once it is shut, everything is left to the process that does it from then on, and `run` returns.
+    once it is shut, everything is left to the process that does it from then on, and `run` returns. The `limits` are
+    shared with the other processes.
 
     Raises DiscordError if Discord refuses the bot or cannot be reached at the start.
     """
     await store.turns.interrupt_left_over(PLATFORM)
     undelivered = await store.turns.undelivered(PLATFORM)
     async with (
-        Scheduler(figures=figures, gate=gate) as scheduler,
-        ParleyClient(conversations, store, scheduler, options, undelivered, list_models) as client,
+        _budget(options, limits) as budget,
+        Scheduler(budget, figures, gate) as scheduler,
+        ParleyClient(conversations, store, scheduler, options, undelivered, list_models, limits) as client,
         AsyncExitStack() as stack,
     ):
         checks = HealthChecks(
@@ -87,6 +93,19 @@ async def run(
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
             await client.close()
+
+
+@asynccontextmanager
+async def _budget(options: Options, limits: SharedLimits | None) -> AsyncIterator[Budget]:
+    """The budget of requests: a process that serves all shards shares it with nobody."""
+    if limits is None or not isinstance(options.shards, Shards) or len(options.shards.ids) == options.shards.count:
+        yield Budget()
+        return
+    shared = SharedBudget(limits)
+    try:
+        yield shared
+    finally:
+        await shared.close()
 
 
 @contextmanager

@@ -17,6 +17,9 @@ import discord
 from discord.backoff import ExponentialBackoff
 from discord.http import HTTPClient
 
+from bot.core.errors import StoreError
+from bot.core.protocols import SharedLimits
+
 log = logging.getLogger(__name__)
 
 IDENTIFY_EVERY = 5.0
@@ -26,10 +29,11 @@ FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
 
 
 class SessionStarts:
-    """The limits on the sessions that one bot starts, as Discord told them last."""
+    """The limits on the sessions that one bot starts, as Discord told them last; `shared` has what others start."""
 
-    def __init__(self, http: HTTPClient) -> None:
+    def __init__(self, http: HTTPClient, shared: SharedLimits | None = None) -> None:
         self._http = http
+        self._shared = shared
         self._buckets = [_Bucket()]
         self._remaining = 0
         self._reset_after = 0.0
@@ -81,7 +85,17 @@ class SessionStarts:
         """Wait for the turn to connect, so that a connection does not wait long until it may identify itself."""
         async with self._bucket(shard_id).turn:
             await self.wait_for(1)
+            await self._wait_for_others(shard_id % len(self._buckets))
             yield
+
+    async def _wait_for_others(self, bucket: int) -> None:
+        """Wait until no other process may be starting a session in a bucket. Without the database, nobody is known."""
+        if self._shared is None:
+            return
+        try:
+            await asyncio.sleep(await self._shared.identify_in(bucket))
+        except StoreError as error:
+            log.warning("connecting without knowing whether another process does so now: %s", error)
 
     async def before_identify(self, shard_id: int) -> None:
         """Wait until a shard may identify itself, which it has to do then."""

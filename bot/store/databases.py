@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from bot.core.errors import StoreUnusable
 from bot.core.figures import Figures
 from bot.core.gate import Gate
+from bot.core.protocols import SharedLimits
 from bot.core.shards import Shards, WantedShards
 from bot.store import sqlite
 from bot.store.gated import GatedEngine
@@ -68,6 +69,8 @@ class Term:
     """The store for what is served. It writes only while the gate is open."""
     shards: Shards
     gate: Gate
+    limits: SharedLimits | None = None
+    """What is shared with the other processes. None: there can be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,12 @@ async def serving(
         postgresql.PostgreSQLEngine.open(database.url, serving=True) as engine,
         postgresql.Claims(database.url, wanted) as claims,
     ):
+        limits = postgresql.SharedRequests(engine)
 
         async def claimed() -> Term:
             claim = await claims.take()
             store = Store(GatedEngine(engine, claim.gate), clock, figures, claim.shards)
-            return Term(store, claim.shards, claim.gate)
+            return Term(store, claim.shards, claim.gate, limits)
 
         yield Terms(claimed, engine.ping)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from bot.core.errors import StoreError
+from bot.core.protocols import SharedLimits
 from bot.discord_bot.delivery.pacing import PER_SECOND, Budget
 
 log = logging.getLogger(__name__)
@@ -34,19 +34,12 @@ _LOOK_AGAIN = 0.05
 class SharedBudget(Budget):
     """One process's part of the budget.
 
-    `draw` takes so many slots of what is shared, and answers with the seconds until the last of them and how many
-    processes there are. `hold` tells the other processes for how many seconds the platform refuses all requests.
-    Both may raise StoreError. While nothing can be drawn, the processes seen last share the budget evenly.
+    While nothing can be drawn, the processes seen last share the budget evenly.
     """
 
-    def __init__(
-        self,
-        draw: Callable[[int], Awaitable[tuple[float, int]]],
-        hold: Callable[[float], Awaitable[None]],
-    ) -> None:
+    def __init__(self, limits: SharedLimits) -> None:
         super().__init__()
-        self._draw = draw
-        self._hold_others = hold
+        self._limits = limits
         self._slots: deque[float] = deque()
         """When the next requests may go."""
         self._wanted = 0
@@ -133,7 +126,7 @@ class SharedBudget(Budget):
         if loop.time() >= self._next_try:
             try:
                 async with asyncio.timeout(_DRAW_TIMEOUT):
-                    last_in, processes = await self._draw(number)
+                    last_in, processes = await self._limits.draw(number)
             except (StoreError, TimeoutError) as error:
                 now = loop.time()
                 if not self._away:
@@ -160,4 +153,4 @@ class SharedBudget(Budget):
     async def _tell_hold(self, seconds: float) -> None:
         with suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_DRAW_TIMEOUT):
-                await self._hold_others(seconds)
+                await self._limits.hold(seconds)

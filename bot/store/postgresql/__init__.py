@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from bot.core.figures import Figures
 from bot.store.postgresql.claims import Claims
 from bot.store.postgresql.engine import PostgreSQLEngine
+from bot.store.postgresql.requests import SharedRequests
 from bot.store.store import Store
 
-__all__ = ["Claims", "PostgreSQLEngine", "open_store"]
+__all__ = ["Claims", "PostgreSQLEngine", "SharedRequests", "open_store"]
 
 
 @asynccontextmanager

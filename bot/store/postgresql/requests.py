@@ -40,24 +40,18 @@ _IDENTIFY = f"""
 
 
 class SharedRequests:
-    """The limits that several processes on one database share. Every method raises StoreError."""
+    """The limits that several processes on one database share. Implements `bot.core.protocols.SharedLimits`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def draw(self, slots: int) -> tuple[float, int]:
-        """Take so many slots for requests: the seconds until the last of them, and how many processes serve now.
-
-        The slots before it are as far apart as `PER_SECOND` has it.
-        """
         [row] = await self._engine.write(_DRAW, slots=slots)
         return row["last_in"], row["processes"]
 
     async def hold(self, seconds: float) -> None:
-        """Give out no slot for so many seconds, since the platform refuses all requests."""
         await self._engine.write(_HOLD, milliseconds=int(seconds * 1000))
 
     async def identify_in(self, bucket: int) -> float:
-        """The seconds until the one who asks may start a session in this bucket of shards. Others come after that."""
         [row] = await self._engine.write(_IDENTIFY, bucket=bucket)
         return max(0.0, float(row["wait"]))

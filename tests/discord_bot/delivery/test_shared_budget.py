@@ -48,8 +48,7 @@ async def schedulers(server: Server, url: str) -> AsyncIterator[Sequence[Schedul
         found = []
         for _ in range(PROCESSES):
             engine = await stack.enter_async_context(PostgreSQLEngine.open(url, serving=False))
-            shared = SharedRequests(engine)
-            budget = SharedBudget(shared.draw, shared.hold)
+            budget = SharedBudget(SharedRequests(engine))
             stack.push_async_callback(budget.close)
             found.append(await stack.enter_async_context(Scheduler(budget)))
         yield found
