@@ -23,7 +23,7 @@ from bot.core.errors import DiscordError
 from bot.core.protocols import SharedLimits
 from bot.core.shards import Shards
 from bot.core.usage import DAY
-from bot.discord_bot.session_starts import FAILURES, SessionStarts
+from bot.discord_bot.session_starts import FAILURES, LONGEST_PAUSE, SessionStarts
 from bot.discord_bot.shards import Connections
 from bot.network.failures import failure
 
@@ -40,12 +40,14 @@ _CONNECTION_RESET = (54, 10054)
 """The numbers of that error on the systems on which discord.py resumes at once after it."""
 _CONNECT_TIMEOUT = 60.0
 """Seconds until a connection is made and its session is asked for."""
-_LONGEST_PAUSE = 60.0
-"""Seconds between two attempts at a connection at the most."""
+_ANSWER_TIMEOUT = 180.0
+"""Seconds until a session begins, or goes on, that was asked for."""
 _CLOSE_TIMEOUT = 1.0
 """Seconds for the end of a connection, and of the thread with its heartbeats."""
 _FIRST_TRIES = 3
 """Connections of a shard that may fail at the start, before any shard has had a session."""
+_MOST_RESUMPTIONS = 7
+"""Attempts at resuming a session that may fail. They take about two minutes, for which Discord keeps a session."""
 
 
 class Gateway:
@@ -176,20 +178,23 @@ class _Connection:
         """The last connection, with the session that the next one resumes."""
         self._served = False
         """Whether anything of a session has come on the last connection."""
+        self._failed = 0
+        """Connections since then on which nothing of a session has come."""
         self._backoff = ExponentialBackoff[Any]()
 
     async def run(self) -> NoReturn:
         """Serve until the task is cancelled. Raises what `Gateway.run` does."""
-        failed = 0
         while True:
             self._served = False
+            resumed = self._resumable()
             try:
-                await self._serve()
+                await self._serve(resumed)
             except ReconnectWebSocket as asked:
                 self._client.dispatch("shard_disconnect", self._id)
-                if self._served or not asked.resume:
+                if self._served or (resumed is not None and not asked.resume):
                     continue
-                reason: Exception = aiohttp.ServerDisconnectedError()
+                # Each attempt at a new session counts as a session start on Discord, also one that is refused.
+                reason: Exception | None = aiohttp.ServerDisconnectedError() if asked.resume else None
             except FAILURES as error:
                 self._client.dispatch("shard_disconnect", self._id)
                 if isinstance(error, discord.ConnectionClosed) and error.code != _CLOSED:
@@ -199,18 +204,24 @@ class _Connection:
                 if self._served and isinstance(error, OSError) and error.errno in _CONNECTION_RESET:
                     continue
                 reason = error
-            failed += 1
-            if not self._connections.has_begun and failed >= _FIRST_TRIES:
+            self._failed += 1
+            if reason is not None and not self._connections.has_begun and self._failed >= _FIRST_TRIES:
                 raise reason
-            pause = min(self._backoff.delay(), _LONGEST_PAUSE)
-            why = failure(reason).reason
+            pause = min(self._backoff.delay(), LONGEST_PAUSE)
+            why = "it refused a new session" if reason is None else failure(reason).reason
             log.warning("shard %d: no connection to Discord, next attempt in %.1f s: %s", self._id, pause, why)
             await asyncio.sleep(pause)
 
-    async def _serve(self) -> NoReturn:
-        """Connect and handle events until the connection ends, which raises an exception that says how it goes on."""
-        before = self._socket
-        resumed = None if before is None or before.session_id is None else before
+    def _resumable(self) -> DiscordWebSocket | None:
+        """The last connection if its session can be resumed. Its gateway may be gone, and Discord may refuse it."""
+        socket = self._socket
+        return None if socket is None or socket.session_id is None or self._failed >= _MOST_RESUMPTIONS else socket
+
+    async def _serve(self, resumed: DiscordWebSocket | None) -> NoReturn:
+        """Connect and handle events until the connection ends, which raises an exception that says how it goes on.
+
+        The session of the connection `resumed` goes on, or a new one begins.
+        """
         try:
             if resumed is None:
                 async with self._starts.turn(self._id):
@@ -220,11 +231,12 @@ class _Connection:
                     resume=True, gateway=resumed.gateway, session=resumed.session_id, sequence=resumed.sequence
                 )
             self._socket = socket
-            while socket.sequence == (None if resumed is None else resumed.sequence):
-                await socket.poll_event()
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
+                while socket.sequence == (None if resumed is None else resumed.sequence):
+                    await socket.poll_event()
         finally:
             self._starts.answered(self._id)
-        self._served = True
+        self._served, self._failed = True, 0
         while True:
             await socket.poll_event()
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 IDENTIFY_EVERY = 5.0
 """Seconds that Discord asks for between two IDENTIFYs of a bucket."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts at a request or a connection at the most."""
 FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError)
 """The exceptions of a request that failed."""
 
@@ -36,19 +38,24 @@ class SessionStarts:
         self._shared = shared
         self._buckets = [_Bucket()]
         self._remaining = 0
+        self._reserved: set[int] = set()
+        """The shards whose turn it is, and that have not identified themselves yet."""
         self._reset_after = 0.0
 
     @property
     def remaining(self) -> int:
-        """How many sessions may be started before Discord resets the limit."""
-        return self._remaining
+        """How many sessions may be started before Discord resets the limit, besides those that are about to be."""
+        return max(0, self._remaining - len(self._reserved))
 
     async def ask(self) -> int:
         """Ask Discord for the limits. Returns how many shards it recommends. Raises one of `FAILURES`."""
-        recommended, _, limits = await self._http.get_bot_gateway()
-        self._remaining = limits["remaining"]
-        self._reset_after = limits["reset_after"] / 1000
-        concurrency = max(1, limits["max_concurrency"])
+        try:
+            shards, _, limits = await self._http.get_bot_gateway()
+            recommended, concurrency = max(1, int(shards)), max(1, int(limits["max_concurrency"]))
+            remaining, reset_after = int(limits["remaining"]), limits["reset_after"] / 1000
+        except (LookupError, TypeError, ValueError):
+            raise discord.GatewayNotFound from None
+        self._remaining, self._reset_after = remaining, reset_after
         if concurrency != len(self._buckets):
             last = max(bucket.last for bucket in self._buckets)
             self._buckets = [_Bucket(last) for _ in range(concurrency)]
@@ -61,20 +68,20 @@ class SessionStarts:
             try:
                 return await self.ask()
             except FAILURES as error:
-                pause = backoff.delay()
+                pause = min(backoff.delay(), LONGEST_PAUSE)
                 log.warning("could not ask Discord for its limits, trying again in %.0f s: %r", pause, error)
             await asyncio.sleep(pause)
 
     async def wait_for(self, count: int) -> None:
         """Wait until so many sessions may be started. Discord resets the token of a bot that starts more."""
-        while self._remaining < count:
+        while self.remaining < count:
             await self.ask_until_answered()
-            if self._remaining >= count:
+            if self.remaining >= count:
                 return
             pause = max(self._reset_after, IDENTIFY_EVERY)
             log.warning(
                 "this bot may connect to Discord only %d more times, and %d are needed: waiting until %s UTC",
-                self._remaining,
+                self.remaining,
                 count,
                 f"{datetime.now(UTC) + timedelta(seconds=pause):%Y-%m-%d %H:%M:%S}",
             )
@@ -85,8 +92,12 @@ class SessionStarts:
         """Wait for the turn to connect, so that a connection does not wait long until it may identify itself."""
         async with self._bucket(shard_id).turn:
             await self.wait_for(1)
-            await self._wait_for_others(shard_id % len(self._buckets))
-            yield
+            self._reserved.add(shard_id)
+            try:
+                await self._wait_for_others(shard_id % len(self._buckets))
+                yield
+            finally:
+                self._reserved.discard(shard_id)
 
     async def _wait_for_others(self, bucket: int) -> None:
         """Wait until no other process may be starting a session in a bucket. Without the database, nobody is known."""
@@ -102,6 +113,7 @@ class SessionStarts:
         bucket = self._bucket(shard_id)
         await bucket.wait_until_free()
         bucket.identified(shard_id)
+        self._reserved.discard(shard_id)
         self._remaining -= 1
 
     def answered(self, shard_id: int) -> None:

@@ -23,10 +23,11 @@ from bot.discord_bot.session_starts import SessionStarts
 from bot.discord_bot.shards import Connections
 from bot.operator.health import read_health
 from bot.standin.entities import Channel, Intent
+from bot.standin.faults import ALWAYS, Answered, Garbled, RestAction
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
-from bot.standin.sessions import Close, Frame
+from bot.standin.sessions import Close, Connection, Frame, Op
 from bot.standin.sharding import Sharding, shard_of
 from bot.store.sqlite import open_store
 from tests.discord_bot.conftest import OPTIONS, Start, World, one_and_three_shards
@@ -38,6 +39,15 @@ pytestmark = [pytest.mark.usefixtures("echo"), pytest.mark.virtual_time]
 on_three = pytest.mark.parametrize("shards", [3], indirect=True)
 MESSAGES = "/channels/{channel_id}/messages"
 ROOMY = Sharding(identify_every=0.0, max_concurrency=16)
+ODD: dict[str, RestAction] = {
+    "a page": Answered(200, b"<html>", "text/html"),
+    "broken JSON": Answered(200, b"{"),
+    "nothing": Garbled(lambda _: {}),
+    "a list": Garbled(lambda _: []),
+    "no number": Garbled(lambda told: {**told, "shards": None}),
+    "no limits": Garbled(lambda told: {**told, "session_start_limit": None}),
+}
+odd_answers = pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 
 
 @pytest.fixture
@@ -291,6 +301,89 @@ async def test_refusal_of_any_shard_ends_the_bot(
     assert discord.gateway.identifies <= 3
 
 
+@odd_answers
+async def test_odd_answer_about_the_gateway_ends_the_start(
+    discord: DiscordStandin, start: Start, odd: RestAction
+) -> None:
+    discord.faults.add(odd, method="GET", route="/gateway/bot", times=ALWAYS)
+    assert (await refusal(start)).startswith("Discord cannot be reached. ")
+
+
+@odd_answers
+async def test_odd_answer_about_the_gateway_ends_no_bot_that_serves(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, odd: RestAction
+) -> None:
+    monkeypatch.setattr("bot.discord_bot.gateway.DAY", 10)
+    async with start() as world:
+        discord.faults.add(odd, method="GET", route="/gateway/bot", times=ALWAYS)
+        await asyncio.sleep(25)
+        await world.answered("hello")
+
+
+# What a shard comes back from
+
+
+@pytest.mark.standin(sharding=ROOMY)
+@pytest.mark.parametrize("code", [1006, 4000, 4003, 4007, 4009])
+async def test_session_that_cannot_be_resumed_is_given_up(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Its gateway is gone (1006), or closes each connection on which it is to be resumed."""
+    if code == 1006:
+        monkeypatch.setattr(discord.gateway, "_resume_url", lambda: "ws://127.0.0.1:9")
+    else:
+        monkeypatch.setattr(discord.gateway, "_resume", lambda connection, _: connection.close(code))
+    async with start() as world:
+        await discord.gateway.drop()
+        missed = await world.ask("anybody?")
+        await asyncio.sleep(400)
+        assert (await world.reply(discord.general, "To anybody?.")).reply_to is missed
+        assert discord.gateway.identifies == 2
+
+
+@pytest.mark.standin(sharding=ROOMY)
+@pytest.mark.parametrize("request_", ["identify", "resume"])
+async def test_session_of_which_nothing_comes_is_asked_for_again(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    """Heartbeats are still acknowledged."""
+    ignored: list[asyncio.Task[None]] = []
+
+    async def beat(connection: Connection) -> None:
+        for _ in range(20):
+            connection.send(Op.HEARTBEAT_ACK, None)
+            await asyncio.sleep(30)
+
+    async with start() as world:
+        with monkeypatch.context() as silent:
+            silent.setattr(
+                discord.gateway,
+                f"_{request_}",
+                lambda connection, _: ignored.append(asyncio.create_task(beat(connection))),
+            )
+            await (discord.gateway.invalidate() if request_ == "identify" else discord.gateway.drop())
+            await asyncio.sleep(60)
+        await asyncio.sleep(300)
+        assert len(ignored) == 1
+        await world.answered("hello")
+
+
+@pytest.mark.standin(sharding=Sharding(max_concurrency=16))
+async def test_new_sessions_that_are_refused_are_asked_for_more_and_more_seldom(
+    discord: DiscordStandin, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = identified(discord)
+    async with start() as world:
+        with monkeypatch.context() as refusing:
+            refusing.setattr(discord.gateway.starts, "take", lambda _: False)
+            await discord.gateway.invalidate()
+            await asyncio.sleep(1800)
+            refused = len(times) - 1
+        await asyncio.sleep(120)
+        await world.answered("hello")
+    assert 10 < refused < 1800 / 10
+
+
 # What Discord allows
 
 
@@ -356,6 +449,27 @@ async def test_too_few_session_starts_are_waited_for(
     assert re.search(
         r"may connect to Discord only 1 more times, and 3 are needed: waiting until \S+ \S+ UTC", caplog.text
     )
+
+
+@pytest.mark.standin(
+    sharding=Sharding(
+        session_starts=5, session_starts_reset=600, identify_every=0.0, max_concurrency=16, least_recommended=3
+    )
+)
+async def test_shards_that_start_at_once_leave_enough_session_starts_to_each_other(
+    discord: DiscordStandin, start: Start
+) -> None:
+    token = discord.token
+    discord.world.clock = lambda: before + time.monotonic() - began
+    before, began = time.time(), time.monotonic()
+    async with start() as world:
+        await discord.gateway.invalidate()
+        await asyncio.sleep(60)
+        assert len(discord.gateway.shards) == 2, "these two are what is left"
+        await asyncio.sleep(600)
+        assert len(discord.gateway.shards) == 3
+        await world.answered("hello")
+    assert discord.token == token
 
 
 # Growing
