@@ -25,12 +25,12 @@ from bot.core.model_servers import ModelServer, ModelServers
 from bot.core.protocols import ChatModel
 from bot.core.quotas import NO_LIMITS, Quotas
 from bot.core.service import ConversationService
-from bot.core.shards import WantedShards
+from bot.core.shards import Shards, WantedShards
 from bot.core.turns import Conversation
 from bot.core.usage import Prices
 from bot.discord_bot.health import HealthChecks, PublishHealth
 from bot.llm.demo import DemoModel
-from bot.operator import health, logs, maintenance, transcripts
+from bot.operator import health, logs, maintenance, processes, transcripts
 from bot.operator.database_path import chosen_by, chosen_with, database_of
 from bot.operator.printing import wrapped
 from bot.store import Store
@@ -68,9 +68,13 @@ async def _serve(settings: Settings, token: Secret) -> None:
     _on_first_signal(stop.set)
     wanted = settings.shards if isinstance(settings.shards, WantedShards) else WantedShards()
     options = Options.of(settings, grace=settings.shutdown_grace)
-    publish_health = partial(_publish, settings, figures)
-    async with chosen_by(settings), serving(database_of(settings), wanted, figures) as terms:
-        while (term := await _next_term(terms, stop, publish_health)) is not None:
+    async with (
+        chosen_by(settings),
+        serving(database_of(settings), wanted, figures) as terms,
+        processes.reported(terms.processes) as note,
+    ):
+        publish_health = partial(_publish, settings, figures, note)
+        while (term := await _next_term(terms, stop, partial(publish_health, Shards((), wanted.count)))) is not None:
             store = term.store
             async with (
                 ModelRouter.of(settings, store.server_facts) as model,
@@ -85,7 +89,7 @@ async def _serve(settings: Settings, token: Secret) -> None:
                     options if term.shards.count == 1 else replace(options, shards=term.shards),
                     stop=stop,
                     list_models=model.listings,
-                    publish_health=publish_health,
+                    publish_health=partial(publish_health, term.shards),
                     figures=figures,
                     gate=term.gate,
                     limits=term.limits,
@@ -111,10 +115,17 @@ async def _next_term(terms: Terms, stop: asyncio.Event, publish_health: PublishH
 
 
 @asynccontextmanager
-async def _publish(settings: Settings, figures: Figures, checks: HealthChecks) -> AsyncIterator[None]:
-    """Publish the running bot's health, and its figures where METRICS_PORT is set, until the block ends."""
+async def _publish(
+    settings: Settings, figures: Figures, note: processes.Note, shards: Shards, checks: HealthChecks
+) -> AsyncIterator[None]:
+    """Publish the health of the process that serves these shards until the block ends.
+
+    So are its figures where METRICS_PORT is set.
+    """
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(health.publish_health(database_of(settings), checks))
+        await stack.enter_async_context(
+            health.publish_health(database_of(settings), checks, lambda report: note(shards, report))
+        )
         if settings.metrics_port is not None:
             from bot.operator.metrics import serve_metrics
 
@@ -174,9 +185,13 @@ async def check() -> int:
     return 0 if well else 1
 
 
-async def report_health() -> int:
-    """Print the health of the running bot."""
-    report = await health.read_health(database_of(Settings.load(os.environ)))
+async def report_health(*, of_all: bool) -> int:
+    """Print the health of the bot that runs here, or of all its processes on a database server."""
+    database = database_of(Settings.load(os.environ))
+    if of_all and isinstance(database, DatabaseServer):
+        report = await processes.read_all(database)
+    else:
+        report = await health.read_health(database)
     print(report.text)
     return 0 if report.well else 1
 

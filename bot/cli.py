@@ -149,7 +149,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     check.set_defaults(command=lambda _: app.check())
 
     health = commands.add_parser("health", help="check that the running bot is healthy")
-    health.set_defaults(command=lambda _: app.report_health())
+    health.add_argument(
+        "--all", action="store_true", help="of all processes on the DATABASE_URL, also on other computers"
+    )
+    health.set_defaults(command=lambda given: app.report_health(of_all=given.all))
 
     backup = commands.add_parser("backup", help="copy the database; the bot may be running")
     backup.add_argument("file", metavar="FILE", type=Path, help="the copy, a file that does not exist yet")

@@ -76,9 +76,13 @@ def test_backup_is_a_usable_database(database: Path, capsys: pytest.CaptureFixtu
     assert "copy.db already exists" in error
 
 
-def test_health_without_a_bot_says_so(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("all_of_them", [[], ["--all"]])
+def test_health_without_a_bot_says_so(
+    database: Path, capsys: pytest.CaptureFixture[str], all_of_them: list[str]
+) -> None:
+    """With a file there is one process, which is all of them."""
     asyncio.run(remember(database))
-    assert main(["health"]) == 1
+    assert main(["health", *all_of_them]) == 1
     assert capsys.readouterr() == (
         "",
         f"No bot runs on the database {database}: start it with `python -m bot`.\n",

@@ -1,4 +1,4 @@
-"""Values about records: sent parts, users, exported turns, conversations and their settings."""
+"""Values about records: sent parts, users, exported turns, conversations and their settings, processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
+from bot.core.shards import Shards
 from bot.core.turns import Behaviour, Conversation, TurnState, UserName
 
 
@@ -218,3 +219,27 @@ class ImportRefusal(Enum):
     NOT_EMPTY = "not empty"
     OTHER_PERSONA = "other persona"
     """People gave it another persona than the transcript's, or it is a DM, where only its user sets one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """What one of several processes on a database last reported, `age` seconds ago."""
+
+    host: str
+    pid: int
+    shards: Shards
+    """What it serves: no ids while it stands by."""
+    well: bool
+    said: str
+    """The result of each of its health checks, a line for each."""
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseServerState:
+    """What a database server has left for the bot."""
+
+    clock_ahead: float
+    """Seconds by which its clock is ahead of this computer's, as far as that is certain. Negative: behind."""
+    connections: int
+    """How many connections all processes of the bot may have together."""

@@ -22,7 +22,8 @@ from bot.llm.client import OpenAIModel
 from bot.operator.database_path import chosen_by, database_of
 from bot.operator.long_probe import read_context
 from bot.operator.picture_probe import sees
-from bot.store.databases import open_store
+from bot.operator.processes import fresh
+from bot.store.databases import DatabaseServer, connections_of_a_process, open_store, processes_on
 
 if TYPE_CHECKING:
     from bot.discord_bot.check import Account
@@ -32,6 +33,8 @@ _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OUTSIDE = "host.docker.internal"
 """The name, inside a container, of the computer that runs it."""
+_CLOCK_DIFFERENCE = 1.0
+"""Seconds by which the clocks of this computer and the database's server may differ unsaid."""
 _LISTED_MODELS = 12
 _PROBE_SECONDS = 1.0
 """Seconds of silence that are transcribed as a probe."""
@@ -104,9 +107,36 @@ async def _point(say: Say, name: str, work: Awaitable[str], patience: float) -> 
 
 async def _database(settings: Settings) -> str:
     database = database_of(settings)
+    if isinstance(database, DatabaseServer):
+        return await _database_server(database)
     async with chosen_by(settings), open_store(database, exclusive=False):
-        where = await asyncio.to_thread(database.resolve) if isinstance(database, Path) else database
-        return f"Conversations are kept in {where}."
+        return f"Conversations are kept in {await asyncio.to_thread(database.resolve)}."
+
+
+async def _database_server(database: DatabaseServer) -> str:
+    """Opening it has tested the server's version, and the rights to make tables and to write."""
+    async with processes_on(database) as processes:
+        server, running = await processes.server(), await processes.all()
+    each = connections_of_a_process()
+    now = len(fresh(running))
+    enough_for = server.connections // each
+    if enough_for < max(now, 1):
+        needed = f"the bot's {now} processes need" if now > 1 else "the bot needs"
+        raise BotError(
+            f"{database} has {max(0, server.connections)} connections for the bot, and {needed} up to"
+            f" {each * max(now, 1)}: raise max_connections, or the limit of this user or database."
+        )
+    sentences = [
+        f"Conversations are kept in {database}.",
+        f"It has connections for {enough_for} process{'' if enough_for == 1 else 'es'} of the bot; running: {now}.",
+    ]
+    if abs(server.clock_ahead) > _CLOCK_DIFFERENCE:
+        direction = "ahead of" if server.clock_ahead > 0 else "behind"
+        sentences.append(
+            f"Its clock is {abs(server.clock_ahead):.0f} s {direction} this computer's: have both set by NTP, since the"
+            " processes of a bot go by both."
+        )
+    return " ".join(sentences)
 
 
 async def _model(server_name: str, settings: Settings, container_marks: Sequence[Path]) -> str:

@@ -82,14 +82,23 @@ def status_file(database: Database) -> Path:
     return Path(f"{os.path.realpath(database)}.health")
 
 
+def no_bot_on(database: Database) -> BotError:
+    """The error about a database on which no bot runs."""
+    return BotError(f"No bot runs on the database {_named(database)}: start it with `python -m bot`.")
+
+
 def _named(database: Database) -> str:
     """How errors name a database."""
     return str(database) if isinstance(database, DatabaseServer) else os.path.realpath(database)
 
 
 @asynccontextmanager
-async def publish_health(database: Database, checks: HealthChecks) -> AsyncIterator[None]:
+async def publish_health(
+    database: Database, checks: HealthChecks, note: Callable[[HealthReport], None] = lambda _: None
+) -> AsyncIterator[None]:
     """Keep the status file up to date until the block ends. Only for the process that holds the database's lock.
+
+    `note` is told each report.
 
     Failing writes are logged and do not end the bot.
     """
@@ -97,7 +106,7 @@ async def publish_health(database: Database, checks: HealthChecks) -> AsyncItera
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # a killed bot leaves it behind
-    publishing = asyncio.create_task(_publish(file, checks))
+    publishing = asyncio.create_task(_publish(file, checks, note))
     try:
         yield
     finally:
@@ -107,10 +116,11 @@ async def publish_health(database: Database, checks: HealthChecks) -> AsyncItera
             file.unlink(missing_ok=True)
 
 
-async def _publish(file: Path, checks: HealthChecks) -> None:
+async def _publish(file: Path, checks: HealthChecks, note: Callable[[HealthReport], None]) -> None:
     failing = False
     while True:
         report = await run_checks(checks)
+        note(report)
         status = _Status(time.time(), os.getpid(), report.well, report.text)
         # In a thread, since a disk that hangs must not block the event loop; shielded, since a thread cannot be
         # cancelled and would write the file again after its removal.
@@ -205,7 +215,7 @@ async def read_health(database: Database, max_age: float = MAX_AGE) -> HealthRep
     """
     file = status_file(database)
     real = _named(database)
-    no_bot = BotError(f"No bot runs on the database {real}: start it with `python -m bot`.")
+    no_bot = no_bot_on(database)
     try:
         status = await asyncio.to_thread(_read, file)
     except PermissionError:

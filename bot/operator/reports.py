@@ -1,4 +1,4 @@
-"""The operator's reports on stored conversations, deletions and usage, as text. Pure."""
+"""The operator's reports on stored conversations, deletions, usage and processes, as text. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.core.context import BYTES_PER_TOKEN
-from bot.core.records import ConversationOverview, UserRecord
+from bot.core.records import ConversationOverview, ProcessRecord, UserRecord
+from bot.core.shards import Shards, span
 from bot.core.usage import DAY, Prices, Total, UsageReport, UsageRow, grouped, money
 
 WIDTH = 100
 """Columns of a report that is not written to a terminal."""
 
+_NARROW = 80
+"""Columns of a report that is the same everywhere."""
 _GAP = "  "
 _FIGURES = ("requests", "context", "replies", "tokens", "cost")
 _NAME_WIDTH = 8
@@ -152,6 +155,48 @@ def moved(file: Path, to: str, turns: int, conversations: int) -> str:
     )
 
 
+def processes(all_of_them: Sequence[ProcessRecord], unserved: Shards, max_age: float) -> str:
+    """The table of a bot's processes, 80 columns wide, and which shards are `unserved`.
+
+    A report that is older than `max_age` seconds comes from a process that is blocked or gone.
+    """
+    lines = [_process_line("computer", "pid", "serves", "health")]
+    standbys = 0
+    for each in all_of_them:
+        serves = str(each.shards).removeprefix("shards ") if each.shards.ids else "stands by"
+        if each.age > max_age:
+            health, why = "blocked or gone", f"No report for {_duration(each.age)}: look at its log, then restart it."
+        elif not each.well:
+            health, why = "not well", each.said
+        else:
+            health, why = "well", ""
+            standbys += not each.shards.ids
+        lines.append(_process_line(each.host, str(each.pid), serves, health))
+        lines += (
+            textwrap.fill(line, _NARROW, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+            for line in why.splitlines()
+        )
+    if not unserved.ids:
+        served = "All servers are served."
+    elif unserved.count == 1:
+        served = "No process serves well."
+    else:
+        served = f"No process serves shards {span(unserved.ids)} of {unserved.count} well."
+    number = _count(standbys, "process", "processes") if standbys else "No process"
+    standing_by = f"{number} {'stand' if standbys > 1 else 'stands'} by."
+    return "\n".join([*lines, "", textwrap.fill(f"{served} {standing_by}", _NARROW)])
+
+
+def _process_line(host: str, pid: str, serves: str, health: str) -> str:
+    return f"{_cut(host, 32):32}  {pid:8}  {_cut(serves, 19):19}  {health}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
+
+
 def usage(report: UsageReport, prices: Prices, *, width: int = WIDTH) -> str:
     """The tables of usage: by day and model, by server, and by the people who used most."""
     if not report.by_day:
@@ -272,5 +317,5 @@ def _date(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from bot.core.errors import StoreUnusable
@@ -19,6 +19,9 @@ from bot.core.shards import Shards, WantedShards
 from bot.store import sqlite
 from bot.store.gated import GatedEngine
 from bot.store.store import Store
+
+if TYPE_CHECKING:
+    from bot.store.postgresql import Processes
 
 NEEDS_PACKAGE = "PostgreSQL needs a package that is not installed: run `python -m pip install 'psycopg[binary]'`."
 
@@ -81,6 +84,8 @@ class Terms:
     """Waits for the next term, as long as other processes serve what this one could. Raises SettingsError."""
     ping: Callable[[], Awaitable[None]]
     """Returns if the database works. Raises StoreError."""
+    processes: Processes | None = None
+    """Where the processes on a server report how they are. With a file there is one process, and no such table."""
 
 
 @asynccontextmanager
@@ -111,7 +116,20 @@ async def serving(
             store = Store(GatedEngine(engine, claim.gate), clock, figures, claim.shards)
             return Term(store, claim.shards, claim.gate, limits)
 
-        yield Terms(claimed, engine.ping)
+        yield Terms(claimed, engine.ping, postgresql.Processes(engine))
+
+
+@asynccontextmanager
+async def processes_on(server: DatabaseServer) -> AsyncIterator[Processes]:
+    """The processes on a database, whose schema is brought up to date. Raises `StoreUnusable`."""
+    postgresql = _postgresql()
+    async with postgresql.PostgreSQLEngine.open(server.url, serving=True) as engine:
+        yield postgresql.Processes(engine)
+
+
+def connections_of_a_process() -> int:
+    """The most connections to a server that one process of the bot holds."""
+    return int(_postgresql().CONNECTIONS)
 
 
 def _postgresql() -> ModuleType:

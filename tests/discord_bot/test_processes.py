@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import psycopg
 import pytest
 
+from bot.core.errors import BotError
+from bot.operator.processes import read_all
 from bot.standin.entities import Channel, Message
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
@@ -210,3 +213,30 @@ async def test_processes_that_start_at_once_connect_one_after_the_other(
     async with start_process("1/2"), start_process("1/2"):
         await discord.ready()
         assert discord.gateway.starts.too_early == 0
+
+
+async def test_every_process_reports_its_health(
+    discord: DiscordStandin, start_process: StartProcess, file: Database
+) -> None:
+    assert isinstance(file, DatabaseServer)
+
+    async def health(*processes: tuple[Running, str]) -> None:
+        """Wait until these are all, and each does that."""
+        async with asyncio.timeout(FOR_A_PROCESS):
+            while True:
+                with suppress(BotError):
+                    report = await read_all(file)
+                    rows = [f"{running.process.pid:<8}  {does:19}  well" for running, does in processes]
+                    if report.well and [line for line in report.text.splitlines() if "  well" in line] == [
+                        f"{socket.gethostname()[:32]:32}  {row}" for row in rows
+                    ]:
+                        return
+                await asyncio.sleep(0.1)
+
+    async with start_process("auto") as first:
+        await discord.ready()
+        async with start_process("auto") as second:
+            await health((first, "everything"), (second, "stands by"))
+            first.process.terminate()
+            await first.process.wait()
+            await health((second, "everything"))

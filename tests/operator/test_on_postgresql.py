@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bot.cli import main
-from bot.core.errors import BotError, StoreUnusable
+from bot.core.errors import BotError, StoreError, StoreUnusable
 from bot.core.quotas import Quotas, Usage
+from bot.core.shards import Shards
 from bot.core.turns import Attempt, Outcome, Prompt, TurnState, UserName
 from bot.discord_bot.health import HealthChecks
-from bot.operator.health import publish_health, read_health, status_file
-from bot.store.databases import DatabaseServer, open_store
+from bot.operator.health import HealthReport, publish_health, read_health, status_file
+from bot.operator.processes import reported
+from bot.store.databases import DatabaseServer, open_store, processes_on
+from bot.store.postgresql import Processes
 from tests.places import on_discord
+from tests.postgresql import Server
 from tests.waiting import until
 
 BO = 198622483471925248
@@ -109,6 +116,116 @@ async def test_health_is_reported_in_the_usual_folder(server: DatabaseServer, tm
         assert "Database: answers." in report.text
     with pytest.raises(BotError, match="No bot runs"):
         await read_health(server)
+
+
+WELL = "Discord: connected.\nDatabase: answers.\nModel: no reply since the start."
+AWAY = WELL.replace("connected", "no connection to the gateway for 33 s")
+HEADS = "computer                          pid       serves               health"
+PROCESSES = {
+    "all": ([("a", 0, (0, 1), WELL), ("b", 0, (2, 3), WELL), ("c", 0, (), WELL)], 0, """
+a                                 11        0-1 of 4             well
+b                                 11        2-3 of 4             well
+c                                 11        stands by            well
+
+All servers are served. 1 process stands by.
+"""),
+    "a standby less": ([("a", 0, (0, 1, 2, 3), WELL), ("b", 90, (), WELL)], 0, """
+a                                 11        0-3 of 4             well
+b                                 11        stands by            blocked or gone
+  No report for 90 s: look at its log, then restart it.
+
+All servers are served. No process stands by.
+"""),
+    "one that is not well": ([("a", 0, (0, 1), WELL), ("b", 0, (2, 3), AWAY), ("c", 0, (), WELL)], 1, """
+a                                 11        0-1 of 4             well
+b                                 11        2-3 of 4             not well
+  Discord: no connection to the gateway for 33 s.
+  Database: answers.
+  Model: no reply since the start.
+c                                 11        stands by            well
+
+No process serves shards 2-3 of 4 well. 1 process stands by.
+"""),
+    "one that is gone": ([("a" * 40, 7200, (0, 2), WELL), ("b", 0, (1, 3), WELL)], 1, f"""
+{"a" * 31}…  11        0,2 of 4             blocked or gone
+  No report for 2 hours: look at its log, then restart it.
+b                                 11        1,3 of 4             well
+
+No process serves shards 0,2 of 4 well. No process stands by.
+"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("reports", "code", "table"), PROCESSES.values(), ids=PROCESSES)
+def test_health_of_all_processes(
+    server: DatabaseServer,
+    postgresql_server: Server,
+    capsys: pytest.CaptureFixture[str],
+    reports: Sequence[tuple[str, int, tuple[int, ...], str]],
+    code: int,
+    table: str,
+) -> None:
+    async def report() -> None:
+        async with processes_on(server) as processes:
+            for host, _, shards, said in reports:
+                await processes.report(host, host, 11, Shards(shards, 4), said == WELL, said)
+
+    assert main(["health", "--all"]) == 1
+    assert capsys.readouterr().err == f"No bot runs on the database {server}: start it with `python -m bot`.\n"
+    asyncio.run(report())
+    for host, age, _, _ in reports:
+        at = f"UPDATE processes SET reported_at = reported_at - interval '{age} s' WHERE host = '{host}'"  # noqa: S608
+        postgresql_server.execute(at, server.url.partition("?")[0].rpartition("/")[2])
+    assert main(["health", "--all"]) == code
+    assert capsys.readouterr().out == HEADS + table
+    assert all(len(line) <= 80 for line in table.splitlines())
+
+
+async def test_row_of_a_process_follows_its_health_and_goes_with_it(server: DatabaseServer) -> None:
+    here = socket.gethostname()
+
+    async def rows(processes: Processes) -> list[tuple[str, Sequence[int], bool]]:
+        return [(each.host, each.shards.ids, each.well) for each in await processes.all()]
+
+    async with processes_on(server) as processes:
+        await processes.report("killed here", here, 1, Shards(), True, WELL)
+        await processes.report("elsewhere", "there", 2, Shards((), 1), True, WELL)
+        # An hour ago, by the database's clock.
+        await processes._engine.write("UPDATE processes SET reported_at = reported_at - interval '1 hour'")
+        gone = ("there", (), True)
+        async with reported(processes) as note:
+            note(Shards((), 1), HealthReport(True, WELL))
+            await until(partial(rows, processes), [gone, (here, (), True)])
+            for well in (True, False):
+                note(Shards(), HealthReport(well, WELL))
+                await until(partial(rows, processes), [(here, (0,), well), gone])
+        assert await rows(processes) == [gone]
+
+
+async def test_row_is_written_again_after_the_database_was_away_and_its_absence_delays_no_end(
+    server: DatabaseServer, postgresql_server: Server
+) -> None:
+    try:
+        async with processes_on(server) as processes:
+            async with reported(processes) as note:
+                note(Shards(), HealthReport(True, WELL))
+                await until(processes.all)
+                await asyncio.to_thread(postgresql_server.stop)
+                note(Shards(), HealthReport(False, WELL))
+                await asyncio.to_thread(postgresql_server.start)
+                await until(partial(_wellness, processes), [False])
+                await asyncio.to_thread(postgresql_server.stop)
+            assert await _wellness(processes) == []
+    finally:
+        await asyncio.to_thread(postgresql_server.stop)
+        await asyncio.to_thread(postgresql_server.start)
+
+
+async def _wellness(processes: Processes) -> list[bool]:
+    try:
+        return [each.well for each in await processes.all()]
+    except StoreError:
+        return []
 
 
 async def test_missing_package_is_a_sentence(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from tests.store.steps import HERE, begin
 from tests.waiting import until
 
 _ALIKE = {"INTEGER": "bigint", "TEXT": "text", "REAL": "double precision"}
-_OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns"}
+_OF_SEVERAL_PROCESSES = {"shards", "request_budget", "identify_turns", "processes"}
 
 
 async def test_schemas_have_the_same_tables_views_columns_and_triggers(path: Path, postgresql_url: str) -> None:

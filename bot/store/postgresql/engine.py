@@ -32,6 +32,8 @@ from bot.store.purge import PURGE
 
 _READERS, _WRITERS = 4, 4
 """The most connections for each."""
+CONNECTIONS = _READERS + _WRITERS + 1
+"""The most connections that a process holds: these, and one for its claims."""
 SERVING_S = 10.0
 """Seconds that a statement may take while somebody waits for a reply."""
 OPERATING_S = 600.0
