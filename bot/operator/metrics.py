@@ -76,7 +76,10 @@ async def serve_metrics(address: ListenAddress, figures: Figures, checks: Health
     checking: asyncio.Task[HealthReport] | None = None
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))
+        except (TypeError, ValueError):  # it asks for a version that is no number
+            encode, content_type = choose_encoder("")
         return web.Response(body=encode(registry), headers={hdrs.CONTENT_TYPE: content_type})
 
     async def healthz(_: web.Request) -> web.Response:
@@ -103,13 +106,16 @@ async def serve_metrics(address: ListenAddress, figures: Figures, checks: Health
             yield
     finally:
         await runner.cleanup()
+        if checking is not None:
+            checking.cancel()
+            await asyncio.wait([checking])
 
 
 @web.middleware
 async def _own_hosts_only(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Refuse the pages of browsers whose own name leads to this computer (DNS rebinding)."""
-    host = request.url.host or ""
     try:
+        host = request.url.host or ""
         own = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         own = False

@@ -18,9 +18,10 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from bot.config import ListenAddress
-from bot.core.figures import Gauge
+from bot.core.figures import Figures, Gauge
+from bot.discord_bot.health import HealthChecks
 from bot.operator.health import read_health
-from bot.operator.metrics import PREFIX
+from bot.operator.metrics import PREFIX, serve_metrics
 from bot.standin.entities import Channel, Guild, User
 from bot.standin.faults import RateLimited
 from bot.standin.model import ModelStandin
@@ -86,10 +87,12 @@ async def test_a_scrape_tells_how_turns_went_and_names_nobody(
         await stopped.answered()
         await discord.wait_for(lambda: "Stopped by" in discord.bot_messages(discord.general)[-1].content)
 
-        async def all_ended() -> bool:
-            return "parley_turns_total stopped person" in samples((await get(port, "/metrics"))[2])
+        async def all_counted() -> bool:
+            # The loop's delay is measured for the first time some moments after the start.
+            last = {"parley_turns_total stopped person", "parley_event_loop_delay_seconds_count"}
+            return last <= samples((await get(port, "/metrics"))[2]).keys()
 
-        await until(all_ended, within=FOR_A_PROCESS)
+        await until(all_counted, within=FOR_A_PROCESS)
         status, content_type, scrape = await get(port, "/metrics")
         assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
         seen = samples(scrape)
@@ -219,9 +222,26 @@ async def test_one_shard_that_is_away_is_told(discord: DiscordStandin, start: St
         assert samples((await get(port, "/metrics"))[2])["parley_shards_connected"] == 3
 
 
-async def test_only_what_is_asked_for_is_served(start: Start, port: int) -> None:
+async def test_check_that_is_under_way_ends_with_the_server(port: int) -> None:
+    asked = asyncio.Event()
+
+    async def hanging() -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    async with serve_metrics(ListenAddress("127.0.0.1", port), Figures(), HealthChecks.of_standby(hanging)):
+        waiting = asyncio.create_task(get(port, "/healthz"))
+        await asked.wait()
+    with pytest.raises(aiohttp.ClientError):
+        await waiting
+    assert asyncio.all_tasks() == before
+
+
+async def test_only_what_is_asked_for_is_served(start: Start, port: int, caplog: pytest.LogCaptureFixture) -> None:
     async with start(metrics=ListenAddress("127.0.0.1", port)):
-        for host in ("evil.example", "192.0.2.1", "localhost.evil.example", "[::2]", ""):
+        hosts = ("evil.example", "192.0.2.1", "localhost.evil.example", "[::2]", "", "localhost:99999999", "\u00ff")
+        for host in hosts:
             for path in ("/metrics", "/healthz", "/"):
                 status, _, text = await get(port, path, Host=host)
                 assert (status, "parley_" in text) == (403, False), host
@@ -231,8 +251,12 @@ async def test_only_what_is_asked_for_is_served(start: Start, port: int) -> None
             405
         ] * 4
         assert (await get(port, "/metrics", method="HEAD"))[::2] == (200, "")
+        for version in ("x", "1.x", "", "9" * 5000):
+            accept = f"application/openmetrics-text; version={version}; escaping=x, */*;q=x"
+            assert (await get(port, "/metrics", Accept=accept))[0] == 200, version
         for path in ("/", "/metrics/", "/metrics/x", "/static", "/healthz/", "//metrics"):
             assert (await get(port, path))[0] == 404, path
+    assert "Traceback" not in caplog.text
 
 
 async def test_other_computers_may_call_it_by_any_name(start: Start, port: int) -> None:
