@@ -1,11 +1,14 @@
 """Ten minutes of a hard life: people, kills, faults of Discord and of the model, and then an audit.
 
     python -m benchmarks.soak --minutes 10 --seed 1
+    python -m benchmarks.soak --minutes 10 --seed 1 --processes 3
 
-Everything is drawn from the seed. At the end every prompt must have exactly one outcome that a person can see, and one
-row in the database that says the same. Notes and searches are audited as `benchmarks.soak_memory` says, summaries as
-`benchmarks.soak_summaries` does, recent messages as `benchmarks.soak_talk` does, and what is asked only for oneself as
-`benchmarks.soak_ask` does. If anything is wrong, or a run had none of what it is to try, the exit code is 1.
+The first is one process on a file; the second is three on one PostgreSQL with a standby, in as many servers, as
+`benchmarks.soak_fleet` says. Everything is drawn from the seed. At the end every prompt must have exactly one outcome
+that a person can see, and one row in the database that says the same. Notes and searches are audited as
+`benchmarks.soak_memory` says, summaries as `benchmarks.soak_summaries` does, recent messages as `benchmarks.soak_talk`
+does, and what is asked only for oneself as `benchmarks.soak_ask` does. If anything is wrong, or a run had none of what
+it is to try, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -13,48 +16,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from benchmarks import soak_audit, soak_summaries
-from benchmarks.harness import bot
 from benchmarks.soak_ask import Askers
 from benchmarks.soak_ledger import Asked, Ledger, heads_of, is_answered
+from benchmarks.soak_lives import Lives, OneProcess, Scene
 from benchmarks.soak_memory import MemoryUsers
 from benchmarks.soak_menus import MenuUsers
 from benchmarks.soak_talk import Talkers
 from benchmarks.soak_troubles import drawn_step, make_trouble
-from bot.standin.entities import Attachment, Channel, Intent, Message, User
+from bot.standin.entities import Attachment, Channel, Intent, Message, Permission, User
 from bot.standin.model import ModelStandin
 from bot.standin.parts import pictures_of, text_of
 from bot.standin.script import Reply, Step
 from bot.standin.server import DiscordStandin
 from tests.pictures import png
 
-AWAY = (0.0, 6.0)
-LIFE = (4.0, 40.0)
 FILE_TEXT = "a line of a list\n" * 20
 QUIET_WITHIN = 240.0
 """Seconds that the last life gets to end everything in, without faults."""
-SETTINGS = {
-    "SILENCE_TIMEOUT": "3",
-    "FIRST_DELTA_TIMEOUT": "6",
-    "CATCH_UP_PER_CHANNEL": "100",
-    "QUEUE_PER_USER": "1000",
-    "QUEUE_PER_CONVERSATION": "1000",
-    "QUEUE_TOTAL": "5000",
-    "MESSAGE_CONTENT": "true",
-    # So little that much leaves it, and is summarized.
-    "CONTEXT_TOKENS": "1500",
-    "REPLY_TOKENS": "1500",
-}
-
 NEEDED = (
     *("summaries", "notes", "searches", "requests with files", "requests with pictures"),
     *("questions about a message", "uses of Retry answer"),
@@ -68,13 +55,19 @@ NEEDED = (
 class Soak:
     """One run over one pair of stand-ins and one database."""
 
-    def __init__(self, seed: int, discord: DiscordStandin, model: ModelStandin, folder: Path) -> None:
+    def __init__(
+        self,
+        seed: int,
+        discord: DiscordStandin,
+        model: ModelStandin,
+        folder: Path,
+        lives: Callable[[Scene], Lives],
+    ) -> None:
         self.random = random.Random(seed)
         self.discord = discord
         self.model = model
-        self.folder = folder
         self.ledger = Ledger()
-        self.alive = False
+        self.lives = lives(Scene(self.random, discord, model, folder, self.ledger, self._excuse_the_killed))
         self.places: list[Channel] = [discord.general, discord.general, discord.random_channel]
         self.pier = discord.add_channel("pier")
         """Where new questions are answered in threads."""
@@ -113,7 +106,15 @@ class Soak:
             self.ledger.did,
         )
 
-    # The lives of the bot
+    def settle_in(self, name: str) -> None:
+        """Have the same people in one more server, and ask there too."""
+        discord = self.discord
+        guild = discord.add_guild(name)
+        moderators = discord.add_role("Moderators", Permission.MANAGE_GUILD | Permission.MANAGE_MESSAGES, guild=guild)
+        discord.world.add_member(guild, discord.max, roles=[moderators])
+        for person in (discord.bo, discord.cleo):
+            discord.world.add_member(guild, person)
+        self.places += [discord.add_channel(f"{name.lower()}-{number}", guild) for number in range(2)]
 
     async def run(self, minutes: float) -> None:
         """Live, be killed and start again for that long, then come to rest and be audited."""
@@ -123,22 +124,18 @@ class Soak:
             channel = discord.open_dm(person)
             self.places.append(channel)
             self.direct[channel.id] = person
-        async with self._life():
+        async with self.lives.first():
             # Only then it knows the direct messages that it has to look through after a restart.
             for channel, person in ((c, self.direct[c.id]) for c in self.places if c.id in self.direct):
                 await self._ask(channel, person, Reply("glad to meet you"))
             await self.talk.settle(self.pier)
             await self._until(lambda: all(is_answered(discord, asked) for asked in self.ledger.asked), 30)
             if not any(is_answered(discord, asked) for asked in self.ledger.asked):
-                raise SystemExit(f"The bot does not answer at all:\n{(self.folder / 'bot.log').read_text()}")
+                raise SystemExit(f"The bot does not answer at all:\n{self.lives.log()}")
         ends = time.monotonic() + minutes * 60
         people = asyncio.create_task(self._people())
         troubles = asyncio.create_task(make_trouble(self.random, discord, self.ledger.did))
-        while time.monotonic() < ends:
-            async with self._life() as process:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), self.random.uniform(*LIFE))
-            await asyncio.sleep(self.random.uniform(*AWAY))
+        await self.lives.go_on(ends)
         for task in (people, troubles):
             task.cancel()
         await asyncio.gather(people, troubles, return_exceptions=True)
@@ -147,41 +144,13 @@ class Soak:
         discord.faults.clear()
         self.model.script.clear()
         self.model.default = Reply("all is quiet", tokens_per_second=100)
-        async with self._life(gently=True):
+        async with self.lives.last():
             await self._until(self._quiet, QUIET_WITHIN)
-            await self.askers.see_ends(self._rows)
+            await self.askers.see_ends(self.lives.rows)
             await self._until(self._quiet, QUIET_WITHIN)
-            await self.memory.audit(self.model, self._rows)
+            await self.memory.audit(self.model, self.lives.rows)
+            self.ledger.wrong += self.lives.audit()
         self._audit()
-
-    @asynccontextmanager
-    async def _life(self, *, gently: bool = False) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The bot as a process, from its start to a kill -9."""
-        with (self.folder / "bot.log").open("ab") as log:
-            path = str(self.folder / "parley.db")
-            starts = self.discord.gateway.starts
-            too_early = starts.too_early
-            async with bot(self.discord, self.model, log, DATABASE_PATH=path, LOG_LEVEL="INFO", **SETTINGS) as process:
-                # Some are killed before they are even connected.
-                patience = self.random.choice([0.3, 10, 10, 10]) if self.ledger.asked else 10
-                connected = False
-                with suppress(AssertionError):
-                    await self.discord.ready(patience)
-                    connected = True
-                self.alive = True
-                yield process
-                self.alive = False
-                # Of the session that an earlier process has started just before, the new one cannot know.
-                if starts.too_early > too_early + 1:
-                    self.ledger.wrong.append(f"{starts.too_early - too_early} sessions were asked for too early")
-                if process.returncode == 1 and not connected:
-                    self.ledger.did["refused by Discord at the start"] += 1
-                elif process.returncode is not None:
-                    self.ledger.wrong.append(f"the bot left by itself with {process.returncode}")
-                elif not gently:
-                    process.kill()
-                    self.ledger.did["kill -9"] += 1
-                    self._excuse_the_killed()
 
     def _excuse_the_killed(self) -> None:
         """What a reset has removed nobody knows of after a kill, if there was no time to tell."""
@@ -222,12 +191,12 @@ class Soak:
         self.model.script.append(step)
         text = f"{self.discord.bot.mention} question {len(self.ledger.asked)}"
         message = await self.discord.say(channel, person, text, attachments=self._files())
-        self.ledger.asked.append(Asked(message, self.alive))
+        self.ledger.asked.append(Asked(message, self.lives.alive))
         self.ledger.did["prompts"] += 1
 
     def _asked_about(self, message: Message, by: User) -> Callable[[], None]:
         """Note a question about a message that does not mention the bot. It counts once it is known to be taken."""
-        asked = Asked(message, self.alive, forgotten=True, excused=True, by=by)
+        asked = Asked(message, self.lives.alive, forgotten=True, excused=True, by=by)
         self.ledger.asked.append(asked)
 
         def taken() -> None:
@@ -239,7 +208,7 @@ class Soak:
     def _asked_by_command(self, answer: Message, by: User, private: bool) -> Callable[[], None]:
         """Note a question that came with /ask. It counts once it is known to be taken."""
         command = f"question {len(self.ledger.asked)}"
-        asked = Asked(answer, self.alive, forgotten=True, excused=True, by=by, command=command, private=private)
+        asked = Asked(answer, self.lives.alive, forgotten=True, excused=True, by=by, command=command, private=private)
         self.ledger.asked.append(asked)
 
         def taken() -> None:
@@ -251,7 +220,7 @@ class Soak:
     def _asked_without_mention(self, message: Message) -> None:
         """Note a question in a channel where the bot answers without a mention."""
         self.model.script.append(drawn_step(self.random))
-        self.ledger.asked.append(Asked(message, self.alive))
+        self.ledger.asked.append(Asked(message, self.lives.alive))
         self.ledger.did["prompts"] += 1
 
     def _files(self) -> list[Attachment]:
@@ -288,7 +257,7 @@ class Soak:
             self.ledger.did["deleted replies"] += 1
 
     async def _reset(self) -> None:
-        if not self.alive:
+        if not self.lives.alive:
             return
         channel = self.random.choice(self.places)
         person = self.direct.get(channel.id) or self.discord.max
@@ -308,14 +277,9 @@ class Soak:
 
     # The audit
 
-    def _rows(self, sql: str) -> list[sqlite3.Row]:
-        with closing(sqlite3.connect(f"file:{self.folder / 'parley.db'}?mode=ro", uri=True)) as database:
-            database.row_factory = sqlite3.Row
-            return database.execute(sql).fetchall()
-
     def _quiet(self) -> bool:
         """Everything has ended, and everybody has been told."""
-        open_ones = self._rows(
+        open_ones = self.lives.rows(
             """
             SELECT count(*) AS n FROM turns JOIN conversations ON conversations.id = conversation_id
             WHERE channel NOT LIKE '%:%' AND (delivered = 0 OR state IN ('pending', 'streaming'))
@@ -334,8 +298,8 @@ class Soak:
 
     def _audit(self) -> None:
         wrong = self.ledger.wrong
-        wrong += soak_audit.audit(self.discord, self.ledger, self._rows)
-        wrong += self.askers.audit(self.model.requests, self._rows)
+        wrong += soak_audit.audit(self.discord, self.ledger, self.lives.rows)
+        wrong += self.askers.audit(self.model.requests, self.lives.rows)
         questions = [asked.message for asked in self.ledger.asked]
         sent_contents = [[each["content"] for each in request.messages] for request in self.model.requests]
         did = self.ledger.did
@@ -344,14 +308,26 @@ class Soak:
         did["titles of a model"] = sum(not thread.name.startswith("question ") for thread in threads)
         did["requests with files"] = sum(FILE_TEXT in text_of(each[-1]) for each in sent_contents)
         did["requests with pictures"] = sum(any(map(pictures_of, each)) for each in sent_contents)
-        wrong += self.talk.audit(self.model.requests, self._rows)
-        wrong += soak_summaries.audit(self.model.requests, questions, self._rows, did)
+        wrong += self.talk.audit(self.model.requests, self.lives.rows)
+        wrong += soak_summaries.audit(self.model.requests, questions, self.lives.rows, did)
         wrong += [f"the stand-in: {each}" for each in [*self.discord.unknown_routes, *self.discord.crashes]]
         wrong += self.discord.violations
         wrong += [f"the run had no {each}: make it longer" for each in NEEDED if not did[each]]
 
 
-async def soak(minutes: float, seed: int, keep: Path | None) -> int:
+@asynccontextmanager
+async def _lives(processes: int) -> AsyncIterator[Callable[[Scene], Lives]]:
+    """What the lives of so many processes are made with."""
+    if processes == 1:
+        yield OneProcess
+        return
+    from benchmarks.soak_fleet import Fleet, database_server
+
+    with database_server() as server, server.new_database() as url:
+        yield lambda scene: Fleet(scene, processes, server, url)
+
+
+async def soak(minutes: float, seed: int, processes: int, keep: Path | None) -> int:
     """Run it, print the ledger, and return the exit code."""
     print(f"seed {seed}, {minutes:g} minutes", flush=True)
     began = time.monotonic()
@@ -359,17 +335,21 @@ async def soak(minutes: float, seed: int, keep: Path | None) -> int:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         async with (
+            _lives(processes) as lives,
             DiscordStandin(
                 seed=seed, rtt=(0.02, 0.15), keep_requests=1000, privileged=Intent.MESSAGE_CONTENT
             ) as discord,
             ModelStandin() as model,
         ):
-            run = Soak(seed, discord, model, folder)
+            run = Soak(seed, discord, model, folder, lives)
+            # One after the other is on the next shard.
+            for number in range(1, processes):
+                run.settle_in(f"Haven-{number}")
             await run.run(minutes)
             ledger = run.ledger
             states = Counter(
                 f"{row['state']}{' (' + row['failure'] + ')' if row['failure'] else ''}"
-                for row in run._rows("SELECT state, failure FROM turns")
+                for row in run.lives.rows("SELECT state, failure FROM turns")
             )
             forgotten = sum(asked.forgotten for asked in ledger.asked)
             print(f"did:    {', '.join(f'{name} {count}' for name, count in sorted(ledger.did.items()))}")
@@ -390,9 +370,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=None, help="drawn and printed if not given")
     parser.add_argument("--keep", type=Path, help="leave the database and the bot's log in this folder")
+    parser.add_argument("--processes", type=int, default=1, help="so many, and a standby, on one PostgreSQL")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
-    return asyncio.run(soak(options.minutes, seed, options.keep))
+    return asyncio.run(soak(options.minutes, seed, options.processes, options.keep))
 
 
 if __name__ == "__main__":

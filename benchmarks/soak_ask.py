@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -20,13 +19,14 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import Request
 from bot.standin.parts import text_of
 from bot.standin.server import DiscordStandin
+from bot.store.engine import Row
 
 _PATIENCE = 10.0
 _QUESTION = re.compile(r"question (\d+)")
 _ROUNDS = 20
 """Questions that everybody asks at most to be shown the ends of earlier answers."""
 
-Rows = Callable[[str], list[sqlite3.Row]]
+Rows = Callable[[str], list[Row]]
 
 
 class Askers:
@@ -79,8 +79,8 @@ class Askers:
 
     def _begin(self, deed: Coroutine[object, object, None]) -> None:
         async def done() -> None:
-            # The bot may be away, or be killed between any two steps.
-            with suppress(AssertionError):
+            # The bot may be away, be killed between any two steps, or not reach its database and answer otherwise.
+            with suppress(AssertionError, LookupError):
                 await deed
 
         task = asyncio.create_task(done())
@@ -208,7 +208,7 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in _QUESTION.findall(text)]
 
 
-def _private(rows: Rows) -> list[sqlite3.Row]:
+def _private(rows: Rows) -> list[Row]:
     """The turns that were asked only for oneself."""
     return rows(
         """

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable, Mapping
 
 from benchmarks.soak_ledger import Asked, Ledger, heads_of
+from bot import texts
 from bot.standin.entities import Message
 from bot.standin.server import DiscordStandin
+from bot.store.engine import Row
 
-Rows = Callable[[str], list[sqlite3.Row]]
+Rows = Callable[[str], list[Row]]
 
 _NOTES = {
     "stopped": "-# Stopped",
@@ -38,7 +39,7 @@ def audit(discord: DiscordStandin, ledger: Ledger, rows: Rows) -> list[str]:
 
 
 def _faults_of(
-    discord: DiscordStandin, asked: Asked, row: sqlite3.Row | None, sent: Mapping[int, list[int | None]]
+    discord: DiscordStandin, asked: Asked, row: Row | None, sent: Mapping[int, list[int | None]]
 ) -> list[str]:
     """What is wrong with one prompt."""
     prompt = asked.message
@@ -53,14 +54,16 @@ def _faults_of(
         found.append(f"answered {len(heads)} times: {[head.content[:60] for head in heads]}")
     if not asked.excused and not heads:
         found.append("no answer")
-    if row is None and not asked.forgotten:
+    # Whoever is told that nothing can be saved has to ask again.
+    refused = any(texts.CANNOT_SAVE in head.content for head in heads)
+    if row is None and not asked.forgotten and not refused:
         found.append("no row")
     if row is not None and not asked.excused:
         found += _disagreements(row, heads, sent.get(row["id"], []))
     return [f"{name}: {fault}" for fault in found]
 
 
-def _disagreements(row: sqlite3.Row, heads: list[Message], ids: list[int | None]) -> list[str]:
+def _disagreements(row: Row, heads: list[Message], ids: list[int | None]) -> list[str]:
     """Where what is shown is not what the row says."""
     if row["state"] in ("pending", "streaming") or not row["delivered"]:
         return [f"state {row['state']}, delivered {row['delivered']}"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -19,13 +18,14 @@ from benchmarks.soak_summaries import asks_for_summary, asks_for_title
 from bot.standin.entities import Channel, Message, User
 from bot.standin.model import ModelStandin
 from bot.standin.server import DiscordStandin
+from bot.store.engine import Row
 
 _PATIENCE = 10.0
 _ASKED = re.compile(r"\[asked\]\(https://discord\.com/channels/\S+/(\d+)\)")
 _QUESTION = re.compile(r"question (\d+)")
 _NOTE = re.compile(r"note \d+ is mine")
 
-Rows = Callable[[str], list[sqlite3.Row]]
+Rows = Callable[[str], list[Row]]
 
 
 @dataclass

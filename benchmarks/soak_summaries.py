@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -12,6 +11,7 @@ from bot.core.summarizing import ASKED_FOR
 from bot.core.titles import ASKED_FOR_TITLE
 from bot.standin.entities import Message
 from bot.standin.model import Request
+from bot.store.engine import Row
 
 _QUESTION = re.compile(r"question (\d+)")
 
@@ -28,7 +28,7 @@ def asks_for_title(request: Request) -> bool:
 def audit(
     requests: Sequence[Request],
     questions: Sequence[Message],
-    rows: Callable[[str], Sequence[sqlite3.Row]],
+    rows: Callable[[str], Sequence[Row]],
     did: Counter[str],
 ) -> list[str]:
     """What is wrong with the summaries, once all is quiet. `questions` is all that was asked, by number."""

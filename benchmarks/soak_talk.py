@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from bot.standin.interactions import Interaction
 from bot.standin.model import Request
 from bot.standin.parts import text_of
 from bot.standin.server import DiscordStandin
+from bot.store.engine import Row
 
 _PATIENCE = 30.0
 _CHATTER = "chatter"
@@ -56,7 +56,7 @@ class Talkers:
             self._asked(await self._discord.say(self._quay, self._dora, f"question {self._number()}"))
             self._did["questions without a mention"] += 1
 
-    def audit(self, requests: Sequence[Request], rows: Callable[[str], list[sqlite3.Row]]) -> list[str]:
+    def audit(self, requests: Sequence[Request], rows: Callable[[str], list[Row]]) -> list[str]:
         """What is wrong: recent messages that are on record, or that are anywhere but with the question."""
         sent = [[text_of(message["content"]) for message in request.messages] for request in requests]
         # A reply that goes on has its beginning behind the question.

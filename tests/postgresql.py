@@ -112,7 +112,7 @@ async def _make_schema(url: str) -> None:
         pass
 
 
-def _binaries() -> Path | None:
+def installed() -> Path | None:
     """The folder of the newest PostgreSQL that is installed."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
@@ -123,7 +123,7 @@ def _binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server, one for each process of the tests, started when the first test asks for it."""
-    binaries = _binaries()
+    binaries = installed()
     if binaries is None:
         missing = "PostgreSQL is not installed: on Debian, `apt-get install postgresql`"
         if "CI" in os.environ:

@@ -1,0 +1,233 @@
+"""The lives of several processes of the bot in a soak, on one PostgreSQL, with one more of them as a standby.
+
+Processes are killed, frozen and updated one after the other, and the database is killed too. At the end all shards must
+be served, processes must have taken over from others, and Discord must not have been asked more than it allows: at most
+50 requests in any second but that in which the database went, and no session too early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.harness import bot
+from benchmarks.soak_lives import AWAY, SETTINGS, Scene
+from bot.standin.rest import Exchange
+from bot.standin.server import DiscordStandin
+from bot.store.engine import Row
+from bot.store.postgresql.connection import Record
+from tests.postgresql import Server, installed
+
+_PAUSE = (3.0, 15.0)
+"""Seconds from one thing that is done to the processes or the database to the next."""
+_FROZEN = (1.0, 20.0)
+_DATABASE_AWAY = (0.5, 20.0)
+_START = 60.0
+"""Seconds until all shards are connected, of which one may start a session every five."""
+_UPDATE = 40.0
+"""Seconds for a process to end by itself after SIGTERM."""
+_A_SECOND = 50
+"""Requests that Discord allows in any second."""
+
+
+@contextmanager
+def database_server() -> Iterator[Server]:
+    """A PostgreSQL server of the soak's own."""
+    binaries = installed()
+    if binaries is None:
+        raise SystemExit("PostgreSQL is not installed: on Debian, `apt-get install postgresql`")
+    with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
+        server = Server(binaries, Path(name))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class Fleet:
+    """`count` processes that serve a shard each, and a standby, on the database of this `url`."""
+
+    def __init__(self, scene: Scene, count: int, server: Server, url: str) -> None:
+        self._scene = scene
+        self._count = count
+        self._server = server
+        self._url = url
+        self._members: list[asyncio.Task[None]] = []
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        """Those that run, by number."""
+        self._ended: set[int] = set()
+        """The ids of processes that were told to end, or killed."""
+        self._database_went: list[tuple[float, float]] = []
+        """When the database went, and came back."""
+        self._rate = _Rate(scene.discord)
+
+    @property
+    def alive(self) -> bool:
+        return self._scene.discord.gateway.connected
+
+    @asynccontextmanager
+    async def first(self) -> AsyncIterator[None]:
+        self._members = [asyncio.create_task(self._member(number)) for number in range(self._count + 1)]
+        await self._scene.discord.ready(_START)
+        yield
+
+    @asynccontextmanager
+    async def last(self) -> AsyncIterator[None]:
+        # What could not be saved while the database was away is put right at the next start.
+        for process in self._processes.values():
+            self._ended.add(process.pid)
+            process.kill()
+        self._scene.killed()
+        try:
+            await self._scene.discord.wait_for(lambda: not self.alive, _START)
+            with suppress(AssertionError):
+                await self._scene.discord.ready(_START)
+            yield
+        finally:
+            for member in self._members:
+                member.cancel()
+            await asyncio.gather(*self._members, return_exceptions=True)
+
+    def rows(self, sql: str) -> list[Row]:
+        with psycopg.connect(self._url) as connection:
+            cursor = connection.execute(sql.encode())
+            places = {column.name: place for place, column in enumerate(cursor.description or ())}
+            return [Record(places, values) for values in cursor.fetchall()]
+
+    def log(self) -> str:
+        return "\n".join(file.read_text() for file in sorted(self._scene.folder.glob("bot-*.log")))
+
+    async def _member(self, number: int) -> None:
+        """One process, started again whenever it has ended."""
+        while True:
+            with (self._scene.folder / f"bot-{number}.log").open("ab") as log:
+                begins = log.tell()
+                settings = {**SETTINGS, "SHARDS": f"1/{self._count}", "DATABASE_URL": self._url, "DATABASE_PATH": ""}
+                async with bot(self._scene.discord, self._scene.model, log, **settings) as process:
+                    self._processes[number] = process
+                    try:
+                        await process.wait()
+                    finally:
+                        del self._processes[number]
+                self._judge(number, process, begins)
+            await asyncio.sleep(self._scene.pick.uniform(*AWAY))
+
+    def _judge(self, number: int, process: asyncio.subprocess.Process, begins: int) -> None:
+        if process.pid in self._ended:
+            return
+        said = (self._scene.folder / f"bot-{number}.log").read_bytes()[begins:].decode()
+        if process.returncode == 1 and "has connected to Gateway" not in said:
+            # By Discord, or since the database was away.
+            self._scene.ledger.did["refused at the start"] += 1
+        else:
+            self._scene.ledger.wrong.append(f"process {number} left by itself with {process.returncode}: {said[-400:]}")
+
+    # What is done to the processes
+
+    async def go_on(self, ends: float) -> None:
+        """Kill, freeze and update processes, and kill the database: each beside the others, and no two of a kind."""
+        under_way: dict[str, asyncio.Task[None]] = {}
+        deeds = {"kill": self._kill, "freeze": self._freeze, "update": self._update, "database": self._kill_database}
+        while time.monotonic() < ends:
+            await asyncio.sleep(self._scene.pick.uniform(*_PAUSE))
+            deed = self._scene.pick.choices(list(deeds), [45, 20, 10, 25])[0]
+            if deed not in under_way or under_way[deed].done():
+                under_way[deed] = asyncio.create_task(deeds[deed]())
+        await asyncio.gather(*under_way.values())
+
+    async def _kill(self) -> None:
+        if self._processes:
+            process = self._scene.pick.choice(list(self._processes.values()))
+            self._ended.add(process.pid)
+            process.kill()
+            self._scene.ledger.did["kill -9"] += 1
+            self._scene.killed()
+
+    async def _freeze(self) -> None:
+        if self._processes:
+            process = self._scene.pick.choice(list(self._processes.values()))
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(self._scene.pick.uniform(*_FROZEN))
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+            self._scene.ledger.did["frozen processes"] += 1
+            self._scene.killed()
+
+    async def _update(self) -> None:
+        """End one after the other, each when the one before runs again."""
+        for number in range(self._count + 1):
+            process = self._processes.get(number)
+            if process is None:
+                continue
+            self._ended.add(process.pid)
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _UPDATE)
+            except TimeoutError:
+                self._scene.ledger.wrong.append(f"process {number} did not end within {_UPDATE:g} s of SIGTERM")
+                process.kill()
+            self._scene.killed()
+            await asyncio.sleep(AWAY[1])
+        self._scene.ledger.did["rolling restarts"] += 1
+
+    async def _kill_database(self) -> None:
+        went = time.monotonic()
+        await asyncio.to_thread(self._server.stop)
+        await asyncio.sleep(self._scene.pick.uniform(*_DATABASE_AWAY))
+        await asyncio.to_thread(self._server.start)
+        self._database_went.append((went, time.monotonic()))
+        self._scene.ledger.did["kill -9 of the database"] += 1
+
+    # The audit
+
+    def audit(self) -> list[str]:
+        wrong = []
+        shards = self.rows("SELECT shard, released FROM shards")
+        served = sorted(row["shard"] for row in shards if not row["released"])
+        if served != list(range(self._count)) or not self.alive:
+            wrong.append(
+                f"of {self._count} shards, {served} are served, {self._scene.discord.gateway.shards} are connected"
+            )
+        self._scene.ledger.did["takeovers"] = self.log().count("claims: serving ") - self._count
+        if self._scene.ledger.did["takeovers"] <= 0:
+            wrong.append("no process took over from another")
+        if early := self._scene.discord.gateway.starts.too_early:
+            wrong.append(f"{early} sessions were asked for too early")
+        most = 0
+        for at, count in self._rate.busy:
+            if not any(-1 <= at - went <= 2 for went, _ in self._database_went):
+                most = max(most, count)
+        self._scene.ledger.did["requests in the busiest second"] = max(self._rate.most, most)
+        if most > _A_SECOND:
+            wrong.append(f"{most} requests within a second")
+        return wrong
+
+
+class _Rate:
+    """The requests that count towards Discord's limit of a second, as they come in from all processes."""
+
+    def __init__(self, discord: DiscordStandin) -> None:
+        self.most = 0
+        self.busy: list[tuple[float, int]] = []
+        """When more came within a second than are allowed, and how many."""
+        self._lately: deque[float] = deque()
+        discord.on_exchange.append(self._count)
+
+    def _count(self, exchange: Exchange) -> None:
+        if exchange.answered is not None or exchange.route.startswith(("/interactions/", "/webhooks/")):
+            return
+        self._lately.append(exchange.started)
+        while self._lately[0] <= exchange.started - 1:
+            self._lately.popleft()
+        self.most = max(self.most, len(self._lately))
+        if len(self._lately) > _A_SECOND:
+            self.busy.append((exchange.started, len(self._lately)))
