@@ -15,11 +15,14 @@ from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import discord
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
 
 from bot import cli
 from bot.config import SETTINGS, Settings, groups
@@ -326,6 +329,36 @@ def test_image_contains_exactly_what_it_copies() -> None:
     ]
     assert patterns[0] == "*"  # so .env, data/ and .git/ stay out, whatever else comes to lie here
     assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == copied
+
+
+def compose_file(name: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = YAML(typ="safe").load((ROOT / name).read_text(encoding="utf-8"))
+    return parsed
+
+
+def test_form_of_every_compose_file_is_checked() -> None:
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    [checked] = re.findall(r"compose-spec (.*)\"$", ci, re.MULTILINE)
+    assert sorted(checked.split()) == sorted(file.name for file in ROOT.glob("compose*.y*ml"))
+
+
+def test_processes_in_containers_share_a_database_and_no_file() -> None:
+    alone, several = compose_file("compose.yaml"), compose_file("compose.postgresql.yaml")
+    bot, server = alone["services"]["bot"] | several["services"]["bot"], several["services"]["postgresql"]
+    assert bot["deploy"]["replicas"] == 2
+    assert bot["working_dir"] in bot["tmpfs"], "the folder of the status file"
+    environ = {name: re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", value) for name, value in bot["environment"].items()}
+    named = Settings.load(environ, None).database_url
+    assert named is not None
+    url, settings = urlsplit(named.reveal()), server["environment"]
+    assert (url.username, url.path) == (settings["POSTGRES_USER"], f"/{settings['POSTGRES_DB']}")
+    assert url.hostname in bot["depends_on"]
+    assert url.hostname in several["services"]
+    assert url.password == "POSTGRES_PASSWORD"
+    assert settings["POSTGRES_PASSWORD"] in several["services"]["bot"]["environment"]["DATABASE_URL"]
+    [volume] = server["volumes"]
+    assert volume.partition(":")[0] in several["volumes"]
+    assert "healthcheck" in server, "which the bot waits for"
 
 
 def test_lock_pins_every_dependency_with_hashes() -> None:

@@ -523,6 +523,7 @@ async def test_check_counts_the_connections_that_are_left(
     look: Look, postgresql_url: str, postgresql_server: Server
 ) -> None:
     """The limit of a database counts those of other programs too."""
+    assert f"needs up to {CONNECTIONS} connections" in Path("docs/deploy.md").read_text(encoding="utf-8")
     async with (
         processes_on(DatabaseServer(postgresql_url)) as processes,
         await psycopg.AsyncConnection.connect(postgresql_url),
