@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date
 from typing import Protocol
 
+from bot.core.changes import Changes
 from bot.core.model_events import Event, Message, Origin, TokenStatistics
 from bot.core.pictures import PictureStore
 from bot.core.queues import Queues
@@ -342,6 +343,9 @@ class TokenStatisticsStore(Protocol):
 
 class Store(Protocol):
     """The memory of all conversations, by subject."""
+
+    @property
+    def changes(self) -> Changes: ...
 
     @property
     def turns(self) -> TurnStore: ...

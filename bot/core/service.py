@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from bot.core.attached import is_unheard
 from bot.core.attempt import ActiveAttempt
+from bot.core.changes import Change
 from bot.core.context import BYTES_PER_TOKEN
 from bot.core.counted_model import CountedModel
 from bot.core.errors import OverQuota, QueueLimit, StoreError
@@ -101,6 +102,9 @@ class ConversationService:
         self._queues = Queues(limits)
         figures.gauge("prompts_waiting", "Accepted questions that wait for their turn.", lambda: self._queues.waiting)
         figures.gauge("replies_running", "Replies under way.", lambda: self._queues.running)
+        store.changes.on(Change.FORGOTTEN, self._forgotten_elsewhere)
+        released = self._generator.notify_released
+        store.changes.on(Change.FREED, lambda _: released(), released)
         self._closing = False
         self._saver: asyncio.Task[None] | None = None
 
@@ -390,6 +394,12 @@ class ConversationService:
                 # Whoever asked is not told whose messages they were, unless they are their own.
                 running.stop(StopReason.FORGOTTEN, by if running.attempt.turn_id in forgotten else None)
         return self._stop_forgotten(forgotten, StopReason.FORGOTTEN, by)
+
+    def _forgotten_elsewhere(self, user_id: int) -> None:
+        """Stop the attempts of a user whom another process has forgotten, and those with messages of theirs."""
+        for running in self.running:
+            if running.prompt.user_id == user_id or self.recent.has_messages_of(running, user_id):
+                running.stop(StopReason.FORGOTTEN)
 
     def _stop_forgotten(self, forgotten: set[int], cause: StopReason, by: str | None) -> set[int]:
         """Stop the attempts at these turns. An attempt that is not active yet finds its turn gone."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from bot.core.access import Decision
+from bot.core.changes import Announcement, Change, Changes
 from bot.core.channel_settings import DEFAULTS, ChannelSettings, WithoutMention
 from bot.store.engine import Engine, Lock, Row, Value
 from bot.store.part import Part
@@ -15,14 +16,15 @@ MOST_CHANNELS = 500
 _MOST_KEPT = 20_000
 """Guilds and channels with settings that are kept in memory: a few megabytes."""
 _KEPT_FOR = 600.0
-"""Seconds for which they are. Other processes, and records of guilds that were left, change them too."""
+"""Seconds for which they are. Records of guilds that were left change them too."""
 
 
 class ChannelSettingsStore(Part):
     """The settings of channels by guild. Those read lately are in memory, since each message is held against them."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float], changes: Changes) -> None:
         super().__init__(engine, clock)
+        changes.on(Change.CHANNEL_SETTINGS, self._changed, self._all_changed)
         self._known: dict[int, tuple[float, Mapping[int, ChannelSettings]]] = {}
         """By guild, the latest read last: until when they count, and the settings."""
         self._size = 0
@@ -51,6 +53,16 @@ class ChannelSettingsStore(Part):
             while self._size > _MOST_KEPT:
                 self._drop(next(iter(self._known)))
         return settings
+
+    def _changed(self, guild_id: int) -> None:
+        # What is being read may be older.
+        self._changes += 1
+        self._drop(guild_id)
+
+    def _all_changed(self) -> None:
+        self._changes += 1
+        self._known.clear()
+        self._size = 0
 
     def _drop(self, guild_id: int) -> None:
         if (known := self._known.pop(guild_id, None)) is not None:
@@ -117,9 +129,9 @@ class ChannelSettingsStore(Part):
                 values,
             ),
             locks=[Lock("guild", guild_id)],
+            tells=[Announcement(Change.CHANNEL_SETTINGS, guild_id)],
         )
-        self._changes += 1
-        self._drop(guild_id)
+        self._changed(guild_id)
         if not changed:
             return None
         return _settings(before[0]) if before else DEFAULTS

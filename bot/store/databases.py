@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from bot.core.changes import Changes
 from bot.core.errors import StoreUnusable
 from bot.core.figures import Figures
 from bot.core.gate import Gate
 from bot.core.protocols import SharedLimits
 from bot.core.shards import Shards, WantedShards
 from bot.store import sqlite
+from bot.store.forgotten_use import ForgottenUse
 from bot.store.gated import GatedEngine
 from bot.store.store import Store
 
@@ -105,15 +107,18 @@ async def serving(
             yield Terms(whole, store.engine.ping)
         return
     postgresql = _postgresql()
+    forgotten = ForgottenUse()
     async with (
         postgresql.PostgreSQLEngine.open(database.url, serving=True) as engine,
+        postgresql.Listener(database.url, engine.sender, forgotten) as listener,
         postgresql.Claims(database.url, wanted) as claims,
     ):
         limits = postgresql.SharedRequests(engine)
 
         async def claimed() -> Term:
             claim = await claims.take()
-            store = Store(GatedEngine(engine, claim.gate), clock, figures, claim.shards)
+            listener.changes = Changes()
+            store = Store(GatedEngine(engine, claim.gate), clock, figures, claim.shards, listener.changes, forgotten)
             return Term(store, claim.shards, claim.gate, limits)
 
         yield Terms(claimed, engine.ping, postgresql.Processes(engine))

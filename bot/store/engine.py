@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from bot.core.changes import Announcement
+
 Value: TypeAlias = str | bytes | int | float | None
 Values: TypeAlias = Mapping[str, Value] | Sequence[Value]
 Statement: TypeAlias = tuple[str, Values]
@@ -68,14 +70,19 @@ class Engine(Protocol):
         """Run and commit one statement; the answer is the rows that it returns."""
         ...
 
-    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def transaction(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         """Run and commit several statements as one transaction; the answer has the rows of each.
 
-        Transactions may run at once. Those that name the same lock run one after the other.
+        Transactions may run at once. Those that name the same lock run one after the other. Other processes that use
+        the database are told the announcements with the commit; there may be announcements alone, without statements.
         """
         ...
 
-    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def delete_securely(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         """Run and commit statements that delete or forget, of which some return rows if they do.
 
         In the background the engine then deletes the rows of what was forgotten, and removes all deleted text from its

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from bot.core.changes import Announcement
 from bot.core.errors import StoreError
 from bot.core.gate import Gate
 from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
@@ -38,15 +39,19 @@ class GatedEngine:
         await self._pass()
         return await self._engine.write(sql, **values)
 
-    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def transaction(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         """See `Engine.transaction`."""
         await self._pass()
-        return await self._engine.transaction(*statements, locks=locks)
+        return await self._engine.transaction(*statements, locks=locks, tells=tells)
 
-    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def delete_securely(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         """See `Engine.delete_securely`."""
         await self._pass()
-        return await self._engine.delete_securely(*statements, locks=locks)
+        return await self._engine.delete_securely(*statements, locks=locks, tells=tells)
 
     async def erase_deleted(self) -> None:
         """See `Engine.erase_deleted`. It removes nothing that is not deleted for all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from bot.core.changes import Announcement, Change
 from bot.core.context import platform_note
 from bot.core.records import ExportedTurn, UserRecord
 from bot.core.turns import TurnState
@@ -109,9 +110,9 @@ class PeopleStore(Part):
 
         So are turns of other people that the user's recent messages went along with: the replies may repeat them.
         What they used stays in the sums of guilds and in the total, in nobody's name. For their own quota it counts on
-        in the memory of this process, including all that is reserved for a running reply. A block by moderators stays.
-        With `leave_out`, all that is kept of them is that their messages are left out of what goes along with other
-        people's questions. The answer is the ids of their turns.
+        in the memory of the processes that run, including all that is reserved for a running reply. A block by
+        moderators stays. With `leave_out`, all that is kept of them is that their messages are left out of what goes
+        along with other people's questions. The answer is the ids of their turns.
         """
         values: dict[str, Value] = {"user": user_id, "line": FORGOTTEN_QUOTE, "now": self._now()}
         tokens, prompts, turns, *_ = await self._engine.delete_securely(
@@ -120,8 +121,9 @@ class PeopleStore(Part):
             *((statement, values) for statement in _FORGET),
             *([(LEAVE_OUT, {"user": user_id, "choice": 1})] if leave_out else []),
             locks=[Lock("user", user_id), Lock("quotas")],
+            tells=[Announcement(Change.FORGOTTEN, user_id)],
         )
-        self._quotas.retain_after_forget(user_id, tokens, prompts)
+        await self._quotas.retain_after_forget(user_id, tokens, prompts)
         return ids_in(turns)
 
     async def record_of(self, user_id: int) -> UserRecord:

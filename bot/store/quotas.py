@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
 
+from bot.core.changes import Announcement, Change
+from bot.core.errors import StoreError
 from bot.core.quotas import Contended, Quota, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.shards import Shards
 from bot.core.turns import Attempt, Prompt
 from bot.core.usage import DAY, MICRO, Price, UsageToday
 from bot.store.engine import Engine, Lock, Row, Rows, Statement, Value
+from bot.store.forgotten_use import HOUR, ForgottenUse
 from bot.store.part import Part
 from bot.store.processed import PROCESSED
 
-HOUR = 3600
+log = logging.getLogger(__name__)
+
 MAX_FAILED = 3
 """The multiple of the hourly quota that a user may ask if questions fail and so do not count: a failure costs too."""
 
@@ -94,6 +98,8 @@ _SETTLED = {
 _NO_LIMIT = 2**62
 _SUMS = (Lock("quotas"),)
 """What all reservations read before they add to it."""
+FREED = (Announcement(Change.FREED),)
+"""Told with whatever releases what is reserved: a question may wait for it in another process."""
 # More millionths than the longest reply can cost. It keeps the product in `_room` within 64 bits.
 _ENOUGH_FOR_A_REPLY = 10**12
 
@@ -225,21 +231,12 @@ def exceeded_questions(at_limit: Rows) -> QuotaExceeded | None:
     return QuotaExceeded(Quota.QUESTIONS, at_limit[0]["questions"], until=at_limit[0]["at"] + HOUR)
 
 
-@dataclass(frozen=True, slots=True)
-class _Retained:
-    """The usage of a forgotten user: tokens on a day, and the times of their questions with whether each counts."""
-
-    day: int
-    tokens: int
-    prompts: tuple[tuple[int, bool], ...]
-
-
 class QuotaStore(Part):
     """Reservations, charges and usage. Days are days of UTC."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float], shards: Shards) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float], shards: Shards, forgotten: ForgottenUse) -> None:
         super().__init__(engine, clock, shards)
-        self._retained: dict[int, _Retained] = {}
+        self._forgotten = forgotten
 
     def left_over(self, platform: str, channel: str | None) -> Statement:
         """Return the statement that charges the used part of what a killed process reserved in a channel.
@@ -264,33 +261,28 @@ class QuotaStore(Part):
             ),
         )
 
-    def retain_after_forget(self, user_id: int, tokens: Rows, prompts: Rows) -> None:
-        """Keep the use of a forgotten user in this process's memory, until the hour and the day are over.
+    async def retain_after_forget(self, user_id: int, tokens: Rows, prompts: Rows) -> None:
+        """Keep the use of a forgotten user in memory, and in that of other processes, until hour and day are over.
 
         `tokens` and `prompts` are the answers to `used_by`. No file holds it. Without it, being forgotten would be a
         way to use more. Reservations of replies under way count in full, because no name leads back from them.
         """
-        now = self._now()
-        today = now // DAY
-        before = self._retained.pop(user_id, _Retained(today, 0, ()))
-        self._retained[user_id] = _Retained(
-            today,
-            sum(row["tokens"] for row in tokens) + (before.tokens if before.day == today else 0),
-            (*before.prompts, *((row["at"], bool(row["counts"])) for row in prompts)),
+        used = sum(row["tokens"] for row in tokens)
+        announcements = self._forgotten.add(
+            user_id, used, [(row["at"], bool(row["counts"])) for row in prompts], now=self._now()
         )
-        self._retained = {
-            person: each
-            for person, each in self._retained.items()
-            if (each.tokens and each.day == today) or any(at > now - HOUR for at, _ in each.prompts)
-        }
+        if announcements:
+            try:
+                await self._engine.transaction(tells=announcements)
+            except StoreError as error:
+                log.warning("other processes were not told what a forgotten person has used: %s", error)
 
-    def retained_questions(self, user_id: int | None) -> list[tuple[int, bool]]:
+    def retained_questions(self, user_id: int | None) -> Sequence[tuple[int, bool]]:
         """Return the times of a forgotten person's questions in the last hour, and whether each counts.
 
         They are on record nowhere else.
         """
-        carried = None if user_id is None else self._retained.get(user_id)
-        return [each for each in carried.prompts if each[0] > self._now() - HOUR] if carried else []
+        return [] if user_id is None else self._forgotten.questions_of(user_id, self._now() - HOUR)
 
     def hourly_limit(self, user_id: int | None, most: int | None) -> dict[str, Value]:
         """Return the parameters of `AT_LIMIT` for a user and the most questions that they may ask in an hour."""
@@ -302,10 +294,9 @@ class QuotaStore(Part):
         }
 
     def _carried_tokens(self) -> str:
-        today = self._now() // DAY
-        return json.dumps(
-            [(person, carried.tokens) for person, carried in self._retained.items() if carried.day == today]
-        )
+        now = self._now()
+        self._forgotten.drop_old(now)
+        return json.dumps(list(self._forgotten.tokens_on(now // DAY).items()))
 
     async def questions_exceeded(self, user_id: int, hourly_limit: int | None) -> QuotaExceeded | None:
         return exceeded_questions(await self._engine.read(AT_LIMIT, **self.hourly_limit(user_id, hourly_limit)))
@@ -399,7 +390,7 @@ class QuotaStore(Part):
 
     async def settle(self, attempt: Attempt, usage: Usage | None) -> None:
         sql, values = settlement(attempt, usage, free=False)
-        await self._engine.transaction((sql, values))
+        await self._engine.transaction((sql, values), tells=FREED)
 
     async def settle_replaced(self, attempt: Attempt, usage: Usage, *, free: bool = True) -> None:
         # An attempt has one charge under its number. Under a negative number this one is out of the way of the next.
@@ -408,7 +399,7 @@ class QuotaStore(Part):
             UPDATE charges SET attempt = (SELECT min(0, min(attempt)) - 1 FROM charges WHERE turn_id = :turn)
             WHERE turn_id = :turn AND attempt = :attempt
             """
-        await self._engine.transaction((statement, values), (moved, values))
+        await self._engine.transaction((statement, values), (moved, values), tells=FREED)
 
     def _limits(self, quotas: Quotas, prompt_tokens: int, price: Price | None) -> dict[str, Value]:
         """Return the parameters of the statements above for every quota and its use."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bot.core.changes import Changes
 from bot.core.figures import Figures
 from bot.core.shards import Shards
 from bot.store.channel_settings import ChannelSettingsStore
@@ -12,6 +13,7 @@ from bot.store.conversations import ConversationStore
 from bot.store.deliveries import DeliveryStore
 from bot.store.engine import Engine
 from bot.store.files import FileStore
+from bot.store.forgotten_use import ForgottenUse
 from bot.store.guild_rules import GuildRuleStore
 from bot.store.guilds import GuildStore
 from bot.store.notes import NoteStore
@@ -38,7 +40,8 @@ class Store:
     """The parts of the store, which share an engine and a clock. `clock` gives seconds since the epoch.
 
     `figures` take how long the parts wait for the engine. What is done for all guilds is done for those of `shards`.
-    Implements `bot.core.protocols.Store`.
+    `changes` are those of other processes, and `forgotten` is what forgotten users have used; without these, they begin
+    anew. Implements `bot.core.protocols.Store`.
     """
 
     def __init__(
@@ -47,10 +50,13 @@ class Store:
         clock: Callable[[], float] = time.time,
         figures: Figures | None = None,
         shards: Shards = ALL,
+        changes: Changes | None = None,
+        forgotten: ForgottenUse | None = None,
     ) -> None:
         self.engine = engine
+        self.changes = changes or Changes()
         engine = TimedEngine(engine, figures or Figures())
-        self.channel_settings = ChannelSettingsStore(engine, clock)
+        self.channel_settings = ChannelSettingsStore(engine, clock, self.changes)
         self.conversations = ConversationStore(engine, clock)
         self.deliveries = DeliveryStore(engine, clock, shards)
         self.files = FileStore(engine, clock)
@@ -61,7 +67,7 @@ class Store:
         self.personas = PersonaStore(engine, clock)
         self.pictures = PictureStore(engine, clock)
         self.processed = ProcessedStore(engine, clock)
-        self.quotas = QuotaStore(engine, clock, shards)
+        self.quotas = QuotaStore(engine, clock, shards, forgotten or ForgottenUse())
         self.recent_authors = RecentAuthorStore(engine, clock)
         self.retention = RetentionStore(engine, clock, shards)
         self.search = SearchStore(engine, clock)

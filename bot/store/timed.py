@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from time import perf_counter
 from typing import TypeVar
 
+from bot.core.changes import Announcement
 from bot.core.errors import StoreError
 from bot.core.figures import MOMENTS, Figures, Histogram
 from bot.store.engine import Dialect, Engine, Lock, Rows, Statement, Value
@@ -46,13 +47,17 @@ class TimedEngine:
         """See `Engine.write`."""
         return await self._timed(self._writes, self._engine.write(sql, **values))
 
-    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def transaction(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         """See `Engine.transaction`."""
-        return await self._timed(self._writes, self._engine.transaction(*statements, locks=locks))
+        return await self._timed(self._writes, self._engine.transaction(*statements, locks=locks, tells=tells))
 
-    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def delete_securely(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         """See `Engine.delete_securely`."""
-        return await self._timed(self._writes, self._engine.delete_securely(*statements, locks=locks))
+        return await self._timed(self._writes, self._engine.delete_securely(*statements, locks=locks, tells=tells))
 
     async def erase_deleted(self) -> None:
         """See `Engine.erase_deleted`."""

@@ -25,7 +25,7 @@ from bot.store.people import FORGOTTEN_QUOTE
 from bot.store.pictures import keeping as keeping_pictures
 from bot.store.pictures import with_those_found
 from bot.store.processed import PROCESSED
-from bot.store.quotas import AT_LIMIT, QuotaStore, exceeded_questions, settlement
+from bot.store.quotas import AT_LIMIT, FREED, QuotaStore, exceeded_questions, settlement
 from bot.store.rows import RUNNING, lock_of
 from bot.store.summaries import TITLE_DUE
 from bot.store.turn_reader import UNDELIVERED, TurnReader
@@ -232,6 +232,7 @@ class TurnStore(TurnReader):
             (_COUNT, end),
             *([(TITLE_DUE, end)] if titles else []),
             locks=[Lock("turn", attempt.turn_id), *([Lock("summaries")] if titles else [])],
+            tells=FREED,
         )
         return bool(rows)
 

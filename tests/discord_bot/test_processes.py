@@ -17,7 +17,7 @@ import pytest
 
 from bot.core.errors import BotError
 from bot.operator.processes import read_all
-from bot.standin.entities import Channel, Message
+from bot.standin.entities import Channel, Intent, Message, User
 from bot.standin.model import ModelStandin
 from bot.standin.script import Reply
 from bot.standin.server import DiscordStandin
@@ -240,3 +240,47 @@ async def test_every_process_reports_its_health(
             first.process.terminate()
             await first.process.wait()
             await health((second, "everything"))
+
+
+@pytest.mark.standin(sharding=Sharding(identify_every=0.0, max_concurrency=16), privileged=Intent.MESSAGE_CONTENT)
+async def test_person_who_is_forgotten_in_one_process_is_forgotten_in_the_other(
+    discord: DiscordStandin, model: ModelStandin, places: list[Channel], launch: Launch, postgresql_url: str
+) -> None:
+    """Their messages go along no more, and what they used counts on, though no row has it."""
+    here, there = places
+    assert there.guild is not None
+    for place in places:
+        assert place.guild is not None
+        if discord.cleo.id not in place.guild.members:
+            discord.world.add_member(place.guild, discord.cleo)
+    with psycopg.connect(postgresql_url) as connection:
+        connection.execute(
+            "INSERT INTO channel_settings (channel_id, guild_id, recent) VALUES (%s, %s, 10)",
+            [there.id, there.guild.id],
+        )
+    model.default = Reply("Sure.")
+
+    async def answered(place: Channel, person: User) -> str:
+        """A question and its answer; what the model was sent."""
+        count, asked = len(shown(discord, place)), len(model.requests)
+        await ask(discord, "why?", place, person)
+        await discord.wait_for(lambda: shown(discord, place)[count:] == ["Sure."])
+        return str(model.requests[asked].messages[-1]["content"])
+
+    settings = {"DATABASE_URL": postgresql_url, "MESSAGE_CONTENT": "true", "HOURLY_QUESTIONS_PER_USER": "3"}
+    async with launch(**settings, SHARDS="0-0/2"), launch(**settings, SHARDS="1-1/2"):
+        await discord.ready()
+        assert "sea" not in await answered(there, discord.cleo)
+        await discord.say(there, discord.bo, "I live by the sea")
+        for _ in range(3):
+            await answered(here, discord.bo)
+        assert "sea" in await answered(there, discord.cleo)
+        confirm = await (await discord.slash(discord.bo, here, "forget-me")).answered()
+        pressed = await discord.press(discord.bo, confirm, f"forget-me:yes:{discord.bo.id}")
+        await discord.wait_for(lambda: "I have forgotten everything about you" in (pressed.content or ""))
+        assert "sea" not in await answered(there, discord.cleo)
+        requests, count = len(model.requests), len(shown(discord, there))
+        await ask(discord, "and now?", there)
+        await discord.wait_for(lambda: len(shown(discord, there)) > count)
+        assert "3 questions" in shown(discord, there)[-1]
+        assert len(model.requests) == requests

@@ -18,6 +18,7 @@ import discord
 
 from bot.core.access import Person
 from bot.core.attached import without_ids
+from bot.core.changes import Change
 from bot.core.channel_settings import DEFAULTS
 from bot.core.context import MENTION, speaker
 from bot.core.errors import StoreError
@@ -84,6 +85,7 @@ class RecentMessages:
         self._policy = policy
         self._tasks = tasks
         self._places: OrderedDict[int, _Place] = OrderedDict()
+        store.changes.on(Change.FORGOTTEN, self.forget, self._places.clear)
 
     # What is remembered
 

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bot.core.figures import Figures
+from bot.store.postgresql.announcements import Listener
 from bot.store.postgresql.claims import Claims
 from bot.store.postgresql.engine import CONNECTIONS, PostgreSQLEngine
 from bot.store.postgresql.processes import Processes
 from bot.store.postgresql.requests import SharedRequests
 from bot.store.store import Store
 
-__all__ = ["CONNECTIONS", "Claims", "PostgreSQLEngine", "Processes", "SharedRequests", "open_store"]
+__all__ = ["CONNECTIONS", "Claims", "Listener", "PostgreSQLEngine", "Processes", "SharedRequests", "open_store"]
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from bot.core.errors import SettingsError, StoreError
 from bot.core.gate import OPEN_FOR, Gate, elapsed
 from bot.core.shards import Shards, WantedShards
 from bot.store.postgresql.connection import Address, Connection, Record
+from bot.store.postgresql.error_messages import in_a_line
 
 _T = TypeVar("_T")
 
@@ -143,7 +144,7 @@ class Claims:
                 await self._do(self._until_freed)
             except _UNREACHABLE as error:
                 await self._disconnect()
-                why = f"the database does not say which shards are free: {_in_a_line(error)}"
+                why = f"the database does not say which shards are free: {in_a_line(error)}"
                 if why != said:
                     log.warning("standing by: %s", said := why)
                 await asyncio.sleep(self._timing.look_every)
@@ -165,7 +166,7 @@ class Claims:
             try:
                 await self._do(self._give_back)
             except _UNREACHABLE as error:
-                log.warning("could not release the shards, others wait some seconds for them: %s", _in_a_line(error))
+                log.warning("could not release the shards, others wait some seconds for them: %s", in_a_line(error))
         await self._disconnect()
 
     async def _hold(self, claim: Claim) -> None:
@@ -180,7 +181,7 @@ class Claims:
             except _UNREACHABLE as error:
                 await self._disconnect()
                 if connected:
-                    log.warning("lost the connection that holds the shards, connecting again: %s", _in_a_line(error))
+                    log.warning("lost the connection that holds the shards, connecting again: %s", in_a_line(error))
                 connected = False
                 await asyncio.sleep(self._timing.reconnect_every)
             else:
@@ -278,10 +279,6 @@ async def _one_at_a_time(connection: Connection) -> None:
 async def _rows(connection: Connection, sql: str, *values: int | str | list[int]) -> list[Record]:
     cursor = await connection.execute(sql.encode(), values or None)
     return await cursor.fetchall() if cursor.description else []
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _another_count(wanted: WantedShards, other: int) -> str:

@@ -21,9 +21,11 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 
+from bot.core.changes import Announcement
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value
 from bot.store.erasing import Eraser
+from bot.store.postgresql.announcements import TELL, told
 from bot.store.postgresql.connection import Address, Connection, Pool, Record
 from bot.store.postgresql.error_messages import advice, defect, lost_answer, too_busy
 from bot.store.postgresql.schema import migrate
@@ -32,8 +34,8 @@ from bot.store.purge import PURGE
 
 _READERS, _WRITERS = 4, 4
 """The most connections for each."""
-CONNECTIONS = _READERS + _WRITERS + 1
-"""The most connections that a process holds: these, and one for its claims."""
+CONNECTIONS = _READERS + _WRITERS + 2
+"""The most connections that a process holds: these, one for its claims, and one to hear what others change."""
 SERVING_S = 10.0
 """Seconds that a statement may take while somebody waits for a reply."""
 OPERATING_S = 600.0
@@ -63,6 +65,8 @@ class PostgreSQLEngine:
 
     def __init__(self, address: Address, readers: Pool, writers: Pool, patience: float) -> None:
         self._name = address.name
+        self.sender = secrets.token_hex(4)
+        """What marks the announcements of this engine."""
         self._readers = readers
         self._writers = writers
         self._patience = patience
@@ -100,12 +104,16 @@ class PostgreSQLEngine:
         [rows] = await self.transaction((sql, values))
         return rows
 
-    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
+    async def transaction(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
         # In a task of its own, so that a cancelled caller leaves nothing half-done.
-        return await asyncio.shield(self._begun(self._committed(statements, locks)))
+        return await asyncio.shield(self._begun(self._committed(statements, locks, tells)))
 
-    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
-        answers = await self.transaction(*statements, locks=locks)
+    async def delete_securely(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
+        answers = await self.transaction(*statements, locks=locks, tells=tells)
         if any(answers):
             self._eraser.deleted()
         return answers
@@ -136,10 +144,15 @@ class PostgreSQLEngine:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _committed(self, statements: Sequence[Statement], locks: Sequence[Lock]) -> list[Rows]:
-        return await self._patiently(lambda: self._commit_once(secrets.randbits(63), statements, locks))
+    async def _committed(
+        self, statements: Sequence[Statement], locks: Sequence[Lock], tells: Sequence[Announcement]
+    ) -> list[Rows]:
+        announcements = told(tells, self.sender)
+        return await self._patiently(lambda: self._commit_once(secrets.randbits(63), statements, locks, announcements))
 
-    async def _commit_once(self, token: int, statements: Sequence[Statement], locks: Sequence[Lock]) -> list[Rows]:
+    async def _commit_once(
+        self, token: int, statements: Sequence[Statement], locks: Sequence[Lock], announcements: Sequence[str]
+    ) -> list[Rows]:
         """Make a transaction, again where that fails for another's sake or with the connection, but never twice.
 
         Each try puts the same token on record. Where that is there already, an earlier try was made after all.
@@ -152,7 +165,7 @@ class PostgreSQLEngine:
             cursors: list[_Cursor] = []
             try:
                 async with self._writers.connection() as connection:
-                    await _send(connection, cursors, token, statements, locks)
+                    await _send(connection, cursors, token, statements, locks, announcements)
                 return [await _fetched(cursor) for cursor in cursors]
             except _UNDONE:
                 continue
@@ -243,6 +256,7 @@ async def _send(
     token: int,
     statements: Sequence[Statement],
     locks: Sequence[Lock],
+    announcements: Sequence[str],
 ) -> None:
     """Make a transaction in one round trip, with a cursor in the list for each statement."""
     async with connection.pipeline() as pipeline:
@@ -253,6 +267,8 @@ async def _send(
             await connection.execute(key, [_keys(locks)])
         for sql, values in statements:
             cursors.append(await connection.execute(*bound(sql, values)))
+        if announcements:
+            await connection.execute(TELL, [list(announcements)])
         # The answers are sent before the commit: whoever loses the connection with its answer has those already.
         pipeline.command_queue.append(connection.pgconn.send_flush_request)
         await connection.execute("COMMIT")

@@ -106,3 +106,8 @@ def defect(error: Exception, name: str) -> str:
 def _first_line(error: psycopg.Error) -> str:
     # What follows may quote values of the statement.
     return str(error).partition("\n")[0]
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says, for the log."""
+    return " ".join(str(error).split()) or type(error).__name__

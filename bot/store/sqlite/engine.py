@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from bot.core.changes import Announcement
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value, Values
 from bot.store.erasing import Eraser
@@ -103,12 +104,18 @@ class SQLiteEngine:
         [rows] = await self.transaction((sql, values))
         return rows
 
-    async def transaction(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
-        # One write follows the other: nothing is to be locked.
+    async def transaction(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
+        # One write follows the other, and no other process serves: nothing is to be locked, and nobody to be told.
+        if not statements:
+            return []
         return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
 
-    async def delete_securely(self, *statements: Statement, locks: Sequence[Lock] = ()) -> list[Rows]:
-        answers = await self.transaction(*statements, locks=locks)
+    async def delete_securely(
+        self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
+    ) -> list[Rows]:
+        answers = await self.transaction(*statements, locks=locks, tells=tells)
         if any(answers):
             self._eraser.deleted()
         return answers
