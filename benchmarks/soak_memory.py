@@ -170,7 +170,11 @@ class MemoryUsers:
                 continue
             said = [str(message["content"]) for message in request.messages]
             question = next(text for text in reversed(said) if _QUESTION.search(text))
-            asked, asker = questions[int(_QUESTION.findall(question)[-1])]
+            number = int(_QUESTION.findall(question)[-1])
+            if number >= len(questions):
+                self._wrong.append(f"a request asks question {number}, which nobody was seen to ask")
+                continue
+            asked, asker = questions[number]
             guild_id = asked.channel.guild.id if asked.channel.guild else None
             own = {each for each in _NOTE.findall(question) if (asker.id, guild_id, each) in noted}
             sent = Counter(each for text in said for each in _NOTE.findall(text))
