@@ -285,9 +285,10 @@ async def test_standby_is_a_sentence_and_the_next_server_is_found(
     store: Store, postgresql_server: Server, name: str
 ) -> None:
     await note(store, "a")
-    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+    # Waits until they have ended.
+    end = f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
     postgresql_server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    postgresql_server.execute(end)
+    postgresql_server.execute(f"{end} AND pid <> pg_backend_pid()")
     assert "takes no writes, as a standby does not" in await told(note(store, "b"))
     assert "takes no writes" in await told(store.engine.ping())
     postgresql_server.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
