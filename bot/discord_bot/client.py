@@ -72,6 +72,7 @@ class ParleyClient(discord.AutoShardedClient):
         self._undelivered = undelivered
         self._list_models = list_models
         self.connections = Connections()
+        self._shares = limits is not None
         self._gateway = Gateway(self, self.connections, options.shards, limits)
         self._parts = wire(self, conversations, store, scheduler, options, self.connections)
         self._tasks = self._parts.tasks
@@ -103,7 +104,7 @@ class ParleyClient(discord.AutoShardedClient):
 
     async def drain(self, grace: float) -> None:
         """Take no more prompts, end the replies within `grace` seconds, and wait a moment until their end is shown."""
-        self._parts.messages.stop_accepting()
+        self._parts.messages.stop_accepting(left_to_others=self._shares)
         self._parts.asking.stop_accepting()
         # The calls under way of cancelled tasks go on (see `Calls`): otherwise no end of a reply could be shown.
         await asyncio.gather(

@@ -159,11 +159,18 @@ async def test_processes_are_restarted_one_after_the_other_without_a_question_lo
         await discord.ready()
         async with start_process("2/2") as second:
             await second.says("standing by")
+            model.script.append(Reply("word " * 60, tokens_per_second=20))
+            busy = discord.add_channel("busy", places[0].guild)
+            await ask(discord, "write", busy)
+            await reply(discord, busy, words(10))
             first.process.terminate()
+            await first.says("stopping")
+            # It is still there, and finishes its reply.
             for number, place in enumerate(places):
                 await ask(discord, f"question {number}", place)
             await second.says("serving shards 0-1 of 2")
             assert await first.process.wait() == 0
+            assert words(60)(shown(discord, busy)[0])
             for number, place in enumerate(places):
                 await reply(discord, place, f"To question {number}.".__eq__)
                 assert len(shown(discord, place)) == 1

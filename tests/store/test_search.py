@@ -19,6 +19,8 @@ from tests.store.steps import HERE, begin, rows
 
 BO, CLEO = 1, 2
 FILLER = "so it goes on, and on "
+_AT_ONCE = 2000
+"""Turns of one statement: each is looked at beside those of the hour."""
 
 
 async def turn(store: Store, position: int, prompt: str, reply: str = FILLER, where: Conversation = HERE) -> Attempt:
@@ -182,16 +184,20 @@ async def _fill(store: Store, turns: int, prompts: dict[int, str]) -> None:
     """Turns at positions from 1 on, asked at as many seconds, with these prompts among others."""
     await begin(store, turns + 1)
     await store.retention.forget_prompts([turns + 1])
-    await store.engine.write(
-        """
-        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :most)
-        INSERT INTO stored_turns
-            (conversation_id, position, message_id, user_id, display_name, user_name, prompt, reply, state, created_at)
-        SELECT 1, n, n, n % 2 + 1, 'P', 'p', :text || n, 'It is so.', 'complete', n FROM numbers
-        """,
-        most=turns,
-        text=FILLER,
-    )
+    for first in range(1, turns + 1, _AT_ONCE):
+        await store.engine.write(
+            """
+            WITH RECURSIVE numbers (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n < :last)
+            INSERT INTO stored_turns (
+                conversation_id, position, message_id, user_id, display_name, user_name, prompt, reply, state,
+                created_at
+            )
+            SELECT 1, n, n, n % 2 + 1, 'P', 'p', :text || n, 'It is so.', 'complete', n FROM numbers
+            """,
+            first=first,
+            last=min(turns, first + _AT_ONCE - 1),
+            text=FILLER,
+        )
     for position, prompt in prompts.items():
         await store.engine.write(
             "UPDATE stored_turns SET prompt = :text WHERE position = :position", text=prompt, position=position

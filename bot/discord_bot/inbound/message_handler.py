@@ -52,13 +52,18 @@ class MessageHandler:
         self._files = files
         self._pictures = pictures
         self._accepting = True
+        self._left_to_others = False
         self._in_progress: dict[int, discord.Message] = {}
         """The newest version of each message that is being answered."""
         self._hinted: deque[int] = deque(maxlen=_HINTED)
 
-    def stop_accepting(self) -> None:
-        """Answer every further prompt with the notice that the bot restarts."""
+    def stop_accepting(self, *, left_to_others: bool) -> None:
+        """Answer every further prompt with the notice that the bot restarts, or leave it to the process that follows.
+
+        That one finds it as a prompt that came while the bot was away.
+        """
         self._accepting = False
+        self._left_to_others = left_to_others
 
     def are_being_answered(self, message_ids: Collection[int]) -> bool:
         """Whether any of these messages is a prompt that is being answered, so that it may not be on record yet."""
@@ -82,7 +87,7 @@ class MessageHandler:
         mentioned = reader.address(message, me) is Addressing.YES
         try:
             if not self._accepting:
-                if mentioned:
+                if mentioned and not self._left_to_others:
                     await self._notices.answer(message, texts.RESTARTING)
                 return True
             if (denied := await self._policy.check_message(message)) is not None:
