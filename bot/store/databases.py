@@ -118,7 +118,8 @@ async def serving(
         async def claimed() -> Term:
             claim = await claims.take()
             listener.changes = Changes()
-            store = Store(GatedEngine(engine, claim.gate), clock, figures, claim.shards, listener.changes, forgotten)
+            own = GatedEngine(engine, claim.gate, claim.requirement)
+            store = Store(own, clock, figures, claim.shards, listener.changes, forgotten)
             return Term(store, claim.shards, claim.gate, limits)
 
         yield Terms(claimed, engine.ping, postgresql.Processes(engine))

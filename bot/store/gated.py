@@ -15,11 +15,16 @@ _PATIENCE = 5.0
 
 
 class GatedEngine:
-    """An `Engine` over another one."""
+    """An `Engine` over another one.
 
-    def __init__(self, engine: Engine, gate: Gate) -> None:
+    Between a look at the gate and a commit, a process may be frozen for so long that others have what it served. So
+    each transaction ends with a statement, the `requirement`, that fails then.
+    """
+
+    def __init__(self, engine: Engine, gate: Gate, requirement: Statement) -> None:
         self._engine = engine
         self._gate = gate
+        self._requirement = requirement
 
     @property
     def dialect(self) -> Dialect:
@@ -36,22 +41,22 @@ class GatedEngine:
 
     async def write(self, sql: str, **values: Value) -> Rows:
         """See `Engine.write`."""
-        await self._pass()
-        return await self._engine.write(sql, **values)
+        [rows] = await self.transaction((sql, values))
+        return rows
 
     async def transaction(
         self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
     ) -> list[Rows]:
         """See `Engine.transaction`."""
         await self._pass()
-        return await self._engine.transaction(*statements, locks=locks, tells=tells)
+        return (await self._engine.transaction(*statements, self._requirement, locks=locks, tells=tells))[:-1]
 
     async def delete_securely(
         self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
     ) -> list[Rows]:
         """See `Engine.delete_securely`."""
         await self._pass()
-        return await self._engine.delete_securely(*statements, locks=locks, tells=tells)
+        return (await self._engine.delete_securely(*statements, self._requirement, locks=locks, tells=tells))[:-1]
 
     async def erase_deleted(self) -> None:
         """See `Engine.erase_deleted`. It removes nothing that is not deleted for all."""

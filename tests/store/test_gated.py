@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import psycopg
 import pytest
 
 from bot.core.errors import StoreError
+from bot.core.figures import Figures
 from bot.core.gate import Gate
+from bot.core.shards import WantedShards
+from bot.core.turns import Attempt
 from bot.store import Store
+from bot.store.databases import DatabaseServer, serving
 from bot.store.engine import Engine
 from bot.store.gated import GatedEngine
 from tests.store.steps import HERE, Clock, answer, begin
@@ -17,7 +24,7 @@ async def test_nothing_is_written_without_a_confirmation(
 ) -> None:
     monkeypatch.setattr("bot.store.gated._PATIENCE", 0.1)
     gate, others = Gate(9.0, lambda: clock.now), Store(engine, clock)
-    store = Store(GatedEngine(engine, gate), clock)
+    store = Store(GatedEngine(engine, gate, ("SELECT 1 WHERE false", {})), clock)
     gate.confirm(clock.now)
     await answer(store, 1, "Because.")
     clock.now += 9.0
@@ -32,3 +39,36 @@ async def test_nothing_is_written_without_a_confirmation(
     with pytest.raises(StoreError, match="Another process"):
         await store.retention.forget_conversation(HERE)
     assert await others.turns.count(HERE) == 2
+
+
+@pytest.fixture
+async def outside(postgresql_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection that is not the bot's."""
+    async with await psycopg.AsyncConnection.connect(postgresql_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store, attempt: store.turns.mark_delivered(attempt),
+        lambda store, _: store.guilds.sync([]),
+        lambda store, _: store.retention.forget_conversation(HERE),
+    ],
+    ids=["delivered", "left", "forgotten"],
+)
+async def test_nothing_is_written_by_a_process_frozen_after_its_look_at_the_gate(
+    postgresql_url: str, outside: psycopg.AsyncConnection, write: Callable[[Store, Attempt], Awaitable[None]]
+) -> None:
+    async with serving(DatabaseServer(postgresql_url), WantedShards(2, None, 2), Figures()) as terms:
+        term = await terms.next()
+        attempt = await begin(term.store, 1)
+        await term.store.deliveries.posting(attempt, 0, 0, "nonce")
+        await outside.execute("UPDATE conversations SET guild_id = 1")
+        # The gate is open, as for one that was frozen behind it.
+        await outside.execute("UPDATE shards SET holder = 'another' WHERE shard = 0")
+        with pytest.raises(StoreError, match="another process serve"):
+            await write(term.store, attempt)
+        assert len(await term.store.deliveries.sent(attempt.turn_id)) == 1
+        left = await outside.execute("SELECT count(left_at), count(*) FROM conversations")
+        assert await left.fetchone() == (0, 1)

@@ -23,6 +23,7 @@ import psycopg
 from bot.core.errors import SettingsError, StoreError
 from bot.core.gate import OPEN_FOR, Gate, elapsed
 from bot.core.shards import Shards, WantedShards
+from bot.store.engine import Statement
 from bot.store.postgresql.connection import Address, Connection, Record
 from bot.store.postgresql.error_messages import in_a_line
 
@@ -62,6 +63,7 @@ _COUNTED = f"""
 _OTHER_COUNTS = f"SELECT objid::bigint FROM pg_locks WHERE {_HERE} AND classid = {_COUNT} AND objid::bigint <> $1"
 _UNRELEASED = "SELECT count, shard, epoch FROM shards WHERE NOT released"
 _STILL_MINE = "SELECT shard FROM shards WHERE holder = $1"
+_REQUIRED = "SELECT * FROM require_claims(:holder, :number)"
 _END_EARLIER = f"""
     SELECT pg_terminate_backend(pid) FROM pg_locks
     WHERE {_HERE} AND classid = {_SHARD} AND objid::bigint = ANY($1::bigint[]) AND granted AND pid <> pg_backend_pid()
@@ -91,6 +93,8 @@ class Claim:
 
     shards: Shards
     gate: Gate
+    requirement: Statement
+    """For the end of a transaction: it undoes what is written when another process has one of the shards."""
 
 
 class _Lost(Exception):
@@ -148,7 +152,9 @@ class Claims:
                 if why != said:
                     log.warning("standing by: %s", said := why)
                 await asyncio.sleep(self._timing.look_every)
-        claim = self._claim = Claim(Shards(ids, self._wanted.count), Gate(self._timing.open_for, self._clock))
+        required: Statement = (_REQUIRED, {"holder": self._holder, "number": len(ids)})
+        gate = Gate(self._timing.open_for, self._clock)
+        claim = self._claim = Claim(Shards(ids, self._wanted.count), gate, required)
         claim.gate.confirm(asked_at)
         self._holding = asyncio.create_task(self._hold(claim))
         log.info("serving %s", claim.shards)

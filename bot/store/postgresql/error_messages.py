@@ -33,6 +33,8 @@ _ADVICE = {
     "57P05": _LOST,
     "40001": _SLOW,
     "40P01": _SLOW,
+    # What a migration of the bot's own raises.
+    "PA001": "has another process serve what this one has served.",
 }
 _UNUSABLE = {
     "password authentication failed": "refuses the password or the user: correct them in DATABASE_URL.",

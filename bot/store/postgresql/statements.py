@@ -25,9 +25,9 @@ _TYPES = {
         "double precision": "bytes picture_ratio",
         "text": """
             answered_by asked_in carried carried_questions channel delivery_error display_name expected facts failure
-            guilds host ids key line messages model names nonce parent passed_over persona pictures ping places platform
-            prefix process prompt_text purpose reply_text said server shards sources state text text_before turns
-            unquoted user_name users without_mention
+            guilds holder host ids key line messages model names nonce parent passed_over persona pictures ping places
+            platform prefix process prompt_text purpose reply_text said server shards sources state text text_before
+            turns unquoted user_name users without_mention
             """,
     }.items()
     for name in names.split()
