@@ -306,6 +306,14 @@ def test_figures_are_for_this_computer_unless_told_otherwise(value: str, address
             "has a space or a character that URLs never have; write it with % and two digits.",
         ),
         (
+            # What begins with the first '@' would count as the host, which is no secret.
+            "postgresql://bot:hunter@2@db/parley",
+            (
+                "cannot be read as a URL; write postgresql://USER:PASSWORD@HOST/DATABASE, with % and two digits for"
+                " '/', '@', ':' and '#'."
+            ),
+        ),
+        (
             "postgresql://bot:hunter2@[db/parley",
             (
                 "cannot be read as a URL; write postgresql://USER:PASSWORD@HOST/DATABASE, with % and two digits for"

@@ -170,7 +170,7 @@ def database_url(value: str) -> Secret:
     if not value.isascii() or not value.isprintable() or " " in value:
         raise InvalidValue("has a space or a character that URLs never have; write it with % and two digits")
     parts = _split(value)
-    if parts is None:
+    if parts is None or parts.netloc.count("@") > 1:
         raise InvalidValue(f"cannot be read as a URL; {form}, with % and two digits for '/', '@', ':' and '#'")
     if not parts.path.strip("/"):
         raise InvalidValue(f"names no database; {form}")

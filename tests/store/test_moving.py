@@ -71,7 +71,12 @@ async def contents(database: Path | DatabaseServer) -> object:
 async def test_everything_is_there_and_goes_on(file: Path, postgresql_url: str) -> None:
     steps: list[Progress] = []
     before = await contents(file)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        # As some set it for a server; parts of a large move take longer.
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET idle_session_timeout = '1ms'")
     moved = await move(file, postgresql_url, steps.append)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} RESET idle_session_timeout")
     server = DatabaseServer(postgresql_url)
     assert await contents(server) == before
     assert moved.conversations == CHANNELS

@@ -44,7 +44,6 @@ _SESSION = {
     "tcp_keepalives_count": "3",
     # A process that is frozen while it changes claims must not keep the others from theirs.
     "idle_in_transaction_session_timeout": "2s",
-    "idle_session_timeout": "0",
 }
 _UNREACHABLE = (psycopg.Error, OSError, StoreError)
 

@@ -109,6 +109,8 @@ class Address:
             "statement_timeout": round(statement_s * 1000),
             "lock_timeout": LOCK_S * 1000,
             "idle_in_transaction_session_timeout": 30_000,
+            # A move reads its file for minutes, and locks go with their session.
+            "idle_session_timeout": 0,
             # It takes longer than any of these statements.
             "jit": "off",
         }

@@ -13,6 +13,11 @@ PER_SECOND = 44
 """With the burst, and with slots that are used a little late, they stay below Discord's 50 in any second."""
 IDENTIFY_EVERY_MS = 5250
 """Milliseconds between two IDENTIFYs of a bucket: Discord's five seconds, and by what one may be sooner there."""
+_FURTHEST_S, _FURTHEST_START_S = 60, 600
+"""Seconds ahead, for requests and IDENTIFYs, above which a time on record is of a clock that was wrong.
+
+A process that Discord refuses for longer knows it itself.
+"""
 
 _GAP_US = 1_000_000 // PER_SECOND + 1
 # One statement, whose row only one process at a time has. A generic cell rate: the time up to which slots are taken.
@@ -20,8 +25,10 @@ _DRAW = f"""
     INSERT INTO request_budget AS budget (id, taken_until)
     VALUES (1, clock_timestamp() + (:slots - {BURST}) * interval '{_GAP_US} us')
     ON CONFLICT (id) DO UPDATE SET
-        taken_until = greatest(budget.taken_until, clock_timestamp() - {BURST} * interval '{_GAP_US} us')
-            + :slots * interval '{_GAP_US} us'
+        taken_until = greatest(
+            least(budget.taken_until, clock_timestamp() + interval '{_FURTHEST_S} s'),
+            clock_timestamp() - {BURST} * interval '{_GAP_US} us'
+        ) + :slots * interval '{_GAP_US} us'
     RETURNING extract(epoch FROM taken_until - clock_timestamp())::float8 AS last_in,
         (SELECT count(DISTINCT holder) FROM shards WHERE NOT released) AS processes
     """
@@ -34,7 +41,9 @@ _IDENTIFY = f"""
     INSERT INTO identify_turns AS turn (bucket, next_at)
     VALUES (:bucket, clock_timestamp() + interval '{IDENTIFY_EVERY_MS} ms')
     ON CONFLICT (bucket) DO UPDATE SET
-        next_at = greatest(turn.next_at, clock_timestamp()) + interval '{IDENTIFY_EVERY_MS} ms'
+        next_at = greatest(
+            least(turn.next_at, clock_timestamp() + interval '{_FURTHEST_START_S} s'), clock_timestamp()
+        ) + interval '{IDENTIFY_EVERY_MS} ms'
     RETURNING extract(epoch FROM next_at - clock_timestamp())::float8 - {IDENTIFY_EVERY_MS / 1000} AS wait
     """
 

@@ -128,3 +128,18 @@ async def test_one_bucket_of_sessions_has_one_start_at_a_time(postgresql_url: st
         assert waits[0] < 0.1
         assert all(later - earlier > 5 for earlier, later in pairwise(waits))
         assert await shared.identify_in(1) < 0.1, "another bucket does not wait"
+
+
+async def test_clock_of_the_database_that_was_far_ahead_does_not_keep_everybody_waiting(
+    postgresql_server: Server, postgresql_url: str
+) -> None:
+    async with PostgreSQLEngine.open(postgresql_url, serving=True) as engine:
+        limits = SharedRequests(engine)
+        await limits.draw(1)
+        await limits.identify_in(0)
+        database = postgresql_url.partition("///")[2].partition("?")[0]
+        postgresql_server.execute("UPDATE request_budget SET taken_until = now() + interval '1 day'", database)
+        postgresql_server.execute("UPDATE identify_turns SET next_at = now() + interval '1 day'", database)
+        last_in, _ = await limits.draw(1)
+        assert last_in < 120
+        assert await limits.identify_in(0) < 1200
