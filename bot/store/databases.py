@@ -109,9 +109,10 @@ async def serving(
     postgresql = _postgresql()
     forgotten = ForgottenUse()
     async with (
+        # Released last: until then, what is being written is finished.
+        postgresql.Claims(database.url, wanted) as claims,
         postgresql.PostgreSQLEngine.open(database.url, serving=True) as engine,
         postgresql.Listener(database.url, engine.sender, forgotten) as listener,
-        postgresql.Claims(database.url, wanted) as claims,
     ):
         limits = postgresql.SharedRequests(engine)
 

@@ -128,15 +128,28 @@ async def test_killed_process_is_waited_for_and_then_replaced(url: str) -> None:
         assert claim.gate.is_open
 
 
-async def test_released_shards_are_taken_without_waiting(url: str) -> None:
-    async with Claims(url, WantedShards(), QUICK) as first, Claims(url, WantedShards(), NEVER) as second:
+async def test_released_shards_are_taken_without_waiting(
+    postgresql_server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.store.postgresql.claims._ANSWER_TIMEOUT", FOR_A_PROCESS)
+    told = Timing(own_for=3600.0, open_for=3600.0, look_every=3600.0)
+    async with Claims(url, WantedShards(), QUICK) as first, Claims(url, WantedShards(), told) as second:
         claim = await first.take()
         waiting = asyncio.create_task(second.take())
+        listening = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        await until(lambda: postgresql_server.execute(listening) != [])
         await until(lambda: claim.gate.is_open)
-        await first.release()
+        disconnect = first._disconnect
+
+        async def disconnect_late() -> None:
+            async with asyncio.timeout(PATIENCE):
+                assert (await waiting).gate.is_open
+            await disconnect()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(first, "_disconnect", disconnect_late)
+            await first.release()
         assert claim.gate.is_shut
-        async with asyncio.timeout(PATIENCE):
-            assert (await waiting).gate.is_open
 
 
 @pytest.mark.parametrize("away", [0.0, 1.5 * QUICK.own_for])

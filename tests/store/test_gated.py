@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import psycopg
@@ -16,7 +17,10 @@ from bot.store import Store
 from bot.store.databases import DatabaseServer, serving
 from bot.store.engine import Engine
 from bot.store.gated import GatedEngine
+from bot.store.postgresql.claims import Claims
+from tests.postgresql import Server
 from tests.store.steps import HERE, Clock, answer, begin
+from tests.waiting import PATIENCE, until
 
 
 async def test_nothing_is_written_without_a_confirmation(
@@ -72,3 +76,31 @@ async def test_nothing_is_written_by_a_process_frozen_after_its_look_at_the_gate
         assert len(await term.store.deliveries.sent(attempt.turn_id)) == 1
         left = await outside.execute("SELECT count(left_at), count(*) FROM conversations")
         assert await left.fetchone() == (0, 1)
+
+
+async def test_shards_are_not_released_before_all_is_written(
+    postgresql_server: Server, postgresql_url: str, outside: psycopg.AsyncConnection
+) -> None:
+    async with Claims(postgresql_url, WantedShards()) as other:
+        async with serving(DatabaseServer(postgresql_url), WantedShards(), Figures()) as terms:
+            term = await terms.next()
+            taking = asyncio.create_task(other.take())
+            await outside.execute("BEGIN")
+            await outside.execute("LOCK TABLE stored_turns IN EXCLUSIVE MODE")
+            writing = asyncio.create_task(begin(term.store, 1))
+            database = psycopg.conninfo.conninfo_to_dict(postgresql_url)["dbname"]
+            waiting = f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{database}'"
+            await until(lambda: postgresql_server.execute(waiting) != [])
+            writing.cancel()
+
+            async def unlocked() -> None:
+                await asyncio.wait([taking], timeout=0.5)
+                assert not taking.done()
+                await outside.execute("COMMIT")
+
+            unlocking = asyncio.create_task(unlocked())
+        await unlocking
+        async with asyncio.timeout(PATIENCE):
+            await taking
+        written = await outside.execute("SELECT count(*) FROM stored_turns")
+        assert await written.fetchone() == (1,)

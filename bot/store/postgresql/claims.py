@@ -269,6 +269,8 @@ class Claims:
 
     async def _give_back(self, connection: Connection) -> None:
         await _rows(connection, "UPDATE shards SET released = true WHERE holder = $1", self._holder)
+        # Before the others look, who would find the shards locked otherwise and look again only a while later.
+        await _rows(connection, "SELECT pg_advisory_unlock_all()")
         await _rows(connection, f"NOTIFY {_FREED}")
 
     async def _lock(self, connection: Connection, ids: Sequence[int]) -> None:
