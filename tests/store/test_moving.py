@@ -122,16 +122,24 @@ async def test_killed_move_goes_on_where_it_was(file: Path, postgresql_url: str)
     assert await contents(DatabaseServer(postgresql_url)) == await contents(file)
 
 
-async def test_change_meanwhile_is_found(file: Path, postgresql_url: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ("DELETE FROM stored_turns WHERE position = 21", "The table stored_turns"),
+        ("UPDATE stored_turns SET reply = 'other' WHERE position = 21", "The conversation 11"),
+        ("UPDATE notes SET text = 'likes coffee'", "The table notes"),
+    ],
+)
+async def test_change_meanwhile_is_found(file: Path, postgresql_url: str, change: str, where: str) -> None:
     def interrupt(at: Progress) -> None:
         if at.done > 1500:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         await move(file, postgresql_url, interrupt)
-    async with open_store(file, exclusive=True) as store:
-        await store.retention.forget_prompts([21])
-    with pytest.raises(StoreUnusable, match=r"as it is in .*: the bot may have run"):
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(change)
+    with pytest.raises(StoreUnusable, match=rf"{where} is not .* as it is in .*: the bot may have run"):
         await move(file, postgresql_url, said)
 
 
