@@ -145,6 +145,8 @@ class _Move:
 
     async def _begin(self, tables: Sequence[_Table]) -> dict[str, list[Value]]:
         """Note the move, or find how far it came: the key of the last row that was moved, by table."""
+        # Read before: the server ends a transaction in which nothing comes for long.
+        origin = await self._origin()
         async with self._target.transaction():
             begun = await _rows(self._target, "SELECT to_regclass('moves') IS NOT NULL")
             if not begun[0][0]:
@@ -155,17 +157,17 @@ class _Move:
                 for table in tables:
                     # Each row comes with what its trigger had done.
                     await self._target.execute(f"ALTER TABLE {table.name} DISABLE TRIGGER USER".encode())
-                await self._target.execute("INSERT INTO moves VALUES ('', $1)", [await self._origin()])
+                await self._target.execute("INSERT INTO moves VALUES ('', $1)", [origin])
             noted = dict(tuple(row) for row in await _rows(self._target, "SELECT name, through FROM moves"))
-        if noted.pop("") != await self._origin():
+        if noted.pop("") != origin:
             raise StoreUnusable(_NOT_MOVED_YET.format(file=self._file))
         return {name: json.loads(through) for name, through in noted.items()}
 
     async def _origin(self) -> str:
         """What tells one file from another, wherever it lies."""
         keys = [tuple(row) for row in await self._source.read("SELECT purpose, key FROM hash_keys ORDER BY purpose")]
-        [first] = await self._source.read("SELECT min(id), min(created_at) FROM stored_turns")
-        return blake2b(repr((keys, tuple(first))).encode(), digest_size=16).hexdigest()
+        first = await self._source.read("SELECT id, created_at FROM stored_turns ORDER BY id LIMIT 1")
+        return blake2b(repr((keys, *map(tuple, first))).encode(), digest_size=16).hexdigest()
 
     async def _copy(self, table: _Table, through: Sequence[Value] | None, done: int, of: int) -> int:
         if through is not None:
