@@ -75,7 +75,7 @@ async def test_everything_is_there_and_goes_on(file: Path, postgresql_url: str) 
         # As some set it for a server; parts of a large move take longer.
         connection.execute(f"ALTER DATABASE {connection.info.dbname} SET idle_session_timeout = '1ms'")
     moved = await move(file, postgresql_url, steps.append)
-    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+    with psycopg.connect(postgresql_url, options="-c idle_session_timeout=0", autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {connection.info.dbname} RESET idle_session_timeout")
     server = DatabaseServer(postgresql_url)
     assert await contents(server) == before
