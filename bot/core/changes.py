@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 
 class Change(StrEnum):
-    """What was changed, and what the id of a announcement is that says so."""
+    """A kind of change to the database that other processes have to hear of. Each says whose id goes with it."""
 
     FORGOTTEN = "forgotten"
-    """A user was forgotten."""
+    """A user was forgotten, whose id it is."""
     USED = "used"
-    """What a forgotten user has used is known: `more` has it."""
+    """The tokens and questions of a forgotten user, whose id it is, are known to one process only so far."""
     CHANNEL_SETTINGS = "channel settings"
-    """The settings of a guild's channels."""
+    """The settings of channels of a guild, whose id it is."""
     FREED = "freed"
     """Reserved tokens were released. There is no id."""
     STARTED = "started"
@@ -23,7 +23,10 @@ class Change(StrEnum):
 
 
 class Announcement(NamedTuple):
-    """What one process tells the others. It holds numbers only, never a text of a person's."""
+    """A message from one process of the bot to the others on its database: a change, and the id that it is about.
+
+    `more` is empty, or the usage of a forgotten user as JSON of numbers. No text of a person's is in it.
+    """
 
     change: Change
     id: int = 0

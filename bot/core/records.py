@@ -223,7 +223,7 @@ class ImportRefusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """What one of several processes on a database last reported, `age` seconds ago."""
+    """The health of one process of the bot, as the database has it. It was reported `age` seconds ago."""
 
     host: str
     pid: int
