@@ -25,7 +25,7 @@ class Change(StrEnum):
 class Announcement(NamedTuple):
     """A message from one process of the bot to the others on its database: a change, and the id that it is about.
 
-    `more` is empty, or the usage of a forgotten user as JSON of numbers. No text of a person's is in it.
+    `more` is empty, or the usage of a forgotten user as JSON: a random key, and numbers. It has no text of a person's.
     """
 
     change: Change
