@@ -166,7 +166,10 @@ async def run_checks(checks: HealthChecks) -> HealthReport:
     shards, unanswered = checks.gateway(), checks.unanswered()
     away = {shard_id: seconds for shard_id, seconds in shards.items() if seconds is not None}
     no_answers = unanswered >= UNANSWERED_LIMIT
-    if not shards:
+    database_error = await _database_error(checks.database)
+    if not shards and database_error is not None:
+        discord = "not connected before the database answers."
+    elif not shards:
         discord = "standing by: other processes serve what this one could."
     elif away:
         discord = _without_connection(len(shards), away)
@@ -174,7 +177,6 @@ async def run_checks(checks: HealthChecks) -> HealthReport:
         discord = f"connected, but no request has been answered for {unanswered:.0f} s. If this lasts, restart the bot."
     else:
         discord = "connected."
-    database_error = await _database_error(checks.database)
     last_reply = checks.model()
     if last_reply is None:
         model = "no reply since the start."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -83,7 +83,10 @@ class Terms:
     """The terms of one process, one after the other."""
 
     next: Callable[[], Coroutine[Any, Any, Term]]
-    """Waits for the next term, as long as other processes serve what this one could. Raises SettingsError."""
+    """Waits for the next term, as long as the server is away, or other processes serve what this one could.
+
+    Raises SettingsError, and StoreUnusable.
+    """
     ping: Callable[[], Awaitable[None]]
     """Returns if the database works. Raises StoreError."""
     processes: Processes | None = None
@@ -96,7 +99,7 @@ async def serving(
 ) -> AsyncIterator[Terms]:
     """Open a database to serve from it: a file for this process alone, one on a server for several processes.
 
-    Raises `StoreUnusable`.
+    A server may be away meanwhile. Raises `StoreUnusable`.
     """
     if not isinstance(database, DatabaseServer):
         async with sqlite.open_store(database, exclusive=True, clock=clock, figures=figures) as store:
@@ -111,12 +114,16 @@ async def serving(
     async with (
         # Released last: until then, what is being written is finished.
         postgresql.Claims(database.url, wanted) as claims,
-        postgresql.PostgreSQLEngine.open(database.url, serving=True) as engine,
-        postgresql.Listener(database.url, engine.sender, forgotten) as listener,
+        postgresql.PostgreSQLEngine.standing_by(database.url, serving=True) as engine,
+        AsyncExitStack() as stack,
     ):
+        listener = postgresql.Listener(database.url, engine.sender, forgotten)
         limits = postgresql.SharedRequests(engine)
 
         async def claimed() -> Term:
+            if not engine.is_prepared:
+                await engine.prepare_patiently()
+                await stack.enter_async_context(listener)
             claim = await claims.take()
             listener.changes = Changes()
             own = GatedEngine(engine, claim.gate, claim.requirement)

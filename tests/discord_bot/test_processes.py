@@ -11,11 +11,13 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from bot.core.errors import BotError
+from bot.operator.health import HealthReport, read_health
 from bot.operator.processes import read_all
 from bot.standin.entities import Channel, Intent, Message, User
 from bot.standin.model import ModelStandin
@@ -26,7 +28,7 @@ from bot.store.databases import Database, DatabaseServer
 from tests.discord_bot.conftest import Launch
 from tests.discord_bot.people import ask, shown
 from tests.postgresql import Server
-from tests.waiting import FOR_A_PROCESS
+from tests.waiting import FOR_A_PROCESS, until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
@@ -211,6 +213,49 @@ async def test_process_that_was_frozen_says_nothing_more(
             await frozen.says("(?s)standing by.*serving shards 0-1 of 2")
             await ask(discord, "and you?", places[1])
             await discord.wait_for(lambda: shown(discord, places[1]) == ["Short."])
+
+
+async def test_process_waits_for_a_database_that_is_away(
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start_process: StartProcess,
+    postgresql_server: Server,
+    file: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert isinstance(file, DatabaseServer)
+    monkeypatch.setattr("bot.operator.health._FOLDER", tmp_path / "data")
+
+    async def health() -> HealthReport | None:
+        with suppress(BotError):
+            return await read_health(file)
+        return None
+
+    await asyncio.to_thread(postgresql_server.stop)
+    try:
+        async with start_process("auto") as stopped:
+            await stopped.says("waiting for the database")
+            stopped.process.terminate()
+            assert await stopped.process.wait() == 0
+            await stopped.reading
+            assert len(stopped.log.splitlines()) == 1, stopped.log
+        async with start_process("auto") as waiting:
+            await waiting.says("waiting for the database.*does not accept connections: start the server")
+            await until(health, within=FOR_A_PROCESS)
+            report = await read_health(file)
+            assert not report.well
+            assert "Discord: not connected before the database answers." in report.text
+            assert "does not accept connections: start the server" in report.text
+            await asyncio.to_thread(postgresql_server.start)
+            await discord.ready()
+            model.default = Reply("Here.")
+            await ask(discord, "anybody?")
+            await reply(discord, discord.general, "Here.".__eq__)
+            assert waiting.log.count("waiting for the database") == 1
+    finally:
+        await asyncio.to_thread(postgresql_server.stop)
+        await asyncio.to_thread(postgresql_server.start)
 
 
 @pytest.mark.standin(sharding=Sharding(identify_every=5.0, max_concurrency=1))

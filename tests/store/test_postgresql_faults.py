@@ -349,6 +349,7 @@ async def test_connection_that_is_refused_is_a_sentence(
         ("postgresql://bot:hunter2@127.0.0.1:1/parley", "127.0.0.1:1 does not accept connections: start the server"),
         ("postgresql:///parley?host=/nowhere&password=hunter2", "correct the socket's folder in DATABASE_URL"),
         ("postgresql://bot:hunter2@db.invalid/parley", "has a host that is not known: correct it in DATABASE_URL"),
+        ("postgresql://bot:hunter2@localhost:x/parley", "has a port that is no number: correct it in DATABASE_URL"),
         ("postgresql://bot:hunter2@db/parley?no=1", "cannot be read: use postgresql://USER:PASSWORD@HOST/DATABASE."),
     ],
 )
@@ -356,6 +357,54 @@ async def test_server_that_is_not_there_is_a_sentence(url: str, sentence: str) -
     said = await told(PostgreSQLEngine.open(url, serving=True).__aenter__())
     assert sentence in said
     assert "hunter2" not in said
+
+
+WRONG_SETTINGS = [
+    "postgresql://bot:hunter2@localhost:x/parley",
+    "postgresql://bot:hunter2@localhost:99999/parley",
+    "postgresql://bot:hunter2@localhost:1/parley?sslmode=on",
+    "postgresql://bot:hunter2@localhost:1/parley?keepalives_idle=long",
+    "postgresql:///parley?service=nowhere",
+    "postgresql:///parley?sslrootcert=/nowhere&sslmode=verify-full&host=localhost&port={port}",
+]
+PASSING = ["the database system is starting up", "sorry, too many clients already", "terminating connection due to", ""]
+LASTING = [
+    'password authentication failed for user "bot"',
+    'Peer authentication failed for user "bot"',
+    'database "parley" does not exist',
+    "Passwort-Authentifizierung für Benutzer »bot« fehlgeschlagen",
+]
+THIS_SERVER = "postgresql://bot:hunter2@localhost:{port}/parley"
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "is_waited_for"),
+    [
+        *((url, "", False) for url in WRONG_SETTINGS),
+        *((THIS_SERVER, words, True) for words in PASSING),
+        *((THIS_SERVER, words, False) for words in LASTING),
+        ("postgresql://bot@localhost:1/parley", "", True),
+        ("postgresql:///parley?host=/nowhere", "", True),
+        ("postgresql://bot@db.invalid/parley", "", True),
+    ],
+)
+async def test_what_only_a_person_can_mend_is_not_waited_for(url: str, words: str, is_waited_for: bool) -> None:
+    async def refuse(client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
+        """A server that says why it takes no connection, or nothing."""
+        while await client.read(8) == b"\0\0\0\x08\x04\xd2\x16\x2f":
+            answers.write(b"N")  # no encryption
+        if words:
+            body = f"SFATAL\0M{words}\0\0".encode()
+            answers.write(b"E" + (len(body) + 4).to_bytes(4) + body)
+        answers.close()
+
+    async with await asyncio.start_server(refuse, "localhost", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(StoreError) as caught:
+            await PostgreSQLEngine.open(url.format(port=port), serving=True).__aenter__()
+    assert isinstance(caught.value, StoreUnusable) is not is_waited_for, caught.value
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from bot.store.engine import Dialect, Lock, Rows, Statement, Value
 from bot.store.erasing import Eraser
 from bot.store.postgresql.announcements import TELL, told
 from bot.store.postgresql.connection import Address, Connection, Pool, Record
-from bot.store.postgresql.error_messages import advice, defect, lost_answer, too_busy
+from bot.store.postgresql.error_messages import advice, defect, lost_answer, too_busy, unprepared
 from bot.store.postgresql.schema import migrate
 from bot.store.postgresql.statements import bound, storable
 from bot.store.purge import PURGE
@@ -42,6 +42,8 @@ OPERATING_S = 600.0
 """Seconds that a statement of an operator's command may take."""
 _HANGS_S = 5.0
 """Seconds above those after which the server itself does not answer any more."""
+_LOOK_EVERY_S = 1.0
+"""Seconds from one attempt at a database that is away to the next."""
 _TRIES = 40
 _PAUSE_S = 0.25
 """How often a transaction is tried that was undone for another's sake or with its connection, and the longest pause."""
@@ -64,7 +66,10 @@ class PostgreSQLEngine:
     storable = staticmethod(storable)
 
     def __init__(self, address: Address, readers: Pool, writers: Pool, patience: float) -> None:
+        self._address = address
         self._name = address.name
+        self._unprepared: StoreError | None = StoreError(f"{address.name} has not answered yet: look at its server.")
+        """Why the database is not used yet, which may not even have a schema."""
         self.sender = secrets.token_hex(4)
         """What marks the announcements of this engine."""
         self._readers = readers
@@ -78,12 +83,20 @@ class PostgreSQLEngine:
     async def open(cls, url: str, *, serving: bool) -> AsyncIterator[Self]:
         """Open a database by its URL or libpq's keywords, its schema made or brought up to date.
 
-        While it is `serving`, somebody waits for each statement. Raises `StoreUnusable`.
+        While it is `serving`, somebody waits for each statement. Raises StoreError, and StoreUnusable where another
+        attempt would not help.
         """
+        async with cls.standing_by(url, serving=serving) as engine:
+            await engine.prepare()
+            yield engine
+
+    @classmethod
+    @asynccontextmanager
+    async def standing_by(cls, url: str, *, serving: bool) -> AsyncIterator[Self]:
+        """As `open`, without asking the server for anything yet: use nothing until `prepare` has returned."""
         address = Address.of(url)
         statement_s = SERVING_S if serving else OPERATING_S
         async with AsyncExitStack() as stack:
-            await _prepare(address)
             readers, writers = Pool(address, _READERS, statement_s), Pool(address, _WRITERS, statement_s)
             stack.push_async_callback(readers.close)
             stack.push_async_callback(writers.close)
@@ -92,6 +105,36 @@ class PostgreSQLEngine:
                 yield engine
             finally:
                 await engine.drain()
+
+    @property
+    def is_prepared(self) -> bool:
+        return self._unprepared is None
+
+    async def prepare(self) -> None:
+        """Make the schema or bring it up to date. Raises what `open` does."""
+        try:
+            await _prepare(self._address)
+        except StoreError as error:
+            self._unprepared = error
+            raise
+        self._unprepared = None
+
+    async def prepare_patiently(self) -> None:
+        """`prepare`, again and again while the database is away. Raises StoreUnusable."""
+        said = ""
+        while True:
+            try:
+                await self.prepare()
+            except StoreUnusable:
+                raise
+            except StoreError as error:
+                if str(error) != said:
+                    _log.warning("waiting for the database, and asking it every second: %s", said := str(error))
+                await asyncio.sleep(_LOOK_EVERY_S)
+            else:
+                break
+        if said:
+            _log.info("the database is there")
 
     async def read(self, sql: str, **values: Value) -> Rows:
         async def query() -> Rows:
@@ -195,6 +238,8 @@ class PostgreSQLEngine:
             return await query()
 
     async def _patiently(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        if self._unprepared is not None:
+            raise StoreError(str(self._unprepared))
         try:
             async with asyncio.timeout(self._patience):
                 return await work()
@@ -240,7 +285,7 @@ async def _prepare(address: Address) -> None:
         if moving:
             raise StoreUnusable(f"{address.name} holds a part of a move: run `python -m bot move` again to finish it.")
     except psycopg.Error as error:
-        raise StoreUnusable(advice(error, address.name)) from error
+        raise unprepared(error, address.name) from error
     finally:
         await connection.close()
 

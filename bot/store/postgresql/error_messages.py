@@ -18,6 +18,7 @@ _BUSY = "has no connection left for the bot: raise max_connections, or stop a pr
 _STARTING = "is starting, stopping or recovering: the bot tries again by itself."
 _FULL = "has no space left on its server's disk: free some space, then try again."
 _SLOW = "did not answer in time: look at its server's load and for transactions that hold locks."
+_NO_SUCH_HOST = "has a host that is not known: correct it in DATABASE_URL, or start that host."
 _LOST = "has ended the connection: look at its server's log if it goes on."
 _ADVICE = {
     "25006": _READ_ONLY,
@@ -36,22 +37,27 @@ _ADVICE = {
     # What a migration of the bot's own raises.
     "PA001": "has another process serve what this one has served.",
 }
+_PASSING = ("25006", "40", "53", "55P03", "57")
+"""How the codes of errors begin that may be gone later: a server that stands by, is busy, or is ending."""
 _UNUSABLE = {
     "password authentication failed": "refuses the password or the user: correct them in DATABASE_URL.",
     "no password supplied": "asks for a password: put it into DATABASE_URL.",
+    "Servname not supported": "has a port that is no number: correct it in DATABASE_URL.",
     "no pg_hba.conf entry": "allows no connection from here: add a line to the server's pg_hba.conf.",
-    "could not translate host name": "has a host that is not known: correct it in DATABASE_URL.",
-    "failed to resolve host": "has a host that is not known: correct it in DATABASE_URL.",
     "certificate": "shows a certificate that is not trusted: set sslrootcert in DATABASE_URL to that of its issuer.",
     "does not support SSL": "does not encrypt: set sslmode in DATABASE_URL only as far as the server can.",
 }
 _UNREACHABLE = {
+    # Compose, for one, knows the name of a container only while that runs.
+    "could not translate host name": _NO_SUCH_HOST,
+    "failed to resolve host": _NO_SUCH_HOST,
     "session is read-only": _READ_ONLY,
     "server is in hot standby mode": _READ_ONLY,
     "too many clients": _BUSY,
     "connection slots are reserved": _BUSY,
     "too many connections": _BUSY,
     "the database system is": _STARTING,
+    "terminating connection": _STARTING,
     "timeout": "cannot be reached: check the host and the port in DATABASE_URL, the network and its firewalls.",
     "Connection refused": "does not accept connections: start the server, or correct the port in DATABASE_URL.",
     "No such file": "does not accept connections: start the server, or correct the socket's folder in DATABASE_URL.",
@@ -66,7 +72,10 @@ def name_of(conninfo: Mapping[str, Any]) -> str:
 
 
 def unreachable(error: psycopg.Error, name: str) -> StoreError:
-    """The error about a connection that could not be made. The server's codes are not known then, only its words."""
+    """The error about a connection that could not be made. The server's codes are not known then, only its words.
+
+    It is StoreUnusable where another attempt would not help.
+    """
     text = str(error)
     if 'database "' in text and "does not exist" in text:
         return StoreUnusable(f"{name} does not exist: create it with createdb, or correct its name in DATABASE_URL.")
@@ -78,8 +87,18 @@ def unreachable(error: psycopg.Error, name: str) -> StoreError:
     for part, known in _UNREACHABLE.items():
         if part in text:
             return StoreError(f"{name} {known}")
-    reason = " ".join(text.split())
-    return StoreError(f"{name} cannot be reached ({reason}): check DATABASE_URL and the server.")
+    # What a server says, and what libpq says of a setting, stays as it is. All else is of the way to the server.
+    settled = "FATAL" in text or "connection to server" not in text or "invalid integer value" in text
+    kind = StoreUnusable if settled else StoreError
+    return kind(f"{name} cannot be reached ({' '.join(text.split())}): check DATABASE_URL and the server.")
+
+
+def unprepared(error: psycopg.Error, name: str) -> StoreError:
+    """The error about a schema that could not be looked at or brought up to date, StoreUnusable as above."""
+    state = error.sqlstate
+    lost = state is None and isinstance(error, psycopg.OperationalError)
+    kind = StoreError if lost or (state or "").startswith(_PASSING) else StoreUnusable
+    return kind(advice(error, name))
 
 
 def advice(error: psycopg.Error, name: str) -> str:
