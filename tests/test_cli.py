@@ -195,6 +195,9 @@ def test_operator_forgets_a_person(
     assert asyncio.run(people(database)) == [CLEO]
     assert main(["forget", str(BO), "--yes"]) == 0
     assert capsys.readouterr() == (f"Nothing is stored about {BO}.\n", "")
+    with closing(sqlite3.connect(database)) as connection:
+        notes = connection.execute("SELECT * FROM forgotten_by_commands").fetchall()
+        assert not notes, "no bot runs that would hear of it"
 
 
 def test_compacting_reports_the_size(database: Path, capsys: pytest.CaptureFixture[str]) -> None:

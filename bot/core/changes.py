@@ -36,7 +36,7 @@ class Announcement(NamedTuple):
 class Changes:
     """Whoever keeps something in memory that other processes change, and is to hear of it.
 
-    Nothing is ever called where no other process uses the database.
+    Nothing is called where no other process changes the database.
     """
 
     def __init__(self) -> None:

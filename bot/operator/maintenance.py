@@ -91,6 +91,8 @@ async def forget(database: Database, user_id: int, *, confirmed: bool) -> int:
     async with open_store(existing(database), exclusive=False) as store:
         extent = await store.people.record_of(user_id)
         if extent.is_empty:
+            # A bot that runs may remember what they wrote lately, which is on no record.
+            await store.people.forget(user_id)
             print(reports.nothing_stored(user_id))
             return await _erase(store)
         print(reports.deletion_preview(user_id, extent))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from bot.core.errors import StoreUnusable
 from bot.store.sqlite import open_store
+from bot.store.sqlite.lock import exclusive_lock, is_locked
 from tests.places import TERMINAL
 from tests.store.steps import answer, child
 
@@ -50,3 +52,15 @@ asyncio.run(main(*sys.argv[1:]))
         with pytest.raises(StoreUnusable, match=f"process {os.getpid()}"):
             async with open_store(path, exclusive=True):
                 pass
+
+
+def test_whoever_looks_for_a_bot_keeps_none_from_starting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look, it holds the lock for a moment."""
+    assert not is_locked(path), "no bot ever ran"
+    looking = ExitStack()
+    looking.enter_context(exclusive_lock(path))
+    assert is_locked(path)
+    monkeypatch.setattr("bot.store.sqlite.lock.time.sleep", lambda _: looking.close())
+    with exclusive_lock(path):
+        assert is_locked(path)
+    assert not is_locked(path)

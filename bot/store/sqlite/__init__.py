@@ -26,4 +26,4 @@ async def open_store(
 ) -> AsyncIterator[Store]:
     """The store in the database at `path`, as `SQLiteEngine.open` opens it. Raises `StoreUnusable`."""
     async with SQLiteEngine.open(path, exclusive=exclusive) as engine:
-        yield Store(engine, clock, figures)
+        yield Store(engine, clock, figures, changes=engine.changes)

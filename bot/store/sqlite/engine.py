@@ -20,13 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from bot.core.changes import Announcement
+from bot.core.changes import Announcement, Changes
 from bot.core.errors import StoreError, StoreUnusable
 from bot.store.engine import Dialect, Lock, Rows, Statement, Value, Values
 from bot.store.erasing import Eraser
+from bot.store.sqlite.announcements import NOBODY_HEARS, Listener, told
 from bot.store.sqlite.connection import BEGIN_TO_WRITE, MEMORY, Connection, connect
 from bot.store.sqlite.erasing import FileEraser
 from bot.store.sqlite.error_messages import advice, defect, is_damage
+from bot.store.sqlite.lock import is_locked
 from bot.store.sqlite.own_file import own_file
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -62,8 +64,9 @@ class SQLiteEngine:
 
     dialect = _DIALECT
 
-    def __init__(self, file: Path | None, writer: Connection, reader: Connection) -> None:
+    def __init__(self, file: Path | None, writer: Connection, reader: Connection, *, exclusive: bool) -> None:
         self._file = file
+        self._exclusive = exclusive
         self._writer = writer
         self._reader = reader
         self._write_lock = asyncio.Lock()
@@ -71,6 +74,12 @@ class SQLiteEngine:
         self._committing: asyncio.Task[None] | None = None
         erasing = FileEraser(file, partial(self._do, writer), self._write_lock)
         self._eraser = Eraser(erasing.step, erasing.finish)
+        self._listener = Listener(self.delete_securely)
+
+    @property
+    def changes(self) -> Changes:
+        """Those of the operator's commands, which an exclusive opener hears of."""
+        return self._listener.changes
 
     @classmethod
     @asynccontextmanager
@@ -86,7 +95,7 @@ class SQLiteEngine:
                 writer, reader = await connect(stack, file, exclusive)
             except (OSError, sqlite3.Error) as error:
                 raise StoreUnusable(advice(error, file)) from error
-            database = cls(file, writer, reader)
+            database = cls(file, writer, reader, exclusive=exclusive)
             try:
                 yield database
             finally:
@@ -98,7 +107,14 @@ class SQLiteEngine:
         return _SURROGATE.sub("\ufffd", text)
 
     async def read(self, sql: str, **values: Value) -> Rows:
-        return await self._run(self._reader, sql, values)
+        if self._file is None or not self._exclusive:
+            return await self._run(self._reader, sql, values)
+        # What is remembered of somebody is gone before anything is done with what is read.
+        unheard, rows = await self._do(
+            self._reader, lambda connection: (self._listener.unheard(connection), _fetch(connection, sql, values))
+        )
+        self._listener.hear(unheard)
+        return rows
 
     async def write(self, sql: str, **values: Value) -> Rows:
         [rows] = await self.transaction((sql, values))
@@ -107,10 +123,15 @@ class SQLiteEngine:
     async def transaction(
         self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
     ) -> list[Rows]:
-        # One write follows the other, and no other process serves: nothing is to be locked, and nobody to be told.
-        if not statements:
+        # One write follows the other: nothing is to be locked. Only a command of the operator's has somebody to tell.
+        notes = [] if self._file is None or self._exclusive else told(tells)
+        if not statements and not notes:
             return []
-        return await self._written(_Write(statements, asyncio.get_running_loop().create_future()))
+        answers = await self._written(_Write([*statements, *notes], asyncio.get_running_loop().create_future()))
+        if notes and self._file is not None and not is_locked(self._file):
+            with suppress(StoreError):  # the next bot to start hears of it, and deletes it
+                await self.transaction(NOBODY_HEARS)
+        return answers[: len(statements)]
 
     async def delete_securely(
         self, *statements: Statement, locks: Sequence[Lock] = (), tells: Sequence[Announcement] = ()
@@ -128,7 +149,7 @@ class SQLiteEngine:
 
     async def ping(self) -> None:
         """Return if the file can be read and no other program holds up writes."""
-        await self._run(self._reader, "PRAGMA schema_version")
+        await self.read("PRAGMA schema_version")
         await self._run(self._writer, BEGIN_TO_WRITE)
 
     async def erase_deleted(self) -> None:
@@ -143,6 +164,7 @@ class SQLiteEngine:
 
     async def drain(self) -> None:
         """Finish all writes, and erase what is due as far as that is quick."""
+        await self._listener.drain()
         while self._committing is not None:
             await asyncio.wait([self._committing])
         await self._eraser.drain()

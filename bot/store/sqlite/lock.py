@@ -1,15 +1,20 @@
-"""The lock that keeps a second bot off the same database file."""
+"""The lock that keeps a second bot off the same database file, and tells others whether one runs."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bot.core.errors import StoreUnusable
 from bot.store.sqlite.error_messages import another
+
+_TRIES = 5
+_PAUSE_S = 0.02
+"""Seconds between two tries: whoever looks whether the lock is held holds it for a moment."""
 
 
 @contextmanager
@@ -20,7 +25,7 @@ def exclusive_lock(file: Path) -> Iterator[None]:
     """
     descriptor = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        if not _lock(descriptor):
+        if not _lock_soon(descriptor):
             holder = os.read(descriptor, 20).decode(errors="replace").strip()
             raise StoreUnusable(
                 f"The database {file} is already in use by {f'process {holder}' if holder else 'another process'}:"
@@ -31,6 +36,27 @@ def exclusive_lock(file: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a process holds the lock, or may hold it."""
+    try:
+        descriptor = os.open(f"{file}.lock", os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_soon(descriptor: int) -> bool:
+    for number in range(_TRIES):
+        if number:
+            time.sleep(_PAUSE_S)
+        if _lock(descriptor):
+            return True
+    return False
 
 
 if sys.platform == "win32":

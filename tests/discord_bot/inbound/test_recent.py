@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -380,6 +383,53 @@ async def test_reply_under_way_stops_when_one_of_them_is_forgotten(reading: Worl
     await reading.idle()
     assert reading.shown()[-1].endswith("\n-# Stopped."), "nobody is told whose messages it had"
     assert await reading.turns(discord.general) == [("first", "To first.", "complete")]
+
+
+@pytest.mark.parametrize("is_on_record", [False, True])
+async def test_command_of_the_operator_empties_the_memory_of_the_running_bot(
+    reading: World, file: Path, is_on_record: bool
+) -> None:
+    discord = reading.discord
+    await let(reading)
+    await reading.answered("first")
+    await discord.say(discord.general, discord.cleo, "I live by the sea")
+    await discord.say(discord.general, discord.max, "I don't")
+    if is_on_record:
+        await reading.answered("where does Cleo live?")
+        assert "sea" in heard(reading)
+    await forgotten_by_the_operator(discord.cleo, file)
+    await reading.answered("and now?")
+    assert heard(reading) == "[Max (@max)]\n> I don't"
+    assert not await reading.store.engine.read("SELECT 1 FROM recent_authors WHERE user_id = :id", id=discord.cleo.id)
+    note = "SELECT 1 FROM forgotten_by_commands"
+    await reading.until(lambda: reading.store.engine.read(note), [])
+
+
+async def test_command_of_the_operator_stops_a_reply_that_has_no_word_yet(
+    start: Start, discord: DiscordStandin, model: ModelStandin, file: Path
+) -> None:
+    never = asyncio.Event()
+    async with start(options=READING, patience=3600.0) as reading:
+        await let(reading)
+        await reading.answered("first")
+        await discord.say(discord.general, discord.cleo, "I live by the sea")
+        model.script += [Reply("Cleo lives by the sea.", held_until=never)]
+        await reading.ask("where does Cleo live?")
+        await discord.wait_for(lambda: len(model.requests) == 2)
+        await forgotten_by_the_operator(discord.cleo, file)
+        await reading.idle()
+        assert reading.shown()[-1] == "-# This was forgotten before I could answer."
+        assert await reading.turns(discord.general) == [("first", "To first.", "complete")]
+
+
+async def forgotten_by_the_operator(person: User, file: Path) -> None:
+    """What `python -m bot forget` does while the bot runs."""
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "forget", str(person.id), "--yes"),
+        env={**os.environ, "DATABASE_PATH": str(file)},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await command.wait() == 0
 
 
 async def forget_me(discord: DiscordStandin, person: User) -> None:

@@ -1,0 +1,2 @@
+-- In a file of SQLite's, the operator's commands leave a note for the running bot: see the file of this name there. Here
+-- all processes hear of it by NOTIFY.
