@@ -86,6 +86,9 @@ class Sink:
         """The end is seen."""
         return True
 
+    async def put_on_record(self) -> None:
+        """There are no messages."""
+
     @property
     def messages(self) -> int:
         return 1

@@ -304,7 +304,7 @@ class ConversationService:
             log.info(running.log_entry(outcome, sink.messages))
             if seen:
                 self._figures.shown(running.clock)
-                await self._mark_delivered(running, outcome, sink.delivery_error)
+                await self._mark_delivered(running, outcome, sink)
             if running.new_statistics is not None:
                 await self._record_statistics(*running.new_statistics)
             return outcome
@@ -336,7 +336,7 @@ class ConversationService:
             log.exception("turn %d: the end of the reply could not be shown, because of a bug", running.attempt.turn_id)
             return await sink.finish(Outcome(TurnState.FAILED, outcome.text, FailureReason.INTERNAL))
 
-    async def _mark_delivered(self, running: ActiveAttempt, outcome: Outcome, delivery_error: str | None) -> None:
+    async def _mark_delivered(self, running: ActiveAttempt, outcome: Outcome, sink: ReplySink) -> None:
         attempt = running.attempt
         try:
             if outcome.stop_reason is StopReason.PROMPT_DELETED:
@@ -346,7 +346,8 @@ class ConversationService:
             if outcome.failure is FailureReason.STORAGE:
                 # The write that failed may work by now. If it does not, the next start recovers the turn.
                 await self._close(running, outcome)
-            await self._store.turns.mark_delivered(attempt, delivery_error)
+            await sink.put_on_record()
+            await self._store.turns.mark_delivered(attempt, sink.delivery_error)
         except Exception as error:
             log.warning(
                 "turn %d: the end of the reply will be shown again after the next start: %s",

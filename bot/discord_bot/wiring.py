@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import discord
 
@@ -16,6 +17,7 @@ from bot.discord_bot.delivery.interaction_messages import PrivatePosts
 from bot.discord_bot.delivery.notices import Notices
 from bot.discord_bot.delivery.opener import ReplyOpener
 from bot.discord_bot.delivery.reactions import Reactions
+from bot.discord_bot.delivery.records import MessageRecords
 from bot.discord_bot.delivery.replies import Replies
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.threads import QuestionThreads
@@ -77,7 +79,8 @@ def wire(
     policy = Policy(client, store, scheduler, options.access, connections)
     owner_alerts = OwnerAlerts(client, store, conversations.settings.quotas, tasks)
     reactions = Reactions(client, store, scheduler, tasks.spawn)
-    opener = ReplyOpener(client, store, scheduler, reactions, tasks.spawn, options.messages_per_reply)
+    records = MessageRecords(store, scheduler.gate, partial(tasks.spawn, on_shutdown="drain"))
+    opener = ReplyOpener(client, store, scheduler, reactions, tasks.spawn, records, options.messages_per_reply)
     history = History(client, scheduler)
     downloads = Downloads(options.network, FileReader())
     files = PromptFiles(client, store, conversations, history, downloads)

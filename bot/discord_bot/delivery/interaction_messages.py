@@ -18,14 +18,13 @@ import discord
 from discord.utils import MISSING
 
 from bot.core.retrying import poll_until
-from bot.core.turns import Attempt
 from bot.discord_bot.channels import may_write
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.deletions import DeletionLog
 from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, platform_errors, reply_file
+from bot.discord_bot.delivery.records import ReplyRecord
 from bot.discord_bot.delivery.token_calls import made_once
 from bot.discord_bot.delivery.view import PlatformError, TargetGone, WantedMessage
-from bot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +98,13 @@ class InteractionMessages(ReplyMessages):
         self,
         through: Through,
         target: ReplyTarget,
-        attempt: Attempt,
-        store: Store,
+        record: ReplyRecord,
         deletions: DeletionLog,
         private_posts: PrivatePosts,
         *,
         first_part: int = 0,
     ) -> None:
-        super().__init__(target, attempt, store, deletions, first_part=first_part)
+        super().__init__(target, record, deletions, first_part=first_part)
         self._through: Through | None = through
         self._private_posts = private_posts
         self._original = through.original_id

@@ -9,7 +9,7 @@ import io
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +19,10 @@ import discord
 
 from bot.core.errors import StoreError
 from bot.core.records import Ping
-from bot.core.turns import Attempt
 from bot.discord_bot.delivery import buttons
 from bot.discord_bot.delivery.beginning import PartialDelivery
 from bot.discord_bot.delivery.deletions import DeletionLog
+from bot.discord_bot.delivery.records import ReplyRecord
 from bot.discord_bot.delivery.view import (
     MESSAGE_LIMIT,
     ContentRejected,
@@ -32,7 +32,6 @@ from bot.discord_bot.delivery.view import (
     WantedMessage,
 )
 from bot.network.failures import failure
-from bot.store import Store
 from bot.texts import threads
 
 log = logging.getLogger(__name__)
@@ -85,15 +84,14 @@ class ReplyMessages:
 
     The first message replies to the prompt where that is possible, and pings the asker when they want that. Further
     messages are silent. Each message is on record before it is posted, with the nonce by which Discord recognizes a
-    second copy. Without an attempt nothing is recorded. `first_part` is the number of the reply's parts that other
+    second copy; without a `record` none is. `first_part` is the number of the reply's parts that other
     messages show. `partial` is what an earlier process has posted of this attempt.
     """
 
     def __init__(
         self,
         target: ReplyTarget,
-        attempt: Attempt | None,
-        store: Store,
+        record: ReplyRecord | None,
         deletions: DeletionLog,
         *,
         first_part: int = 0,
@@ -102,8 +100,7 @@ class ReplyMessages:
         partial = partial or PartialDelivery()
         self._target = target
         self._channel = target.channel
-        self._attempt = attempt
-        self._store = store
+        self._record = record
         self._deletions = deletions
         self._first_part = first_part
         self._unconfirmed = dict(partial.unconfirmed)
@@ -116,10 +113,13 @@ class ReplyMessages:
         """Post a part; see `MessageGateway.post`."""
         number = self._first_part + part
         message = await self._post(part, number, wanted)
-        if self._unconfirmed.pop(number, None) is not None and await self._is_anothers(message.id):
-            message = await self._post(part, number, wanted)
-        if self._attempt is not None:
-            await self._record(self._store.deliveries.posted(self._attempt, number, message.id))
+        if number in self._unconfirmed:
+            anothers = await self._is_anothers(message.id)
+            del self._unconfirmed[number]
+            if anothers:
+                message = await self._post(part, number, wanted)
+        if self._record is not None:
+            await self._record.posted(number, message.id)
         if message.id in self._deletions:
             raise TargetGone("deleted before Discord had answered", deleted=True)
         # Discord trims the content. For a known nonce it returns the message that was posted with it.
@@ -130,8 +130,8 @@ class ReplyMessages:
         # All calls for one post share a nonce. A part that is posted a second time gets a new one.
         new = f"{self._target.prompt_id:x}.{attempt:x}.{number:x}.{self._posts[number]:x}"[-_NONCE_LENGTH:]
         nonce = self._unconfirmed.get(number, new)
-        if self._attempt is not None:
-            await self._record(self._store.deliveries.posting(self._attempt, number, wanted.start, nonce))
+        if self._record is not None:
+            await self._record.posting(number, wanted.start, nonce)
         try:
             with platform_errors():
                 message = await self._send(part, wanted, nonce)
@@ -148,11 +148,10 @@ class ReplyMessages:
     async def _is_anothers(self, message_id: int) -> bool:
         """Whether a message that an earlier process posted was taken for one of another reply after the restart."""
         try:
-            turn = await self._store.turns.of_message(message_id)
+            return self._record is not None and await self._record.is_anothers(message_id)
         except StoreError as error:
-            log.warning("could not look up message %d: %s", message_id, error)
-            return False
-        return turn is not None and self._attempt is not None and turn.id != self._attempt.turn_id
+            # Until it is known, nothing may be written over it.
+            raise Unavailable(str(error)) from error
 
     async def edit(self, part: int, message_id: int, wanted: WantedMessage) -> None:
         """Edit a message by its id."""
@@ -170,7 +169,8 @@ class ReplyMessages:
                 await self._delete(message_id)
             except discord.NotFound:
                 log.debug("message %d was already deleted", message_id)
-        await self._record(self._store.deliveries.removed(message_id))
+        if self._record is not None:
+            await self._record.removed(message_id)
 
     async def _edit(self, message_id: int, **content: Any) -> None:
         """Change a message.
@@ -218,7 +218,7 @@ class ReplyMessages:
 
     @property
     def _attempt_number(self) -> int:
-        return 0 if self._attempt is None else self._attempt.number
+        return 0 if self._record is None else self._record.attempt.number
 
     def _options(self, wanted: WantedMessage, nonce: str) -> dict[str, Any]:
         """What a post says beside its text. discord.py takes None for a value, and a file only once."""
@@ -234,13 +234,6 @@ class ReplyMessages:
         if self._target.ping is Ping.AUTO:
             return time.monotonic() - self._asked_at > PINGS_AFTER
         return self._target.ping is Ping.ALWAYS
-
-    async def _record(self, writing: Awaitable[object]) -> None:
-        """Write to the store. A failure is only logged: people see the reply even if its messages are not on record."""
-        try:
-            await writing
-        except StoreError as error:
-            log.warning("could not save a message in channel %d: %s", self._channel.id, error)
 
 
 @contextmanager

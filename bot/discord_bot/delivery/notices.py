@@ -91,7 +91,7 @@ class Notices:
         return await self._post(ReplyTarget(channel, message.id, reads_history(message.channel)), sentence)
 
     async def _post(self, target: ReplyTarget, sentence: str) -> bool:
-        messages = ReplyMessages(target, None, self._store, DeletionLog())
+        messages = ReplyMessages(target, None, DeletionLog())
         live = LiveReply(target.channel.id, messages, self._scheduler, note=lambda _: sentence)
         return await live.finish(Outcome(TurnState.COMPLETE))
 

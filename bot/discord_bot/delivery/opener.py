@@ -38,6 +38,7 @@ from bot.discord_bot.delivery.messages import ReplyMessages, ReplyTarget, age, r
 from bot.discord_bot.delivery.offers import ButtonOffer
 from bot.discord_bot.delivery.reactions import Reactions
 from bot.discord_bot.delivery.reconciler import LiveReply
+from bot.discord_bot.delivery.records import MessageRecords
 from bot.discord_bot.delivery.scheduler import Scheduler
 from bot.discord_bot.delivery.view import NOTE_LIMIT, Buttons
 from bot.discord_bot.names import stored_name
@@ -64,6 +65,7 @@ class ReplyOpener:
         scheduler: Scheduler,
         reactions: Reactions,
         spawn: Spawn,
+        records: MessageRecords,
         max_messages: int | None,
     ) -> None:
         self._client = client
@@ -74,6 +76,7 @@ class ReplyOpener:
         self._max_messages = max_messages
         self.deletions = DeletionLog()
         self.private_posts = PrivatePosts()
+        self.records = records
         self.live: WeakKeyDictionary[ActiveAttempt, LiveReply] = WeakKeyDictionary()
 
     def open(
@@ -116,15 +119,15 @@ class ReplyOpener:
             words = " ".join(filter(None, (heard(prompt.text), *(files.heard if files is not None else ()))))
             return _about(prompt, prompt.text, words, room)
 
-        attempt, store = running.attempt, self._store
+        record = self.records.of(running.attempt)
         first_part = beginning.part_count if isinstance(beginning, ContinuedBelow) else 0
         gateway: ReplyMessages
         if through is None:
-            gateway = ReplyMessages(target, attempt, store, self.deletions, first_part=first_part, partial=partial)
+            gateway = ReplyMessages(target, record, self.deletions, first_part=first_part, partial=partial)
         else:
             self._scheduler.add_interaction(through.interaction.id)
             gateway = InteractionMessages(
-                through, target, attempt, store, self.deletions, self.private_posts, first_part=first_part
+                through, target, record, self.deletions, self.private_posts, first_part=first_part
             )
         for_one = is_for_one(prompt.conversation)
         live = LiveReply(
@@ -148,6 +151,7 @@ class ReplyOpener:
         activity = ReplyActivity(
             live, message, target.channel, self._reactions, self._scheduler, self._spawn, before_end
         )
+        activity.record = record
         activity.show_elsewhere = lambda outcome: self._show_elsewhere(prompt, target, outcome)
         return activity
 
@@ -155,9 +159,10 @@ class ReplyOpener:
         """Show the end of a turn in the messages of an earlier process. False: another process may still show it."""
         target = self._target(turn, waited=age(message_of(turn)), ping=ping)
         target = replace(target, elsewhere=_elsewhere(turn, self.known_channel(turn)))
+        record = self.records.of(Attempt(turn.id, turn.attempt))
         live = LiveReply(
             target.channel.id,
-            ReplyMessages(target, Attempt(turn.id, turn.attempt), self._store, self.deletions, partial=partial),
+            ReplyMessages(target, record, self.deletions, partial=partial),
             self._scheduler,
             note=texts.note,
             about_prompt=lambda room: _about(turn, turn.prompt, heard(turn.prompt), room),
@@ -187,7 +192,7 @@ class ReplyOpener:
             del lines[0]
         live = LiveReply(
             channel.id,
-            ReplyMessages(target, None, self._store, DeletionLog()),
+            ReplyMessages(target, None, DeletionLog()),
             self._scheduler,
             note=lambda _: "\n".join(lines),
             max_messages=self._limit_in(self._client.get_channel(channel.id), 0),
@@ -203,10 +208,10 @@ class ReplyOpener:
     async def show_again(self, turn: Turn, outcome: Outcome, through: Through) -> bool:
         """Show a reply, whose end nobody has seen, in further messages of an interaction. False: it is not shown."""
         self._scheduler.add_interaction(through.interaction.id)
-        attempt = Attempt(turn.id, turn.attempt)
+        record = self.records.of(Attempt(turn.id, turn.attempt))
         live = LiveReply(
             through.interaction.id,
-            InteractionMessages(through, self._target(turn), attempt, self._store, self.deletions, self.private_posts),
+            InteractionMessages(through, self._target(turn), record, self.deletions, self.private_posts),
             self._scheduler,
             note=texts.note,
             about_prompt=lambda room: small_print.earlier(_typed(turn.prompt), room),

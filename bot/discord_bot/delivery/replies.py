@@ -98,6 +98,7 @@ class Replies:
         self._read_files = read_files
         self._on_end = on_end
         self.threads = threads
+        self.records = opener.records
         self._showing_again: set[int] = set()
         """The turns whose unseen end is being shown."""
         self.stopping = ReplyStopping(conversations, store, spawn)
@@ -185,7 +186,7 @@ class Replies:
         """Make another attempt at a turn because a user pressed a button. `resume`: it goes on from the text.
 
         A reply that only one user sees can only be shown `through` that user's press. `restore` puts the button back if
-        the user's questions have been used up by another press meanwhile.
+        the user's questions have been used up by another press meanwhile, or the database fails.
         """
         files, ping, notices = FileNotes(), await self._ping_of(turn.user_id), await self.threads.hints(turn)
         try:
@@ -214,6 +215,7 @@ class Replies:
             await report(texts.full_size(texts.used_up(refusal.quota_exceeded)))
         except StoreError as error:
             log.error("turn %d could not be tried again: %s", turn.id, error)
+            await restore()
             await report(texts.CANNOT_SAVE)
         except Exception:
             log.exception("turn %d could not be tried again, because of a bug", turn.id)
@@ -280,7 +282,7 @@ class Replies:
                 for turn in mine:
                     outcome = Outcome(turn.state, turn.reply, turn.failure, answered_by=turn.answered_by)
                     if await self._opener.show_again(turn, outcome, through):
-                        await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
+                        await self.mark_delivered(turn)
             finally:
                 self._showing_again.difference_update(turn.id for turn in mine)
         except StoreError as error:
@@ -289,6 +291,12 @@ class Replies:
     async def show_end(self, turn: Turn, partial: PartialDelivery, outcome: Outcome) -> bool:
         """Show the end of a turn that an earlier process ended unseen. False: another process may still show it."""
         return await self._opener.show_end(turn, partial, outcome, await self._ping_of(turn.user_id))
+
+    async def mark_delivered(self, turn: Turn) -> None:
+        """Commit that a person has seen how a turn ended, with the messages that show it. Raises StoreError."""
+        attempt = Attempt(turn.id, turn.attempt)
+        await self.records.complete(attempt)
+        await self._store.turns.mark_delivered(attempt)
 
     async def _ping_of(self, user_id: int | None) -> Ping:
         """When a user wants to be pinged. While that cannot be read, as those who have chosen nothing."""
@@ -316,6 +324,7 @@ class Replies:
         return outcome is not None
 
     async def _sent(self, turn: Turn) -> list[SentMessage]:
+        await self.records.complete(Attempt(turn.id, turn.attempt))
         sent = await self._store.deliveries.sent(turn.id)
         return [(each.message_id, each.start) for each in sent if each.message_id is not None]
 

@@ -131,7 +131,7 @@ class MessageLifecycle:
         self._targets.deleted(message_ids)
         by_users = self._replies.deletions.deleted(channel_id, message_ids)
         if by_users and await self._concerns_turns(by_users):
-            await _apply("forgetting deleted replies", lambda: self._store.retention.forget_replies(by_users))
+            await _apply("forgetting deleted replies", lambda: self._forget_replies(by_users))
             # The replies' messages go first: after a kill, only messages on record can be taken away.
             await self._replies.deletions.wait_until_removed(by_users)
             await _apply(
@@ -144,10 +144,16 @@ class MessageLifecycle:
         if self._messages.are_being_answered(message_ids):
             return True
         try:
+            await self._replies.records.complete_with(message_ids)
             return await self._store.retention.are_of_turns(message_ids)
         except StoreError as error:
             log.warning("could not check whether deleted messages are stored: %s", error)
             return True
+
+    async def _forget_replies(self, message_ids: Collection[int]) -> None:
+        # A reply is found by its messages.
+        await self._replies.records.complete_with(message_ids)
+        await self._store.retention.forget_replies(message_ids)
 
     async def channel_deleted(self, channel_id: int) -> None:
         """Forget the conversations of a deleted channel or thread, and the rules and the persona set for it."""

@@ -147,7 +147,7 @@ class Recovery:
             if forget:
                 await self._store.retention.forget_turn(turn.id)
             else:
-                await self._store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
+                await self._replies.mark_delivered(turn)
         except StoreError as error:
             log.warning("turn %d: the end of the reply will be shown again after the next start: %s", turn.id, error)
 

@@ -195,6 +195,7 @@ class ButtonHandler:
         if message is None:
             return None
         message_id = message.id
+        await self._replies.records.complete_with([message_id])
         return await poll_until(
             lambda: self._store.turns.of_message(message_id),
             every=_RECORD_CHECK_EVERY,

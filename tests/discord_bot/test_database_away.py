@@ -1,0 +1,168 @@
+"""The database is away for a while: what was posted, asked, edited or deleted meanwhile is on record afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+
+import pytest
+
+from bot.core.errors import StoreError
+from bot.standin.entities import Message
+from bot.standin.faults import ServerError
+from bot.standin.model import ModelStandin
+from bot.standin.script import Reply
+from bot.standin.server import DiscordStandin
+from bot.store.databases import Database, DatabaseServer
+from tests.discord_bot.conftest import Start, World
+from tests.discord_bot.inbound.leftovers import forgotten
+from tests.store.steps import failing
+from tests.waiting import until
+
+pytestmark = [pytest.mark.virtual_time, pytest.mark.both_engines]
+
+TRYING = "I'm trying again. My old answer stays until the new one begins."
+TWO_PARTS = Reply(["first " * 330, "second ", *["and more "] * 20], tokens_per_second=60)
+ENDLESS = Reply(["first " * 330, "second ", *["and more "] * 10_000], tokens_per_second=60)
+RECORDS = "BEFORE {} ON messages"
+
+
+async def posted(world: World) -> list[Message]:
+    """The two messages of a reply that is asked for, once both are there."""
+    await world.ask("tell me")
+    await world.reply(world.discord.general, "second", count=2)
+    return world.discord.bot_messages(world.discord.general)
+
+
+async def assert_it_is_retried_in(world: World, message: Message) -> None:
+    """Bo has an answer written anew; the old one makes room for it, wherever Bo has pressed."""
+    world.model.default = Reply("All anew.")
+    first, *_ = world.discord.bot_messages(world.discord.general)
+    used = await world.discord.context_menu(world.discord.bo, "Retry answer", message, message.channel)
+    assert (await used.answered()).content == TRYING
+    await world.discord.wait_for(lambda: world.shown() == ["All anew."])
+    assert world.discord.bot_messages(world.discord.general) == [first]
+    await world.idle()
+
+
+@pytest.mark.parametrize("change", ["INSERT", "UPDATE"])
+@pytest.mark.parametrize("ends", ["while the reply goes on", "after its end"])
+async def test_answer_of_an_outage_can_be_retried_by_each_of_its_messages(world: World, change: str, ends: str) -> None:
+    world.model.script.append(TWO_PARTS)
+    async with failing(world.store.engine, RECORDS.format(change)):
+        messages = await posted(world)
+        if ends == "after its end":
+            await world.idle()
+    await world.idle()
+    await assert_it_is_retried_in(world, messages[1])
+
+
+async def test_message_that_is_deleted_in_an_outage_takes_its_turn_with_it(world: World) -> None:
+    discord = world.discord
+    world.model.script.append(TWO_PARTS)
+    async with failing(world.store.engine, RECORDS.format("INSERT")):
+        messages = await posted(world)
+        await world.idle()
+        await discord.delete(messages[1])
+        # Its event has come by the time that somebody else is answered.
+        await world.ask_and_wait("and?", discord.random_channel, discord.cleo)
+    await world.until(lambda: world.turns(discord.general), [])
+
+
+@pytest.mark.parametrize("prompt", ["is there", "is deleted"])
+async def test_reply_of_an_outage_is_known_to_the_next_start(
+    discord: DiscordStandin, model: ModelStandin, start: Start, prompt: str
+) -> None:
+    async with start() as world:
+        model.script.append(ENDLESS)
+        said = await world.ask("tell me")
+        async with failing(world.store.engine, RECORDS.format("INSERT")):
+            await world.reply(discord.general, "second", count=2)
+        messages = discord.bot_messages(discord.general)
+        await world.until(lambda: _on_record(world), [each.id for each in messages])
+        # As after a kill, nobody sees that it ends.
+        discord.faults.add(ServerError(503), method="PATCH", times=math.inf)
+    discord.faults.clear()
+    model.default = Reply("All anew.")
+    if prompt == "is deleted":
+        discord.world.delete(said)
+    async with start() as world:
+        if prompt == "is deleted":
+            await forgotten(world, said)
+            assert world.shown() == []
+        else:
+            await discord.wait_for(lambda: world.shown() == ["All anew."])
+            await world.idle()
+            assert discord.bot_messages(discord.general) == messages[:1]
+
+
+async def test_turn_is_not_delivered_before_its_messages_are_on_record(
+    discord: DiscordStandin, model: ModelStandin, start: Start
+) -> None:
+    async with start() as world:
+        model.script.append(TWO_PARTS)
+        async with failing(world.store.engine, RECORDS.format("INSERT")):
+            messages = await posted(world)
+            await world.idle()
+            assert len(await world.store.turns.undelivered("discord")) == 1
+    shown = [each.content for each in messages]
+    async with start() as world:
+        await world.until(lambda: world.store.turns.undelivered("discord"), [])
+        assert world.shown() == shown
+        await assert_it_is_retried_in(world, messages[1])
+
+
+@asynccontextmanager
+async def away(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """A server that has ended, or a file that another program holds."""
+    if isinstance(database, DatabaseServer):
+        server = request.getfixturevalue("postgresql_server")
+        await asyncio.to_thread(server.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(server.start)
+        return
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.real_time
+async def test_messages_that_are_posted_while_the_database_is_away_are_known_afterwards(
+    request: pytest.FixtureRequest,
+    discord: DiscordStandin,
+    model: ModelStandin,
+    start: Start,
+    file: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bot.store.sqlite.connection.BUSY_S", 0.2)
+    begin = asyncio.Event()
+    async with start() as world:
+        model.script.append(Reply(ENDLESS.say, tokens_per_second=60, held_until=begin))
+        await world.ask("tell me")
+        await world.asked(0)
+        async with away(file, request):
+            begin.set()
+            await world.reply(discord.general, "second", count=2)
+        await until(lambda: _works(world))
+        await (await discord.slash(discord.bo, discord.general, "stop")).answered()
+        await world.idle()
+        await assert_it_is_retried_in(world, discord.bot_messages(discord.general)[1])
+
+
+async def _on_record(world: World) -> list[int]:
+    return [row["message_id"] for row in await world.store.engine.read("SELECT message_id FROM messages ORDER BY part")]
+
+
+async def _works(world: World) -> bool:
+    try:
+        await world.store.engine.ping()
+    except StoreError:
+        return False
+    return True
