@@ -16,6 +16,8 @@ from bot.core.figures import Figures
 from bot.core.loop_delay import loop_delay_measured
 from bot.core.protocols import ChatModel
 from bot.core.service import ConversationService
+from bot.core.turns import Attempt
+from bot.discord_bot.channels import PLATFORM
 from bot.discord_bot.endpoint import connect_to
 from bot.discord_bot.options import Options
 from bot.discord_bot.runner import run
@@ -113,6 +115,7 @@ async def playground(
         stack.callback(page.address.keep, kept)
         stack.push_async_callback(switches.close)
         stack.push_async_callback(runner.close, _LAST_WORDS)
+        await _end_left_over(store)
         await runner.start()
         say(
             words.welcome(
@@ -127,6 +130,16 @@ async def playground(
         if open_browser:
             stack.enter_context(opened_in_browser(page.address.url, database.parent))
         await _first(stop, runner.failure)
+
+
+async def _end_left_over(store: Store) -> None:
+    """Keep what an earlier playground left unfinished as it is.
+
+    Its messages were gone with its Discord. The bot would take them for deleted by people, and forget what they asked.
+    """
+    await store.turns.interrupt_left_over(PLATFORM)
+    for turn in await store.turns.undelivered(PLATFORM):
+        await store.turns.mark_delivered(Attempt(turn.id, turn.attempt))
 
 
 async def _first(stop: asyncio.Event, failure: asyncio.Future[BaseException]) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from bot.llm.demo import DEMO_HEARS, NOTE
 from tests.files.samples import picture, voice
 from tests.playground.conftest import Home, Tab
-from tests.waiting import FOR_A_PROCESS
+from tests.waiting import FOR_A_PROCESS, until
 
 Launch = Callable[..., AbstractAsyncContextManager["Process"]]
 
@@ -143,6 +144,23 @@ async def test_playground_ends_during_a_reply(launch: Launch) -> None:
         assert all("That was all of it." not in each["raw"] for each in tab.messages.values()), "it was in the middle"
         await tab.close()
     async with launch() as again:
+        await ask(again.home, "what did I say first?", "The first thing you said: “long”")
+        await again.end()
+
+
+async def test_playground_that_is_killed_during_a_reply_remembers_what_was_asked(
+    launch: Launch, tmp_path: Path
+) -> None:
+    async with launch() as running:
+        tab = await running.home.tab()
+        await tab.do("fault", name="model_stalls", on=True, channel=None)
+        await tab.say(f"<@{tab.id_of('Parley')}> long")
+        with closing(sqlite3.connect(tmp_path / "data" / "playground.db")) as database:
+            await until(lambda: database.execute("SELECT 1 FROM stored_turns WHERE reply <> ''").fetchone())
+        running.process.kill()
+        await running.process.wait()
+    async with launch() as again:
+        await ask(again.home, "hello", "Hello!")
         await ask(again.home, "what did I say first?", "The first thing you said: “long”")
         await again.end()
 
