@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.harness import progress
 from benchmarks.store import GUILD, HERE, fill
 from bot.core.preparing import TYPICAL_TURN_TOKENS
 from bot.core.turns import Attempt, Prompt, UserName
@@ -153,11 +154,6 @@ async def measure(folder: Path, turns: int, rounds: int) -> bool:
 
 def stored(turns: int, so_far: int) -> None:
     progress(f"{so_far:,} of {turns:,} turns stored")
-
-
-def progress(what: str) -> None:
-    """Show how far it is, in the place of what was shown before."""
-    print(f"\r\x1b[K{what}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ with connect_to(*sys.argv[1:]):
 """
 
 
+_TELL_EVERY = 10.0
+"""Seconds from one line that says how far a benchmark is to the next, where they are kept."""
+_told_at = 0.0
 NO_LIMITS = {
     "HOURLY_QUESTIONS_PER_USER": "100000",
     **dict.fromkeys(("DAILY_TOKENS_PER_USER", "DAILY_TOKENS_PER_SERVER", "DAILY_TOKENS_TOTAL"), "999999999999"),
@@ -89,3 +93,13 @@ async def bot(
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+
+def progress(what: str) -> None:
+    """Show how far it is: in a terminal in the place of what was shown before, else every few seconds."""
+    global _told_at
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{what}", end="", file=sys.stderr, flush=True)
+    elif what and time.monotonic() - _told_at >= _TELL_EVERY:
+        _told_at = time.monotonic()
+        print(what, file=sys.stderr, flush=True)

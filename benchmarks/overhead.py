@@ -1,10 +1,12 @@
-"""What a turn costs beside the model, with every check on, in a database of many turns.
+"""What a turn costs beside the model, with every check on, in a database of many turns, on each engine.
 
-    python -m benchmarks.overhead [--turns 100000]
+    python -m benchmarks.overhead [--turns 100000] [--engines sqlite postgresql]
 
-The bot runs in a process of its own with a model that answers at once, and the stand-in for Discord adds no round
-trip. The overhead is the time from a message's leaving Discord until the model is asked, and that from the model's end
-until the turn's is committed. One after the other, 95 % of the turns are to stay under 10 ms.
+A bot runs on each engine, in a process of its own with a model that answers at once, and the stand-ins for Discord add
+no round trip. PostgreSQL is a server of the benchmark's own on loopback, as it is installed. The overhead is the time
+from a message's leaving Discord until the model is asked, and that from the model's end until the turn's is committed.
+Rounds of the engines alternate, and figures are medians of those of the rounds. One after the other, 95 % of the turns
+are to stay under 10 ms on each engine: the exit code is 1 where they do not.
 """
 
 from __future__ import annotations
@@ -20,17 +22,21 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.harness import Usage as Machine
+from benchmarks.harness import progress
 from bot.core.access import AccessSettings
+from bot.core.figures import Figures
 from bot.core.generation_settings import GenerationSettings
 from bot.core.model_events import End, Event, Message, Origin, Text
 from bot.core.quotas import QuotaExceeded, Quotas, Usage
 from bot.core.service import ConversationService
+from bot.core.shards import WantedShards
 from bot.core.summarizing import ASKED_FOR
 from bot.core.turns import Attempt, Outcome, Prompt
 from bot.core.usage import DAY
@@ -42,13 +48,16 @@ from bot.standin.entities import Channel, User
 from bot.standin.limits import Limit
 from bot.standin.server import DiscordStandin
 from bot.standin.sessions import Frame
-from bot.store import Store
+from bot.store.databases import Database, DatabaseServer, serving
+from bot.store.moving import Progress, move
 from bot.store.sqlite import open_store
 from bot.store.turns import TurnStore
 from bot.texts.memory import TOLD_TO_MODEL
+from tests.postgresql import MISSING, Server, installed, running
 
-TURNS = 300
-AT_ONCE = 8
+ROUNDS = 10
+ALONE, AT_ONCE, WAVES = 40, 8, 5
+"""The turns of a round: so many one after the other, and then as many waves of others at once."""
 WARM_UP = 20
 EVERY = 0.03
 """Seconds from the end of a turn to the next prompt: the bot keeps to Discord's calls a second."""
@@ -56,6 +65,8 @@ CONVERSATIONS, PEOPLE = 1000, 2000
 """Of those that are stored; the first `AT_ONCE` of them ask, where they asked before."""
 ANSWER = "A sentence of an answer, of the usual length. " * 8
 PLENTY = 10**12
+MOST_MS = 10.0
+SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 RUN = "from benchmarks.overhead import serve; serve()"
 Noted = dict[int, dict[str, float]]
 """Of each question by its number: when the model was asked, when it ended, and when that was committed."""
@@ -80,13 +91,6 @@ class ClockedTurns(TurnStore):
         done = await super().close(attempt, outcome, free=free, titles=titles)
         _note(_questions[attempt.turn_id], "closed")
         return done
-
-
-@asynccontextmanager
-async def clocked_store(database: str) -> AsyncIterator[Store]:
-    async with open_store(database, exclusive=True) as store:
-        store.turns = ClockedTurns(store.engine, time.time, store.quotas)
-        yield store
 
 
 class AtOnce(DemoModel):
@@ -126,27 +130,27 @@ def _note(number: int | None, what: str) -> None:
 def serve() -> None:
     """Run the bot until SIGTERM, then print what was noted."""
     job = json.loads(sys.argv[1])
+    database: Database = DatabaseServer(job["server"]) if job["server"] else Path(job["file"])
 
     async def until_told() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        async with (
-            clocked_store(job["database"]) as store,
-            ConversationService(
-                store,
-                AtOnce(),
-                GenerationSettings(
-                    models=("small", "large"),
-                    system_prompt="Be brief.",
-                    about_memory=TOLD_TO_MODEL,
-                    context_tokens=8000,
-                    quotas=Quotas(1000, PLENTY, PLENTY, PLENTY),
-                    summaries=True,
-                ),
-            ) as conversations,
-        ):
+        async with serving(database, WantedShards(), Figures()) as terms:
+            term = await terms.next()
+            store = term.store
+            store.turns = ClockedTurns(store.engine, time.time, store.quotas)
+            generation = GenerationSettings(
+                models=("small", "large"),
+                system_prompt="Be brief.",
+                about_memory=TOLD_TO_MODEL,
+                context_tokens=8000,
+                quotas=Quotas(100_000, PLENTY, PLENTY, PLENTY),
+                summaries=True,
+            )
             access = AccessSettings(allowed_roles=frozenset({job["role"]}), blocked_users=frozenset({1}))
-            await run(job["token"], store, conversations, Options(grace=1.0, access=access), stop=stop)
+            options = Options(grace=1.0, access=access)
+            async with ConversationService(store, AtOnce(), generation) as conversations:
+                await run(job["token"], store, conversations, options, stop=stop, gate=term.gate, limits=term.limits)
 
     with connect_to(*job["urls"]):
         asyncio.run(until_told())
@@ -254,44 +258,114 @@ async def ask(discord: DiscordStandin, times: Times, channel: Channel, user: Use
     await asyncio.sleep(EVERY)
 
 
-async def measure(turns: int, folder: Path) -> None:
-    async with DiscordStandin(openapi=None) as discord:
+@dataclass
+class Bot:
+    """A bot on one engine, with a Discord of its own, and what was measured of it."""
+
+    engine: str
+    discord: DiscordStandin
+    channels: Sequence[Channel]
+    times: Times
+    server: Server | None
+    process: asyncio.subprocess.Process
+    noted: Noted
+    """It is there once the bot has ended."""
+    alone: list[Sequence[int]] = field(default_factory=list)
+    """The numbers of each round's questions that were asked one after the other."""
+    together: list[Sequence[int]] = field(default_factory=list)
+    cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Seconds of each round, by whose they are."""
+    asked: int = 0
+
+    async def warm_up(self) -> None:
+        for number in self._numbers(WARM_UP):
+            await self._ask(number, 0)
+
+    async def round(self) -> None:
+        alone = self._numbers(ALONE)
+        with self._cpu(ALONE):
+            for number in alone:
+                await self._ask(number, number % AT_ONCE)
+        together = self._numbers(AT_ONCE * WAVES)
+        for first in range(0, len(together), AT_ONCE):
+            wave = together[first : first + AT_ONCE]
+            await asyncio.gather(*(self._ask(number, place) for place, number in enumerate(wave)))
+            await asyncio.sleep(AT_ONCE * EVERY)
+        self.alone.append(alone)
+        self.together.append(together)
+
+    def _numbers(self, count: int) -> Sequence[int]:
+        first, self.asked = self.asked, self.asked + count
+        return range(first, self.asked)
+
+    async def _ask(self, number: int, place: int) -> None:
+        await ask(self.discord, self.times, self.channels[place], askers(self.discord)[place], number)
+
+    @contextmanager
+    def _cpu(self, turns: int) -> Iterator[None]:
+        of = {"CPU of the bot": [self.process.pid]}
+        if self.server is not None:
+            of["CPU of the server"] = self.server.process_ids
+        before = {who: sum(Machine.of(pid).cpu for pid in pids) for who, pids in of.items()}
+        yield
+        for who, pids in of.items():
+            self.cpu[who].append((sum(Machine.of(pid).cpu for pid in pids) - before[who]) / turns)
+
+
+async def measure(turns: int, engines: Sequence[str], binaries: Path | None, folder: Path) -> bool:
+    """Print the figures. Returns whether the turns are as quick as they are to be on each engine."""
+    async with AsyncExitStack() as stack:
+        bots = []
+        for engine in engines:
+            server = None
+            if engine == POSTGRESQL and binaries is not None:
+                server = stack.enter_context(running(binaries, loopback=True))
+            bots.append(await stack.enter_async_context(bot(engine, server, turns, folder)))
+        for each in bots:
+            await each.warm_up()
+        for number in range(1, ROUNDS + 1):
+            for each in bots:
+                progress(f"round {number} of {ROUNDS}: {each.engine}")
+                await each.round()
+        progress("")
+    print(f"{turns:,} turns stored, milliseconds{'p50':>18}{'p95':>8}{'worst':>8}")
+    quick = [report(each) for each in bots]
+    return all(quick)
+
+
+@asynccontextmanager
+async def bot(engine: str, server: Server | None, turns: int, folder: Path) -> AsyncIterator[Bot]:
+    """A bot that runs on so many turns, on a server or else on a file."""
+    file = folder / f"{engine}.db"
+    async with AsyncExitStack() as stack:
+        discord = await stack.enter_async_context(DiscordStandin(openapi=None))
         discord.limits.messages = Limit(5, 0.01)
         role = discord.add_role("askers")
         channels = [discord.add_channel(f"harbour-{n}") for n in range(AT_ONCE)]
         for n in range(AT_ONCE):
             discord.member(discord.add_user(f"asker{n}")).roles.append(role)
-        people = askers(discord)
-        database = folder / "parley.db"
-        await fill(database, turns, discord, channels)
+        progress(f"{engine}: storing {turns:,} turns")
+        await fill(file, turns, discord, channels)
+        url = None
+        if server is not None:
+            url = stack.enter_context(server.new_database())
+            await move(file, url, moving)
         times = Times.watching(discord)
-        numbers = iter(range(10**6))
         urls = (discord.url, discord.gateway_url, discord.cdn_url)
-        job = {"database": str(database), "token": discord.token, "urls": urls, "role": role.id}
-        async with bot(job) as (process, noted):
-            await discord.ready()
-            await asyncio.sleep(1)
-            for _ in range(WARM_UP):
-                await ask(discord, times, channels[0], people[0], next(numbers))
-            cpu = Machine.of(process.pid).cpu
-            alone = [next(numbers) for _ in range(TURNS)]
-            for number in alone:
-                await ask(discord, times, channels[number % AT_ONCE], people[number % AT_ONCE], number)
-            cpu = (Machine.of(process.pid).cpu - cpu) / TURNS
-            together = [[next(numbers) for _ in range(AT_ONCE)] for _ in range(TURNS // AT_ONCE)]
-            for round_ in together:
-                places = zip(channels, people, round_, strict=True)
-                await asyncio.gather(*(ask(discord, times, *place) for place in places))
-                await asyncio.sleep(AT_ONCE * EVERY)
-    print(f"{turns:,} turns stored, milliseconds{'p50':>18}{'p95':>8}{'worst':>8}")
-    report("one after the other", alone, times, noted)
-    print(f"  {'CPU of the bot':<40}{cpu * 1000:>8.1f}")
-    report(f"{AT_ONCE} at once", [number for round_ in together for number in round_], times, noted)
+        job = {"file": str(file), "server": url, "token": discord.token, "urls": urls, "role": role.id}
+        process, noted = await stack.enter_async_context(process_of(job))
+        await discord.ready()
+        await asyncio.sleep(1)
+        yield Bot(engine, discord, channels, times, server, process, noted)
+
+
+def moving(at: Progress) -> None:
+    progress(f"{POSTGRESQL}: {at.step.lower()} {at.done:,} of {at.of:,} rows")
 
 
 @asynccontextmanager
-async def bot(job: Mapping[str, object]) -> AsyncIterator[tuple[asyncio.subprocess.Process, Noted]]:
-    """The bot, in its own process; what it noted is there at the end."""
+async def process_of(job: Mapping[str, object]) -> AsyncIterator[tuple[asyncio.subprocess.Process, Noted]]:
+    """The bot's own process; what it noted is there at the end."""
     noted: Noted = {}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", RUN, json.dumps(job)), stdout=asyncio.subprocess.PIPE
@@ -305,32 +379,51 @@ async def bot(job: Mapping[str, object]) -> AsyncIterator[tuple[asyncio.subproce
         noted.update((int(number), marks) for number, marks in json.loads(printed or "{}").items())
 
 
-def report(title: str, numbers: Sequence[int], times: Times, noted: Noted) -> None:
-    def spans() -> Iterator[tuple[float, float, float]]:
-        for number in numbers:
-            marks = noted[number]
-            yield (
-                marks["asked"] - times.left[number],
-                marks["closed"] - marks["ended"],
-                times.seen[number] - marks["ended"],
-            )
+def report(bot: Bot) -> bool:
+    """Print the figures of a bot. Returns whether its turns are as quick as they are to be."""
+    p95_ms = table(f"{bot.engine}, one after the other", bot, bot.alone)
+    for who, seconds in bot.cpu.items():
+        print(f"  {who:<40}{statistics.median(seconds) * 1000:>8.1f}")
+    table(f"{bot.engine}, {AT_ONCE} at once", bot, bot.together)
+    quick = p95_ms < MOST_MS
+    print(f"{bot.engine}: {'' if quick else 'NOT '}95 % of the turns under {MOST_MS:g} ms, one after the other")
+    return quick
 
-    before, after, seen = zip(*spans(), strict=True)
+
+def table(title: str, bot: Bot, rounds: Iterable[Sequence[int]]) -> float:
+    """Print how long the turns of the rounds took. Returns the overhead that 95 % of them stay under, in ms."""
     print(title)
-    for what, values in {
+    of_turns = ([spans(bot, number) for number in round_] for round_ in rounds)
+    before, after, seen = zip(*(zip(*each, strict=True) for each in of_turns), strict=True)
+    p95: dict[str, float] = {}
+    for what, of_rounds in {
         "message to model asked": before,
         "model's end to committed": after,
-        "overhead": [sum(both) for both in zip(before, after, strict=True)],
+        "overhead": [[sum(both) for both in zip(*parts, strict=True)] for parts in zip(before, after, strict=True)],
         "model's end to answer seen": seen,
     }.items():
-        p50, p95 = (statistics.quantiles(values, n=100)[percent - 1] for percent in (50, 95))
-        print(f"  {what:<40}{p50 * 1000:>8.1f}{p95 * 1000:>8.1f}{max(values) * 1000:>8.1f}")
+        percentiles = [statistics.quantiles(values, n=100) for values in of_rounds]
+        p50, p95[what] = (statistics.median(of[percent - 1] for of in percentiles) * 1000 for percent in (50, 95))
+        print(f"  {what:<40}{p50:>8.1f}{p95[what]:>8.1f}{max(map(max, of_rounds)) * 1000:>8.1f}")
+    return p95["overhead"]
+
+
+def spans(bot: Bot, number: int) -> tuple[float, float, float]:
+    """Seconds from a message to the model, from its end to the commit, and from there until the answer was seen."""
+    marks, times = bot.noted[number], bot.times
+    return marks["asked"] - times.left[number], marks["closed"] - marks["ended"], times.seen[number] - marks["ended"]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=100_000)
-    parser.add_argument("--folder", help="where the database is made; else where the system keeps such things")
+    parser.add_argument("--engines", nargs="+", choices=(SQLITE.lower(), POSTGRESQL.lower()), help="else both")
+    parser.add_argument("--folder", help="where the files are made; else where the system keeps such things")
     options = parser.parse_args()
+    engines = [each for each in (SQLITE, POSTGRESQL) if not options.engines or each.lower() in options.engines]
+    binaries = installed()
+    if POSTGRESQL in engines and binaries is None:
+        print(f"{MISSING}. Only SQLite is measured.")
+        engines = [SQLITE]
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        asyncio.run(measure(options.turns, Path(folder)))
+        sys.exit(0 if asyncio.run(measure(options.turns, engines, binaries, Path(folder))) else 1)

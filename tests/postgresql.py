@@ -1,4 +1,7 @@
-"""A PostgreSQL server of the tests' own, on a socket in a temporary folder, and a new database for each test."""
+"""A PostgreSQL server of the tests' own, on a socket in a temporary folder, and a new database for each test.
+
+Benchmarks start one here too, which answers on loopback and is as durable as an operator's.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,33 +25,39 @@ import pytest
 
 from bot.store.postgresql import PostgreSQLEngine
 
-_CONFIGURATION = """
+_QUICK = """
 listen_addresses = ''
 fsync = off
 full_page_writes = off
 shared_buffers = 32MB
 max_connections = 100
 """
+MISSING = "PostgreSQL is not installed: on Debian, `apt-get install postgresql`"
 _START_S = 60.0
 _TEMPLATE = "parley"
 
 
 class Server:
-    """A server that runs. Its databases are copies of one whose schema is up to date."""
+    """A server that runs. Its databases are copies of one whose schema is up to date.
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    It is quick, and reached by a socket in its folder; on `loopback`, with a port of its own, it is as it is installed.
+    """
+
+    def __init__(self, binaries: Path, folder: Path, *, loopback: bool = False) -> None:
         self._binaries = binaries
         # The server refuses to run as root.
         self._user = "postgres" if getpass.getuser() == "root" else None
         self.user = self._user or getpass.getuser()
         self.folder = folder
+        self._port = _free_port() if loopback else None
         self._numbers = itertools.count(1)
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             shutil.chown(folder, self._user, self._user)
         self._run("initdb", "-D", "data", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", self.user)
         with (folder / "data" / "postgresql.conf").open("a") as file:
-            file.write(f"{_CONFIGURATION}unix_socket_directories = '{folder}'\n")
+            file.write(f"listen_addresses = '127.0.0.1'\nport = {self._port}\n" if loopback else _QUICK)
+            file.write(f"unix_socket_directories = '{folder}'\n")
         self.start()
         self.execute(f"CREATE DATABASE {_TEMPLATE}")
         # In a thread, since a loop may be running here.
@@ -87,7 +97,18 @@ class Server:
             self._process.wait(_START_S)
             self._process = None
 
+    @property
+    def process_ids(self) -> list[int]:
+        """The server's process and those of its connections. Empty while it does not run."""
+        if self._process is None:
+            return []
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [pid, *map(int, children.split())]
+
     def url(self, database: str) -> str:
+        if self._port is not None:
+            return f"postgresql://{self.user}@127.0.0.1:{self._port}/{database}"
         return f"postgresql:///{database}?host={self.folder}&user={self.user}"
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
@@ -107,6 +128,12 @@ class Server:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
 async def _make_schema(url: str) -> None:
     async with PostgreSQLEngine.open(url, serving=False):
         pass
@@ -120,22 +147,28 @@ def installed() -> Path | None:
     return max((file.parent for file in folders), key=lambda folder: int(folder.parent.name), default=None)
 
 
+@contextmanager
+def running(binaries: Path, *, loopback: bool = False) -> Iterator[Server]:
+    """A server that runs until the block ends, and leaves nothing behind."""
+    # Not in pytest's folder, which other users may not enter, and whose path may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
+        server = Server(binaries, Path(name), loopback=loopback)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server, one for each process of the tests, started when the first test asks for it."""
     binaries = installed()
     if binaries is None:
-        missing = "PostgreSQL is not installed: on Debian, `apt-get install postgresql`"
         if "CI" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
-    # Not in pytest's folder, which other users may not enter, and whose path may be too long for a socket.
-    with tempfile.TemporaryDirectory(prefix="parley-pg-") as name:
-        server = Server(binaries, Path(name))
-        try:
-            yield server
-        finally:
-            server.stop()
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with running(binaries) as server:
+        yield server
 
 
 @pytest.fixture
