@@ -54,6 +54,7 @@ from bot.store.sqlite import open_store
 from bot.store.turns import TurnStore
 from bot.texts.memory import TOLD_TO_MODEL
 from tests.postgresql import MISSING, Server, installed, running
+from tests.waiting import FOR_A_PROCESS
 
 ROUNDS = 10
 ALONE, AT_ONCE, WAVES = 40, 8, 5
@@ -340,6 +341,7 @@ async def bot(engine: str, server: Server | None, turns: int, folder: Path) -> A
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(DiscordStandin(openapi=None))
         discord.limits.messages = Limit(5, 0.01)
+        discord.patience = FOR_A_PROCESS
         role = discord.add_role("askers")
         channels = [discord.add_channel(f"harbour-{n}") for n in range(AT_ONCE)]
         for n in range(AT_ONCE):

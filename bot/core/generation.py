@@ -181,7 +181,13 @@ class ReplyGenerator:
         Raises _CannotSee if it refuses the pictures that the question is about, unless it `may_be_blind`.
         """
         async with self._slot(running, model):
-            turn = None if running.stop_reason is not None else await self._store.turns.of_attempt(running.attempt)
+            if running.stop_reason is not None:
+                return running.stop_outcome()
+            key = self._settings.servers.key(model)
+            # At once: each waits for a database server.
+            turn, known = await asyncio.gather(
+                self._store.turns.of_attempt(running.attempt), self._store.token_statistics.of(key)
+            )
             if turn is None:
                 running.stop(StopReason.FORGOTTEN)
                 return running.stop_outcome()
@@ -196,8 +202,6 @@ class ReplyGenerator:
                 # What a fallback has no room for is not lost for the model of the conversation.
                 moves_window = described is None and running.attempt.number == 1
                 most_pictures = await self._model.most_pictures(model)
-                key = self._settings.servers.key(model)
-                known = await self._store.token_statistics.of(key)
                 await self.recent.add_to(running)
                 asking = Asking(turn, running, sink, model, key, system_prompt, known, moves_window, most_pictures)
                 return await self._request(asking, may_be_blind=may_be_blind)

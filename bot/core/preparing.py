@@ -16,7 +16,7 @@ from bot.core.pictures import PictureProblem, Pictures
 from bot.core.protocols import Store
 from bot.core.quotas import Contended, QuotaExceeded, Quotas, Reservation, Usage
 from bot.core.requests import Asking, Request
-from bot.core.summaries import NO_SUMMARIES
+from bot.core.summaries import NO_SUMMARIES, WindowSummaries
 from bot.core.turns import Conversation, FailureReason, Outcome, StopReason, TurnState
 from bot.core.usage import Prices
 from bot.core.window import Room
@@ -206,12 +206,17 @@ class RequestPreparer:
     async def _collected(self, asking: Asking, budget: int, window: int) -> tuple[int, Context]:
         """The number with which the window begins, and the context of the turns from there on that fit."""
         turn = asking.turn
-        notes = () if turn.user_id is None else await self._store.notes.texts_of(turn.user_id, turn.guild_id)
         limit = min(max(PAGE_SIZE, budget // TYPICAL_TURN_TOKENS), MAX_PAGE_SIZE)
-        page = first = await self._store.windows.earlier(turn.id, None, limit)
-        # Of the window as it was read: another request may move it meanwhile.
-        begins = first.begins if first.turns or first.running else None
-        summaries = await self._store.summaries.in_context(turn.id, begins) if self._summaries_due else NO_SUMMARIES
+        # At once: each waits for a database server.
+        first, notes, summaries = await asyncio.gather(
+            self._store.windows.earlier(turn.id, None, limit),
+            self._store.notes.texts_of(turn.user_id, turn.guild_id),
+            self._summaries_before(turn.id, None),
+        )
+        page = first
+        if (first.turns or first.running) and summaries.begins not in (None, first.begins):
+            # Another request has moved the window meanwhile. They are to be those before what was read of it.
+            summaries = await self._summaries_before(turn.id, first.begins)
         fitting = Context(
             asking.system_prompt,
             turn,
@@ -232,6 +237,9 @@ class RequestPreparer:
             limit = min(max(PAGE_SIZE, fitting.room + PAGE_SIZE // 4), MAX_PAGE_SIZE)
             page = await self._store.windows.earlier(turn.id, before, limit)
         return first.begins, fitting
+
+    async def _summaries_before(self, turn_id: int, begins: int | None) -> WindowSummaries:
+        return NO_SUMMARIES if self._summaries_due is None else await self._store.summaries.in_context(turn_id, begins)
 
 
 def _now() -> float:

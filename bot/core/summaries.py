@@ -29,6 +29,8 @@ class WindowSummaries(NamedTuple):
     latest_first: Sequence[Summary]
     planned: int | None
     """The number with which the window begins once the block that was summarized last has left it. It may have."""
+    begins: int | None = None
+    """The number before which they were asked for. None: of such a turn there are none."""
 
 
 NO_SUMMARIES = WindowSummaries((), None)

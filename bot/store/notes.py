@@ -26,8 +26,8 @@ _HERE = "user_id = :user AND coalesce(guild_id, 0) = coalesce(:guild, 0)"
 class NoteStore(Part):
     """The notes of users. A `guild_id` of None stands for the user's DM. A reset keeps them."""
 
-    async def texts_of(self, user_id: int, guild_id: int | None) -> Sequence[str]:
-        return [note.text for note in await self.of(user_id, guild_id)]
+    async def texts_of(self, user_id: int | None, guild_id: int | None) -> Sequence[str]:
+        return () if user_id is None else [note.text for note in await self.of(user_id, guild_id)]
 
     async def of(self, user_id: int, guild_id: int | None) -> Sequence[Note]:
         """A user's notes in one place, oldest first."""

@@ -50,7 +50,7 @@ _SHOWN = f"""
         WHERE turns.id = :turn AND (number IS NULL OR number > window_begins)
           AND (SELECT reads_history FROM stored_turns WHERE stored_turns.id = turns.id) = 1
     ), {_WALK}
-    SELECT since, until, text, (
+    SELECT since, until, text, below, (
         SELECT ends FROM stored_summaries AS planned
         WHERE steps = 0 AND planned.conversation_id = (SELECT conversation_id FROM this) AND level = 1
         ORDER BY planned.begins DESC LIMIT 1
@@ -188,7 +188,7 @@ class SummaryStore(Part):
         if not rows:
             return WindowSummaries((), None)
         seed, *shown = rows
-        return WindowSummaries([_summary(row) for row in shown], seed["planned"])
+        return WindowSummaries([_summary(row) for row in shown], seed["planned"], seed["below"])
 
     async def plan(self, turn_id: int, begins: int, ends: int) -> None:
         values: dict[str, Value] = {"turn": turn_id, "begins": begins, "now_begins": begins, "to": ends}

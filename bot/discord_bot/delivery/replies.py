@@ -150,11 +150,11 @@ class Replies:
             accepted()
             return activity
 
-        async def settle(asked: Prompt) -> Prompt:
+        async def settle(open_: OpenThread, asked: Prompt) -> Prompt:
             nonlocal channel
-            if open_thread is None or await self._store.processed.among([message_of(asked)]):
+            if await self._store.processed.among([message_of(asked)]):
                 return asked
-            opened = await open_thread(asked)
+            opened = await open_(asked)
             if isinstance(opened, str):
                 notices.append(opened)
                 return replace(asked, conversation=asked.asked_in or asked.conversation, parent=None, asked_in=None)
@@ -164,7 +164,8 @@ class Replies:
 
         try:
             completing = self._completing(prompt.text, files)
-            outcome = await self._conversations.answer(prompt, open_sink, completing, settle=settle)
+            settled = None if open_thread is None else partial(settle, open_thread)
+            outcome = await self._conversations.answer(prompt, open_sink, completing, settle=settled)
         except OverQuota as refusal:
             refused = Outcome(TurnState.FAILED, failure=FailureReason.QUOTA, quota_exceeded=refusal.quota_exceeded)
             self._report_end(prompt.guild_id, refused)

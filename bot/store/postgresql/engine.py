@@ -53,6 +53,11 @@ _KEPT_S = 3600
 _UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 """What the server undoes for another's sake."""
 
+_NOTE_AND_LOCK = """
+    WITH noted AS (INSERT INTO commits (token) VALUES ($1::bigint))
+    SELECT pg_advisory_xact_lock(key) FROM unnest($2::bigint[]) AS key
+    """
+
 _Cursor = psycopg.AsyncCursor[Record]
 _T = TypeVar("_T")
 
@@ -306,10 +311,7 @@ async def _send(
     """Make a transaction in one round trip, with a cursor in the list for each statement."""
     async with connection.pipeline() as pipeline:
         await connection.execute("BEGIN")
-        await connection.execute("INSERT INTO commits (token) VALUES ($1)", [token])
-        if locks:
-            key = "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key"
-            await connection.execute(key, [_keys(locks)])
+        await connection.execute(_NOTE_AND_LOCK, [token, _keys(locks)])
         for sql, values in statements:
             cursors.append(await connection.execute(*bound(sql, values)))
         if announcements:

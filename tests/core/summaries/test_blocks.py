@@ -10,6 +10,8 @@ import pytest
 
 from bot.core.context import BYTES_PER_TOKEN, PLANNED_IS_ENOUGH
 from bot.core.errors import ContextTooLong
+from bot.core.summaries import WindowSummaries
+from bot.core.turns import ContextPage
 from bot.store import Store
 from tests.core.summaries.summarized import (
     LONG,
@@ -162,6 +164,68 @@ async def test_those_who_may_not_read_the_history_get_none_and_move_nothing(talk
     assert not (await talk.store.summaries.in_context(turn.id, None)).latest_first
     first = await talk.turn(1)
     assert not (await talk.store.summaries.in_context(first.id, None)).latest_first, "nor does what left the window"
+
+
+async def test_window_that_another_request_moves_meanwhile_has_its_own_summaries(
+    talk: Summarized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, page_is_read = talk.store, asyncio.Event()
+    await talk.fill(45)
+    asked = 45
+    while (
+        ends := max(ends for level, _, ends, made, _ in await jobs(store) if level == 1 and made)
+    ) == await beginning(store):
+        await talk.fill(1, first=asked)
+        asked += 1
+    earlier, in_context = store.windows.earlier, store.summaries.in_context
+
+    async def earlier_first(turn_id: int, before: int | None, limit: int) -> ContextPage:
+        page = await earlier(turn_id, before, limit)
+        page_is_read.set()
+        return page
+
+    async def after_a_move(turn_id: int, begins: int | None) -> WindowSummaries:
+        if begins is None:
+            await page_is_read.wait()
+            await store.engine.write("UPDATE conversations SET window_begins = :to", to=ends)
+        return await in_context(turn_id, begins)
+
+    monkeypatch.setattr(store.windows, "earlier", earlier_first)
+    monkeypatch.setattr(store.summaries, "in_context", after_a_move)
+    told, summary, turns = await talk.told()
+    assert told
+    assert page_is_read.is_set()
+    assert [*summary, *turns] == list(range(asked)), "no question is in a summary and in the window"
+
+
+async def test_what_needs_nothing_of_each_other_is_read_at_once(
+    talk: Summarized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a database server, each answer that is waited for takes a round trip."""
+    await talk.fill(45)
+    store = talk.store
+
+    def hold(part: object, name: str, all_begun: asyncio.Barrier) -> None:
+        read = getattr(part, name)
+
+        async def held(*args: object) -> object:
+            async with asyncio.timeout(5):
+                await all_begun.wait()
+            return await read(*args)
+
+        monkeypatch.setattr(part, name, held)
+
+    def together(*reads: tuple[object, str]) -> None:
+        """Have each of these reads begin, and go on only once all have begun."""
+        all_begun = asyncio.Barrier(len(reads))
+        for part, name in reads:
+            hold(part, name, all_begun)
+
+    together((store.turns, "of_attempt"), (store.token_statistics, "of"))
+    together((store.windows, "earlier"), (store.notes, "texts_of"), (store.summaries, "in_context"))
+    before = len(talk.model.asked)
+    await talk.say("question 9999")
+    assert len(talk.model.asked) == before + 1, "nothing is waited for before the next is read"
 
 
 async def test_each_conversation_has_its_own(talk: Summarized) -> None:
