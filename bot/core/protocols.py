@@ -391,8 +391,11 @@ class Store(Protocol):
 class SharedLimits(Protocol):
     """What the processes of one bot share of the platform's limits. Every method may raise StoreError."""
 
-    async def draw(self, slots: int) -> tuple[float, int]:
-        """Take so many slots for requests: the seconds until the last of them, and how many processes serve now."""
+    async def draw(self, slots: int, per_second: int, burst: int) -> tuple[float, int]:
+        """Take so many slots for requests: the seconds until the last of them, and how many processes serve now.
+
+        `burst` slots may be at the same moment after a pause.
+        """
         ...
 
     async def hold(self, seconds: float) -> None:

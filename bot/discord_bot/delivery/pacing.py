@@ -17,10 +17,18 @@ from typing import Self
 
 SHORTEST_GAP = 0.25
 """The shortest update interval of a channel in seconds. More frequent edits look like flicker."""
-PER_SECOND = 46
-"""Requests a second for the whole bot. With a burst, they stay below Discord's 50 in any second."""
+PER_SECOND = 44
+"""Requests a second for the whole bot, in one process or in several.
+
+Discord takes 50 in any second. It counts those that arrive, and what left in somewhat more than a second may arrive in
+one: see `WAYS_VARY`, and `bot.discord_bot.delivery.shared_budget` for what several processes add to that.
+"""
 BURST = 3
 """Requests that may go at the same moment after a pause."""
+WAYS_VARY = 0.02
+"""Seconds by which the ways of two requests to the platform may differ."""
+_WINDOW = 1.0 + WAYS_VARY
+"""Seconds in which those left that arrive in one second."""
 _SPARE_LASTS = 4.0
 """Seconds in which the spare tokens of a leaky bucket are used, most of them early.
 
@@ -309,8 +317,8 @@ class InteractionPacer(ChannelPacer):
 class Budget:
     """The requests of the whole bot: a steady rate, with a burst after a pause.
 
-    A busy process sends requests some time after they were counted, and several at once. So as many as the rate and the
-    burst allow in a second leave within any second.
+    A busy process sends requests some time after they were counted, and several at once. So what leaves is counted too:
+    in any second, as many arrive as the rate and the burst allow.
     """
 
     def __init__(self, per_second: float = PER_SECOND, burst: int = BURST) -> None:
@@ -359,13 +367,13 @@ class Budget:
         return sum(each > now - 1.0 for each in self._left)
 
     def _window_at(self, now: float) -> float:
-        """When there is room for one more among those that leave within a second."""
-        while self._leaving and self._leaving[0] <= now - 1.0:
+        """When there is room for one more among those that may arrive within a second."""
+        while self._leaving and self._leaving[0] <= now - _WINDOW:
             self._leaving.popleft()
         over = len(self._left) + len(self._leaving) - self._most
         if over < 0:
             return now
-        return 1.0 + (self._left[over] if over < len(self._left) else self._leaving[over - len(self._left)])
+        return _WINDOW + (self._left[over] if over < len(self._left) else self._leaving[over - len(self._left)])
 
     def hold(self, until: float) -> None:
         """Make no request before that time, because the platform has refused all."""

@@ -19,8 +19,12 @@ log = logging.getLogger(__name__)
 
 _MOST = 4
 """Slots for calls that are drawn at once."""
-_LASTS = 0.1
+BURST = 2
+"""Slots of all processes together that may be at the same moment after a pause."""
+LASTS = 0.05
 """Seconds after which a slot that was not used is thrown away, so that few requests come late and all at once."""
+TOLD_WITHIN = 0.02
+"""Seconds by which the ways of answers to two draws may differ, so that slots are taken to be later than they are."""
 _DRAW_TIMEOUT = 1.0
 """Seconds without an answer after which what is shared counts as out of reach."""
 _PAUSE = 1.0
@@ -96,7 +100,7 @@ class SharedBudget(Budget):
         return now + _LOOK_AGAIN
 
     def _drop_old(self, now: float) -> None:
-        while self._slots and self._slots[0] < now - _LASTS:
+        while self._slots and self._slots[0] < now - LASTS:
             self._slots.popleft()
 
     def _draw_soon(self) -> None:
@@ -126,7 +130,7 @@ class SharedBudget(Budget):
         if loop.time() >= self._next_try:
             try:
                 async with asyncio.timeout(_DRAW_TIMEOUT):
-                    last_in, processes = await self._limits.draw(number)
+                    last_in, processes = await self._limits.draw(number, PER_SECOND, BURST)
             except (StoreError, TimeoutError) as error:
                 now = loop.time()
                 if not self._away:

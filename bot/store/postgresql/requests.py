@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from bot.store.engine import Engine
 
-BURST = 2
-"""Requests that may go at the same moment after a pause."""
-PER_SECOND = 44
-"""With the burst, and with slots that are used a little late, they stay below Discord's 50 in any second."""
 IDENTIFY_EVERY_MS = 5250
 """Milliseconds between two IDENTIFYs of a bucket: Discord's five seconds, and by what one may be sooner there."""
 _FURTHEST_S, _FURTHEST_START_S = 60, 600
@@ -19,16 +15,15 @@ _FURTHEST_S, _FURTHEST_START_S = 60, 600
 A process that Discord refuses for longer knows it itself.
 """
 
-_GAP_US = 1_000_000 // PER_SECOND + 1
 # One statement, whose row only one process at a time has. A generic cell rate: the time up to which slots are taken.
 _DRAW = f"""
     INSERT INTO request_budget AS budget (id, taken_until)
-    VALUES (1, clock_timestamp() + (:slots - {BURST}) * interval '{_GAP_US} us')
+    VALUES (1, clock_timestamp() + (:slots - :burst) * :gap * interval '1 us')
     ON CONFLICT (id) DO UPDATE SET
         taken_until = greatest(
             least(budget.taken_until, clock_timestamp() + interval '{_FURTHEST_S} s'),
-            clock_timestamp() - {BURST} * interval '{_GAP_US} us'
-        ) + :slots * interval '{_GAP_US} us'
+            clock_timestamp() - :burst * :gap * interval '1 us'
+        ) + :slots * :gap * interval '1 us'
     RETURNING extract(epoch FROM taken_until - clock_timestamp())::float8 AS last_in,
         (SELECT count(DISTINCT holder) FROM shards WHERE NOT released) AS processes
     """
@@ -54,8 +49,8 @@ class SharedRequests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def draw(self, slots: int) -> tuple[float, int]:
-        [row] = await self._engine.write(_DRAW, slots=slots)
+    async def draw(self, slots: int, per_second: int, burst: int) -> tuple[float, int]:
+        [row] = await self._engine.write(_DRAW, slots=slots, burst=burst, gap=1_000_000 // per_second + 1)
         return row["last_in"], row["processes"]
 
     async def hold(self, seconds: float) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from bot.discord_bot.delivery.pacing import SHORTEST_GAP, Budget, ChannelPacer, InteractionPacer, RateLimitHeaders
+from bot.discord_bot.delivery.pacing import (
+    SHORTEST_GAP,
+    WAYS_VARY,
+    Budget,
+    ChannelPacer,
+    InteractionPacer,
+    RateLimitHeaders,
+)
 from tests.discord_bot.delivery.buckets import Bucket
 
 
@@ -220,8 +227,11 @@ def test_the_bot_stays_below_fifty_requests() -> None:
     assert sent[-1] - sent[0] < 100 * 0.3 + 500 / 40
 
 
-def test_no_second_has_fifty_requests_however_late_they_leave() -> None:
-    """In a busy process requests leave with the turns of its loop, each of which may take long."""
+def test_no_second_has_more_than_fifty_requests_however_late_they_leave_and_arrive() -> None:
+    """In a busy process requests leave with the turns of its loop, each of which may take long.
+
+    Where their ways differ, the first of them may arrive with those that leave later than a second after them.
+    """
     budget, now, counted, left = Budget(), 100.0, 0, list[float]()
     draw = random.Random(1)
     while now < 200.0:
@@ -234,7 +244,7 @@ def test_no_second_has_fifty_requests_however_late_they_leave() -> None:
             budget.spend(now)
             counted += 1
         now = turn_ends
-    assert max(sum(1 for each in left if at <= each < at + 1) for at in left) < 50
+    assert max(sum(1 for each in left if at <= each < at + 1 + WAYS_VARY) for at in left) <= 50
     assert len(left) > 40 * 100
 
 

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 
+from bot.discord_bot.delivery.pacing import PER_SECOND, WAYS_VARY
 from bot.discord_bot.delivery.scheduler import Scheduler, Urgency
-from bot.discord_bot.delivery.shared_budget import SharedBudget
+from bot.discord_bot.delivery.shared_budget import BURST, LASTS, TOLD_WITHIN, SharedBudget
 from bot.store.postgresql import PostgreSQLEngine
-from bot.store.postgresql.requests import PER_SECOND, SharedRequests
+from bot.store.postgresql.requests import SharedRequests
 from tests.postgresql import Server
 
 PROCESSES = 3
@@ -68,6 +69,11 @@ def keep_busy(scheduler: Scheduler, first_channel: int) -> list[float]:
     for channel in range(first_channel, first_channel + 30):
         scheduler.add(channel, Busy(made))
     return made
+
+
+def test_no_second_has_more_than_fifty_requests_however_late_slots_are_used() -> None:
+    """What arrives in a second had its slots in as much more time as any of them may be late."""
+    assert (1 + WAYS_VARY + TOLD_WITHIN + LASTS) * PER_SECOND + BURST <= 50
 
 
 async def test_processes_share_one_budget_by_what_they_need(postgresql_server: Server, postgresql_url: str) -> None:
@@ -135,11 +141,11 @@ async def test_clock_of_the_database_that_was_far_ahead_does_not_keep_everybody_
 ) -> None:
     async with PostgreSQLEngine.open(postgresql_url, serving=True) as engine:
         limits = SharedRequests(engine)
-        await limits.draw(1)
+        await limits.draw(1, PER_SECOND, BURST)
         await limits.identify_in(0)
         database = postgresql_url.partition("///")[2].partition("?")[0]
         postgresql_server.execute("UPDATE request_budget SET taken_until = now() + interval '1 day'", database)
         postgresql_server.execute("UPDATE identify_turns SET next_at = now() + interval '1 day'", database)
-        last_in, _ = await limits.draw(1)
+        last_in, _ = await limits.draw(1, PER_SECOND, BURST)
         assert last_in < 120
         assert await limits.identify_in(0) < 1200
